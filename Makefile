@@ -1,0 +1,69 @@
+# Everything is set up by the targets themselves; a bare machine needs python3 >= 3.11 (with venv) and make.
+
+export UV_PYTHON_PREFERENCE = only-system
+export UV_PROJECT_ENVIRONMENT = .venv
+UV = .uv/bin/uv
+RUN = $(UV) run --frozen --all-extras
+PYTEST = $(RUN) pytest
+
+.PHONY: help run test check bench unit contract integration faults faults-long fix types lint openapi migrate clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.uv/bin/uv:
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (python3)"; exit 1; }
+	@python3 -m venv .uv || { echo "python3 cannot make environments: on Debian, 'apt install python3-venv'"; rm -rf .uv; exit 1; }
+	@.uv/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
+
+.venv/.ready: pyproject.toml uv.lock | .uv/bin/uv
+	@$(UV) sync --frozen --all-extras --quiet
+	@touch $@
+
+run: .venv/.ready ## Start everything on this machine and print the address
+	@exec .venv/bin/dropbox-api dev
+
+test: .venv/.ready ## Run all tests
+	$(PYTEST)
+
+check: .venv/.ready lint types ## Run all static checks: exactly what CI runs
+	$(RUN) lint-imports
+	@$(UV) lock --check --quiet
+
+lint: .venv/.ready
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+
+types: .venv/.ready
+	$(RUN) mypy
+
+fix: .venv/.ready ## Format, and mend what can be mended
+	$(RUN) ruff check --fix
+	$(RUN) ruff format
+
+unit: .venv/.ready ## Tests without servers
+	$(PYTEST) tests/unit tests/property tests/architecture
+
+contract: .venv/.ready ## The store suite, against every store
+	$(PYTEST) tests/contract
+
+integration: .venv/.ready ## Tests through HTTP
+	$(PYTEST) tests/integration tests/security
+
+faults: .venv/.ready ## Kill and failure points, the short slice
+	$(PYTEST) tests/faults
+
+faults-long: .venv/.ready ## Every failpoint, every action, many seeds
+	FAULTS=long $(PYTEST) tests/faults --timeout=3600
+
+bench: .venv/.ready ## Measure against other tools; writes bench/RESULTS.md
+	$(RUN) python -m bench
+
+openapi: .venv/.ready ## Write openapi.yaml
+	$(RUN) dropbox-api openapi > openapi.yaml
+
+migrate: .venv/.ready ## Bring the database of DROPBOX_DATABASE__URL to the newest schema
+	$(RUN) dropbox-api migrate
+
+clean: ## Remove environments and caches; .dev with your data stays
+	rm -rf .uv .venv .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis

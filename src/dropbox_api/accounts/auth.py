@@ -1,0 +1,48 @@
+"""Who is asking: `actor: CurrentUser` in a route's signature is all that a protected route needs.
+
+One token check and one query a request. `app` puts `passwords` and `access_tokens` into `app.state`.
+"""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
+from fastapi.security.base import SecurityBase
+
+from dropbox_api.accounts import service
+from dropbox_api.accounts.passwords import Passwords
+from dropbox_api.accounts.service import Actor
+from dropbox_api.accounts.tokens import AccessTokens
+from dropbox_api.problems import Unauthenticated
+
+
+def _passwords(request: Request) -> Passwords:
+    passwords: Passwords = request.app.state.passwords
+    return passwords
+
+
+def _access_tokens(request: Request) -> AccessTokens:
+    access_tokens: AccessTokens = request.app.state.access_tokens
+    return access_tokens
+
+
+class _Bearer(SecurityBase):
+    """Both the check and its entry in OpenAPI: one dependency to solve, for every request pays for it."""
+
+    def __init__(self) -> None:
+        flow = OAuthFlowPassword(tokenUrl="/v1/auth/token", refreshUrl="/v1/auth/refresh", scopes={})
+        self.model = OAuth2(flows=OAuthFlows(password=flow))
+        self.scheme_name = "bearer"
+
+    async def __call__(self, request: Request) -> Actor:
+        """Return who asks. Raises Unauthenticated."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise Unauthenticated
+        state = request.app.state
+        return await service.authenticate(state.db, state.access_tokens.require(token))
+
+
+PasswordsDep = Annotated[Passwords, Depends(_passwords)]
+AccessTokensDep = Annotated[AccessTokens, Depends(_access_tokens)]
+CurrentUser = Annotated[Actor, Depends(_Bearer())]

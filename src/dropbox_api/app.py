@@ -1,0 +1,251 @@
+"""The application: what lives as long as the process, the routers, and how problems are rendered.
+
+The only importer of routes. Middleware is pure ASGI: Starlette's BaseHTTPMiddleware costs most of the throughput.
+"""
+
+import logging
+import re
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dropbox_api import __version__, migrations, problems
+from dropbox_api.accounts import routes as accounts
+from dropbox_api.accounts.passwords import Passwords
+from dropbox_api.accounts.tokens import AccessTokens
+from dropbox_api.db import Db
+from dropbox_api.files import routes as files
+from dropbox_api.plumbing import failpoints
+from dropbox_api.plumbing.stores import as_problem, s3_config
+from dropbox_api.schemas import ProblemDocument
+from dropbox_api.settings import Settings
+from dropbox_api.storage.object_store import StoreError
+from dropbox_api.storage.probe import probe
+from dropbox_api.storage.s3 import S3Store
+from dropbox_api.uploads import finishing
+from dropbox_api.uploads import routes as uploads
+
+log = logging.getLogger(__name__)
+
+DESCRIPTION = """
+Uploads go straight to S3: start a session by fingerprint, ask for signed URLs, PUT the chunks, complete.
+A file counts as stored when S3's own ListParts confirms every part. Every error is an RFC 9457 problem.
+"""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Build the application; nothing is connected before its lifespan starts.
+
+    At start the bucket is probed; a store that neither enforces nor lists hashes is refused.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        failpoints.arm(settings.failpoints)
+        async with S3Store.open(s3_config(settings)) as store:
+            if settings.s3.create_bucket:
+                await store.ensure_bucket(settings.http.cors_origins)
+            capabilities = await probe(store)
+            if capabilities.level is None:
+                raise RuntimeError(f"the store cannot be trusted with uploads: {', '.join(capabilities.missing)}")
+            log.info("store probed", extra={"proof_level": capabilities.level})
+            app.state.settings = settings
+            app.state.store = store
+            app.state.capabilities = capabilities
+            app.state.db = Db.connect(settings.database)
+            app.state.passwords = Passwords(settings.auth.hash_concurrency)
+            app.state.access_tokens = AccessTokens(settings.auth)
+            try:
+                yield
+            finally:
+                await finishing.stop()
+                app.state.passwords.close()
+                await app.state.db.close()
+
+    app = FastAPI(
+        title="dropbox-api",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        separate_input_output_schemas=False,
+    )
+    for feature in (accounts, uploads, files):
+        app.include_router(feature.router)
+    app.add_api_route("/healthz", healthz, operation_id="healthz", tags=["health"])
+    app.add_api_route("/readyz", readyz, operation_id="readyz", tags=["health"], responses={503: {}})
+    _render_problems(app)
+    _describe_problems(app)
+    app.add_middleware(BodyLimit, max_bytes=settings.http.max_body_bytes)
+    if settings.http.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.http.cors_origins,
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "If-Match", "Idempotency-Key"],
+            expose_headers=["ETag", "Retry-After", "X-Request-Id"],
+        )
+    app.add_middleware(RequestId)
+    return app
+
+
+async def healthz() -> dict[str, str]:
+    """Tell that the process answers; asks neither database nor store."""
+    return {"status": "ok"}
+
+
+async def readyz(request: Request) -> JSONResponse:
+    """Tell whether database, schema and store answer, and why not."""
+    state = request.app.state
+    checks: dict[str, str] = {}
+    try:
+        async with state.db.read() as tx:
+            await tx.exec_driver_sql("SELECT 1")
+        revision = await migrations.current(state.settings.database)
+        checks["database"] = "ok"
+        checks["schema"] = "ok" if revision == migrations.head() else f"at {revision}, needs {migrations.head()}"
+    except (problems.Unavailable, OSError) as error:
+        checks["database"] = str(error) or type(error).__name__
+    try:
+        async for _ in state.store.list_objects("ready/"):
+            break
+        checks["store"] = "ok"
+    except StoreError:
+        checks["store"] = "does not answer"
+    ready = set(checks.values()) == {"ok"}
+    return JSONResponse({"status": "ready" if ready else "not ready", **checks}, status_code=200 if ready else 503)
+
+
+def _render_problems(app: FastAPI) -> None:
+    def answer(request: Request, problem: problems.Problem) -> JSONResponse:
+        headers = {}
+        if problem.retry_after_s is not None or problem.status == 503:
+            headers["Retry-After"] = str(problem.retry_after_s or 2)
+        if problem.status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
+        body = problem.body() | {"instance": request.url.path, "request_id": request.scope.get("request_id")}
+        return JSONResponse(body, problem.status, headers, media_type="application/problem+json")
+
+    async def on_problem(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, problems.Problem)  # noqa: S101 - Starlette's handler type is wider than what it sends
+        return answer(request, error)
+
+    async def on_store_error(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, StoreError)  # noqa: S101
+        log.warning("store error: %s", error.detail)
+        return answer(request, as_problem(error))
+
+    async def on_invalid(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)  # noqa: S101
+        found = error.errors()
+        if any(entry["type"] == "json_invalid" for entry in found):
+            return answer(request, problems.MalformedJson())
+        return answer(request, problems.InvalidRequest(errors=[_field_error(entry) for entry in found]))
+
+    async def on_http(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)  # noqa: S101
+        by_status: dict[int, type[problems.Problem]] = {
+            400: problems.MalformedJson,
+            404: problems.NotFound,
+            405: problems.MethodNotAllowed,
+            413: problems.BodyTooLarge,
+        }
+        response = answer(request, by_status.get(error.status_code, problems.InternalError)())
+        response.headers.update(error.headers or {})
+        return response
+
+    async def on_anything(request: Request, error: Exception) -> JSONResponse:
+        log.error("unhandled error on %s", request.url.path, exc_info=error)
+        return answer(request, problems.InternalError())
+
+    app.add_exception_handler(problems.Problem, on_problem)
+    app.add_exception_handler(StoreError, on_store_error)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(Exception, on_anything)
+
+
+def _field_error(entry: dict[str, Any]) -> dict[str, str]:
+    """Turn one of pydantic's errors into a JSON pointer and a sentence; the value itself is not echoed."""
+    where = (
+        entry["loc"][1:] if entry["loc"] and entry["loc"][0] in {"body", "query", "path", "header"} else entry["loc"]
+    )
+    return {"pointer": "".join(f"/{part}" for part in where), "detail": entry["msg"]}
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """Put the problem document into OpenAPI, and FastAPI's own validation shape, which is never sent, out of it."""
+    build = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if not app.openapi_schema:
+            document = build()
+            schemas = document["components"]["schemas"]
+            for unused in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(unused, None)
+            schema = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas |= schema.pop("$defs", {}) | {"ProblemDocument": schema}
+        return app.openapi_schema or {}
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+_REQUEST_ID = re.compile(rb"^[A-Za-z0-9._-]{1,64}$")
+
+
+class RequestId:
+    """Gives every request an id (the caller's, where it sent a plain one) and sends it back."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        request_id = given if _REQUEST_ID.match(given) else uuid.uuid4().hex.encode()
+        scope["request_id"] = request_id.decode()
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+            await send(message)
+
+        await self.app(scope, receive, send_with_id)
+
+
+class BodyLimit:
+    """Refuses bodies beyond the limit, by their declared length at once, else as soon as they pass it."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self.app = app
+        self.max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        too_large = declared.isdigit() and int(declared) > self.max_bytes
+        await self.app(scope, self._limited(receive, refuse=too_large), send)
+
+    def _limited(self, receive: Receive, *, refuse: bool) -> Callable[[], Awaitable[Message]]:
+        received = 0
+
+        async def limited() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if refuse or received > self.max_bytes:
+                raise HTTPException(413)
+            return message
+
+        return limited

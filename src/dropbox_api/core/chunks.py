@@ -1,0 +1,115 @@
+"""Chunk plans: how a file of a given size is cut so that an object store accepts the pieces.
+
+Invariants: chunks are numbered densely from 1, do not overlap, cover the file exactly, and all but the last have the
+same size (Cloudflare R2 insists). A plan depends on its arguments only, so that any device can resume any session.
+Source: AWS, "Amazon S3 multipart upload limits"; what other stores do is in docs/stores.md.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+DEFAULT_CHUNK_BYTES = 8 * MIB
+SINGLE_MAX_BYTES = 8 * MIB
+TARGET_CHUNKS = 9_000
+"""Chunks grow with the file to stay below this: room for a client that asks for smaller ones, or for reused chunks."""
+
+Strategy = Literal["single", "multipart"]
+Reason = Literal["negative-size", "beyond-store", "too-large-for-single", "empty-multipart"]
+
+
+class PlanError(ValueError):
+    """No plan exists; `reason` is stable and may be tested, the message is for people."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class StoreLimits:
+    """What one object store accepts; the defaults are those of AWS, less one part."""
+
+    min_part_bytes: int = 5 * MIB
+    """Of every part but the last."""
+    max_part_bytes: int = 5 * GIB
+    max_parts: int = 9_999
+    """S3 allows 10,000; SeaweedFS sorts part 10000 after 999 and breaks the paging of ListParts."""
+    max_object_bytes: int = 10_000 * 5 * GIB
+
+    @property
+    def largest_plan_bytes(self) -> int:
+        """Size of the largest file that can be planned: both the object and its parts must fit."""
+        return min(self.max_object_bytes, self.max_parts * self.max_part_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one file is cut. A `single` plan has one chunk, the whole file; of an empty file it has 0 bytes."""
+
+    strategy: Strategy
+    size_bytes: int
+    chunk_size_bytes: int
+    """Of every chunk but the last, which holds the rest."""
+    chunk_count: int
+
+    def offset(self, number: int) -> int:
+        """Return the byte offset at which chunk `number` (1-based) starts. Raises ValueError outside the plan."""
+        if not 1 <= number <= self.chunk_count:
+            raise ValueError(f"chunk {number} is not in 1..{self.chunk_count}")
+        return (number - 1) * self.chunk_size_bytes
+
+    def chunk_bytes(self, number: int) -> int:
+        """Return the size of chunk `number` (1-based). Raises ValueError outside the plan."""
+        return min(self.chunk_size_bytes, self.size_bytes - self.offset(number))
+
+    def ranges(self) -> Iterator[tuple[int, int, int]]:
+        """Iterate over (number, offset, size in bytes), by number."""
+        for number in range(1, self.chunk_count + 1):
+            yield number, self.offset(number), self.chunk_bytes(number)
+
+
+def plan(
+    size_bytes: int,
+    *,
+    limits: StoreLimits,
+    strategy: Strategy | None = None,
+    chunk_size_bytes: int | None = None,
+    default_chunk_bytes: int = DEFAULT_CHUNK_BYTES,
+    single_max_bytes: int = SINGLE_MAX_BYTES,
+) -> Plan:
+    """Cut a file of `size_bytes` >= 0 into chunks that the store accepts.
+
+    Without a `strategy` files up to `single_max_bytes` are `single`, larger ones `multipart`; `multipart` may be asked
+    for from 1 byte on, `single` only up to `single_max_bytes`. `chunk_size_bytes` is a wish for multipart chunks, never
+    an error: it is raised to what the store's minimum and number of parts demand, rounded up to a MiB, and cut to the
+    largest part. Without a wish it is `default_chunk_bytes`, or what `TARGET_CHUNKS` chunks of this file need.
+
+    Raises: PlanError.
+    """
+    if size_bytes < 0:
+        raise PlanError("negative-size", f"a file cannot have {size_bytes} bytes")
+    if size_bytes > limits.largest_plan_bytes:
+        raise PlanError(
+            "beyond-store", f"the object store holds at most {limits.largest_plan_bytes} bytes in an object"
+        )
+    strategy = strategy or ("single" if size_bytes <= single_max_bytes else "multipart")
+    if strategy == "single":
+        if size_bytes > single_max_bytes:
+            raise PlanError("too-large-for-single", f"more than {single_max_bytes} bytes need strategy multipart")
+        return Plan("single", size_bytes, chunk_size_bytes=size_bytes, chunk_count=1)
+    if size_bytes == 0:
+        raise PlanError("empty-multipart", "an empty file has no parts: use strategy single")
+
+    wanted = chunk_size_bytes or max(default_chunk_bytes, _ceil_div(size_bytes, TARGET_CHUNKS))
+    needed = max(limits.min_part_bytes, _ceil_div(size_bytes, limits.max_parts))
+    chunk_size = min(_ceil_div(max(wanted, needed), MIB) * MIB, limits.max_part_bytes)
+    return Plan("multipart", size_bytes, chunk_size, chunk_count=_ceil_div(size_bytes, chunk_size))
+
+
+def _ceil_div(dividend: int, divisor: int) -> int:
+    return -(-dividend // divisor)

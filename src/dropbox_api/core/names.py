@@ -1,0 +1,103 @@
+"""Names of files and folders: which are allowed, when two are the same, and what a conflict copy is called.
+
+Names are kept as typed, in NFC. Two names in one folder are the same when their `key` is. What some file system
+cannot hold (Windows' reserved names and `:`, trailing dots and spaces) is allowed here and handled by the sync client;
+bidirectional controls are part of some names and are the display's business.
+Source: Unicode 3.13 (default caseless matching), UAX #15 (NFC).
+"""
+
+import itertools
+import re
+import unicodedata
+from collections.abc import Container
+from typing import Literal
+
+MAX_BYTES = 255
+"""Of a name in UTF-8: what ext4, APFS and NTFS have in common."""
+MAX_DEPTH = 100
+"""Of a path, in names."""
+
+Reason = Literal["empty", "dot-name", "slash", "control-character", "surrogate", "too-long", "too-deep"]
+
+_EXTENSION = re.compile(r"(?<=[^.])(?:\.tar)?\.[^.\s]{1,16}$", re.IGNORECASE)
+"""`.pdf`, `.tar.gz`; not the whole of `.bashrc`, not `. and so on` in a sentence."""
+
+
+class BadName(ValueError):
+    """This cannot be a name or path; `reason` is stable and may be tested, the message is for people."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def clean(name: str) -> str:
+    """Return the NFC form of a name of one file or folder, otherwise as typed.
+
+    Raises: BadName (empty, dot-name, slash, control-character, surrogate, too-long).
+    """
+    # NFC shrinks a string at most fourfold. Ask before normalising: long runs of combining marks cost quadratic time.
+    if len(name) > 4 * MAX_BYTES:
+        raise _too_long()
+    name = unicodedata.normalize("NFC", name)
+    if not name:
+        raise BadName("empty", "a name has at least one character")
+    if name in {".", ".."}:
+        raise BadName("dot-name", f"{name!r} means a folder, it cannot name one")
+    if "/" in name:
+        raise BadName("slash", "a name holds no slash")
+    # U+2028 and U+2029 end a line in logs, JavaScript and headers, as control characters do.
+    categories = {unicodedata.category(character) for character in name}
+    if categories & {"Cc", "Zl", "Zp"}:
+        raise BadName("control-character", "a name holds no control characters and no line breaks")
+    if "Cs" in categories:
+        raise BadName("surrogate", "a name is valid Unicode: no lone surrogates")
+    if len(name.encode()) > MAX_BYTES:
+        raise _too_long()
+    return name
+
+
+def key(name: str) -> str:
+    """Return what makes a name unique in its folder: blind to case and to Unicode composition. Idempotent.
+
+    A key is for comparison only; it may be longer than the name.
+    """
+    folded = unicodedata.normalize("NFC", name).casefold()
+    return unicodedata.normalize("NFC", folded)  # folding may decompose: U+01F0
+
+
+def conflict_name(name: str, n: int) -> str:
+    """Return the `n`-th (1-based) alternative to a clean name: `report (1).pdf`, `src (1).tar.gz`.
+
+    The result is clean: where it would exceed `MAX_BYTES`, the stem loses whole characters from its end.
+    """
+    match = _EXTENSION.search(name)
+    stem, extension = (name[: match.start()], match[0]) if match else (name, "")
+    suffix = f" ({n}){extension}"
+    return stem.encode()[: MAX_BYTES - len(suffix.encode())].decode(errors="ignore") + suffix
+
+
+def first_free(name: str, taken_keys: Container[str]) -> str:
+    """Return the clean name itself, or its first conflict name, whose key is not taken."""
+    candidates = itertools.chain([name], (conflict_name(name, n) for n in itertools.count(1)))
+    return next(candidate for candidate in candidates if key(candidate) not in taken_keys)
+
+
+def split_path(path: str) -> list[str]:
+    """Return the clean names of `/a/b/c`, from the root down; one slash in front and one behind are optional.
+
+    "" and "/" are the root: no names. At most `MAX_DEPTH` names.
+
+    Raises: BadName (too-deep, or what `clean` raises for one of the names; "empty" for `a//b`).
+    """
+    inner = path.removeprefix("/")
+    if not inner:
+        return []
+    names = inner.removesuffix("/").split("/", maxsplit=MAX_DEPTH)
+    if len(names) > MAX_DEPTH:
+        raise BadName("too-deep", f"a path holds at most {MAX_DEPTH} names")
+    return [clean(name) for name in names]
+
+
+def _too_long() -> BadName:
+    return BadName("too-long", f"a name has at most {MAX_BYTES} bytes in UTF-8")

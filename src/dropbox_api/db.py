@@ -1,0 +1,144 @@
+"""The database: connections, transactions, and how its errors become problems. The only place that commits.
+
+`Db.begin()` is one read-write transaction, committed when the block ends, before the caller answers anybody.
+`Db.read()` is one snapshot without locks. Inside either no network but the database's own is awaited (an architecture
+test looks). Statements are SQLAlchemy Core on a plain connection: the tables of `models` name the columns, rows come
+back as tuples with names, and nothing is loaded behind one's back.
+"""
+
+import asyncio
+import os
+import ssl
+import time
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+import asyncpg
+import orjson
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from dropbox_api import problems
+from dropbox_api.settings import DatabaseSettings
+
+Tx = AsyncConnection
+"""A connection inside a transaction that its caller owns."""
+
+
+def new_id() -> uuid.UUID:
+    """Return a UUIDv7 (RFC 9562): ids grow with time, so that new rows land at one end of their indexes."""
+    bits = (time.time_ns() // 1_000_000 << 80) | int.from_bytes(os.urandom(10))
+    bits = bits & ~(0xF << 76) | (0x7 << 76)
+    return uuid.UUID(int=bits & ~(0x3 << 62) | (0x2 << 62))
+
+
+CONSTRAINTS: Mapping[str, type[problems.Problem]] = {
+    "users_email_key": problems.EmailTaken,
+    "nodes_name_key": problems.NameTaken,
+}
+"""What a violated constraint means. Services check first, under the owner's lock: this is for what they cannot see."""
+
+_GONE = (
+    asyncpg.exceptions.PostgresConnectionError,
+    asyncpg.exceptions.AdminShutdownError,
+    asyncpg.exceptions.CrashShutdownError,
+    asyncpg.exceptions.CannotConnectNowError,
+    asyncpg.exceptions.TooManyConnectionsError,
+    asyncpg.exceptions.QueryCanceledError,
+    asyncpg.exceptions.DeadlockDetectedError,
+    asyncpg.exceptions.SerializationError,
+    asyncpg.exceptions.ReadOnlySQLTransactionError,
+    asyncpg.exceptions.InterfaceError,
+    asyncpg.exceptions.InternalClientError,
+    OSError,
+    TimeoutError,
+    ssl.SSLError,
+)
+
+
+class Db:
+    """An engine and its two kinds of transaction."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        # Reads need no COMMIT and take no snapshot longer than a statement: one round trip a query.
+        self._reader = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @classmethod
+    def connect(cls, settings: DatabaseSettings) -> Self:
+        """Prepare a pool; nothing is connected until the first transaction."""
+        connect_args: dict[str, Any] = {
+            "timeout": settings.connect_timeout_s,
+            "command_timeout": settings.statement_timeout_s,
+            "server_settings": {
+                "application_name": "dropbox-api",
+                "statement_timeout": str(int(settings.statement_timeout_s * 1000)),
+                "idle_in_transaction_session_timeout": "60000",
+                "timezone": "UTC",
+            },
+        }
+        if not settings.prepared_statements:
+            connect_args |= {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
+        engine = create_async_engine(
+            settings.url.get_secret_value(),
+            pool_size=settings.pool_size,
+            max_overflow=settings.pool_overflow,
+            pool_timeout=settings.pool_timeout_s,
+            pool_use_lifo=True,
+            hide_parameters=True,  # addresses and hashes stay out of tracebacks
+            connect_args=connect_args,
+            json_serializer=lambda value: orjson.dumps(value).decode(),
+            json_deserializer=orjson.loads,
+        )
+        return cls(engine)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Tx]:
+        """Run the block in one transaction (READ COMMITTED: what is read after a lock is current) and commit it.
+
+        Raises Unavailable (database gone or overloaded; the outcome of a commit is then unknown and callers repeat),
+        or the problem of a violated constraint.
+        """
+        with _translated():
+            async with self._engine.connect() as tx, tx.begin():
+                yield tx
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Tx]:
+        """Run the block's queries without a transaction of their own: each sees what is committed when it starts."""
+        with _translated():
+            async with self._reader.connect() as tx:
+                yield tx
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+class _translated:  # noqa: N801 - reads as a word in `with _translated():`
+    """Turn database errors into problems; leave everything else alone."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None or isinstance(error, (problems.Problem, asyncio.CancelledError)):
+            return
+        if isinstance(error, PoolTimeout):
+            raise problems.Unavailable("Too many requests are waiting for the database", retry_after_s=2) from error
+        if isinstance(error, IntegrityError):
+            problem = CONSTRAINTS.get(getattr(_cause(error), "constraint_name", "") or "")
+            if problem:
+                raise problem from error
+        if isinstance(error, DBAPIError):
+            gone = error.connection_invalidated or isinstance(error, InterfaceError) or isinstance(_cause(error), _GONE)
+            if gone:
+                raise problems.Unavailable("The database does not answer", retry_after_s=2) from error
+        elif isinstance(error, (OSError, asyncpg.exceptions.PostgresError, asyncpg.exceptions.InterfaceError)):
+            raise problems.Unavailable("The database does not answer", retry_after_s=2) from error
+
+
+def _cause(error: DBAPIError) -> BaseException | None:
+    """Return asyncpg's own exception beneath SQLAlchemy's wrapper."""
+    return error.orig.__cause__ if error.orig is not None else None

@@ -1,0 +1,63 @@
+"""What becomes of blobs once their whole content is known: verified, merged with an equal one, or quarantined."""
+
+import uuid
+
+from sqlalchemy import func, select, update
+
+from dropbox_api.db import Tx
+from dropbox_api.events import service as events
+from dropbox_api.models import Blob, Node, Revision, Upload, User
+
+
+async def mark_verified(tx: Tx, owner_id: uuid.UUID, blob_id: uuid.UUID) -> uuid.UUID:
+    """Record that a blob's fingerprint is true; return the blob that holds this content from now on.
+
+    Where the owner stores verified content of this fingerprint already, revisions move to that blob, this one is given
+    back to the sweep, and the owner's used bytes shrink.
+    Transaction: joins tx, which holds the owner's lock.
+    """
+    blob = (await tx.execute(select(Blob.fingerprint, Blob.encoding, Blob.size_bytes).where(Blob.id == blob_id))).one()
+    kept: uuid.UUID | None = (
+        await tx.execute(
+            select(Blob.id).where(
+                Blob.owner_id == owner_id,
+                Blob.fingerprint == blob.fingerprint,
+                Blob.encoding == blob.encoding,
+                Blob.content_status == "verified",
+                Blob.id != blob_id,
+            )
+        )
+    ).scalar_one_or_none()
+    released = {"lease_token": None, "lease_until": None}
+    if kept is None:
+        await tx.execute(
+            update(Blob).where(Blob.id == blob_id).values(content_status="verified", verified_at=func.now(), **released)
+        )
+        return blob_id
+    await tx.execute(update(Revision).where(Revision.blob_id == blob_id).values(blob_id=kept))
+    await tx.execute(update(Upload).where(Upload.blob_id == blob_id).values(blob_id=kept))
+    await tx.execute(
+        update(Blob).where(Blob.id == blob_id).values(content_status="deleting", deleting_at=func.now(), **released)
+    )
+    await tx.execute(update(User).where(User.id == owner_id).values(used_bytes=User.used_bytes - blob.size_bytes))
+    return kept
+
+
+async def mark_quarantined(tx: Tx, blob_id: uuid.UUID, true_fingerprint: bytes) -> None:
+    """Record that a blob's bytes hash to something else than was claimed.
+
+    Transaction: joins tx, which holds the owner's lock.
+    """
+    await tx.execute(
+        update(Blob)
+        .where(Blob.id == blob_id)
+        .values(content_status="quarantined", true_fingerprint=true_fingerprint, lease_token=None, lease_until=None)
+    )
+
+
+async def announce(tx: Tx, owner_id: uuid.UUID, blob_id: uuid.UUID, kind: events.Kind) -> None:
+    """Tell of every file whose head is this blob. Transaction: joins tx, which holds the owner's lock."""
+    heads = select(Node.id, Revision.id.label("revision_id")).join(Revision, Revision.id == Node.head_revision_id)
+    rows = await tx.execute(heads.where(Revision.blob_id == blob_id).order_by(Node.id))
+    changes = [events.Change(kind, row.id, {"revision_id": str(row.revision_id)}) for row in rows]
+    await events.append(tx, owner_id, changes)

@@ -1,0 +1,304 @@
+"""Put content at names: the only code that makes nodes and revisions of uploaded content.
+
+Everything here joins a transaction that holds the owner's row lock, so what is read stays true until it is written:
+read what stands there, decide in plain Python, write in bulk. Each placement succeeds or gets its own problem.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, func, insert, select, text, tuple_, update
+
+from dropbox_api import problems
+from dropbox_api.core import names
+from dropbox_api.db import Tx, new_id
+from dropbox_api.events import service as events
+from dropbox_api.models import Blob, Node, Revision, User
+
+Place = tuple[uuid.UUID, str]
+"""A name in a folder: (parent id, name key)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A stored blob, as a revision needs it."""
+
+    blob_id: uuid.UUID
+    fingerprint: bytes
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """One content on its way to one name."""
+
+    destination_id: uuid.UUID
+    parent_id: uuid.UUID
+    name: str
+    """Clean (NFC)."""
+    on_conflict: str
+    base_revision_id: uuid.UUID | None
+    content_type: str
+    client_modified_at: datetime | None
+    author_id: uuid.UUID
+    content: Content
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    node_id: uuid.UUID
+    revision_id: uuid.UUID
+    name: str
+
+
+@dataclass(slots=True)
+class Standing:
+    """What stands at a name; `verified` is None for a folder and for content that is not proven as a whole."""
+
+    node_id: uuid.UUID
+    kind: str
+    revision_id: uuid.UUID | None
+    revision_number: int
+    verified: bytes | None
+
+
+async def ensure_folders(
+    tx: Tx, owner_id: uuid.UUID, wanted: Sequence[tuple[str, ...]]
+) -> dict[tuple[str, ...], uuid.UUID | problems.Problem]:
+    """Return the folder at each path (clean names, () is the root), making what is missing on the way.
+
+    Raises nothing: a path through a file gets NotAFolder, one beyond the account's number of nodes TooManyFiles.
+    Transaction: joins tx, which holds the owner's lock.
+    """
+    root_id: uuid.UUID = (
+        await tx.execute(select(Node.id).where(Node.owner_id == owner_id, Node.parent_id.is_(None)))
+    ).scalar_one()
+    found: dict[tuple[str, ...], uuid.UUID | problems.Problem] = {(): root_id}
+    room = await _room_for_nodes(tx, owner_id)
+    created: list[dict[str, Any]] = []
+    # By depth, so that one query a level finds all of it, however many paths there are.
+    for depth in range(1, max((len(path) for path in wanted), default=0) + 1):
+        level = {path[:depth] for path in wanted if len(path) >= depth}
+        places: dict[tuple[str, ...], Place] = {}
+        for path in level:
+            above = found[path[:-1]]
+            if isinstance(above, uuid.UUID):
+                places[path] = (above, names.key(path[-1]))
+            else:
+                found[path] = above
+        standing = await stands_at(tx, list(places.values()))
+        made: dict[Place, uuid.UUID] = {}
+        for path, place in places.items():
+            there = standing.get(place)
+            if there is not None:
+                found[path] = (
+                    there.node_id
+                    if there.kind == "folder"
+                    else problems.NotAFolder(f"{'/'.join(('', *path))} is a file", file_id=str(there.node_id))
+                )
+            elif place in made:  # the same folder, typed in another case
+                found[path] = made[place]
+            elif room <= len(created):
+                found[path] = problems.TooManyFiles()
+            else:
+                found[path] = made[place] = new_id()
+                created.append(
+                    {
+                        "id": made[place],
+                        "owner_id": owner_id,
+                        "parent_id": place[0],
+                        "kind": "folder",
+                        "name": path[-1],
+                        "name_key": place[1],
+                    }
+                )
+        if made:
+            await tx.execute(insert(Node), [row for row in created if row["id"] in made.values()])
+    if created:
+        await tx.execute(update(User).where(User.id == owner_id).values(used_nodes=User.used_nodes + len(created)))
+        changes = [events.Change("file.created", row["id"]) for row in created]
+        await events.append(tx, owner_id, changes)
+    return found
+
+
+async def _room_for_nodes(tx: Tx, owner_id: uuid.UUID) -> int:
+    room = select(User.quota_nodes - User.used_nodes - User.reserved_nodes).where(User.id == owner_id)
+    return (await tx.execute(room)).scalar_one()
+
+
+_STANDS_AT = (
+    select(
+        Node.parent_id,
+        Node.name_key,
+        Node.id,
+        Node.kind,
+        Node.head_revision_id,
+        Revision.number,
+        Blob.fingerprint,
+        Blob.content_status,
+    )
+    .outerjoin(Revision, Revision.id == Node.head_revision_id)
+    .outerjoin(Blob, Blob.id == Revision.blob_id)
+    .where(
+        tuple_(Node.parent_id, Node.name_key).in_(bindparam("places", expanding=True)),
+        Node.trashed_at.is_(None),
+    )
+)
+
+
+async def stands_at(tx: Tx, places: Sequence[Place]) -> dict[Place, Standing]:
+    """Return what stands at each of these names; free ones are left out."""
+    if not places:
+        return {}
+    rows = await tx.execute(_STANDS_AT, {"places": list(set(places))})
+    return {
+        (row.parent_id, row.name_key): Standing(
+            row.id,
+            row.kind,
+            row.head_revision_id,
+            row.number or 0,
+            row.fingerprint if row.content_status == "verified" else None,
+        )
+        for row in rows
+    }
+
+
+_LIVE_FOLDERS = text("""
+    WITH RECURSIVE up AS (
+        SELECT id AS start, parent_id, trashed_at, kind, owner_id FROM nodes WHERE id = ANY(CAST(:ids AS uuid[]))
+        UNION ALL
+        SELECT up.start, above.parent_id, above.trashed_at, above.kind, above.owner_id
+        FROM up JOIN nodes above ON above.id = up.parent_id
+    )
+    SELECT start FROM up GROUP BY start
+    HAVING bool_and(trashed_at IS NULL AND kind = 'folder' AND owner_id = :owner_id)
+""")
+
+
+async def place(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Placement]) -> list[Placed | problems.Problem]:
+    """Make each content the file of its name, in order; return what came of each, in the same order.
+
+    A name that already holds this very content, verified, is left as it is, whatever the policy.
+
+    Returns one of: what was placed, ParentGone, NameTaken, RevisionConflict, TooManyFiles.
+    Transaction: joins tx, which holds the owner's lock; checks everything again under it.
+    """
+    ids = list({p.parent_id for p in placements})
+    live = set((await tx.execute(_LIVE_FOLDERS, {"ids": ids, "owner_id": owner_id})).scalars())
+    room = await _room_for_nodes(tx, owner_id)
+    standing = await stands_at(tx, [(p.parent_id, names.key(p.name)) for p in placements])
+    nodes: list[dict[str, Any]] = []
+    replaced: dict[uuid.UUID, dict[str, Any]] = {}
+    revisions: list[dict[str, Any]] = []
+    changes: list[events.Change] = []
+    results: list[Placed | problems.Problem] = []
+    for p in placements:
+        if p.parent_id not in live:
+            results.append(problems.ParentGone())
+            continue
+        name = p.name
+        there = standing.get((p.parent_id, names.key(name)))
+        if there and there.verified == p.content.fingerprint and there.revision_id:
+            results.append(Placed(there.node_id, there.revision_id, name))
+            continue
+        refused = conflict(there, p.on_conflict, p.base_revision_id)
+        if refused:
+            results.append(refused)
+            continue
+        if there and p.on_conflict == "rename":
+            name = await _free_name(tx, p.parent_id, name, standing)
+            there = None
+        if there is None and len(nodes) >= room:
+            results.append(problems.TooManyFiles())
+            continue
+        revision_id = new_id()
+        if there is None:
+            there = Standing(new_id(), "file", revision_id, 1, None)
+            standing[p.parent_id, names.key(name)] = there
+            nodes.append(
+                {
+                    "id": there.node_id,
+                    "owner_id": owner_id,
+                    "parent_id": p.parent_id,
+                    "kind": "file",
+                    "name": name,
+                    "name_key": names.key(name),
+                    "head_revision_id": revision_id,
+                }
+            )
+            changes.append(events.Change("file.created", there.node_id, {"revision_id": str(revision_id)}))
+        else:
+            there.revision_id, there.revision_number, there.verified = revision_id, there.revision_number + 1, None
+            replaced[there.node_id] = {"node_id": there.node_id, "head": revision_id}
+            changes.append(events.Change("file.updated", there.node_id, {"revision_id": str(revision_id)}))
+        revisions.append(
+            {
+                "id": revision_id,
+                "owner_id": owner_id,
+                "node_id": there.node_id,
+                "number": there.revision_number,
+                "blob_id": p.content.blob_id,
+                "size_bytes": p.content.size_bytes,
+                "content_type": p.content_type,
+                "author_id": p.author_id,
+                "client_modified_at": p.client_modified_at,
+                "upload_destination_id": p.destination_id,
+            }
+        )
+        results.append(Placed(there.node_id, revision_id, name))
+    await _write(tx, owner_id, nodes, replaced, revisions)
+    await events.append(tx, owner_id, changes)
+    return results
+
+
+def conflict(there: Standing | None, on_conflict: str, base_revision_id: uuid.UUID | None) -> problems.Problem | None:
+    """Return why new content may not go where `there` stands, None when it may."""
+    if there is None or on_conflict == "rename":
+        return None
+    if on_conflict == "fail" or there.kind == "folder":
+        return problems.NameTaken(file_id=str(there.node_id))
+    if base_revision_id not in {None, there.revision_id}:
+        return problems.RevisionConflict(file_id=str(there.node_id), revision_id=str(there.revision_id))
+    return None
+
+
+async def _free_name(tx: Tx, parent_id: uuid.UUID, name: str, standing: Mapping[Place, Standing]) -> str:
+    """Return the first conflict name that is free in the folder, names of this very batch included."""
+    step = 50
+    for first in range(1, 1_000_000, step):
+        candidates = [names.conflict_name(name, n) for n in range(first, first + step)]
+        places = [(parent_id, names.key(candidate)) for candidate in candidates]
+        taken = await stands_at(tx, places)
+        for candidate, at in zip(candidates, places, strict=True):
+            if at not in taken and at not in standing:
+                return candidate
+    raise problems.NameTaken
+
+
+async def _write(
+    tx: Tx,
+    owner_id: uuid.UUID,
+    nodes: Sequence[Mapping[str, Any]],
+    replaced: Mapping[uuid.UUID, Mapping[str, Any]],
+    revisions: Sequence[Mapping[str, Any]],
+) -> None:
+    if nodes:
+        await tx.execute(insert(Node), nodes)
+        await tx.execute(update(User).where(User.id == owner_id).values(used_nodes=User.used_nodes + len(nodes)))
+    if revisions:
+        await tx.execute(insert(Revision), revisions)
+        needed = {row["blob_id"] for row in revisions}
+        again = update(Blob).where(Blob.id.in_(needed), Blob.unreferenced_at.is_not(None))
+        await tx.execute(again.values(unreferenced_at=None))
+    if replaced:
+        await tx.execute(_NEW_HEAD, list(replaced.values()))
+
+
+_NEW_HEAD = (
+    update(Node)
+    .where(Node.id == bindparam("node_id"))
+    .values(head_revision_id=bindparam("head"), version=Node.version + 1, modified_at=func.now())
+)

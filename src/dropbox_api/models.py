@@ -1,0 +1,360 @@
+"""Every table, on one page. Constraints are named, because `db.CONSTRAINTS` speaks of them by name.
+
+Rows belong to one user: `owner_id` (or `recipient_id`) stands in the keys and hot queries of the big tables, so that a
+distributed Postgres can take over where one machine ends. Ids are UUIDv7 made by the server. Times are aware UTC.
+Invariants that span tables (I1-I8) are written down in `docs/data.md` and checked by `dropbox-api doctor --check`.
+"""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+LIVE_UPLOAD = "state IN ('creating', 'active', 'completing')"
+
+Id = UUID(as_uuid=True)
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "pk": "%(table_name)s_pkey",
+            "fk": "%(table_name)s_%(column_0_name)s_fkey",
+            "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+            "uq": "%(table_name)s_%(column_0_N_name)s_key",
+            "ck": "%(table_name)s_%(constraint_name)s_check",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own way
+        uuid.UUID: Id,
+        datetime: DateTime(timezone=True),
+        str: Text,
+        int: BigInteger,
+        bytes: LargeBinary,
+        dict[str, Any]: JSONB,
+    }
+
+
+def _now() -> Mapped[datetime]:
+    return mapped_column(server_default=func.now())
+
+
+class User(Base):
+    """An account. Its row is the lock under which everything its owner has changes, one change at a time."""
+
+    __tablename__ = "users"
+    __table_args__ = (
+        UniqueConstraint("email", name="users_email_key"),
+        CheckConstraint("used_bytes >= 0 AND reserved_bytes >= 0", name="bytes"),
+        CheckConstraint("used_nodes >= 0 AND reserved_nodes >= 0", name="nodes"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    email: Mapped[str]
+    """As typed, but case-folded: addresses are one per mailbox."""
+    password_hash: Mapped[str]
+    created_at: Mapped[datetime] = _now()
+    disabled_at: Mapped[datetime | None]
+    quota_bytes: Mapped[int]
+    used_bytes: Mapped[int] = mapped_column(server_default="0")
+    """Bytes of the owner's blobs that are not being deleted, each once (I4)."""
+    reserved_bytes: Mapped[int] = mapped_column(server_default="0")
+    """Bytes that live upload sessions may still turn into blobs (I4)."""
+    quota_nodes: Mapped[int]
+    used_nodes: Mapped[int] = mapped_column(server_default="0")
+    """Files and folders, trashed ones too, the root not."""
+    reserved_nodes: Mapped[int] = mapped_column(server_default="0")
+    """Destinations of live upload sessions."""
+    journal_seq: Mapped[int] = mapped_column(server_default="0")
+    """Number of the newest event in the journal."""
+
+
+class Session(Base):
+    """A sign-in: a family of refresh tokens of which only the newest is valid."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (Index("sessions_user_id_idx", "user_id"), Index("sessions_expires_at_idx", "expires_at"))
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    refresh_hash: Mapped[bytes]
+    """SHA-256 of the newest refresh token."""
+    generation: Mapped[int] = mapped_column(Integer, server_default="1")
+    """How often the token was rotated; a token of an older generation is a reuse."""
+    user_agent: Mapped[str | None]
+    created_at: Mapped[datetime] = _now()
+    last_used_at: Mapped[datetime] = _now()
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class Node(Base):
+    """The identity of a file or folder; survives rename and move. One root folder a user (no parent, no name)."""
+
+    __tablename__ = "nodes"
+    __table_args__ = (
+        Index("nodes_name_key", "parent_id", "name_key", unique=True, postgresql_where=text("trashed_at IS NULL")),
+        Index("nodes_root_key", "owner_id", unique=True, postgresql_where=text("parent_id IS NULL")),
+        Index("nodes_owner_id_idx", "owner_id"),
+        CheckConstraint("kind IN ('file', 'folder')", name="kind"),
+        CheckConstraint("kind = 'file' OR head_revision_id IS NULL", name="head"),
+        CheckConstraint("parent_id IS NOT NULL OR (kind = 'folder' AND trashed_at IS NULL)", name="root"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    owner_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
+    parent_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("nodes.id", ondelete="RESTRICT"))
+    kind: Mapped[str]
+    name: Mapped[str]
+    """As typed, in NFC."""
+    name_key: Mapped[str]
+    """Case-folded NFC: what must be unique in a folder."""
+    head_revision_id: Mapped[uuid.UUID | None]
+    version: Mapped[int] = mapped_column(server_default="1")
+    """Grows with every change of the node: the ETag."""
+    created_at: Mapped[datetime] = _now()
+    modified_at: Mapped[datetime] = _now()
+    trashed_at: Mapped[datetime | None]
+
+
+class Blob(Base):
+    """One immutable stored object: the content of one or more revisions."""
+
+    __tablename__ = "blobs"
+    __table_args__ = (
+        Index(
+            "blobs_verified_key",
+            "owner_id",
+            "fingerprint",
+            "encoding",
+            unique=True,
+            postgresql_where=text("content_status = 'verified'"),
+        ),
+        Index("blobs_owner_id_fingerprint_idx", "owner_id", "fingerprint"),
+        Index("blobs_owner_id_size_bytes_idx", "owner_id", "size_bytes"),
+        UniqueConstraint("storage_key", name="blobs_storage_key_key"),
+        Index("blobs_to_verify_idx", "size_bytes", postgresql_where=text("content_status = 'stored'")),
+        Index("blobs_unreferenced_idx", "unreferenced_at", postgresql_where=text("unreferenced_at IS NOT NULL")),
+        Index("blobs_to_delete_idx", "deleting_at", postgresql_where=text("content_status = 'deleting'")),
+        CheckConstraint(
+            "content_status IN ('stored', 'verified', 'quarantined', 'damaged', 'deleting')", name="content_status"
+        ),
+        CheckConstraint("octet_length(fingerprint) = 32", name="fingerprint"),
+        CheckConstraint("size_bytes >= 0", name="size"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    owner_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
+    fingerprint: Mapped[bytes]
+    """What was claimed; when `content_status` is verified, what it is."""
+    true_fingerprint: Mapped[bytes | None]
+    """What the verifier found where that differs from the claim (quarantined)."""
+    size_bytes: Mapped[int]
+    encoding: Mapped[str] = mapped_column(server_default="identity")
+    storage_key: Mapped[str]
+    etag: Mapped[str]
+    composite_digest: Mapped[str | None]
+    """S3's SHA-256 of the object: base64 (single), base64 + "-N" (multipart)."""
+    content_status: Mapped[str]
+    created_at: Mapped[datetime] = _now()
+    verified_at: Mapped[datetime | None]
+    deleting_at: Mapped[datetime | None]
+    unreferenced_at: Mapped[datetime | None]
+    """Since when no revision needs it; collected some time after, if that is still so."""
+    lease_until: Mapped[datetime | None]
+    lease_token: Mapped[uuid.UUID | None]
+
+
+class BlobChunk(Base):
+    """The manifest of a blob."""
+
+    __tablename__ = "blob_chunks"
+    __table_args__ = (Index("blob_chunks_owner_id_sha256_idx", "owner_id", "sha256"),)
+
+    blob_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("blobs.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    owner_id: Mapped[uuid.UUID]
+    offset_bytes: Mapped[int]
+    size_bytes: Mapped[int]
+    sha256: Mapped[bytes]
+
+
+class Revision(Base):
+    """An immutable version of a file."""
+
+    __tablename__ = "revisions"
+    __table_args__ = (
+        UniqueConstraint("node_id", "number", name="revisions_number_key"),
+        Index("revisions_blob_id_idx", "blob_id"),
+        Index("revisions_destination_key", "upload_destination_id", unique=True),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    owner_id: Mapped[uuid.UUID]
+    node_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("nodes.id", ondelete="RESTRICT"))
+    number: Mapped[int] = mapped_column(Integer)
+    blob_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("blobs.id", ondelete="RESTRICT"))
+    size_bytes: Mapped[int]
+    content_type: Mapped[str]
+    author_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
+    client_modified_at: Mapped[datetime | None]
+    upload_destination_id: Mapped[uuid.UUID | None]
+    """Which destination made it: one revision per destination, however often it is finalised (I6)."""
+    created_at: Mapped[datetime] = _now()
+
+
+class Upload(Base):
+    """An upload session: the durable record of one content on its way into S3."""
+
+    __tablename__ = "uploads"
+    __table_args__ = (
+        Index(
+            "uploads_live_key",
+            "uploader_id",
+            "owner_id",
+            "fingerprint",
+            "encoding",
+            unique=True,
+            postgresql_where=text(f"{LIVE_UPLOAD} AND fingerprint IS NOT NULL"),
+        ),
+        Index("uploads_owner_id_idx", "owner_id", "size_bytes", postgresql_where=text(LIVE_UPLOAD)),
+        Index("uploads_uploader_id_idx", "uploader_id", "id"),
+        Index("uploads_next_check_idx", "next_check_at", postgresql_where=text(LIVE_UPLOAD)),
+        UniqueConstraint("storage_key", name="uploads_storage_key_key"),
+        Index("uploads_leftover_idx", "ended_at", postgresql_where=text("leftover")),
+        CheckConstraint(
+            "state IN ('creating', 'active', 'completing', 'completed', 'aborted', 'expired', 'failed')", name="state"
+        ),
+        CheckConstraint("strategy IN ('single', 'multipart')", name="strategy"),
+        CheckConstraint("fingerprint IS NULL OR octet_length(fingerprint) = 32", name="fingerprint"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    uploader_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
+    owner_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
+    """Whose quota it counts on and whose blob it becomes."""
+    fingerprint: Mapped[bytes | None]
+    """None while the client still hashes (late fingerprint)."""
+    encoding: Mapped[str] = mapped_column(server_default="identity")
+    size_bytes: Mapped[int]
+    strategy: Mapped[str]
+    chunk_size_bytes: Mapped[int]
+    chunk_count: Mapped[int] = mapped_column(Integer)
+    state: Mapped[str]
+    storage_key: Mapped[str]
+    s3_upload_id: Mapped[str | None]
+    """S3's own id: never accepted from a client, never shown."""
+    created_at: Mapped[datetime] = _now()
+    last_activity_at: Mapped[datetime] = _now()
+    expires_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    next_check_at: Mapped[datetime]
+    """When a worker looks at it next, if nothing happens before."""
+    checks: Mapped[int] = mapped_column(Integer, server_default="0")
+    """How often a worker looked in vain since the last activity (backoff)."""
+    listed_at: Mapped[datetime | None]
+    """When the newest recorded listing of S3 began: older ones are ignored."""
+    lease_token: Mapped[uuid.UUID | None]
+    """Fencing: only the holder may record what S3 said while `creating` or `completing`."""
+    lease_until: Mapped[datetime | None]
+    rejections: Mapped[int] = mapped_column(Integer, server_default="0")
+    """How often S3 refused to assemble the parts; the second time ends the session."""
+    gone_since: Mapped[datetime | None]
+    """Since when S3 knows neither the multipart upload nor the object, while `completing`."""
+    failure: Mapped[str | None]
+    blob_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("blobs.id", ondelete="SET NULL"))
+    leftover: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Ended, but S3 may still hold parts or an object under its key: a worker removes them."""
+
+
+class UploadChunk(Base):
+    """The status of one chunk, as S3 itself reported it. Frozen while the session is `completing`."""
+
+    __tablename__ = "upload_chunks"
+    __table_args__ = (
+        CheckConstraint("state IN ('planned', 'uploaded', 'mismatched')", name="state"),
+        CheckConstraint("sha256 IS NULL OR octet_length(sha256) = 32", name="sha256"),
+    )
+
+    upload_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("uploads.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    offset_bytes: Mapped[int]
+    size_bytes: Mapped[int]
+    sha256: Mapped[bytes | None]
+    """Registered when its URL was signed; never changes afterwards."""
+    state: Mapped[str] = mapped_column(server_default="planned")
+    etag: Mapped[str | None]
+
+
+class UploadDestination(Base):
+    """Where the content of a session goes. Each succeeds or is refused on its own."""
+
+    __tablename__ = "upload_destinations"
+    __table_args__ = (
+        Index("upload_destinations_upload_id_idx", "upload_id"),
+        CheckConstraint("on_conflict IN ('fail', 'rename', 'replace')", name="on_conflict"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    upload_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("uploads.id", ondelete="CASCADE"))
+    parent_id: Mapped[uuid.UUID]
+    """No foreign key: the folder may be gone by the time the bytes are there."""
+    name: Mapped[str]
+    on_conflict: Mapped[str]
+    base_revision_id: Mapped[uuid.UUID | None]
+    content_type: Mapped[str]
+    client_modified_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = _now()
+    revision_id: Mapped[uuid.UUID | None]
+    """What came of it."""
+    node_id: Mapped[uuid.UUID | None]
+    problem: Mapped[dict[str, Any] | None]
+    """Or why nothing did."""
+
+
+class Event(Base):
+    """A recipient's journal, numbered without gaps in commit order (the counter is `users.journal_seq`)."""
+
+    __tablename__ = "events"
+    __table_args__ = {"postgresql_partition_by": "HASH (recipient_id)"}  # noqa: RUF012 - SQLAlchemy's own way
+
+    recipient_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    node_id: Mapped[uuid.UUID]
+    payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    created_at: Mapped[datetime] = _now()
+
+
+class Outbox(Base):
+    """What the world outside is to be told: written with the change it announces, read by the relay.
+
+    The columns are those of Debezium's outbox event router.
+    """
+
+    __tablename__ = "outbox"
+    __table_args__ = (Index("outbox_aggregateid_idx", "aggregateid", "id"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    aggregatetype: Mapped[str]
+    aggregateid: Mapped[uuid.UUID]
+    """The owner: order is kept per owner."""
+    type: Mapped[str]
+    payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    created_at: Mapped[datetime] = _now()

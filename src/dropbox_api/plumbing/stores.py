@@ -1,0 +1,35 @@
+"""The object store between settings and callers: how it is configured, and what its failures mean."""
+
+from dropbox_api import problems
+from dropbox_api.settings import Settings
+from dropbox_api.storage.object_store import StoreError, Throttled, Unavailable
+from dropbox_api.storage.s3 import S3Config
+
+
+def as_problem(error: StoreError) -> problems.Problem:
+    """Return the problem for an error that no service could make sense of: its text stays in the log."""
+    if isinstance(error, Throttled):
+        return problems.Unavailable("The object store asks to slow down", retry_after_s=5)
+    if isinstance(error, Unavailable):
+        return problems.Unavailable("The object store does not answer", retry_after_s=2)
+    return problems.InternalError()
+
+
+def s3_config(settings: Settings) -> S3Config:
+    """Return what the store client needs of the settings."""
+    s3 = settings.s3
+    return S3Config(
+        bucket=s3.bucket,
+        region=s3.region,
+        endpoint_url=s3.endpoint_url,
+        public_endpoint_url=s3.public_endpoint_url,
+        access_key_id=s3.access_key_id,
+        secret_access_key=s3.secret_access_key.get_secret_value() if s3.secret_access_key else None,
+        session_token=s3.session_token.get_secret_value() if s3.session_token else None,
+        addressing=s3.addressing,
+        sse=s3.sse,
+        sse_kms_key_id=s3.sse_kms_key_id,
+        connect_timeout_s=s3.connect_timeout_s,
+        read_timeout_s=s3.read_timeout_s,
+        max_connections=s3.max_connections,
+    )

@@ -1,0 +1,51 @@
+"""Shapes that every feature's requests and answers are made of: strict requests, typed ids, problem documents."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Fingerprint = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9a-f]{64}$"),
+    Field(
+        description="SHA-256 of the original bytes, 64 lower-case hex digits.",
+        examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    ),
+]
+
+Ranges = Annotated[
+    str, Field(description='A compact set of part numbers; "" is the empty set.', examples=["1-120,130"])
+]
+
+
+class Request(BaseModel):
+    """A body from a client: unknown members are refused, so that nobody sets what is not theirs to set."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Answer(BaseModel):
+    """A body to a client."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class FieldError(Answer):
+    pointer: Annotated[str, Field(description="JSON pointer into the request.", examples=["/size_bytes"])]
+    detail: str
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457 `application/problem+json`; each code may add members, see `docs/problems.md`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: Annotated[str, Field(description="Stable: branch on this.")]
+    retryable: bool
+    instance: str | None = None
+    request_id: str | None = None
+    errors: list[FieldError] | None = None

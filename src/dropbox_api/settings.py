@@ -1,0 +1,131 @@
+"""Every setting of the server, in one frozen typed tree; the only reader of the environment.
+
+A setting `a.b` is read from `DROPBOX_A__B` (and `.env` in the working directory). Names carry their units. Defaults
+suit `dropbox-api dev`; secrets that must not be guessed have no usable default outside of it. `docs/settings.md` lists
+every one, and a test keeps it so.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 1024**2
+GIB = 1024**3
+
+DEV_SECRET = "dev-only-secret-do-not-use-anywhere-else"  # noqa: S105 - refused outside `dev`, see Settings._refuse
+MIN_SECRET_CHARS = 32
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DatabaseSettings(_Group):
+    url: SecretStr = SecretStr("postgresql+asyncpg://app@127.0.0.1:5432/dropbox")
+    pool_size: int = Field(10, ge=1, description="Connections kept open per process.")
+    pool_overflow: int = Field(10, ge=0, description="Connections opened above that under load.")
+    pool_timeout_s: float = Field(10, gt=0, description="Wait for a free connection before 503.")
+    connect_timeout_s: float = Field(5, gt=0)
+    statement_timeout_s: float = Field(30, gt=0, description="A statement running longer is cancelled: 503.")
+    prepared_statements: bool = Field(True, description="Off behind PgBouncer < 1.21 in transaction mode.")
+
+
+class S3Settings(_Group):
+    endpoint_url: str | None = Field(None, description="The store that the server calls; unset means AWS.")
+    public_endpoint_url: str | None = Field(
+        None, description="The address that presigned URLs carry; unset means endpoint_url."
+    )
+    region: str = "us-east-1"
+    bucket: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")] = "dropbox"
+    access_key_id: str | None = Field(None, description="Unset: the machine's own credentials (role, profile).")
+    secret_access_key: SecretStr | None = None
+    session_token: SecretStr | None = None
+    addressing: Literal["path", "virtual"] = Field("path", description="Path style suits most self-hosted stores.")
+    sse: Literal["AES256", "aws:kms"] | None = Field(None, description="Encryption at rest asked for at every upload.")
+    sse_kms_key_id: str | None = None
+    connect_timeout_s: float = Field(5, gt=0)
+    read_timeout_s: float = Field(60, gt=0)
+    max_connections: int = Field(64, ge=1)
+    min_part_bytes: int = Field(5 * MIB, ge=1)
+    max_part_bytes: int = Field(5 * GIB, ge=5 * MIB)
+    max_parts: int = Field(9_999, ge=1, le=10_000, description="S3 takes 10,000; SeaweedFS mis-sorts the last.")
+    create_bucket: bool = Field(False, description="Create the bucket and its CORS rule at start (dev).")
+
+
+class UploadSettings(_Group):
+    single_max_bytes: int = Field(8 * MIB, ge=0, le=5 * GIB, description="Up to here one PUT is the whole upload.")
+    chunk_size_bytes: int = Field(8 * MIB, ge=5 * MIB)
+    max_file_bytes: int | None = Field(None, ge=1, description="Refuse larger files; unset means what the store takes.")
+    url_ttl_s: int = Field(1800, ge=60, le=7 * 86400, description="Lifetime of a signed part URL.")
+    download_url_ttl_s: int = Field(300, ge=30, le=86400)
+    session_ttl_s: int = Field(7 * 86400, ge=60, description="A session without activity expires after this.")
+    idle_finalise_s: int = Field(900, ge=1, description="Idle sessions whose parts may all be there are looked at.")
+    unplaced_ttl_s: int = Field(7 * 86400, ge=60, description="How long bytes wait whose every destination refused.")
+    lease_s: float = Field(30, gt=1, description="Claim on a session while S3 is asked; renewed by heartbeat.")
+    complete_wait_s: float = Field(20, ge=0, description="How long /complete waits before it answers 202.")
+    max_open: int = Field(10_000, ge=1, description="Open sessions per user.")
+    gone_grace_s: int = Field(900, ge=1, description="Repeated NoSuchUpload and no object for so long: failed.")
+
+
+class AuthSettings(_Group):
+    secret: SecretStr = Field(
+        SecretStr(DEV_SECRET), description="Signs access tokens and cursors; 32 characters or more."
+    )
+    access_ttl_s: int = Field(900, ge=30)
+    refresh_ttl_s: int = Field(30 * 86400, ge=60)
+    registration: Literal["open", "closed"] = "open"
+    default_quota_bytes: int = Field(100 * GIB, ge=0)
+    default_quota_nodes: int = Field(1_000_000, ge=1)
+    hash_concurrency: int = Field(2, ge=1, description="argon2 hashes at a time; sign-in storms queue here.")
+
+
+class HttpSettings(_Group):
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    workers: int = Field(1, ge=1)
+    cors_origins: tuple[str, ...] = Field((), description="Exact origins of web apps served from elsewhere.")
+    max_body_bytes: int = Field(8 * MIB, ge=1024, description="Largest JSON body; longer ones are 413.")
+
+
+class WorkerSettings(_Group):
+    interval_s: float = Field(5, gt=0, description="Pause between rounds of a job that found nothing to do.")
+    sweep_interval_s: float = Field(3600, gt=0)
+    sweep_grace_s: int = Field(
+        3 * 86400, ge=0, description="Orphans younger than this stay; keep it above url_ttl_s and your restore window."
+    )
+    verify_lease_s: float = Field(60, gt=1)
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="DROPBOX_", env_nested_delimiter="__", env_file=".env", frozen=True, extra="ignore"
+    )
+
+    mode: Literal["dev", "production"] = "production"
+    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    failpoints: str = Field("", description='Fault injection for tests, such as "uploads.complete.after_s3=kill".')
+    database: DatabaseSettings = DatabaseSettings()
+    s3: S3Settings = S3Settings()
+    uploads: UploadSettings = UploadSettings()
+    auth: AuthSettings = AuthSettings()
+    http: HttpSettings = HttpSettings()
+    worker: WorkerSettings = WorkerSettings()
+
+    @model_validator(mode="after")
+    def _refuse(self) -> Self:
+        """Refuse what would lose data or let a stranger in."""
+        if self.mode == "production":
+            secret = self.auth.secret.get_secret_value()
+            if secret == DEV_SECRET or len(secret) < MIN_SECRET_CHARS:
+                raise ValueError(
+                    "DROPBOX_AUTH__SECRET must be set to 32 random characters or more outside `dropbox-api dev`"
+                )
+            if self.failpoints:
+                raise ValueError("DROPBOX_FAILPOINTS is for tests and needs DROPBOX_MODE=dev")
+        if not self.s3.min_part_bytes <= self.uploads.chunk_size_bytes <= self.s3.max_part_bytes:
+            raise ValueError("DROPBOX_UPLOADS__CHUNK_SIZE_BYTES must lie between S3's smallest and largest part")
+        if self.worker.sweep_grace_s < self.uploads.url_ttl_s and self.mode == "production":
+            raise ValueError("DROPBOX_WORKER__SWEEP_GRACE_S must be longer than any signed URL lives")
+        return self

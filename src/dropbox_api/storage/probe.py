@@ -1,0 +1,331 @@
+"""Ask a bucket, at server start, what it really enforces, and derive the level of proof that a stored part gives.
+
+About a dozen small experiments run side by side under `probe/<random>/`, each with presigned requests such as clients
+get, and clean up after themselves. Nothing is believed because of a product's name.
+
+- Level A: hashes are enforced on write and read back in ListParts: they can be compared.
+- Level B: enforced on write, not listed: a signed URL accepts one byte string only, so presence and size are proof.
+- None: the store enforces less than that; `missing` names what, and the server must not start.
+
+Source: `docs/stores.md`.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import random
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from io import BytesIO
+from types import MappingProxyType
+from typing import Literal
+
+import aiohttp
+from yarl import URL
+
+from dropbox_api.core.fingerprint import composite_digest
+from dropbox_api.storage.object_store import (
+    CompletedPart,
+    NotFound,
+    PartToSign,
+    Rejected,
+    SignedRequest,
+    StoreError,
+    Throttled,
+    Unavailable,
+)
+from dropbox_api.storage.s3 import S3Store
+
+REQUIRED = ("signature_enforced", "expiry_enforced", "anonymous_refused", "length_enforced", "checksum_enforced")
+"""Behaviours without which a store is refused."""
+
+_TIMEOUT_S = 30
+_TTL_S = 60
+_SMALLEST_PART = 5 << 20
+_MAX_PART_NUMBERS = (9_999, 1_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a bucket was seen to do."""
+
+    level: Literal["A", "B"] | None
+    behaviours: Mapping[str, bool | None]
+    """By name; None: could not be found out."""
+    missing: tuple[str, ...]
+    """Those of `REQUIRED` that were not seen."""
+    max_part_number: int
+    """The largest part number that was accepted, at most 9,999."""
+    clock_skew_s: float
+    """Our clock minus the store's, within half a second."""
+
+
+async def probe(store: S3Store, *, origin: str | None = None) -> Capabilities:
+    """Try the bucket of `store` through the server's own endpoint; 1 to 2 s, 11 MB sent.
+
+    `origin`: a web origin (scheme://host:port) whose CORS preflight is tried as well.
+
+    Raises: Unavailable when the store does not answer, Rejected when it refuses us altogether (credentials, bucket).
+    """
+    config = replace(store.config, public_endpoint_url=None)
+    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+    try:
+        async with (
+            asyncio.timeout(_TIMEOUT_S),
+            S3Store.open(config) as present,
+            S3Store.open(config, clock=lambda: datetime.now(UTC) - timedelta(hours=1)) as past,
+            aiohttp.ClientSession(timeout=timeout, trust_env=True) as http,
+        ):
+            experiments = _Experiments(present, past, http, origin)
+            try:
+                return await experiments.run()
+            finally:
+                await experiments.clean_up()
+    except TimeoutError as error:
+        raise Unavailable(f"the object store could not be probed within {_TIMEOUT_S} s") from error
+
+
+class _Experiments:
+    """The experiments share a prefix and one small object; each other key is used by one experiment only."""
+
+    def __init__(self, store: S3Store, past: S3Store, http: aiohttp.ClientSession, origin: str | None) -> None:
+        self._store = store
+        self._past = past
+        self._http = http
+        self._origin = origin
+        self._prefix = f"probe/{secrets.token_hex(8)}/"
+        self._body = secrets.token_bytes(64)
+
+    async def run(self) -> Capabilities:
+        await self._store.put(self._key("small"), self._body)  # whether anything works at all
+        clock_skew_s = await self._clock_skew_s()
+        experiments: dict[str, Callable[[], Awaitable[bool | None]]] = {
+            "signature_enforced": self._signature_enforced,
+            "expiry_enforced": self._expiry_enforced,
+            "anonymous_refused": self._anonymous_refused,
+            "length_enforced": self._length_enforced,
+            "checksum_enforced": self._checksum_enforced,
+            "checksum_listed": self._checksum_listed,
+            "wrong_etag_refused": self._wrong_etag_refused,
+            "wrong_part_checksum_refused": self._wrong_part_checksum_refused,
+            "conditional_put": self._conditional_put,
+            "cors_preflight": self._cors_preflight,
+        }
+        observed, large, max_part_number = await asyncio.gather(
+            asyncio.gather(*map(_observe, experiments.values())), self._large_object(), self._max_part_number()
+        )
+        behaviours = dict(zip(experiments, observed, strict=True)) | large
+        missing = tuple(name for name in REQUIRED if not behaviours[name])
+        level: Literal["A", "B"] = "A" if behaviours["checksum_listed"] else "B"
+        return Capabilities(
+            None if missing else level, MappingProxyType(behaviours), missing, max_part_number, clock_skew_s
+        )
+
+    async def clean_up(self) -> None:
+        with contextlib.suppress(StoreError):
+            for upload in [upload async for upload in self._store.list_multiparts(self._prefix)]:
+                await self._store.abort_multipart(upload.key, upload.upload_id)
+            await asyncio.gather(
+                *[self._store.delete(found.key) async for found in self._store.list_objects(self._prefix)]
+            )
+
+    async def _signature_enforced(self) -> bool:
+        signed = self._signed_get("small")
+        longer = signed.url.replace(f"X-Amz-Expires={_TTL_S}", f"X-Amz-Expires={_TTL_S + 1}")
+        put = self._sign_put("tampered", self._body)
+        elsewhere = replace(put, url=put.url.replace("/tampered?", "/elsewhere?"))
+        return (
+            await self._status("GET", signed.url) == 200
+            and _refused(await self._status("GET", longer))
+            and _refused(await self._send(elsewhere, self._body))
+        )
+
+    async def _expiry_enforced(self) -> bool:
+        expired = self._past.sign_put(self._key("expired"), len(self._body), _sha256(self._body), _TTL_S)
+        return _refused(await self._send(expired, self._body))
+
+    async def _anonymous_refused(self) -> bool:
+        url = self._signed_get("small").url.partition("?")[0]
+        return _refused(await self._status("GET", url)) and _refused(
+            await self._status("PUT", url.replace("/small", "/anonymous"), body=self._body)
+        )
+
+    async def _length_enforced(self) -> bool:
+        signed = self._sign_put("length", self._body)
+        longer, shorter = self._body + b"x", self._body[:-1]
+        return _refused(await self._send(signed, longer)) and _refused(await self._send(signed, shorter))
+
+    async def _checksum_enforced(self) -> bool:
+        signed = self._sign_put("checksum", self._body)
+        without = replace(signed, headers={"content-length": signed.headers["content-length"]})
+        other = bytes(reversed(self._body))
+        key = self._key("parts")
+        upload_id = await self._store.create_multipart(key)
+        (part,) = self._store.sign_parts(key, upload_id, [_to_sign(1, self._body)], _TTL_S)
+        return (
+            _refused(await self._send(signed, other))
+            and _refused(await self._send(without, other))
+            and _refused(await self._send(part, other))
+            and await self._send(part, self._body) == 200
+        )
+
+    async def _checksum_listed(self) -> bool:
+        key, upload_id, _ = await self._upload("listed", [self._body])
+        return [part.sha256 for part in await self._store.list_parts(key, upload_id)] == [_sha256(self._body)]
+
+    async def _wrong_etag_refused(self) -> bool:
+        key, upload_id, parts = await self._upload("etag", [self._body])
+        return await self._is_rejected(key, upload_id, [replace(parts[0], etag="0" * 32)])
+
+    async def _wrong_part_checksum_refused(self) -> bool:
+        key, upload_id, parts = await self._upload("part-checksum", [self._body])
+        return await self._is_rejected(key, upload_id, [replace(parts[0], sha256=_sha256(b"something else"))])
+
+    async def _conditional_put(self) -> bool:
+        signed = self._sign_put("small", self._body)
+        return await self._send(signed, self._body, {"if-none-match": "*"}) in {409, 412}
+
+    async def _cors_preflight(self) -> bool | None:
+        if self._origin is None:
+            return None
+        asked = {
+            "origin": self._origin,
+            "access-control-request-method": "PUT",
+            "access-control-request-headers": "x-amz-checksum-sha256",
+        }
+        url = URL(self._sign_put("cors", self._body).url, encoded=True)
+        async with self._http.options(url, headers=asked) as answer:
+            allowed = answer.headers.get("access-control-allow-headers", "").lower()
+            return (
+                answer.status < 300
+                and answer.headers.get("access-control-allow-origin") in {self._origin, "*"}
+                and ("x-amz-checksum-sha256" in allowed or "*" in allowed)
+            )
+
+    async def _large_object(self) -> dict[str, bool | None]:
+        """Parts of unequal size; what HEAD says of the whole; a range of it copied into another object."""
+        whole = random.randbytes(2 * _SMALLEST_PART + 4097)  # noqa: S311 - only to be told apart
+        cut = _SMALLEST_PART + 4096
+        bodies = [whole[:_SMALLEST_PART], whole[_SMALLEST_PART : _SMALLEST_PART + cut], whole[_SMALLEST_PART + cut :]]
+        found: dict[str, bool | None] = dict.fromkeys(("unequal_parts", "composite_returned", "range_copy"))
+        key, upload_id, parts = await self._upload("large", bodies)
+
+        async def unequal_parts() -> bool:
+            try:
+                await self._store.complete_multipart(key, upload_id, parts, len(whole))
+            except Rejected:
+                return False
+            return True
+
+        async def composite_returned() -> bool:
+            expected = composite_digest([part.sha256 for part in parts])
+            return (await self._store.head(key)).checksum_sha256 == expected
+
+        async def range_copy() -> bool:
+            start, size_bytes = _SMALLEST_PART - 500, 1000
+            target = self._key("copy")
+            copy_id = await self._store.create_multipart(target)
+            part = await self._store.copy_part(target, copy_id, 1, key, start=start, size_bytes=size_bytes)
+            expected = whole[start : start + size_bytes]
+            completed = CompletedPart(1, part.etag, _sha256(expected))
+            await self._store.complete_multipart(target, copy_id, [completed], size_bytes)
+            return b"".join([block async for block in self._store.read(target)]) == expected
+
+        found["unequal_parts"] = await _observe(unequal_parts)
+        if found["unequal_parts"]:
+            found["composite_returned"] = await _observe(composite_returned)
+            found["range_copy"] = await _observe(range_copy)
+        return found
+
+    async def _max_part_number(self) -> int:
+        key = self._key("numbers")
+        upload_id = await self._store.create_multipart(key)
+        for number in _MAX_PART_NUMBERS:
+            (signed,) = self._store.sign_parts(key, upload_id, [_to_sign(number, self._body)], _TTL_S)
+            if await self._send(signed, self._body) == 200:
+                return number
+        return 1
+
+    async def _clock_skew_s(self) -> float:
+        before = datetime.now(UTC)
+        async with self._http.get(URL(self._signed_get("small").url, encoded=True)) as answer:
+            ours = before + (datetime.now(UTC) - before) / 2
+            stated = answer.headers.get("date")
+        if stated is None:
+            return 0.0
+        theirs = parsedate_to_datetime(stated) + timedelta(seconds=0.5)  # Date has whole seconds
+        return (ours - theirs).total_seconds()
+
+    async def _upload(self, name: str, bodies: list[bytes]) -> tuple[str, str, list[CompletedPart]]:
+        key = self._key(name)
+        upload_id = await self._store.create_multipart(key)
+        rows = [_to_sign(number, body) for number, body in enumerate(bodies, 1)]
+        signed = self._store.sign_parts(key, upload_id, rows, _TTL_S)
+        for request, body in zip(signed, bodies, strict=True):
+            status = await self._send(request, body)
+            if status != 200:
+                raise Rejected(str(status), "a part as signed was refused")
+        listed = await self._store.list_parts(key, upload_id)
+        return key, upload_id, [CompletedPart(p.number, p.etag, r.sha256) for p, r in zip(listed, rows, strict=True)]
+
+    async def _is_rejected(self, key: str, upload_id: str, parts: list[CompletedPart]) -> bool:
+        try:
+            await self._store.complete_multipart(key, upload_id, parts, len(self._body))
+        except (Rejected, NotFound):
+            return True
+        return False
+
+    def _key(self, name: str) -> str:
+        return self._prefix + name
+
+    def _signed_get(self, name: str) -> SignedRequest:
+        return self._store.sign_get(
+            self._key(name),
+            method="GET",
+            filename=name,
+            content_type="application/octet-stream",
+            inline=False,
+            ttl_s=_TTL_S,
+        )
+
+    def _sign_put(self, name: str, body: bytes) -> SignedRequest:
+        return self._store.sign_put(self._key(name), len(body), _sha256(body), _TTL_S)
+
+    async def _send(self, signed: SignedRequest, body: bytes, extra: Mapping[str, str] | None = None) -> int:
+        # Content-Length is left to the HTTP client: it tells the truth about the body, also when that breaks the rules.
+        headers = {name: value for name, value in signed.headers.items() if name != "content-length"}
+        return await self._status("PUT", signed.url, body=body, headers=headers | dict(extra or {}))
+
+    async def _status(
+        self, method: str, url: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> int:
+        target = URL(url, encoded=True)
+        data = None if body is None else BytesIO(body)  # aiohttp warns of more than a MiB of plain bytes
+        async with self._http.request(method, target, data=data, headers=headers, allow_redirects=False) as answer:
+            await answer.read()
+            return answer.status
+
+
+async def _observe(experiment: Callable[[], Awaitable[bool | None]]) -> bool | None:
+    """Run one experiment: an outage leaves it undecided, a refusal of what should work means no."""
+    try:
+        return await experiment()
+    except (Unavailable, Throttled, aiohttp.ClientError, TimeoutError):
+        return None
+    except (StoreError, ValueError):
+        return False
+
+
+def _refused(status: int) -> bool:
+    return 400 <= status < 500
+
+
+def _sha256(body: bytes) -> bytes:
+    return hashlib.sha256(body).digest()
+
+
+def _to_sign(number: int, body: bytes) -> PartToSign:
+    return PartToSign(number, len(body), _sha256(body))

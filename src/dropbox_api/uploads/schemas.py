@@ -1,0 +1,221 @@
+"""What the upload routes take and answer. The journey is told in `docs/protocol.md`."""
+
+import uuid
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import AwareDatetime, Field, StringConstraints, model_validator
+
+from dropbox_api.files.schemas import File
+from dropbox_api.schemas import Answer, Fingerprint, ProblemDocument, Ranges, Request
+
+OnConflict = Literal["fail", "rename", "replace"]
+State = Literal["creating", "active", "completing", "completed", "aborted", "expired", "failed"]
+Strategy = Literal["single", "multipart"]
+PartNumber = Annotated[int, Field(ge=1, le=10_000)]
+ContentType = Annotated[
+    str,
+    StringConstraints(max_length=200, pattern=r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(;[ -~]*)?$"),
+    Field(examples=["image/jpeg"]),
+]
+
+
+class Destination(Request):
+    """Where the content goes: a folder by id or by path (made on the way), and a name in it."""
+
+    parent_id: Annotated[uuid.UUID | None, Field(description="The folder; the root when both are left out.")] = None
+    folder_path: Annotated[str | None, Field(max_length=4096, examples=["/photos/2026"])] = None
+    name: Annotated[str, Field(max_length=1024, examples=["cat.jpg"])]
+    on_conflict: Annotated[
+        OnConflict,
+        Field(description="When the name is taken: refuse, take `name (1).ext`, or add a revision to what is there."),
+    ] = "fail"
+    base_revision_id: Annotated[
+        uuid.UUID | None, Field(description="With `replace`: only if this is still the head revision.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_folder(self) -> Self:
+        if self.parent_id is not None and self.folder_path is not None:
+            raise ValueError("parent_id and folder_path exclude each other")
+        if self.base_revision_id is not None and self.on_conflict != "replace":
+            raise ValueError("base_revision_id goes with on_conflict=replace")
+        return self
+
+
+class ChunkHash(Request):
+    number: PartNumber
+    sha256: Fingerprint
+
+
+class StartUpload(Request):
+    fingerprint: Annotated[
+        Fingerprint | None,
+        Field(description="Left out: send while you hash, then PUT /v1/uploads/{id}/fingerprint."),
+    ] = None
+    size_bytes: Annotated[int, Field(ge=0, le=2**62)]
+    destination: Destination
+    content_type: ContentType = "application/octet-stream"
+    client_modified_at: AwareDatetime | None = None
+    chunk_size_bytes: Annotated[
+        int | None, Field(ge=1, le=2**62, description="A wish; the server clamps it to what the store takes.")
+    ] = None
+    strategy: Strategy | None = None
+    parts: Annotated[
+        tuple[ChunkHash, ...],
+        Field(max_length=1000, description="Chunk hashes known by now: their signed URLs come with the answer."),
+    ] = ()
+
+
+class SignedPart(Answer):
+    """Send exactly this: PUT the chunk's bytes to `url` with `headers` (Content-Length is among them)."""
+
+    number: int
+    url: str
+    headers: dict[str, str]
+    offset_bytes: int
+    size_bytes: int
+    expires_at: datetime
+
+
+class DestinationState(Answer):
+    id: uuid.UUID
+    parent_id: uuid.UUID
+    name: str
+    on_conflict: OnConflict
+    file_id: uuid.UUID | None
+    revision_id: uuid.UUID | None
+    problem: ProblemDocument | None
+
+
+class Upload(Answer):
+    """An upload session."""
+
+    id: uuid.UUID
+    state: State
+    fingerprint: Fingerprint | None
+    size_bytes: int
+    strategy: Strategy
+    chunk_size_bytes: Annotated[
+        int, Field(description="Chunk n covers [(n-1) * chunk_size_bytes, n * chunk_size_bytes) of the file.")
+    ]
+    chunk_count: int
+    uploaded: Annotated[Ranges, Field(description="Chunks that S3 itself reported.")]
+    missing: Annotated[Ranges, Field(description="Chunks still to be sent, mismatched ones included.")]
+    mismatched: Annotated[Ranges, Field(description="Chunks that S3 holds with other bytes; send them again.")]
+    uploaded_bytes: int
+    created_at: datetime
+    last_activity_at: datetime
+    expires_at: datetime
+    destinations: list[DestinationState]
+    failure: str | None = None
+
+
+class StartedUpload(Answer):
+    """Either `upload` (something to send) or `file` (the owner stores this content already)."""
+
+    upload: Upload | None
+    file: File | None
+    parts: list[SignedPart] = Field(default=[])
+
+
+class UploadList(Answer):
+    items: list[Upload]
+    next_cursor: str | None
+
+
+class FingerprintHit(Answer):
+    """What the caller has of this content."""
+
+    file: File | None
+    upload: Upload | None
+
+
+class SignParts(Request):
+    parts: Annotated[list[ChunkHash], Field(min_length=1, max_length=1000)]
+
+
+class SignedParts(Answer):
+    parts: list[SignedPart]
+
+
+class Chunk(Answer):
+    number: int
+    offset_bytes: int
+    size_bytes: int
+    sha256: Fingerprint | None
+    state: Literal["planned", "uploaded", "mismatched"]
+    etag: str | None
+
+
+class ChunkList(Answer):
+    items: list[Chunk]
+    next_cursor: str | None
+
+
+class BindFingerprint(Request):
+    fingerprint: Fingerprint
+
+
+class StartBatch(Request):
+    items: Annotated[list[StartUpload], Field(min_length=1, max_length=500)]
+
+
+class StartedItem(Answer):
+    """The answer to one item: what a single start would answer, or its problem."""
+
+    upload: Upload | None = None
+    file: File | None = None
+    parts: list[SignedPart] = Field(default=[])
+    problem: ProblemDocument | None = None
+
+
+class StartedBatch(Answer):
+    items: Annotated[list[StartedItem], Field(description="In the order of the request.")]
+
+
+class CompleteBatch(Request):
+    upload_ids: Annotated[list[uuid.UUID], Field(min_length=1, max_length=500)]
+
+
+class CompletedItem(Answer):
+    upload_id: uuid.UUID
+    file: File | None = None
+    problem: ProblemDocument | None = None
+
+
+class CompletedBatch(Answer):
+    items: Annotated[list[CompletedItem], Field(description="In the order of the request.")]
+
+
+class Completed(Answer):
+    """`file` is the first destination's; `destinations` says what came of each."""
+
+    file: File
+    destinations: list[DestinationState]
+
+
+class AddDestination(Request):
+    destination: Destination
+    content_type: ContentType = "application/octet-stream"
+    client_modified_at: AwareDatetime | None = None
+
+
+class Capabilities(Answer):
+    """What this server and its store can do."""
+
+    proof_level: Annotated[
+        Literal["A", "B"],
+        Field(description="A: the store lists the hash of every part; B: it enforces them on write, unlisted."),
+    ]
+    behaviours: Annotated[dict[str, bool | None], Field(description="What the server found when it probed its bucket.")]
+    strategies: list[Strategy]
+    single_max_bytes: int
+    chunk_size_bytes: int
+    min_part_bytes: int
+    max_part_bytes: int
+    max_parts: int
+    max_file_bytes: int
+    url_ttl_s: int
+    session_ttl_s: int
+    batch_items: int

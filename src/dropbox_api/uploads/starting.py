@@ -1,0 +1,509 @@
+"""Start sessions: plan, claim under the owner's lock, then open S3's multipart uploads.
+
+One request or five hundred take the same way: read what is there, decide in plain Python under the owner's lock, write
+in bulk. Nothing is sent twice: content that the owner stores verified becomes a file at once, a live session of the
+same content is the one to go on with.
+
+T1 (`_claim`): session `creating` with a lease, quota reserved -> S3 CreateMultipartUpload -> T2: `active`, recorded
+only by the lease's holder. A loser aborts what it opened; a dead creator's lease is taken over by the next who asks.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import and_, func, insert, or_, select, text, update
+
+from dropbox_api import access, problems
+from dropbox_api.core import names
+from dropbox_api.core.chunks import Plan, PlanError, plan
+from dropbox_api.core.fingerprint import parse_sha256
+from dropbox_api.db import Db, Tx, new_id
+from dropbox_api.files import placing
+from dropbox_api.files import service as files
+from dropbox_api.models import LIVE_UPLOAD, Blob, Upload, UploadDestination, User
+from dropbox_api.plumbing.failpoints import failpoint
+from dropbox_api.plumbing.stores import as_problem
+from dropbox_api.settings import Settings
+from dropbox_api.storage.object_store import ObjectStore, StoreError
+from dropbox_api.uploads import rows
+from dropbox_api.uploads.schemas import Destination, StartUpload
+
+S3_CREATES_AT_ONCE = 8
+CREATING_POLL_S = 0.1
+CREATING_WAIT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A request that makes sense on its own, before anybody looked at what is there."""
+
+    request: StartUpload
+    plan: Plan
+    fingerprint: bytes | None
+    name: str
+    folder: tuple[str, ...]
+    """Clean path of the folder where the request names it by path (or not at all: the root)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """There is something to send."""
+
+    upload_id: uuid.UUID
+    is_new: bool
+    plan: Plan | None
+    """Of a new session."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """The owner stores this content: this is the file."""
+
+    node_id: uuid.UUID
+
+
+Outcome = Session | Instant | problems.Problem
+
+
+async def start(
+    db: Db, store: ObjectStore, settings: Settings, actor_id: uuid.UUID, wanted: Sequence[StartUpload]
+) -> list[Outcome]:
+    """Start an upload for each request; return what came of each, in order.
+
+    Problems: SizeNotAllowed, InvalidName, NotFound (parent), NotAFolder, NameTaken, RevisionConflict, QuotaExceeded,
+    TooManyFiles, TooManyUploads, FingerprintRequired, FingerprintMismatch, Unavailable.
+    Transaction: T1, S3, T2.
+    Idempotent: by (caller, fingerprint); a session without a fingerprint is new each time.
+    """
+    drafts = [_draft(settings, request) for request in wanted]
+    valid = [draft for draft in drafts if isinstance(draft, Draft)]
+    async with db.begin() as tx:
+        claims = iter(await _claim(tx, settings, actor_id, valid))
+    await failpoint("uploads.start.after_t1")
+    outcomes = [next(claims) if isinstance(draft, Draft) else draft for draft in drafts]
+    gate = asyncio.Semaphore(S3_CREATES_AT_ONCE)
+
+    async def opened(outcome: Outcome) -> Outcome:
+        # Single uploads are active from the start, and nothing of S3's is theirs yet.
+        if not isinstance(outcome, Session) or (outcome.plan and outcome.plan.strategy == "single"):
+            return outcome
+        try:
+            async with gate:
+                await activate(db, store, settings, outcome.upload_id)
+        except problems.Problem as problem:
+            return problem
+        except StoreError as error:
+            return as_problem(error)
+        return outcome
+
+    return list(await asyncio.gather(*map(opened, outcomes)))
+
+
+def _draft(settings: Settings, request: StartUpload) -> Draft | problems.Problem:
+    limits = rows.store_limits(settings)
+    if request.fingerprint is None and request.size_bytes <= settings.uploads.single_max_bytes:
+        return problems.FingerprintRequired("A file this small is hashed before it is sent", uploads=[])
+    try:
+        cut = plan(
+            request.size_bytes,
+            limits=limits,
+            strategy=request.strategy,
+            chunk_size_bytes=request.chunk_size_bytes,
+            default_chunk_bytes=settings.uploads.chunk_size_bytes,
+            single_max_bytes=settings.uploads.single_max_bytes,
+        )
+    except PlanError as error:
+        return problems.SizeNotAllowed(str(error), reason=error.reason, max_bytes=limits.largest_plan_bytes)
+    try:
+        name = files.clean_name(request.destination.name)
+        folder = tuple(files.split_path(request.destination.folder_path or ""))
+    except problems.InvalidName as invalid:
+        return invalid
+    fingerprint = parse_sha256(request.fingerprint) if request.fingerprint else None
+    return Draft(request, cut, fingerprint, name, folder)
+
+
+@dataclass(slots=True)
+class _Known:
+    """What the owner has of the contents that are asked for."""
+
+    blobs: dict[bytes, placing.Content] = field(default_factory=dict)
+    """Verified content, by fingerprint."""
+    sessions: dict[bytes, tuple[uuid.UUID, int]] = field(default_factory=dict)
+    """Live sessions of this uploader, by fingerprint: id and size in bytes."""
+    unbound: dict[int, list[uuid.UUID]] = field(default_factory=dict)
+    """Live sessions still without a fingerprint, by size."""
+    sizes: set[int] = field(default_factory=set)
+    """Sizes in bytes of which the owner stores or sends something."""
+    destinations: dict[tuple[uuid.UUID, uuid.UUID, str], uuid.UUID] = field(default_factory=dict)
+    """Destinations of those sessions, by (upload, parent, name key)."""
+
+
+async def _claim(tx: Tx, settings: Settings, owner_id: uuid.UUID, drafts: Sequence[Draft]) -> list[Outcome]:
+    """Decide what becomes of each draft and write it down: T1."""
+    await files.lock_owner(tx, owner_id)
+    parents = await _parents(tx, owner_id, drafts)
+    room = await _Room.load(tx, settings, owner_id)
+    places = [
+        (parent, names.key(draft.name)) if isinstance(parent, uuid.UUID) else None
+        for draft, parent in zip(drafts, parents, strict=True)
+    ]
+    standing = await placing.stands_at(tx, [place for place in places if place])
+    known = await _known(tx, owner_id, drafts)
+    outcomes: list[Outcome] = []
+    desk = _Desk(known, room, _Writes(owner_id))
+    for draft, parent, place in zip(drafts, parents, places, strict=True):
+        if isinstance(parent, problems.Problem) or place is None:
+            outcomes.append(parent if isinstance(parent, problems.Problem) else problems.NotFound())
+            continue
+        outcomes.append(_decide(draft, place, standing.get(place), desk))
+    await desk.writes.flush(tx, settings)
+    return await _place_instantly(tx, owner_id, outcomes, desk.writes)
+
+
+def _decide(draft: Draft, place: placing.Place, there: placing.Standing | None, desk: "_Desk") -> Outcome:
+    """Return what becomes of one draft; what it takes and what is to be written is noted on the desk."""
+    request, known = draft.request, desk.known
+    if draft.fingerprint and there and there.verified == draft.fingerprint:
+        return Instant(there.node_id)
+    refused = placing.conflict(there, request.destination.on_conflict, request.destination.base_revision_id)
+    if refused:
+        return refused
+    if draft.fingerprint is None and request.size_bytes in known.sizes:
+        unbound = [str(upload_id) for upload_id in known.unbound.get(request.size_bytes, ())]
+        return problems.FingerprintRequired(
+            "You have content or an upload of this size: hash the file first", uploads=unbound
+        )
+    content = known.blobs.get(draft.fingerprint) if draft.fingerprint else None
+    if content:
+        if content.size_bytes != request.size_bytes:
+            return problems.FingerprintMismatch("You store content of this fingerprint, and it has another size")
+        return desk.writes.place(draft, place[0], content)
+    session = known.sessions.get(draft.fingerprint) if draft.fingerprint else None
+    if session:
+        return _resume(draft, place, session, desk)
+    problem = desk.room.take(request.size_bytes, sessions=1)
+    if problem:
+        return problem
+    upload_id = desk.writes.session(draft)
+    known.destinations[upload_id, *place] = desk.writes.destination(upload_id, draft, place[0], None)
+    known.sizes.add(request.size_bytes)
+    if draft.fingerprint:
+        known.sessions[draft.fingerprint] = (upload_id, request.size_bytes)
+    return Session(upload_id, is_new=True, plan=draft.plan)
+
+
+def _resume(draft: Draft, place: placing.Place, session: tuple[uuid.UUID, int], desk: "_Desk") -> Outcome:
+    """Go on with a live session of the same content, which from now on goes to this place too."""
+    upload_id, size_bytes = session
+    if size_bytes != draft.request.size_bytes:
+        return problems.FingerprintMismatch("The live upload of this fingerprint has another size")
+    existing = desk.known.destinations.get((upload_id, *place))
+    problem = desk.room.take(0) if existing is None else None
+    if problem:
+        return problem
+    desk.known.destinations[upload_id, *place] = desk.writes.destination(upload_id, draft, place[0], existing)
+    return Session(upload_id, is_new=False, plan=None)
+
+
+async def _parents(tx: Tx, owner_id: uuid.UUID, drafts: Sequence[Draft]) -> list[uuid.UUID | problems.Problem]:
+    """Return the folder of each draft, making those named by path."""
+    by_path = await placing.ensure_folders(
+        tx, owner_id, [draft.folder for draft in drafts if draft.request.destination.parent_id is None]
+    )
+    by_id: dict[uuid.UUID, uuid.UUID | problems.Problem] = {}
+    for draft in drafts:
+        parent_id = draft.request.destination.parent_id
+        if parent_id and parent_id not in by_id:
+            by_id[parent_id] = await folder(tx, owner_id, parent_id)
+    return [
+        by_id[draft.request.destination.parent_id] if draft.request.destination.parent_id else by_path[draft.folder]
+        for draft in drafts
+    ]
+
+
+async def folder(tx: Tx, actor_id: uuid.UUID, parent_id: uuid.UUID) -> uuid.UUID | problems.Problem:
+    """Return a folder that the actor may put files into, or why not."""
+    try:
+        granted = await access.require(tx, actor_id, parent_id)
+    except problems.NotFound as missing:
+        return missing
+    return parent_id if granted.kind == "folder" else problems.NotAFolder()
+
+
+async def _known(tx: Tx, owner_id: uuid.UUID, drafts: Sequence[Draft]) -> _Known:
+    """Look up what the owner has of these fingerprints and, for drafts without one, sizes."""
+    known = _Known()
+    fingerprints = {draft.fingerprint for draft in drafts if draft.fingerprint}
+    sizes = {draft.request.size_bytes for draft in drafts if draft.fingerprint is None}
+    if fingerprints:
+        known.blobs = await verified_content(tx, owner_id, fingerprints)
+    live = select(Upload.id, Upload.fingerprint, Upload.size_bytes).where(
+        Upload.owner_id == owner_id,
+        Upload.uploader_id == owner_id,
+        text(LIVE_UPLOAD),
+        or_(
+            and_(Upload.fingerprint.in_(fingerprints), Upload.encoding == "identity"),
+            Upload.size_bytes.in_(sizes),
+        ),
+    )
+    for row in await tx.execute(live):
+        known.sizes.add(row.size_bytes)
+        if row.fingerprint is None:
+            known.unbound.setdefault(row.size_bytes, []).append(row.id)
+        else:
+            known.sessions[row.fingerprint] = (row.id, row.size_bytes)
+    if sizes:
+        stored = select(Blob.size_bytes).where(
+            Blob.owner_id == owner_id, Blob.size_bytes.in_(sizes), Blob.content_status != "deleting"
+        )
+        known.sizes |= set((await tx.execute(stored.distinct())).scalars())
+    if known.sessions:
+        ids = [upload_id for upload_id, _ in known.sessions.values()]
+        columns = (UploadDestination.id, UploadDestination.upload_id, UploadDestination.parent_id)
+        found = select(*columns, UploadDestination.name).where(UploadDestination.upload_id.in_(ids))
+        known.destinations = {
+            (row.upload_id, row.parent_id, names.key(row.name)): row.id for row in await tx.execute(found)
+        }
+    return known
+
+
+async def verified_content(tx: Tx, owner_id: uuid.UUID, fingerprints: set[bytes]) -> dict[bytes, placing.Content]:
+    """Return the owner's verified content of these fingerprints."""
+    stored = select(Blob.id, Blob.fingerprint, Blob.size_bytes).where(
+        Blob.owner_id == owner_id,
+        Blob.fingerprint.in_(fingerprints),
+        Blob.encoding == "identity",
+        Blob.content_status == "verified",
+    )
+    return {
+        row.fingerprint: placing.Content(row.id, row.fingerprint, row.size_bytes) for row in await tx.execute(stored)
+    }
+
+
+async def _place_instantly(tx: Tx, owner_id: uuid.UUID, outcomes: list[Outcome], writes: "_Writes") -> list[Outcome]:
+    """Make the files of content that is there already; put what came of it where `_decide` left a mark."""
+    placed = await placing.place(tx, owner_id, writes.placements) if writes.placements else []
+    by_mark = {placement.destination_id: result for placement, result in zip(writes.placements, placed, strict=True)}
+    final: list[Outcome] = []
+    for outcome in outcomes:
+        result = by_mark.get(outcome.node_id) if isinstance(outcome, Instant) else None
+        if result is None:
+            final.append(outcome)
+        else:
+            final.append(Instant(result.node_id) if isinstance(result, placing.Placed) else result)
+    return final
+
+
+@dataclass(slots=True)
+class _Room:
+    """What the account may still take, counted down while a batch is decided."""
+
+    quota_bytes: int
+    used_bytes: int
+    reserved_bytes: int
+    nodes: int
+    sessions: int
+
+    @classmethod
+    async def load(cls, tx: Tx, settings: Settings, owner_id: uuid.UUID) -> "_Room":
+        user = await files.lock_owner(tx, owner_id)
+        is_live = select(func.count()).where(Upload.owner_id == owner_id, text(LIVE_UPLOAD))
+        live: int = (await tx.execute(is_live.select_from(Upload))).scalar_one()
+        nodes = user.quota_nodes - user.used_nodes - user.reserved_nodes
+        return cls(user.quota_bytes, user.used_bytes, user.reserved_bytes, nodes, settings.uploads.max_open - live)
+
+    def take(self, size_bytes: int, *, sessions: int = 0) -> problems.Problem | None:
+        """Take room for one destination and so many bytes; return why there is none, and take nothing."""
+        if self.used_bytes + self.reserved_bytes + size_bytes > self.quota_bytes:
+            return problems.QuotaExceeded(
+                quota_bytes=self.quota_bytes,
+                used_bytes=self.used_bytes,
+                reserved_bytes=self.reserved_bytes,
+                needed_bytes=size_bytes,
+            )
+        if self.nodes < 1:
+            return problems.TooManyFiles()
+        if self.sessions < sessions:
+            return problems.TooManyUploads()
+        self.reserved_bytes += size_bytes
+        self.nodes -= 1
+        self.sessions -= sessions
+        return None
+
+
+class _Writes:
+    """Rows that a batch of starts makes, written together."""
+
+    def __init__(self, owner_id: uuid.UUID) -> None:
+        self.owner_id = owner_id
+        self.uploads: list[dict[str, Any]] = []
+        self.destinations: list[dict[str, Any]] = []
+        self.renewed: dict[uuid.UUID, dict[str, Any]] = {}
+        self.resumed: set[uuid.UUID] = set()
+        self.placements: list[placing.Placement] = []
+        self.reserved_bytes = 0
+
+    def place(self, draft: Draft, parent_id: uuid.UUID, content: placing.Content) -> Instant:
+        """Note an instant file; the outcome carries the placement's mark until the node is known."""
+        mark = new_id()
+        self.placements.append(
+            placing.Placement(
+                destination_id=mark,
+                parent_id=parent_id,
+                name=draft.name,
+                on_conflict=draft.request.destination.on_conflict,
+                base_revision_id=draft.request.destination.base_revision_id,
+                content_type=draft.request.content_type,
+                client_modified_at=draft.request.client_modified_at,
+                author_id=self.owner_id,
+                content=content,
+            )
+        )
+        return Instant(mark)
+
+    def session(self, draft: Draft) -> uuid.UUID:
+        upload_id = new_id()
+        folder_of_key = draft.fingerprint.hex() if draft.fingerprint else "late"
+        self.uploads.append(
+            {
+                "id": upload_id,
+                "uploader_id": self.owner_id,
+                "owner_id": self.owner_id,
+                "fingerprint": draft.fingerprint,
+                "size_bytes": draft.plan.size_bytes,
+                "strategy": draft.plan.strategy,
+                "chunk_size_bytes": draft.plan.chunk_size_bytes,
+                "chunk_count": draft.plan.chunk_count,
+                "state": "active" if draft.plan.strategy == "single" else "creating",
+                "storage_key": f"blobs/{self.owner_id}/{folder_of_key}/{upload_id}",
+            }
+        )
+        self.reserved_bytes += draft.plan.size_bytes
+        return upload_id
+
+    def destination(
+        self, upload_id: uuid.UUID, draft: Draft, parent_id: uuid.UUID, existing: uuid.UUID | None
+    ) -> uuid.UUID:
+        """Note a destination, a new one or one that is asked for again; return its id."""
+        row = destination_row(upload_id, draft.request.destination, draft.name, parent_id, draft.request)
+        self.resumed.add(upload_id)
+        if existing is None:
+            self.destinations.append(row)
+            return row["id"]  # type: ignore[no-any-return]
+        self.renewed[existing] = row | {"id": existing}
+        return existing
+
+    async def flush(self, tx: Tx, settings: Settings) -> None:
+        alive = rows.activity(settings)
+        if self.uploads:
+            await tx.execute(insert(Upload).values(**alive), self.uploads)
+            await tx.execute(_PLAN_CHUNKS, {"ids": [row["id"] for row in self.uploads]})
+        if self.destinations:
+            await tx.execute(insert(UploadDestination), self.destinations)
+        for destination_id, row in self.renewed.items():
+            await tx.execute(update(UploadDestination).where(UploadDestination.id == destination_id).values(**row))
+        resumed = self.resumed - {row["id"] for row in self.uploads}
+        if resumed:
+            await tx.execute(update(Upload).where(Upload.id.in_(resumed)).values(**alive))
+        if self.uploads or self.destinations:
+            await reserve(tx, self.owner_id, self.reserved_bytes, len(self.destinations))
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """What a batch is decided on."""
+
+    known: _Known
+    room: _Room
+    writes: _Writes
+
+
+def destination_row(
+    upload_id: uuid.UUID, wanted: Destination, name: str, parent_id: uuid.UUID, meta: Any
+) -> dict[str, Any]:
+    """Return a row of upload_destinations; `meta` has content_type and client_modified_at."""
+    return {
+        "id": new_id(),
+        "upload_id": upload_id,
+        "parent_id": parent_id,
+        "name": name,
+        "on_conflict": wanted.on_conflict,
+        "base_revision_id": wanted.base_revision_id,
+        "content_type": meta.content_type,
+        "client_modified_at": meta.client_modified_at,
+    }
+
+
+async def reserve(tx: Tx, owner_id: uuid.UUID, size_bytes: int, nodes: int) -> None:
+    """Reserve quota. Transaction: joins tx, which holds the owner's lock and has checked that there is room."""
+    await tx.execute(
+        update(User)
+        .where(User.id == owner_id)
+        .values(reserved_bytes=User.reserved_bytes + size_bytes, reserved_nodes=User.reserved_nodes + nodes)
+    )
+
+
+_PLAN_CHUNKS = text("""
+    INSERT INTO upload_chunks (upload_id, number, offset_bytes, size_bytes, sha256)
+    SELECT id, n, (n - 1) * chunk_size_bytes, least(chunk_size_bytes, size_bytes - (n - 1) * chunk_size_bytes),
+        CASE WHEN strategy = 'single' THEN fingerprint END
+    FROM uploads, generate_series(CAST(1 AS bigint), chunk_count) n WHERE id = ANY(CAST(:ids AS uuid[]))
+""")
+"""The chunks of new sessions are made where they are stored: 10,000 of them cost one statement and no traffic."""
+
+
+async def activate(db: Db, store: ObjectStore, settings: Settings, upload_id: uuid.UUID) -> None:
+    """Make sure that a `creating` session has its S3 multipart upload; any other state is left alone.
+
+    Raises StoreError; Unavailable while somebody else is creating it.
+    Transaction: lease, S3, T2.
+    """
+    token = uuid.uuid4()
+    patience = int(CREATING_WAIT_S / CREATING_POLL_S)
+    for _ in range(patience):
+        async with db.begin() as tx:
+            key = await _lease_creation(tx, settings, upload_id, token)
+            state = (await tx.execute(select(Upload.state).where(Upload.id == upload_id))).scalar_one_or_none()
+        if key:
+            break
+        if state != "creating":
+            return
+        await asyncio.sleep(CREATING_POLL_S)
+    else:
+        raise problems.Unavailable("The upload is being prepared", retry_after_s=1)
+    await failpoint("uploads.start.after_lease")
+    held = update(Upload).where(Upload.id == upload_id, Upload.state == "creating", Upload.lease_token == token)
+    try:
+        s3_upload_id = await store.create_multipart(key)
+    except StoreError:
+        async with db.begin() as tx:
+            await tx.execute(held.values(lease_token=None, lease_until=None))
+        raise
+    await failpoint("uploads.start.after_s3")
+    async with db.begin() as tx:
+        recorded = await tx.execute(
+            held.values(state="active", s3_upload_id=s3_upload_id, lease_token=None, lease_until=None)
+        )
+    if not recorded.rowcount:
+        await store.abort_multipart(key, s3_upload_id)
+    await failpoint("uploads.start.after_t2")
+
+
+async def _lease_creation(tx: Tx, settings: Settings, upload_id: uuid.UUID, token: uuid.UUID) -> str | None:
+    """Take the lease of a `creating` session; return its storage key, or None when it is held or not needed."""
+    taken = (
+        update(Upload)
+        .where(
+            Upload.id == upload_id,
+            Upload.state == "creating",
+            or_(Upload.lease_until.is_(None), Upload.lease_until < func.now()),
+        )
+        .values(lease_token=token, lease_until=func.now() + timedelta(seconds=settings.uploads.lease_s))
+        .returning(Upload.storage_key)
+    )
+    return (await tx.execute(taken)).scalar_one_or_none()

@@ -1,0 +1,337 @@
+"""What happens without a client: drive, verify, expire, clean up. Each job is one `run_once(...) -> Report`.
+
+A job claims a little, does it, and records it; killed anywhere, it is done again by whoever comes next. Any number of
+workers may run: claims skip what others hold.
+"""
+
+import hashlib
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, or_, select, text, update
+
+from dropbox_api import problems
+from dropbox_api.db import Db
+from dropbox_api.files import merging
+from dropbox_api.files import service as files
+from dropbox_api.models import LIVE_UPLOAD, Blob, Revision, Upload, UploadChunk, User
+from dropbox_api.plumbing.failpoints import failpoint
+from dropbox_api.settings import Settings
+from dropbox_api.storage.object_store import NotFound, ObjectStore, StoreError
+from dropbox_api.uploads import finishing, rows
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 20
+MAX_BACKOFF_DOUBLINGS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one run did; `found` > 0 means that there may be more to do right away."""
+
+    found: int
+    done: int
+    failed: int = 0
+    notes: tuple[str, ...] = ()
+
+
+Job = Callable[[Db, ObjectStore, Settings], Awaitable[Report]]
+
+
+async def finish_stale(db: Db, store: ObjectStore, settings: Settings) -> Report:
+    """Drive `completing` sessions whose holder is gone."""
+    stale = select(Upload.id, Upload.uploader_id).where(
+        Upload.state == "completing", or_(Upload.lease_until.is_(None), Upload.lease_until < func.now())
+    )
+    return await _complete_each(db, store, settings, stale.order_by(Upload.last_activity_at).limit(AT_ONCE))
+
+
+async def finish_idle(db: Db, store: ObjectStore, settings: Settings) -> Report:
+    """Complete sessions whose client vanished though every part may be there.
+
+    Only those whose every chunk was signed are worth a listing; each look in vain doubles the wait for the next.
+    """
+    unsigned = select(UploadChunk.number).where(UploadChunk.upload_id == Upload.id, UploadChunk.sha256.is_(None))
+    due = (
+        select(Upload.id)
+        .where(
+            Upload.state == "active",
+            Upload.fingerprint.is_not(None),
+            Upload.next_check_at < func.now(),
+            ~unsigned.exists(),
+        )
+        .order_by(Upload.next_check_at)
+        .limit(AT_ONCE)
+        .with_for_update(skip_locked=True)
+    )
+    pause = func.make_interval(
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        settings.uploads.idle_finalise_s * func.power(2, func.least(Upload.checks, MAX_BACKOFF_DOUBLINGS)),
+    )
+    claim = update(Upload).where(Upload.id.in_(due)).values(checks=Upload.checks + 1, next_check_at=func.now() + pause)
+    async with db.begin() as tx:
+        claimed = (await tx.execute(claim.returning(Upload.id, Upload.uploader_id))).all()
+    return await _complete_all(db, store, settings, claimed)
+
+
+async def _complete_each(db: Db, store: ObjectStore, settings: Settings, query: Any) -> Report:
+    async with db.read() as tx:
+        found = (await tx.execute(query)).all()
+    return await _complete_all(db, store, settings, found)
+
+
+async def _complete_all(db: Db, store: ObjectStore, settings: Settings, found: Any) -> Report:
+    done = failed = 0
+    for row in found:
+        try:
+            finished = await finishing.complete(db, store, settings, row.uploader_id, row.id, alive=False)
+            done += finished is not None
+        except (problems.PartsMissing, problems.DestinationRefused, problems.UploadExpired):
+            done += 1
+        except (problems.Problem, StoreError) as error:
+            failed += 1
+            log.warning("upload %s could not be finished: %s", row.id, error)
+    return Report(len(found), done, failed)
+
+
+async def expire(db: Db, store: ObjectStore, settings: Settings) -> Report:  # noqa: ARG001 - every job has one shape
+    """End sessions without activity; what S3 holds of them is `discard`'s."""
+    late = select(Upload.id, Upload.owner_id).where(
+        Upload.state.in_(("creating", "active")), Upload.expires_at < func.now()
+    )
+    async with db.read() as tx:
+        found = (await tx.execute(late.limit(AT_ONCE * 10))).all()
+    done = 0
+    for owner_id in {row.owner_id for row in found}:
+        mine = [row.id for row in found if row.owner_id == owner_id]
+        async with db.begin() as tx:
+            await files.lock_owner(tx, owner_id)
+            still = select(Upload.id).where(
+                Upload.id.in_(mine), Upload.expires_at < func.now(), Upload.state.in_(("creating", "active"))
+            )
+            ids = list((await tx.execute(still.with_for_update())).scalars())
+            done += len(await rows.end(tx, owner_id, ids, "expired", leftover=True))
+    return Report(len(found), done)
+
+
+async def discard(db: Db, store: ObjectStore, settings: Settings) -> Report:
+    """Remove what ended sessions left in S3, once no signed URL of theirs lives any more.
+
+    A part in flight may land after an abort: the row is done with only when S3 says that the upload is unknown.
+    """
+    ripe = func.now() - timedelta(seconds=settings.uploads.url_ttl_s)
+    left = select(Upload.id, Upload.storage_key, Upload.s3_upload_id).where(Upload.leftover, Upload.ended_at < ripe)
+    async with db.read() as tx:
+        found = (await tx.execute(left.order_by(Upload.ended_at).limit(AT_ONCE))).all()
+    done = failed = 0
+    for row in found:
+        try:
+            if await _discard(db, store, row):
+                await failpoint("workers.discard.after_s3")
+                async with db.begin() as tx:
+                    await tx.execute(update(Upload).where(Upload.id == row.id).values(leftover=False))
+                done += 1
+        except StoreError as error:
+            failed += 1
+            log.warning("leftovers of upload %s: %s", row.id, error)
+    return Report(len(found) if done else 0, done, failed)
+
+
+async def _discard(db: Db, store: ObjectStore, row: Any) -> bool:
+    if row.s3_upload_id:
+        await store.abort_multipart(row.storage_key, row.s3_upload_id)
+        try:
+            await store.list_parts(row.storage_key, row.s3_upload_id)
+        except NotFound:
+            pass
+        else:
+            return False
+    async with db.read() as tx:
+        needed = select(Blob.id).where(Blob.storage_key == row.storage_key)
+        is_needed = (await tx.execute(needed)).scalar_one_or_none() is not None
+    if not is_needed:
+        await store.delete(row.storage_key)
+    return True
+
+
+async def verify(db: Db, store: ObjectStore, settings: Settings) -> Report:
+    """Stream the smallest unverified object and compare its hash with the claimed fingerprint.
+
+    It is read a second time before it is condemned: a fault on the way must not quarantine good content.
+    """
+    token = uuid.uuid4()
+    lease = timedelta(seconds=settings.worker.verify_lease_s)
+    free = or_(Blob.lease_until.is_(None), Blob.lease_until < func.now())
+    smallest = select(Blob.id).where(Blob.content_status == "stored", free).order_by(Blob.size_bytes).limit(1)
+    claim = (
+        update(Blob)
+        .where(Blob.id == smallest.with_for_update(skip_locked=True).scalar_subquery())
+        .values(lease_token=token, lease_until=func.now() + lease)
+        .returning(Blob.id, Blob.owner_id, Blob.fingerprint, Blob.size_bytes, Blob.storage_key)
+    )
+    async with db.begin() as tx:
+        blob = (await tx.execute(claim)).one_or_none()
+    if blob is None:
+        return Report(0, 0)
+    held = update(Blob).where(Blob.id == blob.id, Blob.lease_token == token)
+
+    async def alive() -> None:
+        async with db.begin() as tx:
+            await tx.execute(held.values(lease_until=func.now() + lease))
+
+    try:
+        found = await _hash(store, blob, alive, settings)
+        if found != blob.fingerprint:
+            found = await _hash(store, blob, alive, settings)
+    except (StoreError, problems.Unavailable) as error:
+        log.warning("blob %s could not be read: %s", blob.id, error)
+        return Report(0, 0, 1)
+    await failpoint("workers.verify.after_read")
+    async with db.begin() as tx:
+        await files.lock_owner(tx, blob.owner_id)
+        mine = select(Blob.id).where(Blob.id == blob.id, Blob.lease_token == token, Blob.content_status == "stored")
+        if (await tx.execute(mine)).scalar_one_or_none() is None:
+            return Report(1, 0)
+        if found == blob.fingerprint:
+            kept = await merging.mark_verified(tx, blob.owner_id, blob.id)
+            await merging.announce(tx, blob.owner_id, kept, "file.verified")
+        else:
+            await merging.mark_quarantined(tx, blob.id, found)
+            await merging.announce(tx, blob.owner_id, blob.id, "file.quarantined")
+    return Report(1, 1)
+
+
+async def _hash(store: ObjectStore, blob: Any, alive: Callable[[], Awaitable[None]], settings: Settings) -> bytes:
+    """Return the SHA-256 of an object, renewing the lease while it is read."""
+    digest = hashlib.sha256()
+    renew_at = datetime.now(UTC) + timedelta(seconds=settings.worker.verify_lease_s / 3)
+    async for block in store.read(blob.storage_key):
+        digest.update(block)
+        if datetime.now(UTC) > renew_at:
+            await alive()
+            renew_at = datetime.now(UTC) + timedelta(seconds=settings.worker.verify_lease_s / 3)
+    return digest.digest()
+
+
+async def collect(db: Db, store: ObjectStore, settings: Settings) -> Report:
+    """Delete blobs that nothing needs: mark first, look again and delete after the grace period.
+
+    Reference first, object later: a URL that was handed out, or a database restored to yesterday, may still want it.
+    """
+    unwanted = func.now() - timedelta(seconds=settings.uploads.unplaced_ttl_s)
+    idle = select(Blob.id, Blob.owner_id, Blob.size_bytes).where(
+        Blob.unreferenced_at < unwanted, Blob.content_status != "deleting"
+    )
+    async with db.read() as tx:
+        marking = (await tx.execute(idle.limit(AT_ONCE))).all()
+    referenced = select(Revision.id).where(Revision.blob_id == Blob.id).exists()
+    for row in marking:
+        async with db.begin() as tx:
+            await files.lock_owner(tx, row.owner_id)
+            unneeded = update(Blob).where(Blob.id == row.id, Blob.unreferenced_at < unwanted, ~referenced)
+            marked = await tx.execute(
+                unneeded.where(Blob.content_status != "deleting").values(
+                    content_status="deleting", deleting_at=func.now()
+                )
+            )
+            if marked.rowcount:
+                shrink = update(User).where(User.id == row.owner_id)
+                await tx.execute(shrink.values(used_bytes=User.used_bytes - row.size_bytes))
+    ripe = func.now() - timedelta(seconds=settings.worker.sweep_grace_s)
+    dead = select(Blob.id, Blob.storage_key).where(
+        Blob.content_status == "deleting", Blob.deleting_at < ripe, ~referenced
+    )
+    async with db.read() as tx:
+        deleting = (await tx.execute(dead.limit(AT_ONCE))).all()
+    for blob_id, storage_key in deleting:
+        await store.delete(storage_key)
+        await failpoint("workers.collect.after_s3")
+        async with db.begin() as tx:
+            await tx.execute(_FORGET, {"id": blob_id})
+    return Report(len(marking) + len(deleting), len(marking) + len(deleting))
+
+
+_FORGET = text("DELETE FROM blobs WHERE id = :id AND content_status = 'deleting'")
+
+
+async def sweep(db: Db, store: ObjectStore, settings: Settings, *, dry_run: bool = False) -> Report:
+    """Remove from S3 what no row knows, both kinds, once it is older than the grace period.
+
+    An orphan is asked for twice: once for the listing, once more, against the database as it is now, right before it is
+    removed.
+    """
+    oldest = datetime.now(UTC) - timedelta(seconds=settings.worker.sweep_grace_s)
+    notes: list[str] = []
+    found = done = 0
+    async for upload in store.list_multiparts("blobs/"):
+        if upload.initiated_at < oldest and not await _is_known_upload(db, upload.upload_id):
+            found += 1
+            notes.append(f"multipart upload {upload.key}")
+            if not dry_run and not await _is_known_upload(db, upload.upload_id):
+                await store.abort_multipart(upload.key, upload.upload_id)
+                done += 1
+    batch: list[str] = []
+    async for item in store.list_objects("blobs/"):
+        if item.last_modified < oldest:
+            batch.append(item.key)
+        if len(batch) == 500:
+            orphans = await _unknown_objects(db, batch)
+            batch = []
+            found += len(orphans)
+            done += await _delete_orphans(db, store, orphans, notes, dry_run=dry_run)
+    orphans = await _unknown_objects(db, batch)
+    found += len(orphans)
+    done += await _delete_orphans(db, store, orphans, notes, dry_run=dry_run)
+    return Report(found, done, notes=tuple(notes))
+
+
+async def _is_known_upload(db: Db, s3_upload_id: str) -> bool:
+    known = select(Upload.id).where(
+        Upload.s3_upload_id == s3_upload_id, or_(text(LIVE_UPLOAD), Upload.leftover.is_(True))
+    )
+    async with db.read() as tx:
+        return (await tx.execute(known)).first() is not None
+
+
+async def _unknown_objects(db: Db, keys: list[str]) -> list[str]:
+    """Return those of the keys that belong to no blob, no live session and no session still to be cleaned up."""
+    if not keys:
+        return []
+    blobs = select(Blob.storage_key).where(Blob.storage_key.in_(keys))
+    uploads = select(Upload.storage_key).where(
+        Upload.storage_key.in_(keys), or_(text(LIVE_UPLOAD), Upload.leftover.is_(True))
+    )
+    async with db.read() as tx:
+        known = set((await tx.execute(blobs)).scalars()) | set((await tx.execute(uploads)).scalars())
+    return [key for key in keys if key not in known]
+
+
+async def _delete_orphans(db: Db, store: ObjectStore, orphans: list[str], notes: list[str], *, dry_run: bool) -> int:
+    notes.extend(f"object {key}" for key in orphans)
+    if dry_run:
+        return 0
+    still = await _unknown_objects(db, orphans)
+    for key in still:
+        await store.delete(key)
+    return len(still)
+
+
+JOBS: Mapping[str, Job] = {
+    "finish-stale": finish_stale,
+    "finish-idle": finish_idle,
+    "verify": verify,
+    "expire": expire,
+    "discard": discard,
+    "collect": collect,
+    "sweep": sweep,
+}

@@ -1,0 +1,74 @@
+"""Fixtures of every test: the servers below us, once per session, started when first used."""
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+import httpx2
+import pytest
+
+from dropbox_api.db import Db
+from dropbox_api.storage.s3 import S3Config, S3Store
+from tests.support.server import Account, RunningServer, make_settings, register_account, running_server
+from tests.support.stack import Stack, prepare_bucket, running_stack
+
+Register = Callable[..., Awaitable[Account]]
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    with running_stack() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def postgres_url(stack: Stack) -> str:
+    """SQLAlchemy URL of an empty Postgres database, with a superuser's rights."""
+    return stack.postgres.url
+
+
+@pytest.fixture(scope="session")
+async def s3_config(stack: Stack) -> S3Config:
+    """A bucket in SeaweedFS, shared by the session: tests keep to keys of their own."""
+    return await prepare_bucket(stack.s3_config)
+
+
+@pytest.fixture(scope="session")
+async def server(postgres_url: str, s3_config: S3Config) -> AsyncIterator[RunningServer]:
+    """The API on a real socket. Tests share it and keep apart by using accounts of their own (see `register`)."""
+    async with running_server(make_settings(postgres_url, s3_config)) as running:
+        yield running
+
+
+@pytest.fixture
+def db(server: RunningServer) -> Db:
+    return server.db
+
+
+@pytest.fixture
+def store(server: RunningServer) -> S3Store:
+    return server.store
+
+
+@pytest.fixture
+async def api(server: RunningServer) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client that is nobody."""
+    async with httpx2.AsyncClient(base_url=server.url) as client:
+        yield client
+
+
+@pytest.fixture
+async def register(server: RunningServer) -> AsyncIterator[Register]:
+    """Makes signed-in accounts."""
+    async with contextlib.AsyncExitStack() as clients:
+
+        async def make(email: str | None = None, password: str | None = None) -> Account:
+            account = await register_account(server.url, email, password)
+            await clients.enter_async_context(account.client)
+            return account
+
+        yield make
+
+
+@pytest.fixture
+async def account(register: Register) -> Account:
+    return await register()

@@ -1,0 +1,270 @@
+"""Multipart uploads: listing, completing, aborting, copying (security: threats 4 and 6)."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from dropbox_api.core.fingerprint import composite_digest
+from dropbox_api.storage.object_store import CompletedPart, Conflict, NotFound, PartToSign, Rejected
+from dropbox_api.storage.s3 import S3Store
+from tests.support.contract import Client, Peer, Uploaded, sha256, upload_parts
+
+MIB = 1 << 20
+FIVE = random.Random(5).randbytes(5 * MIB)  # the smallest part that may be followed by another
+
+
+async def complete(store: S3Store, uploaded: Uploaded) -> None:
+    await store.complete_multipart(uploaded.key, uploaded.upload_id, uploaded.parts, len(uploaded.whole))
+
+
+async def read(store: S3Store, key: str) -> bytes:
+    return b"".join([block async for block in store.read(key)])
+
+
+async def exists(store: S3Store, key: str) -> bool:
+    return key in [found.key async for found in store.list_objects(key)]
+
+
+async def test_parts_are_listed_with_number_size_and_etag(peer: Peer, store: S3Store, client: Client, key: str) -> None:
+    upload_id = await store.create_multipart(key)
+    assert await store.list_parts(key, upload_id) == []
+    bodies = {2: b"two", 9: b"number nine", 30: b""}
+    rows = [PartToSign(number, len(body), sha256(body)) for number, body in bodies.items()]
+    for signed, body in zip(store.sign_parts(key, upload_id, rows, 600), bodies.values(), strict=True):
+        assert (await client.send(signed, body)).status == 200
+
+    listed = await store.list_parts(key, upload_id)
+
+    assert [(part.number, part.size_bytes) for part in listed] == [(2, 3), (9, 11), (30, 0)]
+    assert all(part.etag and '"' not in part.etag for part in listed)
+    hashes = [part.sha256 for part in listed]
+    assert hashes in ([sha256(body) for body in bodies.values()], [None, None, None])
+    peer.check("part hashes listed", hashes[0] is not None)
+    await store.abort_multipart(key, upload_id)
+
+
+async def test_every_part_of_a_long_list_is_found(store: S3Store, client: Client, key: str) -> None:
+    upload_id = await store.create_multipart(key)
+    sent = 0
+    for total in (999, 1_000, 1_001, 2_000, 9_999):
+        rows = [PartToSign(n, len(b"%d" % n), sha256(b"%d" % n)) for n in range(sent + 1, total + 1)]
+        signed = store.sign_parts(key, upload_id, rows, 900)
+        for batch in (slice(start, start + 32) for start in range(0, len(rows), 32)):
+            sends = (client.send(s, b"%d" % r.number) for s, r in zip(signed[batch], rows[batch], strict=True))
+            assert {answer.status for answer in await asyncio.gather(*sends)} == {200}
+        sent = total
+
+        listed = await store.list_parts(key, upload_id)
+
+        assert [part.number for part in listed] == list(range(1, total + 1))
+        assert all(part.size_bytes == len(str(part.number)) for part in listed)
+    await store.abort_multipart(key, upload_id)
+
+
+async def test_a_part_sent_twice_is_listed_once(store: S3Store, client: Client, key: str) -> None:
+    uploaded = await upload_parts(store, client, key, [FIVE, b"end"])
+    rows = [PartToSign(1, len(FIVE), sha256(FIVE))]
+    (again,) = store.sign_parts(key, uploaded.upload_id, rows, 600)
+    assert (await client.send(again, FIVE)).status == 200
+
+    listed = await store.list_parts(key, uploaded.upload_id)
+
+    assert [(part.number, part.size_bytes) for part in listed] == [(1, len(FIVE)), (2, 3)]
+    parts = [replace(part, etag=row.etag) for part, row in zip(uploaded.parts, listed, strict=True)]
+    await complete(store, replace(uploaded, parts=parts))
+    assert await read(store, key) == FIVE + b"end"
+
+
+async def test_a_completed_object_has_the_bytes_and_the_composite_digest(
+    store: S3Store, client: Client, key: str
+) -> None:
+    uploaded = await upload_parts(store, client, key, [FIVE, FIVE[::-1] + b"+", b"end"])
+    assert not await exists(store, key)
+    before = datetime.now(UTC)
+
+    await complete(store, uploaded)
+
+    info = await store.head(key)
+    assert info.size_bytes == len(uploaded.whole)
+    assert info.checksum_sha256 == composite_digest([sha256(body) for body in uploaded.bodies])
+    assert abs(info.last_modified - before) < timedelta(minutes=1)
+    assert await read(store, key) == uploaded.whole
+    around = len(FIVE) - 10
+    blocks = [block async for block in store.read(key, start=around, length=20)]
+    assert b"".join(blocks) == uploaded.whole[around : around + 20]
+    with pytest.raises(NotFound):
+        await store.list_parts(key, uploaded.upload_id)
+
+
+async def test_completing_again_finds_it_done_or_gone(store: S3Store, client: Client, key: str) -> None:
+    uploaded = await upload_parts(store, client, key, [FIVE, b"end"])
+    await complete(store, uploaded)
+    before = await store.head(key)
+
+    with contextlib.suppress(NotFound):  # MinIO's family; the caller HEADs the key
+        await complete(store, uploaded)
+
+    after = await store.head(key)
+    assert (after.etag, after.checksum_sha256, after.size_bytes) == (
+        before.etag,
+        before.checksum_sha256,
+        before.size_bytes,
+    )
+    assert await read(store, key) == uploaded.whole
+
+
+async def test_concurrent_completes_make_one_right_object(store: S3Store, client: Client, key: str) -> None:
+    uploaded = await upload_parts(store, client, key, [FIVE, b"end"])
+
+    outcomes = await asyncio.gather(*(complete(store, uploaded) for _ in range(4)), return_exceptions=True)
+
+    assert None in outcomes
+    assert all(outcome is None or isinstance(outcome, NotFound | Conflict) for outcome in outcomes), outcomes
+    assert (await store.head(key)).checksum_sha256 == composite_digest([part.sha256 for part in uploaded.parts])
+    assert await read(store, key) == uploaded.whole
+
+
+WRONG_LISTS: dict[str, Callable[[list[CompletedPart]], list[CompletedPart]]] = {
+    "wrong etag": lambda parts: [replace(parts[0], etag="0" * 32), *parts[1:]],
+    "wrong checksum": lambda parts: [replace(parts[0], sha256=sha256(b"other")), *parts[1:]],
+    "unknown part": lambda parts: [*parts, CompletedPart(3, parts[0].etag, parts[0].sha256)],
+    "swapped hashes": lambda parts: [
+        replace(parts[0], sha256=parts[1].sha256),
+        replace(parts[1], sha256=parts[0].sha256),
+    ],
+    "swapped parts": lambda parts: [replace(parts[1], number=1), replace(parts[0], number=2)],
+    "wrong order": lambda parts: parts[::-1],
+}
+BEHAVIOUR = {"wrong order": "part order checked on Complete"}
+
+
+@pytest.mark.parametrize("mistake", WRONG_LISTS)
+async def test_a_wrong_list_is_refused_and_a_right_one_still_taken(
+    peer: Peer, store: S3Store, client: Client, key: str, mistake: str
+) -> None:
+    uploaded = await upload_parts(store, client, key, [FIVE, FIVE[::-1]])
+    wrong = replace(uploaded, parts=WRONG_LISTS[mistake](uploaded.parts))
+    try:
+        await complete(store, wrong)
+        refused = False
+    except Rejected:
+        refused = True
+
+    peer.check(BEHAVIOUR.get(mistake, "part list checked on Complete"), refused)
+    if refused:
+        assert not await exists(store, key)
+        await complete(store, uploaded)
+    assert await read(store, key) == uploaded.whole
+
+
+async def test_a_small_part_before_the_last_is_refused(peer: Peer, store: S3Store, client: Client, key: str) -> None:
+    uploaded = await upload_parts(store, client, key, [b"small", b"end"])
+    try:
+        await complete(store, uploaded)
+        code = None
+    except Rejected as error:
+        code = error.code
+    peer.check("part size checked on Complete", code == "EntityTooSmall")
+    await store.abort_multipart(key, uploaded.upload_id)
+
+
+async def test_a_wrong_object_size_is_refused(peer: Peer, store: S3Store, client: Client, key: str) -> None:
+    uploaded = await upload_parts(store, client, key, [b"body"])
+    try:
+        await store.complete_multipart(key, uploaded.upload_id, uploaded.parts, 5)
+        refused = False
+    except Rejected:
+        refused = True
+    peer.check("object size checked on Complete", refused)
+
+
+async def test_completing_the_unknown_is_not_found(store: S3Store, client: Client, key: str) -> None:
+    uploaded = await upload_parts(store, client, key, [b"body"])
+    await store.abort_multipart(key, uploaded.upload_id)
+    with pytest.raises(NotFound):
+        await complete(store, uploaded)
+    assert not await exists(store, key)
+
+
+async def test_aborting_is_final_and_repeatable(store: S3Store, client: Client, key: str) -> None:
+    uploaded = await upload_parts(store, client, key, [b"body"])
+    (signed,) = store.sign_parts(key, uploaded.upload_id, [PartToSign(1, 4, sha256(b"body"))], 600)
+
+    await store.abort_multipart(key, uploaded.upload_id)
+    await store.abort_multipart(key, uploaded.upload_id)
+
+    assert (await client.send(signed, b"body")).status == 404
+    with pytest.raises(NotFound):
+        await store.list_parts(key, uploaded.upload_id)
+    assert not await exists(store, key)
+
+
+async def test_listing_the_unknown_is_not_found(store: S3Store, key: str) -> None:
+    upload_id = await store.create_multipart(key)
+    with pytest.raises(NotFound):
+        await store.list_parts(key + "-other", upload_id)
+    await store.abort_multipart(key, upload_id)
+
+
+async def test_open_uploads_are_listed_beyond_one_page(store: S3Store, key: str) -> None:
+    keys = [f"{key}/{number:04}" for number in range(1_001)]
+    stranger = await store.create_multipart(key + "-other")
+    ids: list[str] = []
+    for start in range(0, len(keys), 16):
+        ids += await asyncio.gather(*map(store.create_multipart, keys[start : start + 16]))
+    second = await store.create_multipart(keys[0])  # one key, two uploads
+
+    listed = [upload async for upload in store.list_multiparts(key + "/")]
+
+    assert sorted((u.key, u.upload_id) for u in listed) == sorted([*zip(keys, ids, strict=True), (keys[0], second)])
+    assert all(abs(upload.initiated_at - datetime.now(UTC)) < timedelta(minutes=5) for upload in listed)
+    await store.abort_multipart(key + "-other", stranger)
+    for start in range(0, len(listed), 16):
+        await asyncio.gather(*(store.abort_multipart(u.key, u.upload_id) for u in listed[start : start + 16]))
+    assert [upload async for upload in store.list_multiparts(key)] == []
+
+
+async def test_a_part_can_be_copied_from_a_range(peer: Peer, store: S3Store, client: Client, key: str) -> None:
+    source = await upload_parts(store, client, key + "/source", [FIVE, FIVE[::-1], b"end"])
+    await complete(store, source)
+    start, size_bytes = 1_000, 5 * MIB + 7
+    copied = source.whole[start : start + size_bytes]
+    target = key + "/target"
+    upload_id = await store.create_multipart(target)
+    (signed,) = store.sign_parts(target, upload_id, [PartToSign(2, 3, sha256(b"new"))], 600)
+    sent = await client.send(signed, b"new")
+
+    part = await store.copy_part(target, upload_id, 1, source.key, start=start, size_bytes=size_bytes)
+
+    assert (part.number, part.size_bytes) == (1, size_bytes)
+    assert part.sha256 in {sha256(copied), None}
+    peer.check("hash of a copied part returned", part.sha256 is not None)
+    first = (await store.list_parts(target, upload_id))[0]
+    assert (first.etag, first.size_bytes) == (part.etag, size_bytes)
+    parts = [
+        CompletedPart(1, part.etag, sha256(copied)),
+        CompletedPart(2, sent.headers["etag"].strip('"'), sha256(b"new")),
+    ]
+    if part.sha256 is None:
+        with pytest.raises(Rejected, match="InvalidPart"):
+            await store.complete_multipart(target, upload_id, parts, size_bytes + 3)
+        await store.abort_multipart(target, upload_id)
+        return
+    await store.complete_multipart(target, upload_id, parts, size_bytes + 3)
+    assert await read(store, target) == copied + b"new"
+    assert (await store.head(target)).checksum_sha256 == composite_digest([sha256(copied), sha256(b"new")])
+
+
+async def test_copying_from_or_into_the_unknown_is_not_found(store: S3Store, client: Client, key: str) -> None:
+    upload_id = await store.create_multipart(key)
+    with pytest.raises(NotFound):
+        await store.copy_part(key, upload_id, 1, key + "-missing", start=0, size_bytes=4)
+    await store.abort_multipart(key, upload_id)
+    await store.put(key + "-source", b"bytes")
+    with pytest.raises(NotFound):
+        await store.copy_part(key, upload_id, 1, key + "-source", start=0, size_bytes=4)

@@ -1,0 +1,66 @@
+"""Names: whatever is typed, what comes out is clean, and the same stays the same."""
+
+import unicodedata
+
+from hypothesis import given, reject
+from hypothesis import strategies as st
+
+from dropbox_api.core import names
+from dropbox_api.core.names import BadName
+
+# Combining marks, characters that change length when folded or composed, long names: what plain text() seldom draws.
+tricky = st.sampled_from(
+    [*"aAeIi./ \n\0", "\u0301", "\u0323", "\u0345", "ß", "ẞ", "İ", "\u0131", "ǰ", "Å", "ΐ", "ς", "🎉", "\ud800"]
+)
+typed = st.text() | st.text(tricky) | st.text("aé🎉.", min_size=50, max_size=300)
+
+
+@st.composite
+def clean_names(draw: st.DrawFn) -> str:
+    try:
+        return names.clean(draw(typed))
+    except BadName:
+        reject()
+
+
+@given(typed)
+def test_clean_twice_is_clean_once(name: str) -> None:
+    try:
+        cleaned = names.clean(name)
+    except BadName:
+        return
+    assert cleaned == unicodedata.normalize("NFC", name)
+    assert names.clean(cleaned) == cleaned
+    assert len(cleaned.encode()) <= 255
+    assert cleaned not in {"", ".", ".."}
+    assert not set("/\0\n\r\u2028\u2029") & set(cleaned)
+
+
+@given(clean_names())
+def test_key_is_stable_and_blind_to_composition_and_case(name: str) -> None:
+    key = names.key(name)
+    assert names.key(key) == key
+    assert names.key(unicodedata.normalize("NFD", name)) == key
+    assert names.key(name.casefold()) == key
+
+
+@given(clean_names(), st.integers(1, 10**6))
+def test_conflict_names_are_clean_and_differ_from_each_other(name: str, n: int) -> None:
+    one, next_one = names.conflict_name(name, n), names.conflict_name(name, n + 1)
+    assert names.clean(one) == one
+    assert names.key(one) != names.key(next_one)
+
+
+@given(clean_names(), st.sets(st.integers(0, 12)))
+def test_first_free_is_the_first_that_is_free(name: str, taken: set[int]) -> None:
+    candidates = [name, *(names.conflict_name(name, n) for n in range(1, 14))]
+    taken_keys = {names.key(candidates[n]) for n in taken}
+    free = names.first_free(name, taken_keys)
+    assert names.key(free) not in taken_keys
+    assert all(names.key(candidate) in taken_keys for candidate in candidates[: candidates.index(free)])
+
+
+@given(st.lists(clean_names(), min_size=1, max_size=10))
+def test_paths_split_where_they_were_joined(segments: list[str]) -> None:
+    path = "/".join(segments)
+    assert names.split_path(path) == names.split_path(f"/{path}") == names.split_path(f"/{path}/") == segments

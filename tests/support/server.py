@@ -1,0 +1,161 @@
+"""The API as a real server on a real socket, in the event loop of the tests, and accounts to use it with."""
+
+import asyncio
+import contextlib
+import hashlib
+import socket
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+import uvicorn
+from fastapi import FastAPI
+
+from dropbox_api.app import create_app
+from dropbox_api.db import Db
+from dropbox_api.migrations import migrate
+from dropbox_api.settings import MIB, Settings
+from dropbox_api.storage.s3 import S3Config, S3Store
+
+PASSWORD = "correct horse battery"
+
+
+def make_settings(postgres_url: str, s3: S3Config, **groups: Any) -> Settings:
+    """Return dev settings on the session's servers; keyword arguments add to or replace members of a group."""
+    return Settings.model_validate(
+        {
+            "mode": "dev",
+            "database": {"url": postgres_url},
+            "s3": {
+                "endpoint_url": s3.endpoint_url,
+                "bucket": s3.bucket,
+                "access_key_id": s3.access_key_id,
+                "secret_access_key": s3.secret_access_key,
+            }
+            | groups.pop("s3", {}),
+            **groups,
+        }
+    )
+
+
+@dataclass
+class RunningServer:
+    url: str
+    app: FastAPI
+    settings: Settings
+
+    @property
+    def db(self) -> Db:
+        db: Db = self.app.state.db
+        return db
+
+    @property
+    def store(self) -> S3Store:
+        store: S3Store = self.app.state.store
+        return store
+
+
+@contextlib.asynccontextmanager
+async def running_server(settings: Settings) -> AsyncIterator[RunningServer]:
+    """Migrate, serve on a free port, and stop at the end."""
+    await migrate(settings.database)
+    app = create_app(settings)
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on"))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    while not server.started:
+        if serving.done():
+            serving.result()
+            raise RuntimeError("the server did not start")
+        await asyncio.sleep(0.01)
+    try:
+        yield RunningServer(f"http://127.0.0.1:{listener.getsockname()[1]}", app, settings)
+    finally:
+        server.should_exit = True
+        await serving
+
+
+@dataclass
+class Account:
+    """A signed-in person."""
+
+    email: str
+    password: str
+    tokens: dict[str, Any]
+    client: httpx2.AsyncClient
+
+    async def me(self) -> dict[str, Any]:
+        answer: dict[str, Any] = (await self.client.get("/v1/me")).raise_for_status().json()
+        return answer
+
+
+async def register_account(url: str, email: str | None = None, password: str | None = None) -> Account:
+    """Make an account and sign in; the caller closes `client`."""
+    email, password = email or f"{uuid.uuid4().hex}@example.com", password or PASSWORD
+    async with httpx2.AsyncClient(base_url=url) as api:
+        (await api.post("/v1/auth/register", json={"email": email, "password": password})).raise_for_status()
+        form = {"grant_type": "password", "username": email, "password": password}
+        tokens = (await api.post("/v1/auth/token", data=form)).raise_for_status().json()
+    bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
+    return Account(email, password, tokens, httpx2.AsyncClient(base_url=url, headers=bearer, timeout=60))
+
+
+# A raw client of the upload journey, as docs/protocol.md tells it
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def start_body(data: bytes, name: str, **more: Any) -> dict[str, Any]:
+    """Return the body of POST /v1/uploads for these bytes; `more` goes into the body, `destination` is merged."""
+    destination = {"name": name} | more.pop("destination", {})
+    return {"fingerprint": sha256(data), "size_bytes": len(data), "destination": destination} | more
+
+
+def chunks_of(data: bytes, chunk_size_bytes: int) -> list[bytes]:
+    return [data[at : at + chunk_size_bytes] for at in range(0, len(data), chunk_size_bytes)] or [b""]
+
+
+async def sign(account: Account, upload: dict[str, Any], data: bytes, numbers: list[int]) -> list[dict[str, Any]]:
+    chunks = chunks_of(data, upload["chunk_size_bytes"] or 1)
+    parts = [{"number": number, "sha256": sha256(chunks[number - 1])} for number in numbers]
+    answer = await account.client.post(f"/v1/uploads/{upload['id']}/parts", json={"parts": parts})
+    signed: list[dict[str, Any]] = answer.raise_for_status().json()["parts"]
+    return signed
+
+
+async def put(part: dict[str, Any], body: bytes) -> httpx2.Response:
+    """Send one part to the store as its signed URL says."""
+    async with httpx2.AsyncClient(timeout=60) as store:
+        return await store.put(part["url"], headers=part["headers"], content=body)
+
+
+async def send(account: Account, upload: dict[str, Any], data: bytes, numbers: list[int] | None = None) -> None:
+    """Sign and send these chunks (all by default)."""
+    numbers = numbers or list(range(1, upload["chunk_count"] + 1))
+    chunks = chunks_of(data, upload["chunk_size_bytes"] or 1)
+    for part in await sign(account, upload, data, numbers):
+        (await put(part, chunks[part["number"] - 1])).raise_for_status()
+
+
+async def upload_file(account: Account, data: bytes, name: str, **more: Any) -> dict[str, Any]:
+    """Upload these bytes to the end; return the file."""
+    started = (await account.client.post("/v1/uploads", json=start_body(data, name, **more))).raise_for_status().json()
+    if started["file"]:
+        file: dict[str, Any] = started["file"]
+        return file
+    await send(account, started["upload"], data)
+    answer = await account.client.post(f"/v1/uploads/{started['upload']['id']}/complete")
+    file = answer.raise_for_status().json()["file"]
+    return file
+
+
+async def download(account: Account, file_id: str) -> bytes:
+    answer = await account.client.get(f"/v1/files/{file_id}/content", follow_redirects=True)
+    return answer.raise_for_status().content
+
+
+SMALLEST_CHUNK = 5 * MIB

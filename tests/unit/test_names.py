@@ -1,0 +1,167 @@
+"""Names: what is kept, what is refused and why, what is the same, what a conflict copy is called."""
+
+import pytest
+
+from dropbox_api.core import names
+from dropbox_api.core.names import BadName
+
+DECOMPOSED, COMPOSED = "Cafe\u0301.txt", "Café.txt"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "report.pdf",
+        "...",
+        ".bashrc",
+        " leading and trailing ",
+        "trailing dot.",
+        "CON",
+        "12:30",
+        "a\\b",
+        'q"<>|*?',
+        "日本語",
+        "👩\u200d👧 family",  # zero-width joiner
+        "\u202egpj.exe",  # bidirectional override: the display's business
+        "x" * 255,
+        "é" * 127,
+    ],
+)
+def test_kept_as_typed(name: str) -> None:
+    assert names.clean(name) == name
+
+
+def test_stored_in_nfc() -> None:
+    assert names.clean(DECOMPOSED) == COMPOSED
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("", "empty"),
+        (".", "dot-name"),
+        ("..", "dot-name"),
+        ("/", "slash"),
+        ("a/b", "slash"),
+        ("a\0", "control-character"),
+        ("a\n", "control-character"),
+        ("a\x7f", "control-character"),
+        ("a\x85", "control-character"),
+        ("a\u2028", "control-character"),
+        ("a\u2029", "control-character"),
+        ("a\ud800", "surrogate"),
+        ("\udfff\ud800", "surrogate"),
+        ("x" * 256, "too-long"),
+        ("é" * 128, "too-long"),
+        ("x" * 1021, "too-long"),
+    ],
+)
+def test_refused(name: str, reason: str) -> None:
+    with pytest.raises(BadName) as error:
+        names.clean(name)
+    assert error.value.reason == reason
+
+
+def test_length_is_counted_after_composition() -> None:
+    assert names.clean("e\u0301" * 127) == "é" * 127  # 381 bytes as typed, 254 as stored
+    three_for_two_bytes = "U\u0308\u0304"
+    assert names.clean(three_for_two_bytes * 127) == "Ǖ" * 127
+
+
+def test_a_hostile_length_is_refused_before_it_costs() -> None:
+    # Alternating combining classes make normalisation quadratic: this would take minutes, the test's time limit is two.
+    with pytest.raises(BadName, match="255"):
+        names.clean("a" + "\u0301\u0323" * 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("README", "readme"),
+        (DECOMPOSED, COMPOSED.upper()),
+        ("straße", "STRASSE"),
+        ("ΣΊΣΥΦΟΣ", "σίσυφος"),  # final sigma
+        ("\u01f0", "J\u030c"),  # folds to two characters that compose again
+        ("Å", "\u212b"),  # the angstrom sign is a letter with a ring
+    ],
+)
+def test_the_same_name(one: str, other: str) -> None:
+    assert names.key(one) == names.key(other)
+
+
+@pytest.mark.parametrize(("one", "other"), [("a", "á"), ("a", "a "), ("a", "\uff41"), ("i", "\u0131"), ("a.b", "a:b")])
+def test_different_names(one: str, other: str) -> None:
+    assert names.key(one) != names.key(other)
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("report.pdf", "report (1).pdf"),
+        ("report", "report (1)"),
+        ("src.tar.gz", "src (1).tar.gz"),
+        ("SRC.TAR.ZST", "SRC (1).TAR.ZST"),
+        ("a.b.c", "a.b (1).c"),
+        ("x.tar", "x (1).tar"),
+        (".bashrc", ".bashrc (1)"),
+        (".tar.gz", ".tar (1).gz"),
+        (".config.json", ".config (1).json"),
+        ("Mr. Smith", "Mr. Smith (1)"),
+        ("and so on...", "and so on... (1)"),
+        ("v1.a-very-long-ending-indeed", "v1.a-very-long-ending-indeed (1)"),
+        ("report (1).pdf", "report (1) (1).pdf"),
+        ("写真.jpg", "写真 (1).jpg"),
+    ],
+)
+def test_conflict_name(name: str, first: str) -> None:
+    assert names.conflict_name(name, 1) == first
+
+
+def test_a_long_name_gives_way_in_whole_characters() -> None:
+    assert names.conflict_name("x" * 251 + ".pdf", 12) == "x" * 246 + " (12).pdf"
+    name = names.conflict_name("é" * 125 + ".pdf", 1)  # 254 bytes; 247 are left for the stem, 246 hold whole letters
+    assert name == "é" * 123 + " (1).pdf"
+
+
+def test_first_free() -> None:
+    assert names.first_free("a.txt", set()) == "a.txt"
+    assert names.first_free("A.txt", {"a.txt"}) == "A (1).txt"
+    assert names.first_free("A.txt", {"a.txt", "a (1).txt", "a (3).txt"}) == "A (2).txt"
+    its_own_conflict_name = "x" * 247 + " (1).pdf"  # as long as a name may be: cut, it comes out the same
+    assert names.first_free(its_own_conflict_name, {its_own_conflict_name}) == "x" * 247 + " (2).pdf"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("", []),
+        ("/", []),
+        ("a", ["a"]),
+        ("/a/b/c", ["a", "b", "c"]),
+        ("a/b/c", ["a", "b", "c"]),
+        ("/a/b/", ["a", "b"]),
+        ("/" + DECOMPOSED, [COMPOSED]),
+        ("/a" * 100, ["a"] * 100),
+    ],
+)
+def test_split_path(path: str, expected: list[str]) -> None:
+    assert names.split_path(path) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("//", "empty"),
+        ("//a", "empty"),
+        ("a//b", "empty"),
+        ("a//", "empty"),
+        ("a/../b", "dot-name"),
+        ("a/\0", "control-character"),
+        ("/a" * 101, "too-deep"),
+        ("/" * 1_000_000, "too-deep"),
+    ],
+)
+def test_bad_path(path: str, reason: str) -> None:
+    with pytest.raises(BadName) as error:
+        names.split_path(path)
+    assert error.value.reason == reason

@@ -1,0 +1,124 @@
+"""Presigning against AWS's own published example, and what is refused. Equality with botocore: tests/property."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from dropbox_api.core.presign import MAX_EXPIRES_S, Presigner
+
+NOW = datetime(2013, 5, 24, tzinfo=UTC)
+
+
+def example(**changes: Any) -> Presigner:
+    """Return a signer with the credentials that AWS's documentation signs its examples with."""
+    arguments: dict[str, Any] = {
+        "access_key_id": "AKIAIOSFODNN7EXAMPLE",
+        "secret_access_key": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        "session_token": None,
+        "region": "us-east-1",
+        "endpoint_url": "https://s3.amazonaws.com",
+        "bucket": "examplebucket",
+        "addressing": "virtual",
+    }
+    return Presigner(**(arguments | changes))
+
+
+def test_example_of_the_aws_documentation() -> None:
+    url = example().sign("GET", "test.txt", query={}, headers={}, now=NOW, expires_s=86_400)
+    assert url == (
+        "https://examplebucket.s3.amazonaws.com/test.txt?X-Amz-Algorithm=AWS4-HMAC-SHA256"
+        "&X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%2Faws4_request"
+        "&X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host"
+        "&X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404"
+    )
+
+
+def test_now_may_be_in_any_zone() -> None:
+    tokyo = NOW.astimezone(timezone(timedelta(hours=9)))
+    signer = example()
+    assert signer.sign("GET", "k", query={}, headers={}, now=tokyo, expires_s=1) == signer.sign(
+        "GET", "k", query={}, headers={}, now=NOW, expires_s=1
+    )
+
+
+def test_parts_are_what_sign_returns() -> None:
+    signer, digest = example(session_token="t/="), "uU0nuZNNPgilLlLX2n2r+sSE7+N6U4DukIj3rOLvzek="
+    assert signer.sign_parts("k", "u", [(7, 5, digest)], now=NOW, expires_s=60) == [
+        # Signed parameters stand in botocore's order: the operation's own first.
+        signer.sign(
+            "PUT",
+            "k",
+            query={"partNumber": "7", "uploadId": "u"},
+            headers={"CONTENT-LENGTH": "5", "X-Amz-Checksum-Sha256": f"  {digest} "},
+            now=NOW,
+            expires_s=60,
+        )
+    ]
+
+
+def test_each_thing_signed_changes_the_signature() -> None:
+    def signature(
+        key: str = "k", upload_id: str = "u", part: tuple[int, int, str] = (1, 5, "a"), ttl_s: int = 60
+    ) -> str:
+        [url] = example().sign_parts(key, upload_id, [part], now=NOW, expires_s=ttl_s)
+        return url.rpartition("=")[2]
+
+    signatures = {
+        signature(),
+        signature(key="other"),
+        signature(upload_id="other"),
+        signature(part=(2, 5, "a")),
+        signature(part=(1, 6, "a")),
+        signature(part=(1, 5, "b")),
+        signature(ttl_s=61),
+    }
+    assert len(signatures) == 7
+
+
+def test_no_parts_no_urls() -> None:
+    assert example().sign_parts("k", "u", [], now=NOW, expires_s=60) == []
+
+
+@pytest.mark.parametrize("expires_s", [-1, 0, MAX_EXPIRES_S + 1])
+def test_expiry_outside_what_s3_accepts(expires_s: int) -> None:
+    with pytest.raises(ValueError, match="lives"):
+        example().sign_parts("k", "u", [], now=NOW, expires_s=expires_s)
+    with pytest.raises(ValueError, match="lives"):
+        example().sign("GET", "k", query={}, headers={}, now=NOW, expires_s=expires_s)
+
+
+def test_naive_time_is_refused() -> None:
+    with pytest.raises(ValueError, match="aware"):
+        example().sign("GET", "k", query={}, headers={}, now=NOW.replace(tzinfo=None), expires_s=1)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"endpoint_url": "s3.amazonaws.com"},
+        {"endpoint_url": "ftp://s3.amazonaws.com"},
+        {"endpoint_url": "https://"},
+        {"endpoint_url": "https://user@s3.amazonaws.com"},
+        {"endpoint_url": "https://s3.amazonaws.com?x=1"},
+        {"endpoint_url": "https://s3.amazonaws.com#x"},
+        {"endpoint_url": "http://127.0.0.1:8333"},
+        {"endpoint_url": "http://[::1]:8333"},
+        {"bucket": "dotted.bucket"},
+        {"bucket": "Upper"},
+    ],
+)
+def test_endpoints_that_cannot_be_addressed(changes: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"endpoint|virtual"):
+        example(**changes)
+
+
+def test_dotted_bucket_by_path() -> None:
+    url = example(bucket="dotted.bucket", addressing="path").sign(
+        "GET", "k", query={}, headers={}, now=NOW, expires_s=1
+    )
+    assert url.startswith("https://s3.amazonaws.com/dotted.bucket/k?X-Amz-Algorithm=")
+
+
+def test_neither_secret_nor_token_shows_in_the_signer() -> None:
+    assert "wJalr" not in repr(example(session_token="wJalr"))

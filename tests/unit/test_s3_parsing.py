@@ -1,0 +1,167 @@
+"""Reading S3's answers: lists of parts, errors, and what they mean; file names in Content-Disposition."""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from hashlib import sha256
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dropbox_api.storage.object_store import Conflict, NotFound, Part, Rejected, StoreError, Throttled, Unavailable
+from dropbox_api.storage.s3 import content_disposition
+from dropbox_api.storage.s3_answers import newest_of_each, parse_error, parse_parts_page, store_error
+
+NAMESPACE = ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+DIGEST = sha256(b"x").digest()
+
+
+def row(number: int, *, size: int = 1, etag: str = "e", extra: str = "", modified: str = "2026-01-01T00:00:00Z") -> str:
+    return (
+        f"<Part><PartNumber>{number}</PartNumber><LastModified>{modified}</LastModified>"
+        f"<ETag>&quot;{etag}&quot;</ETag><Size>{size}</Size>{extra}</Part>"
+    )
+
+
+def page(rows: Sequence[str], *, more: str = "<IsTruncated>false</IsTruncated>", namespace: str = NAMESPACE) -> bytes:
+    return f'<?xml version="1.0"?>\n<ListPartsResult{namespace}>{more}{"".join(rows)}</ListPartsResult>'.encode()
+
+
+@pytest.mark.parametrize("namespace", [NAMESPACE, ""])
+def test_a_page_is_read_with_or_without_namespace_and_hashes(namespace: str) -> None:
+    hashed = f"<ChecksumSHA256>{b64encode(DIGEST).decode()}</ChecksumSHA256>"
+    body = page([row(1, size=5, etag="abc-1", extra=hashed), row(3, extra="<ChecksumSHA256/>")], namespace=namespace)
+
+    found = parse_parts_page(body)
+
+    assert [part for part, _ in found.rows] == [Part(1, 5, "abc-1", DIGEST), Part(3, 1, "e", None)]
+    assert found.next_marker is None
+
+
+def test_a_truncated_page_says_where_the_next_begins() -> None:
+    more = "<NextPartNumberMarker>1000</NextPartNumberMarker><IsTruncated>true</IsTruncated>"
+    assert parse_parts_page(page([row(1000)], more=more)).next_marker == 1000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"not xml",
+        page([row(1)])[:-5],
+        b"<Other/>",
+        page(["<Part><PartNumber>1</PartNumber></Part>"]),
+        page([row(1).replace("<PartNumber>1<", "<PartNumber>one<")]),
+        page([row(1, extra="<ChecksumSHA256>AAAA</ChecksumSHA256>")]),
+        page([row(1, extra="<ChecksumSHA256>!</ChecksumSHA256>")]),
+        page([], more="<IsTruncated>true</IsTruncated>"),
+    ],
+    ids=["empty", "text", "cut", "other root", "no size", "bad number", "short hash", "bad hash", "no marker"],
+)
+def test_an_unreadable_page_is_an_outage_and_not_an_empty_list(body: bytes) -> None:
+    with pytest.raises(Unavailable):
+        parse_parts_page(body)
+
+
+def test_entities_are_not_expanded() -> None:
+    bomb = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>'
+    body = f"<?xml version='1.0'?>{bomb}<ListPartsResult>&b;</ListPartsResult>"
+    with pytest.raises(Unavailable, match="document type"):
+        parse_parts_page(body.encode())
+    for hidden in (body.encode("utf-16"), body.encode("utf-16-le"), body.encode("utf-32")):
+        with pytest.raises(Unavailable):
+            parse_parts_page(hidden)
+    declaration = "<?xml version='1.0' encoding='cp037'?>"
+    with pytest.raises(Unavailable):
+        parse_parts_page(declaration.encode() + body.partition("?>")[2].encode("cp037"))
+
+
+def test_the_newest_row_of_a_number_counts_whatever_the_order() -> None:
+    old, new = ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00.001Z")
+    rows = [
+        row(2, etag="new", modified=new),
+        row(2, etag="old", modified=old),
+        row(1, etag="old", modified=old),
+        row(1, etag="new", modified=new),
+        row(3, etag="first", modified=old),
+        row(3, etag="second", modified=old),
+    ]
+    parts = newest_of_each(parse_parts_page(page(rows)).rows)
+    assert [(part.number, part.etag) for part in parts] == [(1, "new"), (2, "new"), (3, "second")]
+
+
+def test_an_error_is_recognised_behind_white_space() -> None:
+    body = b"  \n <?xml version='1.0'?>\n\n<Error><Code>InternalError</Code><Message>sorry</Message></Error>"
+    assert parse_error(body) == ("InternalError", "sorry")
+    assert parse_error(b"<Fine/>") is None
+    assert parse_error(b"") is None
+    assert parse_error(b"<html>bad gateway") is None
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        (404, "NoSuchKey", NotFound),
+        (404, "NoSuchUpload", NotFound),
+        (200, "NoSuchUpload", NotFound),
+        (404, "NoSuchBucket", Rejected),
+        (404, "", Unavailable),  # a proxy's, not S3's
+        (404, "404", Unavailable),
+        (409, "ConditionalRequestConflict", Conflict),
+        (409, "OperationAborted", Conflict),
+        (412, "PreconditionFailed", Conflict),
+        (412, "412", Conflict),
+        (503, "SlowDown", Throttled),
+        (200, "SlowDown", Throttled),
+        (429, "", Throttled),
+        (503, "ServiceUnavailable", Unavailable),
+        (500, "InternalError", Unavailable),
+        (200, "InternalError", Unavailable),
+        (502, "", Unavailable),
+        (501, "NotImplemented", Unavailable),
+        (400, "RequestTimeout", Unavailable),
+        (408, "", Unavailable),
+        (400, "InvalidPart", Rejected),
+        (200, "InvalidPart", Rejected),
+        (500, "InvalidPart", Rejected),  # how boto reports the error inside a 200
+        (400, "EntityTooSmall", Rejected),
+        (400, "BadDigest", Rejected),
+        (403, "SignatureDoesNotMatch", Rejected),
+        (403, "", Rejected),
+        (301, "PermanentRedirect", Rejected),
+        (418, "SomethingNew", Rejected),
+    ],
+)
+def test_every_answer_has_one_meaning(status: int, code: str, expected: type[StoreError]) -> None:
+    error = store_error(status, code, "why")
+    assert type(error) is expected
+    assert "why" in error.detail
+    if isinstance(error, Rejected):
+        assert error.code == (code or str(status))
+
+
+def test_only_the_answer_to_a_head_may_leave_the_code_out() -> None:
+    assert type(store_error(404, "404", "Not Found", is_head=True)) is NotFound
+    assert type(store_error(403, "403", "Forbidden", is_head=True)) is Rejected
+    assert type(store_error(503, "503", "", is_head=True)) is Unavailable
+
+
+@given(st.text(), st.booleans())
+def test_no_file_name_escapes_its_header(filename: str, inline: bool) -> None:
+    value = content_disposition(filename, inline=inline)
+
+    assert all(" " <= c <= "~" for c in value)
+    kind, plain, extended = value.split("; ")[0], *value.split('"')[1::2], value.rpartition("; ")[2]
+    assert kind == ("inline" if inline else "attachment")
+    assert value == f'{kind}; filename="{plain}"; {extended}'  # exactly two quotes, none of them the name's
+    assert not set(plain) & set('"\\/%')
+    assert extended.startswith("filename*=UTF-8''")
+    assert unquote(extended.removeprefix("filename*=UTF-8''")) == filename.encode(errors="replace").decode()
+
+
+def test_plain_names_stay_readable() -> None:
+    assert (
+        content_disposition("a b.txt", inline=False) == "attachment; filename=\"a b.txt\"; filename*=UTF-8''a%20b.txt"
+    )
+    assert content_disposition("é.txt", inline=True) == "inline; filename=\"_.txt\"; filename*=UTF-8''%C3%A9.txt"
