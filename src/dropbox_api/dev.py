@@ -18,7 +18,7 @@ import anyio
 
 from dropbox_api import migrations
 from dropbox_api.settings import DatabaseSettings
-from dropbox_api.storage.embedded import EmbeddedPostgres, EmbeddedS3, GuardedServer, choose_ports, fetch
+from dropbox_api.storage.embedded import EmbeddedError, EmbeddedPostgres, EmbeddedS3, GuardedServer, choose_ports, fetch
 
 WATCH_INTERVAL_S = 0.5
 DEFAULT_PORT = 8000
@@ -111,10 +111,18 @@ def run(data_dir: Path, *, port: int | None = None) -> None:
             servers: tuple[GuardedServer, ...] = (postgres, s3, api, worker)
             while not stopping.wait(WATCH_INTERVAL_S):
                 for server in servers:
-                    if server.process is not None and server.process.poll() is not None:
+                    if server.process is None or server.process.poll() is not None:
                         _say(f"{server.log_path.stem} ended and is started again (see {server.log_path})")
-                        server.start()
+                        _revive(server)
             _say("stopping ...")
+
+
+def _revive(server: GuardedServer) -> None:
+    """Start a server that died; one that needs another that is down as well is tried again at the next round."""
+    try:
+        server.start()
+    except EmbeddedError as error:
+        _say(str(error))
 
 
 def _greet(url: str, data_dir: Path) -> None:

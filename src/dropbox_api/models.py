@@ -95,6 +95,8 @@ class Session(Base):
     user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     refresh_hash: Mapped[bytes]
     """SHA-256 of the newest refresh token."""
+    previous_hash: Mapped[bytes | None]
+    """SHA-256 of the token that was exchanged for it: good once more for a moment, should the answer be lost."""
     generation: Mapped[int] = mapped_column(Integer, server_default="1")
     """How often the token was rotated; a token of an older generation is a reuse."""
     user_agent: Mapped[str | None]

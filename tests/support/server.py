@@ -149,8 +149,8 @@ async def upload_file(account: Account, data: bytes, name: str, **more: Any) -> 
         return file
     await send(account, started["upload"], data)
     answer = await account.client.post(f"/v1/uploads/{started['upload']['id']}/complete")
-    file = answer.raise_for_status().json()["file"]
-    return file
+    completed: dict[str, dict[str, Any]] = answer.raise_for_status().json()
+    return completed["file"]
 
 
 async def download(account: Account, file_id: str) -> bytes:

@@ -78,8 +78,8 @@ async def token(
 async def refresh(body: Refresh, db: DbDep, settings: SettingsDep, access_tokens: AccessTokensDep) -> Tokens:
     """Exchange the refresh token for new tokens.
 
-    Each token is good once. A second use is refused, and when it comes later than a few seconds after the first it ends
-    the sign-in altogether: one of the two users is a thief.
+    Each token is good once. For a minute it may be exchanged again, should the answer have been lost; a later second
+    use ends the sign-in altogether: one of the two users is a thief.
     """
     refresh_token = body.refresh_token.get_secret_value()
     return await service.refresh(db, settings.auth, access_tokens, refresh_token=refresh_token)

@@ -20,8 +20,8 @@ from dropbox_api.models import Node, Session, User
 from dropbox_api.problems import InvalidCredentials, InvalidRefreshToken, RegistrationClosed, Unauthenticated
 from dropbox_api.settings import AuthSettings
 
-REUSE_GRACE = timedelta(seconds=10)
-"""A token that was replaced so shortly ago is refused without ending the session: two tabs, or a repeated request."""
+REUSE_GRACE = timedelta(seconds=60)
+"""A token that was replaced so shortly ago may be exchanged again: the first answer may have been lost on the way."""
 
 _MAX_USER_AGENT_CHARS = 300
 
@@ -134,8 +134,8 @@ async def sign_in(
 async def refresh(db: Db, settings: AuthSettings, access_tokens: AccessTokens, *, refresh_token: str) -> Tokens:
     """Exchange the newest refresh token of a session for new tokens; the session lives `refresh_ttl_s` from now.
 
-    Of several exchanges of one token exactly one succeeds. A client that lost its answer signs in again: to answer
-    twice would let a thief who always asks right behind the owner stay unnoticed.
+    A client that lost the answer asks again: an upload of many hours must survive that. Only the newest successor is
+    good, so a thief who asks right behind the owner is noticed as soon as the owner comes with the other one.
 
     Raises InvalidRefreshToken; when the token was replaced longer than REUSE_GRACE ago the session is revoked too.
     Transaction: one, with the session's row locked.
@@ -170,7 +170,7 @@ async def _rotate(tx: Tx, presented: RefreshToken, ttl: timedelta) -> tuple[uuid
     just_rotated = (Session.last_used_at > func.now() - REUSE_GRACE).label("just_rotated")
     session = (
         await tx.execute(
-            select(Session.user_id, Session.refresh_hash, Session.generation, just_rotated)
+            select(Session.user_id, Session.refresh_hash, Session.previous_hash, Session.generation, just_rotated)
             .join(User, User.id == Session.user_id)
             .where(Session.id == presented.session_id, *_STANDING)
             .with_for_update(of=Session)
@@ -178,19 +178,23 @@ async def _rotate(tx: Tx, presented: RefreshToken, ttl: timedelta) -> tuple[uuid
     ).one_or_none()
     if session is None:
         return None
-    if not hmac.compare_digest(session.refresh_hash, presented.sha256):
+    is_newest = hmac.compare_digest(session.refresh_hash, presented.sha256)
+    asks_again = session.just_rotated and hmac.compare_digest(session.previous_hash or b"", presented.sha256)
+    if not is_newest and not asks_again:
         behind = session.generation - presented.generation
         if behind > 1 or (behind == 1 and not session.just_rotated):
             await _revoke(tx, presented.session_id)
         return None
-    successor = RefreshToken.new(presented.session_id, presented.generation + 1)
+    successor = RefreshToken.new(presented.session_id, session.generation + 1)
     await tx.execute(
         update(Session)
         .where(Session.id == presented.session_id)
         .values(
             refresh_hash=successor.sha256,
+            previous_hash=presented.sha256,
             generation=successor.generation,
-            last_used_at=func.now(),
+            # Asking again does not prolong the time in which one may.
+            last_used_at=func.now() if is_newest else Session.last_used_at,
             expires_at=func.now() + ttl,
         )
     )
