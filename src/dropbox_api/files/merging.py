@@ -35,6 +35,8 @@ async def mark_verified(tx: Tx, owner_id: uuid.UUID, blob_id: uuid.UUID) -> uuid
         )
         return blob_id
     await tx.execute(update(Revision).where(Revision.blob_id == blob_id).values(blob_id=kept))
+    is_needed = select(Revision.id).where(Revision.blob_id == kept).exists()
+    await tx.execute(update(Blob).where(Blob.id == kept, is_needed).values(unreferenced_at=None))
     await tx.execute(update(Upload).where(Upload.blob_id == blob_id).values(blob_id=kept))
     await tx.execute(
         update(Blob).where(Blob.id == blob_id).values(content_status="deleting", deleting_at=func.now(), **released)

@@ -64,7 +64,12 @@ _QUERIES: dict[str, tuple[str, str]] = {
     ),
     "I6 completed without content": (
         "I6",
-        "SELECT id FROM uploads WHERE state = 'completed' AND (blob_id IS NULL OR ended_at IS NULL)",
+        # Content that no destination took, or that was purged since, is collected: the session remains without it.
+        """SELECT p.id FROM uploads p WHERE p.state = 'completed' AND (p.ended_at IS NULL OR (
+               p.blob_id IS NULL AND EXISTS (
+                   SELECT FROM upload_destinations d JOIN revisions r ON r.upload_destination_id = d.id
+                   WHERE d.upload_id = p.id
+               )))""",
     ),
     "I6 ended sessions with a lease or live ones with an end": (
         "I6",
@@ -154,7 +159,7 @@ async def _unreferenced(db: Db, store: ObjectStore) -> list[Violation]:
     found: list[Violation] = []
     async for item in store.list_objects("blobs/"):
         async with db.read() as tx:
-            known = await tx.execute(text("SELECT FROM uploads WHERE storage_key = :key"), {"key": item.key})
+            known = await tx.execute(text("SELECT 1 FROM uploads WHERE storage_key = :key"), {"key": item.key})
             if known.first() is None:
                 found.append(Violation("I3", f"object {item.key} belongs to no session"))
     return found
