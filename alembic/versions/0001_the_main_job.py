@@ -246,6 +246,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("uploads_pkey")),
         sa.UniqueConstraint("storage_key", name="uploads_storage_key_key"),
     )
+    op.create_index("uploads_blob_id_idx", "uploads", ["blob_id"], unique=False)
     op.create_index("uploads_leftover_idx", "uploads", ["ended_at"], unique=False, postgresql_where=sa.text("leftover"))
     op.create_index(
         "uploads_live_key",
@@ -330,6 +331,7 @@ def downgrade() -> None:
         table_name="uploads",
         postgresql_where=sa.text("state IN ('creating', 'active', 'completing') AND fingerprint IS NOT NULL"),
     )
+    op.drop_index("uploads_blob_id_idx", table_name="uploads")
     op.drop_index("uploads_leftover_idx", table_name="uploads", postgresql_where=sa.text("leftover"))
     op.drop_table("uploads")
     op.drop_index("revisions_destination_key", table_name="revisions")

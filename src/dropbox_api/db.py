@@ -29,10 +29,15 @@ Tx = AsyncConnection
 
 
 def new_id() -> uuid.UUID:
-    """Return a UUIDv7 (RFC 9562): ids grow with time, so that new rows land at one end of their indexes."""
-    bits = (time.time_ns() // 1_000_000 << 80) | int.from_bytes(os.urandom(10))
-    bits = bits & ~(0xF << 76) | (0x7 << 76)
-    return uuid.UUID(int=bits & ~(0x3 << 62) | (0x2 << 62))
+    """Return a UUIDv7 (RFC 9562): ids grow with time, so that new rows land at one end of their indexes.
+
+    Rows of one transaction share `created_at` and are told apart by their ids: 12 bits below the millisecond (method 3
+    of the RFC's 6.2, steps of 244 ns) keep those that one process makes one after another in order.
+    """
+    ms, rest_ns = divmod(time.time_ns(), 1_000_000)
+    fraction = (rest_ns << 12) // 1_000_000
+    chance = int.from_bytes(os.urandom(8)) >> 2
+    return uuid.UUID(int=ms << 80 | 0x7 << 76 | fraction << 64 | 0x2 << 62 | chance)
 
 
 CONSTRAINTS: Mapping[str, type[problems.Problem]] = {

@@ -2,7 +2,7 @@
 
 Rows belong to one user: `owner_id` (or `recipient_id`) stands in the keys and hot queries of the big tables, so that a
 distributed Postgres can take over where one machine ends. Ids are UUIDv7 made by the server. Times are aware UTC.
-Invariants that span tables (I1-I8) are written down in `docs/data.md` and checked by `dropbox-api doctor --check`.
+Invariants that span tables (I1-I7) are written down in `docs/data.md` and checked by `dropbox-api doctor --check`.
 """
 
 import uuid
@@ -239,6 +239,7 @@ class Upload(Base):
         Index("uploads_uploader_id_idx", "uploader_id", "id"),
         Index("uploads_next_check_idx", "next_check_at", postgresql_where=text(LIVE_UPLOAD)),
         UniqueConstraint("storage_key", name="uploads_storage_key_key"),
+        Index("uploads_blob_id_idx", "blob_id"),
         Index("uploads_leftover_idx", "ended_at", postgresql_where=text("leftover")),
         CheckConstraint(
             "state IN ('creating', 'active', 'completing', 'completed', 'aborted', 'expired', 'failed')", name="state"

@@ -67,10 +67,6 @@ class MethodNotAllowed(Problem):
     code, status, title = "method-not-allowed", 405, "This address does not take that method"
 
 
-class RateLimited(Problem):
-    code, status, title, retryable = "rate-limited", 429, "Too many requests", True
-
-
 class InternalError(Problem):
     code, status, title, retryable = "internal-error", 500, "Something went wrong on our side", True
 
@@ -143,12 +139,6 @@ class ParentGone(Problem):
     code, status, title = "parent-gone", 409, "The destination folder is not there any more"
 
 
-class ContentQuarantined(Problem):
-    """The bytes do not hash to what was claimed; only the owner may look at them."""
-
-    code, status, title = "content-quarantined", 409, "The content is not what it was declared to be"
-
-
 class NotQuarantined(Problem):
     code, status, title = "not-quarantined", 409, "The content is not in quarantine"
 
@@ -215,7 +205,7 @@ class UploadFailed(Problem):
 
 
 class DestinationRefused(Problem):
-    """`problems` holds one problem a destination; the bytes are kept until `kept_until`."""
+    """`problems` holds one problem a destination; the bytes are kept for a week: give them another destination."""
 
     code, status, title = "destination-refused", 409, "The content is stored, but no destination took it"
 

@@ -69,9 +69,7 @@ class UploadSettings(_Group):
 
 
 class AuthSettings(_Group):
-    secret: SecretStr = Field(
-        SecretStr(DEV_SECRET), description="Signs access tokens and cursors; 32 characters or more."
-    )
+    secret: SecretStr = Field(SecretStr(DEV_SECRET), description="Signs access tokens; 32 characters or more.")
     access_ttl_s: int = Field(900, ge=30)
     refresh_ttl_s: int = Field(30 * 86400, ge=60)
     registration: Literal["open", "closed"] = "open"
@@ -103,7 +101,6 @@ class Settings(BaseSettings):
     )
 
     mode: Literal["dev", "production"] = "production"
-    log_format: Literal["text", "json"] = "text"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     failpoints: str = Field("", description='Fault injection for tests, such as "uploads.complete.after_s3=kill".')
     database: DatabaseSettings = DatabaseSettings()

@@ -1,8 +1,9 @@
 """The typed Python SDK: one method for each operation of the HTTP API.
 
-    client = Client("https://files.example.org", TokenFile(path))
-    client.sign_in("ada@example.org", password)
-    page = client.list_files("/photos")
+    with Client("https://files.example.org", TokenFile(path)) as client:
+        client.sign_in("ada@example.org", password)
+        for file in client.list_files("/photos"):
+            ...
 
 Every method that talks to the server raises `ApiProblem` when it refuses, `Unreachable` when it does not answer in
 time, `NotSignedIn` when there is no valid sign-in, `Stopped` after `close`. What can be repeated is repeated for
@@ -16,7 +17,8 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 from urllib.parse import quote, urlencode
 
 from dropbox_client.errors import ApiProblem, NotSignedIn, Stopped, Unreachable
@@ -66,7 +68,7 @@ class RetryLater:
 
 
 class Client:
-    """A connection to one server, as one user."""
+    """A connection to one server, as one user. A context manager: leaving it closes it."""
 
     def __init__(self, base_url: str, tokens: TokenStore, *, wire: Wire | None = None, patience_s: float = 60) -> None:
         """Talk to `base_url` (such as https://files.example.org) with the tokens that `tokens` holds for it.
@@ -80,6 +82,12 @@ class Client:
         self._store = tokens
         self._tokens = self._load_tokens()
         self._capabilities: Capabilities | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
 
     def close(self) -> None:
         """End every request under way; each raises Stopped. Any thread may call it."""

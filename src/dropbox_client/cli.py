@@ -102,10 +102,10 @@ def login(options: argparse.Namespace) -> None:
         raise _Usage(f"{server!r} is not an address: those begin with http:// or https://")
     email = options.email or _ask("Email: ")
     password = sys.stdin.readline().rstrip("\n") if options.password_stdin else _ask_password(twice=options.register)
-    client = _client(server)
-    if options.register:
-        client.register(email, password)
-    client.sign_in(email, password)
+    with _client(server) as client:
+        if options.register:
+            client.register(email, password)
+        client.sign_in(email, password)
     output.note(f"signed in to {client.base_url} as {email}")
 
 
@@ -132,13 +132,14 @@ def _ask_password(*, twice: bool) -> str:
 
 def logout(_: argparse.Namespace) -> None:
     """Sign out, here and on the server."""
-    _client().sign_out()
+    with _client() as client:
+        client.sign_out()
 
 
 def whoami(options: argparse.Namespace) -> None:
     """Show the account and how much of its quota is used."""
-    client = _client()
-    me = client.me()
+    with _client() as client:
+        me = client.me()
     if options.json:
         output.record(me, server=client.base_url)
     else:
@@ -162,30 +163,30 @@ def download(options: argparse.Namespace) -> None:
     from dropbox_client import download as fetch  # noqa: PLC0415
     from dropbox_client.display import Display  # noqa: PLC0415
 
-    client = _client()
-    file = client.file_by_path(_absolute(options.remote))
-    if file.kind == "folder":
-        raise _Usage(f"{file.path} is a folder: name a file in it")
-    target: Path = options.local / file.name if options.local.is_dir() else options.local
-    if fetch.is_same(file, target):
-        output.fetched(file, target, json=options.json, there=True)
-        return
-    with Display(wanted=not options.json) as display:
-        display.expect(file.size_bytes or 0)
-        fetch.download(client, file, target, overwrite=options.overwrite, moved=display.fetched)
-    output.fetched(file, target, json=options.json, there=False)
+    with _client() as client:
+        file = client.file_by_path(_absolute(options.remote))
+        if file.kind == "folder":
+            raise _Usage(f"{file.path} is a folder: name a file in it")
+        target: Path = options.local / file.name if options.local.is_dir() else options.local
+        there = fetch.is_same(file, target)
+        if not there:
+            with Display(wanted=not options.json) as display:
+                display.expect(file.size_bytes or 0)
+                fetch.download(client, file, target, overwrite=options.overwrite, moved=display.fetched)
+    output.fetched(file, target, json=options.json, there=there)
 
 
 def ls(options: argparse.Namespace) -> None:
     """List a folder, or show a file."""
-    client, path = _client(), _absolute(options.path)
-    try:
-        for file in client.list_files(path):
-            output.listed(file, long=options.long, json=options.json)
-    except ApiProblem as problem:
-        if problem.code != "not-a-folder":
-            raise
-        output.listed(client.file_by_path(path), long=options.long, json=options.json)
+    path = _absolute(options.path)
+    with _client() as client:
+        try:
+            for file in client.list_files(path):
+                output.listed(file, long=options.long, json=options.json)
+        except ApiProblem as problem:
+            if problem.code != "not-a-folder":
+                raise
+            output.listed(client.file_by_path(path), long=options.long, json=options.json)
 
 
 # Uploads under way
@@ -193,27 +194,29 @@ def ls(options: argparse.Namespace) -> None:
 
 def uploads_list(options: argparse.Namespace) -> None:
     """Show what is under way: progress, until when it is kept, name."""
-    for session in _client().list_uploads():
-        if options.all or session.state in {"creating", "active", "completing"}:
-            output.session(session, json=options.json)
+    with _client() as client:
+        for session in client.list_uploads():
+            if options.all or session.state in {"creating", "active", "completing"}:
+                output.session(session, json=options.json)
 
 
 def uploads_resume(options: argparse.Namespace) -> int:
     """Go on with an upload, to the place where it was meant to go."""
-    client = _client()
-    session = client.upload(options.id)
     size_bytes = options.path.stat().st_size
-    if size_bytes != session.size_bytes:
-        raise _Usage(f"{options.path} has {size_bytes} bytes, the upload {session.size_bytes}")
-    place = session.destinations[0]
-    folder = client.file(place.parent_id).path
+    with _client() as client:
+        session = client.upload(options.id)
+        if size_bytes != session.size_bytes:
+            raise _Usage(f"{options.path} has {size_bytes} bytes, the upload {session.size_bytes}")
+        place = session.destinations[0]
+        folder = client.file(place.parent_id).path
     failed = _send([Item(options.path, folder, place.name, size_bytes, place.on_conflict)], json=options.json)
     return SOME_FAILED if failed else 0
 
 
 def uploads_abort(options: argparse.Namespace) -> None:
     """Give up an upload and free what it holds."""
-    _client().abort_upload(options.id)
+    with _client() as client:
+        client.abort_upload(options.id)
 
 
 # Helpers
@@ -235,15 +238,15 @@ def _send(items: Walk | Sequence[Item], *, json: bool, retry_changed: bool = Fal
     from dropbox_client.upload import Uploader  # noqa: PLC0415
 
     began = time.monotonic()
-    client = _client()
-    client.capabilities()  # whoever is not signed in, or has no server, learns it at once
-    client.patience_s = PATIENCE_S
-    cache = HashCache(cache_dir() / "hashes.sqlite")
     files = size_bytes = sent_bytes = failed = 0
     with (
+        _client() as client,
+        HashCache(cache_dir() / "hashes.sqlite") as cache,
         Display(wanted=not json) as display,
         Uploader(client, watcher=display, cache=cache, retry_changed=retry_changed) as uploader,
     ):
+        client.capabilities()  # whoever is not signed in, or has no server, learns it at once
+        client.patience_s = PATIENCE_S
         for outcome in uploader.upload(items):
             output.sent(outcome, json=json)
             failed += outcome.error is not None

@@ -2,7 +2,7 @@
 
 Invariants: memory does not grow with the file; a file is never mapped (a truncation would kill the process); whoever
 uses what was read asks `Source.check` afterwards, so that a version that never existed as a whole is never stored.
-hashlib releases the interpreter's lock, so hashing runs beside sending. Source: docs/performance.md.
+hashlib releases the interpreter's lock, so hashing runs beside sending. Source: bench/RESULTS.md.
 """
 
 import hashlib

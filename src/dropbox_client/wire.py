@@ -3,7 +3,7 @@
 One request is one attempt; who asks decides about trying again (`retry`). Only a kept connection that the other side
 closed while it was idle is replaced without a word. Bodies are sent in blocks, so memory does not grow with them.
 Why not a library: importing one takes longer than a whole small upload, and sending through one costs twice the CPU.
-Figures: docs/performance.md.
+Figures: bench/RESULTS.md.
 """
 
 import contextlib

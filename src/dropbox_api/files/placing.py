@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, func, insert, select, text, tuple_, update
+from sqlalchemy import bindparam, func, insert, select, text, update
 
 from dropbox_api import problems
 from dropbox_api.core import names
@@ -29,6 +29,7 @@ class Content:
     blob_id: uuid.UUID
     fingerprint: bytes
     size_bytes: int
+    is_verified: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ async def ensure_folders(
                 found[path] = above
         standing = await stands_at(tx, list(places.values()))
         made: dict[Place, uuid.UUID] = {}
+        fresh: list[dict[str, Any]] = []
         for path, place in places.items():
             there = standing.get(place)
             if there is not None:
@@ -101,11 +103,11 @@ async def ensure_folders(
                 )
             elif place in made:  # the same folder, typed in another case
                 found[path] = made[place]
-            elif room <= len(created):
+            elif room <= len(created) + len(fresh):
                 found[path] = problems.TooManyFiles()
             else:
                 found[path] = made[place] = new_id()
-                created.append(
+                fresh.append(
                     {
                         "id": made[place],
                         "owner_id": owner_id,
@@ -115,8 +117,9 @@ async def ensure_folders(
                         "name_key": place[1],
                     }
                 )
-        if made:
-            await tx.execute(insert(Node), [row for row in created if row["id"] in made.values()])
+        if fresh:
+            await tx.execute(insert(Node), fresh)
+            created += fresh
     if created:
         await tx.execute(update(User).where(User.id == owner_id).values(used_nodes=User.used_nodes + len(created)))
         changes = [events.Change("file.created", row["id"]) for row in created]
@@ -143,7 +146,11 @@ _STANDS_AT = (
     .outerjoin(Revision, Revision.id == Node.head_revision_id)
     .outerjoin(Blob, Blob.id == Revision.blob_id)
     .where(
-        tuple_(Node.parent_id, Node.name_key).in_(bindparam("places", expanding=True)),
+        # One pair of arrays, whatever their length: thousands of row values would exhaust Postgres's parser.
+        text(
+            "(nodes.parent_id, nodes.name_key) IN"
+            " (SELECT * FROM unnest(CAST(:parent_ids AS uuid[]), CAST(:name_keys AS text[])))"
+        ),
         Node.trashed_at.is_(None),
     )
 )
@@ -153,7 +160,9 @@ async def stands_at(tx: Tx, places: Sequence[Place]) -> dict[Place, Standing]:
     """Return what stands at each of these names; free ones are left out."""
     if not places:
         return {}
-    rows = await tx.execute(_STANDS_AT, {"places": list(set(places))})
+    unique = list(set(places))
+    arrays = {"parent_ids": [parent_id for parent_id, _ in unique], "name_keys": [key for _, key in unique]}
+    rows = await tx.execute(_STANDS_AT, arrays)
     return {
         (row.parent_id, row.name_key): Standing(
             row.id,
@@ -195,6 +204,7 @@ async def place(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Placement]) ->
     revisions: list[dict[str, Any]] = []
     changes: list[events.Change] = []
     results: list[Placed | problems.Problem] = []
+    searched: dict[Place, int] = {}
     for p in placements:
         if p.parent_id not in live:
             results.append(problems.ParentGone())
@@ -209,14 +219,15 @@ async def place(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Placement]) ->
             results.append(refused)
             continue
         if there and p.on_conflict == "rename":
-            name = await _free_name(tx, p.parent_id, name, standing)
+            name = await _free_name(tx, p.parent_id, name, standing, searched)
             there = None
         if there is None and len(nodes) >= room:
             results.append(problems.TooManyFiles())
             continue
         revision_id = new_id()
+        verified = p.content.fingerprint if p.content.is_verified else None
         if there is None:
-            there = Standing(new_id(), "file", revision_id, 1, None)
+            there = Standing(new_id(), "file", revision_id, 1, verified)
             standing[p.parent_id, names.key(name)] = there
             nodes.append(
                 {
@@ -231,7 +242,7 @@ async def place(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Placement]) ->
             )
             changes.append(events.Change("file.created", there.node_id, {"revision_id": str(revision_id)}))
         else:
-            there.revision_id, there.revision_number, there.verified = revision_id, there.revision_number + 1, None
+            there.revision_id, there.revision_number, there.verified = revision_id, there.revision_number + 1, verified
             replaced[there.node_id] = {"node_id": there.node_id, "head": revision_id}
             changes.append(events.Change("file.updated", there.node_id, {"revision_id": str(revision_id)}))
         revisions.append(
@@ -265,10 +276,17 @@ def conflict(there: Standing | None, on_conflict: str, base_revision_id: uuid.UU
     return None
 
 
-async def _free_name(tx: Tx, parent_id: uuid.UUID, name: str, standing: Mapping[Place, Standing]) -> str:
-    """Return the first conflict name that is free in the folder, names of this very batch included."""
+async def _free_name(
+    tx: Tx, parent_id: uuid.UUID, name: str, standing: Mapping[Place, Standing], searched: dict[Place, int]
+) -> str:
+    """Return the first conflict name that is free in the folder, names of this very batch included.
+
+    `searched` remembers where the last search for a name began, so that a batch of one name is not quadratic.
+    """
     step = 50
-    for first in range(1, 1_000_000, step):
+    wanted = (parent_id, names.key(name))
+    for first in range(searched.get(wanted, 1), 1_000_000, step):
+        searched[wanted] = first
         candidates = [names.conflict_name(name, n) for n in range(first, first + step)]
         places = [(parent_id, names.key(candidate)) for candidate in candidates]
         taken = await stands_at(tx, places)

@@ -148,11 +148,15 @@ async def accept_content(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID) -> Fil
         await tx.execute(
             update(Blob).where(Blob.id == blob_id).values(fingerprint=Blob.true_fingerprint, true_fingerprint=None)
         )
+        heads = select(Revision.id).where(Revision.blob_id == blob_id)
+        accepted = select(Node.id).where(Node.head_revision_id.in_(heads)).order_by(Node.id)
+        node_ids = list((await tx.execute(accepted)).scalars())
         await merging.mark_verified(tx, granted.owner_id, blob_id)
-        await tx.execute(
-            update(Node).where(Node.id == node_id).values(version=Node.version + 1, modified_at=func.now())
+        changed = {"version": Node.version + 1, "modified_at": func.now()}
+        await tx.execute(update(Node).where(Node.id.in_(node_ids)).values(**changed))
+        await events.append(
+            tx, granted.owner_id, [events.Change("file.verified", changed_id) for changed_id in node_ids]
         )
-        await events.append(tx, granted.owner_id, [events.Change("file.verified", node_id)])
         return (await views.files_by_id(tx, [node_id]))[node_id]
 
 

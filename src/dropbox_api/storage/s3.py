@@ -361,7 +361,8 @@ class S3Store:
                 CORSConfiguration={
                     "CORSRules": [
                         {
-                            "AllowedOrigins": list(cors_origins),
+                            # Without any rule SeaweedFS lets every origin in: one that nobody has lets none in.
+                            "AllowedOrigins": list(cors_origins) or ["https://nobody.invalid"],
                             "AllowedMethods": ["GET", "HEAD", "PUT"],
                             "AllowedHeaders": ["*"],  # x-amz-checksum-sha256 and, where configured, SSE's
                             "ExposeHeaders": ["ETag", "x-amz-checksum-sha256", "Content-Range"],

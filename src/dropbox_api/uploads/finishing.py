@@ -73,7 +73,8 @@ async def complete(
         if upload.state != "completing":
             upload = await sending.reconcile(db, store, settings, actor_id, upload_id, alive=alive)
         if upload.state == "active" and upload.strategy == "single":
-            await _complete_singles(db, store, upload.owner_id, [upload])
+            for problem in (await _complete_singles(db, store, upload.owner_id, [upload])).values():
+                raise problem
         elif upload.state in rows.LIVE and not await _finish_in_time(db, store, settings, upload):
             return None
     async with db.read() as tx:
@@ -207,15 +208,14 @@ async def _claim(db: Db, settings: Settings, upload_id: uuid.UUID) -> uuid.UUID 
                 )
         elif upload.state != "completing":
             return None
-        claimed = await tx.execute(
-            update(Upload)
-            .where(Upload.id == upload_id, _FREE)
-            .values(
-                state="completing",
-                lease_token=token,
-                lease_until=func.now() + timedelta(seconds=settings.uploads.lease_s),
-            )
-        )
+        values: dict[str, Any] = {
+            "state": "completing",
+            "lease_token": token,
+            "lease_until": func.now() + timedelta(seconds=settings.uploads.lease_s),
+        }
+        if upload.state == "active":  # a worker may look as soon as the lease lapses
+            values |= {"next_check_at": func.now(), "checks": 0}
+        claimed = await tx.execute(update(Upload).where(Upload.id == upload_id, _FREE).values(**values))
     return token if claimed.rowcount else None
 
 
@@ -296,6 +296,8 @@ async def _rejected(db: Db, store: ObjectStore, upload: Any, rejected: Rejected,
     Raises UploadFailed at the second refusal, else PartsMissing or, when the list is what it was, Unavailable.
     """
     log.warning("complete refused", extra={"upload_id": str(upload.id), "s3_code": rejected.code})
+    async with db.read() as tx:
+        listed_at = (await tx.execute(select(func.clock_timestamp()))).scalar_one()
     try:
         parts = await store.list_parts(upload.storage_key, upload.s3_upload_id)
     except NotFound:
@@ -307,7 +309,13 @@ async def _rejected(db: Db, store: ObjectStore, upload: Any, rejected: Rejected,
         held = await tx.execute(
             update(Upload)
             .where(Upload.id == upload.id, Upload.state == "completing", Upload.lease_token == token)
-            .values(state="active", rejections=Upload.rejections + 1, lease_token=None, lease_until=None)
+            .values(
+                state="active",
+                rejections=Upload.rejections + 1,
+                listed_at=listed_at,
+                lease_token=None,
+                lease_until=None,
+            )
         )
         changed = await sending.apply_listing(tx, upload.id, parts) if held.rowcount else 0
         view = (await rows.views(tx, [upload.id]))[upload.id]
@@ -402,6 +410,9 @@ async def record(tx: Tx, owner_id: uuid.UUID, assembled: Sequence[Assembled]) ->
         for row in uploads
     ]
     await tx.execute(_SET_BLOB, outcomes)
+    seen = [{"of_upload": row.id, "seen_etag": by_id[row.id].etag} for row in uploads if row.strategy == "single"]
+    if seen:
+        await tx.execute(_SET_CHUNK, seen)
     await place_destinations(tx, owner_id, content)
 
 
@@ -418,6 +429,14 @@ _SET_BLOB = (
 )
 
 
+_SET_CHUNK = (
+    update(UploadChunk)
+    .where(UploadChunk.upload_id == bindparam("of_upload"))
+    .values(state="uploaded", etag=bindparam("seen_etag"))
+)
+"""A single upload's HEAD is its reconcile."""
+
+
 async def _store_blobs(
     tx: Tx, owner_id: uuid.UUID, uploads: Sequence[Any], assembled: dict[uuid.UUID, Assembled]
 ) -> dict[uuid.UUID, placing.Content]:
@@ -431,7 +450,7 @@ async def _store_blobs(
         if item.verified and row.fingerprint in known:
             content[row.id] = known[row.fingerprint]
             continue
-        content[row.id] = placing.Content(row.id, row.fingerprint, row.size_bytes)
+        content[row.id] = placing.Content(row.id, row.fingerprint, row.size_bytes, is_verified=item.verified)
         blobs.append(
             {
                 "id": row.id,
@@ -506,14 +525,11 @@ async def place_destinations(tx: Tx, owner_id: uuid.UUID, content: dict[uuid.UUI
         for row, result in zip(destinations, results, strict=True)
     ]
     await tx.execute(_DECIDE, decided)
-    placed = {
-        row.upload_id for row, result in zip(destinations, results, strict=True) if isinstance(result, placing.Placed)
-    }
-    unplaced = [content[upload_id].blob_id for upload_id in content if upload_id not in placed]
-    if unplaced:
-        referenced = select(Revision.id).where(Revision.blob_id == Blob.id).exists()
-        idle = update(Blob).where(Blob.id.in_(unplaced), ~referenced)
-        await tx.execute(idle.values(unreferenced_at=func.now()))
+    # Refused everywhere, or left aside because its place holds this very content already.
+    referenced = select(Revision.id).where(Revision.blob_id == Blob.id).exists()
+    blob_ids = {item.blob_id for item in content.values()}
+    idle = update(Blob).where(Blob.id.in_(blob_ids), ~referenced, Blob.unreferenced_at.is_(None))
+    await tx.execute(idle.values(unreferenced_at=func.now()))
 
 
 _DECIDE = (

@@ -144,7 +144,7 @@ async def list_uploads(
     db: DbDep,
     state: schemas.State | None = None,
     fingerprint: Annotated[Fingerprint | None, Query()] = None,
-    limit: Limit = 100,
+    limit: Annotated[int, Query(ge=1, le=100)] = 100,
     cursor: str | None = None,
 ) -> schemas.UploadList:
     """List your sessions, newest first."""

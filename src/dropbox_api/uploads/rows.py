@@ -118,6 +118,8 @@ async def views(tx: Tx, upload_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, sche
     if not upload_ids:
         return {}
     ids = {"ids": list(upload_ids)}
+    # First, so that a state is never newer than what is told beside it.
+    uploads = (await tx.execute(_UPLOADS, ids)).all()
     chunks = {row.upload_id: row for row in await tx.execute(_CHUNKS, ids)}
     places: dict[uuid.UUID, list[schemas.DestinationState]] = {}
     for row in await tx.execute(_DESTINATIONS, ids):
@@ -141,7 +143,7 @@ async def views(tx: Tx, upload_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, sche
             destinations=places.get(row.id, []),
             failure=row.failure,
         )
-        for row in await tx.execute(_UPLOADS, ids)
+        for row in uploads
     }
 
 

@@ -1,10 +1,10 @@
 """What the upload routes take and answer. The journey is told in `docs/protocol.md`."""
 
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, model_validator
 
 from dropbox_api.files.schemas import File
 from dropbox_api.schemas import Answer, Fingerprint, ProblemDocument, Ranges, Request
@@ -18,6 +18,16 @@ ContentType = Annotated[
     StringConstraints(max_length=200, pattern=r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(;[ -~]*)?$"),
     Field(examples=["image/jpeg"]),
 ]
+
+
+def _in_utc(at: datetime) -> datetime:
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("there is no such time in UTC") from None
+
+
+ClientTime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class Destination(Request):
@@ -56,7 +66,7 @@ class StartUpload(Request):
     size_bytes: Annotated[int, Field(ge=0, le=2**62)]
     destination: Destination
     content_type: ContentType = "application/octet-stream"
-    client_modified_at: AwareDatetime | None = None
+    client_modified_at: ClientTime | None = None
     chunk_size_bytes: Annotated[
         int | None, Field(ge=1, le=2**62, description="A wish; the server clamps it to what the store takes.")
     ] = None
@@ -198,7 +208,7 @@ class Completed(Answer):
 class AddDestination(Request):
     destination: Destination
     content_type: ContentType = "application/octet-stream"
-    client_modified_at: AwareDatetime | None = None
+    client_modified_at: ClientTime | None = None
 
 
 class Capabilities(Answer):

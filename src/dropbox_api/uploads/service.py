@@ -1,10 +1,11 @@
 """The life of a session beside sending and finishing: find, bind its fingerprint, redirect, abort."""
 
+import contextlib
 import logging
 import uuid
 from typing import Any
 
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import func, insert, select, text, update
 
 from dropbox_api import problems
 from dropbox_api.core import names
@@ -114,7 +115,11 @@ async def started(
             if upload.state == "active" and upload.strategy == "single" and upload.missing:
                 parts = sending.sign(store, settings, *single_rows[upload.id])
             elif outcome.is_new and request.parts and request.chunk_size_bytes == upload.chunk_size_bytes:
-                parts = await sending.sign_parts(db, store, settings, actor_id, upload.id, request.parts)
+                try:
+                    parts = await sending.sign_parts(db, store, settings, actor_id, upload.id, request.parts)
+                except problems.Problem as problem:
+                    answers.append((problem, False))
+                    continue
             answers.append((schemas.StartedUpload(upload=upload, file=None, parts=tuple(parts)), outcome.is_new))
     return answers
 
@@ -154,7 +159,8 @@ async def bind_fingerprint(
     if rival and upload.fingerprint is None:
         # Which of the two holds more is for S3 to say.
         await sending.reconcile(db, store, settings, actor_id, upload_id)
-        await sending.reconcile(db, store, settings, actor_id, rival.id)
+        with contextlib.suppress(problems.UploadExpired):  # then there is no rival any more
+            await sending.reconcile(db, store, settings, actor_id, rival.id)
     async with db.begin() as tx:
         await files.lock_owner(tx, upload.owner_id)
         bound_to, node_id = await _bind(tx, settings, actor_id, upload_id, digest)
@@ -167,8 +173,11 @@ async def bind_fingerprint(
         return schemas.StartedUpload(upload=(await rows.views(tx, [bound_to]))[bound_to], file=None)
 
 
-async def _rival(tx: Tx, upload: Any, digest: bytes) -> Any:
-    """Return another live session of the same uploader, owner and content, None if there is none."""
+async def _rival(tx: Tx, upload: Any, digest: bytes, *, lock: bool = False) -> Any:
+    """Return another live session of the same uploader, owner and content, None if there is none.
+
+    With `lock` its row is locked: whoever locks two sessions holds their owner's lock.
+    """
     others = select(*Upload.__table__.c).where(
         Upload.uploader_id == upload.uploader_id,
         Upload.owner_id == upload.owner_id,
@@ -177,7 +186,7 @@ async def _rival(tx: Tx, upload: Any, digest: bytes) -> Any:
         Upload.id != upload.id,
         text(LIVE_UPLOAD),
     )
-    return (await tx.execute(others)).one_or_none()
+    return (await tx.execute(others.with_for_update() if lock else others)).one_or_none()
 
 
 async def _bind(
@@ -190,20 +199,26 @@ async def _bind(
     upload = await rows.get(tx, actor_id, upload_id, lock=True)
     if upload.state in rows.LIVE and upload.fingerprint is None:
         content = (await starting.verified_content(tx, upload.owner_id, {digest})).get(digest)
-        rival = await _rival(tx, upload, digest)
+        rival = await _rival(tx, upload, digest, lock=True)
         if (content and content.size_bytes != upload.size_bytes) or (rival and rival.size_bytes != upload.size_bytes):
             raise problems.FingerprintMismatch("You have content of this fingerprint, and it has another size")
         if content:
             return upload_id, await _finish_with(tx, upload, content)
         if rival:
-            return await _merge(tx, upload, rival, digest), None
+            kept_id = await _merge(tx, upload, rival, digest)
+            await rows.touch(tx, kept_id, settings)
+            return kept_id, None
         await tx.execute(update(Upload).where(Upload.id == upload_id).values(fingerprint=digest))
         await rows.touch(tx, upload_id, settings)
         return upload_id, None
     if upload.fingerprint not in {None, digest}:
         raise problems.FingerprintMismatch
-    if upload.fingerprint is None:
-        rows.require_live(upload)
+    if upload.state not in rows.LIVE:
+        rival = await _rival(tx, upload, digest)
+        if upload.state == "aborted" and upload.fingerprint == digest and rival:
+            return rival.id, None  # merged by an earlier call whose answer was lost
+        if upload.state != "completed":
+            rows.require_live(upload)
     return upload_id, None
 
 
@@ -235,7 +250,7 @@ async def _merge(tx: Tx, upload: Any, rival: Any, digest: bytes) -> uuid.UUID:
         mine = update(UploadDestination).where(UploadDestination.id.in_(moving))
         await tx.execute(mine.values(upload_id=kept.id))
         await starting.reserve(tx, upload.owner_id, 0, len(moving))
-    await tx.execute(update(Upload).where(Upload.id == kept.id).values(fingerprint=digest))
+    await tx.execute(update(Upload).where(Upload.id.in_([kept.id, dropped.id])).values(fingerprint=digest))
     kept_id: uuid.UUID = kept.id
     return kept_id
 
@@ -263,10 +278,13 @@ async def add_destination(
             parent = (await placing.ensure_folders(tx, owner_id, [path]))[path]
         if isinstance(parent, problems.Problem):
             raise parent
+        has = select(func.count()).where(UploadDestination.upload_id == upload_id)
+        if (await tx.execute(has)).scalar_one() >= starting.MAX_DESTINATIONS:
+            raise problems.TooManyFiles(f"One upload goes to at most {starting.MAX_DESTINATIONS} places")
         row = starting.destination_row(upload_id, wanted.destination, name, parent, wanted)
         await tx.execute(insert(UploadDestination), [row])
         if upload.state == "completed":
-            await _place_late(tx, upload)
+            await _place_late(tx, upload, row["id"])
         else:
             user = await files.lock_owner(tx, owner_id)
             if user.quota_nodes - user.used_nodes - user.reserved_nodes < 1:
@@ -276,18 +294,18 @@ async def add_destination(
         return (await rows.views(tx, [upload_id]))[upload_id]
 
 
-async def _place_late(tx: Tx, upload: Any) -> None:
-    """Place the content of a completed session at its undecided destination."""
+async def _place_late(tx: Tx, upload: Any, destination_id: uuid.UUID) -> None:
+    """Place the content of a completed session at a new destination. Raises the problem of one that is refused."""
     columns = (Blob.id, Blob.fingerprint, Blob.size_bytes)
     kept = select(*columns).where(Blob.id == upload.blob_id, Blob.content_status != "deleting").with_for_update()
     blob = (await tx.execute(kept)).one_or_none()
     if blob is None:
         raise problems.NothingToPlace
-    await finishing.place_destinations(tx, upload.owner_id, {upload.id: placing.Content(*blob)})
-    newest = (await rows.views(tx, [upload.id]))[upload.id].destinations[-1]
-    if newest.problem:
-        refused = problems.all_problems()[newest.problem.code]
-        raise refused(newest.problem.detail, **(newest.problem.model_extra or {}))
+    await finishing.place_destinations(tx, upload.owner_id, {upload.id: placing.Content(*blob, is_verified=False)})
+    view = (await rows.views(tx, [upload.id]))[upload.id]
+    refusal = next(place.problem for place in view.destinations if place.id == destination_id)
+    if refusal:
+        raise problems.all_problems()[refusal.code](refusal.detail, **(refusal.model_extra or {}))
 
 
 async def abort(db: Db, store: ObjectStore, actor_id: uuid.UUID, upload_id: uuid.UUID) -> None:
@@ -304,7 +322,7 @@ async def abort(db: Db, store: ObjectStore, actor_id: uuid.UUID, upload_id: uuid
         if upload.state == "completing":
             raise problems.UploadCompleting(retry_after_s=1)
         if upload.state == "completed":
-            raise problems.UploadEnded("The upload is completed; delete the file instead", state="completed")
+            raise problems.UploadEnded("The upload is completed: it is a file now", state="completed")
         await rows.end(tx, owner_id, [upload_id], "aborted", leftover=True)
     await failpoint("uploads.abort.after_t1")
     await discard(db, store, upload_id)

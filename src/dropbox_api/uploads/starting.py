@@ -33,6 +33,8 @@ from dropbox_api.uploads import rows
 from dropbox_api.uploads.schemas import Destination, StartUpload
 
 S3_CREATES_AT_ONCE = 8
+MAX_DESTINATIONS = 100
+"""Of one session: every answer about a session lists them, and they are all placed in one transaction."""
 CREATING_POLL_S = 0.1
 CREATING_WAIT_S = 5.0
 
@@ -203,6 +205,11 @@ def _resume(draft: Draft, place: placing.Place, session: tuple[uuid.UUID, int], 
     if size_bytes != draft.request.size_bytes:
         return problems.FingerprintMismatch("The live upload of this fingerprint has another size")
     existing = desk.known.destinations.get((upload_id, *place))
+    if (
+        existing is None
+        and sum(known_id == upload_id for known_id, _, _ in desk.known.destinations) >= MAX_DESTINATIONS
+    ):
+        return problems.TooManyFiles(f"One upload goes to at most {MAX_DESTINATIONS} places")
     problem = desk.room.take(0) if existing is None else None
     if problem:
         return problem
@@ -281,7 +288,8 @@ async def verified_content(tx: Tx, owner_id: uuid.UUID, fingerprints: set[bytes]
         Blob.content_status == "verified",
     )
     return {
-        row.fingerprint: placing.Content(row.id, row.fingerprint, row.size_bytes) for row in await tx.execute(stored)
+        row.fingerprint: placing.Content(row.id, row.fingerprint, row.size_bytes, is_verified=True)
+        for row in await tx.execute(stored)
     }
 
 
@@ -329,7 +337,7 @@ class _Room:
         if self.nodes < 1:
             return problems.TooManyFiles()
         if self.sessions < sessions:
-            return problems.TooManyUploads()
+            return problems.TooManyUploads(retry_after_s=60)
         self.reserved_bytes += size_bytes
         self.nodes -= 1
         self.sessions -= sessions

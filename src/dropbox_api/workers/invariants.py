@@ -91,6 +91,12 @@ _QUERIES: dict[str, tuple[str, str]] = {
         """SELECT r.id FROM revisions r JOIN blobs b ON b.id = r.blob_id
            WHERE b.content_status = 'deleting' OR b.size_bytes <> r.size_bytes""",
     ),
+    "I3 content that nothing needs and nobody collects": (
+        "I3",
+        """SELECT b.id, b.content_status FROM blobs b
+           WHERE b.content_status <> 'deleting' AND b.unreferenced_at IS NULL
+             AND NOT EXISTS (SELECT FROM revisions r WHERE r.blob_id = b.id)""",
+    ),
     "I2 manifest does not cover its blob": (
         "I2",
         """SELECT b.id FROM blobs b LEFT JOIN blob_chunks c ON c.blob_id = b.id GROUP BY b.id

@@ -7,12 +7,12 @@ workers may run: claims skip what others hold.
 import hashlib
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, or_, select, text, update
+from sqlalchemy import ColumnElement, func, or_, select, text, update
 
 from dropbox_api import problems
 from dropbox_api.db import Db
@@ -45,49 +45,34 @@ Job = Callable[[Db, ObjectStore, Settings], Awaitable[Report]]
 
 async def finish_stale(db: Db, store: ObjectStore, settings: Settings) -> Report:
     """Drive `completing` sessions whose holder is gone."""
-    stale = select(Upload.id, Upload.uploader_id).where(
-        Upload.state == "completing", or_(Upload.lease_until.is_(None), Upload.lease_until < func.now())
-    )
-    return await _complete_each(db, store, settings, stale.order_by(Upload.last_activity_at).limit(AT_ONCE))
+    free = or_(Upload.lease_until.is_(None), Upload.lease_until < func.now())
+    stale = await _take_due(db, settings.uploads.lease_s, Upload.state == "completing", free)
+    return await _complete_all(db, store, settings, stale)
 
 
 async def finish_idle(db: Db, store: ObjectStore, settings: Settings) -> Report:
     """Complete sessions whose client vanished though every part may be there.
 
-    Only those whose every chunk was signed are worth a listing; each look in vain doubles the wait for the next.
+    Only those whose every chunk was signed are worth a listing.
     """
     unsigned = select(UploadChunk.number).where(UploadChunk.upload_id == Upload.id, UploadChunk.sha256.is_(None))
-    due = (
-        select(Upload.id)
-        .where(
-            Upload.state == "active",
-            Upload.fingerprint.is_not(None),
-            Upload.next_check_at < func.now(),
-            ~unsigned.exists(),
-        )
-        .order_by(Upload.next_check_at)
-        .limit(AT_ONCE)
-        .with_for_update(skip_locked=True)
-    )
-    pause = func.make_interval(
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        settings.uploads.idle_finalise_s * func.power(2, func.least(Upload.checks, MAX_BACKOFF_DOUBLINGS)),
-    )
-    claim = update(Upload).where(Upload.id.in_(due)).values(checks=Upload.checks + 1, next_check_at=func.now() + pause)
+    conditions = (Upload.state == "active", Upload.fingerprint.is_not(None), ~unsigned.exists())
+    idle = await _take_due(db, settings.uploads.idle_finalise_s, *conditions)
+    return await _complete_all(db, store, settings, idle)
+
+
+async def _take_due(db: Db, pause_s: float, *conditions: ColumnElement[bool]) -> Sequence[Any]:
+    """Return sessions that are due, and put their next turn off: each look in vain doubles the wait for the next."""
+    due = select(Upload.id).where(*conditions, Upload.next_check_at < func.now()).order_by(Upload.next_check_at)
+    doubled_s = pause_s * func.power(2, func.least(Upload.checks, MAX_BACKOFF_DOUBLINGS))
+    put_off = {
+        "checks": Upload.checks + 1,
+        "next_check_at": func.now() + doubled_s * text("interval '1 second'"),
+    }
+    mine = Upload.id.in_(due.limit(AT_ONCE).with_for_update(skip_locked=True))
     async with db.begin() as tx:
-        claimed = (await tx.execute(claim.returning(Upload.id, Upload.uploader_id))).all()
-    return await _complete_all(db, store, settings, claimed)
-
-
-async def _complete_each(db: Db, store: ObjectStore, settings: Settings, query: Any) -> Report:
-    async with db.read() as tx:
-        found = (await tx.execute(query)).all()
-    return await _complete_all(db, store, settings, found)
+        taken = await tx.execute(update(Upload).where(mine).values(**put_off).returning(Upload.id, Upload.uploader_id))
+        return taken.all()
 
 
 async def _complete_all(db: Db, store: ObjectStore, settings: Settings, found: Any) -> Report:
@@ -101,6 +86,9 @@ async def _complete_all(db: Db, store: ObjectStore, settings: Settings, found: A
         except (problems.Problem, StoreError) as error:
             failed += 1
             log.warning("upload %s could not be finished: %s", row.id, error)
+        except Exception:  # one that nobody foresaw must not keep the others waiting
+            failed += 1
+            log.exception("upload %s could not be finished", row.id)
     return Report(len(found), done, failed)
 
 
@@ -144,6 +132,8 @@ async def discard(db: Db, store: ObjectStore, settings: Settings) -> Report:
         except StoreError as error:
             failed += 1
             log.warning("leftovers of upload %s: %s", row.id, error)
+            async with db.begin() as tx:  # behind the others, so that a few that fail do not stop the rest
+                await tx.execute(update(Upload).where(Upload.id == row.id).values(ended_at=func.now()))
     return Report(len(found) if done else 0, done, failed)
 
 
@@ -203,8 +193,9 @@ async def verify(db: Db, store: ObjectStore, settings: Settings) -> Report:
         if (await tx.execute(mine)).scalar_one_or_none() is None:
             return Report(1, 0)
         if found == blob.fingerprint:
-            kept = await merging.mark_verified(tx, blob.owner_id, blob.id)
-            await merging.announce(tx, blob.owner_id, kept, "file.verified")
+            # First: a merge would mix these files with those that were told of when the other blob was verified.
+            await merging.announce(tx, blob.owner_id, blob.id, "file.verified")
+            await merging.mark_verified(tx, blob.owner_id, blob.id)
         else:
             await merging.mark_quarantined(tx, blob.id, found)
             await merging.announce(tx, blob.owner_id, blob.id, "file.quarantined")
@@ -229,12 +220,13 @@ async def collect(db: Db, store: ObjectStore, settings: Settings) -> Report:
     Reference first, object later: a URL that was handed out, or a database restored to yesterday, may still want it.
     """
     unwanted = func.now() - timedelta(seconds=settings.uploads.unplaced_ttl_s)
+    referenced = select(Revision.id).where(Revision.blob_id == Blob.id).exists()
     idle = select(Blob.id, Blob.owner_id, Blob.size_bytes).where(
-        Blob.unreferenced_at < unwanted, Blob.content_status != "deleting"
+        Blob.unreferenced_at < unwanted, Blob.content_status != "deleting", ~referenced
     )
     async with db.read() as tx:
-        marking = (await tx.execute(idle.limit(AT_ONCE))).all()
-    referenced = select(Revision.id).where(Revision.blob_id == Blob.id).exists()
+        marking = (await tx.execute(idle.order_by(Blob.unreferenced_at).limit(AT_ONCE))).all()
+    done = failed = 0
     for row in marking:
         async with db.begin() as tx:
             await files.lock_owner(tx, row.owner_id)
@@ -244,6 +236,7 @@ async def collect(db: Db, store: ObjectStore, settings: Settings) -> Report:
                     content_status="deleting", deleting_at=func.now()
                 )
             )
+            done += marked.rowcount
             if marked.rowcount:
                 shrink = update(User).where(User.id == row.owner_id)
                 await tx.execute(shrink.values(used_bytes=User.used_bytes - row.size_bytes))
@@ -254,11 +247,17 @@ async def collect(db: Db, store: ObjectStore, settings: Settings) -> Report:
     async with db.read() as tx:
         deleting = (await tx.execute(dead.limit(AT_ONCE))).all()
     for blob_id, storage_key in deleting:
-        await store.delete(storage_key)
+        try:
+            await store.delete(storage_key)
+        except StoreError as error:
+            failed += 1
+            log.warning("blob %s could not be deleted: %s", blob_id, error)
+            continue
         await failpoint("workers.collect.after_s3")
         async with db.begin() as tx:
             await tx.execute(_FORGET, {"id": blob_id})
-    return Report(len(marking) + len(deleting), len(marking) + len(deleting))
+        done += 1
+    return Report(len(marking) + len(deleting), done, failed)
 
 
 _FORGET = text("DELETE FROM blobs WHERE id = :id AND content_status = 'deleting'")
