@@ -12,12 +12,15 @@ from typing import Any
 import httpx2
 import uvicorn
 from fastapi import FastAPI
+from sqlalchemy import text
 
 from dropbox_api.app import create_app
 from dropbox_api.db import Db
 from dropbox_api.migrations import migrate
+from dropbox_api.problems import all_problems
 from dropbox_api.settings import MIB, Settings
 from dropbox_api.storage.s3 import S3Config, S3Store
+from dropbox_api.workers import invariants
 
 PASSWORD = "correct horse battery"
 
@@ -159,3 +162,41 @@ async def download(account: Account, file_id: str) -> bytes:
 
 
 SMALLEST_CHUNK = 5 * MIB
+
+
+async def start(account: Account, data: bytes, name: str, **more: Any) -> dict[str, Any]:
+    """Start an upload of these bytes that is not there yet; return the session."""
+    answer = await account.client.post("/v1/uploads", json=start_body(data, name, **more))
+    upload: dict[str, Any] = answer.raise_for_status().json()["upload"]
+    return upload
+
+
+async def complete(account: Account, upload_id: str) -> httpx2.Response:
+    return await account.client.post(f"/v1/uploads/{upload_id}/complete")
+
+
+def problem(answer: httpx2.Response) -> tuple[int, str]:
+    """Return status and code of a problem that is rendered as one and is the client's own doing."""
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    body = answer.json()
+    known = all_problems()[body["code"]]
+    assert (body["status"], body["retryable"]) == (known.status, known.retryable)
+    assert answer.status_code == body["status"] < 500, answer.text
+    return answer.status_code, body["code"]
+
+
+async def journal(db: Db, account: Account) -> list[tuple[str, str]]:
+    """Return what the account's journal tells, (kind, node id) from its first event on, having checked its numbers."""
+    rows = text("SELECT seq, kind, node_id FROM events WHERE recipient_id = :id ORDER BY seq")
+    async with db.read() as tx:
+        events = (await tx.execute(rows, {"id": (await account.me())["id"]})).all()
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    return [(event.kind, str(event.node_id)) for event in events]
+
+
+async def assert_invariants(db: Db, store: S3Store) -> None:
+    """Nothing is violated, but for objects of other databases in the shared bucket."""
+    async with db.read() as tx:
+        ours = {str(user_id) for user_id in (await tx.execute(text("SELECT id FROM users"))).scalars()}
+    found = await invariants.violations(db, store)
+    assert [one for one in found if one.invariant != "I3" or any(owner in one.detail for owner in ours)] == []

@@ -1,0 +1,377 @@
+"""Each job of the worker, run once on a real database and a real bucket: what it does, and what it leaves alone."""
+
+import random
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from dropbox_api.db import Db
+from dropbox_api.settings import Settings
+from dropbox_api.storage.object_store import CompletedPart, NotFound
+from dropbox_api.storage.s3 import S3Store
+from dropbox_api.workers import jobs, runner
+from tests.support.server import (
+    SMALLEST_CHUNK,
+    Account,
+    RunningServer,
+    assert_invariants,
+    complete,
+    download,
+    journal,
+    problem,
+    put,
+    send,
+    sha256,
+    sign,
+    start,
+    start_body,
+    upload_file,
+)
+
+BYTES = random.Random(3).randbytes(SMALLEST_CHUNK + 1000)
+MULTI: dict[str, Any] = {"strategy": "multipart", "chunk_size_bytes": SMALLEST_CHUNK}
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def invariants_hold(server: RunningServer) -> AsyncIterator[None]:
+    yield
+    await assert_invariants(server.db, server.store)
+
+
+@pytest.fixture
+def settings(server: RunningServer) -> Settings:
+    return server.settings
+
+
+@pytest.fixture
+def impatient(server: RunningServer) -> Settings:
+    """Settings under which nothing is too young to be removed."""
+    worker = server.settings.worker.model_copy(update={"sweep_grace_s": 0})
+    return server.settings.model_copy(update={"worker": worker})
+
+
+async def alter_upload(db: Db, upload: dict[str, Any], assignment: str) -> None:
+    async with db.begin() as tx:
+        await tx.execute(text(f"UPDATE uploads SET {assignment} WHERE id = :id"), {"id": upload["id"]})
+
+
+async def row(db: Db, upload: dict[str, Any]) -> Any:
+    async with db.read() as tx:
+        return (await tx.execute(text("SELECT * FROM uploads WHERE id = :id"), {"id": upload["id"]})).one()
+
+
+async def is_stored(store: S3Store, key: str) -> bool:
+    try:
+        await store.head(key)
+    except NotFound:
+        return False
+    return True
+
+
+async def run_until_idle(job: jobs.Job, server: RunningServer) -> None:
+    while (await job(server.db, server.store, server.settings)).found:
+        pass
+
+
+# finish-stale
+
+
+async def crashed(account: Account, db: Db, lease: str) -> dict[str, Any]:
+    """Return a session whose holder began to complete it and is not heard of since."""
+    upload = await start(account, BYTES, "a", **MULTI)
+    await send(account, upload, BYTES)
+    (await account.client.post(f"/v1/uploads/{upload['id']}/reconcile")).raise_for_status()
+    claimed = f"state = 'completing', next_check_at = now(), lease_token = gen_random_uuid(), lease_until = {lease}"
+    await alter_upload(db, upload, claimed)
+    return upload
+
+
+async def test_finish_stale_takes_over_a_lapsed_lease(
+    account: Account, db: Db, store: S3Store, settings: Settings
+) -> None:
+    upload = await crashed(account, db, "now() - interval '1 second'")
+    report = await jobs.finish_stale(db, store, settings)
+    assert (report.found, report.done, report.failed) == (1, 1, 0)
+    assert (await row(db, upload)).state == "completed"
+    file = (await complete(account, upload["id"])).raise_for_status().json()["file"]
+    assert await download(account, file["id"]) == BYTES
+    assert await journal(db, account) == [("file.created", file["id"])]
+
+
+async def test_finish_stale_leaves_a_held_lease_alone(
+    account: Account, db: Db, store: S3Store, settings: Settings
+) -> None:
+    upload = await crashed(account, db, "now() + interval '1 hour'")
+    assert (await jobs.finish_stale(db, store, settings)).found == 0
+    assert problem(await account.client.delete(f"/v1/uploads/{upload['id']}")) == (409, "upload-completing")
+    parts = {"parts": [{"number": 1, "sha256": sha256(BYTES[:SMALLEST_CHUNK])}]}
+    answer = await account.client.post(f"/v1/uploads/{upload['id']}/parts", json=parts)
+    assert problem(answer) == (409, "upload-completing")
+    await alter_upload(db, upload, "lease_until = NULL")
+    assert (await jobs.finish_stale(db, store, settings)).done == 1
+
+
+async def test_finish_stale_after_s3_had_assembled_the_object(
+    account: Account, db: Db, store: S3Store, settings: Settings
+) -> None:
+    """The holder died between S3's answer and its own record: the multipart upload is gone, the object is there."""
+    upload = await crashed(account, db, "now() + interval '1 hour'")
+    claimed = await row(db, upload)
+    async with db.read() as tx:
+        chunks = text("SELECT number, etag, sha256 FROM upload_chunks WHERE upload_id = :id ORDER BY number")
+        parts = (await tx.execute(chunks, {"id": upload["id"]})).all()
+    from_row = [CompletedPart(*part) for part in parts]
+    await store.complete_multipart(claimed.storage_key, claimed.s3_upload_id, from_row, len(BYTES))
+    await alter_upload(db, upload, "lease_until = now() - interval '1 second'")
+    assert (await jobs.finish_stale(db, store, settings)).done == 1
+    file = (await complete(account, upload["id"])).raise_for_status().json()["file"]
+    assert await download(account, file["id"]) == BYTES
+
+
+# finish-idle
+
+
+async def test_finish_idle_completes_what_its_client_left(
+    account: Account, db: Db, store: S3Store, settings: Settings
+) -> None:
+    multi = await start(account, BYTES, "multi", **MULTI)
+    await send(account, multi, BYTES)
+    single = await start(account, b"single", "single")
+    await send(account, single, b"single")
+    for upload in (multi, single):
+        await alter_upload(db, upload, "next_check_at = now() - interval '1 second'")
+    report = await jobs.finish_idle(db, store, settings)
+    assert (report.found, report.done) == (2, 2)
+    listed = (await account.client.get("/v1/files")).json()["items"]
+    assert [item["name"] for item in listed] == ["multi", "single"]
+
+
+async def test_finish_idle_looks_less_and_less_often(
+    account: Account, db: Db, store: S3Store, settings: Settings
+) -> None:
+    upload = await start(account, BYTES, "a", **MULTI)
+    await sign(account, upload, BYTES, [1, 2])
+    await send(account, upload, BYTES, [1])
+    before = await row(db, upload)
+    waits = []
+    for _ in range(3):
+        await alter_upload(db, upload, "next_check_at = now() - interval '1 second'")
+        assert (await jobs.finish_idle(db, store, settings)).found == 1
+        async with db.read() as tx:
+            wait = text("SELECT extract(epoch FROM next_check_at - now()) FROM uploads WHERE id = :id")
+            waits.append(float((await tx.execute(wait, {"id": upload["id"]})).scalar_one()))
+        assert (await jobs.finish_idle(db, store, settings)).found == 0
+    assert waits[0] < waits[1] < waits[2]
+    after = await row(db, upload)
+    assert (after.state, after.checks) == ("active", 3)
+    assert after.expires_at == before.expires_at, "looking at a session does not keep it alive"
+
+
+@pytest.mark.parametrize("hurdle", ["unsigned", "unbound"])
+async def test_finish_idle_does_not_look_in_vain(
+    account: Account, db: Db, store: S3Store, settings: Settings, hurdle: str
+) -> None:
+    if hurdle == "unsigned":
+        upload = await start(account, BYTES, "a", **MULTI)
+        await send(account, upload, BYTES, [1])
+    else:
+        late = random.Random(4).randbytes(8 * 1024**2 + 1)
+        body = {key: value for key, value in start_body(late, "a").items() if key != "fingerprint"}
+        upload = (await account.client.post("/v1/uploads", json=body)).json()["upload"]
+        await sign(account, upload, late, [1, 2])
+    await alter_upload(db, upload, "next_check_at = now() - interval '1 second'")
+    assert (await jobs.finish_idle(db, store, settings)).found == 0
+    assert (await row(db, upload)).checks == 0
+
+
+# expire, discard
+
+
+async def test_expire_ends_what_is_late_and_nothing_else(
+    account: Account, db: Db, store: S3Store, settings: Settings
+) -> None:
+    late, alive = await start(account, b"late", "late"), await start(account, b"alive", "alive")
+    completing = await crashed(account, db, "now() + interval '1 hour'")
+    for upload in (late, completing):
+        await alter_upload(db, upload, "expires_at = now() - interval '1 second'")
+    report = await jobs.expire(db, store, settings)
+    assert (report.found, report.done) == (1, 1)
+    states = [(await row(db, upload)).state for upload in (late, alive, completing)]
+    assert states == ["expired", "active", "completing"]
+    assert (await account.me())["reserved_bytes"] == len(b"alive") + len(BYTES)
+    await alter_upload(db, completing, "lease_until = NULL")
+    assert (await jobs.finish_stale(db, store, settings)).done == 1
+
+
+@pytest.mark.parametrize("more", [{}, MULTI], ids=["single", "multipart"])
+async def test_discard_removes_what_an_ended_session_left(
+    account: Account, db: Db, store: S3Store, settings: Settings, more: dict[str, Any]
+) -> None:
+    upload = await start(account, b"abc", "a", **more)
+    (part,) = await sign(account, upload, b"abc", [1])
+    await put(part, b"abc")
+    key = (await row(db, upload)).storage_key
+    await account.client.delete(f"/v1/uploads/{upload['id']}")
+    await jobs.discard(db, store, settings)
+    assert (await row(db, upload)).leftover, "a signed URL still lives: a part may yet land"
+    await put(part, b"abc")
+    await alter_upload(db, upload, "ended_at = now() - interval '2 hours'")
+    assert (await jobs.discard(db, store, settings)).done == 1
+    assert not (await row(db, upload)).leftover
+    assert not await is_stored(store, key)
+    assert [item.key async for item in store.list_multiparts(key)] == []
+
+
+async def test_discard_keeps_what_a_blob_needs(account: Account, db: Db, store: S3Store, settings: Settings) -> None:
+    file = await upload_file(account, b"needed", "a")
+    async with db.read() as tx:
+        owned = text("SELECT id FROM uploads WHERE owner_id = :id")
+        upload = {"id": (await tx.execute(owned, {"id": (await account.me())["id"]})).scalar_one()}
+    await alter_upload(db, upload, "leftover = true, ended_at = now() - interval '2 hours'")
+    assert (await jobs.discard(db, store, settings)).done == 1
+    assert await download(account, file["id"]) == b"needed"
+
+
+# verify
+
+
+async def test_verify_reads_the_whole(account: Account, server: RunningServer) -> None:
+    file = await upload_file(account, BYTES, "a", **MULTI)
+    assert file["content_status"] == "stored"
+    await run_until_idle(jobs.verify, server)
+    seen = (await account.client.get(f"/v1/files/{file['id']}")).json()
+    assert (seen["content_status"], seen["fingerprint"]) == ("verified", sha256(BYTES))
+    assert await journal(server.db, account) == [("file.created", file["id"]), ("file.verified", file["id"])]
+
+
+async def test_verify_leaves_a_held_blob_alone(account: Account, server: RunningServer) -> None:
+    await run_until_idle(jobs.verify, server)
+    file = await upload_file(account, b"abc", "a", **MULTI)
+    lease = "UPDATE blobs SET lease_token = gen_random_uuid(), lease_until = {} WHERE content_status = 'stored'"
+    async with server.db.begin() as tx:
+        await tx.execute(text(lease.format("now() + interval '1 hour'")))
+    assert (await jobs.verify(server.db, server.store, server.settings)).found == 0
+    async with server.db.begin() as tx:
+        await tx.execute(text(lease.format("now() - interval '1 second'")))
+    assert (await jobs.verify(server.db, server.store, server.settings)).done == 1
+    assert (await account.client.get(f"/v1/files/{file['id']}")).json()["content_status"] == "verified"
+
+
+async def test_verify_quarantines_a_false_claim(account: Account, server: RunningServer) -> None:
+    body = start_body(b"claim", "a", **MULTI) | {"size_bytes": 5}
+    upload = (await account.client.post("/v1/uploads", json=body)).json()["upload"]
+    await send(account, upload, b"truth")
+    file = (await complete(account, upload["id"])).json()["file"]
+    await run_until_idle(jobs.verify, server)
+    seen = (await account.client.get(f"/v1/files/{file['id']}")).json()
+    assert (seen["content_status"], seen["true_fingerprint"]) == ("quarantined", sha256(b"truth"))
+    assert await journal(server.db, account) == [("file.created", file["id"]), ("file.quarantined", file["id"])]
+    # Neither what was claimed nor what it is counts as stored.
+    for data in (b"claim", b"truth"):
+        answer = await account.client.post("/v1/uploads", json=start_body(data, data.decode()))
+        assert (answer.status_code, answer.json()["file"]) == (201, None)
+
+
+async def test_verify_merges_equal_content(account: Account, server: RunningServer, impatient: Settings) -> None:
+    db, store = server.db, server.store
+    first = await upload_file(account, BYTES, "a", **MULTI)
+    second = await upload_file(account, BYTES, "b", **MULTI)
+    assert (await account.me())["used_bytes"] == 2 * len(BYTES)
+    await run_until_idle(jobs.verify, server)
+    assert (await account.me())["used_bytes"] == len(BYTES)
+    told = await journal(db, account)
+    assert told[:2] == [("file.created", first["id"]), ("file.created", second["id"])]
+    assert sorted(told[2:]) == sorted([("file.verified", first["id"]), ("file.verified", second["id"])])
+    owned = text("SELECT count(*), count(DISTINCT blob_id) FROM revisions WHERE owner_id = :id")
+    keys = text("SELECT storage_key FROM blobs WHERE owner_id = :id")
+    me = {"id": (await account.me())["id"]}
+    async with db.read() as tx:
+        assert (await tx.execute(owned, me)).one() == (2, 1)
+        before = list((await tx.execute(keys, me)).scalars())
+    assert len(before) == 2
+    await jobs.collect(db, store, server.settings)
+    assert all([await is_stored(store, key) for key in before]), "the grace period is not over"
+    while (await jobs.collect(db, store, impatient)).found:
+        pass
+    async with db.read() as tx:
+        (kept,) = (await tx.execute(keys, me)).scalars()
+    assert [await is_stored(store, key) for key in before] == [key == kept for key in before]
+    for file in (first, second):
+        assert await download(account, file["id"]) == BYTES
+
+
+# collect
+
+
+async def test_collect_gives_up_content_that_nobody_placed(
+    account: Account, server: RunningServer, impatient: Settings
+) -> None:
+    db, store = server.db, server.store
+    uploads = [await start(account, data, "taken", **MULTI) for data in (b"one", b"two")]
+    for upload, data in zip(uploads, (b"one", b"two"), strict=True):
+        await send(account, upload, data)
+    await upload_file(account, b"winner", "taken")
+    for upload in uploads:
+        assert problem(await complete(account, upload["id"])) == (409, "destination-refused")
+    assert (await account.me())["used_bytes"] == 3 + 3 + 6
+    keys = [(await row(db, upload)).storage_key for upload in uploads]
+    await jobs.collect(db, store, impatient)
+    assert all([await is_stored(store, key) for key in keys]), "it is kept for a week"
+
+    rescued, lost = uploads
+    place = {"destination": {"name": "rescued"}}
+    answer = await account.client.post(f"/v1/uploads/{rescued['id']}/destinations", json=place)
+    rescued_id = answer.raise_for_status().json()["destinations"][-1]["file_id"]
+    async with db.begin() as tx:
+        aged = "UPDATE blobs SET unreferenced_at = now() - interval '8 days' WHERE unreferenced_at IS NOT NULL"
+        await tx.execute(text(aged))
+    while (await jobs.collect(db, store, impatient)).found:
+        pass
+    assert [await is_stored(store, key) for key in keys] == [True, False]
+    assert (await account.me())["used_bytes"] == 3 + 6
+    assert await download(account, rescued_id) == b"one"
+    answer = await account.client.post(f"/v1/uploads/{lost['id']}/destinations", json=place)
+    assert problem(answer) == (409, "nothing-to-place")
+    assert problem(await complete(account, lost["id"])) == (409, "destination-refused")
+    await assert_invariants(db, store)
+
+
+# sweep
+
+
+async def test_sweep_removes_what_no_row_knows(
+    account: Account, db: Db, store: S3Store, settings: Settings, impatient: Settings
+) -> None:
+    file = await upload_file(account, b"abc", "a")
+    live = await start(account, BYTES, "live", **MULTI)
+    await send(account, live, BYTES, [1])
+    sent = await start(account, b"sent", "sent")
+    await send(account, sent, b"sent")
+    orphan, key = f"blobs/{uuid.uuid4()}/orphan", f"blobs/{uuid.uuid4()}/late"
+    await store.put(orphan, b"orphan")
+    upload_id = await store.create_multipart(key)
+
+    async def stands() -> tuple[bool, bool]:
+        return await is_stored(store, orphan), upload_id in [one.upload_id async for one in store.list_multiparts(key)]
+
+    young = await jobs.sweep(db, store, settings)
+    assert (young.done, await stands()) == (0, (True, True)), "younger than the grace period"
+    dry = await jobs.sweep(db, store, impatient, dry_run=True)
+    assert {f"object {orphan}", f"multipart upload {key}"} <= set(dry.notes)
+    assert (dry.done, await stands()) == (0, (True, True))
+    report = await jobs.sweep(db, store, impatient)
+    assert (report.found, report.done) == (dry.found, dry.found)
+    assert await stands() == (False, False)
+    assert (await jobs.sweep(db, store, impatient)).found == 0
+    assert await download(account, file["id"]) == b"abc"
+    await send(account, live, BYTES, [2])
+    for upload in (live, sent):
+        assert (await complete(account, upload["id"])).status_code == 200
+
+
+@pytest.mark.parametrize("name", sorted(jobs.JOBS))
+async def test_every_job_runs_by_name(settings: Settings, name: str) -> None:
+    assert (await runner.run_once(settings, name)).failed == 0

@@ -1,0 +1,289 @@
+"""Clients that repeat until they succeed, and what must be true once they have.
+
+An attempt goes through a whole journey and raises as soon as something fails; repeating it is all that a client can do
+after a crash. `check` asks Postgres and S3 what came of it.
+"""
+
+import asyncio
+import hashlib
+import random
+import uuid
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from typing import Any
+
+import httpx2
+from sqlalchemy import text
+
+from dropbox_api.db import Db
+from dropbox_api.settings import MIB, Settings
+from dropbox_api.storage.object_store import ObjectStore
+from dropbox_api.workers import invariants, jobs
+from tests.support.server import Account, put, register_account, send, sha256, start_body
+
+CHUNK = 5 * MIB
+RETRYABLE = frozenset({"unavailable", "upload-completing", "upload-ended"})
+"""`upload-ended`: by another attempt of ours; the next one is told what came of it."""
+AND_INTERNAL = RETRYABLE | {"internal-error"}
+"""What a client repeats when a failpoint may raise, too."""
+PATIENCE_S = 40
+
+
+class Fault(Exception):
+    """The API answered with a problem."""
+
+    def __init__(self, answer: httpx2.Response) -> None:
+        self.status = answer.status_code
+        self.code = answer.json()["code"] if "json" in answer.headers.get("content-type", "") else ""
+        super().__init__(f"{answer.request.method} {answer.request.url}: {answer.status_code} {answer.text}")
+
+
+def good(answer: httpx2.Response) -> httpx2.Response:
+    if answer.is_error:
+        raise Fault(answer)
+    return answer
+
+
+class Journey(ABC):
+    """One account doing one thing, through whichever process serves it at the moment."""
+
+    def __init__(self, seed: str) -> None:
+        self.random = random.Random(seed)
+        self.account: Account
+
+    async def prepare(self, url: str) -> None:
+        """Make the account, and whatever the journey begins with."""
+        self.account = await register_account(url)
+        await self.account.client.aclose()
+
+    def at(self, url: str) -> Account:
+        """Return the account, speaking to another process; whoever asks closes its client."""
+        bearer = {"Authorization": self.account.client.headers["Authorization"]}
+        return replace(self.account, client=httpx2.AsyncClient(base_url=url, headers=bearer, timeout=60))
+
+    async def attempt(self, url: str) -> None:
+        account = self.at(url)
+        async with account.client:
+            try:
+                await self._attempt(account)
+            except httpx2.HTTPStatusError as error:
+                raise Fault(error.response) from error
+
+    async def persist(self, url: str, *, on: frozenset[str] = RETRYABLE) -> None:
+        """Repeat until it succeeds, as long as only these problems come in between."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                try:
+                    await self.attempt(url)
+                except Fault as fault:
+                    if fault.code not in on:
+                        raise
+                else:
+                    return
+                await asyncio.sleep(0.1)
+
+    @abstractmethod
+    async def _attempt(self, account: Account) -> None: ...
+
+    @abstractmethod
+    async def check(self, url: str, db: Db) -> None: ...
+
+    def forget(self) -> None:  # noqa: B027 - most remember nothing
+        """Begin from nothing at the next attempt, as a client does that was killed, too."""
+
+
+class Upload(Journey):
+    """Upload one file. `late`: the fingerprint is bound after the first chunk was sent."""
+
+    def __init__(self, seed: str, *, size_bytes: int = CHUNK + 1_000, late: bool = False) -> None:
+        super().__init__(seed)
+        self.data = self.random.randbytes(size_bytes)
+        self.name = f"{seed}.bin"
+        self.late = late
+        self.upload_id: str | None = None
+        self.files: list[dict[str, Any]] = []
+        """What every successful attempt was told."""
+
+    def forget(self) -> None:
+        self.upload_id = None
+
+    async def _attempt(self, account: Account) -> None:
+        started: dict[str, Any] = {"file": None, "upload": {"id": self.upload_id}}
+        if self.upload_id is None:
+            started = await self._start(account)
+        while started["file"] is None:
+            upload = started["upload"]
+            self.upload_id = upload["id"]
+            answer = good(await account.client.post(f"/v1/uploads/{upload['id']}/reconcile"))
+            upload = answer.json()
+            missing = [
+                number
+                for span in filter(None, upload["missing"].split(","))
+                for number in range(int(span.split("-")[0]), int(span.split("-")[-1]) + 1)
+            ]
+            if missing and upload["state"] == "active":
+                await send(account, upload, self.data, missing)
+            if upload["fingerprint"] is None:
+                address = f"/v1/uploads/{upload['id']}/fingerprint"
+                started = good(await account.client.put(address, json={"fingerprint": sha256(self.data)})).json()
+                continue
+            self.files.append(await complete(account, upload["id"]))
+            return
+        self.files.append(started["file"])
+
+    async def _start(self, account: Account) -> dict[str, Any]:
+        # A small file is a single upload.
+        big = {"strategy": "multipart", "chunk_size_bytes": CHUNK} if len(self.data) > CHUNK else {}
+        body = start_body(self.data, self.name, **big)
+        if self.late:
+            unbound = {key: value for key, value in body.items() if key != "fingerprint"}
+            answer = await account.client.post("/v1/uploads", json=unbound)
+            if answer.status_code != 409:
+                return dict(good(answer).json())
+            if answer.json().get("uploads"):  # killed before it was bound: adopt it
+                return {"file": None, "upload": {"id": answer.json()["uploads"][0]}}
+        answer = await account.client.post("/v1/uploads", json=body)
+        if answer.status_code == 409 and answer.json()["code"] == "name-taken":
+            there = good(await account.client.get(f"/v1/files/{answer.json()['file_id']}")).json()
+            if there["fingerprint"] == sha256(self.data):  # it was us, before we were killed
+                return {"file": there}
+        return dict(good(answer).json())
+
+    async def check(self, url: str, db: Db) -> None:
+        """Exactly one file with the right bytes, one revision, one creation, and nothing else charged."""
+        assert len({(file["id"], file["revision_id"]) for file in self.files}) == 1, self.files
+        account = self.at(url)
+        async with account.client as client:
+            (listed,) = good(await client.get("/v1/files")).json()["items"]
+            assert (listed["name"], listed["size_bytes"]) == (self.name, len(self.data))
+            content = good(await client.get(f"/v1/files/{listed['id']}/content", follow_redirects=True)).content
+            assert hashlib.sha256(content).hexdigest() == sha256(self.data)
+            me = await account.me()
+        assert (me["used_bytes"], me["reserved_bytes"], me["used_nodes"]) == (len(self.data), 0, 1)
+        node = {"id": uuid.UUID(listed["id"])}
+        async with db.read() as tx:
+            revisions = await tx.execute(text("SELECT count(*) FROM revisions WHERE node_id = :id"), node)
+            assert revisions.scalar_one() == 1
+            kinds = await tx.execute(text("SELECT kind FROM events WHERE node_id = :id ORDER BY seq"), node)
+            # A single upload is verified as it is made: S3 itself compared the whole with its fingerprint.
+            told = ["file.created", "file.verified"] if len(self.data) > CHUNK else ["file.created"]
+            assert list(kinds.scalars()) == told
+            outbox = await tx.execute(
+                text("SELECT count(*) FROM outbox WHERE payload::text LIKE :like"), {"like": f"%{listed['id']}%"}
+            )
+            assert outbox.scalar_one() == len(told)
+
+
+class Abort(Journey):
+    """Start, send one chunk, and think better of it."""
+
+    def __init__(self, seed: str) -> None:
+        super().__init__(seed)
+        self.data = self.random.randbytes(CHUNK + 1_000)
+        self.upload_id = ""
+
+    async def prepare(self, url: str) -> None:
+        await super().prepare(url)
+        body = start_body(self.data, "never", strategy="multipart", chunk_size_bytes=CHUNK)
+        account = self.at(url)
+        async with account.client as client:
+            upload = good(await client.post("/v1/uploads", json=body)).json()["upload"]
+            self.upload_id = upload["id"]
+            await send(account, upload, self.data, [2])
+
+    async def _attempt(self, account: Account) -> None:
+        good(await account.client.delete(f"/v1/uploads/{self.upload_id}"))
+
+    async def check(self, url: str, db: Db) -> None:  # noqa: ARG002 - every journey has one shape
+        account = self.at(url)
+        async with account.client as client:
+            assert good(await client.get(f"/v1/uploads/{self.upload_id}")).json()["state"] == "aborted"
+            assert good(await client.get("/v1/files")).json()["items"] == []
+            me = await account.me()
+        assert (me["used_bytes"], me["reserved_bytes"], me["used_nodes"]) == (0, 0, 0)
+
+
+class Refused(Journey):
+    """Send content whose name is taken meanwhile: it is stored, and nobody wants it."""
+
+    def __init__(self, seed: str) -> None:
+        super().__init__(seed)
+        self.data = self.random.randbytes(CHUNK + 1_000)
+
+    async def prepare(self, url: str) -> None:
+        await super().prepare(url)
+        body = start_body(self.data, "name", strategy="multipart", chunk_size_bytes=CHUNK)
+        account = self.at(url)
+        async with account.client as client:
+            upload = good(await client.post("/v1/uploads", json=body)).json()["upload"]
+            await send(account, upload, self.data)
+            small = good(await client.post("/v1/uploads", json=start_body(b"first", "name"))).json()
+            good(await put(small["parts"][0], b"first"))
+            await complete(account, small["upload"]["id"])
+            answer = await client.post(f"/v1/uploads/{upload['id']}/complete")
+        assert answer.json()["code"] == "destination-refused", answer.text
+
+    async def _attempt(self, account: Account) -> None:
+        pass
+
+    async def check(self, url: str, db: Db) -> None:  # noqa: ARG002
+        account = self.at(url)
+        async with account.client as client:
+            (listed,) = good(await client.get("/v1/files")).json()["items"]
+            assert listed["size_bytes"] == len(b"first")
+            me = await account.me()
+        assert (me["used_bytes"], me["reserved_bytes"], me["used_nodes"]) == (len(b"first"), 0, 1)
+
+
+async def complete(account: Account, upload_id: str) -> dict[str, Any]:
+    """Ask until it is done; return the file."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            answer = good(await account.client.post(f"/v1/uploads/{upload_id}/complete"))
+            if answer.status_code == 200:
+                return dict(answer.json()["file"])
+            assert "retry-after" in answer.headers
+            await asyncio.sleep(0.1)
+
+
+_AGE = (
+    "UPDATE uploads SET ended_at = ended_at - interval '30 days' WHERE leftover",
+    "UPDATE blobs SET unreferenced_at = unreferenced_at - interval '30 days'",
+)
+"""What waits for a grace period has waited long enough."""
+
+
+async def age(db: Db) -> None:
+    async with db.begin() as tx:
+        for statement in _AGE:
+            await tx.execute(text(statement))
+
+
+async def settle(db: Db, store: ObjectStore, settings: Settings) -> None:
+    """Let the worker do all that there is to do; `settings` has no grace period for the sweep."""
+    async with asyncio.timeout(PATIENCE_S):
+        while await _unsettled(db):
+            await age(db)
+            for job in (jobs.finish_stale, jobs.verify, jobs.expire, jobs.discard, jobs.collect):
+                report = await job(db, store, settings)
+                assert report.failed == 0, (job.__name__, report)
+            await asyncio.sleep(0.05)
+    await jobs.sweep(db, store, settings)
+
+
+async def _unsettled(db: Db) -> bool:
+    waiting = """
+        SELECT EXISTS (SELECT FROM uploads WHERE state = 'completing' OR leftover)
+            OR EXISTS (SELECT FROM blobs WHERE content_status IN ('stored', 'deleting')
+                       OR unreferenced_at IS NOT NULL)"""
+    async with db.read() as tx:
+        return bool((await tx.execute(text(waiting))).scalar_one())
+
+
+async def check_all(db: Db, store: ObjectStore) -> None:
+    """What must hold of everything once nothing is going on: the invariants, and no forgotten multipart upload."""
+    assert await invariants.violations(db, store) == []
+    async with db.read() as tx:
+        live = await tx.execute(text("SELECT s3_upload_id FROM uploads WHERE state IN ('creating', 'active')"))
+        known = set(live.scalars())
+    assert {upload.upload_id async for upload in store.list_multiparts("blobs/")} <= known

@@ -1,0 +1,68 @@
+"""When the client tries again, and when it stops: with a clock of the test's own."""
+
+from dropbox_client.retry import Backoff, Patience
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def _longest(low: float, high: float) -> float:
+    return high
+
+
+def test_pauses_double_up_to_the_cap() -> None:
+    backoff = Backoff(Patience(1000, clock=Clock()), base_s=1, cap_s=5, uniform=_longest)
+    assert [backoff.next_pause_s() for _ in range(5)] == [1, 2, 4, 5, 5]
+
+
+def test_pauses_are_drawn_from_zero_on() -> None:
+    drawn: list[tuple[float, float]] = []
+
+    def uniform(low: float, high: float) -> float:
+        drawn.append((low, high))
+        return 0
+
+    backoff = Backoff(Patience(1000, clock=Clock()), base_s=1, cap_s=5, uniform=uniform)
+    assert [backoff.next_pause_s() for _ in range(3)] == [0, 0, 0]
+    assert drawn == [(0, 1), (0, 2), (0, 4)]
+
+
+def test_retry_after_is_the_least() -> None:
+    backoff = Backoff(Patience(1000, clock=Clock()), base_s=1, uniform=_longest)
+    assert backoff.next_pause_s(at_least_s=30) == 31
+
+
+def test_it_gives_up_when_patience_is_over() -> None:
+    clock = Clock()
+    backoff = Backoff(Patience(10, clock=clock), base_s=4, cap_s=4, uniform=_longest)
+    assert backoff.next_pause_s() == 4
+    clock.now += 6
+    assert backoff.next_pause_s() == 4
+    clock.now += 1
+    assert backoff.next_pause_s() is None
+
+
+def test_progress_elsewhere_renews_patience() -> None:
+    clock = Clock()
+    patience = Patience(10, clock=clock)
+    backoff = Backoff(patience, base_s=1, cap_s=1, uniform=_longest)
+    assert backoff.next_pause_s() == 1
+    clock.now += 9.5
+    patience.renew()
+    clock.now += 8
+    assert backoff.next_pause_s() == 1
+    clock.now += 3
+    assert backoff.next_pause_s() is None
+
+
+def test_old_progress_does_not_shorten_the_first_failure() -> None:
+    clock = Clock()
+    patience = Patience(10, clock=clock)
+    patience.renew()
+    clock.now += 3600
+    assert Backoff(patience, base_s=1, uniform=_longest).next_pause_s() == 1

@@ -1,0 +1,74 @@
+"""Tokens on disk: for their owner only, replaced whole, one refresher at a time."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from dropbox_client.tokens import TokenFile, Tokens
+
+TOKENS = Tokens("https://files.example.org", "ada@example.org", "access", "refresh")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "dbx" / "tokens.json"
+
+
+def test_what_is_saved_is_loaded_and_forgotten(path: Path) -> None:
+    tokens = TokenFile(path)
+    assert tokens.load() is None
+    tokens.save(TOKENS)
+    assert TokenFile(path).load() == TOKENS
+    tokens.save(None)
+    tokens.save(None)
+    assert tokens.load() is None
+
+
+def test_only_the_owner_may_read_them(path: Path) -> None:
+    TokenFile(path).save(TOKENS)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"server": "x"}', '{"other": 1}'])
+def test_a_damaged_file_is_no_sign_in(path: Path, text: str) -> None:
+    path.parent.mkdir()
+    path.write_text(text)
+    assert TokenFile(path).load() is None
+
+
+def test_a_failed_save_leaves_the_old_tokens(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = TokenFile(path)
+    tokens.save(TOKENS)
+
+    def no_space(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("os.fsync", no_space)
+    with pytest.raises(OSError, match="no space"):
+        tokens.save(Tokens("https://files.example.org", "ada@example.org", "new", "new"))
+    assert tokens.load() == TOKENS
+    assert [entry.name for entry in path.parent.iterdir()] == ["tokens.json"]
+
+
+def test_one_at_a_time_holds_the_lock_even_while_the_file_is_replaced(path: Path) -> None:
+    inside: list[int] = []
+    most = 0
+
+    def refresh() -> None:
+        nonlocal most
+        tokens = TokenFile(path)  # as another process would have it
+        for number in range(20):
+            with tokens.locked():
+                inside.append(number)
+                most = max(most, len(inside))
+                tokens.save(TOKENS)
+                inside.pop()
+
+    threads = [threading.Thread(target=refresh) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1

@@ -1,0 +1,105 @@
+"""Which argument is the destination, and which files a folder means."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dropbox_client.walk import AmbiguousDestination, Walk, split_destination
+
+
+@pytest.mark.parametrize(
+    ("arguments", "to", "expected"),
+    [
+        (["a"], None, (["a"], "/")),
+        (["a", "b"], None, (["a", "b"], "/")),
+        (["a", "b", "/no-such-thing/x"], None, (["a", "b"], "/no-such-thing/x")),
+        (["a", "/no-such-thing/x/"], None, (["a"], "/no-such-thing/x")),
+        (["/no-such-thing/x"], None, (["/no-such-thing/x"], "/")),
+        (["a", "/no-such-thing/x"], "/there", (["a", "/no-such-thing/x"], "/there")),
+        (["a"], "/", (["a"], "/")),
+    ],
+)
+def test_the_destination_rule(arguments: list[str], to: str | None, expected: tuple[list[str], str]) -> None:
+    assert split_destination(arguments, to) == expected
+
+
+def test_a_last_argument_that_exists_here_too_is_ambiguous(tmp_path: Path) -> None:
+    with pytest.raises(AmbiguousDestination, match=f"--to {tmp_path}"):
+        split_destination(["a", str(tmp_path)], None)
+    dangling = tmp_path / "link"
+    dangling.symlink_to("nowhere")
+    with pytest.raises(AmbiguousDestination):
+        split_destination(["a", str(dangling)], None)
+
+
+def test_a_remote_folder_begins_with_a_slash() -> None:
+    with pytest.raises(AmbiguousDestination, match="begin with /"):
+        split_destination(["a"], "photos")
+
+
+def found(walk: Walk) -> dict[str, str]:
+    """Return where each file goes, by its name on this computer."""
+    return {item.path.name: f"{item.folder.rstrip('/')}/{item.name}" for item in walk}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    top = tmp_path / "photos"
+    (top / "2026").mkdir(parents=True)
+    (top / "empty").mkdir()
+    (top / "cat.jpg").write_bytes(b"cat")
+    (top / "2026" / "räksmörgås.txt").write_bytes(b"")
+    return top
+
+
+def test_a_folder_becomes_a_folder_of_its_name(tree: Path) -> None:
+    walk = Walk([str(tree)], "/backup", "replace")
+    assert found(walk) == {
+        "cat.jpg": "/backup/photos/cat.jpg",
+        "räksmörgås.txt": "/backup/photos/2026/räksmörgås.txt",
+    }
+    assert walk.skipped == []
+
+
+def test_a_dot_means_what_is_in_the_folder(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tree)
+    assert found(Walk(["."], "/", "replace"))["cat.jpg"] == "/cat.jpg"
+
+
+def test_links_in_folders_are_reported_and_a_named_one_is_followed(tree: Path) -> None:
+    (tree / "link").symlink_to("cat.jpg")
+    (tree / "loop").symlink_to(tree)
+    walk = Walk([str(tree)], "/", "replace")
+    assert set(found(walk)) == {"cat.jpg", "räksmörgås.txt"}
+    assert {(entry.path.name, entry.failed) for entry in walk.skipped} == {("link", False), ("loop", False)}
+    assert set(found(Walk([str(tree / "link")], "/", "replace"))) == {"link"}
+
+
+def test_what_cannot_be_sent_is_reported_and_the_rest_goes_on(tree: Path) -> None:
+    os.mkfifo(tree / "fifo")
+    (tree / os.fsdecode(b"not-\xff-unicode")).write_bytes(b"")
+    walk = Walk([str(tree / "missing"), str(tree)], "/", "replace")
+    assert set(found(walk)) == {"cat.jpg", "räksmörgås.txt"}
+    assert {(entry.path.name, entry.failed) for entry in walk.skipped} == {
+        ("missing", True),
+        (os.fsdecode(b"not-\xff-unicode"), True),
+        ("fifo", False),
+    }
+
+
+def test_names_that_are_one_to_the_server_do_not_replace_each_other(tree: Path) -> None:
+    (tree / "CAT.jpg").write_bytes(b"another cat")
+    walk = Walk([str(tree)], "/", "replace")
+    assert set(found(walk)) == {"CAT.jpg", "räksmörgås.txt"}
+    assert [(entry.path.name, entry.failed) for entry in walk.skipped] == [("cat.jpg", True)]
+    assert {"CAT.jpg", "cat.jpg"} <= set(found(Walk([str(tree)], "/", "rename")))
+
+
+def test_two_arguments_of_one_name(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x").write_text(folder)
+    walk = Walk([str(tmp_path / "a" / "x"), str(tmp_path / "b" / "x")], "/", "replace")
+    assert [item.path.parent.name for item in walk] == ["a"]
+    assert [entry.failed for entry in walk.skipped] == [True]
