@@ -170,6 +170,9 @@ async def _claim(tx: Tx, settings: Settings, owner_id: uuid.UUID, drafts: Sequen
 def _decide(draft: Draft, place: placing.Place, there: placing.Standing | None, desk: "_Desk") -> Outcome:
     """Return what becomes of one draft; what it takes and what is to be written is noted on the desk."""
     request, known = draft.request, desk.known
+    content = known.blobs.get(draft.fingerprint) if draft.fingerprint else None
+    if content and content.size_bytes != request.size_bytes:
+        return problems.FingerprintMismatch("You store content of this fingerprint, and it has another size")
     if draft.fingerprint and there and there.verified == draft.fingerprint:
         return Instant(there.node_id)
     refused = placing.conflict(there, request.destination.on_conflict, request.destination.base_revision_id)
@@ -180,10 +183,7 @@ def _decide(draft: Draft, place: placing.Place, there: placing.Standing | None, 
         return problems.FingerprintRequired(
             "You have content or an upload of this size: hash the file first", uploads=unbound
         )
-    content = known.blobs.get(draft.fingerprint) if draft.fingerprint else None
     if content:
-        if content.size_bytes != request.size_bytes:
-            return problems.FingerprintMismatch("You store content of this fingerprint, and it has another size")
         return desk.writes.place(draft, place[0], content)
     session = known.sessions.get(draft.fingerprint) if draft.fingerprint else None
     if session:

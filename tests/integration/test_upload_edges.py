@@ -1,0 +1,156 @@
+"""Interleavings that once went wrong, or nearly: each test tells one."""
+
+import uuid
+from collections import Counter
+from typing import Any
+
+from sqlalchemy import select
+
+from dropbox_api.core.fingerprint import parse_sha256
+from dropbox_api.db import Db
+from dropbox_api.models import Blob, Upload, UploadChunk
+from dropbox_api.settings import MIB
+from dropbox_api.storage.object_store import CompletedPart
+from dropbox_api.storage.s3 import S3Store
+from dropbox_api.uploads.starting import MAX_DESTINATIONS
+from dropbox_api.workers import jobs
+from dropbox_api.workers.invariants import violations
+from tests.support.server import Account, RunningServer, download, send, sha256, start_body, upload_file
+
+
+def noise(size_bytes: int) -> bytes:
+    return (uuid.uuid4().bytes * (size_bytes // 16 + 1))[:size_bytes]
+
+
+async def start(account: Account, data: bytes, name: str, **more: Any) -> dict[str, Any]:
+    answer = await account.client.post("/v1/uploads", json=start_body(data, name, **more))
+    started: dict[str, Any] = answer.raise_for_status().json()
+    return started
+
+
+async def s3_upload(db: Db, upload_id: str) -> tuple[str, str]:
+    async with db.read() as tx:
+        found = select(Upload.storage_key, Upload.s3_upload_id).where(Upload.id == uuid.UUID(upload_id))
+        row = (await tx.execute(found)).one()
+        assert row.s3_upload_id is not None
+        return row.storage_key, row.s3_upload_id
+
+
+async def test_one_content_goes_to_a_bounded_number_of_places(account: Account) -> None:
+    data = noise(100)
+    items = [start_body(data, f"copy-{n}") for n in range(MAX_DESTINATIONS + 20)]
+    answer = (await account.client.post("/v1/uploads/batch", json={"items": items})).raise_for_status().json()
+    codes = Counter(item["problem"]["code"] if item["problem"] else "ok" for item in answer["items"])
+    assert codes == {"ok": MAX_DESTINATIONS, "too-many-files": 20}
+
+    upload = answer["items"][0]["upload"]
+    await send(account, upload, data)
+    done = (await account.client.post(f"/v1/uploads/{upload['id']}/complete")).raise_for_status().json()
+    assert len({place["file_id"] for place in done["destinations"]}) == MAX_DESTINATIONS
+
+
+async def test_an_object_that_the_store_assembled_late_is_found(account: Account, db: Db, store: S3Store) -> None:
+    """A Complete was given up, the session became active again, and then the store finished after all."""
+    data = noise(5 * MIB + 7)
+    upload = (await start(account, data, "late.bin", strategy="multipart", chunk_size_bytes=5 * MIB))["upload"]
+    await send(account, upload, data)
+    await account.client.post(f"/v1/uploads/{upload['id']}/reconcile")
+    async with db.read() as tx:
+        chunks = select(UploadChunk.number, UploadChunk.etag, UploadChunk.sha256)
+        rows = (await tx.execute(chunks.where(UploadChunk.upload_id == uuid.UUID(upload["id"])))).all()
+    parts = [CompletedPart(row.number, row.etag or "", row.sha256 or b"") for row in sorted(rows)]
+    await store.complete_multipart(*await s3_upload(db, upload["id"]), parts, len(data))
+
+    done = (await account.client.post(f"/v1/uploads/{upload['id']}/complete")).raise_for_status().json()
+    assert await download(account, done["file"]["id"]) == data
+
+
+async def test_one_items_wrong_parts_are_that_items_problem(account: Account) -> None:
+    data = [noise(6 * MIB) for _ in range(2)]
+    wish = {"strategy": "multipart", "chunk_size_bytes": 5 * MIB}
+    bad = start_body(data[0], "bad", **wish, parts=[{"number": 9, "sha256": sha256(b"")}])
+    good = start_body(data[1], "good", **wish, parts=[{"number": 1, "sha256": sha256(data[1][: 5 * MIB])}])
+    answer = (await account.client.post("/v1/uploads/batch", json={"items": [bad, good]})).raise_for_status().json()
+    assert answer["items"][0]["problem"]["code"] == "invalid-request"
+    assert [part["number"] for part in answer["items"][1]["parts"]] == [1]
+
+
+async def late_and_bound(account: Account, data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Start the same content twice: without its fingerprint first, then with it."""
+    wish = {"strategy": "multipart", "chunk_size_bytes": 5 * MIB}
+    late = start_body(data, "late.bin", **wish)
+    del late["fingerprint"]
+    first = (await account.client.post("/v1/uploads", json=late)).raise_for_status().json()["upload"]
+    second = (await start(account, data, "bound.bin", **wish))["upload"]
+    assert first["id"] != second["id"]
+    return first, second
+
+
+async def test_binding_again_after_a_merge_says_the_same(account: Account) -> None:
+    data = noise(8 * MIB + 3)
+    late, bound = await late_and_bound(account, data)
+    await send(account, bound, data, [1])
+    for _ in range(2):  # the answer to the first may have been lost
+        answer = await account.client.put(f"/v1/uploads/{late['id']}/fingerprint", json={"fingerprint": sha256(data)})
+        kept = answer.raise_for_status().json()["upload"]
+        assert kept["id"] == bound["id"]
+        assert sorted(place["name"] for place in kept["destinations"]) == ["bound.bin", "late.bin"]
+    assert (await account.me())["reserved_bytes"] == len(data)
+
+
+async def test_a_rivals_end_is_not_ours(account: Account, db: Db, store: S3Store) -> None:
+    data = noise(8 * MIB + 3)
+    late, bound = await late_and_bound(account, data)
+    await send(account, late, data)
+    await store.abort_multipart(*await s3_upload(db, bound["id"]))
+
+    answer = await account.client.put(f"/v1/uploads/{late['id']}/fingerprint", json={"fingerprint": sha256(data)})
+    assert answer.raise_for_status().json()["upload"]["id"] == late["id"]
+    done = (await account.client.post(f"/v1/uploads/{late['id']}/complete")).raise_for_status().json()
+    assert await download(account, done["file"]["id"]) == data
+
+
+async def test_verified_content_twice_at_one_place_in_one_batch_is_one_file(account: Account) -> None:
+    data = noise(50)
+    await upload_file(account, data, "there")
+    items = [start_body(data, "copy"), start_body(data, "copy")]
+    answer = (await account.client.post("/v1/uploads/batch", json={"items": items})).raise_for_status().json()
+    assert answer["items"][0]["file"]["id"] == answer["items"][1]["file"]["id"]
+
+
+async def test_many_deep_folders_are_made_once(account: Account) -> None:
+    data = noise(10)
+    deep = "/".join(f"level {n}" for n in range(50))
+    items = [start_body(data, f"{n}", destination={"folder_path": f"{deep}/{n % 5}"}) for n in range(50)]
+    (await account.client.post("/v1/uploads/batch", json={"items": items})).raise_for_status()
+    assert (await account.me())["used_nodes"] == 50 + 5
+
+
+async def test_bytes_that_no_file_took_are_collected(account: Account, server: RunningServer) -> None:
+    """The same content became verified at its place while a second, false claim of it was under way."""
+    data, wish = noise(5 * MIB + 1), {"strategy": "multipart", "chunk_size_bytes": 5 * MIB}
+    first = (await start(account, data, "x", **wish))["upload"]
+    await send(account, first, data)
+    (await account.client.post(f"/v1/uploads/{first['id']}/complete")).raise_for_status()
+    replace = {"destination": {"on_conflict": "replace"}}
+    second = (await start(account, data, "x", **wish, **replace))["upload"]
+    await send(account, second, noise(len(data)))
+    while (await jobs.verify(server.db, server.store, server.settings)).found:
+        pass
+    (await account.client.post(f"/v1/uploads/{second['id']}/complete")).raise_for_status()
+
+    async with server.db.read() as tx:
+        blobs = select(Blob.id, Blob.unreferenced_at).where(Blob.fingerprint == parse_sha256(sha256(data)))
+        waiting = {str(row.id): row.unreferenced_at for row in await tx.execute(blobs)}
+    assert waiting[first["id"]] is None
+    assert waiting[second["id"]] is not None
+    found = await violations(server.db, server.store)
+    assert not [violation for violation in found if second["id"] in violation.detail]
+
+
+async def test_a_wrong_size_for_known_content_is_refused_wherever_it_goes(account: Account) -> None:
+    data = noise(60)
+    await upload_file(account, data, "there")
+    for name in ("there", "elsewhere"):
+        answer = await account.client.post("/v1/uploads", json=start_body(data, name) | {"size_bytes": 61})
+        assert (answer.status_code, answer.json()["code"]) == (409, "fingerprint-mismatch")
