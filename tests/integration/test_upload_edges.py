@@ -154,3 +154,14 @@ async def test_a_wrong_size_for_known_content_is_refused_wherever_it_goes(accoun
     for name in ("there", "elsewhere"):
         answer = await account.client.post("/v1/uploads", json=start_body(data, name) | {"size_bytes": 61})
         assert (answer.status_code, answer.json()["code"]) == (409, "fingerprint-mismatch")
+
+
+async def test_asking_again_for_a_late_destination_changes_nothing(account: Account) -> None:
+    data = noise(5 * MIB + 1)
+    upload = (await start(account, data, "x", strategy="multipart", chunk_size_bytes=5 * MIB))["upload"]
+    await send(account, upload, data)
+    (await account.client.post(f"/v1/uploads/{upload['id']}/complete")).raise_for_status()
+    again = {"destination": {"name": "y"}}
+    for _ in range(2):  # the answer to the first may have been lost
+        (await account.client.post(f"/v1/uploads/{upload['id']}/destinations", json=again)).raise_for_status()
+    assert (await account.me())["used_nodes"] == 2

@@ -29,7 +29,7 @@ NO_TLS = ssl.create_default_context()
 
 
 def make_settings(postgres_url: str, s3: S3Config, **groups: Any) -> Settings:
-    """Return dev settings on the session's servers; keyword arguments add to or replace members of a group."""
+    """Return dev settings on the session's servers; keyword arguments are other groups."""
     return Settings.model_validate(
         {
             "mode": "dev",
@@ -39,8 +39,7 @@ def make_settings(postgres_url: str, s3: S3Config, **groups: Any) -> Settings:
                 "bucket": s3.bucket,
                 "access_key_id": s3.access_key_id,
                 "secret_access_key": s3.secret_access_key,
-            }
-            | groups.pop("s3", {}),
+            },
             **groups,
         }
     )

@@ -57,13 +57,15 @@ class Placed:
 
 @dataclass(slots=True)
 class Standing:
-    """What stands at a name; `verified` is None for a folder and for content that is not proven as a whole."""
+    """What stands at a name; members about content are None for a folder."""
 
     node_id: uuid.UUID
     kind: str
     revision_id: uuid.UUID | None
     revision_number: int
     verified: bytes | None
+    """The fingerprint, where the content is proven as a whole."""
+    blob_id: uuid.UUID | None
 
 
 async def ensure_folders(
@@ -140,6 +142,7 @@ _STANDS_AT = (
         Node.kind,
         Node.head_revision_id,
         Revision.number,
+        Revision.blob_id,
         Blob.fingerprint,
         Blob.content_status,
     )
@@ -170,6 +173,7 @@ async def stands_at(tx: Tx, places: Sequence[Place]) -> dict[Place, Standing]:
             row.head_revision_id,
             row.number or 0,
             row.fingerprint if row.content_status == "verified" else None,
+            row.blob_id,
         )
         for row in rows
     }
@@ -190,7 +194,7 @@ _LIVE_FOLDERS = text("""
 async def place(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Placement]) -> list[Placed | problems.Problem]:
     """Make each content the file of its name, in order; return what came of each, in the same order.
 
-    A name that already holds this very content, verified, is left as it is, whatever the policy.
+    A name that already holds this very content (the same object, or verified) is left as it is, whatever the policy.
 
     Returns one of: what was placed, ParentGone, NameTaken, RevisionConflict, TooManyFiles.
     Transaction: joins tx, which holds the owner's lock; checks everything again under it.
@@ -211,7 +215,7 @@ async def place(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Placement]) ->
             continue
         name = p.name
         there = standing.get((p.parent_id, names.key(name)))
-        if there and there.verified == p.content.fingerprint and there.revision_id:
+        if there and there.revision_id and _holds(there, p.content):
             results.append(Placed(there.node_id, there.revision_id, name))
             continue
         refused = conflict(there, p.on_conflict, p.base_revision_id)
@@ -227,7 +231,7 @@ async def place(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Placement]) ->
         revision_id = new_id()
         verified = p.content.fingerprint if p.content.is_verified else None
         if there is None:
-            there = Standing(new_id(), "file", revision_id, 1, verified)
+            there = Standing(new_id(), "file", revision_id, 1, verified, p.content.blob_id)
             standing[p.parent_id, names.key(name)] = there
             nodes.append(
                 {
@@ -242,7 +246,8 @@ async def place(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Placement]) ->
             )
             changes.append(events.Change("file.created", there.node_id, {"revision_id": str(revision_id)}))
         else:
-            there.revision_id, there.revision_number, there.verified = revision_id, there.revision_number + 1, verified
+            there.revision_id, there.revision_number = revision_id, there.revision_number + 1
+            there.verified, there.blob_id = verified, p.content.blob_id
             replaced[there.node_id] = {"node_id": there.node_id, "head": revision_id}
             changes.append(events.Change("file.updated", there.node_id, {"revision_id": str(revision_id)}))
         revisions.append(
@@ -263,6 +268,10 @@ async def place(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Placement]) ->
     await _write(tx, owner_id, nodes, replaced, revisions)
     await events.append(tx, owner_id, changes)
     return results
+
+
+def _holds(there: Standing, content: Content) -> bool:
+    return there.blob_id == content.blob_id or there.verified == content.fingerprint
 
 
 def conflict(there: Standing | None, on_conflict: str, base_revision_id: uuid.UUID | None) -> problems.Problem | None:

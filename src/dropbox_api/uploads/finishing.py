@@ -239,6 +239,9 @@ async def drive(db: Db, store: ObjectStore, settings: Settings, upload_id: uuid.
     except StoreError as error:
         await _give_back(db, upload_id, token)
         raise as_problem(error) from error
+    except problems.Unavailable:
+        await _give_back(db, upload_id, token)
+        raise
     await failpoint("uploads.complete.after_head")
     async with db.begin() as tx:
         await record(tx, upload.owner_id, [assembled])

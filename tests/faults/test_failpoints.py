@@ -1,0 +1,197 @@
+"""The kill matrix: every failpoint, every action, at the first try and again at the repeat.
+
+Whatever a process was doing when it died, the client repeats, a worker finishes, and then the file is there exactly
+once. `make test` kills at every failpoint once; FAULTS=long does the whole matrix.
+"""
+
+import asyncio
+import itertools
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import httpx2
+import pytest
+from sqlalchemy import text
+
+from dropbox_api.db import Db
+from dropbox_api.migrations import migrate
+from dropbox_api.settings import Settings
+from dropbox_api.storage.s3 import S3Config, S3Store
+from dropbox_api.workers import jobs, runner
+from tests.support.database import fresh_database
+from tests.support.journeys import AND_INTERNAL, CHUNK, Abort, Fault, Journey, Refused, Upload, age, check_all, settle
+from tests.support.process import ApiProcess, environment, run_job, running_process
+from tests.support.server import make_settings
+from tests.support.source import failpoints
+from tests.support.stack import prepare_bucket
+
+LONG = os.environ.get("FAULTS") == "long"
+LEASE_S = 1.2
+DELAY_S = 2.0
+"""Longer than the lease: somebody takes over from a process that then wakes up."""
+
+Action = Literal["raise", "kill", "delay"]
+Resumer = Literal["client", "worker"]
+
+IN_API: dict[str, Callable[[str], Journey]] = {
+    "uploads.start.after_t1": Upload,
+    "uploads.start.after_lease": Upload,
+    "uploads.start.after_s3": Upload,
+    "uploads.start.after_t2": Upload,
+    "uploads.reconcile.after_list": Upload,
+    "uploads.bind.after_t1": lambda seed: Upload(seed, late=True),
+    "uploads.complete.after_t1": Upload,
+    "uploads.complete.after_s3": Upload,
+    "uploads.complete.after_head": Upload,
+    "uploads.complete.after_t2": Upload,
+    "uploads.complete.after_head_single": lambda seed: Upload(seed, size_bytes=1_000),
+    "uploads.abort.after_t1": Abort,
+}
+"""Failpoint -> a journey that passes it."""
+
+IN_WORKER: dict[str, tuple[str, Callable[[str], Journey]]] = {
+    "workers.discard.after_s3": ("discard", Abort),
+    "workers.verify.after_read": ("verify", Upload),
+    "workers.collect.after_s3": ("collect", Refused),
+}
+"""Failpoint -> the job that passes it, and a journey that gives it something to do."""
+
+WORKER_RESUMES = {"uploads.complete.after_t1", "uploads.complete.after_s3", "uploads.complete.after_head"}
+"""Where a killed process leaves a session that a worker can finish without the client."""
+
+
+def test_every_failpoint_is_tried() -> None:
+    assert failpoints() == IN_API.keys() | IN_WORKER.keys()
+
+
+@dataclass
+class World:
+    """A database and a bucket of these tests' own, and an API that works."""
+
+    variables: dict[str, str]
+    settings: Settings
+    db: Db
+    store: S3Store
+    api: ApiProcess
+
+    async def check(self, journey: Journey) -> None:
+        await settle(self.db, self.store, self.settings)
+        await journey.check(self.api.url, self.db)
+        await check_all(self.db, self.store)
+
+
+@pytest.fixture(scope="module")
+async def world(postgres_url: str, s3_config: S3Config) -> AsyncIterator[World]:
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(fresh_database(postgres_url))
+        s3 = await prepare_bucket(replace(s3_config, bucket="failpoints"))
+        lease = {
+            "uploads": {"lease_s": LEASE_S, "single_max_bytes": CHUNK},
+            "worker": {"verify_lease_s": LEASE_S, "sweep_grace_s": 0},
+        }
+        settings = make_settings(url, s3, **lease)
+        await migrate(settings.database)
+        variables = environment(
+            url,
+            s3,
+            UPLOADS__LEASE_S=str(LEASE_S),
+            UPLOADS__SINGLE_MAX_BYTES=str(CHUNK),
+            WORKER__VERIFY_LEASE_S=str(LEASE_S),
+            WORKER__SWEEP_GRACE_S="0",
+        )
+        db, store = await stack.enter_async_context(runner.connected(settings))
+        api = await stack.enter_async_context(running_process(variables))
+        yield World(variables, settings, db, store, api)
+
+
+async def expose(journey: Journey, api: ApiProcess, action: Action) -> bool:
+    """Go through a journey at a process with an armed failpoint; return whether it was seen to fire."""
+    if action == "delay":
+        both = await asyncio.gather(journey.persist(api.url), journey.persist(api.url), return_exceptions=True)
+        failures = [failure for failure in both if failure]
+        assert not failures, failures
+        return True
+    try:
+        await journey.attempt(api.url)
+    except httpx2.TransportError:
+        return action == "kill" and await api.died() == -9
+    except Fault as fault:
+        if (action, fault.status) != ("raise", 500):
+            raise
+        return True
+    return False
+
+
+CASES: list[tuple[str, Action, int, Resumer]]
+if LONG:
+    actions: tuple[Action, ...] = ("raise", "kill", "delay")
+    resumers: tuple[Resumer, ...] = ("client", "worker")
+    CASES = [
+        (name, action, tries, resumer)
+        for name, action, tries, resumer in itertools.product(IN_API, actions, (1, 2), resumers)
+        if resumer == "client" or name in WORKER_RESUMES
+    ]
+else:
+    CASES = [(name, "kill", 1, "worker" if name in WORKER_RESUMES else "client") for name in IN_API]
+
+
+@pytest.mark.parametrize(("name", "action", "tries", "resumer"), CASES)
+async def test_the_api_fails(world: World, name: str, action: Action, tries: int, resumer: Resumer) -> None:
+    """`tries` processes fail one after the other, each at the same place, before a healthy one is asked."""
+    journey = IN_API[name](f"{name}-{action}-{tries}-{resumer}")
+    await journey.prepare(world.api.url)
+    for attempt in range(tries):
+        async with running_process(
+            world.variables, f"{name}={action}{f':{DELAY_S}' if action == 'delay' else ''}"
+        ) as api:
+            fired = await expose(journey, api, action)
+            assert fired or attempt > 0, f"{name} was not reached"
+    if resumer == "worker":
+        await finish_as_worker(world)
+    await journey.persist(world.api.url)
+    journey.forget()
+    await journey.persist(world.api.url)
+    await world.check(journey)
+
+
+async def finish_as_worker(world: World) -> None:
+    """Run the worker's job until no session is left completing."""
+    is_open = text("SELECT EXISTS (SELECT FROM uploads WHERE state = 'completing')")
+    async with asyncio.timeout(30):
+        while True:
+            async with world.db.read() as tx:
+                if not (await tx.execute(is_open)).scalar_one():
+                    return
+            await jobs.finish_stale(world.db, world.store, world.settings)
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("size_bytes", [1_000, 5 * 1024**2 + 1_000])
+@pytest.mark.parametrize("action", ["raise", "delay:0.3"])
+async def test_everything_fails_once_in_one_process(world: World, action: str, size_bytes: int) -> None:
+    """The client meets every failpoint on its way, one after the other, and only ever repeats."""
+    journey = Upload(f"all-{action}-{size_bytes}", size_bytes=size_bytes, late=size_bytes > 1_000)
+    await journey.prepare(world.api.url)
+    armed = ",".join(f"{name}={action}" for name in IN_API)
+    async with running_process(world.variables, armed) as api:
+        await asyncio.gather(*(journey.persist(api.url, on=AND_INTERNAL) for _ in range(2)))
+    await world.check(journey)
+
+
+WORKER_ACTIONS: tuple[Action, ...] = ("raise", "kill", "delay") if LONG else ("kill",)
+
+
+@pytest.mark.parametrize("action", WORKER_ACTIONS)
+@pytest.mark.parametrize("name", IN_WORKER)
+async def test_a_worker_fails(world: World, name: str, action: Action) -> None:
+    job, make = IN_WORKER[name]
+    journey = make(f"{name}-{action}")
+    await journey.prepare(world.api.url)
+    await journey.persist(world.api.url)
+    await age(world.db)
+    code = await run_job(world.variables, job, f"{name}={action}{f':{DELAY_S}' if action == 'delay' else ''}")
+    assert code == {"raise": 1, "kill": -9, "delay": 0}[action], f"{name} was not reached"
+    await world.check(journey)
