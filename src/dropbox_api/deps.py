@@ -1,4 +1,7 @@
-"""FastAPI dependencies: what `create_app` put into `app.state`."""
+"""FastAPI dependencies: what `create_app` put into `app.state`.
+
+Async, though they wait for nothing: FastAPI sends plain functions to a thread, for every request.
+"""
 
 from typing import Annotated
 
@@ -10,22 +13,22 @@ from dropbox_api.storage.probe import Capabilities
 from dropbox_api.storage.s3 import S3Store
 
 
-def _settings(request: Request) -> Settings:
+async def _settings(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
 
 
-def _db(request: Request) -> Db:
+async def _db(request: Request) -> Db:
     db: Db = request.app.state.db
     return db
 
 
-def _store(request: Request) -> S3Store:
+async def _store(request: Request) -> S3Store:
     store: S3Store = request.app.state.store
     return store
 
 
-def _capabilities(request: Request) -> Capabilities:
+async def _capabilities(request: Request) -> Capabilities:
     capabilities: Capabilities = request.app.state.capabilities
     return capabilities
 

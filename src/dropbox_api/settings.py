@@ -23,8 +23,8 @@ class _Group(BaseModel):
 
 class DatabaseSettings(_Group):
     url: SecretStr = SecretStr("postgresql+asyncpg://app@127.0.0.1:5432/dropbox")
-    pool_size: int = Field(10, ge=1, description="Connections kept open per process.")
-    pool_overflow: int = Field(10, ge=0, description="Connections opened above that under load.")
+    pool_size: int = Field(20, ge=1, description="Connections kept open per process.")
+    pool_overflow: int = Field(5, ge=0, description="Connections opened above that under load.")
     pool_timeout_s: float = Field(10, gt=0, description="Wait for a free connection before 503.")
     connect_timeout_s: float = Field(5, gt=0)
     statement_timeout_s: float = Field(30, gt=0, description="A statement running longer is cancelled: 503.")

@@ -56,6 +56,7 @@ _PASSING = frozenset({429, 502, 503, 504})
 _BUG_TRIES = 3
 """500 is more often a bug than a moment's weakness."""
 _PAGE = 1000
+_PAGE_OF_UPLOADS = 100
 
 T = TypeVar("T")
 
@@ -182,7 +183,7 @@ class Client:
 
     def list_uploads(self, *, state: str | None = None, fingerprint: str | None = None) -> Iterator[Upload]:
         """Iterate over the caller's sessions."""
-        query = {"state": state, "fingerprint": fingerprint}
+        query = {"state": state, "fingerprint": fingerprint, "limit": str(_PAGE_OF_UPLOADS)}
         return self._pages("/v1/uploads", {k: v for k, v in query.items() if v}, Upload.of)
 
     def upload_chunks(self, upload_id: str) -> Iterator[Chunk]:
@@ -232,7 +233,7 @@ class Client:
     def _pages(self, path: str, query: Mapping[str, str], read: Callable[[Any], T]) -> Iterator[T]:
         cursor: str | None = None
         while True:
-            page = {**query, "limit": str(_PAGE), **({"cursor": cursor} if cursor else {})}
+            page = {"limit": str(_PAGE), **query, **({"cursor": cursor} if cursor else {})}
             document = self._json("GET", path, query=page)
             yield from map(read, document["items"])
             cursor = document["next_cursor"]

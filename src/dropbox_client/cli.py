@@ -63,6 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run `dbx` and exit the process."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # names of files can be anything
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["uploads"] and (len(arguments) == 1 or arguments[1] in {"--all", "--json"}):
+        arguments = ["uploads", "list", *arguments[1:]]  # the one that is meant most often
     options = _parser().parse_args(arguments)
     sys.exit(_run(options))
 
@@ -239,21 +242,20 @@ def _send(items: Walk | Sequence[Item], *, json: bool, retry_changed: bool = Fal
 
     began = time.monotonic()
     files = size_bytes = sent_bytes = failed = 0
-    with (
-        _client() as client,
-        HashCache(cache_dir() / "hashes.sqlite") as cache,
-        Display(wanted=not json) as display,
-        Uploader(client, watcher=display, cache=cache, retry_changed=retry_changed) as uploader,
-    ):
+    with _client() as client, HashCache(cache_dir() / "hashes.sqlite") as cache:
         client.capabilities()  # whoever is not signed in, or has no server, learns it at once
         client.patience_s = PATIENCE_S
-        for outcome in uploader.upload(items):
-            output.sent(outcome, json=json)
-            failed += outcome.error is not None
-            if outcome.file:
-                files += 1
-                size_bytes += outcome.file.size_bytes or 0
-                sent_bytes += outcome.sent_bytes
+        with (
+            Display(wanted=not json) as display,
+            Uploader(client, watcher=display, cache=cache, retry_changed=retry_changed) as uploader,
+        ):
+            for outcome in uploader.upload(items):
+                output.sent(outcome, json=json)
+                failed += outcome.error is not None
+                if outcome.file:
+                    files += 1
+                    size_bytes += outcome.file.size_bytes or 0
+                    sent_bytes += outcome.sent_bytes
     skipped = items.skipped if isinstance(items, Walk) else []
     output.skipped(skipped, json=json)
     failed += sum(item.failed for item in skipped)
@@ -342,10 +344,9 @@ def _file_commands(commands: "_Commands", json: argparse.ArgumentParser) -> None
 
 def _session_commands(commands: "_Commands", json: argparse.ArgumentParser) -> None:
     help_text = "show, resume or abort uploads that are not finished"
-    group = commands.add_parser("uploads", parents=[json], help=help_text)
-    group.set_defaults(run=uploads_list, all=False)
-    actions = group.add_subparsers(metavar="list | resume | abort")
-    command = actions.add_parser("list", parents=[json], help="show what is under way")
+    group = commands.add_parser("uploads", help=help_text)
+    actions = group.add_subparsers(metavar="list | resume | abort", required=True)
+    command = actions.add_parser("list", parents=[json], help="show progress, name, and until when it is kept")
     command.add_argument("--all", action="store_true", help="those that have ended, too")
     command.set_defaults(run=uploads_list)
     command = actions.add_parser("resume", parents=[json], help="go on with an upload")

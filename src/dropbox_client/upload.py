@@ -14,7 +14,9 @@ from dropbox_client.pace import MAX_PARALLEL, Pace
 from dropbox_client.progress import Item, Outcome, Watcher
 from dropbox_client.transfer import PATIENCE_S, Shared, upload_file
 
-_LANES = 2
+_LANES = 3
+_BATCH_ITEMS = 250
+"""Fewer than the server takes: while one batch is completed the next is sent and a third one started."""
 _HASHERS = 4
 _BATCH_BYTES = 256 * MIB
 """A batch is over soon, so that its URLs do not get old on a slow link."""
@@ -74,7 +76,7 @@ class Uploader:
 
     def _batches(self, items: Iterable[Item], large: list[Item], small_max_bytes: int) -> Iterator[list[Item]]:
         """Iterate over batches of small files; large ones are put aside."""
-        most = self._client.capabilities().batch_items
+        most = min(_BATCH_ITEMS, self._client.capabilities().batch_items)
         batch: list[Item] = []
         size_bytes = 0
         for item in items:

@@ -16,12 +16,12 @@ from dropbox_api.accounts.tokens import AccessTokens
 from dropbox_api.problems import Unauthenticated
 
 
-def _passwords(request: Request) -> Passwords:
+async def _passwords(request: Request) -> Passwords:
     passwords: Passwords = request.app.state.passwords
     return passwords
 
 
-def _access_tokens(request: Request) -> AccessTokens:
+async def _access_tokens(request: Request) -> AccessTokens:
     access_tokens: AccessTokens = request.app.state.access_tokens
     return access_tokens
 

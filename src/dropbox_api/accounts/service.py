@@ -86,10 +86,13 @@ async def register(db: Db, settings: AuthSettings, passwords: Passwords, *, emai
     return Account(**account._asdict())
 
 
+_GET_ACCOUNT = select(*_ACCOUNT).where(User.id == bindparam("user_id"))
+
+
 async def get_account(db: Db, actor: Actor) -> Account:
     """Return the actor's own account with its usage."""
     async with db.read() as tx:
-        account = (await tx.execute(select(*_ACCOUNT).where(User.id == actor.user_id))).one()
+        account = (await tx.execute(_GET_ACCOUNT, {"user_id": actor.user_id})).one()
     return Account(**account._asdict())
 
 

@@ -1,0 +1,258 @@
+"""The API as a server: a hot GET against the least that does the same, and what a 50 GB upload costs it."""
+
+import asyncio
+import hashlib
+import uuid
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import cast
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import asyncpg
+import uvloop
+
+from bench import processes
+from bench.stack import BUCKET, Stack, WebServer
+from bench.table import GIB, MIB, Row, Section, interleaved, mib, s, times
+from dropbox_api.core.presign import Presigner
+from dropbox_client.api import Client
+from dropbox_client.cache import CachedHashes, HashCache
+from dropbox_client.errors import Stopped
+from dropbox_client.hashing import Identity
+from dropbox_client.progress import Item
+from dropbox_client.tokens import TokenFile
+from dropbox_client.upload import Uploader
+from dropbox_client.wire import Body, Reply, Wire
+
+_CONNECTIONS = 8
+_LOAD_S = 3.0
+_LARGE_BYTES = 50 * GIB
+_CHUNK_BYTES = 8 * MIB
+
+
+def measure(stack: Stack, runs: int) -> Section:
+    return Section(
+        "Server",
+        [*_hot_get(stack, runs), *_large_upload(stack)],
+        [
+            f"GET /v1/me: {_CONNECTIONS} kept connections, {_LOAD_S:.0f} s a run, one worker process with uvloop each. "
+            "Ours checks a token, too. Processor time is that of the web server's process; it suffers less from what "
+            "else runs on the machine than requests per second do.",
+            f"50 GiB upload: the real client with a made-up file (hashes in its cache; without, one call more) and a "
+            f"store to which it sends 1 byte for each {mib(_CHUNK_BYTES)} part, under the upload's own id. So the "
+            "final listing has 6,400 parts, which the API stores as mismatched; only S3's Complete is missing.",
+        ],
+    )
+
+
+# Hot GET
+
+
+class _Load(asyncio.Protocol):
+    """One connection that asks again as soon as it was answered."""
+
+    def __init__(self, request: bytes) -> None:
+        self._request = request
+        self._transport: asyncio.Transport
+        self._answer = b""
+        self.answers = 0
+        self.failed = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's own does not derive from it
+        self._transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        self._answer += data
+        if self._answer.endswith(b"}"):  # both answer one flat JSON object
+            self.failed |= not self._answer.startswith(b"HTTP/1.1 200")
+            self.answers += 1
+            self._answer = b""
+            self._transport.write(self._request)
+
+
+async def _load(url: str, headers: str) -> int:
+    """Return how many answers came in `_LOAD_S`."""
+    parts = urlsplit(url)
+    assert parts.hostname
+    assert parts.port
+    host, port = parts.hostname, parts.port
+    request = f"GET /v1/me HTTP/1.1\r\nHost: {parts.netloc}\r\n{headers}\r\n".encode()
+    loop = asyncio.get_running_loop()
+    made = [await loop.create_connection(lambda: _Load(request), host, port) for _ in range(_CONNECTIONS)]
+    before = sum(load.answers for _, load in made)
+    await asyncio.sleep(_LOAD_S)
+    answers = sum(load.answers for _, load in made) - before
+    for transport, load in made:
+        transport.abort()
+        assert not load.failed
+    return answers
+
+
+def _hot_get(stack: Stack, runs: int) -> list[Row]:
+    with stack.signed_in(stack.api.url) as (client, environment):
+        tokens = TokenFile(Path(environment["XDG_CONFIG_HOME"]) / "dbx" / "tokens.json").load()
+        assert tokens
+        user_id = client.me().id
+        variables = {
+            "BENCH_DATABASE_URL": stack.postgres.url.replace("+asyncpg", ""),
+            "BENCH_USER": user_id,
+            "BENCH_SESSION": str(asyncio.run(_session_of(stack, user_id))),
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+        }
+        command = [
+            "-m",
+            "uvicorn",
+            "bench.baseline:app",
+            "--port",
+            "{port}",
+            "--no-access-log",
+            "--log-level",
+            "warning",
+        ]
+        cpu_us: dict[str, list[float]] = {"api": [], "baseline": []}
+        with WebServer(stack.directory / "baseline", command, variables, "/healthz") as baseline:
+
+            def load(name: str, server: WebServer, headers: str) -> float:
+                began = processes.cpu_s(server.server_pid)
+                with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                    answers = runner.run(_load(server.url, headers))
+                cpu_us[name].append((processes.cpu_s(server.server_pid) - began) / answers * 1e6)
+                return answers / _LOAD_S
+
+            found = interleaved(
+                runs,
+                {
+                    "api": lambda: load("api", stack.api, f"Authorization: Bearer {tokens.access_token}\r\n"),
+                    "baseline": lambda: load("baseline", baseline, ""),
+                },
+            )
+    ours, other = median(found["api"]), median(found["baseline"])
+    ours_us, other_us = median(cpu_us["api"]), median(cpu_us["baseline"])
+    return [
+        Row(
+            "GET /v1/me: requests per second",
+            f"{ours:,.0f}",
+            f"Starlette, same queries: {other:,.0f}",
+            times(ours / other),
+            ">= 0.6x",
+            ours / other >= 0.6,
+        ),
+        Row(
+            "GET /v1/me: processor time a request",
+            f"{ours_us:.0f} us",
+            f"Starlette, same queries: {other_us:.0f} us",
+            times(ours_us / other_us),
+            "<= 1.67x",
+            ours_us / other_us <= 1 / 0.6,
+        ),
+    ]
+
+
+async def _session_of(stack: Stack, user_id: str) -> uuid.UUID:
+    connection = await asyncpg.connect(stack.postgres.url.replace("+asyncpg", ""))
+    try:
+        found: uuid.UUID = await connection.fetchval("SELECT id FROM sessions WHERE user_id = $1", uuid.UUID(user_id))
+        return found
+    finally:
+        await connection.close()
+
+
+# A large upload
+
+
+class _HashesOfNothing(HashCache):
+    """Knows the hashes of a file that nobody has read."""
+
+    def find(self, path: Path, identity: Identity) -> CachedHashes:  # noqa: ARG002
+        chunks = [hashlib.sha256(b"%d" % number).hexdigest() for number in range(_LARGE_BYTES // _CHUNK_BYTES)]
+        return CachedHashes(hashlib.sha256(b"all of them").hexdigest(), _CHUNK_BYTES, chunks)
+
+    def store(self, path: Path, identity: Identity, hashes: CachedHashes) -> None: ...
+
+
+class _OneByteParts(Wire):
+    """Counts calls to the API, sends one byte for each part, and ends the upload with its first Complete."""
+
+    def __init__(self, api_url: str, presigner: Presigner) -> None:
+        super().__init__()
+        self.calls: Counter[str] = Counter()
+        self._api_url = api_url
+        self._presigner = presigner
+
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: Body = b"") -> Reply:
+        if url.startswith(self._api_url):
+            if self.calls["complete"]:
+                raise Stopped("that was it")
+            self.calls[url.rpartition("/")[2]] += 1
+            return super().send(method, url, headers, body)
+        parts = urlsplit(url)
+        query = parse_qs(parts.query)
+        key = unquote(parts.path).removeprefix(f"/{BUCKET}/")
+        sha256 = b64encode(hashlib.sha256(b"x").digest()).decode()
+        part = (int(query["partNumber"][0]), 1, sha256)
+        (small,) = self._presigner.sign_parts(key, query["uploadId"][0], [part], now=datetime.now(UTC), expires_s=600)
+        return super().send("PUT", small, {"Content-Length": "1", "x-amz-checksum-sha256": sha256}, b"x")
+
+
+def _large_upload(stack: Stack) -> list[Row]:
+    s3 = stack.s3_config
+    presigner = Presigner(
+        access_key_id=s3.access_key_id or "",
+        secret_access_key=s3.secret_access_key or "",
+        session_token=None,
+        region=s3.region,
+        endpoint_url=s3.endpoint_url or "",
+        bucket=s3.bucket,
+        addressing="path",
+    )
+    made_up = stack.directory / "50GiB"
+    with made_up.open("wb") as file:
+        file.truncate(_LARGE_BYTES)
+    with stack.signed_in(stack.api.url) as (signed_in, environment):
+        wire = _OneByteParts(stack.api.url, presigner)
+        tokens = TokenFile(Path(environment["XDG_CONFIG_HOME"]) / "dbx" / "tokens.json")
+        client = Client(stack.api.url, tokens, wire=wire)
+        assert stack.postgres.process
+        servers = {"api": stack.api.server_pid, "postgres": stack.postgres.process.pid}
+        memory = processes.forget_peak(servers["api"])  # that of hashing a password
+        before = {name: processes.cpu_s(pid) for name, pid in servers.items()}
+        uploader = Uploader(client, cache=_HashesOfNothing(made_up))
+        try:
+            with uploader:
+                list(uploader.upload([Item(made_up, "/", made_up.name, _LARGE_BYTES)]))
+        except Stopped:
+            pass
+        cpu = {name: processes.cpu_s(pid) - before[name] for name, pid in servers.items()}
+        grown = max(0, processes.memory(servers["api"], "VmHWM") - memory)
+        calls = wire.calls.total()
+        _abandon(signed_in)
+    made_up.unlink()
+    return [
+        Row(
+            "API calls for an upload of 50 GiB (6,400 parts)",
+            str(calls),
+            "one a part, as many APIs are made: 6,400 (not measured)",
+            "",
+            "<= 60",
+            calls <= 60,
+        ),
+        Row(
+            "processor time of API + Postgres for it",
+            f"{s(cpu['api'])} + {s(cpu['postgres'])}",
+            "",
+            "",
+            "<= 1.5 s",
+            sum(cpu.values()) <= 1.5,
+        ),
+        Row("memory that it adds to the API", mib(grown), "", "", "<= 20 MB", grown <= 20e6),
+    ]
+
+
+def _abandon(client: Client) -> None:
+    for upload in client.list_uploads(state="active"):
+        client.abort_upload(upload.id)

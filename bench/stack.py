@@ -1,0 +1,164 @@
+"""What is measured: Postgres (fsync on), SeaweedFS and the API, in a directory that is gone afterwards."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+from urllib.parse import urlsplit
+
+from bench import processes
+from dropbox_api import migrations
+from dropbox_api.settings import DatabaseSettings
+from dropbox_api.storage.embedded import EmbeddedPostgres, EmbeddedS3, GuardedServer, choose_ports, fetch
+from dropbox_api.storage.s3 import S3Config, S3Store
+from dropbox_client.api import Client
+from dropbox_client.tokens import TokenFile
+
+BUCKET = "dropbox"
+_QUOTA_BYTES = 2**55
+_PASSWORD = secrets.token_urlsafe()
+
+
+class WebServer(GuardedServer):
+    """A Python web server in a process of its own; `command` has `{port}` where the port goes."""
+
+    name = "web"
+    stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
+
+    def __init__(self, data_dir: Path, command: Sequence[str], environment: Mapping[str, str], ready: str) -> None:
+        super().__init__(data_dir)
+        self._template = command
+        self.environment = environment
+        self._ready = ready
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    def _command(self) -> tuple[Sequence[str], Mapping[str, str], Path]:
+        self._port = choose_ports(self.data_dir / "port", None, [0])
+        port = str(self._port)
+        environment = {"PATH": os.defpath, "DROPBOX_HTTP__PORT": port, **self.environment}
+        return [sys.executable, *(part.format(port=port) for part in self._template)], environment, self.data_dir
+
+    def _is_ready(self) -> bool:
+        return fetch(self.url + self._ready) is not None
+
+    def _is_ours(self, command_line: list[str]) -> bool:  # noqa: ARG002 - its directory is new
+        return False
+
+    @property
+    def server_pid(self) -> int:
+        """Of the server itself, the child of its guard."""
+        assert self.process is not None
+        return processes.tree(self.process.pid)[1]
+
+
+@dataclass
+class Stack:
+    directory: Path
+    postgres: EmbeddedPostgres
+    s3: EmbeddedS3
+    api: WebServer
+
+    @property
+    def s3_config(self) -> S3Config:
+        return S3Config(
+            bucket=BUCKET,
+            endpoint_url=self.s3.endpoint_url,
+            access_key_id=self.s3.access_key_id,
+            secret_access_key=self.s3.secret_access_key,
+        )
+
+    @contextlib.contextmanager
+    def api_behind(self, public_endpoint_url: str) -> Iterator[WebServer]:
+        """Run a second API on the same data, whose URLs lead through a proxy."""
+        extra = {"DROPBOX_S3__PUBLIC_ENDPOINT_URL": public_endpoint_url}
+        with _api(self.directory / f"api-{uuid.uuid4().hex}", self.postgres, self.s3, extra) as api:
+            yield api
+
+    @contextlib.contextmanager
+    def signed_in(self, url: str) -> Iterator[tuple[Client, dict[str, str]]]:
+        """Yield a client of a new account, and the environment in which `dbx` is signed in to it.
+
+        A new account owns nothing yet, so nothing is saved by having been sent before.
+        """
+        home = Path(tempfile.mkdtemp(dir=self.directory))
+        client = Client(url, TokenFile(home / "dbx" / "tokens.json"))
+        email = f"{uuid.uuid4().hex}@example.com"
+        client.register(email, _PASSWORD)
+        client.sign_in(email, _PASSWORD)
+        environment = {"PATH": os.defpath, "HOME": str(home), "XDG_CONFIG_HOME": str(home), "XDG_CACHE_HOME": str(home)}
+        yield client, environment
+        client.close()
+        shutil.rmtree(home)
+
+    def verify(self) -> None:
+        """Let the worker prove the fingerprints of what was uploaded in parts, as it always does soon after."""
+        command = [sys.executable, "-m", "dropbox_api", "worker", "--once", "verify"]
+        environment = {"PATH": os.defpath, **self.api.environment}
+        subprocess.run(command, env=environment, cwd=self.directory, check=True, stdout=subprocess.DEVNULL)
+
+    def empty_bucket(self) -> None:
+        """Delete all objects and give the disk back; then wait until what was written is on it.
+
+        Every measured transfer begins here, so that none pays for the one before.
+        """
+        asyncio.run(_delete_objects(self.s3_config))
+        fetch(f"http://127.0.0.1:{(urlsplit(self.s3.endpoint_url).port or 0) + 1}/vol/vacuum?garbageThreshold=0.01")
+        os.sync()
+
+
+async def _delete_objects(config: S3Config) -> None:
+    async with S3Store.open(config) as store:
+        keys = [found.key async for found in store.list_objects("")]
+        gate = asyncio.Semaphore(16)
+
+        async def delete(key: str) -> None:
+            async with gate:
+                await store.delete(key)
+
+        await asyncio.gather(*map(delete, keys))
+
+
+@contextlib.contextmanager
+def running_stack() -> Iterator[Stack]:
+    directory = Path(tempfile.mkdtemp(prefix="dropbox-api-bench-"))
+    directory.chmod(0o711)  # Postgres is run by `nobody` when we are root
+    try:
+        postgres = EmbeddedPostgres(directory / "postgres")
+        s3 = EmbeddedS3(directory / "s3", access_key_id="bench", secret_access_key=secrets.token_urlsafe())
+        with postgres, s3:
+            asyncio.run(migrations.migrate(DatabaseSettings.model_validate({"url": postgres.url})))
+            with _api(directory / "api", postgres, s3, {}) as api:
+                yield Stack(directory, postgres, s3, api)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _api(directory: Path, postgres: EmbeddedPostgres, s3: EmbeddedS3, extra: Mapping[str, str]) -> WebServer:
+    environment = {
+        "DROPBOX_MODE": "dev",
+        "DROPBOX_LOG_LEVEL": "WARNING",
+        "DROPBOX_AUTH__DEFAULT_QUOTA_BYTES": str(_QUOTA_BYTES),
+        "DROPBOX_DATABASE__URL": postgres.url,
+        "DROPBOX_S3__ENDPOINT_URL": s3.endpoint_url,
+        "DROPBOX_S3__BUCKET": BUCKET,
+        "DROPBOX_S3__ACCESS_KEY_ID": s3.access_key_id,
+        "DROPBOX_S3__SECRET_ACCESS_KEY": s3.secret_access_key,
+        "DROPBOX_S3__CREATE_BUCKET": "true",
+        "DROPBOX_HTTP__CORS_ORIGINS": '["http://localhost:5173"]',
+        **extra,
+    }
+    return WebServer(directory, ["-m", "dropbox_api", "serve"], environment, "/healthz")
