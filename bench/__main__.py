@@ -61,7 +61,7 @@ def _head(runs: int) -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in names)
     return f"""# Measured beside others
 
-Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}; the targets are those of `docs/performance.md`.
+Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}; each row has its target beside it.
 
 - {os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}; {versions}.
 - Medians of {runs} runs or more, where a note does not say otherwise; the tools take turns.

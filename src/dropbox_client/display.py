@@ -101,6 +101,7 @@ class Display(Watcher):
             *columns, console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty()
         ) as progress:
             tasks: dict[str, TaskID] = {}
+            self._update(progress, tasks)
             while not self._ended.wait(0.1):
                 self._update(progress, tasks)
 

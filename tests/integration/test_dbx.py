@@ -1,0 +1,485 @@
+"""`dbx` as its users run it: real processes, the real server, the real store, and a network that misbehaves."""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import pty
+import signal
+import sys
+import threading
+import unicodedata
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dropbox_api.storage.s3 import S3Config
+from dropbox_client.api import Client
+from dropbox_client.tokens import TokenFile
+from tests.support.server import Account, RunningServer, make_settings, register_account, running_server, send, sha256
+from tests.support.store_proxy import Do, Request, StoreProxy, store_proxy
+
+MIB = 1024 * 1024
+
+
+@dataclass
+class Done:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@dataclass
+class Dbx:
+    """One person's `dbx`, with a configuration and a cache of its own."""
+
+    home: Path
+    account: Account
+
+    async def start(self, *arguments: str | Path, stderr: int = asyncio.subprocess.PIPE) -> asyncio.subprocess.Process:
+        folders = {"DBX_CONFIG_DIR": str(self.home / "config"), "XDG_CACHE_HOME": str(self.home / "cache")}
+        environment = {key: value for key, value in os.environ.items() if key != "DBX_SERVER"} | folders
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-W", "error", "-m", "dropbox_client", *map(str, arguments)),
+            cwd=self.home,
+            env=environment,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=stderr,
+        )
+
+    async def __call__(self, *arguments: str | Path, stdin: str = "", code: int | None = 0) -> Done:
+        """Run to the end; `code` is the expected exit code, None if any will do."""
+        process = await self.start(*arguments)
+        return await finished(process, stdin=stdin, code=code)
+
+    async def remote(self, path: str) -> dict[str, Any]:
+        answer = await self.account.client.get("/v1/files/by-path", params={"path": path})
+        file: dict[str, Any] = answer.raise_for_status().json()
+        return file
+
+    async def live_sessions(self) -> list[dict[str, Any]]:
+        items = (await self.account.client.get("/v1/uploads")).raise_for_status().json()["items"]
+        return [item for item in items if item["state"] in {"creating", "active", "completing"}]
+
+    def spoil_access_token(self) -> None:
+        path = self.home / "config" / "tokens.json"
+        tokens = json.loads(path.read_text())
+        path.write_text(json.dumps(tokens | {"access_token": "not-a-token"}))
+
+
+async def finished(process: asyncio.subprocess.Process, *, stdin: str = "", code: int | None = 0) -> Done:
+    out, err = await process.communicate(stdin.encode())
+    assert process.returncode is not None
+    done = Done(process.returncode, out.decode(), (err or b"").decode())
+    assert code is None or done.code == code, done
+    return done
+
+
+@pytest.fixture(scope="module")
+async def proxy(s3_config: S3Config) -> AsyncIterator[StoreProxy]:
+    assert s3_config.endpoint_url
+    async with store_proxy(s3_config.endpoint_url) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def behind_proxy(postgres_url: str, s3_config: S3Config, proxy: StoreProxy) -> AsyncIterator[RunningServer]:
+    """A server whose signed URLs lead through the proxy."""
+    settings = make_settings(postgres_url, s3_config)
+    s3 = settings.s3.model_copy(update={"public_endpoint_url": proxy.url})
+    async with running_server(settings.model_copy(update={"s3": s3})) as running:
+        yield running
+
+
+@pytest.fixture
+async def dbx(behind_proxy: RunningServer, proxy: StoreProxy, tmp_path: Path) -> AsyncIterator[Dbx]:
+    proxy.reset()
+    account = await register_account(behind_proxy.url)
+    async with account.client:
+        signed_in = Dbx(tmp_path, account)
+        login = ("login", "--server", behind_proxy.url, "--email", account.email, "--password-stdin")
+        await signed_in(*login, stdin=f"{account.password}\n")
+        yield signed_in
+        proxy.released.set()
+
+
+def make_file(path: Path, size: int) -> bytes:
+    data = hashlib.shake_128(path.name.encode()).digest(size)
+    path.write_bytes(data)
+    return data
+
+
+# Up and down
+
+
+@pytest.mark.parametrize("size", [0, 1, 8 * MIB, 8 * MIB + 1, 20 * MIB + 12345])
+async def test_there_and_back(dbx: Dbx, tmp_path: Path, size: int) -> None:
+    data = make_file(tmp_path / "file.bin", size)
+    os.utime(tmp_path / "file.bin", ns=(0, 1_700_000_000_123_456_000))
+    done = await dbx("upload", "file.bin", "/some/where", "--json")
+    assert done.records[0]["path"] == "/some/where/file.bin"
+    assert done.records[0]["fingerprint"] == sha256(data)
+    assert done.records[0]["sent_bytes"] == size
+    await dbx("download", "/some/where/file.bin", "back.bin")
+    assert (tmp_path / "back.bin").read_bytes() == data
+    assert (tmp_path / "back.bin").stat().st_mtime_ns == 1_700_000_000_123_456_000
+
+
+@pytest.mark.parametrize(
+    "name", ["räksmörgås 🦐.txt", "%41?#&+.txt", "' \"quoted\\.txt", unicodedata.normalize("NFD", "é")]
+)
+async def test_any_name(dbx: Dbx, tmp_path: Path, name: str) -> None:
+    data = make_file(tmp_path / name, 1000)
+    await dbx("upload", name, "--to", "/ünï cödé")
+    listed = await dbx("ls", "/ünï cödé", "--json")
+    assert [file["name"] for file in listed.records] == [unicodedata.normalize("NFC", name)]
+    await dbx("download", f"/ünï cödé/{name}", "back")
+    assert (tmp_path / "back").read_bytes() == data
+
+
+async def test_the_same_content_is_sent_once(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
+    make_file(tmp_path / "small", 1000)
+    await dbx("upload", "small")
+    proxy.requests.clear()
+    again = await dbx("upload", "small", "/elsewhere")
+    assert "already there" in again.out
+    assert proxy.sent() == []
+    assert (await dbx.remote("/elsewhere/small"))["size_bytes"] == 1000
+
+
+async def test_a_name_that_is_taken(dbx: Dbx, tmp_path: Path) -> None:
+    make_file(tmp_path / "x", 10)
+    await dbx("upload", "x")
+    first = await dbx.remote("/x")
+    make_file(tmp_path / "other", 20)
+    (tmp_path / "other").replace(tmp_path / "x")
+    refused = await dbx("upload", "x", "--on-conflict", "fail", "--json", code=1)
+    assert refused.records[0]["error"]["code"] == "name-taken"
+    renamed = await dbx("upload", "x", "--on-conflict", "rename", "--json")
+    assert renamed.records[0]["path"] == "/x (1)"
+    await dbx("upload", "x")
+    replaced = await dbx.remote("/x")
+    assert replaced["id"] == first["id"]
+    assert replaced["size_bytes"] == 20
+
+
+async def test_a_tree(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    contents: dict[str, bytes] = {}
+    for folder in ("", "a/", "a/b/"):
+        (tree / folder).mkdir(parents=True, exist_ok=True)
+        contents[f"{folder}empty"] = make_file(tree / folder / "empty", 0)
+        for number in range(20):
+            contents[f"{folder}{number}"] = make_file(tree / folder / str(number), 100 * number)  # same in each folder
+    contents["large"] = make_file(tree / "large", 9 * MIB)
+    (tree / "link").symlink_to("large")
+    (tree / os.fsdecode(b"\xff")).write_bytes(b"no Unicode name")
+    done = await dbx("upload", "tree", "/backup", "--json", code=1)
+    stored = {record["path"]: record for record in done.records if "path" in record}
+    assert {path: record["fingerprint"] for path, record in stored.items()} == {
+        f"/backup/tree/{name}": sha256(data) for name, data in contents.items()
+    }
+    assert "link: a symbolic link is not followed" in done.err
+    assert "not valid Unicode" in done.err
+    for name in ("a/b/19", "large", "a/empty"):
+        assert (await dbx.remote(f"/backup/tree/{name}"))["fingerprint"] == sha256(contents[name])
+    proxy.requests.clear()
+    (tree / os.fsdecode(b"\xff")).unlink()
+    again = await dbx("upload", "tree", "/backup", "--json")
+    assert len([record for record in again.records if "path" in record]) == len(contents)
+
+
+async def test_one_bad_file_does_not_stop_the_others(dbx: Dbx, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for name in ("a", "b\nc", "d"):
+        make_file(tree / name, 100)
+    done = await dbx("upload", "tree", "missing", "--json", code=1)
+    assert [record["path"] for record in done.records if "path" in record] == ["/tree/a", "/tree/d"]
+    assert [record["error"]["code"] for record in done.records if "error" in record] == ["invalid-name"]
+    assert "missing: No such file" in done.err
+
+
+# Interrupted
+
+
+async def hold_from_part_4(dbx: Dbx, proxy: StoreProxy, *arguments: str) -> asyncio.subprocess.Process:
+    """Start an upload and return when parts 1 to 3 have landed and others are on their way."""
+    proxy.decide = lambda request: Do.HOLD if request.part > 3 else Do.PASS
+    process = await dbx.start("upload", "file", *arguments)
+    await proxy.until(lambda: proxy.sent() == [1, 2, 3] and proxy.held > 0)
+    return process
+
+
+async def test_killed_half_way_it_sends_only_what_is_missing(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
+    data = make_file(tmp_path / "file", 40 * MIB)
+    process = await hold_from_part_4(dbx, proxy)
+    process.kill()
+    await finished(process, code=-signal.SIGKILL)
+    proxy.reset()
+    done = await dbx("upload", "file", "--json")
+    assert proxy.sent() == [4, 5]
+    assert done.records[0]["sent_bytes"] == 16 * MIB
+    assert (await dbx.remote("/file"))["fingerprint"] == sha256(data)
+
+
+async def test_ctrl_c_stops_at_once_and_says_how_to_go_on(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
+    make_file(tmp_path / "file", 40 * MIB)
+    process = await hold_from_part_4(dbx, proxy)
+    process.send_signal(signal.SIGINT)
+    stopped = await finished(process, code=130)
+    assert "run the same command again" in stopped.err
+    assert "Traceback" not in stopped.err
+    (session,) = await dbx.live_sessions()
+    assert session["destinations"][0]["name"] == "file"
+    proxy.reset()
+    await dbx("upload", "file")
+    assert proxy.sent() == [4, 5]
+
+
+async def unbound_session(dbx: Dbx, data: bytes, numbers: list[int]) -> dict[str, Any]:
+    """Leave a session as a client does that was killed before it knew the fingerprint."""
+    body = {"size_bytes": len(data), "destination": {"name": "file", "on_conflict": "replace"}}
+    started = (await dbx.account.client.post("/v1/uploads", json=body)).raise_for_status().json()
+    await send(dbx.account, started["upload"], data, numbers)
+    upload: dict[str, Any] = started["upload"]
+    return upload
+
+
+async def test_killed_before_it_knew_the_fingerprint(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
+    data = make_file(tmp_path / "file", 40 * MIB)
+    session = await unbound_session(dbx, data, [1, 3])
+    proxy.requests.clear()
+    await dbx("upload", "file")
+    assert proxy.sent() == [2, 4, 5]
+    assert (await dbx.remote("/file"))["fingerprint"] == sha256(data)
+    assert (await dbx.account.client.get(f"/v1/uploads/{session['id']}")).json()["state"] == "completed"
+
+
+async def test_a_session_of_another_file_of_that_size_is_left_alone(dbx: Dbx, tmp_path: Path) -> None:
+    data = make_file(tmp_path / "file", 20 * MIB)
+    other = data[: 10 * MIB] + bytes(10 * MIB)  # begins alike
+    session = await unbound_session(dbx, other, [1, 2, 3])
+    await dbx("upload", "file", "/here")
+    assert (await dbx.remote("/here/file"))["fingerprint"] == sha256(data)
+    assert [left["id"] for left in await dbx.live_sessions()] == [session["id"]]
+
+
+async def test_a_session_with_chunks_of_other_bytes_is_never_completed(dbx: Dbx, tmp_path: Path) -> None:
+    data = make_file(tmp_path / "file", 20 * MIB)
+    torn = data[: 10 * MIB] + bytes(10 * MIB)
+    session = await unbound_session(dbx, torn, [1, 2])
+    binding = await dbx.account.client.put(
+        f"/v1/uploads/{session['id']}/fingerprint", json={"fingerprint": sha256(data)}
+    )
+    binding.raise_for_status()
+    await dbx("upload", "file")
+    await dbx("download", "/file", "back")
+    assert (tmp_path / "back").read_bytes() == data
+    assert (await dbx.account.client.get(f"/v1/uploads/{session['id']}")).json()["state"] == "aborted"
+
+
+async def test_resume_and_abort_by_id(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
+    data = make_file(tmp_path / "file", 20 * MIB)
+    session = await unbound_session(dbx, data, [1])
+    (listed,) = (await dbx("uploads", "--json")).records
+    assert listed["id"] == session["id"]
+    proxy.requests.clear()
+    (tmp_path / "file").rename(tmp_path / "renamed")
+    await dbx("uploads", "resume", session["id"], "renamed")
+    assert proxy.sent() == [2, 3]
+    assert (await dbx.remote("/file"))["fingerprint"] == sha256(data)
+    assert (await dbx("uploads", "list")).out == ""
+
+    other = await unbound_session(dbx, make_file(tmp_path / "other", 10 * MIB), [1])
+    await dbx("uploads", "abort", other["id"])
+    assert await dbx.live_sessions() == []
+
+
+# Changed
+
+
+@pytest.mark.parametrize("change", ["in place", "appended", "truncated"])
+async def test_a_file_that_changes_while_it_is_sent_is_not_stored(
+    dbx: Dbx, proxy: StoreProxy, tmp_path: Path, change: str
+) -> None:
+    make_file(tmp_path / "file", 40 * MIB)
+    process = await hold_from_part_4(dbx, proxy)
+    with (tmp_path / "file").open("r+b") as file:
+        if change == "in place":
+            file.seek(35 * MIB)
+            file.write(b"changed")
+        elif change == "appended":
+            file.seek(0, os.SEEK_END)
+            file.write(b"changed")
+        else:
+            file.truncate(38 * MIB)
+    proxy.released.set()
+    failed = await finished(process, code=1)
+    assert "changed while it was" in failed.err or "became shorter" in failed.err
+    assert (await dbx.account.client.get("/v1/files/by-path", params={"path": "/file"})).status_code == 404
+    assert await dbx.live_sessions() == []
+
+
+async def test_a_changed_file_is_tried_again_if_asked(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
+    make_file(tmp_path / "file", 40 * MIB)
+    process = await hold_from_part_4(dbx, proxy, "--retry-changed")
+    with (tmp_path / "file").open("r+b") as file:
+        file.write(b"changed")
+    proxy.decide = lambda _: Do.PASS
+    proxy.released.set()
+    await finished(process)
+    now = hashlib.sha256((tmp_path / "file").read_bytes()).hexdigest()
+    assert (await dbx.remote("/file"))["fingerprint"] == now
+
+
+# A bad network
+
+
+@pytest.mark.parametrize("fault", [Do.FLIP, Do.SPOIL, Do.BUSY, Do.CUT, Do.LOSE])
+@pytest.mark.parametrize("size", [1 * MIB, 20 * MIB])
+async def test_faults_on_the_way_up(dbx: Dbx, proxy: StoreProxy, tmp_path: Path, fault: Do, size: int) -> None:
+    data = make_file(tmp_path / "file", size)
+
+    def decide(request: Request) -> Do:
+        return fault if request.method == "PUT" and request.part == 1 and request.tries < 2 else Do.PASS
+
+    proxy.decide = decide
+    await dbx("upload", "file")
+    assert sum(request.part == 1 and request.method == "PUT" for request in proxy.requests) >= 3
+    await dbx("download", "/file", "back")
+    assert (tmp_path / "back").read_bytes() == data
+
+
+@pytest.mark.parametrize("fault", [Do.SPOIL, Do.BUSY, Do.CUT, Do.LOSE])
+async def test_faults_on_the_way_down(dbx: Dbx, proxy: StoreProxy, tmp_path: Path, fault: Do) -> None:
+    data = make_file(tmp_path / "file", 20 * MIB)
+    await dbx("upload", "file")
+    proxy.decide = lambda request: fault if request.method == "GET" and request.tries < 2 else Do.PASS
+    await dbx("download", "/file", "back")
+    assert (tmp_path / "back").read_bytes() == data
+
+
+async def test_damage_on_the_way_down_leaves_everything_as_it_was(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
+    make_file(tmp_path / "file", 20 * MIB)
+    await dbx("upload", "file")
+    (tmp_path / "kept").write_text("what was there")
+    before = sorted(os.listdir(tmp_path))  # noqa: PTH208 - names are what is compared
+    proxy.decide = lambda request: Do.FLIP if request.method == "GET" and request.part > 1 else Do.PASS
+    failed = await dbx("download", "/file", "kept", "--overwrite", code=1)
+    assert "not the content that was stored" in failed.err
+    assert (tmp_path / "kept").read_text() == "what was there"
+    assert sorted(os.listdir(tmp_path)) == before  # noqa: PTH208
+
+
+async def test_a_local_file_is_replaced_only_if_asked(dbx: Dbx, tmp_path: Path) -> None:
+    data = make_file(tmp_path / "file", 1000)
+    await dbx("upload", "file")
+    (tmp_path / "kept").write_text("what was there")
+    refused = await dbx("download", "/file", "kept", code=1)
+    assert "exists already" in refused.err
+    assert (tmp_path / "kept").read_text() == "what was there"
+    await dbx("download", "/file", "kept", "--overwrite")
+    assert (tmp_path / "kept").read_bytes() == data
+    assert "already there" in (await dbx("download", "/file", "kept")).out
+
+
+async def test_a_terminal_shows_bars_and_a_pipe_stays_clean(dbx: Dbx, tmp_path: Path) -> None:
+    make_file(tmp_path / "file", 20 * MIB)
+    leader, follower = pty.openpty()
+    try:
+        process = await dbx.start("upload", "file", stderr=follower)
+        done = await finished(process)
+    finally:
+        os.close(follower)
+    shown = b""
+    with contextlib.suppress(OSError), open(leader, "rb", buffering=0) as terminal:  # noqa: PTH123, ASYNC230 - a pty
+        while data := terminal.read(65536):
+            shown += data
+    assert done.out == "file -> /file\n"
+    assert b"/20.0 MiB" in shown
+    assert b"1 file, 20.0 MiB" in shown
+
+
+# Several at once
+
+
+async def test_two_processes_send_one_file(dbx: Dbx, tmp_path: Path) -> None:
+    data = make_file(tmp_path / "file", 40 * MIB)
+    both = [await dbx.start("upload", "file", folder) for folder in ("/one", "/two")]
+    await asyncio.gather(*map(finished, both))
+    for folder in ("/one", "/two"):
+        assert (await dbx.remote(f"{folder}/file"))["fingerprint"] == sha256(data)
+    assert await dbx.live_sessions() == []
+    await dbx("download", "/two/file", "back")
+    assert (tmp_path / "back").read_bytes() == data
+
+
+async def test_many_that_refresh_at_once_do_not_end_the_sign_in(dbx: Dbx, behind_proxy: RunningServer) -> None:
+    barrier = threading.Barrier(4)
+
+    def ask() -> str:
+        tokens = TokenFile(dbx.home / "config" / "tokens.json")  # as a process of its own would have it
+        with Client(behind_proxy.url, tokens) as client:
+            barrier.wait()
+            return client.me().email
+
+    for _ in range(3):
+        dbx.spoil_access_token()
+        assert set(await asyncio.gather(*[asyncio.to_thread(ask) for _ in range(4)])) == {dbx.account.email}
+    await dbx("whoami")
+
+
+# Exit codes
+
+
+async def test_whoever_is_not_signed_in(dbx: Dbx, tmp_path: Path) -> None:
+    tokens = tmp_path / "config" / "tokens.json"
+    assert tokens.stat().st_mode & 0o777 == 0o600
+    await dbx("logout")
+    assert not tokens.exists()
+    for command in (["whoami"], ["ls"], ["upload", "x"]):
+        assert "dbx login" in (await dbx(*command, code=3)).err
+
+
+async def test_a_wrong_password_and_a_taken_address(dbx: Dbx, behind_proxy: RunningServer) -> None:
+    login = ("login", "--server", behind_proxy.url, "--email", dbx.account.email, "--password-stdin")
+    assert "invalid-credentials" in (await dbx(*login, stdin="wrong password\n", code=1)).err
+    assert "email-taken" in (await dbx(*login, "--register", stdin="another password\n", code=1)).err
+    await dbx("whoami")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["upload"],
+        ["upload", "x", "/"],
+        ["upload", "x", "--to", "not/absolute"],
+        ["upload", "x", "--on-conflict", "perhaps"],
+        ["download", "/"],
+        ["nonsense"],
+        [],
+    ],
+)
+async def test_wrong_usage(dbx: Dbx, arguments: list[str]) -> None:
+    done = await dbx(*arguments, code=2)
+    assert done.err
+    assert "Traceback" not in done.err
+
+
+async def test_no_server(dbx: Dbx, tmp_path: Path) -> None:
+    path = tmp_path / "config" / "tokens.json"
+    with contextlib.closing(await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)) as closed:
+        port = closed.sockets[0].getsockname()[1]
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"server": f"http://127.0.0.1:{port}"}))
+    assert f"127.0.0.1:{port}" in (await dbx("ls", code=4)).err
