@@ -38,6 +38,23 @@ _REQUIRE = text("""
 """)
 
 
+_REQUIRE_TRASHED = text("""
+    SELECT id, owner_id, kind FROM nodes
+    WHERE id = :node_id AND owner_id = :actor_id AND trashed_at IS NOT NULL AND purged_at IS NULL
+""")
+
+
+async def require_trashed(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID) -> Access:
+    """Return what the actor is to a node that lies in the trash itself (not merely below one that does).
+
+    Raises NotFound when there is no such node, it is not in the trash or was purged, or it is not theirs.
+    """
+    row = (await tx.execute(_REQUIRE_TRASHED, {"actor_id": actor_id, "node_id": node_id})).one_or_none()
+    if row is None:
+        raise problems.NotFound
+    return Access(node_id=row.id, owner_id=row.owner_id, kind=row.kind, role="owner")
+
+
 async def require(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID) -> Access:
     """Return what the actor is to a live node.
 

@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -23,7 +23,8 @@ from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.tokens import AccessTokens
 from dropbox_api.db import Db
 from dropbox_api.files import routes as files
-from dropbox_api.plumbing import failpoints
+from dropbox_api.plumbing import failpoints, origin
+from dropbox_api.plumbing.idempotency import Replayed
 from dropbox_api.plumbing.stores import as_problem, s3_config
 from dropbox_api.schemas import ProblemDocument
 from dropbox_api.settings import Settings
@@ -90,7 +91,7 @@ def create_app(settings: Settings) -> FastAPI:
             allow_origins=settings.http.cors_origins,
             allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "If-Match", "Idempotency-Key"],
-            expose_headers=["ETag", "Retry-After", "X-Request-Id"],
+            expose_headers=["ETag", "Idempotency-Replayed", "Retry-After", "X-Request-Id"],
         )
     app.add_middleware(RequestId)
     return app
@@ -165,11 +166,18 @@ def _render_problems(app: FastAPI) -> None:
         log.error("unhandled error on %s", request.url.path, exc_info=error)
         return answer(request, problems.InternalError())
 
+    app.add_exception_handler(Replayed, _replay)
     app.add_exception_handler(problems.Problem, on_problem)
     app.add_exception_handler(StoreError, on_store_error)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(Exception, on_anything)
+
+
+async def _replay(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Replayed)  # noqa: S101
+    headers = {"Idempotency-Replayed": "true"}
+    return Response(error.answer, error.status, headers, media_type="application/json")
 
 
 def _field_error(entry: dict[str, Any]) -> dict[str, str]:
@@ -197,11 +205,12 @@ def _describe_problems(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]
 
 
+_MAX_USER_AGENT_CHARS = 300
 _REQUEST_ID = re.compile(rb"^[A-Za-z0-9._-]{1,64}$")
 
 
 class RequestId:
-    """Gives every request an id (the caller's, where it sent a plain one) and sends it back."""
+    """Gives every request an id (the caller's, where it sent a plain one), notes its origin, and sends the id back."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -210,9 +219,13 @@ class RequestId:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        sent = dict(scope["headers"])
+        given = sent.get(b"x-request-id", b"")
         request_id = given if _REQUEST_ID.match(given) else uuid.uuid4().hex.encode()
         scope["request_id"] = request_id.decode()
+        address = scope["client"][0] if scope["client"] else None
+        user_agent = sent.get(b"user-agent", b"").decode("ascii", errors="replace")[:_MAX_USER_AGENT_CHARS]
+        origin.begin(origin.Origin(None, address, user_agent or None, request_id.decode()))
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":

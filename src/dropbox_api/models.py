@@ -113,10 +113,32 @@ class Node(Base):
     __table_args__ = (
         Index("nodes_name_key", "parent_id", "name_key", unique=True, postgresql_where=text("trashed_at IS NULL")),
         Index("nodes_root_key", "owner_id", unique=True, postgresql_where=text("parent_id IS NULL")),
-        Index("nodes_owner_id_idx", "owner_id"),
+        Index("nodes_owner_id_idx", "owner_id", "id"),
+        # The three orders of a list: whoever asks for a page reads that page, however large the folder is.
+        Index("nodes_by_size_idx", "parent_id", "size_bytes", "id", postgresql_where=text("trashed_at IS NULL")),
+        Index("nodes_by_time_idx", "parent_id", "modified_at", "id", postgresql_where=text("trashed_at IS NULL")),
+        # Trashed children, too: what a purge walks, and what the foreign key asks when a node is deleted.
+        Index("nodes_parent_id_idx", "parent_id"),
+        Index("nodes_folders_idx", "parent_id", postgresql_where=text("kind = 'folder'")),
+        Index(
+            "nodes_trash_idx",
+            "owner_id",
+            "trashed_at",
+            "id",
+            postgresql_where=text("trashed_at IS NOT NULL AND purged_at IS NULL"),
+        ),
+        Index("nodes_to_purge_idx", "trashed_at", postgresql_where=text("trashed_at IS NOT NULL")),
+        Index(
+            "nodes_name_trgm_idx",
+            "name_key",
+            postgresql_using="gin",
+            postgresql_ops={"name_key": "gin_trgm_ops"},
+            postgresql_where=text("trashed_at IS NULL"),
+        ),
         CheckConstraint("kind IN ('file', 'folder')", name="kind"),
         CheckConstraint("kind = 'file' OR head_revision_id IS NULL", name="head"),
         CheckConstraint("parent_id IS NOT NULL OR (kind = 'folder' AND trashed_at IS NULL)", name="root"),
+        CheckConstraint("purged_at IS NULL OR trashed_at IS NOT NULL", name="purged"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
@@ -128,11 +150,16 @@ class Node(Base):
     name_key: Mapped[str]
     """Case-folded NFC: what must be unique in a folder."""
     head_revision_id: Mapped[uuid.UUID | None]
+    size_bytes: Mapped[int] = mapped_column(server_default="0")
+    """Of the head revision, for ordering; 0 for folders."""
     version: Mapped[int] = mapped_column(server_default="1")
     """Grows with every change of the node: the ETag."""
     created_at: Mapped[datetime] = _now()
     modified_at: Mapped[datetime] = _now()
     trashed_at: Mapped[datetime | None]
+    """Since when it is in the trash, with all below it: only the node that was deleted has it, not those below."""
+    purged_at: Mapped[datetime | None]
+    """Deleted for good: nobody sees it any more, a worker removes it and all below it."""
 
 
 class Blob(Base):
@@ -198,13 +225,22 @@ class BlobChunk(Base):
 
 
 class Revision(Base):
-    """An immutable version of a file."""
+    """A version of a file: its content never changes; its content type and processing state may."""
 
     __tablename__ = "revisions"
     __table_args__ = (
         UniqueConstraint("node_id", "number", name="revisions_number_key"),
         Index("revisions_blob_id_idx", "blob_id"),
         Index("revisions_destination_key", "upload_destination_id", unique=True),
+        Index("revisions_superseded_idx", "superseded_at", postgresql_where=text("superseded_at IS NOT NULL")),
+        Index(
+            "revisions_processing_idx",
+            "owner_id",
+            "processing_state",
+            "node_id",
+            postgresql_where=text("processing_state IS NOT NULL"),
+        ),
+        CheckConstraint("processing_state IN ('queued', 'running', 'succeeded', 'failed')", name="processing_state"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
@@ -219,6 +255,12 @@ class Revision(Base):
     upload_destination_id: Mapped[uuid.UUID | None]
     """Which destination made it: one revision per destination, however often it is finalised (I6)."""
     created_at: Mapped[datetime] = _now()
+    superseded_at: Mapped[datetime | None]
+    """Since when another revision is the head."""
+    processing_state: Mapped[str | None]
+    """What a downstream processor last reported; None before the first report."""
+    processing_detail: Mapped[str | None]
+    processing_at: Mapped[datetime | None]
 
 
 class Upload(Base):
@@ -244,7 +286,7 @@ class Upload(Base):
         CheckConstraint(
             "state IN ('creating', 'active', 'completing', 'completed', 'aborted', 'expired', 'failed')", name="state"
         ),
-        CheckConstraint("strategy IN ('single', 'multipart')", name="strategy"),
+        CheckConstraint("strategy IN ('single', 'multipart', 'stream')", name="strategy"),
         CheckConstraint("fingerprint IS NULL OR octet_length(fingerprint) = 32", name="fingerprint"),
     )
 
@@ -360,4 +402,40 @@ class Outbox(Base):
     """The owner: order is kept per owner."""
     type: Mapped[str]
     payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    created_at: Mapped[datetime] = _now()
+
+
+class AuditEntry(Base):
+    """Who did what to which node, from where. Written with the change itself, read by the node's owner."""
+
+    __tablename__ = "audit_log"
+    __table_args__ = (Index("audit_log_node_id_idx", "owner_id", "node_id", "id"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    owner_id: Mapped[uuid.UUID]
+    node_id: Mapped[uuid.UUID]
+    """No foreign keys: the log outlives what it tells of."""
+    actor_id: Mapped[uuid.UUID | None]
+    """None: the server itself (a worker)."""
+    action: Mapped[str]
+    detail: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    address: Mapped[str | None]
+    user_agent: Mapped[str | None]
+    request_id: Mapped[str | None]
+    created_at: Mapped[datetime] = _now()
+
+
+class IdempotencyKey(Base):
+    """A creating request that may be repeated: written with what it creates, answered once, replayed for a day."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (Index("idempotency_keys_created_at_idx", "created_at"),)
+
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    request_hash: Mapped[bytes]
+    """SHA-256 of method, address and body: another body under the same key is a mistake of the client's."""
+    status: Mapped[int | None] = mapped_column(Integer)
+    answer: Mapped[bytes | None]
+    """None until there is one: a repetition then runs again."""
     created_at: Mapped[datetime] = _now()

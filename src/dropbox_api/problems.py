@@ -77,6 +77,16 @@ class Unavailable(Problem):
     code, status, title, retryable = "unavailable", 503, "A part of the service does not answer", True
 
 
+class IdempotencyMismatch(Problem):
+    code, status, title = "idempotency-mismatch", 422, "This Idempotency-Key was used for another request"
+
+
+class PreconditionFailed(Problem):
+    """`etag` is what it is now."""
+
+    code, status, title = "precondition-failed", 412, "It has changed since you looked: If-Match names another ETag"
+
+
 # Accounts
 
 
@@ -137,6 +147,20 @@ class RevisionConflict(Problem):
 
 class ParentGone(Problem):
     code, status, title = "parent-gone", 409, "The destination folder is not there any more"
+
+
+class IntoItself(Problem):
+    code, status, title = "into-itself", 409, "A folder cannot be moved into itself or below itself"
+
+
+class RootFolder(Problem):
+    code, status, title = "root-folder", 409, "The root folder stays what and where it is"
+
+
+class ProcessingRunning(Problem):
+    """`file_ids` are being processed (up to 10 of them); `force` deletes them all the same."""
+
+    code, status, title = "processing-running", 409, "A processor is working on it"
 
 
 class NotQuarantined(Problem):

@@ -1,8 +1,9 @@
 """Shapes that every feature's requests and answers are made of: strict requests, typed ids, problem documents."""
 
-from typing import Annotated
+from datetime import UTC, datetime
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 Fingerprint = Annotated[
     str,
@@ -16,6 +17,25 @@ Fingerprint = Annotated[
 Ranges = Annotated[
     str, Field(description='A compact set of part numbers; "" is the empty set.', examples=["1-120,130"])
 ]
+
+
+ContentType = Annotated[
+    str,
+    StringConstraints(max_length=200, pattern=r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(;[ -~]*)?$"),
+    Field(examples=["image/jpeg"]),
+]
+
+OnConflict = Literal["fail", "rename", "replace"]
+
+
+def _in_utc(at: datetime) -> datetime:
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("there is no such time in UTC") from None
+
+
+ClientTime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class Request(BaseModel):

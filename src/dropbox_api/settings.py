@@ -66,6 +66,33 @@ class UploadSettings(_Group):
     complete_wait_s: float = Field(20, ge=0, description="How long /complete waits before it answers 202.")
     max_open: int = Field(10_000, ge=1, description="Open sessions per user.")
     gone_grace_s: int = Field(900, ge=1, description="Repeated NoSuchUpload and no object for so long: failed.")
+    stream_max_bytes: int = Field(
+        100 * MIB, ge=0, description="Largest file taken through the API itself (form upload, PUT of content)."
+    )
+    streams_at_once: int = Field(16, ge=1, description="Such uploads at a time per process; the others wait.")
+
+
+class FileSettings(_Group):
+    trash_retention_s: int = Field(30 * 86400, ge=0, description="Then what is in the trash is purged.")
+    revisions_keep: int = Field(100, ge=1, description="Revisions of one file that are kept, its head included.")
+    revisions_keep_s: int = Field(
+        180 * 86400, ge=0, description="A revision that was replaced longer ago is purged, however few there are."
+    )
+
+
+class CdnSettings(_Group):
+    """CloudFront in front of the bucket: download URLs are its signed URLs. All of url, key pair and key, or none."""
+
+    url: str | None = Field(None, description="The distribution, such as https://d111.cloudfront.net.")
+    key_pair_id: str | None = Field(None, description="Id of the public key in CloudFront's key group.")
+    private_key: SecretStr | None = Field(None, description="The private key, PEM (RSA 2048).")
+    bind_address: bool = Field(False, description="A URL is good only for the address that asked for it.")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if len({value is None for value in (self.url, self.key_pair_id, self.private_key)}) != 1:
+            raise ValueError("DROPBOX_CDN__URL, __KEY_PAIR_ID and __PRIVATE_KEY are set together or not at all")
+        return self
 
 
 class AuthSettings(_Group):
@@ -84,6 +111,7 @@ class HttpSettings(_Group):
     workers: int = Field(1, ge=1)
     cors_origins: tuple[str, ...] = Field((), description="Exact origins of web apps served from elsewhere.")
     max_body_bytes: int = Field(8 * MIB, ge=1024, description="Largest JSON body; longer ones are 413.")
+    idempotency_ttl_s: int = Field(86400, ge=60, description="How long an Idempotency-Key is remembered.")
 
 
 class WorkerSettings(_Group):
@@ -106,6 +134,8 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     s3: S3Settings = S3Settings()
     uploads: UploadSettings = UploadSettings()
+    files: FileSettings = FileSettings()
+    cdn: CdnSettings = CdnSettings()
     auth: AuthSettings = AuthSettings()
     http: HttpSettings = HttpSettings()
     worker: WorkerSettings = WorkerSettings()

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import re
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -51,6 +52,15 @@ ROUTES: list[tuple[str, str, dict[str, Any] | None]] = [
     ("HEAD", "/v1/files/{file_id}/content", None),
     ("GET", "/v1/files/{file_id}/download", None),
     ("POST", "/v1/files/{file_id}/accept-content", None),
+    ("PATCH", "/v1/files/{file_id}", {"name": "mine"}),
+    ("DELETE", "/v1/files/{file_id}", None),
+    ("POST", "/v1/files/{file_id}/copy", {"name": "mine"}),
+    ("POST", "/v1/files/{file_id}/restore", None),
+    ("DELETE", "/v1/trash/{file_id}", None),
+    ("GET", "/v1/files/{file_id}/revisions", None),
+    ("POST", f"/v1/files/{{file_id}}/revisions/{uuid.uuid4()}/restore", None),
+    ("PUT", "/v1/files/{file_id}/processing", {"state": "queued"}),
+    ("GET", "/v1/files/{file_id}/activity", None),
 ]
 """Every route that takes the id of an upload or a file."""
 
@@ -105,7 +115,7 @@ def test_the_list_of_routes_is_complete(server: RunningServer) -> None:
         (method.upper(), path) for path, item in server.app.openapi()["paths"].items() for method in item
     } | set(all_of(server.app.routes))
     taking_ids = {(method, path) for method, path in documented if "{upload_id}" in path or "{file_id}" in path}
-    ours = {(method, path) for method, path, _ in ROUTES}
+    ours = {(method, re.sub(r"revisions/[-0-9a-f]+", "revisions/{revision_id}", path)) for method, path, _ in ROUTES}
     assert taking_ids <= ours
     assert ours - taking_ids <= {("HEAD", "/v1/files/{file_id}/content")}
 
@@ -130,8 +140,20 @@ async def test_a_stranger_s_ids_are_ids_of_nothing(register: Register, db: Db) -
                 if method != "HEAD":
                     assert told(answer) == told(unknown), address
     into_theirs: dict[str, Any] = {"parent_id": file["parent_id"]}
-    body = start_body(b"x", "x", destination=into_theirs)
-    assert problem(await stranger.client.post("/v1/uploads", json=body)) == (404, "not-found")
+    own = await upload_file(stranger, b"own too", "own too")
+    changes: list[tuple[str, str, dict[str, Any]]] = [
+        ("POST", "/v1/folders", {"name": "x"}),
+        ("PATCH", f"/v1/files/{own['id']}", {}),
+        ("POST", f"/v1/files/{own['id']}/copy", {}),
+    ]
+    for method, address, body in changes:
+        answer = await stranger.client.request(method, address, json=body | into_theirs)
+        assert problem(answer) == (404, "not-found"), address
+    await stranger.client.delete(f"/v1/files/{own['id']}")
+    answer = await stranger.client.post(f"/v1/files/{own['id']}/restore", json=into_theirs)
+    assert problem(answer) == (404, "not-found")
+    starting = start_body(b"x", "x", destination=into_theirs)
+    assert problem(await stranger.client.post("/v1/uploads", json=starting)) == (404, "not-found")
     assert problem(await stranger.client.get("/v1/files", params=into_theirs)) == (404, "not-found")
     mine = await start(stranger, b"x", "x")
     place = {"destination": {"name": "x"} | into_theirs}
@@ -139,7 +161,8 @@ async def test_a_stranger_s_ids_are_ids_of_nothing(register: Register, db: Db) -
     assert problem(answer) == (404, "not-found")
     batch = await stranger.client.post("/v1/uploads/batch/complete", json={"upload_ids": [live["id"], done["id"]]})
     assert [item["problem"]["code"] for item in batch.json()["items"]] == ["not-found"] * 2
-    assert [item["id"] for item in (await stranger.client.get("/v1/uploads")).json()["items"]] == [mine["id"]]
+    listed = (await stranger.client.get("/v1/uploads", params={"state": "active"})).json()["items"]
+    assert [item["id"] for item in listed] == [mine["id"]]
     assert (await stranger.client.get("/v1/files")).json()["items"] == []
     answer = await stranger.client.get("/v1/files/by-path", params={"path": "/private/secret.txt"})
     assert problem(answer) == (404, "not-found")

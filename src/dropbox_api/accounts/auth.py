@@ -1,11 +1,13 @@
 """Who is asking: `actor: CurrentUser` in a route's signature is all that a protected route needs.
 
-One token check and one query a request. `app` puts `passwords` and `access_tokens` into `app.state`.
+One token check and one query a request. `app` puts `passwords` and `access_tokens` into `app.state`. Creating
+operations take `once: OnceDep` as well: what an `Idempotency-Key` belongs to is a user's request.
 """
 
+import hashlib
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
 from fastapi.security.base import SecurityBase
 
@@ -13,6 +15,7 @@ from dropbox_api.accounts import service
 from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.service import Actor
 from dropbox_api.accounts.tokens import AccessTokens
+from dropbox_api.plumbing import idempotency, origin
 from dropbox_api.problems import Unauthenticated
 
 
@@ -40,9 +43,36 @@ class _Bearer(SecurityBase):
         if scheme.lower() != "bearer":
             raise Unauthenticated
         state = request.app.state
-        return await service.authenticate(state.db, state.access_tokens.require(token))
+        actor = await service.authenticate(state.db, state.access_tokens.require(token))
+        origin.acting(actor.user_id)
+        return actor
 
 
 PasswordsDep = Annotated[Passwords, Depends(_passwords)]
 AccessTokensDep = Annotated[AccessTokens, Depends(_access_tokens)]
 CurrentUser = Annotated[Actor, Depends(_Bearer())]
+
+
+_IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=idempotency.MAX_KEY_CHARS,
+        pattern=r"^[\x21-\x7e]+$",
+        description="Any text of your own, such as a UUID: the same request under the same key is done once.",
+    ),
+]
+
+
+async def _once(request: Request, actor: CurrentUser, key: _IdempotencyKey = None) -> idempotency.Once | None:
+    """Return what the request's key stands for; a body that is streamed is not part of it yet."""
+    if key is None:
+        return None
+    asked = f"{request.method} {request.url.path}?{request.url.query}".encode()
+    once = idempotency.Once(actor.user_id, key, hashlib.sha256(asked).digest())
+    is_json = request.headers.get("content-type", "").startswith("application/json")
+    return once.of(await request.body()) if is_json else once
+
+
+OnceDep = Annotated[idempotency.Once | None, Depends(_once)]

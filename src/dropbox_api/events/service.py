@@ -15,7 +15,18 @@ from sqlalchemy import text
 
 from dropbox_api.db import Tx, new_id
 
-Kind = Literal["file.created", "file.updated", "file.verified", "file.quarantined"]
+Kind = Literal[
+    "file.created",
+    "file.updated",
+    "file.renamed",
+    "file.moved",
+    "file.trashed",
+    "file.restored",
+    "file.deleted",
+    "file.verified",
+    "file.quarantined",
+    "file.processing",
+]
 
 
 @dataclass(frozen=True, slots=True)

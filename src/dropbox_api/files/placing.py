@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import bindparam, func, insert, select, text, update
@@ -17,6 +18,7 @@ from dropbox_api.core import names
 from dropbox_api.db import Tx, new_id
 from dropbox_api.events import service as events
 from dropbox_api.models import Blob, Node, Revision, User
+from dropbox_api.plumbing import audit
 
 Place = tuple[uuid.UUID, str]
 """A name in a folder: (parent id, name key)."""
@@ -36,7 +38,8 @@ class Content:
 class Placement:
     """One content on its way to one name."""
 
-    destination_id: uuid.UUID
+    destination_id: uuid.UUID | None
+    """Of an upload: None for what comes from elsewhere."""
     parent_id: uuid.UUID
     name: str
     """Clean (NFC)."""
@@ -46,6 +49,8 @@ class Placement:
     client_modified_at: datetime | None
     author_id: uuid.UUID
     content: Content
+    is_copy: bool = False
+    """A copy is made even where this very content stands already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +78,18 @@ async def ensure_folders(
 ) -> dict[tuple[str, ...], uuid.UUID | problems.Problem]:
     """Return the folder at each path (clean names, () is the root), making what is missing on the way.
 
-    Raises nothing: a path through a file gets NotAFolder, one beyond the account's number of nodes TooManyFiles.
+    Raises nothing: a path through a file gets NotAFolder, one beyond the account's number of nodes TooManyFiles, one
+    that leaves no name to what would be in it InvalidName.
     Transaction: joins tx, which holds the owner's lock.
     """
     root_id: uuid.UUID = (
         await tx.execute(select(Node.id).where(Node.owner_id == owner_id, Node.parent_id.is_(None)))
     ).scalar_one()
     found: dict[tuple[str, ...], uuid.UUID | problems.Problem] = {(): root_id}
-    room = await _room_for_nodes(tx, owner_id)
+    too_deep = problems.InvalidName(f"Folders are at most {names.MAX_DEPTH - 1} deep", reason="too-deep")
+    found |= dict.fromkeys((path for path in wanted if len(path) >= names.MAX_DEPTH), too_deep)
+    wanted = [path for path in wanted if path not in found]
+    room = await room_for_nodes(tx, owner_id)
     created: list[dict[str, Any]] = []
     # By depth, so that one query a level finds all of it, however many paths there are.
     for depth in range(1, max((len(path) for path in wanted), default=0) + 1):
@@ -126,10 +135,28 @@ async def ensure_folders(
         await tx.execute(update(User).where(User.id == owner_id).values(used_nodes=User.used_nodes + len(created)))
         changes = [events.Change("file.created", row["id"]) for row in created]
         await events.append(tx, owner_id, changes)
+        await audit.record(tx, owner_id, [audit.Entry("created", row["id"], {"name": row["name"]}) for row in created])
     return found
 
 
-async def _room_for_nodes(tx: Tx, owner_id: uuid.UUID) -> int:
+async def make_folder(tx: Tx, owner_id: uuid.UUID, parent_id: uuid.UUID, name: str) -> uuid.UUID:
+    """Make a folder at a free name (clean) and return it. Raises TooManyFiles.
+
+    Transaction: joins tx, which holds the owner's lock.
+    """
+    if await room_for_nodes(tx, owner_id) < 1:
+        raise problems.TooManyFiles
+    node_id = new_id()
+    row = {"id": node_id, "owner_id": owner_id, "parent_id": parent_id, "kind": "folder"}
+    await tx.execute(insert(Node).values(name=name, name_key=names.key(name), **row))
+    await tx.execute(update(User).where(User.id == owner_id).values(used_nodes=User.used_nodes + 1))
+    await events.append(tx, owner_id, [events.Change("file.created", node_id)])
+    await audit.record(tx, owner_id, [audit.Entry("created", node_id, {"name": name})])
+    return node_id
+
+
+async def room_for_nodes(tx: Tx, owner_id: uuid.UUID) -> int:
+    """Return how many more files and folders the owner may have."""
     room = select(User.quota_nodes - User.used_nodes - User.reserved_nodes).where(User.id == owner_id)
     return (await tx.execute(room)).scalar_one()
 
@@ -201,12 +228,14 @@ async def place(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Placement]) ->
     """
     ids = list({p.parent_id for p in placements})
     live = set((await tx.execute(_LIVE_FOLDERS, {"ids": ids, "owner_id": owner_id})).scalars())
-    room = await _room_for_nodes(tx, owner_id)
+    room = await room_for_nodes(tx, owner_id)
+    await _restore_bases(tx, owner_id, [p for p in placements if p.base_revision_id and p.parent_id in live])
     standing = await stands_at(tx, [(p.parent_id, names.key(p.name)) for p in placements])
     nodes: list[dict[str, Any]] = []
     replaced: dict[uuid.UUID, dict[str, Any]] = {}
     revisions: list[dict[str, Any]] = []
     changes: list[events.Change] = []
+    acts: list[audit.Entry] = []
     results: list[Placed | problems.Problem] = []
     searched: dict[Place, int] = {}
     for p in placements:
@@ -215,7 +244,7 @@ async def place(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Placement]) ->
             continue
         name = p.name
         there = standing.get((p.parent_id, names.key(name)))
-        if there and there.revision_id and _holds(there, p.content):
+        if there and there.revision_id and not p.is_copy and _holds(there, p.content):
             results.append(Placed(there.node_id, there.revision_id, name))
             continue
         refused = conflict(there, p.on_conflict, p.base_revision_id)
@@ -223,7 +252,7 @@ async def place(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Placement]) ->
             results.append(refused)
             continue
         if there and p.on_conflict == "rename":
-            name = await _free_name(tx, p.parent_id, name, standing, searched)
+            name = await free_name(tx, p.parent_id, name, standing, searched)
             there = None
         if there is None and len(nodes) >= room:
             results.append(problems.TooManyFiles())
@@ -242,14 +271,17 @@ async def place(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Placement]) ->
                     "name": name,
                     "name_key": names.key(name),
                     "head_revision_id": revision_id,
+                    "size_bytes": p.content.size_bytes,
                 }
             )
             changes.append(events.Change("file.created", there.node_id, {"revision_id": str(revision_id)}))
+            acts.append(audit.Entry("copied" if p.is_copy else "created", there.node_id, {"name": name}))
         else:
             there.revision_id, there.revision_number = revision_id, there.revision_number + 1
             there.verified, there.blob_id = verified, p.content.blob_id
-            replaced[there.node_id] = {"node_id": there.node_id, "head": revision_id}
+            replaced[there.node_id] = {"of_node": there.node_id, "head": revision_id, "size": p.content.size_bytes}
             changes.append(events.Change("file.updated", there.node_id, {"revision_id": str(revision_id)}))
+            acts.append(audit.Entry("replaced", there.node_id, {"revision_id": str(revision_id)}))
         revisions.append(
             {
                 "id": revision_id,
@@ -267,7 +299,35 @@ async def place(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Placement]) ->
         results.append(Placed(there.node_id, revision_id, name))
     await _write(tx, owner_id, nodes, replaced, revisions)
     await events.append(tx, owner_id, changes)
+    await audit.record(tx, owner_id, acts)
     return results
+
+
+async def _restore_bases(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Placement]) -> None:
+    """Take files out of the trash whose head is what a placement at their very name is based on.
+
+    Whoever edits a file that somebody else deleted meanwhile has not seen that: the edit brings it back, with its
+    older revisions.
+    """
+    if not placements:
+        return
+    standing = await stands_at(tx, [(p.parent_id, names.key(p.name)) for p in placements])
+    restored: list[uuid.UUID] = []
+    for p in placements:
+        if (p.parent_id, names.key(p.name)) in standing:
+            continue
+        trashed = update(Node).where(
+            Node.owner_id == owner_id,
+            Node.head_revision_id == p.base_revision_id,
+            Node.parent_id == p.parent_id,
+            Node.name_key == names.key(p.name),
+            Node.trashed_at.is_not(None),
+            Node.purged_at.is_(None),
+        )
+        values = {"trashed_at": None, "version": Node.version + 1}
+        restored += (await tx.execute(trashed.values(**values).returning(Node.id))).scalars()
+    await events.append(tx, owner_id, [events.Change("file.restored", node_id) for node_id in restored])
+    await audit.record(tx, owner_id, [audit.Entry("restored", node_id) for node_id in restored])
 
 
 def _holds(there: Standing, content: Content) -> bool:
@@ -285,14 +345,19 @@ def conflict(there: Standing | None, on_conflict: str, base_revision_id: uuid.UU
     return None
 
 
-async def _free_name(
-    tx: Tx, parent_id: uuid.UUID, name: str, standing: Mapping[Place, Standing], searched: dict[Place, int]
+async def free_name(
+    tx: Tx,
+    parent_id: uuid.UUID,
+    name: str,
+    standing: Mapping[Place, Standing] = MappingProxyType({}),
+    searched: dict[Place, int] | None = None,
 ) -> str:
     """Return the first conflict name that is free in the folder, names of this very batch included.
 
     `searched` remembers where the last search for a name began, so that a batch of one name is not quadratic.
     """
     step = 50
+    searched = {} if searched is None else searched
     wanted = (parent_id, names.key(name))
     for first in range(searched.get(wanted, 1), 1_000_000, step):
         searched[wanted] = first
@@ -322,10 +387,21 @@ async def _write(
         await tx.execute(again.values(unreferenced_at=None))
     if replaced:
         await tx.execute(_NEW_HEAD, list(replaced.values()))
+        older = update(Revision).where(
+            Revision.node_id.in_(replaced),
+            Revision.superseded_at.is_(None),
+            Revision.id.not_in([row["head"] for row in replaced.values()]),
+        )
+        await tx.execute(older.values(superseded_at=func.now()))
 
 
 _NEW_HEAD = (
     update(Node)
-    .where(Node.id == bindparam("node_id"))
-    .values(head_revision_id=bindparam("head"), version=Node.version + 1, modified_at=func.now())
+    .where(Node.id == bindparam("of_node"))
+    .values(
+        head_revision_id=bindparam("head"),
+        size_bytes=bindparam("size"),
+        version=Node.version + 1,
+        modified_at=func.now(),
+    )
 )

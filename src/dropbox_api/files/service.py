@@ -12,7 +12,7 @@ from dropbox_api.events import service as events
 from dropbox_api.files import merging, placing, views
 from dropbox_api.files.schemas import File, FileList
 from dropbox_api.models import Blob, Node, Revision, User
-from dropbox_api.plumbing import paging
+from dropbox_api.plumbing import audit, paging
 
 
 async def get(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID) -> File:
@@ -25,7 +25,7 @@ async def get(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID) -> File:
 async def get_by_path(db: Db, actor_id: uuid.UUID, path: str) -> File:
     """Return what stands at a path of the caller's own tree; "/" is the root folder. Raises NotFound, InvalidName."""
     async with db.read() as tx:
-        node_id = await _find_path(tx, actor_id, path)
+        node_id = await find_path(tx, actor_id, path)
         return (await views.files_by_id(tx, [node_id]))[node_id]
 
 
@@ -38,7 +38,7 @@ async def list_children(
     Raises NotFound, NotAFolder, InvalidName, InvalidCursor.
     """
     async with db.read() as tx:
-        folder_id = parent_id or await _find_path(tx, actor_id, path or "/")
+        folder_id = parent_id or await find_path(tx, actor_id, path or "/")
         if (await access.require(tx, actor_id, folder_id)).kind != "folder":
             raise problems.NotAFolder("This is a file; only folders can be listed")
         page = views.select_files().where(Node.parent_id == folder_id, Node.trashed_at.is_(None))
@@ -51,7 +51,7 @@ async def list_children(
         return FileList(items=items, next_cursor=more)
 
 
-async def _find_path(tx: Tx, owner_id: uuid.UUID, path: str) -> uuid.UUID:
+async def find_path(tx: Tx, owner_id: uuid.UUID, path: str) -> uuid.UUID:
     """Return the node at a path of the owner's tree. Raises NotFound, InvalidName."""
     segments = split_path(path)
     root = select(Node.id).where(Node.owner_id == owner_id, Node.parent_id.is_(None))
@@ -157,6 +157,7 @@ async def accept_content(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID) -> Fil
         await events.append(
             tx, granted.owner_id, [events.Change("file.verified", changed_id) for changed_id in node_ids]
         )
+        await audit.record(tx, granted.owner_id, [audit.Entry("content-accepted", node_id)])
         return (await views.files_by_id(tx, [node_id]))[node_id]
 
 

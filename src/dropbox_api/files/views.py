@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Select, bindparam, select, text
 
 from dropbox_api.db import Tx
-from dropbox_api.files.schemas import File
+from dropbox_api.files.schemas import File, Processing
 from dropbox_api.models import Blob, Node, Revision, User
 
 _PATHS = text("""
@@ -27,6 +27,16 @@ async def paths(tx: Tx, node_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, str]:
     return {row.start: row.path or "" for row in rows}
 
 
+PROCESSING = (Revision.processing_state, Revision.processing_detail, Revision.processing_at)
+
+
+def processing(row: Any) -> Processing | None:
+    """Return what was reported about a revision, from a row with the columns PROCESSING."""
+    if row.processing_state is None:
+        return None
+    return Processing(state=row.processing_state, detail=row.processing_detail, updated_at=row.processing_at)
+
+
 def select_files() -> Select[*tuple[Any, ...]]:
     """Select nodes with what `as_files` needs of their head revision and content."""
     return (
@@ -39,11 +49,13 @@ def select_files() -> Select[*tuple[Any, ...]]:
             Node.version,
             Node.created_at,
             Node.modified_at,
+            Node.trashed_at,
             User.email,
             Revision.id.label("revision_id"),
             Revision.size_bytes,
             Revision.content_type,
             Revision.client_modified_at,
+            *PROCESSING,
             Blob.fingerprint,
             Blob.true_fingerprint,
             Blob.content_status,
@@ -70,9 +82,11 @@ async def as_files(tx: Tx, rows: Sequence[Any]) -> list[File]:
             revision_id=row.revision_id,
             content_status=row.content_status,
             true_fingerprint=row.true_fingerprint.hex() if row.true_fingerprint else None,
+            processing=processing(row),
             created_at=row.created_at,
             modified_at=row.modified_at,
             client_modified_at=row.client_modified_at,
+            trashed_at=row.trashed_at,
             owner=row.email,
             role="owner",
             etag=f'"{row.version}"',

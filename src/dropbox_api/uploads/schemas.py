@@ -1,33 +1,26 @@
 """What the upload routes take and answer. The journey is told in `docs/protocol.md`."""
 
 import uuid
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from dropbox_api.files.schemas import File
-from dropbox_api.schemas import Answer, Fingerprint, ProblemDocument, Ranges, Request
+from dropbox_api.schemas import (
+    Answer,
+    ClientTime,
+    ContentType,
+    Fingerprint,
+    OnConflict,
+    ProblemDocument,
+    Ranges,
+    Request,
+)
 
-OnConflict = Literal["fail", "rename", "replace"]
 State = Literal["creating", "active", "completing", "completed", "aborted", "expired", "failed"]
 Strategy = Literal["single", "multipart"]
 PartNumber = Annotated[int, Field(ge=1, le=10_000)]
-ContentType = Annotated[
-    str,
-    StringConstraints(max_length=200, pattern=r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(;[ -~]*)?$"),
-    Field(examples=["image/jpeg"]),
-]
-
-
-def _in_utc(at: datetime) -> datetime:
-    try:
-        return at.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("there is no such time in UTC") from None
-
-
-ClientTime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class Destination(Request):

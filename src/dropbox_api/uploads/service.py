@@ -34,26 +34,18 @@ async def list_uploads(
     db: Db, actor_id: uuid.UUID, *, state: str | None, fingerprint: str | None, limit: int, cursor: str | None
 ) -> schemas.UploadList:
     """Return a page of the caller's sessions, newest first. Raises InvalidCursor."""
-    page = select(Upload.id).where(Upload.uploader_id == actor_id)
+    page = select(Upload.id).where(Upload.uploader_id == actor_id, Upload.strategy != "stream")
     if state:
         page = page.where(Upload.state == state)
     if fingerprint:
         page = page.where(Upload.fingerprint == parse_sha256(fingerprint))
     if cursor:
-        page = page.where(Upload.id < _cursor_id(cursor))
+        page = page.where(Upload.id < paging.decode_id("uploads", cursor))
     async with db.read() as tx:
         ids = list((await tx.execute(page.order_by(Upload.id.desc()).limit(limit + 1))).scalars())
         found = await rows.views(tx, ids[:limit])
     more = paging.encode("uploads", str(ids[limit - 1])) if len(ids) > limit else None
     return schemas.UploadList(items=[found[upload_id] for upload_id in ids[:limit]], next_cursor=more)
-
-
-def _cursor_id(cursor: str) -> uuid.UUID:
-    (after,) = paging.decode_key("uploads", cursor, str)
-    try:
-        return uuid.UUID(after)
-    except ValueError:
-        raise problems.InvalidCursor from None
 
 
 async def find_fingerprint(db: Db, actor_id: uuid.UUID, fingerprint: str) -> schemas.FingerprintHit:

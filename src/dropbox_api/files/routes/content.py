@@ -1,4 +1,4 @@
-"""`/v1/files`: look up, list, download. Bytes never pass here: downloads are redirects to the store."""
+"""Fetch content. Bytes never pass here: downloads are redirects to the store."""
 
 import uuid
 from typing import Annotated
@@ -9,65 +9,23 @@ from dropbox_api import problems
 from dropbox_api.accounts.auth import CurrentUser
 from dropbox_api.deps import DbDep, SettingsDep, StoreDep
 from dropbox_api.files import service
-from dropbox_api.files.schemas import Download, File, FileList
+from dropbox_api.files.schemas import Download, File
 from dropbox_api.responses import problem_responses
 
-router = APIRouter(prefix="/v1/files", tags=["files"])
+router = APIRouter()
 
-Limit = Annotated[int, Query(ge=1, le=1000)]
 _NOT_YOURS = (problems.Unauthenticated, problems.InvalidRequest, problems.NotFound)
-
-
-@router.get(
-    "",
-    operation_id="files_list",
-    responses=problem_responses(*_NOT_YOURS, problems.NotAFolder, problems.InvalidName, problems.InvalidCursor),
-)
-async def list_files(
-    actor: CurrentUser,
-    db: DbDep,
-    parent_id: uuid.UUID | None = None,
-    path: Annotated[str | None, Query(max_length=4096, examples=["/photos"])] = None,
-    limit: Limit = 100,
-    cursor: str | None = None,
-) -> FileList:
-    """List a folder by id or path (the root when neither is given), ordered by name."""
-    if parent_id is not None and path is not None:
-        raise problems.InvalidRequest(errors=[{"pointer": "/path", "detail": "parent_id and path exclude each other"}])
-    return await service.list_children(db, actor.user_id, parent_id=parent_id, path=path, limit=limit, cursor=cursor)
-
-
-@router.get(
-    "/by-path",
-    operation_id="files_get_by_path",
-    responses=problem_responses(*_NOT_YOURS, problems.InvalidName),
-)
-async def get_by_path(
-    actor: CurrentUser, db: DbDep, path: Annotated[str, Query(max_length=4096, examples=["/photos/cat.jpg"])]
-) -> File:
-    """Show what stands at a path."""
-    return await service.get_by_path(db, actor.user_id, path)
-
-
-@router.get("/{file_id}", operation_id="files_get", responses=problem_responses(*_NOT_YOURS))
-async def get(actor: CurrentUser, db: DbDep, file_id: uuid.UUID, response: Response) -> File:
-    """Show a file or folder."""
-    file = await service.get(db, actor.user_id, file_id)
-    response.headers["ETag"] = file.etag
-    return file
-
-
 _DOWNLOAD = problem_responses(*_NOT_YOURS, problems.NotAFile)
 
 
 @router.get(
-    "/{file_id}/content",
+    "/files/{file_id}/content",
     operation_id="files_get_content",
     status_code=307,
     response_class=Response,
     responses={307: {"description": "Redirect to a signed URL of the store."}, **_DOWNLOAD},
 )
-@router.head("/{file_id}/content", operation_id="files_head_content", status_code=307, include_in_schema=False)
+@router.head("/files/{file_id}/content", operation_id="files_head_content", status_code=307, include_in_schema=False)
 async def get_content(
     *,
     actor: CurrentUser,
@@ -111,7 +69,7 @@ SAFE_INLINE = frozenset(
 """Types that a browser shows without running anything; HTML and SVG are not among them."""
 
 
-@router.get("/{file_id}/download", operation_id="files_download", responses=_DOWNLOAD)
+@router.get("/files/{file_id}/download", operation_id="files_download", responses=_DOWNLOAD)
 async def download(
     *,
     actor: CurrentUser,
@@ -148,7 +106,7 @@ async def download(
 
 
 @router.post(
-    "/{file_id}/accept-content",
+    "/files/{file_id}/accept-content",
     operation_id="files_accept_content",
     responses=problem_responses(*_NOT_YOURS, problems.NotAFile, problems.NotQuarantined),
 )

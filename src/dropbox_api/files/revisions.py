@@ -1,0 +1,90 @@
+"""Revisions: every replacement keeps what it replaced. Restoring one makes a new revision of the same content."""
+
+import uuid
+
+from sqlalchemy import select
+
+from dropbox_api import access, problems
+from dropbox_api.db import Db
+from dropbox_api.files import changing, placing, tree, views
+from dropbox_api.files.schemas import File, RevisionList
+from dropbox_api.files.schemas import Revision as RevisionView
+from dropbox_api.models import Blob, Node, Revision, User
+from dropbox_api.plumbing import audit, idempotency, paging
+from dropbox_api.plumbing.idempotency import Once
+
+
+async def list_revisions(
+    db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, *, limit: int, cursor: str | None
+) -> RevisionList:
+    """Return a page of a file's revisions, newest first. Raises NotFound, NotAFile, InvalidCursor."""
+    columns = (Revision.id, Revision.number, Revision.size_bytes, Revision.content_type, Revision.client_modified_at)
+    page = (
+        select(*columns, Revision.created_at, *views.PROCESSING, Blob.fingerprint, Blob.content_status, User.email)
+        .join(Blob, Blob.id == Revision.blob_id)
+        .join(User, User.id == Revision.author_id)
+        .where(Revision.node_id == node_id)
+    )
+    if cursor:
+        (before,) = paging.decode_key("revisions", cursor, int)
+        page = page.where(Revision.number < before)
+    async with db.read() as tx:
+        if (await access.require(tx, actor_id, node_id)).kind != "file":
+            raise problems.NotAFile
+        rows = (await tx.execute(page.order_by(Revision.number.desc()).limit(limit + 1))).all()
+        head = (await tx.execute(select(Node.head_revision_id).where(Node.id == node_id))).scalar_one()
+    items = [
+        RevisionView(
+            id=row.id,
+            number=row.number,
+            is_head=row.id == head,
+            size_bytes=row.size_bytes,
+            fingerprint=row.fingerprint.hex(),
+            content_type=row.content_type,
+            content_status=row.content_status,
+            author=row.email,
+            client_modified_at=row.client_modified_at,
+            created_at=row.created_at,
+            processing=views.processing(row),
+        )
+        for row in rows[:limit]
+    ]
+    more = paging.encode("revisions", rows[limit - 1].number) if len(rows) > limit else None
+    return RevisionList(items=items, next_cursor=more)
+
+
+async def restore(
+    db: Db,
+    actor_id: uuid.UUID,
+    node_id: uuid.UUID,
+    revision_id: uuid.UUID,
+    *,
+    if_match: str | None,
+    once: Once | None,
+) -> File:
+    """Make an older revision's content the head again, as a new revision; return the file.
+
+    Raises NotFound (file or revision), NotAFile, PreconditionFailed, IdempotencyMismatch.
+    Transaction: one, under the owner's lock. Idempotent: the head is left as it is.
+    """
+    async with db.begin() as tx:
+        node = await changing.target(tx, actor_id, node_id)
+        await idempotency.claim(tx, once)
+        if if_match is not None:
+            changing.require_match(node.version, if_match)
+        if node.kind != "file":
+            raise problems.NotAFile
+        mine = select(Revision.id).where(Revision.id == revision_id, Revision.node_id == node_id)
+        if (await tx.execute(mine)).scalar_one_or_none() is None:
+            raise problems.NotFound("The file has no such revision")
+        if revision_id != node.head_revision_id:
+            at = (node.parent_id, node.name)
+            again = await tree.content_of(tx, revision_id, author_id=actor_id, at=at, on_conflict="replace")
+            (placed,) = await placing.place(tx, node.owner_id, [again])
+            if isinstance(placed, problems.Problem):
+                raise placed
+            act = audit.Entry("revision-restored", node_id, {"revision_id": str(revision_id)})
+            await audit.record(tx, node.owner_id, [act])
+        file = (await views.files_by_id(tx, [node_id]))[node_id]
+        await idempotency.keep(tx, once, 200, file)
+    return file

@@ -1,0 +1,9 @@
+"""`/v1/files`, `/v1/folders`, `/v1/trash`, `/v1/search`: look up, change, fetch."""
+
+from fastapi import APIRouter
+
+from dropbox_api.files.routes import content, finding, tree
+
+router = APIRouter(prefix="/v1", tags=["files"])
+for part in (finding, tree, content):
+    router.include_router(part.router)

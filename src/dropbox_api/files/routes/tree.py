@@ -1,0 +1,233 @@
+"""Change the tree: folders, names, copies, trash, revisions; and what is told about a file."""
+
+import uuid
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Response
+
+from dropbox_api import problems
+from dropbox_api.accounts.auth import CurrentUser, OnceDep
+from dropbox_api.deps import DbDep
+from dropbox_api.files import processing, revisions, trash, tree
+from dropbox_api.files.schemas import (
+    ActivityList,
+    ChangeFile,
+    CopyFile,
+    CreateFolder,
+    File,
+    FileList,
+    ReportProcessing,
+    RestoreFile,
+    RevisionList,
+)
+from dropbox_api.responses import BODY, problem_responses
+
+router = APIRouter()
+
+Limit = Annotated[int, Query(ge=1, le=1000)]
+IfMatch = Annotated[
+    str | None,
+    Header(
+        alias="If-Match",
+        max_length=1000,
+        description="Do it only if the ETag is still one of these; else `precondition-failed`.",
+        examples=['"3"'],
+    ),
+]
+
+_NOT_YOURS = (problems.Unauthenticated, problems.InvalidRequest, problems.NotFound)
+_NAMES = (problems.NotAFolder, problems.InvalidName, problems.NameTaken)
+_GUARDED = (*_NOT_YOURS, problems.PreconditionFailed)
+
+
+def _tagged(response: Response, file: File) -> File:
+    response.headers["ETag"] = file.etag
+    return file
+
+
+@router.post(
+    "/folders",
+    operation_id="files_create_folder",
+    status_code=201,
+    responses=problem_responses(*_NOT_YOURS, *BODY, *_NAMES, problems.TooManyFiles, problems.IdempotencyMismatch),
+)
+async def create_folder(actor: CurrentUser, db: DbDep, response: Response, once: OnceDep, body: CreateFolder) -> File:
+    """Make a folder by its name in another one, or every missing folder of a path."""
+    return _tagged(response, await tree.create_folder(db, actor.user_id, body, once))
+
+
+@router.patch(
+    "/files/{file_id}",
+    operation_id="files_update",
+    responses=problem_responses(
+        *_GUARDED,
+        *BODY,
+        *_NAMES,
+        problems.RootFolder,
+        problems.IntoItself,
+        problems.NotAFile,
+        problems.ProcessingRunning,
+    ),
+)
+async def update(
+    *, actor: CurrentUser, db: DbDep, response: Response, file_id: uuid.UUID, body: ChangeFile, if_match: IfMatch = None
+) -> File:
+    """Rename, move, or both at once; or set the content type. Folders of any size move in no time."""
+    return _tagged(response, await tree.change(db, actor.user_id, file_id, body, if_match))
+
+
+@router.delete(
+    "/files/{file_id}",
+    operation_id="files_delete",
+    status_code=204,
+    responses=problem_responses(*_GUARDED, problems.RootFolder, problems.ProcessingRunning),
+)
+async def delete(
+    *,
+    actor: CurrentUser,
+    db: DbDep,
+    file_id: uuid.UUID,
+    force: Annotated[bool, Query(description="Even if a processor is working on it.")] = False,
+    if_match: IfMatch = None,
+) -> None:
+    """Move a file, or a folder with all that is in it, to the trash."""
+    await trash.discard(db, actor.user_id, file_id, if_match=if_match, force=force)
+
+
+@router.post(
+    "/files/{file_id}/copy",
+    operation_id="files_copy",
+    status_code=201,
+    responses=problem_responses(
+        *_GUARDED,
+        *BODY,
+        *_NAMES,
+        problems.RootFolder,
+        problems.ParentGone,
+        problems.TooManyFiles,
+        problems.IdempotencyMismatch,
+    ),
+)
+async def copy(
+    *,
+    actor: CurrentUser,
+    db: DbDep,
+    response: Response,
+    file_id: uuid.UUID,
+    once: OnceDep,
+    body: CopyFile,
+    if_match: IfMatch = None,
+) -> File:
+    """Copy a file, or a folder with all that is in it. No bytes move, and none are charged."""
+    return _tagged(response, await tree.copy(db, actor.user_id, file_id, body, if_match, once))
+
+
+# The trash
+
+
+@router.get(
+    "/trash",
+    operation_id="files_list_trash",
+    responses=problem_responses(problems.Unauthenticated, problems.InvalidRequest, problems.InvalidCursor),
+)
+async def list_trash(actor: CurrentUser, db: DbDep, limit: Limit = 100, cursor: str | None = None) -> FileList:
+    """List what was deleted, last deleted first. It stays for 30 days unless the server is set otherwise."""
+    return await trash.list_trash(db, actor.user_id, limit=limit, cursor=cursor)
+
+
+@router.delete("/trash", operation_id="files_empty_trash", status_code=204, responses=problem_responses(*_NOT_YOURS))
+async def empty_trash(actor: CurrentUser, db: DbDep) -> None:
+    """Delete for good all that is in the trash. Its space is free as soon as a worker has been by."""
+    await trash.empty(db, actor.user_id)
+
+
+@router.delete("/trash/{file_id}", operation_id="files_purge", status_code=204, responses=problem_responses(*_GUARDED))
+async def purge(actor: CurrentUser, db: DbDep, file_id: uuid.UUID, if_match: IfMatch = None) -> None:
+    """Delete one thing in the trash for good, with all that was in it."""
+    await trash.purge_one(db, actor.user_id, file_id, if_match=if_match)
+
+
+@router.post(
+    "/files/{file_id}/restore",
+    operation_id="files_restore",
+    responses=problem_responses(*_GUARDED, *BODY, *_NAMES, problems.ParentGone, problems.IntoItself),
+)
+async def restore(
+    *,
+    actor: CurrentUser,
+    db: DbDep,
+    response: Response,
+    file_id: uuid.UUID,
+    body: RestoreFile | None = None,
+    if_match: IfMatch = None,
+) -> File:
+    """Take it out of the trash to its old place, or beside what stands there now; or to where the body says."""
+    return _tagged(response, await trash.restore(db, actor.user_id, file_id, body or RestoreFile(), if_match))
+
+
+# Revisions
+
+
+@router.get(
+    "/files/{file_id}/revisions",
+    operation_id="files_list_revisions",
+    responses=problem_responses(*_NOT_YOURS, problems.NotAFile, problems.InvalidCursor),
+)
+async def list_revisions(
+    actor: CurrentUser, db: DbDep, file_id: uuid.UUID, limit: Limit = 100, cursor: str | None = None
+) -> RevisionList:
+    """List the revisions of a file, newest first. `GET .../content?revision=` fetches one."""
+    return await revisions.list_revisions(db, actor.user_id, file_id, limit=limit, cursor=cursor)
+
+
+@router.post(
+    "/files/{file_id}/revisions/{revision_id}/restore",
+    operation_id="files_restore_revision",
+    responses=problem_responses(*_GUARDED, problems.NotAFile, problems.IdempotencyMismatch),
+)
+async def restore_revision(
+    *,
+    actor: CurrentUser,
+    db: DbDep,
+    response: Response,
+    file_id: uuid.UUID,
+    revision_id: uuid.UUID,
+    once: OnceDep,
+    if_match: IfMatch = None,
+) -> File:
+    """Make an older revision the newest again. What was the newest stays, as an older one."""
+    file = await revisions.restore(db, actor.user_id, file_id, revision_id, if_match=if_match, once=once)
+    return _tagged(response, file)
+
+
+# What is told about a file
+
+
+@router.put(
+    "/files/{file_id}/processing",
+    operation_id="files_report_processing",
+    responses=problem_responses(*_GUARDED, *BODY, problems.NotAFile),
+)
+async def report_processing(
+    *,
+    actor: CurrentUser,
+    db: DbDep,
+    response: Response,
+    file_id: uuid.UUID,
+    body: ReportProcessing,
+    if_match: IfMatch = None,
+) -> File:
+    """Report how a downstream processor gets on with a revision. While it is `running`, deleting asks for `force`."""
+    return _tagged(response, await processing.report(db, actor.user_id, file_id, body, if_match))
+
+
+@router.get(
+    "/files/{file_id}/activity",
+    operation_id="files_list_activity",
+    responses=problem_responses(*_NOT_YOURS, problems.InvalidCursor),
+)
+async def list_activity(
+    actor: CurrentUser, db: DbDep, file_id: uuid.UUID, limit: Limit = 100, cursor: str | None = None
+) -> ActivityList:
+    """List who did what to it, and from where, newest first."""
+    return await processing.activity(db, actor.user_id, file_id, limit=limit, cursor=cursor)

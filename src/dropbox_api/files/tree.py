@@ -1,0 +1,258 @@
+"""Changes of the tree: folders made, nodes renamed, moved and copied. No bytes move, ever."""
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import insert, select, text, update
+
+from dropbox_api import problems
+from dropbox_api.core import names
+from dropbox_api.db import Db, Tx, new_id
+from dropbox_api.events import service as events
+from dropbox_api.files import changing, placing, service, views
+from dropbox_api.files.schemas import ChangeFile, CopyFile, CreateFolder, File
+from dropbox_api.models import Blob, Node, Revision, User
+from dropbox_api.plumbing import audit, idempotency
+from dropbox_api.plumbing.failpoints import failpoint
+from dropbox_api.plumbing.idempotency import Once
+
+MAX_COPY_NODES = 100_000
+"""Of one copy: it is one transaction, in which nothing else of its owner's changes."""
+COPY_AT_ONCE = 2_000
+"""Rows a statement: the event loop breathes in between."""
+
+
+async def create_folder(db: Db, actor_id: uuid.UUID, wanted: CreateFolder, once: Once | None) -> File:
+    """Make a folder, or every missing folder of a path; return the last one.
+
+    Raises NotFound (parent), NotAFolder, InvalidName, NameTaken, TooManyFiles, IdempotencyMismatch.
+    Transaction: one, under the owner's lock.
+    """
+    above = tuple(service.split_path(wanted.path)) if wanted.path is not None else ()
+    name = service.clean_name(wanted.name) if wanted.name is not None else None
+    async with db.begin() as tx:
+        parent = await changing.folder(tx, actor_id, wanted.parent_id, wanted.parent_path)
+        owner_id = parent.owner_id if parent else actor_id
+        await service.lock_owner(tx, owner_id)
+        await idempotency.claim(tx, once)
+        parent = await changing.folder(tx, actor_id, wanted.parent_id, wanted.parent_path)
+        if name is None and above:
+            above, name = above[:-1], above[-1]
+        found = parent.node_id if parent else (await placing.ensure_folders(tx, owner_id, [above]))[above]
+        if isinstance(found, problems.Problem):
+            raise found
+        node_id = found if name is None else await _make_folder(tx, owner_id, found, name, wanted.on_conflict)
+        if name is None and wanted.on_conflict != "reuse":
+            raise problems.NameTaken("The root folder is there already", file_id=str(node_id))
+        file = (await views.files_by_id(tx, [node_id]))[node_id]
+        await idempotency.keep(tx, once, 201, file)
+    return file
+
+
+async def _make_folder(tx: Tx, owner_id: uuid.UUID, parent_id: uuid.UUID, name: str, on_conflict: str) -> uuid.UUID:
+    """Return the folder of a name in a folder, made unless `on_conflict` lets the one be it that is there."""
+    place = (parent_id, names.key(name))
+    there = (await placing.stands_at(tx, [place])).get(place)
+    if there and on_conflict == "reuse" and there.kind == "folder":
+        return there.node_id
+    if there and on_conflict == "rename":
+        name = await placing.free_name(tx, parent_id, name)
+    elif there:
+        raise problems.NameTaken(file_id=str(there.node_id))
+    await changing.require_room_below(tx, parent_id)
+    return await placing.make_folder(tx, owner_id, parent_id, name)
+
+
+async def change(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, wanted: ChangeFile, if_match: str | None) -> File:
+    """Rename and move a node, or set its content type; return it. Writes one row, however much is below it.
+
+    Raises NotFound (node or folder), PreconditionFailed, RootFolder, IntoItself, InvalidName, NameTaken, NotAFolder,
+    NotAFile (content type of a folder), ProcessingRunning (of the file that would be replaced).
+    Transaction: one, under the owner's lock. Idempotent: what is so already is left as it is.
+    """
+    name = service.clean_name(wanted.name) if wanted.name is not None else None
+    async with db.begin() as tx:
+        node = await changing.target(tx, actor_id, node_id, if_match)
+        if node.parent_id is None:
+            raise problems.RootFolder
+        if wanted.content_type is not None and node.kind != "file":
+            raise problems.NotAFile("A folder has no content type")
+        folder = await changing.folder(tx, actor_id, wanted.parent_id, wanted.parent_path)
+        await _place(tx, node, folder.node_id if folder else node.parent_id, name or node.name, wanted.on_conflict)
+        if wanted.content_type is not None:
+            await _set_content_type(tx, node, wanted.content_type)
+        return (await views.files_by_id(tx, [node_id]))[node_id]
+
+
+async def _place(tx: Tx, node: Any, parent_id: uuid.UUID, name: str, on_conflict: Any) -> None:
+    """Give a live node this name in this folder, unless it has it already."""
+    moves = parent_id != node.parent_id
+    if not moves and name == node.name:
+        return
+    if moves and node.kind == "folder":
+        await changing.require_outside(tx, node.id, parent_id)
+        await changing.require_room_below(tx, parent_id, node.id)
+    name, replaced = await changing.settle_name(tx, node.kind, parent_id, name, on_conflict, node_id=node.id)
+    if replaced:
+        await changing.discard(tx, node.owner_id, replaced, force=False)
+    await changing.write(tx, node.id, {"parent_id": parent_id, "name": name, "name_key": names.key(name)})
+    if moves:
+        act = audit.Entry("moved", node.id, {"from": str(node.parent_id), "to": str(parent_id), "name": name})
+    else:
+        act = audit.Entry("renamed", node.id, {"from": node.name, "to": name})
+    await events.append(tx, node.owner_id, [events.Change("file.moved" if moves else "file.renamed", node.id)])
+    await audit.record(tx, node.owner_id, [act])
+
+
+async def _set_content_type(tx: Tx, node: Any, content_type: str) -> None:
+    head = update(Revision).where(Revision.id == node.head_revision_id, Revision.content_type != content_type)
+    if (await tx.execute(head.values(content_type=content_type))).rowcount:
+        await changing.write(tx, node.id, {})
+        payload = {"revision_id": str(node.head_revision_id)}
+        await events.append(tx, node.owner_id, [events.Change("file.updated", node.id, payload)])
+        await audit.record(tx, node.owner_id, [audit.Entry("content-type-changed", node.id, {"to": content_type})])
+
+
+async def copy(
+    db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, wanted: CopyFile, if_match: str | None, once: Once | None
+) -> File:
+    """Copy a file, or a folder with all below it as it is now; return the copy. Trash and older revisions stay behind.
+
+    Raises NotFound (node or folder), PreconditionFailed, NotAFolder, InvalidName, NameTaken, TooManyFiles, RootFolder,
+    IdempotencyMismatch.
+    Transaction: one, under the owner's lock: there is the whole copy or none of it.
+    """
+    name = service.clean_name(wanted.name) if wanted.name is not None else None
+    async with db.begin() as tx:
+        node = await changing.target(tx, actor_id, node_id)
+        await idempotency.claim(tx, once)
+        if if_match is not None:
+            changing.require_match(node.version, if_match)
+        if node.parent_id is None:
+            raise problems.RootFolder("The root folder cannot be copied: copy what is in it")
+        folder = await changing.folder(tx, actor_id, wanted.parent_id, wanted.parent_path)
+        parent_id = folder.node_id if folder else node.parent_id
+        if node.kind == "file":
+            copied = await _copy_file(tx, actor_id, node, parent_id, name or node.name, wanted.on_conflict)
+        else:
+            copied = await _copy_folder(tx, actor_id, node, parent_id, name or node.name, wanted.on_conflict)
+        await failpoint("files.copy.before_commit")
+        file = (await views.files_by_id(tx, [copied]))[copied]
+        await idempotency.keep(tx, once, 201, file)
+    return file
+
+
+async def _copy_file(
+    tx: Tx, actor_id: uuid.UUID, node: Any, parent_id: uuid.UUID, name: str, on_conflict: str
+) -> uuid.UUID:
+    if on_conflict == "replace" and (parent_id, names.key(name)) == (node.parent_id, node.name_key):
+        raise problems.NameTaken("A file cannot be replaced by a copy of itself", file_id=str(node.id))
+    placement = await content_of(
+        tx, node.head_revision_id, author_id=actor_id, at=(parent_id, name), on_conflict=on_conflict
+    )
+    (placed,) = await placing.place(tx, node.owner_id, [placement])
+    if isinstance(placed, problems.Problem):
+        raise placed
+    return placed.node_id
+
+
+async def content_of(
+    tx: Tx, revision_id: uuid.UUID, *, author_id: uuid.UUID, at: tuple[uuid.UUID, str], on_conflict: str
+) -> placing.Placement:
+    """Return the placement that makes a new revision of an existing one's content, at a name in a folder."""
+    columns = (Revision.content_type, Revision.client_modified_at, Revision.blob_id, Blob.fingerprint, Blob.size_bytes)
+    found = select(*columns, Blob.content_status).join(Blob, Blob.id == Revision.blob_id)
+    row = (await tx.execute(found.where(Revision.id == revision_id))).one()
+    return placing.Placement(
+        destination_id=None,
+        parent_id=at[0],
+        name=at[1],
+        on_conflict=on_conflict,
+        base_revision_id=None,
+        content_type=row.content_type,
+        client_modified_at=row.client_modified_at,
+        author_id=author_id,
+        content=placing.Content(row.blob_id, row.fingerprint, row.size_bytes, row.content_status == "verified"),
+        is_copy=True,
+    )
+
+
+_BELOW = text("""
+    WITH RECURSIVE below AS (
+        SELECT id, parent_id, kind, 0 AS depth FROM nodes WHERE id = :node_id
+        UNION ALL
+        SELECT child.id, child.parent_id, child.kind, depth + 1
+        FROM below JOIN nodes child ON child.parent_id = below.id
+        WHERE child.trashed_at IS NULL
+    )
+    SELECT id, parent_id, kind FROM below ORDER BY depth LIMIT :limit
+""")
+
+_COPY_NODES = text("""
+    INSERT INTO nodes (id, owner_id, parent_id, kind, name, name_key, head_revision_id, size_bytes)
+    SELECT copy.id, old.owner_id, copy.parent_id, old.kind, old.name, old.name_key, copy.revision_id, old.size_bytes
+    FROM unnest(
+        CAST(:old_ids AS uuid[]), CAST(:ids AS uuid[]), CAST(:parent_ids AS uuid[]), CAST(:revision_ids AS uuid[])
+    ) AS copy(old_id, id, parent_id, revision_id) JOIN nodes old ON old.id = copy.old_id
+""")
+
+_COPY_HEADS = text("""
+    INSERT INTO revisions
+        (id, owner_id, node_id, number, blob_id, size_bytes, content_type, author_id, client_modified_at)
+    SELECT copy.revision_id, head.owner_id, copy.id, 1, head.blob_id, head.size_bytes, head.content_type, :author_id,
+        head.client_modified_at
+    FROM unnest(CAST(:old_ids AS uuid[]), CAST(:ids AS uuid[]), CAST(:revision_ids AS uuid[]))
+        AS copy(old_id, id, revision_id)
+    JOIN nodes old ON old.id = copy.old_id JOIN revisions head ON head.id = old.head_revision_id
+""")
+
+
+async def _copy_folder(
+    tx: Tx, actor_id: uuid.UUID, node: Any, parent_id: uuid.UUID, name: str, on_conflict: Any
+) -> uuid.UUID:
+    name, _ = await changing.settle_name(tx, "folder", parent_id, name, on_conflict)
+    await changing.require_room_below(tx, parent_id, node.id)
+    # Listed before the first row is written: a folder may be copied into itself, and the copy does not hold itself.
+    rows = (await tx.execute(_BELOW, {"node_id": node.id, "limit": MAX_COPY_NODES + 1})).all()
+    if len(rows) > MAX_COPY_NODES:
+        raise problems.TooManyFiles(f"One copy makes at most {MAX_COPY_NODES} files and folders")
+    if len(rows) > await placing.room_for_nodes(tx, node.owner_id):
+        raise problems.TooManyFiles
+    copied = new_id()
+    await tx.execute(
+        insert(Node).values(
+            id=copied, owner_id=node.owner_id, parent_id=parent_id, kind="folder", name=name, name_key=names.key(name)
+        )
+    )
+    await events.append(tx, node.owner_id, [events.Change("file.created", copied)])
+    new_ids = {node.id: copied}
+    for start in range(1, len(rows), COPY_AT_ONCE):
+        await _copy_rows(tx, node.owner_id, actor_id, rows[start : start + COPY_AT_ONCE], new_ids)
+        await asyncio.sleep(0)
+    used = User.used_nodes + len(rows)
+    await tx.execute(update(User).where(User.id == node.owner_id).values(used_nodes=used))
+    await audit.record(tx, node.owner_id, [audit.Entry("copied", copied, {"name": name, "from": str(node.id)})])
+    return copied
+
+
+async def _copy_rows(
+    tx: Tx, owner_id: uuid.UUID, author_id: uuid.UUID, rows: Sequence[Any], new_ids: dict[uuid.UUID, uuid.UUID]
+) -> None:
+    """Copy nodes whose parents are copied already; `new_ids`: old id -> copy's, extended by these."""
+    for row in rows:
+        new_ids[row.id] = new_id()
+    copies = {
+        "old_ids": [row.id for row in rows],
+        "ids": [new_ids[row.id] for row in rows],
+        "parent_ids": [new_ids[row.parent_id] for row in rows],
+        "revision_ids": [new_id() if row.kind == "file" else None for row in rows],
+    }
+    await tx.execute(_COPY_NODES, copies)
+    await tx.execute(_COPY_HEADS, copies | {"author_id": author_id})
+    changes = [
+        events.Change("file.created", copy_id, {"revision_id": str(revision_id)} if revision_id else {})
+        for copy_id, revision_id in zip(copies["ids"], copies["revision_ids"], strict=True)
+    ]
+    await events.append(tx, owner_id, changes)

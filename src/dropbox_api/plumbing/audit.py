@@ -1,0 +1,68 @@
+"""The audit trail: who did what to which file, from where. Written in the transaction of the change itself."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import orjson
+from sqlalchemy import text
+
+from dropbox_api.db import Tx, new_id
+from dropbox_api.plumbing import origin
+
+Action = Literal[
+    "created",
+    "replaced",
+    "renamed",
+    "moved",
+    "content-type-changed",
+    "copied",
+    "trashed",
+    "restored",
+    "purged",
+    "revision-restored",
+    "content-accepted",
+    "downloaded",
+    "archived",
+    "processing-reported",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One act on one node; `detail` is what a reader needs to make sense of it later, when all has changed again."""
+
+    action: Action
+    node_id: uuid.UUID
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+_RECORD = text("""
+    INSERT INTO audit_log (id, owner_id, node_id, action, detail, actor_id, address, user_agent, request_id)
+    SELECT id, :owner_id, node_id, action, CAST(detail AS jsonb), :actor_id, :address, :user_agent, :request_id
+    FROM unnest(
+        CAST(:ids AS uuid[]), CAST(:node_ids AS uuid[]), CAST(:actions AS text[]), CAST(:details AS text[])
+    ) AS entry(id, node_id, action, detail)
+""")
+
+
+async def record(tx: Tx, owner_id: uuid.UUID, entries: Sequence[Entry]) -> None:
+    """Write down what the current origin did to nodes of this owner, in order. Transaction: joins tx."""
+    if not entries:
+        return
+    source = origin.current()
+    await tx.execute(
+        _RECORD,
+        {
+            "owner_id": owner_id,
+            "actor_id": source.actor_id,
+            "address": source.address,
+            "user_agent": source.user_agent,
+            "request_id": source.request_id,
+            "ids": [new_id() for _ in entries],
+            "node_ids": [entry.node_id for entry in entries],
+            "actions": [entry.action for entry in entries],
+            "details": [orjson.dumps(entry.detail).decode() for entry in entries],
+        },
+    )

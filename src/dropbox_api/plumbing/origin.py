@@ -1,0 +1,37 @@
+"""Where a request comes from, for whoever writes it down: the audit trail and the log.
+
+A context variable, because everything a request causes has one origin, and no function between the socket and the log
+has any business with it.
+"""
+
+import uuid
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """All None: the server itself, such as a worker's job."""
+
+    actor_id: uuid.UUID | None = None
+    address: str | None = None
+    """IP address of the client, behind a trusted proxy the one that the proxy names."""
+    user_agent: str | None = None
+    request_id: str | None = None
+
+
+_current: ContextVar[Origin] = ContextVar("origin", default=Origin())  # noqa: B039 - frozen
+
+
+def current() -> Origin:
+    return _current.get()
+
+
+def begin(origin: Origin) -> None:
+    """Say where the request that begins here comes from."""
+    _current.set(origin)
+
+
+def acting(actor_id: uuid.UUID) -> None:
+    """Say who acts from here on: whoever signed in, or on whose behalf a worker goes on."""
+    _current.set(replace(_current.get(), actor_id=actor_id))
