@@ -15,7 +15,7 @@ down_revision = "0001"
 
 LIVE = sa.text("trashed_at IS NULL")
 IN_TRASH = sa.text("trashed_at IS NOT NULL AND purged_at IS NULL")
-TRASHED = sa.text("trashed_at IS NOT NULL")
+PURGED = sa.text("purged_at IS NOT NULL")
 
 
 def upgrade() -> None:
@@ -62,7 +62,8 @@ def upgrade() -> None:
     op.create_index("nodes_parent_id_idx", "nodes", ["parent_id"])
     op.create_index("nodes_folders_idx", "nodes", ["parent_id"], postgresql_where=sa.text("kind = 'folder'"))
     op.create_index("nodes_trash_idx", "nodes", ["owner_id", "trashed_at", "id"], postgresql_where=IN_TRASH)
-    op.create_index("nodes_to_purge_idx", "nodes", ["trashed_at"], postgresql_where=TRASHED)
+    op.create_index("nodes_to_purge_idx", "nodes", ["trashed_at"], postgresql_where=IN_TRASH)
+    op.create_index("nodes_purged_idx", "nodes", ["owner_id"], postgresql_where=PURGED)
     op.create_index(
         "nodes_name_trgm_idx",
         "nodes",
@@ -72,6 +73,8 @@ def upgrade() -> None:
         postgresql_where=LIVE,
     )
 
+    # Placed destinations held JSON's null where there was no problem.
+    op.execute("UPDATE upload_destinations SET problem = NULL WHERE problem = 'null'")
     op.drop_constraint(op.f("uploads_strategy_check"), "uploads")
     op.create_check_constraint(
         op.f("uploads_strategy_check"), "uploads", "strategy IN ('single', 'multipart', 'stream')"
@@ -117,6 +120,7 @@ def downgrade() -> None:
     op.create_check_constraint(op.f("uploads_strategy_check"), "uploads", "strategy IN ('single', 'multipart')")
     for index in (
         "nodes_name_trgm_idx",
+        "nodes_purged_idx",
         "nodes_to_purge_idx",
         "nodes_trash_idx",
         "nodes_folders_idx",

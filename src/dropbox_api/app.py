@@ -3,6 +3,7 @@
 The only importer of routes. Middleware is pure ASGI: Starlette's BaseHTTPMiddleware costs most of the throughput.
 """
 
+import asyncio
 import logging
 import re
 import uuid
@@ -13,7 +14,9 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import JSONResponse, Response
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -77,14 +80,21 @@ def create_app(settings: Settings) -> FastAPI:
         description=DESCRIPTION,
         lifespan=lifespan,
         separate_input_output_schemas=False,
+        docs_url=None,
+        redoc_url=None,
     )
     for feature in (accounts, uploads, files):
         app.include_router(feature.router)
+    app.mount("/docs/static", StaticFiles(packages=[("fastapi_offline", "static")]))
+    app.add_api_route("/docs", docs, include_in_schema=False)
     app.add_api_route("/healthz", healthz, operation_id="healthz", tags=["health"])
     app.add_api_route("/readyz", readyz, operation_id="readyz", tags=["health"], responses={503: {}})
     _render_problems(app)
     _describe_problems(app)
-    app.add_middleware(BodyLimit, max_bytes=settings.http.max_body_bytes)
+    app.state.streams = asyncio.Semaphore(settings.uploads.streams_at_once)
+    app.add_middleware(
+        BodyLimit, max_bytes=settings.http.max_body_bytes, max_streamed_bytes=settings.uploads.stream_max_bytes
+    )
     if settings.http.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -95,6 +105,18 @@ def create_app(settings: Settings) -> FastAPI:
         )
     app.add_middleware(RequestId)
     return app
+
+
+async def docs() -> HTMLResponse:
+    """Show the operations in Swagger UI, which needs no other origin; relative addresses suit a proxy with a prefix."""
+    return get_swagger_ui_html(
+        title="dropbox-api",
+        openapi_url="openapi.json",
+        swagger_js_url="docs/static/swagger-ui-bundle.js",
+        swagger_css_url="docs/static/swagger-ui.css",
+        swagger_favicon_url="docs/static/favicon.png",
+        swagger_ui_parameters={"validatorUrl": None},  # a service of others
+    )
 
 
 async def healthz() -> dict[str, str]:
@@ -235,29 +257,39 @@ class RequestId:
         await self.app(scope, receive, send_with_id)
 
 
-class BodyLimit:
-    """Refuses bodies beyond the limit, by their declared length at once, else as soon as they pass it."""
+_STREAMED = re.compile(r"POST /v1/files|PUT /v1/files/[^/]+/content")
+_FENCE_BYTES = 1024**2
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+
+class BodyLimit:
+    """Refuses bodies beyond the limit, by their declared length at once, else as soon as they pass it.
+
+    Content that is streamed has a limit of its own, which its routes see to, exactly; here it only has a fence.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int, max_streamed_bytes: int) -> None:
         self.app = app
         self.max_bytes = max_bytes
+        self.max_streamed_bytes = max_streamed_bytes + _FENCE_BYTES
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        is_streamed = _STREAMED.fullmatch(f"{scope['method']} {scope['path']}")
+        max_bytes = self.max_streamed_bytes if is_streamed else self.max_bytes
         declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        too_large = declared.isdigit() and int(declared) > self.max_bytes
-        await self.app(scope, self._limited(receive, refuse=too_large), send)
+        too_large = declared.isdigit() and int(declared) > max_bytes
+        await self.app(scope, self._limited(receive, max_bytes, refuse=too_large), send)
 
-    def _limited(self, receive: Receive, *, refuse: bool) -> Callable[[], Awaitable[Message]]:
+    def _limited(self, receive: Receive, max_bytes: int, *, refuse: bool) -> Callable[[], Awaitable[Message]]:
         received = 0
 
         async def limited() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if refuse or received > self.max_bytes:
+            if refuse or received > max_bytes:
                 raise HTTPException(413)
             return message
 

@@ -1,11 +1,11 @@
-"""FastAPI dependencies: what `create_app` put into `app.state`.
+"""FastAPI dependencies: what `create_app` put into `app.state`, and what several features read of a request.
 
 Async, though they wait for nothing: FastAPI sends plain functions to a thread, for every request.
 """
 
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 
 from dropbox_api.db import Db
 from dropbox_api.settings import Settings
@@ -37,3 +37,12 @@ SettingsDep = Annotated[Settings, Depends(_settings)]
 DbDep = Annotated[Db, Depends(_db)]
 StoreDep = Annotated[S3Store, Depends(_store)]
 CapabilitiesDep = Annotated[Capabilities, Depends(_capabilities)]
+IfMatch = Annotated[
+    str | None,
+    Header(
+        alias="If-Match",
+        max_length=1000,
+        description="Do it only if the ETag is still one of these; else `precondition-failed`.",
+        examples=['"3"'],
+    ),
+]

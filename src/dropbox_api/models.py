@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+IN_TRASH = "trashed_at IS NOT NULL AND purged_at IS NULL"
 LIVE_UPLOAD = "state IN ('creating', 'active', 'completing')"
 
 Id = UUID(as_uuid=True)
@@ -125,9 +126,10 @@ class Node(Base):
             "owner_id",
             "trashed_at",
             "id",
-            postgresql_where=text("trashed_at IS NOT NULL AND purged_at IS NULL"),
+            postgresql_where=text(IN_TRASH),
         ),
-        Index("nodes_to_purge_idx", "trashed_at", postgresql_where=text("trashed_at IS NOT NULL")),
+        Index("nodes_to_purge_idx", "trashed_at", postgresql_where=text(IN_TRASH)),
+        Index("nodes_purged_idx", "owner_id", postgresql_where=text("purged_at IS NOT NULL")),
         Index(
             "nodes_name_trgm_idx",
             "name_key",
@@ -369,7 +371,7 @@ class UploadDestination(Base):
     revision_id: Mapped[uuid.UUID | None]
     """What came of it."""
     node_id: Mapped[uuid.UUID | None]
-    problem: Mapped[dict[str, Any] | None]
+    problem: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     """Or why nothing did."""
 
 

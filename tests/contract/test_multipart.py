@@ -268,3 +268,26 @@ async def test_copying_from_or_into_the_unknown_is_not_found(store: S3Store, cli
     await store.put(key + "-source", b"bytes")
     with pytest.raises(NotFound):
         await store.copy_part(key, upload_id, 1, key + "-source", start=0, size_bytes=4)
+
+
+async def test_a_part_that_the_server_sends(store: S3Store, key: str) -> None:
+    upload_id = await store.create_multipart(key)
+    bodies = [FIVE, b"end"]
+    parts = [await store.put_part(key, upload_id, n, body, sha256(body)) for n, body in enumerate(bodies, 1)]
+    assert [(part.number, part.size_bytes) for part in parts] == [(1, 5 * MIB), (2, 3)]
+    assert all(part.sha256 in {sha256(body), None} for part, body in zip(parts, bodies, strict=True))
+    listed = await store.list_parts(key, upload_id)
+    assert [(part.number, part.size_bytes, part.etag) for part in listed] == [
+        (part.number, part.size_bytes, part.etag) for part in parts
+    ]
+
+    with pytest.raises(Rejected):  # the bytes are not those of the hash
+        await store.put_part(key, upload_id, 1, FIVE[::-1], sha256(FIVE))
+    await store.put_part(key, upload_id, 1, FIVE, sha256(FIVE))  # again
+
+    completed = [CompletedPart(part.number, part.etag, sha256(body)) for part, body in zip(parts, bodies, strict=True)]
+    await store.complete_multipart(key, upload_id, completed, 5 * MIB + 3)
+    assert (await store.head(key)).checksum_sha256 == composite_digest([sha256(body) for body in bodies])
+    assert await read(store, key) == FIVE + b"end"
+    with pytest.raises(NotFound):
+        await store.put_part(key, upload_id, 1, b"late", sha256(b"late"))

@@ -22,7 +22,22 @@ from dropbox_api.settings import Settings
 from dropbox_api.storage.s3 import S3Config, S3Store
 from dropbox_api.workers import jobs, runner
 from tests.support.database import fresh_database
-from tests.support.journeys import AND_INTERNAL, CHUNK, Abort, Fault, Journey, Refused, Upload, age, check_all, settle
+from tests.support.journeys import (
+    AND_INTERNAL,
+    CHUNK,
+    Abort,
+    Copy,
+    Fault,
+    Journey,
+    Prune,
+    Purge,
+    Refused,
+    Stream,
+    Upload,
+    age,
+    check_all,
+    settle,
+)
 from tests.support.process import ApiProcess, environment, run_job, running_process
 from tests.support.server import make_settings
 from tests.support.source import failpoints
@@ -49,6 +64,11 @@ IN_API: dict[str, Callable[[str], Journey]] = {
     "uploads.complete.after_t2": Upload,
     "uploads.complete.after_head_single": lambda seed: Upload(seed, size_bytes=1_000),
     "uploads.abort.after_t1": Abort,
+    # Small: whoever is still sending when an answer comes may see the connection break instead of it.
+    "uploads.stream.after_t1": lambda seed: Stream(seed, size_bytes=1_000),
+    "uploads.stream.after_s3": Stream,
+    "uploads.stream.after_t2": Stream,
+    "files.copy.before_commit": Copy,
 }
 """Failpoint -> a journey that passes it."""
 
@@ -56,6 +76,9 @@ IN_WORKER: dict[str, tuple[str, Callable[[str], Journey]]] = {
     "workers.discard.after_s3": ("discard", Abort),
     "workers.verify.after_read": ("verify", Upload),
     "workers.collect.after_s3": ("collect", Refused),
+    "workers.purge.after_mark": ("purge", Purge),
+    "workers.purge.after_batch": ("purge", Purge),
+    "workers.prune.after_batch": ("prune", Prune),
 }
 """Failpoint -> the job that passes it, and a journey that gives it something to do."""
 

@@ -12,7 +12,7 @@ from dropbox_api.db import Db
 from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import CompletedPart, NotFound
 from dropbox_api.storage.s3 import S3Store
-from dropbox_api.workers import jobs, runner
+from dropbox_api.workers import jobs, reports, runner
 from tests.support.server import (
     SMALLEST_CHUNK,
     Account,
@@ -71,7 +71,7 @@ async def is_stored(store: S3Store, key: str) -> bool:
     return True
 
 
-async def run_until_idle(job: jobs.Job, server: RunningServer) -> None:
+async def run_until_idle(job: reports.Job, server: RunningServer) -> None:
     while (await job(server.db, server.store, server.settings)).found:
         pass
 

@@ -12,7 +12,8 @@ from dropbox_api.core.names import BadName
 tricky = st.sampled_from(
     [*"aAeIi./ \n\0", "\u0301", "\u0323", "\u0345", "ß", "ẞ", "İ", "\u0131", "ǰ", "Å", "ΐ", "ς", "🎉", "\ud800"]
 )
-typed = st.text() | st.text(tricky) | st.text("aé🎉.", min_size=50, max_size=300)
+unpackable = st.lists(st.sampled_from(["con", "NUL", "lpt9", "x" * 84, *".. \\:<\u202e\u0338é"])).map("".join)
+typed = st.text() | st.text(tricky) | st.text("aé🎉.", min_size=50, max_size=300) | unpackable
 
 
 @st.composite
@@ -58,6 +59,16 @@ def test_first_free_is_the_first_that_is_free(name: str, taken: set[int]) -> Non
     free = names.first_free(name, taken_keys)
     assert names.key(free) not in taken_keys
     assert all(names.key(candidate) in taken_keys for candidate in candidates[: candidates.index(free)])
+
+
+@given(clean_names(), st.integers(1, 1000))
+def test_an_archive_holds_names_for_every_system(name: str, n: int) -> None:
+    safe = names.archive_name(name)
+    for unpacked in (safe, names.conflict_name(safe, n)):
+        assert names.clean(unpacked) == names.archive_name(unpacked) == unpacked
+        assert not set('\\/:*?"<>|\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069') & set(unpacked)
+        assert unpacked == unpacked.rstrip(". ")
+        assert unpacked.split(".")[0].rstrip(" ").casefold() not in {"con", "prn", "aux", "nul", "com1", "lpt9"}
 
 
 @given(st.lists(clean_names(), min_size=1, max_size=10))

@@ -52,6 +52,8 @@ ROUTES: list[tuple[str, str, dict[str, Any] | None]] = [
     ("HEAD", "/v1/files/{file_id}/content", None),
     ("GET", "/v1/files/{file_id}/download", None),
     ("POST", "/v1/files/{file_id}/accept-content", None),
+    ("GET", "/v1/files/{file_id}/archive", None),
+    ("PUT", "/v1/files/{file_id}/content", {"any": "content"}),
     ("PATCH", "/v1/files/{file_id}", {"name": "mine"}),
     ("DELETE", "/v1/files/{file_id}", None),
     ("POST", "/v1/files/{file_id}/copy", {"name": "mine"}),

@@ -18,8 +18,8 @@ from sqlalchemy import text
 from dropbox_api.db import Db
 from dropbox_api.settings import MIB, Settings
 from dropbox_api.storage.object_store import ObjectStore
-from dropbox_api.workers import invariants, jobs
-from tests.support.server import Account, put, register_account, send, sha256, start_body
+from dropbox_api.workers import invariants, jobs, purging
+from tests.support.server import Account, put, register_account, send, sha256, start_body, upload_file
 
 CHUNK = 5 * MIB
 RETRYABLE = frozenset({"unavailable", "upload-completing", "upload-ended"})
@@ -235,6 +235,154 @@ class Refused(Journey):
         assert (me["used_bytes"], me["reserved_bytes"], me["used_nodes"]) == (len(b"first"), 0, 1)
 
 
+class Copy(Journey):
+    """Copy a folder under an Idempotency-Key."""
+
+    def __init__(self, seed: str) -> None:
+        super().__init__(seed)
+        self.data = self.random.randbytes(1_000)
+        self.key = seed
+        self.folder_id = ""
+        self.copies: set[str] = set()
+        """What every successful attempt was told."""
+
+    async def prepare(self, url: str) -> None:
+        await super().prepare(url)
+        account = self.at(url)
+        async with account.client as client:
+            await upload_file(account, self.data, "file", destination={"folder_path": "/folder/below"})
+            self.folder_id = good(await client.get("/v1/files")).json()["items"][0]["id"]
+
+    async def _attempt(self, account: Account) -> None:
+        key = {"Idempotency-Key": self.key}
+        address = f"/v1/files/{self.folder_id}/copy"
+        self.copies.add(good(await account.client.post(address, json={"name": "copy"}, headers=key)).json()["id"])
+
+    async def check(self, url: str, db: Db) -> None:
+        """One copy, whole, however often it was asked for; the content is stored once."""
+        account = self.at(url)
+        async with account.client as client:
+            listed = good(await client.get("/v1/files")).json()["items"]
+            assert [item["name"] for item in listed] == ["copy", "folder"]
+            assert self.copies == {listed[0]["id"]}
+            below = good(await client.get("/v1/files", params={"path": "/copy/below"})).json()["items"]
+            assert [item["name"] for item in below] == ["file"]
+            content = good(await client.get(f"/v1/files/{below[0]['id']}/content", follow_redirects=True)).content
+            assert content == self.data
+            me = await account.me()
+        assert (me["used_bytes"], me["used_nodes"]) == (len(self.data), 6)
+        async with db.read() as tx:
+            told = text("SELECT count(*) FROM events WHERE recipient_id = :id AND kind = 'file.created'")
+            assert (await tx.execute(told, {"id": uuid.UUID(me["id"])})).scalar_one() == 6
+
+
+class Purge(Journey):
+    """Delete a folder of more than a purge removes at once; its files share content with one that stays."""
+
+    def __init__(self, seed: str) -> None:
+        super().__init__(seed)
+        self.kept, self.gone = self.random.randbytes(1_000), self.random.randbytes(2_000)
+        self.folder_id = ""
+
+    async def prepare(self, url: str) -> None:
+        await super().prepare(url)
+        account = self.at(url)
+        async with account.client as client:
+            await upload_file(account, self.kept, "kept")
+            for data in (self.kept, self.gone):
+                file = await upload_file(account, data, sha256(data), destination={"folder_path": "/folder"})
+            self.folder_id = file["parent_id"]
+            # Into itself, so that it doubles each time.
+            twice = {"parent_id": self.folder_id, "on_conflict": "rename"}
+            while (await account.me())["used_nodes"] <= purging.BATCH + 1:
+                good(await client.post(f"/v1/files/{self.folder_id}/copy", json=twice))
+
+    async def _attempt(self, account: Account) -> None:
+        answer = await account.client.delete(f"/v1/files/{self.folder_id}")
+        assert answer.status_code == 404 or good(answer)
+
+    async def check(self, url: str, db: Db) -> None:
+        account = self.at(url)
+        async with account.client as client:
+            (listed,) = good(await client.get("/v1/files")).json()["items"]
+            content = good(await client.get(f"/v1/files/{listed['id']}/content", follow_redirects=True)).content
+            assert content == self.kept
+            assert good(await client.get("/v1/trash")).json()["items"] == []
+            me = await account.me()
+        assert (me["used_bytes"], me["used_nodes"]) == (len(self.kept), 1)
+        async with db.read() as tx:
+            for table in ("revisions", "blobs"):
+                left = text(f"SELECT count(*) FROM {table} WHERE owner_id = :id")
+                assert (await tx.execute(left, {"id": uuid.UUID(me["id"])})).scalar_one() == 1
+            told = text("SELECT count(*) FROM events WHERE node_id = :id AND kind = 'file.deleted'")
+            assert (await tx.execute(told, {"id": uuid.UUID(self.folder_id)})).scalar_one() == 1
+
+
+class Prune(Journey):
+    """Replace a file a few times; the second of its contents is also that of another file."""
+
+    def __init__(self, seed: str) -> None:
+        super().__init__(seed)
+        self.contents = [self.random.randbytes(size) for size in (100, 200, 300)]
+
+    async def prepare(self, url: str) -> None:
+        await super().prepare(url)
+        account = self.at(url)
+        async with account.client:
+            await upload_file(account, self.contents[1], "other")
+            for data in self.contents:
+                await upload_file(account, data, "file", destination={"on_conflict": "replace"})
+
+    async def _attempt(self, account: Account) -> None:
+        pass
+
+    async def check(self, url: str, db: Db) -> None:
+        account = self.at(url)
+        async with account.client as client:
+            files = {item["name"]: item["id"] for item in good(await client.get("/v1/files")).json()["items"]}
+            for name, data in {"file": self.contents[2], "other": self.contents[1]}.items():
+                answer = good(await client.get(f"/v1/files/{files[name]}/content", follow_redirects=True))
+                assert answer.content == data
+            (head,) = good(await client.get(f"/v1/files/{files['file']}/revisions")).json()["items"]
+            assert head["number"] == 3
+            me = await account.me()
+        assert me["used_bytes"] == 200 + 300
+        async with db.read() as tx:
+            left = text("SELECT count(*) FROM blobs WHERE owner_id = :id")
+            assert (await tx.execute(left, {"id": uuid.UUID(me["id"])})).scalar_one() == 2
+
+
+class Stream(Journey):
+    """Send a form with one file through the API, under one Idempotency-Key however often."""
+
+    def __init__(self, seed: str, *, size_bytes: int = CHUNK + 1_000) -> None:
+        super().__init__(seed)
+        self.data = self.random.randbytes(size_bytes)
+        self.key = seed
+        self.files: list[dict[str, Any]] = []
+        """What every successful attempt was told."""
+
+    async def _attempt(self, account: Account) -> None:
+        key = {"Idempotency-Key": self.key}
+        # Each attempt has another boundary: the key stands for what is in the form.
+        answer = await account.client.post("/v1/files", files={"file": (self.key, self.data)}, headers=key)
+        self.files.append(good(answer).json())
+
+    async def check(self, url: str, db: Db) -> None:
+        """One file, told of once; what other attempts stored or reserved is gone."""
+        assert self.files == self.files[:1] * len(self.files)
+        account = self.at(url)
+        async with account.client as client:
+            assert good(await client.get("/v1/files")).json()["items"] == self.files[:1]
+            address = f"/v1/files/{self.files[0]['id']}/content"
+            assert good(await client.get(address, follow_redirects=True)).content == self.data
+            me = await account.me()
+        assert (me["used_bytes"], me["reserved_bytes"], me["used_nodes"]) == (len(self.data), 0, 1)
+        async with db.read() as tx:
+            told = text("SELECT kind FROM events WHERE recipient_id = :id")
+            assert list((await tx.execute(told, {"id": uuid.UUID(me["id"])})).scalars()) == ["file.created"]
+
+
 async def complete(account: Account, upload_id: str) -> dict[str, Any]:
     """Ask until it is done; return the file."""
     async with asyncio.timeout(PATIENCE_S):
@@ -248,7 +396,10 @@ async def complete(account: Account, upload_id: str) -> dict[str, Any]:
 
 _AGE = (
     "UPDATE uploads SET ended_at = ended_at - interval '30 days' WHERE leftover",
+    "UPDATE uploads SET expires_at = now() WHERE strategy = 'stream' AND state = 'active'",
     "UPDATE blobs SET unreferenced_at = unreferenced_at - interval '30 days'",
+    "UPDATE nodes SET trashed_at = trashed_at - interval '31 days' WHERE purged_at IS NULL",
+    "UPDATE revisions SET superseded_at = superseded_at - interval '200 days'",
 )
 """What waits for a grace period has waited long enough."""
 
@@ -264,9 +415,9 @@ async def settle(db: Db, store: ObjectStore, settings: Settings) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while await _unsettled(db):
             await age(db)
-            for job in (jobs.finish_stale, jobs.verify, jobs.expire, jobs.discard, jobs.collect):
-                report = await job(db, store, settings)
-                assert report.failed == 0, (job.__name__, report)
+            for name in ("finish-stale", "verify", "expire", "discard", "purge", "prune", "collect"):
+                report = await jobs.JOBS[name](db, store, settings)
+                assert report.failed == 0, (name, report)
             await asyncio.sleep(0.05)
     await jobs.sweep(db, store, settings)
 
@@ -274,8 +425,11 @@ async def settle(db: Db, store: ObjectStore, settings: Settings) -> None:
 async def _unsettled(db: Db) -> bool:
     waiting = """
         SELECT EXISTS (SELECT FROM uploads WHERE state = 'completing' OR leftover)
+            OR EXISTS (SELECT FROM uploads WHERE state = 'active' AND strategy = 'stream')
             OR EXISTS (SELECT FROM blobs WHERE content_status IN ('stored', 'deleting')
-                       OR unreferenced_at IS NOT NULL)"""
+                       OR unreferenced_at IS NOT NULL)
+            OR EXISTS (SELECT FROM nodes WHERE trashed_at IS NOT NULL)
+            OR EXISTS (SELECT FROM revisions WHERE superseded_at IS NOT NULL)"""
     async with db.read() as tx:
         return bool((await tx.execute(text(waiting))).scalar_one())
 

@@ -165,3 +165,33 @@ def test_bad_path(path: str, reason: str) -> None:
     with pytest.raises(BadName) as error:
         names.split_path(path)
     assert error.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("report.pdf", "report.pdf"),
+        (".bashrc", ".bashrc"),
+        ("👩\u200d👧 שלום.txt", "👩\u200d👧 שלום.txt"),
+        ("..\\evil", ".._evil"),
+        ("C:\\x", "C__x"),
+        ('a*b?c"d<e>f|g', "a_b_c_d_e_f_g"),
+        ("trailing dot.", "trailing dot_"),
+        ("trailing space. ", "trailing space__"),
+        ("...", "___"),
+        ("\u202egpj.exe", "_gpj.exe"),
+        ("CON", "CON_"),
+        ("con.txt", "con_.txt"),
+        ("aux .c", "aux _.c"),
+        ("Lpt1.tar.gz", "Lpt1_.tar.gz"),
+        ("COM¹", "COM¹_"),
+        ("CONIN$", "CONIN$_"),
+        ("console", "console"),
+        ("com10", "com10"),
+        ("a.con", "a.con"),
+        ("nul." + "x" * 251, "nul_." + "x" * 250),
+        ("nul." + "x" * 249 + ".x", "nul_." + "x" * 249 + "_"),
+    ],
+)
+def test_in_an_archive(name: str, safe: str) -> None:
+    assert names.archive_name(name) == safe

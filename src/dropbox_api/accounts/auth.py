@@ -66,13 +66,23 @@ _IdempotencyKey = Annotated[
 
 
 async def _once(request: Request, actor: CurrentUser, key: _IdempotencyKey = None) -> idempotency.Once | None:
-    """Return what the request's key stands for; a body that is streamed is not part of it yet."""
+    """Return what the request's key stands for. Raises Replayed when it was answered before, IdempotencyMismatch."""
     if key is None:
         return None
+    once = _of_address(request, actor, key).of(await request.body())
+    await idempotency.look(request.app.state.db, once)
+    return once
+
+
+async def _once_streamed(request: Request, actor: CurrentUser, key: _IdempotencyKey = None) -> idempotency.Once | None:
+    """Return what the request's key stands for but for its body, which is read later: see `Once.of`."""
+    return None if key is None else _of_address(request, actor, key)
+
+
+def _of_address(request: Request, actor: Actor, key: str) -> idempotency.Once:
     asked = f"{request.method} {request.url.path}?{request.url.query}".encode()
-    once = idempotency.Once(actor.user_id, key, hashlib.sha256(asked).digest())
-    is_json = request.headers.get("content-type", "").startswith("application/json")
-    return once.of(await request.body()) if is_json else once
+    return idempotency.Once(actor.user_id, key, hashlib.sha256(asked).digest())
 
 
 OnceDep = Annotated[idempotency.Once | None, Depends(_once)]
+OnceStreamedDep = Annotated[idempotency.Once | None, Depends(_once_streamed)]

@@ -23,6 +23,11 @@ _EXTENSION = re.compile(r"(?<=[^.])(?:\.tar)?\.[^.\s]{1,16}$", re.IGNORECASE)
 """`.pdf`, `.tar.gz`; not the whole of `.bashrc`, not `. and so on` in a sentence."""
 
 
+_NOT_IN_ARCHIVES = re.compile(r'[\\:*?"<>|\u202a-\u202e\u2066-\u2069]|[. ]+$')
+"""What Windows refuses, drops or takes for a path, and what turns the direction of all that is displayed after it."""
+_DEVICE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?=\.|$)", re.IGNORECASE)
+
+
 class BadName(ValueError):
     """This cannot be a name or path; `reason` is stable and may be tested, the message is for people."""
 
@@ -81,6 +86,21 @@ def first_free(name: str, taken_keys: Container[str]) -> str:
     """Return the clean name itself, or its first conflict name, whose key is not taken."""
     candidates = itertools.chain([name], (conflict_name(name, n) for n in itertools.count(1)))
     return next(candidate for candidate in candidates if key(candidate) not in taken_keys)
+
+
+def archive_name(name: str) -> str:
+    """Return a clean name as every system can unpack it, what some cannot hold being `_`. Clean; idempotent.
+
+    Different names may become the same one, and then need `conflict_name`.
+    Source: Microsoft's "Naming Files, Paths, and Namespaces".
+    """
+    safe = _NOT_IN_ARCHIVES.sub(lambda refused: "_" * len(refused[0]), name)
+    device = _DEVICE.match(safe)
+    if device is None:
+        return safe
+    longer = f"{safe[: device.end()]}_{safe[device.end() :]}"
+    shorter = longer.encode()[:MAX_BYTES].decode(errors="ignore")
+    return shorter if shorter == longer else archive_name(shorter)  # the cut may leave a dot or space at the end
 
 
 def split_path(path: str) -> list[str]:

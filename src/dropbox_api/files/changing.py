@@ -140,9 +140,8 @@ async def settle_name(
 
 
 async def write(tx: Tx, node_id: uuid.UUID, values: Mapping[str, Any]) -> None:
-    """Set columns of a node, and with them its version and time."""
-    changed = {"version": Node.version + 1, "modified_at": func.now(), **values}
-    await tx.execute(update(Node).where(Node.id == node_id).values(**changed))
+    """Set columns of a node, and with them its version; its time is that of its content and stays."""
+    await tx.execute(update(Node).where(Node.id == node_id).values(version=Node.version + 1, **values))
 
 
 _RUNNING_BELOW = text("""
@@ -167,8 +166,6 @@ async def discard(tx: Tx, owner_id: uuid.UUID, node_id: uuid.UUID, *, force: boo
         file_ids = [str(file_id) for file_id in running.scalars()]
         if file_ids:
             raise problems.ProcessingRunning(file_ids=file_ids)
-    # Its own time stays: a list of the trash says when it was last changed, too.
-    values = {"trashed_at": func.now(), "version": Node.version + 1}
-    await tx.execute(update(Node).where(Node.id == node_id).values(**values))
+    await write(tx, node_id, {"trashed_at": func.now()})
     await events.append(tx, owner_id, [events.Change("file.trashed", node_id)])
     await audit.record(tx, owner_id, [audit.Entry("trashed", node_id)])

@@ -4,9 +4,11 @@ import uuid
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
-from dropbox_api.schemas import Answer, ContentType, Fingerprint, OnConflict, Request
+from dropbox_api.core import names
+from dropbox_api.schemas import Answer, ClientTime, ContentType, Fingerprint, OnConflict, Request
 
 ContentStatus = Literal["stored", "verified", "quarantined", "damaged"]
 Order = Literal["name", "-name", "size", "-size", "modified", "-modified"]
@@ -70,6 +72,107 @@ class Download(Answer):
     encoding: Literal["identity"]
     revision_id: uuid.UUID
     etag: Annotated[str, Field(description="The store's ETag, for If-Range; not an MD5 to rely on.")]
+
+
+# Finding
+
+
+class _Find(BaseModel):
+    """Query parameters of a list; unknown ones are ignored, as by every operation."""
+
+    model_config = ConfigDict(frozen=True)
+
+    parent_id: ParentId = None
+    path: Annotated[str | None, Field(max_length=4096, description="The folder, by path.", examples=["/photos"])] = None
+    cursor: Annotated[str | None, Field(description="`next_cursor` of the page before, of the same list.")] = None
+
+    @model_validator(mode="after")
+    def _one_folder(self) -> Self:
+        if self.parent_id is not None and self.path is not None:
+            raise ValueError("parent_id and path exclude each other")
+        return self
+
+
+class ListFiles(_Find):
+    order: Annotated[
+        Order,
+        Field(
+            description="`-` is descending. Folders count as 0 bytes; names are compared without case; equal sizes and"
+            " times are told apart by id.",
+            examples=["-modified"],
+        ),
+    ] = "name"
+    recursive: Annotated[
+        bool,
+        Field(
+            description="All that is below the folder, depth-first by name, each folder before what is in it. Only in"
+            " the order `name`."
+        ),
+    ] = False
+    fingerprint: Annotated[Fingerprint | None, Field(description="Files with this content now.")] = None
+    content_status: Annotated[
+        ContentStatus | None, Field(description="Files whose content is so.", examples=["quarantined"])
+    ] = None
+    processing: Annotated[
+        ProcessingState | None,
+        Field(description="Files of whose newest revision a processor last reported this.", examples=["failed"]),
+    ] = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+
+    @model_validator(mode="after")
+    def _one_order(self) -> Self:
+        if self.recursive and self.order != "name" and not self.is_filtered:
+            raise ValueError("a recursive list is ordered by name")
+        return self
+
+    @property
+    def is_filtered(self) -> bool:
+        return bool(self.fingerprint or self.content_status or self.processing)
+
+
+def _searchable(q: str) -> str:
+    key = names.key(q).strip()
+    if not 1 <= len(key) <= names.MAX_BYTES or "\0" in key:
+        raise PydanticCustomError("query", "should be 1 to 255 characters, blanks around them not counted, without NUL")
+    return key
+
+
+class SearchFiles(_Find):
+    """`q` is kept as the key of a name: blind to case and to how accents were typed."""
+
+    q: Annotated[
+        str | None,
+        Field(
+            max_length=4 * names.MAX_BYTES,
+            description="Words, each of which is part of the name, or nearly so (a typo). Any script; no wildcards.",
+            examples=["quarterly report"],
+        ),
+        AfterValidator(lambda q: None if q is None else _searchable(q)),
+    ] = None
+    kind: Annotated[Literal["file", "folder"] | None, Field(examples=["file"])] = None
+    content_type: Annotated[
+        str | None,
+        StringConstraints(
+            max_length=200, pattern=r"^[A-Za-z0-9!#$&^_.+-]+/([A-Za-z0-9!#$&^_.+-]+(;[ -~]*)?)?$", to_lower=True
+        ),
+        Field(description="Files of this type, or of all types that begin so (`image/`).", examples=["image/"]),
+    ] = None
+    min_bytes: Annotated[int | None, Field(ge=0, lt=2**63, description="Files of this size or larger.")] = None
+    max_bytes: Annotated[int | None, Field(ge=0, lt=2**63, description="Files of this size or smaller.")] = None
+    modified_after: Annotated[
+        ClientTime | None, Field(description="Changed then or later.", examples=["2026-01-01T00:00:00Z"])
+    ] = None
+    modified_before: Annotated[
+        ClientTime | None, Field(description="Changed before.", examples=["2027-01-01T00:00:00Z"])
+    ] = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        filters = (self.kind, self.content_type, self.min_bytes, self.max_bytes)
+        if all(wanted is None for wanted in (self.q, *filters, self.modified_after, self.modified_before)):
+            raise ValueError("say what to search for: q, or a filter")
+        return self
 
 
 # Changes of the tree

@@ -1,4 +1,4 @@
-"""Files and folders as their owner reads them: look up, list, and hand out short-lived download URLs."""
+"""Files and folders as their owner reads them: look up, and hand out short-lived download URLs."""
 
 import uuid
 from typing import Any, NamedTuple
@@ -10,9 +10,9 @@ from dropbox_api.core import names
 from dropbox_api.db import Db, Tx
 from dropbox_api.events import service as events
 from dropbox_api.files import merging, placing, views
-from dropbox_api.files.schemas import File, FileList
+from dropbox_api.files.schemas import File
 from dropbox_api.models import Blob, Node, Revision, User
-from dropbox_api.plumbing import audit, paging
+from dropbox_api.plumbing import audit
 
 
 async def get(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID) -> File:
@@ -27,28 +27,6 @@ async def get_by_path(db: Db, actor_id: uuid.UUID, path: str) -> File:
     async with db.read() as tx:
         node_id = await find_path(tx, actor_id, path)
         return (await views.files_by_id(tx, [node_id]))[node_id]
-
-
-async def list_children(
-    db: Db, actor_id: uuid.UUID, *, parent_id: uuid.UUID | None, path: str | None, limit: int, cursor: str | None
-) -> FileList:
-    """Return a page of a folder (the root when neither id nor path is given), ordered by name key.
-
-    Keyset paging: a page costs the same wherever it starts and however large the folder is.
-    Raises NotFound, NotAFolder, InvalidName, InvalidCursor.
-    """
-    async with db.read() as tx:
-        folder_id = parent_id or await find_path(tx, actor_id, path or "/")
-        if (await access.require(tx, actor_id, folder_id)).kind != "folder":
-            raise problems.NotAFolder("This is a file; only folders can be listed")
-        page = views.select_files().where(Node.parent_id == folder_id, Node.trashed_at.is_(None))
-        if cursor:
-            (after,) = paging.decode_key("files", cursor, str)
-            page = page.where(Node.name_key > after)
-        rows = (await tx.execute(page.order_by(Node.name_key).limit(limit + 1))).all()
-        items = await views.as_files(tx, rows[:limit])
-        more = paging.encode("files", rows[limit - 1].name_key) if len(rows) > limit else None
-        return FileList(items=items, next_cursor=more)
 
 
 async def find_path(tx: Tx, owner_id: uuid.UUID, path: str) -> uuid.UUID:

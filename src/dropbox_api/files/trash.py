@@ -51,7 +51,7 @@ async def restore(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, wanted: Resto
             await changing.require_room_below(tx, parent_id, node_id)
         name, _ = await changing.settle_name(tx, node.kind, parent_id, name or node.name, wanted.on_conflict)
         placed = {"parent_id": parent_id, "name": name, "name_key": names.key(name), "trashed_at": None}
-        await tx.execute(update(Node).where(Node.id == node_id).values(version=Node.version + 1, **placed))
+        await changing.write(tx, node_id, placed)
         await events.append(tx, node.owner_id, [events.Change("file.restored", node_id)])
         await audit.record(tx, node.owner_id, [audit.Entry("restored", node_id, {"name": name})])
         return (await views.files_by_id(tx, [node_id]))[node_id]

@@ -80,14 +80,18 @@ async def change(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, wanted: Change
         if wanted.content_type is not None and node.kind != "file":
             raise problems.NotAFile("A folder has no content type")
         folder = await changing.folder(tx, actor_id, wanted.parent_id, wanted.parent_path)
-        await _place(tx, node, folder.node_id if folder else node.parent_id, name or node.name, wanted.on_conflict)
+        await give_place(tx, node, folder.node_id if folder else node.parent_id, name or node.name, wanted.on_conflict)
         if wanted.content_type is not None:
             await _set_content_type(tx, node, wanted.content_type)
         return (await views.files_by_id(tx, [node_id]))[node_id]
 
 
-async def _place(tx: Tx, node: Any, parent_id: uuid.UUID, name: str, on_conflict: Any) -> None:
-    """Give a live node this name in this folder, unless it has it already."""
+async def give_place(tx: Tx, node: Any, parent_id: uuid.UUID, name: str, on_conflict: Any) -> None:
+    """Give a live node (its row) this clean name in this folder, unless it has it already.
+
+    Raises NameTaken, IntoItself, InvalidName (too deep), ProcessingRunning (of the file that would be replaced).
+    Transaction: joins tx, which holds the owner's lock and has seen that the actor may.
+    """
     moves = parent_id != node.parent_id
     if not moves and name == node.name:
         return

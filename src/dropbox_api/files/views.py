@@ -1,14 +1,14 @@
-"""How nodes are read: rows joined with their head revision, and the paths above them."""
+"""How nodes are read: rows with their head revision and path, and what is live or below a folder."""
 
 import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Select, bindparam, select, text
+from sqlalchemy import ARRAY, ColumnElement, Select, any_, bindparam, literal, select, text
 
 from dropbox_api.db import Tx
 from dropbox_api.files.schemas import File, Processing
-from dropbox_api.models import Blob, Node, Revision, User
+from dropbox_api.models import Blob, Id, Node, Revision, User
 
 _PATHS = text("""
     WITH RECURSIVE up AS (
@@ -102,3 +102,62 @@ async def files_by_id(tx: Tx, node_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, 
     """Return the files and folders of these ids; ids of nothing are left out. Asks nobody for permission."""
     rows = (await tx.execute(_BY_ID, {"ids": list(node_ids)})).all()
     return {file.id: file for file in await as_files(tx, rows)}
+
+
+_FOLDERS_BELOW = text("""
+    WITH RECURSIVE folders AS (
+        SELECT CAST(:folder_id AS uuid) AS id
+        UNION ALL
+        SELECT child.id FROM folders JOIN nodes child ON child.parent_id = folders.id
+        WHERE child.kind = 'folder' AND child.trashed_at IS NULL
+    )
+    SELECT id FROM folders
+""")
+
+
+async def below(tx: Tx, folder_id: uuid.UUID) -> ColumnElement[bool]:
+    """Return the condition that a node lies somewhere below a live folder; below the root folder is everything.
+
+    The folders are bound as an array, not joined: Postgres can plan with their number then.
+    """
+    above = select(Node.parent_id).where(Node.id == folder_id)
+    if (await tx.execute(above)).scalar_one() is None:
+        return Node.parent_id.is_not(None)
+    folder_ids = (await tx.execute(_FOLDERS_BELOW, {"folder_id": folder_id})).scalars().all()
+    return Node.parent_id == any_(literal(folder_ids, ARRAY(Id)))
+
+
+_IN_TRASH = text("""
+    WITH RECURSIVE up AS (
+        SELECT id AS start, parent_id, trashed_at FROM nodes WHERE id = ANY(CAST(:ids AS uuid[]))
+        UNION ALL
+        SELECT up.start, above.parent_id, above.trashed_at FROM up JOIN nodes above ON above.id = up.parent_id
+    )
+    SELECT DISTINCT start FROM up WHERE trashed_at IS NOT NULL
+""")
+
+
+async def first_live(tx: Tx, candidates: Select[*tuple[Any, ...]], wanted: int) -> list[Any]:
+    """Return the first candidates that nothing in the trash lies above, in their order.
+
+    `candidates`: selects nodes that are not in the trash themselves, ordered, with `parent_id` among the columns. Only
+    from those that may be answered is it looked upwards; whoever has much in the trash pays for looking on.
+    Transaction: joins tx, which sees one moment (`as_of_now`).
+    """
+    live: list[Any] = []
+    passed, at_once = 0, wanted
+    while True:
+        rows = (await tx.execute(candidates.offset(passed).limit(at_once))).all()
+        in_trash = set((await tx.execute(_IN_TRASH, {"ids": list({row.parent_id for row in rows})})).scalars())
+        live += [row for row in rows if row.parent_id not in in_trash]
+        if len(live) >= wanted or len(rows) < at_once:
+            return live[:wanted]
+        passed, at_once = passed + at_once, 4 * at_once
+
+
+_ONE_MOMENT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+
+
+async def as_of_now(tx: Tx) -> None:
+    """Let all queries of a transaction see one moment. To be called before its first query."""
+    await tx.execute(_ONE_MOMENT)

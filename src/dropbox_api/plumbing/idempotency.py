@@ -9,13 +9,13 @@ requests take a key.
 import hashlib
 import uuid
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel
 from sqlalchemy import text
 
 from dropbox_api import problems
-from dropbox_api.db import Tx
+from dropbox_api.db import Db, Tx
 
 MAX_KEY_CHARS = 255
 
@@ -46,6 +46,27 @@ class Once:
         return replace(self, request_hash=digest.digest())
 
 
+_FIND = text("SELECT request_hash, status, answer FROM idempotency_keys WHERE user_id = :user_id AND key = :key")
+
+
+async def look(db: Db, once: Once) -> None:
+    """See whether the request was answered before: whatever became of its subject since, it is answered the same.
+
+    Raises Replayed, IdempotencyMismatch.
+    """
+    async with db.read() as tx:
+        row = (await tx.execute(_FIND, {"user_id": once.user_id, "key": once.key})).one_or_none()
+    if row is not None:
+        _compare(once, row)
+
+
+def _compare(once: Once, row: Any) -> None:
+    if row.request_hash != once.request_hash:
+        raise problems.IdempotencyMismatch
+    if row.answer is not None:
+        raise Replayed(row.status, row.answer)
+
+
 _CLAIM = text("""
     INSERT INTO idempotency_keys (user_id, key, request_hash) VALUES (:user_id, :key, :request_hash)
     ON CONFLICT (user_id, key) DO UPDATE SET key = excluded.key
@@ -63,11 +84,7 @@ async def claim(tx: Tx, once: Once | None) -> None:
     if once is None:
         return
     values = {"user_id": once.user_id, "key": once.key, "request_hash": once.request_hash}
-    row = (await tx.execute(_CLAIM, values)).one()
-    if row.request_hash != once.request_hash:
-        raise problems.IdempotencyMismatch
-    if row.answer is not None:
-        raise Replayed(row.status, row.answer)
+    _compare(once, (await tx.execute(_CLAIM, values)).one())
 
 
 _KEEP = text("""
@@ -82,3 +99,10 @@ async def keep(tx: Tx, once: Once | None, status: int, answer: BaseModel) -> Non
         return
     values = {"user_id": once.user_id, "key": once.key, "request_hash": once.request_hash}
     await tx.execute(_KEEP, values | {"status": status, "answer": answer.model_dump_json().encode()})
+
+
+async def answer(db: Db, once: Once | None, status: int, body: BaseModel) -> None:
+    """Keep the answer of a request that took several transactions. Does nothing without a key."""
+    if once is not None:
+        async with db.begin() as tx:
+            await keep(tx, once, status, body)

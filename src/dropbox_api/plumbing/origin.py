@@ -5,6 +5,8 @@ has any business with it.
 """
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
@@ -33,5 +35,15 @@ def begin(origin: Origin) -> None:
 
 
 def acting(actor_id: uuid.UUID) -> None:
-    """Say who acts from here on: whoever signed in, or on whose behalf a worker goes on."""
+    """Say who acts from here on: whoever signed in."""
     _current.set(replace(_current.get(), actor_id=actor_id))
+
+
+@contextmanager
+def acting_for(actor_id: uuid.UUID) -> Iterator[None]:
+    """Do what the block does on somebody's behalf, as a worker does that finishes what they began."""
+    token = _current.set(replace(_current.get(), actor_id=actor_id))
+    try:
+        yield
+    finally:
+        _current.reset(token)

@@ -1,7 +1,8 @@
 """The object store between settings and callers: how it is configured, and what its failures mean."""
 
 from dropbox_api import problems
-from dropbox_api.settings import Settings
+from dropbox_api.settings import CdnSettings, Settings
+from dropbox_api.storage.cloudfront import CloudFront
 from dropbox_api.storage.object_store import StoreError, Throttled, Unavailable
 from dropbox_api.storage.s3 import S3Config
 
@@ -16,7 +17,10 @@ def as_problem(error: StoreError) -> problems.Problem:
 
 
 def s3_config(settings: Settings) -> S3Config:
-    """Return what the store client needs of the settings."""
+    """Return what the store client needs of the settings.
+
+    Raises ValueError when CloudFront's private key cannot be read; its message names the setting, and not the key.
+    """
     s3 = settings.s3
     return S3Config(
         bucket=s3.bucket,
@@ -32,4 +36,14 @@ def s3_config(settings: Settings) -> S3Config:
         connect_timeout_s=s3.connect_timeout_s,
         read_timeout_s=s3.read_timeout_s,
         max_connections=s3.max_connections,
+        cdn=_cdn(settings.cdn),
     )
+
+
+def _cdn(cdn: CdnSettings) -> CloudFront | None:
+    if cdn.url is None or cdn.key_pair_id is None or cdn.private_key is None:
+        return None
+    try:
+        return CloudFront(cdn.url, cdn.key_pair_id, cdn.private_key.get_secret_value(), bind_address=cdn.bind_address)
+    except ValueError as error:
+        raise ValueError(f"DROPBOX_CDN__PRIVATE_KEY: {error}") from None

@@ -357,7 +357,7 @@ class EmbeddedPostgres(GuardedServer):
             os.chown(password_file, user, user)
         initdb = [
             *(str(programs / "initdb"), "-D", str(new), "-U", "app", "-E", "UTF8", "--no-instructions"),
-            *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"),
+            *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--lc-ctype=C.UTF-8"),
             # Any local user can connect to 127.0.0.1, and `app` may run programs as us: so a password. It is random,
             # which makes the costly iterations of SCRAM pointless.
             *("-A", "scram-sha-256", f"--pwfile={password_file}", "-c", "scram_iterations=1"),

@@ -124,6 +124,13 @@ class ObjectStore(Protocol):
         """
         ...
 
+    async def put_part(self, key: str, upload_id: str, number: int, body: bytes, sha256: bytes) -> Part:
+        """Store one part, its SHA-256 (raw 32 bytes) checked by the store; `sha256` is what it says, if it says.
+
+        Raises NotFound when the upload is gone, Rejected (BadDigest, ...) when the bytes do not hash to it.
+        """
+        ...
+
     async def list_parts(self, key: str, upload_id: str) -> list[Part]:
         """Return every part, all pages read, one row per number (the newest), ordered by number.
 
@@ -167,7 +174,7 @@ class ObjectStore(Protocol):
         ...
 
     async def put(self, key: str, body: bytes) -> None:
-        """Store a small object, its SHA-256 checked by the store (probes and tests; no user's bytes pass here)."""
+        """Store a small object, its SHA-256 checked by the store."""
         ...
 
     def read(self, key: str, *, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
@@ -194,4 +201,22 @@ class ObjectStore(Protocol):
         self, key: str, *, method: str, filename: str, content_type: str, inline: bool, ttl_s: int
     ) -> SignedRequest:
         """Presign a GET or HEAD; the answer's Content-Disposition (RFC 6266) and Content-Type are signed in. No I/O."""
+        ...
+
+    def sign_download(
+        self,
+        key: str,
+        *,
+        method: str,
+        filename: str,
+        content_type: str,
+        inline: bool,
+        ttl_s: int,
+        size_bytes: int,
+        address: str | None,
+    ) -> SignedRequest:
+        """Sign as `sign_get` does, but through the CDN where there is one: what is handed to clients. No I/O.
+
+        `address` is the client's; a CDN may be told to let nobody else have it.
+        """
         ...

@@ -2,9 +2,9 @@
 
 Invariants:
 - One client per process, made by `S3Store.open`. No method keeps state between calls.
-- Calls through boto and listings are tried three times (a repeated Create leaves an upload open, which the sweep
-  aborts). CompleteMultipartUpload is tried once: its caller holds a lease that a hidden retry would outlive, and
-  knows better what a lost answer means (HEAD the key).
+- Calls are tried three times (a repeated Create leaves an upload open, which the sweep aborts).
+  CompleteMultipartUpload is tried once: its caller holds a lease that a hidden retry would outlive, and knows better
+  what a lost answer means (HEAD the key).
 - Every error leaves as a `StoreError`, decided in `s3_answers.store_error`.
 - Signing does no I/O. URLs carry the public endpoint, calls go to the server's own.
 
@@ -17,12 +17,12 @@ import hashlib
 import logging
 import random
 from base64 import b64decode
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import quote
 
 import aioboto3
@@ -34,6 +34,7 @@ from yarl import URL
 
 from dropbox_api.core.fingerprint import to_base64
 from dropbox_api.core.presign import Presigner
+from dropbox_api.storage.cloudfront import CloudFront
 from dropbox_api.storage.object_store import (
     CompletedPart,
     MultipartRef,
@@ -60,6 +61,8 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
 _log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 _ATTEMPTS = 3
 _BLOCK_BYTES = 1 << 20
@@ -90,6 +93,8 @@ class S3Config:
     connect_timeout_s: float = 5
     read_timeout_s: float = 30
     max_connections: int = 50
+    cdn: CloudFront | None = field(default=None, repr=False)
+    """What clients download through; None: from the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +182,13 @@ class S3Store:
             )
         return answer["UploadId"]
 
+    async def put_part(self, key: str, upload_id: str, number: int, body: bytes, sha256: bytes) -> Part:
+        query = {"partNumber": str(number), "uploadId": upload_id}
+        checksum = {"x-amz-checksum-sha256": to_base64(sha256)}
+        headers, _ = await _patiently(lambda: self._send("PUT", key, query=query, headers=checksum, body=body))
+        said = _raw_sha256(headers.get("x-amz-checksum-sha256"))
+        return Part(number, len(body), headers["ETag"].strip('"'), said)
+
     async def list_parts(self, key: str, upload_id: str) -> list[Part]:
         page = await self._parts_page(key, upload_id, after=0)
         rows, marker, width = list(page.rows), page.next_marker, max(1, len(page.rows))
@@ -199,11 +211,11 @@ class S3Store:
         query = {"uploadId": upload_id, "max-parts": str(_LIST_PAGE)}
         if after:
             query["part-number-marker"] = str(after)
-        for attempt in range(1, _ATTEMPTS):
-            with contextlib.suppress(Throttled, Unavailable):
-                return parse_parts_page(await self._request("GET", key, query=query))
-            await asyncio.sleep(random.uniform(0, 0.2 * 2**attempt))  # noqa: S311 - full jitter
-        return parse_parts_page(await self._request("GET", key, query=query))
+
+        async def ask() -> PartsPage:
+            return parse_parts_page(await self._request("GET", key, query=query))
+
+        return await _patiently(ask)
 
     async def complete_multipart(
         self, key: str, upload_id: str, parts: Sequence[CompletedPart], size_bytes: int
@@ -256,14 +268,8 @@ class S3Store:
 
     async def head(self, key: str) -> ObjectInfo:
         # Signed by hand: completing 500 small files asks 500 times, and boto takes milliseconds of processor time each.
-        for attempt in range(1, _ATTEMPTS):
-            with contextlib.suppress(Throttled, Unavailable):
-                return await self._head(key)
-            await asyncio.sleep(random.uniform(0, 0.2 * 2**attempt))  # noqa: S311 - full jitter
-        return await self._head(key)
-
-    async def _head(self, key: str) -> ObjectInfo:
-        headers, _ = await self._send("HEAD", key, query={}, headers={"x-amz-checksum-mode": "ENABLED"})
+        checksum = {"x-amz-checksum-mode": "ENABLED"}
+        headers, _ = await _patiently(lambda: self._send("HEAD", key, query={}, headers=checksum))
         return ObjectInfo(
             size_bytes=int(headers["Content-Length"]),
             etag=headers["ETag"].strip('"'),
@@ -327,11 +333,28 @@ class S3Store:
     def sign_get(
         self, key: str, *, method: str, filename: str, content_type: str, inline: bool, ttl_s: int
     ) -> SignedRequest:
-        query = {
-            "response-content-disposition": content_disposition(filename, inline=inline),
-            "response-content-type": content_type,
-        }
-        return self._sign(method, key, ttl_s, query=query)
+        return self._sign(method, key, ttl_s, query=_answer(filename, content_type, inline=inline))
+
+    def sign_download(
+        self,
+        key: str,
+        *,
+        method: str,
+        filename: str,
+        content_type: str,
+        inline: bool,
+        ttl_s: int,
+        size_bytes: int,
+        address: str | None,
+    ) -> SignedRequest:
+        cdn = self.config.cdn
+        if cdn is None or not cdn.serves(size_bytes):
+            return self.sign_get(
+                key, method=method, filename=filename, content_type=content_type, inline=inline, ttl_s=ttl_s
+            )
+        expires_at = _expiry(self._clock(), ttl_s)
+        query = _answer(filename, content_type, inline=inline)
+        return SignedRequest(cdn.sign(key, query, expires_at=expires_at, address=address), {}, expires_at)
 
     def _sign(
         self,
@@ -467,6 +490,14 @@ def content_disposition(filename: str, *, inline: bool) -> str:
     return f"{'inline' if inline else 'attachment'}; filename=\"{plain}\"; filename*=UTF-8''{extended}"
 
 
+def _answer(filename: str, content_type: str, *, inline: bool) -> dict[str, str]:
+    """Return the query parameters by which S3 is told what headers to answer with."""
+    return {
+        "response-content-disposition": content_disposition(filename, inline=inline),
+        "response-content-type": content_type,
+    }
+
+
 @contextlib.contextmanager
 def _store_errors() -> Iterator[None]:
     """Turn what boto and aiohttp raise into `StoreError`; a wrong parameter is our bug and stays one."""
@@ -483,6 +514,15 @@ def _store_errors() -> Iterator[None]:
         raise Rejected("NoCredentials", str(error)) from error
     except (BotoCoreError, ResponseParserError, aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
         raise Unavailable(f"{type(error).__name__}: {error}") from error
+
+
+async def _patiently(ask: Callable[[], Awaitable[_T]]) -> _T:
+    """Ask three times while the store is busy or away: only for what may be repeated."""
+    for attempt in range(1, _ATTEMPTS):
+        with contextlib.suppress(Throttled, Unavailable):
+            return await ask()
+        await asyncio.sleep(random.uniform(0, 0.2 * 2**attempt))  # noqa: S311 - full jitter
+    return await ask()
 
 
 def _raw_sha256(text: str | None) -> bytes | None:

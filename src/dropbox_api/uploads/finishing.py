@@ -281,14 +281,14 @@ async def _assemble(
         await _missing(db, settings, upload, token, gone=gone)
         raise problems.Unavailable("The store does not show the object yet", retry_after_s=5) from None
     digest = composite_digest([part.sha256 for part in parts])
-    if not _is_ours(found, upload.size_bytes, digest):
+    if not is_ours(found, upload.size_bytes, digest):
         await _fail(db, upload, token, "the assembled object is not what was sent")
         raise problems.UploadFailed(reason="the assembled object is not what was sent")
     return Assembled(upload.id, token, found.etag, digest, verified=False)
 
 
-def _is_ours(found: ObjectInfo, size_bytes: int, digest: str) -> bool:
-    """Compare an object with the frozen list. Some stores add no "-N" to the composite digest, or tell none."""
+def is_ours(found: ObjectInfo, size_bytes: int, digest: str) -> bool:
+    """Compare an object with what was sent. Some stores add no "-N" to the composite digest, or tell none."""
     bare = digest.partition("-")[0]
     return found.size_bytes == size_bytes and found.checksum_sha256 in {None, digest, bare}
 
@@ -401,7 +401,7 @@ async def record(tx: Tx, owner_id: uuid.UUID, assembled: Sequence[Assembled]) ->
     ]
     if not uploads:
         return
-    content = await _store_blobs(tx, owner_id, uploads, by_id)
+    content = await store_blobs(tx, owner_id, uploads, by_id)
     await rows.end(tx, owner_id, content, "completed", leftover=False)
     outcomes = [
         {
@@ -440,7 +440,7 @@ _SET_CHUNK = (
 """A single upload's HEAD is its reconcile."""
 
 
-async def _store_blobs(
+async def store_blobs(
     tx: Tx, owner_id: uuid.UUID, uploads: Sequence[Any], assembled: dict[uuid.UUID, Assembled]
 ) -> dict[uuid.UUID, placing.Content]:
     """Make a blob of each upload (its id is the upload's), or take the verified one of the same content."""

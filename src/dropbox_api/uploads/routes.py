@@ -1,17 +1,24 @@
-"""`/v1/uploads`, `/v1/fingerprints`, `/v1/capabilities`: the upload journey of `docs/protocol.md`."""
+"""`/v1/uploads`, `/v1/fingerprints`, `/v1/capabilities`: the upload journey of `docs/protocol.md`.
 
+And `POST /v1/files`, `PUT /v1/files/{id}/content`, whose bodies are content and are streamed.
+"""
+
+import asyncio
 import uuid
-from typing import Annotated
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from dropbox_api import problems
-from dropbox_api.accounts.auth import CurrentUser
-from dropbox_api.deps import CapabilitiesDep, DbDep, SettingsDep, StoreDep
+from dropbox_api.accounts.auth import CurrentUser, OnceDep, OnceStreamedDep
+from dropbox_api.deps import CapabilitiesDep, DbDep, IfMatch, SettingsDep, StoreDep
+from dropbox_api.files.schemas import File
+from dropbox_api.plumbing import idempotency
 from dropbox_api.responses import BODY, problem_responses
-from dropbox_api.schemas import Fingerprint, ProblemDocument
-from dropbox_api.uploads import finishing, rows, schemas, sending, service
+from dropbox_api.schemas import ContentType, Fingerprint, OnConflict, ProblemDocument
+from dropbox_api.uploads import finishing, rows, schemas, sending, service, streaming
 
 router = APIRouter(prefix="/v1", tags=["uploads"])
 
@@ -32,6 +39,7 @@ _START = (
     problems.FingerprintRequired,
     problems.FingerprintMismatch,
     problems.ParentGone,
+    problems.IdempotencyMismatch,
 )
 
 
@@ -79,34 +87,44 @@ async def start(
     store: StoreDep,
     settings: SettingsDep,
     response: Response,
+    once: OnceDep,
     body: schemas.StartUpload,
 ) -> schemas.StartedUpload:
-    """Start an upload, or go on with the live one of the same content; content you store already is a file at once."""
-    ((answer, is_new),) = await service.started(db, store, settings, actor.user_id, [body])
+    """Start an upload, or go on with the live one of the same content; content you store already is a file at once.
+
+    Signed URLs are not kept for a repetition under the same Idempotency-Key: ask `parts` for new ones.
+    """
+    ((answer, is_new),) = await service.started(db, store, settings, actor.user_id, [body], once)
     if isinstance(answer, problems.Problem):
         raise answer
     response.status_code = 201 if is_new else 200
+    await idempotency.answer(db, once, response.status_code, answer.model_copy(update={"parts": []}))
     return answer
 
 
 @router.post(
     "/uploads/batch",
     operation_id="uploads_start_batch",
-    responses=problem_responses(problems.Unauthenticated, *BODY),
+    responses=problem_responses(problems.Unauthenticated, *BODY, problems.IdempotencyMismatch),
 )
 async def start_batch(
-    actor: CurrentUser, db: DbDep, store: StoreDep, settings: SettingsDep, body: schemas.StartBatch
+    *, actor: CurrentUser, db: DbDep, store: StoreDep, settings: SettingsDep, once: OnceDep, body: schemas.StartBatch
 ) -> schemas.StartedBatch:
-    """Start up to 500 uploads in one transaction; each item has its own answer or problem."""
-    answers = await service.started(db, store, settings, actor.user_id, body.items)
-    return schemas.StartedBatch(
-        items=[
-            schemas.StartedItem(problem=_document(answer))
-            if isinstance(answer, problems.Problem)
-            else schemas.StartedItem(upload=answer.upload, file=answer.file, parts=answer.parts)
-            for answer, _ in answers
-        ]
-    )
+    """Start up to 500 uploads in one transaction; each item has its own answer or problem.
+
+    Signed URLs are not kept for a repetition under the same Idempotency-Key: ask `parts` for new ones.
+    """
+    answers = await service.started(db, store, settings, actor.user_id, body.items, once)
+    items = [
+        schemas.StartedItem(problem=_document(answer))
+        if isinstance(answer, problems.Problem)
+        else schemas.StartedItem(upload=answer.upload, file=answer.file, parts=answer.parts)
+        for answer, _ in answers
+    ]
+    if once:
+        kept = [item.model_copy(update={"parts": []}) for item in items]
+        await idempotency.answer(db, once, 200, schemas.StartedBatch(items=kept))
+    return schemas.StartedBatch(items=items)
 
 
 @router.post(
@@ -258,14 +276,21 @@ async def complete(
         problems.ParentGone,
         problems.TooManyFiles,
         problems.NothingToPlace,
+        problems.IdempotencyMismatch,
         *_LIVE,
     ),
 )
 async def add_destination(
-    actor: CurrentUser, db: DbDep, settings: SettingsDep, upload_id: uuid.UUID, body: schemas.AddDestination
+    *,
+    actor: CurrentUser,
+    db: DbDep,
+    settings: SettingsDep,
+    upload_id: uuid.UUID,
+    once: OnceDep,
+    body: schemas.AddDestination,
 ) -> schemas.Upload:
     """Give the content another place; a completed session's content is placed at once."""
-    return await service.add_destination(db, settings, actor.user_id, upload_id, body)
+    return await service.add_destination(db, settings, actor.user_id, upload_id, body, once)
 
 
 @router.delete(
@@ -277,3 +302,133 @@ async def add_destination(
 async def abort(actor: CurrentUser, db: DbDep, store: StoreDep, upload_id: uuid.UUID) -> None:
     """Abort the upload and free what it reserved."""
     await service.abort(db, store, actor.user_id, upload_id)
+
+
+# Content through the API itself
+
+STALL_S = 60
+"""A body of which nothing comes for so long is given up: its place is one of few."""
+
+_ANY = "application/octet-stream"
+_STREAMED = (
+    *_OWN,
+    problems.BodyTooLarge,
+    problems.QuotaExceeded,
+    problems.TooManyUploads,
+    problems.InvalidName,
+    problems.NameTaken,
+    problems.UploadExpired,
+    problems.IdempotencyMismatch,
+)
+_FORM: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["file"],
+                "properties": {
+                    "file": {"type": "string", "format": "binary", "description": "Its filename is the name."},
+                    "name": {"type": "string", "description": "Another name than the file's own.", "maxLength": 1024},
+                    "parent_id": {
+                        "type": "string",
+                        "format": "uuid",
+                        "description": "The folder; the root when it is left out and folder_path, too.",
+                    },
+                    "folder_path": {
+                        "type": "string",
+                        "maxLength": 4096,
+                        "description": "The folder by path, made on the way.",
+                    },
+                    "on_conflict": {"type": "string", "enum": ["fail", "rename", "replace"], "default": "fail"},
+                    "content_type": {"type": "string", "description": "Else that of the file's part of the form."},
+                    "client_modified_at": {"type": "string", "format": "date-time"},
+                },
+                "additionalProperties": False,
+            },
+            "example": {"file": "(bytes)", "name": "cat.jpg", "folder_path": "/photos/2026", "on_conflict": "rename"},
+        }
+    },
+}
+_CONTENT: dict[str, Any] = {
+    "required": True,
+    "description": "The content as it is; its Content-Type becomes the file's.",
+    "content": {"*/*": {"schema": {"type": "string", "format": "binary"}, "example": "(bytes)"}},
+}
+
+
+async def _body(request: Request) -> AsyncIterator[bytes]:
+    """Yield the body as it comes. Raises InvalidRequest when it ends, or stops, before its end."""
+    more = True
+    while more:
+        try:
+            async with asyncio.timeout(STALL_S):
+                message = await request.receive()
+        except TimeoutError:
+            raise problems.InvalidRequest(f"Nothing of the body came for {STALL_S} seconds", errors=[]) from None
+        if message["type"] == "http.disconnect":  # nobody hears it
+            raise problems.InvalidRequest("The body ended early", errors=[])
+        yield message.get("body", b"")
+        more = message.get("more_body", False)
+
+
+def _incoming(request: Request, content_type: str) -> streaming.Body:
+    declared = request.headers.get("content-length", "")
+    return streaming.Body(_body(request), int(declared) if declared.isdigit() else None, content_type)
+
+
+@router.post(
+    "/files",
+    operation_id="uploads_send_file",
+    status_code=201,
+    responses=problem_responses(*_STREAMED, problems.NotAFolder, problems.TooManyFiles),
+    openapi_extra={"requestBody": _FORM},
+)
+async def send_file(
+    *,
+    actor: CurrentUser,
+    db: DbDep,
+    store: StoreDep,
+    settings: SettingsDep,
+    request: Request,
+    response: Response,
+    once: OnceStreamedDep,
+) -> File:
+    """Upload a small file as HTML forms and `curl -F` do. The fields may stand before or after the file."""
+    body = _incoming(request, request.headers.get("content-type", ""))
+    async with request.app.state.streams:
+        file = await streaming.send_file(db, store, settings, actor.user_id, body, once)
+    response.headers.update({"ETag": file.etag, "Location": f"/v1/files/{file.id}"})
+    return file
+
+
+@router.put(
+    "/files/{file_id}/content",
+    operation_id="uploads_put_content",
+    responses=problem_responses(*_STREAMED, problems.PreconditionFailed, problems.NotAFile, problems.ProcessingRunning),
+    openapi_extra={"requestBody": _CONTENT},
+)
+async def put_content(
+    *,
+    actor: CurrentUser,
+    db: DbDep,
+    store: StoreDep,
+    settings: SettingsDep,
+    request: Request,
+    response: Response,
+    file_id: uuid.UUID,
+    once: OnceStreamedDep,
+    name: Annotated[str | None, Query(max_length=1024, description="Rename the file as well.")] = None,
+    on_conflict: Annotated[
+        OnConflict,
+        Query(description="When that name is taken: refuse, take `name (1).ext`, or put what is there into the trash."),
+    ] = "fail",
+    content_type: Annotated[ContentType, Header(include_in_schema=False)] = _ANY,
+    if_match: IfMatch = None,
+) -> File:
+    """Replace the content of a file by the body: a new revision, unless it is what the file holds already."""
+    wanted = streaming.PutContent(_incoming(request, content_type), name, on_conflict, if_match)
+    async with request.app.state.streams:
+        file = await streaming.put_content(db, store, settings, actor.user_id, file_id, wanted, once=once)
+    response.headers["ETag"] = file.etag
+    return file

@@ -29,11 +29,12 @@ def store_limits(settings: Settings) -> StoreLimits:
 
 
 async def get(tx: Tx, uploader_id: uuid.UUID, upload_id: uuid.UUID, *, lock: bool = False) -> Any:
-    """Return the row of one of the caller's own sessions. Raises NotFound.
+    """Return the row of one of the caller's own sessions. Raises NotFound, also for a stream.
 
     With `lock` the row is locked (after the owner's, where a caller needs both).
     """
-    found = select(*_COLUMNS).where(Upload.id == upload_id, Upload.uploader_id == uploader_id)
+    mine = (Upload.id == upload_id, Upload.uploader_id == uploader_id, Upload.strategy != "stream")
+    found = select(*_COLUMNS).where(*mine)
     row = (await tx.execute(found.with_for_update() if lock else found)).one_or_none()
     if row is None:
         raise problems.NotFound

@@ -14,8 +14,9 @@ from dropbox_api.db import Db, Tx
 from dropbox_api.files import placing, views
 from dropbox_api.files import service as files
 from dropbox_api.models import LIVE_UPLOAD, Blob, Node, Revision, Upload, UploadChunk, UploadDestination
-from dropbox_api.plumbing import paging
+from dropbox_api.plumbing import idempotency, paging
 from dropbox_api.plumbing.failpoints import failpoint
+from dropbox_api.plumbing.idempotency import Once
 from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import ObjectStore, StoreError
 from dropbox_api.uploads import finishing, rows, schemas, sending, starting
@@ -81,14 +82,19 @@ async def find_fingerprint(db: Db, actor_id: uuid.UUID, fingerprint: str) -> sch
 
 
 async def started(
-    db: Db, store: ObjectStore, settings: Settings, actor_id: uuid.UUID, wanted: list[schemas.StartUpload]
+    db: Db,
+    store: ObjectStore,
+    settings: Settings,
+    actor_id: uuid.UUID,
+    wanted: list[schemas.StartUpload],
+    once: Once | None,
 ) -> list[tuple[schemas.StartedUpload | problems.Problem, bool]]:
     """Start uploads and return the answer to each, in order, and whether it made a new session.
 
     What can be signed without asking comes along: the one part of a single upload, and the parts whose hashes the
     request brought, if the plan is the one they were cut for.
     """
-    outcomes = await starting.start(db, store, settings, actor_id, wanted)
+    outcomes = await starting.start(db, store, settings, actor_id, wanted, once)
     sessions = [outcome.upload_id for outcome in outcomes if isinstance(outcome, starting.Session)]
     nodes = [outcome.node_id for outcome in outcomes if isinstance(outcome, starting.Instant)]
     async with db.read() as tx:
@@ -248,12 +254,17 @@ async def _merge(tx: Tx, upload: Any, rival: Any, digest: bytes) -> uuid.UUID:
 
 
 async def add_destination(
-    db: Db, settings: Settings, actor_id: uuid.UUID, upload_id: uuid.UUID, wanted: schemas.AddDestination
+    db: Db,
+    settings: Settings,
+    actor_id: uuid.UUID,
+    upload_id: uuid.UUID,
+    wanted: schemas.AddDestination,
+    once: Once | None,
 ) -> schemas.Upload:
     """Give a session another place: taken when it completes, or at once when it has.
 
     Raises NotFound, NotAFolder, InvalidName, TooManyFiles; for a completed session NameTaken, RevisionConflict;
-    NothingToPlace (its content has been collected), UploadEnded.
+    NothingToPlace (its content has been collected), UploadEnded, IdempotencyMismatch.
     """
     name = files.clean_name(wanted.destination.name)
     path = tuple(files.split_path(wanted.destination.folder_path or ""))
@@ -261,6 +272,7 @@ async def add_destination(
         owner_id = (await rows.get(tx, actor_id, upload_id)).owner_id
     async with db.begin() as tx:
         await files.lock_owner(tx, owner_id)
+        await idempotency.claim(tx, once)
         upload = await rows.get(tx, actor_id, upload_id, lock=True)
         if upload.state != "completed":
             rows.require_live(upload)
@@ -283,7 +295,9 @@ async def add_destination(
                 raise problems.TooManyFiles
             await starting.reserve(tx, owner_id, 0, 1)
             await rows.touch(tx, upload_id, settings)
-        return (await rows.views(tx, [upload_id]))[upload_id]
+        view = (await rows.views(tx, [upload_id]))[upload_id]
+        await idempotency.keep(tx, once, 200, view)
+        return view
 
 
 async def _place_late(tx: Tx, upload: Any, destination_id: uuid.UUID) -> None:

@@ -25,7 +25,9 @@ from dropbox_api.db import Db, Tx, new_id
 from dropbox_api.files import placing
 from dropbox_api.files import service as files
 from dropbox_api.models import LIVE_UPLOAD, Blob, Upload, UploadDestination, User
+from dropbox_api.plumbing import idempotency
 from dropbox_api.plumbing.failpoints import failpoint
+from dropbox_api.plumbing.idempotency import Once
 from dropbox_api.plumbing.stores import as_problem
 from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import ObjectStore, StoreError
@@ -72,18 +74,25 @@ Outcome = Session | Instant | problems.Problem
 
 
 async def start(
-    db: Db, store: ObjectStore, settings: Settings, actor_id: uuid.UUID, wanted: Sequence[StartUpload]
+    db: Db,
+    store: ObjectStore,
+    settings: Settings,
+    actor_id: uuid.UUID,
+    wanted: Sequence[StartUpload],
+    once: Once | None = None,
 ) -> list[Outcome]:
     """Start an upload for each request; return what came of each, in order.
 
     Problems: SizeNotAllowed, InvalidName, NotFound (parent), NotAFolder, NameTaken, RevisionConflict, QuotaExceeded,
-    TooManyFiles, TooManyUploads, FingerprintRequired, FingerprintMismatch, Unavailable.
+    TooManyFiles, TooManyUploads, FingerprintRequired, FingerprintMismatch, Unavailable. Raises IdempotencyMismatch.
     Transaction: T1, S3, T2.
-    Idempotent: by (caller, fingerprint); a session without a fingerprint is new each time.
+    Idempotent: by (caller, fingerprint); a session without a fingerprint is new each time, but for the same `once`.
     """
     drafts = [_draft(settings, request) for request in wanted]
     valid = [draft for draft in drafts if isinstance(draft, Draft)]
     async with db.begin() as tx:
+        await files.lock_owner(tx, actor_id)
+        await idempotency.claim(tx, once)
         claims = iter(await _claim(tx, settings, actor_id, valid))
     await failpoint("uploads.start.after_t1")
     outcomes = [next(claims) if isinstance(draft, Draft) else draft for draft in drafts]
@@ -146,10 +155,9 @@ class _Known:
 
 
 async def _claim(tx: Tx, settings: Settings, owner_id: uuid.UUID, drafts: Sequence[Draft]) -> list[Outcome]:
-    """Decide what becomes of each draft and write it down: T1."""
-    await files.lock_owner(tx, owner_id)
+    """Decide what becomes of each draft and write it down: T1, under the owner's lock."""
     parents = await _parents(tx, owner_id, drafts)
-    room = await _Room.load(tx, settings, owner_id)
+    room = await Room.load(tx, settings, owner_id)
     places = [
         (parent, names.key(draft.name)) if isinstance(parent, uuid.UUID) else None
         for draft, parent in zip(drafts, parents, strict=True)
@@ -252,6 +260,7 @@ async def _known(tx: Tx, owner_id: uuid.UUID, drafts: Sequence[Draft]) -> _Known
     live = select(Upload.id, Upload.fingerprint, Upload.size_bytes).where(
         Upload.owner_id == owner_id,
         Upload.uploader_id == owner_id,
+        Upload.strategy != "stream",
         text(LIVE_UPLOAD),
         or_(
             and_(Upload.fingerprint.in_(fingerprints), Upload.encoding == "identity"),
@@ -308,7 +317,7 @@ async def _place_instantly(tx: Tx, owner_id: uuid.UUID, outcomes: list[Outcome],
 
 
 @dataclass(slots=True)
-class _Room:
+class Room:
     """What the account may still take, counted down while a batch is decided."""
 
     quota_bytes: int
@@ -318,15 +327,15 @@ class _Room:
     sessions: int
 
     @classmethod
-    async def load(cls, tx: Tx, settings: Settings, owner_id: uuid.UUID) -> "_Room":
+    async def load(cls, tx: Tx, settings: Settings, owner_id: uuid.UUID) -> "Room":
         user = await files.lock_owner(tx, owner_id)
         is_live = select(func.count()).where(Upload.owner_id == owner_id, text(LIVE_UPLOAD))
         live: int = (await tx.execute(is_live.select_from(Upload))).scalar_one()
         nodes = user.quota_nodes - user.used_nodes - user.reserved_nodes
         return cls(user.quota_bytes, user.used_bytes, user.reserved_bytes, nodes, settings.uploads.max_open - live)
 
-    def take(self, size_bytes: int, *, sessions: int = 0) -> problems.Problem | None:
-        """Take room for one destination and so many bytes; return why there is none, and take nothing."""
+    def take(self, size_bytes: int, *, nodes: int = 1, sessions: int = 0) -> problems.Problem | None:
+        """Take room for so many bytes and one destination; return why there is none, and take nothing."""
         if self.used_bytes + self.reserved_bytes + size_bytes > self.quota_bytes:
             return problems.QuotaExceeded(
                 quota_bytes=self.quota_bytes,
@@ -334,12 +343,12 @@ class _Room:
                 reserved_bytes=self.reserved_bytes,
                 needed_bytes=size_bytes,
             )
-        if self.nodes < 1:
+        if self.nodes < nodes:
             return problems.TooManyFiles()
         if self.sessions < sessions:
             return problems.TooManyUploads(retry_after_s=60)
         self.reserved_bytes += size_bytes
-        self.nodes -= 1
+        self.nodes -= nodes
         self.sessions -= sessions
         return None
 
@@ -427,7 +436,7 @@ class _Desk:
     """What a batch is decided on."""
 
     known: _Known
-    room: _Room
+    room: Room
     writes: _Writes
 
 

@@ -56,11 +56,25 @@ _QUERIES: dict[str, tuple[str, str]] = {
            LEFT JOIN events e ON e.recipient_id = u.id
            GROUP BY u.id HAVING u.journal_seq <> count(e.seq) OR u.journal_seq <> coalesce(max(e.seq), 0)""",
     ),
-    "I5 replay differs from the tree": (
+    "I5 node that no event made": (
         "I5",
-        """SELECT n.id FROM nodes n WHERE n.parent_id IS NOT NULL AND n.trashed_at IS NULL AND NOT EXISTS (
+        """SELECT n.id FROM nodes n WHERE n.parent_id IS NOT NULL AND NOT EXISTS (
                SELECT FROM events e WHERE e.recipient_id = n.owner_id AND e.node_id = n.id AND e.kind = 'file.created'
            )""",
+    ),
+    "I5 replay differs from the tree": (
+        "I5",
+        # What is below something deleted has no event of its own, and no mark of its own.
+        """SELECT n.id, told.kind, n.trashed_at, n.purged_at FROM nodes n LEFT JOIN (
+               SELECT DISTINCT ON (recipient_id, node_id) recipient_id, node_id, kind FROM events
+               WHERE kind IN ('file.created', 'file.trashed', 'file.restored', 'file.deleted')
+               ORDER BY recipient_id, node_id, seq DESC
+           ) told ON told.recipient_id = n.owner_id AND told.node_id = n.id
+           WHERE n.parent_id IS NOT NULL AND CASE
+               WHEN n.purged_at IS NOT NULL THEN told.kind = 'file.deleted'
+               WHEN n.trashed_at IS NOT NULL THEN told.kind = 'file.trashed'
+               ELSE told.kind IN ('file.created', 'file.restored')
+           END IS NOT TRUE""",
     ),
     "I6 completed without content": (
         "I6",
@@ -102,11 +116,31 @@ _QUERIES: dict[str, tuple[str, str]] = {
         """SELECT b.id FROM blobs b LEFT JOIN blob_chunks c ON c.blob_id = b.id GROUP BY b.id
            HAVING coalesce(sum(c.size_bytes), -1) <> b.size_bytes OR bool_or(c.sha256 IS NULL)""",
     ),
-    "I7 node without a live parent": (
+    "I7 node without a parent": (
         "I7",
         """SELECT n.id FROM nodes n LEFT JOIN nodes up ON up.id = n.parent_id
            WHERE n.parent_id IS NOT NULL
              AND (up.id IS NULL OR up.kind <> 'folder' OR up.owner_id <> n.owner_id)""",
+    ),
+    "I7 deleted for good, but not in the trash": (
+        "I7",
+        "SELECT id FROM nodes WHERE purged_at IS NOT NULL AND (trashed_at IS NULL OR parent_id IS NULL)",
+    ),
+    "I7 size differs from that of the head": (
+        "I7",
+        """SELECT n.id, n.size_bytes, r.size_bytes AS head FROM nodes n
+           LEFT JOIN revisions r ON r.id = n.head_revision_id
+           WHERE n.size_bytes <> coalesce(r.size_bytes, 0)""",
+    ),
+    "I7 replaced head, or older revision that was never replaced": (
+        "I7",
+        """SELECT r.id, r.number, r.superseded_at FROM revisions r JOIN nodes n ON n.id = r.node_id
+           WHERE (r.superseded_at IS NULL) <> (r.id IS NOT DISTINCT FROM n.head_revision_id)""",
+    ),
+    "I7 revision that is newer than the head": (
+        "I7",
+        """SELECT r.id, r.number, head.number AS head FROM revisions r JOIN nodes n ON n.id = r.node_id
+           JOIN revisions head ON head.id = n.head_revision_id WHERE r.number > head.number""",
     ),
     "I7 file without a head": (
         "I7",

@@ -8,7 +8,6 @@ import hashlib
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,28 +18,18 @@ from dropbox_api.db import Db
 from dropbox_api.files import merging
 from dropbox_api.files import service as files
 from dropbox_api.models import LIVE_UPLOAD, Blob, Revision, Upload, UploadChunk, User
+from dropbox_api.plumbing import origin
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import NotFound, ObjectStore, StoreError
 from dropbox_api.uploads import finishing, rows
+from dropbox_api.workers import purging
+from dropbox_api.workers.reports import Job, Report
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 20
 MAX_BACKOFF_DOUBLINGS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What one run did; `found` > 0 means that there may be more to do right away."""
-
-    found: int
-    done: int
-    failed: int = 0
-    notes: tuple[str, ...] = ()
-
-
-Job = Callable[[Db, ObjectStore, Settings], Awaitable[Report]]
 
 
 async def finish_stale(db: Db, store: ObjectStore, settings: Settings) -> Report:
@@ -79,7 +68,8 @@ async def _complete_all(db: Db, store: ObjectStore, settings: Settings, found: A
     done = failed = 0
     for row in found:
         try:
-            finished = await finishing.complete(db, store, settings, row.uploader_id, row.id, alive=False)
+            with origin.acting_for(row.uploader_id):
+                finished = await finishing.complete(db, store, settings, row.uploader_id, row.id, alive=False)
             done += finished is not None
         except (problems.PartsMissing, problems.DestinationRefused, problems.UploadExpired):
             done += 1
@@ -331,6 +321,9 @@ JOBS: Mapping[str, Job] = {
     "verify": verify,
     "expire": expire,
     "discard": discard,
+    "purge": purging.purge,
+    "prune": purging.prune,
+    "forget": purging.forget,
     "collect": collect,
     "sweep": sweep,
 }

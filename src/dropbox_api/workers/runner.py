@@ -14,11 +14,13 @@ from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import StoreError
 from dropbox_api.storage.s3 import S3Store
 from dropbox_api.uploads import finishing
-from dropbox_api.workers.jobs import JOBS, Job, Report
+from dropbox_api.workers.jobs import JOBS
+from dropbox_api.workers.reports import Job, Report
 
 log = logging.getLogger(__name__)
 
-SLOW_JOBS = {"sweep"}
+SLOW_JOBS = {"prune", "sweep"}
+"""On the clock of the sweep: one run does all there is to do."""
 
 
 @asynccontextmanager

@@ -1,16 +1,22 @@
-"""Fetch content. Bytes never pass here: downloads are redirects to the store."""
+"""Fetch content. A file's bytes never pass here: its downloads are redirects to the store, or to the CDN before it."""
 
 import uuid
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Query, Request, Response
+from fastapi.responses import StreamingResponse
 
 from dropbox_api import problems
 from dropbox_api.accounts.auth import CurrentUser
+from dropbox_api.db import Db
 from dropbox_api.deps import DbDep, SettingsDep, StoreDep
-from dropbox_api.files import service
+from dropbox_api.files import archive, service
 from dropbox_api.files.schemas import Download, File
+from dropbox_api.plumbing import audit, origin
 from dropbox_api.responses import problem_responses
+from dropbox_api.settings import Settings
+from dropbox_api.storage.object_store import SignedRequest
+from dropbox_api.storage.s3 import S3Store, content_disposition
 
 router = APIRouter()
 
@@ -39,14 +45,10 @@ async def get_content(
 ) -> Response:
     """Redirect to the content. The URL lives for minutes; send a Range header along for a part."""
     content = await service.get_content(db, actor.user_id, file_id, revision)
-    signed = store.sign_get(
-        content.storage_key,
-        method=request.method,
-        filename=content.name,
-        content_type=content.content_type,
-        inline=inline and content.content_type in SAFE_INLINE,
-        ttl_s=settings.uploads.download_url_ttl_s,
-    )
+    inline = inline and content.content_type in SAFE_INLINE
+    signed = _sign(store, settings, content, request.method, inline=inline)
+    if request.method == "GET":
+        await _note_download(db, actor.user_id, file_id, content)
     headers = {"Location": signed.url, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
     return Response(status_code=307, headers=headers)
 
@@ -69,6 +71,28 @@ SAFE_INLINE = frozenset(
 """Types that a browser shows without running anything; HTML and SVG are not among them."""
 
 
+def _sign(
+    store: S3Store, settings: Settings, content: service.StoredContent, method: str, *, inline: bool
+) -> SignedRequest:
+    return store.sign_download(
+        content.storage_key,
+        method=method,
+        filename=content.name,
+        content_type=content.content_type,
+        inline=inline,
+        ttl_s=settings.uploads.download_url_ttl_s,
+        size_bytes=content.size_bytes,
+        address=origin.current().address,
+    )
+
+
+async def _note_download(db: Db, owner_id: uuid.UUID, file_id: uuid.UUID, content: service.StoredContent) -> None:
+    """Write down that a URL of the content is handed out; whether it is used, only the store learns."""
+    entry = audit.Entry("downloaded", file_id, {"revision_id": str(content.revision_id)})
+    async with db.begin() as tx:
+        await audit.record(tx, owner_id, [entry])
+
+
 @router.get("/files/{file_id}/download", operation_id="files_download", responses=_DOWNLOAD)
 async def download(
     *,
@@ -82,14 +106,8 @@ async def download(
 ) -> Download:
     """Give a signed URL of the content, with what is needed to check it."""
     content = await service.get_content(db, actor.user_id, file_id, revision)
-    signed = store.sign_get(
-        content.storage_key,
-        method="GET",
-        filename=content.name,
-        content_type=content.content_type,
-        inline=False,
-        ttl_s=settings.uploads.download_url_ttl_s,
-    )
+    signed = _sign(store, settings, content, "GET", inline=False)
+    await _note_download(db, actor.user_id, file_id, content)
     response.headers["Cache-Control"] = "no-store"
     return Download.model_validate(
         {
@@ -103,6 +121,36 @@ async def download(
             "etag": content.etag,
         }
     )
+
+
+_ZIP = {"application/zip": {"schema": {"type": "string", "format": "binary"}}}
+
+
+@router.get(
+    "/files/{file_id}/archive",
+    operation_id="files_archive",
+    response_class=Response,
+    responses={
+        200: {"description": "The folder as a zip, of a length that is not known before its end.", "content": _ZIP},
+        **problem_responses(*_NOT_YOURS, problems.NotAFolder),
+    },
+)
+async def get_archive(
+    actor: CurrentUser, db: DbDep, store: StoreDep, background: BackgroundTasks, file_id: uuid.UUID
+) -> Response:
+    """Stream a folder, with all below it, as a zip that is made on the way.
+
+    Quarantined and damaged files are left out; `NOT-INCLUDED.txt`, the last entry, names them. If a file cannot be
+    read, the connection is closed before the end: an archive that arrived whole is whole.
+    """
+    made = await archive.open_archive(db, store, actor.user_id, file_id)
+    background.add_task(made.body.aclose)  # also when the client leaves: nothing is read from the store any more
+    headers = {
+        "Content-Disposition": content_disposition(made.filename, inline=False),
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return StreamingResponse(made.body, media_type="application/zip", headers=headers, background=background)
 
 
 @router.post(

@@ -1,4 +1,4 @@
-"""Look up and list."""
+"""Look up, list and search."""
 
 import uuid
 from typing import Annotated
@@ -8,33 +8,24 @@ from fastapi import APIRouter, Query, Response
 from dropbox_api import problems
 from dropbox_api.accounts.auth import CurrentUser
 from dropbox_api.deps import DbDep
-from dropbox_api.files import service
-from dropbox_api.files.schemas import File, FileList
+from dropbox_api.files import listing, search, service
+from dropbox_api.files.schemas import File, FileList, ListFiles, SearchFiles
 from dropbox_api.responses import problem_responses
 
 router = APIRouter()
 
-Limit = Annotated[int, Query(ge=1, le=1000)]
 _NOT_YOURS = (problems.Unauthenticated, problems.InvalidRequest, problems.NotFound)
+_LIST = problem_responses(*_NOT_YOURS, problems.NotAFolder, problems.InvalidName, problems.InvalidCursor)
 
 
-@router.get(
-    "/files",
-    operation_id="files_list",
-    responses=problem_responses(*_NOT_YOURS, problems.NotAFolder, problems.InvalidName, problems.InvalidCursor),
-)
-async def list_files(
-    actor: CurrentUser,
-    db: DbDep,
-    parent_id: uuid.UUID | None = None,
-    path: Annotated[str | None, Query(max_length=4096, examples=["/photos"])] = None,
-    limit: Limit = 100,
-    cursor: str | None = None,
-) -> FileList:
-    """List a folder by id or path (the root when neither is given), ordered by name."""
-    if parent_id is not None and path is not None:
-        raise problems.InvalidRequest(errors=[{"pointer": "/path", "detail": "parent_id and path exclude each other"}])
-    return await service.list_children(db, actor.user_id, parent_id=parent_id, path=path, limit=limit, cursor=cursor)
+@router.get("/files", operation_id="files_list", responses=_LIST)
+async def list_files(actor: CurrentUser, db: DbDep, wanted: Annotated[ListFiles, Query()]) -> FileList:
+    """List a folder by id or path, the root when neither is given; or, with `recursive`, all that is below it.
+
+    `fingerprint`, `content_status` and `processing` make the list flat: the files that pass all of these filters, in
+    the whole account or below the folder, ordered by id. `order` and `recursive` do not matter then.
+    """
+    return await listing.list_files(db, actor.user_id, wanted)
 
 
 @router.get(
@@ -43,15 +34,31 @@ async def list_files(
     responses=problem_responses(*_NOT_YOURS, problems.InvalidName),
 )
 async def get_by_path(
-    actor: CurrentUser, db: DbDep, path: Annotated[str, Query(max_length=4096, examples=["/photos/cat.jpg"])]
+    actor: CurrentUser,
+    db: DbDep,
+    response: Response,
+    path: Annotated[str, Query(max_length=4096, examples=["/photos/cat.jpg"])],
 ) -> File:
     """Show what stands at a path."""
-    return await service.get_by_path(db, actor.user_id, path)
+    return _tagged(response, await service.get_by_path(db, actor.user_id, path))
 
 
 @router.get("/files/{file_id}", operation_id="files_get", responses=problem_responses(*_NOT_YOURS))
 async def get(actor: CurrentUser, db: DbDep, file_id: uuid.UUID, response: Response) -> File:
     """Show a file or folder."""
-    file = await service.get(db, actor.user_id, file_id)
+    return _tagged(response, await service.get(db, actor.user_id, file_id))
+
+
+def _tagged(response: Response, file: File) -> File:
     response.headers["ETag"] = file.etag
     return file
+
+
+@router.get("/search", operation_id="files_search", responses=_LIST)
+async def search_files(actor: CurrentUser, db: DbDep, wanted: Annotated[SearchFiles, Query()]) -> FileList:
+    """Search names, in the whole account or below a folder. Kind, type, size and time narrow it down, or do alone.
+
+    Every word of `q` must be part of the name. Best first: the whole name, its beginning, beginnings of words, anything
+    in it; then names that are merely similar, so that typos find something, too. Never what is in the trash.
+    """
+    return await search.search(db, actor.user_id, wanted)

@@ -3,11 +3,11 @@
 import uuid
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Query, Response
 
 from dropbox_api import problems
 from dropbox_api.accounts.auth import CurrentUser, OnceDep
-from dropbox_api.deps import DbDep
+from dropbox_api.deps import DbDep, IfMatch
 from dropbox_api.files import processing, revisions, trash, tree
 from dropbox_api.files.schemas import (
     ActivityList,
@@ -25,16 +25,6 @@ from dropbox_api.responses import BODY, problem_responses
 router = APIRouter()
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
-IfMatch = Annotated[
-    str | None,
-    Header(
-        alias="If-Match",
-        max_length=1000,
-        description="Do it only if the ETag is still one of these; else `precondition-failed`.",
-        examples=['"3"'],
-    ),
-]
-
 _NOT_YOURS = (problems.Unauthenticated, problems.InvalidRequest, problems.NotFound)
 _NAMES = (problems.NotAFolder, problems.InvalidName, problems.NameTaken)
 _GUARDED = (*_NOT_YOURS, problems.PreconditionFailed)

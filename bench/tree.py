@@ -1,0 +1,189 @@
+"""The tree: lists of large folders, moves, copies, search; and a form upload beside the presigned one."""
+
+import asyncio
+import secrets
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import asyncpg
+import httpx2
+
+from bench import processes
+from bench.stack import Stack
+from bench.table import MIB, Row, Section, interleaved, mib, ms, s, times
+from dropbox_client.tokens import TokenFile
+
+_LARGE, _SMALL = 100_000, 100
+_COPIED = 10_000
+_CALLS = 30
+_FORM_BYTES = 64 * MIB
+_DBX = Path(sys.executable).with_name("dbx")
+
+_FILL = """
+WITH entry AS (
+    SELECT gen_random_uuid() AS id, gen_random_uuid() AS revision_id, n,
+        (ARRAY['report', 'photo', 'invoice', 'notes', 'Скан', '写真'])[1 + n % 6] || ' ' || md5(n::text) AS name
+    FROM generate_series(1, $3::int) n
+), made AS (
+    INSERT INTO nodes (id, owner_id, parent_id, kind, name, name_key, head_revision_id, size_bytes, modified_at)
+    SELECT id, $1, $2, 'file', name, lower(name), revision_id, $4::bigint, now() - n * interval '1 second' FROM entry
+)
+INSERT INTO revisions (id, owner_id, node_id, number, blob_id, size_bytes, content_type, author_id)
+SELECT revision_id, $1, id, 1, $5, $4, 'application/pdf', $1 FROM entry
+"""
+
+
+def measure(stack: Stack, runs: int) -> Section:
+    with stack.signed_in(stack.api.url) as (client, environment):
+        user_id = uuid.UUID(client.me().id)
+        tokens = TokenFile(Path(environment["HOME"]) / "dbx" / "tokens.json").load()
+        assert tokens
+        token = tokens.access_token
+        api = httpx2.Client(base_url=stack.api.url, headers={"Authorization": f"Bearer {token}"}, timeout=120)
+        with api:
+            large, small = asyncio.run(_fill(stack, api, user_id))
+            rows = [
+                *_lists(api, large, small),
+                *_moves(api, large, small),
+                *_copy(api),
+                _search(api),
+                _form(stack, token, environment, runs),
+            ]
+    return Section(
+        "The tree",
+        rows,
+        [
+            f"Folders of {_LARGE:,} and {_SMALL} files in one account, filled by one INSERT each, analysed. Times are "
+            f"those of the HTTP call as its client sees it: medians of {_CALLS} calls, the two folders in turns.",
+            f"Form upload: `curl -F` of {mib(_FORM_BYTES)}; presigned: `dbx upload` of the same bytes, start of Python "
+            "included. The form's bytes pass the API, which hashes them; processor time is that of the API.",
+        ],
+    )
+
+
+async def _fill(stack: Stack, api: httpx2.Client, user_id: uuid.UUID) -> tuple[str, str]:
+    """Make the two folders and return their ids."""
+    form = {"file": ("seed.pdf", b"seed", "application/pdf")}
+    seed = api.post("/v1/files", files=form).raise_for_status().json()
+    raw = await asyncpg.connect(stack.postgres.url.replace("+asyncpg", ""))
+    blob_id = await raw.fetchval("SELECT blob_id FROM revisions WHERE id = $1", uuid.UUID(seed["revision_id"]))
+    await raw.execute("UPDATE users SET quota_nodes = 10000000 WHERE id = $1", user_id)
+    ids = []
+    for name, count in (("large", _LARGE), ("small", _SMALL), ("copied", _COPIED)):
+        folder = api.post("/v1/folders", json={"name": name}).raise_for_status().json()["id"]
+        await raw.execute(_FILL, user_id, uuid.UUID(folder), count, seed["size_bytes"], blob_id, timeout=300)
+        ids.append(folder)
+    await raw.execute("VACUUM ANALYZE nodes")
+    await raw.execute("VACUUM ANALYZE revisions")
+    await raw.close()
+    return ids[0], ids[1]
+
+
+def _timed(call: Callable[[], httpx2.Response]) -> float:
+    began = time.perf_counter()
+    call().raise_for_status()
+    return time.perf_counter() - began
+
+
+def _compare(what: str, by_size: dict[str, Callable[[], float]], target: float | None) -> Row:
+    found = interleaved(_CALLS, by_size)
+    large_s, small_s = median(found["large"]), median(found["small"])
+    ratio = large_s / small_s
+    return Row(
+        what,
+        ms(large_s),
+        f"{_SMALL} files: {ms(small_s)}",
+        times(ratio),
+        "" if target is None else f"<= {target}x",
+        None if target is None else ratio <= target,
+    )
+
+
+def _lists(api: httpx2.Client, large: str, small: str) -> list[Row]:
+    def page(folder: str, order: str) -> Callable[[], float]:
+        query = {"parent_id": folder, "order": order, "limit": "100"}
+        return lambda: _timed(lambda: api.get("/v1/files", params=query))
+
+    return [
+        _compare(
+            f"first 100 of {_LARGE:,} files, order={order}",
+            {"large": page(large, order), "small": page(small, order)},
+            1.2,
+        )
+        for order in ("name", "-size", "-modified")
+    ]
+
+
+def _moves(api: httpx2.Client, large: str, small: str) -> list[Row]:
+    target = api.post("/v1/folders", json={"name": "elsewhere"}).raise_for_status().json()["id"]
+
+    def there_and_back(folder: str) -> float:
+        def to(place: dict[str, str]) -> float:
+            return _timed(lambda: api.patch(f"/v1/files/{folder}", json=place))
+
+        return (to({"parent_id": target}) + to({"parent_path": "/"})) / 2
+
+    def away_and_back(folder: str) -> float:
+        address = f"/v1/files/{folder}"
+        return (_timed(lambda: api.delete(address)) + _timed(lambda: api.post(f"{address}/restore"))) / 2
+
+    works: dict[str, Callable[[str], float]] = {"move": there_and_back, "delete or restore": away_and_back}
+    return [
+        _compare(
+            f"{name} a folder of {_LARGE:,} files",
+            {"large": lambda work=work: work(large), "small": lambda work=work: work(small)},  # type: ignore[misc]
+            1.2,
+        )
+        for name, work in works.items()
+    ]
+
+
+def _copy(api: httpx2.Client) -> list[Row]:
+    folder = api.get("/v1/files/by-path", params={"path": "/copied"}).raise_for_status().json()["id"]
+    rename: dict[str, Any] = {"on_conflict": "rename"}
+    took = [_timed(lambda: api.post(f"/v1/files/{folder}/copy", json=rename)) for _ in range(3)]
+    return [Row(f"copy a folder of {_COPIED:,} files", s(median(took)), "", "", "", None)]
+
+
+def _search(api: httpx2.Client) -> Row:
+    words = [secrets.token_hex(2) for _ in range(_CALLS)]
+    took = [_timed(lambda q=word: api.get("/v1/search", params={"q": f"invoice {q}"})) for word in words]  # type: ignore[misc]
+    return Row(f"search two words among {_LARGE + _SMALL + 4 * _COPIED:,} names", ms(median(took)), "", "", "", None)
+
+
+def _form(stack: Stack, token: str, environment: dict[str, str], runs: int) -> Row:
+    file = stack.directory / "form.bin"
+    api_cpu_s: dict[str, list[float]] = {"form": [], "presigned": []}
+    pid = stack.api.server_pid
+
+    def run(name: str, command: list[Any]) -> float:
+        file.write_bytes(secrets.token_bytes(_FORM_BYTES))
+        before, began = processes.cpu_s(pid), time.perf_counter()
+        subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        took = time.perf_counter() - began
+        api_cpu_s[name].append(processes.cpu_s(pid) - before)
+        return took
+
+    curl = ["curl", "-sSf", "-H", f"Authorization: Bearer {token}", "-F", f"file=@{file}", "-F", "on_conflict=rename"]
+    found = interleaved(
+        runs,
+        {
+            "form": lambda: run("form", [*curl, f"{stack.api.url}/v1/files"]),
+            "presigned": lambda: run("presigned", [_DBX, "upload", file, "--to", "/presigned"]),
+        },
+    )
+    form_s, presigned_s = median(found["form"]), median(found["presigned"])
+    cpu = f"API {s(median(api_cpu_s['form']))}, presigned {s(median(api_cpu_s['presigned']))} processor time"
+    return Row(
+        f"form upload of {mib(_FORM_BYTES)} ({cpu})",
+        s(form_s),
+        f"presigned: {s(presigned_s)}",
+        times(form_s / presigned_s),
+        "",
+    )

@@ -1,0 +1,219 @@
+"""Lists of files: a folder in three orders, everything below it, and the few that are of one content or in one state.
+
+Pages are keyset pages: each begins behind the last entry of the one before, and costs the same wherever it begins and
+however large the folder is. What changes between two pages is in the list or not; nothing else is lost or told twice.
+"""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import BigInteger, Select, Text, and_, bindparam, literal, select, text, tuple_
+
+from dropbox_api.db import Db, Tx
+from dropbox_api.files import changing, service, views
+from dropbox_api.files.schemas import File, FileList, ListFiles
+from dropbox_api.models import Blob, Node, Revision
+from dropbox_api.plumbing import paging
+
+
+async def list_files(db: Db, actor_id: uuid.UUID, wanted: ListFiles) -> FileList:
+    """Return a page of a folder (the root when none is named), of all below it, or of those that pass the filters.
+
+    A filter makes the list flat: files of the whole account, or below the folder if one is named, ordered by id;
+    `order` and `recursive` say nothing then.
+    Raises NotFound, NotAFolder, InvalidName, InvalidCursor.
+    """
+    if wanted.is_filtered:
+        return await _list_matching(db, actor_id, wanted)
+    if wanted.recursive:
+        return await _list_below(db, actor_id, wanted)
+    return await _list_children(db, actor_id, wanted)
+
+
+async def _folder_id(tx: Tx, actor_id: uuid.UUID, wanted: ListFiles) -> uuid.UUID:
+    granted = await changing.folder(tx, actor_id, wanted.parent_id, wanted.path)
+    return granted.node_id if granted else await service.find_path(tx, actor_id, "/")
+
+
+# One folder
+
+
+async def _list_children(db: Db, actor_id: uuid.UUID, wanted: ListFiles) -> FileList:
+    column = wanted.order.removeprefix("-")
+    keys = _KEYS[column]
+    page = views.select_files().add_columns(Node.size_bytes.label("order_bytes"))
+    async with db.read() as tx:
+        page = page.where(Node.parent_id == await _folder_id(tx, actor_id, wanted), Node.trashed_at.is_(None))
+        if wanted.cursor:
+            key, after = tuple_(*keys), tuple_(*_decode(wanted.order, wanted.cursor))
+            page = page.where(key < after if wanted.order.startswith("-") else key > after)
+        order = [key.desc() for key in keys] if wanted.order.startswith("-") else keys
+        rows = (await tx.execute(page.order_by(*order).limit(wanted.limit + 1))).all()
+        items = await views.as_files(tx, rows[: wanted.limit])
+    more = _encode(wanted.order, rows[wanted.limit - 1]) if len(rows) > wanted.limit else None
+    return FileList(items=items, next_cursor=more)
+
+
+# Each is an index of `nodes` behind the folder: a page is one range of it, read forwards or backwards.
+_KEYS: dict[str, tuple[Any, ...]] = {
+    "name": (Node.name_key,),
+    "size": (Node.size_bytes, Node.id),
+    "modified": (Node.modified_at, Node.id),
+}
+
+
+def _encode(order: str, last: Any) -> str:
+    match order.removeprefix("-"):
+        case "name":
+            key: tuple[str | int, ...] = (last.name_key,)
+        case "size":
+            key = (last.order_bytes, str(last.id))
+        case _:
+            key = (last.modified_at.isoformat(), str(last.id))
+    return paging.encode(f"files {order}", *key)
+
+
+def _decode(order: str, cursor: str) -> tuple[Any, ...]:
+    """Return the key in a cursor, as `_KEYS` of its order. Raises InvalidCursor."""
+    kind = f"files {order}"
+    match order.removeprefix("-"):
+        case "name":
+            return paging.decode_key(kind, cursor, str)
+        case "size":
+            size_bytes, after = paging.decode_key(kind, cursor, int, str)
+            return literal(size_bytes, BigInteger), paging.decode_id(kind, paging.encode(kind, after))
+        case _:
+            return paging.decode_time_and_id(kind, cursor)
+
+
+# All below a folder
+
+
+class _Entry(NamedTuple):
+    """A folder to read the children of, those behind a key; or one of the children found."""
+
+    node_id: uuid.UUID
+    is_folder: bool
+    keys: tuple[str, ...]
+    """Name keys from the listed folder down to it."""
+    after: str = ""
+
+
+_CHILDREN = text("""
+    SELECT start.number, child.id, child.kind, child.name_key
+    FROM unnest(CAST(:folder_ids AS uuid[]), CAST(:after AS text[])) WITH ORDINALITY AS start(folder_id, after, number)
+    CROSS JOIN LATERAL (
+        SELECT id, kind, name_key FROM nodes
+        WHERE parent_id = start.folder_id AND trashed_at IS NULL AND name_key > start.after
+        ORDER BY name_key LIMIT :wanted
+    ) child
+    ORDER BY start.number, child.name_key LIMIT :wanted
+""")
+
+
+async def _list_below(db: Db, actor_id: uuid.UUID, wanted: ListFiles) -> FileList:
+    async with db.begin() as tx:
+        await views.as_of_now(tx)
+        folder_id = await _folder_id(tx, actor_id, wanted)
+        kind = f"files below {folder_id}"
+        last = paging.decode_key(kind, wanted.cursor, str)[0].split("/") if wanted.cursor else []
+        found = await _walk(tx, await _resume(tx, folder_id, last), wanted.limit + 1)
+        items = await _in_order(tx, [entry.node_id for entry in found[: wanted.limit]])
+    # No name holds a slash, and no key of one.
+    more = paging.encode(kind, "/".join(found[wanted.limit - 1].keys)) if len(found) > wanted.limit else None
+    return FileList(items=items, next_cursor=more)
+
+
+async def _resume(tx: Tx, folder_id: uuid.UUID, last: Sequence[str]) -> list[_Entry]:
+    """Return where the list goes on behind the entry whose path is `last`: the deepest folder first.
+
+    Where a folder on that path is there no more, the list goes on behind its key.
+    """
+    starts = [_Entry(folder_id, True, ())]
+    for depth, key in enumerate(last):
+        parent = starts[0]
+        starts[0] = parent._replace(after=key)
+        here = select(Node.id).where(Node.parent_id == parent.node_id, Node.name_key == key, Node.kind == "folder")
+        child_id = (await tx.execute(here.where(Node.trashed_at.is_(None)))).scalar_one_or_none()
+        if child_id is None:
+            break
+        starts.insert(0, _Entry(child_id, True, tuple(last[: depth + 1])))
+    return starts
+
+
+async def _walk(tx: Tx, starts: Sequence[_Entry], wanted: int) -> list[_Entry]:
+    """Return the first entries in and below these folders, depth-first.
+
+    One query a level of the tree, for as many entries as may still be among the first: what is found below can only
+    move others back, so that what is too far back already is not looked into.
+    """
+    begun = set(starts)
+    known, folders = list(starts), list(starts)
+    while folders:
+        children = await _children(tx, folders, wanted)
+        known = [there for entry in known for there in (entry, *children.get(entry, ()))][: wanted + len(starts)]
+        new = {child for siblings in children.values() for child in siblings if child.is_folder}
+        folders = [entry for entry in known if entry in new]
+    return [entry for entry in known if entry not in begun][:wanted]
+
+
+async def _children(tx: Tx, folders: list[_Entry], wanted: int) -> dict[_Entry, list[_Entry]]:
+    """Return the children of folders in their order, `wanted` in all, by their folder."""
+    bound = {
+        "folder_ids": [folder.node_id for folder in folders],
+        "after": [folder.after for folder in folders],
+        "wanted": wanted,
+    }
+    children = defaultdict(list)
+    for row in await tx.execute(_CHILDREN, bound):
+        folder = folders[row.number - 1]
+        children[folder].append(_Entry(row.id, row.kind == "folder", (*folder.keys, row.name_key)))
+    return children
+
+
+async def _in_order(tx: Tx, node_ids: Sequence[uuid.UUID]) -> list[File]:
+    files = await views.files_by_id(tx, node_ids)
+    return [files[node_id] for node_id in node_ids]
+
+
+# Filters
+
+
+async def _list_matching(db: Db, actor_id: uuid.UUID, wanted: ListFiles) -> FileList:
+    async with db.begin() as tx:
+        await views.as_of_now(tx)
+        matching = _matching(actor_id, wanted)
+        folder = await changing.folder(tx, actor_id, wanted.parent_id, wanted.path)
+        if folder:
+            matching = matching.where(await views.below(tx, folder.node_id))
+        if wanted.cursor:
+            matching = matching.where(Node.id > paging.decode_id("files matching", wanted.cursor))
+        found = await views.first_live(tx, matching, wanted.limit + 1)
+        items = await _in_order(tx, [row.id for row in found[: wanted.limit]])
+    more = paging.encode("files matching", str(items[-1].id)) if len(found) > wanted.limit else None
+    return FileList(items=items, next_cursor=more)
+
+
+def _matching(owner_id: uuid.UUID, wanted: ListFiles) -> Select[*tuple[Any, ...]]:
+    """Select the files of an owner that pass the filters and are not in the trash themselves, ordered by id.
+
+    States stand in the statement itself: Postgres plans a rare one otherwise than a common one.
+    """
+    found = (
+        select(Node.id, Node.parent_id)
+        .join(Revision, and_(Revision.node_id == Node.id, Revision.superseded_at.is_(None)))
+        .where(Node.owner_id == owner_id, Node.trashed_at.is_(None))
+    )
+    if wanted.processing:
+        state = bindparam("processing", wanted.processing, Text, literal_execute=True)
+        found = found.where(Revision.owner_id == owner_id, Revision.processing_state == state)
+    if wanted.content_status or wanted.fingerprint:
+        found = found.join(Blob, Blob.id == Revision.blob_id).where(Blob.owner_id == owner_id)
+    if wanted.content_status:
+        status = bindparam("content_status", wanted.content_status, Text, literal_execute=True)
+        found = found.where(Blob.content_status == status)
+    if wanted.fingerprint:
+        found = found.where(Blob.fingerprint == bytes.fromhex(wanted.fingerprint))
+    return found.order_by(Node.id)

@@ -1,0 +1,174 @@
+"""Search by name: every word of what was typed is part of the name, or nearly so (a typo).
+
+Ranked: the whole name (its extension counts or not), the beginning of the name, beginnings of words, anything in it;
+behind all of these the names with something similar. Equal ranks: last changed first. Nothing of the query is syntax.
+Parts are found in any script; similarity (pg_trgm, https://www.postgresql.org/docs/current/pgtrgm.html) sees what the
+database's locale calls letters. Both are answered by one trigram index, where a word holds three letters.
+"""
+
+import re
+import uuid
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    text,
+    tuple_,
+)
+
+from dropbox_api.db import Db, Tx
+from dropbox_api.files import changing, views
+from dropbox_api.files.schemas import FileList, SearchFiles
+from dropbox_api.models import Node, Revision
+from dropbox_api.plumbing import paging
+
+MAX_WORDS = 8
+"""Of a query; the eighth is all the rest."""
+SIMILARITY = 0.37
+"""How much of a word's trigrams a name must have: `invioce` and `invoice.pdf` share 3 of 8."""
+
+_WHOLE, _BEGINS, _WORD_BEGINS, _PART, _SIMILAR = 104, 103, 102, 101, 100
+"""Scores. Up to 100 it is the similarity in percent of the word that is least like the name."""
+
+# The operator that the index knows compares with a setting. What was typed decides on the plan: one letter is in every
+# name, ten letters are in few.
+_PREPARE = text("""
+    SELECT set_config('pg_trgm.word_similarity_threshold', :similarity, true),
+        set_config('plan_cache_mode', 'force_custom_plan', true)
+""").bindparams(similarity=str(SIMILARITY))
+
+
+async def search(db: Db, actor_id: uuid.UUID, wanted: SearchFiles) -> FileList:
+    """Return a page of the caller's files and folders that match, best first; without `q`, last changed first.
+
+    Nothing in the trash, nothing of others, not the root folder.
+    Raises NotFound, NotAFolder, InvalidName, InvalidCursor.
+    """
+    async with db.begin() as tx:
+        await views.as_of_now(tx)
+        await tx.execute(_PREPARE)
+        passing = _passing(actor_id, wanted)
+        folder = await changing.folder(tx, actor_id, wanted.parent_id, wanted.path)
+        if folder:
+            passing = passing.where(await views.below(tx, folder.node_id))
+        before = _decode(wanted.cursor) if wanted.cursor else None
+        rows = await _page(tx, passing, wanted.q, before, wanted.limit + 1)
+        files = await views.files_by_id(tx, [row.id for row in rows[: wanted.limit]])
+    items = [files[row.id] for row in rows[: wanted.limit]]
+    last = rows[wanted.limit - 1] if len(rows) > wanted.limit else None
+    more = paging.encode("search", last.score, last.modified_at.isoformat(), str(last.id)) if last else None
+    return FileList(items=items, next_cursor=more)
+
+
+def _decode(cursor: str) -> tuple[Any, ...]:
+    """Return score, time and id. Raises InvalidCursor."""
+    score, *rest = paging.decode_key("search", cursor, int, str, str)
+    return score, *paging.decode_time_and_id("search", paging.encode("search", *rest))
+
+
+def _passing(owner_id: uuid.UUID, wanted: SearchFiles) -> Select[*tuple[Any, ...]]:
+    """Select the nodes of an owner that pass everything but `q`. A size or type is something that only files have."""
+    found = select(Node.id, Node.parent_id, Node.modified_at).where(
+        Node.owner_id == owner_id, Node.trashed_at.is_(None), Node.parent_id.is_not(None)
+    )
+    if wanted.kind:
+        found = found.where(Node.kind == wanted.kind)
+    if wanted.min_bytes is not None:
+        found = found.where(Node.kind == "file", Node.size_bytes >= wanted.min_bytes)
+    if wanted.max_bytes is not None:
+        found = found.where(Node.kind == "file", Node.size_bytes <= wanted.max_bytes)
+    if wanted.modified_after:
+        found = found.where(Node.modified_at >= wanted.modified_after)
+    if wanted.modified_before:
+        found = found.where(Node.modified_at < wanted.modified_before)
+    if wanted.content_type:
+        stored = func.lower(Revision.content_type)
+        parameters = "" if wanted.content_type.endswith("/") else ";"
+        begins = stored.like(f"{_literally(wanted.content_type + parameters)}%")
+        found = found.join(Revision, Revision.id == Node.head_revision_id)
+        found = found.where(or_(stored == wanted.content_type, begins))
+    return found
+
+
+async def _page(
+    tx: Tx, passing: Select[*tuple[Any, ...]], q: str | None, before: tuple[Any, ...] | None, limit: int
+) -> list[Any]:
+    """Return the first `limit` matches behind a score, time and id, best first.
+
+    Similar names rank behind all others: nobody looks for them before the others have run out.
+    """
+    if q is None:
+        return await _ranked(tx, passing, literal(0, BigInteger), before, limit)
+    words = q.split(maxsplit=MAX_WORDS - 1)
+    has_all = and_(*map(_is_part, words))
+    rows = []
+    if before is None or before[0] > _SIMILAR:
+        rows = await _ranked(tx, passing.where(has_all), _score(q, words), before, limit)
+    if len(rows) < limit and any(map(_may_be_a_typo, words)):
+        similar = passing.where(*map(_is_part_or_similar, words), not_(has_all))
+        rows += await _ranked(tx, similar, _score(q, words), None if rows else before, limit - len(rows))
+    return rows
+
+
+async def _ranked(
+    tx: Tx,
+    matching: Select[*tuple[Any, ...]],
+    score: ColumnElement[int],
+    before: tuple[Any, ...] | None,
+    limit: int,
+) -> list[Any]:
+    rank = (score, Node.modified_at, Node.id)
+    if before:
+        score_before, *rest = before
+        matching = matching.where(tuple_(*rank) < tuple_(literal(score_before, BigInteger), *rest))
+    matching = matching.add_columns(score.label("score")).order_by(*(column.desc() for column in rank))
+    return await views.first_live(tx, matching, limit)
+
+
+def _literally(typed: str) -> str:
+    """Return a LIKE pattern for exactly this."""
+    return re.sub(r"[\\%_]", r"\\\g<0>", typed)
+
+
+def _is_part(word: str) -> ColumnElement[bool]:
+    return Node.name_key.like(f"%{_literally(word)}%")
+
+
+def _may_be_a_typo(word: str) -> bool:
+    """Tell whether somebody who typed it may mean another word: short ones and numbers are like far too many."""
+    return len(word) >= 4 and not any(map(str.isdigit, word))
+
+
+def _is_part_or_similar(word: str) -> ColumnElement[bool]:
+    if not _may_be_a_typo(word):
+        return _is_part(word)
+    # A word of n letters has n + 1 trigrams. Of one with fewer the locale knows only fragments: these are in any name.
+    has_letters = func.cardinality(func.show_trgm(word)) > len(word)
+    return or_(_is_part(word), and_(has_letters, Node.name_key.op("%>")(word)))
+
+
+def _score(q: str, words: list[str]) -> ColumnElement[int]:
+    name = Node.name_key
+    whole = or_(name == q, name.like(f"{_literally(q)}.%"))
+    scores = case(
+        (whole, _WHOLE),
+        (name.like(f"{_literally(q)}%"), _BEGINS),
+        else_=func.least(*map(_score_of_word, words)),
+    )
+    return cast(scores, BigInteger)
+
+
+def _score_of_word(word: str) -> ColumnElement[Any]:
+    similarity = func.floor(_SIMILAR * func.word_similarity(word, Node.name_key))
+    word_begins = Node.name_key.regexp_match(f"(^|[^[:alnum:]]){re.escape(word)}")
+    return case((word_begins, _WORD_BEGINS), (_is_part(word), _PART), else_=similarity)

@@ -1,0 +1,485 @@
+"""Content that passes the API on its way into S3: a form's file, and a PUT of a file's content. For curl and HTML.
+
+The body is never whole anywhere: at most one part of it waits while the one before is sent. It goes the way of every
+upload, intent -> effect -> record:
+
+T1 (`_claim`): a session of strategy `stream`, with quota reserved for all that may come. Nobody sees it but workers,
+   which end it (`expire`) and clean up after it (`discard`) should this process die.
+S3 (`_Intake`): a part's hash is computed here and enforced by the store; what came of it is looked at with HEAD. So
+   the server itself has hashed every byte, and the content is verified from the start.
+T2 (`_record`): blob, revision, quota, journal, under the owner's lock. What is refused there leaves nothing behind.
+
+A node is looked for in T1 but not reserved: reserved nodes are destinations (I4), and where a form's file goes may
+stand at the end of the form.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy import func, insert, select, update
+
+from dropbox_api import problems
+from dropbox_api.core.fingerprint import composite_digest, to_base64
+from dropbox_api.db import Db, Tx, new_id
+from dropbox_api.files import changing, placing, tree, views
+from dropbox_api.files import service as files
+from dropbox_api.files.schemas import File
+from dropbox_api.models import IdempotencyKey, Upload, UploadChunk
+from dropbox_api.plumbing import idempotency
+from dropbox_api.plumbing.failpoints import failpoint
+from dropbox_api.plumbing.idempotency import Once
+from dropbox_api.schemas import OnConflict
+from dropbox_api.settings import Settings
+from dropbox_api.storage.object_store import CompletedPart, ObjectStore, Part, StoreError
+from dropbox_api.uploads import finishing, rows, starting
+from dropbox_api.uploads.forms import BadForm, Form
+from dropbox_api.uploads.schemas import AddDestination
+
+log = logging.getLogger(__name__)
+
+FORM_OVERHEAD_BYTES = 64 * 1024
+"""What a form may hold beside its file."""
+FORM_FIELDS = ("name", "parent_id", "folder_path", "on_conflict", "content_type", "client_modified_at")
+SILENCE = timedelta(hours=1)
+"""A session of which no part was stored for so long is a dead process's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The body of a request while it is still coming in."""
+
+    blocks: AsyncIterator[bytes]
+    """Raises InvalidRequest when the client leaves before the end."""
+    size_bytes: int | None
+    """Content-Length; None when it is sent in chunks of HTTP's own."""
+    content_type: str
+
+
+async def send_file(
+    db: Db, store: ObjectStore, settings: Settings, actor_id: uuid.UUID, body: Body, once: Once | None
+) -> File:
+    """Store the file of a form and return it.
+
+    Raises InvalidRequest (no such form), BodyTooLarge, QuotaExceeded, TooManyUploads, TooManyFiles, InvalidName,
+    NotFound (parent), NotAFolder, NameTaken, IdempotencyMismatch, Replayed, UploadExpired (it took too long),
+    Unavailable, StoreError.
+    Transaction: T1, S3, T2. Idempotent: by `once`.
+    """
+    limit = max_bytes(settings)
+    _require_size(body, limit + FORM_OVERHEAD_BYTES, limit)
+    with _form_problems():
+        form = Form(body.content_type, FORM_FIELDS)
+    async with db.begin() as tx:
+        session = None
+        if not await _is_answered(tx, once):
+            session = await _claim(tx, settings, actor_id, actor_id, _bound(body, limit), nodes=1)
+    async with _receiving(db, store, settings, session) as intake:
+        wanted = await _read_form(body, form, intake, limit + FORM_OVERHEAD_BYTES)
+        name = files.clean_name(wanted.destination.name)
+        path = tuple(files.split_path(wanted.destination.folder_path or ""))
+        stored = await intake.finish()
+        once = once and once.of(stored.fingerprint, wanted.model_dump_json())
+        async with db.begin() as tx:
+            await files.lock_owner(tx, actor_id)
+            await idempotency.claim(tx, once)
+            content = await _record(tx, session, stored)
+            if wanted.destination.parent_id:
+                parent = await starting.folder(tx, actor_id, wanted.destination.parent_id)
+            else:
+                parent = (await placing.ensure_folders(tx, actor_id, [path]))[path]
+            if isinstance(parent, problems.Problem):
+                raise parent
+            placement = placing.Placement(
+                destination_id=None,
+                parent_id=parent,
+                name=name,
+                on_conflict=wanted.destination.on_conflict,
+                base_revision_id=None,
+                content_type=wanted.content_type,
+                client_modified_at=wanted.client_modified_at,
+                author_id=actor_id,
+                content=content,
+            )
+            file = await _placed(tx, actor_id, placement)
+            await idempotency.keep(tx, once, 201, file)
+        await failpoint("uploads.stream.after_t2")
+    return file
+
+
+@dataclass(frozen=True, slots=True)
+class PutContent:
+    """New content of a file, and, unless None, a new name for it."""
+
+    body: Body
+    name: str | None
+    on_conflict: OnConflict
+    """When that name is taken, as in renaming."""
+    if_match: str | None
+
+
+async def put_content(
+    db: Db,
+    store: ObjectStore,
+    settings: Settings,
+    actor_id: uuid.UUID,
+    node_id: uuid.UUID,
+    wanted: PutContent,
+    *,
+    once: Once | None,
+) -> File:
+    """Make a body the newest revision of a file, and return the file. Content that it has already makes none.
+
+    Raises NotFound, NotAFile, PreconditionFailed, InvalidName, InvalidRequest (the body ends early), BodyTooLarge,
+    QuotaExceeded, TooManyUploads, NameTaken, ProcessingRunning (of the file that would be replaced by the renaming),
+    IdempotencyMismatch, Replayed, UploadExpired (it took too long), Unavailable, StoreError.
+    Transaction: T1, S3, T2. Idempotent: by `once`.
+    """
+    body, limit = wanted.body, max_bytes(settings)
+    _require_size(body, limit, limit)
+    name = files.clean_name(wanted.name) if wanted.name is not None else None
+    async with db.begin() as tx:
+        session = None
+        if not await _is_answered(tx, once):
+            node = await _target(tx, actor_id, node_id, wanted.if_match)
+            session = await _claim(tx, settings, actor_id, node.owner_id, _bound(body, limit), nodes=0)
+    async with _receiving(db, store, settings, session) as intake:
+        async for block in body.blocks:
+            await intake.take(block)
+        stored = await intake.finish()
+        once = once and once.of(stored.fingerprint, body.content_type)
+        async with db.begin() as tx:
+            await files.lock_owner(tx, session.owner_id if session else actor_id)
+            await idempotency.claim(tx, once)
+            content = await _record(tx, session, stored)
+            node = await _target(tx, actor_id, node_id, wanted.if_match)
+            placement = placing.Placement(
+                destination_id=None,
+                parent_id=node.parent_id,
+                name=node.name,
+                on_conflict="replace",
+                base_revision_id=None,
+                content_type=body.content_type,
+                client_modified_at=None,
+                author_id=actor_id,
+                content=content,
+            )
+            file = await _placed(tx, node.owner_id, placement)
+            if name is not None:
+                await tree.give_place(tx, node, node.parent_id, name, wanted.on_conflict)
+                file = (await views.files_by_id(tx, [node_id]))[node_id]
+            await idempotency.keep(tx, once, 200, file)
+        await failpoint("uploads.stream.after_t2")
+    return file
+
+
+def max_bytes(settings: Settings) -> int:
+    """Return the size of the largest file that is taken through the API."""
+    return min(settings.uploads.stream_max_bytes, rows.store_limits(settings).largest_plan_bytes)
+
+
+def _require_size(body: Body, most_bytes: int, limit: int) -> None:
+    if body.size_bytes is not None and body.size_bytes > most_bytes:
+        raise problems.BodyTooLarge(max_bytes=limit)
+
+
+def _bound(body: Body, limit: int) -> int:
+    """Return how many bytes of content a body holds at most."""
+    return limit if body.size_bytes is None else min(body.size_bytes, limit)
+
+
+async def _target(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID, if_match: str | None) -> Any:
+    node = await changing.target(tx, actor_id, node_id, if_match)
+    if node.kind != "file":
+        raise problems.NotAFile
+    return node
+
+
+# The form
+
+
+async def _read_form(body: Body, form: Form, intake: "_Intake", most_bytes: int) -> AddDestination:
+    """Read a form to its end, its file into the intake; return where that goes."""
+    received = 0
+    async for block in body.blocks:
+        received += len(block)
+        if received > most_bytes:
+            raise problems.BodyTooLarge(max_bytes=intake.limit)
+        with _form_problems():
+            pieces = form.feed(block)
+        for piece in pieces:
+            await intake.take(piece)
+    with _form_problems():
+        file = form.close()
+    given = {"name": file.filename, "content_type": file.content_type} | form.fields
+    top = ("content_type", "client_modified_at")
+    values = {name: value for name, value in given.items() if value is not None}
+    shape = {name: values.pop(name) for name in top if name in values} | {"destination": values}
+    try:
+        return AddDestination.model_validate(shape)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        pointers = ["".join(f"/{part}" for part in entry["loc"] if part != "destination") for entry in found]
+        details = [entry["msg"] for entry in found]
+        raise _invalid(*zip(pointers, details, strict=True)) from None
+
+
+@contextlib.contextmanager
+def _form_problems() -> Iterator[None]:
+    """Turn what is wrong with a form into InvalidRequest."""
+    try:
+        yield
+    except BadForm as bad:
+        raise _invalid((bad.pointer, str(bad))) from None
+
+
+def _invalid(*errors: tuple[str, str]) -> problems.InvalidRequest:
+    return problems.InvalidRequest(errors=[{"pointer": pointer, "detail": detail} for pointer, detail in errors])
+
+
+# T1
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    id: uuid.UUID
+    owner_id: uuid.UUID
+    storage_key: str
+
+
+async def _is_answered(tx: Tx, once: Once | None) -> bool:
+    """Tell whether the key was answered before: then the body is only hashed, to see whether it is that request's.
+
+    What it asks for is done: it needs no room, and what it was done to may have changed since.
+    """
+    if once is None:
+        return False
+    known = select(IdempotencyKey.key).where(
+        IdempotencyKey.user_id == once.user_id, IdempotencyKey.key == once.key, IdempotencyKey.answer.is_not(None)
+    )
+    return (await tx.execute(known)).first() is not None
+
+
+async def _claim(
+    tx: Tx, settings: Settings, actor_id: uuid.UUID, owner_id: uuid.UUID, size_bytes: int, *, nodes: int
+) -> _Session:
+    """Write down that up to `size_bytes` are about to come, and reserve room for them.
+
+    Raises QuotaExceeded, TooManyFiles, TooManyUploads. Transaction: joins tx; takes the owner's lock.
+    """
+    room = await starting.Room.load(tx, settings, owner_id)
+    if refused := room.take(size_bytes, nodes=nodes, sessions=1):
+        raise refused
+    upload_id = new_id()
+    session = _Session(upload_id, owner_id, f"blobs/{owner_id}/late/{upload_id}")
+    row = {
+        "id": upload_id,
+        "uploader_id": actor_id,
+        "owner_id": owner_id,
+        "size_bytes": size_bytes,
+        "strategy": "stream",
+        "chunk_size_bytes": part_bytes(settings),
+        "chunk_count": 0,
+        "state": "active",
+        "storage_key": session.storage_key,
+    }
+    await tx.execute(insert(Upload).values(**row | rows.activity(settings) | _alive()))
+    await starting.reserve(tx, owner_id, size_bytes, 0)
+    return session
+
+
+def _alive() -> dict[str, Any]:
+    return {"last_activity_at": func.now(), "expires_at": func.now() + SILENCE}
+
+
+def part_bytes(settings: Settings) -> int:
+    """Return the size of the parts of a stream: the smallest that the store takes so many of."""
+    return max(settings.s3.min_part_bytes, -(-settings.uploads.stream_max_bytes // settings.s3.max_parts))
+
+
+# S3
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What came of a body: hashed and, where there is a session, stored and looked at."""
+
+    fingerprint: bytes
+    size_bytes: int
+    parts: tuple[Part, ...]
+    """As we sent them, with our hashes; a whole object is one part."""
+    etag: str
+    digest: str | None
+    """Composite digest of a multipart object."""
+
+
+@asynccontextmanager
+async def _receiving(
+    db: Db, store: ObjectStore, settings: Settings, session: _Session | None
+) -> AsyncIterator["_Intake"]:
+    """Give the bytes of a session a way into S3; whatever goes wrong within the block, nothing is left of them."""
+    intake = _Intake(db, store, settings, session)
+    try:
+        await failpoint("uploads.stream.after_t1")
+        yield intake
+    except BaseException:
+        await intake.abandon()
+        raise
+
+
+class _Intake:
+    """Bytes on their way into one object. Without a session they are only counted and hashed."""
+
+    def __init__(self, db: Db, store: ObjectStore, settings: Settings, session: _Session | None) -> None:
+        self.db = db
+        self.store = store
+        self.session = session
+        self.limit = max_bytes(settings)
+        self._part_bytes = part_bytes(settings)
+        self._hash = hashlib.sha256()
+        self._size_bytes = 0
+        self._waiting = bytearray()
+        self._sending: asyncio.Task[None] | None = None
+        self._s3_upload_id: str | None = None
+        self._parts: list[Part] = []
+
+    async def take(self, data: bytes) -> None:
+        """Take the next bytes. Raises BodyTooLarge, and what sending the part before raised."""
+        self._size_bytes += len(data)
+        if self._size_bytes > self.limit:
+            raise problems.BodyTooLarge(max_bytes=self.limit)
+        self._hash.update(data)
+        if self.session is None:
+            return
+        self._waiting += data
+        # More than a part, not exactly one: a file of one part is a plain object.
+        while len(self._waiting) > self._part_bytes:
+            part = bytes(memoryview(self._waiting)[: self._part_bytes])
+            del self._waiting[: self._part_bytes]
+            await self._send(self.session, part)
+
+    async def finish(self) -> _Stored:
+        """Store what is left, make the object, and see that it is what was sent.
+
+        Raises Unavailable (it is not), UploadExpired, StoreError.
+        """
+        fingerprint, session = self._hash.digest(), self.session
+        if session is None:
+            return _Stored(fingerprint, self._size_bytes, (), "", None)
+        rest = bytes(self._waiting)
+        self._waiting.clear()
+        digest = None
+        if self._s3_upload_id is None and self._sending is None:
+            await self.store.put(session.storage_key, rest)
+            expected = to_base64(fingerprint)
+        else:
+            await self._send(session, rest)
+            await self._sent()
+            hashes = [part.sha256 or b"" for part in self._parts]
+            completed = [CompletedPart(part.number, part.etag, part.sha256 or b"") for part in self._parts]
+            await self.store.complete_multipart(
+                session.storage_key, self._s3_upload_id or "", completed, self._size_bytes
+            )
+            expected = digest = composite_digest(hashes)
+        found = await self.store.head(session.storage_key)
+        if not finishing.is_ours(found, self._size_bytes, expected):
+            raise problems.Unavailable("The store did not keep what was sent", retry_after_s=1)
+        parts = tuple(self._parts) or (Part(1, self._size_bytes, found.etag, fingerprint),)
+        await failpoint("uploads.stream.after_s3")
+        return _Stored(fingerprint, self._size_bytes, parts, found.etag, digest)
+
+    async def _send(self, session: _Session, body: bytes) -> None:
+        """Begin to send a part when the one before is there."""
+        await self._sent()
+        self._sending = asyncio.create_task(self._put(session, len(self._parts) + 1, body))
+
+    async def _sent(self) -> None:
+        if self._sending is not None:
+            await self._sending
+
+    async def _put(self, session: _Session, number: int, body: bytes) -> None:
+        if self._s3_upload_id is None:
+            self._s3_upload_id = await self.store.create_multipart(session.storage_key)
+        # Before the part: what is sent is known to be ours, whoever has to clean up.
+        alive = update(Upload).where(Upload.id == session.id, Upload.state == "active")
+        async with self.db.begin() as tx:
+            held = await tx.execute(alive.values(s3_upload_id=self._s3_upload_id, **_alive()))
+        if not held.rowcount:
+            raise problems.UploadExpired
+        sha256 = await asyncio.to_thread(_sha256, body)
+        part = await self.store.put_part(session.storage_key, self._s3_upload_id, number, body, sha256)
+        self._parts.append(replace(part, sha256=sha256))
+
+    async def abandon(self) -> None:
+        """End the session, unless it is completed, and discard what S3 holds of it; a worker does what fails here.
+
+        What is on its way is waited for: S3 may take it all the same, and would keep what nobody knows of.
+        """
+        if self._sending is not None:
+            await asyncio.gather(self._sending, return_exceptions=True)
+        session = self.session
+        if session is None:
+            return
+        try:
+            async with self.db.begin() as tx:
+                await files.lock_owner(tx, session.owner_id)
+                ended = await rows.end(tx, session.owner_id, [session.id], "aborted", leftover=True)
+            if ended and self._s3_upload_id is not None:
+                await self.store.abort_multipart(session.storage_key, self._s3_upload_id)
+            if ended:
+                await self.store.delete(session.storage_key)
+        except (problems.Unavailable, StoreError) as error:
+            log.warning("a stream is left to the workers: %s", error)
+
+
+def _sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+# T2
+
+
+async def _record(tx: Tx, session: _Session | None, stored: _Stored) -> placing.Content:
+    """Turn a session's object into content, or take the equal one that the owner has; end the session.
+
+    Raises UploadExpired; Unavailable when there is no session, because the answer that was to be given has just gone.
+    Transaction: joins tx, which holds the owner's lock.
+    """
+    if session is None:
+        raise problems.Unavailable("The answer to this Idempotency-Key has just been forgotten", retry_after_s=1)
+    # First: what it releases is what the row says was reserved.
+    if not await rows.end(tx, session.owner_id, [session.id], "completed", leftover=False):
+        raise problems.UploadExpired
+    ours = update(Upload).where(Upload.id == session.id)
+    true = {"fingerprint": stored.fingerprint, "size_bytes": stored.size_bytes, "chunk_count": len(stored.parts)}
+    chunk_size_bytes = max(part.size_bytes for part in stored.parts)
+    found = await tx.execute(ours.values(chunk_size_bytes=chunk_size_bytes, **true).returning(*Upload.__table__.c))
+    row = found.one()
+    offset_bytes = 0
+    chunks: list[dict[str, Any]] = []
+    for part in stored.parts:
+        chunk = {"upload_id": session.id, "number": part.number, "offset_bytes": offset_bytes, "state": "uploaded"}
+        chunks.append(chunk | {"size_bytes": part.size_bytes, "sha256": part.sha256, "etag": part.etag})
+        offset_bytes += part.size_bytes
+    await tx.execute(insert(UploadChunk), chunks)
+    assembled = finishing.Assembled(session.id, None, stored.etag, stored.digest, verified=True)
+    content = (await finishing.store_blobs(tx, session.owner_id, [row], {session.id: assembled}))[session.id]
+    # An equal blob is there already: the object just sent is not needed.
+    await tx.execute(ours.values(blob_id=content.blob_id, leftover=content.blob_id != session.id))
+    return content
+
+
+async def _placed(tx: Tx, owner_id: uuid.UUID, placement: placing.Placement) -> File:
+    """Make content the file of its name. Raises the problem of one that is refused."""
+    (placed,) = await placing.place(tx, owner_id, [placement])
+    if isinstance(placed, problems.Problem):
+        raise placed
+    return (await views.files_by_id(tx, [placed.node_id]))[placed.node_id]

@@ -1,0 +1,28 @@
+"""/docs works where there is no internet: all that it loads is ours."""
+
+import re
+
+import httpx2
+
+
+async def test_the_page_needs_no_other_origin(api: httpx2.AsyncClient) -> None:
+    page = (await api.get("/docs")).raise_for_status()
+    assert page.headers["content-type"].startswith("text/html")
+    assert "//" not in re.sub(r"<!--.*?-->", "", page.text, flags=re.DOTALL).replace("window.location", "")
+    loaded = re.findall(r'(?:src|href)="([^"]+)"|url: \'([^\']+)\'', page.text)
+    addresses = {first or second for first, second in loaded}
+    assert addresses == {
+        "openapi.json",
+        "docs/static/swagger-ui-bundle.js",
+        "docs/static/swagger-ui.css",
+        "docs/static/favicon.png",
+    }
+    for address in addresses:
+        assert (await api.get(f"/{address}")).status_code == 200
+    assert "validatorUrl" in page.text
+
+
+async def test_the_page_of_others_is_not_there(api: httpx2.AsyncClient) -> None:
+    assert (await api.get("/redoc")).status_code == 404
+    assert (await api.get("/docs/static/../../settings.py")).status_code == 404
+    assert (await api.get("/docs/static/%2e%2e/core.py")).status_code == 404

@@ -1,0 +1,140 @@
+"""`Idempotency-Key`: the same request under the same key is done once, and answered the same."""
+
+import asyncio
+import uuid
+from typing import Any
+
+import httpx2
+import pytest
+from sqlalchemy import text
+
+from dropbox_api.db import Db
+from dropbox_api.settings import MIB
+from tests.conftest import Register
+from tests.support.server import Account, problem, start_body, upload_file
+
+
+def new_key() -> dict[str, str]:
+    return {"Idempotency-Key": str(uuid.uuid4())}
+
+
+async def names(account: Account) -> list[str]:
+    return [item["name"] for item in (await account.client.get("/v1/files")).json()["items"]]
+
+
+def told(answer: httpx2.Response) -> tuple[int, Any]:
+    return answer.status_code, answer.json()
+
+
+async def test_the_same_request_is_done_once(account: Account) -> None:
+    file = await upload_file(account, b"one", "a")
+    revised = await upload_file(account, b"two", "a", destination={"on_conflict": "replace"})
+    address = f"/v1/files/{file['id']}"
+    requests: list[tuple[str, dict[str, Any] | None]] = [
+        ("/v1/folders", {"name": "x", "on_conflict": "rename"}),
+        (f"{address}/copy", {"on_conflict": "rename"}),
+        (f"{address}/revisions/{file['revision_id']}/restore", None),
+    ]
+    for where, body in requests:
+        key = new_key()
+        first = await account.client.post(where, json=body, headers=key)
+        assert first.is_success
+        assert "idempotency-replayed" not in first.headers
+        before = await account.me()
+        again = await account.client.post(where, json=body, headers=key)
+        assert told(again) == told(first)
+        assert again.headers["idempotency-replayed"] == "true"
+        assert await account.me() == before
+        other = await account.client.post(where, json=body, headers=new_key())
+        assert told(other) != told(first) or where.endswith("restore"), "another key is another request"
+    assert revised["id"] == file["id"]
+
+
+async def test_the_answer_outlives_what_it_is_about(account: Account) -> None:
+    file = await upload_file(account, b"one", "a")
+    key, where, body = new_key(), f"/v1/files/{file['id']}/copy", {"name": "b"}
+    first = await account.client.post(where, json=body, headers=key)
+    await account.client.delete(f"/v1/files/{file['id']}")
+    assert told(await account.client.post(where, json=body, headers=key)) == told(first)
+    assert problem(await account.client.post(where, json=body, headers=new_key())) == (404, "not-found")
+
+
+async def test_another_request_under_the_same_key(account: Account, register: Register) -> None:
+    key = new_key()
+    body = {"name": "x"}
+    await account.client.post("/v1/folders", json=body, headers=key)
+    for where, other in (("/v1/folders", {"name": "y"}), ("/v1/folders?a=b", body)):
+        answer = await account.client.post(where, json=other, headers=key)
+        assert problem(answer) == (422, "idempotency-mismatch")
+    assert await names(account) == ["x"]
+    somebody = await register()
+    assert (await somebody.client.post("/v1/folders", json={"name": "y"}, headers=key)).status_code == 201
+
+
+async def test_a_refused_request_may_be_repeated(account: Account) -> None:
+    """What was refused made nothing: the key is still good for the same request."""
+    key = new_key()
+    body = {"name": "x", "parent_path": "/a"}
+    assert problem(await account.client.post("/v1/folders", json=body, headers=key)) == (404, "not-found")
+    await account.client.post("/v1/folders", json={"name": "a"})
+    assert (await account.client.post("/v1/folders", json=body, headers=key)).status_code == 201
+
+
+async def test_at_once_it_is_done_once(account: Account) -> None:
+    key = new_key()
+    body = {"name": "x", "on_conflict": "rename"}
+    answers = await asyncio.gather(*(account.client.post("/v1/folders", json=body, headers=key) for _ in range(6)))
+    assert len({answer.text for answer in answers}) == 1
+    assert sorted("idempotency-replayed" in answer.headers for answer in answers) == [False, *[True] * 5]
+    assert await names(account) == ["x"]
+
+
+@pytest.mark.parametrize("key", ["x" * 256, "a b", "a\tb"])
+async def test_keys_that_are_none(account: Account, key: str) -> None:
+    answer = await account.client.post("/v1/folders", json={"name": "x"}, headers={"Idempotency-Key": key})
+    assert problem(answer) == (422, "invalid-request")
+
+
+async def test_an_upload_is_started_once(account: Account) -> None:
+    unbound = {"size_bytes": 9 * MIB, "destination": {"name": "a"}}
+    key = new_key()
+    first = await account.client.post("/v1/uploads", json=unbound, headers=key)
+    assert first.status_code == 201
+    again = await account.client.post("/v1/uploads", json=unbound, headers=key)
+    assert told(again) == told(first), "without the key this is fingerprint-required"
+    assert problem(await account.client.post("/v1/uploads", json=unbound)) == (409, "fingerprint-required")
+
+
+async def test_signed_urls_are_not_kept(account: Account, db: Db) -> None:
+    key = new_key()
+    first = await account.client.post("/v1/uploads", json=start_body(b"small", "a"), headers=key)
+    assert first.json()["parts"][0]["url"]
+    again = await account.client.post("/v1/uploads", json=start_body(b"small", "a"), headers=key)
+    assert told(again) == (201, first.json() | {"parts": []})
+    batch = {"items": [start_body(b"other", "b")]}
+    key_of_batch = new_key()
+    started = await account.client.post("/v1/uploads/batch", json=batch, headers=key_of_batch)
+    assert started.json()["items"][0]["parts"]
+    replayed = await account.client.post("/v1/uploads/batch", json=batch, headers=key_of_batch)
+    assert replayed.json()["items"] == [started.json()["items"][0] | {"parts": []}]
+    async with db.read() as tx:
+        kept = await tx.execute(
+            text("SELECT convert_from(answer, 'UTF8') FROM idempotency_keys WHERE key IN (:a, :b)"),
+            {"a": key["Idempotency-Key"], "b": key_of_batch["Idempotency-Key"]},
+        )
+        answers = list(kept.scalars())
+    assert len(answers) == 2
+    assert not any("X-Amz-Signature" in answer for answer in answers)
+
+
+async def test_a_key_without_an_answer_runs_again(account: Account, db: Db) -> None:
+    """As if the server had died between creating the session and answering."""
+    key = new_key()
+    body = start_body(b"small", "a")
+    first = await account.client.post("/v1/uploads", json=body, headers=key)
+    async with db.begin() as tx:
+        forget = "UPDATE idempotency_keys SET answer = NULL, status = NULL WHERE key = :key"
+        await tx.execute(text(forget), {"key": key["Idempotency-Key"]})
+    again = await account.client.post("/v1/uploads", json=body, headers=key)
+    assert (again.status_code, again.json()["upload"]["id"]) == (200, first.json()["upload"]["id"])
+    assert again.json()["parts"]

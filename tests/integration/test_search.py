@@ -1,0 +1,406 @@
+"""Search through HTTP: names in any script, typos, ranks, filters, pages; never the trash, never others' files."""
+
+import base64
+import random
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import orjson
+import pytest
+from sqlalchemy import text
+
+from dropbox_api.files.search import SIMILARITY
+from dropbox_api.storage.s3 import S3Config
+from tests.support.database import fresh_database
+from tests.support.plans import asked, plan
+from tests.support.server import (
+    Account,
+    RunningServer,
+    assert_invariants,
+    make_settings,
+    problem,
+    register_account,
+    running_server,
+    upload_file,
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def invariants_hold(server: RunningServer) -> AsyncIterator[None]:
+    yield
+    await assert_invariants(server.db, server.store)
+
+
+async def page(account: Account, **query: Any) -> dict[str, Any]:
+    answer = await account.client.get("/v1/search", params=query)
+    found: dict[str, Any] = answer.raise_for_status().json()
+    return found
+
+
+async def search(account: Account, q: str | None = None, **query: Any) -> list[str]:
+    """Return the names of all that is found, best first, read in pages of the given limit."""
+    wanted = ({} if q is None else {"q": q}) | query
+    names: list[str] = []
+    cursor: dict[str, str] = {}
+    while True:
+        found = await page(account, **wanted, **cursor)
+        names += [item["name"] for item in found["items"]]
+        if found["next_cursor"] is None:
+            return names
+        assert len(found["items"]) == query.get("limit", 20)
+        cursor = {"cursor": found["next_cursor"]}
+
+
+async def put(account: Account, *paths: str, **more: Any) -> list[dict[str, Any]]:
+    """Make files of these paths, the oldest first."""
+    files = []
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        place = {"folder_path": folder or "/", "on_conflict": "fail"}
+        files.append(await upload_file(account, more.get("data", b"x"), name, destination=place, **more.get("as", {})))
+    return files
+
+
+async def make_folder(account: Account, path: str) -> dict[str, Any]:
+    folder: dict[str, Any] = (await account.client.post("/v1/folders", json={"path": path})).raise_for_status().json()
+    return folder
+
+
+async def trash(account: Account, file_id: str) -> None:
+    (await account.client.delete(f"/v1/files/{file_id}")).raise_for_status()
+
+
+WIDE = "ж" * 100 + "z" * 55
+EMOJI = "👩‍👩‍👧‍👦 family 🇨🇭.png"
+NAMES = [
+    "report.pdf",
+    "Quarterly results.xlsx",
+    "Fotos 2024",
+    "100% sure_thing.txt",
+    "100 percent surething.txt",
+    'back\\slash\'s "quote".txt',
+    "Café\u0301 menu.pdf",
+    "r\u00e9sum\u00e9.doc",
+    "Straße nach Süden.gpx",
+    "STRASSE.txt",
+    "İstanbul gezisi.mp4",
+    "ISPARTA \u0131l\u0131ca.mp4",
+    "Семейные фотографии",
+    "日本語の資料.docx",
+    "한국어 문서.hwp",
+    "مستند نهائي.pdf",
+    "תמונה משפחתית.jpg",
+    "हिन्दी दस्तावेज़.odt",
+    EMOJI,
+    WIDE,
+    "x" * 251 + ".tgz",
+]
+
+
+@pytest.fixture(scope="module")
+async def library(server: RunningServer) -> AsyncIterator[Account]:
+    """An account with files in many scripts; nothing here changes it."""
+    account = await register_account(server.url)
+    async with account.client:
+        await put(account, *(f"/library/{name}" for name in NAMES))
+        yield account
+
+
+# Words
+
+
+@pytest.mark.parametrize(
+    ("q", "found"),
+    [
+        ("report", ["report.pdf"]),
+        ("REPORT.PDF", ["report.pdf"]),
+        ("  results   quarterly ", ["Quarterly results.xlsx"]),
+        ("results missing", []),
+        # typos
+        ("reprot", ["report.pdf"]),
+        ("семеные", ["Семейные фотографии"]),
+        ("quaterly", ["Quarterly results.xlsx"]),
+        ("fotos", ["Fotos 2024"]),
+        ("photos", ["Fotos 2024"]),
+        ("2025", []),
+        # nothing of it is syntax
+        ("100%", ["100% sure_thing.txt"]),
+        ("sure_thing", ["100% sure_thing.txt", "100 percent surething.txt"]),
+        ("%", ["100% sure_thing.txt"]),
+        ("_", ["100% sure_thing.txt"]),
+        ("\\", ['back\\slash\'s "quote".txt']),
+        ("slash's \"quo", ['back\\slash\'s "quote".txt']),
+        ("k\\s", ['back\\slash\'s "quote".txt']),
+        (".*", []),
+        ("(", []),
+        ("a/b", []),
+        # accents as they may be typed, and case
+        ("résumé", ["r\u00e9sum\u00e9.doc"]),
+        ("re\u0301sume\u0301", ["r\u00e9sum\u00e9.doc"]),
+        ("RE\u0301SUM\u00c9", ["r\u00e9sum\u00e9.doc"]),
+        ("cafe\u0301\u0301", ["Café\u0301 menu.pdf"]),
+        ("strasse", ["STRASSE.txt", "Straße nach Süden.gpx"]),
+        ("STRAẞE", ["STRASSE.txt", "Straße nach Süden.gpx"]),
+        ("SÜDEN", ["Straße nach Süden.gpx"]),
+        ("İSTANBUL", ["İstanbul gezisi.mp4"]),
+        ("\u0131l\u0131ca", ["ISPARTA \u0131l\u0131ca.mp4"]),
+        # scripts without spaces or letters, from the right, of one character
+        ("日本語", ["日本語の資料.docx"]),
+        ("料", ["日本語の資料.docx"]),
+        ("문서", ["한국어 문서.hwp"]),
+        ("نهائي", ["مستند نهائي.pdf"]),
+        ("משפחתית תמונה", ["תמונה משפחתית.jpg"]),
+        ("दस्तावेज़", ["हिन्दी दस्तावेज़.odt"]),
+        ("👦", [EMOJI]),
+        ("🇨🇭", [EMOJI]),
+        ("👩‍👩‍👧‍👦 family", [EMOJI]),
+        # as long as may be
+        (WIDE.upper(), [WIDE]),
+        ("x" * 251 + ".tgz", ["x" * 251 + ".tgz"]),
+        ("x" * 255, []),
+        (" ".join("abcdefghijklmnopqrstuvwxyz"), []),
+    ],
+)
+async def test_words_are_found_in_names(library: Account, q: str, found: list[str]) -> None:
+    expected = ["Caf\u00e9\u0301 menu.pdf" if "menu" in name else name for name in found]
+    assert await search(library, q, kind="file") == expected
+
+
+async def test_what_is_found_is_a_file_as_everywhere(library: Account) -> None:
+    (item,) = (await page(library, q="report"))["items"]
+    assert item["path"] == "/library/report.pdf"
+    assert item == (await library.client.get(f"/v1/files/{item['id']}")).json()
+
+
+async def test_better_matches_come_first(account: Account) -> None:
+    """The whole name, its beginning, the beginning of a word, any part of it, and something like it."""
+    ranked = [
+        "Report.pdf",
+        "report",
+        "reports 2024.txt",
+        "report-card.png",
+        "annual_report.pdf",
+        "my report",
+        "nonreporting.txt",
+        "reproted.txt",
+    ]
+    whole, begins, word, part, similar = ranked[:2], ranked[2:4], ranked[4:6], ranked[6:7], ranked[7:]
+    paths = [f"/{name}" for name in ranked]
+    random.Random(3).shuffle(paths)
+    await put(account, *paths)
+    newest_first = [path[1:] for path in reversed(paths)]
+
+    def by_age(names: list[str]) -> list[str]:
+        return sorted(names, key=newest_first.index)
+
+    expected = [name for rank in (whole, begins, word, part, similar) for name in by_age(rank)]
+    for limit in (20, 1, 2, 3, 7):
+        assert await search(account, "report", limit=limit) == expected
+
+
+async def test_of_equals_the_last_changed_comes_first(account: Account) -> None:
+    await put(account, "/a/note 1", "/a/note 2", "/a/note 3")
+    assert await search(account, "note", limit=1) == ["note 3", "note 2", "note 1"]
+    await upload_file(account, b"changed", "note 1", destination={"folder_path": "/a", "on_conflict": "replace"})
+    assert await search(account, "note", limit=1) == ["note 1", "note 3", "note 2"]
+    assert await search(account, kind="file", limit=2) == ["note 1", "note 3", "note 2"]
+
+
+async def test_every_word_must_match(account: Account) -> None:
+    await put(account, "/budget 2024.xls", "/budget 2023.xls", "/holiday 2024.jpg")
+    assert await search(account, "budget 2024") == ["budget 2024.xls"]
+    assert await search(account, "2024 budgte") == ["budget 2024.xls"]
+    assert await search(account, "bud 20 xls") == ["budget 2023.xls", "budget 2024.xls"]
+
+
+# Where and of what kind
+
+
+async def test_a_search_below_a_folder(account: Account) -> None:
+    await put(account, "/a/cat 1", "/a/b/c/cat 2", "/cat 3", "/ab/cat 4")
+    folder = (await account.client.get("/v1/files/by-path?path=/a")).json()
+    assert sorted(await search(account, "cat")) == ["cat 1", "cat 2", "cat 3", "cat 4"]
+    for query in ({"path": "/a"}, {"parent_id": folder["id"]}, {"path": "/A/"}):
+        assert await search(account, "cat", **query, limit=1) == ["cat 2", "cat 1"]
+    assert len(await search(account, "cat", path="/")) == 4
+    assert await search(account, "a", path="/a", kind="folder") == []
+    assert await search(account, kind="folder", path="/a") == ["c", "b"]
+
+
+async def test_filters_narrow_it_down_or_do_alone(account: Account) -> None:
+    await make_folder(account, "/pictures")
+    types = {"a.jpg": "image/jpeg", "b.png": "Image/PNG", "c.txt": "text/plain; charset=utf-8", "d.imagex": "imagex/y"}
+    for size, (name, content_type) in enumerate(types.items(), 1):
+        await put(account, f"/pictures/{name}", data=b"x" * size * 10, **{"as": {"content_type": content_type}})
+    assert await search(account, content_type="image/") == ["b.png", "a.jpg"]
+    assert await search(account, content_type="image/png") == ["b.png"]
+    assert await search(account, content_type="IMAGE/JPEG") == ["a.jpg"]
+    assert await search(account, content_type="text/plain") == ["c.txt"]
+    assert await search(account, content_type="text/plain; charset=utf-8") == ["c.txt"]
+    assert await search(account, content_type="text/pla") == []
+    assert await search(account, "b", content_type="image/") == ["b.png"]
+    assert await search(account, min_bytes=20, max_bytes=30) == ["c.txt", "b.png"]
+    assert await search(account, max_bytes=10) == ["a.jpg"]
+    assert await search(account, min_bytes=2**63 - 1) == []
+    assert await search(account, kind="folder") == ["pictures"]
+    assert await search(account, "pictures", kind="file") == []
+    assert len(await search(account, kind="file", path="/pictures", limit=3)) == 4
+
+
+async def test_times_are_a_half_open_range(account: Account) -> None:
+    first, second = await put(account, "/first", "/second")
+    assert await search(account, modified_after=second["modified_at"]) == ["second"]
+    assert await search(account, modified_before=second["modified_at"]) == ["first"]
+    assert await search(account, modified_after=first["modified_at"], modified_before=second["modified_at"]) == [
+        "first"
+    ]
+    assert await search(account, modified_after="0001-01-01T00:00:00Z") == ["second", "first"]
+    assert await search(account, modified_before="9999-12-31T23:59:59Z") == ["second", "first"]
+
+
+# A large account
+
+MANY_NAMES = """
+    INSERT INTO nodes (id, owner_id, parent_id, kind, name, name_key)
+    SELECT gen_random_uuid(), :me, :parent_id, 'folder', name, name
+    FROM (SELECT md5('a' || i) || ' report ' || md5('b' || i) || '.txt' AS name FROM generate_series(1, 20000) i) made
+"""
+
+
+async def test_what_is_rare_is_looked_up_and_not_compared_with_every_name(
+    postgres_url: str, s3_config: S3Config
+) -> None:
+    async with fresh_database(postgres_url) as url, running_server(make_settings(url, s3_config)) as large:
+        account = await register_account(large.url)
+        async with account.client:
+            root = (await account.client.get("/v1/files/by-path?path=/")).json()
+            async with large.db.begin() as tx:
+                await tx.execute(text(MANY_NAMES), {"me": (await account.me())["id"], "parent_id": root["id"]})
+            await put(account, "/Quarterly results.xlsx")
+            async with large.db.read() as tx:
+                # As autovacuum does before long: what was inserted last waits beside the index, and makes it dear.
+                await tx.exec_driver_sql("VACUUM ANALYZE nodes")
+            for q in ("quarterly", "results quart", "quaterly", "resluts quarterly"):
+                with asked(large.db) as seen:
+                    assert await search(account, q) == ["Quarterly results.xlsx"]
+                looks = [question for question in seen if "nodes.name_key LIKE" in question[0]]
+                assert len(looks) == 2, "parts, then what is similar"
+                for question in looks:
+                    nodes = await plan(large.db, question, pg_trgm__word_similarity_threshold=str(SIMILARITY))
+                    assert "nodes_name_trgm_idx" in {node.get("Index Name") for node in nodes}, q
+                    assert not any(node["Node Type"] == "Seq Scan" for node in nodes), q
+
+
+# What is never found
+
+
+async def test_what_is_in_the_trash_is_never_found(account: Account) -> None:
+    (kept, *_) = await put(account, "/cat", *(f"/a/b/cat {n}" for n in range(9)), "/a/catalogue")
+    folder = (await account.client.get("/v1/files/by-path?path=/a/b")).json()
+    await trash(account, folder["id"])
+    for limit in (1, 20):
+        assert await search(account, "cat", limit=limit) == ["cat", "catalogue"]
+    above = (await account.client.get("/v1/files/by-path?path=/a")).json()
+    await trash(account, above["id"])
+    await trash(account, kept["id"])
+    assert await search(account, "cat") == []
+    assert await search(account, "catt") == []
+    assert await search(account, kind="file") == []
+    query = {"q": "cat", "parent_id": above["id"]}
+    assert problem(await account.client.get("/v1/search", params=query)) == (404, "not-found")
+    (await account.client.post(f"/v1/files/{above['id']}/restore")).raise_for_status()
+    assert await search(account, "cat") == ["catalogue"]
+    (await account.client.post(f"/v1/files/{folder['id']}/restore")).raise_for_status()
+    assert len(await search(account, "cat", limit=2)) == 10
+
+
+async def test_names_of_others_are_never_found(account: Account, library: Account) -> None:
+    for q in ("report", "reprot", "library", "日本語"):
+        assert await search(account, q) == []
+    assert await search(account, kind="file") == []
+    theirs = (await library.client.get("/v1/files/by-path?path=/library")).json()
+    query = {"q": "report", "parent_id": theirs["id"]}
+    assert problem(await account.client.get("/v1/search", params=query)) == (404, "not-found")
+
+
+async def test_the_root_folder_is_never_found(account: Account) -> None:
+    assert await search(account, kind="folder") == []
+
+
+async def test_nothing_without_a_token(api: httpx2.AsyncClient) -> None:
+    assert problem(await api.get("/v1/search?q=a")) == (401, "unauthenticated")
+
+
+# Asked wrongly
+
+
+def forged(*key: Any) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps(key)).decode().rstrip("=")
+
+
+NOW = "2026-01-01T00:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("query", "answer"),
+    [
+        ({}, "invalid-request"),
+        ({"q": ""}, "invalid-request"),
+        ({"q": "  \t "}, "invalid-request"),
+        ({"q": "a\0b"}, "invalid-request"),
+        ({"q": "x" * 256}, "invalid-request"),
+        ({"q": "x" * 5000}, "invalid-request"),
+        ({"path": "/library"}, "invalid-request"),
+        ({"limit": "5"}, "invalid-request"),
+        ({"q": "a", "limit": "0"}, "invalid-request"),
+        ({"q": "a", "limit": "101"}, "invalid-request"),
+        ({"q": "a", "limit": "x"}, "invalid-request"),
+        ({"kind": "link"}, "invalid-request"),
+        ({"min_bytes": "-1"}, "invalid-request"),
+        ({"min_bytes": str(2**63)}, "invalid-request"),
+        ({"max_bytes": str(10**40)}, "invalid-request"),
+        ({"max_bytes": "1.5"}, "invalid-request"),
+        ({"content_type": "image"}, "invalid-request"),
+        ({"content_type": "image/%"}, "invalid-request"),
+        ({"content_type": "image/a\0"}, "invalid-request"),
+        ({"modified_after": "2026-01-01T00:00:00"}, "invalid-request"),
+        ({"modified_after": "yesterday"}, "invalid-request"),
+        ({"modified_before": "9999-12-31T23:59:59-01:00"}, "invalid-request"),
+        ({"q": "a", "parent_id": str(uuid.uuid4()), "path": "/"}, "invalid-request"),
+        ({"q": "a", "parent_id": "x"}, "invalid-request"),
+        ({"q": "a", "path": "/a//b"}, "invalid-name"),
+        ({"q": "a", "path": "/nowhere"}, "not-found"),
+        ({"q": "a", "parent_id": str(uuid.uuid4())}, "not-found"),
+        ({"q": "a", "path": "/library/report.pdf"}, "not-a-folder"),
+        ({"q": "a", "cursor": "x"}, "invalid-cursor"),
+        ({"q": "a", "cursor": forged("files name", "a")}, "invalid-cursor"),
+        ({"q": "a", "cursor": forged("search", 101, NOW)}, "invalid-cursor"),
+        ({"q": "a", "cursor": forged("search", 101, NOW, "x")}, "invalid-cursor"),
+        ({"q": "a", "cursor": forged("search", 101, "now", str(uuid.uuid4()))}, "invalid-cursor"),
+        ({"q": "a", "cursor": forged("search", 2**63, NOW, str(uuid.uuid4()))}, "invalid-cursor"),
+        ({"q": "a", "cursor": forged("search", "101", NOW, str(uuid.uuid4()))}, "invalid-cursor"),
+    ],
+    ids=str,
+)
+async def test_searches_asked_wrongly(library: Account, query: dict[str, str], answer: str) -> None:
+    status = {"not-found": 404, "not-a-folder": 409}.get(answer, 422)
+    assert problem(await library.client.get("/v1/search", params=query)) == (status, answer)
+
+
+@pytest.mark.parametrize("score", [2**63 - 1, -(2**63), 2**40, 0])
+async def test_any_score_is_a_place_to_go_on_from(library: Account, score: int) -> None:
+    """Cursors are not signed: what was made up must not break anything."""
+    await page(library, q="report", cursor=forged("search", score, NOW, str(uuid.uuid4())))
+
+
+async def test_nonsense_finds_something_or_nothing(library: Account) -> None:
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    chance = random.Random(seed)
+    signs = "%_\\'\"()[]{}*+?.^$|&!<>:;,-#~ \t\u200b\u202e\ufeff\U0010ffff" + "aé日🙂ß"
+    for _ in range(50):
+        q = "".join(chance.choice(signs) for _ in range(chance.randrange(1, 60)))
+        answer = await library.client.get("/v1/search", params={"q": q, "limit": "100"})
+        assert answer.status_code == 200 or (q.isspace() and answer.status_code == 422), repr(q)

@@ -1,0 +1,125 @@
+"""What leaves the house: who is written down for it, and that no name, type or archive does anything on arrival."""
+
+import io
+import stat
+import zipfile
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.conftest import Register
+from tests.support.server import NO_TLS, Account, upload_file
+
+EVIL_NAMES = [
+    "..\\..\\evil.exe",
+    "\\\\server\\share",
+    "C:\\autoexec.bat",
+    "a:stream",
+    "CON",
+    "nul.txt",
+    "...",
+    "x.exe. .",
+    "\u202egpj.exe",
+    "~",
+    "-rf",
+    "$(id)",
+    'a";filename="b.html',
+    "<script>alert(1)",
+    "é🎉.txt",
+]
+RUNS_SCRIPT = ["text/html", "image/svg+xml", "application/xhtml+xml", "text/xml", "application/javascript"]
+
+
+async def activity(account: Account, file_id: str) -> list[tuple[str, dict[str, Any]]]:
+    """Return what was done to a file, the oldest first."""
+    items = (await account.client.get(f"/v1/files/{file_id}/activity")).raise_for_status().json()["items"]
+    return [(item["action"], item["detail"]) for item in reversed(items)]
+
+
+async def follow(account: Account, address: str, **params: str) -> httpx2.Response:
+    redirect = await account.client.get(address, params=params)
+    async with httpx2.AsyncClient(verify=NO_TLS) as nobody:
+        return (await nobody.get(redirect.headers["location"])).raise_for_status()
+
+
+# The audit trail
+
+
+async def test_every_url_that_is_handed_out_is_written_down(account: Account, register: Register) -> None:
+    first = await upload_file(account, b"one", "a")
+    second = await upload_file(account, b"two", "a", destination={"on_conflict": "replace"})
+    assert second["id"] == first["id"]
+    address = f"/v1/files/{first['id']}"
+    client, stranger = account.client, await register()
+    before = await activity(account, first["id"])
+    headers = {"User-Agent": "a browser", "X-Request-Id": "asked-for-it"}
+    assert (await client.get(f"{address}/content", headers=headers)).status_code == 307
+    newest = (await client.get(f"{address}/activity")).json()["items"][0]
+    told = [newest[name] for name in ("action", "actor", "address", "user_agent", "request_id")]
+    assert told == ["downloaded", account.email, "127.0.0.1", "a browser", "asked-for-it"]
+    assert (await client.get(f"{address}/content", params={"revision": first["revision_id"]})).status_code == 307
+    assert (await client.get(f"{address}/download")).status_code == 200
+    # Nothing is handed out by these, or nothing that reads.
+    await client.head(f"{address}/content")
+    await client.get(f"{address}/content", params={"revision": str(first["id"])})
+    await stranger.client.get(f"{address}/content")
+    await client.get(address)
+    assert (await activity(account, first["id"]))[len(before) :] == [
+        ("downloaded", {"revision_id": second["revision_id"]}),
+        ("downloaded", {"revision_id": first["revision_id"]}),
+        ("downloaded", {"revision_id": second["revision_id"]}),
+    ]
+
+
+# What a browser makes of it
+
+
+@pytest.mark.parametrize("content_type", RUNS_SCRIPT)
+async def test_what_can_run_script_is_saved_even_when_it_should_be_shown(account: Account, content_type: str) -> None:
+    file = await upload_file(account, b"<script>alert(1)</script>", "x", content_type=content_type)
+    shown = await follow(account, f"/v1/files/{file['id']}/content", inline="true")
+    assert shown.headers["content-disposition"].startswith("attachment; ")
+
+
+@pytest.mark.parametrize("name", EVIL_NAMES)
+async def test_no_name_adds_to_the_headers(account: Account, name: str) -> None:
+    file = await upload_file(account, b"x", name)
+    redirect = await account.client.get(f"/v1/files/{file['id']}/content")
+    assert (redirect.headers["cache-control"], redirect.headers["referrer-policy"]) == ("no-store", "no-referrer")
+    got = await follow(account, f"/v1/files/{file['id']}/content")
+    kind, plain, extended = got.headers["content-disposition"].split("; ")
+    assert kind == "attachment"
+    assert plain.startswith('filename="')
+    assert plain.count('"') == 2
+    assert extended.startswith("filename*=UTF-8''")
+    assert extended.isascii()
+
+
+# What a person unpacks
+
+
+async def test_an_archive_stays_in_its_folder_on_every_system(account: Account) -> None:
+    top = (await account.client.post("/v1/folders", json={"path": "/..\\up"})).raise_for_status().json()
+    folders: list[str] = [top["id"]]
+    for name in EVIL_NAMES:
+        body = {"parent_id": top["id"], "name": f"{name} folder"}
+        folders.append((await account.client.post("/v1/folders", json=body)).raise_for_status().json()["id"])
+    for parent_id in (folders[0], folders[-1]):
+        for name in EVIL_NAMES:
+            await upload_file(account, b"x", name, destination={"parent_id": parent_id})
+    answer = await account.client.get(f"/v1/files/{top['id']}/archive")
+    assert answer.headers["content-disposition"].startswith('attachment; filename=".._up.zip"')
+    entries = zipfile.ZipFile(io.BytesIO(answer.content)).infolist()
+    assert len(entries) == 1 + 3 * len(EVIL_NAMES)
+    for entry in entries:
+        for path in (PurePosixPath(entry.filename), PureWindowsPath(entry.filename)):
+            assert not path.is_absolute()
+            assert not path.drive
+            assert ".." not in path.parts
+        assert PureWindowsPath(entry.filename).parts == PurePosixPath(entry.filename).parts
+        assert PureWindowsPath(entry.filename).parts[0] == ".._up"
+        assert not PureWindowsPath(entry.filename).is_reserved()
+        assert stat.S_IFMT(entry.external_attr >> 16) == (stat.S_IFDIR if entry.is_dir() else stat.S_IFREG)
+    assert len({entry.filename.casefold() for entry in entries}) == len(entries)
