@@ -54,7 +54,7 @@ faults: .venv/.ready ## Kill and failure points, the short slice
 	$(PYTEST) tests/faults
 
 faults-long: .venv/.ready ## Every failpoint, every action, many seeds
-	FAULTS=long $(PYTEST) tests/faults --timeout=3600
+	FAULTS=long $(PYTEST) tests/faults tests/property/test_tree_machine.py --timeout=3600
 
 bench: .venv/.ready ## Measure against other tools; writes bench/RESULTS.md
 	$(RUN) python -m bench

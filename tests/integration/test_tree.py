@@ -222,6 +222,14 @@ async def test_a_name_that_is_taken(account: Account) -> None:
     assert await refused(account, docs, name="a.txt", on_conflict="replace") == (409, "name-taken")
 
 
+async def test_renaming_again_beside_what_is_taken_changes_nothing(account: Account) -> None:
+    await upload_file(account, b"a", "a.txt")
+    b = await upload_file(account, b"b", "b.txt")
+    beside = await change(account, b, name="a.txt", on_conflict="rename")
+    assert beside["name"] == "a (1).txt"
+    assert await change(account, b, name="a.txt", on_conflict="rename") == beside, "as when the answer was lost"
+
+
 async def test_a_folder_moves_with_all_that_is_in_it(account: Account, db: Db) -> None:
     inner = await folder(account, "/a/b/c")
     await upload_file(account, b"1", "1", destination={"parent_id": inner["id"]})
@@ -564,8 +572,14 @@ async def test_what_is_being_processed_is_deleted_only_with_force(account: Accou
     assert await refused(account, other, name="a", on_conflict="replace") == (409, "processing-running")
     await put_away(account, top, force=True)
     restored = good(await account.client.post(f"/v1/files/{top['id']}/restore"))
+    inner = await at(account, "/x/y")
+    assert inner
+    await put_away(account, inner, force=True)
+    await put_away(account, restored)  # what is in the trash already holds nothing up
+    good(await account.client.post(f"/v1/files/{top['id']}/restore"))
+    good(await account.client.post(f"/v1/files/{inner['id']}/restore"))
     await account.client.put(report, json={"state": "succeeded"})
-    await put_away(account, restored)
+    await put_away(account, top)
 
 
 async def test_activity_tells_who_did_what_from_where(account: Account) -> None:

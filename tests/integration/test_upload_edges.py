@@ -165,3 +165,15 @@ async def test_asking_again_for_a_late_destination_changes_nothing(account: Acco
     for _ in range(2):  # the answer to the first may have been lost
         (await account.client.post(f"/v1/uploads/{upload['id']}/destinations", json=again)).raise_for_status()
     assert (await account.me())["used_nodes"] == 2
+
+
+async def test_a_batch_is_decided_in_its_order(account: Account) -> None:
+    """The second item's content stands at its name when the batch begins, and no more when its turn comes."""
+    await upload_file(account, b"one", "y")
+    await upload_file(account, b"two", "x")
+    replace = {"on_conflict": "replace"}
+    items = [start_body(b"two", "y", destination=replace), start_body(b"one", "Y", destination=replace)]
+    answer = (await account.client.post("/v1/uploads/batch", json={"items": items})).raise_for_status().json()
+    first, second = (item["file"] for item in answer["items"])
+    assert first["id"] == second["id"]
+    assert await download(account, second["id"]) == b"one"

@@ -67,7 +67,9 @@ async def running_server(settings: Settings) -> AsyncIterator[RunningServer]:
     """Migrate, serve on a free port, and stop at the end."""
     await migrate(settings.database)
     app = create_app(settings)
-    listener = socket.create_server(("127.0.0.1", 0))
+    # asyncio turns Nagle's algorithm off only for sockets that say that they are TCP: else each answer waits 40 ms.
+    listener = socket.socket(proto=socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on"))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:
@@ -99,7 +101,7 @@ class Account:
 async def register_account(url: str, email: str | None = None, password: str | None = None) -> Account:
     """Make an account and sign in; the caller closes `client`."""
     email, password = email or f"{uuid.uuid4().hex}@example.com", password or PASSWORD
-    async with httpx2.AsyncClient(base_url=url, verify=NO_TLS) as api:
+    async with httpx2.AsyncClient(base_url=url, timeout=60, verify=NO_TLS) as api:
         (await api.post("/v1/auth/register", json={"email": email, "password": password})).raise_for_status()
         form = {"grant_type": "password", "username": email, "password": password}
         tokens = (await api.post("/v1/auth/token", data=form)).raise_for_status().json()

@@ -6,6 +6,7 @@ What cannot be read ends the stream in the middle: a broken zip is noticed, one 
 cannot be trusted is left out, and the last entry says so.
 """
 
+import asyncio
 import uuid
 from collections import deque
 from collections.abc import AsyncGenerator
@@ -44,8 +45,12 @@ class Archive(NamedTuple):
     body: AsyncGenerator[bytes]
 
 
-async def open_archive(db: Db, store: S3Store, actor_id: uuid.UUID, folder_id: uuid.UUID) -> Archive:
+async def open_archive(
+    db: Db, store: S3Store, actor_id: uuid.UUID, folder_id: uuid.UUID, gate: asyncio.Semaphore
+) -> Archive:
     """Return a folder as a zip: what to call it, and its bytes, which the caller closes.
+
+    `gate` bounds how many are read at a time: each holds a connection to the store, of which uploads need some, too.
 
     Raises NotFound, NotAFolder; while it is read, CutShort, or Unavailable when the database is.
     Transaction: one, for the audit trail; then a short read for each page of a folder.
@@ -59,13 +64,13 @@ async def open_archive(db: Db, store: S3Store, actor_id: uuid.UUID, folder_id: u
     name = names.archive_name(folder.name) if folder.name else ""
     top = _Level(folder_id, f"{name}/" if name else "")
     pieces = _pieces(db, store, top, folder.modified_at)
-    return Archive(f"{name or 'files'}.zip", _joined(pieces))
+    return Archive(f"{name or 'files'}.zip", _joined(pieces, gate))
 
 
-async def _joined(pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+async def _joined(pieces: AsyncGenerator[bytes], gate: asyncio.Semaphore) -> AsyncGenerator[bytes]:
     waiting: list[bytes] = []
     waiting_bytes = 0
-    async with aclosing(pieces):
+    async with gate, aclosing(pieces):
         async for piece in pieces:
             waiting.append(piece)
             waiting_bytes += len(piece)

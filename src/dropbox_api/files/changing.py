@@ -133,7 +133,7 @@ async def settle_name(
     if there is None or there.node_id == node_id:
         return name, None
     if on_conflict == "rename":
-        return await placing.free_name(tx, parent_id, name), None
+        return await placing.free_name(tx, parent_id, name, node_id=node_id), None
     if on_conflict == "replace" and there.kind == kind == "file":
         return name, there.node_id
     raise problems.NameTaken(file_id=str(there.node_id))
@@ -150,7 +150,9 @@ _RUNNING_BELOW = text("""
         WHERE r.owner_id = :owner_id AND r.processing_state = 'running' AND n.trashed_at IS NULL
     ), up AS (
         SELECT id AS file_id, id, parent_id FROM running
-        UNION ALL SELECT up.file_id, above.id, above.parent_id FROM up JOIN nodes above ON above.id = up.parent_id
+        UNION ALL
+        SELECT up.file_id, above.id, above.parent_id FROM up JOIN nodes above ON above.id = up.parent_id
+        WHERE above.trashed_at IS NULL
     )
     SELECT file_id FROM up WHERE id = :node_id LIMIT 10
 """)

@@ -351,10 +351,12 @@ async def free_name(
     name: str,
     standing: Mapping[Place, Standing] = MappingProxyType({}),
     searched: dict[Place, int] | None = None,
+    node_id: uuid.UUID | None = None,
 ) -> str:
     """Return the first conflict name that is free in the folder, names of this very batch included.
 
-    `searched` remembers where the last search for a name began, so that a batch of one name is not quadratic.
+    The name of `node_id` counts as free: that node may keep it. `searched` remembers where the last search for a name
+    began, so that a batch of one name is not quadratic.
     """
     step = 50
     searched = {} if searched is None else searched
@@ -365,7 +367,7 @@ async def free_name(
         places = [(parent_id, names.key(candidate)) for candidate in candidates]
         taken = await stands_at(tx, places)
         for candidate, at in zip(candidates, places, strict=True):
-            if at not in taken and at not in standing:
+            if at not in standing and (at not in taken or taken[at].node_id == node_id):
                 return candidate
     raise problems.NameTaken
 

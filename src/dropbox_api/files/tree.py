@@ -93,12 +93,12 @@ async def give_place(tx: Tx, node: Any, parent_id: uuid.UUID, name: str, on_conf
     Transaction: joins tx, which holds the owner's lock and has seen that the actor may.
     """
     moves = parent_id != node.parent_id
-    if not moves and name == node.name:
-        return
     if moves and node.kind == "folder":
         await changing.require_outside(tx, node.id, parent_id)
         await changing.require_room_below(tx, parent_id, node.id)
     name, replaced = await changing.settle_name(tx, node.kind, parent_id, name, on_conflict, node_id=node.id)
+    if not moves and name == node.name:
+        return
     if replaced:
         await changing.discard(tx, node.owner_id, replaced, force=False)
     await changing.write(tx, node.id, {"parent_id": parent_id, "name": name, "name_key": names.key(name)})

@@ -106,7 +106,9 @@ async def started(
         if isinstance(outcome, problems.Problem):
             answers.append((outcome, False))
         elif isinstance(outcome, starting.Instant):
-            answers.append((schemas.StartedUpload(upload=None, file=by_node[outcome.node_id]), False))
+            file = by_node.get(outcome.node_id)  # unless it has been deleted for good since
+            answer = schemas.StartedUpload(upload=None, file=file) if file else problems.NotFound()
+            answers.append((answer, False))
         else:
             upload = uploads[outcome.upload_id]
             parts: list[schemas.SignedPart] = []

@@ -181,8 +181,8 @@ def _decide(draft: Draft, place: placing.Place, there: placing.Standing | None, 
     content = known.blobs.get(draft.fingerprint) if draft.fingerprint else None
     if content and content.size_bytes != request.size_bytes:
         return problems.FingerprintMismatch("You store content of this fingerprint, and it has another size")
-    if draft.fingerprint and there and there.verified == draft.fingerprint:
-        return Instant(there.node_id)
+    if content:  # what stands there by then, after the items before this one, is for `placing` to see
+        return desk.writes.place(draft, place[0], content)
     refused = placing.conflict(there, request.destination.on_conflict, request.destination.base_revision_id)
     if refused:
         return refused
@@ -191,8 +191,6 @@ def _decide(draft: Draft, place: placing.Place, there: placing.Standing | None, 
         return problems.FingerprintRequired(
             "You have content or an upload of this size: hash the file first", uploads=unbound
         )
-    if content:
-        return desk.writes.place(draft, place[0], content)
     session = known.sessions.get(draft.fingerprint) if draft.fingerprint else None
     if session:
         return _resume(draft, place, session, desk)

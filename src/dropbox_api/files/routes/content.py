@@ -136,14 +136,20 @@ _ZIP = {"application/zip": {"schema": {"type": "string", "format": "binary"}}}
     },
 )
 async def get_archive(
-    actor: CurrentUser, db: DbDep, store: StoreDep, background: BackgroundTasks, file_id: uuid.UUID
+    *,
+    actor: CurrentUser,
+    db: DbDep,
+    store: StoreDep,
+    request: Request,
+    background: BackgroundTasks,
+    file_id: uuid.UUID,
 ) -> Response:
     """Stream a folder, with all below it, as a zip that is made on the way.
 
     Quarantined and damaged files are left out; `NOT-INCLUDED.txt`, the last entry, names them. If a file cannot be
     read, the connection is closed before the end: an archive that arrived whole is whole.
     """
-    made = await archive.open_archive(db, store, actor.user_id, file_id)
+    made = await archive.open_archive(db, store, actor.user_id, file_id, request.app.state.streams)
     background.add_task(made.body.aclose)  # also when the client leaves: nothing is read from the store any more
     headers = {
         "Content-Disposition": content_disposition(made.filename, inline=False),
