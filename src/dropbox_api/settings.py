@@ -69,7 +69,7 @@ class UploadSettings(_Group):
     stream_max_bytes: int = Field(
         100 * MIB, ge=0, description="Largest file taken through the API itself (form upload, PUT of content)."
     )
-    streams_at_once: int = Field(16, ge=1, description="Such uploads, and zip archives, at a time per process; the others wait.")
+    streams_at_once: int = Field(16, ge=1, description="Such uploads and zip archives at a time per process.")
 
 
 class FileSettings(_Group):
