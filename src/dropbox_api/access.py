@@ -1,19 +1,25 @@
 """Who may do what to a node: the only permission code.
 
-Today a node has one person who may touch it, its owner; everybody else gets `not-found`, as for a node that does not
-exist. Every service function that takes an id of a node asks here first.
+A node's owner may do everything. Others are what the best grant on the node, or on a folder above it, makes them:
+viewers read, editors change. Whoever is nothing to a node gets `not-found`, as for one that does not exist; whoever may
+see it but not do that gets `forbidden`. Every service function that takes an id asks here, with one statement, and asks
+again once it holds the owner's lock.
+
+What a role may do is settled by the services, each naming the role that it needs; `docs/security.md` has the table.
 """
 
 import uuid
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import text
 
 from dropbox_api import problems
 from dropbox_api.db import Tx
 
-Role = Literal["owner"]
+Role = Literal["viewer", "editor", "owner"]
+
+_RANK: dict[Role, int] = {"viewer": 1, "editor": 2, "owner": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,8 @@ class Access:
     owner_id: uuid.UUID
     kind: Literal["file", "folder"]
     role: Role
+    is_shared_root: bool
+    """Whether their access begins at this very node: what is above it is not theirs to see."""
 
 
 _REQUIRE = text("""
@@ -32,35 +40,67 @@ _REQUIRE = text("""
         UNION ALL
         SELECT up.id, up.owner_id, up.kind, up.parent_id, up.trashed_at, depth + 1
         FROM nodes up JOIN chain ON up.id = chain.parent_id
+    ), granted AS (
+        SELECT max(depth) AS depth, bool_or(role = 'editor') AS is_editor
+        FROM chain JOIN grants ON grants.node_id = chain.id AND grants.grantee_id = :actor_id
     )
-    SELECT id, owner_id, kind FROM chain
-    WHERE depth = 0 AND owner_id = :actor_id AND NOT EXISTS (SELECT FROM chain WHERE trashed_at IS NOT NULL)
+    SELECT chain.id, chain.owner_id, chain.kind, chain.owner_id <> :actor_id AND granted.depth = 0 AS is_shared_root,
+        CASE WHEN chain.owner_id = :actor_id THEN 'owner' WHEN is_editor THEN 'editor' ELSE 'viewer' END AS role
+    FROM chain, granted
+    WHERE chain.depth = 0 AND (chain.owner_id = :actor_id OR granted.depth IS NOT NULL)
+        AND NOT EXISTS (SELECT FROM chain WHERE trashed_at IS NOT NULL)
 """)
 
 
+async def require(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID, role: Role = "viewer") -> Access:
+    """Return what the actor is to a live node, which is at least `role`.
+
+    Raises NotFound when there is no such node, it (or a folder above it) is in the trash, or the actor is nothing to
+    it; Forbidden when they are less than `role`.
+    """
+    return _at_least(role, (await tx.execute(_REQUIRE, {"actor_id": actor_id, "node_id": node_id})).one_or_none())
+
+
 _REQUIRE_TRASHED = text("""
-    SELECT id, owner_id, kind FROM nodes
+    SELECT id, owner_id, kind, false AS is_shared_root, 'owner' AS role FROM nodes
     WHERE id = :node_id AND owner_id = :actor_id AND trashed_at IS NOT NULL AND purged_at IS NULL
 """)
 
 
-async def require_trashed(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID) -> Access:
+async def require_trashed(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID, role: Role = "owner") -> Access:
     """Return what the actor is to a node that lies in the trash itself (not merely below one that does).
 
+    The trash is its owner's: to all others what is in it is gone.
     Raises NotFound when there is no such node, it is not in the trash or was purged, or it is not theirs.
     """
     row = (await tx.execute(_REQUIRE_TRASHED, {"actor_id": actor_id, "node_id": node_id})).one_or_none()
+    return _at_least(role, row)
+
+
+def _at_least(role: Role, row: Any) -> Access:
     if row is None:
         raise problems.NotFound
-    return Access(node_id=row.id, owner_id=row.owner_id, kind=row.kind, role="owner")
+    if _RANK[row.role] < _RANK[role]:
+        raise problems.Forbidden(role=row.role, needs=role)
+    return Access(row.id, row.owner_id, row.kind, row.role, bool(row.is_shared_root))
 
 
-async def require(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID) -> Access:
-    """Return what the actor is to a live node.
+_REQUIRE_BELOW = text("""
+    WITH RECURSIVE chain AS (
+        SELECT id, owner_id, kind, parent_id, trashed_at, 0 AS depth FROM nodes WHERE id = :node_id
+        UNION ALL
+        SELECT up.id, up.owner_id, up.kind, up.parent_id, up.trashed_at, depth + 1
+        FROM nodes up JOIN chain ON up.id = chain.parent_id
+    )
+    SELECT chain.id, chain.owner_id, chain.kind, chain.id = :top_id AS is_shared_root, 'viewer' AS role FROM chain
+    WHERE chain.depth = 0 AND EXISTS (SELECT FROM chain WHERE id = :top_id)
+        AND NOT EXISTS (SELECT FROM chain WHERE trashed_at IS NOT NULL)
+""")
 
-    Raises NotFound when there is no such node, it (or a folder above it) is in the trash, or it is not theirs.
+
+async def require_below(tx: Tx, top_id: uuid.UUID, node_id: uuid.UUID) -> Access:
+    """Return a live node that is the top of a share or lies below it: what a link lets its bearer see.
+
+    Raises NotFound.
     """
-    row = (await tx.execute(_REQUIRE, {"actor_id": actor_id, "node_id": node_id})).one_or_none()
-    if row is None:
-        raise problems.NotFound
-    return Access(node_id=row.id, owner_id=row.owner_id, kind=row.kind, role="owner")
+    return _at_least("viewer", (await tx.execute(_REQUIRE_BELOW, {"top_id": top_id, "node_id": node_id})).one_or_none())

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     CheckConstraint,
     DateTime,
@@ -62,6 +63,7 @@ class User(Base):
     __tablename__ = "users"
     __table_args__ = (
         UniqueConstraint("email", name="users_email_key"),
+        CheckConstraint("kind IN ('person', 'service')", name="kind"),
         CheckConstraint("used_bytes >= 0 AND reserved_bytes >= 0", name="bytes"),
         CheckConstraint("used_nodes >= 0 AND reserved_nodes >= 0", name="nodes"),
     )
@@ -69,7 +71,19 @@ class User(Base):
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     email: Mapped[str]
     """As typed, but case-folded: addresses are one per mailbox."""
-    password_hash: Mapped[str]
+    kind: Mapped[str] = mapped_column(server_default="person")
+    """`service`: an account of a program. It has tokens, and neither password nor files of its own."""
+    is_admin: Mapped[bool] = mapped_column(server_default=text("false"))
+    password_hash: Mapped[str | None]
+    """None: no way to sign in by password (OIDC only, or a service account)."""
+    password_changed_at: Mapped[datetime | None]
+    email_verified_at: Mapped[datetime | None]
+    """Since when we know that who has the account reads the mail of its address."""
+    totp_secret: Mapped[bytes | None]
+    """Encrypted with a key derived from the server's secret. Without `totp_enabled_at`: proposed, not yet confirmed."""
+    totp_enabled_at: Mapped[datetime | None]
+    totp_last_step: Mapped[int] = mapped_column(server_default="0")
+    """Number of the 30 seconds whose code was used last: each code is good once."""
     created_at: Mapped[datetime] = _now()
     disabled_at: Mapped[datetime | None]
     quota_bytes: Mapped[int]
@@ -101,6 +115,7 @@ class Session(Base):
     generation: Mapped[int] = mapped_column(Integer, server_default="1")
     """How often the token was rotated; a token of an older generation is a reuse."""
     user_agent: Mapped[str | None]
+    address: Mapped[str | None]
     created_at: Mapped[datetime] = _now()
     last_used_at: Mapped[datetime] = _now()
     expires_at: Mapped[datetime]
@@ -441,3 +456,115 @@ class IdempotencyKey(Base):
     answer: Mapped[bytes | None]
     """None until there is one: a repetition then runs again."""
     created_at: Mapped[datetime] = _now()
+
+
+class OidcIdentity(Base):
+    """Who an OpenID provider says somebody is: its issuer and subject, which never change hands."""
+
+    __tablename__ = "oidc_identities"
+    __table_args__ = (Index("oidc_identities_user_id_idx", "user_id"),)
+
+    issuer: Mapped[str] = mapped_column(primary_key=True)
+    subject: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    email: Mapped[str | None]
+    created_at: Mapped[datetime] = _now()
+    last_used_at: Mapped[datetime | None]
+
+
+class RecoveryCode(Base):
+    """What replaces a second factor that was lost, once."""
+
+    __tablename__ = "recovery_codes"
+
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    code_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    """HMAC-SHA256 under a key derived from the server's secret: the codes are random, but short."""
+    used_at: Mapped[datetime | None]
+
+
+class ApiToken(Base):
+    """A personal access token, or a service account's: lives until it is revoked or expires."""
+
+    __tablename__ = "api_tokens"
+    __table_args__ = (
+        Index("api_tokens_user_id_idx", "user_id"),
+        UniqueConstraint("token_hash", name="api_tokens_token_hash_key"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    token_hash: Mapped[bytes]
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    created_at: Mapped[datetime] = _now()
+    last_used_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class MailToken(Base):
+    """What a link in a mail proves: that its reader owns the address. Good once, for a while."""
+
+    __tablename__ = "mail_tokens"
+    __table_args__ = (
+        Index("mail_tokens_user_id_idx", "user_id", "purpose"),
+        CheckConstraint("purpose IN ('verify', 'reset')", name="purpose"),
+    )
+
+    token_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    purpose: Mapped[str]
+    email: Mapped[str]
+    """The address that is proven; of no use once the account has another one."""
+    created_at: Mapped[datetime] = _now()
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+
+
+class Grant(Base):
+    """Somebody may see (viewer) or change (editor) a node and all below it."""
+
+    __tablename__ = "grants"
+    __table_args__ = (
+        Index("grants_email_key", "node_id", "email", unique=True),
+        Index("grants_grantee_key", "grantee_id", "node_id", unique=True),
+        Index("grants_invited_idx", "email", postgresql_where=text("grantee_id IS NULL")),
+        CheckConstraint("role IN ('viewer', 'editor')", name="role"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    owner_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    """Of the node."""
+    node_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"))
+    email: Mapped[str]
+    """As it was invited, case-folded."""
+    grantee_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    """None: an invitation that waits for an account whose address is verified."""
+    role: Mapped[str]
+    created_by: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = _now()
+
+
+class Link(Base):
+    """A bearer share: whoever has its token has its access, within password, expiry and budget."""
+
+    __tablename__ = "links"
+    __table_args__ = (
+        Index("links_node_id_idx", "node_id"),
+        CheckConstraint("mode IN ('view', 'download', 'upload')", name="mode"),
+        CheckConstraint("downloads >= 0", name="downloads"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    """The token is made of it and a MAC: it is stored nowhere."""
+    owner_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    node_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"))
+    mode: Mapped[str]
+    password_hash: Mapped[str | None]
+    expires_at: Mapped[datetime | None]
+    max_downloads: Mapped[int | None]
+    downloads: Mapped[int] = mapped_column(server_default="0")
+    created_by: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = _now()
+    revoked_at: Mapped[datetime | None]

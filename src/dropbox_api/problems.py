@@ -57,6 +57,18 @@ class Unauthenticated(Problem):
     code, status, title = "unauthenticated", 401, "A valid access token is needed"
 
 
+class Forbidden(Problem):
+    """`role` is what you are to it, `needs` what you would have to be; or `scope` is what your token lacks."""
+
+    code, status, title = "forbidden", 403, "You may see this, but not do that"
+
+
+class RateLimited(Problem):
+    """Too many requests of this kind; `Retry-After` says when the next one is taken."""
+
+    code, status, title, retryable = "rate-limited", 429, "Too many requests", True
+
+
 class NotFound(Problem):
     """Also what exists but is not the caller's to see."""
 
@@ -108,6 +120,32 @@ class InvalidRefreshToken(Problem):
     code, status, title = "invalid-refresh-token", 401, "The refresh token is not valid any more"
 
 
+class SecondFactorRequired(Problem):
+    """Address and password are right: send them once more with `otp`, a code of the app or a recovery code."""
+
+    code, status, title = "second-factor-required", 401, "A code of your second factor is needed"
+
+
+class WeakPassword(Problem):
+    """`reason`: too-short, too-long, common, or contains-address."""
+
+    code, status, title = "weak-password", 422, "The password is too easy to guess"
+
+
+class InvalidMailToken(Problem):
+    code, status, title = "invalid-mail-token", 422, "The link has expired, was used, or was never sent"
+
+
+class SecondFactorState(Problem):
+    code, status, title = "second-factor-state", 409, "The second factor is not in a state to do that"
+
+
+class OidcFailed(Problem):
+    """`reason` says at which step."""
+
+    code, status, title = "oidc-failed", 422, "The sign-in at the identity provider did not work out"
+
+
 class QuotaExceeded(Problem):
     """`quota_bytes`, `used_bytes`, `reserved_bytes`, `needed_bytes` say how much is missing."""
 
@@ -155,6 +193,32 @@ class IntoItself(Problem):
 
 class RootFolder(Problem):
     code, status, title = "root-folder", 409, "The root folder stays what and where it is"
+
+
+class CrossOwner(Problem):
+    code, status, title = "cross-owner", 409, "A file cannot be moved into somebody else's tree: copy it there"
+
+
+class ContentQuarantined(Problem):
+    code, status, title = "content-quarantined", 409, "The content is not what was announced: only its owner gets it"
+
+
+class CannotShareWith(Problem):
+    """`reason`: yourself, or owner."""
+
+    code, status, title = "cannot-share-with", 409, "It cannot be shared with this address"
+
+
+class LinkPasswordRequired(Problem):
+    """Send it as `X-Link-Password`."""
+
+    code, status, title = "link-password-required", 401, "This link has a password"
+
+
+class LinkNotFor(Problem):
+    """`mode` is what the link is for: view, download or upload."""
+
+    code, status, title = "link-not-for", 403, "This link is not for that"
 
 
 class ProcessingRunning(Problem):

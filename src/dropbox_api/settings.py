@@ -100,15 +100,63 @@ class AuthSettings(_Group):
     access_ttl_s: int = Field(900, ge=30)
     refresh_ttl_s: int = Field(30 * 86400, ge=60)
     registration: Literal["open", "closed"] = "open"
+    require_verified_email: bool = Field(False, description="Sign-in only with a verified address.")
+    mail_token_ttl_s: int = Field(3600, ge=60, description="Life of a link in a mail.")
+    second_factor_ttl_s: int = Field(300, ge=30, description="Time to enter the code of the second factor (web, OIDC).")
     default_quota_bytes: int = Field(100 * GIB, ge=0)
     default_quota_nodes: int = Field(1_000_000, ge=1)
     hash_concurrency: int = Field(2, ge=1, description="argon2 hashes at a time; sign-in storms queue here.")
+
+
+class MailSettings(_Group):
+    """Where mail goes. `dev` without a host writes it to the log and to `.dev/mail`."""
+
+    host: str | None = Field(None, description="SMTP server; unset: nothing is sent, addresses stay unverified.")
+    port: int = Field(587, ge=1, le=65535)
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    username: str | None = None
+    password: SecretStr | None = None
+    sender: str = "dropbox-api <noreply@localhost>"
+    timeout_s: float = Field(10, gt=0)
+    file_dir: str | None = Field(None, description="Write mails into this folder instead of sending them (dev, tests).")
+
+
+class OidcSettings(_Group):
+    """One OpenID provider, found by its issuer's discovery document. Unset issuer: no such sign-in."""
+
+    issuer: str | None = None
+    client_id: str = ""
+    client_secret: SecretStr | None = None
+    scopes: str = "openid email profile"
+    name: str = Field("Single sign-on", description="What the button says.")
+    registration: bool = Field(True, description="Make an account for whoever the provider vouches for.")
+
+
+class LimitSettings(_Group):
+    """Requests per time, as `limits` writes it: "10/minute"; several separated by ";"; "" for none."""
+
+    storage_url: str = Field("memory://", description="`redis://` or `valkey://`: shared by processes.")
+    address: str = Field("1200/minute", description="All requests of one address.")
+    user: str = Field("3000/minute", description="All requests of one user.")
+    sign_in_address: str = Field("30/minute;200/hour", description="Attempts to sign in, by address.")
+    sign_in_account: str = Field("10/minute;50/hour", description="Attempts to sign in, by account.")
+    mail: str = Field("5/hour", description="Mails to one address that strangers can cause.")
+    public: str = Field("300/minute", description="Requests to public links, by address.")
+    link_password: str = Field("10/minute;60/hour", description="Wrong passwords of one link.")
+    sign: str = Field("600/minute", description="Starts of uploads and batches of signed URLs, by user.")
 
 
 class HttpSettings(_Group):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
     workers: int = Field(1, ge=1)
+    public_url: str | None = Field(None, description="Address at which people reach the server: in mails and links.")
+    trusted_proxies: tuple[str, ...] = Field(
+        (), description="Addresses or networks whose X-Forwarded-For and -Proto are believed."
+    )
+    allowed_hosts: tuple[str, ...] = Field(("*",), description="Values of the Host header that are answered.")
+    hsts_s: int = Field(0, ge=0, description="Strict-Transport-Security; set it once TLS is there to stay.")
+    idle_timeout_s: int = Field(75, ge=1, description="A kept connection without a request is closed after this.")
     cors_origins: tuple[str, ...] = Field((), description="Exact origins of web apps served from elsewhere.")
     max_body_bytes: int = Field(8 * MIB, ge=1024, description="Largest JSON body; longer ones are 413.")
     idempotency_ttl_s: int = Field(86400, ge=60, description="How long an Idempotency-Key is remembered.")
@@ -130,6 +178,8 @@ class Settings(BaseSettings):
 
     mode: Literal["dev", "production"] = "production"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: json outside dev.")
+    sentry_dsn: SecretStr | None = Field(None, description="Report unhandled errors to Sentry or what speaks like it.")
     failpoints: str = Field("", description='Fault injection for tests, such as "uploads.complete.after_s3=kill".')
     database: DatabaseSettings = DatabaseSettings()
     s3: S3Settings = S3Settings()
@@ -137,6 +187,9 @@ class Settings(BaseSettings):
     files: FileSettings = FileSettings()
     cdn: CdnSettings = CdnSettings()
     auth: AuthSettings = AuthSettings()
+    mail: MailSettings = MailSettings()
+    oidc: OidcSettings = OidcSettings()
+    limits: LimitSettings = LimitSettings()
     http: HttpSettings = HttpSettings()
     worker: WorkerSettings = WorkerSettings()
 
@@ -151,6 +204,8 @@ class Settings(BaseSettings):
                 )
             if self.failpoints:
                 raise ValueError("DROPBOX_FAILPOINTS is for tests and needs DROPBOX_MODE=dev")
+        if self.http.workers > 1 and self.limits.storage_url.startswith("memory"):
+            raise ValueError("DROPBOX_HTTP__WORKERS > 1 needs a DROPBOX_LIMITS__STORAGE_URL that processes share")
         if not self.s3.min_part_bytes <= self.uploads.chunk_size_bytes <= self.s3.max_part_bytes:
             raise ValueError("DROPBOX_UPLOADS__CHUNK_SIZE_BYTES must lie between S3's smallest and largest part")
         if self.worker.sweep_grace_s < self.uploads.url_ttl_s and self.mode == "production":

@@ -13,10 +13,10 @@ from fastapi.security.base import SecurityBase
 
 from dropbox_api.accounts import service
 from dropbox_api.accounts.passwords import Passwords
-from dropbox_api.accounts.service import Actor
+from dropbox_api.accounts.service import Actor, Scope
 from dropbox_api.accounts.tokens import AccessTokens
 from dropbox_api.plumbing import idempotency, origin
-from dropbox_api.problems import Unauthenticated
+from dropbox_api.problems import Forbidden, Unauthenticated
 
 
 async def _passwords(request: Request) -> Passwords:
@@ -29,28 +29,47 @@ async def _access_tokens(request: Request) -> AccessTokens:
     return access_tokens
 
 
+async def authenticated(request: Request) -> Actor:
+    """Return who asks, whatever they may do. Raises Unauthenticated."""
+    known: Actor | None = getattr(request.state, "actor", None)
+    if known is not None:
+        return known
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise Unauthenticated
+    state = request.app.state
+    actor = await service.authenticate(state.db, state.access_tokens.require(token))
+    origin.acting(actor.user_id)
+    request.state.actor = actor
+    return actor
+
+
 class _Bearer(SecurityBase):
     """Both the check and its entry in OpenAPI: one dependency to solve, for every request pays for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
         flow = OAuthFlowPassword(tokenUrl="/v1/auth/token", refreshUrl="/v1/auth/refresh", scopes={})
         self.model = OAuth2(flows=OAuthFlows(password=flow))
         self.scheme_name = "bearer"
 
     async def __call__(self, request: Request) -> Actor:
-        """Return who asks. Raises Unauthenticated."""
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            raise Unauthenticated
-        state = request.app.state
-        actor = await service.authenticate(state.db, state.access_tokens.require(token))
-        origin.acting(actor.user_id)
+        """Return who asks. Raises Unauthenticated; Forbidden when their token lacks the scope."""
+        actor = await authenticated(request)
+        if self.scope not in actor.scopes:
+            raise Forbidden(f"This takes a token with the scope {self.scope}", scope=self.scope)
         return actor
 
 
 PasswordsDep = Annotated[Passwords, Depends(_passwords)]
 AccessTokensDep = Annotated[AccessTokens, Depends(_access_tokens)]
-CurrentUser = Annotated[Actor, Depends(_Bearer())]
+CurrentUser = Annotated[Actor, Depends(_Bearer("account"))]
+"""Somebody who signed in, about their own account: no token of long life gets here."""
+Reader = Annotated[Actor, Depends(_Bearer("files:read"))]
+Writer = Annotated[Actor, Depends(_Bearer("files:write"))]
+Sharer = Annotated[Actor, Depends(_Bearer("share"))]
+Processor = Annotated[Actor, Depends(_Bearer("processing"))]
+Administrator = Annotated[Actor, Depends(_Bearer("admin"))]
 
 
 _IdempotencyKey = Annotated[
@@ -65,7 +84,9 @@ _IdempotencyKey = Annotated[
 ]
 
 
-async def _once(request: Request, actor: CurrentUser, key: _IdempotencyKey = None) -> idempotency.Once | None:
+async def _once(
+    request: Request, actor: Annotated[Actor, Depends(authenticated)], key: _IdempotencyKey = None
+) -> idempotency.Once | None:
     """Return what the request's key stands for. Raises Replayed when it was answered before, IdempotencyMismatch."""
     if key is None:
         return None
@@ -74,7 +95,9 @@ async def _once(request: Request, actor: CurrentUser, key: _IdempotencyKey = Non
     return once
 
 
-async def _once_streamed(request: Request, actor: CurrentUser, key: _IdempotencyKey = None) -> idempotency.Once | None:
+async def _once_streamed(
+    request: Request, actor: Annotated[Actor, Depends(authenticated)], key: _IdempotencyKey = None
+) -> idempotency.Once | None:
     """Return what the request's key stands for but for its body, which is read later: see `Once.of`."""
     return None if key is None else _of_address(request, actor, key)
 

@@ -9,6 +9,7 @@ import hmac
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Literal
 
 from sqlalchemy import ColumnElement, bindparam, func, insert, or_, select, update
 
@@ -26,13 +27,24 @@ REUSE_GRACE = timedelta(seconds=60)
 _MAX_USER_AGENT_CHARS = 300
 
 
+Scope = Literal["files:read", "files:write", "share", "processing", "admin", "account"]
+"""What a token is good for. `account` (sign-ins, tokens, second factor, password) no access token of long life has."""
+
+GRANTABLE: tuple[Scope, ...] = ("files:read", "files:write", "share", "processing", "admin")
+"""What a personal access token may be given."""
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks: an active account in a session that stands."""
+    """Who asks: an active account, in a session that stands or with a token that does."""
 
     user_id: uuid.UUID
     email: str
-    session_id: uuid.UUID
+    kind: Literal["person", "service"]
+    is_admin: bool
+    scopes: frozenset[Scope]
+    session_id: uuid.UUID | None
+    """None: they came with an access token of their own making."""
 
 
 _ACCOUNT = (
@@ -48,9 +60,12 @@ _ACCOUNT = (
 
 _STANDING = (User.disabled_at.is_(None), Session.revoked_at.is_(None), Session.expires_at > func.now())
 
+_OF_ADMINS: frozenset[Scope] = frozenset({*GRANTABLE, "account"})
+_OF_PEOPLE: frozenset[Scope] = _OF_ADMINS - {"admin"}
+
 # Built once: this is the one query that every request pays for.
 _FIND_ACTOR = (
-    select(User.email)
+    select(User.email, User.kind, User.is_admin)
     .join(Session, Session.user_id == User.id)
     .where(User.id == bindparam("user_id"), Session.id == bindparam("session_id"), *_STANDING)
 )
@@ -59,10 +74,11 @@ _FIND_ACTOR = (
 async def authenticate(db: Db, identity: Identity) -> Actor:
     """Return who an access token speaks for. Raises Unauthenticated when the account or the session has ended."""
     async with db.read() as tx:
-        email = await tx.scalar(_FIND_ACTOR, identity._asdict())
-    if email is None:
+        user = (await tx.execute(_FIND_ACTOR, identity._asdict())).one_or_none()
+    if user is None:
         raise Unauthenticated
-    return Actor(identity.user_id, email, identity.session_id)
+    scopes = _OF_ADMINS if user.is_admin else _OF_PEOPLE
+    return Actor(identity.user_id, user.email, user.kind, user.is_admin, scopes, identity.session_id)
 
 
 async def register(db: Db, settings: AuthSettings, passwords: Passwords, *, email: str, password: str) -> Account:

@@ -24,17 +24,23 @@ _ETAG = re.compile(r'\s*(?:W/)?"([^"]*)"\s*(?:,|$)')
 
 
 async def target(
-    tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID, if_match: str | None = None, *, in_trash: bool = False
+    tx: Tx,
+    actor_id: uuid.UUID,
+    node_id: uuid.UUID,
+    if_match: str | None = None,
+    *,
+    role: access.Role = "editor",
+    in_trash: bool = False,
 ) -> Any:
-    """Lock the owner of a node that the actor may change; return the node's row (every column of `nodes`).
+    """Lock the owner of a node to which the actor is at least `role`; return its row (every column of `nodes`).
 
     `in_trash`: it must lie in the trash itself; otherwise it must be live.
-    Raises NotFound, PreconditionFailed, InvalidRequest (`if_match` is no list of ETags).
+    Raises NotFound, Forbidden, PreconditionFailed, InvalidRequest (`if_match` is no list of ETags).
     """
     require = access.require_trashed if in_trash else access.require
-    granted = await require(tx, actor_id, node_id)
+    granted = await require(tx, actor_id, node_id, role)
     await service.lock_owner(tx, granted.owner_id)
-    await require(tx, actor_id, node_id)
+    await require(tx, actor_id, node_id, role)
     node = (await tx.execute(select(*Node.__table__.c).where(Node.id == node_id))).one()
     if if_match is not None:
         require_match(node.version, if_match)
@@ -58,20 +64,45 @@ def require_match(version: int, if_match: str) -> None:
 
 
 async def folder(
-    tx: Tx, actor_id: uuid.UUID, parent_id: uuid.UUID | None, parent_path: str | None
+    tx: Tx,
+    actor_id: uuid.UUID,
+    parent_id: uuid.UUID | None,
+    parent_path: str | None,
+    role: access.Role = "viewer",
 ) -> access.Access | None:
-    """Return the folder that a request names by id or by path; None when it names none.
+    """Return the folder that a request names by id or by path (of the actor's own tree); None when it names none.
 
-    Raises NotFound, NotAFolder, InvalidName.
+    Raises NotFound, Forbidden (the actor is less than `role` there), NotAFolder, InvalidName.
     """
     if parent_path is not None:
         parent_id = await service.find_path(tx, actor_id, parent_path)
     if parent_id is None:
         return None
-    granted = await access.require(tx, actor_id, parent_id)
+    granted = await access.require(tx, actor_id, parent_id, role)
     if granted.kind != "folder":
         raise problems.NotAFolder
     return granted
+
+
+async def require_movable(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID) -> None:
+    """Raise Forbidden where the actor's access begins at this very node: its place is its owner's business."""
+    if (await access.require(tx, actor_id, node_id)).is_shared_root:
+        raise problems.Forbidden("Only its owner moves or deletes what is shared itself; you can leave it")
+
+
+async def place(
+    tx: Tx, actor_id: uuid.UUID, node: Any, parent_id: uuid.UUID | None, parent_path: str | None
+) -> uuid.UUID:
+    """Return the folder into which the actor may put a node: the one that is named, or the one where it is.
+
+    Raises NotFound, Forbidden, NotAFolder, InvalidName; CrossOwner: the folder is in somebody else's tree.
+    """
+    named = await folder(tx, actor_id, parent_id, parent_path, "editor")
+    if named is None:
+        return node.parent_id  # type: ignore[no-any-return]
+    if named.owner_id != node.owner_id:
+        raise problems.CrossOwner
+    return named.node_id
 
 
 _DEPTH = text("""

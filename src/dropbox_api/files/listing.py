@@ -21,8 +21,8 @@ from dropbox_api.plumbing import paging
 async def list_files(db: Db, actor_id: uuid.UUID, wanted: ListFiles) -> FileList:
     """Return a page of a folder (the root when none is named), of all below it, or of those that pass the filters.
 
-    A filter makes the list flat: files of the whole account, or below the folder if one is named, ordered by id;
-    `order` and `recursive` say nothing then.
+    A filter makes the list flat: files of the caller's whole account, or below the folder if one is named, ordered by
+    id; `order` and `recursive` say nothing then.
     Raises NotFound, NotAFolder, InvalidName, InvalidCursor.
     """
     if wanted.is_filtered:
@@ -51,7 +51,7 @@ async def _list_children(db: Db, actor_id: uuid.UUID, wanted: ListFiles) -> File
             page = page.where(key < after if wanted.order.startswith("-") else key > after)
         order = [key.desc() for key in keys] if wanted.order.startswith("-") else keys
         rows = (await tx.execute(page.order_by(*order).limit(wanted.limit + 1))).all()
-        items = await views.as_files(tx, rows[: wanted.limit])
+        items = await views.as_files(tx, actor_id, rows[: wanted.limit])
     more = _encode(wanted.order, rows[wanted.limit - 1]) if len(rows) > wanted.limit else None
     return FileList(items=items, next_cursor=more)
 
@@ -120,7 +120,7 @@ async def _list_below(db: Db, actor_id: uuid.UUID, wanted: ListFiles) -> FileLis
         kind = f"files below {folder_id}"
         last = paging.decode_key(kind, wanted.cursor, str)[0].split("/") if wanted.cursor else []
         found = await _walk(tx, await _resume(tx, folder_id, last), wanted.limit + 1)
-        items = await _in_order(tx, [entry.node_id for entry in found[: wanted.limit]])
+        items = await _in_order(tx, actor_id, [entry.node_id for entry in found[: wanted.limit]])
     # No name holds a slash, and no key of one.
     more = paging.encode(kind, "/".join(found[wanted.limit - 1].keys)) if len(found) > wanted.limit else None
     return FileList(items=items, next_cursor=more)
@@ -173,8 +173,8 @@ async def _children(tx: Tx, folders: list[_Entry], wanted: int) -> dict[_Entry, 
     return children
 
 
-async def _in_order(tx: Tx, node_ids: Sequence[uuid.UUID]) -> list[File]:
-    files = await views.files_by_id(tx, node_ids)
+async def _in_order(tx: Tx, actor_id: uuid.UUID, node_ids: Sequence[uuid.UUID]) -> list[File]:
+    files = await views.files_by_id(tx, actor_id, node_ids)
     return [files[node_id] for node_id in node_ids]
 
 
@@ -184,14 +184,14 @@ async def _in_order(tx: Tx, node_ids: Sequence[uuid.UUID]) -> list[File]:
 async def _list_matching(db: Db, actor_id: uuid.UUID, wanted: ListFiles) -> FileList:
     async with db.begin() as tx:
         await views.as_of_now(tx)
-        matching = _matching(actor_id, wanted)
         folder = await changing.folder(tx, actor_id, wanted.parent_id, wanted.path)
+        matching = _matching(folder.owner_id if folder else actor_id, wanted)
         if folder:
             matching = matching.where(await views.below(tx, folder.node_id))
         if wanted.cursor:
             matching = matching.where(Node.id > paging.decode_id("files matching", wanted.cursor))
         found = await views.first_live(tx, matching, wanted.limit + 1)
-        items = await _in_order(tx, [row.id for row in found[: wanted.limit]])
+        items = await _in_order(tx, actor_id, [row.id for row in found[: wanted.limit]])
     more = paging.encode("files matching", str(items[-1].id)) if len(found) > wanted.limit else None
     return FileList(items=items, next_cursor=more)
 

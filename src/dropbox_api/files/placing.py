@@ -208,14 +208,26 @@ async def stands_at(tx: Tx, places: Sequence[Place]) -> dict[Place, Standing]:
 
 _LIVE_FOLDERS = text("""
     WITH RECURSIVE up AS (
-        SELECT id AS start, parent_id, trashed_at, kind, owner_id FROM nodes WHERE id = ANY(CAST(:ids AS uuid[]))
+        SELECT id AS start, id, parent_id, trashed_at, kind, owner_id FROM nodes WHERE id = ANY(CAST(:ids AS uuid[]))
         UNION ALL
-        SELECT up.start, above.parent_id, above.trashed_at, above.kind, above.owner_id
+        SELECT up.start, above.id, above.parent_id, above.trashed_at, above.kind, above.owner_id
         FROM up JOIN nodes above ON above.id = up.parent_id
     )
-    SELECT start FROM up GROUP BY start
-    HAVING bool_and(trashed_at IS NULL AND kind = 'folder' AND owner_id = :owner_id)
+    SELECT start FROM up LEFT JOIN grants
+        ON grants.node_id = up.id AND grants.grantee_id = :author_id AND grants.role = 'editor'
+    GROUP BY start
+    HAVING bool_and(up.trashed_at IS NULL AND up.kind = 'folder' AND up.owner_id = :owner_id)
+        AND (CAST(:owner_id AS uuid) = :author_id OR bool_or(grants.id IS NOT NULL))
 """)
+"""Those of the folders, all of one owner, into which an author may still put something."""
+
+
+async def _open_folders(
+    tx: Tx, owner_id: uuid.UUID, author_id: uuid.UUID, placements: Sequence[Placement]
+) -> set[uuid.UUID]:
+    ids = {p.parent_id for p in placements if p.author_id == author_id}
+    bound = {"ids": list(ids), "owner_id": owner_id, "author_id": author_id}
+    return set((await tx.execute(_LIVE_FOLDERS, bound)).scalars())
 
 
 async def place(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Placement]) -> list[Placed | problems.Problem]:
@@ -226,10 +238,14 @@ async def place(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Placement]) ->
     Returns one of: what was placed, ParentGone, NameTaken, RevisionConflict, TooManyFiles.
     Transaction: joins tx, which holds the owner's lock; checks everything again under it.
     """
-    ids = list({p.parent_id for p in placements})
-    live = set((await tx.execute(_LIVE_FOLDERS, {"ids": ids, "owner_id": owner_id})).scalars())
+    open_to = {
+        author_id: await _open_folders(tx, owner_id, author_id, placements)
+        for author_id in {p.author_id for p in placements}
+    }
     room = await room_for_nodes(tx, owner_id)
-    await _restore_bases(tx, owner_id, [p for p in placements if p.base_revision_id and p.parent_id in live])
+    await _restore_bases(
+        tx, owner_id, [p for p in placements if p.base_revision_id and p.parent_id in open_to[p.author_id]]
+    )
     standing = await stands_at(tx, [(p.parent_id, names.key(p.name)) for p in placements])
     nodes: list[dict[str, Any]] = []
     replaced: dict[uuid.UUID, dict[str, Any]] = {}
@@ -239,7 +255,7 @@ async def place(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Placement]) ->
     results: list[Placed | problems.Problem] = []
     searched: dict[Place, int] = {}
     for p in placements:
-        if p.parent_id not in live:
+        if p.parent_id not in open_to[p.author_id]:
             results.append(problems.ParentGone())
             continue
         name = p.name

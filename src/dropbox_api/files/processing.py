@@ -14,15 +14,22 @@ from dropbox_api.plumbing import audit, paging
 
 
 async def report(
-    db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, wanted: ReportProcessing, if_match: str | None
+    db: Db,
+    actor_id: uuid.UUID,
+    node_id: uuid.UUID,
+    wanted: ReportProcessing,
+    if_match: str | None,
+    *,
+    role: access.Role,
 ) -> File:
     """Record how the processing of a revision stands; return the file. The file's ETag stays: it has not changed.
 
-    Raises NotFound (file or revision), NotAFile, PreconditionFailed.
+    `role`: what one has to be to report; a service account need only be let in, others must be editors.
+    Raises NotFound (file or revision), Forbidden, NotAFile, PreconditionFailed.
     Transaction: one, under the owner's lock. Idempotent.
     """
     async with db.begin() as tx:
-        node = await changing.target(tx, actor_id, node_id, if_match)
+        node = await changing.target(tx, actor_id, node_id, if_match, role=role)
         if node.kind != "file":
             raise problems.NotAFile("A folder is not processed")
         revision_id = wanted.revision_id or node.head_revision_id
@@ -33,14 +40,14 @@ async def report(
             raise problems.NotFound("The file has no such revision")
         await events.append(tx, node.owner_id, [events.Change("file.processing", node_id, told)])
         await audit.record(tx, node.owner_id, [audit.Entry("processing-reported", node_id, told)])
-        return (await views.files_by_id(tx, [node_id]))[node_id]
+        return await views.file_by_id(tx, actor_id, node_id)
 
 
 async def activity(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, *, limit: int, cursor: str | None) -> ActivityList:
-    """Return a page of who did what to a node, newest first. Raises NotFound, InvalidCursor."""
+    """Return to its owner who did what to a node, newest first, by pages. Raises NotFound, Forbidden, InvalidCursor."""
     entry = AuditEntry.__table__.c
     async with db.read() as tx:
-        granted = await access.require(tx, actor_id, node_id)
+        granted = await access.require(tx, actor_id, node_id, "owner")
         page = (
             select(*entry, User.email)
             .outerjoin(User, User.id == AuditEntry.actor_id)

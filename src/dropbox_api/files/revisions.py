@@ -85,6 +85,6 @@ async def restore(
                 raise placed
             act = audit.Entry("revision-restored", node_id, {"revision_id": str(revision_id)})
             await audit.record(tx, node.owner_id, [act])
-        file = (await views.files_by_id(tx, [node_id]))[node_id]
+        file = await views.file_by_id(tx, actor_id, node_id)
         await idempotency.keep(tx, once, 200, file)
     return file

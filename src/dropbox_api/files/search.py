@@ -49,21 +49,23 @@ _PREPARE = text("""
 
 
 async def search(db: Db, actor_id: uuid.UUID, wanted: SearchFiles) -> FileList:
-    """Return a page of the caller's files and folders that match, best first; without `q`, last changed first.
+    """Return a page of the files and folders that match, best first; without `q`, last changed first.
 
-    Nothing in the trash, nothing of others, not the root folder.
+    Of the caller's own and of all that is shared with them, or of a folder; nothing in the trash, no root folder.
     Raises NotFound, NotAFolder, InvalidName, InvalidCursor.
     """
     async with db.begin() as tx:
         await views.as_of_now(tx)
         await tx.execute(_PREPARE)
-        passing = _passing(actor_id, wanted)
         folder = await changing.folder(tx, actor_id, wanted.parent_id, wanted.path)
         if folder:
-            passing = passing.where(await views.below(tx, folder.node_id))
+            scope = and_(Node.owner_id == folder.owner_id, await views.below(tx, folder.node_id))
+        else:
+            scope = await views.visible(tx, actor_id)
+        passing = _passing(scope, wanted)
         before = _decode(wanted.cursor) if wanted.cursor else None
         rows = await _page(tx, passing, wanted.q, before, wanted.limit + 1)
-        files = await views.files_by_id(tx, [row.id for row in rows[: wanted.limit]])
+        files = await views.files_by_id(tx, actor_id, [row.id for row in rows[: wanted.limit]])
     items = [files[row.id] for row in rows[: wanted.limit]]
     last = rows[wanted.limit - 1] if len(rows) > wanted.limit else None
     more = paging.encode("search", last.score, last.modified_at.isoformat(), str(last.id)) if last else None
@@ -76,10 +78,10 @@ def _decode(cursor: str) -> tuple[Any, ...]:
     return score, *paging.decode_time_and_id("search", paging.encode("search", *rest))
 
 
-def _passing(owner_id: uuid.UUID, wanted: SearchFiles) -> Select[*tuple[Any, ...]]:
-    """Select the nodes of an owner that pass everything but `q`. A size or type is something that only files have."""
+def _passing(scope: ColumnElement[bool], wanted: SearchFiles) -> Select[*tuple[Any, ...]]:
+    """Select the nodes within a scope that pass everything but `q`. Only files have a size or a type."""
     found = select(Node.id, Node.parent_id, Node.modified_at).where(
-        Node.owner_id == owner_id, Node.trashed_at.is_(None), Node.parent_id.is_not(None)
+        scope, Node.trashed_at.is_(None), Node.parent_id.is_not(None)
     )
     if wanted.kind:
         found = found.where(Node.kind == wanted.kind)

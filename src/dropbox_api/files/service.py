@@ -19,14 +19,14 @@ async def get(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID) -> File:
     """Return a file or folder. Raises NotFound."""
     async with db.read() as tx:
         await access.require(tx, actor_id, node_id)
-        return (await views.files_by_id(tx, [node_id]))[node_id]
+        return await views.file_by_id(tx, actor_id, node_id)
 
 
 async def get_by_path(db: Db, actor_id: uuid.UUID, path: str) -> File:
     """Return what stands at a path of the caller's own tree; "/" is the root folder. Raises NotFound, InvalidName."""
     async with db.read() as tx:
         node_id = await find_path(tx, actor_id, path)
-        return (await views.files_by_id(tx, [node_id]))[node_id]
+        return await views.file_by_id(tx, actor_id, node_id)
 
 
 async def find_path(tx: Tx, owner_id: uuid.UUID, path: str) -> uuid.UUID:
@@ -62,6 +62,7 @@ def clean_name(name: str) -> str:
 class StoredContent(NamedTuple):
     """What is needed to hand out one revision's content."""
 
+    owner_id: uuid.UUID
     name: str
     content_type: str
     revision_id: uuid.UUID
@@ -77,13 +78,15 @@ async def get_content(
 ) -> StoredContent:
     """Return where a file's content (its head's, or that of one revision) is stored.
 
-    Raises NotFound (no such file, revision, or it is not the caller's), NotAFile.
+    Raises NotFound (no such file, revision, or it is not the caller's to see), NotAFile, ContentQuarantined.
     """
     async with db.read() as tx:
-        if (await access.require(tx, actor_id, node_id)).kind != "file":
+        granted = await access.require(tx, actor_id, node_id)
+        if granted.kind != "file":
             raise problems.NotAFile
         found = (
             select(
+                Node.owner_id,
                 Node.name,
                 Revision.content_type,
                 Revision.id,
@@ -100,17 +103,19 @@ async def get_content(
         row = (await tx.execute(found)).one_or_none()
         if row is None:
             raise problems.NotFound
+        if row.content_status == "quarantined" and granted.role != "owner":
+            raise problems.ContentQuarantined
         return StoredContent(*row)
 
 
 async def accept_content(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID) -> File:
     """Accept quarantined content under its true fingerprint; return the file.
 
-    Raises NotFound, NotAFile, NotQuarantined.
+    Raises NotFound, Forbidden, NotAFile, NotQuarantined.
     Transaction: one, under the owner's lock.
     """
     async with db.begin() as tx:
-        granted = await access.require(tx, actor_id, node_id)
+        granted = await access.require(tx, actor_id, node_id, "owner")
         if granted.kind != "file":
             raise problems.NotAFile
         await lock_owner(tx, granted.owner_id)
@@ -136,7 +141,7 @@ async def accept_content(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID) -> Fil
             tx, granted.owner_id, [events.Change("file.verified", changed_id) for changed_id in node_ids]
         )
         await audit.record(tx, granted.owner_id, [audit.Entry("content-accepted", node_id)])
-        return (await views.files_by_id(tx, [node_id]))[node_id]
+        return await views.file_by_id(tx, actor_id, node_id)
 
 
 async def lock_owner(tx: Tx, owner_id: uuid.UUID) -> Any:

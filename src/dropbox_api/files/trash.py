@@ -24,13 +24,14 @@ PURGE_AT_ONCE = 2_000
 async def discard(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, *, if_match: str | None, force: bool) -> None:
     """Put a node with all below it into the trash.
 
-    Raises NotFound, PreconditionFailed, RootFolder, ProcessingRunning (unless `force`).
+    Raises NotFound, Forbidden, PreconditionFailed, RootFolder, ProcessingRunning (unless `force`).
     Transaction: one, under the owner's lock.
     """
     async with db.begin() as tx:
         node = await changing.target(tx, actor_id, node_id, if_match)
         if node.parent_id is None:
             raise problems.RootFolder
+        await changing.require_movable(tx, actor_id, node_id)
         await changing.discard(tx, node.owner_id, node_id, force=force)
 
 
@@ -44,8 +45,9 @@ async def restore(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, wanted: Resto
     name = service.clean_name(wanted.name) if wanted.name is not None else None
     async with db.begin() as tx:
         node = await changing.target(tx, actor_id, node_id, if_match, in_trash=True)
-        folder = await changing.folder(tx, actor_id, wanted.parent_id, wanted.parent_path)
-        parent_id = folder.node_id if folder else await _old_parent(tx, actor_id, node.parent_id)
+        parent_id = await changing.place(tx, actor_id, node, wanted.parent_id, wanted.parent_path)
+        if parent_id == node.parent_id:
+            await _require_there(tx, actor_id, parent_id)
         if node.kind == "folder":
             await changing.require_outside(tx, node_id, parent_id)
             await changing.require_room_below(tx, parent_id, node_id)
@@ -54,12 +56,12 @@ async def restore(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, wanted: Resto
         await changing.write(tx, node_id, placed)
         await events.append(tx, node.owner_id, [events.Change("file.restored", node_id)])
         await audit.record(tx, node.owner_id, [audit.Entry("restored", node_id, {"name": name})])
-        return (await views.files_by_id(tx, [node_id]))[node_id]
+        return await views.file_by_id(tx, actor_id, node_id)
 
 
-async def _old_parent(tx: Tx, actor_id: uuid.UUID, parent_id: uuid.UUID) -> uuid.UUID:
+async def _require_there(tx: Tx, actor_id: uuid.UUID, parent_id: uuid.UUID) -> None:
     try:
-        return (await access.require(tx, actor_id, parent_id)).node_id
+        await access.require(tx, actor_id, parent_id)
     except problems.NotFound:
         raise problems.ParentGone("Its folder is in the trash or gone: restore that first, or name another") from None
 
@@ -71,7 +73,7 @@ async def list_trash(db: Db, actor_id: uuid.UUID, *, limit: int, cursor: str | N
         page = page.where(tuple_(Node.trashed_at, Node.id) < tuple_(*paging.decode_time_and_id("trash", cursor)))
     async with db.read() as tx:
         rows = (await tx.execute(page.order_by(Node.trashed_at.desc(), Node.id.desc()).limit(limit + 1))).all()
-        items = await views.as_files(tx, rows[:limit])
+        items = await views.as_files(tx, actor_id, rows[:limit])
     last = rows[limit - 1] if len(rows) > limit else None
     more = paging.encode("trash", last.trashed_at.isoformat(), str(last.id)) if last else None
     return FileList(items=items, next_cursor=more)

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import insert, select, text, update
 
-from dropbox_api import problems
+from dropbox_api import access, problems
 from dropbox_api.core import names
 from dropbox_api.db import Db, Tx, new_id
 from dropbox_api.events import service as events
@@ -33,11 +33,11 @@ async def create_folder(db: Db, actor_id: uuid.UUID, wanted: CreateFolder, once:
     above = tuple(service.split_path(wanted.path)) if wanted.path is not None else ()
     name = service.clean_name(wanted.name) if wanted.name is not None else None
     async with db.begin() as tx:
-        parent = await changing.folder(tx, actor_id, wanted.parent_id, wanted.parent_path)
+        parent = await changing.folder(tx, actor_id, wanted.parent_id, wanted.parent_path, "editor")
         owner_id = parent.owner_id if parent else actor_id
         await service.lock_owner(tx, owner_id)
         await idempotency.claim(tx, once)
-        parent = await changing.folder(tx, actor_id, wanted.parent_id, wanted.parent_path)
+        parent = await changing.folder(tx, actor_id, wanted.parent_id, wanted.parent_path, "editor")
         if name is None and above:
             above, name = above[:-1], above[-1]
         found = parent.node_id if parent else (await placing.ensure_folders(tx, owner_id, [above]))[above]
@@ -46,7 +46,7 @@ async def create_folder(db: Db, actor_id: uuid.UUID, wanted: CreateFolder, once:
         node_id = found if name is None else await _make_folder(tx, owner_id, found, name, wanted.on_conflict)
         if name is None and wanted.on_conflict != "reuse":
             raise problems.NameTaken("The root folder is there already", file_id=str(node_id))
-        file = (await views.files_by_id(tx, [node_id]))[node_id]
+        file = await views.file_by_id(tx, actor_id, node_id)
         await idempotency.keep(tx, once, 201, file)
     return file
 
@@ -68,7 +68,8 @@ async def _make_folder(tx: Tx, owner_id: uuid.UUID, parent_id: uuid.UUID, name: 
 async def change(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, wanted: ChangeFile, if_match: str | None) -> File:
     """Rename and move a node, or set its content type; return it. Writes one row, however much is below it.
 
-    Raises NotFound (node or folder), PreconditionFailed, RootFolder, IntoItself, InvalidName, NameTaken, NotAFolder,
+    Raises NotFound (node or folder), Forbidden, CrossOwner, PreconditionFailed, RootFolder, IntoItself, InvalidName,
+    NameTaken, NotAFolder,
     NotAFile (content type of a folder), ProcessingRunning (of the file that would be replaced).
     Transaction: one, under the owner's lock. Idempotent: what is so already is left as it is.
     """
@@ -79,11 +80,13 @@ async def change(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, wanted: Change
             raise problems.RootFolder
         if wanted.content_type is not None and node.kind != "file":
             raise problems.NotAFile("A folder has no content type")
-        folder = await changing.folder(tx, actor_id, wanted.parent_id, wanted.parent_path)
-        await give_place(tx, node, folder.node_id if folder else node.parent_id, name or node.name, wanted.on_conflict)
+        parent_id = await changing.place(tx, actor_id, node, wanted.parent_id, wanted.parent_path)
+        if parent_id != node.parent_id:
+            await changing.require_movable(tx, actor_id, node_id)
+        await give_place(tx, node, parent_id, name or node.name, wanted.on_conflict)
         if wanted.content_type is not None:
             await _set_content_type(tx, node, wanted.content_type)
-        return (await views.files_by_id(tx, [node_id]))[node_id]
+        return await views.file_by_id(tx, actor_id, node_id)
 
 
 async def give_place(tx: Tx, node: Any, parent_id: uuid.UUID, name: str, on_conflict: Any) -> None:
@@ -124,26 +127,26 @@ async def copy(
 ) -> File:
     """Copy a file, or a folder with all below it as it is now; return the copy. Trash and older revisions stay behind.
 
-    Raises NotFound (node or folder), PreconditionFailed, NotAFolder, InvalidName, NameTaken, TooManyFiles, RootFolder,
-    IdempotencyMismatch.
+    Raises NotFound (node or folder), Forbidden, CrossOwner, PreconditionFailed, NotAFolder, InvalidName, NameTaken,
+    TooManyFiles, RootFolder, IdempotencyMismatch.
     Transaction: one, under the owner's lock: there is the whole copy or none of it.
     """
     name = service.clean_name(wanted.name) if wanted.name is not None else None
     async with db.begin() as tx:
-        node = await changing.target(tx, actor_id, node_id)
+        node = await changing.target(tx, actor_id, node_id, role="viewer")
         await idempotency.claim(tx, once)
         if if_match is not None:
             changing.require_match(node.version, if_match)
         if node.parent_id is None:
             raise problems.RootFolder("The root folder cannot be copied: copy what is in it")
-        folder = await changing.folder(tx, actor_id, wanted.parent_id, wanted.parent_path)
-        parent_id = folder.node_id if folder else node.parent_id
+        parent_id = await changing.place(tx, actor_id, node, wanted.parent_id, wanted.parent_path)
+        await access.require(tx, actor_id, parent_id, "editor")
         if node.kind == "file":
             copied = await _copy_file(tx, actor_id, node, parent_id, name or node.name, wanted.on_conflict)
         else:
             copied = await _copy_folder(tx, actor_id, node, parent_id, name or node.name, wanted.on_conflict)
         await failpoint("files.copy.before_commit")
-        file = (await views.files_by_id(tx, [copied]))[copied]
+        file = await views.file_by_id(tx, actor_id, copied)
         await idempotency.keep(tx, once, 201, file)
     return file
 

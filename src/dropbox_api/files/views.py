@@ -2,29 +2,53 @@
 
 import uuid
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ARRAY, ColumnElement, Select, any_, bindparam, literal, select, text
+from sqlalchemy import ARRAY, ColumnElement, Select, any_, bindparam, literal, or_, select, text
 
+from dropbox_api import access
 from dropbox_api.db import Tx
 from dropbox_api.files.schemas import File, Processing
 from dropbox_api.models import Blob, Id, Node, Revision, User
 
-_PATHS = text("""
+_SEEN = text("""
     WITH RECURSIVE up AS (
-        SELECT id AS start, parent_id, name, 0 AS height FROM nodes WHERE id = ANY(CAST(:ids AS uuid[]))
+        SELECT id AS start, id, parent_id, owner_id, name, 0 AS height FROM nodes WHERE id = ANY(CAST(:ids AS uuid[]))
         UNION ALL
-        SELECT up.start, above.parent_id, above.name, height + 1 FROM up JOIN nodes above ON above.id = up.parent_id
+        SELECT up.start, above.id, above.parent_id, above.owner_id, above.name, height + 1
+        FROM up JOIN nodes above ON above.id = up.parent_id
+    ), seen AS (
+        SELECT up.*, grants.role, max(height) FILTER (WHERE grants.role IS NOT NULL) OVER (PARTITION BY start) AS top
+        FROM up LEFT JOIN grants ON grants.node_id = up.id AND grants.grantee_id = :actor_id
     )
-    SELECT start, string_agg('/' || name, '' ORDER BY height DESC) FILTER (WHERE parent_id IS NOT NULL) AS path
-    FROM up GROUP BY start
+    SELECT start, bool_or(owner_id = :actor_id) AS is_owner, bool_or(role = 'editor') AS is_editor, min(top) AS top,
+        string_agg('/' || name, '' ORDER BY height DESC)
+            FILTER (WHERE parent_id IS NOT NULL AND (owner_id = :actor_id OR height <= top)) AS path
+    FROM seen GROUP BY start HAVING bool_or(owner_id = :actor_id) OR min(top) IS NOT NULL
 """)
 
 
-async def paths(tx: Tx, node_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, str]:
-    """Return the path of each node, "" for a root folder."""
-    rows = await tx.execute(_PATHS, {"ids": list(node_ids)})
-    return {row.start: row.path or "" for row in rows}
+class Seen(NamedTuple):
+    """How somebody sees a node."""
+
+    path: str
+    """From where their access begins: the owner's root, or the node that was shared with them."""
+    role: access.Role
+    is_top: bool
+    """Nothing above it is theirs to see."""
+
+
+async def seen_by(tx: Tx, actor_id: uuid.UUID, node_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Seen]:
+    """Return how the actor sees each of these nodes; those that are not theirs to see are left out."""
+    rows = await tx.execute(_SEEN, {"ids": list(node_ids), "actor_id": actor_id})
+    return {
+        row.start: Seen(
+            row.path or "/",
+            "owner" if row.is_owner else "editor" if row.is_editor else "viewer",
+            not row.is_owner and row.top == 0,
+        )
+        for row in rows
+    }
 
 
 PROCESSING = (Revision.processing_state, Revision.processing_detail, Revision.processing_at)
@@ -46,6 +70,7 @@ def select_files() -> Select[*tuple[Any, ...]]:
             Node.name,
             Node.name_key,
             Node.parent_id,
+            Node.owner_id,
             Node.version,
             Node.created_at,
             Node.modified_at,
@@ -66,42 +91,51 @@ def select_files() -> Select[*tuple[Any, ...]]:
     )
 
 
-async def as_files(tx: Tx, rows: Sequence[Any]) -> list[File]:
-    """Turn rows of `select_files` into files, in their order."""
-    above = await paths(tx, {row.parent_id for row in rows if row.parent_id})
+async def as_files(tx: Tx, actor_id: uuid.UUID, rows: Sequence[Any]) -> list[File]:
+    """Turn rows of `select_files` into files as the actor sees them, in their order; others' are left out."""
+    seen = await seen_by(tx, actor_id, (row.id for row in rows))
     return [
         File(
             id=row.id,
             kind=row.kind,
             name=row.name,
-            parent_id=row.parent_id,
-            path=f"{above[row.parent_id]}/{row.name}" if row.parent_id else "/",
+            parent_id=None if seen[row.id].is_top else row.parent_id,
+            path=seen[row.id].path,
             size_bytes=row.size_bytes,
             fingerprint=row.fingerprint.hex() if row.fingerprint else None,
             content_type=row.content_type,
             revision_id=row.revision_id,
             content_status=row.content_status,
-            true_fingerprint=row.true_fingerprint.hex() if row.true_fingerprint else None,
+            true_fingerprint=row.true_fingerprint.hex() if row.true_fingerprint and row.owner_id == actor_id else None,
             processing=processing(row),
             created_at=row.created_at,
             modified_at=row.modified_at,
             client_modified_at=row.client_modified_at,
             trashed_at=row.trashed_at,
             owner=row.email,
-            role="owner",
+            role=seen[row.id].role,
             etag=f'"{row.version}"',
         )
         for row in rows
+        if row.id in seen
     ]
 
 
 _BY_ID = select_files().where(Node.id.in_(bindparam("ids", expanding=True)))
 
 
-async def files_by_id(tx: Tx, node_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, File]:
-    """Return the files and folders of these ids; ids of nothing are left out. Asks nobody for permission."""
+async def files_by_id(tx: Tx, actor_id: uuid.UUID, node_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, File]:
+    """Return these files and folders as the actor sees them; those that are not theirs to see are left out.
+
+    What is in the trash is not: who must not see that asks `access` before.
+    """
     rows = (await tx.execute(_BY_ID, {"ids": list(node_ids)})).all()
-    return {file.id: file for file in await as_files(tx, rows)}
+    return {file.id: file for file in await as_files(tx, actor_id, rows)}
+
+
+async def file_by_id(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID) -> File:
+    """Return one file or folder that the actor may see."""
+    return (await files_by_id(tx, actor_id, [node_id]))[node_id]
 
 
 _FOLDERS_BELOW = text("""
@@ -125,6 +159,26 @@ async def below(tx: Tx, folder_id: uuid.UUID) -> ColumnElement[bool]:
         return Node.parent_id.is_not(None)
     folder_ids = (await tx.execute(_FOLDERS_BELOW, {"folder_id": folder_id})).scalars().all()
     return Node.parent_id == any_(literal(folder_ids, ARRAY(Id)))
+
+
+_SHARED_WITH = text("""
+    WITH RECURSIVE folders AS (
+        SELECT node_id AS id FROM grants WHERE grantee_id = :actor_id
+        UNION
+        SELECT child.id FROM folders JOIN nodes child ON child.parent_id = folders.id
+        WHERE child.kind = 'folder' AND child.trashed_at IS NULL
+    )
+    SELECT id FROM folders
+""")
+
+
+async def visible(tx: Tx, actor_id: uuid.UUID) -> ColumnElement[bool]:
+    """Return the condition that a node is the actor's own or shared with them; trash is not looked at."""
+    shared = (await tx.execute(_SHARED_WITH, {"actor_id": actor_id})).scalars().all()
+    if not shared:
+        return Node.owner_id == actor_id
+    ids = literal(shared, ARRAY(Id))
+    return or_(Node.owner_id == actor_id, Node.parent_id == any_(ids), Node.id == any_(ids))
 
 
 _IN_TRASH = text("""

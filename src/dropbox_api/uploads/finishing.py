@@ -70,6 +70,8 @@ async def complete(
     if upload.state in rows.LIVE:
         if upload.fingerprint is None:
             raise problems.FingerprintRequired("Bind the fingerprint first", uploads=[])
+        async with db.read() as tx:
+            await sending.require_place(tx, upload)
         if upload.state != "completing":
             upload = await sending.reconcile(db, store, settings, actor_id, upload_id, alive=alive)
         if upload.state == "active" and upload.strategy == "single":
@@ -78,7 +80,7 @@ async def complete(
         elif upload.state in rows.LIVE and not await _finish_in_time(db, store, settings, upload):
             return None
     async with db.read() as tx:
-        return await _result(tx, await rows.get(tx, actor_id, upload_id))
+        return await _result(tx, actor_id, await rows.get(tx, actor_id, upload_id))
 
 
 async def complete_batch(
@@ -95,10 +97,13 @@ async def complete_batch(
             for row in await tx.execute(wanted.order_by(Upload.id))
             if row.strategy == "single" and row.state == "active"
         ]
-    failed = await _complete_singles(db, store, actor_id, singles)
+    failed: dict[uuid.UUID, problems.Problem] = {}
+    for owner_id in {row.owner_id for row in singles}:
+        of_owner = [row for row in singles if row.owner_id == owner_id]
+        failed |= await _complete_singles(db, store, owner_id, of_owner)
     alone = {row.id for row in singles}
     async with db.read() as tx:
-        results = await _results(tx, [row.id for row in singles])
+        results = await _results(tx, actor_id, [row.id for row in singles])
     answers: list[schemas.Completed | problems.Problem] = []
     for upload_id in upload_ids:
         if upload_id in alone:
@@ -545,22 +550,27 @@ _DECIDE = (
 # Answers
 
 
-async def _result(tx: Tx, upload: Any) -> schemas.Completed:
+async def _result(tx: Tx, actor_id: uuid.UUID, upload: Any) -> schemas.Completed:
     """Return what became of a session. Raises the problem of one that ended otherwise."""
     if upload.state != "completed":
         rows.require_live(upload)
         raise problems.UploadCompleting(retry_after_s=1)
-    result = (await _results(tx, [upload.id]))[upload.id]
+    result = (await _results(tx, actor_id, [upload.id]))[upload.id]
     if isinstance(result, problems.Problem):
         raise result
     return result
 
 
-async def _results(tx: Tx, upload_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, schemas.Completed | problems.Problem]:
-    """Return the file and the destinations of completed sessions; DestinationRefused where nothing was placed."""
+async def _results(
+    tx: Tx, actor_id: uuid.UUID, upload_ids: Sequence[uuid.UUID]
+) -> dict[uuid.UUID, schemas.Completed | problems.Problem]:
+    """Return the file and the destinations of completed sessions.
+
+    DestinationRefused where nothing was placed, NotFound where what was placed is not the actor's to see any more.
+    """
     found = await rows.views(tx, upload_ids)
     node_ids = {place.file_id for view in found.values() for place in view.destinations if place.file_id}
-    by_node = await views.files_by_id(tx, node_ids)
+    by_node = await views.files_by_id(tx, actor_id, node_ids)
     results: dict[uuid.UUID, schemas.Completed | problems.Problem] = {}
     for upload_id, view in found.items():
         placed = [place for place in view.destinations if place.file_id in by_node and place.file_id]
@@ -568,6 +578,8 @@ async def _results(tx: Tx, upload_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, s
             results[upload_id] = problems.UploadCompleting(retry_after_s=1)
         elif placed and placed[0].file_id:
             results[upload_id] = schemas.Completed(file=by_node[placed[0].file_id], destinations=view.destinations)
+        elif any(place.file_id for place in view.destinations):
+            results[upload_id] = problems.NotFound("What was uploaded is there, but not yours to see any more")
         else:
             refusals = [place.problem.model_dump(exclude_none=True) for place in view.destinations if place.problem]
             results[upload_id] = problems.DestinationRefused(problems=refusals)

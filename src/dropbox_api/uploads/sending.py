@@ -1,5 +1,6 @@
 """While a session is being sent: sign parts, and believe what S3 lists, never what a client says."""
 
+import contextlib
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import BigInteger, func, literal, select, text, update
 
-from dropbox_api import problems
+from dropbox_api import access, problems
 from dropbox_api.core.fingerprint import parse_sha256, to_base64
 from dropbox_api.db import Db, Tx
 from dropbox_api.files import service as files
-from dropbox_api.models import Upload, UploadChunk
+from dropbox_api.models import Upload, UploadChunk, UploadDestination
 from dropbox_api.plumbing import paging
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.settings import Settings
@@ -43,6 +44,7 @@ async def sign_parts(
     async with db.begin() as tx:
         upload = await rows.get(tx, actor_id, upload_id, lock=True)
         _require_active(upload)
+        await require_place(tx, upload)
         chunks = await _register(tx, upload, hashes)
         await rows.touch(tx, upload_id, settings)
     return sign(store, settings, upload, [chunks[part.number] for part in wanted])
@@ -104,6 +106,21 @@ async def _register(tx: Tx, upload: Any, hashes: dict[int, bytes]) -> dict[int, 
     if differing:
         raise problems.ChunkMismatch(numbers=sorted(differing))
     return chunks
+
+
+async def require_place(tx: Tx, upload: Any) -> None:
+    """See that somebody who uploads into another's tree may still do so; for one's own, `placing` sees to it.
+
+    Raises ParentGone when they may put nothing into any of the session's destinations any more.
+    """
+    if upload.uploader_id == upload.owner_id:
+        return
+    parents = select(UploadDestination.parent_id).where(UploadDestination.upload_id == upload.id)
+    for parent_id in set((await tx.execute(parents)).scalars()):
+        with contextlib.suppress(problems.NotFound, problems.Forbidden):
+            await access.require(tx, upload.uploader_id, parent_id, "editor")
+            return
+    raise problems.ParentGone
 
 
 async def _require_open(

@@ -76,7 +76,7 @@ async def find_fingerprint(db: Db, actor_id: uuid.UUID, fingerprint: str) -> sch
         upload_id = (await tx.execute(sending_it)).scalar_one_or_none()
         if node_id is None and upload_id is None:
             raise problems.NotFound("You have nothing of this content")
-        file = (await views.files_by_id(tx, [node_id])).get(node_id) if node_id else None
+        file = (await views.files_by_id(tx, actor_id, [node_id])).get(node_id) if node_id else None
         upload = (await rows.views(tx, [upload_id])).get(upload_id) if upload_id else None
     return schemas.FingerprintHit(file=file, upload=upload)
 
@@ -99,7 +99,7 @@ async def started(
     nodes = [outcome.node_id for outcome in outcomes if isinstance(outcome, starting.Instant)]
     async with db.read() as tx:
         uploads = await rows.views(tx, sessions)
-        by_node = await views.files_by_id(tx, nodes) if nodes else {}
+        by_node = await views.files_by_id(tx, actor_id, nodes) if nodes else {}
         single_rows = await _singles(tx, sessions)
     answers: list[tuple[schemas.StartedUpload | problems.Problem, bool]] = []
     for request, outcome in zip(wanted, outcomes, strict=True):
@@ -169,7 +169,7 @@ async def bind_fingerprint(
         await discard(db, store, upload_id)
     async with db.read() as tx:
         if node_id:
-            return schemas.StartedUpload(upload=None, file=(await views.files_by_id(tx, [node_id]))[node_id])
+            return schemas.StartedUpload(upload=None, file=await views.file_by_id(tx, actor_id, node_id))
         return schemas.StartedUpload(upload=(await rows.views(tx, [bound_to]))[bound_to], file=None)
 
 
@@ -198,7 +198,9 @@ async def _bind(
     """
     upload = await rows.get(tx, actor_id, upload_id, lock=True)
     if upload.state in rows.LIVE and upload.fingerprint is None:
-        content = (await starting.verified_content(tx, upload.owner_id, {digest})).get(digest)
+        # What the owner stores is nothing to an editor: not whether, and not of what size.
+        is_own = upload.uploader_id == upload.owner_id
+        content = (await starting.verified_content(tx, upload.owner_id, {digest})).get(digest) if is_own else None
         rival = await _rival(tx, upload, digest, lock=True)
         if (content and content.size_bytes != upload.size_bytes) or (rival and rival.size_bytes != upload.size_bytes):
             raise problems.FingerprintMismatch("You have content of this fingerprint, and it has another size")
@@ -279,7 +281,14 @@ async def add_destination(
         if upload.state != "completed":
             rows.require_live(upload)
         if wanted.destination.parent_id:
-            parent = await starting.folder(tx, actor_id, wanted.destination.parent_id)
+            granted = await starting.folder(tx, actor_id, wanted.destination.parent_id)
+            if isinstance(granted, problems.Problem):
+                raise granted
+            if granted.owner_id != owner_id:
+                raise problems.CrossOwner("The content belongs to another owner than this folder")
+            parent: uuid.UUID | problems.Problem = granted.node_id
+        elif owner_id != actor_id:
+            raise problems.CrossOwner("The content belongs to somebody else: name a folder of theirs by its id")
         else:
             parent = (await placing.ensure_folders(tx, owner_id, [path]))[path]
         if isinstance(parent, problems.Problem):

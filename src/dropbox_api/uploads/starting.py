@@ -91,9 +91,11 @@ async def start(
     drafts = [_draft(settings, request) for request in wanted]
     valid = [draft for draft in drafts if isinstance(draft, Draft)]
     async with db.begin() as tx:
-        await files.lock_owner(tx, actor_id)
+        owners = await _owners(tx, actor_id, valid)
+        for owner_id in sorted({actor_id, *owners}):
+            await files.lock_owner(tx, owner_id)
         await idempotency.claim(tx, once)
-        claims = iter(await _claim(tx, settings, actor_id, valid))
+        claims = iter(await _claim_all(tx, settings, actor_id, valid, owners))
     await failpoint("uploads.start.after_t1")
     outcomes = [next(claims) if isinstance(draft, Draft) else draft for draft in drafts]
     gate = asyncio.Semaphore(S3_CREATES_AT_ONCE)
@@ -154,18 +156,42 @@ class _Known:
     """Destinations of those sessions, by (upload, parent, name key)."""
 
 
-async def _claim(tx: Tx, settings: Settings, owner_id: uuid.UUID, drafts: Sequence[Draft]) -> list[Outcome]:
-    """Decide what becomes of each draft and write it down: T1, under the owner's lock."""
-    parents = await _parents(tx, owner_id, drafts)
-    room = await Room.load(tx, settings, owner_id)
+async def _owners(tx: Tx, actor_id: uuid.UUID, drafts: Sequence[Draft]) -> list[uuid.UUID]:
+    """Return in whose tree each draft ends; the actor's own where it names no folder, or none that they may use."""
+    by_id: dict[uuid.UUID, uuid.UUID] = {}
+    for parent_id in {draft.request.destination.parent_id for draft in drafts}:
+        found = await folder(tx, actor_id, parent_id) if parent_id else None
+        if parent_id and isinstance(found, access.Access):
+            by_id[parent_id] = found.owner_id
+    return [by_id.get(draft.request.destination.parent_id or actor_id, actor_id) for draft in drafts]
+
+
+async def _claim_all(
+    tx: Tx, settings: Settings, actor_id: uuid.UUID, drafts: Sequence[Draft], owners: Sequence[uuid.UUID]
+) -> list[Outcome]:
+    """Decide what becomes of each draft, owner by owner, all of whom are locked: T1."""
+    outcomes: dict[int, Outcome] = {}
+    for owner_id in sorted(set(owners)):
+        numbers = [number for number, of in enumerate(owners) if of == owner_id]
+        claimed = await _claim(tx, settings, actor_id, owner_id, [drafts[number] for number in numbers])
+        outcomes |= zip(numbers, claimed, strict=True)
+    return [outcomes[number] for number in range(len(drafts))]
+
+
+async def _claim(
+    tx: Tx, settings: Settings, actor_id: uuid.UUID, owner_id: uuid.UUID, drafts: Sequence[Draft]
+) -> list[Outcome]:
+    """Decide what becomes of each draft into one owner's tree and write it down."""
+    parents = await _parents(tx, actor_id, drafts)
+    room = await Room.load(tx, settings, actor_id, owner_id)
     places = [
         (parent, names.key(draft.name)) if isinstance(parent, uuid.UUID) else None
         for draft, parent in zip(drafts, parents, strict=True)
     ]
     standing = await placing.stands_at(tx, [place for place in places if place])
-    known = await _known(tx, owner_id, drafts)
+    known = await _known(tx, actor_id, owner_id, drafts)
     outcomes: list[Outcome] = []
-    desk = _Desk(known, room, _Writes(owner_id))
+    desk = _Desk(known, room, _Writes(actor_id, owner_id))
     for draft, parent, place in zip(drafts, parents, places, strict=True):
         if isinstance(parent, problems.Problem) or place is None:
             outcomes.append(parent if isinstance(parent, problems.Problem) else problems.NotFound())
@@ -223,41 +249,45 @@ def _resume(draft: Draft, place: placing.Place, session: tuple[uuid.UUID, int], 
     return Session(upload_id, is_new=False, plan=None)
 
 
-async def _parents(tx: Tx, owner_id: uuid.UUID, drafts: Sequence[Draft]) -> list[uuid.UUID | problems.Problem]:
-    """Return the folder of each draft, making those named by path."""
+async def _parents(tx: Tx, actor_id: uuid.UUID, drafts: Sequence[Draft]) -> list[uuid.UUID | problems.Problem]:
+    """Return the folder of each draft, making those named by path: these are in the actor's own tree."""
     by_path = await placing.ensure_folders(
-        tx, owner_id, [draft.folder for draft in drafts if draft.request.destination.parent_id is None]
+        tx, actor_id, [draft.folder for draft in drafts if draft.request.destination.parent_id is None]
     )
     by_id: dict[uuid.UUID, uuid.UUID | problems.Problem] = {}
     for draft in drafts:
         parent_id = draft.request.destination.parent_id
         if parent_id and parent_id not in by_id:
-            by_id[parent_id] = await folder(tx, owner_id, parent_id)
+            found = await folder(tx, actor_id, parent_id)
+            by_id[parent_id] = found.node_id if isinstance(found, access.Access) else found
     return [
         by_id[draft.request.destination.parent_id] if draft.request.destination.parent_id else by_path[draft.folder]
         for draft in drafts
     ]
 
 
-async def folder(tx: Tx, actor_id: uuid.UUID, parent_id: uuid.UUID) -> uuid.UUID | problems.Problem:
+async def folder(tx: Tx, actor_id: uuid.UUID, parent_id: uuid.UUID) -> access.Access | problems.Problem:
     """Return a folder that the actor may put files into, or why not."""
     try:
-        granted = await access.require(tx, actor_id, parent_id)
-    except problems.NotFound as missing:
-        return missing
-    return parent_id if granted.kind == "folder" else problems.NotAFolder()
+        granted = await access.require(tx, actor_id, parent_id, "editor")
+    except (problems.NotFound, problems.Forbidden) as refused:
+        return refused
+    return granted if granted.kind == "folder" else problems.NotAFolder()
 
 
-async def _known(tx: Tx, owner_id: uuid.UUID, drafts: Sequence[Draft]) -> _Known:
-    """Look up what the owner has of these fingerprints and, for drafts without one, sizes."""
+async def _known(tx: Tx, actor_id: uuid.UUID, owner_id: uuid.UUID, drafts: Sequence[Draft]) -> _Known:
+    """Look up what the actor may know of these fingerprints and, for drafts without one, sizes.
+
+    What the owner stores, if that is the actor; of somebody else's tree only the actor's own sessions into it.
+    """
     known = _Known()
     fingerprints = {draft.fingerprint for draft in drafts if draft.fingerprint}
     sizes = {draft.request.size_bytes for draft in drafts if draft.fingerprint is None}
-    if fingerprints:
+    if fingerprints and actor_id == owner_id:
         known.blobs = await verified_content(tx, owner_id, fingerprints)
     live = select(Upload.id, Upload.fingerprint, Upload.size_bytes).where(
         Upload.owner_id == owner_id,
-        Upload.uploader_id == owner_id,
+        Upload.uploader_id == actor_id,
         Upload.strategy != "stream",
         text(LIVE_UPLOAD),
         or_(
@@ -271,7 +301,7 @@ async def _known(tx: Tx, owner_id: uuid.UUID, drafts: Sequence[Draft]) -> _Known
             known.unbound.setdefault(row.size_bytes, []).append(row.id)
         else:
             known.sessions[row.fingerprint] = (row.id, row.size_bytes)
-    if sizes:
+    if sizes and actor_id == owner_id:
         stored = select(Blob.size_bytes).where(
             Blob.owner_id == owner_id, Blob.size_bytes.in_(sizes), Blob.content_status != "deleting"
         )
@@ -325,9 +355,10 @@ class Room:
     sessions: int
 
     @classmethod
-    async def load(cls, tx: Tx, settings: Settings, owner_id: uuid.UUID) -> "Room":
+    async def load(cls, tx: Tx, settings: Settings, actor_id: uuid.UUID, owner_id: uuid.UUID) -> "Room":
+        """Look how much room the owner has, and how many more sessions the actor may open."""
         user = await files.lock_owner(tx, owner_id)
-        is_live = select(func.count()).where(Upload.owner_id == owner_id, text(LIVE_UPLOAD))
+        is_live = select(func.count()).where(Upload.uploader_id == actor_id, text(LIVE_UPLOAD))
         live: int = (await tx.execute(is_live.select_from(Upload))).scalar_one()
         nodes = user.quota_nodes - user.used_nodes - user.reserved_nodes
         return cls(user.quota_bytes, user.used_bytes, user.reserved_bytes, nodes, settings.uploads.max_open - live)
@@ -354,7 +385,8 @@ class Room:
 class _Writes:
     """Rows that a batch of starts makes, written together."""
 
-    def __init__(self, owner_id: uuid.UUID) -> None:
+    def __init__(self, actor_id: uuid.UUID, owner_id: uuid.UUID) -> None:
+        self.actor_id = actor_id
         self.owner_id = owner_id
         self.uploads: list[dict[str, Any]] = []
         self.destinations: list[dict[str, Any]] = []
@@ -375,7 +407,7 @@ class _Writes:
                 base_revision_id=draft.request.destination.base_revision_id,
                 content_type=draft.request.content_type,
                 client_modified_at=draft.request.client_modified_at,
-                author_id=self.owner_id,
+                author_id=self.actor_id,
                 content=content,
             )
         )
@@ -387,7 +419,7 @@ class _Writes:
         self.uploads.append(
             {
                 "id": upload_id,
-                "uploader_id": self.owner_id,
+                "uploader_id": self.actor_id,
                 "owner_id": self.owner_id,
                 "fingerprint": draft.fingerprint,
                 "size_bytes": draft.plan.size_bytes,

@@ -78,22 +78,32 @@ async def send_file(
     _require_size(body, limit + FORM_OVERHEAD_BYTES, limit)
     with _form_problems():
         form = Form(body.content_type, FORM_FIELDS)
+    pieces = _pieces(body, form, limit)
+    first = await anext(pieces, b"")  # what stands before the file is known by now
     async with db.begin() as tx:
         session = None
         if not await _is_answered(tx, once):
-            session = await _claim(tx, settings, actor_id, actor_id, _bound(body, limit), nodes=1)
+            owner_id = await _owner_of_folder(tx, actor_id, form.fields.get("parent_id"))
+            session = await _claim(tx, settings, actor_id, owner_id, _bound(body, limit), nodes=1)
     async with _receiving(db, store, settings, session) as intake:
-        wanted = await _read_form(body, form, intake, limit + FORM_OVERHEAD_BYTES)
+        await intake.take(first)
+        async for piece in pieces:
+            await intake.take(piece)
+        wanted = _destination(form)
         name = files.clean_name(wanted.destination.name)
         path = tuple(files.split_path(wanted.destination.folder_path or ""))
         stored = await intake.finish()
         once = once and once.of(stored.fingerprint, wanted.model_dump_json())
         async with db.begin() as tx:
-            await files.lock_owner(tx, actor_id)
+            for owner_id in sorted({actor_id, session.owner_id if session else actor_id}):
+                await files.lock_owner(tx, owner_id)
             await idempotency.claim(tx, once)
             content = await _record(tx, session, stored)
+            owner_id = session.owner_id if session else actor_id
             if wanted.destination.parent_id:
-                parent = await starting.folder(tx, actor_id, wanted.destination.parent_id)
+                if await _owner_of_folder(tx, actor_id, str(wanted.destination.parent_id)) != owner_id:
+                    raise problems.CrossOwner("A folder that is shared with you is named before the file")
+                parent: uuid.UUID | problems.Problem = wanted.destination.parent_id
             else:
                 parent = (await placing.ensure_folders(tx, actor_id, [path]))[path]
             if isinstance(parent, problems.Problem):
@@ -109,7 +119,7 @@ async def send_file(
                 author_id=actor_id,
                 content=content,
             )
-            file = await _placed(tx, actor_id, placement)
+            file = await _placed(tx, actor_id, owner_id, placement)
             await idempotency.keep(tx, once, 201, file)
         await failpoint("uploads.stream.after_t2")
     return file
@@ -172,10 +182,10 @@ async def put_content(
                 author_id=actor_id,
                 content=content,
             )
-            file = await _placed(tx, node.owner_id, placement)
+            file = await _placed(tx, actor_id, node.owner_id, placement)
             if name is not None:
                 await tree.give_place(tx, node, node.parent_id, name, wanted.on_conflict)
-                file = (await views.files_by_id(tx, [node_id]))[node_id]
+                file = await views.file_by_id(tx, actor_id, node_id)
             await idempotency.keep(tx, once, 200, file)
         await failpoint("uploads.stream.after_t2")
     return file
@@ -206,17 +216,38 @@ async def _target(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID, if_match: str
 # The form
 
 
-async def _read_form(body: Body, form: Form, intake: "_Intake", most_bytes: int) -> AddDestination:
-    """Read a form to its end, its file into the intake; return where that goes."""
+async def _pieces(body: Body, form: Form, limit: int) -> AsyncIterator[bytes]:
+    """Read a form to its end; yield its file as it comes. What is beside it is in the form afterwards."""
     received = 0
     async for block in body.blocks:
         received += len(block)
-        if received > most_bytes:
-            raise problems.BodyTooLarge(max_bytes=intake.limit)
+        if received > limit + FORM_OVERHEAD_BYTES:
+            raise problems.BodyTooLarge(max_bytes=limit)
         with _form_problems():
             pieces = form.feed(block)
         for piece in pieces:
-            await intake.take(piece)
+            yield piece
+
+
+async def _owner_of_folder(tx: Tx, actor_id: uuid.UUID, parent_id: str | None) -> uuid.UUID:
+    """Return in whose tree a file goes; the actor's own where no folder is named (or nonsense, which is told later).
+
+    Raises NotFound, Forbidden, NotAFolder.
+    """
+    try:
+        folder_id = uuid.UUID(parent_id) if parent_id else None
+    except ValueError:
+        folder_id = None
+    if folder_id is None:
+        return actor_id
+    found = await starting.folder(tx, actor_id, folder_id)
+    if isinstance(found, problems.Problem):
+        raise found
+    return found.owner_id
+
+
+def _destination(form: Form) -> AddDestination:
+    """Return where the file of a form goes, once all of it was read."""
     with _form_problems():
         file = form.close()
     given = {"name": file.filename, "content_type": file.content_type} | form.fields
@@ -275,7 +306,7 @@ async def _claim(
 
     Raises QuotaExceeded, TooManyFiles, TooManyUploads. Transaction: joins tx; takes the owner's lock.
     """
-    room = await starting.Room.load(tx, settings, owner_id)
+    room = await starting.Room.load(tx, settings, actor_id, owner_id)
     if refused := room.take(size_bytes, nodes=nodes, sessions=1):
         raise refused
     upload_id = new_id()
@@ -477,9 +508,9 @@ async def _record(tx: Tx, session: _Session | None, stored: _Stored) -> placing.
     return content
 
 
-async def _placed(tx: Tx, owner_id: uuid.UUID, placement: placing.Placement) -> File:
+async def _placed(tx: Tx, actor_id: uuid.UUID, owner_id: uuid.UUID, placement: placing.Placement) -> File:
     """Make content the file of its name. Raises the problem of one that is refused."""
     (placed,) = await placing.place(tx, owner_id, [placement])
     if isinstance(placed, problems.Problem):
         raise placed
-    return (await views.files_by_id(tx, [placed.node_id]))[placed.node_id]
+    return await views.file_by_id(tx, actor_id, placed.node_id)

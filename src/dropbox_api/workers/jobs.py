@@ -71,7 +71,7 @@ async def _complete_all(db: Db, store: ObjectStore, settings: Settings, found: A
             with origin.acting_for(row.uploader_id):
                 finished = await finishing.complete(db, store, settings, row.uploader_id, row.id, alive=False)
             done += finished is not None
-        except (problems.PartsMissing, problems.DestinationRefused, problems.UploadExpired):
+        except (problems.PartsMissing, problems.DestinationRefused, problems.UploadExpired, problems.ParentGone):
             done += 1
         except (problems.Problem, StoreError) as error:
             failed += 1

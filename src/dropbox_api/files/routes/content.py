@@ -7,7 +7,7 @@ from fastapi import APIRouter, BackgroundTasks, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from dropbox_api import problems
-from dropbox_api.accounts.auth import CurrentUser
+from dropbox_api.accounts.auth import Reader, Writer
 from dropbox_api.db import Db
 from dropbox_api.deps import DbDep, SettingsDep, StoreDep
 from dropbox_api.files import archive, service
@@ -20,7 +20,7 @@ from dropbox_api.storage.s3 import S3Store, content_disposition
 
 router = APIRouter()
 
-_NOT_YOURS = (problems.Unauthenticated, problems.InvalidRequest, problems.NotFound)
+_NOT_YOURS = (problems.Unauthenticated, problems.Forbidden, problems.InvalidRequest, problems.NotFound)
 _DOWNLOAD = problem_responses(*_NOT_YOURS, problems.NotAFile)
 
 
@@ -34,7 +34,7 @@ _DOWNLOAD = problem_responses(*_NOT_YOURS, problems.NotAFile)
 @router.head("/files/{file_id}/content", operation_id="files_head_content", status_code=307, include_in_schema=False)
 async def get_content(
     *,
-    actor: CurrentUser,
+    actor: Reader,
     db: DbDep,
     store: StoreDep,
     settings: SettingsDep,
@@ -48,7 +48,7 @@ async def get_content(
     inline = inline and content.content_type in SAFE_INLINE
     signed = _sign(store, settings, content, request.method, inline=inline)
     if request.method == "GET":
-        await _note_download(db, actor.user_id, file_id, content)
+        await _note_download(db, file_id, content)
     headers = {"Location": signed.url, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
     return Response(status_code=307, headers=headers)
 
@@ -86,17 +86,17 @@ def _sign(
     )
 
 
-async def _note_download(db: Db, owner_id: uuid.UUID, file_id: uuid.UUID, content: service.StoredContent) -> None:
+async def _note_download(db: Db, file_id: uuid.UUID, content: service.StoredContent) -> None:
     """Write down that a URL of the content is handed out; whether it is used, only the store learns."""
     entry = audit.Entry("downloaded", file_id, {"revision_id": str(content.revision_id)})
     async with db.begin() as tx:
-        await audit.record(tx, owner_id, [entry])
+        await audit.record(tx, content.owner_id, [entry])
 
 
 @router.get("/files/{file_id}/download", operation_id="files_download", responses=_DOWNLOAD)
 async def download(
     *,
-    actor: CurrentUser,
+    actor: Reader,
     db: DbDep,
     store: StoreDep,
     settings: SettingsDep,
@@ -107,7 +107,7 @@ async def download(
     """Give a signed URL of the content, with what is needed to check it."""
     content = await service.get_content(db, actor.user_id, file_id, revision)
     signed = _sign(store, settings, content, "GET", inline=False)
-    await _note_download(db, actor.user_id, file_id, content)
+    await _note_download(db, file_id, content)
     response.headers["Cache-Control"] = "no-store"
     return Download.model_validate(
         {
@@ -137,7 +137,7 @@ _ZIP = {"application/zip": {"schema": {"type": "string", "format": "binary"}}}
 )
 async def get_archive(
     *,
-    actor: CurrentUser,
+    actor: Reader,
     db: DbDep,
     store: StoreDep,
     request: Request,
@@ -164,6 +164,6 @@ async def get_archive(
     operation_id="files_accept_content",
     responses=problem_responses(*_NOT_YOURS, problems.NotAFile, problems.NotQuarantined),
 )
-async def accept_content(actor: CurrentUser, db: DbDep, file_id: uuid.UUID) -> File:
+async def accept_content(actor: Writer, db: DbDep, file_id: uuid.UUID) -> File:
     """Accept quarantined content for what it is: its fingerprint becomes the true one."""
     return await service.accept_content(db, actor.user_id, file_id)

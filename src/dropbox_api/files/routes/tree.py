@@ -5,8 +5,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from dropbox_api import problems
-from dropbox_api.accounts.auth import CurrentUser, OnceDep
+from dropbox_api import access, problems
+from dropbox_api.accounts.auth import OnceDep, Processor, Reader, Writer
 from dropbox_api.deps import DbDep, IfMatch
 from dropbox_api.files import processing, revisions, trash, tree
 from dropbox_api.files.schemas import (
@@ -25,7 +25,7 @@ from dropbox_api.responses import BODY, problem_responses
 router = APIRouter()
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
-_NOT_YOURS = (problems.Unauthenticated, problems.InvalidRequest, problems.NotFound)
+_NOT_YOURS = (problems.Unauthenticated, problems.Forbidden, problems.InvalidRequest, problems.NotFound)
 _NAMES = (problems.NotAFolder, problems.InvalidName, problems.NameTaken)
 _GUARDED = (*_NOT_YOURS, problems.PreconditionFailed)
 
@@ -41,7 +41,7 @@ def _tagged(response: Response, file: File) -> File:
     status_code=201,
     responses=problem_responses(*_NOT_YOURS, *BODY, *_NAMES, problems.TooManyFiles, problems.IdempotencyMismatch),
 )
-async def create_folder(actor: CurrentUser, db: DbDep, response: Response, once: OnceDep, body: CreateFolder) -> File:
+async def create_folder(actor: Writer, db: DbDep, response: Response, once: OnceDep, body: CreateFolder) -> File:
     """Make a folder by its name in another one, or every missing folder of a path."""
     return _tagged(response, await tree.create_folder(db, actor.user_id, body, once))
 
@@ -60,7 +60,7 @@ async def create_folder(actor: CurrentUser, db: DbDep, response: Response, once:
     ),
 )
 async def update(
-    *, actor: CurrentUser, db: DbDep, response: Response, file_id: uuid.UUID, body: ChangeFile, if_match: IfMatch = None
+    *, actor: Writer, db: DbDep, response: Response, file_id: uuid.UUID, body: ChangeFile, if_match: IfMatch = None
 ) -> File:
     """Rename, move, or both at once; or set the content type. Folders of any size move in no time."""
     return _tagged(response, await tree.change(db, actor.user_id, file_id, body, if_match))
@@ -74,7 +74,7 @@ async def update(
 )
 async def delete(
     *,
-    actor: CurrentUser,
+    actor: Writer,
     db: DbDep,
     file_id: uuid.UUID,
     force: Annotated[bool, Query(description="Even if a processor is working on it.")] = False,
@@ -100,7 +100,7 @@ async def delete(
 )
 async def copy(
     *,
-    actor: CurrentUser,
+    actor: Writer,
     db: DbDep,
     response: Response,
     file_id: uuid.UUID,
@@ -120,19 +120,19 @@ async def copy(
     operation_id="files_list_trash",
     responses=problem_responses(problems.Unauthenticated, problems.InvalidRequest, problems.InvalidCursor),
 )
-async def list_trash(actor: CurrentUser, db: DbDep, limit: Limit = 100, cursor: str | None = None) -> FileList:
+async def list_trash(actor: Reader, db: DbDep, limit: Limit = 100, cursor: str | None = None) -> FileList:
     """List what was deleted, last deleted first. It stays for 30 days unless the server is set otherwise."""
     return await trash.list_trash(db, actor.user_id, limit=limit, cursor=cursor)
 
 
 @router.delete("/trash", operation_id="files_empty_trash", status_code=204, responses=problem_responses(*_NOT_YOURS))
-async def empty_trash(actor: CurrentUser, db: DbDep) -> None:
+async def empty_trash(actor: Writer, db: DbDep) -> None:
     """Delete for good all that is in the trash. Its space is free as soon as a worker has been by."""
     await trash.empty(db, actor.user_id)
 
 
 @router.delete("/trash/{file_id}", operation_id="files_purge", status_code=204, responses=problem_responses(*_GUARDED))
-async def purge(actor: CurrentUser, db: DbDep, file_id: uuid.UUID, if_match: IfMatch = None) -> None:
+async def purge(actor: Writer, db: DbDep, file_id: uuid.UUID, if_match: IfMatch = None) -> None:
     """Delete one thing in the trash for good, with all that was in it."""
     await trash.purge_one(db, actor.user_id, file_id, if_match=if_match)
 
@@ -144,7 +144,7 @@ async def purge(actor: CurrentUser, db: DbDep, file_id: uuid.UUID, if_match: IfM
 )
 async def restore(
     *,
-    actor: CurrentUser,
+    actor: Writer,
     db: DbDep,
     response: Response,
     file_id: uuid.UUID,
@@ -164,7 +164,7 @@ async def restore(
     responses=problem_responses(*_NOT_YOURS, problems.NotAFile, problems.InvalidCursor),
 )
 async def list_revisions(
-    actor: CurrentUser, db: DbDep, file_id: uuid.UUID, limit: Limit = 100, cursor: str | None = None
+    actor: Reader, db: DbDep, file_id: uuid.UUID, limit: Limit = 100, cursor: str | None = None
 ) -> RevisionList:
     """List the revisions of a file, newest first. `GET .../content?revision=` fetches one."""
     return await revisions.list_revisions(db, actor.user_id, file_id, limit=limit, cursor=cursor)
@@ -177,7 +177,7 @@ async def list_revisions(
 )
 async def restore_revision(
     *,
-    actor: CurrentUser,
+    actor: Writer,
     db: DbDep,
     response: Response,
     file_id: uuid.UUID,
@@ -200,7 +200,7 @@ async def restore_revision(
 )
 async def report_processing(
     *,
-    actor: CurrentUser,
+    actor: Processor,
     db: DbDep,
     response: Response,
     file_id: uuid.UUID,
@@ -208,7 +208,8 @@ async def report_processing(
     if_match: IfMatch = None,
 ) -> File:
     """Report how a downstream processor gets on with a revision. While it is `running`, deleting asks for `force`."""
-    return _tagged(response, await processing.report(db, actor.user_id, file_id, body, if_match))
+    role: access.Role = "viewer" if actor.kind == "service" else "editor"
+    return _tagged(response, await processing.report(db, actor.user_id, file_id, body, if_match, role=role))
 
 
 @router.get(
@@ -217,7 +218,7 @@ async def report_processing(
     responses=problem_responses(*_NOT_YOURS, problems.InvalidCursor),
 )
 async def list_activity(
-    actor: CurrentUser, db: DbDep, file_id: uuid.UUID, limit: Limit = 100, cursor: str | None = None
+    actor: Reader, db: DbDep, file_id: uuid.UUID, limit: Limit = 100, cursor: str | None = None
 ) -> ActivityList:
     """List who did what to it, and from where, newest first."""
     return await processing.activity(db, actor.user_id, file_id, limit=limit, cursor=cursor)
