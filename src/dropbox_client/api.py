@@ -9,7 +9,8 @@ Every method that talks to the server raises `ApiProblem` when it refuses, `Unre
 time, `NotSignedIn` when there is no valid sign-in, `Stopped` after `close`. What can be repeated is repeated for
 `patience_s`, with Retry-After obeyed; an access token that ran out is renewed in between. A client is thread-safe.
 
-To send or fetch whole files use `transfer.Uploader` and `download.download`, which are built on this.
+To send or fetch whole files and folders use `upload.Uploader`, `download.download` and `folder.download_folder`, which
+are built on this.
 """
 
 import json
@@ -34,6 +35,9 @@ from dropbox_client.shapes import (
     FingerprintHit,
     Me,
     NewUpload,
+    OnConflict,
+    Order,
+    Revision,
     SignedPart,
     StartedUpload,
     Upload,
@@ -57,6 +61,7 @@ _BUG_TRIES = 3
 """500 is more often a bug than a moment's weakness."""
 _PAGE = 1000
 _PAGE_OF_UPLOADS = 100
+_PAGE_OF_SEARCH = 100
 
 T = TypeVar("T")
 
@@ -137,14 +142,103 @@ class Client:
         """Return what stands at an absolute path such as /photos/cat.jpg. Raises ApiProblem not-found."""
         return File.of(self._json("GET", "/v1/files/by-path", query={"path": path}))
 
-    def list_files(self, path: str = "/") -> Iterator[File]:
-        """Iterate over the children of a folder by name, a page at a time. Raises ApiProblem not-found."""
-        return self._pages("/v1/files", {"path": path}, File.of)
+    def list_files(self, path: str = "/", *, order: Order = "name", recursive: bool = False) -> Iterator[File]:
+        """Iterate over the children of a folder, or all below it, a page at a time.
+
+        Raises: ApiProblem not-found, not-a-folder.
+        """
+        wanted = {"path": path} | ({"order": order} if order != "name" else {})
+        return self._pages("/v1/files", wanted | ({"recursive": "true"} if recursive else {}), File.of)
+
+    def search(self, text: str | None = None, *, page: int = _PAGE_OF_SEARCH, **filters: str | None) -> Iterator[File]:
+        """Iterate over what has these words in its name, best first, `page` at a time.
+
+        `filters` are those of `GET /v1/search`: kind, content_type, path, min_bytes, max_bytes, modified_after, ...
+        Raises: ApiProblem not-found (`path`), invalid-request.
+        """
+        return self._pages("/v1/search", _members(q=text, limit=str(page), **filters), File.of)
 
     def download(self, file_id: str, revision_id: str | None = None) -> Download:
         """Return a URL for the content of a file, of its head or of one revision. Raises ApiProblem not-found."""
         query = {"revision": revision_id} if revision_id else {}
         return Download.of(self._json("GET", f"/v1/files/{file_id}/download", query=query))
+
+    # Changes. `if_match` is the ETag that was seen: when it is not that any more, ApiProblem precondition-failed.
+
+    def create_folder(self, path: str, *, parents: bool = False) -> File:
+        """Make a folder, and with `parents` all that are missing above it; then one that is there is fine, too.
+
+        Raises: ApiProblem not-found, not-a-folder (what is above it), name-taken, invalid-name.
+        """
+        above, _, name = path.rstrip("/").rpartition("/")
+        if parents:
+            body = {"path": path, "on_conflict": "reuse"}
+        else:
+            body = {"name": name, "parent_path": above or "/"} if name else {"path": "/"}
+        return File.of(self._json("POST", "/v1/folders", body=body, creates=True))
+
+    def move(
+        self,
+        file_id: str,
+        *,
+        name: str | None = None,
+        parent_id: str | None = None,
+        on_conflict: OnConflict = "fail",
+        if_match: str | None = None,
+    ) -> File:
+        """Rename a file or folder, move it to another folder, or both at once.
+
+        Raises: ApiProblem not-found, name-taken, into-itself, root-folder, processing-running, ...
+        """
+        body = _members(name=name, parent_id=parent_id, on_conflict=on_conflict)
+        return File.of(self._json("PATCH", f"/v1/files/{file_id}", body=body, if_match=if_match))
+
+    def copy(
+        self,
+        file_id: str,
+        *,
+        name: str | None = None,
+        parent_id: str | None = None,
+        on_conflict: OnConflict = "fail",
+    ) -> File:
+        """Copy a file, or a folder with all that is in it; no bytes move. Raises as `move` does."""
+        body = _members(name=name, parent_id=parent_id, on_conflict=on_conflict)
+        return File.of(self._json("POST", f"/v1/files/{file_id}/copy", body=body, creates=True))
+
+    def trash(self, file_id: str, *, force: bool = False, if_match: str | None = None) -> None:
+        """Put a file, or a folder with all that is in it, into the trash; `force`: even while it is processed.
+
+        Raises: ApiProblem not-found, root-folder, processing-running (`file_ids`).
+        """
+        query = {"force": "true"} if force else {}
+        self._call("DELETE", f"/v1/files/{file_id}", query=query, if_match=if_match)
+
+    def list_trash(self) -> Iterator[File]:
+        """Iterate over what was put into the trash, last deleted first."""
+        return self._pages("/v1/trash", {}, File.of)
+
+    def restore(self, file_id: str, *, parent_path: str | None = None) -> File:
+        """Take something out of the trash, to its old place or into another folder, beside what has its name now.
+
+        Raises: ApiProblem not-found (in the trash, or the folder), parent-gone, not-a-folder.
+        """
+        return File.of(self._json("POST", f"/v1/files/{file_id}/restore", body=_members(parent_path=parent_path)))
+
+    def purge(self, file_id: str) -> None:
+        """Delete for good what is in the trash. Raises ApiProblem not-found."""
+        self._call("DELETE", f"/v1/trash/{file_id}")
+
+    def empty_trash(self) -> None:
+        """Delete for good all that is in the trash."""
+        self._call("DELETE", "/v1/trash")
+
+    def revisions(self, file_id: str) -> Iterator[Revision]:
+        """Iterate over the revisions of a file, newest first. Raises ApiProblem not-found, not-a-file."""
+        return self._pages(f"/v1/files/{file_id}/revisions", {}, Revision.of)
+
+    def restore_revision(self, file_id: str, revision_id: str) -> File:
+        """Make an older revision's content the newest again. Raises ApiProblem not-found, not-a-file."""
+        return File.of(self._json("POST", f"/v1/files/{file_id}/revisions/{revision_id}/restore", creates=True))
 
     # Uploads
 
@@ -184,7 +278,7 @@ class Client:
     def list_uploads(self, *, state: str | None = None, fingerprint: str | None = None) -> Iterator[Upload]:
         """Iterate over the caller's sessions."""
         query = {"state": state, "fingerprint": fingerprint, "limit": str(_PAGE_OF_UPLOADS)}
-        return self._pages("/v1/uploads", {k: v for k, v in query.items() if v}, Upload.of)
+        return self._pages("/v1/uploads", _members(**query), Upload.of)
 
     def upload_chunks(self, upload_id: str) -> Iterator[Chunk]:
         """Iterate over the chunks of a session by number, with the hashes registered so far."""
@@ -220,7 +314,8 @@ class Client:
 
     def start_batch(self, items: Sequence[NewUpload]) -> list[StartedUpload]:
         """Start many small uploads (at most `capabilities().batch_items`); each answer may be a `problem` instead."""
-        document = self._json("POST", "/v1/uploads/batch", body={"items": [item.json() for item in items]})
+        body = {"items": [item.json() for item in items]}
+        document = self._json("POST", "/v1/uploads/batch", body=body, creates=True)
         return [StartedUpload.of(item) for item in document["items"]]
 
     def complete_batch(self, upload_ids: Sequence[str]) -> list[CompletedItem]:
@@ -254,8 +349,12 @@ class Client:
         form: Mapping[str, str] | None = None,
         signed_in: bool = True,
         creates: bool = False,
+        if_match: str | None = None,
     ) -> Reply:
-        """Send a request until it is answered for good; return the answer if it is a success."""
+        """Send a request until it is answered for good; return the answer if it is a success.
+
+        What `creates` carries one Idempotency-Key through all its repetitions: a lost answer makes nothing twice.
+        """
         url = self.base_url + quote(path) + (f"?{urlencode(query)}" if query else "")
         headers = {"Accept": "application/json", "Accept-Encoding": "gzip"}
         payload = b""
@@ -265,6 +364,8 @@ class Client:
             headers["Content-Type"], payload = "application/json", json.dumps(body).encode()
         if creates:
             headers["Idempotency-Key"] = str(uuid.uuid4())
+        if if_match is not None:
+            headers["If-Match"] = if_match
         if not signed_in:
             return self._until_answered(method, url, headers, payload)
 
@@ -332,6 +433,11 @@ class Client:
                     raise
                 raise NotSignedIn("the sign-in has ended: sign in again") from problem
             return self._keep(tokens.email, document)
+
+
+def _members(**members: str | None) -> dict[str, str]:
+    """Return what is said; what is left out of a request stays as it is."""
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def _with_bearer(headers: Mapping[str, str], tokens: Tokens) -> dict[str, str]:

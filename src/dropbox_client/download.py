@@ -3,37 +3,53 @@
 Invariants: under the final name there is either what was there before or the whole verified file; nothing that does not
 hash to the fingerprint is ever put there; what is there already is replaced only when asked. Bytes are hashed in order,
 right behind the fetching, while they are still in the page cache.
+
+A larger file that was cut off stays beside its place, under a name that its content decides, and the next download goes
+on with it. Behind the content it has one byte for each range, set when all of the range is written; what that says is
+not trusted but hashed as everything else is.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import os
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from dropbox_client.api import Client
-from dropbox_client.chunker import KIB, MIB, Chunks
-from dropbox_client.errors import ClientError, FileChanged, Stopped, TransferFailed, Unreachable, Unreadable
+from dropbox_client.errors import ClientError, FileChanged, Unreadable
 from dropbox_client.hashing import Source, hash_range
-from dropbox_client.retry import Backoff, Patience
-from dropbox_client.shapes import Download, File
-from dropbox_client.wire import Answer
+from dropbox_client.places import PART_SUFFIX
+from dropbox_client.ranges import BUFFER_BYTES, PARALLEL, Corrupt, Ranges
+from dropbox_client.retry import PATIENCE_S
+from dropbox_client.shapes import File
 
-_RANGE_BYTES = 8 * MIB
-_PARALLEL = 4
-_BUFFER_BYTES = 256 * KIB
-_BUSY = frozenset({408, 429, 500, 502, 503, 504})
-_STALE_TRIES = 5
+_AHEAD = 2 * PARALLEL
 
 
 class LocalExists(ClientError):
     """There is something at the destination, and it was not asked to be replaced."""
 
 
-class Corrupt(ClientError):
-    """What came is not what the server says it stores. Nothing was written under the final name."""
+class Refused(ClientError):
+    """This computer cannot hold it under that name, or it would lie outside the folder that was asked for."""
+
+
+def child(folder: Path, name: str) -> Path:
+    """Return the path of a name from the server in a local folder. Raises Refused for one that leads elsewhere.
+
+    The server allows no such names; that is not relied on.
+    """
+    if name in {"", ".", ".."} or any(sign in name for sign in ("\0", "/", os.sep, os.altsep or "/")):
+        raise Refused(f"a file on this computer cannot be named {name!r}")
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError as error:
+        raise Refused(f"a file on this computer cannot be named {name!r}") from error
+    return folder / name
 
 
 def download(
@@ -42,34 +58,25 @@ def download(
     target: Path,
     *,
     overwrite: bool = False,
+    pool: Executor | None = None,
     moved: Callable[[int], None] = lambda _: None,
-    patience_s: float = 600,
+    patience_s: float = PATIENCE_S,
 ) -> None:
-    """Fetch the head revision of `file` and put it at `target`, whose folder must exist.
+    """Fetch the revision that `file` shows and put it at `target`, whose folder must exist.
 
-    `moved` is told, in many threads, of bytes that came or (negative) have to come again; `patience_s` is how long the
-    store may be away before it is given up.
+    Goes on with what an earlier download of it left there. `pool` fetches, threads of its own if None; `moved` is told,
+    in many threads, of bytes that came or (negative) have to come again; `patience_s` is how long the store may be away
+    before it is given up.
 
     Raises: LocalExists, Corrupt, TransferFailed, Unreachable, Stopped, ApiProblem, NotSignedIn; OSError of the local
     file system, such as a full disk.
     """
     if not overwrite and os.path.lexists(target):
         raise LocalExists(f"{target} exists already")
-    start = target.name.encode(errors="surrogateescape")[:200].decode(errors="ignore")
-    part = target.with_name(f".{start}.{os.urandom(4).hex()}.dbx-part")
-    fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    try:
-        try:
-            _Fetching(client, file, fd, moved, Patience(patience_s)).run()
-            if file.client_modified_at:
-                moment_ns = int(file.client_modified_at.timestamp() * 1_000_000) * 1000
-                os.utime(fd, ns=(moment_ns, moment_ns))
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        _put_in_place(part, target, overwrite=overwrite)
-    finally:
-        part.unlink(missing_ok=True)
+    with contextlib.ExitStack() as stack:
+        pool = pool or stack.enter_context(ThreadPoolExecutor(PARALLEL, thread_name_prefix="fetch"))
+        while not _attempt(client, file, target, pool, overwrite=overwrite, moved=moved, patience_s=patience_s):
+            pass
 
 
 def is_same(file: File, target: Path) -> bool:
@@ -81,143 +88,125 @@ def is_same(file: File, target: Path) -> bool:
         return False
 
 
-class _Fetching:
-    """One content on its way into one open file."""
+def _attempt(
+    client: Client,
+    file: File,
+    target: Path,
+    pool: Executor,
+    *,
+    overwrite: bool,
+    moved: Callable[[int], None],
+    patience_s: float,
+) -> bool:
+    """Return whether the file is in place; if not, what an earlier download had left was damaged, and is gone now."""
+    ranges = Ranges(client, file, pool, moved=moved, patience_s=patience_s)
+    with _Part(target, ranges) as part, ranges:
+        there_bytes = sum(map(ranges.chunks.bytes_of, part.there))
+        moved(there_bytes)
 
-    def __init__(self, client: Client, file: File, fd: int, moved: Callable[[int], None], patience: Patience) -> None:
-        self._client = client
-        self._file = file
-        self._fd = fd
-        self._moved = moved
-        self._patience = patience
-        self._cancelled = threading.Event()
-        self._lock = threading.Lock()
-        self._download = client.download(file.id)
-        self._chunks = Chunks(self._download.size_bytes, _RANGE_BYTES)
+        def fetch(number: int) -> None:
+            ranges.fetch(number, part.write)
+            part.note(number)
 
-    def run(self) -> None:
-        """Fetch every range and check the whole against the fingerprint."""
         digest = hashlib.sha256()
-        with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="fetch") as pool:
-            try:
-                for number, fetched in self._in_order(pool):
-                    fetched.result()
-                    self._hash_into(digest, number)
-            except BaseException as error:
-                self._cancelled.set()
-                if not isinstance(error, Exception):
-                    self._client.close()  # wakes threads that wait for the network
-                raise
-        if digest.hexdigest() != self._download.fingerprint:
-            raise Corrupt(f"{self._file.path}: the content that came is not the content that was stored")
+        for number in ranges.in_order(fetch, there=part.there, ahead=_AHEAD):
+            part.hash_into(digest, ranges.chunks.offset(number), ranges.chunks.bytes_of(number))
+        if digest.hexdigest() == ranges.source.fingerprint:
+            part.put_in_place(target, file, overwrite=overwrite)
+            return True
+        part.keep = False
+        if not part.there:
+            raise Corrupt(f"{file.path}: the content that came is not the content that was stored")
+        moved(-ranges.source.size_bytes)
+        return False
 
-    def _in_order(self, pool: ThreadPoolExecutor) -> Iterator[tuple[int, Future[None]]]:
-        """Iterate over the ranges by number, each being fetched, with only a few requests ahead."""
-        ahead: list[tuple[int, Future[None]]] = []
-        for number in range(1, self._chunks.count + 1) if self._download.size_bytes else ():
-            ahead.append((number, pool.submit(self._fetch, number)))
-            if len(ahead) > 2 * _PARALLEL:
-                yield ahead.pop(0)
-        yield from ahead
 
-    def _hash_into(self, digest: "hashlib._Hash", number: int) -> None:
-        buffer = memoryview(bytearray(_BUFFER_BYTES))
-        offset, end = self._chunks.offset(number), self._chunks.offset(number) + self._chunks.bytes_of(number)
+class _Part:
+    """The temporary file of one download, beside its target. Only one download at a time has it: it is locked."""
+
+    def __init__(self, target: Path, ranges: Ranges) -> None:
+        """Open what an earlier download left, or a new one. Raises OSError."""
+        start = target.name.encode(errors="surrogateescape")[:200].decode(errors="ignore")
+        self._size_bytes, self._count = ranges.source.size_bytes, ranges.count
+        self.keep = False
+        self.there: frozenset[int] = frozenset()
+        """Numbers of the ranges that an earlier download fetched."""
+        if ranges.count > 1:
+            self._path = target.with_name(f".{start}.{ranges.source.fingerprint[:16]}{PART_SUFFIX}")
+            with contextlib.suppress(OSError):  # another download has it, or the file system knows no locks
+                self._fd = self._open_to_keep()
+                self.keep = True
+                notes = os.pread(self._fd, self._count, self._size_bytes)
+                self.there = frozenset(number for number, whole in enumerate(notes, start=1) if whole)
+                return
+        self._path = target.with_name(f".{start}.{os.urandom(4).hex()}{PART_SUFFIX}")
+        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+
+    def _open_to_keep(self) -> int:
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.path.samestat(os.fstat(fd), self._path.lstat()):
+                raise FileNotFoundError(self._path)  # noqa: TRY301 - whoever had it put it in its place just now
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if not self.keep:
+            self._path.unlink(missing_ok=True)
+        os.close(self._fd)
+
+    def write(self, view: memoryview, offset: int) -> None:
+        while view:
+            count = os.pwrite(self._fd, view, offset)
+            view, offset = view[count:], offset + count
+
+    def note(self, number: int) -> None:
+        """Note for a later download that a range is written."""
+        if self.keep:
+            os.pwrite(self._fd, b"\1", self._size_bytes + number - 1)
+
+    def hash_into(self, digest: "hashlib._Hash", offset: int, size_bytes: int) -> None:
+        buffer = memoryview(bytearray(min(size_bytes, BUFFER_BYTES)))
+        end = offset + size_bytes
         while offset < end:
             count = os.preadv(self._fd, [buffer[: end - offset]], offset)
             if not count:
-                raise Corrupt(f"{self._file.path}: the temporary file was cut short")
+                raise Corrupt(f"{self._path} was cut short")
             digest.update(buffer[:count])
             offset += count
 
-    # In the pool's threads
-
-    def _fetch(self, number: int) -> None:
-        """Write one range into the file, with as many tries as patience allows."""
-        backoff, stale = Backoff(self._patience), 0
-        while True:
-            source = self._download
-            failure: ClientError
+    def put_in_place(self, target: Path, file: File, *, overwrite: bool) -> None:
+        """Give the finished file its name, durably; without `overwrite` even a file made meanwhile is left alone."""
+        self.keep = False
+        os.ftruncate(self._fd, self._size_bytes)
+        if file.client_modified_at:
+            moment_ns = int(file.client_modified_at.timestamp() * 1_000_000) * 1000
+            os.utime(self._fd, ns=(moment_ns, moment_ns))
+        os.fsync(self._fd)
+        if overwrite:
+            self._rename(target)
+        else:
             try:
-                status = self._fetch_once(source, number)
-            except Unreachable as error:
-                failure = error
-            else:
-                if status == 206:
-                    self._patience.renew()
-                    return
-                failure = TransferFailed(f"the store answered {status}")
-                if status == 403 and stale < _STALE_TRIES:
-                    stale += 1
-                    self._renew(source)
-                    continue
-                if status not in _BUSY:
-                    raise failure
-            pause_s = backoff.next_pause_s()
-            if pause_s is None:
-                raise failure
-            if self._cancelled.wait(pause_s):
-                raise Stopped("stopped")
+                target.hardlink_to(self._path)
+            except FileExistsError as error:
+                raise LocalExists(f"{target} exists already") from error
+            except OSError:  # a file system without hard links: look once more, then rename
+                if os.path.lexists(target):
+                    raise LocalExists(f"{target} exists already") from None
+                self._rename(target)
+        with contextlib.suppress(OSError):  # not every file system can
+            folder = os.open(target.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
-    def _fetch_once(self, source: Download, number: int) -> int:
-        """Return the status of one attempt; 206 means that every byte of the range is written."""
-        offset, size = self._chunks.offset(number), self._chunks.bytes_of(number)
-        with self._client.wire.open("GET", source.url, {"Range": f"bytes={offset}-{offset + size - 1}"}) as answer:
-            if answer.status == 206:
-                self._receive(answer, offset, size, source.size_bytes)
-            answer.read()  # the end itself, so that the connection can be used again
-            return answer.status
-
-    def _receive(self, answer: Answer, offset: int, size: int, total_bytes: int) -> None:
-        """Write exactly the bytes that were asked for. Raises Unreachable when fewer come."""
-        expected, sent = f"bytes {offset}-{offset + size - 1}/{total_bytes}", answer.headers.get("content-range")
-        if sent != expected:
-            raise TransferFailed(f"the store sent {sent} instead of {expected}")
-        buffer = memoryview(bytearray(_BUFFER_BYTES))
-        done = 0
-        try:
-            while done < size:
-                count = answer.read_into(buffer[: size - done])
-                if self._cancelled.is_set():
-                    raise Stopped("stopped")  # noqa: TRY301 - what was told has to be taken back
-                if not count:
-                    raise Unreachable("the store ended its answer early")  # noqa: TRY301 - likewise
-                _write_all(self._fd, buffer[:count], offset + done)
-                done += count
-                self._moved(count)
-        except BaseException:
-            self._moved(-done)
-            raise
-
-    def _renew(self, old: Download) -> None:
-        """Get a fresh URL for the same revision, once for all threads that found the old one expired."""
-        with self._lock:
-            if self._download is old:
-                self._download = self._client.download(self._file.id, old.revision_id)
-
-
-def _write_all(fd: int, view: memoryview, offset: int) -> None:
-    while view:
-        count = os.pwrite(fd, view, offset)
-        view, offset = view[count:], offset + count
-
-
-def _put_in_place(part: Path, target: Path, *, overwrite: bool) -> None:
-    """Give the finished file its name, durably; without `overwrite` even a file made meanwhile is left alone."""
-    if overwrite:
-        part.replace(target)
-    else:
-        try:
-            target.hardlink_to(part)
-        except FileExistsError as error:
-            raise LocalExists(f"{target} exists already") from error
-        except OSError:  # a file system without hard links: look once more, then rename
-            if os.path.lexists(target):
-                raise LocalExists(f"{target} exists already") from None
-            part.replace(target)
-    with contextlib.suppress(OSError):  # not every file system can
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    def _rename(self, target: Path) -> None:
+        self._path.replace(target)
+        self.keep = True  # under its old name there may be another's by now

@@ -36,6 +36,10 @@ class ApiProblem(ClientError):
         )
 
 
+class Usage(ClientError):
+    """What was typed makes no sense."""
+
+
 class NotSignedIn(ClientError):
     """There are no tokens, or the server does not take them any more."""
 

@@ -11,7 +11,7 @@ from typing import Any
 from dropbox_client.display import human_bytes
 from dropbox_client.errors import ApiProblem
 from dropbox_client.progress import Outcome
-from dropbox_client.shapes import File, Me, Upload
+from dropbox_client.shapes import File, Me, Processing, Revision, Upload
 from dropbox_client.walk import Skipped
 
 
@@ -23,6 +23,13 @@ def say(text: str) -> None:
 def note(text: str) -> None:
     """Print what is good to know and no result."""
     print(text, file=sys.stderr)  # noqa: T201
+
+
+def ask(question: str) -> str:
+    """Return the line that a person answers with, "" when there is nobody."""
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return sys.stdin.readline()
 
 
 def complain(text: str) -> None:
@@ -49,16 +56,44 @@ def quota(me: Me) -> None:
         say(f"{human_bytes(me.reserved_bytes)} reserved for uploads under way")
 
 
-def listed(file: File, *, long: bool, json: bool) -> None:
+def listed(file: File, name: str, *, long: bool, json: bool) -> None:
+    """Tell of a file or folder in a list, by a name or path."""
     if json:
         record(file)
         return
-    name = f"{file.name}/" if file.kind == "folder" else file.name
+    name = f"{name}/" if file.kind == "folder" and name != "/" else name
     if long:
-        size = "" if file.size_bytes is None else human_bytes(file.size_bytes)
-        when = (file.client_modified_at or file.modified_at).astimezone()
-        name = f"{size:>10}  {when:%Y-%m-%d %H:%M}  {file.content_status or '':<11}  {name}"
+        kind = "d" if file.kind == "folder" else "-"
+        when = _local(file.client_modified_at or file.modified_at)
+        state = _state(file.content_status, file.processing)
+        name = f"{kind} {_size(file.size_bytes)}  {when}  {state:<11}  {file.owner}  {name}"
     say(name)
+
+
+def revision(found: Revision, *, json: bool) -> None:
+    if json:
+        record(found)
+        return
+    mark = "*" if found.is_head else " "
+    state = _state(found.content_status, found.processing)
+    when = _local(found.created_at)
+    say(f"{found.number:>4}{mark} {when}  {_size(found.size_bytes)}  {state:<11}  {found.author}  {found.id}")
+
+
+def trashed(file: File, *, json: bool) -> None:
+    if json:
+        record(file)
+        return
+    path = f"{file.path}/" if file.kind == "folder" else file.path
+    say(f"{_local(file.trashed_at or file.modified_at)}  {_size(file.size_bytes)}  {file.id}  {path}")
+
+
+def placed(source: str, file: File, *, json: bool) -> None:
+    """Tell where something went."""
+    if json:
+        record(file, source=source)
+    else:
+        say(f"{source} -> {file.path}")
 
 
 def session(upload: Upload, *, json: bool) -> None:
@@ -67,7 +102,7 @@ def session(upload: Upload, *, json: bool) -> None:
         return
     percent = 100 * upload.uploaded_bytes // upload.size_bytes if upload.size_bytes else 0
     names = ", ".join(place.name for place in upload.destinations)
-    until = f"kept until {upload.expires_at.astimezone():%Y-%m-%d %H:%M}"
+    until = f"kept until {_local(upload.expires_at)}"
     say(f"{upload.id}  {upload.state:<10}  {percent:3}% of {human_bytes(upload.size_bytes):>10}  {until}  {names}")
 
 
@@ -106,9 +141,28 @@ def summary(*, files: int, size_bytes: int, sent_bytes: int, seconds: float, fai
 def fetched(file: File, target: Path, *, json: bool, there: bool) -> None:
     """Tell of a download; `there`: the local file was right already."""
     if json:
-        record(file, local_path=str(target))
+        record(file, local_path=str(target), there=there)
     else:
         say(f"{file.path} -> {target}{' (already there)' if there else ''}")
+
+
+def not_fetched(file: File, error: Exception, *, json: bool) -> None:
+    if json:
+        code = error.code if isinstance(error, ApiProblem) else type(error).__name__
+        say(jsonlib.dumps({"path": file.path, "error": {"code": code, "detail": str(error)}}))
+    complain(f"{file.path}: {explain(error)}")
+
+
+def _size(size_bytes: int | None) -> str:
+    return f"{'' if size_bytes is None else human_bytes(size_bytes):>10}"
+
+
+def _local(moment: datetime) -> str:
+    return f"{moment.astimezone():%Y-%m-%d %H:%M}"
+
+
+def _state(content_status: str | None, processing: Processing | None) -> str:
+    return "/".join(state for state in (content_status, processing and processing.state) if state)
 
 
 def _plain(value: Any) -> Any:

@@ -4,6 +4,9 @@ import os
 import sys
 from pathlib import Path
 
+PART_SUFFIX = ".dbx-part"
+"""Of hidden files beside the place of a download that is not whole yet, or was cut off."""
+
 
 def config_dir() -> Path:
     """Return the folder of the sign-in: DBX_CONFIG_DIR, or `dbx` in the user's configuration."""

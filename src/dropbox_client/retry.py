@@ -8,6 +8,9 @@ import random
 import time
 from collections.abc import Callable
 
+PATIENCE_S = 600.0
+"""Of a transfer, without any progress; long enough for a server or a store to be restarted."""
+
 
 class Patience:
     """Time without any progress after which an effort is given up. Shared by threads that work on the same thing."""

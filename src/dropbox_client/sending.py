@@ -9,7 +9,7 @@ import itertools
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
@@ -88,6 +88,7 @@ class Sending:
         self._todo: frozenset[int] = frozenset()
         self._unsigned: deque[int] = deque()
         self._on_the_way = 0
+        self._under_way: set[Future[None]] = set()
         self._hasher: threading.Thread | None = None
         self._stale: Counter[int] = Counter()
         self._batch = FIRST_BATCH
@@ -147,7 +148,9 @@ class Sending:
 
     def _submit(self, parts: Iterable[SignedPart]) -> None:
         for part in parts:
-            self._senders.submit(self._send, part)
+            future = self._senders.submit(self._send, part)
+            self._under_way.add(future)
+            future.add_done_callback(self._under_way.discard)
             self._on_the_way += 1
 
     def _send(self, part: SignedPart) -> None:
@@ -189,15 +192,13 @@ class Sending:
             self._ahead.release()
 
     def _drain(self) -> None:
-        """Wait until no thread uses the file any more."""
+        """Wait until no thread uses the file any more. The books do not say: Ctrl-C may come between two entries."""
         if self._on_the_way or self._hasher:
             self._sender.cancelled.set()
-        while self._on_the_way or self._hasher:
-            match self._events.get():
-                case _PartEnded():
-                    self._on_the_way -= 1
-                case _HashingEnded():
-                    self._hasher = None
+        wait(tuple(self._under_way))
+        if self._hasher:
+            self._hasher.join()
+        self._on_the_way, self._hasher = 0, None
 
     # In the hasher's thread
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 from dropbox_client.errors import ApiProblem
 
 OnConflict = Literal["fail", "rename", "replace"]
+Order = Literal["name", "-name", "size", "-size", "modified", "-modified"]
 Json = Mapping[str, Any]
 
 
@@ -35,10 +36,27 @@ _time = datetime.fromisoformat
 
 
 @dataclass(frozen=True, slots=True)
+class Processing(_Answer):
+    """What a processor behind the server last said about a revision."""
+
+    _readers: ClassVar = {"updated_at": _time}
+
+    state: Literal["queued", "running", "succeeded", "failed"]
+    detail: str | None
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class File(_Answer):
     """A file or a folder; what only files have is None for folders."""
 
-    _readers: ClassVar = {"created_at": _time, "modified_at": _time, "client_modified_at": _time}
+    _readers: ClassVar = {
+        "created_at": _time,
+        "modified_at": _time,
+        "client_modified_at": _time,
+        "trashed_at": _time,
+        "processing": Processing.of,
+    }
 
     id: str
     kind: Literal["file", "folder"]
@@ -56,6 +74,30 @@ class File(_Answer):
     owner: str
     role: Literal["viewer", "editor", "owner"]
     etag: str
+    processing: Processing | None = None
+    trashed_at: datetime | None = None
+    """In the trash since; `path` is then where it was."""
+    true_fingerprint: str | None = None
+    """What quarantined content really hashes to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revision(_Answer):
+    """One content that a file has or had."""
+
+    _readers: ClassVar = {"created_at": _time, "client_modified_at": _time, "processing": Processing.of}
+
+    id: str
+    number: int
+    is_head: bool
+    size_bytes: int
+    fingerprint: str
+    content_type: str
+    content_status: Literal["stored", "verified", "quarantined", "damaged"]
+    author: str
+    client_modified_at: datetime | None
+    created_at: datetime
+    processing: Processing | None = None
 
 
 @dataclass(frozen=True, slots=True)

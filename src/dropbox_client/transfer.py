@@ -34,7 +34,7 @@ from dropbox_client.hashing import Source, hash_file
 from dropbox_client.pace import Pace
 from dropbox_client.parts import PartSender
 from dropbox_client.progress import Item, Outcome, Watcher
-from dropbox_client.retry import Backoff, Patience
+from dropbox_client.retry import PATIENCE_S, Backoff, Patience
 from dropbox_client.sending import Hashes, Sending, SessionGone
 from dropbox_client.shapes import (
     Completed,
@@ -47,8 +47,6 @@ from dropbox_client.shapes import (
     Upload,
 )
 
-PATIENCE_S = 600.0
-"""Without any progress; long enough for a store to be restarted."""
 _COMPLETE_PATIENCE_S = 3600.0
 """Stores may need minutes to assemble a large file, and tell nothing meanwhile."""
 _SESSIONS = 4

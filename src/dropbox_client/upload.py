@@ -12,7 +12,8 @@ from dropbox_client.cache import HashCache
 from dropbox_client.chunker import MIB
 from dropbox_client.pace import MAX_PARALLEL, Pace
 from dropbox_client.progress import Item, Outcome, Watcher
-from dropbox_client.transfer import PATIENCE_S, Shared, upload_file
+from dropbox_client.retry import PATIENCE_S
+from dropbox_client.transfer import Shared, upload_file
 
 _LANES = 3
 _BATCH_ITEMS = 250

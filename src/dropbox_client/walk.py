@@ -7,13 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dropbox_client.errors import Usage
+from dropbox_client.places import PART_SUFFIX
 from dropbox_client.progress import Item
 from dropbox_client.shapes import OnConflict
 
 _MAX_PATH_CHARS = 4096
 
 
-class AmbiguousDestination(ValueError):
+class AmbiguousDestination(Usage):
     """What was typed can be read in two ways; the text says how to be clear."""
 
 
@@ -52,7 +54,7 @@ class Skipped:
 
 
 class Walk:
-    """The files below some paths. Symbolic links inside folders are not followed, empty folders not created."""
+    """The files below some paths. Symbolic links inside folders are not followed."""
 
     def __init__(self, paths: Sequence[str], folder: str, on_conflict: OnConflict) -> None:
         """Map each path to the remote `folder`: a file keeps its name, a folder becomes a folder of its name.
@@ -63,9 +65,11 @@ class Walk:
         self._folder = folder
         self._on_conflict = on_conflict
         self.skipped: list[Skipped] = []
+        self.empty_folders: list[str] = []
+        """Remote paths of folders that come into being with no file."""
 
     def __iter__(self) -> Iterator[Item]:
-        """Iterate over the files, folder by folder, by name. What cannot be sent is appended to `skipped`."""
+        """Iterate over the files, folder by folder, by name; `skipped` and `empty_folders` grow meanwhile."""
         taken: dict[str, Path] = {}
         for path in map(Path, self._paths):
             try:
@@ -89,6 +93,7 @@ class Walk:
             self._skip(folder, error.strerror or str(error))
             return
         taken: dict[str, Path] = {}
+        is_empty = True
         for entry in found:
             path = folder / entry.name
             try:
@@ -98,11 +103,18 @@ class Walk:
                 continue
             if stat.S_ISLNK(status.st_mode):
                 self._skip(path, "a symbolic link is not followed", failed=False)
+            elif entry.name.startswith(".") and entry.name.endswith(PART_SUFFIX):
+                self._skip(path, "a download that is not whole", failed=False)
             elif self._is_free(taken, path, entry.name):
                 if stat.S_ISDIR(status.st_mode):
+                    is_empty = False
                     yield from self._folder_items(path, _join(remote, entry.name))
                 else:
-                    yield from self._file_item(path, remote, entry.name, status)
+                    for item in self._file_item(path, remote, entry.name, status):
+                        is_empty = False
+                        yield item
+        if is_empty:
+            self.empty_folders.append(remote)
 
     def _file_item(self, path: Path, folder: str, name: str, status: os.stat_result) -> Iterator[Item]:
         if not stat.S_ISREG(status.st_mode):

@@ -154,6 +154,9 @@ class Wire:
             raise
         connection.sock.settimeout(IDLE_TIMEOUT_S)
         with self._lock:
+            if self._closed:  # while we connected: nobody would wake us any more
+                connection.close()
+                raise Stopped("stopped")
             self._busy.add(connection)
         return connection, False
 

@@ -2,16 +2,23 @@
 
 import gzip
 import json
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from dropbox_client.api import Client
+from dropbox_client.cli import main
+from dropbox_client.commands import completion
 from dropbox_client.errors import ApiProblem, NotSignedIn, Stopped, Unreachable
-from dropbox_client.shapes import Destination, NewUpload
-from dropbox_client.tokens import TokenMemory, Tokens
+from dropbox_client.shapes import Destination, File, NewUpload
+from dropbox_client.tokens import TokenFile, TokenMemory, Tokens
 from tests.support.fake_server import FakeServer, Scripted, fake_server
 
 ME = {
@@ -211,3 +218,186 @@ def test_close_ends_a_request_that_waits(server: FakeServer, client: Client) -> 
     client.close()
     thread.join(10)
     assert len(ended) == 1
+
+
+# The tree
+
+NODE = {
+    "id": "1", "kind": "file", "name": "a", "parent_id": "root", "path": "/a", "size_bytes": 1, "fingerprint": "0" * 64,
+    "content_type": "text/plain", "revision_id": "r", "content_status": "verified", "processing": None,
+    "created_at": "2026-01-01T00:00:00Z", "modified_at": "2026-01-01T00:00:00Z", "client_modified_at": None,
+    "trashed_at": None, "owner": "ada@example.org", "role": "owner", "etag": '"1"',
+}  # fmt: skip
+FOLDER = NODE | {"kind": "folder", "size_bytes": None, "fingerprint": None, "revision_id": None, "content_status": None}
+ROOT = FOLDER | {"id": "root", "name": "", "parent_id": None, "path": "/"}
+
+
+@pytest.mark.parametrize(
+    "create",
+    [
+        lambda client: client.create_folder("/a"),
+        lambda client: client.copy("1", parent_id="2"),
+        lambda client: client.restore_revision("1", "2"),
+    ],
+)
+def test_what_creates_carries_one_key_through_all_its_repetitions(
+    server: FakeServer, client: Client, pauses: list[float], create: Callable[[Client], File]
+) -> None:
+    renewed = {"access_token": "access-2", "refresh_token": "refresh-2", "token_type": "bearer", "expires_in": 900}
+    lost = Scripted(hang_up=True)
+    server.script = [lost, problem(401, "unauthenticated"), answer(renewed), problem(503, "unavailable"), answer(NODE)]
+    create(client)
+    keys = [asked.headers.get("idempotency-key") for asked in server.asked if "auth" not in asked.path]
+    assert len(keys) == 4
+    assert len({*keys, None}) == 2
+    server.script = [answer(NODE)]
+    create(client)
+    assert server.asked[-1].headers["idempotency-key"] not in keys
+
+
+def test_a_batch_is_started_once(server: FakeServer, client: Client, pauses: list[float]) -> None:
+    server.script = [problem(503, "unavailable"), answer({"items": []})]
+    client.start_batch([NewUpload(1, Destination("x"))])
+    first, repeated = (asked.headers["idempotency-key"] for asked in server.asked)
+    assert first == repeated
+
+
+def test_a_member_of_a_newer_server_is_ignored_and_one_of_an_older_missed_by_nobody() -> None:
+    old = {name: value for name, value in NODE.items() if name not in {"processing", "trashed_at"}}
+    assert File.of(old | {"colour": "red"}).processing is None
+    report = {"state": "failed", "detail": "too dark", "updated_at": "2026-01-01T00:00:00Z"}
+    processed = File.of(NODE | {"processing": report, "trashed_at": "2026-01-02T00:00:00Z"})
+    assert processed.processing
+    assert processed.processing.updated_at == datetime(2026, 1, 1, tzinfo=UTC)
+    assert processed.trashed_at == datetime(2026, 1, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+def dbx(server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Runs `dbx` in this process, signed in to the fake server."""
+    TokenFile(tmp_path / "tokens.json").save(Tokens(server.url, "ada@example.org", "access", "refresh"))
+    monkeypatch.setenv("DBX_CONFIG_DIR", str(tmp_path))
+    monkeypatch.delenv("DBX_SERVER", raising=False)
+
+    def run(*arguments: str) -> int:
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        return int(str(ended.value.code))
+
+    return run
+
+
+CHANGED = problem(412, "precondition-failed", etag='"2"')
+
+
+def test_rm_removes_what_it_saw(server: FakeServer, dbx: Callable[..., int]) -> None:
+    server.script = [answer(NODE), CHANGED, answer(NODE | {"etag": '"2"'}), Scripted(204, b"")]
+    assert dbx("rm", "/a") == 0
+    assert [asked.headers.get("if-match") for asked in server.asked] == [None, '"1"', None, '"2"']
+
+
+def test_rm_gives_up_what_changes_again(
+    server: FakeServer, dbx: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.script = [answer(NODE), CHANGED, answer(NODE), CHANGED]
+    assert dbx("rm", "/a") == 1
+    assert "precondition-failed" in capsys.readouterr().err
+
+
+def test_rm_whose_answer_was_lost(server: FakeServer, dbx: Callable[..., int]) -> None:
+    server.script = [answer(NODE), Scripted(hang_up=True), problem(404, "not-found")]
+    assert dbx("rm", "/a") == 0
+
+
+def test_mv_moves_what_it_saw(server: FakeServer, dbx: Callable[..., int]) -> None:
+    nothing = problem(404, "not-found")
+    now, moved = NODE | {"etag": '"2"'}, NODE | {"name": "b", "path": "/b"}
+    server.script = [nothing, answer(NODE), answer(ROOT), CHANGED, answer(now), answer(moved)]
+    assert dbx("mv", "/a", "/b") == 0
+    assert [asked.headers["if-match"] for asked in server.asked if asked.method == "PATCH"] == ['"1"', '"2"']
+
+
+def test_mv_of_what_was_only_changed_is_not_taken_for_done(server: FakeServer, dbx: Callable[..., int]) -> None:
+    now, moved = NODE | {"etag": '"2"'}, NODE | {"name": "b", "path": "/b"}
+    server.script = [problem(404, "not-found"), answer(NODE), answer(ROOT), CHANGED, answer(now), answer(moved)]
+    assert dbx("mv", "/a", "/b", "--on-conflict", "rename") == 0
+    assert server.asked[-1].method == "PATCH"
+
+
+def test_mv_leaves_alone_what_somebody_moved_meanwhile(
+    server: FakeServer, dbx: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    elsewhere = NODE | {"path": "/elsewhere/a", "parent_id": "2", "etag": '"2"'}
+    server.script = [problem(404, "not-found"), answer(NODE), answer(ROOT), CHANGED, answer(elsewhere)]
+    assert dbx("mv", "/a", "/b") == 1
+    assert "precondition-failed" in capsys.readouterr().err
+
+
+def test_mv_whose_answer_was_lost(
+    server: FakeServer, dbx: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved = NODE | {"name": "b", "path": "/b", "etag": '"2"'}
+    lost = Scripted(hang_up=True)
+    server.script = [problem(404, "not-found"), answer(NODE), answer(ROOT), lost, CHANGED, answer(moved)]
+    assert dbx("mv", "/a", "/b") == 0
+    assert capsys.readouterr().out == "/a -> /b\n"
+
+
+def test_restore_whose_answer_was_lost(server: FakeServer, dbx: Callable[..., int]) -> None:
+    node_id = "00000000-0000-7000-8000-000000000000"
+    server.script = [Scripted(hang_up=True), problem(404, "not-found"), answer(NODE)]
+    assert dbx("restore", node_id) == 0
+
+
+@pytest.mark.parametrize(
+    "path", ["/f/../../evil", "/f/..", "/f/./x", "/f//etc/evil", "/f/a\0b", "/f/\ud800", "/elsewhere/evil", "/f"]
+)
+def test_no_name_leads_out_of_the_folder(
+    server: FakeServer, dbx: Callable[..., int], tmp_path: Path, path: str
+) -> None:
+    folder = FOLDER | {"name": "f", "path": "/f"}
+    evil = [NODE | {"path": path}, FOLDER | {"path": path}]
+    server.script = [answer(folder), answer({"items": evil, "next_cursor": None})]
+    assert dbx("download", "/f", str(tmp_path / "in")) == 1
+    assert [found.name for found in tmp_path.rglob("*")] == ["tokens.json", "in", "f"]
+
+
+def test_nor_does_the_name_of_a_file(server: FakeServer, dbx: Callable[..., int], tmp_path: Path) -> None:
+    server.script = [answer(NODE | {"name": "../evil"})]
+    assert dbx("download", "/a", str(tmp_path)) == 1
+    assert [found.name for found in tmp_path.rglob("*")] == ["tokens.json"]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "asked", "offered"),
+    [
+        ("/", "/", ["/a", "/b c/"]),
+        ("/f/b", "/f", ["/f/b c/"]),
+        ("f/a", "/f", ["f/a"]),
+        ("", "/", ["a", "b c/"]),
+    ],
+)
+def test_paths_that_a_shell_offers(
+    *,
+    server: FakeServer,
+    dbx: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    prefix: str,
+    asked: str,
+    offered: list[str],
+) -> None:
+    monkeypatch.setattr(completion, "_TIMEOUT_S", 60)
+    server.script = [answer({"items": [NODE, FOLDER | {"name": "b c"}], "next_cursor": None})]
+    assert dbx("complete-path", prefix) == 0
+    assert capsys.readouterr().out.splitlines() == offered
+    assert f"path={quote(asked, safe='')}" in server.asked[0].path
+
+
+def test_help_and_mistakes_import_nothing_that_takes_time() -> None:
+    program = (
+        "import sys; from dropbox_client.arguments import parser; import dropbox_client.cli; parser().format_help();"
+        "print({'http.client', 'ssl', 'json', 'dataclasses', 'pathlib', 'rich'} & {*sys.modules} - before)"
+    )
+    command = [sys.executable, "-I", "-c", f"import sys; before = {{*sys.modules}}; {program}"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "set()\n"

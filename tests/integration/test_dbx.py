@@ -3,15 +3,12 @@
 import asyncio
 import contextlib
 import hashlib
-import json
 import os
 import pty
 import signal
-import sys
 import threading
 import unicodedata
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,69 +17,11 @@ import pytest
 from dropbox_api.storage.s3 import S3Config
 from dropbox_client.api import Client
 from dropbox_client.tokens import TokenFile
-from tests.support.server import Account, RunningServer, make_settings, register_account, running_server, send, sha256
+from tests.support.dbx import Dbx, finished, make_file, server_behind, signed_in
+from tests.support.server import RunningServer, send, sha256
 from tests.support.store_proxy import Do, Request, StoreProxy, store_proxy
 
 MIB = 1024 * 1024
-
-
-@dataclass
-class Done:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def records(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-@dataclass
-class Dbx:
-    """One person's `dbx`, with a configuration and a cache of its own."""
-
-    home: Path
-    account: Account
-
-    async def start(self, *arguments: str | Path, stderr: int = asyncio.subprocess.PIPE) -> asyncio.subprocess.Process:
-        folders = {"DBX_CONFIG_DIR": str(self.home / "config"), "XDG_CACHE_HOME": str(self.home / "cache")}
-        environment = {key: value for key, value in os.environ.items() if key != "DBX_SERVER"} | folders
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-W", "error", "-m", "dropbox_client", *map(str, arguments)),
-            cwd=self.home,
-            env=environment,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=stderr,
-        )
-
-    async def __call__(self, *arguments: str | Path, stdin: str = "", code: int | None = 0) -> Done:
-        """Run to the end; `code` is the expected exit code, None if any will do."""
-        process = await self.start(*arguments)
-        return await finished(process, stdin=stdin, code=code)
-
-    async def remote(self, path: str) -> dict[str, Any]:
-        answer = await self.account.client.get("/v1/files/by-path", params={"path": path})
-        file: dict[str, Any] = answer.raise_for_status().json()
-        return file
-
-    async def live_sessions(self) -> list[dict[str, Any]]:
-        items = (await self.account.client.get("/v1/uploads")).raise_for_status().json()["items"]
-        return [item for item in items if item["state"] in {"creating", "active", "completing"}]
-
-    def spoil_access_token(self) -> None:
-        path = self.home / "config" / "tokens.json"
-        tokens = json.loads(path.read_text())
-        path.write_text(json.dumps(tokens | {"access_token": "not-a-token"}))
-
-
-async def finished(process: asyncio.subprocess.Process, *, stdin: str = "", code: int | None = 0) -> Done:
-    out, err = await process.communicate(stdin.encode())
-    assert process.returncode is not None
-    done = Done(process.returncode, out.decode(), (err or b"").decode())
-    assert code is None or done.code == code, done
-    return done
 
 
 @pytest.fixture(scope="module")
@@ -94,29 +33,16 @@ async def proxy(s3_config: S3Config) -> AsyncIterator[StoreProxy]:
 
 @pytest.fixture(scope="module")
 async def behind_proxy(postgres_url: str, s3_config: S3Config, proxy: StoreProxy) -> AsyncIterator[RunningServer]:
-    """A server whose signed URLs lead through the proxy."""
-    settings = make_settings(postgres_url, s3_config)
-    s3 = settings.s3.model_copy(update={"public_endpoint_url": proxy.url})
-    async with running_server(settings.model_copy(update={"s3": s3})) as running:
+    async with server_behind(proxy, postgres_url, s3_config) as running:
         yield running
 
 
 @pytest.fixture
 async def dbx(behind_proxy: RunningServer, proxy: StoreProxy, tmp_path: Path) -> AsyncIterator[Dbx]:
     proxy.reset()
-    account = await register_account(behind_proxy.url)
-    async with account.client:
-        signed_in = Dbx(tmp_path, account)
-        login = ("login", "--server", behind_proxy.url, "--email", account.email, "--password-stdin")
-        await signed_in(*login, stdin=f"{account.password}\n")
-        yield signed_in
+    async with signed_in(behind_proxy, tmp_path) as person:
+        yield person
         proxy.released.set()
-
-
-def make_file(path: Path, size: int) -> bytes:
-    data = hashlib.shake_128(path.name.encode()).digest(size)
-    path.write_bytes(data)
-    return data
 
 
 # Up and down
@@ -435,7 +361,7 @@ async def test_many_that_refresh_at_once_do_not_end_the_sign_in(dbx: Dbx, behind
             return client.me().email
 
     for _ in range(3):
-        dbx.spoil_access_token()
+        dbx.change_sign_in(access_token="not-a-token")
         assert set(await asyncio.gather(*[asyncio.to_thread(ask) for _ in range(4)])) == {dbx.account.email}
     await dbx("whoami")
 
@@ -466,7 +392,15 @@ async def test_a_wrong_password_and_a_taken_address(dbx: Dbx, behind_proxy: Runn
         ["upload", "x", "/"],
         ["upload", "x", "--to", "not/absolute"],
         ["upload", "x", "--on-conflict", "perhaps"],
-        ["download", "/"],
+        ["download", "/", "--version", "1"],
+        ["cat"],
+        ["mv", "/x"],
+        ["mv", "/x", "/y", "/nowhere"],
+        ["ls", "-S", "-t"],
+        ["ls", "-R", "-t"],
+        ["search"],
+        ["restore", "/x", "/y", "--version", "1"],
+        ["trash", "empty"],
         ["nonsense"],
         [],
     ],
@@ -477,9 +411,8 @@ async def test_wrong_usage(dbx: Dbx, arguments: list[str]) -> None:
     assert "Traceback" not in done.err
 
 
-async def test_no_server(dbx: Dbx, tmp_path: Path) -> None:
-    path = tmp_path / "config" / "tokens.json"
+async def test_no_server(dbx: Dbx) -> None:
     with contextlib.closing(await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)) as closed:
         port = closed.sockets[0].getsockname()[1]
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"server": f"http://127.0.0.1:{port}"}))
+    dbx.change_sign_in(server=f"http://127.0.0.1:{port}")
     assert f"127.0.0.1:{port}" in (await dbx("ls", code=4)).err

@@ -21,13 +21,17 @@ class Asked:
 
 @dataclass
 class Scripted:
-    """One answer; `hang` waits for the end of the test instead, `close` drops the connection after it."""
+    """One answer; instead of it, `hang` waits for the end of the test and `hang_up` drops the connection.
+
+    `close` drops it after the answer.
+    """
 
     status: int = 200
     body: bytes = b"{}"
     headers: dict[str, str] = field(default_factory=dict)
     close: bool = False
     hang: bool = False
+    hang_up: bool = False
     read_body: bool = True
 
 
@@ -62,6 +66,7 @@ def _handler(server: FakeServer) -> type[BaseHTTPRequestHandler]:
             server.asked.append(Asked(self.command, self.path, headers, body, self.number))
             if scripted.hang:
                 server.ended.wait(60)
+            if scripted.hang or scripted.hang_up:
                 self.close_connection = True
                 return
             self.send_response(scripted.status)

@@ -135,5 +135,19 @@ def test_an_error_ends_it_and_no_sender_runs_on(
     with pytest.raises(error):
         run(started, list(range(1, 2001)))
     assert sender.cancelled.is_set()
-    assert started._on_the_way == 0
+    assert all(future.done() for future in tuple(started._under_way))
     assert len(sender.landed) < 2000
+
+
+@pytest.mark.timeout(20)  # it would wait for ever
+def test_ctrl_c_between_two_entries_of_the_books_ends_it_all_the_same(
+    senders: ThreadPoolExecutor, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = sending(10, Signer(), Sender(), senders, source)
+
+    def note(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(started, "_note", note)
+    with pytest.raises(KeyboardInterrupt):
+        run(started, list(range(1, 11)))

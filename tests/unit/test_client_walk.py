@@ -60,6 +60,16 @@ def test_a_folder_becomes_a_folder_of_its_name(tree: Path) -> None:
         "räksmörgås.txt": "/backup/photos/2026/räksmörgås.txt",
     }
     assert walk.skipped == []
+    assert walk.empty_folders == ["/backup/photos/empty"]
+
+
+def test_a_folder_of_which_nothing_is_sent_is_empty(tree: Path) -> None:
+    (tree / "empty" / "link").symlink_to("nowhere")
+    (tree / "2026" / "räksmörgås.txt").unlink()
+    (tree / "2026" / "rome" / "day 1").mkdir(parents=True)
+    walk = Walk([str(tree)], "/", "replace")
+    assert set(found(walk)) == {"cat.jpg"}
+    assert walk.empty_folders == ["/photos/2026/rome/day 1", "/photos/empty"]
 
 
 def test_a_dot_means_what_is_in_the_folder(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,6 +84,14 @@ def test_links_in_folders_are_reported_and_a_named_one_is_followed(tree: Path) -
     assert set(found(walk)) == {"cat.jpg", "räksmörgås.txt"}
     assert {(entry.path.name, entry.failed) for entry in walk.skipped} == {("link", False), ("loop", False)}
     assert set(found(Walk([str(tree / "link")], "/", "replace"))) == {"link"}
+
+
+def test_what_a_download_left_is_not_sent(tree: Path) -> None:
+    (tree / ".cat.jpg.0123456789abcdef.dbx-part").write_bytes(b"ca")
+    (tree / "notes.dbx-part").write_bytes(b"mine")
+    walk = Walk([str(tree)], "/", "replace")
+    assert set(found(walk)) == {"cat.jpg", "notes.dbx-part", "räksmörgås.txt"}
+    assert [entry.failed for entry in walk.skipped] == [False]
 
 
 def test_what_cannot_be_sent_is_reported_and_the_rest_goes_on(tree: Path) -> None:
