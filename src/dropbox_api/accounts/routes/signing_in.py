@@ -1,4 +1,4 @@
-"""`/v1/auth/*` and `/v1/me`.
+"""Registering, signing in and out, and who one is.
 
 The token endpoint takes the form of RFC 6749, but answers errors as problem documents like every other operation.
 """
@@ -22,7 +22,7 @@ from dropbox_api.problems import (
 )
 from dropbox_api.responses import BODY, problem_responses
 
-router = APIRouter(prefix="/v1", tags=["accounts"])
+router = APIRouter()
 
 
 async def _no_store(response: Response) -> None:

@@ -1,0 +1,5 @@
+"""Users, as an administrator manages them."""
+
+from fastapi import APIRouter
+
+router = APIRouter()

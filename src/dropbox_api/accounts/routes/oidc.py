@@ -1,0 +1,5 @@
+"""Signing in at an OpenID provider."""
+
+from fastapi import APIRouter
+
+router = APIRouter()

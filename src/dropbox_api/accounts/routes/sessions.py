@@ -1,0 +1,5 @@
+"""Where one is signed in."""
+
+from fastapi import APIRouter
+
+router = APIRouter()

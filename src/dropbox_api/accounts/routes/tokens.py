@@ -1,0 +1,5 @@
+"""Personal access tokens."""
+
+from fastapi import APIRouter
+
+router = APIRouter()
