@@ -3,18 +3,26 @@
 import asyncio
 import logging
 import os
+import re
 import signal
 import sys
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import uvicorn
 import yaml
 from pydantic import ValidationError
 
-from dropbox_api import __version__, migrations, problems
+from dropbox_api import __version__, migrations, problems, serving
+from dropbox_api.accounts import admin, api_tokens
+from dropbox_api.accounts.passwords import Passwords
+from dropbox_api.accounts.schemas import ChangeUser, ManagedUser, NewToken, NewUser
 from dropbox_api.app import create_app
+from dropbox_api.db import Db
+from dropbox_api.plumbing import logs
 from dropbox_api.settings import Settings
 from dropbox_api.storage.embedded import EmbeddedError
 from dropbox_api.storage.object_store import StoreError
@@ -28,6 +36,9 @@ cli = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+users = typer.Typer(help="Manage accounts, straight in the database.", no_args_is_help=True)
+cli.add_typer(users, name="users")
 
 
 def main() -> None:
@@ -44,9 +55,7 @@ def _load() -> Settings:
             where = "__".join(str(part) for part in entry["loc"]).upper()
             typer.echo(f"DROPBOX_{where}: {entry['msg']}" if where else entry["msg"], err=True)
         raise typer.Exit(2) from None
-    logging.basicConfig(
-        level=settings.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logs.configure(settings)
     return settings
 
 
@@ -75,9 +84,7 @@ def serve() -> None:
         host=settings.http.host,
         port=settings.http.port,
         workers=settings.http.workers,
-        log_level=settings.log_level.lower(),
-        access_log=False,  # a proxy writes one; ours would hold nothing that it does not
-        timeout_graceful_shutdown=30,
+        **serving.options(settings),
     )
 
 
@@ -190,6 +197,184 @@ async def _doctor(settings: Settings, *, check: bool) -> bool:
                 say(False, f"{violation.invariant}: {violation.detail}")
             say(not broken, f"invariants: {len(broken)} violations")
     return healthy
+
+
+# Users
+
+UserWork = Callable[[Db, Settings], Awaitable[None]]
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGTP]i?)?B?", re.IGNORECASE)
+
+
+def _parse_bytes(text: str) -> int:
+    """Read a size such as 50GiB, 1.5TB or 1048576."""
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is no size: write 50GiB, 1.5TB or a number of bytes")
+    unit = (found[2] or "").lower()
+    factor = (1024 if unit.endswith("i") else 1000) ** " kmgtp".index(unit[:1] or " ")
+    return int(Decimal(found[1]) * factor)
+
+
+Email = Annotated[str, typer.Argument(help="The address of the account.")]
+QuotaBytes = Annotated[
+    int | None, typer.Option("--bytes", parser=_parse_bytes, metavar="SIZE", help="What may be stored, such as 50GiB.")
+]
+QuotaNodes = Annotated[int | None, typer.Option("--nodes", min=0, help="How many files and folders there may be.")]
+
+
+def _on_users(work: UserWork) -> None:
+    """Do something in the database; what cannot be done ends the program with a sentence."""
+    settings = _load()
+
+    async def connected() -> None:
+        db = Db.connect(settings.database)
+        try:
+            await work(db, settings)
+        finally:
+            await db.close()
+
+    try:
+        asyncio.run(_explained(connected()))
+    except ValidationError as error:
+        for entry in error.errors(include_input=False):
+            typer.echo(f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}".removeprefix(": "), err=True)
+        raise typer.Exit(2) from None
+
+
+def _change_user(email: str, **changes: Any) -> None:
+    async def work(db: Db, _: Settings) -> None:
+        user_id = await admin.require_id(db, email.casefold())
+        _show(await admin.change(db, user_id, ChangeUser(**changes)))
+
+    _on_users(work)
+
+
+def _show(user: ManagedUser) -> None:
+    flags = {
+        "service": user.kind == "service",
+        "admin": user.is_admin,
+        "second-factor": user.second_factor,
+        "disabled": user.disabled_at is not None,
+    }
+    stored = f"{user.used_bytes / 1024**3:.2f} of {user.quota_bytes / 1024**3:.2f} GiB"
+    notes = " ".join(name for name, holds in flags.items() if holds)
+    typer.echo(f"{user.id}  {user.email:<40}  {stored:>24}  {user.used_nodes:>9} files  {notes}".rstrip())
+
+
+@users.command("list")
+def list_users(text: Annotated[str | None, typer.Argument(help="A part of the address.")] = None) -> None:
+    """List accounts: id, address, what they store, and what is special."""
+
+    async def work(db: Db, _: Settings) -> None:
+        cursor = None
+        while True:
+            page = await admin.list_users(db, q=text, limit=1000, cursor=cursor)
+            for user in page.items:
+                _show(user)
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    _on_users(work)
+
+
+@users.command("create")
+def create_user(
+    *,
+    email: Email,
+    service: Annotated[bool, typer.Option("--service", help="The account of a program: it has tokens alone.")] = False,
+    administers: Annotated[bool, typer.Option("--admin", help="Make it an administrator.")] = False,
+    password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from a line.")] = False,
+    no_password: Annotated[bool, typer.Option("--no-password", help="They sign in elsewhere, or by mail.")] = False,
+    quota_bytes: QuotaBytes = None,
+    quota_nodes: QuotaNodes = None,
+) -> None:
+    """Create an account; it asks for the password unless told otherwise."""
+    password = None
+    if password_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+    elif not (service or no_password):
+        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+
+    async def work(db: Db, settings: Settings) -> None:
+        new = NewUser.model_validate(
+            {
+                "email": email,
+                "password": password,
+                "kind": "service" if service else "person",
+                "quota_bytes": quota_bytes,
+                "quota_nodes": quota_nodes,
+            }
+        )
+        passwords = Passwords(1)
+        try:
+            user = await admin.create(db, settings.auth, passwords, new)
+        finally:
+            passwords.close()
+        if administers:
+            user = await admin.change(db, user.id, ChangeUser(is_admin=True))
+        _show(user)
+
+    _on_users(work)
+
+
+@users.command("disable")
+def disable_user(email: Email) -> None:
+    """Lock an account: its sign-ins and tokens end at once, its files stay."""
+    _change_user(email, disabled=True)
+
+
+@users.command("enable")
+def enable_user(email: Email) -> None:
+    """Let a disabled account sign in again."""
+    _change_user(email, disabled=False)
+
+
+@users.command("quota")
+def set_quota(email: Email, quota_bytes: QuotaBytes = None, quota_nodes: QuotaNodes = None) -> None:
+    """Set how much an account may store. Less than it stores deletes nothing: nothing more fits."""
+    _change_user(email, quota_bytes=quota_bytes, quota_nodes=quota_nodes)
+
+
+@users.command("admin")
+def set_admin(
+    email: Email, revoke: Annotated[bool, typer.Option("--revoke", help="Make it an ordinary account.")] = False
+) -> None:
+    """Make an account an administrator."""
+    _change_user(email, is_admin=not revoke)
+
+
+@users.command("reset-second-factor")
+def reset_second_factor(email: Email) -> None:
+    """Turn off the second factor of somebody who lost it, and end their sign-ins. Make sure that it is them."""
+
+    async def work(db: Db, _: Settings) -> None:
+        user_id = await admin.require_id(db, email.casefold())
+        await admin.remove_second_factor(db, user_id)
+        _show(await admin.get_user(db, user_id))
+
+    _on_users(work)
+
+
+@users.command("token")
+def create_token(
+    email: Email,
+    name: Annotated[str, typer.Option(help="What it is for.")],
+    scope: Annotated[list[str], typer.Option(help="files:read, files:write or processing; may be repeated.")],
+    days: Annotated[int | None, typer.Option(min=1, help="How long it lives; without, until it is revoked.")] = None,
+) -> None:
+    """Make an access token for a service account, and print it: it is shown now and never again."""
+
+    async def work(db: Db, _: Settings) -> None:
+        expires_in_s = None if days is None else days * 86400
+        new = NewToken.model_validate({"name": name, "scopes": scope, "expires_in_s": expires_in_s})
+        user_id = await admin.require_id(db, email.casefold())
+        created = await api_tokens.create_for_service(
+            db, user_id, name=new.name, scopes=new.scopes, expires_in_s=new.expires_in_s
+        )
+        typer.echo(created.token)
+
+    _on_users(work)
 
 
 if __name__ == "__main__":

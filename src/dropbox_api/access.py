@@ -10,6 +10,7 @@ What a role may do is settled by the services, each naming the role that it need
 
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import text
@@ -104,3 +105,48 @@ async def require_below(tx: Tx, top_id: uuid.UUID, node_id: uuid.UUID) -> Access
     Raises NotFound.
     """
     return _at_least("viewer", (await tx.execute(_REQUIRE_BELOW, {"top_id": top_id, "node_id": node_id})).one_or_none())
+
+
+@dataclass(frozen=True, slots=True)
+class LinkAccess:
+    """A link that works: what it leads to, and what for."""
+
+    link_id: uuid.UUID
+    mode: Literal["view", "download", "upload"]
+    password_hash: str | None
+    """Whoever has the token only is still to be asked for the password."""
+    expires_at: datetime | None
+    top: Access
+    """As a viewer sees it."""
+    name: str
+
+
+_REQUIRE_LINK = text("""
+    WITH RECURSIVE link AS (
+        SELECT links.* FROM links JOIN users ON users.id = links.created_by
+        WHERE links.id = :link_id AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+            AND (max_downloads IS NULL OR downloads < max_downloads) AND users.disabled_at IS NULL
+    ), chain AS (
+        SELECT nodes.id, owner_id, parent_id, kind, name, trashed_at, 0 AS depth FROM nodes
+        WHERE id = (SELECT node_id FROM link)
+        UNION ALL
+        SELECT up.id, up.owner_id, up.parent_id, up.kind, up.name, up.trashed_at, depth + 1
+        FROM nodes up JOIN chain ON up.id = chain.parent_id
+    )
+    SELECT link.id, link.mode, link.password_hash, link.expires_at, link.node_id, chain.owner_id, chain.kind, chain.name
+    FROM link JOIN chain ON chain.depth = 0 AND chain.owner_id = link.created_by
+    WHERE NOT EXISTS (SELECT FROM chain WHERE trashed_at IS NOT NULL)
+""")
+
+
+async def require_link(tx: Tx, link_id: uuid.UUID) -> LinkAccess:
+    """Return a link that works.
+
+    Raises NotFound, the same for one that never was, was revoked, has expired or is used up, whose node is in the
+    trash, or whose maker is disabled or owns the node no more.
+    """
+    row = (await tx.execute(_REQUIRE_LINK, {"link_id": link_id})).one_or_none()
+    if row is None:
+        raise problems.NotFound
+    top = Access(row.node_id, row.owner_id, row.kind, "viewer", is_shared_root=True)
+    return LinkAccess(row.id, row.mode, row.password_hash, row.expires_at, top, row.name)

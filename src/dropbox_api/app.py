@@ -1,13 +1,14 @@
 """The application: what lives as long as the process, the routers, and how problems are rendered.
 
-The only importer of routes. Middleware is pure ASGI: Starlette's BaseHTTPMiddleware costs most of the throughput.
+The only importer of routes. What stands before them is in `middleware`.
 """
 
 import asyncio
+import base64
+import hashlib
 import logging
 import re
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,7 +19,6 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dropbox_api import __version__, migrations, problems
 from dropbox_api.accounts import routes as accounts
@@ -26,11 +26,16 @@ from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.tokens import AccessTokens
 from dropbox_api.db import Db
 from dropbox_api.files import routes as files
-from dropbox_api.plumbing import failpoints, origin
+from dropbox_api.middleware import BodyLimit, Exchange, Gate, LastResort, render
+from dropbox_api.plumbing import failpoints
 from dropbox_api.plumbing.idempotency import Replayed
+from dropbox_api.plumbing.limits import Limits
+from dropbox_api.plumbing.mail import Mailer
 from dropbox_api.plumbing.stores import as_problem, s3_config
 from dropbox_api.schemas import ProblemDocument
 from dropbox_api.settings import Settings
+from dropbox_api.sharing import grants
+from dropbox_api.sharing import routes as sharing
 from dropbox_api.storage.object_store import StoreError
 from dropbox_api.storage.probe import probe
 from dropbox_api.storage.s3 import S3Store
@@ -67,10 +72,13 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.db = Db.connect(settings.database)
             app.state.passwords = Passwords(settings.auth.hash_concurrency)
             app.state.access_tokens = AccessTokens(settings.auth)
+            app.state.mailer = Mailer(settings.mail)
+            app.state.accept_invitations = grants.accept
             try:
                 yield
             finally:
                 await finishing.stop()
+                await app.state.mailer.close()
                 app.state.passwords.close()
                 await app.state.db.close()
 
@@ -83,33 +91,49 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for feature in (accounts, uploads, files):
+    for feature in (accounts, uploads, files, sharing):
         app.include_router(feature.router)
+    app.include_router(accounts.pages)
     app.mount("/docs/static", StaticFiles(packages=[("fastapi_offline", "static")]))
     app.add_api_route("/docs", docs, include_in_schema=False)
     app.add_api_route("/healthz", healthz, operation_id="healthz", tags=["health"])
     app.add_api_route("/readyz", readyz, operation_id="readyz", tags=["health"], responses={503: {}})
     _render_problems(app)
     _describe_problems(app)
+    app.state.limits = Limits(settings.limits)
     app.state.streams = asyncio.Semaphore(settings.uploads.streams_at_once)
+    # Of links: strangers who are slow leave room for people with an account.
+    app.state.public_streams = asyncio.Semaphore(max(1, settings.uploads.streams_at_once // 2))
     app.add_middleware(
         BodyLimit, max_bytes=settings.http.max_body_bytes, max_streamed_bytes=settings.uploads.stream_max_bytes
     )
+    app.add_middleware(Gate, hosts=settings.http.allowed_hosts, counting=app.state.limits)
+    app.add_middleware(LastResort)
     if settings.http.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.http.cors_origins,
             allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "If-Match", "Idempotency-Key"],
-            expose_headers=["ETag", "Idempotency-Replayed", "Retry-After", "X-Request-Id"],
+            expose_headers=[
+                "ETag",
+                "Idempotency-Replayed",
+                "RateLimit",
+                "RateLimit-Policy",
+                "Retry-After",
+                "X-Request-Id",
+            ],
         )
-    app.add_middleware(RequestId)
+    app.add_middleware(Exchange, hsts_s=settings.http.hsts_s)
     return app
 
 
 async def docs() -> HTMLResponse:
-    """Show the operations in Swagger UI, which needs no other origin; relative addresses suit a proxy with a prefix."""
-    return get_swagger_ui_html(
+    """Show the operations in Swagger UI, which needs no other origin; relative addresses suit a proxy with a prefix.
+
+    The page's one script of its own is allowed by its hash.
+    """
+    page = get_swagger_ui_html(
         title="dropbox-api",
         openapi_url="openapi.json",
         swagger_js_url="docs/static/swagger-ui-bundle.js",
@@ -117,6 +141,13 @@ async def docs() -> HTMLResponse:
         swagger_favicon_url="docs/static/favicon.png",
         swagger_ui_parameters={"validatorUrl": None},  # a service of others
     )
+    scripts = re.findall(rb"<script>(.*?)</script>", page.body, re.DOTALL)
+    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'" for script in scripts)
+    page.headers["Content-Security-Policy"] = (
+        f"default-src 'none'; script-src 'self' {hashes}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    return page
 
 
 async def healthz() -> dict[str, str]:
@@ -147,30 +178,21 @@ async def readyz(request: Request) -> JSONResponse:
 
 
 def _render_problems(app: FastAPI) -> None:
-    def answer(request: Request, problem: problems.Problem) -> JSONResponse:
-        headers = {}
-        if problem.retry_after_s is not None or problem.status == 503:
-            headers["Retry-After"] = str(problem.retry_after_s or 2)
-        if problem.status == 401:
-            headers["WWW-Authenticate"] = "Bearer"
-        body = problem.body() | {"instance": request.url.path, "request_id": request.scope.get("request_id")}
-        return JSONResponse(body, problem.status, headers, media_type="application/problem+json")
-
     async def on_problem(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, problems.Problem)  # noqa: S101 - Starlette's handler type is wider than what it sends
-        return answer(request, error)
+        return render(request.scope, error)
 
     async def on_store_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, StoreError)  # noqa: S101
         log.warning("store error: %s", error.detail)
-        return answer(request, as_problem(error))
+        return render(request.scope, as_problem(error))
 
     async def on_invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)  # noqa: S101
         found = error.errors()
         if any(entry["type"] == "json_invalid" for entry in found):
-            return answer(request, problems.MalformedJson())
-        return answer(request, problems.InvalidRequest(errors=[_field_error(entry) for entry in found]))
+            return render(request.scope, problems.MalformedJson())
+        return render(request.scope, problems.InvalidRequest(errors=[_field_error(entry) for entry in found]))
 
     async def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101
@@ -178,22 +200,18 @@ def _render_problems(app: FastAPI) -> None:
             400: problems.MalformedJson,
             404: problems.NotFound,
             405: problems.MethodNotAllowed,
+            408: problems.MalformedJson,  # as far as it came
             413: problems.BodyTooLarge,
         }
-        response = answer(request, by_status.get(error.status_code, problems.InternalError)())
+        response = render(request.scope, by_status.get(error.status_code, problems.InternalError)())
         response.headers.update(error.headers or {})
         return response
-
-    async def on_anything(request: Request, error: Exception) -> JSONResponse:
-        log.error("unhandled error on %s", request.url.path, exc_info=error)
-        return answer(request, problems.InternalError())
 
     app.add_exception_handler(Replayed, _replay)
     app.add_exception_handler(problems.Problem, on_problem)
     app.add_exception_handler(StoreError, on_store_error)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)
-    app.add_exception_handler(Exception, on_anything)
 
 
 async def _replay(_: Request, error: Exception) -> Response:
@@ -225,72 +243,3 @@ def _describe_problems(app: FastAPI) -> None:
         return app.openapi_schema or {}
 
     app.openapi = openapi  # type: ignore[method-assign]
-
-
-_MAX_USER_AGENT_CHARS = 300
-_REQUEST_ID = re.compile(rb"^[A-Za-z0-9._-]{1,64}$")
-
-
-class RequestId:
-    """Gives every request an id (the caller's, where it sent a plain one), notes its origin, and sends the id back."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        sent = dict(scope["headers"])
-        given = sent.get(b"x-request-id", b"")
-        request_id = given if _REQUEST_ID.match(given) else uuid.uuid4().hex.encode()
-        scope["request_id"] = request_id.decode()
-        address = scope["client"][0] if scope["client"] else None
-        user_agent = sent.get(b"user-agent", b"").decode("ascii", errors="replace")[:_MAX_USER_AGENT_CHARS]
-        origin.begin(origin.Origin(None, address, user_agent or None, request_id.decode()))
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
-            await send(message)
-
-        await self.app(scope, receive, send_with_id)
-
-
-_STREAMED = re.compile(r"POST /v1/files|PUT /v1/files/[^/]+/content")
-_FENCE_BYTES = 1024**2
-
-
-class BodyLimit:
-    """Refuses bodies beyond the limit, by their declared length at once, else as soon as they pass it.
-
-    Content that is streamed has a limit of its own, which its routes see to, exactly; here it only has a fence.
-    """
-
-    def __init__(self, app: ASGIApp, max_bytes: int, max_streamed_bytes: int) -> None:
-        self.app = app
-        self.max_bytes = max_bytes
-        self.max_streamed_bytes = max_streamed_bytes + _FENCE_BYTES
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        is_streamed = _STREAMED.fullmatch(f"{scope['method']} {scope['path']}")
-        max_bytes = self.max_streamed_bytes if is_streamed else self.max_bytes
-        declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        too_large = declared.isdigit() and int(declared) > max_bytes
-        await self.app(scope, self._limited(receive, max_bytes, refuse=too_large), send)
-
-    def _limited(self, receive: Receive, max_bytes: int, *, refuse: bool) -> Callable[[], Awaitable[Message]]:
-        received = 0
-
-        async def limited() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if refuse or received > max_bytes:
-                raise HTTPException(413)
-            return message
-
-        return limited

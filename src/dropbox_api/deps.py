@@ -3,11 +3,14 @@
 Async, though they wait for nothing: FastAPI sends plain functions to a thread, for every request.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
 
 from dropbox_api.db import Db
+from dropbox_api.plumbing import limits
+from dropbox_api.plumbing.limits import Limits
+from dropbox_api.plumbing.mail import Mailer
 from dropbox_api.settings import Settings
 from dropbox_api.storage.probe import Capabilities
 from dropbox_api.storage.s3 import S3Store
@@ -33,10 +36,33 @@ async def _capabilities(request: Request) -> Capabilities:
     return capabilities
 
 
+async def _limits(request: Request) -> Limits:
+    counting: Limits = request.app.state.limits
+    return counting
+
+
+def limited(name: limits.Name) -> Any:
+    """Return what limits a route by the caller's address: `dependencies=[limited("public")]`. Raises RateLimited."""
+
+    async def count(request: Request) -> None:
+        address = limits.address_key(request.client.host if request.client else None)
+        request.scope["limits"] = await request.app.state.limits.hit(name, address)
+
+    return Depends(count)
+
+
+async def _mailer(request: Request) -> Mailer:
+    mailer: Mailer = request.app.state.mailer
+    return mailer
+
+
 SettingsDep = Annotated[Settings, Depends(_settings)]
 DbDep = Annotated[Db, Depends(_db)]
 StoreDep = Annotated[S3Store, Depends(_store)]
 CapabilitiesDep = Annotated[Capabilities, Depends(_capabilities)]
+LimitsDep = Annotated[Limits, Depends(_limits)]
+"""For limits by other things than addresses: `await limits.hit("mail", email)`."""
+MailerDep = Annotated[Mailer, Depends(_mailer)]
 IfMatch = Annotated[
     str | None,
     Header(

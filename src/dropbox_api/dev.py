@@ -98,6 +98,7 @@ def run(data_dir: Path, *, port: int | None = None) -> None:
             "DROPBOX_S3__SSE": "AES256",
             "DROPBOX_S3__CREATE_BUCKET": "true",
             "DROPBOX_HTTP__PORT": str(api_port),
+            "DROPBOX_MAIL__FILE_DIR": str(data_dir / "mail"),
             "DROPBOX_HTTP__CORS_ORIGINS": json.dumps([url, "http://localhost:5173"]),
         }
         environment_file = data_dir / "env"
@@ -131,6 +132,7 @@ def _greet(url: str, data_dir: Path) -> None:
 dropbox-api runs at  {url}
 API description      {url}/docs
 data, logs, settings {data_dir}
+mails to you         {data_dir / "mail"}
 
 Try next, in a second terminal:
   . .venv/bin/activate

@@ -13,13 +13,14 @@ from dropbox_api.problems import (
     InvalidRequest,
     MalformedJson,
     Problem,
+    RateLimited,
     Unavailable,
 )
 
 BODY: tuple[type[Problem], ...] = (MalformedJson, BodyTooLarge, InvalidRequest)
 """What every operation with a JSON body can answer."""
 
-_ALWAYS: tuple[type[Problem], ...] = (InternalError, Unavailable)
+_ALWAYS: tuple[type[Problem], ...] = (RateLimited, InternalError, Unavailable)
 _RETRY_AFTER = {
     "Retry-After": {"description": "Seconds to wait before asking again.", "schema": {"type": "integer", "minimum": 0}}
 }
@@ -31,7 +32,7 @@ _HEADERS: dict[int, dict[str, Any]] = {
 
 
 def problem_responses(*problems: type[Problem]) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI responses for these problems, internal-error and unavailable.
+    """Return the OpenAPI responses for these problems, rate-limited, internal-error and unavailable.
 
     Shape: one response object a status, in ascending order, with one named example a code.
     """

@@ -14,17 +14,14 @@ are built on this.
 """
 
 import json
-import threading
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import TracebackType
-from typing import Any, Self, TypeVar
-from urllib.parse import quote, urlencode
+from datetime import datetime
 
+from dropbox_client.connection import Connection
 from dropbox_client.errors import ApiProblem, NotSignedIn, Stopped, Unreachable
-from dropbox_client.retry import Backoff, Patience
 from dropbox_client.shapes import (
+    ApiToken,
     Capabilities,
     Chunk,
     Completed,
@@ -33,17 +30,22 @@ from dropbox_client.shapes import (
     Download,
     File,
     FingerprintHit,
+    Grant,
+    GrantedRole,
+    Link,
+    LinkMode,
     Me,
     NewUpload,
     OnConflict,
     Order,
     Revision,
+    SecondFactorProposal,
     SignedPart,
+    SignIn,
     StartedUpload,
     Upload,
 )
-from dropbox_client.tokens import Tokens, TokenStore
-from dropbox_client.wire import Reply, Wire
+from dropbox_client.tokens import Tokens
 
 __all__ = [
     "ApiProblem",
@@ -56,14 +58,8 @@ __all__ = [
     "Unreachable",
 ]
 
-_PASSING = frozenset({429, 502, 503, 504})
-_BUG_TRIES = 3
-"""500 is more often a bug than a moment's weakness."""
-_PAGE = 1000
 _PAGE_OF_UPLOADS = 100
 _PAGE_OF_SEARCH = 100
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,32 +69,10 @@ class RetryLater:
     after_s: float
 
 
-class Client:
-    """A connection to one server, as one user. A context manager: leaving it closes it."""
+class Client(Connection):
+    """One server, as one user."""
 
-    def __init__(self, base_url: str, tokens: TokenStore, *, wire: Wire | None = None, patience_s: float = 60) -> None:
-        """Talk to `base_url` (such as https://files.example.org) with the tokens that `tokens` holds for it.
-
-        `patience_s` is how long a request is repeated before its last failure is raised.
-        """
-        self.base_url = base_url.rstrip("/")
-        self.patience_s = patience_s
-        self.wire = wire or Wire()
-        self.stopping = threading.Event()
-        self._store = tokens
-        self._tokens = self._load_tokens()
-        self._capabilities: Capabilities | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End every request under way; each raises Stopped. Any thread may call it."""
-        self.stopping.set()
-        self.wire.close()
+    _capabilities: Capabilities | None = None
 
     # Accounts
 
@@ -106,25 +80,101 @@ class Client:
         """Make an account. Raises ApiProblem email-taken, registration-closed, invalid-request."""
         self._json("POST", "/v1/auth/register", body={"email": email, "password": password}, signed_in=False)
 
-    def sign_in(self, email: str, password: str) -> None:
-        """Get tokens and keep them. Raises ApiProblem invalid-credentials."""
-        form = {"grant_type": "password", "username": email, "password": password}
+    def sign_in(self, email: str, password: str, otp: str | None = None) -> None:
+        """Get tokens and keep them. Raises ApiProblem invalid-credentials, second-factor-required (without `otp`)."""
+        form = _members(grant_type="password", username=email, password=password, otp=otp)
         document = self._json("POST", "/v1/auth/token", form=form, signed_in=False)
         with self._store.locked():
             self._keep(email, document)
 
+    def identity_provider(self) -> str | None:
+        """Return the name of the provider at which people of this server can sign in; None when there is none."""
+        document = self._json("GET", "/v1/auth/oidc", signed_in=False)
+        return document["name"] if document["enabled"] else None
+
+    def sign_in_with_code(self, code: str, verifier: str) -> None:
+        """Get tokens for what the identity provider's sign-in came back with, and keep them.
+
+        Raises: ApiProblem oidc-failed, also when the code was not made for this verifier.
+        """
+        body = {"code": code, "verifier": verifier}
+        document = self._json("POST", "/v1/auth/oidc/token", body=body, signed_in=False)
+        with self._store.locked():
+            self._keep("", document)
+
+    def use_token(self, token: str) -> None:
+        """Keep a personal access token in place of a sign-in. Raises NotSignedIn when the server does not take it."""
+        self._tokens = tokens = Tokens(self.base_url, "", token, "")
+        try:
+            self.capabilities()
+        except ApiProblem as problem:
+            if problem.code != "forbidden":  # it is good, if not for reading files
+                raise
+        with self._store.locked():
+            self._save(tokens)
+
     def sign_out(self) -> None:
-        """End the sign-in here and on the server; without one nothing happens."""
+        """End the sign-in here and on the server; without one nothing happens. An access token is only forgotten."""
         with self._store.locked():
             tokens, self._tokens = self._load_tokens(), None
             self._store.save(None)
-        if tokens:
+        if tokens and tokens.refresh_token:
             body = {"refresh_token": tokens.refresh_token}
             self._json("POST", "/v1/auth/logout", body=body, signed_in=False)
 
     def me(self) -> Me:
         """Return the account, its usage and its quota."""
         return Me.of(self._json("GET", "/v1/me"))
+
+    def change_password(self, current_password: str, new_password: str) -> None:
+        """Replace the password; all other sign-ins end. Raises ApiProblem invalid-credentials, weak-password."""
+        body = {"current_password": current_password, "new_password": new_password}
+        self._call("PUT", "/v1/me/password", body=body)
+
+    def propose_second_factor(self, password: str) -> SecondFactorProposal:
+        """Get a secret for an authenticator app. Raises ApiProblem invalid-credentials, second-factor-state."""
+        return SecondFactorProposal.of(self._json("POST", "/v1/me/second-factor", body={"password": password}))
+
+    def confirm_second_factor(self, code: str) -> list[str]:
+        """Turn the second factor on with a code of the app; return the recovery codes. Raises as above."""
+        return self._recovery_codes("/v1/me/second-factor/confirm", {"code": code})
+
+    def replace_recovery_codes(self, password: str, otp: str) -> list[str]:
+        """Return new recovery codes; the old ones are void. Raises as above."""
+        return self._recovery_codes("/v1/me/second-factor/recovery-codes", {"password": password, "otp": otp})
+
+    def _recovery_codes(self, path: str, body: Mapping[str, str]) -> list[str]:
+        codes: list[str] = self._json("POST", path, body=body)["recovery_codes"]
+        return codes
+
+    def remove_second_factor(self, password: str, otp: str) -> None:
+        """Turn the second factor off. Raises as above."""
+        self._call("DELETE", "/v1/me/second-factor", body={"password": password, "otp": otp})
+
+    def list_sessions(self) -> Iterator[SignIn]:
+        """Iterate over where the account is signed in, newest first."""
+        return self._pages("/v1/me/sessions", {}, SignIn.of)
+
+    def end_session(self, session_id: str) -> None:
+        """End a sign-in, at once. Raises ApiProblem not-found."""
+        self._call("DELETE", f"/v1/me/sessions/{session_id}")
+
+    def end_other_sessions(self) -> None:
+        """End every sign-in but this one."""
+        self._call("DELETE", "/v1/me/sessions")
+
+    def list_tokens(self) -> Iterator[ApiToken]:
+        """Iterate over the personal access tokens that are good, newest first."""
+        return self._pages("/v1/me/tokens", {}, ApiToken.of)
+
+    def create_token(self, name: str, scopes: Sequence[str], expires_in_s: int | None = None) -> ApiToken:
+        """Make an access token; only this answer has `token`. Raises ApiProblem forbidden (the scope `admin`)."""
+        body = {"name": name, "scopes": list(scopes), "expires_in_s": expires_in_s}
+        return ApiToken.of(self._json("POST", "/v1/me/tokens", body=body))
+
+    def revoke_token(self, token_id: str) -> None:
+        """End an access token, at once. Raises ApiProblem not-found."""
+        self._call("DELETE", f"/v1/me/tokens/{token_id}")
 
     def capabilities(self) -> Capabilities:
         """Return the limits of this server and its store; asked for once."""
@@ -138,16 +188,23 @@ class Client:
         """Return a file or folder. Raises ApiProblem not-found."""
         return File.of(self._json("GET", f"/v1/files/{file_id}"))
 
-    def file_by_path(self, path: str) -> File:
-        """Return what stands at an absolute path such as /photos/cat.jpg. Raises ApiProblem not-found."""
-        return File.of(self._json("GET", "/v1/files/by-path", query={"path": path}))
+    def file_by_path(self, path: str, *, below_id: str | None = None) -> File:
+        """Return what stands at a path such as /photos/cat.jpg, of one's own tree or below a folder.
 
-    def list_files(self, path: str = "/", *, order: Order = "name", recursive: bool = False) -> Iterator[File]:
-        """Iterate over the children of a folder, or all below it, a page at a time.
+        Raises: ApiProblem not-found.
+        """
+        above = f"/v1/files/{below_id}" if below_id else "/v1/files"
+        return File.of(self._json("GET", f"{above}/by-path", query={"path": path}))
+
+    def list_files(
+        self, path: str = "/", *, parent_id: str | None = None, order: Order = "name", recursive: bool = False
+    ) -> Iterator[File]:
+        """Iterate over the children of a folder, or all below it, a page at a time; `parent_id` replaces `path`.
 
         Raises: ApiProblem not-found, not-a-folder.
         """
-        wanted = {"path": path} | ({"order": order} if order != "name" else {})
+        folder = {"parent_id": parent_id} if parent_id else {"path": path}
+        wanted = folder | ({"order": order} if order != "name" else {})
         return self._pages("/v1/files", wanted | ({"recursive": "true"} if recursive else {}), File.of)
 
     def search(self, text: str | None = None, *, page: int = _PAGE_OF_SEARCH, **filters: str | None) -> Iterator[File]:
@@ -175,6 +232,11 @@ class Client:
             body = {"path": path, "on_conflict": "reuse"}
         else:
             body = {"name": name, "parent_path": above or "/"} if name else {"path": "/"}
+        return File.of(self._json("POST", "/v1/folders", body=body, creates=True))
+
+    def create_folder_in(self, parent_id: str, name: str, *, reuse: bool = False) -> File:
+        """Make a folder in another; with `reuse` one that is there is fine. Raises as `create_folder` does."""
+        body = {"name": name, "parent_id": parent_id, "on_conflict": "reuse" if reuse else "fail"}
         return File.of(self._json("POST", "/v1/folders", body=body, creates=True))
 
     def move(
@@ -239,6 +301,55 @@ class Client:
     def restore_revision(self, file_id: str, revision_id: str) -> File:
         """Make an older revision's content the newest again. Raises ApiProblem not-found, not-a-file."""
         return File.of(self._json("POST", f"/v1/files/{file_id}/revisions/{revision_id}/restore", creates=True))
+
+    # Sharing
+
+    def list_grants(self, file_id: str) -> Iterator[Grant]:
+        """Iterate over with whom something is shared, by itself or with a folder above. Raises ApiProblem not-found."""
+        return self._pages(f"/v1/files/{file_id}/grants", {}, Grant.of)
+
+    def grant(self, file_id: str, email: str, role: GrantedRole) -> Grant:
+        """Share with somebody, or change their role. Raises ApiProblem not-found, root-folder, cannot-share-with."""
+        body = {"email": email, "role": role}
+        return Grant.of(self._json("POST", f"/v1/files/{file_id}/grants", body=body, creates=True))
+
+    def revoke_grant(self, file_id: str, grant_id: str) -> None:
+        """Stop sharing with somebody. Raises ApiProblem not-found."""
+        self._call("DELETE", f"/v1/files/{file_id}/grants/{grant_id}")
+
+    def shared_with_me(self) -> Iterator[File]:
+        """Iterate over what others share with the caller, what was shared last first."""
+        return self._pages("/v1/shared-with-me", {}, File.of)
+
+    def leave(self, file_id: str) -> None:
+        """Give up what somebody shares with the caller. Raises ApiProblem not-found."""
+        self._call("DELETE", f"/v1/shared-with-me/{file_id}")
+
+    def list_links(self, file_id: str) -> Iterator[Link]:
+        """Iterate over the links to something, newest first. Raises ApiProblem not-found."""
+        return self._pages(f"/v1/files/{file_id}/links", {}, Link.of)
+
+    def create_link(
+        self,
+        file_id: str,
+        mode: LinkMode,
+        *,
+        password: str | None = None,
+        expires_at: datetime | None = None,
+        max_downloads: int | None = None,
+    ) -> Link:
+        """Make a link: whoever has it has what `mode` says. Raises ApiProblem not-found, root-folder, not-a-folder."""
+        body = {
+            "mode": mode,
+            "password": password,
+            "expires_at": expires_at and expires_at.isoformat(),
+            "max_downloads": max_downloads,
+        }
+        return Link.of(self._json("POST", f"/v1/files/{file_id}/links", body=body, creates=True))
+
+    def revoke_link(self, link_id: str) -> None:
+        """End a link, at once and for good. Raises ApiProblem not-found."""
+        self._call("DELETE", f"/v1/links/{link_id}")
 
     # Uploads
 
@@ -323,137 +434,7 @@ class Client:
         document = self._json("POST", "/v1/uploads/batch/complete", body={"upload_ids": list(upload_ids)})
         return [CompletedItem.of(item) for item in document["items"]]
 
-    # Requests
-
-    def _pages(self, path: str, query: Mapping[str, str], read: Callable[[Any], T]) -> Iterator[T]:
-        cursor: str | None = None
-        while True:
-            page = {"limit": str(_PAGE), **query, **({"cursor": cursor} if cursor else {})}
-            document = self._json("GET", path, query=page)
-            yield from map(read, document["items"])
-            cursor = document["next_cursor"]
-            if cursor is None:
-                return
-
-    def _json(self, method: str, path: str, **how: Any) -> Any:
-        reply = self._call(method, path, **how)
-        return json.loads(reply.body) if reply.body else None
-
-    def _call(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: object = None,
-        form: Mapping[str, str] | None = None,
-        signed_in: bool = True,
-        creates: bool = False,
-        if_match: str | None = None,
-    ) -> Reply:
-        """Send a request until it is answered for good; return the answer if it is a success.
-
-        What `creates` carries one Idempotency-Key through all its repetitions: a lost answer makes nothing twice.
-        """
-        url = self.base_url + quote(path) + (f"?{urlencode(query)}" if query else "")
-        headers = {"Accept": "application/json", "Accept-Encoding": "gzip"}
-        payload = b""
-        if form is not None:
-            headers["Content-Type"], payload = "application/x-www-form-urlencoded", urlencode(form).encode()
-        elif body is not None:
-            headers["Content-Type"], payload = "application/json", json.dumps(body).encode()
-        if creates:
-            headers["Idempotency-Key"] = str(uuid.uuid4())
-        if if_match is not None:
-            headers["If-Match"] = if_match
-        if not signed_in:
-            return self._until_answered(method, url, headers, payload)
-
-        tokens = self._tokens or self._load_tokens()
-        if tokens is None:
-            raise NotSignedIn("you are not signed in")
-        try:
-            return self._until_answered(method, url, _with_bearer(headers, tokens), payload)
-        except ApiProblem as problem:
-            if problem.status != 401:
-                raise
-        return self._until_answered(method, url, _with_bearer(headers, self._renewed(tokens)), payload)
-
-    def _until_answered(self, method: str, url: str, headers: Mapping[str, str], payload: bytes) -> Reply:
-        backoff = Backoff(Patience(self.patience_s))
-        tries = 0
-        while True:
-            tries += 1
-            failure: ApiProblem | Unreachable
-            wait_s = 0.0
-            try:
-                reply = self.wire.send(method, url, headers, payload)
-            except Unreachable as error:
-                failure = error
-            else:
-                reply = _decoded(reply)
-                if reply.status < 300:
-                    return reply
-                failure = ApiProblem.of(_json_or_none(reply), reply.status)
-                if reply.status not in _PASSING and not (reply.status == 500 and tries < _BUG_TRIES):
-                    raise failure
-                wait_s = reply.retry_after_s() or 0
-            pause_s = backoff.next_pause_s(wait_s)
-            if pause_s is None:
-                raise failure
-            if self.stopping.wait(pause_s):
-                raise Stopped("stopped")
-
-    # Tokens
-
-    def _load_tokens(self) -> Tokens | None:
-        tokens = self._store.load()
-        return tokens if tokens and tokens.server == self.base_url else None
-
-    def _keep(self, email: str, document: Mapping[str, Any]) -> Tokens:
-        tokens = Tokens(self.base_url, email, document["access_token"], document["refresh_token"])
-        self._store.save(tokens)
-        self._tokens = tokens
-        return tokens
-
-    def _renewed(self, refused: Tokens) -> Tokens:
-        """Return tokens newer than `refused`, which another thread or process may have got already."""
-        with self._store.locked():
-            tokens = self._load_tokens()
-            if tokens is None:
-                raise NotSignedIn("you are signed out")
-            if tokens.access_token != refused.access_token:
-                self._tokens = tokens
-                return tokens
-            body = {"refresh_token": tokens.refresh_token}
-            try:
-                document = self._json("POST", "/v1/auth/refresh", body=body, signed_in=False)
-            except ApiProblem as problem:
-                if problem.status != 401:
-                    raise
-                raise NotSignedIn("the sign-in has ended: sign in again") from problem
-            return self._keep(tokens.email, document)
-
 
 def _members(**members: str | None) -> dict[str, str]:
     """Return what is said; what is left out of a request stays as it is."""
     return {name: value for name, value in members.items() if value is not None}
-
-
-def _with_bearer(headers: Mapping[str, str], tokens: Tokens) -> dict[str, str]:
-    return {**headers, "Authorization": f"Bearer {tokens.access_token}"}
-
-
-def _decoded(reply: Reply) -> Reply:
-    if reply.headers.get("content-encoding") != "gzip":
-        return reply
-    import gzip  # noqa: PLC0415 - only large answers are compressed
-
-    return replace(reply, body=gzip.decompress(reply.body))
-
-
-def _json_or_none(reply: Reply) -> object:
-    try:
-        return json.loads(reply.body)
-    except ValueError:
-        return None

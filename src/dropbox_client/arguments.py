@@ -21,8 +21,14 @@ exit codes:
   4    the server cannot be reached
   130  interrupted with Ctrl-C: run the same command again and it goes on where it was
 
+places on the server:
+  /photos/cat.jpg          in your own tree; the slash in front may be left out
+  shared:Team/plan.txt     below what others share with you, by its name in `dbx shared`
+  id:UUID/plan.txt         the same by id, which --json and `dbx shared -l` show
+
 environment:
   DBX_SERVER      address of the server
+  DBX_TOKEN       a personal access token of `dbx tokens create`: then no login is needed
   DBX_CONFIG_DIR  where the sign-in is kept
 """
 
@@ -30,7 +36,7 @@ _UPLOAD = """\
 Send files and folders.
 
 DEST is always a folder, made if need be; the root folder when left out. The last of several arguments is DEST if it
-begins with "/" and there is no such thing on this computer. If there is, say --to DEST.
+begins with "/", shared: or id: and there is no such thing on this computer. If there is, say --to DEST.
 
 Content that is there already is not sent again, and an upload that was cut off goes on where it was: run the same
 command again. In folders, symbolic links are reported and not followed.
@@ -71,6 +77,30 @@ Write the content of files to stdout, verified: if it is not what the server say
 smaller file: anything) are not written, and the exit code is 1.
 """
 
+_SHARE = """\
+Share a file, or a folder with all that is in it; without EMAIL: list who has access. Saying it again changes the role.
+
+Whoever has an account and has confirmed that address sees it at once in `dbx shared`; for others it waits until they
+have. `dbx unshare` ends it at once.
+"""
+
+_LINK = """\
+Make a link, and print its address: whoever has it needs no account. People may download what it leads to, unless
+--view or --upload says otherwise.
+"""
+
+_LOGIN = """\
+Sign in; what is missing is asked for.
+
+  dbx login --sso      at the identity provider of the server, in a browser that can reach this computer
+  dbx login --token    with a personal access token of `dbx tokens create`, from DBX_TOKEN or else from stdin
+"""
+
+_SECOND_FACTOR = """\
+Turn the second factor on or off. With it signing in takes a code of an authenticator app as well, or one of the
+recovery codes, each of which is good once.
+"""
+
 _COMPLETION = """\
 Print a script for your shell that completes commands, options, and paths on both sides. To load it:
 
@@ -80,9 +110,23 @@ Print a script for your shell that completes commands, options, and paths on bot
 """
 
 
-def remote(path: str) -> str:
-    """Read a path on the server; the slash in front may be left out."""
+SHARED, ID = "shared:", "id:"
+SCOPES = ("files:read", "files:write", "share", "processing", "admin")
+
+
+def remote(place: str) -> str:
+    """Read a place on the server: /own/path (the slash in front may be left out), shared:NAME/path or id:UUID/path."""
+    return place.rstrip("/") if is_foreign(place) else own(place)
+
+
+def own(path: str) -> str:
+    """Read a path of one's own tree; the slash in front may be left out."""
     return "/" + path.strip("/")
+
+
+def is_foreign(place: str) -> bool:
+    """Tell whether a place is named by what others share, or by an id."""
+    return place.startswith(SHARED) or (place.startswith(ID) and is_id(place.removeprefix(ID).partition("/")[0]))
 
 
 def local(path: str) -> str:
@@ -97,10 +141,11 @@ def either(path: str) -> str:
 
 def remote_or_id(text: str) -> str:
     """Read what may be the id of something in the trash, or its old path."""
-    return text if _is_id(text) else remote(text)
+    return text if is_id(text) else remote(text)
 
 
-def _is_id(text: str) -> bool:
+def is_id(text: str) -> bool:
+    """Tell a UUID from a name."""
     return len(text) == 36 and text.count("-") == 4 and not text.strip("0123456789abcdefABCDEF-")
 
 
@@ -109,6 +154,16 @@ def at_least_one(text: str) -> int:
     if int(text) < 1:
         raise ValueError(text)
     return int(text)
+
+
+def duration_s(text: str) -> int:
+    """Read a time such as 90d, 12h or 30m, in seconds."""
+    seconds = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+    return at_least_one(text[:-1]) * seconds[text[-1:]] if text[-1:] in seconds else _refuse(text)
+
+
+def _refuse(text: str) -> int:
+    raise argparse.ArgumentTypeError(f"{text!r} is no duration: those are 30m, 12h, 7d or 2w")
 
 
 class _Version(argparse.Action):
@@ -133,8 +188,10 @@ def parser() -> argparse.ArgumentParser:
     _looking(commands)
     _changing(commands)
     _trash(commands)
+    _sharing(commands)
     _uploads(commands)
     _account(commands)
+    _access(commands)
     _shell(commands)
     return made
 
@@ -242,7 +299,7 @@ def _trash(commands: "Commands") -> None:
         commands, "restore", "trash.restore", "bring back deleted files, or an older version", description=_RESTORE
     )
     command.add_argument("things", metavar="PATH|ID", nargs="+", type=remote_or_id)
-    command.add_argument("--to", metavar="FOLDER", type=remote, help="not to its old place")
+    command.add_argument("--to", metavar="FOLDER", type=own, help="not to its old place")
     command.add_argument("--version", metavar="N|ID", help="one of `dbx versions`; of one file only")
 
     help_text = "show or empty the trash"
@@ -269,13 +326,109 @@ def _uploads(commands: "Commands") -> None:
 
 
 def _account(commands: "Commands") -> None:
-    command = _command(commands, "login", "account.login", "sign in; what is missing is asked for", json=False)
+    command = _command(
+        commands, "login", "account.login", "sign in; what is missing is asked for", description=_LOGIN, json=False
+    )
     command.add_argument("--server", metavar="URL", help=f"address of the server (default: {DEFAULT_SERVER})")
     command.add_argument("--email", metavar="EMAIL", help="address of your account")
-    command.add_argument("--register", action="store_true", help="make the account first")
     command.add_argument("--password-stdin", action="store_true", help="read the password from stdin")
+    command.add_argument("--otp", metavar="CODE", help="of your second factor; asked for where it is needed")
+    how = command.add_mutually_exclusive_group()
+    how.add_argument("--register", action="store_true", help="make the account first")
+    how.add_argument("--sso", action="store_true", help="sign in at the server's identity provider, in a browser")
+    how.add_argument("--token", action="store_true", help="keep a personal access token instead of signing in")
+    command.add_argument("--no-browser", action="store_true", help="with --sso: only print the address to open")
     _command(commands, "logout", "account.logout", "sign out, here and on the server", json=False)
     _command(commands, "whoami", "account.whoami", "show the account and how much of its quota is used")
+
+    _command(
+        commands,
+        "password",
+        "account.password",
+        "change your password; all other sign-ins end",
+        description="Change your password; asks for the old one and the new one, a line of stdin each if that is no"
+        " terminal.",
+        json=False,
+    )
+    group = commands.add_parser(
+        "second-factor",
+        help="turn the second factor on or off",
+        description=_SECOND_FACTOR,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = group.add_subparsers(metavar="enable | disable | recovery-codes", required=True)
+    enabling = "turn it on; prints the recovery codes"
+    _command(actions, "enable", "account.enable_second_factor", enabling, json=False)
+    for name, run, help_text in (
+        ("disable", "account.disable_second_factor", "turn it off"),
+        ("recovery-codes", "account.recovery_codes", "print new recovery codes; the old ones are void"),
+    ):
+        command = _command(actions, name, run, help_text, json=False)
+        command.add_argument("--otp", metavar="CODE", help="asked for when left out")
+
+
+def _sharing(commands: "Commands") -> None:
+    command = _command(
+        commands, "share", "sharing.share", "share with people, or list who has access", description=_SHARE
+    )
+    command.add_argument("path", metavar="PATH", type=remote)
+    command.add_argument("emails", metavar="EMAIL", nargs="*", help="address of whom to share it with")
+    command.add_argument("--edit", action="store_true", help="they may change it, too, and not only see it")
+
+    command = _command(commands, "unshare", "sharing.unshare", "stop sharing with people", json=False)
+    command.add_argument("path", metavar="PATH", type=remote)
+    command.add_argument("emails", metavar="EMAIL", nargs="+", help="address of whom to stop sharing it with")
+
+    command = _command(commands, "shared", "sharing.shared", "list what others share with you")
+    command.add_argument("-l", "--long", action="store_true", help="kind, size, time, your role, owner, id as well")
+
+    command = _command(commands, "leave", "sharing.leave", "give up what others share with you", json=False)
+    command.add_argument("things", metavar="NAME|ID", nargs="+", help="from `dbx shared`")
+
+    command = _command(commands, "link", "sharing.link", "make a link, or list them", description=_LINK)
+    command.add_argument("path", metavar="PATH", type=remote)
+    mode = command.add_mutually_exclusive_group()
+    mode.add_argument(
+        "--view", dest="mode", action="store_const", const="view", help="they may look at it and not save it"
+    )
+    mode.add_argument(
+        "--upload", dest="mode", action="store_const", const="upload", help="they send files into it, and see nothing"
+    )
+    mode.add_argument("--list", action="store_true", help="list the links there are, with their ids")
+    password = command.add_mutually_exclusive_group()
+    password.add_argument("--password", action="store_true", help="protect it by a password, which is asked for")
+    password.add_argument("--password-stdin", action="store_true", help="protect it by a password, read from stdin")
+    command.add_argument("--expires", metavar="TIME", type=duration_s, help="it ends after so long: 12h, 7d")
+    command.add_argument("--max-downloads", metavar="N", type=at_least_one, help="it ends after so many downloads")
+    command.set_defaults(mode="download")
+
+    command = _command(commands, "unlink", "sharing.unlink", "end links, at once and for good", json=False)
+    command.add_argument("ids", metavar="ID", nargs="+", help="from `dbx link --list PATH`")
+
+
+def _access(commands: "Commands") -> None:
+    help_text = "list, make or revoke personal access tokens, for programs"
+    group = commands.add_parser("tokens", help=help_text, description="Without a word more: list them.")
+    actions = group.add_subparsers(metavar="list | create | revoke", required=True)
+    _command(actions, "list", "access.list_tokens", "show id, when it was used last and ends, scopes and name")
+    command = _command(actions, "create", "access.create_token", "make a token; it is printed once, and never again")
+    command.add_argument("name", metavar="NAME", help="what it is for")
+    command.add_argument(
+        "--scope", dest="scopes", action="append", choices=SCOPES, required=True, help="what it may do; can be repeated"
+    )
+    command.add_argument("--expires", metavar="TIME", type=duration_s, help="it ends after so long: 12h, 90d")
+    command = _command(actions, "revoke", "access.revoke_tokens", "end tokens, at once", json=False)
+    command.add_argument("ids", metavar="ID", nargs="+", help="from `dbx tokens`")
+
+    help_text = "list where you are signed in, or end it there"
+    group = commands.add_parser("devices", help=help_text, description="Without a word more: list them.")
+    actions = group.add_subparsers(metavar="list | revoke | revoke-others", required=True)
+    _command(
+        actions, "list", "access.list_devices", "show id, when it was used last, address and program; * is this one"
+    )
+    command = _command(actions, "revoke", "access.revoke_devices", "end sign-ins, at once", json=False)
+    command.add_argument("ids", metavar="ID", nargs="+", help="from `dbx devices`")
+    _command(actions, "revoke-others", "access.revoke_other_devices", "end all sign-ins but this one", json=False)
 
 
 def _shell(commands: "Commands") -> None:

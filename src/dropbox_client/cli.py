@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
 SOME_FAILED, USAGE, NOT_SIGNED_IN, UNREACHABLE, INTERRUPTED = 1, 2, 3, 4, 130
-_LIST_BY_DEFAULT = frozenset({"uploads", "trash"})
+_LIST_BY_DEFAULT = frozenset({"devices", "tokens", "trash", "uploads"})
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

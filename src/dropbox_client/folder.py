@@ -61,7 +61,7 @@ def download_folder(
     ):
         one = partial(_fetch, client, overwrite=overwrite, fetchers=fetchers, moved=moved)
         try:
-            for file in client.list_files(folder.path, recursive=True):
+            for file in client.list_files(parent_id=folder.id, recursive=True):
                 found(file)
                 # What was moved out meanwhile has an empty first name, which is refused.
                 below = file.path.removeprefix(above).split("/")

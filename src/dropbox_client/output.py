@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from dropbox_client.display import human_bytes
-from dropbox_client.errors import ApiProblem
+from dropbox_client.errors import ApiProblem, Usage
 from dropbox_client.progress import Outcome
-from dropbox_client.shapes import File, Me, Processing, Revision, Upload
+from dropbox_client.remote import shown
+from dropbox_client.shapes import ApiToken, File, Grant, Link, Me, Processing, Revision, SignIn, Upload
 from dropbox_client.walk import Skipped
 
 
@@ -32,6 +33,20 @@ def ask(question: str) -> str:
     return sys.stdin.readline()
 
 
+def ask_secret(question: str, *, twice: bool = False, instead: str = "it on stdin") -> str:
+    """Return what a person types unseen; without a terminal the next line of stdin. Raises Usage."""
+    if not sys.stdin.isatty():
+        if answer := sys.stdin.readline().rstrip("\n"):
+            return answer
+        raise Usage(f"there is nobody to ask: say {instead}")
+    import getpass  # noqa: PLC0415
+
+    answer = getpass.getpass(question)
+    if twice and getpass.getpass("Once more: ") != answer:
+        raise Usage("these are two different ones")
+    return answer
+
+
 def complain(text: str) -> None:
     """Print what went wrong."""
     note(f"dbx: {text}")
@@ -50,7 +65,18 @@ def explain(error: Exception) -> str:
     return f"{'; '.join([error.detail, *details])} ({error.code})"
 
 
-def quota(me: Me) -> None:
+def account(me: Me, server: str) -> None:
+    """Tell whose sign-in this is, what is particular about it, and how much is used."""
+    say(f"{me.email} at {server}")
+    notes = (
+        (me.kind == "service", "service account"),
+        (me.is_admin, "administrator"),
+        (me.kind == "person" and not me.email_verified_at, "address not confirmed"),
+        (me.second_factor, "second factor on"),
+        (me.kind == "person" and not me.has_password, "no password"),
+    )
+    if said := ", ".join(text for is_so, text in notes if is_so):
+        say(said)
     say(f"{human_bytes(me.used_bytes)} of {human_bytes(me.quota_bytes)} used, {me.used_nodes} files and folders")
     if me.reserved_bytes:
         say(f"{human_bytes(me.reserved_bytes)} reserved for uploads under way")
@@ -68,6 +94,59 @@ def listed(file: File, name: str, *, long: bool, json: bool) -> None:
         state = _state(file.content_status, file.processing)
         name = f"{kind} {_size(file.size_bytes)}  {when}  {state:<11}  {file.owner}  {name}"
     say(name)
+
+
+def shared(file: File, *, long: bool, json: bool) -> None:
+    """Tell of something that others share, by what to call it."""
+    if json:
+        record(file)
+        return
+    name = f"{shown(file)}/" if file.kind == "folder" else shown(file)
+    if long:
+        kind = "d" if file.kind == "folder" else "-"
+        when = _local(file.client_modified_at or file.modified_at)
+        name = f"{kind} {_size(file.size_bytes)}  {when}  {file.role:<6}  {file.owner}  {file.id}  {name}"
+    say(name)
+
+
+def grant(found: Grant, *, json: bool) -> None:
+    """Tell who has access, or has it from now on."""
+    if json:
+        record(found)
+        return
+    waiting = "  (waits for them to confirm the address)" if found.pending else ""
+    above = "  (by a folder above)" if found.inherited else ""
+    say(f"{found.role:<6}  {found.email}{waiting}{above}")
+
+
+def link(found: Link, address: str, *, json: bool) -> None:
+    """Tell of a link that there is."""
+    if json:
+        record(found, url=address)
+        return
+    most = "" if found.max_downloads is None else f" of {found.max_downloads}"
+    until = f"  until {_local(found.expires_at)}" if found.expires_at else ""
+    password = "  with a password" if found.has_password else ""
+    say(f"{found.id}  {found.mode:<8}  {found.downloads}{most} downloads{until}{password}  {address}")
+
+
+def token(found: ApiToken, *, json: bool) -> None:
+    """Tell of an access token that there is."""
+    if json:
+        record(found)
+        return
+    used = _local(found.last_used_at) if found.last_used_at else "never used"
+    until = f"until {_local(found.expires_at)}" if found.expires_at else "until revoked"
+    say(f"{found.id}  {used:<16}  {until:<22}  {','.join(sorted(found.scopes))}  {found.name}")
+
+
+def sign_in(found: SignIn, *, json: bool) -> None:
+    """Tell where somebody is signed in."""
+    if json:
+        record(found)
+        return
+    mark = "*" if found.is_current else " "
+    say(f"{mark} {found.id}  {_local(found.last_used_at)}  {found.address or '-':<15}  {found.user_agent or '-'}")
 
 
 def revision(found: Revision, *, json: bool) -> None:
@@ -93,7 +172,7 @@ def placed(source: str, file: File, *, json: bool) -> None:
     if json:
         record(file, source=source)
     else:
-        say(f"{source} -> {file.path}")
+        say(f"{source} -> {shown(file)}")
 
 
 def session(upload: Upload, *, json: bool) -> None:
@@ -116,7 +195,7 @@ def sent(outcome: Outcome, *, json: bool) -> None:
         say(jsonlib.dumps({"local_path": path, "error": {"code": code, "detail": str(outcome.error)}}))
     elif file:
         instant = "" if outcome.sent_bytes or not file.size_bytes else " (already there)"
-        say(f"{path} -> {file.path}{instant}")
+        say(f"{path} -> {shown(file)}{instant}")
     if outcome.error:
         complain(f"{path}: {explain(outcome.error)}")
 
@@ -143,14 +222,14 @@ def fetched(file: File, target: Path, *, json: bool, there: bool) -> None:
     if json:
         record(file, local_path=str(target), there=there)
     else:
-        say(f"{file.path} -> {target}{' (already there)' if there else ''}")
+        say(f"{shown(file)} -> {target}{' (already there)' if there else ''}")
 
 
 def not_fetched(file: File, error: Exception, *, json: bool) -> None:
     if json:
         code = error.code if isinstance(error, ApiProblem) else type(error).__name__
         say(jsonlib.dumps({"path": file.path, "error": {"code": code, "detail": str(error)}}))
-    complain(f"{file.path}: {explain(error)}")
+    complain(f"{shown(file)}: {explain(error)}")
 
 
 def _size(size_bytes: int | None) -> str:

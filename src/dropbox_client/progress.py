@@ -9,7 +9,10 @@ from dropbox_client.shapes import File, OnConflict
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A local file and where it goes: `name` in the remote folder `folder` ("/" or "/a/b")."""
+    """A local file and where it goes: `name` in the remote folder `folder` ("/" or "/a/b"), made on the way.
+
+    With `parent_id` it goes into that folder, whatever `folder` is.
+    """
 
     path: Path
     folder: str
@@ -17,6 +20,7 @@ class Item:
     size_bytes: int
     """When it was found; what counts is what is read."""
     on_conflict: OnConflict = "replace"
+    parent_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from dropbox_client.errors import ApiProblem
 
 OnConflict = Literal["fail", "rename", "replace"]
 Order = Literal["name", "-name", "size", "-size", "modified", "-modified"]
+GrantedRole = Literal["viewer", "editor"]
+LinkMode = Literal["view", "download", "upload"]
 Json = Mapping[str, Any]
 
 
@@ -258,7 +260,7 @@ class Capabilities(_Answer):
 
 @dataclass(frozen=True, slots=True)
 class Me(_Answer):
-    _readers: ClassVar = {"created_at": _time}
+    _readers: ClassVar = {"created_at": _time, "email_verified_at": _time}
 
     id: str
     email: str
@@ -268,6 +270,83 @@ class Me(_Answer):
     quota_bytes: int
     used_nodes: int
     quota_nodes: int
+    kind: Literal["person", "service"] = "person"
+    is_admin: bool = False
+    email_verified_at: datetime | None = None
+    second_factor: bool = False
+    has_password: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SecondFactorProposal(_Answer):
+    """For an authenticator app: `secret` to type, `otpauth_url` to open or to show as a QR code."""
+
+    secret: str
+    otpauth_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn(_Answer):
+    """Where the account is signed in."""
+
+    _readers: ClassVar = {"created_at": _time, "last_used_at": _time}
+
+    id: str
+    user_agent: str | None
+    address: str | None
+    created_at: datetime
+    last_used_at: datetime
+    is_current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ApiToken(_Answer):
+    """A personal access token; `token` itself is there when it was just made."""
+
+    _readers: ClassVar = {"created_at": _time, "last_used_at": _time, "expires_at": _time}
+
+    id: str
+    name: str
+    scopes: list[str]
+    created_at: datetime
+    last_used_at: datetime | None
+    expires_at: datetime | None
+    token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grant(_Answer):
+    """With whom something is shared; `inherited`: with the folder `node_id` above it."""
+
+    _readers: ClassVar = {"created_at": _time}
+
+    id: str
+    node_id: str
+    inherited: bool
+    email: str
+    user_id: str | None
+    role: GrantedRole
+    pending: bool
+    """Nobody with an account has proven yet to own that address."""
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Link(_Answer):
+    """Whoever has the `token` of a link may use it; its page is at `url_path` of the server."""
+
+    _readers: ClassVar = {"created_at": _time, "expires_at": _time}
+
+    id: str
+    node_id: str
+    token: str
+    url_path: str
+    mode: LinkMode
+    has_password: bool
+    expires_at: datetime | None
+    max_downloads: int | None
+    downloads: int
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

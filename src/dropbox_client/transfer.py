@@ -107,7 +107,12 @@ def new_upload(item: Item, source: Source, fingerprint: str | None, chunk_size_b
     """Return what a session for this item is started with."""
     return NewUpload(
         size_bytes=source.size_bytes,
-        destination=Destination(item.name, folder_path=item.folder, on_conflict=item.on_conflict),
+        destination=Destination(
+            item.name,
+            folder_path=None if item.parent_id else item.folder,
+            parent_id=item.parent_id,
+            on_conflict=item.on_conflict,
+        ),
         fingerprint=fingerprint,
         content_type=_content_type(item.name),
         client_modified_at=_modified_at(source),

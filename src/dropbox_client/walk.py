@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dropbox_client.arguments import is_foreign, remote
 from dropbox_client.errors import Usage
 from dropbox_client.places import PART_SUFFIX
 from dropbox_client.progress import Item
@@ -23,13 +24,13 @@ def split_destination(arguments: Sequence[str], to: str | None) -> tuple[list[st
     """Return the local paths and the remote folder that `upload PATH... [DEST]` means.
 
     With `to` every argument is a local path. Else the last of two or more arguments is the destination if it begins
-    with "/" and there is no such thing on this computer; if there is, nobody can tell: AmbiguousDestination. Without
-    a destination files go to the root folder.
+    with "/" (or is a place that others share) and there is no such thing on this computer; if there is, nobody can
+    tell: AmbiguousDestination. Without a destination files go to the root folder.
     """
     if to is not None:
         return list(arguments), _remote(to)
     *paths, last = arguments
-    if not paths or not last.startswith("/"):
+    if not paths or not (last.startswith("/") or is_foreign(last)):
         return list(arguments), "/"
     if os.path.lexists(last):
         raise AmbiguousDestination(
@@ -39,9 +40,9 @@ def split_destination(arguments: Sequence[str], to: str | None) -> tuple[list[st
 
 
 def _remote(folder: str) -> str:
-    if not folder.startswith("/"):
-        raise AmbiguousDestination(f"{folder!r} is not a remote folder: those begin with /")
-    return "/" + folder.strip("/")
+    if not folder.startswith("/") and not is_foreign(folder):
+        raise AmbiguousDestination(f"{folder!r} is not a remote folder: those begin with /, shared: or id:")
+    return remote(folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Walk:
     """The files below some paths. Symbolic links inside folders are not followed."""
 
     def __init__(self, paths: Sequence[str], folder: str, on_conflict: OnConflict) -> None:
-        """Map each path to the remote `folder`: a file keeps its name, a folder becomes a folder of its name.
+        """Map each path to `folder`, a path on the server: a file keeps its name, a folder becomes one of its name.
 
         "." and ".." stand for what is in them.
         """

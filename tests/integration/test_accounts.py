@@ -122,13 +122,18 @@ class TestRegister:
         body = {"email": new_address(), "password": PASSWORD} | change
         assert problem(await api.post("/v1/auth/register", json=body)) == (422, "invalid-request")
 
-    @pytest.mark.parametrize("password", ["12345678", "x" * 128, "        ", "пароль-пароль", "🔑" * 128])
+    @pytest.mark.parametrize("password", ["k3v9-x2q", "x" * 128, "        ", "пароль-пароль", "🔑" * 128])
     async def test_any_eight_to_128_characters_are_a_password(self, api: httpx2.AsyncClient, password: str) -> None:
         email = new_address()
         body = {"email": email, "password": password}
         assert (await api.post("/v1/auth/register", json=body)).status_code == 201
         assert (await sign_in(api, email, password)).status_code == 200
         assert problem(await sign_in(api, email, password[:-1])) == (401, "invalid-credentials")
+
+    async def test_what_others_would_try_first_is_refused(self, api: httpx2.AsyncClient) -> None:
+        answer = await api.post("/v1/auth/register", json={"email": new_address(), "password": "password1"})
+        assert problem(answer) == (422, "weak-password")
+        assert answer.json()["reason"] == "common"
 
     async def test_a_closed_server_takes_nobody(self, db: Db) -> None:
         passwords = Passwords(1)
@@ -163,6 +168,19 @@ class TestSignIn:
         assert told(wrong) == told(unknown) == told(off)
         assert set(wrong.headers) == set(unknown.headers) == set(off.headers)
         assert wrong.headers["www-authenticate"] == "Bearer"
+
+    async def test_the_log_tells_of_accounts_by_their_id_and_of_strangers_nothing(
+        self, register: Any, api: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        account, stranger = await register(), new_address()
+        user_id = (await account.me())["id"]
+        with caplog.at_level("INFO", logger="dropbox_api.accounts"):
+            await sign_in(api, account.email, account.password)
+            await sign_in(api, account.email, "a wrong password")
+            await sign_in(api, stranger, "a wrong password")
+        told = [record.getMessage() for record in caplog.records if record.name == "dropbox_api.accounts.service"]
+        assert [user_id in line for line in told] == [True, True, False]
+        assert not [line for line in told if "@" in line or "a wrong password" in line]
 
     @pytest.mark.parametrize("change", [{"grant_type": "client_credentials"}, {"grant_type": ""}, {"username": "a\0b"}])
     async def test_only_the_password_grant_is_understood(self, api: httpx2.AsyncClient, change: dict[str, str]) -> None:
@@ -347,6 +365,11 @@ class TestMe:
         assert set(shown[0]) == {
             "id",
             "email",
+            "kind",
+            "is_admin",
+            "email_verified_at",
+            "second_factor",
+            "has_password",
             "created_at",
             "used_bytes",
             "reserved_bytes",

@@ -63,6 +63,13 @@ ROUTES: list[tuple[str, str, dict[str, Any] | None]] = [
     ("POST", f"/v1/files/{{file_id}}/revisions/{uuid.uuid4()}/restore", None),
     ("PUT", "/v1/files/{file_id}/processing", {"state": "queued"}),
     ("GET", "/v1/files/{file_id}/activity", None),
+    ("GET", "/v1/files/{file_id}/grants", None),
+    ("POST", "/v1/files/{file_id}/grants", {"email": "me@example.com", "role": "editor"}),
+    ("PATCH", f"/v1/files/{{file_id}}/grants/{uuid.uuid4()}", {"role": "editor"}),
+    ("DELETE", f"/v1/files/{{file_id}}/grants/{uuid.uuid4()}", None),
+    ("GET", "/v1/files/{file_id}/links", None),
+    ("POST", "/v1/files/{file_id}/links", {"mode": "download"}),
+    ("GET", "/v1/public/links/of-nobody/files/{file_id}/content", None),
 ]
 """Every route that takes the id of an upload or a file."""
 
@@ -117,7 +124,11 @@ def test_the_list_of_routes_is_complete(server: RunningServer) -> None:
         (method.upper(), path) for path, item in server.app.openapi()["paths"].items() for method in item
     } | set(all_of(server.app.routes))
     taking_ids = {(method, path) for method, path in documented if "{upload_id}" in path or "{file_id}" in path}
-    ours = {(method, re.sub(r"revisions/[-0-9a-f]+", "revisions/{revision_id}", path)) for method, path, _ in ROUTES}
+    filled = re.compile("(revision|grant)s/[-0-9a-f]{36}")
+    ours = {
+        (method, filled.sub(r"\1s/{\1_id}", path).replace("links/of-nobody", "links/{token}"))
+        for method, path, _ in ROUTES
+    }
     assert taking_ids <= ours
     assert ours - taking_ids <= {("HEAD", "/v1/files/{file_id}/content")}
 

@@ -15,17 +15,22 @@ import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import text
 
+from dropbox_api import serving
 from dropbox_api.app import create_app
 from dropbox_api.db import Db
 from dropbox_api.migrations import migrate
 from dropbox_api.problems import all_problems
-from dropbox_api.settings import MIB, Settings
+from dropbox_api.settings import MIB, LimitSettings, Settings
 from dropbox_api.storage.s3 import S3Config, S3Store
 from dropbox_api.workers import invariants
 
 PASSWORD = "correct horse battery"
 NO_TLS = ssl.create_default_context()
 """Shared by all clients: each would load every certificate authority anew, and never use one."""
+
+
+NO_LIMITS = dict.fromkeys(set(LimitSettings.model_fields) - {"storage_url"}, "")
+"""All tests come from one address."""
 
 
 def make_settings(postgres_url: str, s3: S3Config, **groups: Any) -> Settings:
@@ -40,6 +45,7 @@ def make_settings(postgres_url: str, s3: S3Config, **groups: Any) -> Settings:
                 "access_key_id": s3.access_key_id,
                 "secret_access_key": s3.secret_access_key,
             },
+            "limits": NO_LIMITS,
             **groups,
         }
     )
@@ -70,18 +76,18 @@ async def running_server(settings: Settings) -> AsyncIterator[RunningServer]:
     # asyncio turns Nagle's algorithm off only for sockets that say that they are TCP: else each answer waits 40 ms.
     listener = socket.socket(proto=socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on"))
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    server = uvicorn.Server(uvicorn.Config(app, lifespan="on", **serving.options(settings)))
+    task = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:
-        if serving.done():
-            serving.result()
+        if task.done():
+            task.result()
             raise RuntimeError("the server did not start")
         await asyncio.sleep(0.01)
     try:
         yield RunningServer(f"http://127.0.0.1:{listener.getsockname()[1]}", app, settings)
     finally:
         server.should_exit = True
-        await serving
+        await task
 
 
 @dataclass

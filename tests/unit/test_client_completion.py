@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 DBX = f"{sys.executable} -W error -m dropbox_client"
-REMOTE = ["/photos/", "/photos/rome 2026/", "/photos/rome 2026/cat.jpg", "/photos/romeo.jpg", "/plan:b"]
+REMOTE = ["/photos/", "/photos/rome 2026/", "/photos/rome 2026/cat.jpg", "/photos/romeo.jpg", "/plan:b", "shared:Team/"]
 
 
 def offered(folder: Path, line: str) -> list[str]:
@@ -37,6 +37,12 @@ def offered(folder: Path, line: str) -> list[str]:
         ("dbx mk''", ["mkdir"]),
         ("dbx trash ''", ["empty", "list", "rm"]),
         ("dbx uploads l''", ["list"]),
+        ("dbx tokens ''", ["create", "list", "revoke"]),
+        ("dbx devices revoke-''", ["revoke-others"]),
+        ("dbx second-factor ''", ["disable", "enable", "recovery-codes"]),
+        ("dbx tokens create backup --scope files:''", ["files:read", "files:write"]),
+        ("dbx link /photos/romeo''", ["/photos/romeo.jpg"]),
+        ("dbx share /photos/romeo.jpg ''", []),
         ("dbx completion ''", ["bash", "fish", "zsh"]),
         ("dbx mv --on''", ["--on-conflict"]),
         ("dbx trash list --''", ["--help", "--json"]),
@@ -53,6 +59,10 @@ def offered(folder: Path, line: str) -> list[str]:
         ("dbx download /photos/romeo.jpg he''", ["here.txt"]),
         ("dbx upload he''", ["here.txt"]),
         ("dbx upload here.txt /pl''", ["/plan:b"]),
+        ("dbx ls shared :", ["Team/"]),  # as bash cuts shared:
+        ("dbx ls shared : Te", ["Team/"]),
+        ("dbx mv /plan : b shared : Te", ["Team/"]),
+        ("dbx upload here.txt shared : T", ["Team/"]),
         ("dbx login --email ''", []),
         ("dbx nonsense ''", []),
     ],

@@ -7,6 +7,8 @@ import pytest
 
 from dropbox_client.walk import AmbiguousDestination, Walk, split_destination
 
+UUID = "01900000-0000-7000-8000-000000000000"
+
 
 @pytest.mark.parametrize(
     ("arguments", "to", "expected"),
@@ -18,6 +20,9 @@ from dropbox_client.walk import AmbiguousDestination, Walk, split_destination
         (["/no-such-thing/x"], None, (["/no-such-thing/x"], "/")),
         (["a", "/no-such-thing/x"], "/there", (["a", "/no-such-thing/x"], "/there")),
         (["a"], "/", (["a"], "/")),
+        (["a", "shared:Team/in/"], None, (["a"], "shared:Team/in")),
+        (["a"], f"id:{UUID}", (["a"], f"id:{UUID}")),
+        (["a", "id:nothing"], None, (["a", "id:nothing"], "/")),
     ],
 )
 def test_the_destination_rule(arguments: list[str], to: str | None, expected: tuple[list[str], str]) -> None:

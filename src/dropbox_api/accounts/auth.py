@@ -5,17 +5,17 @@ operations take `once: OnceDep` as well: what an `Idempotency-Key` belongs to is
 """
 
 import hashlib
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Request, Response
 from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
 from fastapi.security.base import SecurityBase
 
-from dropbox_api.accounts import service
+from dropbox_api.accounts import api_tokens, service
 from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.service import Actor, Scope
 from dropbox_api.accounts.tokens import AccessTokens
-from dropbox_api.plumbing import idempotency, origin
+from dropbox_api.plumbing import idempotency, limits, origin
 from dropbox_api.problems import Forbidden, Unauthenticated
 
 
@@ -38,8 +38,12 @@ async def authenticated(request: Request) -> Actor:
     if scheme.lower() != "bearer":
         raise Unauthenticated
     state = request.app.state
-    actor = await service.authenticate(state.db, state.access_tokens.require(token))
+    if token.startswith(api_tokens.PREFIX):
+        actor = await api_tokens.authenticate(state.db, token)
+    else:
+        actor = await service.authenticate(state.db, state.access_tokens.require(token))
     origin.acting(actor.user_id)
+    await state.limits.hit("user", str(actor.user_id))
     request.state.actor = actor
     return actor
 
@@ -61,6 +65,21 @@ class _Bearer(SecurityBase):
         return actor
 
 
+def limited_by_user(name: limits.Name) -> Any:
+    """Return what limits a route by who asks: `dependencies=[limited_by_user("sign")]`. Raises RateLimited."""
+
+    async def count(request: Request, actor: Annotated[Actor, Depends(authenticated)]) -> None:
+        request.scope["limits"] = await request.app.state.limits.hit(name, str(actor.user_id))
+
+    return Depends(count)
+
+
+async def _no_store(response: Response) -> None:
+    response.headers["Cache-Control"] = "no-store"
+
+
+NoStore = Depends(_no_store)
+"""For a route's `dependencies`: keeps secrets out of caches (RFC 6749 section 5.1)."""
 PasswordsDep = Annotated[Passwords, Depends(_passwords)]
 AccessTokensDep = Annotated[AccessTokens, Depends(_access_tokens)]
 CurrentUser = Annotated[Actor, Depends(_Bearer("account"))]

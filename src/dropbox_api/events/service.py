@@ -26,6 +26,9 @@ Kind = Literal[
     "file.verified",
     "file.quarantined",
     "file.processing",
+    "share.granted",
+    "share.changed",
+    "share.revoked",
 ]
 
 

@@ -9,10 +9,11 @@ cannot be trusted is left out, and the last entry says so.
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, select
@@ -56,15 +57,34 @@ async def open_archive(
     Transaction: one, for the audit trail; then a short read for each page of a folder.
     """
     async with db.begin() as tx:
-        granted = await access.require(tx, actor_id, folder_id)
-        if granted.kind != "folder":
-            raise problems.NotAFolder("This is a file; only folders are archived")
-        folder = (await tx.execute(select(Node.name, Node.modified_at).where(Node.id == folder_id))).one()
-        await audit.record(tx, granted.owner_id, [audit.Entry("archived", folder_id)])
-    name = names.archive_name(folder.name) if folder.name else ""
-    top = _Level(folder_id, f"{name}/" if name else "")
-    pieces = _pieces(db, store, top, folder.modified_at)
-    return Archive(f"{name or 'files'}.zip", _joined(pieces, gate))
+        top = await find_top(tx, await access.require(tx, actor_id, folder_id))
+    return make(db, store, top, gate)
+
+
+class Top(NamedTuple):
+    """The folder that an archive is of."""
+
+    folder_id: uuid.UUID
+    name: str
+    modified_at: datetime
+
+
+async def find_top(tx: Tx, granted: access.Access, detail: Mapping[str, str] = MappingProxyType({})) -> Top:
+    """Return a folder to which somebody has access, to be archived, and write down that it is. Raises NotAFolder.
+
+    Transaction: joins tx.
+    """
+    if granted.kind != "folder":
+        raise problems.NotAFolder("This is a file; only folders are archived")
+    folder = (await tx.execute(select(Node.name, Node.modified_at).where(Node.id == granted.node_id))).one()
+    await audit.record(tx, granted.owner_id, [audit.Entry("archived", granted.node_id, dict(detail))])
+    return Top(granted.node_id, names.archive_name(folder.name) if folder.name else "", folder.modified_at)
+
+
+def make(db: Db, store: S3Store, top: Top, gate: asyncio.Semaphore) -> Archive:
+    """Return a folder as a zip, as `open_archive` does, asking nobody for permission."""
+    pieces = _pieces(db, store, _Level(top.folder_id, f"{top.name}/" if top.name else ""), top.modified_at)
+    return Archive(f"{top.name or 'files'}.zip", _joined(pieces, gate))
 
 
 async def _joined(pieces: AsyncGenerator[bytes], gate: asyncio.Semaphore) -> AsyncGenerator[bytes]:

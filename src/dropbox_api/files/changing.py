@@ -84,6 +84,15 @@ async def folder(
     return granted
 
 
+async def may_change(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID) -> bool:
+    """Tell whether the actor is at least an editor of a node."""
+    try:
+        await access.require(tx, actor_id, node_id, "editor")
+    except (problems.NotFound, problems.Forbidden):
+        return False
+    return True
+
+
 async def require_movable(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID) -> None:
     """Raise Forbidden where the actor's access begins at this very node: its place is its owner's business."""
     if (await access.require(tx, actor_id, node_id)).is_shared_root:

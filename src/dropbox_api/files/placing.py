@@ -51,6 +51,8 @@ class Placement:
     content: Content
     is_copy: bool = False
     """A copy is made even where this very content stands already."""
+    is_of_file: bool = False
+    """New content of the file that stands there, which the author was seen to edit; its folder may not be theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +257,7 @@ async def place(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Placement]) ->
     results: list[Placed | problems.Problem] = []
     searched: dict[Place, int] = {}
     for p in placements:
-        if p.parent_id not in open_to[p.author_id]:
+        if not p.is_of_file and p.parent_id not in open_to[p.author_id]:
             results.append(problems.ParentGone())
             continue
         name = p.name

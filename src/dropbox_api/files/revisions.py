@@ -1,6 +1,7 @@
 """Revisions: every replacement keeps what it replaced. Restoring one makes a new revision of the same content."""
 
 import uuid
+from dataclasses import replace
 
 from sqlalchemy import select
 
@@ -80,7 +81,7 @@ async def restore(
         if revision_id != node.head_revision_id:
             at = (node.parent_id, node.name)
             again = await tree.content_of(tx, revision_id, author_id=actor_id, at=at, on_conflict="replace")
-            (placed,) = await placing.place(tx, node.owner_id, [again])
+            (placed,) = await placing.place(tx, node.owner_id, [replace(again, is_of_file=True)])
             if isinstance(placed, problems.Problem):
                 raise placed
             act = audit.Entry("revision-restored", node_id, {"revision_id": str(revision_id)})

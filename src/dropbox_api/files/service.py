@@ -12,7 +12,10 @@ from dropbox_api.events import service as events
 from dropbox_api.files import merging, placing, views
 from dropbox_api.files.schemas import File
 from dropbox_api.models import Blob, Node, Revision, User
-from dropbox_api.plumbing import audit
+from dropbox_api.plumbing import audit, origin
+from dropbox_api.settings import Settings
+from dropbox_api.storage.object_store import SignedRequest
+from dropbox_api.storage.s3 import S3Store
 
 
 async def get(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID) -> File:
@@ -29,12 +32,23 @@ async def get_by_path(db: Db, actor_id: uuid.UUID, path: str) -> File:
         return await views.file_by_id(tx, actor_id, node_id)
 
 
+async def get_below(db: Db, actor_id: uuid.UUID, folder_id: uuid.UUID, path: str) -> File:
+    """Return what stands at a path below a folder; "/" is the folder. Raises NotFound, NotAFolder, InvalidName."""
+    async with db.read() as tx:
+        folder = await access.require(tx, actor_id, folder_id)
+        if folder.kind != "folder":
+            raise problems.NotAFolder
+        return await views.file_by_id(tx, actor_id, await _find_below(tx, folder_id, path))
+
+
 async def find_path(tx: Tx, owner_id: uuid.UUID, path: str) -> uuid.UUID:
     """Return the node at a path of the owner's tree. Raises NotFound, InvalidName."""
-    segments = split_path(path)
     root = select(Node.id).where(Node.owner_id == owner_id, Node.parent_id.is_(None))
-    node_id: uuid.UUID = (await tx.execute(root)).scalar_one()
-    for segment in segments:
+    return await _find_below(tx, (await tx.execute(root)).scalar_one(), path)
+
+
+async def _find_below(tx: Tx, node_id: uuid.UUID, path: str) -> uuid.UUID:
+    for segment in split_path(path):
         place = (node_id, names.key(segment))
         there = (await placing.stands_at(tx, [place])).get(place)
         if there is None:
@@ -81,31 +95,70 @@ async def get_content(
     Raises NotFound (no such file, revision, or it is not the caller's to see), NotAFile, ContentQuarantined.
     """
     async with db.read() as tx:
-        granted = await access.require(tx, actor_id, node_id)
-        if granted.kind != "file":
-            raise problems.NotAFile
-        found = (
-            select(
-                Node.owner_id,
-                Node.name,
-                Revision.content_type,
-                Revision.id,
-                Blob.size_bytes,
-                Blob.fingerprint,
-                Blob.content_status,
-                Blob.storage_key,
-                Blob.etag,
-            )
-            .join(Revision, Revision.node_id == Node.id)
-            .join(Blob, Blob.id == Revision.blob_id)
-            .where(Node.id == node_id, Revision.id == (revision_id or Node.head_revision_id))
+        return await find_content(tx, await access.require(tx, actor_id, node_id), revision_id)
+
+
+async def find_content(tx: Tx, granted: access.Access, revision_id: uuid.UUID | None = None) -> StoredContent:
+    """Return where the content of a file is stored to which somebody has access.
+
+    Raises NotFound (no such revision), NotAFile, ContentQuarantined.
+    """
+    if granted.kind != "file":
+        raise problems.NotAFile
+    found = (
+        select(
+            Node.owner_id,
+            Node.name,
+            Revision.content_type,
+            Revision.id,
+            Blob.size_bytes,
+            Blob.fingerprint,
+            Blob.content_status,
+            Blob.storage_key,
+            Blob.etag,
         )
-        row = (await tx.execute(found)).one_or_none()
-        if row is None:
-            raise problems.NotFound
-        if row.content_status == "quarantined" and granted.role != "owner":
-            raise problems.ContentQuarantined
-        return StoredContent(*row)
+        .join(Revision, Revision.node_id == Node.id)
+        .join(Blob, Blob.id == Revision.blob_id)
+        .where(Node.id == granted.node_id, Revision.id == (revision_id or Node.head_revision_id))
+    )
+    row = (await tx.execute(found)).one_or_none()
+    if row is None:
+        raise problems.NotFound
+    if row.content_status == "quarantined" and granted.role != "owner":
+        raise problems.ContentQuarantined
+    return StoredContent(*row)
+
+
+SAFE_INLINE = frozenset(
+    {
+        "application/pdf",
+        "audio/mpeg",
+        "audio/ogg",
+        "image/avif",
+        "image/gif",
+        "image/jpeg",
+        "image/png",
+        "image/webp",
+        "text/plain",
+        "video/mp4",
+        "video/webm",
+    }
+)
+"""Types that a browser shows without running anything; HTML and SVG are not among them."""
+
+
+def sign(store: S3Store, settings: Settings, content: StoredContent, method: str, *, inline: bool) -> SignedRequest:
+    """Return a URL of content that is good for minutes. `inline` is heeded for types that are SAFE_INLINE only."""
+    return store.sign_download(
+        content.storage_key,
+        method=method,
+        filename=content.name,
+        content_type=content.content_type,
+        inline=inline and content.content_type in SAFE_INLINE,
+        ttl_s=settings.uploads.download_url_ttl_s,
+        size_bytes=content.size_bytes,
+        address=origin.current().address,
+    )
 
 
 async def accept_content(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID) -> File:

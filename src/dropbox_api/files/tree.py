@@ -17,6 +17,7 @@ from dropbox_api.models import Blob, Node, Revision, User
 from dropbox_api.plumbing import audit, idempotency
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.plumbing.idempotency import Once
+from dropbox_api.schemas import OnConflict
 
 MAX_COPY_NODES = 100_000
 """Of one copy: it is one transaction, in which nothing else of its owner's changes."""
@@ -83,14 +84,18 @@ async def change(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, wanted: Change
         parent_id = await changing.place(tx, actor_id, node, wanted.parent_id, wanted.parent_path)
         if parent_id != node.parent_id:
             await changing.require_movable(tx, actor_id, node_id)
-        await give_place(tx, node, parent_id, name or node.name, wanted.on_conflict)
+        await give_place(tx, actor_id, node, parent_id, name or node.name, wanted.on_conflict)
         if wanted.content_type is not None:
             await _set_content_type(tx, node, wanted.content_type)
         return await views.file_by_id(tx, actor_id, node_id)
 
 
-async def give_place(tx: Tx, node: Any, parent_id: uuid.UUID, name: str, on_conflict: Any) -> None:
+async def give_place(
+    tx: Tx, actor_id: uuid.UUID, node: Any, parent_id: uuid.UUID, name: str, on_conflict: OnConflict
+) -> None:
     """Give a live node (its row) this clean name in this folder, unless it has it already.
+
+    What stands beside a file that is shared by itself is not the actor's: they replace nothing, nor learn what it is.
 
     Raises NameTaken, IntoItself, InvalidName (too deep), ProcessingRunning (of the file that would be replaced).
     Transaction: joins tx, which holds the owner's lock and has seen that the actor may.
@@ -99,7 +104,13 @@ async def give_place(tx: Tx, node: Any, parent_id: uuid.UUID, name: str, on_conf
     if moves and node.kind == "folder":
         await changing.require_outside(tx, node.id, parent_id)
         await changing.require_room_below(tx, parent_id, node.id)
-    name, replaced = await changing.settle_name(tx, node.kind, parent_id, name, on_conflict, node_id=node.id)
+    is_theirs = await changing.may_change(tx, actor_id, parent_id)
+    if on_conflict == "replace" and not is_theirs:
+        on_conflict = "fail"
+    try:
+        name, replaced = await changing.settle_name(tx, node.kind, parent_id, name, on_conflict, node_id=node.id)
+    except problems.NameTaken as taken:
+        raise taken if is_theirs else problems.NameTaken() from None
     if not moves and name == node.name:
         return
     if replaced:

@@ -26,6 +26,13 @@ Action = Literal[
     "downloaded",
     "archived",
     "processing-reported",
+    "shared",
+    "unshared",
+    "role-changed",
+    "link-created",
+    "link-changed",
+    "link-revoked",
+    "uploaded-by-link",
 ]
 
 

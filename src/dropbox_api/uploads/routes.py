@@ -3,16 +3,14 @@
 And `POST /v1/files`, `PUT /v1/files/{id}/content`, whose bodies are content and are streamed.
 """
 
-import asyncio
 import uuid
-from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from dropbox_api import problems
-from dropbox_api.accounts.auth import OnceDep, OnceStreamedDep, Reader, Writer
+from dropbox_api.accounts.auth import OnceDep, OnceStreamedDep, Reader, Writer, limited_by_user
 from dropbox_api.deps import CapabilitiesDep, DbDep, IfMatch, SettingsDep, StoreDep
 from dropbox_api.files.schemas import File
 from dropbox_api.plumbing import idempotency
@@ -74,6 +72,7 @@ async def find_fingerprint(
 @router.post(
     "/uploads",
     operation_id="uploads_start",
+    dependencies=[limited_by_user("sign")],
     status_code=201,
     responses={
         200: {"model": schemas.StartedUpload, "description": "The live session of this content, or the file itself."},
@@ -105,6 +104,7 @@ async def start(
 @router.post(
     "/uploads/batch",
     operation_id="uploads_start_batch",
+    dependencies=[limited_by_user("sign")],
     responses=problem_responses(problems.Unauthenticated, *BODY, problems.IdempotencyMismatch),
 )
 async def start_batch(
@@ -192,6 +192,7 @@ async def list_chunks(
 @router.post(
     "/uploads/{upload_id}/parts",
     operation_id="uploads_sign_parts",
+    dependencies=[limited_by_user("sign")],
     responses=problem_responses(*_OWN, *BODY, problems.ChunkMismatch, problems.UploadCompleting, *_LIVE),
 )
 async def sign_parts(
@@ -271,6 +272,7 @@ async def complete(
         *BODY,
         problems.InvalidName,
         problems.NotAFolder,
+        problems.CrossOwner,
         problems.NameTaken,
         problems.RevisionConflict,
         problems.ParentGone,
@@ -305,9 +307,6 @@ async def abort(actor: Writer, db: DbDep, store: StoreDep, upload_id: uuid.UUID)
 
 
 # Content through the API itself
-
-STALL_S = 60
-"""A body of which nothing comes for so long is given up: its place is one of few."""
 
 _ANY = "application/octet-stream"
 _STREAMED = (
@@ -357,31 +356,15 @@ _CONTENT: dict[str, Any] = {
 }
 
 
-async def _body(request: Request) -> AsyncIterator[bytes]:
-    """Yield the body as it comes. Raises InvalidRequest when it ends, or stops, before its end."""
-    more = True
-    while more:
-        try:
-            async with asyncio.timeout(STALL_S):
-                message = await request.receive()
-        except TimeoutError:
-            raise problems.InvalidRequest(f"Nothing of the body came for {STALL_S} seconds", errors=[]) from None
-        if message["type"] == "http.disconnect":  # nobody hears it
-            raise problems.InvalidRequest("The body ended early", errors=[])
-        yield message.get("body", b"")
-        more = message.get("more_body", False)
-
-
 def _incoming(request: Request, content_type: str) -> streaming.Body:
-    declared = request.headers.get("content-length", "")
-    return streaming.Body(_body(request), int(declared) if declared.isdigit() else None, content_type)
+    return streaming.incoming(request.receive, request.headers.get("content-length", ""), content_type)
 
 
 @router.post(
     "/files",
     operation_id="uploads_send_file",
     status_code=201,
-    responses=problem_responses(*_STREAMED, problems.NotAFolder, problems.TooManyFiles),
+    responses=problem_responses(*_STREAMED, problems.NotAFolder, problems.CrossOwner, problems.TooManyFiles),
     openapi_extra={"requestBody": _FORM},
 )
 async def send_file(

@@ -353,6 +353,8 @@ class Room:
     reserved_bytes: int
     nodes: int
     sessions: int
+    is_own: bool
+    """Whether the numbers are the actor's own: of another's account they would tell what is stored there."""
 
     @classmethod
     async def load(cls, tx: Tx, settings: Settings, actor_id: uuid.UUID, owner_id: uuid.UUID) -> "Room":
@@ -361,11 +363,15 @@ class Room:
         is_live = select(func.count()).where(Upload.uploader_id == actor_id, text(LIVE_UPLOAD))
         live: int = (await tx.execute(is_live.select_from(Upload))).scalar_one()
         nodes = user.quota_nodes - user.used_nodes - user.reserved_nodes
-        return cls(user.quota_bytes, user.used_bytes, user.reserved_bytes, nodes, settings.uploads.max_open - live)
+        sessions = settings.uploads.max_open - live
+        is_own = actor_id == owner_id
+        return cls(user.quota_bytes, user.used_bytes, user.reserved_bytes, nodes, sessions, is_own)
 
     def take(self, size_bytes: int, *, nodes: int = 1, sessions: int = 0) -> problems.Problem | None:
         """Take room for so many bytes and one destination; return why there is none, and take nothing."""
         if self.used_bytes + self.reserved_bytes + size_bytes > self.quota_bytes:
+            if not self.is_own:
+                return problems.QuotaExceeded("There is not enough space left where it goes", needed_bytes=size_bytes)
             return problems.QuotaExceeded(
                 quota_bytes=self.quota_bytes,
                 used_bytes=self.used_bytes,

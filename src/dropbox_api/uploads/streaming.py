@@ -18,23 +18,23 @@ import contextlib
 import hashlib
 import logging
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 from sqlalchemy import func, insert, select, update
 
-from dropbox_api import problems
+from dropbox_api import access, problems
 from dropbox_api.core.fingerprint import composite_digest, to_base64
 from dropbox_api.db import Db, Tx, new_id
 from dropbox_api.files import changing, placing, tree, views
 from dropbox_api.files import service as files
 from dropbox_api.files.schemas import File
 from dropbox_api.models import IdempotencyKey, Upload, UploadChunk
-from dropbox_api.plumbing import idempotency
+from dropbox_api.plumbing import audit, idempotency
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.plumbing.idempotency import Once
 from dropbox_api.schemas import OnConflict
@@ -49,6 +49,9 @@ log = logging.getLogger(__name__)
 FORM_OVERHEAD_BYTES = 64 * 1024
 """What a form may hold beside its file."""
 FORM_FIELDS = ("name", "parent_id", "folder_path", "on_conflict", "content_type", "client_modified_at")
+LINK_FORM_FIELDS = ("name",)
+STALL_S = 60
+"""A body of which nothing comes for so long is given up: its place is one of few."""
 SILENCE = timedelta(hours=1)
 """A session of which no part was stored for so long is a dead process's."""
 
@@ -64,6 +67,26 @@ class Body:
     content_type: str
 
 
+async def read_body(receive: Callable[[], Awaitable[Any]]) -> AsyncIterator[bytes]:
+    """Yield the body that comes by ASGI messages. Raises InvalidRequest when it ends, or stops, before its end."""
+    more = True
+    while more:
+        try:
+            async with asyncio.timeout(STALL_S):
+                message = await receive()
+        except TimeoutError:
+            raise problems.InvalidRequest(f"Nothing of the body came for {STALL_S} seconds", errors=[]) from None
+        if message["type"] == "http.disconnect":  # nobody hears it
+            raise problems.InvalidRequest("The body ended early", errors=[])
+        yield message.get("body", b"")
+        more = message.get("more_body", False)
+
+
+def incoming(receive: Callable[[], Awaitable[Any]], declared: str, content_type: str) -> Body:
+    """Return the body that comes by ASGI messages; `declared` is its Content-Length as it was sent, or ""."""
+    return Body(read_body(receive), int(declared) if declared.isdigit() else None, content_type)
+
+
 async def send_file(
     db: Db, store: ObjectStore, settings: Settings, actor_id: uuid.UUID, body: Body, once: Once | None
 ) -> File:
@@ -74,22 +97,66 @@ async def send_file(
     Unavailable, StoreError.
     Transaction: T1, S3, T2. Idempotent: by `once`.
     """
+    file, _ = await _send_form(db, store, settings, actor_id, body, once=once)
+    return file
+
+
+class Received(NamedTuple):
+    """What whoever sends a file to a link is told: what they know already."""
+
+    name: str
+    size_bytes: int
+
+
+async def send_to_link(db: Db, store: ObjectStore, settings: Settings, link: access.LinkAccess, body: Body) -> Received:
+    """Store the file of a form in the folder of an upload link, beside whatever is there; nothing is replaced.
+
+    It counts on the folder's owner. The name that is returned is the one that was asked for, not the one it got.
+    Raises InvalidRequest, BodyTooLarge, InvalidName, QuotaExceeded and TooManyFiles and TooManyUploads (without
+    numbers), NotFound (the link works no more, now or when all of the file is there), UploadExpired, Unavailable,
+    StoreError.
+    Transaction: T1, S3, T2.
+    """
+    try:
+        file, wanted = await _send_form(db, store, settings, link.top.owner_id, body, link=link)
+    except problems.QuotaExceeded:
+        raise problems.QuotaExceeded from None
+    return Received(wanted, file.size_bytes or 0)
+
+
+async def _send_form(
+    db: Db,
+    store: ObjectStore,
+    settings: Settings,
+    actor_id: uuid.UUID,
+    body: Body,
+    *,
+    once: Once | None = None,
+    link: access.LinkAccess | None = None,
+) -> tuple[File, str]:
+    """Store the file of a form; return it, and the name that was asked for.
+
+    `link`: the actor is the folder's owner, on whose behalf strangers send; where a file goes is not theirs to say.
+    """
     limit = max_bytes(settings)
     _require_size(body, limit + FORM_OVERHEAD_BYTES, limit)
+    settled = {"parent_id": str(link.top.node_id), "on_conflict": "rename"} if link else {}
     with _form_problems():
-        form = Form(body.content_type, FORM_FIELDS)
+        form = Form(body.content_type, LINK_FORM_FIELDS if link else FORM_FIELDS)
     pieces = _pieces(body, form, limit)
     first = await anext(pieces, b"")  # what stands before the file is known by now
     async with db.begin() as tx:
         session = None
         if not await _is_answered(tx, once):
-            owner_id = await _owner_of_folder(tx, actor_id, form.fields.get("parent_id"))
+            place = form.fields | settled
+            parent_id = None if "folder_path" in place else place.get("parent_id")  # both: refused later
+            owner_id = await _owner_of_folder(tx, actor_id, parent_id)
             session = await _claim(tx, settings, actor_id, owner_id, _bound(body, limit), nodes=1)
     async with _receiving(db, store, settings, session) as intake:
         await intake.take(first)
         async for piece in pieces:
             await intake.take(piece)
-        wanted = _destination(form)
+        wanted = _destination(form, settled)
         name = files.clean_name(wanted.destination.name)
         path = tuple(files.split_path(wanted.destination.folder_path or ""))
         stored = await intake.finish()
@@ -98,6 +165,8 @@ async def send_file(
             for owner_id in sorted({actor_id, session.owner_id if session else actor_id}):
                 await files.lock_owner(tx, owner_id)
             await idempotency.claim(tx, once)
+            if link:
+                await access.require_link(tx, link.link_id)
             content = await _record(tx, session, stored)
             owner_id = session.owner_id if session else actor_id
             if wanted.destination.parent_id:
@@ -120,9 +189,12 @@ async def send_file(
                 content=content,
             )
             file = await _placed(tx, actor_id, owner_id, placement)
+            if link:
+                act = audit.Entry("uploaded-by-link", file.id, {"link": str(link.link_id), "name": name})
+                await audit.record(tx, owner_id, [act])
             await idempotency.keep(tx, once, 201, file)
         await failpoint("uploads.stream.after_t2")
-    return file
+    return file, name
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +253,11 @@ async def put_content(
                 client_modified_at=None,
                 author_id=actor_id,
                 content=content,
+                is_of_file=True,
             )
             file = await _placed(tx, actor_id, node.owner_id, placement)
             if name is not None:
-                await tree.give_place(tx, node, node.parent_id, name, wanted.on_conflict)
+                await tree.give_place(tx, actor_id, node, node.parent_id, name, wanted.on_conflict)
                 file = await views.file_by_id(tx, actor_id, node_id)
             await idempotency.keep(tx, once, 200, file)
         await failpoint("uploads.stream.after_t2")
@@ -246,11 +319,11 @@ async def _owner_of_folder(tx: Tx, actor_id: uuid.UUID, parent_id: str | None) -
     return found.owner_id
 
 
-def _destination(form: Form) -> AddDestination:
-    """Return where the file of a form goes, once all of it was read."""
+def _destination(form: Form, settled: dict[str, str]) -> AddDestination:
+    """Return where the file of a form goes, once all of it was read; what is settled, the form does not say."""
     with _form_problems():
         file = form.close()
-    given = {"name": file.filename, "content_type": file.content_type} | form.fields
+    given = {"name": file.filename, "content_type": file.content_type} | form.fields | settled
     top = ("content_type", "client_modified_at")
     values = {name: value for name, value in given.items() if value is not None}
     shape = {name: values.pop(name) for name in top if name in values} | {"destination": values}

@@ -13,20 +13,30 @@ from dropbox_client.api import Client
 from dropbox_client.arguments import DEFAULT_SERVER
 from dropbox_client.errors import ClientError, NotSignedIn, Stopped, Unreachable
 from dropbox_client.places import config_dir
-from dropbox_client.tokens import TokenFile
+from dropbox_client.tokens import TokenFile, TokenMemory, Tokens
 
-_PATIENCE_S = 5.0
+PATIENCE_S = 5.0
 """Of a command that a person waits for; a transfer that has begun is more patient."""
 
 T = TypeVar("T")
 
 
-def connect(server: str | None = None) -> Client:
-    """Return a client of the server that was named, or of the one that we are signed in to."""
-    tokens = TokenFile(config_dir() / "tokens.json")
-    known = tokens.load()
-    server = server or os.environ.get("DBX_SERVER") or (known.server if known else DEFAULT_SERVER)
-    return Client(server, tokens, patience_s=_PATIENCE_S)
+def connect() -> Client:
+    """Return a client of the server that we are signed in to, or that DBX_SERVER names.
+
+    A token in DBX_TOKEN comes before the sign-in.
+    """
+    kept = token_file()
+    known = kept.load()
+    server = os.environ.get("DBX_SERVER") or (known.server if known else DEFAULT_SERVER)
+    token = os.environ.get("DBX_TOKEN")
+    given = TokenMemory(Tokens(server.rstrip("/"), "", token, "")) if token else kept
+    return Client(server, given, patience_s=PATIENCE_S)
+
+
+def token_file() -> TokenFile:
+    """Return where the sign-in of this person is kept."""
+    return TokenFile(config_dir() / "tokens.json")
 
 
 def for_each(things: Iterable[T], act: Callable[[T], object]) -> int:

@@ -1,13 +1,14 @@
-"""Who you are."""
+"""Who you are: signing in and out, the password, the second factor."""
 
 import os
 import sys
 from argparse import Namespace
 
 from dropbox_client import output
+from dropbox_client.api import Client
 from dropbox_client.arguments import DEFAULT_SERVER
-from dropbox_client.commands import connect
-from dropbox_client.errors import Usage
+from dropbox_client.commands import PATIENCE_S, connect, token_file
+from dropbox_client.errors import ApiProblem, Usage
 
 
 def login(options: Namespace) -> None:
@@ -15,36 +16,52 @@ def login(options: Namespace) -> None:
     server = options.server or os.environ.get("DBX_SERVER") or DEFAULT_SERVER
     if not server.startswith(("http://", "https://")):
         raise Usage(f"{server!r} is not an address: those begin with http:// or https://")
-    email = options.email or _ask("Email: ")
-    password = sys.stdin.readline().rstrip("\n") if options.password_stdin else _ask_password(twice=options.register)
-    with connect(server) as client:
-        if options.register:
-            client.register(email, password)
-        client.sign_in(email, password)
+    with Client(server, token_file(), patience_s=PATIENCE_S) as client:
+        if options.token:
+            client.use_token(os.environ.get("DBX_TOKEN") or output.ask_secret("Access token: "))
+            output.note(f"using an access token at {client.base_url}")
+            return
+        if options.sso:
+            from dropbox_client.sso import sign_in  # noqa: PLC0415
+
+            sign_in(client, open_browser=not options.no_browser)
+            email = client.me().email
+        else:
+            email = options.email or _ask("Email: ", "--email")
+            _sign_in(client, email, options)
     output.note(f"signed in to {client.base_url} as {email}")
 
 
-def _ask(prompt: str) -> str:
-    answer = output.ask(prompt)
-    if not answer:
-        raise Usage("there is nobody to ask: say --email and --password-stdin")
-    return answer.strip()
-
-
-def _ask_password(*, twice: bool) -> str:
-    import getpass  # noqa: PLC0415
-
+def _sign_in(client: Client, email: str, options: Namespace) -> None:
+    if options.password_stdin:
+        password = sys.stdin.readline().rstrip("\n")
+    else:
+        password = output.ask_secret("Password: ", twice=options.register, instead="--password-stdin")
+    if options.register:
+        client.register(email, password)
     try:
-        password = getpass.getpass("Password: ")
-        if twice and getpass.getpass("Once more: ") != password:
-            raise Usage("these are two different passwords")
-    except EOFError as error:
-        raise Usage("there is nobody to ask: say --password-stdin") from error
-    return password
+        client.sign_in(email, password, options.otp)
+    except ApiProblem as problem:
+        if problem.code != "second-factor-required" or options.otp:
+            raise
+        client.sign_in(email, password, _otp(options))
+
+
+def _ask(prompt: str, instead: str) -> str:
+    answer = output.ask(prompt).strip()
+    if not answer:
+        raise Usage(f"there is nobody to ask: say {instead}")
+    return answer
+
+
+def _otp(options: Namespace) -> str:
+    return options.otp or _ask("Code of your app, or a recovery code: ", "--otp")
 
 
 def logout(_: Namespace) -> None:
     """Sign out, here and on the server."""
+    if os.environ.get("DBX_TOKEN"):
+        raise Usage("it is DBX_TOKEN that signs you in: unset it")
     with connect() as client:
         client.sign_out()
 
@@ -56,5 +73,40 @@ def whoami(options: Namespace) -> None:
     if options.json:
         output.record(me, server=client.base_url)
     else:
-        output.say(f"{me.email} at {client.base_url}")
-        output.quota(me)
+        output.account(me, client.base_url)
+
+
+def password(_: Namespace) -> None:
+    """Change the password."""
+    with connect() as client:
+        old = output.ask_secret("Old password: ")
+        client.change_password(old, output.ask_secret("New password: ", twice=True))
+    output.note("changed; all other sign-ins have ended")
+
+
+# The second factor
+
+
+def enable_second_factor(_: Namespace) -> None:
+    """Show the secret, take a code of it, and print the recovery codes."""
+    with connect() as client:
+        proposal = client.propose_second_factor(output.ask_secret("Password: "))
+        output.note(f"Give this to your authenticator app: {proposal.secret}\nor open: {proposal.otpauth_url}")
+        codes = client.confirm_second_factor(
+            _ask("Code that the app shows: ", "it on stdin, a line after the password")
+        )
+    output.note("The second factor is on. Keep these recovery codes: each replaces a code of the app, once.")
+    output.say("\n".join(codes))
+
+
+def disable_second_factor(options: Namespace) -> None:
+    """Turn the second factor off."""
+    with connect() as client:
+        client.remove_second_factor(output.ask_secret("Password: "), _otp(options))
+    output.note("the second factor is off")
+
+
+def recovery_codes(options: Namespace) -> None:
+    """Print new recovery codes; the old ones are void."""
+    with connect() as client:
+        output.say("\n".join(client.replace_recovery_codes(output.ask_secret("Password: "), _otp(options))))

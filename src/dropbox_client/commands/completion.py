@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from itertools import count
 
 from dropbox_client import output
-from dropbox_client.arguments import either, local, parser, remote, remote_or_id
+from dropbox_client.arguments import SHARED, either, is_foreign, local, own, parser, remote, remote_or_id
 
 _TIMEOUT_S = 2.0
 _MOST = 500
 """Nobody reads more."""
-_KINDS = {remote: "remote", remote_or_id: "remote", local: "local", either: "either"}
+_KINDS = {remote: "remote", own: "remote", remote_or_id: "remote", local: "local", either: "either"}
 
 
 def script(options: Namespace) -> None:
@@ -44,12 +44,20 @@ def complete_path(options: Namespace) -> None:
 
 def _paths(prefix: str) -> Iterator[str]:
     from dropbox_client.commands import connect  # noqa: PLC0415
+    from dropbox_client.remote import find  # noqa: PLC0415
 
     folder, slash, start = prefix.rpartition("/")
     found = count(1)
     with connect() as client:
         client.patience_s = 0
-        for file in client.list_files(remote(folder)):
+        if not slash and prefix.startswith(SHARED):
+            folder, start = SHARED, prefix.removeprefix(SHARED)
+            files = client.shared_with_me()
+        elif is_foreign(folder):
+            files = client.list_files(parent_id=find(client, folder).id)
+        else:
+            files = client.list_files(own(folder))
+        for file in files:
             if file.name.startswith(start):
                 yield f"{folder}{slash}{file.name}{'/' if file.kind == 'folder' else ''}"
                 if next(found) == _MOST:
@@ -118,14 +126,23 @@ def _names(options: list[_Argument]) -> list[str]:
 
 _BASH = """\
 _dbx() {
-    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} command= flags= words= kind= kinds=()
+    local cur prev command= flags= words= kind= kinds=() line=() last=-1 split=
     local first=1 place=0 i IFS=$' \\t\\n'
-    if ((COMP_CWORD > 1)); then command=${COMP_WORDS[1]} first=2; fi
+    for ((i = 0; i <= COMP_CWORD; i++)); do  # bash takes shared:x for three words
+        if ((i > 1)) && [[ ${COMP_WORDS[i]} == :* || ${COMP_WORDS[i]} && ${line[last]} == *: ]]; then
+            line[last]+=${COMP_WORDS[i]} split=1
+        else
+            last=$((last + 1)) split=
+            line[last]=${COMP_WORDS[i]}
+        fi
+    done
+    cur=${line[last]} prev=${line[last - 1]}
+    if ((last > 1)); then command=${line[1]} first=2; fi
     case $command in
-        @GROUPS@) if ((COMP_CWORD > 2)); then command+=" ${COMP_WORDS[2]}" first=3; fi ;;
+        @GROUPS@) if ((last > 2)); then command+=" ${line[2]}" first=3; fi ;;
     esac
-    for ((i = first; i < COMP_CWORD; i++)); do
-        [[ ${COMP_WORDS[i]} == -* ]] || place=$((place + 1))
+    for ((i = first; i < last; i++)); do
+        [[ ${line[i]} == -* ]] || place=$((place + 1))
     done
     case $command in
 @COMMANDS@
@@ -143,10 +160,11 @@ _dbx() {
     local typed=${cur#[\\"\\']} IFS=$'\\n'
     case $kind in local | remote | either) compopt -o filenames 2>/dev/null ;; esac
     if [[ $kind == local || $kind == either ]]; then COMPREPLY+=($(compgen -f -- "$typed")); fi
-    if [[ $kind == remote || $kind == either && $typed == /* ]]; then
+    if [[ $kind == remote || $kind == either && ( $typed == /* || $typed == shared:* || $typed == id:* ) ]]; then
         COMPREPLY+=($(dbx complete-path "${typed//\\\\/}" 2>/dev/null))
         if [[ ${#COMPREPLY[@]} == 1 && ${COMPREPLY[0]} == */ ]]; then compopt -o nospace 2>/dev/null; fi
     fi
+    if [[ -n $split ]]; then COMPREPLY=("${COMPREPLY[@]#"${cur%"${cur##*:}"}"}"); fi  # of the three only the last
 }
 complete -F _dbx dbx"""
 
@@ -180,7 +198,7 @@ _dbx_remote() {
     compadd -- ${found:#*/}
 }
 _dbx_local() { _files }
-_dbx_either() { _files; [[ $PREFIX == /* ]] && _dbx_remote }
+_dbx_either() { _files; [[ $PREFIX == (/|shared:|id:)* ]] && _dbx_remote }
 _dbx() {
     local command= depth=0
     if (( CURRENT > 2 )); then command=$words[2] depth=1; fi

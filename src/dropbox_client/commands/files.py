@@ -7,8 +7,9 @@ from functools import partial
 from itertools import islice
 from unicodedata import normalize
 
-from dropbox_client import output
+from dropbox_client import output, remote
 from dropbox_client.api import Client
+from dropbox_client.arguments import is_foreign
 from dropbox_client.commands import connect, for_each
 from dropbox_client.errors import ApiProblem, Usage
 from dropbox_client.shapes import File, OnConflict, Order
@@ -26,34 +27,40 @@ def ls(options: Namespace) -> None:
     by: str = options.by or "name"
     falling = options.reverse != (by != "name")  # names rise; the largest and the latest come first
     order: Order = f"-{by}" if falling else by  # type: ignore[assignment] # of what the parser allows
-    above = options.path.rstrip("/") + "/"
     with connect() as client:
+        folder = remote.find(client, options.path) if is_foreign(options.path) else None
+        above = (folder.path if folder else options.path).rstrip("/") + "/"
+        parent_id = folder.id if folder else None
         try:
-            for file in client.list_files(options.path, order=order, recursive=options.recursive):
+            for file in client.list_files(options.path, parent_id=parent_id, order=order, recursive=options.recursive):
                 name = file.path.removeprefix(above) if options.recursive else file.name
                 output.listed(file, name, long=options.long, json=options.json)
         except ApiProblem as problem:
             if problem.code != "not-a-folder":
                 raise
-            file = client.file_by_path(options.path)
+            file = folder or client.file_by_path(options.path)
             output.listed(file, file.name, long=options.long, json=options.json)
 
 
 def search(options: Namespace) -> None:
     """Find files and folders by words of their names."""
-    filters = {"path": options.folder, "content_type": options.type, "kind": options.kind}
+    filters = {"content_type": options.type, "kind": options.kind}
     if not (options.words or options.type or options.kind):
         raise Usage("say what to search for: words, --type or --kind")
     with connect() as client:
+        if options.folder and is_foreign(options.folder):
+            filters["parent_id"] = remote.find(client, options.folder).id
+        else:
+            filters["path"] = options.folder
         found = client.search(" ".join(options.words) or None, page=min(options.limit, _PAGE_OF_SEARCH), **filters)
         for file in islice(found, options.limit):
-            output.listed(file, file.path, long=options.long, json=options.json)
+            output.listed(file, remote.shown(file), long=options.long, json=options.json)
 
 
 def versions(options: Namespace) -> None:
     """List the versions of a file, newest first."""
     with connect() as client:
-        for revision in client.revisions(client.file_by_path(options.path).id):
+        for revision in client.revisions(remote.find(client, options.path).id):
             output.revision(revision, json=options.json)
 
 
@@ -65,7 +72,7 @@ def mkdir(options: Namespace) -> int:
     with connect() as client:
 
         def make(path: str) -> None:
-            made = client.create_folder(path, parents=options.parents)
+            made = remote.make_folder(client, path, parents=options.parents)
             if options.json:
                 output.record(made)
 
@@ -102,21 +109,21 @@ def _put(options: Namespace, act: Callable[[Client, File, _Destination, OnConfli
             raise Usage(f"{options.dest} is not a folder: several things cannot become one")
 
         def put(path: str) -> None:
-            seen = client.file_by_path(path)
+            seen = remote.find(client, path)
             if there and there.kind == "folder" and there.id != seen.id:
                 into = _Destination(there)
             else:  # also where only case changes: then what is found there is the source itself
-                above, _, name = options.dest.rpartition("/")
-                into = _Destination(client.file_by_path(above or "/"), name)
+                above, name = remote.parent(options.dest)
+                into = _Destination(remote.find(client, above), name)
             file = act(client, seen, into, options.on_conflict)
-            output.placed(seen.path, file, json=options.json)
+            output.placed(remote.shown(seen), file, json=options.json)
 
         return for_each(options.sources, put)
 
 
 def _find(client: Client, path: str) -> File | None:
     try:
-        return client.file_by_path(path)
+        return remote.find(client, path)
     except ApiProblem as problem:
         if problem.code != "not-found":
             raise
@@ -153,7 +160,7 @@ def rm(options: Namespace) -> int:
 
 
 def _remove(client: Client, path: str, *, force: bool) -> None:
-    seen = client.file_by_path(path)
+    seen = remote.find(client, path)
     try:
         client.trash(seen.id, force=force, if_match=seen.etag)
     except ApiProblem as problem:
@@ -161,5 +168,5 @@ def _remove(client: Client, path: str, *, force: bool) -> None:
             return
         if problem.code != "precondition-failed":
             raise
-        seen = client.file_by_path(path)
+        seen = remote.find(client, path)
         client.trash(seen.id, force=force, if_match=seen.etag)

@@ -3,30 +3,35 @@
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from dropbox_client import output
+from dropbox_client import output, remote
 from dropbox_client.api import Client
 from dropbox_client.commands import connect, for_each
-from dropbox_client.errors import Usage
+from dropbox_client.errors import ApiProblem, Usage
 from dropbox_client.progress import Item
 from dropbox_client.retry import PATIENCE_S
 from dropbox_client.shapes import File
-from dropbox_client.walk import Walk, split_destination
+from dropbox_client.walk import Skipped, Walk, split_destination
 
 
 def upload(options: Namespace) -> int:
     """Send files and folders."""
     paths, folder = split_destination(options.paths, options.to)
-    return _send(Walk(paths, folder, options.on_conflict), json=options.json, retry_changed=options.retry_changed)
+    top, below = remote.split(folder)
+    walk = Walk(paths, below or "/", options.on_conflict)
+    return _send(walk, top, json=options.json, retry_changed=options.retry_changed)
 
 
-def _send(items: Walk | Sequence[Item], *, json: bool, retry_changed: bool = False) -> int:
-    """Upload `items` and tell of each; return how many could not be stored."""
+def _send(items: Walk | Sequence[Item], top: str = "", *, json: bool, retry_changed: bool = False) -> int:
+    """Upload `items` and tell of each; return how many could not be stored.
+
+    A walk goes into one's own tree, or below `top`, a folder that others share.
+    """
     from dropbox_client.cache import HashCache  # noqa: PLC0415
     from dropbox_client.display import Display  # noqa: PLC0415
     from dropbox_client.places import cache_dir  # noqa: PLC0415
@@ -37,11 +42,16 @@ def _send(items: Walk | Sequence[Item], *, json: bool, retry_changed: bool = Fal
     with connect() as client, HashCache(cache_dir() / "hashes.sqlite") as cache:
         client.capabilities()  # whoever is not signed in, or has no server, learns it at once
         client.patience_s = PATIENCE_S
+        make_folder: Callable[[str], object] = partial(client.create_folder, parents=True)
+        going: Iterable[Item] = items
+        if top and isinstance(items, Walk):
+            folders = remote.Folders(client, remote.find(client, top).id)
+            make_folder, going = folders.id_of, _into(folders, items)
         with (
             Display(wanted=not json) as display,
             Uploader(client, watcher=display, cache=cache, retry_changed=retry_changed) as uploader,
         ):
-            for outcome in uploader.upload(items):
+            for outcome in uploader.upload(going):
                 output.sent(outcome, json=json)
                 failed += outcome.error is not None
                 if outcome.file:
@@ -51,7 +61,7 @@ def _send(items: Walk | Sequence[Item], *, json: bool, retry_changed: bool = Fal
         skipped = []
         if isinstance(items, Walk):
             skipped = items.skipped
-            failed += for_each(items.empty_folders, partial(client.create_folder, parents=True))
+            failed += for_each(items.empty_folders, make_folder)
     output.skipped(skipped, json=json)
     failed += sum(item.failed for item in skipped)
     seconds = time.monotonic() - began
@@ -59,14 +69,25 @@ def _send(items: Walk | Sequence[Item], *, json: bool, retry_changed: bool = Fal
     return failed
 
 
+def _into(folders: remote.Folders, walk: Walk) -> Iterator[Item]:
+    """Iterate over a walk, the folders of the items found by id, or made."""
+    for item in walk:
+        try:
+            parent_id = folders.id_of(item.folder)
+        except ApiProblem as problem:
+            walk.skipped.append(Skipped(item.path, output.explain(problem), failed=True))
+        else:
+            yield replace(item, parent_id=parent_id)
+
+
 def download(options: Namespace) -> int:
     """Fetch a file or folder. Nothing appears under its name before every byte was verified."""
     with connect() as client:
-        file = client.file_by_path(options.remote)
+        file = remote.find(client, options.remote)
         client.patience_s = PATIENCE_S
         if file.kind == "folder":
             if options.version:
-                raise Usage(f"{file.path} is a folder: only files have versions")
+                raise Usage(f"{options.remote} is a folder: only files have versions")
             return _download_folder(client, file, options)
         _download_file(client, _as_it_was(client, file, options.version), options)
         return 0
@@ -146,7 +167,7 @@ def cat(options: Namespace) -> int:
     with connect() as client, ThreadPoolExecutor(PARALLEL, thread_name_prefix="fetch") as pool:
 
         def write(path: str) -> None:
-            file = _as_it_was(client, client.file_by_path(path), options.version)
+            file = _as_it_was(client, remote.find(client, path), options.version)
             with closing(stream(client, file, pool)) as pieces:
                 for piece in pieces:
                     sys.stdout.buffer.write(piece)
@@ -175,8 +196,7 @@ def resume(options: Namespace) -> int:
         if size_bytes != session.size_bytes:
             raise Usage(f"{path} has {size_bytes} bytes, the upload {session.size_bytes}")
         place = session.destinations[0]
-        folder = client.file(place.parent_id).path
-    return _send([Item(path, folder, place.name, size_bytes, place.on_conflict)], json=options.json)
+    return _send([Item(path, "", place.name, size_bytes, place.on_conflict, place.parent_id)], json=options.json)
 
 
 def abort(options: Namespace) -> None:

@@ -5,8 +5,9 @@ import unicodedata
 from argparse import Namespace
 from collections.abc import Iterable
 
-from dropbox_client import output
+from dropbox_client import output, remote
 from dropbox_client.api import Client
+from dropbox_client.arguments import is_foreign
 from dropbox_client.commands import connect, for_each
 from dropbox_client.errors import ApiProblem, ClientError, Usage
 from dropbox_client.shapes import File, Revision
@@ -20,10 +21,12 @@ def restore(options: Namespace) -> int:
     """Bring back deleted files, or an older version of one."""
     if options.version and (options.to or len(options.things) > 1):
         raise Usage("--version goes with one file, and leaves it where it is")
+    if not options.version and any(map(is_foreign, options.things)):
+        raise Usage("what others own is in their trash: it is theirs to bring back")
     with connect() as client:
         if options.version:
             path: str = options.things[0]
-            file = client.file_by_path(path)
+            file = remote.find(client, path)
             file = client.restore_revision(file.id, find_revision(client, file, options.version).id)
             output.placed(f"{path} version {options.version}", file, json=options.json)
             return 0
@@ -41,7 +44,7 @@ def find_revision(client: Client, file: File, wanted: str) -> Revision:
     for revision in client.revisions(file.id):
         if wanted in {str(revision.number), revision.id}:
             return revision
-    raise ClientError(f"{file.path} has no version {wanted}: `dbx versions` lists them")
+    raise ClientError(f"{remote.shown(file)} has no version {wanted}: `dbx versions` lists them")
 
 
 def _restored(client: Client, file_id: str, folder: str | None) -> File:

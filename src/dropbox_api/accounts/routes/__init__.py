@@ -7,3 +7,6 @@ from dropbox_api.accounts.routes import admin, mailing, oidc, second_factor, ses
 router = APIRouter(prefix="/v1", tags=["accounts"])
 for part in (signing_in, second_factor, sessions, tokens, mailing, oidc, admin):
     router.include_router(part.router)
+
+pages = mailing.pages
+"""What links in mails open: outside of `/v1`, for people."""

@@ -1,5 +1,111 @@
 """Users, as an administrator manages them."""
 
-from fastapi import APIRouter
+import uuid
+from typing import Annotated
 
-router = APIRouter()
+from fastapi import APIRouter, Query
+
+from dropbox_api.accounts import admin, api_tokens
+from dropbox_api.accounts.auth import Administrator, NoStore, PasswordsDep
+from dropbox_api.accounts.schemas import ChangeUser, CreatedToken, ManagedUser, NewToken, NewUser, TokenList, UserList
+from dropbox_api.deps import DbDep, SettingsDep
+from dropbox_api.problems import (
+    EmailTaken,
+    Forbidden,
+    InvalidCursor,
+    InvalidRequest,
+    NotFound,
+    Unauthenticated,
+    WeakPassword,
+)
+from dropbox_api.responses import BODY, problem_responses
+
+router = APIRouter(prefix="/admin/users")
+_ADMIN = (Unauthenticated, Forbidden)
+Limit = Annotated[int, Query(ge=1, le=1000)]
+
+
+@router.get("", operation_id="accounts_list_users", responses=problem_responses(*_ADMIN, InvalidRequest, InvalidCursor))
+async def list_users(
+    _: Administrator,
+    db: DbDep,
+    q: Annotated[str | None, Query(max_length=320, pattern=r"^[^\x00]*$", description="A part of the address.")] = None,
+    limit: Limit = 100,
+    cursor: str | None = None,
+) -> UserList:
+    """List the users, in the order in which they came."""
+    return await admin.list_users(db, q=q, limit=limit, cursor=cursor)
+
+
+@router.post(
+    "",
+    operation_id="accounts_create_user",
+    status_code=201,
+    responses=problem_responses(*BODY, *_ADMIN, EmailTaken, WeakPassword),
+)
+async def create(
+    _: Administrator, body: NewUser, db: DbDep, settings: SettingsDep, passwords: PasswordsDep
+) -> ManagedUser:
+    """Create an account, also where registration is closed."""
+    return await admin.create(db, settings.auth, passwords, body)
+
+
+@router.get(
+    "/{user_id}",
+    operation_id="accounts_get_user",
+    responses=problem_responses(*_ADMIN, InvalidRequest, NotFound),
+)
+async def get(_: Administrator, db: DbDep, user_id: uuid.UUID) -> ManagedUser:
+    """Show a user."""
+    return await admin.get_user(db, user_id)
+
+
+@router.patch("/{user_id}", operation_id="accounts_change_user", responses=problem_responses(*BODY, *_ADMIN, NotFound))
+async def change(_: Administrator, db: DbDep, user_id: uuid.UUID, body: ChangeUser) -> ManagedUser:
+    """Change what is given.
+
+    Disabling ends all sign-ins and access tokens at once, and for good; the files stay. The last administrator can be
+    neither disabled nor demoted.
+    """
+    return await admin.change(db, user_id, body)
+
+
+@router.post(
+    "/{user_id}/tokens",
+    operation_id="accounts_create_service_token",
+    status_code=201,
+    dependencies=[NoStore],
+    responses=problem_responses(*BODY, *_ADMIN, NotFound),
+)
+async def create_token(_: Administrator, db: DbDep, user_id: uuid.UUID, body: NewToken) -> CreatedToken:
+    """Make an access token for a service account, good for `files:read`, `files:write` or `processing`.
+
+    It is shown now and never again; so this takes no `Idempotency-Key`.
+    """
+    return await api_tokens.create_for_service(
+        db, user_id, name=body.name, scopes=body.scopes, expires_in_s=body.expires_in_s
+    )
+
+
+@router.get(
+    "/{user_id}/tokens",
+    operation_id="accounts_list_user_tokens",
+    responses=problem_responses(*_ADMIN, InvalidRequest, InvalidCursor, NotFound),
+)
+async def list_tokens(
+    _: Administrator, db: DbDep, user_id: uuid.UUID, limit: Limit = 100, cursor: str | None = None
+) -> TokenList:
+    """List a user's access tokens that are good, newest first."""
+    await admin.get_user(db, user_id)
+    return await api_tokens.list_tokens(db, user_id, limit=limit, cursor=cursor)
+
+
+@router.delete(
+    "/{user_id}/tokens/{token_id}",
+    operation_id="accounts_revoke_user_token",
+    status_code=204,
+    responses=problem_responses(*_ADMIN, InvalidRequest, NotFound),
+)
+async def revoke_token(_: Administrator, db: DbDep, user_id: uuid.UUID, token_id: uuid.UUID) -> None:
+    """Revoke an access token of a user, at once."""
+    await api_tokens.revoke(db, user_id, token_id)

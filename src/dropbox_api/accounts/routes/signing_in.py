@@ -3,50 +3,55 @@
 The token endpoint takes the form of RFC 6749, but answers errors as problem documents like every other operation.
 """
 
+from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Header, Response
+from fastapi import APIRouter, Form
 
-from dropbox_api.accounts import service
-from dropbox_api.accounts.auth import AccessTokensDep, CurrentUser, PasswordsDep
+from dropbox_api.accounts import mailing, service
+from dropbox_api.accounts.auth import AccessTokensDep, CurrentUser, NoStore, PasswordsDep
 from dropbox_api.accounts.schemas import Account, PasswordGrant, Refresh, Register, Tokens
-from dropbox_api.deps import DbDep, SettingsDep
+from dropbox_api.deps import DbDep, LimitsDep, MailerDep, SettingsDep, limited
+from dropbox_api.plumbing import origin
 from dropbox_api.problems import (
     BodyTooLarge,
     EmailTaken,
+    Forbidden,
     InvalidCredentials,
     InvalidRefreshToken,
     InvalidRequest,
     RegistrationClosed,
+    SecondFactorRequired,
     Unauthenticated,
+    WeakPassword,
 )
 from dropbox_api.responses import BODY, problem_responses
 
 router = APIRouter()
 
 
-async def _no_store(response: Response) -> None:
-    """Keep tokens out of caches (RFC 6749 section 5.1)."""
-    response.headers["Cache-Control"] = "no-store"
-
-
 @router.post(
     "/auth/register",
     operation_id="accounts_register",
     status_code=201,
-    responses=problem_responses(*BODY, EmailTaken, RegistrationClosed),
+    dependencies=[limited("sign_in_address")],
+    responses=problem_responses(*BODY, EmailTaken, RegistrationClosed, WeakPassword),
 )
-async def register(body: Register, db: DbDep, settings: SettingsDep, passwords: PasswordsDep) -> Account:
-    """Create an account."""
+async def register(
+    body: Register, db: DbDep, settings: SettingsDep, passwords: PasswordsDep, mailer: MailerDep
+) -> Account:
+    """Create an account, and get a mail that confirms its address."""
     password = body.password.get_secret_value()
-    return await service.register(db, settings.auth, passwords, email=body.email, password=password)
+    account = await service.register(db, settings.auth, passwords, email=body.email, password=password)
+    mailer.send_composed(partial(mailing.compose_verification, db, settings, account.id))
+    return account
 
 
 @router.post(
     "/auth/token",
     operation_id="accounts_token",
-    dependencies=[Depends(_no_store)],
-    responses=problem_responses(BodyTooLarge, InvalidRequest, InvalidCredentials),
+    dependencies=[NoStore, limited("sign_in_address")],
+    responses=problem_responses(BodyTooLarge, InvalidRequest, InvalidCredentials, SecondFactorRequired, Forbidden),
 )
 async def token(
     *,
@@ -55,9 +60,11 @@ async def token(
     settings: SettingsDep,
     passwords: PasswordsDep,
     access_tokens: AccessTokensDep,
-    user_agent: Annotated[str | None, Header(include_in_schema=False)] = None,
+    limits: LimitsDep,
 ) -> Tokens:
-    """Sign in with address and password."""
+    """Sign in with address and password, and a code where the account has a second factor."""
+    await limits.hit("sign_in_account", form.username)
+    source = origin.current()
     return await service.sign_in(
         db,
         settings.auth,
@@ -65,14 +72,16 @@ async def token(
         access_tokens,
         email=form.username,
         password=form.password.get_secret_value(),
-        user_agent=user_agent,
+        otp=form.otp,
+        user_agent=source.user_agent,
+        address=source.address,
     )
 
 
 @router.post(
     "/auth/refresh",
     operation_id="accounts_refresh",
-    dependencies=[Depends(_no_store)],
+    dependencies=[NoStore],
     responses=problem_responses(*BODY, InvalidRefreshToken),
 )
 async def refresh(body: Refresh, db: DbDep, settings: SettingsDep, access_tokens: AccessTokensDep) -> Tokens:
@@ -91,7 +100,7 @@ async def logout(body: Refresh, db: DbDep) -> None:
     await service.sign_out(db, refresh_token=body.refresh_token.get_secret_value())
 
 
-@router.get("/me", operation_id="accounts_me", responses=problem_responses(Unauthenticated))
+@router.get("/me", operation_id="accounts_me", responses=problem_responses(Unauthenticated, Forbidden))
 async def me(actor: CurrentUser, db: DbDep) -> Account:
     """Show the account that asks, and how much of its quota is used."""
     return await service.get_account(db, actor)

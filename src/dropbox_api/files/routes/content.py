@@ -12,11 +12,9 @@ from dropbox_api.db import Db
 from dropbox_api.deps import DbDep, SettingsDep, StoreDep
 from dropbox_api.files import archive, service
 from dropbox_api.files.schemas import Download, File
-from dropbox_api.plumbing import audit, origin
+from dropbox_api.plumbing import audit
 from dropbox_api.responses import problem_responses
-from dropbox_api.settings import Settings
-from dropbox_api.storage.object_store import SignedRequest
-from dropbox_api.storage.s3 import S3Store, content_disposition
+from dropbox_api.storage.s3 import content_disposition
 
 router = APIRouter()
 
@@ -45,45 +43,11 @@ async def get_content(
 ) -> Response:
     """Redirect to the content. The URL lives for minutes; send a Range header along for a part."""
     content = await service.get_content(db, actor.user_id, file_id, revision)
-    inline = inline and content.content_type in SAFE_INLINE
-    signed = _sign(store, settings, content, request.method, inline=inline)
+    signed = service.sign(store, settings, content, request.method, inline=inline)
     if request.method == "GET":
         await _note_download(db, file_id, content)
     headers = {"Location": signed.url, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
     return Response(status_code=307, headers=headers)
-
-
-SAFE_INLINE = frozenset(
-    {
-        "application/pdf",
-        "audio/mpeg",
-        "audio/ogg",
-        "image/avif",
-        "image/gif",
-        "image/jpeg",
-        "image/png",
-        "image/webp",
-        "text/plain",
-        "video/mp4",
-        "video/webm",
-    }
-)
-"""Types that a browser shows without running anything; HTML and SVG are not among them."""
-
-
-def _sign(
-    store: S3Store, settings: Settings, content: service.StoredContent, method: str, *, inline: bool
-) -> SignedRequest:
-    return store.sign_download(
-        content.storage_key,
-        method=method,
-        filename=content.name,
-        content_type=content.content_type,
-        inline=inline,
-        ttl_s=settings.uploads.download_url_ttl_s,
-        size_bytes=content.size_bytes,
-        address=origin.current().address,
-    )
 
 
 async def _note_download(db: Db, file_id: uuid.UUID, content: service.StoredContent) -> None:
@@ -106,7 +70,7 @@ async def download(
 ) -> Download:
     """Give a signed URL of the content, with what is needed to check it."""
     content = await service.get_content(db, actor.user_id, file_id, revision)
-    signed = _sign(store, settings, content, "GET", inline=False)
+    signed = service.sign(store, settings, content, "GET", inline=False)
     await _note_download(db, file_id, content)
     response.headers["Cache-Control"] = "no-store"
     return Download.model_validate(

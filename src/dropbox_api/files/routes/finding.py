@@ -43,6 +43,22 @@ async def get_by_path(
     return _tagged(response, await service.get_by_path(db, actor.user_id, path))
 
 
+@router.get(
+    "/files/{file_id}/by-path",
+    operation_id="files_get_below",
+    responses=problem_responses(*_NOT_YOURS, problems.NotAFolder, problems.InvalidName),
+)
+async def get_below(
+    actor: Reader,
+    db: DbDep,
+    response: Response,
+    file_id: uuid.UUID,
+    path: Annotated[str, Query(max_length=4096, examples=["/2026/cat.jpg"])],
+) -> File:
+    """Show what stands at a path below a folder, such as one that others share; `/` is the folder itself."""
+    return _tagged(response, await service.get_below(db, actor.user_id, file_id, path))
+
+
 @router.get("/files/{file_id}", operation_id="files_get", responses=problem_responses(*_NOT_YOURS))
 async def get(actor: Reader, db: DbDep, file_id: uuid.UUID, response: Response) -> File:
     """Show a file or folder."""

@@ -1,0 +1,127 @@
+"""The codes of a second factor: how they are made, kept, and used up.
+
+Time-based codes are those of RFC 6238 as every authenticator app has them: SHA-1, 30 seconds, 6 digits; one step early
+or late passes, for clocks differ. Recovery codes replace them, once each. A copy of the database alone is of no use:
+secrets are encrypted (AES-GCM, bound to their user), recovery codes kept as HMACs, both under keys derived from the
+server's secret (HKDF, RFC 5869). So another secret of the server makes every second factor void.
+"""
+
+import hmac
+import logging
+import os
+import secrets
+import time
+import uuid
+
+import pyotp
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from sqlalchemy import func, select, update
+
+from dropbox_api.db import Tx
+from dropbox_api.models import RecoveryCode, User
+from dropbox_api.settings import AuthSettings
+
+STEP_S = 30
+RECOVERY_CODES = 10
+
+_WINDOW_STEPS = 1
+_DIGITS = 6
+_NONCE_BYTES = 12
+_ISSUER = "dropbox-api"
+# Nothing that one could take for another on paper: 31^12 is 59 bits.
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+_GROUPS, _GROUP_CHARS = 3, 4
+
+log = logging.getLogger(__name__)
+
+
+def derived_key(settings: AuthSettings, purpose: str) -> bytes:
+    """Return the 32 bytes that the server's secret stands for in one purpose, and in no other."""
+    hkdf = HKDF(SHA256(), length=32, salt=None, info=f"dropbox-api {purpose}".encode())
+    return hkdf.derive(settings.secret.get_secret_value().encode())
+
+
+def new_secret() -> str:
+    """Return a secret for an app, 160 random bits in base32."""
+    return pyotp.random_base32()
+
+
+def otpauth_url(secret: str, email: str) -> str:
+    """Return what the QR code of a secret says (the Key URI format of Google Authenticator)."""
+    return pyotp.TOTP(secret).provisioning_uri(name=email, issuer_name=_ISSUER)
+
+
+def seal(settings: AuthSettings, user_id: uuid.UUID, secret: str) -> bytes:
+    """Encrypt a secret for this user's row: in another one it opens nothing."""
+    nonce = os.urandom(_NONCE_BYTES)
+    return nonce + _cipher(settings).encrypt(nonce, secret.encode(), user_id.bytes)
+
+
+def unseal(settings: AuthSettings, user_id: uuid.UUID, sealed: bytes) -> str | None:
+    """Return the secret; None if it was sealed for another user, or under another secret of the server."""
+    try:
+        return _cipher(settings).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], user_id.bytes).decode()
+    except InvalidTag:
+        log.warning("the second factor of user %s was set up under another DROPBOX_AUTH__SECRET", user_id)
+        return None
+
+
+def _cipher(settings: AuthSettings) -> AESGCM:
+    return AESGCM(derived_key(settings, "totp secrets"))
+
+
+def find_step(secret: str, code: str, *, after_step: int, now_s: float | None = None) -> int | None:
+    """Return the number of the 30 seconds that the code is of, if it is of now and later than `after_step`."""
+    totp = pyotp.TOTP(secret)
+    now = int((time.time() if now_s is None else now_s) // STEP_S)
+    # All are compared, so that the time taken says nothing.
+    right = [
+        step
+        for step in range(now - _WINDOW_STEPS, now + _WINDOW_STEPS + 1)
+        if hmac.compare_digest(totp.generate_otp(step).encode(), code.encode()) and step > after_step
+    ]
+    return max(right, default=None)
+
+
+def new_recovery_codes() -> list[str]:
+    """Return ten codes such as `abcd-efgh-jkmn`."""
+    return ["-".join(_group() for _ in range(_GROUPS)) for _ in range(RECOVERY_CODES)]
+
+
+def _group() -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(_GROUP_CHARS))
+
+
+def recovery_hash(settings: AuthSettings, code: str) -> bytes:
+    """Return what is kept of a recovery code, however it is written."""
+    return hmac.digest(derived_key(settings, "recovery codes"), _bare(code).encode(), "sha256")
+
+
+def _bare(code: str) -> str:
+    return code.replace("-", "").replace(" ", "").casefold()
+
+
+async def spend(tx: Tx, settings: AuthSettings, user_id: uuid.UUID, code: str) -> bool:
+    """Use up a code of the app or a recovery code; tell whether it was good.
+
+    Transaction: joins tx, which holds the user's lock: of two who come with one code, one gets in.
+    """
+    bare = _bare(code)
+    if len(bare) != _DIGITS:
+        unused = (
+            RecoveryCode.user_id == user_id,
+            RecoveryCode.code_hash == recovery_hash(settings, bare),
+            RecoveryCode.used_at.is_(None),
+        )
+        used = update(RecoveryCode).where(*unused).values(used_at=func.now())
+        return (await tx.execute(used)).rowcount == 1
+    user = (await tx.execute(select(User.totp_secret, User.totp_last_step).where(User.id == user_id))).one()
+    secret = user.totp_secret and unseal(settings, user_id, user.totp_secret)
+    step = find_step(secret, bare, after_step=user.totp_last_step) if secret else None
+    if step is None:
+        return False
+    await tx.execute(update(User).where(User.id == user_id).values(totp_last_step=step))
+    return True

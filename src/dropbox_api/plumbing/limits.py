@@ -1,0 +1,185 @@
+"""How often one may ask: fixed windows, counted in this process or in Redis.
+
+A fixed window costs one counter and lets through at most twice the limit across its edge, which is near enough for what
+the limits are for. Keys are hashed: the counters' store learns no address. When that store does not answer, requests
+pass: a limit is a comfort, and no reason for an outage.
+
+Headers, as draft-ietf-httpapi-ratelimit-headers-10 has them: `RateLimit-Policy: "name";q=30;w=60` and
+`RateLimit: "name";r=29;t=12`.
+"""
+
+import asyncio
+import hashlib
+import logging
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import Literal, get_args
+
+from limits import RateLimitItem, parse_many
+from limits.aio.storage import Storage
+from limits.storage import storage_from_string
+
+from dropbox_api.problems import Problem, RateLimited
+from dropbox_api.settings import LimitSettings
+
+log = logging.getLogger(__name__)
+
+Name = Literal["address", "user", "sign_in_address", "sign_in_account", "mail", "public", "link_password", "sign"]
+
+_PATIENCE_S = 0.5
+_PAUSE_S = 5.0
+"""A store that did not answer is left alone so long: not every request waits for it."""
+_WARNING_PAUSE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one window stands; a negative `remaining` is how far beyond it the asker is."""
+
+    name: str
+    quota: int
+    window_s: int
+    remaining: int
+    reset_s: int
+
+
+def _refusal(standings: Sequence[Standing]) -> RateLimited:
+    wait_s = max(standing.reset_s for standing in standings if standing.remaining < 0)
+    problem = RateLimited(retry_after_s=max(1, wait_s))
+    vars(problem)["standings"] = standings  # for headers, and no part of the problem
+    return problem
+
+
+def standings_of(problem: Problem) -> Sequence[Standing]:
+    """Return the windows that a refusal looked at, none for other problems."""
+    standings: Sequence[Standing] = vars(problem).get("standings", ())
+    return standings
+
+
+class Limits:
+    """Every limit of the settings. Raises ValueError for a store or a limit that cannot be read."""
+
+    def __init__(self, settings: LimitSettings) -> None:
+        self._storage = _storage(settings.storage_url)
+        self._items: dict[Name, list[RateLimitItem]] = {
+            name: parse_many(text) if (text := getattr(settings, name)) else [] for name in get_args(Name)
+        }
+        self._resting_until = self._next_warning = 0.0
+
+    async def hit(self, name: Name, key: str) -> Sequence[Standing]:
+        """Count one request of `key` (any text); return how its windows stand, none when there is no such limit.
+
+        Raises RateLimited, with headers for the answer.
+        """
+        return await self._look(name, key, amount=1)
+
+    async def test(self, name: Name, key: str) -> Sequence[Standing]:
+        """Do as `hit` does, but count nothing: for what is only counted when it fails."""
+        return await self._look(name, key, amount=0)
+
+    async def _look(self, name: Name, key: str, amount: int) -> Sequence[Standing]:
+        items = self._items[name]
+        if not items or time.monotonic() < self._resting_until:
+            return ()
+        hashed = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                standings = [await self._standing(name, item, hashed, amount) for item in items]
+        except Exception as error:  # noqa: BLE001 - whatever kind of store it is, its errors are its own
+            self._rest(error)
+            return ()
+        if any(standing.remaining < 0 for standing in standings):
+            raise _refusal(standings)
+        return standings
+
+    async def _standing(self, name: Name, item: RateLimitItem, key: str, amount: int) -> Standing:
+        counter, window_s = item.key_for(name, key), item.get_expiry()
+        # What is only tested is refused once nothing is left for the next.
+        count = await self._storage.incr(counter, window_s, amount) if amount else await self._storage.get(counter) + 1
+        reset_s = math.ceil(await self._storage.get_expiry(counter) - time.time())
+        label = f"{name.replace('_', '-')}-{item.GRANULARITY.name}"
+        return Standing(label, item.amount, window_s, item.amount - count, min(max(0, reset_s), window_s))
+
+    def _rest(self, error: Exception) -> None:
+        now = time.monotonic()
+        self._resting_until = now + _PAUSE_S
+        if now >= self._next_warning:
+            self._next_warning = now + _WARNING_PAUSE_S
+            log.warning("limits are not counted, their store does not answer: %s", type(error).__name__)
+
+
+def headers(standings: Sequence[Standing]) -> list[tuple[bytes, bytes]]:
+    """Return the headers that tell how these windows stand."""
+    if not standings:
+        return []
+    policy = ", ".join(f'"{one.name}";q={one.quota};w={one.window_s}' for one in standings)
+    limit = ", ".join(f'"{one.name}";r={max(0, one.remaining)};t={one.reset_s}' for one in standings)
+    return [(b"ratelimit-policy", policy.encode()), (b"ratelimit", limit.encode())]
+
+
+@lru_cache(4096)
+def address_key(address: str | None) -> str:
+    """Return what stands for an address: a whole IPv6 network of 64 bits, for that is what one customer has."""
+    try:
+        parsed: IPv4Address | IPv6Address = ip_address(address or "")
+    except ValueError:
+        return address or ""
+    if isinstance(parsed, IPv4Address):
+        return str(parsed)
+    return str(parsed.ipv4_mapped or IPv6Network((parsed, 64), strict=False))
+
+
+def _storage(url: str) -> Storage:
+    scheme, _, rest = url.partition("://")
+    if scheme == "memory":
+        return _Memory()
+    # Valkey speaks Redis's protocol: one client library does for both.
+    storage = storage_from_string(f"async+{scheme.replace('valkey', 'redis')}://{rest}", implementation="redispy")
+    if not isinstance(storage, Storage):
+        raise TypeError(url)
+    return storage
+
+
+class _Memory(Storage):
+    """Counters of this process; the library's own looks through all of them at every hit."""
+
+    STORAGE_SCHEME = None
+    base_exceptions = ValueError
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._counters: dict[str, tuple[int, float]] = {}
+        self._sweep_at = 1024
+
+    async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        now = time.time()
+        count, ends = self._counters.get(key, (0, 0.0))
+        if ends <= now:
+            count, ends = 0, now + expiry
+        self._counters[key] = count + amount, ends
+        if len(self._counters) > self._sweep_at:
+            self._counters = {key: one for key, one in self._counters.items() if one[1] > now}
+            self._sweep_at = max(1024, 2 * len(self._counters))
+        return count + amount
+
+    async def get(self, key: str) -> int:
+        count, ends = self._counters.get(key, (0, 0.0))
+        return count if ends > time.time() else 0
+
+    async def get_expiry(self, key: str) -> float:
+        return self._counters.get(key, (0, time.time()))[1]
+
+    async def check(self) -> bool:
+        return True
+
+    async def reset(self) -> int:
+        count = len(self._counters)
+        self._counters.clear()
+        return count
+
+    async def clear(self, key: str) -> None:
+        self._counters.pop(key, None)

@@ -1,0 +1,174 @@
+"""What goes to stderr, and to Sentry where there is one: everybody's log records, one line each, without secrets.
+
+Everything comes through the standard library's logging, so that uvicorn's and SQLAlchemy's lines look like ours.
+Secrets are blotted out of the finished text, tracebacks included, whoever wrote it; `redact` says what counts as one.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+import orjson
+import structlog
+from structlog.types import EventDict, WrappedLogger
+
+from dropbox_api import __version__
+from dropbox_api.plumbing import origin
+from dropbox_api.settings import Settings
+
+access = logging.getLogger("dropbox_api.access")
+
+BLOT = "[redacted]"
+_NAMES = (
+    r"x-amz-(?:signature|security-token|credential)|signature|policy|key-pair-id|(?:proxy-)?authorization|"
+    r"(?:set-)?cookie|\w*passwords?|\w*password_hash|otp|totp\w*|recovery_codes?|\w*secret\w*|\w*tokens?|"
+    r"code_verifier|client_assertion|dsn"
+)
+_SECRETS = re.compile(
+    r"(?P<pat>dbx_[a-z]{2,8}_[\w-]{8,})"
+    r"|(?P<jwt>eyJ[\w-]{8,}(?:\.[\w-]*)+)"
+    r"|(?P<refresh>\b[0-9a-f]{32}\.\d{1,9}\.[\w-]{43})"
+    r"|(?P<url>(?<=://)[^\s/:@'\"\\]*:[^\s/@'\"\\]+(?=@))"
+    # Links and what goes by mail: 43 characters of base64url, the form that all our random tokens and MACs have.
+    r"|(?P<random>(?<![\w-])[\w-]{43}(?![\w-]))"
+    r"|(?P<argon>\$argon2id?\$[^\s'\"\\]+)"
+    r"|(?P<input>\binput(?:_value)?=.*?(?=, input_type=))"
+    rf"|(?P<name>(?<![\w-])(?:{_NAMES})\\?[\"']?\)?\s*(?:[=:,]|%3D)\s*(?:b(?=['\"]))?)"
+    r"(?:(?:Bearer|Basic|Digest)\s+[^\s'\"\\]+|(?P<quote>\\?[\"'])(?:Bearer\s+)?.*?(?P=quote)|[^\s\"'\\&,;)}\]]+)",
+    re.IGNORECASE,
+)
+# Most lines hold none of the marks of a secret, and looking for these first takes a tenth of the time.
+_MARKS = [
+    "dbx_",
+    "eyj",
+    "@",
+    "$argon",
+    "input",
+    "signature",
+    "policy",
+    "amz",
+    "pair-id",
+    "authoriz",
+    "cookie",
+    "passw",
+    "otp",
+    "recovery",
+    "secret",
+    "token",
+    "verifier",
+    "assertion",
+    "dsn",
+]
+_RANDOM = re.compile(r"(?<![\w-])[\w-]{43}", re.ASCII)
+
+
+def redact(text: str) -> str:
+    """Return the text without what looks like a secret: signatures, tokens, cookies, passwords, codes."""
+    lowered = text.lower()
+    if any(mark in lowered for mark in _MARKS) or _RANDOM.search(text):
+        return _SECRETS.sub(_blot, text)
+    return text
+
+
+def _blot(found: re.Match[str]) -> str:
+    name, quote = found["name"] or "", found["quote"] or ""
+    return f"{name}{quote}{BLOT}{quote}"
+
+
+def configure(settings: Settings) -> None:
+    """Send every log record to stderr as the settings say, and unhandled errors to Sentry if they name one."""
+    as_json = settings.log_format == "json" or (settings.log_format == "auto" and settings.mode != "dev")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter(as_json=as_json))
+    logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
+    for name in ("uvicorn", "uvicorn.error"):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
+    # botocore and urllib3 write requests down, headers and all, at DEBUG.
+    for name in ("aiobotocore", "botocore", "boto3", "urllib3", "httpx", "httpcore", "authlib", "asyncio"):
+        logging.getLogger(name).setLevel(max(logging.INFO, logging.getLevelName(settings.log_level)))
+    logging.captureWarnings(capture=True)
+    if settings.sentry_dsn is not None:
+        _report_errors(settings.sentry_dsn.get_secret_value(), settings.mode)
+
+
+def formatter(*, as_json: bool) -> logging.Formatter:
+    """Return what turns records into lines: objects, or text with colours where somebody looks."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        _origin,
+    ]
+    rendering: list[structlog.typing.Processor] = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_json)]
+        if as_json
+        else [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback, timestamp_key="time"
+            )
+        ]
+    )
+    remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared, processors=[remove_meta, *rendering, _redacted]
+    )
+
+
+def _origin(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Say which request of whom a record belongs to."""
+    source = origin.current()
+    if source.request_id is not None:
+        event.setdefault("request_id", source.request_id)
+    if source.actor_id is not None:
+        event.setdefault("user_id", str(source.actor_id))
+    return event
+
+
+def _json(event: EventDict, **_: Any) -> str:
+    return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _redacted(_: WrappedLogger, __: str, line: Any) -> str:
+    return redact(line)
+
+
+def _report_errors(dsn: str, mode: str) -> None:
+    import sentry_sdk  # noqa: PLC0415 - only who asked for it pays for it
+    from sentry_sdk.integrations.logging import LoggingIntegration  # noqa: PLC0415
+
+    def cleaned(event: Any, _: Mapping[str, Any]) -> Any:
+        event.pop("request", None)
+        event.pop("user", None)
+        return _without_secrets(event)
+
+    sentry_sdk.init(
+        dsn,
+        release=f"dropbox-api@{__version__}",
+        environment=mode,
+        send_default_pii=False,
+        include_local_variables=False,
+        max_request_body_size="never",
+        auto_enabling_integrations=False,
+        integrations=[LoggingIntegration(event_level=logging.ERROR)],
+        before_send=cleaned,
+        before_breadcrumb=lambda crumb, _: _without_secrets(crumb),
+    )
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, MutableMapping):
+        return {
+            key: BLOT
+            if isinstance(inner, str) and redact(f"{key}={inner}") == f"{key}={BLOT}"
+            else _without_secrets(inner)
+            for key, inner in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [_without_secrets(inner) for inner in value]
+    return value

@@ -1,0 +1,38 @@
+"""The pages of links, for people with a browser and nothing else: plain HTML, no script, one style sheet.
+
+Names and everything else that people chose are escaped by Jinja. Nothing is inline, so that the Content-Security-Policy
+(`middleware`) can forbid all that is not ours. Addresses in pages are relative: they suit a proxy with a prefix.
+"""
+
+from datetime import datetime
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+STYLE = resources.files(__package__).joinpath("templates", "links.css").read_text(encoding="utf-8")
+
+
+def _bytes(size_bytes: int) -> str:
+    """Return a size for people: 999 B, 1.4 MB (powers of 1000)."""
+    size, unit = float(size_bytes), "B"
+    for bigger in ("kB", "MB", "GB", "TB"):
+        if size < 999.5:
+            break
+        size, unit = size / 1000, bigger
+    return f"{size:.0f} {unit}" if unit == "B" or size >= 99.5 else f"{size:.1f} {unit}"
+
+
+def _day(at: datetime) -> str:
+    return f"{at.day} {at:%B %Y}"
+
+
+_environment = Environment(
+    loader=PackageLoader("dropbox_api.sharing"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+)
+_environment.filters |= {"bytes": _bytes, "day": _day}
+
+
+def render(template: str, **values: Any) -> str:
+    """Return a page. `up` is the way from its address to `/s/`: "" or "../" for each level below."""
+    return _environment.get_template(template).render(values)

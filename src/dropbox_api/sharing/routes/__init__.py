@@ -1,0 +1,10 @@
+"""Grants, links and shared-with-me under `/v1`; for people without an account `/v1/public/links` and pages at `/s`."""
+
+from fastapi import APIRouter
+
+from dropbox_api.sharing.routes import grants, links, pages, public
+
+router = APIRouter()
+for part in (grants, links, public):
+    router.include_router(part.router, prefix="/v1", tags=["sharing"])
+router.include_router(pages.router)

@@ -1,0 +1,438 @@
+"""Administration through HTTP and on the command line: users listed, made, changed, disabled; service accounts."""
+
+import asyncio
+import subprocess
+import sys
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from sqlalchemy import func, select, update
+
+from dropbox_api.accounts import admin, api_tokens
+from dropbox_api.accounts.passwords import Passwords
+from dropbox_api.accounts.schemas import ChangeUser, ManagedUser, NewUser
+from dropbox_api.db import Db
+from dropbox_api.migrations import migrate
+from dropbox_api.models import User
+from dropbox_api.problems import Forbidden
+from dropbox_api.settings import Settings
+from dropbox_api.storage.s3 import S3Config
+from tests.support.database import fresh_database
+from tests.support.process import environment
+from tests.support.server import PASSWORD, Account, make_settings, problem, upload_file
+
+Register = Callable[..., Awaitable[Account]]
+USERS = "/v1/admin/users"
+OUT = (401, "unauthenticated")
+
+
+def new_address() -> str:
+    return f"{uuid.uuid4().hex}@example.com"
+
+
+async def sign_in(api: httpx2.AsyncClient, email: str, password: str = PASSWORD) -> httpx2.Response:
+    form = {"grant_type": "password", "username": email, "password": password}
+    return await api.post("/v1/auth/token", data=form)
+
+
+async def id_of(account: Account) -> str:
+    return str((await account.me())["id"])
+
+
+@pytest.fixture
+async def administrator(register: Register, db: Db) -> AsyncIterator[Account]:
+    account = await register()
+    change = update(User).where(User.email == account.email)
+    async with db.begin() as tx:
+        await tx.execute(change.values(is_admin=True))
+    yield account
+    async with db.begin() as tx:
+        await tx.execute(change.values(is_admin=False))
+
+
+@pytest.fixture
+async def service_account(administrator: Account) -> dict[str, Any]:
+    body = {"email": new_address(), "kind": "service"}
+    made: dict[str, Any] = (await administrator.client.post(USERS, json=body)).raise_for_status().json()
+    return made
+
+
+async def make_token(administrator: Account, user_id: str, *scopes: str) -> httpx2.Response:
+    return await administrator.client.post(f"{USERS}/{user_id}/tokens", json={"name": "a program", "scopes": scopes})
+
+
+class TestUsers:
+    async def test_only_administrators_get_there(self, register: Register, administrator: Account) -> None:
+        account = await register()
+        user_id = await id_of(account)
+        for method, path in (("GET", USERS), ("POST", USERS), ("PATCH", f"{USERS}/{user_id}")):
+            refused = await account.client.request(method, path, json={"is_admin": True})
+            assert problem(refused) == (403, "forbidden")
+            assert refused.json()["scope"] == "admin"
+        assert (await account.me())["is_admin"] is False
+        assert (await administrator.me())["is_admin"] is True
+
+    async def test_they_are_found_by_a_part_of_their_address(self, register: Register, administrator: Account) -> None:
+        mark = uuid.uuid4().hex
+        emails = [f"{name}%{mark}@example.com" for name in ("one", "two", "three")]
+        accounts = [await register(email) for email in emails]
+        page = (await administrator.client.get(USERS, params={"q": mark.upper(), "limit": 2})).json()
+        cursor = page["next_cursor"]
+        rest = (await administrator.client.get(USERS, params={"q": mark, "limit": 2, "cursor": cursor})).json()
+        assert [user["email"] for user in page["items"] + rest["items"]] == emails
+        assert rest["next_cursor"] is None
+        literally = (await administrator.client.get(USERS, params={"q": f"e%{mark}"})).json()
+        assert [user["email"] for user in literally["items"]] == [emails[0], emails[2]]
+        shown = (await administrator.client.get(f"{USERS}/{await id_of(accounts[0])}")).json()
+        assert shown == await accounts[0].me() | {"disabled_at": None}
+        assert shown == page["items"][0]
+
+    @pytest.mark.parametrize("query", [{"q": "a\0b"}, {"limit": 0}, {"limit": 1001}])
+    async def test_what_cannot_be_asked_is_refused(self, administrator: Account, query: dict[str, Any]) -> None:
+        assert problem(await administrator.client.get(USERS, params=query)) == (422, "invalid-request")
+
+    async def test_who_is_not_there_is_not_found(self, administrator: Account) -> None:
+        nobody = f"{USERS}/{uuid.uuid4()}"
+        assert problem(await administrator.client.get(nobody)) == (404, "not-found")
+        assert problem(await administrator.client.patch(nobody, json={})) == (404, "not-found")
+        assert problem(await administrator.client.patch(nobody, json={"disabled": True})) == (404, "not-found")
+        assert problem(await administrator.client.get(f"{nobody}/tokens")) == (404, "not-found")
+        assert problem(await make_token(administrator, str(uuid.uuid4()), "files:read")) == (404, "not-found")
+        assert problem(await administrator.client.get(USERS, params={"cursor": "x"})) == (422, "invalid-cursor")
+
+    async def test_a_made_one_signs_in_and_has_what_it_was_given(
+        self, administrator: Account, api: httpx2.AsyncClient
+    ) -> None:
+        email = new_address()
+        body = {"email": email.upper(), "password": PASSWORD, "quota_bytes": 5_000_000, "quota_nodes": 7}
+        made = await administrator.client.post(USERS, json=body)
+        assert made.status_code == 201
+        user = made.json()
+        assert (user["email"], user["quota_bytes"], user["quota_nodes"]) == (email, 5_000_000, 7)
+        assert (user["kind"], user["is_admin"], user["has_password"]) == ("person", False, True)
+        token = (await sign_in(api, email)).raise_for_status().json()["access_token"]
+        listed = await api.get("/v1/files", headers={"Authorization": f"Bearer {token}"})
+        assert listed.json()["items"] == []
+        assert problem(await administrator.client.post(USERS, json=body)) == (409, "email-taken")
+
+    async def test_one_without_a_password_does_not_sign_in(
+        self, administrator: Account, api: httpx2.AsyncClient
+    ) -> None:
+        email = new_address()
+        made = (await administrator.client.post(USERS, json={"email": email})).raise_for_status().json()
+        assert made["has_password"] is False
+        assert made["quota_bytes"] == (await administrator.me())["quota_bytes"]
+        for password in (PASSWORD, "", "None"):
+            assert (await sign_in(api, email, password)).status_code in {401, 422}
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"password": "short"},
+            {"kind": "service", "password": PASSWORD},
+            {"kind": "robot"},
+            {"is_admin": True},
+            {"quota_bytes": -1},
+            {"quota_nodes": 2**63},
+        ],
+    )
+    async def test_what_is_not_asked_for_is_refused(self, administrator: Account, change: dict[str, Any]) -> None:
+        answer = await administrator.client.post(USERS, json={"email": new_address()} | change)
+        assert problem(answer) == (422, "invalid-request")
+        assert PASSWORD not in answer.text
+
+    async def test_a_weak_password_is_refused(self, administrator: Account) -> None:
+        answer = await administrator.client.post(USERS, json={"email": new_address(), "password": "password1"})
+        assert problem(answer) == (422, "weak-password")
+
+
+class TestChanging:
+    async def test_what_is_left_out_stays(self, account: Account, administrator: Account) -> None:
+        before = await account.me()
+        address = f"{USERS}/{before['id']}"
+        changed = await administrator.client.patch(address, json={"quota_bytes": 12345})
+        assert changed.json() == before | {"quota_bytes": 12345, "disabled_at": None}
+        assert await account.me() == before | {"quota_bytes": 12345}
+        assert (await administrator.client.patch(address, json={})).json() == changed.json()
+
+    async def test_a_quota_below_what_is_used_takes_nothing_away(
+        self, account: Account, administrator: Account
+    ) -> None:
+        file = await upload_file(account, b"content", "file.txt")
+        address = f"{USERS}/{await id_of(account)}"
+        (await administrator.client.patch(address, json={"quota_bytes": 3})).raise_for_status()
+        assert (await account.client.get(f"/v1/files/{file['id']}")).status_code == 200
+        body = {"size_bytes": 1, "fingerprint": "0" * 64, "destination": {"name": "more.txt"}}
+        assert problem(await account.client.post("/v1/uploads", json=body)) == (413, "quota-exceeded")
+
+    async def test_disabling_ends_sessions_and_tokens_at_once_and_for_good(
+        self, account: Account, administrator: Account, api: httpx2.AsyncClient
+    ) -> None:
+        file = await upload_file(account, b"content", "file.txt")
+        body = {"name": "a program", "scopes": ["files:read"]}
+        token = (await account.client.post("/v1/me/tokens", json=body)).json()["token"]
+        program = {"Authorization": f"Bearer {token}"}
+        assert (await api.get("/v1/files", headers=program)).status_code == 200
+        address = f"{USERS}/{await id_of(account)}"
+
+        disabled = (await administrator.client.patch(address, json={"disabled": True})).json()
+        assert disabled["disabled_at"] is not None
+        again = (await administrator.client.patch(address, json={"disabled": True})).json()
+        assert again["disabled_at"] == disabled["disabled_at"]
+        refresh = {"refresh_token": account.tokens["refresh_token"]}
+
+        async def is_out() -> None:
+            assert problem(await account.client.get("/v1/me")) == OUT
+            assert problem(await api.get("/v1/files", headers=program)) == OUT
+            assert problem(await api.post("/v1/auth/refresh", json=refresh)) == (401, "invalid-refresh-token")
+
+        await is_out()
+        assert problem(await sign_in(api, account.email)) == (401, "invalid-credentials")
+
+        enabled = (await administrator.client.patch(address, json={"disabled": False})).json()
+        assert enabled["disabled_at"] is None
+        await is_out()
+        anew = {"Authorization": f"Bearer {(await sign_in(api, account.email)).json()['access_token']}"}
+        assert (await api.get(f"/v1/files/{file['id']}", headers=anew)).status_code == 200
+
+    async def test_an_administrator_is_one_at_once_and_until_demoted(
+        self, account: Account, administrator: Account
+    ) -> None:
+        address = f"{USERS}/{await id_of(account)}"
+        (await administrator.client.patch(address, json={"is_admin": True})).raise_for_status()
+        assert (await account.client.get(USERS)).status_code == 200
+        (await administrator.client.patch(address, json={"is_admin": False})).raise_for_status()
+        assert problem(await account.client.get(USERS)) == (403, "forbidden")
+
+
+class TestServiceAccounts:
+    async def test_one_has_tokens_and_no_way_to_sign_in(
+        self, administrator: Account, service_account: dict[str, Any], api: httpx2.AsyncClient
+    ) -> None:
+        assert (service_account["kind"], service_account["has_password"]) == ("service", False)
+        assert (service_account["quota_bytes"], service_account["quota_nodes"]) == (0, 0)
+        assert problem(await sign_in(api, service_account["email"])) == (401, "invalid-credentials")
+        created = await make_token(administrator, service_account["id"], "files:read", "processing")
+        assert created.status_code == 201
+        assert created.headers["cache-control"] == "no-store"
+        headers = {"Authorization": f"Bearer {created.json()['token']}"}
+        assert (await api.get("/v1/files", headers=headers)).json()["items"] == []
+        assert problem(await api.get("/v1/me", headers=headers)) == (403, "forbidden")
+        body = {"name": "a folder"}
+        assert problem(await api.post("/v1/folders", json=body, headers=headers)) == (403, "forbidden")
+
+    @pytest.mark.parametrize("scope", ["admin", "share"])
+    async def test_it_neither_shares_nor_administers(
+        self, administrator: Account, service_account: dict[str, Any], scope: str
+    ) -> None:
+        refused = await make_token(administrator, service_account["id"], "files:read", scope)
+        assert problem(refused) == (403, "forbidden")
+        assert refused.json()["scope"] == scope
+        refused = await administrator.client.patch(f"{USERS}/{service_account['id']}", json={"is_admin": True})
+        assert problem(refused) == (403, "forbidden")
+
+    async def test_no_administrator_makes_tokens_for_people(self, account: Account, administrator: Account) -> None:
+        refused = await make_token(administrator, await id_of(account), "files:read")
+        assert problem(refused) == (403, "forbidden")
+
+    async def test_its_tokens_are_listed_and_revoked(
+        self, administrator: Account, service_account: dict[str, Any], api: httpx2.AsyncClient
+    ) -> None:
+        created = (await make_token(administrator, service_account["id"], "files:write")).json()
+        address = f"{USERS}/{service_account['id']}/tokens"
+        listed = (await administrator.client.get(address)).json()["items"]
+        assert [(one["id"], one["scopes"]) for one in listed] == [(created["id"], ["files:write"])]
+        elsewhere = f"{USERS}/{await id_of(administrator)}/tokens/{created['id']}"
+        assert problem(await administrator.client.delete(elsewhere)) == (404, "not-found")
+        assert (await administrator.client.delete(f"{address}/{created['id']}")).status_code == 204
+        headers = {"Authorization": f"Bearer {created['token']}"}
+        assert problem(await api.post("/v1/folders", json={"name": "x"}, headers=headers)) == OUT
+
+    async def test_no_token_is_made_for_the_disabled(
+        self, administrator: Account, service_account: dict[str, Any]
+    ) -> None:
+        address = f"{USERS}/{service_account['id']}"
+        (await administrator.client.patch(address, json={"disabled": True})).raise_for_status()
+        assert problem(await make_token(administrator, service_account["id"], "files:read")) == (404, "not-found")
+
+
+class TestTheLastAdministrator:
+    """On a database of their own: on the shared one others come and go."""
+
+    async def test_somebody_stays_one(self, lonely: Db, settings: Settings) -> None:
+        passwords = Passwords(1)
+        try:
+            ids = [
+                (await admin.create(lonely, settings.auth, passwords, NewUser(email=new_address()))).id
+                for _ in range(3)
+            ]
+        finally:
+            passwords.close()
+        one, two, three = ids
+        for user_id in (one, two):
+            await admin.change(lonely, user_id, ChangeUser(is_admin=True))
+        # Nobody else's change takes part in it.
+        await admin.change(lonely, three, ChangeUser(is_admin=False, disabled=True))
+
+        changes = [ChangeUser(is_admin=False), ChangeUser(disabled=True)]
+        answers = await asyncio.gather(
+            *(admin.change(lonely, user_id, change) for user_id, change in zip((one, two), changes, strict=True)),
+            return_exceptions=True,
+        )
+        assert Counter(type(answer) for answer in answers) == {ManagedUser: 1, Forbidden: 1}
+        (last,) = [
+            user_id for user_id, answer in zip((one, two), answers, strict=True) if isinstance(answer, Forbidden)
+        ]
+        for change in changes:
+            with pytest.raises(Forbidden):
+                await admin.change(lonely, last, change)
+        await admin.change(lonely, last, ChangeUser(quota_bytes=1, is_admin=True, disabled=False))
+        assert (await admin.get_user(lonely, last)).is_admin
+
+
+@pytest.fixture
+async def database(postgres_url: str, s3_config: S3Config) -> AsyncIterator[str]:
+    async with fresh_database(postgres_url) as url:
+        await migrate(make_settings(url, s3_config).database)
+        yield url
+
+
+@pytest.fixture
+def settings(database: str, s3_config: S3Config) -> Settings:
+    return make_settings(database, s3_config)
+
+
+@pytest.fixture
+async def lonely(settings: Settings) -> AsyncIterator[Db]:
+    db = Db.connect(settings.database)
+    yield db
+    await db.close()
+
+
+@dataclass
+class Ran:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def users(database: str, s3_config: S3Config, tmp_path: Path) -> Callable[..., Awaitable[Ran]]:
+    """Runs `dropbox-api users` with these arguments."""
+
+    async def run(*arguments: str, stdin: str = "") -> Ran:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "dropbox_api",
+            "users",
+            *arguments,
+            env=environment(database, s3_config) | {"COLUMNS": "200"},
+            cwd=tmp_path,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        out, err = await process.communicate(stdin.encode())
+        assert process.returncode is not None
+        assert "Traceback" not in err.decode()
+        return Ran(process.returncode, out.decode(), err.decode())
+
+    return run
+
+
+Users = Callable[..., Awaitable[Ran]]
+
+
+class TestCommandLine:
+    async def test_the_first_administrator_is_made_here(self, users: Users, lonely: Db) -> None:
+        made = await users("create", "Root@Example.com", "--admin", "--password-stdin", stdin=f"{PASSWORD}\n")
+        assert made.code == 0, made.err
+        assert "root@example.com" in made.out
+        assert PASSWORD not in made.out + made.err
+        (root,) = (await admin.list_users(lonely, q=None, limit=10, cursor=None)).items
+        assert (root.email, root.is_admin, root.kind, root.has_password) == ("root@example.com", True, "person", True)
+        again = await users("create", "root@example.com", "--no-password")
+        assert (again.code, again.out) == (1, "")
+        assert "There is an account with this address" in again.err
+        last = await users("disable", "root@example.com")
+        assert last.code == 1
+        assert "last administrator" in last.err
+
+    async def test_it_changes_and_lists(self, users: Users, lonely: Db) -> None:
+        await users("create", "root@example.com", "--admin", "--no-password")
+        await users("create", "ann@example.com", "--no-password", "--bytes", "1.5 GiB", "--nodes", "10")
+
+        async def ann() -> ManagedUser:
+            return await admin.get_user(lonely, await admin.require_id(lonely, "ann@example.com"))
+
+        assert ((await ann()).quota_bytes, (await ann()).quota_nodes) == (3 * 1024**3 // 2, 10)
+        assert (await users("quota", "ANN@example.com", "--bytes", "50GB")).code == 0
+        assert ((await ann()).quota_bytes, (await ann()).quota_nodes) == (50 * 1000**3, 10)
+        assert (await users("disable", "ann@example.com")).code == 0
+        assert (await ann()).disabled_at is not None
+        lines = (await users("list")).out.splitlines()
+        assert [("root@" in line, line.endswith("admin"), line.endswith("disabled")) for line in lines] == [
+            (True, True, False),
+            (False, False, True),
+        ]
+        assert (await users("list", "ann")).out.splitlines() == lines[1:]
+
+    async def test_it_enables_promotes_and_demotes(self, users: Users, lonely: Db) -> None:
+        await users("create", "root@example.com", "--admin", "--no-password")
+        await users("create", "ann@example.com", "--no-password")
+
+        async def ann() -> ManagedUser:
+            return await admin.get_user(lonely, await admin.require_id(lonely, "ann@example.com"))
+
+        await admin.change(lonely, (await ann()).id, ChangeUser(disabled=True))
+        assert (await users("enable", "ann@example.com")).code == 0
+        assert (await ann()).disabled_at is None
+        assert (await users("admin", "ann@example.com")).code == 0
+        assert (await ann()).is_admin
+        assert (await users("admin", "ann@example.com", "--revoke")).code == 0
+        assert not (await ann()).is_admin
+
+    async def test_it_makes_tokens_for_services(self, users: Users, lonely: Db) -> None:
+        assert (await users("create", "scanner@example.com", "--service")).code == 0
+        arguments = ("--name", "scanner", "--scope", "files:read", "--scope", "processing")
+        made = await users("token", "scanner@example.com", *arguments, "--days", "30")
+        assert made.code == 0, made.err
+        actor = await api_tokens.authenticate(lonely, made.out.strip())
+        assert (actor.email, actor.kind) == ("scanner@example.com", "service")
+        assert actor.scopes == {"files:read", "processing"}
+        refused = await users("token", "scanner@example.com", "--name", "x", "--scope", "admin")
+        assert (refused.code, refused.out) == (1, "")
+
+    async def test_it_lets_somebody_in_who_lost_the_second_factor(self, users: Users, lonely: Db) -> None:
+        await users("create", "ann@example.com", "--password-stdin", stdin=PASSWORD)
+        on = {"totp_secret": b"x", "totp_enabled_at": func.now(), "totp_last_step": 7}
+        async with lonely.begin() as tx:
+            await tx.execute(update(User).where(User.email == "ann@example.com").values(on))
+        assert (await users("list")).out.rstrip().endswith("second-factor")
+        assert (await users("reset-second-factor", "ann@example.com")).code == 0
+        async with lonely.read() as tx:
+            query = select(User.totp_secret, User.totp_enabled_at, User.totp_last_step)
+            assert tuple((await tx.execute(query)).one()) == (None, None, 0)
+
+    @pytest.mark.parametrize(
+        ("arguments", "sentence"),
+        [
+            (("disable", "nobody@example.com"), "There is no user nobody@example.com"),
+            (("create", "nobody", "--no-password"), "email"),
+            (("create", "a@example.com", "--password-stdin"), "password"),
+            (("quota", "a@example.com", "--bytes", "much"), "is no size"),
+        ],
+    )
+    async def test_what_cannot_be_done_is_said_in_a_sentence(
+        self, users: Users, arguments: tuple[str, ...], sentence: str
+    ) -> None:
+        ran = await users(*arguments, stdin="short\n")
+        assert ran.code in {1, 2}
+        assert sentence in ran.err

@@ -1,0 +1,202 @@
+"""Headers on every answer, hosts, origins, and clients that are too slow or too talkative."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from dropbox_api import middleware, serving
+from dropbox_api.accounts.tokens import AccessTokens
+from dropbox_api.storage.s3 import S3Config
+from tests.conftest import Register
+from tests.support.server import RunningServer, make_settings, running_server
+
+ORIGIN = "https://files.example.org"
+DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
+
+
+@pytest.fixture
+async def hardened(postgres_url: str, s3_config: S3Config) -> AsyncIterator[RunningServer]:
+    http = {
+        "allowed_hosts": ["files.example.org"],
+        "hsts_s": 3600,
+        "trusted_proxies": ["127.0.0.1"],
+        "cors_origins": [ORIGIN],
+    }
+    async with running_server(make_settings(postgres_url, s3_config, http=http)) as running:
+        yield running
+
+
+def assert_hardened(answer: httpx2.Response) -> None:
+    headers = answer.headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+    assert headers["cross-origin-opener-policy"] == "same-origin"
+    assert headers["content-security-policy"].startswith("default-src 'none'; ")
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert "server" not in headers
+    assert "strict-transport-security" not in headers
+    assert headers["x-request-id"]
+
+
+async def test_every_answer_is_hardened(api: httpx2.AsyncClient, register: Register) -> None:
+    for answer in (
+        await api.get("/healthz"),
+        await api.get("/v1/me"),
+        await api.get("/nothing"),
+        await api.put("/healthz"),
+        await api.post("/v1/auth/refresh", content=b"{"),
+        await api.post("/v1/auth/refresh", content=b"x" * (9 * 1024**2)),
+        await api.get("/openapi.json"),
+    ):
+        assert_hardened(answer)
+        assert answer.headers["content-security-policy"] == DATA_POLICY
+    account = await register()
+    mine = await account.client.get("/v1/me")
+    assert_hardened(mine)
+    assert mine.headers["cache-control"] == "no-store"
+    assert "cache-control" not in (await api.get("/healthz")).headers
+
+
+async def test_an_unexpected_error_is_hardened_and_tells_nothing(
+    server: RunningServer, api: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(AccessTokens, "require", None)
+    with caplog.at_level(logging.INFO, "dropbox_api"):
+        answer = await api.get("/v1/me", headers={"Authorization": "Bearer x"})
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal-error")
+    assert_hardened(answer)
+    assert "NoneType" not in answer.text
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == [
+        "unhandled error on GET /v1/me"
+    ]
+    (line,) = [record for record in caplog.records if record.name == "dropbox_api.access"]
+    assert (vars(line)["status"], vars(line)["path"]) == (500, "/v1/me")
+
+
+async def test_the_description_runs_its_own_scripts_only(api: httpx2.AsyncClient) -> None:
+    policy = (await api.get("/docs")).headers["content-security-policy"]
+    assert "script-src 'self' 'sha256-" in policy
+    assert "unsafe-inline" not in policy.split("style-src")[0]
+    assert "unsafe-eval" not in policy
+
+
+@pytest.mark.parametrize("host", ["files.example.org", "FILES.example.org", "files.example.org:8443"])
+async def test_our_hosts_are_answered(hardened: RunningServer, host: str) -> None:
+    async with httpx2.AsyncClient(base_url=hardened.url, headers={"Host": host}) as client:
+        assert (await client.get("/v1/me")).status_code == 401
+
+
+@pytest.mark.parametrize("host", ["evil.example", "files.example.org.evil.example", "files.example.org:80:80", "x"])
+async def test_other_hosts_are_not(hardened: RunningServer, host: str) -> None:
+    forwarded = {"Host": host, "X-Forwarded-Host": "files.example.org"}
+    async with httpx2.AsyncClient(base_url=hardened.url, headers=forwarded) as client:
+        answer = await client.get("/v1/me")
+        assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+        assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_https_is_promised_on_https_alone(hardened: RunningServer) -> None:
+    async with httpx2.AsyncClient(base_url=hardened.url, headers={"Host": "files.example.org"}) as client:
+        assert "strict-transport-security" not in (await client.get("/v1/me")).headers
+        answer = await client.get("/v1/me", headers={"X-Forwarded-Proto": "https"})
+        assert answer.headers["strict-transport-security"] == "max-age=3600"
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "null",
+        "*",
+        "https://files.example.org.evil.example",
+        "https://evil-files.example.org",
+        "https://sub.files.example.org",
+        "http://files.example.org",
+        "https://files.example.org:8443",
+        "https://files.example.org/",
+        "HTTPS://FILES.EXAMPLE.ORG",
+        "https://files.example.org@evil.example",
+        "https://filesXexample.org",
+        "file://",
+    ],
+)
+async def test_other_origins_read_nothing(hardened: RunningServer, origin: str) -> None:
+    headers = {"Host": "files.example.org", "Origin": origin}
+    async with httpx2.AsyncClient(base_url=hardened.url, headers=headers) as client:
+        asked = {"Access-Control-Request-Method": "GET"}
+        for answer in (await client.get("/v1/me"), await client.options("/v1/me", headers=asked)):
+            assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_our_web_app_reads_limits_too(hardened: RunningServer) -> None:
+    headers = {"Host": "files.example.org", "Origin": ORIGIN}
+    async with httpx2.AsyncClient(base_url=hardened.url, headers=headers) as client:
+        answer = await client.get("/v1/me")
+        assert answer.headers["access-control-allow-origin"] == ORIGIN
+        assert "access-control-allow-credentials" not in answer.headers
+        assert {"RateLimit", "Retry-After"} <= set(answer.headers["access-control-expose-headers"].split(", "))
+
+
+@contextlib.asynccontextmanager
+async def connection(server: RunningServer) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rsplit(":", 1)[1]))
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+@pytest.mark.parametrize("head", [b"", b"G", b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: "])
+async def test_a_head_that_never_ends_is_cut(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch, head: bytes
+) -> None:
+    monkeypatch.setattr(serving, "HEAD_S", 0.2)
+    async with connection(server) as (reader, writer):
+        writer.write(head)
+        assert await reader.read() == b"", "closed without an answer"
+
+
+async def test_a_head_of_any_size_is_not_read(server: RunningServer) -> None:
+    async with connection(server) as (reader, writer):
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Large: ")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(64):
+                writer.write(b"a" * 64 * 1024)
+                await writer.drain()
+        with contextlib.suppress(ConnectionError):
+            assert (await reader.read()).startswith((b"HTTP/1.1 400", b""))
+
+
+async def test_a_body_that_never_ends_is_cut(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(middleware, "BODY_S", 0.2)
+    async with connection(server) as (reader, writer):
+        head = "POST /v1/auth/refresh HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        head += "Content-Length: 100\r\n\r\n{"
+        writer.write(head.encode())
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"connection: close" in answer.lower()
+
+
+async def test_a_kept_connection_goes_on(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time for a head starts with each request anew, and ends with its head."""
+    monkeypatch.setattr(serving, "HEAD_S", 0.3)
+    request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    async with connection(server) as (reader, writer):
+        for _ in range(4):
+            writer.write(request)
+            assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200")
+            await asyncio.sleep(0.15)
+
+
+async def test_uvicorn_takes_what_the_settings_say(postgres_url: str, s3_config: S3Config) -> None:
+    http: dict[str, Any] = {"idle_timeout_s": 7, "trusted_proxies": ["10.0.0.0/8"]}
+    options = serving.options(make_settings(postgres_url, s3_config, http=http))
+    assert (options["timeout_keep_alive"], options["forwarded_allow_ips"]) == (7, ["10.0.0.0/8"])

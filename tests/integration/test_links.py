@@ -1,0 +1,464 @@
+"""Links: made by owners, used by people without an account, through the API and by the pages without a script."""
+
+import asyncio
+import io
+import re
+import uuid
+import zipfile
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx2
+import pytest
+from sqlalchemy import text
+
+from dropbox_api.db import Db
+from dropbox_api.settings import AuthSettings
+from dropbox_api.sharing.tokens import PASS_TTL_S, LinkTokens
+from tests.conftest import Register
+from tests.support.server import NO_TLS, Account, RunningServer, assert_invariants, problem, upload_file
+from tests.support.sharing import make_folder, make_link, names_in, public
+
+GONE = (404, "not-found")
+PASSWORD = "Käse & Brot"
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def invariants_hold(server: RunningServer) -> AsyncIterator[None]:
+    yield
+    await assert_invariants(server.db, server.store)
+
+
+async def fetch(api: httpx2.AsyncClient, link: dict[str, Any], file_id: str, **more: Any) -> httpx2.Response:
+    return await api.get(public(link, f"/files/{file_id}/content"), follow_redirects=True, **more)
+
+
+async def activity(owner: Account, node_id: str) -> list[tuple[str, dict[str, Any]]]:
+    listed = (await owner.client.get(f"/v1/files/{node_id}/activity")).raise_for_status().json()
+    return [(entry["action"], entry["detail"]) for entry in listed["items"]]
+
+
+async def send(api: httpx2.AsyncClient, link: dict[str, Any], name: str, data: bytes, **fields: str) -> httpx2.Response:
+    return await api.post(public(link, "/upload"), files={"file": (name, data, "text/plain")}, data=fields)
+
+
+# Made, listed, changed, revoked
+
+
+async def test_a_link_is_made_listed_changed_and_revoked(account: Account, api: httpx2.AsyncClient, db: Db) -> None:
+    file = await upload_file(account, b"hello", "hello.txt")
+    at = f"/v1/files/{file['id']}/links"
+    link = await make_link(account, file["id"], password=PASSWORD, max_downloads=5)
+    assert link["url_path"] == f"/s/{link['token']}"
+    assert (link["mode"], link["has_password"], link["max_downloads"], link["downloads"]) == ("download", True, 5, 0)
+    assert link["expires_at"] is None
+    assert (await account.client.get(at)).json() == {"items": [link], "next_cursor": None}
+    changed = await account.client.patch(f"/v1/links/{link['id']}", json={"password": None})
+    assert changed.json() == link | {"has_password": False}
+    until = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    changed = await account.client.patch(f"/v1/links/{link['id']}", json={"expires_at": until, "max_downloads": None})
+    assert (changed.json()["expires_at"] is not None, changed.json()["max_downloads"]) == (True, None)
+    assert (await api.get(public(link))).status_code == 200
+    assert (await account.client.delete(f"/v1/links/{link['id']}")).status_code == 204
+    assert problem(await api.get(public(link))) == GONE
+    assert problem(await account.client.delete(f"/v1/links/{link['id']}")) == GONE
+    assert (await account.client.get(at)).json()["items"] == []
+    told = [action for action, _ in await activity(account, file["id"])]
+    assert told == ["link-revoked", "link-changed", "link-changed", "link-created", "created"]
+    async with db.read() as tx:
+        rows = await tx.execute(text("SELECT links::text || coalesce(answer::text, '') FROM links, idempotency_keys"))
+        assert all(link["token"] not in row for (row,) in rows)
+
+
+async def test_an_idempotency_key_makes_one_link_and_keeps_no_token(account: Account, db: Db) -> None:
+    file = await upload_file(account, b"once", "once.txt")
+    at, key = f"/v1/files/{file['id']}/links", {"Idempotency-Key": "k"}
+    body = {"mode": "view", "password": PASSWORD}
+    made = [(await account.client.post(at, json=body, headers=key)).json() for _ in range(2)]
+    assert made[0] == made[1]
+    assert len((await account.client.get(at)).json()["items"]) == 1
+    other = await account.client.post(at, json=body | {"password": "another"}, headers=key)
+    assert problem(other) == (422, "idempotency-mismatch")
+    async with db.read() as tx:
+        kept = (await tx.execute(text("SELECT convert_from(answer, 'UTF8') FROM idempotency_keys"))).scalars().all()
+    assert any(made[0]["id"] in answer for answer in kept)
+    assert all(made[0]["token"] not in answer for answer in kept)
+
+
+async def test_only_owners_make_links_and_not_to_their_root(account: Account) -> None:
+    file = await upload_file(account, b"x", "x.txt")
+    root = (await account.client.get("/v1/files/by-path?path=/")).json()["id"]
+
+    async def make(node_id: str, **body: Any) -> tuple[int, str]:
+        return problem(await account.client.post(f"/v1/files/{node_id}/links", json=body))
+
+    assert await make(root, mode="download") == (409, "root-folder")
+    assert await make(file["id"], mode="upload") == (409, "not-a-folder")
+    assert await make(file["id"], mode="upload", max_downloads=1) == (422, "invalid-request")
+    assert await make(file["id"], mode="view", password="") == (422, "invalid-request")
+
+
+def test_tokens_are_of_their_link_their_use_and_their_secret() -> None:
+    now = 2_000_000_000.0
+    ours = LinkTokens(AuthSettings(), lambda: now)
+    other = LinkTokens(AuthSettings.model_validate({"secret": "x" * 32}), lambda: now)
+    link_id = uuid.uuid4()
+    token = ours.token(link_id)
+    assert ours.read(token) == link_id
+    assert other.read(token) is None
+    for at in range(len(token)):  # every bit of it counts, those too that base64 ignores
+        for letter in "AQgw_-z":
+            forged = token[:at] + letter + token[at + 1 :]
+            assert forged == token or ours.read(forged) is None
+    for wrong in ("", token[:-1], token + "A", token + "=", "é" * 43, token + "\n"):
+        assert ours.read(wrong) is None
+    shown = ours.issue_pass(link_id, "hash")
+    assert ours.is_pass(shown, link_id, "hash")
+    assert not ours.is_pass(shown, link_id, "another hash")
+    assert not ours.is_pass(shown, uuid.uuid4(), "hash")
+    assert not other.is_pass(shown, link_id, "hash")
+    now += PASS_TTL_S + 1
+    assert not ours.is_pass(shown, link_id, "hash")
+
+
+# What it gives
+
+
+async def test_a_download_link_of_a_file(account: Account, api: httpx2.AsyncClient) -> None:
+    file = await upload_file(account, b"hello", "hello.html", content_type="text/html")
+    link = await make_link(account, file["id"])
+    shown = await api.get(public(link))
+    assert shown.json() == {
+        "id": file["id"],
+        "name": "hello.html",
+        "kind": "file",
+        "size_bytes": 5,
+        "content_type": "text/html",
+        "mode": "download",
+        "needs_password": False,
+        "expires_at": None,
+    }
+    assert (shown.headers["cache-control"], shown.headers["referrer-policy"]) == ("no-store", "no-referrer")
+    assert account.email not in shown.text
+    for inline in (False, True):
+        got = await fetch(api, link, file["id"], params={"inline": inline})
+        assert got.content == b"hello"
+        assert got.headers["content-disposition"].startswith("attachment")
+    assert problem(await api.get(public(link, "/archive"))) == (409, "not-a-folder")
+    assert problem(await api.get(public(link, "/files"))) == (409, "not-a-folder")
+    assert problem(await send(api, link, "a", b"a")) == (403, "link-not-for")
+    told = await activity(account, file["id"])
+    assert [(action, detail.get("link")) for action, detail in told[:2]] == [("downloaded", link["id"])] * 2
+
+
+async def test_a_folder_link_shows_what_is_below_and_nothing_above(account: Account, api: httpx2.AsyncClient) -> None:
+    above = await make_folder(account, "/very private")
+    top = await make_folder(account, "/very private/holiday")
+    below = await make_folder(account, "/very private/holiday/2026")
+    cat = await upload_file(account, b"cat", "cat.jpg", destination={"parent_id": below}, content_type="image/jpeg")
+    beside = await upload_file(account, b"no", "no.txt", destination={"parent_id": above})
+    link = await make_link(account, top)
+    listed = await api.get(public(link, "/files"))
+    assert [(item["kind"], item["path"]) for item in listed.json()["items"]] == [("folder", "/2026")]
+    inner = await api.get(public(link, "/files"), params={"parent_id": below})
+    (item,) = inner.json()["items"]
+    assert item == {
+        "id": cat["id"],
+        "kind": "file",
+        "name": "cat.jpg",
+        "path": "/2026/cat.jpg",
+        "size_bytes": 3,
+        "content_type": "image/jpeg",
+        "modified_at": cat["modified_at"],
+    }
+    pages = [await api.get(f"/s/{link['token']}"), await api.get(f"/s/{link['token']}?folder={below}")]
+    for answer in (listed, inner, *pages):
+        assert answer.status_code == 200
+        assert "private" not in answer.text
+        assert account.email not in answer.text
+    assert (await fetch(api, link, cat["id"])).content == b"cat"
+    for node_id in (above, beside["id"]):
+        assert problem(await fetch(api, link, node_id)) == GONE
+        assert problem(await api.get(public(link, "/files"), params={"parent_id": node_id})) == GONE
+        assert problem(await api.get(public(link, "/archive"), params={"parent_id": node_id})) == GONE
+    archive = await api.get(public(link, "/archive"))
+    with zipfile.ZipFile(io.BytesIO(archive.content)) as zipped:
+        assert zipped.namelist() == ["holiday/", "holiday/2026/", "holiday/2026/cat.jpg"]
+    await account.client.delete(f"/v1/files/{cat['id']}")
+    assert problem(await fetch(api, link, cat["id"])) == GONE
+    assert await names_in(api, public(link, "/files"), parent_id=below) == []
+
+
+async def test_lists_of_links_have_pages(account: Account, api: httpx2.AsyncClient) -> None:
+    top = await make_folder(account, "/pages")
+    for name in ("c", "a", "B"):
+        await upload_file(account, name.encode(), name, destination={"parent_id": top})
+    link = await make_link(account, top)
+    seen, cursor = [], None
+    while True:
+        params = {"limit": 2} | ({"cursor": cursor} if cursor else {})
+        page = (await api.get(public(link, "/files"), params=params)).raise_for_status().json()
+        seen += [item["name"] for item in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert seen == ["a", "B", "c"]
+    assert problem(await api.get(public(link, "/files?cursor=bogus"))) == (422, "invalid-cursor")
+
+
+async def test_a_view_link_shows_what_is_safe_and_saves_nothing(account: Account, api: httpx2.AsyncClient) -> None:
+    top = await make_folder(account, "/view")
+    image = await upload_file(account, b"png", "a.png", destination={"parent_id": top}, content_type="image/png")
+    page = await upload_file(account, b"<p>", "a.html", destination={"parent_id": top}, content_type="text/html")
+    link = await make_link(account, top, "view")
+    got = await fetch(api, link, image["id"])
+    assert got.headers["content-disposition"].startswith("inline")
+    assert problem(await fetch(api, link, page["id"])) == (403, "link-not-for")
+    assert problem(await api.get(public(link, "/archive"))) == (403, "link-not-for")
+    (listed,) = (await account.client.get(f"/v1/files/{top}/links")).json()["items"]
+    assert listed["downloads"] == 1
+
+
+# Budget, expiry, password, death
+
+
+async def test_a_budget_of_one_is_spent_once(account: Account, api: httpx2.AsyncClient) -> None:
+    file = await upload_file(account, b"once", "once.txt")
+    link = await make_link(account, file["id"], max_downloads=1)
+    at = public(link, f"/files/{file['id']}/content")
+    answers = await asyncio.gather(*(api.get(at) for _ in range(100)))
+    assert sorted(answer.status_code for answer in answers) == [307] + [404] * 99
+    assert {problem(answer) for answer in answers if answer.status_code == 404} == {GONE}
+    assert problem(await api.get(public(link))) == GONE
+    (listed,) = (await account.client.get(f"/v1/files/{file['id']}/links")).json()["items"]
+    assert (listed["downloads"], listed["max_downloads"]) == (1, 1)
+    await account.client.patch(f"/v1/links/{link['id']}", json={"max_downloads": 2})
+    assert (await api.get(at)).status_code == 307
+
+
+async def test_every_token_that_opens_nothing_is_answered_alike(
+    register: Register, api: httpx2.AsyncClient, db: Db
+) -> None:
+    owner, leaver = await register(), await register()
+    answers = []
+
+    async def asked(token: str) -> None:
+        for path in ("", "/files", "/archive"):
+            answer = await api.get(f"/v1/public/links/{token}{path}")
+            body = {k: v for k, v in answer.json().items() if k not in {"instance", "request_id"}}
+            headers = {k: v for k, v in answer.headers.items() if k not in {"date", "x-request-id", "content-length"}}
+            answers.append((answer.status_code, body, headers))
+        page = await api.get(f"/s/{token}")
+        assert (page.status_code, "does not work any more" in page.text) == (404, True)
+
+    await asked("nonsense")
+    await asked("A" * 43)
+    folder = await make_folder(owner, "/dying")
+    kinds = [await make_link(owner, folder) for _ in range(5)]
+    revoked, expired, used, locked, trashed = kinds
+    await owner.client.delete(f"/v1/links/{revoked['id']}")
+    past = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
+    await owner.client.patch(f"/v1/links/{expired['id']}", json={"expires_at": past})
+    await owner.client.patch(f"/v1/links/{used['id']}", json={"max_downloads": 1})
+    assert (await api.get(public(used, "/archive"))).status_code == 200
+    await owner.client.patch(f"/v1/links/{locked['id']}", json={"password": PASSWORD})
+    locked_answer = await api.get(public(locked))
+    assert problem(locked_answer) == (401, "link-password-required")
+    for link in (revoked, expired, used):
+        await asked(link["token"])
+    await owner.client.delete(f"/v1/files/{folder}")
+    for link in (locked, trashed):  # a password does not keep it alive
+        await asked(link["token"])
+    await owner.client.post(f"/v1/files/{folder}/restore")
+    assert (await api.get(public(trashed))).status_code == 200
+    orphan = await make_link(leaver, await make_folder(leaver, "/orphan"))
+    async with db.begin() as tx:
+        await tx.execute(text("UPDATE users SET disabled_at = now() WHERE email = :email"), {"email": leaver.email})
+    await asked(orphan["token"])
+    assert len({str(answer) for answer in answers}) == 1
+
+
+async def test_a_link_of_something_below_the_trash_is_dead(account: Account, api: httpx2.AsyncClient) -> None:
+    outer = await make_folder(account, "/outer")
+    inner = await make_folder(account, "/outer/inner")
+    link = await make_link(account, inner)
+    await account.client.delete(f"/v1/files/{outer}")
+    assert problem(await api.get(public(link))) == GONE
+    assert (await account.client.delete(f"/v1/links/{link['id']}")).status_code == 204
+    await account.client.post(f"/v1/files/{outer}/restore")
+    assert problem(await api.get(public(link))) == GONE
+
+
+async def test_a_password_is_asked_for_everywhere(account: Account, api: httpx2.AsyncClient) -> None:
+    top = await make_folder(account, "/secret")
+    file = await upload_file(account, b"s", "s.txt", destination={"parent_id": top})
+    link = await make_link(account, top, password=PASSWORD)
+    right, wrong = {b"X-Link-Password": PASSWORD.encode()}, {b"X-Link-Password": b"Kaese"}
+    for path in ("", "/files", "/archive", f"/files/{file['id']}/content"):
+        for headers in (None, wrong):
+            answer = await api.get(public(link, path), headers=headers)
+            assert problem(answer) == (401, "link-password-required")
+            assert "secret" not in answer.text
+        assert (await api.get(public(link, path), headers=right)).status_code in {200, 307}
+
+
+# File requests
+
+
+async def test_a_file_request_takes_files_and_tells_nothing(account: Account, api: httpx2.AsyncClient) -> None:
+    inbox = await make_folder(account, "/inbox")
+    await upload_file(account, b"mine", "cv.txt", destination={"parent_id": inbox})
+    link = await make_link(account, inbox, "upload")
+    used = (await account.me())["used_bytes"]
+    for data in (b"mine", b"yours", b"yours too"):
+        sent = await send(api, link, "cv.txt", data)
+        assert (sent.status_code, sent.json()) == (201, {"name": "cv.txt", "size_bytes": len(data)})
+        assert "location" not in sent.headers
+    assert await names_in(account.client, "/v1/files", parent_id=inbox) == ["cv (1).txt", "cv (2).txt", "cv.txt"]
+    assert (await account.me())["used_bytes"] == used + len(b"yours" + b"yours too")
+    assert problem(await api.get(public(link, "/files"))) == (403, "link-not-for")
+    assert problem(await api.get(public(link, "/archive"))) == (403, "link-not-for")
+    file = (await account.client.get("/v1/files/by-path", params={"path": "/inbox/cv (1).txt"})).json()
+    assert problem(await fetch(api, link, file["id"])) == (403, "link-not-for")
+    assert ("uploaded-by-link", {"link": link["id"], "name": "cv.txt"}) in await activity(account, file["id"])
+    for field in ("parent_id", "folder_path", "on_conflict"):
+        answer = await send(api, link, "x.txt", b"x", **{field: "replace"})
+        assert problem(answer) == (422, "invalid-request")
+
+
+async def test_a_file_request_tells_no_quota(account: Account, api: httpx2.AsyncClient, db: Db) -> None:
+    link = await make_link(account, await make_folder(account, "/full"), "upload")
+    async with db.begin() as tx:
+        await tx.execute(text("UPDATE users SET quota_bytes = 10 WHERE email = :email"), {"email": account.email})
+    answer = await send(api, link, "big.txt", b"x" * 100)
+    assert problem(answer) == (413, "quota-exceeded")
+    assert not any(key.endswith("_bytes") for key in answer.json())
+
+
+async def test_a_file_request_revoked_while_the_file_comes_takes_nothing(
+    account: Account, api: httpx2.AsyncClient
+) -> None:
+    inbox = await make_folder(account, "/closing")
+    link = await make_link(account, inbox, "upload")
+    boundary = b"----b"
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"--" + boundary + b'\r\nContent-Disposition: form-data; name="file"; filename="late.txt"\r\n\r\n'
+        yield b"x" * 100
+        async with asyncio.timeout(30):
+            while not (await account.me())["reserved_bytes"]:
+                pass
+        (await account.client.delete(f"/v1/links/{link['id']}")).raise_for_status()
+        yield b"\r\n--" + boundary + b"--\r\n"
+
+    headers = {"Content-Type": f"multipart/form-data; boundary={boundary.decode()}"}
+    assert problem(await api.post(public(link, "/upload"), content=slowly(), headers=headers)) == GONE
+    assert await names_in(account.client, "/v1/files", parent_id=inbox) == []
+    assert (await account.me())["reserved_bytes"] == 0
+
+
+async def test_a_file_request_takes_more_than_a_json_body(account: Account, server: RunningServer) -> None:
+    link = await make_link(account, await make_folder(account, "/large"), "upload")
+    data = b"x" * (server.settings.http.max_body_bytes + 1)
+    async with httpx2.AsyncClient(base_url=server.url, timeout=60, verify=NO_TLS) as api:
+        for address in (public(link, "/upload"), f"{link['url_path']}/upload"):
+            assert (await api.post(address, files={"file": ("large", data)})).status_code == 201
+
+
+# Pages
+
+
+def assert_is_page(page: httpx2.Response) -> None:
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert page.headers["cache-control"] == "no-store"
+    assert page.headers["referrer-policy"] == "no-referrer"
+    assert page.headers["x-robots-tag"] == "noindex"
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert not re.search(r"<script|<style|style=|\son\w+=", page.text)
+
+
+def hrefs(page: httpx2.Response) -> list[str]:
+    return [str(page.url.join(found.replace("&amp;", "&"))) for found in re.findall(r'href="([^"]+)"', page.text)]
+
+
+async def test_people_browse_a_folder_without_a_script(account: Account, api: httpx2.AsyncClient) -> None:
+    top = await make_folder(account, "/<b>&bold")
+    inner = await make_folder(account, "/<b>&bold/inner")
+    await upload_file(account, b"deep", "<script>.txt", destination={"parent_id": inner}, content_type="text/plain")
+    link = await make_link(account, top)
+    page = await api.get(link["url_path"])
+    assert_is_page(page)
+    assert "&lt;b&gt;&amp;bold" in page.text
+    style, archive, into = hrefs(page)
+    assert (await api.get(style)).headers["content-type"].startswith("text/css")
+    assert (await api.get(archive)).headers["content-type"] == "application/zip"
+    page = await api.get(into)
+    assert_is_page(page)
+    style, archive, back, view, download = hrefs(page)
+    assert (await api.get(style)).status_code == 200
+    with zipfile.ZipFile(io.BytesIO((await api.get(archive)).content)) as zipped:
+        assert len(zipped.namelist()) == 2
+    assert back.endswith(link["url_path"])
+    got = [await api.get(address, follow_redirects=True) for address in (view, download)]
+    assert [one.content for one in got] == [b"deep"] * 2
+    assert [one.headers["content-disposition"].partition(";")[0] for one in got] == ["inline", "attachment"]
+
+
+async def test_people_give_the_password_once_a_browser(account: Account, api: httpx2.AsyncClient) -> None:
+    file = await upload_file(account, b"hidden", "hidden.txt")
+    link = await make_link(account, file["id"], password=PASSWORD)
+    other = await make_link(account, file["id"], password=PASSWORD)
+    page = await api.get(link["url_path"])
+    assert_is_page(page)
+    assert (page.status_code, "hidden.txt" in page.text) == (401, False)
+    wrong = await api.post(f"{link['url_path']}/password", data={"password": "no"})
+    assert (wrong.status_code, "not the password" in wrong.text) == (401, True)
+    assert_is_page(wrong)
+    assert (await api.get(hrefs(wrong)[0])).status_code == 200
+    right = await api.post(f"{link['url_path']}/password", data={"password": PASSWORD})
+    assert right.status_code == 303
+    cookie = right.headers["set-cookie"]
+    assert all(part in cookie for part in ("HttpOnly", "SameSite=strict", f"Path={link['url_path']}", "Max-Age=3600"))
+    page = await api.get(str(right.url.join(right.headers["location"])))
+    assert "hidden.txt" in page.text
+    assert (await api.get(hrefs(page)[1], follow_redirects=True)).content == b"hidden"
+    value = cookie.partition("=")[2].partition(";")[0]
+    elsewhere = await api.get(other["url_path"], headers={"Cookie": f"link-pass={value}"})
+    assert elsewhere.status_code == 401
+    await account.client.patch(f"/v1/links/{link['id']}", json={"password": "another one"})
+    assert (await api.get(link["url_path"])).status_code == 401
+
+
+async def test_people_send_a_file_by_a_form(account: Account, api: httpx2.AsyncClient) -> None:
+    inbox = await make_folder(account, "/letters")
+    link = await make_link(account, inbox, "upload")
+    page = await api.get(link["url_path"])
+    assert_is_page(page)
+    (action,) = re.findall(r'action="([^"]+)"', page.text)
+    for _ in range(2):
+        address = str(page.url.join(action))
+        page = await api.post(address, files={"file": ("<i>.txt", b"dear", "text/plain")})
+        assert page.status_code == 201
+        assert_is_page(page)
+        assert "&lt;i&gt;.txt (4 B) has arrived" in page.text
+        assert (await api.get(hrefs(page)[0])).status_code == 200
+        (action,) = re.findall(r'action="([^"]+)"', page.text)
+    assert await names_in(account.client, "/v1/files", parent_id=inbox) == ["<i>.txt"]
+    refused = await api.post(str(page.url.join(action)), files={"file": ("a/..", b"x")})
+    assert refused.status_code == 422
+    assert_is_page(refused)
+
+
+async def test_whatever_is_wrong_is_a_page(account: Account, api: httpx2.AsyncClient) -> None:
+    file = await upload_file(account, b"<p>", "a.html", content_type="text/html")
+    link = await make_link(account, file["id"], "view")
+    for path in ("/archive", f"/files/{file['id']}/content"):
+        page = await api.get(link["url_path"] + path)
+        assert page.status_code == 403
+        assert_is_page(page)
+    for path in ("?folder=nonsense", "/files/nonsense/content", "/password"):
+        page = await api.request("POST" if path == "/password" else "GET", link["url_path"] + path)
+        assert page.status_code == 404
+        assert_is_page(page)
+        assert "does not work" in page.text

@@ -1,0 +1,251 @@
+"""Addresses are proven, and passwords set anew, by what stands in mails."""
+
+import asyncio
+import email
+import re
+import uuid
+from collections.abc import AsyncIterator
+from email.policy import default
+from pathlib import Path
+
+import httpx2
+import pytest
+from sqlalchemy import text
+
+from dropbox_api.storage.s3 import S3Config
+from tests.support.server import (
+    NO_TLS,
+    PASSWORD,
+    Account,
+    RunningServer,
+    make_settings,
+    problem,
+    register_account,
+    running_server,
+)
+
+NEW_PASSWORD = "staple of wet hay"
+PUBLIC_URL = "https://files.example.com/box"
+
+
+class Post:
+    """A server whose mails go into a folder, and what arrives there."""
+
+    def __init__(self, server: RunningServer, folder: Path) -> None:
+        self.server = server
+        self.folder = folder
+        self.api = httpx2.AsyncClient(base_url=server.url, timeout=60, verify=NO_TLS)
+
+    async def register(self) -> Account:
+        return await register_account(self.server.url, f"{uuid.uuid4().hex}@example.com")
+
+    async def mails(self, to: str, subject: str) -> list[str]:
+        """Return what was sent to this address so far under this subject, the oldest first."""
+        # What is on its way is awaited, as at the end of the server.
+        await self.server.app.state.mailer.close()
+        found = [email.message_from_bytes(path.read_bytes(), policy=default) for path in sorted(self.folder.iterdir())]
+        return [message.get_content() for message in found if (message["To"], message["Subject"]) == (to, subject)]
+
+    async def token(self, to: str, subject: str) -> str:
+        """Return the token in the newest such mail."""
+        found = re.search(r"\?token=([\w-]{43})\s", (await self.mails(to, subject))[-1])
+        assert found
+        return found[1]
+
+    async def ask_to_reset(self, address: str) -> str:
+        asked = await self.api.post("/v1/auth/reset-password/request", json={"email": address})
+        assert (asked.status_code, asked.content) == (202, b"")
+        return await self.token(address, RESET)
+
+    async def reset(self, token: str, password: str = NEW_PASSWORD) -> httpx2.Response:
+        return await self.api.post("/v1/auth/reset-password", json={"token": token, "new_password": password})
+
+    async def verify(self, token: str) -> httpx2.Response:
+        return await self.api.post("/v1/auth/verify-email", json={"token": token})
+
+    async def sign_in(self, address: str, password: str) -> httpx2.Response:
+        form = {"grant_type": "password", "username": address, "password": password}
+        return await self.api.post("/v1/auth/token", data=form)
+
+    async def run(self, statement: str, **values: object) -> None:
+        async with self.server.db.begin() as tx:
+            await tx.execute(text(statement), values)
+
+
+VERIFY, RESET = "Confirm your address", "Set a new password"
+
+
+@pytest.fixture(scope="module")
+async def post(postgres_url: str, s3_config: S3Config, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Post]:
+    folder = tmp_path_factory.mktemp("mail")
+    settings = make_settings(
+        postgres_url, s3_config, mail={"file_dir": str(folder)}, http={"public_url": f"{PUBLIC_URL}/"}
+    )
+    async with running_server(settings) as server:
+        post = Post(server, folder)
+        async with post.api:
+            yield post
+
+
+@pytest.fixture
+async def anna(post: Post) -> AsyncIterator[Account]:
+    account = await post.register()
+    async with account.client:
+        yield account
+
+
+class TestVerifying:
+    async def test_registering_sends_a_mail_whose_token_proves_the_address(self, post: Post, anna: Account) -> None:
+        (mail,) = await post.mails(anna.email, VERIFY)
+        assert f"{PUBLIC_URL}/verify-email?token=" in mail
+        assert (await anna.me())["email_verified_at"] is None
+        token = await post.token(anna.email, VERIFY)
+        assert (await post.verify(token)).status_code == 204
+        assert (await anna.me())["email_verified_at"] is not None
+        assert problem(await post.verify(token)) == (422, "invalid-mail-token")
+
+    async def test_only_the_newest_token_is_good(self, post: Post, anna: Account) -> None:
+        older = await post.token(anna.email, VERIFY)
+        assert (await anna.client.post("/v1/auth/verify-email/request")).status_code == 202
+        newer = await post.token(anna.email, VERIFY)
+        assert newer != older
+        assert problem(await post.verify(older)) == (422, "invalid-mail-token")
+        assert (await post.verify(newer)).status_code == 204
+
+    async def test_a_proven_address_gets_no_more_mails(self, post: Post, anna: Account) -> None:
+        await post.verify(await post.token(anna.email, VERIFY))
+        assert (await anna.client.post("/v1/auth/verify-email/request")).status_code == 202
+        assert len(await post.mails(anna.email, VERIFY)) == 1
+
+    async def test_a_token_expires(self, post: Post, anna: Account) -> None:
+        token = await post.token(anna.email, VERIFY)
+        await post.run("UPDATE mail_tokens SET expires_at = now() WHERE email = :email", email=anna.email)
+        assert problem(await post.verify(token)) == (422, "invalid-mail-token")
+
+    async def test_a_token_is_for_the_address_it_was_sent_to(self, post: Post, anna: Account) -> None:
+        token = await post.token(anna.email, VERIFY)
+        await post.run("UPDATE users SET email = :new WHERE email = :old", old=anna.email, new=f"new.{anna.email}")
+        assert problem(await post.verify(token)) == (422, "invalid-mail-token")
+
+    async def test_a_token_is_for_its_purpose(self, post: Post, anna: Account) -> None:
+        verify, reset = await post.token(anna.email, VERIFY), await post.ask_to_reset(anna.email)
+        assert problem(await post.reset(verify)) == (422, "invalid-mail-token")
+        assert problem(await post.verify(reset)) == (422, "invalid-mail-token")
+
+    async def test_tokens_are_kept_as_hashes(self, post: Post, anna: Account) -> None:
+        token = await post.token(anna.email, VERIFY)
+        async with post.server.db.read() as tx:
+            rows = await tx.execute(
+                text("SELECT mail_tokens::text FROM mail_tokens WHERE email = :e"), {"e": anna.email}
+            )
+            (row,) = rows.scalars()
+        assert token not in row
+        assert token.encode().hex() not in row
+
+    async def test_invitations_wait_for_the_proof(self, post: Post, anna: Account) -> None:
+        async with (await post.register()).client as guest, (await post.register()).client as stranger:
+            address = (await guest.get("/v1/me")).json()["email"]
+            folder = (await anna.client.post("/v1/folders", json={"name": "Shared"})).raise_for_status().json()["id"]
+            invited = await anna.client.post(f"/v1/files/{folder}/grants", json={"email": address, "role": "viewer"})
+            assert invited.raise_for_status().json()["pending"]
+            assert (await guest.get(f"/v1/files/{folder}")).status_code == 404
+            await post.verify(await post.token(address, VERIFY))
+            assert (await guest.get(f"/v1/files/{folder}")).status_code == 200
+            assert (await stranger.get(f"/v1/files/{folder}")).status_code == 404
+
+
+class TestResetting:
+    async def test_a_new_password_replaces_the_old_one_and_ends_all_sessions(self, post: Post, anna: Account) -> None:
+        token = await post.ask_to_reset(anna.email)
+        assert (await post.reset(token)).status_code == 204
+        assert problem(await post.sign_in(anna.email, PASSWORD)) == (401, "invalid-credentials")
+        assert problem(await anna.client.get("/v1/me")) == (401, "unauthenticated")
+        refreshed = await post.api.post("/v1/auth/refresh", json={"refresh_token": anna.tokens["refresh_token"]})
+        assert problem(refreshed) == (401, "invalid-refresh-token")
+        access_token = (await post.sign_in(anna.email, NEW_PASSWORD)).raise_for_status().json()["access_token"]
+        me = await post.api.get("/v1/me", headers={"Authorization": f"Bearer {access_token}"})
+        assert me.json()["email_verified_at"] is not None
+
+    async def test_a_token_is_good_once_even_at_the_same_moment(self, post: Post, anna: Account) -> None:
+        token = await post.token(anna.email, VERIFY)
+        waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%users%'")
+        async with post.server.db.begin() as tx:
+            await tx.execute(text("SELECT FROM users WHERE email = :email FOR UPDATE"), {"email": anna.email})
+            verifying = [asyncio.create_task(post.verify(token)) for _ in range(2)]
+            while (await tx.execute(waiting)).scalar_one() < 2:
+                await asyncio.sleep(0.01)
+                await tx.execute(text("SELECT pg_stat_clear_snapshot()"))
+        assert sorted([(await answer).status_code for answer in verifying]) == [204, 422]
+
+    async def test_a_weak_password_does_not_use_the_token_up(self, post: Post, anna: Account) -> None:
+        token = await post.ask_to_reset(anna.email)
+        for password, reason in (("iloveyou", "common"), (f"my {anna.email}", "contains-address")):
+            answer = await post.reset(token, password)
+            assert problem(answer) == (422, "weak-password")
+            assert answer.json()["reason"] == reason
+        assert (await post.reset(token)).status_code == 204
+
+    async def test_nobody_learns_who_has_an_account(self, post: Post, anna: Account) -> None:
+        nobody = f"{uuid.uuid4().hex}@example.com"
+        answers = [
+            await post.api.post("/v1/auth/reset-password/request", json={"email": address})
+            for address in (anna.email, nobody)
+        ]
+        known, unknown = [
+            (answer.status_code, answer.content, answer.headers.keys() - {"date", "x-request-id"}) for answer in answers
+        ]
+        assert known == unknown
+        assert await post.mails(nobody, RESET) == []
+        assert len(await post.mails(anna.email, RESET)) == 1
+
+    async def test_the_disabled_get_no_mail_and_their_tokens_end(self, post: Post, anna: Account) -> None:
+        token = await post.ask_to_reset(anna.email)
+        await post.run("UPDATE users SET disabled_at = now() WHERE email = :email", email=anna.email)
+        assert problem(await post.reset(token)) == (422, "invalid-mail-token")
+        await post.api.post("/v1/auth/reset-password/request", json={"email": anna.email})
+        assert len(await post.mails(anna.email, RESET)) == 1
+
+    async def test_tokens_of_whoever_registered_with_a_foreign_address_end(self, post: Post, anna: Account) -> None:
+        made = await anna.client.post("/v1/me/tokens", json={"name": "mine", "scopes": ["files:read"]})
+        bearer = {"Authorization": f"Bearer {made.raise_for_status().json()['token']}"}
+        assert (await post.api.get("/v1/files", headers=bearer)).status_code == 200
+        await post.reset(await post.ask_to_reset(anna.email))
+        assert problem(await post.api.get("/v1/files", headers=bearer)) == (401, "unauthenticated")
+
+
+class TestPages:
+    async def test_opening_changes_nothing_and_the_button_does(self, post: Post, anna: Account) -> None:
+        token = await post.token(anna.email, VERIFY)
+        page = await post.api.get("/verify-email", params={"token": token})
+        assert page.status_code == 200
+        assert f'value="{token}"' in page.text
+        assert (await anna.me())["email_verified_at"] is None
+        done = await post.api.post("/verify-email", data={"token": token})
+        assert (done.status_code, "is confirmed" in done.text) == (200, True)
+        assert (await anna.me())["email_verified_at"] is not None
+        again = await post.api.post("/verify-email", data={"token": token})
+        assert (again.status_code, "The link has expired" in again.text) == (422, True)
+
+    async def test_a_password_is_set_without_a_script(self, post: Post, anna: Account) -> None:
+        token = await post.ask_to_reset(anna.email)
+        assert 'type="password"' in (await post.api.get("/reset-password", params={"token": token})).text
+        weak = await post.api.post("/reset-password", data={"token": token, "new_password": "short"})
+        assert (weak.status_code, "8 characters or more" in weak.text, token in weak.text) == (422, True, True)
+        done = await post.api.post("/reset-password", data={"token": token, "new_password": NEW_PASSWORD})
+        assert done.status_code == 200
+        assert (await post.sign_in(anna.email, NEW_PASSWORD)).status_code == 200
+
+    @pytest.mark.parametrize("path", ["/verify-email", "/reset-password"])
+    async def test_pages_run_nothing_and_tell_nobody(self, post: Post, path: str) -> None:
+        page = await post.api.get(path, params={"token": '"><script>alert(1)</script>'})
+        assert "<script" not in page.text
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        assert page.headers["referrer-policy"] == "no-referrer"
+        assert page.headers["cache-control"] == "no-store"
+
+
+async def test_easy_passwords_register_nobody(api: httpx2.AsyncClient) -> None:
+    for password, reason in (("iloveyou", "common"), ("xx bert.miller", "contains-address")):
+        answer = await api.post("/v1/auth/register", json={"email": "bert.miller@example.com", "password": password})
+        assert problem(answer) == (422, "weak-password")
+        assert answer.json()["reason"] == reason

@@ -1,0 +1,363 @@
+"""Signing in at an OpenID provider: the whole dance, with a real provider and a browser that follows it."""
+
+import base64
+import hashlib
+import hmac
+import importlib
+import json
+import secrets
+import uuid
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx2
+import pytest
+from joserfc import jwt
+from joserfc.jwk import RSAKey
+from sqlalchemy import text
+
+from dropbox_api.accounts import oidc
+from dropbox_api.problems import OidcFailed
+from dropbox_api.storage.s3 import S3Config
+from tests.support.server import (
+    NO_TLS,
+    RunningServer,
+    make_settings,
+    problem,
+    register_account,
+    running_server,
+)
+
+CLIENT = {"client_id": "dropbox", "client_secret": "of the client", "name": "Our company"}
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:get_jwt_config:DeprecationWarning")  # the provider's own, in its thread
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[str]:
+    with warnings.catch_warnings():
+        importlib.import_module("authlib.deprecate")  # asks for its warnings always, when it is imported
+        warnings.simplefilter("ignore")
+        oidc_provider_mock = importlib.import_module("oidc_provider_mock")
+    with oidc_provider_mock.run_server_in_thread(require_nonce=True) as running:
+        yield f"http://localhost:{running.server_port}"
+
+
+@pytest.fixture(scope="module")
+async def server(postgres_url: str, s3_config: S3Config, provider: str) -> AsyncIterator[RunningServer]:
+    async with running_server(make_settings(postgres_url, s3_config, oidc=CLIENT | {"issuer": provider})) as running:
+        yield running
+
+
+def new_address() -> str:
+    return f"{uuid.uuid4().hex}@example.com"
+
+
+def s256(verifier: str) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+
+
+@dataclass
+class Browser:
+    """One browser, which keeps cookies, in front of one server."""
+
+    http: httpx2.AsyncClient
+    verifier: str
+
+    async def start(self, **query: Any) -> httpx2.Response:
+        return await self.http.get("/v1/auth/oidc/start", params={"challenge": s256(self.verifier)} | query)
+
+    async def authorize(self, location: str, subject: str, **claims: Any) -> str:
+        """Sign in at the provider as this subject; return path and query of the way back."""
+        address = urlsplit(location)
+        provider = f"{address.scheme}://{address.netloc}"
+        (await self.http.put(f"{provider}/users/{subject}", json=claims)).raise_for_status()
+        answer = await self.http.post(location, data={"sub": subject})
+        back = urlsplit(answer.headers["location"])
+        return f"{back.path}?{back.query}"
+
+    async def dance(self, subject: str, **claims: Any) -> dict[str, str]:
+        """Go all the way; return what the page at the end gets."""
+        location = (await self.start(redirect="/app")).headers["location"]
+        return answer_of(await self.http.get(await self.authorize(location, subject, **claims)))
+
+    async def redeem(self, code: str, verifier: str | None = None) -> httpx2.Response:
+        return await self.http.post("/v1/auth/oidc/token", json={"code": code, "verifier": verifier or self.verifier})
+
+    async def me(self, code: str) -> dict[str, Any]:
+        token = (await self.redeem(code)).raise_for_status().json()["access_token"]
+        me = await self.http.get("/v1/me", headers={"Authorization": f"Bearer {token}"})
+        found: dict[str, Any] = me.raise_for_status().json()
+        return found
+
+
+def answer_of(response: httpx2.Response) -> dict[str, str]:
+    assert response.status_code == 303, response.text
+    where = urlsplit(response.headers["location"])
+    assert (where.netloc, where.path) == ("", "/app")
+    return {name: values[0] for name, values in parse_qs(where.fragment).items()}
+
+
+@pytest.fixture
+async def browser(server: RunningServer) -> AsyncIterator[Browser]:
+    async with httpx2.AsyncClient(base_url=server.url, timeout=60, verify=NO_TLS) as http:
+        yield Browser(http, secrets.token_urlsafe(48))
+
+
+@pytest.fixture
+async def other(server: RunningServer) -> AsyncIterator[Browser]:
+    async with httpx2.AsyncClient(base_url=server.url, timeout=60, verify=NO_TLS) as http:
+        yield Browser(http, secrets.token_urlsafe(48))
+
+
+class TestTheDance:
+    async def test_it_is_announced(self, browser: Browser) -> None:
+        assert (await browser.http.get("/v1/auth/oidc")).json() == {"enabled": True, "name": "Our company"}
+
+    async def test_a_newcomer_gets_an_account_and_keeps_it(self, browser: Browser) -> None:
+        subject, address = uuid.uuid4().hex, new_address()
+        first = await browser.dance(subject, email=address.upper(), email_verified=True)
+        me = await browser.me(first["code"])
+        assert (me["email"], me["has_password"]) == (address, False)
+        assert me["email_verified_at"] is not None
+        # From then on the subject counts, whatever address the provider tells.
+        again = await browser.dance(subject, email=new_address(), email_verified=False)
+        assert (await browser.me(again["code"]))["id"] == me["id"]
+
+    async def test_two_people_are_two_accounts(self, browser: Browser) -> None:
+        ids = set()
+        for _ in range(2):
+            found = await browser.dance(uuid.uuid4().hex, email=new_address(), email_verified=True)
+            ids.add((await browser.me(found["code"]))["id"])
+        assert len(ids) == 2
+
+    async def test_the_request_asks_for_all_that_protects_it(self, browser: Browser) -> None:
+        started = await browser.start(redirect="/app")
+        query = {name: values[0] for name, values in parse_qs(urlsplit(started.headers["location"]).query).items()}
+        assert (query["response_type"], query["code_challenge_method"]) == ("code", "S256")
+        assert all(len(query[name]) >= 43 for name in ("state", "nonce", "code_challenge"))
+        assert query["code_challenge"] != s256(browser.verifier)
+        cookie = started.headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=lax" in cookie
+        assert query["nonce"] not in cookie
+
+    async def test_a_cli_gets_the_code_on_its_own_port(self, browser: Browser) -> None:
+        location = (await browser.start(cli_port=50_000)).headers["location"]
+        back = await browser.authorize(location, uuid.uuid4().hex, email=new_address(), email_verified=True)
+        where = urlsplit((await browser.http.get(back)).headers["location"])
+        assert (where.scheme, where.netloc, where.path, where.fragment) == ("http", "127.0.0.1:50000", "/", "")
+        assert (await browser.redeem(parse_qs(where.query)["code"][0])).status_code == 200
+
+    @pytest.mark.parametrize(
+        "redirect", ["//evil.example", "/\\evil.example", "https://evil.example", "/\t/evil.example", "app", ""]
+    )
+    async def test_nobody_is_sent_elsewhere(self, browser: Browser, redirect: str) -> None:
+        assert problem(await browser.start(redirect=redirect)) == (422, "invalid-request")
+
+    async def test_the_provider_says_no(self, browser: Browser) -> None:
+        location = (await browser.start(redirect="/app")).headers["location"]
+        state = parse_qs(urlsplit(location).query)["state"][0]
+        back = await browser.http.get("/v1/auth/oidc/callback", params={"error": "access_denied", "state": state})
+        assert answer_of(back) == {"error": "denied"}
+
+
+class TestAccountsThatAreThere:
+    async def test_a_proven_address_links(self, server: RunningServer, browser: Browser) -> None:
+        account = await register_account(server.url)
+        async with account.client, server.db.begin() as tx:
+            await tx.execute(text("UPDATE users SET email_verified_at = now() WHERE email = :e"), {"e": account.email})
+        found = await browser.dance(uuid.uuid4().hex, email=account.email, email_verified=True)
+        me = await browser.me(found["code"])
+        assert (me["email"], me["has_password"]) == (account.email, True)
+
+    @pytest.mark.parametrize(("ours", "theirs"), [(False, True), (True, False), (False, False)])
+    async def test_an_unproven_one_does_not(
+        self, server: RunningServer, browser: Browser, ours: bool, theirs: bool
+    ) -> None:
+        account = await register_account(server.url)
+        async with account.client, server.db.begin() as tx:
+            if ours:
+                await tx.execute(
+                    text("UPDATE users SET email_verified_at = now() WHERE email = :e"), {"e": account.email}
+                )
+        found = await browser.dance(uuid.uuid4().hex, email=account.email, email_verified=theirs)
+        assert found == {"error": "address-not-verified"}
+
+    @pytest.mark.parametrize(
+        "claims", [{}, {"email": "x@example.com"}, {"email": "no address", "email_verified": True}]
+    )
+    async def test_no_account_without_a_proven_address(self, browser: Browser, claims: dict[str, Any]) -> None:
+        assert await browser.dance(uuid.uuid4().hex, **claims) == {"error": "address-not-verified"}
+
+    async def test_the_disabled_stay_out(self, server: RunningServer, browser: Browser) -> None:
+        subject, address = uuid.uuid4().hex, new_address()
+        first = await browser.dance(subject, email=address, email_verified=True)
+        async with server.db.begin() as tx:
+            await tx.execute(text("UPDATE users SET disabled_at = now() WHERE email = :e"), {"e": address})
+        assert problem(await browser.redeem(first["code"])) == (422, "oidc-failed")
+        for again in (subject, uuid.uuid4().hex):
+            assert await browser.dance(again, email=address, email_verified=True) == {"error": "account-disabled"}
+
+
+class TestAttacks:
+    async def test_another_browser_cannot_finish(self, browser: Browser, other: Browser) -> None:
+        location = (await browser.start(redirect="/app")).headers["location"]
+        back = await browser.authorize(location, uuid.uuid4().hex, email=new_address(), email_verified=True)
+        assert refused(await other.http.get(back)) == "state"
+        await other.start(redirect="/app")
+        assert refused(await other.http.get(back)) == "state"
+
+    @pytest.mark.parametrize("state", ["", "wrong", "ä"])
+    async def test_a_wrong_state_is_refused(self, browser: Browser, state: str) -> None:
+        await browser.start(redirect="/app")
+        answer = await browser.http.get("/v1/auth/oidc/callback", params={"code": "x", "state": state})
+        assert refused(answer) == "state"
+
+    async def test_a_wrong_code_of_the_provider(self, browser: Browser) -> None:
+        location = (await browser.start(redirect="/app")).headers["location"]
+        state = parse_qs(urlsplit(location).query)["state"][0]
+        back = await browser.http.get("/v1/auth/oidc/callback", params={"code": "made up", "state": state})
+        assert answer_of(back) == {"error": "code"}
+
+    async def test_a_nonce_of_another_sign_in(self, browser: Browser) -> None:
+        """The provider is asked under a nonce that this browser did not begin with."""
+        location = (await browser.start(redirect="/app")).headers["location"]
+        nonce = parse_qs(urlsplit(location).query)["nonce"][0]
+        back = await browser.authorize(
+            location.replace(nonce, secrets.token_urlsafe(32)),
+            uuid.uuid4().hex,
+            email=new_address(),
+            email_verified=True,
+        )
+        assert answer_of(await browser.http.get(back)) == {"error": "id-token"}
+
+    async def test_our_code_is_good_once_and_with_its_verifier(self, browser: Browser, other: Browser) -> None:
+        found = await browser.dance(uuid.uuid4().hex, email=new_address(), email_verified=True)
+        assert refused(await other.redeem(found["code"])) == "code"
+        assert (await browser.redeem(found["code"])).status_code == 200
+        assert refused(await browser.redeem(found["code"])) == "code"
+        assert refused(await browser.redeem(found["code"][:-4] + "AAA=")) == "code"
+
+    async def test_a_cookie_of_a_state_is_no_code(self, browser: Browser) -> None:
+        await browser.start(redirect="/app")
+        assert refused(await browser.redeem(browser.http.cookies["oidc"])) == "code"
+
+
+def refused(answer: httpx2.Response) -> str:
+    assert problem(answer) == (422, "oidc-failed")
+    reason: str = answer.json()["reason"]
+    return reason
+
+
+KEY, OTHER_KEY = RSAKey.generate_key(2048, {"kid": "a"}), RSAKey.generate_key(2048, {"kid": "a"})
+GOOD = {"iss": "https://idp", "aud": "dropbox", "sub": "1", "nonce": "n", "iat": 1_000_000_000, "exp": 9_999_999_999}
+
+
+def check(token: str) -> dict[str, Any]:
+    published = oidc._Keys(keys=[dict(KEY.as_dict(private=False))])
+    return oidc._checked(token, published, "https://idp", "dropbox", "n")
+
+
+def signed(change: dict[str, Any], key: RSAKey = KEY) -> str:
+    claims = {name: value for name, value in (GOOD | change).items() if value is not None}
+    return jwt.encode({"alg": "RS256", "kid": "a"}, claims, key, ["RS256"])
+
+
+def test_a_good_id_token_passes() -> None:
+    assert check(signed({})) == GOOD
+    assert check(signed({"aud": ["dropbox"], "azp": "dropbox"}))["sub"] == "1"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"iss": "https://evil"},
+        {"aud": "another"},
+        {"nonce": "m"},
+        {"exp": 1_000_000_001},
+        {"azp": "another"},
+        *({name: None} for name in GOOD),
+    ],
+)
+def test_an_id_token_of_other_claims_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(OidcFailed):
+        check(signed(change))
+
+
+def altered() -> str:
+    header, claims, signature = signed({}).split(".")
+    there = json.loads(base64.urlsafe_b64decode(claims + "==")) | {"sub": "2"}
+    return f"{header}.{base64.urlsafe_b64encode(json.dumps(there).encode()).rstrip(b'=').decode()}.{signature}"
+
+
+def unsigned() -> str:
+    header = base64.urlsafe_b64encode(b'{"alg":"none"}').rstrip(b"=").decode()
+    return f"{header}.{signed({}).split('.')[1]}."
+
+
+def signed_by_published_key() -> str:
+    """The old confusion: the public key as the secret of a MAC."""
+    header = base64.urlsafe_b64encode(b'{"alg":"HS256","kid":"a"}').rstrip(b"=").decode()
+    text = f"{header}.{signed({}).split('.')[1]}"
+    mac = hmac.digest(KEY.as_pem(private=False), text.encode(), "sha256")
+    return f"{text}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [altered, unsigned, lambda: signed({}, OTHER_KEY), lambda: "", lambda: "a.b.c", signed_by_published_key],
+)
+def test_a_forged_id_token_is_refused(forge: Callable[[], str]) -> None:
+    with pytest.raises(OidcFailed):
+        check(forge())
+
+
+class TestConfigurations:
+    @pytest.mark.parametrize("issuer", ["http://127.0.0.1:9", "http://[broken"])
+    async def test_a_provider_that_is_down(self, postgres_url: str, s3_config: S3Config, issuer: str) -> None:
+        settings = make_settings(postgres_url, s3_config, oidc=CLIENT | {"issuer": issuer})
+        async with running_server(settings) as server, httpx2.AsyncClient(base_url=server.url) as http:
+            started = await Browser(http, "v" * 43).start(redirect="/app")
+            assert answer_of(started) == {"error": "provider-unavailable"}
+
+    async def test_without_a_provider(self, api_without: httpx2.AsyncClient) -> None:
+        assert (await api_without.get("/v1/auth/oidc")).json()["enabled"] is False
+        assert problem(await Browser(api_without, "v" * 43).start()) == (404, "not-found")
+        back = await api_without.get("/v1/auth/oidc/callback", params={"code": "x", "state": "y"})
+        assert problem(back) == (404, "not-found")
+
+    async def test_where_nobody_new_is_wanted(self, postgres_url: str, s3_config: S3Config, provider: str) -> None:
+        closed = CLIENT | {"issuer": provider, "registration": False}
+        settings = make_settings(postgres_url, s3_config, oidc=closed)
+        async with running_server(settings) as server, httpx2.AsyncClient(base_url=server.url) as http:
+            found = await Browser(http, "v" * 43).dance(uuid.uuid4().hex, email=new_address(), email_verified=True)
+            assert found == {"error": "registration-closed"}
+
+    async def test_over_https_the_cookie_is_of_this_host_alone(
+        self, postgres_url: str, s3_config: S3Config, provider: str
+    ) -> None:
+        settings = make_settings(
+            postgres_url, s3_config, oidc=CLIENT | {"issuer": provider}, http={"public_url": "https://box.example"}
+        )
+        async with running_server(settings) as server, httpx2.AsyncClient(base_url=server.url) as http:
+            started = await Browser(http, "v" * 43).start(redirect="/app")
+        cookie = started.headers["set-cookie"]
+        assert cookie.startswith("__Host-oidc=")
+        assert all(word in cookie for word in ("Secure", "Path=/;", "HttpOnly"))
+        assert "Domain" not in cookie
+        query = parse_qs(urlsplit(started.headers["location"]).query)
+        assert query["redirect_uri"] == ["https://box.example/v1/auth/oidc/callback"]
+
+
+@pytest.fixture
+async def api_without(postgres_url: str, s3_config: S3Config) -> AsyncIterator[httpx2.AsyncClient]:
+    async with (
+        running_server(make_settings(postgres_url, s3_config)) as server,
+        httpx2.AsyncClient(base_url=server.url) as http,
+    ):
+        yield http

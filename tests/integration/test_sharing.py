@@ -1,0 +1,422 @@
+"""Grants: who gets in, how far, and until when. Three accounts: Ada owns, Ed edits, Vi looks."""
+
+import io
+import json
+import uuid
+import zipfile
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from dropbox_api.db import Db
+from dropbox_api.sharing import grants
+from tests.conftest import Register
+from tests.support.server import (
+    Account,
+    RunningServer,
+    assert_invariants,
+    download,
+    journal,
+    problem,
+    start_body,
+    upload_file,
+)
+from tests.support.sharing import grant, make_folder, names_in, verify
+
+HIDDEN = "above all"
+"""The folder above what is shared: nobody else ever reads of it."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def invariants_hold(server: RunningServer) -> AsyncIterator[None]:
+    yield
+    await assert_invariants(server.db, server.store)
+
+
+@pytest.fixture
+async def people(register: Register, db: Db) -> tuple[Account, Account, Account]:
+    ada, ed, vi = await register(), await register(), await register()
+    await verify(db, ed, vi)
+    return ada, ed, vi
+
+
+@pytest.fixture
+async def shared(people: tuple[Account, Account, Account]) -> dict[str, Any]:
+    """Ada's folder /above all/shared, which Ed edits and Vi views, with a file and a folder in it."""
+    ada, ed, vi = people
+    above = await make_folder(ada, f"/{HIDDEN}")
+    top = await make_folder(ada, f"/{HIDDEN}/shared")
+    inner = await make_folder(ada, f"/{HIDDEN}/shared/inner")
+    file = await upload_file(ada, b"one", "file.txt", destination={"parent_id": top}, content_type="text/plain")
+    deep = await upload_file(ada, b"deep", "deep.txt", destination={"parent_id": inner})
+    beside = await upload_file(ada, b"no", "beside.txt", destination={"parent_id": above})
+    given = {"ed": await grant(ada, top, ed, "editor"), "vi": await grant(ada, top, vi, "viewer")}
+    return {"above": above, "top": top, "inner": inner, "file": file, "deep": deep, "beside": beside, "grants": given}
+
+
+# Giving and taking
+
+
+async def test_grants_are_given_changed_listed_and_taken_back(people: tuple[Account, Account, Account], db: Db) -> None:
+    ada, ed, _ = people
+    folder = await make_folder(ada, "/a")
+    inner = await make_folder(ada, "/a/b")
+    at = f"/v1/files/{folder}/grants"
+    made = await ada.client.post(at, json={"email": ed.email.upper(), "role": "viewer"})
+    given = made.json()
+    assert made.status_code == 201
+    assert given == {
+        "id": given["id"],
+        "node_id": folder,
+        "inherited": False,
+        "email": ed.email,
+        "user_id": (await ed.me())["id"],
+        "role": "viewer",
+        "pending": False,
+        "created_at": given["created_at"],
+    }
+    again = await ada.client.post(at, json={"user_id": given["user_id"], "role": "editor"})
+    assert (again.status_code, again.json()) == (200, given | {"role": "editor"})
+    changed = await ada.client.patch(f"{at}/{given['id']}", json={"role": "viewer"})
+    assert changed.json() == given
+    assert (await ada.client.get(at)).json() == {"items": [given], "next_cursor": None}
+    inherited = (await ada.client.get(f"/v1/files/{inner}/grants")).json()["items"]
+    assert inherited == [given | {"inherited": True}]
+    assert (await ed.client.get(f"/v1/files/{inner}")).json()["role"] == "viewer"
+    assert (await ada.client.delete(f"{at}/{given['id']}")).status_code == 204
+    assert problem(await ed.client.get(f"/v1/files/{inner}")) == (404, "not-found")
+    assert problem(await ada.client.delete(f"{at}/{given['id']}")) == (404, "not-found")
+    kinds = [kind for kind, node_id in await journal(db, ada) if node_id == folder]
+    assert kinds == ["file.created", "share.granted", "share.changed", "share.changed", "share.revoked"]
+    listed = (await ada.client.get(f"/v1/files/{folder}/activity")).json()["items"]
+    told = [(entry["action"], entry["detail"].get("role")) for entry in listed]
+    assert told[:1] + told[3:] == [("unshared", "viewer"), ("shared", "viewer"), ("created", None)]
+    assert [action for action, _ in told[1:3]] == ["role-changed"] * 2
+
+
+async def test_what_cannot_be_shared(people: tuple[Account, Account, Account]) -> None:
+    ada, ed, _ = people
+    folder = await make_folder(ada, "/a")
+    root = (await ada.client.get("/v1/files/by-path?path=/")).json()["id"]
+
+    async def share(node_id: str, **body: Any) -> tuple[int, str]:
+        return problem(await ada.client.post(f"/v1/files/{node_id}/grants", json={"role": "viewer"} | body))
+
+    assert await share(root, email=ed.email) == (409, "root-folder")
+    assert await share(folder, email=ada.email) == (409, "cannot-share-with")
+    assert await share(folder, user_id=(await ada.me())["id"]) == (409, "cannot-share-with")
+    assert await share(folder, user_id=folder) == (404, "not-found")
+    assert await share(folder) == (422, "invalid-request")
+    assert await share(folder, email=ed.email, user_id=folder) == (422, "invalid-request")
+    assert await share(folder, email=ed.email, role="owner") == (422, "invalid-request")
+
+
+async def test_an_idempotency_key_shares_once(people: tuple[Account, Account, Account], db: Db) -> None:
+    ada, ed, _ = people
+    folder = await make_folder(ada, "/a")
+    body, key = {"email": ed.email, "role": "viewer"}, {"Idempotency-Key": "k"}
+    made = [await ada.client.post(f"/v1/files/{folder}/grants", json=body, headers=key) for _ in range(2)]
+    assert [answer.status_code for answer in made] == [201, 201]
+    assert made[0].json() == made[1].json()
+    assert [kind for kind, _ in await journal(db, ada)].count("share.granted") == 1
+
+
+async def test_an_invitation_waits_and_tells_nothing_of_accounts(register: Register, db: Db) -> None:
+    ada, known = await register(), await register()
+    folder = await make_folder(ada, "/a")
+    nobody = "nobody-" + known.email
+    answers = []
+    for email in (known.email, nobody):  # the first has an account, and has not proven the address
+        answer = await ada.client.post(f"/v1/files/{folder}/grants", json={"email": email, "role": "editor"})
+        body = {key: value for key, value in answer.json().items() if key not in {"id", "created_at", "email"}}
+        answers.append((answer.status_code, body))
+    assert answers[0] == answers[1] == (201, {**answers[0][1], "pending": True, "user_id": None})
+    assert problem(await known.client.get(f"/v1/files/{folder}")) == (404, "not-found")
+    assert (await known.client.get("/v1/shared-with-me")).json()["items"] == []
+    await verify(db, known)
+    assert await names_in(known.client, "/v1/shared-with-me") == ["a"]
+    assert (await known.client.get(f"/v1/files/{folder}")).json()["role"] == "editor"
+    items = (await ada.client.get(f"/v1/files/{folder}/grants")).json()["items"]
+    assert {item["email"]: item["pending"] for item in items} == {known.email: False, nobody: True}
+    assert [kind for kind, _ in await journal(db, ada)].count("share.granted") == 3
+    assert await grants.accept(db, uuid.UUID((await known.me())["id"])) == 0
+
+
+async def test_shared_with_me_lists_what_lives_newest_first(
+    people: tuple[Account, Account, Account], register: Register
+) -> None:
+    ada, ed, _ = people
+    other = await register()
+    first, second = await make_folder(ada, f"/{HIDDEN}/first"), await make_folder(ada, "/second")
+    third = await make_folder(other, "/third")
+    for owner, node_id in ((ada, first), (ada, second), (other, third)):
+        await grant(owner, node_id, ed, "viewer")
+    listed = (await ed.client.get("/v1/shared-with-me")).json()["items"]
+    assert [(file["path"], file["parent_id"], file["owner"]) for file in listed] == [
+        ("/third", None, other.email),
+        ("/second", None, ada.email),
+        ("/first", None, ada.email),
+    ]
+    page = (await ed.client.get("/v1/shared-with-me?limit=2")).json()
+    assert await names_in(ed.client, "/v1/shared-with-me", limit=2, cursor=page["next_cursor"]) == ["first"]
+    await ada.client.delete(f"/v1/files/{second}")
+    above = (await ada.client.get("/v1/files/by-path", params={"path": f"/{HIDDEN}"})).json()["id"]
+    await ada.client.delete(f"/v1/files/{above}")
+    assert await names_in(ed.client, "/v1/shared-with-me") == ["third"]
+    await ada.client.post(f"/v1/files/{above}/restore")
+    assert await names_in(ed.client, "/v1/shared-with-me") == ["third", "first"]
+
+
+async def test_a_grantee_leaves_and_can_end_no_other_s(
+    people: tuple[Account, Account, Account], shared: dict[str, Any]
+) -> None:
+    ada, ed, vi = people
+    at, given = f"/v1/files/{shared['top']}/grants", shared["grants"]
+    assert problem(await vi.client.delete(f"{at}/{given['ed']['id']}")) == (404, "not-found")
+    assert problem(await ed.client.patch(f"{at}/{given['ed']['id']}", json={"role": "viewer"})) == (403, "forbidden")
+    assert problem(await ed.client.patch(f"{at}/{given['vi']['id']}", json={"role": "editor"})) == (404, "not-found")
+    wrong_node = f"/v1/files/{shared['inner']}/grants/{given['vi']['id']}"
+    assert problem(await vi.client.delete(wrong_node)) == (404, "not-found")
+    assert (await vi.client.delete(f"{at}/{given['vi']['id']}")).status_code == 204
+    assert problem(await vi.client.get(f"/v1/files/{shared['top']}")) == (404, "not-found")
+    assert [item["email"] for item in (await ada.client.get(at)).json()["items"]] == [ed.email]
+
+
+# What roles are good for
+
+READS = [
+    ("GET", "/v1/files/{file}", None),
+    ("GET", "/v1/files?parent_id={top}", None),
+    ("GET", "/v1/files?parent_id={top}&recursive=true", None),
+    ("GET", "/v1/files?parent_id={top}&content_status=verified", None),
+    ("GET", "/v1/search?q=deep", None),
+    ("GET", "/v1/search?q=deep&parent_id={top}", None),
+    ("GET", "/v1/files/{file}/revisions", None),
+    ("GET", "/v1/files/{file}/download", None),
+    ("GET", "/v1/shared-with-me", None),
+]
+CHANGES: list[tuple[str, str, Any]] = [
+    ("POST", "/v1/folders", {"name": "new", "parent_id": "{top}"}),
+    ("PATCH", "/v1/files/{file}", {"name": "renamed.txt"}),
+    ("PATCH", "/v1/files/{file}", {"parent_id": "{inner}"}),
+    ("PATCH", "/v1/files/{file}", {"content_type": "text/css"}),
+    ("POST", "/v1/files/{file}/copy", {"name": "copy.txt"}),
+    ("POST", "/v1/uploads", start_body(b"up", "up.txt", destination={"parent_id": "{top}"})),
+    ("PUT", "/v1/files/{file}/content", "new content"),
+    ("POST", "/v1/files/{file}/revisions/{revision}/restore", None),
+    ("PUT", "/v1/files/{file}/processing", {"state": "queued"}),
+    ("DELETE", "/v1/files/{file}", None),
+]
+OWNERS: list[tuple[str, str, Any]] = [
+    ("GET", "/v1/files/{file}/activity", None),
+    ("POST", "/v1/files/{file}/accept-content", None),
+    ("GET", "/v1/files/{file}/grants", None),
+    ("POST", "/v1/files/{file}/grants", {"email": "x@example.com", "role": "viewer"}),
+    ("GET", "/v1/files/{file}/links", None),
+    ("POST", "/v1/files/{file}/links", {"mode": "view"}),
+    ("PATCH", "/v1/files/{top}", {"parent_id": "{top}"}),
+    ("DELETE", "/v1/files/{top}", None),
+]
+
+
+async def ask(account: Account, shared: dict[str, Any], method: str, address: str, body: Any) -> Any:
+    known = {"file": shared["file"]["id"], "revision": shared["file"]["revision_id"]}
+    known |= {key: shared[key] for key in ("top", "inner", "above")}
+
+    def filled(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: filled(inner) for key, inner in value.items()}
+        return known.get(value[1:-1], value) if isinstance(value, str) and value[:1] == "{" else value
+
+    if isinstance(body, str):
+        return await account.client.request(method, address.format(**known), content=body)
+    return await account.client.request(method, address.format(**known), json=filled(body))
+
+
+def assert_shows_nothing_above(ada: Account, shared: dict[str, Any], answer: Any) -> None:
+    assert HIDDEN not in answer.text
+    assert shared["above"] not in answer.text
+    assert "beside" not in answer.text
+
+
+@pytest.mark.parametrize("number", range(len(READS)))
+async def test_viewers_and_editors_read(
+    people: tuple[Account, Account, Account], shared: dict[str, Any], number: int
+) -> None:
+    ada, ed, vi = people
+    for reader in (ed, vi):
+        answer = await ask(reader, shared, *READS[number])
+        assert answer.status_code == 200, answer.text
+        assert_shows_nothing_above(ada, shared, answer)
+        assert answer.json().get("items") != []
+
+
+@pytest.mark.parametrize("number", range(len(CHANGES)))
+async def test_editors_change_and_viewers_do_not(
+    people: tuple[Account, Account, Account], shared: dict[str, Any], db: Db, number: int
+) -> None:
+    ada, ed, vi = people
+    before = (await ada.me(), await vi.me(), await journal(db, ada))
+    assert problem(await ask(vi, shared, *CHANGES[number])) == (403, "forbidden")
+    assert (await ada.me(), await vi.me(), await journal(db, ada)) == before
+    answer = await ask(ed, shared, *CHANGES[number])
+    assert answer.status_code in {200, 201, 204}, answer.text
+    if answer.content:
+        assert_shows_nothing_above(ada, shared, answer)
+    mine = await ed.me()
+    assert (mine["used_bytes"], mine["reserved_bytes"], mine["used_nodes"]) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("number", range(len(OWNERS)))
+async def test_what_is_the_owner_s_is_nobody_else_s(
+    people: tuple[Account, Account, Account], shared: dict[str, Any], number: int
+) -> None:
+    _, ed, vi = people
+    for other in (ed, vi):
+        assert problem(await ask(other, shared, *OWNERS[number])) in {(403, "forbidden"), (409, "into-itself")}
+    assert (await ed.client.get(f"/v1/files/{shared['top']}")).status_code == 200
+
+
+async def test_what_is_not_shared_stays_unseen(
+    people: tuple[Account, Account, Account], shared: dict[str, Any]
+) -> None:
+    _, ed, vi = people
+    for other in (ed, vi):
+        for node_id in (shared["above"], shared["beside"]["id"]):
+            for path in ("", "/content", "/archive", "/revisions", "/grants", "/links"):
+                assert problem(await other.client.get(f"/v1/files/{node_id}{path}")) == (404, "not-found")
+            moved = await other.client.patch(f"/v1/files/{shared['file']['id']}", json={"parent_id": node_id})
+            assert problem(moved) in {(404, "not-found"), (403, "forbidden")}
+        assert await names_in(other.client, "/v1/search", q="beside") == []
+
+
+async def test_a_shared_file_shows_nothing_around_it(people: tuple[Account, Account, Account]) -> None:
+    ada, ed, _ = people
+    folder = await make_folder(ada, f"/{HIDDEN}")
+    file = await upload_file(ada, b"one", "one.txt", destination={"parent_id": folder})
+    await grant(ada, file["id"], ed, "editor")
+    shown = (await ed.client.get(f"/v1/files/{file['id']}")).json()
+    assert (shown["path"], shown["parent_id"], shown["role"]) == ("/one.txt", None, "editor")
+    for method, path, body in (
+        ("GET", "", None),
+        ("GET", "/revisions", None),
+        ("PATCH", "", {"name": "two.txt"}),
+        ("PATCH", "", {"content_type": "text/css"}),
+    ):
+        answer = await ed.client.request(method, f"/v1/files/{file['id']}{path}", json=body)
+        assert answer.status_code == 200
+        assert HIDDEN not in answer.text
+        assert folder not in answer.text
+    put = await ed.client.put(f"/v1/files/{file['id']}/content", content=b"two")
+    assert (put.status_code, put.json()["revision_id"] != file["revision_id"]) == (200, True)
+    back = await ed.client.post(f"/v1/files/{file['id']}/revisions/{file['revision_id']}/restore")
+    assert back.status_code == 200
+    assert await download(ed, file["id"]) == b"one"
+    assert HIDDEN not in put.text + back.text
+    # What stands beside it is not theirs: neither to replace by a name, nor to learn of.
+    beside = await upload_file(ada, b"secret", "taken.txt", destination={"parent_id": folder})
+    renamed = f"/v1/files/{file['id']}/content?name=taken.txt&on_conflict=replace"
+    for taken in (
+        await ed.client.patch(f"/v1/files/{file['id']}", json={"name": "taken.txt", "on_conflict": "replace"}),
+        await ed.client.patch(f"/v1/files/{file['id']}", json={"name": "taken.txt"}),
+        await ed.client.put(renamed, content=b"three"),
+    ):
+        assert problem(taken) == (409, "name-taken")
+        assert beside["id"] not in taken.text
+    assert await download(ada, beside["id"]) == b"secret"
+    assert problem(await ed.client.post(f"/v1/files/{file['id']}/copy", json={"name": "c"}))[0] in {403, 404}
+    listed = (await ed.client.get("/v1/files?content_status=verified")).json()["items"]
+    assert listed == []
+
+
+async def test_a_viewer_gets_the_archive(people: tuple[Account, Account, Account], shared: dict[str, Any]) -> None:
+    _, _, vi = people
+    archive = await vi.client.get(f"/v1/files/{shared['top']}/archive")
+    with zipfile.ZipFile(io.BytesIO(archive.content)) as zipped:
+        assert zipped.namelist() == ["shared/", "shared/file.txt", "shared/inner/", "shared/inner/deep.txt"]
+    assert await download(vi, shared["deep"]["id"]) == b"deep"
+
+
+async def test_copies_into_one_s_own_tree_cross_owners(
+    people: tuple[Account, Account, Account], shared: dict[str, Any]
+) -> None:
+    _, ed, vi = people
+    for other in (ed, vi):
+        own = await make_folder(other, "/own")
+        for node_id in (shared["file"]["id"], shared["inner"]):
+            copied = await other.client.post(f"/v1/files/{node_id}/copy", json={"parent_id": own})
+            assert problem(copied) == (409, "cross-owner")
+    moved = await ed.client.patch(f"/v1/files/{shared['file']['id']}", json={"parent_id": own})
+    assert problem(moved) in {(409, "cross-owner"), (404, "not-found")}
+    mine = await upload_file(ed, b"mine", "mine.txt")
+    moved = await ed.client.patch(f"/v1/files/{mine['id']}", json={"parent_id": shared["top"]})
+    assert problem(moved) == (409, "cross-owner")
+
+
+# Nested grants, moves, trash
+
+
+async def test_the_best_of_nested_grants_counts(
+    people: tuple[Account, Account, Account], shared: dict[str, Any]
+) -> None:
+    ada, _, vi = people
+    below = await grant(ada, shared["inner"], vi, "editor")
+    deep, file = f"/v1/files/{shared['deep']['id']}", f"/v1/files/{shared['file']['id']}"
+    assert (await vi.client.patch(deep, json={"name": "d.txt"})).json()["path"] == "/shared/inner/d.txt"
+    assert problem(await vi.client.patch(file, json={"name": "f.txt"})) == (403, "forbidden")
+    assert sorted(await names_in(vi.client, "/v1/shared-with-me")) == ["inner", "shared"]
+    await ada.client.delete(f"/v1/files/{shared['top']}/grants/{shared['grants']['vi']['id']}")
+    shown = (await vi.client.get(deep)).json()
+    assert (shown["path"], shown["role"]) == ("/inner/d.txt", "editor")
+    assert problem(await vi.client.get(file)) == (404, "not-found")
+    assert (await vi.client.get(f"/v1/files/{shared['inner']}")).json()["parent_id"] is None
+    await ada.client.delete(f"/v1/files/{shared['inner']}/grants/{below['id']}")
+    assert problem(await vi.client.get(deep)) == (404, "not-found")
+
+
+async def test_what_the_owner_moves_out_of_a_share_is_gone_for_others(
+    people: tuple[Account, Account, Account], shared: dict[str, Any]
+) -> None:
+    ada, ed, _ = people
+    await ada.client.patch(f"/v1/files/{shared['inner']}", json={"parent_id": shared["above"]})
+    assert problem(await ed.client.get(f"/v1/files/{shared['deep']['id']}")) == (404, "not-found")
+    assert await names_in(ed.client, "/v1/files", parent_id=shared["top"], recursive=True) == ["file.txt"]
+
+
+async def test_the_trash_is_the_owner_s(people: tuple[Account, Account, Account], shared: dict[str, Any]) -> None:
+    ada, ed, vi = people
+    file_id = shared["file"]["id"]
+    assert (await ed.client.delete(f"/v1/files/{file_id}")).status_code == 204
+    assert await names_in(ada.client, "/v1/trash") == ["file.txt"]
+    for other in (ed, vi):
+        assert await names_in(other.client, "/v1/trash") == []
+        for method, path in (("GET", f"/v1/files/{file_id}"), ("POST", f"/v1/files/{file_id}/restore")):
+            assert problem(await other.client.request(method, path)) == (404, "not-found")
+        assert problem(await other.client.delete(f"/v1/trash/{file_id}")) == (404, "not-found")
+    assert (await ada.client.post(f"/v1/files/{file_id}/restore")).status_code == 200
+    assert await download(vi, file_id) == b"one"
+
+
+async def test_if_match_guards_what_several_people_change(
+    people: tuple[Account, Account, Account], shared: dict[str, Any]
+) -> None:
+    ada, ed, _ = people
+    at = f"/v1/files/{shared['file']['id']}"
+    etag = {"If-Match": (await ed.client.get(at)).json()["etag"]}
+    await ada.client.patch(at, json={"name": "ada's.txt"})
+    assert problem(await ed.client.patch(at, json={"name": "ed's.txt"}, headers=etag)) == (412, "precondition-failed")
+    assert problem(await ed.client.put(f"{at}/content", content=b"x", headers=etag)) == (412, "precondition-failed")
+
+
+async def test_a_service_account_is_let_in_by_its_address(register: Register, db: Db) -> None:
+    ada, robot = await register(), await register()
+    async with db.begin() as tx:
+        await tx.execute(text("UPDATE users SET kind = 'service' WHERE email = :email"), {"email": robot.email})
+    file = await upload_file(ada, b"one", "one.txt")
+    assert (await grant(ada, file["id"], robot, "viewer"))["pending"] is False
+    at = f"/v1/files/{file['id']}/processing"
+    assert (await robot.client.put(at, json={"state": "running"})).status_code == 200
+    assert problem(await robot.client.delete(f"/v1/files/{file['id']}")) == (403, "forbidden")
+    assert json.loads((await ada.client.get(f"/v1/files/{file['id']}")).text)["processing"]["state"] == "running"

@@ -1,0 +1,234 @@
+"""Sharing against people who mean ill: editors who would know what an owner stores, grantees who were put out."""
+
+import json
+import random
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+from sqlalchemy import event, text
+
+from dropbox_api.db import Db
+from dropbox_api.storage.s3 import S3Config
+from dropbox_api.workers import jobs
+from tests.conftest import Register
+from tests.support.server import (
+    NO_LIMITS,
+    SMALLEST_CHUNK,
+    Account,
+    RunningServer,
+    assert_invariants,
+    complete,
+    make_settings,
+    problem,
+    put,
+    register_account,
+    running_server,
+    send,
+    sign,
+    start,
+    start_body,
+    upload_file,
+)
+from tests.support.sharing import grant, make_folder, make_link, public, verify
+
+BYTES = random.Random(8).randbytes(SMALLEST_CHUNK + 1000)
+MULTI: dict[str, Any] = {"strategy": "multipart", "chunk_size_bytes": SMALLEST_CHUNK}
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def invariants_hold(server: RunningServer) -> AsyncIterator[None]:
+    yield
+    await assert_invariants(server.db, server.store)
+
+
+@pytest.fixture
+async def people(register: Register, db: Db) -> tuple[Account, Account, str, dict[str, Any]]:
+    """Ada, Ed, Ada's folder /private/shared that he edits, and his grant."""
+    ada, ed = await register(), await register()
+    await verify(db, ed)
+    folder = await make_folder(ada, "/private/shared")
+    return ada, ed, folder, await grant(ada, folder, ed, "editor")
+
+
+People = tuple[Account, Account, str, dict[str, Any]]
+
+
+async def revoke(ada: Account, folder: str, given: dict[str, Any]) -> None:
+    (await ada.client.delete(f"/v1/files/{folder}/grants/{given['id']}")).raise_for_status()
+
+
+# What an editor learns
+
+
+async def test_an_editor_learns_nothing_of_what_the_owner_stores(people: People, db: Db) -> None:
+    ada, ed, folder, _ = people
+    stored, sending, unknown = b"stored by ada", b"sent by ada..", b"of nobody ...."[:13]
+    await upload_file(ada, stored, "elsewhere.txt", destination={"folder_path": "/private"})
+    await start(ada, sending, "sending.txt")
+    engine = db._engine.sync_engine
+    found = []
+    for n, data in enumerate((stored, sending, unknown)):
+        seen: list[str] = []
+
+        def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any, seen: list[str] = seen) -> None:
+            seen.append(statement)
+
+        body = start_body(data, f"{n}.txt", destination={"parent_id": folder})
+        event.listen(engine, "before_cursor_execute", note)
+        try:
+            answer = await ed.client.post("/v1/uploads", json=body)
+        finally:
+            event.remove(engine, "before_cursor_execute", note)
+        upload = answer.json()["upload"]
+        shape = {key for key, value in upload.items() if value}
+        found.append((answer.status_code, answer.json()["file"], shape, seen))
+        assert problem(await complete(ed, upload["id"])) == (409, "parts-missing")
+        assert problem(await ed.client.get(f"/v1/fingerprints/{body['fingerprint']}")) == (404, "not-found")
+    assert found[0] == found[1] == found[2]
+    assert found[0][:2] == (201, None)
+
+
+async def test_sizes_of_the_owner_s_content_are_no_hint_to_an_editor(people: People) -> None:
+    ada, ed, folder, _ = people
+    data = random.Random(6).randbytes(8 * 1024**2 + 1)
+    await upload_file(ada, data, "a")
+    body = {"size_bytes": len(data), "destination": {"name": "b", "parent_id": folder}}
+    assert (await ed.client.post("/v1/uploads", json=body)).status_code == 201
+
+
+@pytest.mark.parametrize("way", ["start", "batch", "form", "put"])
+async def test_the_owner_s_quota_binds_an_editor_and_is_not_told(people: People, db: Db, way: str) -> None:
+    ada, ed, folder, _ = people
+    file = await upload_file(ada, b"x", "x.txt", destination={"parent_id": folder})
+    async with db.begin() as tx:
+        await tx.execute(text("UPDATE users SET quota_bytes = 50 WHERE email = :email"), {"email": ada.email})
+    body = start_body(b"y" * 100, "y.txt", destination={"parent_id": folder})
+    if way == "start":
+        answer = await ed.client.post("/v1/uploads", json=body)
+    elif way == "batch":
+        answer = await ed.client.post("/v1/uploads/batch", json={"items": [body]})
+    elif way == "form":
+        form = {"parent_id": folder}
+        answer = await ed.client.post("/v1/files", data=form, files={"file": ("y.txt", b"y" * 100)})
+    else:
+        answer = await ed.client.put(f"/v1/files/{file['id']}/content", content=b"y" * 100)
+    told = answer.json()["items"][0]["problem"] if way == "batch" else answer.json()
+    assert told["code"] == "quota-exceeded"
+    assert not {"quota_bytes", "used_bytes", "reserved_bytes"} & set(told)
+    assert (await ada.me())["reserved_bytes"] == 0
+    mine = await ed.client.post("/v1/uploads", json=start_body(b"y" * 100, "y.txt"))
+    assert mine.status_code == 201
+
+
+# Whose it is
+
+
+async def test_an_editor_s_uploads_are_the_owner_s(people: People) -> None:
+    ada, ed, folder, _ = people
+    place: dict[str, Any] = {"destination": {"parent_id": folder}}
+    whole = await upload_file(ed, b"whole", "whole.txt", **place)
+    parts = await upload_file(ed, BYTES, "parts.bin", **place, **MULTI)
+    form = await ed.client.post("/v1/files", data={"parent_id": folder}, files={"file": ("form.txt", b"form")})
+    last = ("parent_id", (None, folder))
+    late = await ed.client.post("/v1/files", files=[("file", ("late.txt", b"l" * 300_000)), last])
+    assert form.status_code == 201
+    assert problem(late) == (409, "cross-owner")  # whose quota it is is settled before the file comes
+    items = [start_body(f"{n}".encode(), f"{n}.txt", **place) for n in range(3)]
+    batch = (await ed.client.post("/v1/uploads/batch", json={"items": items})).json()["items"]
+    for n, item in enumerate(batch):
+        await send(ed, item["started"]["upload"] if "started" in item else item["upload"], f"{n}".encode())
+    ids = [(item.get("started") or item)["upload"]["id"] for item in batch]
+    done = await ed.client.post("/v1/uploads/batch/complete", json={"upload_ids": ids})
+    assert all(item["problem"] is None for item in done.json()["items"])
+    for file in (whole, parts, form.json()):
+        assert (file["owner"], file["role"], file["path"].split("/")[1]) == (ada.email, "editor", "shared")
+        assert "private" not in json.dumps(file)
+    theirs = await ed.me()
+    assert (theirs["used_bytes"], theirs["reserved_bytes"], theirs["used_nodes"]) == (0, 0, 0)
+    owners = await ada.me()
+    assert (owners["used_bytes"], owners["reserved_bytes"]) == (len(b"whole") + len(BYTES) + len(b"form") + 3, 0)
+    revisions = await ada.client.get(f"/v1/files/{whole['id']}/revisions")
+    assert revisions.json()["items"][0]["author"] == ed.email
+
+
+# After the revoke
+
+
+async def test_who_was_put_out_finishes_no_upload(people: People, server: RunningServer, db: Db) -> None:
+    ada, ed, folder, given = people
+    place: dict[str, Any] = {"destination": {"parent_id": folder}}
+    single = await start(ed, b"single", "single.txt", **place)
+    multi = await start(ed, BYTES, "multi.bin", **place, **MULTI)
+    (first,) = await sign(ed, multi, BYTES, [1])
+    await send(ed, single, b"single")
+    await revoke(ada, folder, given)
+    (await put(first, BYTES[:SMALLEST_CHUNK])).raise_for_status()  # the URL was his; what it brings is nobody's
+    for upload in (single, multi):
+        assert problem(await complete(ed, upload["id"])) == (409, "parent-gone")
+        parts = {"parts": [{"number": 1, "sha256": "0" * 64}]}
+        assert problem(await ed.client.post(f"/v1/uploads/{upload['id']}/parts", json=parts)) == (409, "parent-gone")
+    batch = await ed.client.post("/v1/uploads/batch/complete", json={"upload_ids": [single["id"]]})
+    assert "file" not in (batch.json()["items"][0].get("completed") or {})
+    again = await ed.client.post("/v1/uploads", json=start_body(b"again", "again.txt", **place))
+    assert problem(again) == (404, "not-found")
+    form = await ed.client.post("/v1/files", data={"parent_id": folder}, files={"file": ("f.txt", b"f")})
+    assert problem(form) == (404, "not-found")
+    assert (await ada.client.get("/v1/files", params={"parent_id": folder})).json()["items"] == []
+    async with db.begin() as tx:
+        late = text("UPDATE uploads SET expires_at = now() - interval '1 second' WHERE uploader_id = :id")
+        await tx.execute(late, {"id": (await ed.me())["id"]})
+    await jobs.expire(db, server.store, server.settings)
+    owner = await ada.me()
+    assert (owner["reserved_bytes"], owner["used_nodes"]) == (0, 2)
+
+
+async def test_who_was_put_out_gets_no_url_any_more(people: People) -> None:
+    ada, ed, folder, given = people
+    file = await upload_file(ada, b"one", "one.txt", destination={"parent_id": folder})
+    assert (await ed.client.get(f"/v1/files/{file['id']}/download")).status_code == 200
+    await revoke(ada, folder, given)
+    for path in ("", "/content", "/download", "/revisions", "/archive", f"/content?revision={file['revision_id']}"):
+        assert problem(await ed.client.get(f"/v1/files/{file['id']}{path}")) == (404, "not-found")
+    for recursive in (False, True):
+        listed = await ed.client.get("/v1/files", params={"parent_id": folder, "recursive": recursive})
+        assert problem(listed) == (404, "not-found")
+    assert (await ed.client.get("/v1/search", params={"q": "one"})).json()["items"] == []
+    assert (await ed.client.get("/v1/shared-with-me")).json()["items"] == []
+
+
+async def test_a_name_in_the_owner_s_tree_is_no_way_around(people: People) -> None:
+    """A destination that is added later, a folder above, a place by path: each is asked about."""
+    ada, ed, folder, _ = people
+    private = (await ada.client.get("/v1/files/by-path?path=/private")).json()["id"]
+    upload = await start(ed, b"abc", "abc.txt", destination={"parent_id": folder})
+    more = {"destination": {"name": "abc.txt", "parent_id": private}}
+    added = await ed.client.post(f"/v1/uploads/{upload['id']}/destinations", json=more)
+    assert problem(added) == (404, "not-found")
+    made = await ed.client.post("/v1/folders", json={"name": "x", "parent_id": private})
+    assert problem(made) == (404, "not-found")
+    own = await ed.client.post(f"/v1/uploads/{upload['id']}/destinations", json={"destination": {"name": "mine.txt"}})
+    assert problem(own) == (409, "cross-owner")
+
+
+# Guessing a link's password
+
+
+async def test_wrong_passwords_of_a_link_are_counted(postgres_url: str, s3_config: S3Config) -> None:
+    limits = NO_LIMITS | {"link_password": "3/hour"}
+    async with running_server(make_settings(postgres_url, s3_config, limits=limits)) as strict:
+        owner = await register_account(strict.url)
+        async with owner.client, httpx2.AsyncClient(base_url=strict.url) as api:
+            folder = await make_folder(owner, "/guarded")
+            link, other = [await make_link(owner, folder, password="right one") for _ in range(2)]
+            right = {"X-Link-Password": "right one"}
+            for _ in range(5):  # what is right is not counted
+                assert (await api.get(public(link), headers=right)).status_code == 200
+            for n in range(3):
+                wrong = await api.get(public(link), headers={"X-Link-Password": f"wrong {n}"})
+                assert problem(wrong) == (401, "link-password-required")
+            assert problem(await api.get(public(link), headers=right)) == (429, "rate-limited")
+            page = await api.post(f"{link['url_path']}/password", data={"password": "right one"})
+            assert (page.status_code, "retry-after" in page.headers) == (429, True)
+            assert (await api.get(public(other), headers=right)).status_code == 200

@@ -1,0 +1,44 @@
+"""What tests of sharing do with grants and links."""
+
+from typing import Any
+
+import httpx2
+from sqlalchemy import text
+
+from dropbox_api.db import Db
+from tests.support.server import Account
+
+
+async def verify(db: Db, *accounts: Account) -> None:
+    """Let these accounts have proven their addresses."""
+    proven = text("UPDATE users SET email_verified_at = now() WHERE email = ANY(:emails)")
+    async with db.begin() as tx:
+        await tx.execute(proven, {"emails": [account.email for account in accounts]})
+
+
+async def make_folder(account: Account, path: str) -> str:
+    """Make the missing folders of a path; return the id of the last."""
+    answer = await account.client.post("/v1/folders", json={"path": path, "on_conflict": "reuse"})
+    folder_id: str = answer.raise_for_status().json()["id"]
+    return folder_id
+
+
+async def grant(owner: Account, node_id: str, grantee: Account, role: str) -> dict[str, Any]:
+    body = {"email": grantee.email, "role": role}
+    made: dict[str, Any] = (await owner.client.post(f"/v1/files/{node_id}/grants", json=body)).raise_for_status().json()
+    return made
+
+
+async def make_link(owner: Account, node_id: str, mode: str = "download", **more: Any) -> dict[str, Any]:
+    answer = await owner.client.post(f"/v1/files/{node_id}/links", json={"mode": mode} | more)
+    link: dict[str, Any] = answer.raise_for_status().json()
+    return link
+
+
+def public(link: dict[str, Any], path: str = "") -> str:
+    return f"/v1/public/links/{link['token']}{path}"
+
+
+async def names_in(client: httpx2.AsyncClient, address: str, **params: Any) -> list[str]:
+    listed = (await client.get(address, params=params)).raise_for_status().json()
+    return [item["name"] for item in listed["items"]]

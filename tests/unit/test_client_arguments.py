@@ -1,0 +1,34 @@
+"""What can be typed, and how it is read."""
+
+import pytest
+
+from dropbox_client.arguments import duration_s, parser, remote
+
+UUID = "01900000-0000-7000-8000-000000000000"
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("30m", 1800), ("12h", 43200), ("90d", 7776000), ("2w", 1209600)])
+def test_a_duration(text: str, seconds: int) -> None:
+    assert duration_s(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "d", "7", "0d", "-1d", "1.5h", "7 days", "7D"])
+def test_what_is_no_duration(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parser().parse_args(["link", "/a", f"--expires={text}"])
+    assert "--expires" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("photos/", "/photos"),
+        ("/", "/"),
+        ("shared:Team/in/", "shared:Team/in"),
+        ("/shared:Team", "/shared:Team"),
+        (f"id:{UUID}/in", f"id:{UUID}/in"),
+        ("id:mine", "/id:mine"),
+    ],
+)
+def test_a_place_on_the_server(typed: str, meant: str) -> None:
+    assert remote(typed) == meant

@@ -1,0 +1,65 @@
+"""The codes of a second factor: RFC 6238's own vectors, the window, and what is kept of them."""
+
+import base64
+import uuid
+
+import pytest
+
+from dropbox_api.accounts import codes
+from dropbox_api.settings import AuthSettings
+
+SETTINGS = AuthSettings.model_validate({"secret": "0123456789abcdef0123456789abcdef"})
+OTHERS = AuthSettings.model_validate({"secret": "fedcba9876543210fedcba9876543210"})
+USER = uuid.UUID(int=7)
+SECRET = base64.b32encode(b"12345678901234567890").decode()
+
+
+@pytest.mark.parametrize(
+    ("at_s", "eight_digits"),
+    [
+        (1111111109, "07081804"),
+        (1111111111, "14050471"),
+        (1234567890, "89005924"),
+        (2000000000, "69279037"),
+        (20000000000, "65353130"),
+    ],
+)
+def test_the_vectors_of_rfc_6238(at_s: int, eight_digits: str) -> None:
+    """Of appendix B, SHA-1; a code of six digits is the end of one of eight."""
+    code = eight_digits[-6:]
+    assert codes.find_step(SECRET, code, after_step=0, now_s=at_s) == at_s // 30
+    assert codes.find_step(SECRET, code, after_step=at_s // 30, now_s=at_s) is None
+    assert codes.find_step(SECRET, code, after_step=0, now_s=at_s + 30) == at_s // 30
+    assert codes.find_step(SECRET, code, after_step=0, now_s=at_s - 30) == at_s // 30
+    assert codes.find_step(SECRET, code, after_step=0, now_s=at_s + 60) is None
+    assert codes.find_step(SECRET, code, after_step=0, now_s=at_s - 60) is None
+
+
+@pytest.mark.parametrize("code", ["", "94287082", "28708", "28708\uff12", "0x1234"])
+def test_nothing_else_is_a_code(code: str) -> None:
+    assert codes.find_step(SECRET, code, after_step=0, now_s=59) is None
+
+
+def test_a_sealed_secret_opens_for_its_user_under_its_key_alone() -> None:
+    sealed = codes.seal(SETTINGS, USER, SECRET)
+    assert codes.unseal(SETTINGS, USER, sealed) == SECRET
+    assert SECRET.encode() not in sealed
+    assert codes.seal(SETTINGS, USER, SECRET) != sealed
+    assert codes.unseal(OTHERS, USER, sealed) is None
+    assert codes.unseal(SETTINGS, uuid.UUID(int=8), sealed) is None
+    for at in range(len(sealed)):
+        changed = sealed[:at] + bytes([sealed[at] ^ 1]) + sealed[at + 1 :]
+        assert codes.unseal(SETTINGS, USER, changed) is None
+
+
+def test_recovery_codes_differ_and_are_told_apart_by_their_hash_alone() -> None:
+    made = codes.new_recovery_codes()
+    assert len(set(made)) == 10
+    assert len({codes.recovery_hash(SETTINGS, code) for code in made}) == 10
+    assert codes.recovery_hash(SETTINGS, made[0]) == codes.recovery_hash(SETTINGS, f" {made[0].upper()} ")
+    assert codes.recovery_hash(SETTINGS, made[0]) != codes.recovery_hash(OTHERS, made[0])
+
+
+def test_keys_of_two_purposes_have_nothing_in_common() -> None:
+    assert codes.derived_key(SETTINGS, "a") != codes.derived_key(SETTINGS, "b")
+    assert len(codes.derived_key(SETTINGS, "a")) == 32

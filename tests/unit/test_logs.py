@@ -1,0 +1,92 @@
+"""What a secret is, to the log: each of these is blotted out wherever it stands, and ordinary text stays as it is."""
+
+import json
+import logging
+
+import pytest
+
+from dropbox_api.plumbing import logs
+
+PAT = "dbx_pat_" + "k3J9-_" * 7
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJlLW9mLXRva2Vu"
+REFRESH = "0123456789abcdef0123456789abcdef.7." + "aB3_-" * 8 + "xyz"
+LINK = "Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4Zm9vYmFy-_A"
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        (f"Authorization: Bearer {JWT}", JWT),
+        (f"used {PAT} today", PAT),
+        (f"{{'authorization': 'Bearer {PAT}'}}", PAT),
+        ("Authorization: Basic dXNlcjpwYXNz", "dXNlcjpwYXNz"),
+        (f"refresh {REFRESH}", REFRESH),
+        (f"GET /s/{LINK}", LINK),
+        (f"/v1/public/links/{LINK}/files", LINK),
+        ("https://s3/b/k?X-Amz-Date=1&X-Amz-Signature=00ff00ff&x=1", "00ff00ff"),
+        ("https://s3/b/k?X-Amz-Credential=AKIDEXAMPLE%2F2026&X-Amz-Security-Token=FwoGZXIv", "FwoGZXIv"),
+        ("https://cdn/k?Policy=eyJ_cG9s&Signature=abc~def&Key-Pair-Id=K2J", "abc~def"),
+        ("password=hunter2&x=1", "hunter2"),
+        ("{'password': 'correct horse battery'}", "horse"),
+        ('{"password":"correct horse battery"}', "horse"),
+        (json.dumps({"event": json.dumps({"new_password": "correct horse"})}), "horse"),
+        ("Set-Cookie: __Host-refresh=abcdef; Path=/", "abcdef"),
+        ("cookie: link=0815", "0815"),
+        ("otp=123456", "123456"),
+        ('"otp": "123456"', "123456"),
+        ("postgresql+asyncpg://app:s3cret@db/dropbox", "s3cret"),
+        ("token: str input_value='my secret words', input_type=str", "my secret words"),
+        ("hash $argon2id$v=19$m=47104,t=1,p=1$c2FsdA$aGFzaA", "aGFzaA"),
+        ("(b'cookie', b'a=verysecret')", "verysecret"),
+    ],
+)
+def test_secrets_are_blotted_out(text: str, secret: str) -> None:
+    assert secret not in logs.redact(text)
+    assert logs.BLOT in logs.redact(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "verify: found 3, done 3, failed 0",
+        "POST /v1/auth/token 200 in 12.5 ms",
+        "a zip was cut short at 0190f3c1-5a4e-7cc2-8000-0123456789ab",
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        "Uvicorn running on http://127.0.0.1:8000 (Press CTRL+C to quit)",
+    ],
+)
+def test_ordinary_text_stays(text: str) -> None:
+    assert logs.redact(text) == text
+
+
+def line(record: logging.LogRecord, *, as_json: bool) -> str:
+    return logs.formatter(as_json=as_json).format(record)
+
+
+def record(message: str, **extra: object) -> logging.LogRecord:
+    return logging.getLogger("uvicorn.error").makeRecord(
+        "uvicorn.error", logging.INFO, "", 0, message, (), None, extra=extra
+    )
+
+
+def test_a_line_is_one_json_object_whoever_wrote_it() -> None:
+    try:
+        raise ValueError(f'it was "{PAT}"\nand password="x y"')  # noqa: TRY301
+    except ValueError as error:
+        failed = record(f"failed with password='a b' \n and {JWT}", token=LINK, status=200)
+        failed.exc_info = (type(error), error, error.__traceback__)
+    text = line(failed, as_json=True)
+    assert "\n" not in text
+    told = json.loads(text)
+    assert (told["level"], told["logger"], told["status"], told["token"]) == ("info", "uvicorn.error", 200, logs.BLOT)
+    assert told["event"].startswith("failed with password='[redacted]'")
+    assert "Traceback" in told["exception"]
+    for secret in (PAT, JWT, LINK, "a b", "x y"):
+        assert secret not in text
+
+
+def test_the_console_hides_them_too() -> None:
+    text = line(record(f"with {JWT}", password="hunter2"), as_json=False)
+    assert JWT not in text
+    assert "hunter2" not in text
+    assert "uvicorn.error" in text

@@ -1,0 +1,144 @@
+"""Mail: what a message looks like, and how it is handed over."""
+
+import email
+import logging
+from email.message import Message
+from email.policy import default
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+
+from dropbox_api.plumbing.mail import Mail, Mailer, as_message
+from dropbox_api.settings import MailSettings
+
+MAIL = Mail("anna@example.com", "Grüße", "Guten Tag,\n\nhttps://example.com/verify-email?token=abc\n")
+
+
+class Inbox:
+    """Keeps what an SMTP server takes, after refusing `refusals` times."""
+
+    def __init__(self, refusals: int = 0) -> None:
+        self.refusals = refusals
+        self.messages: list[Message] = []
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802, ARG002 - aiosmtpd's names
+        if self.refusals:
+            self.refusals -= 1
+            return "451 try later"
+        self.messages.append(email.message_from_bytes(envelope.content, policy=default))
+        return "250 ok"
+
+
+class Receiver(Controller):
+    """A real SMTP server on a free port."""
+
+    def _trigger_server(self) -> None:
+        server: Any = self.server
+        self.port = server.sockets[0].getsockname()[1]
+        super()._trigger_server()  # type: ignore[no-untyped-call]
+
+
+async def sent(inbox: Inbox, *mails: Mail) -> None:
+    receiver = Receiver(inbox, hostname="127.0.0.1", port=0)
+    receiver.start()
+    try:
+        settings = MailSettings(host="127.0.0.1", port=receiver.port, security="none")
+        mailer = Mailer(settings, retry_pauses_s=(0, 0))
+        for mail in mails:
+            mailer.send(mail)
+        await mailer.close()
+    finally:
+        receiver.stop()
+
+
+async def test_a_real_server_gets_what_was_sent() -> None:
+    inbox = Inbox()
+    await sent(inbox, MAIL)
+    (message,) = inbox.messages
+    assert message["To"] == "anna@example.com"
+    assert message["Subject"] == "Grüße"
+    assert message["From"] == "dropbox-api <noreply@localhost>"
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert message["Message-ID"]
+    assert message["Date"]
+    assert message.get_content().replace("\r\n", "\n") == MAIL.text  # type: ignore[attr-defined]
+
+
+async def test_what_fails_is_tried_three_times() -> None:
+    inbox = Inbox(refusals=2)
+    await sent(inbox, MAIL)
+    assert len(inbox.messages) == 1
+    inbox = Inbox(refusals=3)
+    await sent(inbox, MAIL)
+    assert inbox.messages == []
+
+
+async def test_what_fails_for_good_names_nobody_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    await sent(Inbox(refusals=9), MAIL)
+    assert "given up" in caplog.text
+    assert "anna@example.com" not in caplog.text
+
+
+async def test_a_server_without_tls_gets_nothing_where_tls_is_wanted() -> None:
+    inbox = Inbox()
+    receiver = Receiver(inbox, hostname="127.0.0.1", port=0)
+    receiver.start()
+    try:
+        for security in ("starttls", "tls"):
+            settings = MailSettings.model_validate({"host": "127.0.0.1", "port": receiver.port, "security": security})
+            mailer = Mailer(settings, retry_pauses_s=())
+            mailer.send(MAIL)
+            await mailer.close()
+    finally:
+        receiver.stop()
+    assert inbox.messages == []
+
+
+@pytest.mark.parametrize("subject", ["a\r\nBcc: eve@example.com", "a\nX: y", "a\x00b\x85c\u2028d"])
+def test_a_subject_cannot_become_a_header(subject: str) -> None:
+    message = email.message_from_bytes(as_message(Mail("a@example.com", subject, "x"), "me@example.com").as_bytes())
+    assert message["Bcc"] is None
+    assert message["X"] is None
+    assert message["Subject"]
+
+
+@pytest.mark.parametrize("to", ["a@example.com\r\nBcc: eve@example.com", "a@example.com, eve@example.com", "nobody"])
+def test_only_one_address_is_an_address(to: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        as_message(Mail(to, "x", "x"), "me@example.com")
+
+
+async def test_files_hold_whole_messages_for_their_owner_alone(tmp_path: Path) -> None:
+    mailer = Mailer(MailSettings(file_dir=str(tmp_path / "mail")))
+    mailer.send(MAIL)
+    await mailer.close()
+    (path,) = (tmp_path / "mail").iterdir()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert email.message_from_bytes(path.read_bytes(), policy=default)["To"] == "anna@example.com"
+
+
+async def test_without_mail_nothing_is_even_composed(caplog: pytest.LogCaptureFixture) -> None:
+    async def compose() -> Mail:
+        raise AssertionError
+
+    with caplog.at_level(logging.WARNING):
+        mailer = Mailer(MailSettings())
+        mailer.send_composed(compose)
+        mailer.send(MAIL)
+        await mailer.close()
+    assert [record.message for record in caplog.records] == [
+        "no mail is configured: nobody can verify an address or reset a password"
+    ]
+
+
+async def test_what_cannot_be_composed_breaks_nothing(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    async def compose() -> Mail:
+        raise RuntimeError("the database is gone")
+
+    mailer = Mailer(MailSettings(file_dir=str(tmp_path / "mail")))
+    mailer.send_composed(compose)
+    await mailer.close()
+    assert "could not be composed" in caplog.text
+    assert not (tmp_path / "mail").exists()

@@ -1,0 +1,49 @@
+"""What passes for a password."""
+
+import pytest
+
+from dropbox_api.accounts.password_rules import check
+from dropbox_api.problems import WeakPassword
+
+EMAIL = "anna.smith@example.com"
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "correct horse battery",
+        "x9 zqfmw",  # eight are enough
+        "пароль в три слова",
+        "🔑" * 8,
+        "no capital no digit",
+        "x" * 64 + "y" * 64,
+        "smith of anna",  # parts of the address alone
+    ],
+)
+def test_what_is_hard_to_guess_passes(password: str) -> None:
+    check(password, EMAIL)
+
+
+@pytest.mark.parametrize(
+    ("password", "reason"),
+    [
+        ("x9 zqfm", "too-short"),
+        ("🔑" * 7, "too-short"),
+        ("x9" * 64 + "z", "too-long"),
+        ("12345678", "common"),
+        ("iloveyou", "common"),
+        ("PassWord1", "common"),
+        ("my anna.smith@example.com", "contains-address"),
+        ("ANNA.SMITH 1987", "contains-address"),
+        ("my-Dropbox-2024", "contains-address"),
+    ],
+)
+def test_what_is_easy_to_guess_is_refused(password: str, reason: str) -> None:
+    with pytest.raises(WeakPassword) as refused:
+        check(password, EMAIL)
+    assert refused.value.extra["reason"] == reason
+    assert password not in str(refused.value)
+
+
+def test_a_short_name_is_part_of_too_many_words() -> None:
+    check("banana boat trip", "ana@example.com")
