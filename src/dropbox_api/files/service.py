@@ -19,14 +19,14 @@ async def get(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID) -> File:
     """Return a file or folder. Raises NotFound."""
     async with db.read() as tx:
         await access.require(tx, actor_id, node_id)
-        return (await views.files_by_id(tx, [node_id]))[node_id]
+        return await views.file_by_id(tx, node_id)
 
 
 async def get_by_path(db: Db, actor_id: uuid.UUID, path: str) -> File:
     """Return what stands at a path of the caller's own tree; "/" is the root folder. Raises NotFound, InvalidName."""
     async with db.read() as tx:
         node_id = await find_path(tx, actor_id, path)
-        return (await views.files_by_id(tx, [node_id]))[node_id]
+        return await views.file_by_id(tx, node_id)
 
 
 async def find_path(tx: Tx, owner_id: uuid.UUID, path: str) -> uuid.UUID:

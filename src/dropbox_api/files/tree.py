@@ -82,7 +82,7 @@ async def change(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, wanted: Change
         folder = await changing.folder(tx, actor_id, wanted.parent_id, wanted.parent_path)
         await give_place(tx, node, folder.node_id if folder else node.parent_id, name or node.name, wanted.on_conflict)
         if wanted.content_type is not None:
-            await _set_content_type(tx, node, wanted.content_type)
+            await set_content_type(tx, node, wanted.content_type)
         return (await views.files_by_id(tx, [node_id]))[node_id]
 
 
@@ -110,7 +110,8 @@ async def give_place(tx: Tx, node: Any, parent_id: uuid.UUID, name: str, on_conf
     await audit.record(tx, node.owner_id, [act])
 
 
-async def _set_content_type(tx: Tx, node: Any, content_type: str) -> None:
+async def set_content_type(tx: Tx, node: Any, content_type: str) -> None:
+    """Set the content type of a file's head, unless it has it. Transaction: joins tx, which holds the owner's lock."""
     head = update(Revision).where(Revision.id == node.head_revision_id, Revision.content_type != content_type)
     if (await tx.execute(head.values(content_type=content_type))).rowcount:
         await changing.write(tx, node.id, {})

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import ARRAY, ColumnElement, Select, any_, bindparam, literal, select, text
 
+from dropbox_api import problems
 from dropbox_api.db import Tx
 from dropbox_api.files.schemas import File, Processing
 from dropbox_api.models import Blob, Id, Node, Revision, User
@@ -75,7 +76,7 @@ async def as_files(tx: Tx, rows: Sequence[Any]) -> list[File]:
             kind=row.kind,
             name=row.name,
             parent_id=row.parent_id,
-            path=f"{above[row.parent_id]}/{row.name}" if row.parent_id else "/",
+            path=f"{above.get(row.parent_id, '')}/{row.name}" if row.parent_id else "/",
             size_bytes=row.size_bytes,
             fingerprint=row.fingerprint.hex() if row.fingerprint else None,
             content_type=row.content_type,
@@ -102,6 +103,14 @@ async def files_by_id(tx: Tx, node_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, 
     """Return the files and folders of these ids; ids of nothing are left out. Asks nobody for permission."""
     rows = (await tx.execute(_BY_ID, {"ids": list(node_ids)})).all()
     return {file.id: file for file in await as_files(tx, rows)}
+
+
+async def file_by_id(tx: Tx, node_id: uuid.UUID) -> File:
+    """Return one file or folder. Raises NotFound when it has been removed since permission was asked."""
+    file = (await files_by_id(tx, [node_id])).get(node_id)
+    if file is None:
+        raise problems.NotFound
+    return file
 
 
 _FOLDERS_BELOW = text("""

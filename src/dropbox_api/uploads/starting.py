@@ -93,7 +93,10 @@ async def start(
     async with db.begin() as tx:
         await files.lock_owner(tx, actor_id)
         await idempotency.claim(tx, once)
-        claims = iter(await _claim(tx, settings, actor_id, valid))
+        claimed = await _claim(tx, settings, actor_id, valid)
+        if len(wanted) == 1 and claimed and isinstance(claimed[0], problems.Problem):
+            raise claimed[0]  # with the folders that were made on the way, and the claim to the key
+        claims = iter(claimed)
     await failpoint("uploads.start.after_t1")
     outcomes = [next(claims) if isinstance(draft, Draft) else draft for draft in drafts]
     gate = asyncio.Semaphore(S3_CREATES_AT_ONCE)
