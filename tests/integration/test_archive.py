@@ -271,6 +271,7 @@ async def test_a_lost_object_breaks_the_archive_where_everyone_notices(account: 
         await read()
     with pytest.raises(zipfile.BadZipFile):
         zipfile.ZipFile(io.BytesIO(got))
+    await server.store.put(key, b"lost")  # other tests look whether anything is missing
 
 
 async def test_a_client_that_leaves_gives_the_connection_to_the_store_back(
