@@ -3,7 +3,6 @@
 The only importer of routes. Middleware is pure ASGI: Starlette's BaseHTTPMiddleware costs most of the throughput.
 """
 
-import asyncio
 import logging
 import re
 import uuid
@@ -11,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
@@ -27,6 +27,7 @@ from dropbox_api.accounts.tokens import AccessTokens
 from dropbox_api.db import Db
 from dropbox_api.files import routes as files
 from dropbox_api.plumbing import failpoints, origin
+from dropbox_api.plumbing.gates import Gate
 from dropbox_api.plumbing.idempotency import Replayed
 from dropbox_api.plumbing.stores import as_problem, s3_config
 from dropbox_api.schemas import ProblemDocument
@@ -91,7 +92,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_api_route("/readyz", readyz, operation_id="readyz", tags=["health"], responses={503: {}})
     _render_problems(app)
     _describe_problems(app)
-    app.state.streams = asyncio.Semaphore(settings.uploads.streams_at_once)
+    app.state.streams = Gate(settings.uploads.streams_at_once)
+    app.state.archives = Gate(settings.uploads.streams_at_once)
     app.add_middleware(
         BodyLimit, max_bytes=settings.http.max_body_bytes, max_streamed_bytes=settings.uploads.stream_max_bytes
     )
@@ -199,6 +201,9 @@ def _render_problems(app: FastAPI) -> None:
 async def _replay(_: Request, error: Exception) -> Response:
     assert isinstance(error, Replayed)  # noqa: S101
     headers = {"Idempotency-Replayed": "true"}
+    etag = orjson.loads(error.answer).get("etag")
+    if etag:
+        headers["ETag"] = etag
     return Response(error.answer, error.status, headers, media_type="application/json")
 
 

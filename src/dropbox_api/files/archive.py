@@ -6,13 +6,12 @@ What cannot be read ends the stream in the middle: a broken zip is noticed, one 
 cannot be trusted is left out, and the last entry says so.
 """
 
-import asyncio
 import uuid
 from collections import deque
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import MAXYEAR, UTC, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, select
@@ -23,6 +22,7 @@ from dropbox_api.core.zip_format import ZipWriter
 from dropbox_api.db import Db, Tx
 from dropbox_api.models import Blob, Node, Revision
 from dropbox_api.plumbing import audit
+from dropbox_api.plumbing.gates import Gate
 from dropbox_api.storage.object_store import StoreError
 from dropbox_api.storage.s3 import S3Store
 
@@ -45,12 +45,11 @@ class Archive(NamedTuple):
     body: AsyncGenerator[bytes]
 
 
-async def open_archive(
-    db: Db, store: S3Store, actor_id: uuid.UUID, folder_id: uuid.UUID, gate: asyncio.Semaphore
-) -> Archive:
+async def open_archive(db: Db, store: S3Store, actor_id: uuid.UUID, folder_id: uuid.UUID, gate: Gate) -> Archive:
     """Return a folder as a zip: what to call it, and its bytes, which the caller closes.
 
     `gate` bounds how many are read at a time: each holds a connection to the store, of which uploads need some, too.
+    It is entered when the first bytes are asked for.
 
     Raises NotFound, NotAFolder; while it is read, CutShort, or Unavailable when the database is.
     Transaction: one, for the audit trail; then a short read for each page of a folder.
@@ -64,13 +63,13 @@ async def open_archive(
     name = names.archive_name(folder.name) if folder.name else ""
     top = _Level(folder_id, f"{name}/" if name else "")
     pieces = _pieces(db, store, top, folder.modified_at)
-    return Archive(f"{name or 'files'}.zip", _joined(pieces, gate))
+    return Archive(f"{name or 'files'}.zip", _joined(pieces, gate.entered(actor_id)))
 
 
-async def _joined(pieces: AsyncGenerator[bytes], gate: asyncio.Semaphore) -> AsyncGenerator[bytes]:
+async def _joined(pieces: AsyncGenerator[bytes], place: AbstractAsyncContextManager[None]) -> AsyncGenerator[bytes]:
     waiting: list[bytes] = []
     waiting_bytes = 0
-    async with gate, aclosing(pieces):
+    async with place, aclosing(pieces):
         async for piece in pieces:
             waiting.append(piece)
             waiting_bytes += len(piece)
@@ -91,7 +90,7 @@ async def _pieces(db: Db, store: S3Store, top: "_Level", modified_at: datetime) 
             if row.content_status in LEFT_OUT:
                 left_out.append(f"{path}: {LEFT_OUT[row.content_status]}\n")
                 continue
-            yield writer.start(path, row.client_modified_at or row.modified_at, row.size_bytes or 0)
+            yield writer.start(path, _time_of(row), row.size_bytes or 0)
             try:
                 if row.size_bytes:
                     async with aclosing(store.read(row.storage_key)) as blocks:
@@ -110,6 +109,12 @@ async def _pieces(db: Db, store: S3Store, top: "_Level", modified_at: datetime) 
         yield header + text + writer.end()
     for piece in writer.finish():
         yield piece
+
+
+def _time_of(row: Any) -> datetime:
+    """Return when a file was changed; a client's time that no zip can hold does not count."""
+    told: datetime | None = row.client_modified_at
+    return told if told and told.tzinfo and 1 < told.year < MAXYEAR else row.modified_at
 
 
 @dataclass(slots=True)

@@ -309,7 +309,9 @@ async def abort(actor: Writer, db: DbDep, store: StoreDep, upload_id: uuid.UUID)
 STALL_S = 60
 """A body of which nothing comes for so long is given up: its place is one of few."""
 
-_ANY = "application/octet-stream"
+BODY_S = 3600
+"""A body that has not ended by then is given up, too."""
+
 _STREAMED = (
     *_OWN,
     problems.BodyTooLarge,
@@ -360,19 +362,20 @@ _CONTENT: dict[str, Any] = {
 async def _body(request: Request) -> AsyncIterator[bytes]:
     """Yield the body as it comes. Raises InvalidRequest when it ends, or stops, before its end."""
     more = True
+    ends_at = asyncio.get_running_loop().time() + BODY_S
     while more:
         try:
-            async with asyncio.timeout(STALL_S):
+            async with asyncio.timeout(STALL_S), asyncio.timeout_at(ends_at):
                 message = await request.receive()
         except TimeoutError:
-            raise problems.InvalidRequest(f"Nothing of the body came for {STALL_S} seconds", errors=[]) from None
+            raise problems.InvalidRequest("The body comes too slowly", errors=[]) from None
         if message["type"] == "http.disconnect":  # nobody hears it
             raise problems.InvalidRequest("The body ended early", errors=[])
         yield message.get("body", b"")
         more = message.get("more_body", False)
 
 
-def _incoming(request: Request, content_type: str) -> streaming.Body:
+def _incoming(request: Request, content_type: str | None) -> streaming.Body:
     declared = request.headers.get("content-length", "")
     return streaming.Body(_body(request), int(declared) if declared.isdigit() else None, content_type)
 
@@ -396,7 +399,7 @@ async def send_file(
 ) -> File:
     """Upload a small file as HTML forms and `curl -F` do. The fields may stand before or after the file."""
     body = _incoming(request, request.headers.get("content-type", ""))
-    async with request.app.state.streams:
+    async with request.app.state.streams.entered(actor.user_id):
         file = await streaming.send_file(db, store, settings, actor.user_id, body, once)
     response.headers.update({"ETag": file.etag, "Location": f"/v1/files/{file.id}"})
     return file
@@ -423,12 +426,20 @@ async def put_content(
         OnConflict,
         Query(description="When that name is taken: refuse, take `name (1).ext`, or put what is there into the trash."),
     ] = "fail",
-    content_type: Annotated[ContentType, Header(include_in_schema=False)] = _ANY,
+    content_type: Annotated[ContentType | None, Header(include_in_schema=False)] = None,
     if_match: IfMatch = None,
 ) -> File:
-    """Replace the content of a file by the body: a new revision, unless it is what the file holds already."""
+    """Replace the content of a file by the body: a new revision, unless it is what the file holds already.
+
+    Without a Content-Type the file keeps its own.
+    """
+    for header in ("Content-Range", "Content-Encoding"):  # a part, or something packed, is not the content
+        if request.headers.get(header, "identity") != "identity":
+            raise problems.InvalidRequest(
+                errors=[{"pointer": f"/{header}", "detail": "the content as it is is wanted"}]
+            )
     wanted = streaming.PutContent(_incoming(request, content_type), name, on_conflict, if_match)
-    async with request.app.state.streams:
+    async with request.app.state.streams.entered(actor.user_id):
         file = await streaming.put_content(db, store, settings, actor.user_id, file_id, wanted, once=once)
     response.headers["ETag"] = file.etag
     return file

@@ -33,7 +33,7 @@ from dropbox_api.db import Db, Tx, new_id
 from dropbox_api.files import changing, placing, tree, views
 from dropbox_api.files import service as files
 from dropbox_api.files.schemas import File
-from dropbox_api.models import IdempotencyKey, Upload, UploadChunk
+from dropbox_api.models import IdempotencyKey, Revision, Upload, UploadChunk
 from dropbox_api.plumbing import idempotency
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.plumbing.idempotency import Once
@@ -61,7 +61,7 @@ class Body:
     """Raises InvalidRequest when the client leaves before the end."""
     size_bytes: int | None
     """Content-Length; None when it is sent in chunks of HTTP's own."""
-    content_type: str
+    content_type: str | None
 
 
 async def send_file(
@@ -77,7 +77,7 @@ async def send_file(
     limit = max_bytes(settings)
     _require_size(body, limit + FORM_OVERHEAD_BYTES, limit)
     with _form_problems():
-        form = Form(body.content_type, FORM_FIELDS)
+        form = Form(body.content_type or "", FORM_FIELDS)
     pieces = _pieces(body, form, limit)
     first = await anext(pieces, b"")  # what stands before the file is known by now
     async with db.begin() as tx:
@@ -177,12 +177,15 @@ async def put_content(
                 name=node.name,
                 on_conflict="replace",
                 base_revision_id=None,
-                content_type=body.content_type,
+                content_type=body.content_type or await _type_of(tx, node),
                 client_modified_at=None,
                 author_id=actor_id,
                 content=content,
             )
             file = await _placed(tx, actor_id, node.owner_id, placement)
+            if file.content_type != placement.content_type:  # the content was there already
+                await tree.set_content_type(tx, node, placement.content_type)
+                file = await views.file_by_id(tx, actor_id, node_id)
             if name is not None:
                 await tree.give_place(tx, node, node.parent_id, name, wanted.on_conflict)
                 file = await views.file_by_id(tx, actor_id, node_id)
@@ -211,6 +214,11 @@ async def _target(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID, if_match: str
     if node.kind != "file":
         raise problems.NotAFile
     return node
+
+
+async def _type_of(tx: Tx, node: Any) -> str:
+    head = select(Revision.content_type).where(Revision.id == node.head_revision_id)
+    return str((await tx.execute(head)).scalar_one())
 
 
 # The form

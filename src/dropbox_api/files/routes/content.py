@@ -1,6 +1,8 @@
 """Fetch content. A file's bytes never pass here: its downloads are redirects to the store, or to the CDN before it."""
 
 import uuid
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Annotated
 
 from fastapi import APIRouter, BackgroundTasks, Query, Request, Response
@@ -149,14 +151,24 @@ async def get_archive(
     Quarantined and damaged files are left out; `NOT-INCLUDED.txt`, the last entry, names them. If a file cannot be
     read, the connection is closed before the end: an archive that arrived whole is whole.
     """
-    made = await archive.open_archive(db, store, actor.user_id, file_id, request.app.state.streams)
+    made = await archive.open_archive(db, store, actor.user_id, file_id, request.app.state.archives)
+    first = await anext(made.body)  # before anything is answered: it may have to wait for its turn
     background.add_task(made.body.aclose)  # also when the client leaves: nothing is read from the store any more
     headers = {
         "Content-Disposition": content_disposition(made.filename, inline=False),
         "Cache-Control": "no-store",
         "X-Content-Type-Options": "nosniff",
     }
-    return StreamingResponse(made.body, media_type="application/zip", headers=headers, background=background)
+    return StreamingResponse(
+        _all_of(first, made.body), media_type="application/zip", headers=headers, background=background
+    )
+
+
+async def _all_of(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+    async with aclosing(rest):
+        yield first
+        async for piece in rest:
+            yield piece
 
 
 @router.post(
