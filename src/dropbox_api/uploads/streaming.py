@@ -83,7 +83,8 @@ async def send_file(
     async with db.begin() as tx:
         session = None
         if not await _is_answered(tx, once):
-            owner_id = await _owner_of_folder(tx, actor_id, form.fields.get("parent_id"))
+            named = None if "folder_path" in form.fields else form.fields.get("parent_id")
+            owner_id = await _owner_of_folder(tx, actor_id, named)
             session = await _claim(tx, settings, actor_id, owner_id, _bound(body, limit), nodes=1)
     async with _receiving(db, store, settings, session) as intake:
         await intake.take(first)
@@ -225,14 +226,21 @@ async def _type_of(tx: Tx, node: Any) -> str:
 
 
 async def _pieces(body: Body, form: Form, limit: int) -> AsyncIterator[bytes]:
-    """Read a form to its end; yield its file as it comes. What is beside it is in the form afterwards."""
+    """Read a form to its end; yield its file as it comes, beginning with nothing as soon as there is one.
+
+    What is beside it is in the form afterwards; what stands before it already then.
+    """
     received = 0
+    has_begun = False
     async for block in body.blocks:
         received += len(block)
         if received > limit + FORM_OVERHEAD_BYTES:
             raise problems.BodyTooLarge(max_bytes=limit)
         with _form_problems():
             pieces = form.feed(block)
+        if form.file is not None and not has_begun:
+            has_begun = True
+            yield b""
         for piece in pieces:
             yield piece
 
