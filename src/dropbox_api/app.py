@@ -3,7 +3,6 @@
 The only importer of routes. What stands before them is in `middleware`.
 """
 
-import asyncio
 import base64
 import hashlib
 import logging
@@ -12,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
@@ -27,7 +27,7 @@ from dropbox_api.accounts.tokens import AccessTokens
 from dropbox_api.db import Db
 from dropbox_api.files import routes as files
 from dropbox_api.middleware import BodyLimit, Exchange, Gate, LastResort, render
-from dropbox_api.plumbing import failpoints
+from dropbox_api.plumbing import failpoints, gates
 from dropbox_api.plumbing.idempotency import Replayed
 from dropbox_api.plumbing.limits import Limits
 from dropbox_api.plumbing.mail import Mailer
@@ -101,9 +101,10 @@ def create_app(settings: Settings) -> FastAPI:
     _render_problems(app)
     _describe_problems(app)
     app.state.limits = Limits(settings.limits)
-    app.state.streams = asyncio.Semaphore(settings.uploads.streams_at_once)
+    app.state.streams = gates.Gate(settings.uploads.streams_at_once)
+    app.state.archives = gates.Gate(settings.uploads.streams_at_once)
     # Of links: strangers who are slow leave room for people with an account.
-    app.state.public_streams = asyncio.Semaphore(max(1, settings.uploads.streams_at_once // 2))
+    app.state.public_streams = gates.Gate(max(1, settings.uploads.streams_at_once // 2))
     app.add_middleware(
         BodyLimit, max_bytes=settings.http.max_body_bytes, max_streamed_bytes=settings.uploads.stream_max_bytes
     )
@@ -217,6 +218,9 @@ def _render_problems(app: FastAPI) -> None:
 async def _replay(_: Request, error: Exception) -> Response:
     assert isinstance(error, Replayed)  # noqa: S101
     headers = {"Idempotency-Replayed": "true"}
+    etag = orjson.loads(error.answer).get("etag")
+    if etag:
+        headers["ETag"] = etag
     return Response(error.answer, error.status, headers, media_type="application/json")
 
 

@@ -1,6 +1,6 @@
 """Shapes that every feature's requests and answers are made of: strict requests, typed ids, problem documents."""
 
-from datetime import UTC, datetime
+from datetime import MAXYEAR, UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
@@ -30,9 +30,12 @@ OnConflict = Literal["fail", "rename", "replace"]
 
 def _in_utc(at: datetime) -> datetime:
     try:
-        return at.astimezone(UTC)
+        at = at.astimezone(UTC)
     except OverflowError:
         raise ValueError("there is no such time in UTC") from None
+    if not 1 < at.year < MAXYEAR:  # some languages' zero time, and what Postgres takes for infinity
+        raise ValueError("this is no time at which anything was changed")
+    return at
 
 
 ClientTime = Annotated[AwareDatetime, AfterValidator(_in_utc)]

@@ -126,30 +126,32 @@ class Client(Connection):
         """Return the account, its usage and its quota."""
         return Me.of(self._json("GET", "/v1/me"))
 
-    def change_password(self, current_password: str, new_password: str) -> None:
+    # Where an account has no password, None stands for it: then it takes a sign-in of the last minutes.
+
+    def change_password(self, current_password: str | None, new_password: str) -> None:
         """Replace the password; all other sign-ins end. Raises ApiProblem invalid-credentials, weak-password."""
-        body = {"current_password": current_password, "new_password": new_password}
+        body = _members(current_password=current_password, new_password=new_password)
         self._call("PUT", "/v1/me/password", body=body)
 
-    def propose_second_factor(self, password: str) -> SecondFactorProposal:
+    def propose_second_factor(self, password: str | None) -> SecondFactorProposal:
         """Get a secret for an authenticator app. Raises ApiProblem invalid-credentials, second-factor-state."""
-        return SecondFactorProposal.of(self._json("POST", "/v1/me/second-factor", body={"password": password}))
+        return SecondFactorProposal.of(self._json("POST", "/v1/me/second-factor", body=_members(password=password)))
 
     def confirm_second_factor(self, code: str) -> list[str]:
         """Turn the second factor on with a code of the app; return the recovery codes. Raises as above."""
         return self._recovery_codes("/v1/me/second-factor/confirm", {"code": code})
 
-    def replace_recovery_codes(self, password: str, otp: str) -> list[str]:
+    def replace_recovery_codes(self, password: str | None, otp: str) -> list[str]:
         """Return new recovery codes; the old ones are void. Raises as above."""
-        return self._recovery_codes("/v1/me/second-factor/recovery-codes", {"password": password, "otp": otp})
+        return self._recovery_codes("/v1/me/second-factor/recovery-codes", _members(password=password, otp=otp))
 
     def _recovery_codes(self, path: str, body: Mapping[str, str]) -> list[str]:
         codes: list[str] = self._json("POST", path, body=body)["recovery_codes"]
         return codes
 
-    def remove_second_factor(self, password: str, otp: str) -> None:
+    def remove_second_factor(self, password: str | None, otp: str) -> None:
         """Turn the second factor off. Raises as above."""
-        self._call("DELETE", "/v1/me/second-factor", body={"password": password, "otp": otp})
+        self._call("DELETE", "/v1/me/second-factor", body=_members(password=password, otp=otp))
 
     def list_sessions(self) -> Iterator[SignIn]:
         """Iterate over where the account is signed in, newest first."""

@@ -401,6 +401,8 @@ async def test_a_sign_in_with_a_browser(
         assert page.headers["cache-control"] == "no-store"
         assert "as new@example.com" in (await finished(process)).err
         assert (await dbx("whoami")).out.splitlines()[:2] == [f"new@example.com at {server.url}", "no password"]
+        await dbx("password", stdin="the first one of many\n")
+        assert "no password" not in (await dbx("whoami")).out
 
 
 @pytest.fixture

@@ -548,7 +548,7 @@ async def test_streams_wait_for_their_turn(small: RunningServer, narrow: Account
         second = asyncio.ensure_future(post(narrow, b"second", "second"))
 
         async def waits() -> bool:
-            return bool(small.app.state.streams._waiters)
+            return bool(small.app.state.streams.waiting)
 
         await until(waits)
         assert len(await sessions(small, narrow)) == 1
@@ -832,3 +832,21 @@ async def test_a_file_that_changes_while_its_content_comes(
     states = [row.state for row in await sessions(server, account)]
     assert states.count("aborted") == 1
     assert (await account.me())["reserved_bytes"] == 0
+
+
+async def test_a_part_is_not_the_content(account: Account) -> None:
+    file = await upload_file(account, b"whole", "a")
+    for header in ({"Content-Range": "bytes 3-4/5"}, {"Content-Encoding": "gzip"}):
+        answer = await account.client.put(f"/v1/files/{file['id']}/content", content=b"le", headers=header)
+        assert problem(answer) == (422, "invalid-request")
+    assert await download(account, file["id"]) == b"whole"
+
+
+async def test_put_keeps_the_type_unless_it_brings_one(account: Account) -> None:
+    file = await upload_file(account, b"one", "a.txt", content_type="text/plain")
+    address = f"/v1/files/{file['id']}/content"
+    kept = (await account.client.put(address, content=b"two")).raise_for_status().json()
+    assert (kept["content_type"], kept["size_bytes"]) == ("text/plain", 3)
+    same = await account.client.put(address, content=b"two", headers={"Content-Type": "text/markdown"})
+    changed = same.raise_for_status().json()
+    assert (changed["content_type"], changed["revision_id"]) == ("text/markdown", kept["revision_id"])

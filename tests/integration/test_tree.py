@@ -260,6 +260,7 @@ async def test_changes_asked_wrongly(account: Account) -> None:
     wrong: list[tuple[dict[str, Any], tuple[int, str]]] = [
         ({}, (422, "invalid-request")),
         ({"on_conflict": "rename"}, (422, "invalid-request")),
+        ({"name": None, "parent_id": None}, (422, "invalid-request")),
         ({"name": "x", "size_bytes": 1}, (422, "invalid-request")),
         ({"name": "a/b"}, (422, "invalid-name")),
         ({"parent_id": str(uuid.uuid4())}, (404, "not-found")),
@@ -294,6 +295,31 @@ async def test_crossing_moves_make_no_cycle(account: Account) -> None:
             account.client.patch(f"/v1/files/{b['id']}", json={"parent_id": a["id"]}),
         )
         assert sorted(answer.status_code for answer in answers) == [200, 409]
+
+
+async def test_permission_is_asked_again_under_the_lock(account: Account, db: Db) -> None:
+    """The folder is deleted while both requests wait for their owner's lock."""
+    file = await upload_file(account, b"", "a", destination={"folder_path": "/x"})
+    user = {"email": account.email}
+    async with db.begin() as tx:
+        await tx.execute(text("SELECT 1 FROM users WHERE email = :email FOR NO KEY UPDATE"), user)
+        waiting = [
+            asyncio.create_task(account.client.patch(f"/v1/files/{file['id']}", json={"name": "b"})),
+            asyncio.create_task(account.client.post("/v1/folders", json={"name": "n", "parent_path": "/x"})),
+        ]
+        blocked = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        async with asyncio.timeout(20):
+            while (await tx.execute(blocked)).scalar_one() < len(waiting):  # noqa: ASYNC110 - nothing else tells
+                await asyncio.sleep(0.01)
+        await tx.execute(
+            text("UPDATE nodes SET trashed_at = now() WHERE id = :id"), {"id": uuid.UUID(file["parent_id"])}
+        )
+    for answer in await asyncio.gather(*waiting):
+        assert problem(answer) == (404, "not-found")
+    async with db.begin() as tx:  # nobody was told of it
+        await tx.execute(
+            text("UPDATE nodes SET trashed_at = NULL WHERE id = :id"), {"id": uuid.UUID(file["parent_id"])}
+        )
 
 
 # Guards
@@ -486,6 +512,26 @@ async def test_the_trash_is_emptied(account: Account, db: Db) -> None:
     assert kinds.count("file.deleted") == 3
 
 
+async def test_what_was_deleted_before_goes_with_its_folder(account: Account) -> None:
+    file = await upload_file(account, b"", "n", destination={"folder_path": "/f"})
+    top = await at(account, "/f")
+    assert top
+    await put_away(account, file)
+    await put_away(account, top)
+    assert (await account.client.delete(f"/v1/trash/{top['id']}")).status_code == 204
+    assert await trash(account) == []
+    assert problem(await account.client.post(f"/v1/files/{file['id']}/restore")) == (404, "not-found")
+
+
+async def test_restoring_is_repeatable(account: Account) -> None:
+    file = await upload_file(account, b"", "a")
+    await put_away(account, file)
+    key = {"Idempotency-Key": str(uuid.uuid4())}
+    first = await account.client.post(f"/v1/files/{file['id']}/restore", headers=key)
+    again = await account.client.post(f"/v1/files/{file['id']}/restore", headers=key)
+    assert good(again) == good(first)
+
+
 async def test_new_content_for_a_file_in_the_trash_brings_it_back(account: Account) -> None:
     """Whoever edits what somebody else deleted meanwhile names the revision that they edited."""
     file = await upload_file(account, b"one", "a")
@@ -551,6 +597,7 @@ async def test_a_processor_reports(account: Account) -> None:
     wrong: list[tuple[str, dict[str, Any], tuple[int, str]]] = [
         (address, {"state": "done"}, (422, "invalid-request")),
         (address, {"state": "failed", "detail": "x" * 2001}, (422, "invalid-request")),
+        (address, {"state": "failed", "detail": "a\0b"}, (422, "invalid-request")),
         (address, {"state": "failed", "revision_id": str(uuid.uuid4())}, (404, "not-found")),
         (f"/v1/files/{parent['id']}", {"state": "failed"}, (409, "not-a-file")),
     ]

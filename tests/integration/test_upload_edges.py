@@ -15,7 +15,7 @@ from dropbox_api.storage.s3 import S3Store
 from dropbox_api.uploads.starting import MAX_DESTINATIONS
 from dropbox_api.workers import jobs
 from dropbox_api.workers.invariants import violations
-from tests.support.server import Account, RunningServer, download, send, sha256, start_body, upload_file
+from tests.support.server import Account, RunningServer, download, problem, send, sha256, start_body, upload_file
 
 
 def noise(size_bytes: int) -> bytes:
@@ -177,3 +177,64 @@ async def test_a_batch_is_decided_in_its_order(account: Account) -> None:
     first, second = (item["file"] for item in answer["items"])
     assert first["id"] == second["id"]
     assert await download(account, second["id"]) == b"one"
+
+
+async def test_two_edits_of_one_name_that_was_deleted_twice(account: Account) -> None:
+    """Each is based on another file in the trash, and only one of the two can come back to its name."""
+    bases = []
+    for data in (b"first", b"second"):
+        file = await upload_file(account, data, "same.txt")
+        bases.append(file["revision_id"])
+        await account.client.delete(f"/v1/files/{file['id']}")
+    edits = [{"on_conflict": "replace", "base_revision_id": base} for base in bases]
+    data = noise(5 * MIB + 9)
+    started = await start(account, data, "same.txt", destination=edits[0], strategy="multipart")
+    upload = started["upload"]
+    other = {"destination": {"name": "same.txt"} | edits[1]}
+    (await account.client.post(f"/v1/uploads/{upload['id']}/destinations", json=other)).raise_for_status()
+    await send(account, upload, data)
+    done = (await account.client.post(f"/v1/uploads/{upload['id']}/complete")).raise_for_status().json()
+    problems = [place["problem"] and place["problem"]["code"] for place in done["destinations"]]
+    assert problems == [None, None], "the second finds this very content at its name"
+    assert len((await account.client.get("/v1/trash")).json()["items"]) == 1
+    innocent = [start_body(b"first", "same.txt", destination=edit) for edit in edits] + [start_body(b"second", "other")]
+    answer = (await account.client.post("/v1/uploads/batch", json={"items": innocent})).raise_for_status().json()
+    assert answer["items"][2]["file"]["name"] == "other"
+
+
+async def test_a_refused_start_leaves_nothing_behind(account: Account) -> None:
+    body = start_body(b"x", "big", destination={"folder_path": "/x/y/z"}) | {"size_bytes": 200 * 1024**3}
+    key = {"Idempotency-Key": "refused-once"}
+    refused = await account.client.post("/v1/uploads", json=body, headers=key)
+    assert refused.status_code == 413
+    assert (await account.me())["used_nodes"] == 0
+    small = await account.client.post("/v1/uploads", json=start_body(b"x", "small"), headers=key)
+    assert small.status_code == 201, "the key stands for nothing yet"
+
+
+async def test_a_completed_upload_of_what_was_deleted_since(account: Account) -> None:
+    upload = (await start(account, b"gone soon", "a"))["upload"]
+    await send(account, upload, b"gone soon")
+    address = f"/v1/uploads/{upload['id']}/complete"
+    file = (await account.client.post(address)).raise_for_status().json()["file"]
+    await account.client.delete(f"/v1/files/{file['id']}")
+    assert problem(await account.client.post(address)) == (404, "not-found")
+    await account.client.post(f"/v1/files/{file['id']}/restore")
+    assert (await account.client.post(address)).json()["file"]["id"] == file["id"]
+
+
+async def test_a_fingerprint_finds_what_is_live(account: Account) -> None:
+    for folder in ("/d/e", "/f"):
+        await upload_file(account, b"twice", "one", destination={"folder_path": folder})
+    top = (await account.client.get("/v1/files/by-path?path=/d")).json()
+    await account.client.delete(f"/v1/files/{top['id']}")
+    hit = (await account.client.get(f"/v1/fingerprints/{sha256(b'twice')}")).json()
+    assert hit["file"]["path"] == "/f/one"
+    await account.client.delete(f"/v1/files/{hit['file']['id']}")
+    assert problem(await account.client.get(f"/v1/fingerprints/{sha256(b'twice')}")) == (404, "not-found")
+
+
+async def test_times_that_are_none(account: Account) -> None:
+    for time in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"):
+        body = start_body(b"x", "a", client_modified_at=time)
+        assert problem(await account.client.post("/v1/uploads", json=body)) == (422, "invalid-request"), time

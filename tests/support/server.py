@@ -209,4 +209,5 @@ async def assert_invariants(db: Db, store: S3Store) -> None:
     async with db.read() as tx:
         ours = {str(user_id) for user_id in (await tx.execute(text("SELECT id FROM users"))).scalars()}
     found = await invariants.violations(db, store)
-    assert [one for one in found if one.invariant != "I3" or any(owner in one.detail for owner in ours)] == []
+    broken = [one for one in found if one.invariant != "I3" or any(owner in one.detail for owner in ours)]
+    assert not broken, broken

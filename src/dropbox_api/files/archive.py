@@ -6,13 +6,12 @@ What cannot be read ends the stream in the middle: a broken zip is noticed, one 
 cannot be trusted is left out, and the last entry says so.
 """
 
-import asyncio
 import uuid
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import MAXYEAR, UTC, datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -24,6 +23,7 @@ from dropbox_api.core.zip_format import ZipWriter
 from dropbox_api.db import Db, Tx
 from dropbox_api.models import Blob, Node, Revision
 from dropbox_api.plumbing import audit
+from dropbox_api.plumbing.gates import Gate
 from dropbox_api.storage.object_store import StoreError
 from dropbox_api.storage.s3 import S3Store
 
@@ -46,9 +46,7 @@ class Archive(NamedTuple):
     body: AsyncGenerator[bytes]
 
 
-async def open_archive(
-    db: Db, store: S3Store, actor_id: uuid.UUID, folder_id: uuid.UUID, gate: asyncio.Semaphore
-) -> Archive:
+async def open_archive(db: Db, store: S3Store, actor_id: uuid.UUID, folder_id: uuid.UUID, gate: Gate) -> Archive:
     """Return a folder as a zip: what to call it, and its bytes, which the caller closes.
 
     `gate` bounds how many are read at a time: each holds a connection to the store, of which uploads need some, too.
@@ -58,7 +56,7 @@ async def open_archive(
     """
     async with db.begin() as tx:
         top = await find_top(tx, await access.require(tx, actor_id, folder_id))
-    return make(db, store, top, gate)
+    return await make(db, store, top, gate.entered(actor_id))
 
 
 class Top(NamedTuple):
@@ -81,16 +79,25 @@ async def find_top(tx: Tx, granted: access.Access, detail: Mapping[str, str] = M
     return Top(granted.node_id, names.archive_name(folder.name) if folder.name else "", folder.modified_at)
 
 
-def make(db: Db, store: S3Store, top: Top, gate: asyncio.Semaphore) -> Archive:
-    """Return a folder as a zip, as `open_archive` does, asking nobody for permission."""
+async def make(db: Db, store: S3Store, top: Top, place: AbstractAsyncContextManager[None]) -> Archive:
+    """Return a folder as a zip, as `open_archive` does, asking nobody for permission; `place` is entered meanwhile."""
     pieces = _pieces(db, store, _Level(top.folder_id, f"{top.name}/" if top.name else ""), top.modified_at)
-    return Archive(f"{top.name or 'files'}.zip", _joined(pieces, gate))
+    body = _joined(pieces, place)
+    first = await anext(body)  # before anything is answered: it may have to wait for its turn in vain
+    return Archive(f"{top.name or 'files'}.zip", _all_of(first, body))
 
 
-async def _joined(pieces: AsyncGenerator[bytes], gate: asyncio.Semaphore) -> AsyncGenerator[bytes]:
+async def _all_of(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    async with aclosing(rest):
+        yield first
+        async for piece in rest:
+            yield piece
+
+
+async def _joined(pieces: AsyncGenerator[bytes], place: AbstractAsyncContextManager[None]) -> AsyncGenerator[bytes]:
     waiting: list[bytes] = []
     waiting_bytes = 0
-    async with gate, aclosing(pieces):
+    async with place, aclosing(pieces):
         async for piece in pieces:
             waiting.append(piece)
             waiting_bytes += len(piece)
@@ -111,7 +118,7 @@ async def _pieces(db: Db, store: S3Store, top: "_Level", modified_at: datetime) 
             if row.content_status in LEFT_OUT:
                 left_out.append(f"{path}: {LEFT_OUT[row.content_status]}\n")
                 continue
-            yield writer.start(path, row.client_modified_at or row.modified_at, row.size_bytes or 0)
+            yield writer.start(path, _time_of(row), row.size_bytes or 0)
             try:
                 if row.size_bytes:
                     async with aclosing(store.read(row.storage_key)) as blocks:
@@ -130,6 +137,12 @@ async def _pieces(db: Db, store: S3Store, top: "_Level", modified_at: datetime) 
         yield header + text + writer.end()
     for piece in writer.finish():
         yield piece
+
+
+def _time_of(row: Any) -> datetime:
+    """Return when a file was changed; a client's time that no zip can hold does not count."""
+    told: datetime | None = row.client_modified_at
+    return told if told and told.tzinfo and 1 < told.year < MAXYEAR else row.modified_at
 
 
 @dataclass(slots=True)

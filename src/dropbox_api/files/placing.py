@@ -329,10 +329,11 @@ async def _restore_bases(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Place
     """
     if not placements:
         return
-    standing = await stands_at(tx, [(p.parent_id, names.key(p.name)) for p in placements])
+    taken = set(await stands_at(tx, [(p.parent_id, names.key(p.name)) for p in placements]))
     restored: list[uuid.UUID] = []
     for p in placements:
-        if (p.parent_id, names.key(p.name)) in standing:
+        place = (p.parent_id, names.key(p.name))
+        if place in taken:
             continue
         trashed = update(Node).where(
             Node.owner_id == owner_id,
@@ -343,7 +344,10 @@ async def _restore_bases(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Place
             Node.purged_at.is_(None),
         )
         values = {"trashed_at": None, "version": Node.version + 1}
-        restored += (await tx.execute(trashed.values(**values).returning(Node.id))).scalars()
+        found = (await tx.execute(trashed.values(**values).returning(Node.id))).scalar_one_or_none()
+        if found:
+            restored.append(found)
+            taken.add(place)
     await events.append(tx, owner_id, [events.Change("file.restored", node_id) for node_id in restored])
     await audit.record(tx, owner_id, [audit.Entry("restored", node_id) for node_id in restored])
 

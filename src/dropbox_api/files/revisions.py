@@ -3,7 +3,7 @@
 import uuid
 from dataclasses import replace
 
-from sqlalchemy import select
+from sqlalchemy import BigInteger, literal, select
 
 from dropbox_api import access, problems
 from dropbox_api.db import Db
@@ -28,7 +28,7 @@ async def list_revisions(
     )
     if cursor:
         (before,) = paging.decode_key("revisions", cursor, int)
-        page = page.where(Revision.number < before)
+        page = page.where(Revision.number < literal(before, BigInteger))
     async with db.read() as tx:
         if (await access.require(tx, actor_id, node_id)).kind != "file":
             raise problems.NotAFile

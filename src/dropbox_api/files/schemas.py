@@ -225,7 +225,7 @@ class ChangeFile(_Place):
 
     @model_validator(mode="after")
     def _something(self) -> Self:
-        if not self.model_fields_set - {"on_conflict"}:
+        if all(given is None for given in (self.name, self.parent_id, self.parent_path, self.content_type)):
             raise ValueError("nothing to change")
         return self
 
@@ -276,7 +276,7 @@ class RevisionList(Answer):
 
 class ReportProcessing(Request):
     state: ProcessingState
-    detail: Annotated[str | None, Field(max_length=2000, examples=["thumbnail made"])] = None
+    detail: Annotated[str | None, Field(max_length=2000, pattern=r"^[^\x00]*$", examples=["thumbnail made"])] = None
     revision_id: Annotated[
         uuid.UUID | None, Field(description="The revision that was worked on; the head when left out.")
     ] = None

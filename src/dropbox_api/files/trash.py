@@ -7,7 +7,7 @@ good marks it again (`purged_at`), which hides it at once; a worker removes the 
 import uuid
 from collections.abc import Sequence
 
-from sqlalchemy import func, select, tuple_, update
+from sqlalchemy import func, select, text, tuple_, update
 
 from dropbox_api import access, problems
 from dropbox_api.core import names
@@ -16,7 +16,8 @@ from dropbox_api.events import service as events
 from dropbox_api.files import changing, service, views
 from dropbox_api.files.schemas import File, FileList, RestoreFile
 from dropbox_api.models import Node
-from dropbox_api.plumbing import audit, paging
+from dropbox_api.plumbing import audit, idempotency, paging
+from dropbox_api.plumbing.idempotency import Once
 
 PURGE_AT_ONCE = 2_000
 
@@ -35,7 +36,9 @@ async def discard(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, *, if_match: 
         await changing.discard(tx, node.owner_id, node_id, force=force)
 
 
-async def restore(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, wanted: RestoreFile, if_match: str | None) -> File:
+async def restore(
+    db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, wanted: RestoreFile, if_match: str | None, once: Once | None
+) -> File:
     """Take a node out of the trash, with all below it, to where it was or where the request says; return it.
 
     Raises NotFound (not in the trash, or no such folder), PreconditionFailed, ParentGone (its folder is in the trash
@@ -45,6 +48,7 @@ async def restore(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, wanted: Resto
     name = service.clean_name(wanted.name) if wanted.name is not None else None
     async with db.begin() as tx:
         node = await changing.target(tx, actor_id, node_id, if_match, in_trash=True)
+        await idempotency.claim(tx, once)
         parent_id = await changing.place(tx, actor_id, node, wanted.parent_id, wanted.parent_path)
         if parent_id == node.parent_id:
             await _require_there(tx, actor_id, parent_id)
@@ -56,7 +60,9 @@ async def restore(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, wanted: Resto
         await changing.write(tx, node_id, placed)
         await events.append(tx, node.owner_id, [events.Change("file.restored", node_id)])
         await audit.record(tx, node.owner_id, [audit.Entry("restored", node_id, {"name": name})])
-        return await views.file_by_id(tx, actor_id, node_id)
+        file = await views.file_by_id(tx, actor_id, node_id)
+        await idempotency.keep(tx, once, 200, file)
+        return file
 
 
 async def _require_there(tx: Tx, actor_id: uuid.UUID, parent_id: uuid.UUID) -> None:
@@ -84,11 +90,10 @@ async def empty(db: Db, actor_id: uuid.UUID) -> None:
 
     Transaction: one a batch, under the owner's lock: killed in between, the rest is still in the trash.
     """
+    async with db.read() as tx:
+        now = (await tx.execute(select(func.clock_timestamp()))).scalar_one()
     in_trash = select(Node.id).where(
-        Node.owner_id == actor_id,
-        Node.trashed_at.is_not(None),
-        Node.purged_at.is_(None),
-        Node.trashed_at <= func.now(),
+        Node.owner_id == actor_id, Node.trashed_at.is_not(None), Node.purged_at.is_(None), Node.trashed_at <= now
     )
     more = True
     while more:
@@ -99,11 +104,26 @@ async def empty(db: Db, actor_id: uuid.UUID) -> None:
         more = len(batch) == PURGE_AT_ONCE
 
 
+_TRASH_BELOW = text("""
+    WITH RECURSIVE below AS (
+        SELECT id, false AS is_in_trash FROM nodes WHERE id = :node_id
+        UNION ALL
+        SELECT child.id, child.trashed_at IS NOT NULL FROM below JOIN nodes child ON child.parent_id = below.id
+        WHERE child.purged_at IS NULL
+    )
+    SELECT id FROM below WHERE is_in_trash
+""")
+
+
 async def purge_one(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, *, if_match: str | None) -> None:
-    """Delete for good one node that is in the trash, with all below it. Raises NotFound, PreconditionFailed."""
+    """Delete for good one node that is in the trash, with all that was in it, deleted on its own or not.
+
+    Raises NotFound, PreconditionFailed.
+    """
     async with db.begin() as tx:
         node = await changing.target(tx, actor_id, node_id, if_match, in_trash=True)
-        await purge(tx, node.owner_id, [node_id])
+        nested = (await tx.execute(_TRASH_BELOW, {"node_id": node_id})).scalars().all()
+        await purge(tx, node.owner_id, [node_id, *nested])
 
 
 async def purge(tx: Tx, owner_id: uuid.UUID, node_ids: Sequence[uuid.UUID]) -> None:

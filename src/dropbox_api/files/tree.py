@@ -86,7 +86,7 @@ async def change(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, wanted: Change
             await changing.require_movable(tx, actor_id, node_id)
         await give_place(tx, actor_id, node, parent_id, name or node.name, wanted.on_conflict)
         if wanted.content_type is not None:
-            await _set_content_type(tx, node, wanted.content_type)
+            await set_content_type(tx, node, wanted.content_type)
         return await views.file_by_id(tx, actor_id, node_id)
 
 
@@ -124,7 +124,8 @@ async def give_place(
     await audit.record(tx, node.owner_id, [act])
 
 
-async def _set_content_type(tx: Tx, node: Any, content_type: str) -> None:
+async def set_content_type(tx: Tx, node: Any, content_type: str) -> None:
+    """Set the content type of a file's head, unless it has it. Transaction: joins tx, which holds the owner's lock."""
     head = update(Revision).where(Revision.id == node.head_revision_id, Revision.content_type != content_type)
     if (await tx.execute(head.values(content_type=content_type))).rowcount:
         await changing.write(tx, node.id, {})

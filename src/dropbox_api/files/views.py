@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ARRAY, ColumnElement, Select, any_, bindparam, literal, or_, select, text
 
-from dropbox_api import access
+from dropbox_api import access, problems
 from dropbox_api.db import Tx
 from dropbox_api.files.schemas import File, Processing
 from dropbox_api.models import Blob, Id, Node, Revision, User
@@ -134,8 +134,11 @@ async def files_by_id(tx: Tx, actor_id: uuid.UUID, node_ids: Iterable[uuid.UUID]
 
 
 async def file_by_id(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID) -> File:
-    """Return one file or folder that the actor may see."""
-    return (await files_by_id(tx, actor_id, [node_id]))[node_id]
+    """Return one file or folder that the actor may see. Raises NotFound when it is gone since permission was asked."""
+    file = (await files_by_id(tx, actor_id, [node_id])).get(node_id)
+    if file is None:
+        raise problems.NotFound
+    return file
 
 
 _FOLDERS_BELOW = text("""

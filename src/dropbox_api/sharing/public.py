@@ -4,7 +4,6 @@ A link whose password was not given tells nothing but that it has one. What a li
 A budget counts every URL of content and every archive that is handed out, whatever comes of it.
 """
 
-import asyncio
 import uuid
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from dropbox_api.files import archive, views
 from dropbox_api.files import service as files
 from dropbox_api.models import Node
 from dropbox_api.plumbing import audit, paging
+from dropbox_api.plumbing.gates import Gate
 from dropbox_api.plumbing.limits import Limits
 from dropbox_api.settings import Settings
 from dropbox_api.sharing import links, schemas
@@ -161,7 +161,7 @@ async def fetch(
 
 
 async def open_archive(
-    db: Db, store: S3Store, link: access.LinkAccess, folder_id: uuid.UUID | None, gate: asyncio.Semaphore
+    db: Db, store: S3Store, link: access.LinkAccess, folder_id: uuid.UUID | None, gate: Gate
 ) -> archive.Archive:
     """Return a folder (the link's own when none is named) as a zip, counted as one download.
 
@@ -173,7 +173,7 @@ async def open_archive(
         granted = await access.require_below(tx, link.top.node_id, folder_id or link.top.node_id)
         top = await archive.find_top(tx, granted, {"link": str(link.link_id)})
         await links.spend(tx, link.link_id)
-    return archive.make(db, store, top, gate)
+    return await archive.make(db, store, top, gate.entered(link.link_id))
 
 
 async def send(

@@ -30,7 +30,7 @@ from dropbox_api.core.fingerprint import composite_digest
 from dropbox_api.db import Db, Tx
 from dropbox_api.files import placing, views
 from dropbox_api.files import service as files
-from dropbox_api.models import Blob, Revision, Upload, UploadChunk, UploadDestination, User
+from dropbox_api.models import Blob, Node, Revision, Upload, UploadChunk, UploadDestination, User
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.plumbing.stores import as_problem
 from dropbox_api.settings import Settings
@@ -536,7 +536,7 @@ async def place_destinations(tx: Tx, owner_id: uuid.UUID, content: dict[uuid.UUI
     # Refused everywhere, or left aside because its place holds this very content already.
     referenced = select(Revision.id).where(Revision.blob_id == Blob.id).exists()
     blob_ids = {item.blob_id for item in content.values()}
-    idle = update(Blob).where(Blob.id.in_(blob_ids), ~referenced, Blob.unreferenced_at.is_(None))
+    idle = update(Blob).where(Blob.id.in_(blob_ids), ~referenced)
     await tx.execute(idle.values(unreferenced_at=func.now()))
 
 
@@ -569,8 +569,10 @@ async def _results(
     DestinationRefused where nothing was placed, NotFound where what was placed is not the actor's to see any more.
     """
     found = await rows.views(tx, upload_ids)
-    node_ids = {place.file_id for view in found.values() for place in view.destinations if place.file_id}
-    by_node = await views.files_by_id(tx, actor_id, node_ids)
+    node_ids = [place.file_id for view in found.values() for place in view.destinations if place.file_id]
+    live = select(Node.id, Node.parent_id).where(Node.id.in_(node_ids), Node.trashed_at.is_(None))
+    still = await views.first_live(tx, live.order_by(Node.id), len(node_ids)) if node_ids else []
+    by_node = await views.files_by_id(tx, actor_id, [row.id for row in still])
     results: dict[uuid.UUID, schemas.Completed | problems.Problem] = {}
     for upload_id, view in found.items():
         placed = [place for place in view.destinations if place.file_id in by_node and place.file_id]
@@ -579,7 +581,7 @@ async def _results(
         elif placed and placed[0].file_id:
             results[upload_id] = schemas.Completed(file=by_node[placed[0].file_id], destinations=view.destinations)
         elif any(place.file_id for place in view.destinations):
-            results[upload_id] = problems.NotFound("What was uploaded is there, but not yours to see any more")
+            results[upload_id] = problems.NotFound("It has been deleted since, or is not yours to see any more")
         else:
             refusals = [place.problem.model_dump(exclude_none=True) for place in view.destinations if place.problem]
             results[upload_id] = problems.DestinationRefused(problems=refusals)

@@ -308,7 +308,6 @@ async def abort(actor: Writer, db: DbDep, store: StoreDep, upload_id: uuid.UUID)
 
 # Content through the API itself
 
-_ANY = "application/octet-stream"
 _STREAMED = (
     *_OWN,
     problems.BodyTooLarge,
@@ -356,7 +355,7 @@ _CONTENT: dict[str, Any] = {
 }
 
 
-def _incoming(request: Request, content_type: str) -> streaming.Body:
+def _incoming(request: Request, content_type: str | None) -> streaming.Body:
     return streaming.incoming(request.receive, request.headers.get("content-length", ""), content_type)
 
 
@@ -379,7 +378,7 @@ async def send_file(
 ) -> File:
     """Upload a small file as HTML forms and `curl -F` do. The fields may stand before or after the file."""
     body = _incoming(request, request.headers.get("content-type", ""))
-    async with request.app.state.streams:
+    async with request.app.state.streams.entered(actor.user_id):
         file = await streaming.send_file(db, store, settings, actor.user_id, body, once)
     response.headers.update({"ETag": file.etag, "Location": f"/v1/files/{file.id}"})
     return file
@@ -406,12 +405,20 @@ async def put_content(
         OnConflict,
         Query(description="When that name is taken: refuse, take `name (1).ext`, or put what is there into the trash."),
     ] = "fail",
-    content_type: Annotated[ContentType, Header(include_in_schema=False)] = _ANY,
+    content_type: Annotated[ContentType | None, Header(include_in_schema=False)] = None,
     if_match: IfMatch = None,
 ) -> File:
-    """Replace the content of a file by the body: a new revision, unless it is what the file holds already."""
+    """Replace the content of a file by the body: a new revision, unless it is what the file holds already.
+
+    Without a Content-Type the file keeps its own.
+    """
+    for header in ("Content-Range", "Content-Encoding"):  # a part, or something packed, is not the content
+        if request.headers.get(header, "identity") != "identity":
+            raise problems.InvalidRequest(
+                errors=[{"pointer": f"/{header}", "detail": "the content as it is is wanted"}]
+            )
     wanted = streaming.PutContent(_incoming(request, content_type), name, on_conflict, if_match)
-    async with request.app.state.streams:
+    async with request.app.state.streams.entered(actor.user_id):
         file = await streaming.put_content(db, store, settings, actor.user_id, file_id, wanted, once=once)
     response.headers["ETag"] = file.etag
     return file

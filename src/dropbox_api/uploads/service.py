@@ -55,9 +55,10 @@ async def find_fingerprint(db: Db, actor_id: uuid.UUID, fingerprint: str) -> sch
     Only ever the caller's own: what others store makes no difference to the statements that run.
     """
     digest = parse_sha256(fingerprint)
-    async with db.read() as tx:
+    async with db.begin() as tx:
+        await views.as_of_now(tx)
         stored = (
-            select(Node.id)
+            select(Node.id, Node.parent_id)
             .join(Revision, Revision.id == Node.head_revision_id)
             .join(Blob, Blob.id == Revision.blob_id)
             .where(
@@ -67,12 +68,12 @@ async def find_fingerprint(db: Db, actor_id: uuid.UUID, fingerprint: str) -> sch
                 Node.trashed_at.is_(None),
             )
             .order_by(Node.id)
-            .limit(1)
         )
         sending_it = select(Upload.id).where(
             Upload.uploader_id == actor_id, Upload.owner_id == actor_id, Upload.fingerprint == digest, text(LIVE_UPLOAD)
         )
-        node_id = (await tx.execute(stored)).scalar_one_or_none()
+        found = await views.first_live(tx, stored, 1)
+        node_id = found[0].id if found else None
         upload_id = (await tx.execute(sending_it)).scalar_one_or_none()
         if node_id is None and upload_id is None:
             raise problems.NotFound("You have nothing of this content")

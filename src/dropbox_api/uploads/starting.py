@@ -95,7 +95,10 @@ async def start(
         for owner_id in sorted({actor_id, *owners}):
             await files.lock_owner(tx, owner_id)
         await idempotency.claim(tx, once)
-        claims = iter(await _claim_all(tx, settings, actor_id, valid, owners))
+        claimed = await _claim_all(tx, settings, actor_id, valid, owners)
+        if len(wanted) == 1 and claimed and isinstance(claimed[0], problems.Problem):
+            raise claimed[0]  # with the folders that were made on the way, and the claim to the key
+        claims = iter(claimed)
     await failpoint("uploads.start.after_t1")
     outcomes = [next(claims) if isinstance(draft, Draft) else draft for draft in drafts]
     gate = asyncio.Semaphore(S3_CREATES_AT_ONCE)

@@ -33,7 +33,7 @@ from dropbox_api.db import Db, Tx, new_id
 from dropbox_api.files import changing, placing, tree, views
 from dropbox_api.files import service as files
 from dropbox_api.files.schemas import File
-from dropbox_api.models import IdempotencyKey, Upload, UploadChunk
+from dropbox_api.models import IdempotencyKey, Revision, Upload, UploadChunk
 from dropbox_api.plumbing import audit, idempotency
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.plumbing.idempotency import Once
@@ -52,6 +52,8 @@ FORM_FIELDS = ("name", "parent_id", "folder_path", "on_conflict", "content_type"
 LINK_FORM_FIELDS = ("name",)
 STALL_S = 60
 """A body of which nothing comes for so long is given up: its place is one of few."""
+BODY_S = 3600
+"""A body that has not ended by then is given up, too."""
 SILENCE = timedelta(hours=1)
 """A session of which no part was stored for so long is a dead process's."""
 
@@ -64,25 +66,26 @@ class Body:
     """Raises InvalidRequest when the client leaves before the end."""
     size_bytes: int | None
     """Content-Length; None when it is sent in chunks of HTTP's own."""
-    content_type: str
+    content_type: str | None
 
 
 async def read_body(receive: Callable[[], Awaitable[Any]]) -> AsyncIterator[bytes]:
     """Yield the body that comes by ASGI messages. Raises InvalidRequest when it ends, or stops, before its end."""
     more = True
+    ends_at = asyncio.get_running_loop().time() + BODY_S
     while more:
         try:
-            async with asyncio.timeout(STALL_S):
+            async with asyncio.timeout(STALL_S), asyncio.timeout_at(ends_at):
                 message = await receive()
         except TimeoutError:
-            raise problems.InvalidRequest(f"Nothing of the body came for {STALL_S} seconds", errors=[]) from None
+            raise problems.InvalidRequest("The body comes too slowly", errors=[]) from None
         if message["type"] == "http.disconnect":  # nobody hears it
             raise problems.InvalidRequest("The body ended early", errors=[])
         yield message.get("body", b"")
         more = message.get("more_body", False)
 
 
-def incoming(receive: Callable[[], Awaitable[Any]], declared: str, content_type: str) -> Body:
+def incoming(receive: Callable[[], Awaitable[Any]], declared: str, content_type: str | None) -> Body:
     """Return the body that comes by ASGI messages; `declared` is its Content-Length as it was sent, or ""."""
     return Body(read_body(receive), int(declared) if declared.isdigit() else None, content_type)
 
@@ -142,7 +145,7 @@ async def _send_form(
     _require_size(body, limit + FORM_OVERHEAD_BYTES, limit)
     settled = {"parent_id": str(link.top.node_id), "on_conflict": "rename"} if link else {}
     with _form_problems():
-        form = Form(body.content_type, LINK_FORM_FIELDS if link else FORM_FIELDS)
+        form = Form(body.content_type or "", LINK_FORM_FIELDS if link else FORM_FIELDS)
     pieces = _pieces(body, form, limit)
     first = await anext(pieces, b"")  # what stands before the file is known by now
     async with db.begin() as tx:
@@ -249,13 +252,16 @@ async def put_content(
                 name=node.name,
                 on_conflict="replace",
                 base_revision_id=None,
-                content_type=body.content_type,
+                content_type=body.content_type or await _type_of(tx, node),
                 client_modified_at=None,
                 author_id=actor_id,
                 content=content,
                 is_of_file=True,
             )
             file = await _placed(tx, actor_id, node.owner_id, placement)
+            if file.content_type != placement.content_type:  # the content was there already
+                await tree.set_content_type(tx, node, placement.content_type)
+                file = await views.file_by_id(tx, actor_id, node_id)
             if name is not None:
                 await tree.give_place(tx, actor_id, node, node.parent_id, name, wanted.on_conflict)
                 file = await views.file_by_id(tx, actor_id, node_id)
@@ -286,18 +292,30 @@ async def _target(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID, if_match: str
     return node
 
 
+async def _type_of(tx: Tx, node: Any) -> str:
+    head = select(Revision.content_type).where(Revision.id == node.head_revision_id)
+    return str((await tx.execute(head)).scalar_one())
+
+
 # The form
 
 
 async def _pieces(body: Body, form: Form, limit: int) -> AsyncIterator[bytes]:
-    """Read a form to its end; yield its file as it comes. What is beside it is in the form afterwards."""
+    """Read a form to its end; yield its file as it comes, beginning with nothing as soon as there is one.
+
+    What is beside it is in the form afterwards; what stands before it already then.
+    """
     received = 0
+    has_begun = False
     async for block in body.blocks:
         received += len(block)
         if received > limit + FORM_OVERHEAD_BYTES:
             raise problems.BodyTooLarge(max_bytes=limit)
         with _form_problems():
             pieces = form.feed(block)
+        if form.file is not None and not has_begun:
+            has_begun = True
+            yield b""
         for piece in pieces:
             yield piece
 

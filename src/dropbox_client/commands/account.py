@@ -79,9 +79,14 @@ def whoami(options: Namespace) -> None:
 def password(_: Namespace) -> None:
     """Change the password."""
     with connect() as client:
-        old = output.ask_secret("Old password: ")
+        old = _own_password(client)
         client.change_password(old, output.ask_secret("New password: ", twice=True))
     output.note("changed; all other sign-ins have ended")
+
+
+def _own_password(client: Client) -> str | None:
+    """Return what proves that it is you who asks; None for an account without a password."""
+    return output.ask_secret("Your password: ") if client.me().has_password else None
 
 
 # The second factor
@@ -90,7 +95,7 @@ def password(_: Namespace) -> None:
 def enable_second_factor(_: Namespace) -> None:
     """Show the secret, take a code of it, and print the recovery codes."""
     with connect() as client:
-        proposal = client.propose_second_factor(output.ask_secret("Password: "))
+        proposal = client.propose_second_factor(_own_password(client))
         output.note(f"Give this to your authenticator app: {proposal.secret}\nor open: {proposal.otpauth_url}")
         codes = client.confirm_second_factor(
             _ask("Code that the app shows: ", "it on stdin, a line after the password")
@@ -102,11 +107,11 @@ def enable_second_factor(_: Namespace) -> None:
 def disable_second_factor(options: Namespace) -> None:
     """Turn the second factor off."""
     with connect() as client:
-        client.remove_second_factor(output.ask_secret("Password: "), _otp(options))
+        client.remove_second_factor(_own_password(client), _otp(options))
     output.note("the second factor is off")
 
 
 def recovery_codes(options: Namespace) -> None:
     """Print new recovery codes; the old ones are void."""
     with connect() as client:
-        output.say("\n".join(client.replace_recovery_codes(output.ask_secret("Password: "), _otp(options))))
+        output.say("\n".join(client.replace_recovery_codes(_own_password(client), _otp(options))))

@@ -113,7 +113,7 @@ async def get_archive(
     Quarantined and damaged files are left out; `NOT-INCLUDED.txt`, the last entry, names them. If a file cannot be
     read, the connection is closed before the end: an archive that arrived whole is whole.
     """
-    made = await archive.open_archive(db, store, actor.user_id, file_id, request.app.state.streams)
+    made = await archive.open_archive(db, store, actor.user_id, file_id, request.app.state.archives)
     background.add_task(made.body.aclose)  # also when the client leaves: nothing is read from the store any more
     headers = {
         "Content-Disposition": content_disposition(made.filename, inline=False),

@@ -142,7 +142,9 @@ async def purge(actor: Writer, db: DbDep, file_id: uuid.UUID, if_match: IfMatch 
 @router.post(
     "/files/{file_id}/restore",
     operation_id="files_restore",
-    responses=problem_responses(*_GUARDED, *BODY, *_NAMES, problems.ParentGone, problems.IntoItself),
+    responses=problem_responses(
+        *_GUARDED, *BODY, *_NAMES, problems.ParentGone, problems.IntoItself, problems.IdempotencyMismatch
+    ),
 )
 async def restore(
     *,
@@ -150,11 +152,12 @@ async def restore(
     db: DbDep,
     response: Response,
     file_id: uuid.UUID,
+    once: OnceDep,
     body: RestoreFile | None = None,
     if_match: IfMatch = None,
 ) -> File:
     """Take it out of the trash to its old place, or beside what stands there now; or to where the body says."""
-    return _tagged(response, await trash.restore(db, actor.user_id, file_id, body or RestoreFile(), if_match))
+    return _tagged(response, await trash.restore(db, actor.user_id, file_id, body or RestoreFile(), if_match, once))
 
 
 # Revisions

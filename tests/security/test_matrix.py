@@ -1,0 +1,162 @@
+"""Every route x everybody who may come: generated from the routes that the application has and from matrix.yaml.
+
+A route that is not in the file fails the build, and so does one in the file that is gone. What is not about accounts at
+all (links) has its own tests, named in the file.
+"""
+
+import json
+import secrets
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import yaml
+from fastapi.routing import APIRoute
+from sqlalchemy import text
+from starlette.routing import Route
+
+from dropbox_api.accounts.service import GRANTABLE
+from dropbox_api.app import create_app
+from dropbox_api.settings import Settings
+from tests.support.server import Account, RunningServer, register_account, sha256, start_body, upload_file
+
+MATRIX: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("matrix.yaml").read_text(encoding="utf-8"))
+ACTORS = ("anonymous", "disabled", "link", "unscoped", "stranger", "revoked", "viewer", "editor", "owner")
+KINDS = {"open", "own", "node", "upload", "admin", "public", "other"}
+
+
+def routes() -> Iterator[str]:
+    def walk(found: Any) -> Iterator[str]:
+        for route in found:
+            if isinstance(route, (APIRoute, Route)):
+                yield from (f"{method} {route.path}" for method in route.methods or () if method != "HEAD" or isinstance(route, APIRoute))
+            elif hasattr(route, "routes"):
+                yield from walk(route.routes)
+
+    app = create_app(Settings(mode="dev"))
+    yield from walk(app.routes)
+    for path, item in app.openapi()["paths"].items():
+        yield from (f"{method.upper()} {path}" for method in item)
+
+
+def test_the_matrix_knows_every_route_and_no_other() -> None:
+    assert set(routes()) == set(MATRIX)
+    assert {row["kind"] for row in MATRIX.values()} <= KINDS
+
+
+@dataclass
+class World:
+    """An owner's folder, shared; and everybody who may ask about what is in it."""
+
+    server: RunningServer
+    owner: Account
+    folder_id: str
+    clients: dict[str, httpx2.AsyncClient] = field(default_factory=dict)
+
+    async def subject(self, row: dict[str, Any]) -> dict[str, str]:
+        """Make what the address is about, fresh for each case; return the ids in it."""
+        unique = uuid.uuid4().hex
+        place = {"destination": {"parent_id": self.folder_id, "on_conflict": "rename"}}
+        ids = {"unique": unique, "fresh": sha256(unique.encode()), "fingerprint": sha256(b"matrix"), "token": "x" * 43}
+        ids |= dict.fromkeys(("grant_id", "link_id", "user_id", "session_id", "token_id"), str(uuid.uuid4()))
+        if row["kind"] == "upload":
+            body = start_body(unique.encode(), unique, strategy="multipart", **place)
+            started = await self.owner.client.post("/v1/uploads", json=body)
+            ids |= {"upload_id": started.raise_for_status().json()["upload"]["id"], "fingerprint": sha256(unique.encode())}
+        elif row["kind"] == "node" and row["on"] == "folder":
+            made = {"name": unique, "parent_id": self.folder_id}
+            ids["file_id"] = (await self.owner.client.post("/v1/folders", json=made)).raise_for_status().json()["id"]
+        elif row["kind"] == "node":
+            file = await upload_file(self.owner, b"matrix", unique, **place)
+            ids |= {"file_id": file["id"], "revision_id": file["revision_id"]}
+            if row["on"] == "trashed":
+                (await self.owner.client.delete(f"/v1/files/{file['id']}")).raise_for_status()
+        return ids
+
+    async def ask(self, name: str, actor: str) -> httpx2.Response:
+        row = MATRIX[name]
+        method, path = name.split(" ")
+        ids = await self.subject(row)
+        client = self.clients["unscoped " + row["scope"] if actor == "unscoped" else actor]
+        request: dict[str, Any] = {"params": row.get("query")}
+        if "body" in row:
+            request["json"] = json.loads(_filled(json.dumps(row["body"]), ids))
+        if "form" in row:
+            request["data"] = json.loads(_filled(json.dumps(row["form"]), ids))
+            request["files"] = {"file": ("matrix.txt", b"matrix")}
+        if "content" in row:
+            request["content"] = row["content"].encode()
+        return await client.request(method, _filled(path, ids), follow_redirects=False, **request)
+
+
+def _filled(template: str, ids: dict[str, str]) -> str:
+    for key, value in ids.items():
+        template = template.replace("{" + key + "}", value)
+    return template
+
+
+@pytest.fixture(scope="module")
+async def world(server: RunningServer) -> AsyncIterator[World]:
+    async with AsyncExitStack() as stack:
+
+        async def account() -> Account:
+            made = await register_account(server.url)
+            await stack.enter_async_context(made.client)
+            return made
+
+        async def client(bearer: str | None) -> httpx2.AsyncClient:
+            headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+            return await stack.enter_async_context(httpx2.AsyncClient(base_url=server.url, headers=headers, timeout=60))
+
+        owner = await account()
+        made = await owner.client.post("/v1/folders", json={"path": "/above/shared"})
+        world = World(server, owner, made.raise_for_status().json()["id"])
+        people = {name: await account() for name in ("stranger", "revoked", "viewer", "editor", "disabled")}
+        async with server.db.begin() as tx:
+            await tx.execute(text("UPDATE users SET email_verified_at = now()"))
+        for name, role in (("viewer", "viewer"), ("editor", "editor"), ("revoked", "editor"), ("disabled", "editor")):
+            grant = {"email": people[name].email, "role": role}
+            granted = await owner.client.post(f"/v1/files/{world.folder_id}/grants", json=grant)
+            if name == "revoked":
+                await owner.client.delete(f"/v1/files/{world.folder_id}/grants/{granted.json()['id']}")
+        async with server.db.begin() as tx:
+            disable = text("UPDATE users SET disabled_at = now() WHERE email = :email")
+            await tx.execute(disable, {"email": people["disabled"].email})
+        link = await owner.client.post(f"/v1/files/{world.folder_id}/links", json={"mode": "download"})
+        world.clients = {name: person.client for name, person in people.items()}
+        world.clients |= {"owner": owner.client, "anonymous": await client(None), "link": await client(link.json()["token"])}
+        for scope in ("account", *GRANTABLE):
+            others = [other for other in GRANTABLE if other not in {scope, "admin"}]
+            body = {"name": f"all but {scope}", "scopes": others}
+            token = (await owner.client.post("/v1/me/tokens", json=body)).raise_for_status().json()["token"]
+            world.clients[f"unscoped {scope}"] = await client(token)
+        yield world
+
+
+def expected(row: dict[str, Any], actor: str) -> int:
+    if actor in {"anonymous", "disabled", "link"}:
+        return 401
+    if actor == "unscoped":
+        return 403
+    if row["kind"] == "own":
+        return int(row["status"])
+    if row["kind"] == "admin":
+        return 403
+    if actor in {"stranger", "revoked"}:
+        return 404
+    return int(row.get(actor, 404))
+
+
+@pytest.mark.parametrize("actor", ACTORS)
+@pytest.mark.parametrize("name", [name for name, row in MATRIX.items() if row["kind"] in {"own", "node", "upload", "admin"}])
+async def test_everybody_gets_what_is_theirs(world: World, name: str, actor: str) -> None:
+    answer = await world.ask(name, actor)
+    assert answer.status_code == expected(MATRIX[name], actor), answer.text
+    if actor in {"stranger", "revoked", "viewer", "editor"}:
+        assert "above" not in answer.text, "nothing above what is shared shows"
+    await answer.aclose()
