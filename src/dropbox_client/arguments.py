@@ -346,8 +346,8 @@ def _account(commands: "Commands") -> None:
         "password",
         "account.password",
         "change your password; all other sign-ins end",
-        description="Change your password, or set your first one; asks for the old and the new one, a line of stdin each"
-        " if that is no terminal.",
+        description="Change your password, or set your first one; asks for the old and the new one, a line of stdin"
+        " each if that is no terminal.",
         json=False,
     )
     group = commands.add_parser(

@@ -178,6 +178,17 @@ async def test_what_is_shared_is_offered_to_complete(bob: Dbx) -> None:
     assert (await bob("complete-path", "shared:X")).out == ""
 
 
+async def test_leaving(ada: Dbx, bob: Dbx) -> None:
+    top = (await ada.remote("/Team"))["id"]
+    assert "'nothing'" in (await bob("leave", "nothing", code=1)).err
+    await bob("leave", "team")
+    assert (await bob("shared")).out == (await ada("share", "/Team")).out == ""
+    assert "(not-found)" in (await bob("ls", f"id:{top}", code=1)).err
+    await ada("share", "/Team", bob.account.email)
+    await bob("leave", f"id:{top}")
+    assert (await bob("shared")).out == ""
+
+
 async def test_paths_below_a_folder(ada: Dbx, bob: Dbx, person: Person) -> None:
     top, file = (await ada.remote("/Team"))["id"], (await ada.remote("/Team/plans/a.txt"))["id"]
 

@@ -130,6 +130,19 @@ async def revoke(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, grant_id: uuid
         await _announce(tx, "share.revoked", row)
 
 
+async def leave(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID) -> None:
+    """Give up what this very node's grant lets the actor do. Raises NotFound.
+
+    Transaction: a read, and then as `revoke`.
+    """
+    theirs = select(Grant.id).where(Grant.node_id == node_id, Grant.grantee_id == actor_id)
+    async with db.read() as tx:
+        grant_id = (await tx.execute(theirs)).scalar_one_or_none()
+    if grant_id is None:
+        raise problems.NotFound
+    await revoke(db, actor_id, node_id, grant_id)
+
+
 async def _locked(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID, grant_id: uuid.UUID) -> Any:
     """Lock the owner of a grant that the actor gave or has; return its row. Raises NotFound.
 

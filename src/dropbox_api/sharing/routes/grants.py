@@ -86,3 +86,14 @@ async def delete_grant(actor: Sharer, db: DbDep, file_id: uuid.UUID, grant_id: u
 async def list_shared_with_me(actor: Reader, db: DbDep, limit: Limit = 100, cursor: str | None = None) -> FileList:
     """List what others share with you, what was shared last first. Go on with `GET /v1/files?parent_id=`."""
     return await grants.shared_with(db, actor.user_id, limit=limit, cursor=cursor)
+
+
+@router.delete(
+    "/shared-with-me/{file_id}",
+    operation_id="sharing_leave",
+    status_code=204,
+    responses=problem_responses(*_NOT_YOURS),
+)
+async def leave(actor: Sharer, db: DbDep, file_id: uuid.UUID) -> None:
+    """Give up what somebody shares with you. Works at once; what comes by a folder above it stays."""
+    await grants.leave(db, actor.user_id, file_id)
