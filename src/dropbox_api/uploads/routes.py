@@ -94,7 +94,7 @@ async def start(
 
     Signed URLs are not kept for a repetition under the same Idempotency-Key: ask `parts` for new ones.
     """
-    ((answer, is_new),) = await service.started(db, store, settings, actor.user_id, [body], once)
+    ((answer, is_new),) = await service.started(db, store, settings, actor.user_id, [body], once, alone=True)
     if isinstance(answer, problems.Problem):
         raise answer
     response.status_code = 201 if is_new else 200

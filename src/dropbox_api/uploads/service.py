@@ -89,13 +89,15 @@ async def started(
     actor_id: uuid.UUID,
     wanted: list[schemas.StartUpload],
     once: Once | None,
+    *,
+    alone: bool = False,
 ) -> list[tuple[schemas.StartedUpload | problems.Problem, bool]]:
     """Start uploads and return the answer to each, in order, and whether it made a new session.
 
     What can be signed without asking comes along: the one part of a single upload, and the parts whose hashes the
     request brought, if the plan is the one they were cut for.
     """
-    outcomes = await starting.start(db, store, settings, actor_id, wanted, once)
+    outcomes = await starting.start(db, store, settings, actor_id, wanted, once, alone=alone)
     sessions = [outcome.upload_id for outcome in outcomes if isinstance(outcome, starting.Session)]
     nodes = [outcome.node_id for outcome in outcomes if isinstance(outcome, starting.Instant)]
     async with db.read() as tx:

@@ -80,11 +80,14 @@ async def start(
     actor_id: uuid.UUID,
     wanted: Sequence[StartUpload],
     once: Once | None = None,
+    *,
+    alone: bool = False,
 ) -> list[Outcome]:
     """Start an upload for each request; return what came of each, in order.
 
     Problems: SizeNotAllowed, InvalidName, NotFound (parent), NotAFolder, NameTaken, RevisionConflict, QuotaExceeded,
     TooManyFiles, TooManyUploads, FingerprintRequired, FingerprintMismatch, Unavailable. Raises IdempotencyMismatch.
+    `alone`: there is one, and what refuses it undoes all of T1: folders made on the way, the claim to the key.
     Transaction: T1, S3, T2.
     Idempotent: by (caller, fingerprint); a session without a fingerprint is new each time, but for the same `once`.
     """
@@ -94,8 +97,8 @@ async def start(
         await files.lock_owner(tx, actor_id)
         await idempotency.claim(tx, once)
         claimed = await _claim(tx, settings, actor_id, valid)
-        if len(wanted) == 1 and claimed and isinstance(claimed[0], problems.Problem):
-            raise claimed[0]  # with the folders that were made on the way, and the claim to the key
+        if alone and claimed and isinstance(claimed[0], problems.Problem):
+            raise claimed[0]
         claims = iter(claimed)
     await failpoint("uploads.start.after_t1")
     outcomes = [next(claims) if isinstance(draft, Draft) else draft for draft in drafts]
