@@ -208,10 +208,10 @@ async def test_a_refused_start_leaves_nothing_behind(account: Account) -> None:
     refused = await account.client.post("/v1/uploads", json=body, headers=key)
     assert refused.status_code == 413
     assert (await account.me())["used_nodes"] == 0
-    small = await account.client.post("/v1/uploads", json=start_body(b"x", "small"), headers=key)
-    assert small.status_code == 201, "the key stands for nothing yet"
     batch = await account.client.post("/v1/uploads/batch", json={"items": [body]})
     assert batch.json()["items"][0]["problem"]["code"] == "quota-exceeded", "of a batch each item is answered"
+    small = await account.client.post("/v1/uploads", json=start_body(b"x", "small"), headers=key)
+    assert small.status_code == 201, "the key stands for nothing yet"
 
 
 async def test_a_completed_upload_of_what_was_deleted_since(account: Account) -> None:
