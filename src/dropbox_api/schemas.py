@@ -30,15 +30,19 @@ OnConflict = Literal["fail", "rename", "replace"]
 
 def _in_utc(at: datetime) -> datetime:
     try:
-        at = at.astimezone(UTC)
+        return at.astimezone(UTC)
     except OverflowError:
         raise ValueError("there is no such time in UTC") from None
+
+
+def _of_a_change(at: datetime) -> datetime:
     if not 1 < at.year < MAXYEAR:  # some languages' zero time, and what Postgres takes for infinity
         raise ValueError("this is no time at which anything was changed")
     return at
 
 
-ClientTime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+ClientTime = Annotated[Time, AfterValidator(_of_a_change)]
 
 
 class Request(BaseModel):

@@ -263,6 +263,9 @@ class Tree:
         if content != node.head.content:
             node.revisions.append(Revision(content, content_type))
             node.version += 1
+        elif content_type != node.head.content_type:
+            node.head.content_type = content_type
+            node.version += 1
         if name is None:
             return node
         return self.change(
