@@ -322,17 +322,20 @@ class Tree:
         return node
 
     def purge(self, *, number: int, if_match: int | None) -> None:
-        self.trashed(number, if_match).is_purged = True
+        """Delete for good what is in the trash, and with it what had been deleted in it before."""
+        top = self.trashed(number, if_match)
+        for node in self.trash():
+            node.is_purged = top in self.above(node)
 
     def empty_trash(self) -> None:
         for node in self.trash():
             node.is_purged = True
 
     def work(self) -> None:
-        """Do what a worker does later: remove what was deleted for good, with all that is or once was deleted in it."""
+        """Do what a worker does later: remove what was deleted for good, with all that is in it."""
         for node in self.nodes:
             if any(above.is_purged for above in self.above(node)):
-                node.is_purged, node.is_gone = node.is_trashed, True
+                node.is_gone = True
 
     # What operations are made of
 
