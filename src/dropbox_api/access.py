@@ -62,6 +62,14 @@ async def require(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID, role: Role = 
     return _at_least(role, (await tx.execute(_REQUIRE, {"actor_id": actor_id, "node_id": node_id})).one_or_none())
 
 
+_IS_EDITOR = text("SELECT EXISTS (SELECT FROM grants WHERE grantee_id = :actor_id AND role = 'editor')")
+
+
+async def is_editor_elsewhere(tx: Tx, actor_id: uuid.UUID) -> bool:
+    """Tell whether the actor may change anything that is not theirs."""
+    return bool((await tx.execute(_IS_EDITOR, {"actor_id": actor_id})).scalar_one())
+
+
 _REQUIRE_TRASHED = text("""
     SELECT id, owner_id, kind, false AS is_shared_root, 'owner' AS role FROM nodes
     WHERE id = :node_id AND owner_id = :actor_id AND trashed_at IS NOT NULL AND purged_at IS NULL

@@ -122,6 +122,18 @@ async def test_the_owner_s_quota_binds_an_editor_and_is_not_told(people: People,
     assert mine.status_code == 201
 
 
+async def test_who_has_no_room_may_send_a_form_to_who_has(people: People, db: Db) -> None:
+    ada, ed, folder, _ = people
+    async with db.begin() as tx:
+        await tx.execute(text("UPDATE users SET quota_bytes = 0 WHERE email = :email"), {"email": ed.email})
+    shared = await ed.client.post("/v1/files", data={"parent_id": folder}, files={"file": ("f.txt", b"f")})
+    assert shared.status_code == 201
+    own = await ed.client.post("/v1/files", files={"file": ("f.txt", b"f")})
+    assert problem(own) == (413, "quota-exceeded")
+    for person in (ada, ed):
+        assert (await person.me())["reserved_bytes"] == 0
+
+
 # Whose it is
 
 

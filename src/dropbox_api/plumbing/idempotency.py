@@ -55,9 +55,22 @@ async def look(db: Db, once: Once) -> None:
     Raises Replayed, IdempotencyMismatch.
     """
     async with db.read() as tx:
-        row = (await tx.execute(_FIND, {"user_id": once.user_id, "key": once.key})).one_or_none()
+        row = await _find(tx, once)
     if row is not None:
         _compare(once, row)
+
+
+async def is_answered(tx: Tx, once: Once | None) -> bool:
+    """Tell whether the key was answered before: what it asks for is done, and needs no room.
+
+    For bodies that are streamed: whether this is that request again is known when all of it was hashed (`Once.of`).
+    """
+    row = await _find(tx, once) if once is not None else None
+    return row is not None and row.answer is not None
+
+
+async def _find(tx: Tx, once: Once) -> Any:
+    return (await tx.execute(_FIND, {"user_id": once.user_id, "key": once.key})).one_or_none()
 
 
 def _compare(once: Once, row: Any) -> None:

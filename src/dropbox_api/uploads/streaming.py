@@ -33,7 +33,7 @@ from dropbox_api.db import Db, Tx, new_id
 from dropbox_api.files import changing, placing, tree, views
 from dropbox_api.files import service as files
 from dropbox_api.files.schemas import File
-from dropbox_api.models import IdempotencyKey, Revision, Upload, UploadChunk
+from dropbox_api.models import Revision, Upload, UploadChunk
 from dropbox_api.plumbing import audit, idempotency
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.plumbing.idempotency import Once
@@ -146,43 +146,32 @@ async def _send_form(
     settled = {"parent_id": str(link.top.node_id), "on_conflict": "rename"} if link else {}
     with _form_problems():
         form = Form(body.content_type or "", LINK_FORM_FIELDS if link else FORM_FIELDS)
-    pieces = _pieces(body, form, limit)
-    first = await anext(pieces, b"")  # what stands before the file is known by now
     async with db.begin() as tx:
-        session = None
-        if not await _is_answered(tx, once):
-            place = form.fields | settled
-            parent_id = None if "folder_path" in place else place.get("parent_id")  # both: refused later
-            owner_id = await _owner_of_folder(tx, actor_id, parent_id)
-            session = await _claim(tx, settings, actor_id, owner_id, _bound(body, limit), nodes=1)
-    async with _receiving(db, store, settings, session) as intake:
+        claimed = await _claim_own(tx, settings, actor_id, _bound(body, limit), once, is_all=link is not None)
+    async with _receiving(db, store, settings, claimed if isinstance(claimed, _Session) else None) as intake:
+        pieces = _pieces(body, form, limit)
+        first = await anext(pieces, b"")  # what stands before the file is known by now
+        if claimed and not link:
+            async with db.begin() as tx:
+                intake.session = await _claim_place(tx, settings, actor_id, form, claimed, _bound(body, limit))
         await intake.take(first)
         async for piece in pieces:
             await intake.take(piece)
         wanted = _destination(form, settled)
         name = files.clean_name(wanted.destination.name)
-        path = tuple(files.split_path(wanted.destination.folder_path or ""))
         stored = await intake.finish()
         once = once and once.of(stored.fingerprint, wanted.model_dump_json())
+        owner_id = intake.session.owner_id if intake.session else actor_id
         async with db.begin() as tx:
-            for owner_id in sorted({actor_id, session.owner_id if session else actor_id}):
-                await files.lock_owner(tx, owner_id)
+            for user_id in sorted({actor_id, owner_id}):
+                await files.lock_owner(tx, user_id)
             await idempotency.claim(tx, once)
             if link:
                 await access.require_link(tx, link.link_id)
-            content = await _record(tx, session, stored)
-            owner_id = session.owner_id if session else actor_id
-            if wanted.destination.parent_id:
-                if await _owner_of_folder(tx, actor_id, str(wanted.destination.parent_id)) != owner_id:
-                    raise problems.CrossOwner("A folder that is shared with you is named before the file")
-                parent: uuid.UUID | problems.Problem = wanted.destination.parent_id
-            else:
-                parent = (await placing.ensure_folders(tx, actor_id, [path]))[path]
-            if isinstance(parent, problems.Problem):
-                raise parent
+            content = await _record(tx, intake.session, stored)
             placement = placing.Placement(
                 destination_id=None,
-                parent_id=parent,
+                parent_id=await _parent(tx, actor_id, owner_id, wanted),
                 name=name,
                 on_conflict=wanted.destination.on_conflict,
                 base_revision_id=None,
@@ -233,7 +222,7 @@ async def put_content(
     name = files.clean_name(wanted.name) if wanted.name is not None else None
     async with db.begin() as tx:
         session = None
-        if not await _is_answered(tx, once):
+        if not await idempotency.is_answered(tx, once):
             node = await _target(tx, actor_id, node_id, wanted.if_match)
             session = await _claim(tx, settings, actor_id, node.owner_id, _bound(body, limit), nodes=0)
     async with _receiving(db, store, settings, session) as intake:
@@ -337,6 +326,22 @@ async def _owner_of_folder(tx: Tx, actor_id: uuid.UUID, parent_id: str | None) -
     return found.owner_id
 
 
+async def _parent(tx: Tx, actor_id: uuid.UUID, owner_id: uuid.UUID, wanted: AddDestination) -> uuid.UUID:
+    """Return the folder that a file goes into, in the tree of whoever has paid for it; a path is made where it ends.
+
+    Raises NotFound, Forbidden, NotAFolder, CrossOwner, TooManyFiles. Transaction: joins tx, which holds the lock.
+    """
+    if wanted.destination.parent_id:
+        if await _owner_of_folder(tx, actor_id, str(wanted.destination.parent_id)) != owner_id:
+            raise problems.CrossOwner("A folder that is shared with you is named before the file")
+        return wanted.destination.parent_id
+    path = tuple(files.split_path(wanted.destination.folder_path or ""))
+    parent = (await placing.ensure_folders(tx, actor_id, [path]))[path]
+    if isinstance(parent, problems.Problem):
+        raise parent
+    return parent
+
+
 def _destination(form: Form, settled: dict[str, str]) -> AddDestination:
     """Return where the file of a form goes, once all of it was read; what is settled, the form does not say."""
     with _form_problems():
@@ -377,19 +382,6 @@ class _Session:
     storage_key: str
 
 
-async def _is_answered(tx: Tx, once: Once | None) -> bool:
-    """Tell whether the key was answered before: then the body is only hashed, to see whether it is that request's.
-
-    What it asks for is done: it needs no room, and what it was done to may have changed since.
-    """
-    if once is None:
-        return False
-    known = select(IdempotencyKey.key).where(
-        IdempotencyKey.user_id == once.user_id, IdempotencyKey.key == once.key, IdempotencyKey.answer.is_not(None)
-    )
-    return (await tx.execute(known)).first() is not None
-
-
 async def _claim(
     tx: Tx, settings: Settings, actor_id: uuid.UUID, owner_id: uuid.UUID, size_bytes: int, *, nodes: int
 ) -> _Session:
@@ -416,6 +408,47 @@ async def _claim(
     await tx.execute(insert(Upload).values(**row | rows.activity(settings) | _alive()))
     await starting.reserve(tx, owner_id, size_bytes, 0)
     return session
+
+
+async def _claim_own(
+    tx: Tx, settings: Settings, actor_id: uuid.UUID, size_bytes: int, once: Once | None, *, is_all: bool
+) -> _Session | problems.Problem | None:
+    """Claim room for a form's file in the actor's own tree, before any of it is read; None when it was answered before.
+
+    Who can change what others share may name such a folder in the form: they are told what refuses them here only when
+    that is known. Unless `is_all`: then there is nothing to be named.
+    Raises and takes locks as `_claim` does. Transaction: joins tx.
+    """
+    if await idempotency.is_answered(tx, once):
+        return None
+    try:
+        return await _claim(tx, settings, actor_id, actor_id, size_bytes, nodes=1)
+    except (problems.QuotaExceeded, problems.TooManyFiles) as refused:
+        if is_all or not await access.is_editor_elsewhere(tx, actor_id):
+            raise
+        return refused
+
+
+async def _claim_place(
+    tx: Tx, settings: Settings, actor_id: uuid.UUID, form: Form, claimed: _Session | problems.Problem, size_bytes: int
+) -> _Session:
+    """Return the session for what is about to come, now that the fields before the file say who pays for it.
+
+    `claimed` is what `_claim_own` returned; a session that is not the payer's is ended, empty as it is.
+    Raises NotFound, Forbidden, NotAFolder, and what `_claim` raises. Transaction: joins tx; takes both owners' locks.
+    """
+    # With both ways of naming a folder it is refused in the end.
+    parent_id = None if "folder_path" in form.fields else form.fields.get("parent_id")
+    owner_id = await _owner_of_folder(tx, actor_id, parent_id)
+    if owner_id == actor_id:
+        if isinstance(claimed, problems.Problem):
+            raise claimed
+        return claimed
+    for user_id in sorted({actor_id, owner_id}):
+        await files.lock_owner(tx, user_id)
+    if isinstance(claimed, _Session):
+        await rows.end(tx, actor_id, [claimed.id], "aborted", leftover=False)
+    return await _claim(tx, settings, actor_id, owner_id, size_bytes, nodes=1)
 
 
 def _alive() -> dict[str, Any]:
