@@ -16,6 +16,7 @@ from dropbox_api.workers import jobs
 from tests.support.server import (
     NO_TLS,
     SMALLEST_CHUNK,
+    UNKNOWN_ID,
     Account,
     RunningServer,
     assert_invariants,
@@ -118,8 +119,8 @@ async def test_a_folder_is_listed_by_pages_in_the_order_of_names(account: Accoun
         ({"limit": "0"}, (422, "invalid-request")),
         ({"limit": "1001"}, (422, "invalid-request")),
         ({"parent_id": "x"}, (422, "invalid-request")),
-        ({"parent_id": str(uuid.uuid4()), "path": "/"}, (422, "invalid-request")),
-        ({"parent_id": str(uuid.uuid4())}, (404, "not-found")),
+        ({"parent_id": UNKNOWN_ID, "path": "/"}, (422, "invalid-request")),
+        ({"parent_id": UNKNOWN_ID}, (404, "not-found")),
         ({"path": "/nowhere"}, (404, "not-found")),
         ({"path": "/big.bin"}, (409, "not-a-folder")),
         ({"path": "/big.bin/x"}, (404, "not-found")),

@@ -2,7 +2,6 @@
 
 import base64
 import random
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
@@ -16,6 +15,7 @@ from dropbox_api.storage.s3 import S3Config
 from tests.support.database import fresh_database
 from tests.support.plans import asked, plan
 from tests.support.server import (
+    UNKNOWN_ID,
     Account,
     RunningServer,
     assert_invariants,
@@ -161,11 +161,11 @@ async def test_a_recursive_cursor_is_good_for_its_folder(shelf: Account) -> None
         {"order": "name", "cursor": forged("files name", "\0")},
         {"order": "name", "cursor": forged("files name")},
         {"order": "size", "cursor": forged("files size", 1, "x")},
-        {"order": "size", "cursor": forged("files size", "1", str(uuid.uuid4()))},
-        {"order": "size", "cursor": forged("files size", 2**63, str(uuid.uuid4()))},
-        {"order": "modified", "cursor": forged("files modified", "2026-01-01T00:00:00", str(uuid.uuid4()))},
-        {"order": "modified", "cursor": forged("files modified", "yesterday", str(uuid.uuid4()))},
-        {"order": "-modified", "cursor": forged("files -modified", "9999-12-31T23:59:59-23:00", str(uuid.uuid4()))},
+        {"order": "size", "cursor": forged("files size", "1", UNKNOWN_ID)},
+        {"order": "size", "cursor": forged("files size", 2**63, UNKNOWN_ID)},
+        {"order": "modified", "cursor": forged("files modified", "2026-01-01T00:00:00", UNKNOWN_ID)},
+        {"order": "modified", "cursor": forged("files modified", "yesterday", UNKNOWN_ID)},
+        {"order": "-modified", "cursor": forged("files -modified", "9999-12-31T23:59:59-23:00", UNKNOWN_ID)},
         {"processing": "failed", "cursor": forged("files matching", "x")},
         {"processing": "failed", "cursor": forged("files matching", 1)},
     ],

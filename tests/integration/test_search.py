@@ -16,6 +16,7 @@ from dropbox_api.storage.s3 import S3Config
 from tests.support.database import fresh_database
 from tests.support.plans import asked, plan
 from tests.support.server import (
+    UNKNOWN_ID,
     Account,
     RunningServer,
     assert_invariants,
@@ -368,19 +369,19 @@ NOW = "2026-01-01T00:00:00+00:00"
         ({"modified_after": "2026-01-01T00:00:00"}, "invalid-request"),
         ({"modified_after": "yesterday"}, "invalid-request"),
         ({"modified_before": "9999-12-31T23:59:59-01:00"}, "invalid-request"),
-        ({"q": "a", "parent_id": str(uuid.uuid4()), "path": "/"}, "invalid-request"),
+        ({"q": "a", "parent_id": UNKNOWN_ID, "path": "/"}, "invalid-request"),
         ({"q": "a", "parent_id": "x"}, "invalid-request"),
         ({"q": "a", "path": "/a//b"}, "invalid-name"),
         ({"q": "a", "path": "/nowhere"}, "not-found"),
-        ({"q": "a", "parent_id": str(uuid.uuid4())}, "not-found"),
+        ({"q": "a", "parent_id": UNKNOWN_ID}, "not-found"),
         ({"q": "a", "path": "/library/report.pdf"}, "not-a-folder"),
         ({"q": "a", "cursor": "x"}, "invalid-cursor"),
         ({"q": "a", "cursor": forged("files name", "a")}, "invalid-cursor"),
         ({"q": "a", "cursor": forged("search", 101, NOW)}, "invalid-cursor"),
         ({"q": "a", "cursor": forged("search", 101, NOW, "x")}, "invalid-cursor"),
-        ({"q": "a", "cursor": forged("search", 101, "now", str(uuid.uuid4()))}, "invalid-cursor"),
-        ({"q": "a", "cursor": forged("search", 2**63, NOW, str(uuid.uuid4()))}, "invalid-cursor"),
-        ({"q": "a", "cursor": forged("search", "101", NOW, str(uuid.uuid4()))}, "invalid-cursor"),
+        ({"q": "a", "cursor": forged("search", 101, "now", UNKNOWN_ID)}, "invalid-cursor"),
+        ({"q": "a", "cursor": forged("search", 2**63, NOW, UNKNOWN_ID)}, "invalid-cursor"),
+        ({"q": "a", "cursor": forged("search", "101", NOW, UNKNOWN_ID)}, "invalid-cursor"),
     ],
     ids=str,
 )

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from dropbox_api.db import Db
 from tests.conftest import Register
 from tests.support.server import (
+    UNKNOWN_ID,
     Account,
     RunningServer,
     assert_invariants,
@@ -118,10 +119,10 @@ async def test_a_folder_whose_name_is_taken(account: Account) -> None:
         ({}, (422, "invalid-request")),
         ({"name": "a", "path": "/a"}, (422, "invalid-request")),
         ({"path": "/a", "parent_path": "/"}, (422, "invalid-request")),
-        ({"name": "a", "parent_path": "/", "parent_id": str(uuid.uuid4())}, (422, "invalid-request")),
-        ({"name": "a", "owner_id": str(uuid.uuid4())}, (422, "invalid-request")),
+        ({"name": "a", "parent_path": "/", "parent_id": UNKNOWN_ID}, (422, "invalid-request")),
+        ({"name": "a", "owner_id": UNKNOWN_ID}, (422, "invalid-request")),
         ({"name": "a", "on_conflict": "replace"}, (422, "invalid-request")),
-        ({"name": "a", "parent_id": str(uuid.uuid4())}, (404, "not-found")),
+        ({"name": "a", "parent_id": UNKNOWN_ID}, (404, "not-found")),
         ({"name": "a", "parent_path": "/nowhere"}, (404, "not-found")),
         ({"name": ""}, (422, "invalid-name")),
         ({"name": ".."}, (422, "invalid-name")),

@@ -18,6 +18,7 @@ from dropbox_api.workers import jobs
 from tests.conftest import Register
 from tests.support.server import (
     SMALLEST_CHUNK,
+    UNKNOWN_ID,
     Account,
     RunningServer,
     assert_invariants,
@@ -771,10 +772,10 @@ async def test_paths_that_cannot_be(visitor: Account, path: str) -> None:
         {"destination": None},
         {"destination": {}},
         {"destination": {"name": "a", "parent_id": "nonsense"}},
-        {"destination": {"name": "a", "parent_id": str(uuid.uuid4()), "folder_path": "/"}},
+        {"destination": {"name": "a", "parent_id": UNKNOWN_ID, "folder_path": "/"}},
         {"destination": {"name": "a", "folder_path": "x" * 5000}},
         {"destination": {"name": "a", "on_conflict": "overwrite"}},
-        {"destination": {"name": "a", "base_revision_id": str(uuid.uuid4())}},
+        {"destination": {"name": "a", "base_revision_id": UNKNOWN_ID}},
         {"destination": {"name": "x" * 2000}},
         {"chunk_size_bytes": 0},
         {"strategy": "telepathy"},
@@ -785,7 +786,7 @@ async def test_paths_that_cannot_be(visitor: Account, path: str) -> None:
         {"parts": [{"number": 0, "sha256": ZEROS}]},
         {"parts": [{"number": 10_001, "sha256": ZEROS}]},
         {"parts": [{"number": 1, "sha256": ZEROS}] * 1001},
-        {"owner_id": str(uuid.uuid4())},
+        {"owner_id": UNKNOWN_ID},
     ],
     ids=lambda change: str(change)[:60],
 )

@@ -25,6 +25,8 @@ from dropbox_api.storage.s3 import S3Config, S3Store
 from dropbox_api.workers import invariants
 
 PASSWORD = "correct horse battery"
+UNKNOWN_ID = "5eb63bbb-e01e-4ed0-93cb-22bb8f5acdc3"
+"""Of nothing; the same in each process, so that those that share the tests call them by the same names."""
 NO_TLS = ssl.create_default_context()
 """Shared by all clients: each would load every certificate authority anew, and never use one."""
 
