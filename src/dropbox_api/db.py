@@ -11,7 +11,7 @@ import os
 import ssl
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
@@ -26,6 +26,13 @@ from dropbox_api.settings import DatabaseSettings
 
 Tx = AsyncConnection
 """A connection inside a transaction that its caller owns."""
+
+_TOUCHED = "journals"
+
+
+def touch(tx: Tx, user_id: uuid.UUID) -> None:
+    """Note that the transaction writes into somebody's journal: who waits for that is woken when it is committed."""
+    tx.info.setdefault(_TOUCHED, set()).add(user_id)
 
 
 def new_id() -> uuid.UUID:
@@ -71,6 +78,8 @@ class Db:
         self._engine = engine
         # Reads need no COMMIT and take no snapshot longer than a statement: one round trip a query.
         self._reader = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self.on_commit: Callable[[Collection[uuid.UUID]], None] = lambda _: None
+        """Called, at once and without waiting, with whose journals a committed transaction wrote into."""
 
     @classmethod
     def connect(cls, settings: DatabaseSettings) -> Self:
@@ -108,8 +117,13 @@ class Db:
         or the problem of a violated constraint.
         """
         with _translated():
-            async with self._engine.connect() as tx, tx.begin():
-                yield tx
+            async with self._engine.connect() as tx:
+                tx.info.pop(_TOUCHED, None)  # of a transaction that was rolled back: connections are used again
+                async with tx.begin():
+                    yield tx
+                touched = tx.info.pop(_TOUCHED, None)
+        if touched:
+            self.on_commit(touched)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Tx]:

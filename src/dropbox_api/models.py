@@ -198,6 +198,11 @@ class Blob(Base):
         Index("blobs_to_verify_idx", "size_bytes", postgresql_where=text("content_status = 'stored'")),
         Index("blobs_unreferenced_idx", "unreferenced_at", postgresql_where=text("unreferenced_at IS NOT NULL")),
         Index("blobs_to_delete_idx", "deleting_at", postgresql_where=text("content_status = 'deleting'")),
+        Index(
+            "blobs_to_scrub_idx",
+            "scrubbed_at",
+            postgresql_where=text("content_status IN ('verified', 'damaged')"),
+        ),
         CheckConstraint(
             "content_status IN ('stored', 'verified', 'quarantined', 'damaged', 'deleting')", name="content_status"
         ),
@@ -220,6 +225,8 @@ class Blob(Base):
     content_status: Mapped[str]
     created_at: Mapped[datetime] = _now()
     verified_at: Mapped[datetime | None]
+    scrubbed_at: Mapped[datetime | None]
+    """When it was last read again, or found damaged."""
     deleting_at: Mapped[datetime | None]
     unreferenced_at: Mapped[datetime | None]
     """Since when no revision needs it; collected some time after, if that is still so."""
@@ -398,20 +405,24 @@ class Event(Base):
 
     recipient_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     seq: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[uuid.UUID]
+    """Of what happened: the same in all journals, in webhooks and messages."""
     kind: Mapped[str]
+    owner_id: Mapped[uuid.UUID]
+    """Whose node it is."""
     node_id: Mapped[uuid.UUID]
     payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
     created_at: Mapped[datetime] = _now()
 
 
 class Outbox(Base):
-    """What the world outside is to be told: written with the change it announces, read by the relay.
+    """What everybody else is to be told: written with the change it announces, read by the relay.
 
-    The columns are those of Debezium's outbox event router.
+    The first columns are those of Debezium's outbox event router.
     """
 
     __tablename__ = "outbox"
-    __table_args__ = (Index("outbox_aggregateid_idx", "aggregateid", "id"),)
+    __table_args__ = (Index("outbox_aggregateid_idx", "aggregateid", "seq"),)
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     aggregatetype: Mapped[str]
@@ -419,7 +430,96 @@ class Outbox(Base):
     """The owner: order is kept per owner."""
     type: Mapped[str]
     payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    seq: Mapped[int]
+    """Its number in the owner's journal: ids are made before the lock is held, numbers under it."""
+    recipients: Mapped[list[uuid.UUID]] = mapped_column(ARRAY(Id))
+    """Who had access before the change, or has since, but for the owner: as of the change's own transaction."""
+    fanned_at: Mapped[datetime | None]
+    """Since when it is in all journals, and its deliveries are planned."""
+    attempts: Mapped[int] = mapped_column(Integer, server_default="0")
+    parked_at: Mapped[datetime | None]
+    """It failed too often: what follows goes ahead of it, and an operator looks (`dropbox-api doctor`)."""
+    failure: Mapped[str | None]
     created_at: Mapped[datetime] = _now()
+
+
+class RelayLease(Base):
+    """Who relays an owner's changes to the message bus: one worker an owner, so that their order is kept."""
+
+    __tablename__ = "relay_leases"
+
+    owner_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    token: Mapped[uuid.UUID]
+    """Fences: whoever records an outcome names it."""
+    until: Mapped[datetime]
+
+
+class Webhook(Base):
+    """An address that is told what its user's journal says."""
+
+    __tablename__ = "webhooks"
+    __table_args__ = (Index("webhooks_user_id_idx", "user_id"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    url: Mapped[str]
+    secret: Mapped[bytes]
+    """Encrypted with a key derived from the server's secret."""
+    kinds: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    """Which kinds it is told of; none named: all."""
+    description: Mapped[str] = mapped_column(server_default="")
+    created_at: Mapped[datetime] = _now()
+    failing_since: Mapped[datetime | None]
+    """The first failure after the last success."""
+    disabled_at: Mapped[datetime | None]
+    disabled_reason: Mapped[str | None]
+
+
+class Delivery(Base):
+    """One event on its way to one webhook: the log of what was tried, and the queue of what is to be."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        UniqueConstraint("webhook_id", "event_id", "kind", name="deliveries_event_key"),
+        Index("deliveries_due_idx", "next_attempt_at", postgresql_where=text("state = 'pending'")),
+        Index("deliveries_webhook_id_idx", "webhook_id", "id"),
+        Index("deliveries_node_id_idx", "node_id"),
+        CheckConstraint("state IN ('pending', 'delivered', 'failed')", name="state"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    webhook_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
+    event_id: Mapped[uuid.UUID]
+    kind: Mapped[str]
+    node_id: Mapped[uuid.UUID]
+    body: Mapped[bytes]
+    """What is signed and sent, the same at each attempt."""
+    state: Mapped[str] = mapped_column(server_default="pending")
+    attempts: Mapped[int] = mapped_column(Integer, server_default="0")
+    next_attempt_at: Mapped[datetime] = _now()
+    lease_token: Mapped[uuid.UUID | None]
+    lease_until: Mapped[datetime | None]
+    last_status: Mapped[int | None] = mapped_column(Integer)
+    last_error: Mapped[str | None]
+    created_at: Mapped[datetime] = _now()
+    delivered_at: Mapped[datetime | None]
+
+
+class JobRun(Base):
+    """What the last run of a job did, and all runs together: for `doctor` and `/metrics`, whichever process ran it."""
+
+    __tablename__ = "job_runs"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    found: Mapped[int] = mapped_column(server_default="0")
+    done: Mapped[int] = mapped_column(server_default="0")
+    failed: Mapped[int] = mapped_column(server_default="0")
+    error: Mapped[str | None]
+    runs_total: Mapped[int] = mapped_column(server_default="0")
+    done_total: Mapped[int] = mapped_column(server_default="0")
+    failed_total: Mapped[int] = mapped_column(server_default="0")
 
 
 class AuditEntry(Base):

@@ -235,6 +235,25 @@ class InvalidCursor(Problem):
     code, status, title = "invalid-cursor", 422, "The cursor is not one of ours for this list"
 
 
+# Events and webhooks
+
+
+class CursorExpired(Problem):
+    """The journal does not reach back that far: list everything again, then go on from `GET /v1/events/cursor`."""
+
+    code, status, title = "cursor-expired", 410, "The journal does not reach back to this cursor"
+
+
+class AddressRefused(Problem):
+    """`reason`: scheme, address, name or credentials."""
+
+    code, status, title = "address-refused", 422, "This address is not called from here"
+
+
+class TooManyWebhooks(Problem):
+    code, status, title = "too-many-webhooks", 409, "You have as many webhooks as you may have"
+
+
 # Uploads
 
 

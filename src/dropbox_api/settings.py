@@ -23,6 +23,9 @@ class _Group(BaseModel):
 
 class DatabaseSettings(_Group):
     url: SecretStr = SecretStr("postgresql+asyncpg://app@127.0.0.1:5432/dropbox")
+    listen_url: SecretStr | None = Field(
+        None, description="A direct connection for LISTEN where `url` is PgBouncer's; unset means `url`."
+    )
     pool_size: int = Field(20, ge=1, description="Connections kept open per process.")
     pool_overflow: int = Field(5, ge=0, description="Connections opened above that under load.")
     pool_timeout_s: float = Field(10, gt=0, description="Wait for a free connection before 503.")
@@ -146,6 +149,52 @@ class LimitSettings(_Group):
     sign: str = Field("600/minute", description="Starts of uploads and batches of signed URLs, by user.")
 
 
+class EventSettings(_Group):
+    retention_s: int = Field(30 * 86400, ge=3600, description="How long journals reach back.")
+    max_waiting: int = Field(20_000, ge=0, description="Long polls and streams that wait at a time per process.")
+    poll_interval_s: float = Field(
+        5, gt=0, description="Journals of who waits are looked at so often, should a wake-up be lost."
+    )
+
+
+class HookSettings(_Group):
+    """Webhooks of users."""
+
+    per_user: int = Field(20, ge=0, description="Webhooks a user may have; 0: none.")
+    allow_http: bool = Field(False, description="Plain http, too (dev, or a network of your own).")
+    allowed_networks: tuple[str, ...] = Field(
+        (), description="Private networks that may be called all the same, such as 10.1.0.0/16."
+    )
+    timeout_s: float = Field(10, gt=0, description="For one attempt.")
+    retry_s: int = Field(86400, ge=0, description="A delivery is given up after this.")
+    disable_after_s: int = Field(3 * 86400, ge=0, description="A webhook that only fails for so long is switched off.")
+    retention_s: int = Field(7 * 86400, ge=0, description="How long the log of deliveries is kept.")
+    concurrency: int = Field(20, ge=1, description="Deliveries at a time per worker.")
+
+
+class SnsSettings(_Group):
+    """A topic that is told of every change of everybody. Keys unset: the machine's own."""
+
+    topic_arn: str | None = None
+    endpoint_url: str | None = None
+    region: str = "us-east-1"
+    access_key_id: str | None = None
+    secret_access_key: SecretStr | None = None
+
+
+class NotificationSettings(_Group):
+    """What the store says of itself: an SQS queue with S3's ObjectCreated, or calls of our own address."""
+
+    queue_url: str | None = None
+    endpoint_url: str | None = None
+    region: str = "us-east-1"
+    access_key_id: str | None = None
+    secret_access_key: SecretStr | None = None
+    token: SecretStr | None = Field(
+        None, description="Bearer token of `POST /v1/notifications/store`; unset: no such address."
+    )
+
+
 class HttpSettings(_Group):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
@@ -160,6 +209,9 @@ class HttpSettings(_Group):
     cors_origins: tuple[str, ...] = Field((), description="Exact origins of web apps served from elsewhere.")
     max_body_bytes: int = Field(8 * MIB, ge=1024, description="Largest JSON body; longer ones are 413.")
     idempotency_ttl_s: int = Field(86400, ge=60, description="How long an Idempotency-Key is remembered.")
+    metrics_token: SecretStr | None = Field(
+        None, description="Bearer token of `/metrics`; unset: only `dev` has such an address."
+    )
 
 
 class WorkerSettings(_Group):
@@ -169,6 +221,9 @@ class WorkerSettings(_Group):
         3 * 86400, ge=0, description="Orphans younger than this stay; keep it above url_ttl_s and your restore window."
     )
     verify_lease_s: float = Field(60, gt=1)
+    relay_lease_s: float = Field(30, gt=1)
+    park_after: int = Field(10, ge=1, description="Attempts to relay a change before it is put aside.")
+    scrub_days: float = Field(30, ge=0, description="All stored content is read again once in so many days; 0: never.")
 
 
 class Settings(BaseSettings):
@@ -190,6 +245,10 @@ class Settings(BaseSettings):
     mail: MailSettings = MailSettings()
     oidc: OidcSettings = OidcSettings()
     limits: LimitSettings = LimitSettings()
+    events: EventSettings = EventSettings()
+    hooks: HookSettings = HookSettings()
+    sns: SnsSettings = SnsSettings()
+    notifications: NotificationSettings = NotificationSettings()
     http: HttpSettings = HttpSettings()
     worker: WorkerSettings = WorkerSettings()
 

@@ -2,7 +2,8 @@
 
 The counter is a column of the recipient's `users` row, which every change of theirs locks first: whoever gets number n
 committed after whoever got n-1, so a reader that has seen n will never meet a smaller number later (ADR 0007). The same
-statement writes the outbox, from which everybody else is told.
+statement writes the outbox, from which everybody else is told: whoever had access to the node before the change, or has
+it since. Who that is, is settled here, in the change's own transaction; the relay only carries.
 """
 
 import uuid
@@ -13,7 +14,7 @@ from typing import Any, Literal
 import orjson
 from sqlalchemy import text
 
-from dropbox_api.db import Tx, new_id
+from dropbox_api.db import Tx, new_id, touch
 
 Kind = Literal[
     "file.created",
@@ -25,6 +26,8 @@ Kind = Literal[
     "file.deleted",
     "file.verified",
     "file.quarantined",
+    "file.damaged",
+    "file.repaired",
     "file.processing",
     "share.granted",
     "share.changed",
@@ -39,33 +42,52 @@ class Change:
     kind: Kind
     node_id: uuid.UUID
     payload: dict[str, Any] = field(default_factory=dict)
+    others: frozenset[uuid.UUID] = frozenset()
+    """Who is told though they cannot see the node now: who could until this change, or lose or get it by it."""
 
 
 _APPEND = text("""
-    WITH counter AS (
+    WITH RECURSIVE counter AS (
         UPDATE users SET journal_seq = journal_seq + CAST(:count AS bigint) WHERE id = :owner_id
         RETURNING journal_seq - CAST(:count AS bigint) AS base
     ), change AS (
         SELECT * FROM unnest(
             CAST(:ids AS uuid[]), CAST(:kinds AS text[]), CAST(:node_ids AS uuid[]), CAST(:payloads AS text[])
         ) WITH ORDINALITY AS change(id, kind, node_id, payload, place)
+    ), other AS (
+        SELECT * FROM unnest(CAST(:other_places AS bigint[]), CAST(:other_ids AS uuid[])) AS other(place, user_id)
+    ), chain AS (
+        SELECT change.place, nodes.id, nodes.parent_id FROM change JOIN nodes ON nodes.id = change.node_id
+        WHERE kind LIKE 'file.%' AND EXISTS (SELECT FROM grants WHERE owner_id = :owner_id AND grantee_id IS NOT NULL)
+        UNION ALL
+        SELECT chain.place, up.id, up.parent_id FROM chain JOIN nodes up ON up.id = chain.parent_id
+    ), recipient AS (
+        SELECT place, grantee_id AS user_id FROM chain JOIN grants ON grants.node_id = chain.id
+        WHERE grantee_id IS NOT NULL
+        UNION SELECT place, user_id FROM other
+    ), told AS (
+        SELECT place, array_agg(user_id ORDER BY user_id) AS user_ids FROM recipient GROUP BY place
     ), journal AS (
-        INSERT INTO events (recipient_id, seq, kind, node_id, payload)
-        SELECT :owner_id, base + place, kind, node_id, CAST(payload AS jsonb) FROM counter, change
+        INSERT INTO events (recipient_id, seq, id, kind, owner_id, node_id, payload)
+        SELECT :owner_id, base + place, id, kind, :owner_id, node_id, CAST(payload AS jsonb) FROM counter, change
     )
-    INSERT INTO outbox (id, aggregatetype, aggregateid, type, payload)
-    SELECT id, 'file', :owner_id, kind, jsonb_build_object('node_id', node_id) || CAST(payload AS jsonb) FROM change
-    ORDER BY place
+    INSERT INTO outbox (id, aggregatetype, aggregateid, type, payload, seq, recipients)
+    SELECT id, 'file', :owner_id, kind, jsonb_build_object('node_id', node_id) || CAST(payload AS jsonb), base + place,
+        coalesce(user_ids, '{}')
+    FROM counter, change LEFT JOIN told USING (place)
 """)
 
 
 async def append(tx: Tx, owner_id: uuid.UUID, changes: Sequence[Change]) -> None:
     """Record changes of one owner's nodes, in order, in the owner's journal and the outbox.
 
+    Of a change to a file or folder everybody learns whom the node, or a folder above it, is shared with now, the trash
+    not looked at; of `share.` only the `others` do.
     Transaction: joins tx, whose caller holds the owner's row lock.
     """
     if not changes:
         return
+    others = [(place, user_id) for place, change in enumerate(changes, 1) for user_id in change.others]
     await tx.execute(
         _APPEND,
         {
@@ -75,5 +97,23 @@ async def append(tx: Tx, owner_id: uuid.UUID, changes: Sequence[Change]) -> None
             "kinds": [change.kind for change in changes],
             "node_ids": [change.node_id for change in changes],
             "payloads": [orjson.dumps(change.payload).decode() for change in changes],
+            "other_places": [place for place, _ in others],
+            "other_ids": [user_id for _, user_id in others],
         },
     )
+    touch(tx, owner_id)
+
+
+_RECIPIENTS = text("""
+    WITH RECURSIVE chain AS (
+        SELECT id, parent_id FROM nodes WHERE id = :node_id
+        UNION ALL
+        SELECT up.id, up.parent_id FROM chain JOIN nodes up ON up.id = chain.parent_id
+    )
+    SELECT DISTINCT grantee_id FROM chain JOIN grants ON grants.node_id = chain.id WHERE grantee_id IS NOT NULL
+""")
+
+
+async def recipients(tx: Tx, node_id: uuid.UUID) -> frozenset[uuid.UUID]:
+    """Return whom a node, or a folder above it, is shared with: for `Change.others`, before the node leaves there."""
+    return frozenset((await tx.execute(_RECIPIENTS, {"node_id": node_id})).scalars())

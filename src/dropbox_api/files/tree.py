@@ -115,12 +115,14 @@ async def give_place(
         return
     if replaced:
         await changing.discard(tx, node.owner_id, replaced, force=False)
+    before = await events.recipients(tx, node.id) if moves else frozenset()
     await changing.write(tx, node.id, {"parent_id": parent_id, "name": name, "name_key": names.key(name)})
     if moves:
         act = audit.Entry("moved", node.id, {"from": str(node.parent_id), "to": str(parent_id), "name": name})
     else:
         act = audit.Entry("renamed", node.id, {"from": node.name, "to": name})
-    await events.append(tx, node.owner_id, [events.Change("file.moved" if moves else "file.renamed", node.id)])
+    kind: events.Kind = "file.moved" if moves else "file.renamed"
+    await events.append(tx, node.owner_id, [events.Change(kind, node.id, others=before)])
     await audit.record(tx, node.owner_id, [act])
 
 

@@ -88,7 +88,8 @@ async def _set(tx: Tx, row: Any, values: dict[str, Any]) -> schemas.Grant:
 async def _announce(tx: Tx, kind: events.Kind, row: Any) -> None:
     user_id = str(row.grantee_id) if row.grantee_id else None
     payload = {"grant_id": str(row.id), "user_id": user_id, "email": row.email, "role": row.role}
-    await events.append(tx, row.owner_id, [events.Change(kind, row.node_id, payload)])
+    told = frozenset([row.grantee_id] if row.grantee_id else [])
+    await events.append(tx, row.owner_id, [events.Change(kind, row.node_id, payload, told)])
 
 
 def _view(row: Any, node_id: uuid.UUID) -> schemas.Grant:

@@ -1,0 +1,37 @@
+"""What readers of the journal get."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from dropbox_api.events.service import Kind
+from dropbox_api.files.schemas import File
+from dropbox_api.schemas import Answer
+
+
+class Event(Answer):
+    """Something that happened to a file or folder that you see, or saw until then."""
+
+    id: uuid.UUID = Field(description="The same for everybody who is told, in webhooks and messages, too.")
+    kind: Kind
+    file_id: uuid.UUID
+    at: datetime
+    file: File | None = Field(
+        description="As it is now, not as it was then; null when it is gone, or not yours to see."
+    )
+    detail: dict[str, Any] = Field(
+        description="What the kind adds, such as `revision_id`, or `role` of a share; empty when `file` is null."
+    )
+
+
+class EventList(Answer):
+    events: list[Event] = Field(description="In the order in which they happened; each change once.")
+    cursor: str = Field(description="Goes on after the last of them. Keep it: it is good for as long as the journal.")
+    has_more: bool = Field(description="Whether there is more to be had at once.")
+    backoff_s: float | None = Field(None, description="The server is busy: ask again after so many seconds.")
+
+
+class Cursor(Answer):
+    cursor: str

@@ -1,0 +1,1 @@
+"""Notifications: webhooks and messages out; what the object store says in."""
