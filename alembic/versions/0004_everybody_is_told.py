@@ -76,7 +76,7 @@ def upgrade() -> None:
     op.create_index(
         "deliveries_due_idx",
         "deliveries",
-        ["next_attempt_at"],
+        ["webhook_id", "next_attempt_at", "id"],
         unique=False,
         postgresql_where=sa.text("state = 'pending'"),
     )
@@ -89,6 +89,13 @@ def upgrade() -> None:
         ["scrubbed_at"],
         unique=False,
         postgresql_where=sa.text("content_status IN ('verified', 'damaged')"),
+    )
+    op.create_index(
+        "uploads_s3_upload_id_idx",
+        "uploads",
+        ["s3_upload_id"],
+        unique=False,
+        postgresql_where=sa.text("s3_upload_id IS NOT NULL"),
     )
     # Journals held their owner's changes only.
     op.add_column("events", sa.Column("id", sa.UUID(), server_default=sa.text("gen_random_uuid()"), nullable=False))
@@ -106,9 +113,21 @@ def upgrade() -> None:
     op.add_column("outbox", sa.Column("failure", sa.Text(), nullable=True))
     op.drop_index(op.f("outbox_aggregateid_idx"), table_name="outbox")
     op.create_index("outbox_aggregateid_idx", "outbox", ["aggregateid", "seq"], unique=False)
+    op.create_index(
+        "outbox_to_fan_out_idx",
+        "outbox",
+        ["aggregateid", "seq"],
+        unique=False,
+        postgresql_where=sa.text("fanned_at IS NULL AND parked_at IS NULL"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_index(
+        "outbox_to_fan_out_idx",
+        table_name="outbox",
+        postgresql_where=sa.text("fanned_at IS NULL AND parked_at IS NULL"),
+    )
     op.drop_index("outbox_aggregateid_idx", table_name="outbox")
     op.create_index(op.f("outbox_aggregateid_idx"), "outbox", ["aggregateid", "id"], unique=False)
     op.drop_column("outbox", "failure")
@@ -117,6 +136,9 @@ def downgrade() -> None:
     op.drop_column("outbox", "fanned_at")
     op.drop_column("outbox", "recipients")
     op.drop_column("outbox", "seq")
+    op.drop_index(
+        "uploads_s3_upload_id_idx", table_name="uploads", postgresql_where=sa.text("s3_upload_id IS NOT NULL")
+    )
     op.drop_column("events", "owner_id")
     op.drop_column("events", "id")
     op.drop_index(

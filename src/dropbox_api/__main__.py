@@ -22,12 +22,14 @@ from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.schemas import ChangeUser, ManagedUser, NewToken, NewUser
 from dropbox_api.app import create_app
 from dropbox_api.db import Db
+from dropbox_api.events import wakeup
 from dropbox_api.plumbing import logs
+from dropbox_api.plumbing.health import schema_fault, skew_fault
 from dropbox_api.settings import Settings
 from dropbox_api.storage.embedded import EmbeddedError
 from dropbox_api.storage.object_store import StoreError
 from dropbox_api.storage.probe import probe
-from dropbox_api.workers import invariants, runner
+from dropbox_api.workers import invariants, runner, standing
 from dropbox_api.workers.jobs import JOBS, sweep
 
 cli = typer.Typer(
@@ -108,8 +110,11 @@ def worker(
         raise typer.Exit(2)
 
     async def job() -> None:
-        async with runner.connected(settings) as (db, store):
-            report = await (sweep(db, store, settings, dry_run=True) if dry_run else JOBS[once](db, store, settings))
+        if dry_run:
+            async with runner.connected(settings) as (db, store):
+                report = await sweep(db, store, settings, dry_run=True)
+        else:
+            report = await runner.run_once(settings, once)
         for note in report.notes:
             typer.echo(note)
         typer.echo(f"{once}: found {report.found}, done {report.done}, failed {report.failed}")
@@ -157,7 +162,7 @@ def openapi() -> None:
 def doctor(
     check: Annotated[bool, typer.Option("--check", help="Check the invariants of all data, too.")] = False,
 ) -> None:
-    """Look at database, schema and store, and say what is wrong."""
+    """Look at database, store and workers; say what is wrong and what to do. Exit code 1 when something is."""
     settings = _load()
     healthy = asyncio.run(_doctor(settings, check=check))
     raise typer.Exit(0 if healthy else 1)
@@ -166,37 +171,53 @@ def doctor(
 async def _doctor(settings: Settings, *, check: bool) -> bool:
     healthy = True
 
-    def say(good: bool, message: str) -> None:
+    def say(good: bool, message: str, remedy: str = "") -> None:
         nonlocal healthy
         healthy &= good
-        typer.echo(f"{'ok ' if good else 'BAD'}  {message}")
+        typer.echo(f"{'ok' if good else '!!'}  {message}{f': {remedy}' if remedy and not good else ''}")
 
-    say(True, f"dropbox-api {__version__}, settings read")
-    try:
-        revision = await migrations.current(settings.database)
-        say(
-            revision == migrations.head(),
-            f"database answers; schema at {revision}, this code needs {migrations.head()}",
-        )
-    except Exception as error:  # noqa: BLE001 - whatever it is, a person wants to read it
-        say(False, f"database: {type(error).__name__}: {error}")
-        return healthy
+    say(True, f"settings: dropbox-api {__version__}, mode {settings.mode}")
+    if not await _doctor_database(settings, say):
+        return False
     async with runner.connected(settings) as (db, store):
         try:
             found = await probe(store)
         except StoreError as error:
-            say(False, f"store: {error.detail}")
-            return healthy
-        say(found.level is not None, f"store answers; level of proof {found.level or f'none: {found.missing}'}")
-        for behaviour, holds in sorted(found.behaviours.items()):
-            typer.echo(f"     {'yes' if holds else 'no ' if holds is False else '?  '} {behaviour}")
-        say(abs(found.clock_skew_s) < 300, f"clock differs from the store's by {found.clock_skew_s:.1f} s")
+            say(False, f"store: {error.detail}", "look at DROPBOX_S3__*, the bucket, and its policy")
+        else:
+            level = found.level or f"none: {', '.join(found.missing)}"
+            say(found.level is not None, f"store: level of proof {level}", "this store cannot be trusted with uploads")
+            for behaviour, holds in sorted(found.behaviours.items()):
+                typer.echo(f"      {'yes' if holds else 'no ' if holds is False else '?  '} {behaviour}")
+            skewed = skew_fault(found.clock_skew_s)
+            say(skewed is None, f"clock: {skewed or 'the same as the store'}", "run NTP on both")
+        for finding in await standing.look(db, settings):
+            say(finding.is_good, finding.said, finding.remedy)
         if check:
             broken = await invariants.violations(db, store)
             for violation in broken:
                 say(False, f"{violation.invariant}: {violation.detail}")
             say(not broken, f"invariants: {len(broken)} violations")
     return healthy
+
+
+async def _doctor_database(settings: Settings, say: Callable[..., None]) -> bool:
+    """Return whether there is a database to ask anything else."""
+    try:
+        fault = schema_fault(await migrations.current(settings.database))
+        say(True, "database: answers")
+    except Exception as error:  # noqa: BLE001 - whatever it is, a person wants to read it
+        say(False, f"database: {type(error).__name__}: {error}", "look at DROPBOX_DATABASE__URL")
+        return False
+    say(fault is None, f"schema: {fault or migrations.head()}", "run `dropbox-api migrate`")
+    try:
+        heard = await wakeup.can_listen(settings.database)
+    except Exception as error:  # noqa: BLE001
+        heard, said = False, f"{type(error).__name__}: {error}"
+    else:
+        said = "hears what is notified" if heard else "hears nothing"
+    say(heard, f"listen connection: {said}", "set DROPBOX_DATABASE__LISTEN_URL to Postgres itself, not to a pool")
+    return fault is None
 
 
 # Users

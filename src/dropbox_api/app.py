@@ -20,19 +20,26 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from dropbox_api import __version__, migrations, problems
+from dropbox_api import __version__, problems
 from dropbox_api.accounts import routes as accounts
 from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.tokens import AccessTokens
 from dropbox_api.db import Db
+from dropbox_api.events.cursor import Cursors
+from dropbox_api.events.wakeup import Wakeup
+from dropbox_api.feed import routes as feed
 from dropbox_api.files import routes as files
+from dropbox_api.hooks import routes as hooks
+from dropbox_api.hooks.notifications import Lookout
 from dropbox_api.middleware import BodyLimit, Exchange, Gate, LastResort, render
-from dropbox_api.plumbing import failpoints, gates
+from dropbox_api.plumbing import failpoints, gates, metrics
+from dropbox_api.plumbing.health import Health
 from dropbox_api.plumbing.idempotency import Replayed
 from dropbox_api.plumbing.limits import Limits
 from dropbox_api.plumbing.mail import Mailer
 from dropbox_api.plumbing.stores import as_problem, s3_config
 from dropbox_api.schemas import ProblemDocument
+from dropbox_api.serving import LET_GO
 from dropbox_api.settings import Settings
 from dropbox_api.sharing import grants
 from dropbox_api.sharing import routes as sharing
@@ -57,7 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
     """
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         failpoints.arm(settings.failpoints)
         async with S3Store.open(s3_config(settings)) as store:
             if settings.s3.create_bucket:
@@ -70,13 +77,19 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.store = store
             app.state.capabilities = capabilities
             app.state.db = Db.connect(settings.database)
+            app.state.health = Health(app.state.db, store, settings)
             app.state.passwords = Passwords(settings.auth.hash_concurrency)
             app.state.access_tokens = AccessTokens(settings.auth)
             app.state.mailer = Mailer(settings.mail)
             app.state.accept_invitations = grants.accept
+            app.state.lookout = Lookout(app.state.db, store, settings)
+            app.state.cursors = Cursors(settings.auth)
+            app.state.wakeup = await Wakeup.start(app.state.db, settings)
             try:
-                yield
+                yield {LET_GO: app.state.wakeup.close}
             finally:
+                await app.state.wakeup.stop()
+                await app.state.lookout.close()
                 await finishing.stop()
                 await app.state.mailer.close()
                 app.state.passwords.close()
@@ -91,13 +104,12 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for feature in (accounts, uploads, files, sharing):
+    for feature in (accounts, uploads, files, sharing, feed, hooks):
         app.include_router(feature.router)
     app.include_router(accounts.pages)
     app.mount("/docs/static", StaticFiles(packages=[("fastapi_offline", "static")]))
     app.add_api_route("/docs", docs, include_in_schema=False)
-    app.add_api_route("/healthz", healthz, operation_id="healthz", tags=["health"])
-    app.add_api_route("/readyz", readyz, operation_id="readyz", tags=["health"], responses={503: {}})
+    _watch(app)
     _render_problems(app)
     _describe_problems(app)
     app.state.limits = Limits(settings.limits)
@@ -125,7 +137,7 @@ def create_app(settings: Settings) -> FastAPI:
                 "X-Request-Id",
             ],
         )
-    app.add_middleware(Exchange, hsts_s=settings.http.hsts_s)
+    app.add_middleware(Exchange, hsts_s=settings.http.hsts_s, metrics=app.state.metrics)
     return app
 
 
@@ -151,31 +163,37 @@ async def docs() -> HTMLResponse:
     return page
 
 
+def _watch(app: FastAPI) -> None:
+    app.state.metrics = metrics.Metrics()
+    app.add_api_route("/healthz", healthz, operation_id="healthz", tags=["health"])
+    app.add_api_route("/metrics", get_metrics, include_in_schema=False)
+    app.add_api_route("/readyz", readyz, operation_id="readyz", tags=["health"], responses={503: {}})
+
+
 async def healthz() -> dict[str, str]:
     """Tell that the process answers; asks neither database nor store."""
     return {"status": "ok"}
 
 
 async def readyz(request: Request) -> JSONResponse:
-    """Tell whether database, schema and store answer, and why not."""
-    state = request.app.state
-    checks: dict[str, str] = {}
-    try:
-        async with state.db.read() as tx:
-            await tx.exec_driver_sql("SELECT 1")
-        revision = await migrations.current(state.settings.database)
-        checks["database"] = "ok"
-        checks["schema"] = "ok" if revision == migrations.head() else f"at {revision}, needs {migrations.head()}"
-    except (problems.Unavailable, OSError) as error:
-        checks["database"] = str(error) or type(error).__name__
-    try:
-        async for _ in state.store.list_objects("ready/"):
-            break
-        checks["store"] = "ok"
-    except StoreError:
-        checks["store"] = "does not answer"
+    """Tell whether database, schema, store and its clock are as they must be, and why not."""
+    health: Health = request.app.state.health
+    checks = await health.look()
     ready = set(checks.values()) == {"ok"}
     return JSONResponse({"status": "ready" if ready else "not ready", **checks}, status_code=200 if ready else 503)
+
+
+async def get_metrics(request: Request) -> Response:
+    """Give the metrics in Prometheus' text format, to whoever has their token."""
+    state = request.app.state
+    if not metrics.is_allowed(state.settings, request.headers.get("authorization", "")):
+        raise problems.NotFound
+    live = {
+        "waiting": state.wakeup.waiting,
+        "pool": state.db.in_use,
+        "streams_waiting": state.streams.waiting + state.archives.waiting + state.public_streams.waiting,
+    }
+    return Response(await state.metrics.scrape(state.db, live), media_type=metrics.CONTENT_TYPE)
 
 
 def _render_problems(app: FastAPI) -> None:

@@ -132,6 +132,11 @@ class Db:
             async with self._reader.connect() as tx:
                 yield tx
 
+    @property
+    def in_use(self) -> int:
+        """How many connections of the pool are in use now."""
+        return self._engine.pool.checkedout()  # type: ignore[attr-defined, no-any-return]
+
     async def close(self) -> None:
         await self._engine.dispose()
 

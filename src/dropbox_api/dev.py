@@ -4,10 +4,12 @@ Postgres, SeaweedFS, API and worker are guarded children (see `storage.embedded`
 end too, and one that dies is started again. Data, ports and secrets are kept between runs.
 """
 
+import contextlib
 import json
 import os
 import secrets
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -18,10 +20,19 @@ import anyio
 
 from dropbox_api import migrations
 from dropbox_api.settings import DatabaseSettings
-from dropbox_api.storage.embedded import EmbeddedError, EmbeddedPostgres, EmbeddedS3, GuardedServer, choose_ports, fetch
+from dropbox_api.storage.embedded import (
+    EmbeddedError,
+    EmbeddedPostgres,
+    EmbeddedS3,
+    GuardedServer,
+    StoreWebhook,
+    choose_ports,
+    fetch,
+)
 
 WATCH_INTERVAL_S = 0.5
 DEFAULT_PORT = 8000
+_SECRETS = ("auth_secret", "s3_secret_access_key", "notifications_token")
 
 
 class _Process(GuardedServer):
@@ -60,14 +71,14 @@ class _Api(_Process):
 
 
 def _secrets(path: Path) -> dict[str, str]:
-    """Return this directory's own secrets, made at its first use."""
-    if not path.exists():
-        made = {name: secrets.token_urlsafe(48) for name in ("auth_secret", "s3_secret_access_key")}
+    """Return this directory's own secrets, each made when it is first needed."""
+    kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    found = {name: secrets.token_urlsafe(48) for name in _SECRETS} | kept
+    if found != kept:
         new = path.with_suffix(".new")
         new.touch(mode=0o600)
-        new.write_text(json.dumps(made))
+        new.write_text(json.dumps(found))
         new.rename(path)
-    found: dict[str, str] = json.loads(path.read_text())
     return found
 
 
@@ -81,13 +92,21 @@ def run(data_dir: Path, *, port: int | None = None) -> None:
         signal.signal(number, lambda *_: stopping.set())
     data_dir.mkdir(parents=True, exist_ok=True)
     own = _secrets(data_dir / "secrets.json")
+    api_port = choose_ports(data_dir / "port", port or DEFAULT_PORT, (0,))
+    url = f"http://127.0.0.1:{api_port}"
     postgres = EmbeddedPostgres(data_dir / "postgres")
-    s3 = EmbeddedS3(data_dir / "s3", access_key_id="dropbox", secret_access_key=own["s3_secret_access_key"])
+    s3 = EmbeddedS3(
+        data_dir / "s3",
+        access_key_id="dropbox",
+        secret_access_key=own["s3_secret_access_key"],
+        webhook=StoreWebhook(f"{url}/v1/notifications/store", own["notifications_token"]),
+    )
     _say("starting Postgres and SeaweedFS ...")
-    with postgres, s3:
+    with contextlib.ExitStack() as servers_below:
+        with socket.create_server(("127.0.0.1", api_port)):  # so that none of them chooses the API's port
+            servers_below.enter_context(postgres)
+            servers_below.enter_context(s3)
         anyio.run(migrations.migrate, DatabaseSettings.model_validate({"url": postgres.url}))
-        api_port = choose_ports(data_dir / "port", port or DEFAULT_PORT, (0,))
-        url = f"http://127.0.0.1:{api_port}"
         environment = {
             "DROPBOX_MODE": "dev",
             "DROPBOX_AUTH__SECRET": own["auth_secret"],
@@ -97,6 +116,7 @@ def run(data_dir: Path, *, port: int | None = None) -> None:
             "DROPBOX_S3__SECRET_ACCESS_KEY": s3.secret_access_key,
             "DROPBOX_S3__SSE": "AES256",
             "DROPBOX_S3__CREATE_BUCKET": "true",
+            "DROPBOX_NOTIFICATIONS__TOKEN": own["notifications_token"],
             "DROPBOX_HTTP__PORT": str(api_port),
             "DROPBOX_MAIL__FILE_DIR": str(data_dir / "mail"),
             "DROPBOX_HTTP__CORS_ORIGINS": json.dumps([url, "http://localhost:5173"]),

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dropbox_api import problems
 from dropbox_api.plumbing import limits, logs, origin
+from dropbox_api.plumbing.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -55,11 +56,13 @@ def render(scope: Scope, problem: problems.Problem) -> JSONResponse:
 class Exchange:
     """Gives every request an id (the caller's, where it sent a plain one), every answer its headers, the log a line.
 
+    What passes is counted in `metrics`.
     `hsts_s` is the life of Strict-Transport-Security on answers to https, 0 for none.
     """
 
-    def __init__(self, app: ASGIApp, hsts_s: int) -> None:
+    def __init__(self, app: ASGIApp, hsts_s: int, metrics: Metrics) -> None:
         self.app = app
+        self.metrics = metrics
         self.hsts = (b"strict-transport-security", f"max-age={hsts_s}".encode()) if hsts_s else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,7 +78,7 @@ class Exchange:
         user_agent = sent.get(b"user-agent", b"").decode("ascii", errors="replace")[:_MAX_USER_AGENT_CHARS]
         origin.begin(origin.Origin(None, address, user_agent or None, request_id.decode()))
         is_signed_in = b"authorization" in sent or b"cookie" in sent
-        status = size_bytes = 0
+        status = size_bytes = received_bytes = 0
 
         async def send_completed(message: Message) -> None:
             nonlocal status, size_bytes
@@ -86,15 +89,32 @@ class Exchange:
                 size_bytes += len(message.get("body", b""))
             await send(message)
 
+        async def receive_counted() -> Message:
+            nonlocal received_bytes
+            message = await receive()
+            received_bytes += len(message.get("body", b""))
+            return message
+
+        self.metrics.in_flight.inc()
         try:
-            await self.app(scope, receive, send_completed)
+            await self.app(scope, receive_counted, send_completed)
         finally:
+            self.metrics.in_flight.dec()
+            duration_s = time.perf_counter() - began_at
+            self.metrics.count(
+                scope["method"],
+                _template(scope),
+                status,
+                duration_s,
+                received_bytes=received_bytes,
+                sent_bytes=size_bytes,
+            )
             if logs.access.isEnabledFor(logging.INFO):
                 what = {
                     "method": scope["method"],
                     "path": _template(scope),
                     "status": status,
-                    "duration_ms": round((time.perf_counter() - began_at) * 1000, 1),
+                    "duration_ms": round(duration_s * 1000, 1),
                     "size_bytes": size_bytes,
                     "address": address,
                 }
@@ -148,7 +168,8 @@ class LastResort:
             await render(scope, problems.InternalError())(scope, receive, send)
 
 
-_UNLIMITED = re.compile(r"/healthz|/readyz|/docs/static/.*")
+_UNLIMITED = re.compile(r"/healthz|/readyz|/metrics|/docs/static/.*|/v1/notifications/store")
+"""By the gate: the last of them counts those whom it turns away."""
 _HEALTH = ("/healthz", "/readyz")
 
 

@@ -305,6 +305,7 @@ class Upload(Base):
         Index("uploads_uploader_id_idx", "uploader_id", "id"),
         Index("uploads_next_check_idx", "next_check_at", postgresql_where=text(LIVE_UPLOAD)),
         UniqueConstraint("storage_key", name="uploads_storage_key_key"),
+        Index("uploads_s3_upload_id_idx", "s3_upload_id", postgresql_where=text("s3_upload_id IS NOT NULL")),
         Index("uploads_blob_id_idx", "blob_id"),
         Index("uploads_leftover_idx", "ended_at", postgresql_where=text("leftover")),
         CheckConstraint(
@@ -422,7 +423,15 @@ class Outbox(Base):
     """
 
     __tablename__ = "outbox"
-    __table_args__ = (Index("outbox_aggregateid_idx", "aggregateid", "seq"),)
+    __table_args__ = (
+        Index("outbox_aggregateid_idx", "aggregateid", "seq"),
+        Index(
+            "outbox_to_fan_out_idx",
+            "aggregateid",
+            "seq",
+            postgresql_where=text("fanned_at IS NULL AND parked_at IS NULL"),
+        ),
+    )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     aggregatetype: Mapped[str]
@@ -481,7 +490,7 @@ class Delivery(Base):
     __tablename__ = "deliveries"
     __table_args__ = (
         UniqueConstraint("webhook_id", "event_id", "kind", name="deliveries_event_key"),
-        Index("deliveries_due_idx", "next_attempt_at", postgresql_where=text("state = 'pending'")),
+        Index("deliveries_due_idx", "webhook_id", "next_attempt_at", "id", postgresql_where=text("state = 'pending'")),
         Index("deliveries_webhook_id_idx", "webhook_id", "id"),
         Index("deliveries_node_id_idx", "node_id"),
         CheckConstraint("state IN ('pending', 'delivered', 'failed')", name="state"),

@@ -203,6 +203,12 @@ class ContentQuarantined(Problem):
     code, status, title = "content-quarantined", 409, "The content is not what was announced: only its owner gets it"
 
 
+class ContentDamaged(Problem):
+    """Nobody gets it until it is repaired: from equal bytes, or because its owner sends it again."""
+
+    code, status, title = "content-damaged", 409, "The content was damaged in the store"
+
+
 class CannotShareWith(Problem):
     """`reason`: yourself, or owner."""
 

@@ -10,10 +10,15 @@ from dropbox_api.settings import Settings
 HEAD_S = 20.0
 """The head of a request must be there so long after the connection was opened, or after its first byte."""
 MAX_HEAD_BYTES = 64 * 1024
+LET_GO = "let_go"
+"""Name under which the lifespan leaves what is called when the server is to end: whoever waits must not keep it."""
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's own, with bounds on the head of a request, which it lacks: neither time nor memory is the client's."""
+    """uvicorn's own, with bounds on the head of a request, which it lacks: neither time nor memory is the client's.
+
+    And with word of the end: uvicorn waits for all answers before it tells the lifespan.
+    """
 
     _timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
@@ -46,6 +51,11 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._in_head, self._head_bytes = True, 0
         super().on_message_complete()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if let_go := self.app_state.get(LET_GO):
+            let_go()
 
     def _expect_head(self) -> None:
         self._timer = self.loop.call_later(HEAD_S, self._give_up)

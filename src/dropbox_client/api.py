@@ -9,6 +9,8 @@ Every method that talks to the server raises `ApiProblem` when it refuses, `Unre
 time, `NotSignedIn` when there is no valid sign-in, `Stopped` after `close`. What can be repeated is repeated for
 `patience_s`, with Retry-After obeyed; an access token that ran out is renewed in between. A client is thread-safe.
 
+`client.events(follow=True)` tells of every change as it happens.
+
 To send or fetch whole files and folders use `upload.Uploader`, `download.download` and `folder.download_folder`, which
 are built on this.
 """
@@ -19,7 +21,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dropbox_client.connection import Connection
-from dropbox_client.errors import ApiProblem, NotSignedIn, Stopped, Unreachable
+from dropbox_client.errors import ApiProblem, CursorExpired, NotSignedIn, Stopped, Unreachable
+from dropbox_client.feed import LONG_WAIT_S, Reader
 from dropbox_client.shapes import (
     ApiToken,
     Capabilities,
@@ -28,6 +31,8 @@ from dropbox_client.shapes import (
     CompletedItem,
     Destination,
     Download,
+    Event,
+    EventPage,
     File,
     FingerprintHit,
     Grant,
@@ -50,6 +55,7 @@ from dropbox_client.tokens import Tokens
 __all__ = [
     "ApiProblem",
     "Client",
+    "CursorExpired",
     "Destination",
     "NewUpload",
     "NotSignedIn",
@@ -60,6 +66,7 @@ __all__ = [
 
 _PAGE_OF_UPLOADS = 100
 _PAGE_OF_SEARCH = 100
+_PAGE_OF_EVENTS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,6 +359,53 @@ class Client(Connection):
     def revoke_link(self, link_id: str) -> None:
         """End a link, at once and for good. Raises ApiProblem not-found."""
         self._call("DELETE", f"/v1/links/{link_id}")
+
+    # Events
+
+    def events(
+        self, cursor: str | None = None, *, since: datetime | None = None, follow: bool = False
+    ) -> Iterator[Event]:
+        """Iterate over what happened after a cursor, or since a time; with neither, from now on.
+
+        With `follow` it never ends: it waits for what happens next, through restarts of the server, cuts of the network
+        and new tokens, and yields each event once. Only before the first answer does it give up after `patience_s`.
+        A cursor is good for as long as the journal; keep `Event.cursor` to go on from there another day.
+
+        Raises: CursorExpired when the journal does not reach back that far; ApiProblem invalid-cursor.
+        """
+        if cursor is None and since is None:
+            cursor = self.event_cursor()
+        return self._events(Reader(self, cursor, since=since), follow=follow)
+
+    def _events(self, reader: Reader, *, follow: bool) -> Iterator[Event]:
+        while follow or reader.has_more:
+            yield from reader.read(LONG_WAIT_S if follow else 0)
+
+    def event_cursor(self) -> str:
+        """Return the cursor of this moment. For a copy of everything: take it, list, then read events from it."""
+        cursor: str = self._json("GET", "/v1/events/cursor")["cursor"]
+        return cursor
+
+    def event_page(
+        self,
+        cursor: str | None = None,
+        *,
+        since: datetime | None = None,
+        limit: int = _PAGE_OF_EVENTS,
+        wait_s: float = 0,
+    ) -> EventPage:
+        """Return the next events after a cursor, or since a time; when there are none, wait up to 90 s for one.
+
+        Raises: CursorExpired; ApiProblem invalid-cursor.
+        """
+        begin = _members(cursor=cursor, since=since.isoformat() if since else None)
+        query = {"limit": str(limit), "wait_s": f"{wait_s:.3g}", **begin}
+        try:
+            return EventPage.of(self._json("GET", "/v1/events", query=query, wait_s=wait_s))
+        except ApiProblem as problem:
+            if problem.code == "cursor-expired":
+                raise CursorExpired.from_problem(problem) from problem
+            raise
 
     # Uploads
 

@@ -8,6 +8,8 @@ import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - has no public name
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
@@ -96,6 +98,40 @@ Sign in; what is missing is asked for.
   dbx login --token    with a personal access token of `dbx tokens create`, from DBX_TOKEN or else from stdin
 """
 
+_EVENTS = """\
+Tell what happened to your files and to what others share with you: in the last 24 hours, or since TIME, or after a
+cursor. With PATH: at or below it. What is told of a file is how it is now, not how it was then.
+
+With --follow it begins now and goes on until Ctrl-C: through restarts of the server and cuts of the network nothing is
+left out or told twice. With --json each event has a `cursor`: --cursor goes on from there, another day if need be.
+
+Of a folder that is moved or deleted one event tells, none of what is in it. With PATH, what left it before dbx looked
+(moved elsewhere, or deleted for good) cannot be told from the rest, and is left out.
+"""
+
+_WATCH = """\
+Run COMMAND for every change at or below PATH from now on, one after the other, until Ctrl-C.
+
+  dbx watch /in -- sh -c '[ -z "$DBX_PATH" ] || dbx download "$DBX_PATH" inbox'
+  dbx watch --coalesce 10 --state ~/.site.state shared:Team/site -- make publish
+
+COMMAND finds the event as one line of JSON on its stdin, and in its environment:
+
+  DBX_EVENT     id of the event
+  DBX_KIND      what happened, such as file.created
+  DBX_FILE_ID   id of the file or folder
+  DBX_PATH      where it is now; empty when it is gone
+  DBX_OLD_PATH  where it was before, if that is known and another place
+  DBX_COUNT     how many changes this run is for: with --coalesce stdin has a line for each, and the rest is of the last
+
+With --state, FILE keeps the place: what changes while dbx does not run is told when it runs again, and a change counts
+as dealt with only after COMMAND has succeeded for it. When dbx is killed in between, COMMAND runs for it once more.
+
+A COMMAND that fails is reported, and dbx goes on with the next change; with --exit-on-error it ends, and with --state
+begins with that change when it runs again. Ctrl-C, TERM and HUP are passed on to COMMAND and all that it has started,
+and dbx ends when it has; another one kills them.
+"""
+
 _SECOND_FACTOR = """\
 Turn the second factor on or off. With it signing in takes a code of an authenticator app as well, or one of the
 recovery codes, each of which is good once.
@@ -111,6 +147,23 @@ Print a script for your shell that completes commands, options, and paths on bot
 
 
 SHARED, ID = "shared:", "id:"
+EVENT_KINDS = (
+    "file.created",
+    "file.updated",
+    "file.renamed",
+    "file.moved",
+    "file.trashed",
+    "file.restored",
+    "file.deleted",
+    "file.verified",
+    "file.quarantined",
+    "file.damaged",
+    "file.repaired",
+    "file.processing",
+    "share.granted",
+    "share.changed",
+    "share.revoked",
+)
 SCOPES = ("files:read", "files:write", "share", "processing", "admin")
 
 
@@ -162,6 +215,18 @@ def duration_s(text: str) -> int:
     return at_least_one(text[:-1]) * seconds[text[-1:]] if text[-1:] in seconds else _refuse(text)
 
 
+def moment(text: str) -> "datetime":
+    """Read a time such as 2026-11-20 or 2026-11-20T14:30, local unless it says otherwise, or one that is 2h ago."""
+    from datetime import UTC, datetime, timedelta  # noqa: PLC0415 - most commands need none
+
+    if text[:-1].isdecimal():
+        return datetime.now(UTC) - timedelta(seconds=duration_s(text))
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: those are 30m, 2h, 7d or 2026-11-20T14:30") from None
+
+
 def _refuse(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r} is no duration: those are 30m, 12h, 7d or 2w")
 
@@ -189,6 +254,7 @@ def parser() -> argparse.ArgumentParser:
     _changing(commands)
     _trash(commands)
     _sharing(commands)
+    _events(commands)
     _uploads(commands)
     _account(commands)
     _access(commands)
@@ -404,6 +470,48 @@ def _sharing(commands: "Commands") -> None:
 
     command = _command(commands, "unlink", "sharing.unlink", "end links, at once and for good", json=False)
     command.add_argument("ids", metavar="ID", nargs="+", help="from `dbx link --list PATH`")
+
+
+def _events(commands: "Commands") -> None:
+    command = _command(commands, "events", "events.events", "tell what happened, or happens now", description=_EVENTS)
+    command.add_argument("path", metavar="PATH", nargs="?", type=remote, help="only what is at or below this place")
+    command.add_argument("-f", "--follow", action="store_true", help="wait for what happens next, until Ctrl-C")
+    begin = command.add_mutually_exclusive_group()
+    begin.add_argument(
+        "--since", metavar="TIME", type=moment, help="begin so long ago, or then: 30m, 2h, 7d, 2026-11-20T14:30"
+    )
+    begin.add_argument("--cursor", metavar="CURSOR", help="begin after an event that --json printed")
+    _kinds(command)
+
+    command = _command(
+        commands, "watch", "events.watch", "run a command for every change", description=_WATCH, json=False
+    )
+    command.usage = "dbx watch [options] PATH -- COMMAND [ARGUMENT...]"
+    command.add_argument("path", metavar="PATH", type=remote, help="a file or folder; it is followed when it is moved")
+    command.add_argument("command", metavar="COMMAND", nargs="+", type=local, help="what to run, with its arguments")
+    _kinds(command)
+    command.add_argument(
+        "--coalesce",
+        metavar="SECONDS",
+        type=at_least_one,
+        help="collect changes for so long from the first one, and run COMMAND once for all of them",
+    )
+    command.add_argument(
+        "--state", metavar="FILE", type=local, help="keep the place in FILE, and go on from it next time"
+    )
+    command.add_argument("--once", action="store_true", help="end after the first run, with 1 if it failed")
+    command.add_argument("--exit-on-error", action="store_true", help="end when COMMAND fails, with 1")
+
+
+def _kinds(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--kind",
+        dest="kinds",
+        metavar="KIND",
+        action="append",
+        choices=EVENT_KINDS,
+        help="only events of this kind, such as file.created; can be repeated",
+    )
 
 
 def _access(commands: "Commands") -> None:

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 from dropbox_client.errors import ApiProblem, NotSignedIn, Stopped, Unreachable
 from dropbox_client.retry import Backoff, Patience
 from dropbox_client.tokens import Tokens, TokenStore
-from dropbox_client.wire import Reply, Wire
+from dropbox_client.wire import IDLE_TIMEOUT_S, Reply, Wire
 
 _PASSING = frozenset({429, 502, 503, 504})
 _BUG_TRIES = 3
@@ -79,10 +79,12 @@ class Connection:
         signed_in: bool = True,
         creates: bool = False,
         if_match: str | None = None,
+        wait_s: float = 0,
     ) -> Reply:
         """Send a request until it is answered for good; return the answer if it is a success.
 
         What `creates` carries one Idempotency-Key through all its repetitions: a lost answer makes nothing twice.
+        `wait_s` is how much longer than usual the server may take, because it was asked to wait.
         """
         url = self.base_url + quote(path) + (f"?{urlencode(query)}" if query else "")
         headers = {"Accept": "application/json", "Accept-Encoding": "gzip"}
@@ -95,22 +97,25 @@ class Connection:
             headers["Idempotency-Key"] = str(uuid.uuid4())
         if if_match is not None:
             headers["If-Match"] = if_match
+        timeout_s = IDLE_TIMEOUT_S + wait_s
         if not signed_in:
-            return self._until_answered(method, url, headers, payload)
+            return self._until_answered(method, url, headers, payload, timeout_s)
 
         tokens = self._tokens or self._load_tokens()
         if tokens is None:
             raise NotSignedIn("you are not signed in")
         try:
-            return self._until_answered(method, url, _with_bearer(headers, tokens), payload)
+            return self._until_answered(method, url, _with_bearer(headers, tokens), payload, timeout_s)
         except ApiProblem as problem:
             if problem.code != "unauthenticated":  # such as invalid-credentials, when it is a password that is wrong
                 raise
             if not tokens.refresh_token:
                 raise NotSignedIn("the server does not take this access token") from problem
-        return self._until_answered(method, url, _with_bearer(headers, self._renewed(tokens)), payload)
+        return self._until_answered(method, url, _with_bearer(headers, self._renewed(tokens)), payload, timeout_s)
 
-    def _until_answered(self, method: str, url: str, headers: Mapping[str, str], payload: bytes) -> Reply:
+    def _until_answered(
+        self, method: str, url: str, headers: Mapping[str, str], payload: bytes, timeout_s: float
+    ) -> Reply:
         backoff = Backoff(Patience(self.patience_s))
         tries = 0
         while True:
@@ -118,7 +123,7 @@ class Connection:
             failure: ApiProblem | Unreachable
             wait_s = 0.0
             try:
-                reply = self.wire.send(method, url, headers, payload)
+                reply = self.wire.send(method, url, headers, payload, idle_timeout_s=timeout_s)
             except Unreachable as error:
                 failure = error
             else:

@@ -36,6 +36,14 @@ class ApiProblem(ClientError):
         )
 
 
+class CursorExpired(ApiProblem):
+    """The journal does not reach back to a cursor: what came after it cannot be told; list everything anew."""
+
+    @classmethod
+    def from_problem(cls, problem: ApiProblem) -> Self:
+        return cls(problem.code, problem.status, problem.detail, retryable=problem.retryable, extra=problem.extra)
+
+
 class Usage(ClientError):
     """What was typed makes no sense."""
 

@@ -8,11 +8,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from dropbox_client.arguments import ID
 from dropbox_client.display import human_bytes
 from dropbox_client.errors import ApiProblem, Usage
 from dropbox_client.progress import Outcome
 from dropbox_client.remote import shown
-from dropbox_client.shapes import ApiToken, File, Grant, Link, Me, Processing, Revision, SignIn, Upload
+from dropbox_client.shapes import ApiToken, Event, File, Grant, Link, Me, Processing, Revision, SignIn, Upload
 from dropbox_client.walk import Skipped
 
 
@@ -54,7 +55,12 @@ def complain(text: str) -> None:
 
 def record(value: object, **more: object) -> None:
     """Print a dataclass as one line of JSON, with members of ours added."""
-    say(jsonlib.dumps({**_plain(value), **more}, default=_plain))
+    say(line(value, **more))
+
+
+def line(value: object, **more: object) -> str:
+    """Write a dataclass as one line of JSON, with members of ours added."""
+    return jsonlib.dumps({**_plain(value), **more}, default=_plain)
 
 
 def explain(error: Exception) -> str:
@@ -173,6 +179,43 @@ def placed(source: str, file: File, *, json: bool) -> None:
         record(file, source=source)
     else:
         say(f"{source} -> {shown(file)}")
+
+
+_HAPPENED = {
+    "file.created": "added",
+    "file.updated": "changed",
+    "file.renamed": "renamed",
+    "file.moved": "moved",
+    "file.trashed": "to the trash",
+    "file.restored": "brought back",
+    "file.deleted": "deleted",
+    "file.verified": "verified",
+    "file.quarantined": "quarantined",
+    "file.damaged": "damaged",
+    "file.repaired": "repaired",
+    "file.processing": "processing",
+    "share.granted": "shared",
+    "share.changed": "role changed",
+    "share.revoked": "unshared",
+}
+
+
+def event(found: Event, before: str | None) -> None:
+    """Tell what happened to what, and whose it is; `before`: where it was, if that is known."""
+    file, detail = found.file, found.detail
+    place = shown(file) if file else before or f"{ID}{found.file_id}"
+    if file and file.kind == "folder" and not place.endswith("/"):
+        place += "/"
+    if file and before and before != place.rstrip("/") and before != place:
+        place = f"{before} -> {place}"
+    happened = _HAPPENED.get(found.kind, found.kind)
+    if found.kind == "file.processing" and "state" in detail:
+        happened = f"{happened} {detail['state']}"
+    if found.kind.startswith("share.") and "email" in detail:
+        place += f"  with {detail['email']} ({detail.get('role')})"
+    whose = f"  of {file.owner}" if file and file.role != "owner" else ""
+    size = _size(file.size_bytes if file else None)
+    say(f"{found.at.astimezone():%Y-%m-%d %H:%M:%S}  {happened:<20} {size}  {place}{whose}")
 
 
 def session(upload: Upload, *, json: bool) -> None:

@@ -350,6 +350,39 @@ class Link(_Answer):
 
 
 @dataclass(frozen=True, slots=True)
+class Event(_Answer):
+    """Something that happened to a file or folder that the caller sees, or saw until then."""
+
+    _readers: ClassVar = {"at": _time, "file": _file}
+
+    id: str
+    """The same for everybody who is told, in webhooks, too."""
+    kind: str
+    """One of `arguments.EVENT_KINDS`, or one that a newer server knows."""
+    file_id: str
+    at: datetime
+    file: File | None
+    """As it was when the server was asked, not as it was then; None when it is gone, or not the caller's to see."""
+    detail: dict[str, Any]
+    cursor: str | None = None
+    """Where to go on when all up to this event was dealt with: nothing is missed. Events come in pages, and only the
+    last of one has a place of its own; from those before it the page begins anew (None: where reading began)."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage(_Answer):
+    """Events in the order in which they happened; `cursor` goes on after the last of them."""
+
+    _readers: ClassVar = {"events": lambda items: [Event.of(item) for item in items]}
+
+    events: list[Event]
+    cursor: str
+    has_more: bool
+    backoff_s: float | None = None
+    """The server asks for so much time before the next question."""
+
+
+@dataclass(frozen=True, slots=True)
 class Destination:
     """Where content goes: a name in a folder, given by `parent_id` or `folder_path` (made on the way); else the root.
 

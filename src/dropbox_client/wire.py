@@ -87,22 +87,38 @@ class Wire:
                     connection.close()
             self._idle.clear()
 
-    def send(self, method: str, url: str, headers: Mapping[str, str], body: Body = b"") -> Reply:
+    def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: Body = b"",
+        *,
+        idle_timeout_s: float = IDLE_TIMEOUT_S,
+    ) -> Reply:
         """Send one request and read its whole answer, whatever its status.
 
         With a body that is not bytes, `headers` must carry Content-Length.
 
         Raises: Unreachable when there is no whole answer, Stopped after `close`, and what `body` raises.
         """
-        with self.open(method, url, headers, body) as answer:
+        with self.open(method, url, headers, body, idle_timeout_s=idle_timeout_s) as answer:
             return Reply(answer.status, answer.headers, answer.read())
 
     @contextlib.contextmanager
-    def open(self, method: str, url: str, headers: Mapping[str, str], body: Body = b"") -> Iterator[Answer]:
+    def open(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: Body = b"",
+        *,
+        idle_timeout_s: float = IDLE_TIMEOUT_S,
+    ) -> Iterator[Answer]:
         """Like `send`, but hand out the answer to be read piece by piece. Left unread, it costs the connection."""
         parts = urlsplit(url)
         try:
-            connection, response = self._attempt(method, parts, headers, body)
+            connection, response = self._attempt(method, parts, headers, body, idle_timeout_s)
         except (OSError, http.client.HTTPException) as error:
             raise self._explain(error, parts.netloc) from error
         try:
@@ -116,10 +132,11 @@ class Wire:
             self._discard(connection)
 
     def _attempt(
-        self, method: str, parts: SplitResult, headers: Mapping[str, str], body: Body
+        self, method: str, parts: SplitResult, headers: Mapping[str, str], body: Body, idle_timeout_s: float
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         while True:
             connection, was_idle = self._take(parts)
+            connection.sock.settimeout(idle_timeout_s)
             try:
                 return connection, _exchange(connection, method, parts, headers, body)
             except _IDEMPOTENT_LOSSES:
@@ -152,7 +169,6 @@ class Wire:
         except BaseException:
             connection.close()
             raise
-        connection.sock.settimeout(IDLE_TIMEOUT_S)
         with self._lock:
             if self._closed:  # while we connected: nobody would wake us any more
                 connection.close()

@@ -32,6 +32,7 @@ from tests.support.journeys import (
     Prune,
     Purge,
     Refused,
+    Rot,
     Stream,
     Upload,
     age,
@@ -79,15 +80,22 @@ IN_WORKER: dict[str, tuple[str, Callable[[str], Journey]]] = {
     "workers.purge.after_mark": ("purge", Purge),
     "workers.purge.after_batch": ("purge", Purge),
     "workers.prune.after_batch": ("prune", Prune),
+    "workers.scrub.after_read": ("scrub", Rot),
+    "workers.scrub.after_mark": ("scrub", Rot),
+    "workers.scrub.after_s3": ("scrub", Rot),
+    "workers.relay.after_fan_out": ("relay", lambda seed: Stream(seed, size_bytes=1_000)),
 }
 """Failpoint -> the job that passes it, and a journey that gives it something to do."""
+
+ELSEWHERE = {"workers.publish.after_send", "workers.deliver.after_send"}
+"""With somebody who listens: integration/test_relay.py."""
 
 WORKER_RESUMES = {"uploads.complete.after_t1", "uploads.complete.after_s3", "uploads.complete.after_head"}
 """Where a killed process leaves a session that a worker can finish without the client."""
 
 
 def test_every_failpoint_is_tried() -> None:
-    assert failpoints() == IN_API.keys() | IN_WORKER.keys()
+    assert failpoints() == IN_API.keys() | IN_WORKER.keys() | ELSEWHERE
 
 
 @dataclass
@@ -113,7 +121,7 @@ async def world(postgres_url: str, s3_config: S3Config) -> AsyncIterator[World]:
         s3 = await prepare_bucket(replace(s3_config, bucket="failpoints"))
         lease = {
             "uploads": {"lease_s": LEASE_S, "single_max_bytes": CHUNK},
-            "worker": {"verify_lease_s": LEASE_S, "sweep_grace_s": 0},
+            "worker": {"verify_lease_s": LEASE_S, "sweep_grace_s": 0, "scrub_days": 1e-6},
         }
         settings = make_settings(url, s3, **lease)
         await migrate(settings.database)
@@ -124,6 +132,7 @@ async def world(postgres_url: str, s3_config: S3Config) -> AsyncIterator[World]:
             UPLOADS__SINGLE_MAX_BYTES=str(CHUNK),
             WORKER__VERIFY_LEASE_S=str(LEASE_S),
             WORKER__SWEEP_GRACE_S="0",
+            WORKER__SCRUB_DAYS="0.000001",
         )
         db, store = await stack.enter_async_context(runner.connected(settings))
         api = await stack.enter_async_context(running_process(variables))
@@ -215,6 +224,11 @@ async def test_a_worker_fails(world: World, name: str, action: Action) -> None:
     await journey.prepare(world.api.url)
     await journey.persist(world.api.url)
     await age(world.db)
+    if isinstance(journey, Rot):
+        await settle(world.db, world.store, world.settings)
+        await journey.rot(world.db, world.store)
     code = await run_job(world.variables, job, f"{name}={action}{f':{DELAY_S}' if action == 'delay' else ''}")
     assert code == {"raise": 1, "kill": -9, "delay": 0}[action], f"{name} was not reached"
+    if isinstance(journey, Rot) and action != "delay":
+        await journey.mend(world.db, world.store, world.settings)
     await world.check(journey)

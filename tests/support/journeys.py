@@ -352,6 +352,56 @@ class Prune(Journey):
             assert (await tx.execute(left, {"id": uuid.UUID(me["id"])})).scalar_one() == 2
 
 
+class Rot(Journey):
+    """Store content, another copy of which is somebody else's; the store then loses the object."""
+
+    def __init__(self, seed: str) -> None:
+        super().__init__(seed)
+        self.data = self.random.randbytes(CHUNK + 1_000)
+        self.file: dict[str, Any] = {}
+
+    async def prepare(self, url: str) -> None:
+        await super().prepare(url)
+        account, other = self.at(url), await register_account(url)
+        big = {"strategy": "multipart", "chunk_size_bytes": CHUNK}
+        async with account.client, other.client:
+            self.file = await upload_file(account, self.data, "file", **big)
+            await upload_file(other, self.data, "file", **big)
+
+    async def rot(self, db: Db, store: ObjectStore) -> None:
+        """Once its content is verified."""
+        await store.delete(await self._key(db))
+
+    async def mend(self, db: Db, store: ObjectStore, settings: Settings) -> None:
+        """Scrub until the object is another one."""
+        was = await self._key(db)
+        async with asyncio.timeout(PATIENCE_S):
+            while await self._key(db) == was:
+                await jobs.JOBS["scrub"](db, store, settings)
+                await asyncio.sleep(0.05)
+
+    async def _key(self, db: Db) -> str:
+        found = text("SELECT storage_key FROM blobs JOIN revisions r ON r.blob_id = blobs.id WHERE r.id = :id")
+        async with db.read() as tx:
+            return str((await tx.execute(found, {"id": uuid.UUID(self.file["revision_id"])})).scalar_one())
+
+    async def _attempt(self, account: Account) -> None:
+        pass
+
+    async def check(self, url: str, db: Db) -> None:
+        """The content is whole again, and each thing was told of once."""
+        account = self.at(url)
+        async with account.client as client:
+            answer = good(await client.get(f"/v1/files/{self.file['id']}/content", follow_redirects=True))
+            assert answer.content == self.data
+            me = await account.me()
+        assert me["used_bytes"] == len(self.data)
+        async with db.read() as tx:
+            told = text("SELECT kind FROM events WHERE node_id = :id AND recipient_id = :me ORDER BY seq")
+            kinds = (await tx.execute(told, {"id": uuid.UUID(self.file["id"]), "me": uuid.UUID(me["id"])})).scalars()
+            assert list(kinds) == ["file.created", "file.verified", "file.damaged", "file.repaired"]
+
+
 class Stream(Journey):
     """Send a form with one file through the API, under one Idempotency-Key however often."""
 

@@ -71,13 +71,14 @@ class RunningServer:
 
 
 @contextlib.asynccontextmanager
-async def running_server(settings: Settings) -> AsyncIterator[RunningServer]:
-    """Migrate, serve on a free port, and stop at the end."""
+async def running_server(settings: Settings, *, port: int = 0) -> AsyncIterator[RunningServer]:
+    """Migrate, serve on this port or a free one, and stop at the end."""
     await migrate(settings.database)
     app = create_app(settings)
     # asyncio turns Nagle's algorithm off only for sockets that say that they are TCP: else each answer waits 40 ms.
     listener = socket.socket(proto=socket.IPPROTO_TCP)
-    listener.bind(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
     server = uvicorn.Server(uvicorn.Config(app, lifespan="on", **serving.options(settings)))
     task = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:

@@ -7,8 +7,10 @@ it came, so that signatures stay valid. Requests are counted; everything not cho
 import asyncio
 import contextlib
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from enum import Enum, auto
 from urllib.parse import parse_qs, urlsplit
 
@@ -47,12 +49,15 @@ class StoreProxy:
     decide: Callable[[Request], Do] = lambda _: Do.PASS
     requests: list[Request] = field(default_factory=list)
     held: int = 0
+    ahead_s: float = 0
+    """How far ahead of ours the store says that its clock is."""
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
     def reset(self) -> None:
         self.decide = lambda _: Do.PASS
         self.requests.clear()
         self.held = 0
+        self.ahead_s = 0
         self.released = asyncio.Event()
 
     def sent(self, method: str = "PUT") -> list[int]:
@@ -110,6 +115,9 @@ class StoreProxy:
         if do is Do.LOSE:
             await up_reader.readexactly(_length(answer))
             return False
+        if self.ahead_s:
+            date = formatdate(time.time() + self.ahead_s, usegmt=True).encode()
+            answer = re.sub(rb"(\r\ndate: )[^\r]*", rb"\g<1>" + date, answer, flags=re.IGNORECASE)
         length = 0 if request.method == "HEAD" else _length(answer)
         writer.write(answer)
         await _pump(up_reader, writer, length // 2 if do is Do.CUT else length, flip=do is Do.FLIP and not size)

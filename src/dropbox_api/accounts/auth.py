@@ -34,18 +34,25 @@ async def authenticated(request: Request) -> Actor:
     known: Actor | None = getattr(request.state, "actor", None)
     if known is not None:
         return known
+    actor = await ask_again(request)
+    origin.acting(actor.user_id)
+    await request.app.state.limits.hit("user", str(actor.user_id))
+    request.state.actor = actor
+    return actor
+
+
+async def ask_again(request: Request) -> Actor:
+    """Return who asks, as of now: for requests that wait, and go on only while their sign-in or token stands.
+
+    Raises Unauthenticated.
+    """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         raise Unauthenticated
     state = request.app.state
     if token.startswith(api_tokens.PREFIX):
-        actor = await api_tokens.authenticate(state.db, token)
-    else:
-        actor = await service.authenticate(state.db, state.access_tokens.require(token))
-    origin.acting(actor.user_id)
-    await state.limits.hit("user", str(actor.user_id))
-    request.state.actor = actor
-    return actor
+        return await api_tokens.authenticate(state.db, token)
+    return await service.authenticate(state.db, state.access_tokens.require(token))
 
 
 class _Bearer(SecurityBase):

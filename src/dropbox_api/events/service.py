@@ -9,11 +9,13 @@ it since. Who that is, is settled here, in the change's own transaction; the rel
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import orjson
 from sqlalchemy import text
 
+from dropbox_api import problems
 from dropbox_api.db import Tx, new_id, touch
 
 Kind = Literal[
@@ -58,7 +60,8 @@ _APPEND = text("""
         SELECT * FROM unnest(CAST(:other_places AS bigint[]), CAST(:other_ids AS uuid[])) AS other(place, user_id)
     ), chain AS (
         SELECT change.place, nodes.id, nodes.parent_id FROM change JOIN nodes ON nodes.id = change.node_id
-        WHERE kind LIKE 'file.%' AND EXISTS (SELECT FROM grants WHERE owner_id = :owner_id AND grantee_id IS NOT NULL)
+        WHERE change.kind LIKE 'file.%'
+            AND EXISTS (SELECT FROM grants WHERE owner_id = :owner_id AND grantee_id IS NOT NULL)
         UNION ALL
         SELECT chain.place, up.id, up.parent_id FROM chain JOIN nodes up ON up.id = chain.parent_id
     ), recipient AS (
@@ -117,3 +120,60 @@ _RECIPIENTS = text("""
 async def recipients(tx: Tx, node_id: uuid.UUID) -> frozenset[uuid.UUID]:
     """Return whom a node, or a folder above it, is shared with: for `Change.others`, before the node leaves there."""
     return frozenset((await tx.execute(_RECIPIENTS, {"node_id": node_id})).scalars())
+
+
+# Reading
+
+_READ_AFTER = text("""
+    SELECT users.journal_seq, event.* FROM users LEFT JOIN LATERAL (
+        SELECT seq, id, kind, owner_id, node_id, payload, created_at FROM events
+        WHERE recipient_id = :recipient_id AND seq > :seq ORDER BY seq LIMIT :limit
+    ) event ON true
+    WHERE users.id = :recipient_id ORDER BY event.seq
+""")
+
+
+async def read_after(tx: Tx, recipient_id: uuid.UUID, seq: int, limit: int) -> tuple[Sequence[Any], int]:
+    """Return the first `limit` events after number `seq`, in order, and the number of the newest there is.
+
+    Rows: seq, id, kind, owner_id, node_id, payload, created_at. One statement, so that both are of one moment.
+    Raises CursorExpired when what follows `seq` is not there any more, or when the journal has not come so far: it was
+    restored from an older backup.
+    """
+    bound = {"recipient_id": recipient_id, "seq": seq, "limit": limit}
+    rows = (await tx.execute(_READ_AFTER, bound)).all()
+    newest: int = rows[0].journal_seq
+    has_events = rows[0].seq is not None
+    if (has_events and rows[0].seq != seq + 1) or (not has_events and newest != seq):
+        raise problems.CursorExpired
+    return rows if has_events else [], newest
+
+
+_NEWEST = text("SELECT journal_seq FROM users WHERE id = :recipient_id")
+
+
+async def newest(tx: Tx, recipient_id: uuid.UUID) -> int:
+    """Return the number of the newest event in a journal, 0 for none."""
+    found: int = (await tx.execute(_NEWEST, {"recipient_id": recipient_id})).scalar_one()
+    return found
+
+
+_BEFORE = text("""
+    SELECT coalesce(
+        (SELECT seq - 1 FROM events WHERE recipient_id = :recipient_id AND created_at >= :since ORDER BY seq LIMIT 1),
+        (SELECT journal_seq FROM users WHERE id = :recipient_id)
+    ) AS seq, CAST(:since AS timestamptz) >= now() - CAST(:retention AS interval) AS is_kept
+""")
+
+
+async def before(tx: Tx, recipient_id: uuid.UUID, since: datetime, retention: timedelta) -> int:
+    """Return the number after which to read for what has happened since a time.
+
+    It begins with the first event of a change that began then or later. Raises CursorExpired when the journal need not
+    reach back so far, and does not begin with its very first event.
+    """
+    bound = {"recipient_id": recipient_id, "since": since, "retention": retention}
+    found = (await tx.execute(_BEFORE, bound)).one()
+    if found.seq and not found.is_kept:
+        raise problems.CursorExpired
+    return int(found.seq)

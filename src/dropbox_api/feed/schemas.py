@@ -2,13 +2,44 @@
 
 import uuid
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dropbox_api.events.service import Kind
 from dropbox_api.files.schemas import File
-from dropbox_api.schemas import Answer
+from dropbox_api.schemas import Answer, ClientTime, Request
+
+_Cursor = Annotated[
+    str | None,
+    Field(max_length=100, description="Go on after what the answer with this cursor held. Not with `since`."),
+]
+
+
+class StreamEvents(Request):
+    """Where to begin; from now on, when nothing says."""
+
+    cursor: _Cursor = None
+    since: Annotated[
+        ClientTime | None,
+        Field(
+            description="Begin with what has happened since, for a first look: go on with the cursor of the answer.",
+            examples=["2026-03-01T00:00:00Z"],
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if self.cursor is not None and self.since is not None:
+            raise ValueError("cursor or since, not both")
+        return self
+
+
+class ReadEvents(StreamEvents):
+    limit: Annotated[int, Field(ge=1, le=1000)] = 500
+    wait_s: Annotated[
+        float, Field(ge=0, le=90, description="While there is nothing, wait so long for something to happen.")
+    ] = 0
 
 
 class Event(Answer):

@@ -1,8 +1,11 @@
-"""What becomes of blobs once their whole content is known: verified, merged with an equal one, or quarantined."""
+"""What becomes of blobs once their whole content is known: verified, merged with an equal one, or quarantined;
+and of damaged ones once the same content is stored anew.
+"""
 
 import uuid
+from collections.abc import Sequence
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
 from dropbox_api.db import Tx
 from dropbox_api.events import service as events
@@ -28,21 +31,43 @@ async def mark_verified(tx: Tx, owner_id: uuid.UUID, blob_id: uuid.UUID) -> uuid
             )
         )
     ).scalar_one_or_none()
-    released = {"lease_token": None, "lease_until": None}
     if kept is None:
-        await tx.execute(
-            update(Blob).where(Blob.id == blob_id).values(content_status="verified", verified_at=func.now(), **released)
-        )
+        proven = {"content_status": "verified", "verified_at": func.now(), "lease_token": None, "lease_until": None}
+        await tx.execute(update(Blob).where(Blob.id == blob_id).values(**proven))
+        await repair(tx, owner_id, [blob_id])
         return blob_id
+    await _give_way(tx, owner_id, blob_id, kept, blob.size_bytes)
+    return kept
+
+
+async def _give_way(tx: Tx, owner_id: uuid.UUID, blob_id: uuid.UUID, kept: uuid.UUID, size_bytes: int) -> None:
+    """Let another blob of the same content stand for this one everywhere."""
     await tx.execute(update(Revision).where(Revision.blob_id == blob_id).values(blob_id=kept))
     is_needed = select(Revision.id).where(Revision.blob_id == kept).exists()
     await tx.execute(update(Blob).where(Blob.id == kept, is_needed).values(unreferenced_at=None))
     await tx.execute(update(Upload).where(Upload.blob_id == blob_id).values(blob_id=kept))
-    await tx.execute(
-        update(Blob).where(Blob.id == blob_id).values(content_status="deleting", deleting_at=func.now(), **released)
-    )
-    await tx.execute(update(User).where(User.id == owner_id).values(used_bytes=User.used_bytes - blob.size_bytes))
-    return kept
+    gone = {"content_status": "deleting", "deleting_at": func.now(), "lease_token": None, "lease_until": None}
+    await tx.execute(update(Blob).where(Blob.id == blob_id).values(**gone))
+    await tx.execute(update(User).where(User.id == owner_id).values(used_bytes=User.used_bytes - size_bytes))
+
+
+_REPAIRABLE = text("""
+    SELECT damaged.id, good.id AS good_id, damaged.size_bytes FROM blobs good JOIN blobs damaged
+    ON damaged.owner_id = good.owner_id AND damaged.fingerprint = good.fingerprint AND damaged.encoding = good.encoding
+    WHERE good.id = ANY(CAST(:ids AS uuid[])) AND good.content_status = 'verified'
+      AND damaged.owner_id = :owner_id AND damaged.content_status = 'damaged'
+    ORDER BY damaged.id
+""")
+
+
+async def repair(tx: Tx, owner_id: uuid.UUID, blob_ids: Sequence[uuid.UUID]) -> None:
+    """Let blobs that are now known to be good stand for damaged ones of the same content, and tell of their files.
+
+    Transaction: joins tx, which holds the owner's lock.
+    """
+    for row in await tx.execute(_REPAIRABLE, {"ids": list(blob_ids), "owner_id": owner_id}):
+        await announce(tx, owner_id, row.id, "file.repaired")
+        await _give_way(tx, owner_id, row.id, row.good_id, row.size_bytes)
 
 
 async def mark_quarantined(tx: Tx, blob_id: uuid.UUID, true_fingerprint: bytes) -> None:

@@ -92,7 +92,8 @@ async def get_content(
 ) -> StoredContent:
     """Return where a file's content (its head's, or that of one revision) is stored.
 
-    Raises NotFound (no such file, revision, or it is not the caller's to see), NotAFile, ContentQuarantined.
+    Raises NotFound (no such file, revision, or it is not the caller's to see), NotAFile, ContentQuarantined,
+    ContentDamaged.
     """
     async with db.read() as tx:
         return await find_content(tx, await access.require(tx, actor_id, node_id), revision_id)
@@ -101,7 +102,7 @@ async def get_content(
 async def find_content(tx: Tx, granted: access.Access, revision_id: uuid.UUID | None = None) -> StoredContent:
     """Return where the content of a file is stored to which somebody has access.
 
-    Raises NotFound (no such revision), NotAFile, ContentQuarantined.
+    Raises NotFound (no such revision), NotAFile, ContentQuarantined, ContentDamaged.
     """
     if granted.kind != "file":
         raise problems.NotAFile
@@ -126,6 +127,8 @@ async def find_content(tx: Tx, granted: access.Access, revision_id: uuid.UUID | 
         raise problems.NotFound
     if row.content_status == "quarantined" and granted.role != "owner":
         raise problems.ContentQuarantined
+    if row.content_status == "damaged":
+        raise problems.ContentDamaged
     return StoredContent(*row)
 
 

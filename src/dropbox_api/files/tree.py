@@ -131,8 +131,8 @@ async def set_content_type(tx: Tx, node: Any, content_type: str) -> None:
     head = update(Revision).where(Revision.id == node.head_revision_id, Revision.content_type != content_type)
     if (await tx.execute(head.values(content_type=content_type))).rowcount:
         await changing.write(tx, node.id, {})
-        payload = {"revision_id": str(node.head_revision_id)}
-        await events.append(tx, node.owner_id, [events.Change("file.updated", node.id, payload)])
+        # Without a `revision_id`, which would announce new content.
+        await events.append(tx, node.owner_id, [events.Change("file.updated", node.id)])
         await audit.record(tx, node.owner_id, [audit.Entry("content-type-changed", node.id, {"to": content_type})])
 
 

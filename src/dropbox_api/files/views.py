@@ -194,6 +194,11 @@ _IN_TRASH = text("""
 """)
 
 
+async def in_trash(tx: Tx, node_ids: Iterable[uuid.UUID]) -> set[uuid.UUID]:
+    """Return which of these nodes are in the trash, by themselves or with a folder above."""
+    return set((await tx.execute(_IN_TRASH, {"ids": list(node_ids)})).scalars())
+
+
 async def first_live(tx: Tx, candidates: Select[*tuple[Any, ...]], wanted: int) -> list[Any]:
     """Return the first candidates that nothing in the trash lies above, in their order.
 
@@ -205,8 +210,8 @@ async def first_live(tx: Tx, candidates: Select[*tuple[Any, ...]], wanted: int) 
     passed, at_once = 0, wanted
     while True:
         rows = (await tx.execute(candidates.offset(passed).limit(at_once))).all()
-        in_trash = set((await tx.execute(_IN_TRASH, {"ids": list({row.parent_id for row in rows})})).scalars())
-        live += [row for row in rows if row.parent_id not in in_trash]
+        trashed = await in_trash(tx, {row.parent_id for row in rows})
+        live += [row for row in rows if row.parent_id not in trashed]
         if len(live) >= wanted or len(rows) < at_once:
             return live[:wanted]
         passed, at_once = passed + at_once, 4 * at_once

@@ -1,8 +1,9 @@
-"""The object store between settings and callers: how it is configured, and what its failures mean."""
+"""Object store, topic and queue between settings and callers: how they are configured, what their failures mean."""
 
 from dropbox_api import problems
-from dropbox_api.settings import CdnSettings, Settings
+from dropbox_api.settings import CdnSettings, NotificationSettings, Settings, SnsSettings
 from dropbox_api.storage.cloudfront import CloudFront
+from dropbox_api.storage.messages import MessagesConfig
 from dropbox_api.storage.object_store import StoreError, Throttled, Unavailable
 from dropbox_api.storage.s3 import S3Config
 
@@ -38,6 +39,23 @@ def s3_config(settings: Settings) -> S3Config:
         max_connections=s3.max_connections,
         cdn=_cdn(settings.cdn),
     )
+
+
+def topic_config(sns: SnsSettings) -> MessagesConfig | None:
+    """Return where changes are published, None where nowhere."""
+    return _messages(sns.topic_arn, sns)
+
+
+def queue_config(notifications: NotificationSettings) -> MessagesConfig | None:
+    """Return where the store's notifications are read, None where nowhere."""
+    return _messages(notifications.queue_url, notifications)
+
+
+def _messages(name: str | None, where: SnsSettings | NotificationSettings) -> MessagesConfig | None:
+    if name is None:
+        return None
+    secret = where.secret_access_key.get_secret_value() if where.secret_access_key else None
+    return MessagesConfig(name, where.region, where.endpoint_url, where.access_key_id, secret)
 
 
 def _cdn(cdn: CdnSettings) -> CloudFront | None:

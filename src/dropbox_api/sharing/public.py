@@ -146,7 +146,7 @@ async def fetch(
     """Return a URL of a file's content that is good for minutes, counted as one download.
 
     By a view link it is shown and not saved, which only types that cannot run script are.
-    Raises NotFound, NotAFile, LinkNotFor, ContentQuarantined.
+    Raises NotFound, NotAFile, LinkNotFor, ContentQuarantined, ContentDamaged.
     Transaction: one; signing is local.
     """
     _require_mode(link, "view", "download")

@@ -31,6 +31,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, distribution, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -392,10 +393,19 @@ class EmbeddedPostgres(GuardedServer):
             raise EmbeddedError(f"{Path(command[0]).name} failed with code {done.returncode}:\n{done.stdout[-4000:]}")
 
 
+@dataclass(frozen=True, slots=True)
+class StoreWebhook:
+    """Where SeaweedFS tells of what is new in its buckets. Nobody needs to be there when it starts."""
+
+    url: str
+    bearer_token: str = field(repr=False)
+
+
 class EmbeddedS3(GuardedServer):
     """SeaweedFS with its S3 interface on 127.0.0.1, one identity, SSE switched on.
 
     data_dir: its own directory, kept between runs. port: of S3; wished for, as with Postgres.
+    webhook: told of every object and part that is written, milliseconds later; four times if it does not take it.
     The data directory's other ports (master, volume, filer) ask for no password: like the files themselves they trust
     every local user.
     """
@@ -404,10 +414,19 @@ class EmbeddedS3(GuardedServer):
     stop_signal = signal.SIGTERM
     stop_patience_s = 5  # it takes 2 s, or (one time in thirty) forever; by then all that is left is to exit
 
-    def __init__(self, data_dir: Path, *, port: int | None = None, access_key_id: str, secret_access_key: str) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        port: int | None = None,
+        access_key_id: str,
+        secret_access_key: str,
+        webhook: StoreWebhook | None = None,
+    ) -> None:
         super().__init__(data_dir)
         self.access_key_id = access_key_id
         self.secret_access_key = secret_access_key
+        self._webhook = webhook
         self._wished_port = port
         self._port = 0
 
@@ -441,6 +460,9 @@ class EmbeddedS3(GuardedServer):
         identities = self.data_dir / "identities.json"
         identities.touch(mode=0o600)
         identities.write_text(json.dumps(self._identities()))
+        notification = self.data_dir / "notification.toml"  # read from the working directory
+        notification.touch(mode=0o600)
+        notification.write_text(self._notification())
         command = [
             *(
                 str(program),
@@ -465,6 +487,23 @@ class EmbeddedS3(GuardedServer):
             "WEED_S3_SSE_KEK": _secret(self.data_dir / "sse-kek"),
         }
         return command, environment, self.data_dir
+
+    def _notification(self) -> str:
+        if self._webhook is None:
+            return ""
+        options = {
+            "enabled": True,
+            "endpoint": self._webhook.url,
+            "bearer_token": self._webhook.bearer_token,
+            "event_types": ["create", "update"],
+            "path_prefixes": ["/buckets/"],
+            "timeout_seconds": 5,
+            "max_retries": 3,
+            "backoff_seconds": 1,
+            "max_backoff_seconds": 5,
+        }
+        lines = [f"{name} = {json.dumps(value)}" for name, value in options.items()]  # TOML writes these as JSON does
+        return "\n".join(["[notification.webhook]", *lines, ""])
 
     def _identities(self) -> object:
         credentials = [{"accessKey": self.access_key_id, "secretKey": self.secret_access_key}]

@@ -310,6 +310,21 @@ class S3Store:
                 for found in page.get("Contents", []):
                     yield ObjectRef(found["Key"], found["Size"], found["LastModified"])
 
+    async def clock_skew_s(self) -> float:
+        """Ask the bucket something cheap; return our clock minus the store's, within half a second.
+
+        Raises StoreError when it does not answer, or refuses us.
+        """
+        before = self._clock()
+        with _store_errors():
+            answer = await self._client.list_objects_v2(Bucket=self.config.bucket, Prefix="ready/", MaxKeys=1)
+        ours = before + (self._clock() - before) / 2
+        stated = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+        if stated is None:
+            return 0.0
+        theirs = parsedate_to_datetime(stated) + timedelta(seconds=0.5)  # Date has whole seconds
+        return (ours - theirs).total_seconds()
+
     # Presigning
 
     def sign_parts(self, key: str, upload_id: str, parts: Sequence[PartToSign], ttl_s: int) -> list[SignedRequest]:

@@ -28,7 +28,7 @@ from dropbox_api import problems
 from dropbox_api.core import ranges
 from dropbox_api.core.fingerprint import composite_digest
 from dropbox_api.db import Db, Tx
-from dropbox_api.files import placing, views
+from dropbox_api.files import merging, placing, views
 from dropbox_api.files import service as files
 from dropbox_api.models import Blob, Node, Revision, Upload, UploadChunk, UploadDestination, User
 from dropbox_api.plumbing.failpoints import failpoint
@@ -480,6 +480,7 @@ async def store_blobs(
         await tx.execute(_MANIFESTS, ids | {"owner_id": owner_id})
         added = sum(blob["size_bytes"] for blob in blobs)
         await tx.execute(update(User).where(User.id == owner_id).values(used_bytes=User.used_bytes + added))
+        await merging.repair(tx, owner_id, [blob["id"] for blob in blobs if blob["content_status"] == "verified"])
     return content
 
 

@@ -16,6 +16,8 @@ from dropbox_api.models import Blob
 from dropbox_api.storage.object_store import NotFound, ObjectStore
 
 HEADS_AT_ONCE = 32
+STUCK_S = 3600
+"""Whatever waits longer to be told of was forgotten, or no worker runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +54,49 @@ _QUERIES: dict[str, tuple[str, str]] = {
     ),
     "I5 gaps in a journal": (
         "I5",
+        # Its beginning may have been old enough to be deleted, or all of it.
         """SELECT u.email, u.journal_seq AS says, count(e.seq) AS events, max(e.seq) AS newest FROM users u
-           LEFT JOIN events e ON e.recipient_id = u.id
-           GROUP BY u.id HAVING u.journal_seq <> count(e.seq) OR u.journal_seq <> coalesce(max(e.seq), 0)""",
+           JOIN events e ON e.recipient_id = u.id
+           GROUP BY u.id HAVING u.journal_seq <> max(e.seq) OR count(e.seq) <> max(e.seq) - min(e.seq) + 1""",
+    ),
+    "I5 outbox out of order": (
+        "I5",
+        # Its numbers are those of the owner's journal; of one owner nothing overtakes but what was put aside.
+        """SELECT o.id, o.aggregateid AS owner_id, o.seq FROM outbox o LEFT JOIN users u ON u.id = o.aggregateid
+           WHERE u.id IS NULL OR o.seq > u.journal_seq
+           UNION ALL
+           SELECT later.id, later.aggregateid, later.seq FROM outbox later
+           JOIN outbox sooner ON sooner.aggregateid = later.aggregateid AND sooner.seq <= later.seq
+           WHERE sooner.id <> later.id AND (sooner.seq = later.seq OR (
+               sooner.fanned_at IS NULL AND sooner.parked_at IS NULL AND later.fanned_at IS NOT NULL))""",
+    ),
+    "I12 change that nobody is told of, and that is not put aside": (
+        "I12",
+        f"""SELECT id, created_at, attempts FROM outbox
+           WHERE parked_at IS NULL AND created_at < now() - interval '{STUCK_S} seconds'""",
+    ),
+    "I12 delivery that was due long ago": (
+        "I12",
+        f"""SELECT d.id, d.next_attempt_at FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id
+           WHERE d.state = 'pending' AND w.disabled_at IS NULL
+             AND d.next_attempt_at < now() - interval '{STUCK_S} seconds'""",
+    ),
+    "I12 delivery whose state and time differ": (
+        "I12",
+        "SELECT id, state FROM deliveries WHERE (state = 'delivered') <> (delivered_at IS NOT NULL)",
     ),
     "I5 node that no event made": (
         "I5",
-        """SELECT n.id FROM nodes n WHERE n.parent_id IS NOT NULL AND NOT EXISTS (
+        """SELECT n.id FROM nodes n JOIN events first ON first.recipient_id = n.owner_id AND first.seq = 1
+           WHERE n.parent_id IS NOT NULL AND NOT EXISTS (
                SELECT FROM events e WHERE e.recipient_id = n.owner_id AND e.node_id = n.id AND e.kind = 'file.created'
            )""",
     ),
     "I5 replay differs from the tree": (
         "I5",
         # What is below something deleted has no event of its own, and no mark of its own.
-        """SELECT n.id, told.kind, n.trashed_at, n.purged_at FROM nodes n LEFT JOIN (
+        """SELECT n.id, told.kind, n.trashed_at, n.purged_at FROM nodes n
+           JOIN events first ON first.recipient_id = n.owner_id AND first.seq = 1 LEFT JOIN (
                SELECT DISTINCT ON (recipient_id, node_id) recipient_id, node_id, kind FROM events
                WHERE kind IN ('file.created', 'file.trashed', 'file.restored', 'file.deleted')
                ORDER BY recipient_id, node_id, seq DESC
@@ -158,7 +189,7 @@ _QUERIES: dict[str, tuple[str, str]] = {
 
 
 async def violations(db: Db, store: ObjectStore) -> list[Violation]:
-    """Return everything that does not hold: I2 (by HEAD of every object), I3 to I7. Reads only."""
+    """Return everything that does not hold: I2 (by HEAD of every object), I3 to I7, I12. Reads only."""
     found: list[Violation] = []
     async with db.read() as tx:
         for title, (invariant, query) in _QUERIES.items():
@@ -166,7 +197,7 @@ async def violations(db: Db, store: ObjectStore) -> list[Violation]:
                 values = ", ".join(f"{key}={value}" for key, value in row.items())
                 found.append(Violation(invariant, f"{title}: {values}"))
         columns = (Blob.id, Blob.storage_key, Blob.size_bytes, Blob.composite_digest, Blob.fingerprint)
-        blobs = (await tx.execute(select(*columns).where(Blob.content_status != "deleting"))).all()
+        blobs = (await tx.execute(select(*columns).where(Blob.content_status.not_in(("deleting", "damaged"))))).all()
     gate = asyncio.Semaphore(HEADS_AT_ONCE)
 
     async def look(blob: Any) -> Violation | None:
@@ -194,12 +225,20 @@ async def _look(store: ObjectStore, blob: Any) -> Violation | None:
     return None
 
 
+_IS_KNOWN = text("""
+    SELECT 1 FROM uploads WHERE storage_key = :key UNION ALL SELECT 1 FROM blobs WHERE storage_key = :key
+""")
+
+
 async def _unreferenced(db: Db, store: ObjectStore) -> list[Violation]:
-    """I3, the part that a single look can tell: an object under a key that no upload ever had."""
+    """I3, the part that a single look can tell: an object under a key that no upload and no blob ever had.
+
+    What took the place of a damaged object has no session.
+    """
     found: list[Violation] = []
     async for item in store.list_objects("blobs/"):
         async with db.read() as tx:
-            known = await tx.execute(text("SELECT 1 FROM uploads WHERE storage_key = :key"), {"key": item.key})
+            known = await tx.execute(_IS_KNOWN, {"key": item.key})
             if known.first() is None:
                 found.append(Violation("I3", f"object {item.key} belongs to no session"))
     return found

@@ -23,7 +23,7 @@ from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import NotFound, ObjectStore, StoreError
 from dropbox_api.uploads import finishing, rows
-from dropbox_api.workers import purging
+from dropbox_api.workers import consuming, purging, relay, retention, scrubbing
 from dropbox_api.workers.reports import Job, Report
 
 log = logging.getLogger(__name__)
@@ -318,12 +318,18 @@ async def _delete_orphans(db: Db, store: ObjectStore, orphans: list[str], notes:
 JOBS: Mapping[str, Job] = {
     "finish-stale": finish_stale,
     "finish-idle": finish_idle,
+    "consume": consuming.consume,
+    "relay": relay.relay,
+    "publish": relay.publish,
+    "deliver": relay.deliver,
     "verify": verify,
     "expire": expire,
     "discard": discard,
     "purge": purging.purge,
     "prune": purging.prune,
     "forget": purging.forget,
+    "retain": retention.retain,
     "collect": collect,
     "sweep": sweep,
+    "scrub": scrubbing.scrub,
 }

@@ -19,7 +19,7 @@ from dropbox_api.storage.s3 import content_disposition
 router = APIRouter()
 
 _NOT_YOURS = (problems.Unauthenticated, problems.Forbidden, problems.InvalidRequest, problems.NotFound)
-_DOWNLOAD = problem_responses(*_NOT_YOURS, problems.NotAFile)
+_DOWNLOAD = problem_responses(*_NOT_YOURS, problems.NotAFile, problems.ContentQuarantined, problems.ContentDamaged)
 
 
 @router.get(

@@ -52,6 +52,7 @@ def _as_typed(header: str | None) -> str | None:
 
 LinkDep = Annotated[access.LinkAccess, Depends(_opened)]
 _CLOSED = (problems.NotFound, problems.LinkPasswordRequired, problems.RateLimited, problems.InvalidRequest)
+_NOT_GOOD = (problems.ContentQuarantined, problems.ContentDamaged)
 
 
 @router.get("", operation_id="sharing_get_public_link", responses=problem_responses(*_CLOSED))
@@ -79,7 +80,7 @@ async def list_files(
     response_class=Response,
     responses={
         307: {"description": "Redirect to a signed URL of the store."},
-        **problem_responses(*_CLOSED, problems.NotAFile, problems.LinkNotFor, problems.ContentQuarantined),
+        **problem_responses(*_CLOSED, problems.NotAFile, problems.LinkNotFor, *_NOT_GOOD),
     },
 )
 async def get_content(

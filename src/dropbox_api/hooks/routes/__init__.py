@@ -1,0 +1,9 @@
+"""Webhooks, and what the object store says of itself, under `/v1`."""
+
+from fastapi import APIRouter
+
+from dropbox_api.hooks.routes import notifications, webhooks
+
+router = APIRouter(prefix="/v1")
+router.include_router(webhooks.router, tags=["hooks"])
+router.include_router(notifications.router, tags=["notifications"])

@@ -1,0 +1,40 @@
+"""`POST /v1/notifications/store`: what the object store calls."""
+
+import secrets
+
+from fastapi import APIRouter, Request
+
+from dropbox_api import problems
+from dropbox_api.deps import LimitsDep, SettingsDep
+from dropbox_api.hooks import notifications
+from dropbox_api.plumbing import limits
+from dropbox_api.responses import problem_responses
+
+router = APIRouter()
+
+
+@router.post(
+    "/notifications/store",
+    operation_id="notifications_store",
+    status_code=204,
+    responses=problem_responses(
+        problems.Unauthenticated, problems.NotFound, problems.MalformedJson, problems.BodyTooLarge
+    ),
+    openapi_extra={"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}},
+)
+async def store_notification(request: Request, settings: SettingsDep, counting: LimitsDep) -> None:
+    """Be told by the object store that something of it has changed: S3's event messages, or SeaweedFS's.
+
+    It takes the bearer token of the server's settings, not an account's. What it says is only where to look.
+    """
+    token = settings.notifications.token
+    said = request.headers.get("authorization", "").encode()
+    if token is None or not secrets.compare_digest(said, b"Bearer " + token.get_secret_value().encode()):
+        # Not counted by the gate: the store itself may call as often as it likes.
+        await counting.hit("address", limits.address_key(request.client.host if request.client else None))
+        raise problems.Unauthenticated if token else problems.NotFound
+    try:
+        names = notifications.names_in(await request.body(), settings.s3.bucket)
+    except ValueError:
+        raise problems.MalformedJson from None
+    request.app.state.lookout.notice(names)

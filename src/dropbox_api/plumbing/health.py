@@ -1,0 +1,74 @@
+"""Whether this process can do its work: what `/readyz` and `dropbox-api doctor` ask."""
+
+import asyncio
+import time
+
+from dropbox_api import migrations, problems
+from dropbox_api.db import Db
+from dropbox_api.settings import Settings
+from dropbox_api.storage.object_store import StoreError
+from dropbox_api.storage.s3 import S3Store
+
+MAX_SKEW_S = 300.0
+"""Signed URLs carry our time: S3 takes those of others' clocks within 15 minutes, and a URL lives for 5."""
+KEPT_S = 1.0
+_TIMEOUT_S = 10.0
+
+
+class Health:
+    """One per process: what was found out is good for a second, so that many probes cost as much as one."""
+
+    def __init__(self, db: Db, store: S3Store, settings: Settings) -> None:
+        self._db = db
+        self._store = store
+        self._settings = settings
+        self._lock = asyncio.Lock()
+        self._found: dict[str, str] = {}
+        self._found_at_s = float("-inf")
+
+    async def look(self) -> dict[str, str]:
+        """Return "ok", or what is wrong, for each of database, schema, store and clock."""
+        async with self._lock:
+            if time.monotonic() - self._found_at_s > KEPT_S:
+                (database, schema), (store, clock) = await asyncio.gather(self._database(), self._bucket())
+                self._found = {"database": database, "schema": schema, "store": store, "clock": clock}
+                self._found_at_s = time.monotonic()
+            return self._found
+
+    def forget(self) -> None:
+        """Look anew the next time."""
+        self._found_at_s = float("-inf")
+
+    async def _database(self) -> tuple[str, str]:
+        unknown = "not known: the database does not answer"
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                async with self._db.read() as tx:
+                    await tx.exec_driver_sql("SELECT 1")
+                return "ok", schema_fault(await migrations.current(self._settings.database)) or "ok"
+        except (problems.Unavailable, OSError) as error:  # TimeoutError is an OSError
+            return str(error) or type(error).__name__, unknown
+
+    async def _bucket(self) -> tuple[str, str]:
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                skew_s = await self._store.clock_skew_s()
+        except TimeoutError:
+            return f"does not answer within {_TIMEOUT_S:.0f} s", "not known: the store does not answer"
+        except StoreError:  # its text is for operators: `doctor` shows it
+            return "does not answer, or refuses us", "not known: the store does not answer"
+        return "ok", skew_fault(skew_s) or "ok"
+
+
+def schema_fault(revision: str | None) -> str | None:
+    """Return what is wrong with the schema of a database at this revision."""
+    needed = migrations.head()
+    return None if revision == needed else f"at {revision}, needs {needed}"
+
+
+def skew_fault(skew_s: float) -> str | None:
+    """Return what is wrong with a clock that differs from the store's by so much."""
+    if abs(skew_s) <= MAX_SKEW_S:
+        return None
+    way = "ahead of" if skew_s > 0 else "behind"
+    return f"{abs(skew_s):.0f} s {way} the store's: signed URLs do not work"

@@ -1,0 +1,224 @@
+"""What is known of a watched place: its tree as it is or was last, and how far its events were dealt with.
+
+An event of what is gone carries an id and no place: whoever wants to know whether it was below a folder must remember
+what was. So every file and folder is kept with its parent and name until it leaves, or is deleted for good; one that is
+in the trash stays, for it may come back. All of it is one SQLite file, or none when it is only for now.
+
+Invariants: what `settle` commits, tree and place in the journal, belongs together; a kill at any time leaves what was
+committed last, and the events after that come again.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+from dropbox_client import remote
+from dropbox_client.api import Client
+from dropbox_client.errors import ApiProblem, ClientError, Usage
+from dropbox_client.shapes import Event, File
+
+_APPLICATION_ID = 0x64627877  # "dbxw"
+_SCHEMA = (
+    f"PRAGMA application_id = {_APPLICATION_ID}",
+    "CREATE TABLE watched (server TEXT NOT NULL, place TEXT NOT NULL, top_id TEXT NOT NULL, top_place TEXT NOT NULL,"
+    " cursor TEXT NOT NULL)",
+    "CREATE TABLE nodes (id TEXT PRIMARY KEY, parent_id TEXT, name TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX nodes_parent_id ON nodes (parent_id)",
+    "CREATE TABLE settled (event_id TEXT PRIMARY KEY) WITHOUT ROWID",
+)
+_FORGET = """
+WITH RECURSIVE below(id) AS (
+  SELECT ? UNION SELECT nodes.id FROM below JOIN nodes ON nodes.parent_id = below.id
+)
+DELETE FROM nodes WHERE id IN (SELECT id FROM below)
+"""
+
+
+class Watched:
+    """A place on the server that is watched. Used by one thread; a context manager: leaving it closes it."""
+
+    def __init__(self, path: str | None = None) -> None:
+        """Open what `path` keeps, made if need be; without it nothing is kept. Raises ClientError, Usage."""
+        self._path = path or ""
+        try:
+            if path:
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # it tells the names of somebody's files
+            self._database = sqlite3.connect(self._path, isolation_level=None, timeout=0)
+            self._prepare()
+        except (OSError, sqlite3.Error) as error:
+            raise self._unusable(error) from error
+        self._top_id = self._top_place = ""
+        self._top_now: File | None = None
+        self._is_top_known = False
+
+    def _prepare(self) -> None:
+        for statement in ("PRAGMA locking_mode = EXCLUSIVE", "PRAGMA synchronous = FULL", "BEGIN IMMEDIATE"):
+            self._database.execute(statement)
+        (made_by,) = self._database.execute("PRAGMA application_id").fetchone()
+        (tables,) = self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if not made_by and not tables:
+            for statement in _SCHEMA:
+                self._database.execute(statement)
+        elif made_by != _APPLICATION_ID:
+            raise Usage(f"{self._path} is something else, and no state of `dbx watch`")
+        self._database.execute("COMMIT")
+
+    def _unusable(self, error: Exception) -> ClientError:
+        if "locked" in str(error):
+            return ClientError(f"{self._path} is in use by another `dbx watch`")
+        return ClientError(f"{self._path}: {error}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._database.close()
+
+    # Where it begins
+
+    def begin(self, client: Client, place: str, *, cursor: str | None = None, with_trash: bool = False) -> str | None:
+        """Learn what is at and below `place`, or find it known; return the cursor to go on from, None if it is new.
+
+        A new one is known as of now, and `cursor`, which was taken before, goes with it. `with_trash`: what was deleted
+        there before counts as known, too.
+        Raises: Usage when it is another place that is known; what `remote.find` raises.
+        """
+        row = self._database.execute("SELECT server, place, top_id, top_place, cursor FROM watched").fetchone()
+        if row:
+            if row[:2] != (client.base_url, place):
+                raise Usage(f"{self._path} is the state of watching {row[1]} at {row[0]}")
+            self._top_id, self._top_place = row[2:4]
+            kept: str = row[4]
+            return kept
+        top = remote.find(client, place)
+        self._top_id, self._top_place = top.id, remote.shown(top)
+        self._open()
+        self._learn([top])
+        if top.kind == "folder":
+            self._learn(client.list_files(parent_id=top.id, recursive=True))
+        if with_trash and top.role == "owner":
+            # Last deleted first: what was deleted before the folder it was in comes after that folder.
+            for file in client.list_trash():
+                if self._is_known(file.parent_id):
+                    self._learn([file])
+        row = (client.base_url, place, self._top_id, self._top_place, cursor or "")
+        self._database.execute("INSERT INTO watched VALUES (?, ?, ?, ?, ?)", row)
+        self._database.execute("COMMIT")
+        return None
+
+    @property
+    def size(self) -> int:
+        """How many files and folders are known."""
+        (count,) = self._database.execute("SELECT count(*) FROM nodes").fetchone()
+        return int(count)
+
+    # Events
+
+    def turn_page(self) -> None:
+        """Say that the server was asked for more events: what else it says from now on may be newer, too."""
+        self._top_now, self._is_top_known = None, False
+
+    def concerns(self, client: Client, event: Event) -> bool:
+        """Tell whether an event is of something that is, or was, at or below the place."""
+        return self._is_known(event.file_id) or (event.file is not None and self._holds(client, event.file))
+
+    def place_of(self, file_id: str) -> str | None:
+        """Return where something is as far as is known, or was last; None if it is not known."""
+        names: list[str] = []
+        met = {file_id}  # rows of different times may make a circle, until the events in between were applied
+        while file_id != self._top_id:
+            row = self._database.execute("SELECT parent_id, name FROM nodes WHERE id = ?", (file_id,)).fetchone()
+            if not row or row[0] in met:
+                return None
+            file_id = row[0]
+            names.append(row[1])
+            met.add(file_id)
+        return self._top_place.rstrip("/") + "".join(f"/{name}" for name in reversed(names)) or "/"
+
+    def apply(self, client: Client, event: Event) -> None:
+        """Know what an event that concerns the place tells. It counts when it is settled."""
+        self._open()
+        file = event.file
+        if file and self._holds(client, file):
+            if file.id == self._top_id:
+                self._top_place = remote.shown(file)
+            # What is in a folder that was made has events of its own; what is in one that came from elsewhere has none.
+            if file.kind == "folder" and event.kind != "file.created" and not self._is_known(file.id):
+                try:
+                    self._learn(client.list_files(parent_id=file.id, recursive=True))
+                except ApiProblem as problem:
+                    if problem.status != 404:  # gone since, of which another event will tell
+                        raise
+            self._learn([file])
+        elif (file or event.kind == "file.deleted") and event.file_id != self._top_id:
+            self._database.execute(_FORGET, (event.file_id,))
+
+    def is_settled(self, event: Event) -> bool:
+        """Tell whether an event was dealt with already, before a page was cut off in its middle."""
+        found = self._database.execute("SELECT 1 FROM settled WHERE event_id = ?", (event.id,)).fetchone()
+        return found is not None
+
+    def settle(self, event: Event) -> None:
+        """Keep that an event, and all before it, was dealt with."""
+        self._open()
+        self._database.execute("INSERT OR IGNORE INTO settled VALUES (?)", (event.id,))
+        self._commit()
+
+    def settle_all(self, cursor: str) -> None:
+        """Keep that everything before `cursor` was dealt with."""
+        self._open()
+        self._database.execute("UPDATE watched SET cursor = ?, top_place = ?", (cursor, self._top_place))
+        self._database.execute("DELETE FROM settled")
+        self._commit()
+
+    # Rows
+
+    def _open(self) -> None:
+        if not self._database.in_transaction:
+            try:
+                self._database.execute("BEGIN IMMEDIATE")
+            except sqlite3.Error as error:
+                raise self._unusable(error) from error
+
+    def _commit(self) -> None:
+        try:
+            self._database.execute("COMMIT")
+        except sqlite3.Error as error:  # the disk is full, for instance
+            raise self._unusable(error) from error
+
+    def _learn(self, files: Iterable[File]) -> None:
+        rows = ((file.id, file.parent_id, file.name) for file in files)
+        self._database.executemany("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?)", rows)
+
+    def _is_known(self, node_id: str | None) -> bool:
+        return self._database.execute("SELECT 1 FROM nodes WHERE id = ?", (node_id,)).fetchone() is not None
+
+    def _holds(self, client: Client, file: File) -> bool:
+        """Tell whether something is at or below the place now.
+
+        Its parent may be unknown, though inside: it was put there later than the event tells, into a folder that is
+        newer, too. What is not below the place by its path either is not asked for.
+        """
+        while file.id != self._top_id and not self._is_known(file.parent_id):
+            if file.parent_id is None or not self._is_below_by_path(client, file):
+                return False
+            try:
+                file = client.file(file.parent_id)
+            except ApiProblem as problem:
+                if problem.status != 404:
+                    raise
+                return False
+        return True
+
+    def _is_below_by_path(self, client: Client, file: File) -> bool:
+        if not self._is_top_known:  # a folder above it may have another name since
+            try:
+                self._top_now = client.file(self._top_id)
+            except ApiProblem as problem:
+                if problem.status != 404:
+                    raise
+            self._is_top_known = True
+        top = self._top_now
+        return top is not None and remote.shown(file).startswith(remote.shown(top).rstrip("/") + "/")

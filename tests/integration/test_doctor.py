@@ -1,0 +1,131 @@
+"""`dropbox-api doctor` and `worker --once`, as an operator runs them; and what runs of jobs leave behind."""
+
+import asyncio
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import text
+
+from dropbox_api.db import Db
+from dropbox_api.migrations import migrate
+from dropbox_api.settings import Settings
+from dropbox_api.storage.s3 import S3Config
+from dropbox_api.workers import runs
+from dropbox_api.workers.reports import Report
+from tests.support.database import fresh_database
+from tests.support.process import environment
+from tests.support.server import make_settings
+from tests.support.stack import prepare_bucket
+
+
+@pytest.fixture
+async def settings(postgres_url: str, s3_config: S3Config) -> AsyncIterator[Settings]:
+    async with fresh_database(postgres_url) as url:
+        settings = make_settings(url, await prepare_bucket(replace(s3_config, bucket="doctor")))
+        await migrate(settings.database)
+        yield settings
+
+
+@pytest.fixture
+async def own_db(settings: Settings) -> AsyncIterator[Db]:
+    db = Db.connect(settings.database)
+    yield db
+    await db.close()
+
+
+async def run(settings: Settings, *arguments: str) -> tuple[int, str]:
+    assert settings.s3.secret_access_key
+    variables = environment(
+        settings.database.url.get_secret_value(),
+        S3Config(
+            bucket=settings.s3.bucket,
+            endpoint_url=settings.s3.endpoint_url,
+            access_key_id=settings.s3.access_key_id,
+            secret_access_key=settings.s3.secret_access_key.get_secret_value(),
+        ),
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "dropbox_api",
+        *arguments,
+        env=variables,
+        cwd="/",
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await process.communicate()
+    return process.returncode or 0, out.decode()
+
+
+def bad(said: str) -> list[str]:
+    return [line.removeprefix("!!  ") for line in said.splitlines() if line.startswith("!!")]
+
+
+async def test_doctor_says_what_is_wrong_and_what_to_do(settings: Settings, own_db: Db) -> None:
+    code, said = await run(settings, "doctor")
+    assert (code, bad(said)) == (1, ["workers: none was ever seen: start `dropbox-api worker`"]), said
+    code, said = await run(settings, "worker", "--once", "forget")
+    assert (code, said) == (0, "forget: found 0, done 0, failed 0\n")
+    code, said = await run(settings, "doctor", "--check")
+    assert (code, bad(said)) == (0, []), said
+    assert {line.split(":")[0] for line in said.splitlines() if line.startswith("ok")} >= {
+        "ok  settings",
+        "ok  database",
+        "ok  schema",
+        "ok  listen connection",
+        "ok  store",
+        "ok  clock",
+        "ok  workers",
+        "ok  jobs",
+        "ok  relay",
+        "ok  webhooks",
+        "ok  content",
+        "ok  invariants",
+    }
+    async with own_db.begin() as tx:
+        row = """INSERT INTO outbox (id, aggregatetype, aggregateid, type, payload, seq, recipients, parked_at, failure)
+                 VALUES (:id, 'file', :id, 'file.created', '{}', 1, '{}', now(), 'no reason')"""
+        await tx.execute(text(row), {"id": uuid.uuid4()})
+        await tx.execute(text("UPDATE job_runs SET error = 'ValueError: of a kind'"))
+    code, said = await run(settings, "doctor")
+    assert code == 1
+    assert [line.split(":")[0] for line in bad(said)] == ["jobs", "relay"]
+    assert "forget (ValueError: of a kind)" in said
+    assert "1 changes put aside (no reason)" in said
+
+
+async def test_runs_are_written_down_cheaply(own_db: Db) -> None:
+    written = runs.Runs(own_db)
+
+    async def row() -> tuple[int, ...]:
+        async with own_db.read() as tx:
+            columns = "runs_total, done_total, failed_total, found, done, failed"
+            return tuple((await tx.execute(text(f"SELECT {columns} FROM job_runs WHERE name = 'job'"))).one())
+
+    async def work(report: Report) -> Report:
+        return await written.run("job", lambda: asyncio.sleep(0, report))
+
+    await work(Report(0, 0))
+    for _ in range(50):
+        await work(Report(0, 0))
+    assert await row() == (1, 0, 0, 0, 0, 0), "empty runs are told of later"
+    await work(Report(3, 2, 1))
+    written._untold["job"].written_at_s -= runs.BUSY_S
+    await work(Report(1, 1))
+    assert await row() == (53, 3, 1, 1, 1, 0)
+
+    async def fails() -> Report:
+        raise ValueError("of a kind")
+
+    written._untold["job"].written_at_s -= runs.BUSY_S
+    async with own_db.read() as tx:
+        before = (await tx.execute(text("SELECT finished_at FROM job_runs"))).scalar_one()
+    with pytest.raises(ValueError, match="of a kind"):
+        await written.run("job", fails)
+    async with own_db.read() as tx:
+        after = (await tx.execute(text("SELECT finished_at, error, failed_total FROM job_runs"))).one()
+    assert tuple(after) == (before, "ValueError: of a kind", 2)

@@ -1,0 +1,173 @@
+"""Topics and queues as SNS and SQS have them (ministack), and the job that reads the store's notifications."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from dropbox_api.settings import NotificationSettings, Settings
+from dropbox_api.storage.messages import MessagesError, Outgoing, Queue, Topic
+from dropbox_api.storage.object_store import Unavailable
+from dropbox_api.storage.s3 import S3Config, S3Store
+from dropbox_api.workers.consuming import consume
+from tests.support.bus import CONFIG, Bus, running_bus
+from tests.support.server import SMALLEST_CHUNK, Account, RunningServer, send, start
+from tests.support.stack import BUCKET, Stack
+
+NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture(scope="module")
+async def bus(stack: Stack) -> AsyncIterator[Bus]:
+    async with running_bus(stack.directory / "messages") as running:
+        yield running
+
+
+def outgoing(number: int, **changes: Any) -> Outgoing:
+    message = Outgoing(f"message-{number}", f'{{"number": {number}}}', {"kind": "file.stored"}, "owner")
+    return replace(message, **changes)
+
+
+async def drained(queue: Queue, count: int) -> list[dict[str, Any]]:
+    """Receive and delete until so many are there; return what SNS wrapped around them."""
+    bodies: list[dict[str, Any]] = []
+    async with asyncio.timeout(30):
+        while len(bodies) < count:
+            received = await queue.receive(1)
+            bodies += [json.loads(message.body) for message in received]
+            await queue.done([message.receipt for message in received])
+    assert await queue.receive(0) == []
+    return bodies
+
+
+async def test_what_is_published_arrives_with_its_attributes(bus: Bus) -> None:
+    topic_arn, queue_url = await bus.topic(), await bus.queue()
+    await bus.subscribe(topic_arn, queue_url)
+    async with Topic.open(bus.config(topic_arn)) as topic, Queue.open(bus.config(queue_url)) as queue:
+        await topic.publish([outgoing(number) for number in range(10)])
+        await topic.publish([outgoing(10, body="n\u00e4chstes")])
+        bodies = await drained(queue, 11)
+    expected = {f'{{"number": {number}}}' for number in range(10)} | {"n\u00e4chstes"}
+    assert {body["Message"] for body in bodies} == expected
+    assert {body["MessageAttributes"]["kind"]["Value"] for body in bodies} == {"file.stored"}
+
+
+async def test_a_fifo_topic_keeps_order_and_takes_each_once(bus: Bus) -> None:
+    topic_arn, queue_url = await bus.topic(FifoTopic="true"), await bus.queue(FifoQueue="true")
+    await bus.subscribe(topic_arn, queue_url)
+    async with Topic.open(bus.config(topic_arn)) as topic, Queue.open(bus.config(queue_url)) as queue:
+        for _ in range(2):  # the second time as after a lost answer
+            await topic.publish([outgoing(number) for number in range(5)])
+        bodies = await drained(queue, 5)
+    assert [json.loads(body["Message"])["number"] for body in bodies] == list(range(5))
+
+
+async def test_a_message_comes_again_until_it_is_done(bus: Bus) -> None:
+    queue_url = await bus.queue(VisibilityTimeout="1")
+    await bus.send(queue_url, "again")
+    async with Queue.open(bus.config(queue_url)) as queue:
+        assert [message.body for message in await queue.receive()] == ["again"]
+        assert await queue.receive(0) == []
+        (again,) = await queue.receive()
+        await queue.done([again.receipt])
+        await queue.done([])
+        assert await queue.receive(2) == []
+
+
+async def test_every_failure_is_one_kind_of_error(bus: Bus) -> None:
+    arn = "arn:aws:sns:us-east-1:000000000000:unknown"
+    async with Topic.open(bus.config(arn)) as topic, Queue.open(bus.config(f"{bus.endpoint_url}/0/unknown")) as queue:
+        for failing in (topic.publish([outgoing(1)]), queue.receive(0), queue.done(["no receipt"])):
+            with pytest.raises(MessagesError):
+                await failing
+    away = replace(CONFIG, name=arn, endpoint_url=NOWHERE)
+    async with Topic.open(away) as topic:
+        with pytest.raises(MessagesError) as refusal:
+            await topic.publish([outgoing(1)])
+    assert not refusal.value.refused, "the outcome is unknown"
+    assert "secret" not in repr(away)
+
+
+async def test_of_a_batch_that_is_taken_in_part_the_refused_are_named(bus: Bus) -> None:
+    topic_arn = await bus.topic()
+    async with Topic.open(bus.config(topic_arn)) as topic:
+        with pytest.raises(MessagesError) as refusal:
+            await topic.publish([outgoing(1), outgoing(2, body="x" * 300_000)])
+    assert refusal.value.refused.keys() == {"message-2"}
+
+
+# The job
+
+
+def consuming(server: RunningServer, bus: Bus, queue_url: str) -> Settings:
+    where = {
+        "queue_url": queue_url,
+        "endpoint_url": bus.endpoint_url,
+        "access_key_id": CONFIG.access_key_id,
+        "secret_access_key": CONFIG.secret_access_key,
+    }
+    return server.settings.model_copy(update={"notifications": NotificationSettings.model_validate(where)})
+
+
+def event(key: str) -> str:
+    s3 = {"bucket": {"name": BUCKET}, "object": {"key": key}}
+    return json.dumps({"Records": [{"eventName": "ObjectCreated:Put", "s3": s3}]})
+
+
+async def sent(account: Account, server: RunningServer, name: str) -> tuple[str, str]:
+    """Send a part of a session; return the session's id and its storage key."""
+    data = bytes(SMALLEST_CHUNK) + name.encode()
+    upload = await start(account, data, name, strategy="multipart", chunk_size_bytes=SMALLEST_CHUNK)
+    await send(account, upload, data, [2])
+    async with server.db.read() as tx:
+        key = await tx.execute(text("SELECT storage_key FROM uploads WHERE id = :id"), {"id": upload["id"]})
+        return upload["id"], key.scalar_one()
+
+
+async def missing(account: Account, upload_id: str) -> str:
+    return str((await account.client.get(f"/v1/uploads/{upload_id}")).raise_for_status().json()["missing"])
+
+
+async def test_the_job_looks_where_messages_point_and_deletes_them(
+    server: RunningServer, account: Account, bus: Bus
+) -> None:
+    queue_url = await bus.queue(VisibilityTimeout="1")
+    uploads = [await sent(account, server, f"consumed-{number}") for number in range(3)]
+    wrapped = json.dumps({"Type": "Notification", "Message": event(uploads[0][1])})
+    for body in (
+        wrapped,
+        *(event(key) for _, key in uploads),
+        event("unknown"),
+        "no JSON",
+        '{"Event": "s3:TestEvent"}',
+    ):
+        await bus.send(queue_url, body)
+    report = await consume(server.db, server.store, consuming(server, bus, queue_url))
+    assert (report.found, report.done, report.failed) == (7, 7, 0)
+    assert [await missing(account, upload_id) for upload_id, _ in uploads] == ["1"] * 3
+    async with Queue.open(bus.config(queue_url)) as queue:
+        assert await queue.receive(2) == []
+
+
+async def test_what_could_not_be_looked_at_stays_in_the_queue(
+    server: RunningServer, account: Account, bus: Bus, s3_config: S3Config
+) -> None:
+    queue_url = await bus.queue(VisibilityTimeout="60")
+    upload_id, key = await sent(account, server, "later")
+    await bus.send(queue_url, event(key))
+    settings = consuming(server, bus, queue_url)
+    async with S3Store.open(replace(s3_config, endpoint_url=NOWHERE)) as away:
+        with pytest.raises(Unavailable):
+            await away.list_parts(key, "any")
+        report = await consume(server.db, away, settings)
+    assert (report.found, report.done, report.failed) == (1, 0, 1)
+    assert await missing(account, upload_id) == "1-2"
+
+
+async def test_without_a_queue_there_is_nothing_to_do(server: RunningServer) -> None:
+    report = await consume(server.db, server.store, server.settings)
+    assert (report.found, report.done) == (0, 0)

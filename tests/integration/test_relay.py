@@ -1,0 +1,414 @@
+"""The relay: other people's journals, in order and without gaps whoever dies, and the message bus."""
+
+import asyncio
+import json
+import random
+import uuid
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from dropbox_api.db import Db
+from dropbox_api.hooks import outward
+from dropbox_api.migrations import migrate
+from dropbox_api.plumbing import failpoints
+from dropbox_api.settings import Settings
+from dropbox_api.storage import messages
+from dropbox_api.storage.s3 import S3Config
+from dropbox_api.workers import relay, runner
+from tests.support.bus import Bus, running_bus
+from tests.support.database import fresh_database
+from tests.support.ministack import Ministack
+from tests.support.process import environment, run_job
+from tests.support.receiver import running_receiver
+from tests.support.server import make_settings
+
+
+class World:
+    """A database of this test's own, with people in it and changes to be told."""
+
+    def __init__(self, db: Db, store: Any, settings: Settings) -> None:
+        self.db, self.store, self.settings = db, store, settings
+        self.told: dict[uuid.UUID, list[tuple[uuid.UUID, uuid.UUID]]] = defaultdict(list)
+        """Who is to be told of what, as (owner, event), in the order of each owner."""
+        self._seq: dict[uuid.UUID, int] = defaultdict(int)
+
+    async def person(self) -> uuid.UUID:
+        user_id = uuid.uuid4()
+        make = text("INSERT INTO users (id, email, quota_bytes, quota_nodes) VALUES (:id, :email, 0, 0)")
+        async with self.db.begin() as tx:
+            await tx.execute(make, {"id": user_id, "email": f"{user_id}@example.com"})
+        return user_id
+
+    async def happen(
+        self, owner_id: uuid.UUID, *recipients: uuid.UUID, kind: str = "file.trashed", payload: str = "{}"
+    ) -> uuid.UUID:
+        event_id = uuid.uuid4()
+        self._seq[owner_id] += 1
+        values = {
+            "id": event_id,
+            "owner_id": owner_id,
+            "kind": kind,
+            "payload": json.dumps({"node_id": str(uuid.uuid4())} | json.loads(payload)),
+            "seq": self._seq[owner_id],
+            "recipients": list(recipients),
+        }
+        async with self.db.begin() as tx:
+            await tx.execute(
+                text("""INSERT INTO outbox (id, aggregatetype, aggregateid, type, payload, seq, recipients) VALUES
+                        (:id, 'file', :owner_id, :kind, CAST(:payload AS jsonb), :seq, :recipients)"""),
+                values,
+            )
+        for user_id in recipients:
+            self.told[user_id].append((owner_id, event_id))
+        return event_id
+
+    async def rows(self, query: str, **values: Any) -> list[Any]:
+        async with self.db.read() as tx:
+            return list((await tx.execute(text(query), values)).all())
+
+    async def relay(self, **groups: Any) -> Any:
+        settings = self.settings.model_copy(update=groups)
+        return await relay.relay(self.db, self.store, settings)
+
+    async def relay_all(self) -> None:
+        while (await self.relay()).done:
+            pass
+
+    async def end_leases(self) -> None:
+        async with self.db.begin() as tx:
+            await tx.exec_driver_sql("UPDATE relay_leases SET until = now()")
+
+    async def check_journals(self) -> None:
+        """Each recipient has each event once, numbered without gaps, in the order of each owner."""
+        for user_id, told in self.told.items():
+            events = await self.rows("SELECT * FROM events WHERE recipient_id = :id ORDER BY seq", id=user_id)
+            assert [event.seq for event in events] == list(range(1, len(told) + 1))
+            ((newest,),) = await self.rows("SELECT journal_seq FROM users WHERE id = :id", id=user_id)
+            assert newest == len(told)
+            for owner_id in {owner_id for owner_id, _ in told}:
+                expected = [event_id for of, event_id in told if of == owner_id]
+                assert [event.id for event in events if event.owner_id == owner_id] == expected
+
+
+@pytest.fixture
+async def variables() -> dict[str, str]:
+    return {}
+
+
+@pytest.fixture
+async def world(postgres_url: str, s3_config: S3Config, variables: dict[str, str]) -> AsyncIterator[World]:
+    hooks = {"allow_http": True, "allowed_networks": ["127.0.0.0/8"], "timeout_s": 1}
+    async with fresh_database(postgres_url) as url:
+        settings = make_settings(url, s3_config, hooks=hooks)
+        await migrate(settings.database)
+        variables |= environment(
+            url, s3_config, HOOKS__ALLOW_HTTP="true", HOOKS__ALLOWED_NETWORKS='["127.0.0.0/8"]', HOOKS__TIMEOUT_S="1"
+        )
+        async with runner.connected(settings) as (db, store):
+            yield World(db, store, settings)
+
+
+async def add_webhook(world: World, user_id: uuid.UUID, url: str) -> uuid.UUID:
+    """Make a webhook as the API does; how it signs is of no account here."""
+    webhook_id = uuid.uuid4()
+    sealed = outward.seal(world.settings.auth, webhook_id, outward.new_secret())
+    make = text("INSERT INTO webhooks (id, user_id, url, secret, kinds) VALUES (:id, :user_id, :url, :secret, '{}')")
+    async with world.db.begin() as tx:
+        await tx.execute(make, {"id": webhook_id, "user_id": user_id, "url": url, "secret": sealed})
+    return webhook_id
+
+
+# Journals
+
+
+async def test_recipients_are_told_once_and_woken(world: World) -> None:
+    owner, one, two = [await world.person() for _ in range(3)]
+    woken: list[Any] = []
+    world.db.on_commit = woken.extend
+    for number in range(5):
+        await world.happen(owner, one, *([two] if number % 2 else []))
+    report = await world.relay()
+    assert (report.found, report.done, report.failed) == (5, 5, 0)
+    assert sorted(woken) == sorted([one, two])
+    await world.check_journals()
+    assert await world.rows("SELECT * FROM outbox") == []
+    assert await world.rows("SELECT * FROM events WHERE recipient_id = :id", id=owner) == []
+    assert (await world.relay()).found == 0
+
+
+async def test_what_is_told_is_what_the_owner_was_told(world: World) -> None:
+    owner, one = await world.person(), await world.person()
+    event_id = await world.happen(owner, one, owner, kind="file.created", payload='{"revision_id": "r"}')
+    world.told.pop(owner)
+    await world.relay()
+    (event,) = await world.rows("SELECT * FROM events")
+    assert (event.id, event.kind, event.owner_id, event.recipient_id) == (event_id, "file.created", owner, one)
+    assert event.payload == {"revision_id": "r"}
+
+
+async def test_who_is_gone_is_not_told(world: World) -> None:
+    owner, one = await world.person(), await world.person()
+    await world.happen(owner, one, uuid.uuid4())
+    await world.relay()
+    assert [event.recipient_id for event in await world.rows("SELECT * FROM events")] == [one]
+
+
+async def test_batches_end_when_many_are_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "BATCH", 4)
+    monkeypatch.setattr(relay, "MAX_COPIES", 6)
+    owner, *others = [await world.person() for _ in range(4)]
+    for _ in range(9):
+        await world.happen(owner, *others)
+    await world.happen(owner)
+    done = []
+    while (report := await world.relay()).done:
+        done.append(report.done)
+    assert done == [2, 2, 2, 2, 2]
+    await world.check_journals()
+
+
+async def test_one_owner_is_relayed_by_one_worker_at_a_time(world: World) -> None:
+    people = [await world.person() for _ in range(6)]
+    shuffled = random.Random(5)
+    for _ in range(200):
+        owner = shuffled.choice(people)
+        await world.happen(owner, *shuffled.sample([one for one in people if one != owner], 3))
+    await asyncio.gather(*(world.relay_all() for _ in range(3)))
+    await world.relay_all()
+    await world.check_journals()
+
+
+async def test_workers_that_are_killed_lose_nothing_and_repeat_nothing(world: World, variables: dict[str, str]) -> None:
+    """Three relay at once while things go on happening, and die one after the other, wherever they are."""
+    people = [await world.person() for _ in range(5)]
+    shuffled = random.Random(7)
+    over = asyncio.Event()
+
+    async def go_on() -> None:
+        while not over.is_set():
+            owner = shuffled.choice(people)
+            await world.happen(owner, *shuffled.sample([one for one in people if one != owner], 2))
+
+    async def relay_meanwhile() -> None:
+        while not over.is_set():
+            await world.relay()
+
+    going_on = [asyncio.create_task(go_on()), asyncio.create_task(relay_meanwhile())]
+    dying = (run_job(variables, "relay", f"workers.relay.after_fan_out=kill@{hit}") for hit in (1, 2, 3))
+    codes = await asyncio.gather(*dying)
+    over.set()
+    await asyncio.gather(*going_on)
+    assert -9 in codes
+    await world.relay_all()
+    await world.check_journals()
+
+
+# What cannot be relayed
+
+
+async def poison(world: World, event_id: uuid.UUID) -> None:
+    """Let the database refuse one change, whoever is told of it."""
+    async with world.db.begin() as tx:
+        await tx.exec_driver_sql(
+            f"""CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                IF NEW.id = '{event_id}' THEN RAISE 'this one not'; END IF; RETURN NEW; END $$"""
+        )
+        await tx.exec_driver_sql("CREATE TRIGGER refuse BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION refuse()")
+
+
+async def test_a_change_that_cannot_be_relayed_is_put_aside_and_the_rest_goes_on(world: World) -> None:
+    owner, other_owner, one = [await world.person() for _ in range(3)]
+    before = [await world.happen(owner, one) for _ in range(3)]
+    bad = await world.happen(owner, one)
+    after = [await world.happen(owner, one) for _ in range(3)]
+    elsewhere = await world.happen(other_owner, one)
+    await poison(world, bad)
+    worker = world.settings.worker.model_copy(update={"park_after": 3})
+    first = await world.relay(worker=worker)
+    assert (first.done, first.failed) == (4, 1)
+    (row,) = await world.rows("SELECT * FROM outbox ORDER BY seq LIMIT 1")
+    assert (row.id, row.attempts, row.parked_at) == (bad, 1, None)
+    assert "this one not" in row.failure
+    await world.relay(worker=worker)
+    ids = {event.id for event in await world.rows("SELECT id FROM events")}
+    assert ids == {*before, elsewhere}, "what follows waits"
+    await world.relay(worker=worker)
+    events = await world.rows("SELECT * FROM events WHERE owner_id = :id ORDER BY seq", id=owner)
+    assert [event.id for event in events] == before + after
+    (row,) = await world.rows("SELECT * FROM outbox")
+    assert (row.id, row.attempts) == (bad, 3)
+    assert row.parked_at
+    async with world.db.read() as tx:
+        assert await relay.parked(tx) == 1
+    assert (await world.relay(worker=worker)).found == 0
+    # Mended and put back by the operator.
+    async with world.db.begin() as tx:
+        await tx.exec_driver_sql("DROP TRIGGER refuse ON events")
+        await tx.exec_driver_sql("UPDATE outbox SET parked_at = NULL")
+    assert (await world.relay(worker=worker)).done == 1
+    numbers = await world.rows("SELECT seq FROM events WHERE recipient_id = :id ORDER BY seq", id=one)
+    assert [row.seq for row in numbers] == list(range(1, 9))
+
+
+# Deaths
+
+
+async def test_a_worker_killed_while_it_delivers_delivers_again(world: World, variables: dict[str, str]) -> None:
+    owner = await world.person()
+    async with running_receiver() as receiver:
+        await add_webhook(world, owner, receiver.url)
+        ids = [str(await world.happen(owner)) for _ in range(6)]
+        await world.relay_all()
+        assert await run_job(variables, "deliver", "workers.deliver.after_send=kill@3") == -9
+        assert [message["id"] for message in receiver.messages] == ids[:3]
+        assert (await relay.deliver(world.db, world.store, world.settings)).found == 0, "the lease of who died holds"
+        failpoints.arm("workers.deliver.after_send=raise@2")
+        await world.end_leases()
+        with pytest.raises(failpoints.FailpointError):
+            await relay.deliver(world.db, world.store, world.settings)
+        await world.end_leases()
+        await relay.deliver(world.db, world.store, world.settings)
+        # Once more what was sent when they died, and the order of first attempts stays.
+        assert [message["id"] for message in receiver.messages] == [*ids[:3], *ids[2:4], *ids[3:]]
+    rows = await world.rows("SELECT state, attempts FROM deliveries")
+    assert [tuple(row) for row in rows] == [("delivered", 1)] * 6
+    assert await world.rows("SELECT * FROM relay_leases") == []
+
+
+# The message bus
+
+
+@pytest.fixture(scope="module")
+async def bus(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bus]:
+    async with running_bus(tmp_path_factory.mktemp("bus")) as running:
+        yield running
+
+
+Subscribed = tuple[dict[str, Any], Callable[[], Awaitable[list[dict[str, Any]]]]]
+
+
+@pytest.fixture
+async def subscribed(bus: Bus) -> AsyncIterator[Subscribed]:
+    """A FIFO topic with a queue behind it: settings, and what reads all that has arrived."""
+    topic, queue_url = await bus.topic(FifoTopic="true"), await bus.queue(FifoQueue="true")
+    await bus.subscribe(topic, queue_url)
+    keys = {"access_key_id": Ministack.access_key_id, "secret_access_key": Ministack.secret_access_key}
+    async with messages.Queue.open(bus.config(queue_url)) as queue:
+
+        async def received() -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = []
+            while some := await queue.receive(0):
+                found += [json.loads(json.loads(one.body)["Message"]) for one in some]
+                await queue.done([one.receipt for one in some])
+            return found
+
+        yield {"topic_arn": topic, "endpoint_url": bus.endpoint_url, **keys}, received
+
+
+def with_topic(settings: Settings, sns: dict[str, Any]) -> Settings:
+    return Settings.model_validate(settings.model_dump() | {"sns": sns})
+
+
+async def test_the_topic_is_told_in_order(world: World, subscribed: Subscribed) -> None:
+    sns, received = subscribed
+    world.settings = with_topic(world.settings, sns)
+    owners, other = [await world.person() for _ in range(3)], await world.person()
+    happened: dict[str, list[str]] = defaultdict(list)
+    for number in range(24):
+        owner = owners[number % 3]
+        content = number % 2 == 0
+        event_id = await world.happen(
+            owner, other, kind="file.updated", payload='{"revision_id": "r"}' if content else "{}"
+        )
+        happened[str(owner)] += [str(event_id)] + [str(uuid.uuid5(event_id, "file.stored"))] * content
+    await world.relay_all()
+    await world.check_journals()
+    assert len(await world.rows("SELECT * FROM outbox WHERE fanned_at IS NOT NULL")) == 24
+    report = await relay.publish(world.db, world.store, world.settings)
+    assert (report.done, report.failed) == (24, 0)
+    arrived: dict[str, list[str]] = defaultdict(list)
+    for message in await received():
+        assert "recipient_id" not in message
+        arrived[message["owner_id"]].append(message["id"])
+    assert arrived == happened
+    assert await world.rows("SELECT * FROM outbox") == []
+    assert await world.rows("SELECT * FROM relay_leases") == []
+    assert (await relay.publish(world.db, world.store, world.settings)).found == 0
+
+
+async def test_a_worker_killed_while_it_publishes_publishes_again(
+    world: World, variables: dict[str, str], subscribed: Subscribed
+) -> None:
+    sns, received = subscribed
+    variables |= {f"DROPBOX_SNS__{name.upper()}": value for name, value in sns.items()}
+    world.settings = with_topic(world.settings, sns)
+    owner = await world.person()
+    ids = [str(await world.happen(owner)) for _ in range(12)]
+    await world.relay_all()
+    assert await run_job(variables, "publish", "workers.publish.after_send=kill@2") == -9
+    await relay.publish(world.db, world.store, world.settings)
+    assert len(await world.rows("SELECT * FROM outbox")) == 7, "the lease of who died holds"
+    await world.end_leases()
+    await relay.publish(world.db, world.store, world.settings)
+    assert await world.rows("SELECT * FROM outbox") == []
+    arrived = [message["id"] for message in await received()]
+    assert list(dict.fromkeys(arrived)) == ids
+
+
+class Fake:
+    """A topic that refuses what it is told to."""
+
+    def __init__(self, refused: dict[str, str], detail: str = "") -> None:
+        self.refused, self.detail = refused, detail
+        self.published: list[str] = []
+
+    async def publish(self, some: list[messages.Outgoing]) -> None:
+        found = {one.id: self.refused[one.id] for one in some if one.id in self.refused}
+        if found or self.detail:
+            raise messages.MessagesError(self.detail or "some were refused", found)
+        self.published += [one.id for one in some]
+
+
+async def test_a_topic_that_does_not_answer_is_asked_again(world: World, subscribed: Subscribed) -> None:
+    sns, received = subscribed
+    world.settings = with_topic(world.settings, sns | {"endpoint_url": "http://127.0.0.1:1"})
+    owner = await world.person()
+    event_id = await world.happen(owner)
+    await world.relay_all()
+    report = await relay.publish(world.db, world.store, world.settings)
+    assert (report.done, report.failed) == (0, 1)
+    (row,) = await world.rows("SELECT * FROM outbox")
+    assert row.parked_at is None
+    assert (await relay.publish(world.db, world.store, with_topic(world.settings, sns))).done == 1
+    assert [message["id"] for message in await received()] == [str(event_id)]
+
+
+async def test_what_the_topic_refuses_for_good_is_put_aside(
+    world: World, subscribed: Subscribed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real topic refuses nothing that we send: what it would say is said in its place."""
+    sns, _ = subscribed
+    world.settings = with_topic(world.settings, sns)
+    owner = await world.person()
+    ids = [str(await world.happen(owner)) for _ in range(8)]
+    await world.relay_all()
+    fake = Fake({ids[1]: "InvalidParameter: too long"})
+    monkeypatch.setattr(messages.Topic, "publish", lambda _, some: fake.publish(some))
+    while (await relay.publish(world.db, world.store, world.settings)).done:
+        pass
+    assert fake.published == [ids[0], *ids[2:]]
+    (row,) = await world.rows("SELECT * FROM outbox")
+    assert (str(row.id), row.failure) == (ids[1], "InvalidParameter: too long")
+    assert row.parked_at
+
+
+async def test_without_a_topic_nothing_is_kept_for_it(world: World) -> None:
+    await world.happen(await world.person())
+    await world.relay_all()
+    assert await world.rows("SELECT * FROM outbox") == []
+    report = await relay.publish(world.db, world.store, world.settings)
+    assert (report.found, report.done) == (0, 0)

@@ -1,0 +1,260 @@
+"""Scrubbing: what the store damaged or lost is found, refused, told of, and mended where equal bytes are left."""
+
+import asyncio
+import random
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from dropbox_api.settings import Settings
+from dropbox_api.storage.s3 import S3Config
+from dropbox_api.workers import jobs, reports, scrubbing
+from tests.support.database import fresh_database
+from tests.support.server import (
+    SMALLEST_CHUNK,
+    Account,
+    RunningServer,
+    assert_invariants,
+    download,
+    journal,
+    make_settings,
+    problem,
+    register_account,
+    running_server,
+    upload_file,
+)
+from tests.support.stack import Stack, prepare_bucket
+
+MULTI: dict[str, Any] = {"strategy": "multipart", "chunk_size_bytes": SMALLEST_CHUNK}
+
+
+@dataclass
+class World:
+    """A database and a bucket of these tests' own, where all is due to be read at each run."""
+
+    server: RunningServer
+    volumes: Path
+
+    @property
+    def settings(self) -> Settings:
+        worker = self.server.settings.worker.model_copy(update={"scrub_days": 1e-9, "sweep_grace_s": 0})
+        return self.server.settings.model_copy(update={"worker": worker})
+
+    async def scrub(self) -> reports.Report:
+        return await scrubbing.scrub(self.server.db, self.server.store, self.settings)
+
+    async def verify(self) -> None:
+        while (await jobs.verify(self.server.db, self.server.store, self.settings)).found:
+            pass
+
+    async def collect(self) -> None:
+        """Let go of the objects that nothing needs any more."""
+        while (await jobs.collect(self.server.db, self.server.store, self.settings)).found:
+            pass
+        await jobs.sweep(self.server.db, self.server.store, self.settings)
+
+    async def query(self, statement: str, **values: Any) -> list[Any]:
+        async with self.server.db.read() as tx:
+            return list((await tx.execute(text(statement), values)).all())
+
+    async def blob(self, file: dict[str, Any]) -> Any:
+        found = "SELECT b.* FROM blobs b JOIN revisions r ON r.blob_id = b.id WHERE r.id = :id"
+        return (await self.query(found, id=uuid.UUID(file["revision_id"])))[0]
+
+    def flip(self, data: bytes) -> int:
+        """Flip a bit in the store's own files wherever these bytes begin; return in how many places.
+
+        The store cuts what it is given into pieces of its own, so only the beginning is looked for.
+        """
+        found, data = 0, data[:1000]
+        for path in self.volumes.rglob("*.dat"):
+            stored = path.read_bytes()
+            at = stored.find(data)
+            while at >= 0:
+                with path.open("r+b") as file:
+                    file.seek(at + 10)
+                    file.write(bytes([data[10] ^ 4]))
+                found += 1
+                at = stored.find(data, at + 1)
+        return found
+
+
+@pytest.fixture(scope="module")
+async def world(stack: Stack, postgres_url: str, s3_config: S3Config) -> AsyncIterator[World]:
+    async with fresh_database(postgres_url) as url:
+        settings = make_settings(url, await prepare_bucket(replace(s3_config, bucket="scrub")))
+        async with running_server(settings) as server:
+            yield World(server, stack.directory / "s3")
+            await assert_invariants(server.db, server.store)
+
+
+@pytest.fixture
+async def account(world: World) -> AsyncIterator[Account]:
+    account = await register_account(world.server.url)
+    async with account.client:
+        yield account
+
+
+async def status(account: Account, file: dict[str, Any]) -> str:
+    found: str = (await account.client.get(f"/v1/files/{file['id']}")).raise_for_status().json()["content_status"]
+    return found
+
+
+async def is_refused(account: Account, file: dict[str, Any]) -> None:
+    for path in ("content", "download"):
+        answer = await account.client.get(f"/v1/files/{file['id']}/{path}")
+        assert problem(answer) == (409, "content-damaged")
+
+
+async def test_what_is_whole_is_read_and_stays(world: World, account: Account) -> None:
+    data = random.Random(1).randbytes(SMALLEST_CHUNK + 1000)
+    files = [await upload_file(account, data, "a", **MULTI), await upload_file(account, b"", "empty")]
+    await world.verify()
+    before = [await world.blob(file) for file in files]
+    report = await world.scrub()
+    assert (report.found, report.done, report.failed, report.notes) == (report.found, report.found, 0, ())
+    after = [await world.blob(file) for file in files]
+    assert [blob.scrubbed_at for blob in before] == [None, None]
+    for was, now in zip(before, after, strict=True):
+        assert now.scrubbed_at is not None
+        assert (now.storage_key, now.content_status, now.lease_token) == (was.storage_key, "verified", None)
+    told = await journal(world.server.db, account)
+    assert [kind for kind, _ in told] == ["file.created", "file.created", "file.verified"]
+
+
+async def test_a_flipped_bit_is_found_and_mended_from_another_file(world: World, account: Account) -> None:
+    """The files share one chunk, under one owner; the damaged one is built anew, the other left alone."""
+    rng = random.Random(2)
+    shared, one, two = (rng.randbytes(SMALLEST_CHUNK) for _ in range(3))
+    rotten = await upload_file(account, one + shared, "rotten", **MULTI)
+    await world.verify()
+    assert world.flip(shared) == 1
+    source = await upload_file(account, shared + two, "source", **MULTI)
+    await world.verify()
+    before = await world.blob(rotten)
+    report = await world.scrub()
+    assert report.failed == 0
+    assert report.notes == (f"blob {before.id}: 1 of 2 chunks are damaged", f"blob {before.id}: repaired")
+    told = [kind for kind, node_id in await journal(world.server.db, account) if node_id == rotten["id"]]
+    assert told == ["file.created", "file.verified", "file.damaged", "file.repaired"]
+    assert await download(account, rotten["id"]) == one + shared
+    assert await download(account, source["id"]) == shared + two
+    after = await world.blob(rotten)
+    assert (after.content_status, after.composite_digest) == ("verified", before.composite_digest)
+    assert after.storage_key != before.storage_key
+    await world.collect()
+    assert await download(account, rotten["id"]) == one + shared
+    kept = [item.key async for item in world.server.store.list_objects(f"blobs/{before.owner_id}/")]
+    assert before.storage_key not in kept, "the sweep has it"
+    assert (await world.scrub()).notes == ()
+
+
+async def test_a_single_object_is_mended_from_somebody_else(world: World, account: Account) -> None:
+    data = random.Random(3).randbytes(100_000)
+    rotten = await upload_file(account, data, "rotten")
+    assert world.flip(data) == 1
+    other = await register_account(world.server.url)
+    async with other.client:
+        await upload_file(other, data, "theirs")
+        assert any("repaired" in note for note in (await world.scrub()).notes)
+        assert [kind for kind, _ in await journal(world.server.db, other)] == ["file.created"], "nobody is told"
+    assert await status(account, rotten) == "verified"
+    assert await download(account, rotten["id"]) == data
+    assert await world.scrub() == reports.Report((await world.scrub()).found, (await world.scrub()).done)
+
+
+async def test_damage_without_another_copy_stays_and_is_refused(world: World, account: Account) -> None:
+    data = random.Random(4).randbytes(100_000)
+    file = await upload_file(account, data, "only")
+    assert world.flip(data) == 1
+    await world.scrub()
+    assert await status(account, file) == "damaged"
+    await is_refused(account, file)
+    link = (await account.client.post(f"/v1/files/{file['id']}/links", json={})).raise_for_status().json()
+    token = link["url"].rpartition("/")[2]
+    assert problem(await account.client.get(f"/v1/public/links/{token}/content")) == (409, "content-damaged")
+    for _ in range(2):
+        assert (await world.scrub()).notes == (), "it is known"
+    assert [kind for kind, _ in await journal(world.server.db, account)][:2] == ["file.created", "file.damaged"]
+    # It is not stored, so it is sent again, and by that mended, wherever it goes.
+    again = await upload_file(account, data, "again")
+    assert again["id"] != file["id"]
+    for each in (file, again):
+        assert await status(account, each) == "verified"
+        assert await download(account, each["id"]) == data
+    assert (await account.me())["used_bytes"] == len(data)
+    told = await journal(world.server.db, account)
+    assert ("file.repaired", file["id"]) in told
+    await world.collect()
+    assert await download(account, file["id"]) == data
+    await assert_invariants(world.server.db, world.server.store)
+
+
+async def test_content_sent_again_in_parts_mends_once_it_is_verified(world: World, account: Account) -> None:
+    data = random.Random(5).randbytes(SMALLEST_CHUNK + 5)
+    file = await upload_file(account, data, "a", **MULTI)
+    await world.verify()
+    assert world.flip(data) == 1
+    await world.scrub()
+    assert await status(account, file) == "damaged"
+    await upload_file(account, data, "b", **MULTI)
+    assert await status(account, file) == "damaged"
+    await world.verify()
+    assert await status(account, file) == "verified"
+    assert await download(account, file["id"]) == data
+    assert (await account.me())["used_bytes"] == len(data)
+
+
+async def test_a_lost_object_is_damage(world: World, account: Account) -> None:
+    file = await upload_file(account, b"to be lost", "lost")
+    blob = await world.blob(file)
+    await world.server.store.delete(blob.storage_key)
+    await world.scrub()
+    await is_refused(account, file)
+    await world.server.store.put(blob.storage_key, b"to be lost")
+    await world.scrub()
+    assert await status(account, file) == "verified", "it is looked at anew in each run"
+    assert await download(account, file["id"]) == b"to be lost"
+
+
+async def test_a_short_object_is_damage(world: World, account: Account) -> None:
+    file = await upload_file(account, b"ten bytes.", "short")
+    blob = await world.blob(file)
+    await world.server.store.put(blob.storage_key, b"ten")
+    await world.scrub()
+    assert await status(account, file) == "damaged"
+    await world.server.store.put(blob.storage_key, b"ten bytes.")
+    await world.scrub()
+    assert await status(account, file) == "verified"
+
+
+async def test_two_workers_share_the_work(world: World, account: Account) -> None:
+    for number in range(6):
+        await upload_file(account, str(number).encode(), str(number))
+    mine = await world.query("SELECT count(*) AS n FROM blobs WHERE content_status = 'verified'")
+    reports_ = await asyncio.gather(world.scrub(), world.scrub())
+    assert sum(report.done for report in reports_) == mine[0].n
+
+
+async def test_a_run_reads_its_share(world: World, account: Account) -> None:
+    for number in range(40):
+        await upload_file(account, random.Random(100 + number).randbytes(10_000), str(number))
+    worker = world.settings.worker.model_copy(update={"scrub_days": 1, "sweep_interval_s": 8640})
+    tenth = world.settings.model_copy(update={"worker": worker})
+    async with world.server.db.begin() as tx:
+        await tx.execute(text("UPDATE blobs SET scrubbed_at = now() - interval '2 days'"))
+    recent = "scrubbed_at > now() - interval '1 hour'"
+    ours = f"SELECT sum(size_bytes) AS total, sum(size_bytes) FILTER (WHERE {recent}) AS read"
+    largest = (await world.query("SELECT max(size_bytes) AS n FROM blobs"))[0].n
+    await scrubbing.scrub(world.server.db, world.server.store, tenth)
+    row = (await world.query(f"{ours} FROM blobs WHERE content_status = 'verified'"))[0]
+    assert row.total / 10 <= row.read <= row.total / 10 + largest
+    again = await scrubbing.scrub(world.server.db, world.server.store, tenth)
+    assert again.done <= 1, "what was read in this interval counts, whoever read it"
+    off = world.settings.model_copy(update={"worker": worker.model_copy(update={"scrub_days": 0})})
+    assert (await scrubbing.scrub(world.server.db, world.server.store, off)).found == 0

@@ -1,0 +1,765 @@
+"""Webhooks: made and changed through HTTP, told by the worker's jobs, received on a real socket."""
+
+import asyncio
+import datetime as dt
+import ipaddress
+import ssl
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from sqlalchemy import text
+
+from dropbox_api.db import Db
+from dropbox_api.hooks import addresses, sending
+from dropbox_api.settings import Settings
+from dropbox_api.storage.s3 import S3Config
+from dropbox_api.workers import relay
+from tests.support.database import fresh_database
+from tests.support.receiver import Call, Receiver, running_receiver
+from tests.support.server import (
+    UNKNOWN_ID,
+    Account,
+    RunningServer,
+    make_settings,
+    problem,
+    register_account,
+    running_server,
+    upload_file,
+)
+from tests.support.sharing import grant, make_folder, verify
+
+HOOKS: dict[str, Any] = {
+    "allow_http": True,
+    "allowed_networks": ["127.0.0.0/8"],
+    "timeout_s": 1,
+    "per_user": 3,
+    "concurrency": 4,
+}
+
+
+@pytest.fixture(scope="module")
+async def server(postgres_url: str, s3_config: S3Config) -> AsyncIterator[RunningServer]:
+    """With a database of its own: what is relayed here is nobody else's."""
+    async with (
+        fresh_database(postgres_url) as url,
+        running_server(make_settings(url, s3_config, hooks=HOOKS)) as running,
+    ):
+        yield running
+
+
+@pytest.fixture(autouse=True)
+async def nothing_waits(server: RunningServer) -> None:
+    async with server.db.begin() as tx:
+        for table in ("webhooks", "outbox", "relay_leases"):
+            await tx.execute(text(f"DELETE FROM {table}"))
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with running_receiver() as running:
+        yield running
+
+
+Register = Callable[[], Awaitable[Account]]
+
+
+@pytest.fixture
+async def register(server: RunningServer) -> AsyncIterator[Register]:
+    async with AsyncExitStack() as stack:
+
+        async def make() -> Account:
+            made = await register_account(server.url)
+            await stack.enter_async_context(made.client)
+            return made
+
+        yield make
+
+
+@pytest.fixture
+async def account(register: Register) -> Account:
+    return await register()
+
+
+async def hook(account: Account, url: str, **more: Any) -> dict[str, Any]:
+    answer = await account.client.post("/v1/webhooks", json={"url": url} | more)
+    made: dict[str, Any] = answer.raise_for_status().json()
+    return made
+
+
+async def relay_all(server: RunningServer) -> None:
+    while (report := await relay.relay(server.db, server.store, server.settings)).found:
+        assert report.failed == 0
+
+
+async def run(server: RunningServer, **hooks: Any) -> Settings:
+    """Relay all that there is, and deliver all that is due."""
+    changed = server.settings.hooks.model_copy(update=hooks)
+    settings = server.settings.model_copy(update={"hooks": changed})
+    await relay_all(server)
+    while (await relay.deliver(server.db, server.store, settings)).found:
+        pass
+    return settings
+
+
+async def later(db: Db) -> None:
+    """Let what waits for its turn have it, and leave nobody alone any longer."""
+    async with db.begin() as tx:
+        await tx.execute(text("UPDATE deliveries SET next_attempt_at = now() WHERE state = 'pending'"))
+        await tx.execute(text("DELETE FROM relay_leases"))
+
+
+async def log_of(account: Account, webhook: dict[str, Any], **params: Any) -> list[dict[str, Any]]:
+    """Return the log of a webhook, oldest first."""
+    answer = await account.client.get(f"/v1/webhooks/{webhook['id']}/deliveries", params=params)
+    items: list[dict[str, Any]] = answer.raise_for_status().json()["items"]
+    return items[::-1]
+
+
+async def look(account: Account, webhook: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = (await account.client.get(f"/v1/webhooks/{webhook['id']}")).raise_for_status().json()
+    return found
+
+
+async def change(account: Account, webhook: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    answer = await account.client.patch(f"/v1/webhooks/{webhook['id']}", json=changes)
+    changed: dict[str, Any] = answer.raise_for_status().json()
+    return changed
+
+
+# Making and changing
+
+
+async def test_the_secret_is_shown_once(server: RunningServer, account: Account, receiver: Receiver) -> None:
+    answer = await account.client.post("/v1/webhooks", json={"url": receiver.url, "kinds": ["file.stored"]})
+    assert (answer.status_code, answer.headers["cache-control"]) == (201, "no-store")
+    made = answer.json()
+    secret = made.pop("secret")
+    assert secret.startswith("whsec_")
+    assert await look(account, made) == made
+    assert (await account.client.get("/v1/webhooks")).json() == {"items": [made], "next_cursor": None}
+    async with server.db.read() as tx:
+        assert secret.encode() not in (await tx.execute(text("SELECT secret FROM webhooks"))).scalar_one()
+
+
+async def test_lists_go_page_by_page(account: Account, receiver: Receiver) -> None:
+    made = [(await hook(account, receiver.url))["id"] for _ in range(3)]
+    first = (await account.client.get("/v1/webhooks", params={"limit": 2})).json()
+    rest = (await account.client.get("/v1/webhooks", params={"limit": 2, "cursor": first["next_cursor"]})).json()
+    assert [one["id"] for one in first["items"] + rest["items"]] == made[::-1]
+    assert rest["next_cursor"] is None
+
+
+async def test_there_are_so_many_and_no_more(account: Account, receiver: Receiver) -> None:
+    answers = await asyncio.gather(*(account.client.post("/v1/webhooks", json={"url": receiver.url}) for _ in range(6)))
+    refused = [problem(answer) for answer in answers if answer.status_code != 201]
+    assert refused == [(409, "too-many-webhooks")] * 3
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"url": "ftp://127.0.0.1/"}, (422, "address-refused")),
+        ({"url": "http://10.0.0.1/"}, (422, "address-refused")),
+        ({"url": "http://169.254.169.254/latest/meta-data"}, (422, "address-refused")),
+        ({"url": "https://[::1]/"}, (422, "address-refused")),
+        ({"url": "http://me:secret@127.0.0.1/"}, (422, "address-refused")),
+        ({"url": "http://nowhere.invalid/"}, (422, "address-refused")),
+        ({"url": "http://127.0.0.1/#top"}, (422, "invalid-request")),
+        ({"url": "http://127.0.0.1/a b"}, (422, "invalid-request")),
+        ({"url": "http://127.0.0.1/", "kinds": ["file.burnt"]}, (422, "invalid-request")),
+        ({"url": "http://127.0.0.1/", "description": "\0"}, (422, "invalid-request")),
+        ({"url": "http://127.0.0.1/", "secret": "mine"}, (422, "invalid-request")),
+    ],
+)
+async def test_what_is_not_called_is_refused_at_once(
+    account: Account, receiver: Receiver, body: dict[str, Any], expected: tuple[int, str]
+) -> None:
+    assert problem(await account.client.post("/v1/webhooks", json=body)) == expected
+    if set(body) == {"url"}:
+        made = await hook(account, receiver.url)
+        assert problem(await account.client.patch(f"/v1/webhooks/{made['id']}", json=body)) == expected
+        assert (await look(account, made))["url"] == receiver.url
+
+
+async def test_what_is_not_named_stays(account: Account, receiver: Receiver) -> None:
+    made = await hook(account, receiver.url, kinds=["file.stored"], description="one")
+    changed = await change(account, made, description="")
+    assert (changed["kinds"], changed["description"], changed["url"]) == (["file.stored"], "", receiver.url)
+    assert (await change(account, made, kinds=[]))["kinds"] == []
+    assert await change(account, made) == await look(account, made)
+
+
+async def test_others_webhooks_are_not_there(account: Account, register: Register, receiver: Receiver) -> None:
+    made = await hook(account, receiver.url)
+    delivery = (await account.client.post(f"/v1/webhooks/{made['id']}/test")).json()
+    stranger = await register()
+    own = await hook(stranger, receiver.url)
+    address = f"/v1/webhooks/{made['id']}"
+    for method, path in (
+        ("GET", address),
+        ("PATCH", address),
+        ("DELETE", address),
+        ("POST", f"{address}/test"),
+        ("POST", f"{address}/rotate-secret"),
+        ("GET", f"{address}/deliveries"),
+        ("POST", f"{address}/deliveries/{delivery['id']}/redeliver"),
+        ("POST", f"/v1/webhooks/{own['id']}/deliveries/{delivery['id']}/redeliver"),
+        ("POST", f"/v1/webhooks/{own['id']}/deliveries/{UNKNOWN_ID}/redeliver"),
+    ):
+        answer = await stranger.client.request(method, path, json={} if method == "PATCH" else None)
+        assert problem(answer) == (404, "not-found"), (method, path)
+    assert [one["id"] for one in (await stranger.client.get("/v1/webhooks")).json()["items"]] == [own["id"]]
+
+
+# What is told
+
+
+async def test_what_happens_is_told_in_order_and_signed(
+    server: RunningServer, account: Account, receiver: Receiver
+) -> None:
+    webhook = await hook(account, receiver.url)
+    file = await upload_file(account, b"content", "a")
+    (await account.client.patch(f"/v1/files/{file['id']}", json={"name": "b"})).raise_for_status()
+    (await account.client.patch(f"/v1/files/{file['id']}", json={"content_type": "text/html"})).raise_for_status()
+    (await account.client.delete(f"/v1/files/{file['id']}")).raise_for_status()
+    await run(server)
+    assert [message["kind"] for message in receiver.messages] == [
+        "file.created",
+        "file.stored",
+        "file.renamed",
+        "file.updated",
+        "file.trashed",
+    ]
+    me = (await account.me())["id"]
+    assert all(call.is_signed_with(webhook["secret"]) for call in receiver.calls)
+    assert all(call.headers["webhook-id"] == call.message["id"] for call in receiver.calls)
+    assert len({call.message["id"] for call in receiver.calls}) == 5
+    for message in receiver.messages:
+        assert (message["owner_id"], message["recipient_id"], message["file_id"]) == (me, me, file["id"])
+    assert receiver.messages[1]["detail"] == {"revision_id": file["revision_id"]}
+    assert receiver.connections == 1
+    logged = await log_of(account, webhook)
+    assert [(one["event_id"], one["kind"]) for one in logged] == [(m["id"], m["kind"]) for m in receiver.messages]
+    assert {(one["state"], one["attempts"], one["last_status"]) for one in logged} == {("delivered", 1, 200)}
+    await run(server)
+    assert len(receiver.calls) == 5
+
+
+async def test_only_the_kinds_asked_for(server: RunningServer, account: Account, receiver: Receiver) -> None:
+    await hook(account, receiver.url, kinds=["file.stored", "file.trashed"])
+    file = await upload_file(account, b"kinds", "a")
+    (await account.client.delete(f"/v1/files/{file['id']}")).raise_for_status()
+    await run(server)
+    assert [message["kind"] for message in receiver.messages] == ["file.stored", "file.trashed"]
+
+
+async def test_others_learn_what_is_shared_and_then_only_that_it_is_gone(
+    server: RunningServer, account: Account, register: Register, receiver: Receiver
+) -> None:
+    other = await register()
+    await verify(server.db, other)
+    await hook(other, receiver.url)
+    folder_id = await make_folder(account, "/shared")
+    await run(server)
+    assert receiver.calls == []
+    granted = await grant(account, folder_id, other, "viewer")
+    file = await upload_file(account, b"shared", "a", destination={"parent_id": folder_id})
+    await run(server)
+    assert [m["kind"] for m in receiver.messages] == ["share.granted", "file.created", "file.stored"]
+    assert receiver.messages[0]["detail"]["role"] == "viewer"
+    # All of this before anybody is told: what they may know is settled then.
+    (await account.client.patch(f"/v1/files/{file['id']}", json={"name": "secret"})).raise_for_status()
+    (await account.client.delete(f"/v1/files/{folder_id}/grants/{granted['id']}")).raise_for_status()
+    await upload_file(account, b"not shared", "b", destination={"parent_id": folder_id})
+    receiver.calls.clear()
+    await run(server)
+    (message,) = receiver.messages
+    assert (message["kind"], message["file_id"], message["detail"]) == ("share.revoked", folder_id, {})
+    assert message["recipient_id"] == (await other.me())["id"] != message["owner_id"]
+
+
+async def test_disabled_users_are_told_nothing(server: RunningServer, account: Account, receiver: Receiver) -> None:
+    await hook(account, receiver.url)
+    await upload_file(account, b"before", "before")
+    await relay.relay(server.db, server.store, server.settings)
+    async with server.db.begin() as tx:
+        disable = text("UPDATE users SET disabled_at = now() WHERE email = :email")
+        await tx.execute(disable, {"email": account.email})
+        planned = (await tx.execute(text("SELECT count(*) FROM deliveries"))).scalar_one()
+        await tx.execute(
+            text("""INSERT INTO outbox (id, aggregatetype, aggregateid, type, payload, seq, recipients)
+                    SELECT gen_random_uuid(), 'file', id, 'file.created', jsonb_build_object('node_id', id), 99, '{}'
+                    FROM users WHERE email = :email"""),
+            {"email": account.email},
+        )
+    await run(server)
+    assert receiver.calls == []
+    async with server.db.read() as tx:
+        assert (await tx.execute(text("SELECT count(*) FROM deliveries"))).scalar_one() == planned > 0
+
+
+async def test_files_say_whether_their_messages_arrived(
+    server: RunningServer, account: Account, register: Register, receiver: Receiver
+) -> None:
+    await hook(account, receiver.url, kinds=["file.stored"])
+    file, other_file = await upload_file(account, b"1", "a"), await upload_file(account, b"2", "b")
+    stranger = await register()
+    await run(server)
+    answer = (await account.client.get(f"/v1/files/{file['id']}/deliveries")).raise_for_status().json()
+    (delivery,) = answer["items"]
+    assert (delivery["file_id"], delivery["kind"], delivery["state"]) == (file["id"], "file.stored", "delivered")
+    assert other_file["id"] not in str(answer)
+    assert problem(await stranger.client.get(f"/v1/files/{file['id']}/deliveries")) == (404, "not-found")
+    await verify(server.db, stranger)
+    await grant(account, file["id"], stranger, "viewer")
+    shared = (await stranger.client.get(f"/v1/files/{file['id']}/deliveries")).json()
+    assert shared["items"] == [], "what others' webhooks were told is theirs to know"
+
+
+# Failures
+
+
+async def test_what_failed_is_sent_again_and_again_under_its_own_id(
+    server: RunningServer, account: Account, receiver: Receiver
+) -> None:
+    webhook = await hook(account, receiver.url, kinds=["file.stored"])
+    receiver.answer = lambda _: 500
+    await upload_file(account, b"again", "a")
+    await run(server)
+    (pending,) = await log_of(account, webhook, state="pending")
+    assert (pending["attempts"], pending["last_status"], pending["last_error"]) == (1, 500, "the answer was 500")
+    assert pending["next_attempt_at"] > pending["created_at"]
+    assert (await look(account, webhook))["failing_since"]
+    await run(server)
+    assert len(receiver.calls) == 1, "not before its time"
+    await later(server.db)
+    await run(server)
+    receiver.answer = lambda _: 204
+    await later(server.db)
+    await run(server)
+    assert len({(call.headers["webhook-id"], call.body) for call in receiver.calls}) == 1
+    assert all(call.is_signed_with(webhook["secret"]) for call in receiver.calls)
+    (delivered,) = await log_of(account, webhook)
+    assert (delivered["state"], delivered["attempts"], delivered["last_error"]) == ("delivered", 3, None)
+    assert (await look(account, webhook))["failing_since"] is None
+
+
+async def test_the_pauses_grow_until_it_is_given_up(
+    server: RunningServer, account: Account, receiver: Receiver
+) -> None:
+    webhook = await hook(account, receiver.url, kinds=["file.stored"])
+    receiver.answer = lambda _: 500
+    await upload_file(account, b"given up", "a")
+    pauses = []
+    for _ in range(8):
+        await run(server)
+        async with server.db.read() as tx:
+            pause = text("SELECT extract(epoch FROM next_attempt_at - now()) FROM deliveries WHERE state = 'pending'")
+            pauses.append(float((await tx.execute(pause)).scalar_one()))
+        await later(server.db)
+    for waited, usual in zip(pauses, (5, 30, 120, 600, 1800, 3600, 3600, 3600), strict=True):
+        assert usual * 0.8 - 3 < waited < usual * 1.2
+    async with server.db.begin() as tx:
+        await tx.execute(text("UPDATE deliveries SET created_at = now() - interval '1 day'"))
+    await run(server)
+    (failed,) = await log_of(account, webhook)
+    assert (failed["state"], failed["attempts"], failed["next_attempt_at"]) == ("failed", 9, None)
+    await later(server.db)
+    await run(server)
+    assert len(receiver.calls) == 9
+
+
+async def test_one_that_fails_does_not_stop_those_after_it(
+    server: RunningServer, account: Account, receiver: Receiver
+) -> None:
+    await hook(account, receiver.url, kinds=["file.stored"])
+    files = [await upload_file(account, str(number).encode(), str(number)) for number in range(25)]
+    receiver.answer = lambda call: 400 if call.message["file_id"] == files[3]["id"] else 200
+    await run(server)
+    assert [message["file_id"] for message in receiver.messages] == [file["id"] for file in files]
+    receiver.answer = lambda _: 200
+    await later(server.db)
+    await run(server)
+    assert [message["file_id"] for message in receiver.messages[25:]] == [files[3]["id"]]
+
+
+async def hang(_: asyncio.StreamWriter) -> None:
+    await asyncio.Event().wait()
+
+
+async def drip(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 Fine\r\n")
+    for number in range(10_000):
+        writer.write(f"X-{number}: y\r\n".encode())
+        await writer.drain()
+        await asyncio.sleep(0.05)
+
+
+async def drip_body(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 Fine\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for _ in range(10_000):
+        writer.write(b"1\r\nx\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+
+
+async def close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+
+
+async def flood(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 Fine\r\nContent-Length: 1000000000\r\n\r\n")
+    sent = 0
+    while sent < 100_000_000:
+        writer.write(b"x" * 100_000)
+        await writer.drain()
+        sent += 100_000
+    raise AssertionError("all of it was read")
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "error"),
+    [
+        (hang, None, "there was no answer in time"),
+        (drip, None, "there was no answer in time"),
+        (close, None, "the connection broke"),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", None, "the connection broke"),
+        (
+            b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n",
+            302,
+            "the answer was 302",
+        ),
+        (b"HTTP/1.1 200 Fine\r\nX: " + b"y" * 300_000, None, "the connection broke"),
+        (503, 503, "the answer was 503"),
+    ],
+    ids=["hang", "drip", "close", "not-http", "redirect", "long-header", "away"],
+)
+async def test_receivers_that_misbehave_have_failed(
+    server: RunningServer, account: Account, receiver: Receiver, answer: Any, status: int | None, error: str
+) -> None:
+    webhook = await hook(account, receiver.url, kinds=["file.stored"])
+    receiver.answer = lambda _: answer
+    await upload_file(account, b"misbehave", "a")
+    await run(server, timeout_s=0.4)
+    (pending,) = await log_of(account, webhook)
+    assert (pending["state"], pending["last_status"], pending["last_error"]) == ("pending", status, error)
+    assert len(receiver.calls) == 1
+
+
+@pytest.mark.parametrize("answer", [flood, drip_body])
+async def test_what_comes_after_the_status_does_not_matter(
+    server: RunningServer, account: Account, receiver: Receiver, answer: Any
+) -> None:
+    webhook = await hook(account, receiver.url, kinds=["file.stored"])
+    receiver.answer = lambda _: answer
+    await upload_file(account, b"endless", "a")
+    await run(server, timeout_s=0.4)
+    (delivered,) = await log_of(account, webhook)
+    assert (delivered["state"], delivered["last_status"]) == ("delivered", 200)
+
+
+async def test_where_nobody_answers_is_left_alone_for_a_while(
+    server: RunningServer, account: Account, receiver: Receiver
+) -> None:
+    """However much there is to tell; and whoever answers does not wait for whoever does not."""
+    away, here = await hook(account, receiver.url), await hook(account, receiver.url.replace("hook", "here"))
+    receiver.answer = lambda call: 200 if call.path == "/here" else 503
+    for number in range(5):
+        await make_folder(account, f"/{number}")
+    await run(server)
+    assert [call.path for call in receiver.calls].count("/hook") == 1
+    assert [one["attempts"] for one in await log_of(account, away)] == [1, 0, 0, 0, 0]
+    assert {one["state"] for one in await log_of(account, here)} == {"delivered"}
+    receiver.answer = lambda _: 200
+    receiver.calls.clear()
+    await later(server.db)
+    await run(server)
+    assert [call.path for call in receiver.calls] == ["/hook"] * 5
+
+
+async def test_whoever_mends_it_need_not_wait(server: RunningServer, account: Account, receiver: Receiver) -> None:
+    webhook = await hook(account, receiver.url)
+    receiver.answer = lambda _: 503
+    await make_folder(account, "/a")
+    await make_folder(account, "/b")
+    await run(server)
+    await run(server)
+    assert len(receiver.calls) == 1
+    receiver.answer = lambda _: 200
+    await account.client.post(f"/v1/webhooks/{webhook['id']}/test")
+    await run(server)
+    assert [message["kind"] for message in receiver.messages] == ["file.created", "file.created", "ping"]
+    assert (await look(account, webhook))["failing_since"] is None
+
+
+async def test_gone_is_gone(server: RunningServer, account: Account, receiver: Receiver) -> None:
+    webhook = await hook(account, receiver.url)
+    receiver.answer = lambda _: 410
+    await upload_file(account, b"gone", "a")
+    await run(server)
+    found = await look(account, webhook)
+    assert found["disabled_at"]
+    assert found["disabled_reason"] == "gone"
+    assert [(one["state"], one["attempts"]) for one in await log_of(account, webhook)] == [("failed", 1), ("failed", 0)]
+    await make_folder(account, "/more")
+    await run(server)
+    assert len(receiver.calls) == 1
+    receiver.answer = lambda _: 200
+    found = await change(account, webhook, enabled=True)
+    assert (found["disabled_at"], found["disabled_reason"], found["failing_since"]) == (None, None, None)
+    failed = (await log_of(account, webhook))[1]
+    again = await account.client.post(f"/v1/webhooks/{webhook['id']}/deliveries/{failed['id']}/redeliver")
+    assert (again.status_code, again.json()["state"]) == (202, "pending")
+    await make_folder(account, "/and-more")
+    await run(server)
+    assert receiver.messages[1]["id"] == failed["event_id"]
+    assert [message["kind"] for message in receiver.messages[1:]] == ["file.stored", "file.created"]
+
+
+async def test_whoever_only_fails_for_days_is_switched_off(
+    server: RunningServer, account: Account, receiver: Receiver
+) -> None:
+    webhook = await hook(account, receiver.url, kinds=["file.stored"])
+    receiver.answer = lambda _: 500
+    await upload_file(account, b"days", "a")
+    await run(server)
+    async with server.db.begin() as tx:
+        await tx.execute(text("UPDATE webhooks SET failing_since = now() - interval '71 hours'"))
+    await later(server.db)
+    await run(server)
+    assert (await look(account, webhook))["disabled_at"] is None
+    async with server.db.begin() as tx:
+        await tx.execute(text("UPDATE webhooks SET failing_since = now() - interval '73 hours'"))
+    await later(server.db)
+    await run(server)
+    assert (await look(account, webhook))["disabled_reason"] == "failing"
+    (failed,) = await log_of(account, webhook)
+    assert (failed["state"], failed["attempts"]) == ("failed", 3)
+
+
+async def test_what_was_delivered_can_be_delivered_again(
+    server: RunningServer, account: Account, receiver: Receiver
+) -> None:
+    webhook = await hook(account, receiver.url, kinds=["file.stored"])
+    await upload_file(account, b"twice", "a")
+    await run(server)
+    (delivery,) = await log_of(account, webhook)
+    again = await account.client.post(f"/v1/webhooks/{webhook['id']}/deliveries/{delivery['id']}/redeliver")
+    assert again.status_code == 202
+    await run(server)
+    assert len(receiver.calls) == 2
+    assert len({call.message["id"] for call in receiver.calls}) == 1
+
+
+async def test_a_ping_and_another_secret(server: RunningServer, account: Account, receiver: Receiver) -> None:
+    webhook = await hook(account, receiver.url, kinds=["file.stored"])
+    answer = await account.client.post(f"/v1/webhooks/{webhook['id']}/test")
+    assert (answer.status_code, answer.json()["kind"], answer.json()["file_id"]) == (202, "ping", None)
+    rotated = await account.client.post(f"/v1/webhooks/{webhook['id']}/rotate-secret")
+    assert rotated.headers["cache-control"] == "no-store"
+    await run(server)
+    (call,) = receiver.calls
+    assert (call.message["kind"], call.message["file_id"]) == ("ping", None)
+    assert call.is_signed_with(rotated.json()["secret"])
+    assert not call.is_signed_with(webhook["secret"])
+
+
+async def test_deleted_and_switched_off_webhooks_are_not_called(
+    server: RunningServer, account: Account, receiver: Receiver
+) -> None:
+    deleted, off = await hook(account, receiver.url), await hook(account, receiver.url)
+    await make_folder(account, "/a")
+    await relay_all(server)
+    assert (await account.client.delete(f"/v1/webhooks/{deleted['id']}")).status_code == 204
+    assert (await change(account, off, enabled=False))["disabled_reason"] == "user"
+    await run(server)
+    assert receiver.calls == []
+    (failed,) = await log_of(account, off)
+    assert (failed["state"], failed["last_error"]) == ("failed", "the webhook was switched off")
+
+
+async def test_a_secret_that_the_server_cannot_read_switches_it_off(
+    server: RunningServer, account: Account, receiver: Receiver
+) -> None:
+    webhook = await hook(account, receiver.url)
+    await make_folder(account, "/a")
+    async with server.db.begin() as tx:
+        await tx.execute(text("UPDATE webhooks SET secret = sha256(secret)"))
+    await run(server)
+    assert receiver.calls == []
+    assert (await look(account, webhook))["disabled_reason"] == "secret"
+    secret = (await account.client.post(f"/v1/webhooks/{webhook['id']}/rotate-secret")).json()["secret"]
+    await change(account, webhook, enabled=True)
+    await account.client.post(f"/v1/webhooks/{webhook['id']}/test")
+    await run(server)
+    assert receiver.calls[-1].is_signed_with(secret)
+
+
+async def test_log_pages_and_states(server: RunningServer, account: Account, receiver: Receiver) -> None:
+    webhook = await hook(account, receiver.url)
+    for number in range(5):
+        await make_folder(account, f"/{number}")
+    await run(server)
+    address, params = f"/v1/webhooks/{webhook['id']}/deliveries", {"limit": "2"}
+    seen: list[str] = []
+    while True:
+        page = (await account.client.get(address, params=params)).raise_for_status().json()
+        seen += [one["event_id"] for one in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        params["cursor"] = page["next_cursor"]
+    assert seen == [message["id"] for message in receiver.messages][::-1]
+    assert await log_of(account, webhook, state="failed") == []
+    assert problem(await account.client.get(address, params={"cursor": "x"})) == (422, "invalid-cursor")
+
+
+# Names
+
+
+async def test_names_are_looked_up_anew_at_each_call(
+    server: RunningServer, account: Account, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rebinding: what was a public address when it was registered leads inside later."""
+    answers = [["127.0.0.1"]]
+    asked: list[str] = []
+
+    async def look_up(name: str) -> list[str]:
+        asked.append(name)
+        return answers[0]
+
+    monkeypatch.setattr(addresses, "look_up", look_up)
+    webhook = await hook(account, receiver.url.replace("127.0.0.1", "hooks.example"), kinds=["file.stored"])
+    for inside in (["10.0.0.1"], ["127.0.0.1", "169.254.169.254"]):
+        answers[0] = inside
+        await upload_file(account, str(inside).encode(), str(inside))
+        await run(server)
+        await later(server.db)
+    assert receiver.connections == 0
+    assert {one["last_error"] for one in await log_of(account, webhook)} == {"the address was refused: address", None}
+    answers[0] = ["127.0.0.1"]
+    asked.clear()
+    await later(server.db)
+    await run(server)
+    assert asked == ["hooks.example"] * 2, "once a call"
+    assert {call.headers["host"].partition(":")[0] for call in receiver.calls} == {"hooks.example"}
+    assert {one["state"] for one in await log_of(account, webhook)} == {"delivered"}
+
+
+async def test_no_proxy_of_the_environment_is_used(
+    server: RunningServer, account: Account, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_receiver() as proxy:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy.url.removesuffix("/hook"))
+        await hook(account, receiver.url)
+        await make_folder(account, "/a")
+        await run(server)
+        assert (len(receiver.calls), proxy.connections) == (1, 0)
+
+
+def certificate(directory: Path, name: str) -> tuple[ssl.SSLContext, Path]:
+    """Return how to serve as this name, and whom to trust for that."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = dt.datetime.now(dt.UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    chain, secret = directory / "chain.pem", directory / "key.pem"
+    chain.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    pem, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    secret.write_bytes(key.private_bytes(serialization.Encoding.PEM, pem, plain))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain, secret)
+    return context, chain
+
+
+async def test_the_certificate_must_be_for_the_name(
+    server: RunningServer, account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, chain = certificate(tmp_path, "hooks.example")
+    asked_for: list[str | None] = []
+    context.sni_callback = lambda _socket, name, _context: asked_for.append(name)
+    trusting = ssl.create_default_context(cafile=str(chain))
+    monkeypatch.setattr(sending, "trusted", lambda: trusting)
+
+    async def look_up(_: str) -> list[str]:
+        return ["127.0.0.1"]
+
+    monkeypatch.setattr(addresses, "look_up", look_up)
+    async with running_receiver(context) as receiver:
+        good = await hook(account, receiver.url.replace("127.0.0.1", "hooks.example"))
+        other = await hook(account, receiver.url.replace("127.0.0.1", "other.example"))
+        literal = await hook(account, receiver.url)
+        await make_folder(account, "/a")
+        await run(server)
+        (delivered,) = await log_of(account, good)
+        assert delivered["state"] == "delivered"
+        for webhook in (other, literal):
+            (pending,) = await log_of(account, webhook)
+            assert pending["state"] == "pending"
+            assert pending["last_error"].startswith("the certificate does not hold: ")
+        assert len(receiver.calls) == 1
+        assert receiver.calls[0].headers["host"].startswith("hooks.example:")
+        assert set(asked_for) == {"hooks.example", "other.example", None}
+
+
+async def test_usual_settings_call_nothing_inside(server: RunningServer, account: Account, receiver: Receiver) -> None:
+    webhook = await hook(account, receiver.url)
+    await make_folder(account, "/a")
+    await run(server, allow_http=False)
+    await later(server.db)
+    await run(server, allowed_networks=())
+    assert receiver.connections == 0
+    (pending,) = await log_of(account, webhook)
+    assert (pending["attempts"], pending["last_error"]) == (2, "the address was refused: address")
+
+
+# Several workers
+
+
+async def test_several_workers_call_a_webhook_in_order_and_once(
+    server: RunningServer, account: Account, receiver: Receiver
+) -> None:
+    await hook(account, receiver.url)
+
+    async def slowly(writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.002)
+        writer.write(b"HTTP/1.1 200 Fine\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+
+    receiver.answer = lambda _: slowly
+    for number in range(60):
+        await make_folder(account, f"/{number}")
+    await relay_all(server)
+    settings = server.settings
+    await asyncio.gather(*(relay.deliver(server.db, server.store, settings) for _ in range(4)))
+    await run(server)
+    async with server.db.read() as tx:
+        journal = text("SELECT id FROM events WHERE recipient_id = :id ORDER BY seq")
+        events = (await tx.execute(journal, {"id": (await account.me())["id"]})).scalars()
+        assert [uuid.UUID(message["id"]) for message in receiver.messages] == list(events)
+
+
+def test_a_call_is_checked_by_the_receiver_itself() -> None:
+    """The verifier of these tests refuses what is not signed."""
+    headers = {"webhook-id": "a", "webhook-timestamp": "1", "webhook-signature": "v1,"}
+    assert not Call("/", headers, b"{}").is_signed_with("whsec_AAAA")
+    assert ipaddress.ip_address("127.0.0.1") in ipaddress.ip_network(HOOKS["allowed_networks"][0])

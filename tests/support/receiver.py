@@ -1,0 +1,100 @@
+"""Who is called by webhooks: an HTTP server on a socket that answers as a test says, and remembers what it was sent."""
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import hmac
+import json
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def message(self) -> dict[str, Any]:
+        said: dict[str, Any] = json.loads(self.body)
+        return said
+
+    def is_signed_with(self, secret: str) -> bool:
+        """Verify as the documentation of Standard Webhooks has it."""
+        scheme, _, encoded = secret.partition("_")
+        assert scheme == "whsec"
+        signed = ".".join((self.headers["webhook-id"], self.headers["webhook-timestamp"], self.body.decode()))
+        digest = hmac.new(base64.b64decode(encoded), signed.encode(), hashlib.sha256).digest()
+        return self.headers["webhook-signature"] == "v1," + base64.b64encode(digest).decode()
+
+
+Answer = int | bytes | Callable[[asyncio.StreamWriter], Awaitable[None]]
+"""A status, an answer as it goes over the wire, or what writes one."""
+
+
+@dataclass
+class Receiver:
+    url: str
+    answer: Callable[[Call], Answer] = lambda _: 200
+    calls: list[Call] = field(default_factory=list)
+    connections: int = 0
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        return [call.message for call in self.calls]
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            while await self._answer(reader, writer):
+                pass
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Answer a request; tell whether the connection goes on."""
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:-2])}
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
+        call = Call(head[0].split(" ")[1], headers, body)
+        self.calls.append(call)
+        answer = self.answer(call)
+        if callable(answer):
+            await answer(writer)
+            return False
+        if isinstance(answer, int):
+            answer = f"HTTP/1.1 {answer} Said\r\nContent-Length: 0\r\n\r\n".encode()
+        writer.write(answer)
+        await writer.drain()
+        return True
+
+
+@contextlib.asynccontextmanager
+async def running_receiver(tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
+    """Listen on a free port of this machine until the block ends."""
+    receiver = Receiver("")
+    tasks: set[asyncio.Task[None]] = set()
+
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(receiver.serve(reader, writer))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
+    port = server.sockets[0].getsockname()[1]
+    receiver.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}/hook"
+    try:
+        yield receiver
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,194 @@
+"""How a journal is read on and on: what is asked again, what is waited for, and where it goes on."""
+
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from dropbox_client.api import Client, CursorExpired
+from dropbox_client.errors import ApiProblem, ClientError, Stopped, Unreachable
+from dropbox_client.feed import Insistence, Reader
+from dropbox_client.shapes import Event
+from dropbox_client.tokens import TokenMemory, Tokens
+from tests.support.fake_server import FakeServer, Scripted, fake_server
+
+
+def answer(document: object, **more: Any) -> Scripted:
+    return Scripted(body=json.dumps(document).encode(), **more)
+
+
+def problem(status: int, code: str, headers: dict[str, str] | None = None) -> Scripted:
+    document = {"code": code, "status": status, "title": code, "detail": f"({code})", "retryable": status >= 429}
+    return answer(document, status=status, headers=headers or {})
+
+
+def cursor_expired() -> Scripted:
+    return problem(410, "cursor-expired")
+
+
+def page(*ids: str, cursor: str, **more: Any) -> Scripted:
+    events: list[dict[str, Any]] = [
+        {"id": id_, "kind": "file.deleted", "file_id": f"file {id_}", "at": "2026-01-01T00:00:00Z", "file": None,
+         "detail": {}}
+        for id_ in ids
+    ]  # fmt: skip
+    return answer({"events": events, "cursor": cursor, "has_more": False, "backoff_s": None, **more})
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    with fake_server() as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: FakeServer) -> Iterator[Client]:
+    tokens = TokenMemory(Tokens(server.url, "ada@example.org", "access-1", "refresh-1"))
+    with Client(server.url, tokens, patience_s=0) as opened:
+        yield opened
+
+
+@pytest.fixture
+def pauses(client: Client, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses that the client would have made."""
+    made: list[float] = []
+
+    def wait(pause_s: float) -> bool:
+        made.append(pause_s)
+        return False
+
+    monkeypatch.setattr(client.stopping, "wait", wait)
+    return made
+
+
+def asked(server: FakeServer) -> list[dict[str, str]]:
+    """Return the queries of the requests so far."""
+    return [{name: values[0] for name, values in parse_qs(urlsplit(one.path).query).items()} for one in server.asked]
+
+
+def test_pages_are_read_to_the_end_and_only_the_last_event_of_one_has_a_place(
+    server: FakeServer, client: Client
+) -> None:
+    server.script = [page("1", "2", cursor="c2", has_more=True), page("3", cursor="c3")]
+    events = list(client.events("c0"))
+    assert [(event.id, event.cursor) for event in events] == [("1", "c0"), ("2", "c2"), ("3", "c3")]
+    assert events[0].at == datetime(2026, 1, 1, tzinfo=UTC)
+    assert [(one["cursor"], one["wait_s"]) for one in asked(server)] == [("c0", "0"), ("c2", "0")]
+
+
+def test_a_time_is_where_it_begins_and_never_asked_for_again(server: FakeServer, client: Client) -> None:
+    server.script = [page(cursor="c1", has_more=True), page("1", cursor="c2")]
+    since = datetime(2026, 1, 1, tzinfo=UTC)
+    assert [event.id for event in client.events(since=since)] == ["1"]
+    first, second = asked(server)
+    assert (first["since"], "cursor" in first) == ("2026-01-01T00:00:00+00:00", False)
+    assert (second["cursor"], "since" in second) == ("c1", False)
+
+
+def test_with_neither_it_begins_at_the_call(server: FakeServer, client: Client) -> None:
+    server.script = [answer({"cursor": "now"})]
+    events = client.events(follow=True)
+    assert [one.path for one in server.asked] == ["/v1/events/cursor"]
+    server.script = [page("1", cursor="c1")]
+    assert next(events).id == "1"
+    assert (asked(server)[1]["cursor"], asked(server)[1]["wait_s"]) == ("now", "60")
+
+
+def test_whatever_breaks_it_goes_on_where_it_was(server: FakeServer, client: Client, pauses: list[float]) -> None:
+    server.script = [
+        page("1", cursor="c1"),
+        Scripted(hang_up=True),  # a kept connection is replaced silently, but once
+        Scripted(hang_up=True),
+        problem(503, "unavailable"),
+        Scripted(502, b"<html>"),
+        problem(401, "unauthenticated"),
+        answer({"access_token": "access-2", "refresh_token": "refresh-2"}),
+        page("2", cursor="c2"),
+    ]
+    events = client.events("c0", follow=True)
+    assert [next(events).id, next(events).id] == ["1", "2"]
+    journal = [one for one in asked(server) if one]
+    assert [one["cursor"] for one in journal] == ["c0", *["c1"] * 6]
+    assert server.asked[-1].headers["authorization"] == "Bearer access-2"
+    assert len(pauses) == 3
+
+
+def test_before_the_first_answer_it_gives_up(server: FakeServer, client: Client) -> None:
+    server.script = [Scripted(hang_up=True), problem(503, "unavailable")]
+    with pytest.raises(Unreachable):
+        next(client.events("c0", follow=True))
+    with pytest.raises(ApiProblem, match="unavailable"):
+        next(client.events("c0", follow=True))
+
+
+def test_a_server_that_is_busy_is_left_alone(server: FakeServer, client: Client, pauses: list[float]) -> None:
+    server.script = [page(cursor="c1", backoff_s=7.5), page("1", cursor="c2")]
+    assert next(client.events("c0", follow=True)).id == "1"
+    assert pauses == [7.5]
+
+
+def test_one_that_does_not_wait_is_not_asked_all_the_time(
+    server: FakeServer, client: Client, pauses: list[float]
+) -> None:
+    server.script = [page(cursor="c1"), page(cursor="c1"), page("1", cursor="c2")]
+    assert next(client.events("c0", follow=True)).id == "1"
+    assert pauses == [1, 1]
+
+
+def test_a_journal_that_does_not_reach_back(server: FakeServer, client: Client, pauses: list[float]) -> None:
+    server.script = [page("1", cursor="c1"), cursor_expired()]
+    events = client.events("c0", follow=True)
+    next(events)
+    with pytest.raises(CursorExpired) as caught:
+        next(events)
+    assert (caught.value.code, caught.value.status) == ("cursor-expired", 410)
+    assert pauses == []
+
+
+def test_what_will_not_pass_is_raised(server: FakeServer, client: Client) -> None:
+    server.script = [page("1", cursor="c1"), problem(422, "invalid-cursor")]
+    events = client.events("c0", follow=True)
+    next(events)
+    with pytest.raises(ApiProblem, match="invalid-cursor"):
+        next(events)
+
+
+def test_whoever_wants_to_know_hears_of_each_outage_once(
+    server: FakeServer, client: Client, pauses: list[float]
+) -> None:
+    heard: list[ClientError | None] = []
+    lost = problem(503, "unavailable")
+    server.script = [page("1", cursor="c1"), lost, lost, page("2", cursor="c2"), lost, page("3", cursor="c3")]
+    reader = Reader(client, "c0", insist=Insistence(client, heard.append))
+    assert [event.id for _ in range(3) for event in reader.read(60)] == ["1", "2", "3"]
+    assert [str(one) for one in heard] == ["(unavailable)", "None"] * 2
+    assert len(pauses) == 3
+
+
+def test_close_ends_a_wait(server: FakeServer, client: Client) -> None:
+    server.script = [Scripted(hang=True)]
+    ended: list[type[BaseException]] = []
+
+    def follow() -> None:
+        try:
+            next(client.events("c0", follow=True))
+        except Stopped as error:
+            ended.append(type(error))
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    while not server.asked:
+        pass
+    client.close()
+    thread.join(10)
+    assert ended == [Stopped]
+
+
+def test_a_kind_of_a_newer_server_is_read() -> None:
+    document = {"id": "1", "kind": "file.painted", "file_id": "2", "at": "2026-01-01T00:00:00Z", "file": None,
+                "detail": {"colour": "red"}, "new_member": 1}  # fmt: skip
+    assert Event.of(document).kind == "file.painted"

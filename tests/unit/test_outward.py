@@ -1,0 +1,96 @@
+"""What is told, to whom, and what proves that it was us."""
+
+import json
+import time
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dropbox_api.hooks import outward
+from dropbox_api.settings import AuthSettings
+
+EVENT_ID, OWNER_ID, FILE_ID, OTHER_ID = (uuid.UUID(int=number) for number in range(1, 5))
+AT = datetime(2026, 3, 1, 12, 30, 0, 250_000, tzinfo=UTC)
+SETTINGS = AuthSettings()
+
+
+def happened(kind: str, **detail: Any) -> outward.Happened:
+    return outward.Happened(EVENT_ID, kind, AT, OWNER_ID, FILE_ID, detail)
+
+
+def told(event: outward.Happened, *, sees: bool = True) -> list[tuple[str, dict[str, Any]]]:
+    said = [(message, json.loads(message.body)) for message in outward.messages(event, OTHER_ID, sees=sees)]
+    assert all((str(message.id), message.kind) == (body["id"], body["kind"]) for message, body in said)
+    return [(message.kind, body["detail"]) for message, body in said]
+
+
+def test_a_message_names_what_happened_and_nothing_of_the_file() -> None:
+    (message,) = outward.messages(happened("file.renamed"), OTHER_ID)
+    assert json.loads(message.body) == {
+        "id": str(EVENT_ID),
+        "kind": "file.renamed",
+        "at": "2026-03-01T12:30:00.250000Z",
+        "owner_id": str(OWNER_ID),
+        "recipient_id": str(OTHER_ID),
+        "file_id": str(FILE_ID),
+        "detail": {},
+    }
+    (message,) = outward.messages(happened("file.renamed"))
+    assert "recipient_id" not in json.loads(message.body)
+
+
+def test_new_content_is_told_of_beside() -> None:
+    for kind in ("file.created", "file.updated"):
+        first, second = outward.messages(happened(kind, revision_id="r"))
+        assert (first.kind, first.id) == (kind, EVENT_ID)
+        assert (second.kind, second.id) == ("file.stored", uuid.uuid5(EVENT_ID, "file.stored"))
+        assert json.loads(second.body)["detail"] == {"revision_id": "r"}
+    for event in (happened("file.created"), happened("file.updated"), happened("file.verified", revision_id="r")):
+        assert [message.kind for message in outward.messages(event)] == [event.kind]
+
+
+@pytest.mark.parametrize("kind", ["file.moved", "file.trashed", "file.deleted", "share.revoked"])
+def test_who_sees_it_no_more_learns_that_it_is_gone(kind: str) -> None:
+    assert told(happened(kind, role="viewer"), sees=False) == [(kind, {})]
+    assert told(happened(kind, role="viewer")) == [(kind, {"role": "viewer"})]
+
+
+@pytest.mark.parametrize("kind", ["file.created", "file.updated", "file.verified", "share.granted"])
+def test_who_sees_it_no_more_learns_nothing_else(kind: str) -> None:
+    assert told(happened(kind, revision_id="r"), sees=False) == []
+
+
+def test_the_signature_is_that_of_standard_webhooks() -> None:
+    """Computed by openssl, with the key and the body of the specification's own examples."""
+    secret, body = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", b'{"test": 2432232314}'
+    message_id = uuid.UUID(int=0)
+    headers = outward.sign(secret, message_id, 1614265330, body)
+    assert headers["webhook-id"] == str(message_id)
+    assert headers["webhook-timestamp"] == "1614265330"
+    # printf '%s' "$id.1614265330.$body" | openssl dgst -sha256 -mac HMAC -macopt "hexkey:$key" -binary | base64
+    assert headers["webhook-signature"] == "v1,Y5/uRWupLQOPxe4D5mBYrd9dRGhY+xtWrnxDwy59WDE="
+
+
+def test_the_documentation_verifies_what_we_sign() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text(encoding="utf-8")
+    documented: dict[str, Any] = {}
+    exec(page.partition("```python\n")[2].partition("```")[0], documented)  # noqa: S102 - our own page
+    is_ours, secret, now = documented["is_ours"], outward.new_secret(), int(time.time())
+    assert is_ours(secret, outward.sign(secret, EVENT_ID, now, b"{}"), b"{}")
+    assert not is_ours(secret, outward.sign(secret, EVENT_ID, now, b"{}"), b"{ }")
+    assert not is_ours(outward.new_secret(), outward.sign(secret, EVENT_ID, now, b"{}"), b"{}")
+    assert not is_ours(secret, outward.sign(secret, EVENT_ID, now - 3600, b"{}"), b"{}")
+
+
+def test_secrets_are_random_and_sealed_to_their_webhook() -> None:
+    secret = outward.new_secret()
+    assert secret != outward.new_secret()
+    sealed = outward.seal(SETTINGS, FILE_ID, secret)
+    assert secret.encode() not in sealed
+    assert outward.unseal(SETTINGS, FILE_ID, sealed) == secret
+    assert outward.unseal(SETTINGS, OTHER_ID, sealed) is None
+    other = SETTINGS.model_copy(update={"secret": type(SETTINGS.secret)("another secret of thirty-two characters")})
+    assert outward.unseal(other, FILE_ID, sealed) is None
