@@ -93,9 +93,12 @@ async def may_change(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID) -> bool:
     return True
 
 
-async def require_movable(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID) -> None:
-    """Raise Forbidden where the actor's access begins at this very node: its place is its owner's business."""
-    if (await access.require(tx, actor_id, node_id)).is_shared_root:
+async def require_movable(tx: Tx, actor_id: uuid.UUID, node: Any) -> None:
+    """Raise Forbidden where the actor may not change the folder that a node (its row) is taken out of.
+
+    So it is with what is shared itself: its place is its owner's business.
+    """
+    if not await may_change(tx, actor_id, node.parent_id):
         raise problems.Forbidden("Only its owner moves or deletes what is shared itself; you can leave it")
 
 

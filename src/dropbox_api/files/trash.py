@@ -32,7 +32,7 @@ async def discard(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, *, if_match: 
         node = await changing.target(tx, actor_id, node_id, if_match)
         if node.parent_id is None:
             raise problems.RootFolder
-        await changing.require_movable(tx, actor_id, node_id)
+        await changing.require_movable(tx, actor_id, node)
         await changing.discard(tx, node.owner_id, node_id, force=force)
 
 

@@ -83,7 +83,7 @@ async def change(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, wanted: Change
             raise problems.NotAFile("A folder has no content type")
         parent_id = await changing.place(tx, actor_id, node, wanted.parent_id, wanted.parent_path)
         if parent_id != node.parent_id:
-            await changing.require_movable(tx, actor_id, node_id)
+            await changing.require_movable(tx, actor_id, node)
         await give_place(tx, actor_id, node, parent_id, name or node.name, wanted.on_conflict)
         if wanted.content_type is not None:
             await set_content_type(tx, node, wanted.content_type)

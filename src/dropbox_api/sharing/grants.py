@@ -20,6 +20,7 @@ from dropbox_api.models import Grant, Node, User
 from dropbox_api.plumbing import audit, idempotency, paging
 from dropbox_api.plumbing.idempotency import Once
 from dropbox_api.sharing import schemas
+from dropbox_api.uploads import service as uploads
 
 _PROVEN = or_(User.email_verified_at.is_not(None), User.kind == "service")
 
@@ -55,14 +56,17 @@ async def share(
 
 
 async def _find_grantee(tx: Tx, wanted: schemas.CreateGrant) -> tuple[str, uuid.UUID | None]:
-    """Return the address, and the account if it gets the grant at once. Raises NotFound (`user_id`)."""
+    """Return the address, and the account if it gets the grant at once. Raises NotFound (`user_id`).
+
+    An account that was named by its id has that for an address: whoever knows the one need not learn the other.
+    """
     if wanted.email is not None:
         proven = select(User.id).where(User.email == wanted.email, _PROVEN)
         return wanted.email, (await tx.execute(proven)).scalar_one_or_none()
-    account = (await tx.execute(select(User.email, User.id).where(User.id == wanted.user_id))).one_or_none()
-    if account is None:
+    account_id = (await tx.execute(select(User.id).where(User.id == wanted.user_id))).scalar_one_or_none()
+    if account_id is None:
         raise problems.NotFound("There is no such account")
-    return account.email, account.id
+    return str(account_id), account_id
 
 
 async def _make(tx: Tx, owner_id: uuid.UUID, node_id: uuid.UUID, values: dict[str, Any]) -> schemas.Grant:
@@ -81,6 +85,8 @@ async def _set(tx: Tx, row: Any, values: dict[str, Any]) -> schemas.Grant:
         if was.role != row.role:
             act = audit.Entry("role-changed", row.node_id, {"of": row.email, "from": was.role, "to": row.role})
             await audit.record(tx, row.owner_id, [act])
+            if row.role != "editor" and row.grantee_id:
+                await uploads.end_homeless(tx, row.owner_id, row.grantee_id)
         await _announce(tx, "share.changed" if was.grantee_id == row.grantee_id else "share.granted", row)
     return _view(row, row.node_id)
 
@@ -96,7 +102,7 @@ def _view(row: Any, node_id: uuid.UUID) -> schemas.Grant:
         id=row.id,
         node_id=row.node_id,
         inherited=row.node_id != node_id,
-        email=row.email,
+        email=None if row.email == str(row.grantee_id) else row.email,
         user_id=row.grantee_id,
         role=row.role,
         pending=row.grantee_id is None,
@@ -127,6 +133,8 @@ async def revoke(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, grant_id: uuid
         row = await _locked(tx, actor_id, node_id, grant_id)
         await tx.execute(delete(Grant).where(Grant.id == row.id))
         await audit.record(tx, row.owner_id, [audit.Entry("unshared", node_id, {"with": row.email, "role": row.role})])
+        if row.grantee_id:
+            await uploads.end_homeless(tx, row.owner_id, row.grantee_id)
         await _announce(tx, "share.revoked", row)
 
 
