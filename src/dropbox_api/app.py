@@ -3,10 +3,12 @@
 The only importer of routes. What stands before them is in `middleware`.
 """
 
+import asyncio
 import base64
 import hashlib
 import logging
 import re
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -100,6 +102,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_api_route("/readyz", readyz, operation_id="readyz", tags=["health"], responses={503: {}})
     _render_problems(app)
     _describe_problems(app)
+    app.state.looking, app.state.look_again_at = asyncio.Lock(), 0.0
     app.state.limits = Limits(settings.limits)
     app.state.streams = gates.Gate(settings.uploads.streams_at_once)
     app.state.archives = gates.Gate(settings.uploads.streams_at_once)
@@ -156,9 +159,23 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
+READY_S = 1.0
+"""What was found is told for so long: anybody may ask, as often as they like, and the store charges for each look."""
+
+
 async def readyz(request: Request) -> JSONResponse:
     """Tell whether database, schema and store answer, and why not."""
     state = request.app.state
+    async with state.looking:
+        if time.monotonic() >= state.look_again_at:
+            state.checks = await _look(state)
+            state.look_again_at = time.monotonic() + READY_S
+        checks: dict[str, str] = state.checks
+    ready = set(checks.values()) == {"ok"}
+    return JSONResponse({"status": "ready" if ready else "not ready", **checks}, status_code=200 if ready else 503)
+
+
+async def _look(state: Any) -> dict[str, str]:
     checks: dict[str, str] = {}
     try:
         async with state.db.read() as tx:
@@ -174,8 +191,11 @@ async def readyz(request: Request) -> JSONResponse:
         checks["store"] = "ok"
     except StoreError:
         checks["store"] = "does not answer"
-    ready = set(checks.values()) == {"ok"}
-    return JSONResponse({"status": "ready" if ready else "not ready", **checks}, status_code=200 if ready else 503)
+    return checks
+
+
+_MAX_FIELD_ERRORS = 100
+"""An answer is not to be many times as long as the request: every unknown member is an error."""
 
 
 def _render_problems(app: FastAPI) -> None:
@@ -190,7 +210,7 @@ def _render_problems(app: FastAPI) -> None:
 
     async def on_invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)  # noqa: S101
-        found = error.errors()
+        found = error.errors()[:_MAX_FIELD_ERRORS]
         if any(entry["type"] == "json_invalid" for entry in found):
             return render(request.scope, problems.MalformedJson())
         return render(request.scope, problems.InvalidRequest(errors=[_field_error(entry) for entry in found]))

@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from limits.aio.storage import Storage
 
+from dropbox_api import app
 from dropbox_api.accounts import passwords
 from dropbox_api.plumbing.limits import address_key
 from dropbox_api.storage.s3 import S3Config
@@ -64,6 +65,25 @@ async def test_an_address_may_ask_so_often(serve: Serve) -> None:
         assert answer.headers["x-content-type-options"] == "nosniff"
         for path in ("/healthz", "/readyz", "/docs/static/swagger-ui.css"):
             assert (await client.get(path)).status_code == 200
+
+
+async def test_whoever_asks_often_whether_we_are_ready_costs_one_look(
+    server: RunningServer, api: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+
+    def counted(prefix: str) -> AsyncIterator[Any]:
+        nonlocal looks
+        looks += 1
+        return listed(prefix)
+
+    listed = server.store.list_objects
+    monkeypatch.setattr(server.store, "list_objects", counted)
+    monkeypatch.setattr(app, "READY_S", 60)
+    monkeypatch.setattr(server.app.state, "look_again_at", 0.0)
+    answers = await asyncio.gather(*(api.get("/readyz") for _ in range(20)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert looks == 1
 
 
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Forwarded-Host"])

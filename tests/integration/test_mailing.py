@@ -9,6 +9,7 @@ from email.policy import default
 from pathlib import Path
 
 import httpx2
+import pyotp
 import pytest
 from sqlalchemy import text
 
@@ -63,8 +64,8 @@ class Post:
     async def verify(self, token: str) -> httpx2.Response:
         return await self.api.post("/v1/auth/verify-email", json={"token": token})
 
-    async def sign_in(self, address: str, password: str) -> httpx2.Response:
-        form = {"grant_type": "password", "username": address, "password": password}
+    async def sign_in(self, address: str, password: str, otp: str = "") -> httpx2.Response:
+        form = {"grant_type": "password", "username": address, "password": password} | ({"otp": otp} if otp else {})
         return await self.api.post("/v1/auth/token", data=form)
 
     async def run(self, statement: str, **values: object) -> None:
@@ -165,6 +166,16 @@ class TestResetting:
         access_token = (await post.sign_in(anna.email, NEW_PASSWORD)).raise_for_status().json()["access_token"]
         me = await post.api.get("/v1/me", headers={"Authorization": f"Bearer {access_token}"})
         assert me.json()["email_verified_at"] is not None
+
+    async def test_it_does_not_get_around_the_second_factor(self, post: Post, anna: Account) -> None:
+        factor = "/v1/me/second-factor"
+        proposal = await anna.client.post(factor, json={"password": anna.password})
+        code = pyotp.TOTP(proposal.raise_for_status().json()["secret"]).now()
+        confirmed = (await anna.client.post(f"{factor}/confirm", json={"code": code})).raise_for_status().json()
+        assert (await post.reset(await post.ask_to_reset(anna.email))).status_code == 204
+        assert problem(await post.sign_in(anna.email, NEW_PASSWORD)) == (401, "second-factor-required")
+        assert problem(await post.sign_in(anna.email, NEW_PASSWORD, code)) == (401, "invalid-credentials")
+        assert (await post.sign_in(anna.email, NEW_PASSWORD, confirmed["recovery_codes"][0])).status_code == 200
 
     async def test_a_token_is_good_once_even_at_the_same_moment(self, post: Post, anna: Account) -> None:
         token = await post.token(anna.email, VERIFY)
