@@ -23,6 +23,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from dropbox_api import __version__, migrations, problems
+from dropbox_api.accounts import mailing
 from dropbox_api.accounts import routes as accounts
 from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.tokens import AccessTokens
@@ -75,7 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.passwords = Passwords(settings.auth.hash_concurrency)
             app.state.access_tokens = AccessTokens(settings.auth)
             app.state.mailer = Mailer(settings.mail)
-            app.state.accept_invitations = grants.accept
+            app.state.shares = mailing.Shares(grants.accept, grants.end_all)
             try:
                 yield
             finally:

@@ -24,6 +24,7 @@ from tests.support.server import (
     register_account,
     running_server,
 )
+from tests.support.sharing import grant, make_folder, make_link, public, verify
 
 NEW_PASSWORD = "staple of wet hay"
 PUBLIC_URL = "https://files.example.com/box"
@@ -215,6 +216,27 @@ class TestResetting:
         assert problem(await post.reset(token)) == (422, "invalid-mail-token")
         await post.api.post("/v1/auth/reset-password/request", json={"email": anna.email})
         assert len(await post.mails(anna.email, RESET)) == 1
+
+    async def test_what_whoever_registered_with_a_foreign_address_shared_is_shared_no_more(
+        self, post: Post, anna: Account
+    ) -> None:
+        accomplice = await post.register()
+        async with accomplice.client as other:
+            await verify(post.server.db, accomplice)
+            folder = await make_folder(anna, "/box")
+            await grant(anna, folder, accomplice, "editor")
+            link = await make_link(anna, folder, "upload")
+            assert (await other.get(f"/v1/files/{folder}")).status_code == 200
+            assert (await post.api.get(public(link))).status_code == 200
+            await post.reset(await post.ask_to_reset(anna.email))
+            assert problem(await other.get(f"/v1/files/{folder}")) == (404, "not-found")
+            assert problem(await post.api.get(public(link))) == (404, "not-found")
+
+    async def test_what_one_has_shared_outlives_a_reset(self, post: Post, anna: Account) -> None:
+        await verify(post.server.db, anna)
+        link = await make_link(anna, await make_folder(anna, "/box"), "upload")
+        await post.reset(await post.ask_to_reset(anna.email))
+        assert (await post.api.get(public(link))).status_code == 200
 
     async def test_tokens_of_whoever_registered_with_a_foreign_address_end(self, post: Post, anna: Account) -> None:
         made = await anna.client.post("/v1/me/tokens", json={"name": "mine", "scopes": ["files:read"]})

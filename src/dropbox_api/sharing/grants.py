@@ -8,7 +8,7 @@ it looks the same whether there is an account or not. Named by its id, an accoun
 import uuid
 from typing import Any
 
-from sqlalchemy import delete, insert, or_, select, text, update
+from sqlalchemy import delete, func, insert, or_, select, text, update
 
 from dropbox_api import access, problems
 from dropbox_api.db import Db, Tx, new_id
@@ -16,7 +16,7 @@ from dropbox_api.events import service as events
 from dropbox_api.files import changing, views
 from dropbox_api.files import service as files
 from dropbox_api.files.schemas import FileList
-from dropbox_api.models import Grant, Node, User
+from dropbox_api.models import Grant, Link, Node, User
 from dropbox_api.plumbing import audit, idempotency, paging
 from dropbox_api.plumbing.idempotency import Once
 from dropbox_api.sharing import schemas
@@ -131,11 +131,24 @@ async def revoke(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, grant_id: uuid
     """
     async with db.begin() as tx:
         row = await _locked(tx, actor_id, node_id, grant_id)
-        await tx.execute(delete(Grant).where(Grant.id == row.id))
-        await audit.record(tx, row.owner_id, [audit.Entry("unshared", node_id, {"with": row.email, "role": row.role})])
-        if row.grantee_id:
-            await uploads.end_homeless(tx, row.owner_id, row.grantee_id)
-        await _announce(tx, "share.revoked", row)
+        await _end(tx, row)
+
+
+async def _end(tx: Tx, row: Any) -> None:
+    await tx.execute(delete(Grant).where(Grant.id == row.id))
+    act = audit.Entry("unshared", row.node_id, {"with": row.email, "role": row.role})
+    await audit.record(tx, row.owner_id, [act])
+    if row.grantee_id:
+        await uploads.end_homeless(tx, row.owner_id, row.grantee_id)
+    await _announce(tx, "share.revoked", row)
+
+
+async def end_all(tx: Tx, owner_id: uuid.UUID) -> None:
+    """Take back every grant and link of an owner. Transaction: joins tx, which holds the owner's lock."""
+    for row in (await tx.execute(select(*Grant.__table__.c).where(Grant.owner_id == owner_id))).all():
+        await _end(tx, row)
+    standing = (Link.owner_id == owner_id, Link.revoked_at.is_(None))
+    await tx.execute(update(Link).where(*standing).values(revoked_at=func.now()))
 
 
 async def leave(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID) -> None:
