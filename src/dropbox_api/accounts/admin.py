@@ -33,7 +33,7 @@ async def list_users(db: Db, *, q: str | None, limit: int, cursor: str | None) -
     async with db.read() as tx:
         rows = (await tx.execute(query)).all()
     items = [ManagedUser(**row._asdict()) for row in rows[:limit]]
-    return UserList(items=items, next_cursor=paging.encode("users", str(items[-1].id)) if len(rows) > limit else None)
+    return UserList(items=items, next_cursor=paging.encode("users", items[-1].id) if len(rows) > limit else None)
 
 
 async def get_user(db: Db, user_id: uuid.UUID) -> ManagedUser:

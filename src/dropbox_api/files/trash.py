@@ -6,6 +6,7 @@ good marks it again (`purged_at`), which hides it at once; a worker removes the 
 
 import uuid
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlalchemy import func, select, text, tuple_, update
 
@@ -76,12 +77,14 @@ async def list_trash(db: Db, actor_id: uuid.UUID, *, limit: int, cursor: str | N
     """Return a page of what the caller's trash holds, last deleted first. Raises InvalidCursor."""
     page = views.select_files().where(Node.owner_id == actor_id, Node.trashed_at.is_not(None), Node.purged_at.is_(None))
     if cursor:
-        page = page.where(tuple_(Node.trashed_at, Node.id) < tuple_(*paging.decode_time_and_id("trash", cursor)))
+        page = page.where(
+            tuple_(Node.trashed_at, Node.id) < tuple_(*paging.decode_key("trash", cursor, datetime, uuid.UUID))
+        )
     async with db.read() as tx:
         rows = (await tx.execute(page.order_by(Node.trashed_at.desc(), Node.id.desc()).limit(limit + 1))).all()
         items = await views.as_files(tx, actor_id, rows[:limit])
     last = rows[limit - 1] if len(rows) > limit else None
-    more = paging.encode("trash", last.trashed_at.isoformat(), str(last.id)) if last else None
+    more = paging.encode("trash", last.trashed_at, last.id) if last else None
     return FileList(items=items, next_cursor=more)
 
 

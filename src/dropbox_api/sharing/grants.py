@@ -203,7 +203,7 @@ async def list_grants(
         if cursor:
             page = page.where(Grant.id < paging.decode_id("grants", cursor))
         rows = (await tx.execute(page.order_by(Grant.id.desc()).limit(limit + 1))).all()
-    more = paging.encode("grants", str(rows[limit - 1].id)) if len(rows) > limit else None
+    more = paging.encode("grants", rows[limit - 1].id) if len(rows) > limit else None
     return schemas.GrantList(items=[_view(row, node_id) for row in rows[:limit]], next_cursor=more)
 
 
@@ -226,7 +226,7 @@ async def shared_with(db: Db, actor_id: uuid.UUID, *, limit: int, cursor: str | 
         await views.as_of_now(tx)
         rows = await views.first_live(tx, granted.order_by(Grant.id.desc()), limit + 1)
         items = await views.as_files(tx, actor_id, rows[:limit])
-    more = paging.encode("shared with me", str(rows[limit - 1].grant_id)) if len(rows) > limit else None
+    more = paging.encode("shared with me", rows[limit - 1].grant_id) if len(rows) > limit else None
     return FileList(items=items, next_cursor=more)
 
 

@@ -113,7 +113,7 @@ async def list_links(
     async with db.read() as tx:
         await access.require(tx, actor_id, node_id, "owner")
         rows = (await tx.execute(page.order_by(Link.id.desc()).limit(limit + 1))).all()
-    more = paging.encode("links", str(rows[limit - 1].id)) if len(rows) > limit else None
+    more = paging.encode("links", rows[limit - 1].id) if len(rows) > limit else None
     return schemas.LinkList(items=[_view(tokens, row) for row in rows[:limit]], next_cursor=more)
 
 

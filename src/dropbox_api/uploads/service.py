@@ -45,7 +45,7 @@ async def list_uploads(
     async with db.read() as tx:
         ids = list((await tx.execute(page.order_by(Upload.id.desc()).limit(limit + 1))).scalars())
         found = await rows.views(tx, ids[:limit])
-    more = paging.encode("uploads", str(ids[limit - 1])) if len(ids) > limit else None
+    more = paging.encode("uploads", ids[limit - 1]) if len(ids) > limit else None
     return schemas.UploadList(items=[found[upload_id] for upload_id in ids[:limit]], next_cursor=more)
 
 
