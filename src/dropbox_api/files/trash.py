@@ -48,8 +48,7 @@ async def restore(
     """
     name = service.clean_name(wanted.name) if wanted.name is not None else None
     async with db.begin() as tx:
-        node = await changing.target(tx, actor_id, node_id, if_match, in_trash=True)
-        await idempotency.claim(tx, once)
+        node = await changing.target(tx, actor_id, node_id, if_match, once=once, in_trash=True)
         parent_id = await changing.place(tx, actor_id, node, wanted.parent_id, wanted.parent_path)
         if parent_id == node.parent_id:
             await _require_there(tx, actor_id, parent_id)

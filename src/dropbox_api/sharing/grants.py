@@ -34,8 +34,7 @@ async def share(
     Transaction: one, under the owner's lock.
     """
     async with db.begin() as tx:
-        node = await changing.target(tx, actor_id, node_id, role="owner")
-        await idempotency.claim(tx, once)
+        node = await changing.target(tx, actor_id, node_id, once=once, role="owner")
         if node.parent_id is None:
             raise problems.RootFolder("The root folder cannot be shared: share folders in it")
         email, grantee_id = await _find_grantee(tx, wanted)

@@ -50,8 +50,7 @@ async def create(
     password_hash = await _hash(passwords, wanted.password)
     try:
         async with db.begin() as tx:
-            node = await changing.target(tx, actor_id, node_id, role="owner")
-            await idempotency.claim(tx, once)
+            node = await changing.target(tx, actor_id, node_id, once=once, role="owner")
             if node.parent_id is None:
                 raise problems.RootFolder("The root folder cannot be shared: share folders in it")
             if wanted.mode == "upload" and node.kind != "folder":
