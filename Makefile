@@ -5,6 +5,8 @@ export UV_PROJECT_ENVIRONMENT = .venv
 UV = .uv/bin/uv
 RUN = $(UV) run --frozen --all-extras
 PYTEST = $(RUN) pytest
+# Each process has servers of its own; a file's tests stay together, because they share what they made.
+PARALLEL = -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help run test check bench unit contract integration faults faults-long fix types lint openapi migrate clean
 
@@ -24,7 +26,7 @@ run: .venv/.ready ## Start everything on this machine and print the address
 	@exec .venv/bin/dropbox-api dev
 
 test: .venv/.ready ## Run all tests
-	$(PYTEST)
+	$(PYTEST) $(PARALLEL)
 
 check: .venv/.ready lint types ## Run all static checks: exactly what CI runs
 	$(RUN) lint-imports
@@ -48,7 +50,7 @@ contract: .venv/.ready ## The store suite, against every store
 	$(PYTEST) tests/contract
 
 integration: .venv/.ready ## Tests through HTTP
-	$(PYTEST) tests/integration tests/security
+	$(PYTEST) $(PARALLEL) tests/integration tests/security
 
 faults: .venv/.ready ## Kill and failure points, the short slice
 	$(PYTEST) tests/faults

@@ -26,7 +26,7 @@ from dropbox_client.hashing import Identity
 from dropbox_client.progress import Item
 from dropbox_client.tokens import TokenFile
 from dropbox_client.upload import Uploader
-from dropbox_client.wire import Body, Reply, Wire
+from dropbox_client.wire import IDLE_TIMEOUT_S, Body, Reply, Wire
 
 _CONNECTIONS = 8
 _LOAD_S = 3.0
@@ -184,12 +184,20 @@ class _OneByteParts(Wire):
         self._api_url = api_url
         self._presigner = presigner
 
-    def send(self, method: str, url: str, headers: Mapping[str, str], body: Body = b"") -> Reply:
+    def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: Body = b"",
+        *,
+        idle_timeout_s: float = IDLE_TIMEOUT_S,
+    ) -> Reply:
         if url.startswith(self._api_url):
             if self.calls["complete"]:
                 raise Stopped("that was it")
             self.calls[url.rpartition("/")[2]] += 1
-            return super().send(method, url, headers, body)
+            return super().send(method, url, headers, body, idle_timeout_s=idle_timeout_s)
         parts = urlsplit(url)
         query = parse_qs(parts.query)
         key = unquote(parts.path).removeprefix(f"/{BUCKET}/")

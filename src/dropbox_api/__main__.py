@@ -264,7 +264,7 @@ def _on_users(work: UserWork) -> None:
 
 def _change_user(email: str, **changes: Any) -> None:
     async def work(db: Db, _: Settings) -> None:
-        user_id = await admin.require_id(db, email.casefold())
+        user_id = await admin.require_id(db, email.lower())
         _show(await admin.change(db, user_id, ChangeUser(**changes)))
 
     _on_users(work)
@@ -370,7 +370,7 @@ def reset_second_factor(email: Email) -> None:
     """Turn off the second factor of somebody who lost it, and end their sign-ins. Make sure that it is them."""
 
     async def work(db: Db, _: Settings) -> None:
-        user_id = await admin.require_id(db, email.casefold())
+        user_id = await admin.require_id(db, email.lower())
         await admin.remove_second_factor(db, user_id)
         _show(await admin.get_user(db, user_id))
 
@@ -389,7 +389,7 @@ def create_token(
     async def work(db: Db, _: Settings) -> None:
         expires_in_s = None if days is None else days * 86400
         new = NewToken.model_validate({"name": name, "scopes": scope, "expires_in_s": expires_in_s})
-        user_id = await admin.require_id(db, email.casefold())
+        user_id = await admin.require_id(db, email.lower())
         created = await api_tokens.create_for_service(
             db, user_id, name=new.name, scopes=new.scopes, expires_in_s=new.expires_in_s
         )

@@ -31,8 +31,6 @@ class Access:
     owner_id: uuid.UUID
     kind: Literal["file", "folder"]
     role: Role
-    is_shared_root: bool
-    """Whether their access begins at this very node: what is above it is not theirs to see."""
 
 
 _REQUIRE = text("""
@@ -42,13 +40,13 @@ _REQUIRE = text("""
         SELECT up.id, up.owner_id, up.kind, up.parent_id, up.trashed_at, depth + 1
         FROM nodes up JOIN chain ON up.id = chain.parent_id
     ), granted AS (
-        SELECT max(depth) AS depth, bool_or(role = 'editor') AS is_editor
+        SELECT bool_or(role = 'editor') AS is_editor
         FROM chain JOIN grants ON grants.node_id = chain.id AND grants.grantee_id = :actor_id
     )
-    SELECT chain.id, chain.owner_id, chain.kind, chain.owner_id <> :actor_id AND granted.depth = 0 AS is_shared_root,
+    SELECT chain.id, chain.owner_id, chain.kind,
         CASE WHEN chain.owner_id = :actor_id THEN 'owner' WHEN is_editor THEN 'editor' ELSE 'viewer' END AS role
     FROM chain, granted
-    WHERE chain.depth = 0 AND (chain.owner_id = :actor_id OR granted.depth IS NOT NULL)
+    WHERE chain.depth = 0 AND (chain.owner_id = :actor_id OR is_editor IS NOT NULL)
         AND NOT EXISTS (SELECT FROM chain WHERE trashed_at IS NOT NULL)
 """)
 
@@ -71,7 +69,7 @@ async def is_editor_elsewhere(tx: Tx, actor_id: uuid.UUID) -> bool:
 
 
 _REQUIRE_TRASHED = text("""
-    SELECT id, owner_id, kind, false AS is_shared_root, 'owner' AS role FROM nodes
+    SELECT id, owner_id, kind, 'owner' AS role FROM nodes
     WHERE id = :node_id AND owner_id = :actor_id AND trashed_at IS NOT NULL AND purged_at IS NULL
 """)
 
@@ -91,7 +89,7 @@ def _at_least(role: Role, row: Any) -> Access:
         raise problems.NotFound
     if _RANK[row.role] < _RANK[role]:
         raise problems.Forbidden(role=row.role, needs=role)
-    return Access(row.id, row.owner_id, row.kind, row.role, bool(row.is_shared_root))
+    return Access(row.id, row.owner_id, row.kind, row.role)
 
 
 _REQUIRE_BELOW = text("""
@@ -101,7 +99,7 @@ _REQUIRE_BELOW = text("""
         SELECT up.id, up.owner_id, up.kind, up.parent_id, up.trashed_at, depth + 1
         FROM nodes up JOIN chain ON up.id = chain.parent_id
     )
-    SELECT chain.id, chain.owner_id, chain.kind, chain.id = :top_id AS is_shared_root, 'viewer' AS role FROM chain
+    SELECT chain.id, chain.owner_id, chain.kind, 'viewer' AS role FROM chain
     WHERE chain.depth = 0 AND EXISTS (SELECT FROM chain WHERE id = :top_id)
         AND NOT EXISTS (SELECT FROM chain WHERE trashed_at IS NOT NULL)
 """)
@@ -156,5 +154,5 @@ async def require_link(tx: Tx, link_id: uuid.UUID) -> LinkAccess:
     row = (await tx.execute(_REQUIRE_LINK, {"link_id": link_id})).one_or_none()
     if row is None:
         raise problems.NotFound
-    top = Access(row.node_id, row.owner_id, row.kind, "viewer", is_shared_root=True)
+    top = Access(row.node_id, row.owner_id, row.kind, "viewer")
     return LinkAccess(row.id, row.mode, row.password_hash, row.expires_at, top, row.name)

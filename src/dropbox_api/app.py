@@ -21,6 +21,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from dropbox_api import __version__, problems
+from dropbox_api.accounts import mailing
 from dropbox_api.accounts import routes as accounts
 from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.tokens import AccessTokens
@@ -81,7 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.passwords = Passwords(settings.auth.hash_concurrency)
             app.state.access_tokens = AccessTokens(settings.auth)
             app.state.mailer = Mailer(settings.mail)
-            app.state.accept_invitations = grants.accept
+            app.state.shares = mailing.Shares(grants.accept, grants.end_all)
             app.state.lookout = Lookout(app.state.db, store, settings)
             app.state.cursors = Cursors(settings.auth)
             app.state.wakeup = await Wakeup.start(app.state.db, settings)
@@ -127,7 +128,7 @@ def create_app(settings: Settings) -> FastAPI:
             CORSMiddleware,
             allow_origins=settings.http.cors_origins,
             allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "If-Match", "Idempotency-Key"],
+            allow_headers=["Authorization", "Content-Type", "If-Match", "Idempotency-Key", "Last-Event-ID"],
             expose_headers=[
                 "ETag",
                 "Idempotency-Replayed",
@@ -183,6 +184,10 @@ async def readyz(request: Request) -> JSONResponse:
     return JSONResponse({"status": "ready" if ready else "not ready", **checks}, status_code=200 if ready else 503)
 
 
+_MAX_FIELD_ERRORS = 100
+"""An answer is not to be many times as long as the request: every unknown member is an error."""
+
+
 async def get_metrics(request: Request) -> Response:
     """Give the metrics in Prometheus' text format, to whoever has their token."""
     state = request.app.state
@@ -208,7 +213,7 @@ def _render_problems(app: FastAPI) -> None:
 
     async def on_invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)  # noqa: S101
-        found = error.errors()
+        found = error.errors()[:_MAX_FIELD_ERRORS]
         if any(entry["type"] == "json_invalid" for entry in found):
             return render(request.scope, problems.MalformedJson())
         return render(request.scope, problems.InvalidRequest(errors=[_field_error(entry) for entry in found]))

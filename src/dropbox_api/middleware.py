@@ -31,7 +31,7 @@ _ALWAYS = [
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
 ]
-_DATA_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+_DATA_POLICY = (b"content-security-policy", b"default-src 'none'; base-uri 'none'; frame-ancestors 'none'")
 _PAGE_POLICY = (
     b"content-security-policy",
     b"default-src 'none'; style-src 'self'; img-src 'self'; "
@@ -63,7 +63,7 @@ class Exchange:
     def __init__(self, app: ASGIApp, hsts_s: int, metrics: Metrics) -> None:
         self.app = app
         self.metrics = metrics
-        self.hsts = (b"strict-transport-security", f"max-age={hsts_s}".encode()) if hsts_s else None
+        self.hsts = (b"strict-transport-security", f"max-age={hsts_s}; includeSubDomains".encode()) if hsts_s else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -214,6 +214,9 @@ def _unknown_host() -> JSONResponse:
 
 
 _STREAMED = re.compile(r"POST /v1/files|PUT /v1/files/[^/]+/content|POST (/v1/public/links|/s)/[^/]+/upload")
+_SMALL = re.compile(r"/v1/(auth|me|admin)/.*|/verify-email|/reset-password|/s/[^/]+/password")
+_SMALL_BYTES = 64 * 1024
+"""Where strangers send a few words, nobody has to parse megabytes before they are refused."""
 _FENCE_BYTES = 1024**2
 BODY_S = 60.0
 """A JSON body must be there in this time; of one that is streamed, each piece."""
@@ -236,6 +239,8 @@ class BodyLimit:
             return
         is_streamed = _STREAMED.fullmatch(f"{scope['method']} {scope['path']}") is not None
         max_bytes = self.max_streamed_bytes if is_streamed else self.max_bytes
+        if _SMALL.fullmatch(scope["path"]):
+            max_bytes = min(max_bytes, _SMALL_BYTES)
         declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
         too_large = declared.isdigit() and int(declared) > max_bytes
         limited = self._limited(receive, max_bytes, refuse=too_large, is_streamed=is_streamed)

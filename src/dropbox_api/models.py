@@ -70,7 +70,7 @@ class User(Base):
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     email: Mapped[str]
-    """As typed, but case-folded: addresses are one per mailbox."""
+    """As typed, but in lower case: addresses are one per mailbox."""
     kind: Mapped[str] = mapped_column(server_default="person")
     """`service`: an account of a program. It has tokens, and neither password nor files of its own."""
     is_admin: Mapped[bool] = mapped_column(server_default=text("false"))
@@ -647,7 +647,7 @@ class Grant(Base):
     """Of the node."""
     node_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"))
     email: Mapped[str]
-    """As it was invited, case-folded."""
+    """As it was invited, in lower case."""
     grantee_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     """None: an invitation that waits for an account whose address is verified."""
     role: Mapped[str]

@@ -102,17 +102,19 @@ class AuthSettings(_Group):
     secret: SecretStr = Field(SecretStr(DEV_SECRET), description="Signs access tokens; 32 characters or more.")
     access_ttl_s: int = Field(900, ge=30)
     refresh_ttl_s: int = Field(30 * 86400, ge=60)
+    session_max_s: int = Field(
+        90 * 86400, ge=60, description="A sign-in ends after this, however often it is refreshed."
+    )
     registration: Literal["open", "closed"] = "open"
     require_verified_email: bool = Field(False, description="Sign-in only with a verified address.")
     mail_token_ttl_s: int = Field(3600, ge=60, description="Life of a link in a mail.")
-    second_factor_ttl_s: int = Field(300, ge=30, description="Time to enter the code of the second factor (web, OIDC).")
     default_quota_bytes: int = Field(100 * GIB, ge=0)
     default_quota_nodes: int = Field(1_000_000, ge=1)
     hash_concurrency: int = Field(2, ge=1, description="argon2 hashes at a time; sign-in storms queue here.")
 
 
 class MailSettings(_Group):
-    """Where mail goes. `dev` without a host writes it to the log and to `.dev/mail`."""
+    """Where mail goes. `dev` without a host writes it into `.dev/mail`."""
 
     host: str | None = Field(None, description="SMTP server; unset: nothing is sent, addresses stay unverified.")
     port: int = Field(587, ge=1, le=65535)

@@ -122,7 +122,7 @@ def grant(found: Grant, *, json: bool) -> None:
         return
     waiting = "  (waits for them to confirm the address)" if found.pending else ""
     above = "  (by a folder above)" if found.inherited else ""
-    say(f"{found.role:<6}  {found.email}{waiting}{above}")
+    say(f"{found.role:<6}  {found.email or found.user_id}{waiting}{above}")
 
 
 def link(found: Link, address: str, *, json: bool) -> None:

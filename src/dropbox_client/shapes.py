@@ -323,7 +323,8 @@ class Grant(_Answer):
     id: str
     node_id: str
     inherited: bool
-    email: str
+    email: str | None
+    """None where the account was named by its id."""
     user_id: str | None
     role: GrantedRole
     pending: bool

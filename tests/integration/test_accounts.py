@@ -20,6 +20,7 @@ from dropbox_api.db import Db
 from dropbox_api.models import Node, Session, User
 from dropbox_api.problems import RegistrationClosed, Unauthenticated
 from dropbox_api.settings import AuthSettings
+from tests.support.server import RunningServer
 
 PASSWORD = "correct horse battery"
 
@@ -86,6 +87,18 @@ class TestRegister:
             again = await api.post("/v1/auth/register", json={"email": written, "password": PASSWORD})
             assert problem(again) == (409, "email-taken")
             assert (await sign_in(api, written, PASSWORD)).status_code == 200
+
+    async def test_addresses_that_only_look_alike_are_two_accounts(self, api: httpx2.AsyncClient) -> None:
+        """They are mailboxes of two people: case folding would take one for the other."""
+        tag = uuid.uuid4().hex
+        for email in (
+            f"x@strasse-{tag}.de",
+            f"X@Straße-{tag}.de",
+            f"sam.{tag}@example.com",
+            f"\u017fam.{tag}@example.com",
+        ):
+            answer = await api.post("/v1/auth/register", json={"email": email, "password": PASSWORD})
+            assert (answer.status_code, answer.json()["email"]) == (201, email.lower())
 
     async def test_half_a_surrogate_pair_is_no_character(self, api: httpx2.AsyncClient) -> None:
         body = json.dumps({"email": new_address(), "password": PASSWORD + "\ud800"})
@@ -300,6 +313,19 @@ class TestRefresh:
         await alter_session(db, tokens, expires_at=func.now() - timedelta(seconds=1))
         assert problem(await refresh(api, tokens["refresh_token"])) == (401, "invalid-refresh-token")
         assert problem(await me(api, tokens["access_token"])) == (401, "unauthenticated")
+
+    async def test_a_session_ends_however_often_it_is_refreshed(
+        self, register: Any, server: RunningServer, api: httpx2.AsyncClient, db: Db
+    ) -> None:
+        account = await register()
+        lived_s = server.settings.auth.session_max_s - 3600
+        await alter_session(db, account.tokens, created_at=func.now() - timedelta(seconds=lived_s))
+        tokens = (await refresh(api, account.tokens["refresh_token"])).json()
+        session = RefreshToken.parse(tokens["refresh_token"])
+        assert session is not None
+        async with db.read() as tx:
+            ends = Session.expires_at == Session.created_at + timedelta(seconds=server.settings.auth.session_max_s)
+            assert await tx.scalar(select(ends).where(Session.id == session.session_id))
 
     async def test_a_disabled_account_is_out_at_once(self, register: Any, api: httpx2.AsyncClient, db: Db) -> None:
         account = await register()

@@ -12,6 +12,7 @@ import pytest
 from limits.aio.storage import Storage
 
 from dropbox_api.accounts import passwords
+from dropbox_api.plumbing import health
 from dropbox_api.plumbing.limits import address_key
 from dropbox_api.storage.s3 import S3Config
 from tests.support.server import (
@@ -64,6 +65,25 @@ async def test_an_address_may_ask_so_often(serve: Serve) -> None:
         assert answer.headers["x-content-type-options"] == "nosniff"
         for path in ("/healthz", "/readyz", "/docs/static/swagger-ui.css"):
             assert (await client.get(path)).status_code == 200
+
+
+async def test_whoever_asks_often_whether_we_are_ready_costs_one_look(
+    server: RunningServer, api: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+
+    async def counted() -> float:
+        nonlocal looks
+        looks += 1
+        return await asked()
+
+    asked = server.store.clock_skew_s
+    monkeypatch.setattr(server.store, "clock_skew_s", counted)
+    monkeypatch.setattr(health, "KEPT_S", 60)
+    server.app.state.health.forget()
+    answers = await asyncio.gather(*(api.get("/readyz") for _ in range(20)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert looks == 1
 
 
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Forwarded-Host"])

@@ -16,8 +16,19 @@ from sqlalchemy import text
 from dropbox_api.db import Db
 from dropbox_api.settings import AuthSettings
 from dropbox_api.sharing.tokens import PASS_TTL_S, LinkTokens
+from dropbox_api.storage.s3 import S3Config
 from tests.conftest import Register
-from tests.support.server import NO_TLS, Account, RunningServer, assert_invariants, problem, upload_file
+from tests.support.server import (
+    NO_LIMITS,
+    NO_TLS,
+    Account,
+    RunningServer,
+    assert_invariants,
+    make_settings,
+    problem,
+    running_server,
+    upload_file,
+)
 from tests.support.sharing import make_folder, make_link, names_in, public
 
 GONE = (404, "not-found")
@@ -462,3 +473,15 @@ async def test_whatever_is_wrong_is_a_page(account: Account, api: httpx2.AsyncCl
         assert page.status_code == 404
         assert_is_page(page)
         assert "does not work" in page.text
+
+
+async def test_a_page_leads_back_to_no_other_address(postgres_url: str, s3_config: S3Config) -> None:
+    """Whoever asks too often is shown a page that names the token, before anybody looked whether it is one."""
+    limits = NO_LIMITS | {"public": "1/minute"}
+    settings = make_settings(postgres_url, s3_config, limits=limits)
+    async with running_server(settings) as strict, httpx2.AsyncClient(base_url=strict.url) as api:
+        await api.get("/s/first")
+        for token in ("javascript:alert(1)", "%5C%5Celsewhere.example"):
+            page = await api.get(f"/s/{token}")
+            assert page.status_code == 429
+            assert all(href.startswith(f"{strict.url}/s/") for href in hrefs(page))

@@ -9,6 +9,7 @@ from email.policy import default
 from pathlib import Path
 
 import httpx2
+import pyotp
 import pytest
 from sqlalchemy import text
 
@@ -23,6 +24,7 @@ from tests.support.server import (
     register_account,
     running_server,
 )
+from tests.support.sharing import grant, make_folder, make_link, public, verify
 
 NEW_PASSWORD = "staple of wet hay"
 PUBLIC_URL = "https://files.example.com/box"
@@ -63,8 +65,8 @@ class Post:
     async def verify(self, token: str) -> httpx2.Response:
         return await self.api.post("/v1/auth/verify-email", json={"token": token})
 
-    async def sign_in(self, address: str, password: str) -> httpx2.Response:
-        form = {"grant_type": "password", "username": address, "password": password}
+    async def sign_in(self, address: str, password: str, otp: str = "") -> httpx2.Response:
+        form = {"grant_type": "password", "username": address, "password": password} | ({"otp": otp} if otp else {})
         return await self.api.post("/v1/auth/token", data=form)
 
     async def run(self, statement: str, **values: object) -> None:
@@ -166,6 +168,16 @@ class TestResetting:
         me = await post.api.get("/v1/me", headers={"Authorization": f"Bearer {access_token}"})
         assert me.json()["email_verified_at"] is not None
 
+    async def test_it_does_not_get_around_the_second_factor(self, post: Post, anna: Account) -> None:
+        factor = "/v1/me/second-factor"
+        proposal = await anna.client.post(factor, json={"password": anna.password})
+        code = pyotp.TOTP(proposal.raise_for_status().json()["secret"]).now()
+        confirmed = (await anna.client.post(f"{factor}/confirm", json={"code": code})).raise_for_status().json()
+        assert (await post.reset(await post.ask_to_reset(anna.email))).status_code == 204
+        assert problem(await post.sign_in(anna.email, NEW_PASSWORD)) == (401, "second-factor-required")
+        assert problem(await post.sign_in(anna.email, NEW_PASSWORD, code)) == (401, "invalid-credentials")
+        assert (await post.sign_in(anna.email, NEW_PASSWORD, confirmed["recovery_codes"][0])).status_code == 200
+
     async def test_a_token_is_good_once_even_at_the_same_moment(self, post: Post, anna: Account) -> None:
         token = await post.token(anna.email, VERIFY)
         waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%users%'")
@@ -204,6 +216,27 @@ class TestResetting:
         assert problem(await post.reset(token)) == (422, "invalid-mail-token")
         await post.api.post("/v1/auth/reset-password/request", json={"email": anna.email})
         assert len(await post.mails(anna.email, RESET)) == 1
+
+    async def test_what_whoever_registered_with_a_foreign_address_shared_is_shared_no_more(
+        self, post: Post, anna: Account
+    ) -> None:
+        accomplice = await post.register()
+        async with accomplice.client as other:
+            await verify(post.server.db, accomplice)
+            folder = await make_folder(anna, "/box")
+            await grant(anna, folder, accomplice, "editor")
+            link = await make_link(anna, folder, "upload")
+            assert (await other.get(f"/v1/files/{folder}")).status_code == 200
+            assert (await post.api.get(public(link))).status_code == 200
+            await post.reset(await post.ask_to_reset(anna.email))
+            assert problem(await other.get(f"/v1/files/{folder}")) == (404, "not-found")
+            assert problem(await post.api.get(public(link))) == (404, "not-found")
+
+    async def test_what_one_has_shared_outlives_a_reset(self, post: Post, anna: Account) -> None:
+        await verify(post.server.db, anna)
+        link = await make_link(anna, await make_folder(anna, "/box"), "upload")
+        await post.reset(await post.ask_to_reset(anna.email))
+        assert (await post.api.get(public(link))).status_code == 200
 
     async def test_tokens_of_whoever_registered_with_a_foreign_address_end(self, post: Post, anna: Account) -> None:
         made = await anna.client.post("/v1/me/tokens", json={"name": "mine", "scopes": ["files:read"]})

@@ -17,6 +17,7 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
+from dropbox_api import serving
 from dropbox_api.settings import MIB
 from dropbox_api.storage.s3 import S3Config
 from tests.support.server import PASSWORD, RunningServer, make_settings, running_server
@@ -125,7 +126,7 @@ async def test_people_sign_in_send_and_fetch_through_nginx(proxied: Proxied) -> 
     async with proxied.client(**forged) as client:
         register = await client.post("/v1/auth/register", json={"email": email, "password": PASSWORD})
         assert register.status_code == 201, register.text
-        assert register.headers["strict-transport-security"] == "max-age=60"
+        assert register.headers["strict-transport-security"] == "max-age=60; includeSubDomains"
         assert not register.headers.get("server", "nginx").startswith("nginx/")
         form = {"grant_type": "password", "username": email, "password": PASSWORD}
         tokens = (await client.post("/v1/auth/token", data=form)).raise_for_status().json()
@@ -170,3 +171,11 @@ async def test_tokens_of_links_stay_out_of_the_proxys_log(proxied: Proxied) -> N
             await asyncio.sleep(0.02)
     assert token not in log
     assert '"path":"/v1/public/links/-"' in log
+
+
+async def test_tokens_of_links_stay_out_of_the_proxys_errors(proxied: Proxied, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = "Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4Zm9vYmFyMTI"
+    monkeypatch.setattr(serving.Connection, "on_headers_complete", lambda self: self.transport.close())
+    async with proxied.client() as client:
+        assert (await client.get(f"/s/{token}")).status_code == 502
+    assert token not in (proxied.log.parent / "error.log").read_text(encoding="utf-8")

@@ -1,11 +1,13 @@
 """Signing in at an OpenID provider: the whole dance, with a real provider and a browser that follows it."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
 import importlib
 import json
 import secrets
+import time
 import uuid
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -175,6 +177,14 @@ class TestAccountsThatAreThere:
         me = await browser.me(found["code"])
         assert (me["email"], me["has_password"]) == (account.email, True)
 
+    async def test_an_address_that_only_looks_alike_does_not(self, server: RunningServer, browser: Browser) -> None:
+        tag = uuid.uuid4().hex
+        account = await register_account(server.url, f"x@strasse-{tag}.de")
+        async with account.client, server.db.begin() as tx:
+            await tx.execute(text("UPDATE users SET email_verified_at = now() WHERE email = :e"), {"e": account.email})
+        found = await browser.dance(uuid.uuid4().hex, email=f"x@straße-{tag}.de", email_verified=True)
+        assert (await browser.me(found["code"]))["email"] == f"x@straße-{tag}.de"
+
     @pytest.mark.parametrize(("ours", "theirs"), [(False, True), (True, False), (False, False)])
     async def test_an_unproven_one_does_not(
         self, server: RunningServer, browser: Browser, ours: bool, theirs: bool
@@ -202,6 +212,25 @@ class TestAccountsThatAreThere:
         assert problem(await browser.redeem(first["code"])) == (422, "oidc-failed")
         for again in (subject, uuid.uuid4().hex):
             assert await browser.dance(again, email=address, email_verified=True) == {"error": "account-disabled"}
+
+    async def test_who_is_disabled_at_this_moment_is_not_let_in(self, server: RunningServer, browser: Browser) -> None:
+        address = new_address()
+        found = await browser.dance(uuid.uuid4().hex, email=address, email_verified=True)
+        waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%users%'")
+        async with server.db.begin() as tx:
+            await tx.execute(text("UPDATE users SET disabled_at = now() WHERE email = :e"), {"e": address})
+            redeeming = asyncio.create_task(browser.redeem(found["code"]))
+            while not redeeming.done() and (await tx.execute(waiting)).scalar_one() < 1:
+                await asyncio.sleep(0.01)
+                await tx.execute(text("SELECT pg_stat_clear_snapshot()"))
+        assert refused(await redeeming) == "code"
+
+    async def test_a_service_account_never_signs_in(self, server: RunningServer, browser: Browser) -> None:
+        address = new_address()
+        found = await browser.dance(uuid.uuid4().hex, email=address, email_verified=True)
+        async with server.db.begin() as tx:
+            await tx.execute(text("UPDATE users SET kind = 'service' WHERE email = :e"), {"e": address})
+        assert refused(await browser.redeem(found["code"])) == "code"
 
 
 class TestAttacks:
@@ -242,6 +271,21 @@ class TestAttacks:
         assert (await browser.redeem(found["code"])).status_code == 200
         assert refused(await browser.redeem(found["code"])) == "code"
         assert refused(await browser.redeem(found["code"][:-4] + "AAA=")) == "code"
+
+    async def test_our_code_is_good_for_a_minute(self, server: RunningServer, browser: Browser) -> None:
+        found = await browser.dance(uuid.uuid4().hex, email=new_address(), email_verified=True)
+        box = oidc._box(server.settings.auth, "code")
+        sealed = box.decrypt(found["code"])
+        now = int(time.time())
+        expired = box.encrypt_at_time(sealed, now - oidc.CODE_TTL_S - 1).decode()
+        assert refused(await browser.redeem(expired)) == "code"
+        young = box.encrypt_at_time(sealed, now - oidc.CODE_TTL_S // 2).decode()
+        assert (await browser.redeem(young)).status_code == 200
+
+    async def test_of_concurrent_uses_of_a_code_one_signs_in(self, browser: Browser) -> None:
+        found = await browser.dance(uuid.uuid4().hex, email=new_address(), email_verified=True)
+        answers = await asyncio.gather(*(browser.redeem(found["code"]) for _ in range(6)))
+        assert sorted(answer.status_code for answer in answers) == [200] + [422] * 5
 
     async def test_a_cookie_of_a_state_is_no_code(self, browser: Browser) -> None:
         await browser.start(redirect="/app")

@@ -376,6 +376,22 @@ async def test_the_best_of_nested_grants_counts(
     assert problem(await vi.client.get(deep)) == (404, "not-found")
 
 
+async def test_an_editor_of_what_stands_in_a_viewed_folder_cannot_take_it_out_of_there(
+    people: tuple[Account, Account, Account], shared: dict[str, Any]
+) -> None:
+    """What is in the folder above is not theirs to change, and the shared folder itself is in it."""
+    ada, _, vi = people
+    await grant(ada, shared["inner"], vi, "editor")
+    other = await make_folder(ada, "/other")
+    await grant(ada, other, vi, "editor")
+    inner = f"/v1/files/{shared['inner']}"
+    for request in (("DELETE", None), ("PATCH", {"parent_id": other})):
+        assert problem(await vi.client.request(request[0], inner, json=request[1])) == (403, "forbidden")
+    assert (await vi.client.patch(inner, json={"name": "renamed"})).status_code == 200
+    deep = f"/v1/files/{shared['deep']['id']}"
+    assert (await vi.client.patch(deep, json={"parent_id": other})).status_code == 200
+
+
 async def test_what_the_owner_moves_out_of_a_share_is_gone_for_others(
     people: tuple[Account, Account, Account], shared: dict[str, Any]
 ) -> None:

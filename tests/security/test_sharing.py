@@ -1,5 +1,6 @@
 """Sharing against people who mean ill: editors who would know what an owner stores, grantees who were put out."""
 
+import asyncio
 import json
 import random
 from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ from tests.support.server import (
     RunningServer,
     assert_invariants,
     complete,
+    download,
     make_settings,
     problem,
     put,
@@ -224,6 +226,136 @@ async def test_a_name_in_the_owner_s_tree_is_no_way_around(people: People) -> No
     assert problem(own) == (409, "cross-owner")
 
 
+async def row_of(db: Db, upload: dict[str, Any]) -> Any:
+    async with db.read() as tx:
+        return (await tx.execute(text("SELECT * FROM uploads WHERE id = :id"), {"id": upload["id"]})).one()
+
+
+@pytest.mark.parametrize("way", ["revoke", "role", "share again", "leave"])
+async def test_who_may_not_edit_any_more_holds_none_of_the_owner_s_room(people: People, way: str) -> None:
+    ada, ed, folder, given = people
+    at = f"/v1/files/{folder}/grants"
+    kept = await make_folder(ada, "/private/shared/kept")
+    await grant(ada, kept, ed, "editor")
+    for n, place in enumerate((folder, folder, kept)):
+        await start(ed, b"x" * (1000 + n), "x", destination={"parent_id": place, "on_conflict": "rename"})
+    await start(ed, BYTES, "multi.bin", destination={"parent_id": folder}, **MULTI)
+    if way == "revoke":
+        await revoke(ada, folder, given)
+    elif way == "role":
+        (await ada.client.patch(f"{at}/{given['id']}", json={"role": "viewer"})).raise_for_status()
+    elif way == "share again":
+        await grant(ada, folder, ed, "viewer")
+    else:
+        (await ed.client.delete(f"/v1/shared-with-me/{folder}")).raise_for_status()
+    assert (await ada.me())["reserved_bytes"] == 1002
+    live = (await ed.client.get("/v1/uploads?state=active")).json()["items"]
+    assert [upload["size_bytes"] for upload in live] == [1002]
+    for upload in live:
+        assert (await ed.client.delete(f"/v1/uploads/{upload['id']}")).status_code == 204
+
+
+async def test_an_upload_without_a_place_is_not_kept_alive(people: People, db: Db) -> None:
+    ada, ed, _, _ = people
+    inner = await make_folder(ada, "/private/shared/inner")
+    upload = await start(ed, BYTES, "x", destination={"parent_id": inner}, **MULTI)
+    size = {"size_bytes": 9 * 1024**2, "destination": {"name": "late", "parent_id": inner}}
+    late = (await ed.client.post("/v1/uploads", json=size)).json()["upload"]
+    private = (await ada.client.get("/v1/files/by-path?path=/private")).json()["id"]
+    await ada.client.patch(f"/v1/files/{inner}", json={"parent_id": private})
+    until = (await row_of(db, upload)).expires_at
+    assert problem(await ed.client.post(f"/v1/uploads/{upload['id']}/reconcile")) == (409, "parent-gone")
+    bound = await ed.client.put(f"/v1/uploads/{late['id']}/fingerprint", json={"fingerprint": "0" * 64})
+    assert problem(bound) == (409, "parent-gone")
+    assert (await row_of(db, upload)).expires_at == until
+    for one in (upload, late):
+        assert (await ed.client.delete(f"/v1/uploads/{one['id']}")).status_code == 204
+
+
+async def test_a_batch_without_a_place_charges_nobody(people: People) -> None:
+    ada, ed, _, _ = people
+    inner = await make_folder(ada, "/private/shared/inner")
+    upload = await start(ed, b"x" * 1000, "x", destination={"parent_id": inner})
+    await send(ed, upload, b"x" * 1000)
+    private = (await ada.client.get("/v1/files/by-path?path=/private")).json()["id"]
+    await ada.client.patch(f"/v1/files/{inner}", json={"parent_id": private})
+    batch = await ed.client.post("/v1/uploads/batch/complete", json={"upload_ids": [upload["id"]]})
+    assert batch.json()["items"][0]["problem"]["code"] == "parent-gone"
+    assert (await ada.me())["used_bytes"] == 0
+
+
+async def test_an_upload_that_cannot_be_finished_ends(people: People, server: RunningServer, db: Db) -> None:
+    """Its holder died, and the folder has left the share since: nobody can complete it any more."""
+    ada, ed, _, _ = people
+    inner = await make_folder(ada, "/private/shared/inner")
+    place: dict[str, Any] = {"destination": {"parent_id": inner}}
+    uploads = [await start(ed, data, data[:3].hex(), **place, **MULTI) for data in (BYTES, BYTES[::-1])]
+    async with db.begin() as tx:
+        held = "state = 'completing', lease_token = gen_random_uuid(), lease_until = now() + interval '1 hour'"
+        await tx.execute(
+            text(f"UPDATE uploads SET {held}, checks = 11 WHERE uploader_id = :id"), {"id": (await ed.me())["id"]}
+        )
+    private = (await ada.client.get("/v1/files/by-path?path=/private")).json()["id"]
+    await ada.client.patch(f"/v1/files/{inner}", json={"parent_id": private})
+
+    async def let(change: str) -> None:
+        async with db.begin() as tx:
+            of = {"ids": [upload["id"] for upload in uploads]}
+            await tx.execute(text(f"UPDATE uploads SET {change} WHERE id = ANY(CAST(:ids AS uuid[]))"), of)
+        await jobs.finish_stale(db, server.store, server.settings)
+        await jobs.expire(db, server.store, server.settings)
+
+    at = f"/v1/uploads/{uploads[0]['id']}"
+    await let("expires_at = now() - interval '1 second'")
+    assert problem(await ed.client.delete(at)) == (409, "upload-completing")
+    await let("lease_until = now() - interval '1 second', checks = 3, next_check_at = now()")
+    assert [(await row_of(db, upload)).state for upload in uploads] == ["completing"] * 2
+    assert (await ed.client.delete(at)).status_code == 204
+    await let("checks = 11")
+    assert [(await row_of(db, upload)).state for upload in uploads] == ["aborted", "expired"]
+    assert (await ada.me())["reserved_bytes"] == 0
+
+
+# Where content lies
+
+
+@pytest.mark.parametrize("way", ["single", "form", "put", "parts"])
+async def test_an_address_of_content_does_not_tell_that_the_owner_had_it(
+    people: People, server: RunningServer, way: str
+) -> None:
+    """The store's address of what an editor sent is made of their own session, whatever the owner stores."""
+    ada, ed, folder, _ = people
+    data = random.Random(way).randbytes(SMALLEST_CHUNK + 1000)
+    mine = await upload_file(ada, data, "mine.bin", **MULTI)
+    while (await jobs.verify(server.db, server.store, server.settings)).found:
+        pass
+    before = await ada.me()
+    place: dict[str, Any] = {"destination": {"parent_id": folder}}
+    if way == "single":
+        file = await upload_file(ed, data, "x.bin", strategy="single", **place)
+    elif way == "parts":
+        file = await upload_file(ed, data, "x.bin", **place, **MULTI)
+    elif way == "form":
+        sent = await ed.client.post("/v1/files", data={"parent_id": folder}, files={"file": ("x.bin", data)})
+        file = sent.raise_for_status().json()
+    else:
+        file = await upload_file(ed, b"before", "x.bin", **place)
+        (await ed.client.put(f"/v1/files/{file['id']}/content", content=data)).raise_for_status()
+        before["used_bytes"] += len(b"before")
+    while (await jobs.verify(server.db, server.store, server.settings)).found:
+        pass
+    where = (await ed.client.get(f"/v1/files/{file['id']}/download")).json()
+    owners = (await ada.client.get(f"/v1/files/{mine['id']}/download")).json()
+    async with server.db.read() as tx:
+        newest = text("SELECT id FROM uploads WHERE uploader_id = :id ORDER BY id DESC LIMIT 1")
+        own = (await tx.execute(newest, {"id": (await ed.me())["id"]})).scalar_one()
+    assert f"/{own}?" in where["url"]
+    assert owners["etag"] == where["etag"]  # one object for both
+    assert (await ada.me())["used_bytes"] == before["used_bytes"]
+    for reader, node_id in ((ed, file["id"]), (ada, mine["id"])):
+        assert await download(reader, node_id) == data
+
+
 # Guessing a link's password
 
 
@@ -244,3 +376,36 @@ async def test_wrong_passwords_of_a_link_are_counted(postgres_url: str, s3_confi
             page = await api.post(f"{link['url_path']}/password", data={"password": "right one"})
             assert (page.status_code, "retry-after" in page.headers) == (429, True)
             assert (await api.get(public(other), headers=right)).status_code == 200
+
+
+async def test_many_guesses_at_once_are_no_more_guesses(postgres_url: str, s3_config: S3Config) -> None:
+    limits = NO_LIMITS | {"link_password": "3/hour"}
+    async with running_server(make_settings(postgres_url, s3_config, limits=limits)) as strict:
+        owner = await register_account(strict.url)
+        async with owner.client, httpx2.AsyncClient(base_url=strict.url, timeout=60) as api:
+            link = await make_link(owner, await make_folder(owner, "/guarded"), password="right one")
+            guesses = [f"wrong {n}" for n in range(20)] + ["right one"] * 4
+            asked = [api.get(public(link), headers={"X-Link-Password": guess}) for guess in guesses]
+            answers = [answer.status_code for answer in await asyncio.gather(*asked)]
+            assert answers.count(401) == 3
+            assert 200 not in answers[20:]
+
+
+# Who somebody is
+
+
+async def test_an_id_tells_no_address(people: People) -> None:
+    """Ids of owners stand in the addresses of their content: whoever finds one there learns nothing more by it."""
+    ada, ed, _, _ = people
+    bait = await make_folder(ed, "/bait")
+    body = {"user_id": (await ada.me())["id"], "role": "viewer"}
+    made = await ed.client.post(f"/v1/files/{bait}/grants", json=body)
+    listed = await ed.client.get(f"/v1/files/{bait}/grants")
+    told = await ed.client.get(f"/v1/files/{bait}/activity")
+    for answer in (made, listed):
+        assert answer.status_code in {200, 201}
+        assert ada.email not in answer.text
+    assert all(ada.email not in json.dumps(entry["detail"]) for entry in told.json()["items"])
+    (mine,) = listed.json()["items"]
+    assert (mine["email"], mine["user_id"], mine["pending"]) == (None, body["user_id"], False)
+    assert [file["name"] for file in (await ada.client.get("/v1/shared-with-me")).json()["items"]] == ["bait"]

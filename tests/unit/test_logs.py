@@ -10,6 +10,7 @@ from dropbox_api.plumbing import logs
 PAT = "dbx_pat_" + "k3J9-_" * 7
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJlLW9mLXRva2Vu"
 REFRESH = "0123456789abcdef0123456789abcdef.7." + "aB3_-" * 8 + "xyz"
+FERNET = "gAAAAABrARYJ" + "rd_DRrPA-y" * 9 + "=="
 LINK = "Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4Zm9vYmFy-_A"
 
 
@@ -21,6 +22,8 @@ LINK = "Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4Zm9vYmFy-_A"
         (f"{{'authorization': 'Bearer {PAT}'}}", PAT),
         ("Authorization: Basic dXNlcjpwYXNz", "dXNlcjpwYXNz"),
         (f"refresh {REFRESH}", REFRESH),
+        (f"/app#code={FERNET}", FERNET),
+        ("{'verifier': 'of a client'}", "client"),
         (f"GET /s/{LINK}", LINK),
         (f"/v1/public/links/{LINK}/files", LINK),
         ("https://s3/b/k?X-Amz-Date=1&X-Amz-Signature=00ff00ff&x=1", "00ff00ff"),

@@ -27,13 +27,13 @@ async def list_users(db: Db, *, q: str | None, limit: int, cursor: str | None) -
     """List users in the order in which they came; `q` is a part of their address, in any case. Raises InvalidCursor."""
     query = select(*_MANAGED).order_by(User.id).limit(limit + 1)
     if q:
-        query = query.where(User.email.contains(q.casefold(), autoescape=True))
+        query = query.where(User.email.contains(q.lower(), autoescape=True))
     if cursor is not None:
         query = query.where(User.id > paging.decode_id("users", cursor))
     async with db.read() as tx:
         rows = (await tx.execute(query)).all()
     items = [ManagedUser(**row._asdict()) for row in rows[:limit]]
-    return UserList(items=items, next_cursor=paging.encode("users", str(items[-1].id)) if len(rows) > limit else None)
+    return UserList(items=items, next_cursor=paging.encode("users", items[-1].id) if len(rows) > limit else None)
 
 
 async def get_user(db: Db, user_id: uuid.UUID) -> ManagedUser:
@@ -43,7 +43,7 @@ async def get_user(db: Db, user_id: uuid.UUID) -> ManagedUser:
 
 
 async def require_id(db: Db, email: str) -> uuid.UUID:
-    """Return the id of the user with this address (case-folded). Raises NotFound."""
+    """Return the id of the user with this address (in lower case). Raises NotFound."""
     async with db.read() as tx:
         user_id = await tx.scalar(select(User.id).where(User.email == email))
     if user_id is None:

@@ -125,7 +125,7 @@ async def list_tokens(db: Db, user_id: uuid.UUID, *, limit: int, cursor: str | N
     async with db.read() as tx:
         rows = (await tx.execute(query.limit(limit + 1))).all()
     items = [Shown(**row._asdict()) for row in rows[:limit]]
-    return TokenList(items=items, next_cursor=paging.encode("tokens", str(items[-1].id)) if len(rows) > limit else None)
+    return TokenList(items=items, next_cursor=paging.encode("tokens", items[-1].id) if len(rows) > limit else None)
 
 
 async def revoke(db: Db, user_id: uuid.UUID, token_id: uuid.UUID) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import secrets
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -26,8 +27,16 @@ from dropbox_api.settings import Settings
 
 Purpose = Literal["verify", "reset"]
 
-AcceptInvitations = Callable[[Db, uuid.UUID], Awaitable[int]]
-"""Lets a user who has just proven the address have what was shared with it; `app` knows who does that."""
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """What a proven address means for sharing; `app` knows who does it."""
+
+    accept: Callable[[Db, uuid.UUID], Awaitable[int]]
+    """Lets a user who has just proven the address have what was shared with it."""
+    end_all: Callable[[Tx, uuid.UUID], Awaitable[None]]
+    """Takes back what a user has shared. Transaction: joins tx, which holds the user's lock."""
+
 
 _VERIFY = """\
 Somebody, we hope you, has an account with this address. To confirm that it is yours, {opened}
@@ -59,18 +68,19 @@ async def compose_reset(db: Db, settings: Settings, email: str) -> Mail | None:
     return token and _mail(settings, token, "Set a new password", _RESET, "/reset-password")
 
 
-async def verify_address(db: Db, accept: AcceptInvitations, token: str) -> None:
+async def verify_address(db: Db, shares: Shares, token: str) -> None:
     """Note that the reader of this mail owns the address of the account. Raises InvalidMailToken."""
     async with db.begin() as tx:
         user = await _spend(tx, token, "verify")
         await service.prove_address(tx, user.id)
-    await welcome(db, accept, user.id)
+    await welcome(db, shares, user.id)
 
 
-async def reset_password(db: Db, passwords: Passwords, accept: AcceptInvitations, token: str, password: str) -> None:
+async def reset_password(db: Db, passwords: Passwords, shares: Shares, token: str, password: str) -> None:
     """Set a new password and end all sessions. It proves the address, too; the second factor stays.
 
-    Where the address was not proven before, somebody else may have registered it: their access tokens end as well.
+    Where the address was not proven before, somebody else may have registered it, and waited: their tokens, grants and
+    links end as well.
     Raises InvalidMailToken, WeakPassword; the token is used up by neither. Transaction: none while hashing.
     """
     async with db.read() as tx:
@@ -83,14 +93,15 @@ async def reset_password(db: Db, passwords: Passwords, accept: AcceptInvitations
         if user.email_verified_at is None:
             standing = (ApiToken.user_id == user.id, ApiToken.revoked_at.is_(None))
             await tx.execute(update(ApiToken).where(*standing).values(revoked_at=func.now()))
+            await shares.end_all(tx, user.id)
             await service.prove_address(tx, user.id)
-    await welcome(db, accept, user.id)
+    await welcome(db, shares, user.id)
 
 
-async def welcome(db: Db, accept: AcceptInvitations, user_id: uuid.UUID) -> None:
+async def welcome(db: Db, shares: Shares, user_id: uuid.UUID) -> None:
     """Let the invitations of a user who has just proven the address take effect: now, or when they look for them."""
     with contextlib.suppress(Unavailable):
-        await accept(db, user_id)
+        await shares.accept(db, user_id)
 
 
 async def _issue(db: Db, settings: Settings, purpose: Purpose, whose: tuple[Any, ...]) -> tuple[str, str] | None:

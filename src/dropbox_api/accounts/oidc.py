@@ -197,17 +197,19 @@ async def redeem(
         raise failed from None
     if not hmac.compare_digest(_s256(verifier), ours.challenge):
         raise failed
+    identity = (OidcIdentity.issuer == ours.issuer, OidcIdentity.subject == ours.subject)
+    # Under the user's lock, like every sign-in: what disables them at this moment ends this session, too.
+    admitted = (
+        select(User.id)
+        .join(OidcIdentity, OidcIdentity.user_id == User.id)
+        .where(*identity, User.disabled_at.is_(None), User.kind == "person")
+        .with_for_update(key_share=True, of=User)
+    )
+    unused = or_(OidcIdentity.last_used_at.is_(None), OidcIdentity.last_used_at < ours.issued_at)
+    used = update(OidcIdentity).where(*identity, unused).values(last_used_at=func.clock_timestamp())
     async with db.begin() as tx:
-        unused = or_(OidcIdentity.last_used_at.is_(None), OidcIdentity.last_used_at < ours.issued_at)
-        used = (
-            update(OidcIdentity)
-            .where(OidcIdentity.issuer == ours.issuer, OidcIdentity.subject == ours.subject, unused)
-            .where(User.id == OidcIdentity.user_id, User.disabled_at.is_(None))
-            .values(last_used_at=func.clock_timestamp())
-            .returning(OidcIdentity.user_id)
-        )
-        user_id = (await tx.execute(used)).scalar_one_or_none()
-        if user_id is None:
+        user_id = await tx.scalar(admitted)
+        if user_id is None or (await tx.execute(used)).rowcount == 0:
             raise failed
         token = await service.begin_session(tx, settings, user_id, user_agent=user_agent, address=address)
     return service.tokens_for(access_tokens, user_id, token)

@@ -8,7 +8,8 @@ from pydantic import AfterValidator, ConfigDict, EmailStr, Field, SecretStr, Str
 
 from dropbox_api.schemas import Answer, Request
 
-Address = Annotated[EmailStr, AfterValidator(str.casefold), Field(description="Case does not matter.")]
+# Not case-folded: `straße.de` and `strasse.de` are the domains of two people, and whoever has one is not the other.
+Address = Annotated[EmailStr, AfterValidator(str.lower), Field(description="Case does not matter.")]
 
 MIN_PASSWORD_CHARS = 8
 MAX_PASSWORD_CHARS = 128

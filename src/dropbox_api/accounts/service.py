@@ -103,7 +103,7 @@ async def authenticate(db: Db, identity: Identity) -> Actor:
 
 
 async def register(db: Db, settings: AuthSettings, passwords: Passwords, *, email: str, password: str) -> Account:
-    """Create an account with the default quota. `email` is case-folded.
+    """Create an account with the default quota. `email` is in lower case.
 
     Raises RegistrationClosed, WeakPassword, EmailTaken. Transaction: one, after the password is hashed.
     """
@@ -127,7 +127,7 @@ async def create_user(
     quota_bytes: int | None = None,
     quota_nodes: int | None = None,
 ) -> Account:
-    """Create an account and its root folder. `email` is case-folded; without a password nobody signs in by one.
+    """Create an account and its root folder. `email` is in lower case; without a password nobody signs in by one.
 
     People get the default quota if none is given, service accounts none: they work on the files of others.
     Raises EmailTaken. Transaction: joins tx.
@@ -169,7 +169,7 @@ async def sign_in(
     user_agent: str | None,
     address: str | None,
 ) -> Tokens:
-    """Start a session. `email` is case-folded; `otp` is a code of the second factor, where there is one.
+    """Start a session. `email` is in lower case; `otp` is a code of the second factor, where there is one.
 
     Raises InvalidCredentials, the same after the same work for a wrong password and an account that is unknown,
     disabled or has no password, and for a wrong code; with the right password SecondFactorRequired and Forbidden, too.
@@ -233,7 +233,7 @@ async def begin_session(
         "refresh_hash": token.sha256,
         "user_agent": user_agent and user_agent[:_MAX_USER_AGENT_CHARS],
         "address": address,
-        "expires_at": func.now() + timedelta(seconds=settings.refresh_ttl_s),
+        "expires_at": func.now() + timedelta(seconds=min(settings.refresh_ttl_s, settings.session_max_s)),
     }
     await tx.execute(insert(Session).values(session))
     log.info("user %s signs in, session %s", user_id, token.session_id)
@@ -297,7 +297,9 @@ async def end_sessions(tx: Tx, user_id: uuid.UUID, *, but: uuid.UUID | None = No
 
 
 async def refresh(db: Db, settings: AuthSettings, access_tokens: AccessTokens, *, refresh_token: str) -> Tokens:
-    """Exchange the newest refresh token of a session for new tokens; the session lives `refresh_ttl_s` from now.
+    """Exchange the newest refresh token of a session for new tokens.
+
+    The session lives `refresh_ttl_s` from now, but no longer than `session_max_s` from the sign-in.
 
     A client that lost the answer asks again: an upload of many hours must survive that. Only the newest successor is
     good, so a thief who asks right behind the owner is noticed as soon as the owner comes with the other one.
@@ -309,7 +311,7 @@ async def refresh(db: Db, settings: AuthSettings, access_tokens: AccessTokens, *
     if presented is None:
         raise InvalidRefreshToken
     async with db.begin() as tx:
-        rotated = await _rotate(tx, presented, timedelta(seconds=settings.refresh_ttl_s))
+        rotated = await _rotate(tx, settings, presented)
     # Raised out here, because a problem inside would roll the revocation back.
     if rotated is None:
         raise InvalidRefreshToken
@@ -330,7 +332,7 @@ async def sign_out(db: Db, *, refresh_token: str) -> None:
         await _revoke(tx, token.session_id, ours)
 
 
-async def _rotate(tx: Tx, presented: RefreshToken, ttl: timedelta) -> tuple[uuid.UUID, RefreshToken] | None:
+async def _rotate(tx: Tx, settings: AuthSettings, presented: RefreshToken) -> tuple[uuid.UUID, RefreshToken] | None:
     """Replace the presented token and return its user and successor; None if it is not the newest of its session."""
     just_rotated = (Session.last_used_at > func.now() - REUSE_GRACE).label("just_rotated")
     session = (
@@ -361,7 +363,10 @@ async def _rotate(tx: Tx, presented: RefreshToken, ttl: timedelta) -> tuple[uuid
             generation=successor.generation,
             # Asking again does not prolong the time in which one may.
             last_used_at=func.now() if is_newest else Session.last_used_at,
-            expires_at=func.now() + ttl,
+            expires_at=func.least(
+                func.now() + timedelta(seconds=settings.refresh_ttl_s),
+                Session.created_at + timedelta(seconds=settings.session_max_s),
+            ),
         )
     )
     return session.user_id, successor

@@ -26,9 +26,7 @@ async def list_sign_ins(db: Db, actor: Actor, *, limit: int, cursor: str | None)
     async with db.read() as tx:
         rows = (await tx.execute(query)).all()
     items = [SignIn(**row._asdict(), is_current=row.id == actor.session_id) for row in rows[:limit]]
-    return SignInList(
-        items=items, next_cursor=paging.encode("sign-ins", str(items[-1].id)) if len(rows) > limit else None
-    )
+    return SignInList(items=items, next_cursor=paging.encode("sign-ins", items[-1].id) if len(rows) > limit else None)
 
 
 async def end(db: Db, actor: Actor, session_id: uuid.UUID) -> None:

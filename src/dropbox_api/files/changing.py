@@ -17,7 +17,8 @@ from dropbox_api.db import Tx
 from dropbox_api.events import service as events
 from dropbox_api.files import placing, service
 from dropbox_api.models import Node
-from dropbox_api.plumbing import audit
+from dropbox_api.plumbing import audit, idempotency
+from dropbox_api.plumbing.idempotency import Once
 from dropbox_api.schemas import OnConflict
 
 _ETAG = re.compile(r'\s*(?:W/)?"([^"]*)"\s*(?:,|$)')
@@ -29,25 +30,29 @@ async def target(
     node_id: uuid.UUID,
     if_match: str | None = None,
     *,
+    once: Once | None = None,
     role: access.Role = "editor",
     in_trash: bool = False,
 ) -> Any:
     """Lock the owner of a node to which the actor is at least `role`; return its row (every column of `nodes`).
 
-    `in_trash`: it must lie in the trash itself; otherwise it must be live.
-    Raises NotFound, Forbidden, PreconditionFailed, InvalidRequest (`if_match` is no list of ETags).
+    `in_trash`: it must lie in the trash itself; otherwise it must be live. `once` is claimed before the ETag is looked
+    at: what was done under the key has changed it.
+    Raises NotFound, Forbidden, PreconditionFailed, InvalidRequest (`if_match` is no list of ETags), Replayed,
+    IdempotencyMismatch.
     """
     require = access.require_trashed if in_trash else access.require
     granted = await require(tx, actor_id, node_id, role)
     await service.lock_owner(tx, granted.owner_id)
     await require(tx, actor_id, node_id, role)
     node = (await tx.execute(select(*Node.__table__.c).where(Node.id == node_id))).one()
+    await idempotency.claim(tx, once)
     if if_match is not None:
-        require_match(node.version, if_match)
+        _require_match(node.version, if_match)
     return node
 
 
-def require_match(version: int, if_match: str) -> None:
+def _require_match(version: int, if_match: str) -> None:
     """Compare a node's version with an If-Match header (RFC 9110 section 13.1.1): `*`, or a list of ETags.
 
     Raises PreconditionFailed, InvalidRequest. A proxy that compressed the answer made the ETag weak: that is forgiven.
@@ -93,9 +98,12 @@ async def may_change(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID) -> bool:
     return True
 
 
-async def require_movable(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID) -> None:
-    """Raise Forbidden where the actor's access begins at this very node: its place is its owner's business."""
-    if (await access.require(tx, actor_id, node_id)).is_shared_root:
+async def require_movable(tx: Tx, actor_id: uuid.UUID, node: Any) -> None:
+    """Raise Forbidden where the actor may not change the folder that a node (its row) is taken out of.
+
+    So it is with what is shared itself: its place is its owner's business.
+    """
+    if not await may_change(tx, actor_id, node.parent_id):
         raise problems.Forbidden("Only its owner moves or deletes what is shared itself; you can leave it")
 
 

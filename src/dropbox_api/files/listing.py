@@ -7,6 +7,7 @@ however large the folder is. What changes between two pages is in the list or no
 import uuid
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Select, Text, and_, bindparam, literal, select, text, tuple_
@@ -67,11 +68,11 @@ _KEYS: dict[str, tuple[Any, ...]] = {
 def _encode(order: str, last: Any) -> str:
     match order.removeprefix("-"):
         case "name":
-            key: tuple[str | int, ...] = (last.name_key,)
+            key: tuple[paging.Part, ...] = (last.name_key,)
         case "size":
-            key = (last.order_bytes, str(last.id))
+            key = (last.order_bytes, last.id)
         case _:
-            key = (last.modified_at.isoformat(), str(last.id))
+            key = (last.modified_at, last.id)
     return paging.encode(f"files {order}", *key)
 
 
@@ -82,10 +83,10 @@ def _decode(order: str, cursor: str) -> tuple[Any, ...]:
         case "name":
             return paging.decode_key(kind, cursor, str)
         case "size":
-            size_bytes, after = paging.decode_key(kind, cursor, int, str)
-            return literal(size_bytes, BigInteger), paging.decode_id(kind, paging.encode(kind, after))
+            size_bytes, after = paging.decode_key(kind, cursor, int, uuid.UUID)
+            return literal(size_bytes, BigInteger), after
         case _:
-            return paging.decode_time_and_id(kind, cursor)
+            return paging.decode_key(kind, cursor, datetime, uuid.UUID)
 
 
 # All below a folder
@@ -192,7 +193,7 @@ async def _list_matching(db: Db, actor_id: uuid.UUID, wanted: ListFiles) -> File
             matching = matching.where(Node.id > paging.decode_id("files matching", wanted.cursor))
         found = await views.first_live(tx, matching, wanted.limit + 1)
         items = await _in_order(tx, actor_id, [row.id for row in found[: wanted.limit]])
-    more = paging.encode("files matching", str(items[-1].id)) if len(found) > wanted.limit else None
+    more = paging.encode("files matching", items[-1].id) if len(found) > wanted.limit else None
     return FileList(items=items, next_cursor=more)
 
 

@@ -15,12 +15,13 @@ from dropbox_api.models import Blob, Node, Revision, Upload, User
 async def mark_verified(tx: Tx, owner_id: uuid.UUID, blob_id: uuid.UUID) -> uuid.UUID:
     """Record that a blob's fingerprint is true; return the blob that holds this content from now on.
 
-    Where the owner stores verified content of this fingerprint already, revisions move to that blob, this one is given
-    back to the sweep, and the owner's used bytes shrink.
+    Where the owner stores verified content of this fingerprint already, the revisions of both move to one blob, the
+    other is given back to the sweep, and the owner's used bytes shrink. What the owner sent gives way; what somebody
+    else sent stays, for they see its address: another one would tell them that the owner had this content.
     Transaction: joins tx, which holds the owner's lock.
     """
     blob = (await tx.execute(select(Blob.fingerprint, Blob.encoding, Blob.size_bytes).where(Blob.id == blob_id))).one()
-    kept: uuid.UUID | None = (
+    known: uuid.UUID | None = (
         await tx.execute(
             select(Blob.id).where(
                 Blob.owner_id == owner_id,
@@ -31,12 +32,16 @@ async def mark_verified(tx: Tx, owner_id: uuid.UUID, blob_id: uuid.UUID) -> uuid
             )
         )
     ).scalar_one_or_none()
-    if kept is None:
-        proven = {"content_status": "verified", "verified_at": func.now(), "lease_token": None, "lease_until": None}
-        await tx.execute(update(Blob).where(Blob.id == blob_id).values(**proven))
+    kept = blob_id
+    if known is not None:
+        from_others = select(Upload.id).where(Upload.id == blob_id, Upload.uploader_id != owner_id)
+        stays = (await tx.execute(from_others)).scalar_one_or_none() is not None
+        kept, other = (blob_id, known) if stays else (known, blob_id)
+        await _give_way(tx, owner_id, other, kept, blob.size_bytes)
+    if kept == blob_id:
+        proven = {"content_status": "verified", "verified_at": func.now(), **_RELEASED}
+        await tx.execute(update(Blob).where(Blob.id == blob_id).values(proven))
         await repair(tx, owner_id, [blob_id])
-        return blob_id
-    await _give_way(tx, owner_id, blob_id, kept, blob.size_bytes)
     return kept
 
 
@@ -46,8 +51,8 @@ async def _give_way(tx: Tx, owner_id: uuid.UUID, blob_id: uuid.UUID, kept: uuid.
     is_needed = select(Revision.id).where(Revision.blob_id == kept).exists()
     await tx.execute(update(Blob).where(Blob.id == kept, is_needed).values(unreferenced_at=None))
     await tx.execute(update(Upload).where(Upload.blob_id == blob_id).values(blob_id=kept))
-    gone = {"content_status": "deleting", "deleting_at": func.now(), "lease_token": None, "lease_until": None}
-    await tx.execute(update(Blob).where(Blob.id == blob_id).values(**gone))
+    gone = {"content_status": "deleting", "deleting_at": func.now(), **_RELEASED}
+    await tx.execute(update(Blob).where(Blob.id == blob_id).values(gone))
     await tx.execute(update(User).where(User.id == owner_id).values(used_bytes=User.used_bytes - size_bytes))
 
 
@@ -68,6 +73,9 @@ async def repair(tx: Tx, owner_id: uuid.UUID, blob_ids: Sequence[uuid.UUID]) -> 
     for row in await tx.execute(_REPAIRABLE, {"ids": list(blob_ids), "owner_id": owner_id}):
         await announce(tx, owner_id, row.id, "file.repaired")
         await _give_way(tx, owner_id, row.id, row.good_id, row.size_bytes)
+
+
+_RELEASED = {"lease_token": None, "lease_until": None}
 
 
 async def mark_quarantined(tx: Tx, blob_id: uuid.UUID, true_fingerprint: bytes) -> None:

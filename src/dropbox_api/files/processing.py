@@ -69,5 +69,5 @@ async def activity(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, *, limit: in
         )
         for row in rows[:limit]
     ]
-    more = paging.encode("activity", str(rows[limit - 1].id)) if len(rows) > limit else None
+    more = paging.encode("activity", rows[limit - 1].id) if len(rows) > limit else None
     return ActivityList(items=items, next_cursor=more)

@@ -69,10 +69,7 @@ async def restore(
     Transaction: one, under the owner's lock. Idempotent: the head is left as it is.
     """
     async with db.begin() as tx:
-        node = await changing.target(tx, actor_id, node_id)
-        await idempotency.claim(tx, once)
-        if if_match is not None:
-            changing.require_match(node.version, if_match)
+        node = await changing.target(tx, actor_id, node_id, if_match, once=once)
         if node.kind != "file":
             raise problems.NotAFile
         mine = select(Revision.id).where(Revision.id == revision_id, Revision.node_id == node_id)

@@ -8,6 +8,7 @@ database's locale calls letters. Both are answered by one trigram index, where a
 
 import re
 import uuid
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -63,19 +64,13 @@ async def search(db: Db, actor_id: uuid.UUID, wanted: SearchFiles) -> FileList:
         else:
             scope = await views.visible(tx, actor_id)
         passing = _passing(scope, wanted)
-        before = _decode(wanted.cursor) if wanted.cursor else None
+        before = paging.decode_key("search", wanted.cursor, int, datetime, uuid.UUID) if wanted.cursor else None
         rows = await _page(tx, passing, wanted.q, before, wanted.limit + 1)
         files = await views.files_by_id(tx, actor_id, [row.id for row in rows[: wanted.limit]])
     items = [files[row.id] for row in rows[: wanted.limit]]
     last = rows[wanted.limit - 1] if len(rows) > wanted.limit else None
-    more = paging.encode("search", last.score, last.modified_at.isoformat(), str(last.id)) if last else None
+    more = paging.encode("search", last.score, last.modified_at, last.id) if last else None
     return FileList(items=items, next_cursor=more)
-
-
-def _decode(cursor: str) -> tuple[Any, ...]:
-    """Return score, time and id. Raises InvalidCursor."""
-    score, *rest = paging.decode_key("search", cursor, int, str, str)
-    return score, *paging.decode_time_and_id("search", paging.encode("search", *rest))
 
 
 def _passing(scope: ColumnElement[bool], wanted: SearchFiles) -> Select[*tuple[Any, ...]]:

@@ -6,6 +6,7 @@ good marks it again (`purged_at`), which hides it at once; a worker removes the 
 
 import uuid
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlalchemy import func, select, text, tuple_, update
 
@@ -32,7 +33,7 @@ async def discard(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, *, if_match: 
         node = await changing.target(tx, actor_id, node_id, if_match)
         if node.parent_id is None:
             raise problems.RootFolder
-        await changing.require_movable(tx, actor_id, node_id)
+        await changing.require_movable(tx, actor_id, node)
         await changing.discard(tx, node.owner_id, node_id, force=force)
 
 
@@ -47,8 +48,7 @@ async def restore(
     """
     name = service.clean_name(wanted.name) if wanted.name is not None else None
     async with db.begin() as tx:
-        node = await changing.target(tx, actor_id, node_id, if_match, in_trash=True)
-        await idempotency.claim(tx, once)
+        node = await changing.target(tx, actor_id, node_id, if_match, once=once, in_trash=True)
         parent_id = await changing.place(tx, actor_id, node, wanted.parent_id, wanted.parent_path)
         if parent_id == node.parent_id:
             await _require_there(tx, actor_id, parent_id)
@@ -76,12 +76,14 @@ async def list_trash(db: Db, actor_id: uuid.UUID, *, limit: int, cursor: str | N
     """Return a page of what the caller's trash holds, last deleted first. Raises InvalidCursor."""
     page = views.select_files().where(Node.owner_id == actor_id, Node.trashed_at.is_not(None), Node.purged_at.is_(None))
     if cursor:
-        page = page.where(tuple_(Node.trashed_at, Node.id) < tuple_(*paging.decode_time_and_id("trash", cursor)))
+        page = page.where(
+            tuple_(Node.trashed_at, Node.id) < tuple_(*paging.decode_key("trash", cursor, datetime, uuid.UUID))
+        )
     async with db.read() as tx:
         rows = (await tx.execute(page.order_by(Node.trashed_at.desc(), Node.id.desc()).limit(limit + 1))).all()
         items = await views.as_files(tx, actor_id, rows[:limit])
     last = rows[limit - 1] if len(rows) > limit else None
-    more = paging.encode("trash", last.trashed_at.isoformat(), str(last.id)) if last else None
+    more = paging.encode("trash", last.trashed_at, last.id) if last else None
     return FileList(items=items, next_cursor=more)
 
 

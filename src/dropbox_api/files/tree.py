@@ -83,7 +83,7 @@ async def change(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, wanted: Change
             raise problems.NotAFile("A folder has no content type")
         parent_id = await changing.place(tx, actor_id, node, wanted.parent_id, wanted.parent_path)
         if parent_id != node.parent_id:
-            await changing.require_movable(tx, actor_id, node_id)
+            await changing.require_movable(tx, actor_id, node)
         await give_place(tx, actor_id, node, parent_id, name or node.name, wanted.on_conflict)
         if wanted.content_type is not None:
             await set_content_type(tx, node, wanted.content_type)
@@ -147,10 +147,7 @@ async def copy(
     """
     name = service.clean_name(wanted.name) if wanted.name is not None else None
     async with db.begin() as tx:
-        node = await changing.target(tx, actor_id, node_id, role="viewer")
-        await idempotency.claim(tx, once)
-        if if_match is not None:
-            changing.require_match(node.version, if_match)
+        node = await changing.target(tx, actor_id, node_id, if_match, once=once, role="viewer")
         if node.parent_id is None:
             raise problems.RootFolder("The root folder cannot be copied: copy what is in it")
         parent_id = await changing.place(tx, actor_id, node, wanted.parent_id, wanted.parent_path)

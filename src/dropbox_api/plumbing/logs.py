@@ -24,11 +24,12 @@ BLOT = "[redacted]"
 _NAMES = (
     r"x-amz-(?:signature|security-token|credential)|signature|policy|key-pair-id|(?:proxy-)?authorization|"
     r"(?:set-)?cookie|\w*passwords?|\w*password_hash|otp|totp\w*|recovery_codes?|\w*secret\w*|\w*tokens?|"
-    r"code_verifier|client_assertion|dsn"
+    r"\w*verifier|client_assertion|dsn"
 )
 _SECRETS = re.compile(
     r"(?P<pat>dbx_[a-z]{2,8}_[\w-]{8,})"
     r"|(?P<jwt>eyJ[\w-]{8,}(?:\.[\w-]*)+)"
+    r"|(?P<fernet>gAAAAA[\w-]{40,}=*)"
     r"|(?P<refresh>\b[0-9a-f]{32}\.\d{1,9}\.[\w-]{43})"
     r"|(?P<url>(?<=://)[^\s/:@'\"\\]*:[^\s/@'\"\\]+(?=@))"
     # Links and what goes by mail: 43 characters of base64url, the form that all our random tokens and MACs have.
@@ -43,6 +44,7 @@ _SECRETS = re.compile(
 _MARKS = [
     "dbx_",
     "eyj",
+    "gaaaaa",
     "@",
     "$argon",
     "input",

@@ -107,7 +107,7 @@ class Mailer:
             port=settings.port,
             use_tls=settings.security == "tls",
             start_tls=settings.security == "starttls",
-            username=settings.username,
+            username=settings.username or None,  # whoever sets none may set it empty
             password=settings.password.get_secret_value() if settings.password else None,
             timeout=settings.timeout_s,
         )

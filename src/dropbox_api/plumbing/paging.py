@@ -6,62 +6,65 @@ the forger their own rows from another place on.
 
 import base64
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import MAXYEAR, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 
 from dropbox_api import problems
 
-T = TypeVar("T")
+Part = str | int | uuid.UUID | datetime
 
 
-def encode(kind: str, *key: str | int) -> str:
+def encode(kind: str, *key: Part) -> str:
     """Return the cursor after the row with this key, for lists of this kind."""
-    return base64.urlsafe_b64encode(orjson.dumps([kind, *key])).decode().rstrip("=")
+    # default: the database driver's ids are of a class of their own
+    return base64.urlsafe_b64encode(orjson.dumps([kind, *key], default=str)).decode().rstrip("=")
 
 
-def decode_key(kind: str, cursor: str, *types: type) -> tuple[Any, ...]:
+def decode_key(kind: str, cursor: str, *types: type[Part]) -> tuple[Any, ...]:
     """Return the key in a cursor. Raises InvalidCursor for anything that `encode` did not make for this kind."""
     try:
         found, *key = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        if found != kind:
+            raise problems.InvalidCursor
+        return tuple(_PARSERS[type_](part) for type_, part in zip(types, key, strict=True))
     except (ValueError, TypeError):
         raise problems.InvalidCursor from None
-    if found != kind or [type(part) for part in key] != list(types) or not all(map(_fits, key)):
-        raise problems.InvalidCursor
-    return tuple(key)
 
 
 def decode_id(kind: str, cursor: str) -> uuid.UUID:
     """Return the id in a cursor whose key is nothing else. Raises InvalidCursor."""
-    (after,) = decode_key(kind, cursor, str)
-    return _parsed(uuid.UUID, after)
+    after: uuid.UUID = decode_key(kind, cursor, uuid.UUID)[0]
+    return after
 
 
-def decode_time_and_id(kind: str, cursor: str) -> tuple[datetime, uuid.UUID]:
-    """Return the key in a cursor of rows that are ordered by a time (as `isoformat` wrote it), then by id.
-
-    Raises InvalidCursor.
-    """
-    at, after = decode_key(kind, cursor, str, str)
-    return _parsed(_aware, at), _parsed(uuid.UUID, after)
+# What a cursor says, as far as Postgres takes it. Each raises ValueError, for another type of JSON, too.
 
 
-def _parsed(parse: Callable[[str], T], text: str) -> T:
-    try:
-        return parse(text)
-    except ValueError:
-        raise problems.InvalidCursor from None
+def _text(part: Any) -> str:
+    if not isinstance(part, str) or "\0" in part:
+        raise ValueError(part)
+    return part
 
 
-def _fits(part: str | int) -> bool:
-    """Tell whether Postgres takes the value: text without NUL, 64-bit integers."""
-    return "\0" not in part if isinstance(part, str) else -(2**63) <= part < 2**63
+def _number(part: Any) -> int:
+    if type(part) is not int or not -(2**63) <= part < 2**63:
+        raise ValueError(part)
+    return part
 
 
-def _aware(text: str) -> datetime:
-    at = datetime.fromisoformat(text)
+def _time(part: Any) -> datetime:
+    at = datetime.fromisoformat(_text(part))
     if at.tzinfo is None or not 1 < at.year < MAXYEAR:
-        raise ValueError(text)
+        raise ValueError(part)
     return at
+
+
+_PARSERS: Mapping[type[Part], Callable[[Any], Part]] = {
+    str: _text,
+    int: _number,
+    uuid.UUID: lambda part: uuid.UUID(_text(part)),
+    datetime: _time,
+}

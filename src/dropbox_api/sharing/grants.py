@@ -8,7 +8,7 @@ it looks the same whether there is an account or not. Named by its id, an accoun
 import uuid
 from typing import Any
 
-from sqlalchemy import delete, insert, or_, select, text, update
+from sqlalchemy import delete, func, insert, or_, select, text, update
 
 from dropbox_api import access, problems
 from dropbox_api.db import Db, Tx, new_id
@@ -16,10 +16,11 @@ from dropbox_api.events import service as events
 from dropbox_api.files import changing, views
 from dropbox_api.files import service as files
 from dropbox_api.files.schemas import FileList
-from dropbox_api.models import Grant, Node, User
+from dropbox_api.models import Grant, Link, Node, User
 from dropbox_api.plumbing import audit, idempotency, paging
 from dropbox_api.plumbing.idempotency import Once
 from dropbox_api.sharing import schemas
+from dropbox_api.uploads import service as uploads
 
 _PROVEN = or_(User.email_verified_at.is_not(None), User.kind == "service")
 
@@ -33,8 +34,7 @@ async def share(
     Transaction: one, under the owner's lock.
     """
     async with db.begin() as tx:
-        node = await changing.target(tx, actor_id, node_id, role="owner")
-        await idempotency.claim(tx, once)
+        node = await changing.target(tx, actor_id, node_id, once=once, role="owner")
         if node.parent_id is None:
             raise problems.RootFolder("The root folder cannot be shared: share folders in it")
         email, grantee_id = await _find_grantee(tx, wanted)
@@ -55,14 +55,17 @@ async def share(
 
 
 async def _find_grantee(tx: Tx, wanted: schemas.CreateGrant) -> tuple[str, uuid.UUID | None]:
-    """Return the address, and the account if it gets the grant at once. Raises NotFound (`user_id`)."""
+    """Return the address, and the account if it gets the grant at once. Raises NotFound (`user_id`).
+
+    An account that was named by its id has that for an address: whoever knows the one need not learn the other.
+    """
     if wanted.email is not None:
         proven = select(User.id).where(User.email == wanted.email, _PROVEN)
         return wanted.email, (await tx.execute(proven)).scalar_one_or_none()
-    account = (await tx.execute(select(User.email, User.id).where(User.id == wanted.user_id))).one_or_none()
-    if account is None:
+    account_id = (await tx.execute(select(User.id).where(User.id == wanted.user_id))).scalar_one_or_none()
+    if account_id is None:
         raise problems.NotFound("There is no such account")
-    return account.email, account.id
+    return str(account_id), account_id
 
 
 async def _make(tx: Tx, owner_id: uuid.UUID, node_id: uuid.UUID, values: dict[str, Any]) -> schemas.Grant:
@@ -81,6 +84,8 @@ async def _set(tx: Tx, row: Any, values: dict[str, Any]) -> schemas.Grant:
         if was.role != row.role:
             act = audit.Entry("role-changed", row.node_id, {"of": row.email, "from": was.role, "to": row.role})
             await audit.record(tx, row.owner_id, [act])
+            if row.role != "editor" and row.grantee_id:
+                await uploads.end_homeless(tx, row.owner_id, row.grantee_id)
         await _announce(tx, "share.changed" if was.grantee_id == row.grantee_id else "share.granted", row)
     return _view(row, row.node_id)
 
@@ -97,7 +102,7 @@ def _view(row: Any, node_id: uuid.UUID) -> schemas.Grant:
         id=row.id,
         node_id=row.node_id,
         inherited=row.node_id != node_id,
-        email=row.email,
+        email=None if row.email == str(row.grantee_id) else row.email,
         user_id=row.grantee_id,
         role=row.role,
         pending=row.grantee_id is None,
@@ -126,9 +131,24 @@ async def revoke(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, grant_id: uuid
     """
     async with db.begin() as tx:
         row = await _locked(tx, actor_id, node_id, grant_id)
-        await tx.execute(delete(Grant).where(Grant.id == row.id))
-        await audit.record(tx, row.owner_id, [audit.Entry("unshared", node_id, {"with": row.email, "role": row.role})])
-        await _announce(tx, "share.revoked", row)
+        await _end(tx, row)
+
+
+async def _end(tx: Tx, row: Any) -> None:
+    await tx.execute(delete(Grant).where(Grant.id == row.id))
+    act = audit.Entry("unshared", row.node_id, {"with": row.email, "role": row.role})
+    await audit.record(tx, row.owner_id, [act])
+    if row.grantee_id:
+        await uploads.end_homeless(tx, row.owner_id, row.grantee_id)
+    await _announce(tx, "share.revoked", row)
+
+
+async def end_all(tx: Tx, owner_id: uuid.UUID) -> None:
+    """Take back every grant and link of an owner. Transaction: joins tx, which holds the owner's lock."""
+    for row in (await tx.execute(select(*Grant.__table__.c).where(Grant.owner_id == owner_id))).all():
+        await _end(tx, row)
+    standing = (Link.owner_id == owner_id, Link.revoked_at.is_(None))
+    await tx.execute(update(Link).where(*standing).values(revoked_at=func.now()))
 
 
 async def leave(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID) -> None:
@@ -183,7 +203,7 @@ async def list_grants(
         if cursor:
             page = page.where(Grant.id < paging.decode_id("grants", cursor))
         rows = (await tx.execute(page.order_by(Grant.id.desc()).limit(limit + 1))).all()
-    more = paging.encode("grants", str(rows[limit - 1].id)) if len(rows) > limit else None
+    more = paging.encode("grants", rows[limit - 1].id) if len(rows) > limit else None
     return schemas.GrantList(items=[_view(row, node_id) for row in rows[:limit]], next_cursor=more)
 
 
@@ -206,7 +226,7 @@ async def shared_with(db: Db, actor_id: uuid.UUID, *, limit: int, cursor: str | 
         await views.as_of_now(tx)
         rows = await views.first_live(tx, granted.order_by(Grant.id.desc()), limit + 1)
         items = await views.as_files(tx, actor_id, rows[:limit])
-    more = paging.encode("shared with me", str(rows[limit - 1].grant_id)) if len(rows) > limit else None
+    more = paging.encode("shared with me", rows[limit - 1].grant_id) if len(rows) > limit else None
     return FileList(items=items, next_cursor=more)
 
 

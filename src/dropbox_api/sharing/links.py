@@ -50,8 +50,7 @@ async def create(
     password_hash = await _hash(passwords, wanted.password)
     try:
         async with db.begin() as tx:
-            node = await changing.target(tx, actor_id, node_id, role="owner")
-            await idempotency.claim(tx, once)
+            node = await changing.target(tx, actor_id, node_id, once=once, role="owner")
             if node.parent_id is None:
                 raise problems.RootFolder("The root folder cannot be shared: share folders in it")
             if wanted.mode == "upload" and node.kind != "folder":
@@ -113,7 +112,7 @@ async def list_links(
     async with db.read() as tx:
         await access.require(tx, actor_id, node_id, "owner")
         rows = (await tx.execute(page.order_by(Link.id.desc()).limit(limit + 1))).all()
-    more = paging.encode("links", str(rows[limit - 1].id)) if len(rows) > limit else None
+    more = paging.encode("links", rows[limit - 1].id) if len(rows) > limit else None
     return schemas.LinkList(items=[_view(tokens, row) for row in rows[:limit]], next_cursor=more)
 
 

@@ -56,8 +56,9 @@ async def enter(db: Db, passwords: Passwords, counting: Limits, tokens: LinkToke
         raise problems.LinkPasswordRequired
     await counting.test("link_password", str(link_id))
     right, _ = await passwords.verify(key.password, link.password_hash)
+    # Again, for many that come at once are all let in above: the right one is not told beyond the limit, either.
+    await (counting.test if right else counting.hit)("link_password", str(link_id))
     if not right:
-        await counting.hit("link_password", str(link_id))
         raise problems.LinkPasswordRequired("The password is wrong")
     return link
 

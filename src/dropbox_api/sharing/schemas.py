@@ -38,7 +38,7 @@ class Grant(Answer):
     id: uuid.UUID
     node_id: Annotated[uuid.UUID, Field(description="What is shared: the file or folder itself, or a folder above it.")]
     inherited: Annotated[bool, Field(description="It is on a folder above: change it there.")]
-    email: str
+    email: Annotated[str | None, Field(description="Null where the account was named by its id.")]
     user_id: uuid.UUID | None
     role: GrantedRole
     pending: Annotated[bool, Field(description="It waits for an account that has proven to own this address.")]

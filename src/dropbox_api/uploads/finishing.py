@@ -61,17 +61,17 @@ async def complete(
     """Finalise a session; return what became of its destinations, or None when S3 needs longer (ask again).
 
     Repeating it returns the same. `alive` is False when no client asked (see `sending.reconcile`).
-    Raises NotFound, FingerprintRequired, PartsMissing, UploadEnded, UploadExpired, UploadFailed, DestinationRefused,
-    Unavailable.
+    Raises NotFound, ParentGone (`sending.require_place`), FingerprintRequired, PartsMissing, UploadEnded,
+    UploadExpired, UploadFailed, DestinationRefused, Unavailable.
     Transaction: T1, S3, T2.
     """
     async with db.read() as tx:
         upload = await rows.get(tx, actor_id, upload_id)
+        if upload.state != "completed":
+            await sending.require_place(tx, upload)
     if upload.state in rows.LIVE:
         if upload.fingerprint is None:
             raise problems.FingerprintRequired("Bind the fingerprint first", uploads=[])
-        async with db.read() as tx:
-            await sending.require_place(tx, upload)
         if upload.state != "completing":
             upload = await sending.reconcile(db, store, settings, actor_id, upload_id, alive=alive)
         if upload.state == "active" and upload.strategy == "single":
@@ -97,9 +97,9 @@ async def complete_batch(
             for row in await tx.execute(wanted.order_by(Upload.id))
             if row.strategy == "single" and row.state == "active"
         ]
-    failed: dict[uuid.UUID, problems.Problem] = {}
+        failed = {row.id: refused for row in singles if (refused := await _homeless(tx, row))}
     for owner_id in {row.owner_id for row in singles}:
-        of_owner = [row for row in singles if row.owner_id == owner_id]
+        of_owner = [row for row in singles if row.owner_id == owner_id and row.id not in failed]
         failed |= await _complete_singles(db, store, owner_id, of_owner)
     alone = {row.id for row in singles}
     async with db.read() as tx:
@@ -118,6 +118,15 @@ async def complete_batch(
         else:
             answers.append(done or problems.UploadCompleting(retry_after_s=1))
     return answers
+
+
+async def _homeless(tx: Tx, upload: Any) -> problems.Problem | None:
+    """Return the problem of a session into another's tree that has no place left there: its content is not theirs."""
+    try:
+        await sending.require_place(tx, upload)
+    except problems.ParentGone as gone:
+        return gone
+    return None
 
 
 # Single uploads: HEAD is the proof
@@ -188,6 +197,11 @@ def _retire(task: asyncio.Task[None]) -> None:
 
 
 _FREE = or_(Upload.lease_until.is_(None), Upload.lease_until < func.now())
+
+
+async def is_let_go(tx: Tx, upload_id: uuid.UUID) -> bool:
+    """Tell whether nobody drives a session: what its last holder still records is refused once it has ended."""
+    return (await tx.execute(select(Upload.id).where(Upload.id == upload_id, _FREE))).scalar_one_or_none() is not None
 
 
 async def _claim(db: Db, settings: Settings, upload_id: uuid.UUID) -> uuid.UUID | None:
@@ -448,14 +462,18 @@ _SET_CHUNK = (
 async def store_blobs(
     tx: Tx, owner_id: uuid.UUID, uploads: Sequence[Any], assembled: dict[uuid.UUID, Assembled]
 ) -> dict[uuid.UUID, placing.Content]:
-    """Make a blob of each upload (its id is the upload's), or take the verified one of the same content."""
+    """Make a blob of each upload (its id is the upload's), or take the verified one of the same content.
+
+    Of what somebody else sent a blob is always made, which replaces the one that the owner had (see `merging`).
+    """
     proven = {row.fingerprint for row in uploads if assembled[row.id].verified}
     known = await starting.verified_content(tx, owner_id, proven) if proven else {}
     content: dict[uuid.UUID, placing.Content] = {}
     blobs: list[dict[str, Any]] = []
     for row in uploads:
         item = assembled[row.id]
-        if item.verified and row.fingerprint in known:
+        is_equal = item.verified and row.fingerprint in known
+        if is_equal and row.uploader_id == owner_id:
             content[row.id] = known[row.fingerprint]
             continue
         content[row.id] = placing.Content(row.id, row.fingerprint, row.size_bytes, is_verified=item.verified)
@@ -469,7 +487,7 @@ async def store_blobs(
                 "storage_key": row.storage_key,
                 "etag": item.etag,
                 "composite_digest": item.digest,
-                "content_status": "verified" if item.verified else "stored",
+                "content_status": "verified" if item.verified and not is_equal else "stored",
             }
         )
     if blobs:
@@ -481,6 +499,9 @@ async def store_blobs(
         added = sum(blob["size_bytes"] for blob in blobs)
         await tx.execute(update(User).where(User.id == owner_id).values(used_bytes=User.used_bytes + added))
         await merging.repair(tx, owner_id, [blob["id"] for blob in blobs if blob["content_status"] == "verified"])
+    for blob in blobs:
+        if assembled[blob["id"]].verified and blob["content_status"] == "stored":
+            await merging.mark_verified(tx, owner_id, blob["id"])
     return content
 
 

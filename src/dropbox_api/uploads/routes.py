@@ -193,7 +193,9 @@ async def list_chunks(
     "/uploads/{upload_id}/parts",
     operation_id="uploads_sign_parts",
     dependencies=[limited_by_user("sign")],
-    responses=problem_responses(*_OWN, *BODY, problems.ChunkMismatch, problems.UploadCompleting, *_LIVE),
+    responses=problem_responses(
+        *_OWN, *BODY, problems.ChunkMismatch, problems.UploadCompleting, problems.ParentGone, *_LIVE
+    ),
 )
 async def sign_parts(
     *,
@@ -213,7 +215,13 @@ async def sign_parts(
     "/uploads/{upload_id}/fingerprint",
     operation_id="uploads_bind_fingerprint",
     responses=problem_responses(
-        *_OWN, *BODY, problems.FingerprintMismatch, problems.DestinationRefused, problems.UploadCompleting, *_LIVE
+        *_OWN,
+        *BODY,
+        problems.FingerprintMismatch,
+        problems.DestinationRefused,
+        problems.UploadCompleting,
+        problems.ParentGone,
+        *_LIVE,
     ),
 )
 async def bind_fingerprint(
@@ -232,7 +240,7 @@ async def bind_fingerprint(
 @router.post(
     "/uploads/{upload_id}/reconcile",
     operation_id="uploads_reconcile",
-    responses=problem_responses(*_OWN, problems.UploadExpired),
+    responses=problem_responses(*_OWN, problems.UploadExpired, problems.ParentGone),
 )
 async def reconcile(
     actor: Writer, db: DbDep, store: StoreDep, settings: SettingsDep, upload_id: uuid.UUID
@@ -249,7 +257,12 @@ async def reconcile(
     responses={
         202: {"model": schemas.Upload, "description": "S3 is still at it: ask again after `Retry-After`."},
         **problem_responses(
-            *_OWN, problems.FingerprintRequired, problems.PartsMissing, problems.DestinationRefused, *_LIVE
+            *_OWN,
+            problems.FingerprintRequired,
+            problems.PartsMissing,
+            problems.DestinationRefused,
+            problems.ParentGone,
+            *_LIVE,
         ),
     },
 )

@@ -43,8 +43,8 @@ async def sign_parts(
     await _require_open(db, store, settings, actor_id, upload_id)
     async with db.begin() as tx:
         upload = await rows.get(tx, actor_id, upload_id, lock=True)
-        _require_active(upload)
         await require_place(tx, upload)
+        _require_active(upload)
         chunks = await _register(tx, upload, hashes)
         await rows.touch(tx, upload_id, settings)
     return sign(store, settings, upload, [chunks[part.number] for part in wanted])
@@ -151,14 +151,15 @@ async def reconcile(
 
     A session that is completing or has ended is left alone: its chunks are frozen. `alive` is False when no client
     asked: the session's life is not prolonged then.
-    Raises NotFound; UploadExpired when S3 has discarded the upload (the session ends, the client starts again);
-    StoreError.
+    Raises NotFound; ParentGone, as `require_place` does; UploadExpired when S3 has discarded the upload (the session
+    ends, the client starts again); StoreError.
     Transaction: read, S3, then one that applies the listing only if no newer one was applied.
     """
     upload = await _require_open(db, store, settings, actor_id, upload_id)
     if upload.state != "active":
         return upload
     async with db.read() as tx:
+        await require_place(tx, upload)
         listed_at: datetime = (await tx.execute(select(func.clock_timestamp()))).scalar_one()
     try:
         parts = await list_stored(store, upload)

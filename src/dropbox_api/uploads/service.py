@@ -45,7 +45,7 @@ async def list_uploads(
     async with db.read() as tx:
         ids = list((await tx.execute(page.order_by(Upload.id.desc()).limit(limit + 1))).scalars())
         found = await rows.views(tx, ids[:limit])
-    more = paging.encode("uploads", str(ids[limit - 1])) if len(ids) > limit else None
+    more = paging.encode("uploads", ids[limit - 1]) if len(ids) > limit else None
     return schemas.UploadList(items=[found[upload_id] for upload_id in ids[:limit]], next_cursor=more)
 
 
@@ -152,12 +152,14 @@ async def bind_fingerprint(
 
     That is the session itself; or a live session of the same content that holds more of it (it takes over this one's
     destinations, and this one ends); or the file, when the content is stored and verified already.
-    Raises NotFound, FingerprintMismatch (bound to another one, or the sizes differ), UploadCompleting, UploadEnded.
+    Raises NotFound, ParentGone (`sending.require_place`), FingerprintMismatch (bound to another one, or the sizes
+    differ), UploadCompleting, UploadEnded.
     Idempotent: by fingerprint.
     """
     digest = parse_sha256(fingerprint)
     async with db.read() as tx:
         upload = await rows.get(tx, actor_id, upload_id)
+        await sending.require_place(tx, upload)
         rival = await _rival(tx, upload, digest)
     if rival and upload.fingerprint is None:
         # Which of the two holds more is for S3 to say.
@@ -331,7 +333,7 @@ async def _place_late(tx: Tx, upload: Any, destination_id: uuid.UUID) -> None:
 async def abort(db: Db, store: ObjectStore, actor_id: uuid.UUID, upload_id: uuid.UUID) -> None:
     """End a session, release its quota, and discard what S3 holds of it. Aborting twice is fine.
 
-    Raises NotFound, UploadCompleting, UploadEnded (completed).
+    Raises NotFound, UploadCompleting (somebody is at it just now), UploadEnded (completed).
     Transaction: T1, S3; what S3 does not do now a worker does later.
     """
     async with db.read() as tx:
@@ -339,13 +341,29 @@ async def abort(db: Db, store: ObjectStore, actor_id: uuid.UUID, upload_id: uuid
     async with db.begin() as tx:
         await files.lock_owner(tx, owner_id)
         upload = await rows.get(tx, actor_id, upload_id, lock=True)
-        if upload.state == "completing":
+        if upload.state == "completing" and not await finishing.is_let_go(tx, upload_id):
             raise problems.UploadCompleting(retry_after_s=1)
         if upload.state == "completed":
             raise problems.UploadEnded("The upload is completed: it is a file now", state="completed")
         await rows.end(tx, owner_id, [upload_id], "aborted", leftover=True)
     await failpoint("uploads.abort.after_t1")
     await discard(db, store, upload_id)
+
+
+async def end_homeless(tx: Tx, owner_id: uuid.UUID, uploader_id: uuid.UUID) -> None:
+    """End somebody's sessions into another's tree that have no place left there; the owner's quota is free again.
+
+    Transaction: joins tx, which holds the owner's lock and has narrowed what they may do.
+    """
+    theirs = (Upload.owner_id == owner_id, Upload.uploader_id == uploader_id, Upload.strategy != "stream")
+    live = await tx.execute(select(Upload.id, Upload.owner_id, Upload.uploader_id).where(*theirs, text(LIVE_UPLOAD)))
+    homeless = []
+    for upload in live.all():
+        try:
+            await sending.require_place(tx, upload)
+        except problems.ParentGone:
+            homeless.append(upload.id)
+    await rows.end(tx, owner_id, homeless, "aborted", leftover=True)
 
 
 async def discard(db: Db, store: ObjectStore, upload_id: uuid.UUID) -> None:

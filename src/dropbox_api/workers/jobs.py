@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, text, update
 
 from dropbox_api import problems
 from dropbox_api.db import Db
@@ -83,10 +83,11 @@ async def _complete_all(db: Db, store: ObjectStore, settings: Settings, found: A
 
 
 async def expire(db: Db, store: ObjectStore, settings: Settings) -> Report:  # noqa: ARG001 - every job has one shape
-    """End sessions without activity; what S3 holds of them is `discard`'s."""
-    late = select(Upload.id, Upload.owner_id).where(
-        Upload.state.in_(("creating", "active")), Upload.expires_at < func.now()
-    )
+    """End sessions without activity, and those that nobody could finish; what S3 holds of them is `discard`'s."""
+    free = or_(Upload.lease_until.is_(None), Upload.lease_until < func.now())
+    in_vain = and_(Upload.state == "completing", Upload.checks > MAX_BACKOFF_DOUBLINGS, free)
+    ends = and_(or_(Upload.state.in_(("creating", "active")), in_vain), Upload.expires_at < func.now())
+    late = select(Upload.id, Upload.owner_id).where(ends)
     async with db.read() as tx:
         found = (await tx.execute(late.limit(AT_ONCE * 10))).all()
     done = 0
@@ -94,9 +95,7 @@ async def expire(db: Db, store: ObjectStore, settings: Settings) -> Report:  # n
         mine = [row.id for row in found if row.owner_id == owner_id]
         async with db.begin() as tx:
             await files.lock_owner(tx, owner_id)
-            still = select(Upload.id).where(
-                Upload.id.in_(mine), Upload.expires_at < func.now(), Upload.state.in_(("creating", "active"))
-            )
+            still = select(Upload.id).where(Upload.id.in_(mine), ends)
             ids = list((await tx.execute(still.with_for_update())).scalars())
             done += len(await rows.end(tx, owner_id, ids, "expired", leftover=True))
     return Report(len(found), done)

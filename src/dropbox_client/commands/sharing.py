@@ -39,7 +39,7 @@ def unshare(options: Namespace) -> int:
 
 
 def _unshare(client: Client, file: File, email: str) -> None:
-    theirs = [grant for grant in client.list_grants(file.id) if grant.email == email.casefold()]
+    theirs = [grant for grant in client.list_grants(file.id) if email.casefold() in {grant.email, grant.user_id}]
     here = [grant for grant in theirs if not grant.inherited]
     if not theirs:
         raise NotSharedWith(f"{remote.shown(file)} is not shared with them")

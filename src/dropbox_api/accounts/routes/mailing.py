@@ -46,7 +46,7 @@ async def ask_to_verify_email(
 )
 async def verify_email(body: VerifyEmail, request: Request, db: DbDep) -> None:
     """Confirm your address by the token of the mail. What was shared with the address is yours then."""
-    await mailing.verify_address(db, request.app.state.accept_invitations, body.token.get_secret_value())
+    await mailing.verify_address(db, request.app.state.shares, body.token.get_secret_value())
 
 
 @router.post(
@@ -75,7 +75,7 @@ async def ask_to_reset_password(
 async def reset_password(body: ResetPassword, request: Request, db: DbDep, passwords: PasswordsDep) -> None:
     """Set a new password by the token of the mail. Every sign-in ends; a second factor stays."""
     token, password = body.token.get_secret_value(), body.new_password.get_secret_value()
-    await mailing.reset_password(db, passwords, request.app.state.accept_invitations, token, password)
+    await mailing.reset_password(db, passwords, request.app.state.shares, token, password)
 
 
 _Token = Annotated[str, Query(max_length=200)]
@@ -123,7 +123,7 @@ async def verify_email_page(token: _Token = "") -> HTMLResponse:
 @pages.post("/verify-email")
 async def verify_email_by_page(token: _SentToken, request: Request, db: DbDep) -> HTMLResponse:
     try:
-        await mailing.verify_address(db, request.app.state.accept_invitations, token)
+        await mailing.verify_address(db, request.app.state.shares, token)
     except InvalidMailToken as problem:
         return _page("Confirm your address", said=f"{problem.title}.", status=problem.status)
     return _page("Your address is confirmed")
@@ -144,7 +144,7 @@ async def reset_password_by_page(
 ) -> HTMLResponse:
     title = "Set a new password"
     try:
-        await mailing.reset_password(db, passwords, request.app.state.accept_invitations, token, new_password)
+        await mailing.reset_password(db, passwords, request.app.state.shares, token, new_password)
     except WeakPassword as problem:
         said = f"{problem.title}: {problem.detail}."
         return _page(title, said=said, action="reset-password", token=token, status=problem.status)

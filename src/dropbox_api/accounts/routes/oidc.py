@@ -102,7 +102,7 @@ async def callback(
             raise OidcFailed("The provider did not let you in", reason="denied")
         ours, new_user_id = await oidc.finish(db, settings, flow, code)
         if new_user_id:
-            await mailing.welcome(db, request.app.state.accept_invitations, new_user_id)
+            await mailing.welcome(db, request.app.state.shares, new_user_id)
         response = _redirect(flow.destination(code=ours))
     except Problem as problem:
         response = _redirect(flow.destination(error=_reason(problem)))

@@ -19,7 +19,6 @@ from dropbox_api.sharing.routes.public import PRIVATE, incoming, redirect, zippe
 from dropbox_api.sharing.tokens import PASS_TTL_S
 
 _PAGE_SIZE = 200
-_COOKIE = "link-pass"
 
 
 class _PageRoute(APIRoute):
@@ -64,10 +63,15 @@ async def style() -> Response:
     return Response(pages.STYLE, media_type="text/css", headers={"Cache-Control": "public, max-age=3600"})
 
 
+def _cookie(request: Request) -> str:
+    """Return its name: with this prefix browsers let no plain connection set it. `__Host-` would forbid its path."""
+    return "__Secure-link-pass" if request.url.scheme == "https" else "link-pass"
+
+
 async def _opened(
     request: Request, db: DbDep, passwords: PasswordsDep, limits: LimitsDep, tokens: LinkTokensDep, token: str
 ) -> access.LinkAccess:
-    key = public.Key(token, browser_pass=request.cookies.get(_COOKIE))
+    key = public.Key(token, browser_pass=request.cookies.get(_cookie(request)))
     return await public.enter(db, passwords, limits, tokens, key)
 
 
@@ -105,7 +109,7 @@ async def give_password(
     response = RedirectResponse(f"../{token}", 303, PRIVATE)
     if link.password_hash is not None:
         response.set_cookie(
-            _COOKIE,
+            _cookie(request),
             tokens.issue_pass(link.link_id, link.password_hash),
             max_age=PASS_TTL_S,
             path=f"{request.scope.get('root_path', '')}/s/{token}",
