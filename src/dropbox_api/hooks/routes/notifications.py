@@ -2,7 +2,8 @@
 
 import secrets
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
+from fastapi.security import HTTPBearer
 
 from dropbox_api import problems
 from dropbox_api.deps import LimitsDep, SettingsDep
@@ -17,6 +18,7 @@ router = APIRouter()
     "/notifications/store",
     operation_id="notifications_store",
     status_code=204,
+    dependencies=[Depends(HTTPBearer(scheme_name="store", auto_error=False))],  # for the documentation; checked below
     responses=problem_responses(
         problems.Unauthenticated, problems.NotFound, problems.MalformedJson, problems.BodyTooLarge
     ),
