@@ -20,7 +20,11 @@ router = APIRouter()
     status_code=204,
     dependencies=[Depends(HTTPBearer(scheme_name="store", auto_error=False))],  # for the documentation; checked below
     responses=problem_responses(
-        problems.Unauthenticated, problems.NotFound, problems.MalformedJson, problems.BodyTooLarge
+        problems.Unauthenticated,
+        problems.NotFound,
+        problems.MalformedJson,
+        problems.BodyTooLarge,
+        problems.InvalidRequest,
     ),
     openapi_extra={"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}},
 )
