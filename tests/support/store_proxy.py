@@ -79,8 +79,10 @@ class StoreProxy:
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # one of the two hung up; the other learns it below
         finally:
-            for stream in (writer, *(upstream[1:] if upstream else ())):
+            streams = (writer, *(upstream[1:] if upstream else ()))
+            for stream in streams:
                 stream.close()
+            for stream in streams:
                 with contextlib.suppress(ConnectionError):
                     await stream.wait_closed()
 

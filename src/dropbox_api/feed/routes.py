@@ -9,13 +9,12 @@ import asyncio
 import contextlib
 import random
 import uuid
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Annotated, Any, NoReturn
 
 import orjson
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
-from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope, Send
 
 from dropbox_api import problems
 from dropbox_api.accounts.auth import Reader, ask_again
@@ -44,6 +43,17 @@ _PROBLEMS = (
     problems.InvalidCursor,
     problems.CursorExpired,
 )
+
+
+# ASGI's
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class _Gone(Exception):
+    """The client is."""
 
 
 class _Reading(Response):
@@ -77,10 +87,10 @@ class _Reading(Response):
 
 
 async def _until_gone(receive: Receive) -> NoReturn:
-    """Read what the client sends until it goes. Raises ClientDisconnect then."""
+    """Read what the client sends until it goes. Raises _Gone then."""
     while (await receive())["type"] != "http.disconnect":
         pass
-    raise ClientDisconnect
+    raise _Gone
 
 
 class _Poll(_Reading):
@@ -103,7 +113,7 @@ class _Poll(_Reading):
                 waiter.seq = page.seq
                 try:
                     await waiter.wait(self._until, lambda: _until_gone(receive))
-                except ClientDisconnect:
+                except _Gone:
                     return
                 page = await self._look()
         await self._say(page, None)(scope, receive, send)
@@ -126,7 +136,7 @@ class _Stream(_Reading):
     """Every event as it happens, until the client goes, the session ends or the server does."""
 
     async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
-        with contextlib.suppress(ClientDisconnect), self._wakeup.waiter(self._actor_id) as waiter:
+        with contextlib.suppress(_Gone), self._wakeup.waiter(self._actor_id) as waiter:
             page = await self._look(again=False)
             await send({"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS})
 

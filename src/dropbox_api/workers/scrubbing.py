@@ -57,6 +57,10 @@ _DUE_AFTER = 0.9
 """Of the period: the budget keeps the pace, this only keeps few objects from being read over and over."""
 
 
+class _Cut(Unavailable):
+    """The answer began, and broke off."""
+
+
 @dataclass(slots=True)
 class _Run:
     """What one run has done so far."""
@@ -186,7 +190,8 @@ async def _examine(
     for chunk in chunks:
         fault = await _fault(store, key, chunk.offset_bytes, chunk, whole)
         if fault:
-            fault = await _fault(store, key, chunk.offset_bytes, chunk, None)
+            if type(fault) is not Unavailable:  # that was tried three times already, by the client of the store
+                fault = await _fault(store, key, chunk.offset_bytes, chunk, None)
             if isinstance(fault, NotFound):
                 return list(chunks)
             unreadable |= isinstance(fault, Unavailable)
@@ -210,10 +215,12 @@ async def _fault(store: ObjectStore, key: str, start: int, chunk: Any, whole: An
     Raises StoreError when the store refuses or is busy, which says nothing of the bytes.
     """
     digest = hashlib.sha256()
+    has_begun = False
     try:
         if not chunk.size_bytes:
             await store.head(key)
         async for block in store.read(key, start=start, length=chunk.size_bytes):
+            has_begun = True
             digest.update(block)
             if whole is not None:
                 whole.update(block)
@@ -223,6 +230,8 @@ async def _fault(store: ObjectStore, key: str, start: int, chunk: Any, whole: An
         if error.code not in {"InvalidRange", "416"}:  # anything else is about us: credentials, policies
             raise
         return error
+    except Unavailable as error:
+        return _Cut(error.detail) if has_begun else error
     except StoreError as error:
         return error
     return None if digest.digest() == chunk.sha256 else Rejected("Damaged", key)

@@ -9,6 +9,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import islice
 
 from dropbox_client import output
 from dropbox_client.api import Client
@@ -80,6 +81,7 @@ def _events(client: Client, options: Namespace) -> None:
         while options.follow or reader.has_more:
             found = reader.read(LONG_WAIT_S if options.follow else 0)
             watched.turn_page()
+            places.turn_page()
             for event in found:
                 tell(event)
             sys.stdout.flush()
@@ -91,15 +93,19 @@ class _Places:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._known: dict[str, str] = {}
+        self._is_trash_read = False
+
+    def turn_page(self) -> None:
+        """Say that there are newer events: what they tell of may be in the trash since."""
+        self._is_trash_read = False
 
     def before(self, event: Event) -> str | None:
         """Return where it was before, if that can be found out."""
         before = self._known.pop(event.file_id, None)
-        if before is None and event.kind == "file.trashed" and not event.file:
-            for file in self._client.list_trash():
+        if before is None and event.kind == "file.trashed" and not self._is_trash_read:
+            for file in islice(self._client.list_trash(), _REMEMBERED):
                 self._known.setdefault(file.id, file.path)
-                if file.id == event.file_id:
-                    break
+            self._is_trash_read = True
             before = self._known.get(event.file_id)
         place = shown(event.file) if event.file else before
         if place:
