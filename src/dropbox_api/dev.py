@@ -117,6 +117,8 @@ def run(data_dir: Path, *, port: int | None = None) -> None:
             "DROPBOX_S3__SSE": "AES256",
             "DROPBOX_S3__CREATE_BUCKET": "true",
             "DROPBOX_NOTIFICATIONS__TOKEN": own["notifications_token"],
+            "DROPBOX_HOOKS__ALLOW_HTTP": "true",  # receivers that one writes run on this machine
+            "DROPBOX_HOOKS__ALLOWED_NETWORKS": '["127.0.0.0/8", "::1/128"]',
             "DROPBOX_HTTP__PORT": str(api_port),
             "DROPBOX_MAIL__FILE_DIR": str(data_dir / "mail"),
             "DROPBOX_HTTP__CORS_ORIGINS": json.dumps([url, "http://localhost:5173"]),
