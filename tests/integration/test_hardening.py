@@ -185,7 +185,7 @@ async def test_a_head_that_never_ends_is_cut(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch, head: bytes
 ) -> None:
     monkeypatch.setattr(serving, "HEAD_S", 0.2)
-    async with connection(server) as (reader, writer):
+    async with connection(server) as (reader, writer), asyncio.timeout(10):
         writer.write(head)
         assert await reader.read() == b"", "closed without an answer"
 

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
-from sqlalchemy import event, func, select, update
+from sqlalchemy import func, select, update
 
 from dropbox_api.accounts import api_tokens, auth
 from dropbox_api.accounts.api_tokens import PREFIX
@@ -19,6 +19,7 @@ from dropbox_api.app import create_app
 from dropbox_api.db import Db
 from dropbox_api.models import ApiToken, User
 from dropbox_api.settings import Settings
+from tests.support.plans import asked, words
 from tests.support.server import Account, RunningServer, problem, register_account
 
 Register = Callable[..., Awaitable[Account]]
@@ -233,18 +234,9 @@ class TestUsing:
     async def test_it_costs_one_query(self, account: Account, db: Db) -> None:
         token = (await make(account))["token"]
         await api_tokens.authenticate(db, token)
-        statements: list[str] = []
-
-        def note(_: object, __: object, statement: str, *___: object) -> None:
-            statements.append(statement)
-
-        engine = db._engine.sync_engine
-        event.listen(engine, "before_cursor_execute", note)
-        try:
+        with asked(db) as executed:
             await api_tokens.authenticate(db, token)
-        finally:
-            event.remove(engine, "before_cursor_execute", note)
-        assert [statement.split()[0] for statement in statements if "api_tokens" in statement] == ["SELECT"]
+        assert [statement.split()[0] for statement in words(executed) if "api_tokens" in statement] == ["SELECT"]
 
 
 class TestEnding:

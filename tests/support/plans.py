@@ -29,6 +29,11 @@ def asked(db: Db) -> Iterator[list[Asked]]:
         event.remove(engine, "before_cursor_execute", see)
 
 
+def words(seen: list[Asked]) -> list[str]:
+    """Return the statements without what was bound to them."""
+    return [statement for statement, _ in seen]
+
+
 async def plan(db: Db, question: Asked, **settings: str) -> list[dict[str, Any]]:
     """Return every node of the plan, from the top, under settings of Postgres."""
     statement, bound = question
