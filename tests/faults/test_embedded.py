@@ -183,9 +183,8 @@ def test_nothing_outlives_its_parent(directory: Path, kind: str, death: signal.S
 def test_the_terminals_interrupt_does_not_reach_the_server(directory: Path, kind: str) -> None:
     with MAKERS[kind](directory) as server:
         assert server.process is not None
-        session = os.getsid(server.process.pid)
-        assert session != os.getsid(0)
-        assert {os.getsid(pid) for pid in server_pids(server)} == {session}
+        # Postgres gives each of its own processes a session.
+        assert os.getsid(0) not in {os.getsid(pid) for pid in server_pids(server)}
 
 
 @pytest.mark.parametrize("kind", MAKERS)

@@ -95,7 +95,7 @@ async def test_a_store_that_is_down_is_503_and_comes_back(between: Between) -> N
         assert is_unavailable(await client.post(f"{address}/complete"))
         assert (await client.get("/healthz")).status_code == 200
         ready = await client.get("/readyz")
-        assert (ready.status_code, ready.json()["store"]) == (503, "does not answer")
+        assert (ready.status_code, ready.json()["store"]) == (503, "does not answer, or refuses us")
         assert (await client.get(address)).json()["uploaded"] == "", "what could not be seen is not guessed"
         await between.proxy.accept()
         started = (await client.post("/v1/uploads", json=other)).raise_for_status().json()

@@ -5,7 +5,7 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -389,6 +389,14 @@ async def test_exit_on_error_begins_with_that_change_next_time(dbx: Dbx) -> None
 
 
 # Signals
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _hang_ups_are_heard() -> Iterator[None]:
+    """Of tests that were started with `nohup` the programs, too, would be deaf to them."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
