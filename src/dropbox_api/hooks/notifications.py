@@ -82,6 +82,10 @@ def _names(said: Any, bucket: str) -> Iterator[str]:
                     yield name
 
 
+_ITS_CLIENTS = (problems.UploadExpired, problems.NotFound, problems.ParentGone)
+"""It has ended, or has no place any more: that is for its client to be told, who asks."""
+
+
 async def look(db: Db, store: ObjectStore, settings: Settings, names: Collection[str]) -> None:
     """Reconcile the sessions that these storage keys and S3 upload ids belong to, if they are being sent.
 
@@ -100,8 +104,7 @@ async def look(db: Db, store: ObjectStore, settings: Settings, names: Collection
 
     async def reconcile(session: Any) -> None:
         async with gate:
-            # It has ended, or it is for its client to be told, who asks.
-            with contextlib.suppress(problems.UploadExpired, problems.NotFound), origin.acting_for(session.uploader_id):
+            with contextlib.suppress(*_ITS_CLIENTS), origin.acting_for(session.uploader_id):
                 await sending.reconcile(db, store, settings, session.uploader_id, session.id, alive=False)
 
     outcomes = await asyncio.gather(*map(reconcile, sessions), return_exceptions=True)
