@@ -311,6 +311,26 @@ async def test_moving_out_of_a_share_is_told_by_id_alone(register: Register, db:
     assert "private" not in json.dumps(found)
 
 
+async def test_what_is_shared_by_itself_is_told_of_when_a_folder_above_goes_and_returns(
+    register: Register, db: Db
+) -> None:
+    owner, guest = await register(), await register()
+    folder_id = await make_folder(owner, "/above/shared")
+    above_id = await make_folder(owner, "/above")
+    await share(owner, folder_id, guest)
+    await carry(db, owner, guest)
+    cursor = await cursor_of(guest)
+    (await owner.client.delete(f"/v1/files/{above_id}")).raise_for_status()
+    await carry(db, owner, guest)
+    gone = await read(guest, cursor=cursor)
+    (await owner.client.post(f"/v1/files/{above_id}/restore", json={})).raise_for_status()
+    await carry(db, owner, guest)
+    back = await read(guest, cursor=gone["cursor"])
+    assert told(gone) == told(back) == [("file.moved", folder_id)]
+    assert gone["events"][0]["file"] is None
+    assert back["events"][0]["file"]["path"] == "/shared"
+
+
 # Waiting
 
 

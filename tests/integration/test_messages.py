@@ -14,8 +14,10 @@ from dropbox_api.storage.messages import MessagesError, Outgoing, Queue, Topic
 from dropbox_api.storage.object_store import Unavailable
 from dropbox_api.storage.s3 import S3Config, S3Store
 from dropbox_api.workers.consuming import consume
+from tests.conftest import Register
 from tests.support.bus import CONFIG, Bus, running_bus
 from tests.support.server import SMALLEST_CHUNK, Account, RunningServer, send, start
+from tests.support.sharing import make_folder
 from tests.support.stack import BUCKET, Stack
 
 NOWHERE = "http://127.0.0.1:9"
@@ -118,10 +120,10 @@ def event(key: str) -> str:
     return json.dumps({"Records": [{"eventName": "ObjectCreated:Put", "s3": s3}]})
 
 
-async def sent(account: Account, server: RunningServer, name: str) -> tuple[str, str]:
+async def sent(account: Account, server: RunningServer, name: str, **wanted: Any) -> tuple[str, str]:
     """Send a part of a session; return the session's id and its storage key."""
     data = bytes(SMALLEST_CHUNK) + name.encode()
-    upload = await start(account, data, name, strategy="multipart", chunk_size_bytes=SMALLEST_CHUNK)
+    upload = await start(account, data, name, strategy="multipart", chunk_size_bytes=SMALLEST_CHUNK, **wanted)
     await send(account, upload, data, [2])
     async with server.db.read() as tx:
         key = await tx.execute(text("SELECT storage_key FROM uploads WHERE id = :id"), {"id": upload["id"]})
@@ -166,6 +168,21 @@ async def test_what_could_not_be_looked_at_stays_in_the_queue(
         report = await consume(server.db, away, settings)
     assert (report.found, report.done, report.failed) == (1, 0, 1)
     assert await missing(account, upload_id) == "1-2"
+
+
+async def test_a_session_that_lost_its_place_holds_nobody_up(
+    server: RunningServer, register: Register, bus: Bus
+) -> None:
+    queue_url = await bus.queue(VisibilityTimeout="60")
+    owner, editor = await register(), await register()
+    folder_id = await make_folder(owner, "/shared")
+    body = {"user_id": (await editor.me())["id"], "role": "editor"}
+    (await owner.client.post(f"/v1/files/{folder_id}/grants", json=body)).raise_for_status()
+    _, key = await sent(editor, server, "homeless", destination={"parent_id": folder_id})
+    (await owner.client.delete(f"/v1/files/{folder_id}")).raise_for_status()
+    await bus.send(queue_url, event(key))
+    report = await consume(server.db, server.store, consuming(server, bus, queue_url))
+    assert (report.found, report.done, report.failed) == (1, 1, 0)
 
 
 async def test_without_a_queue_there_is_nothing_to_do(server: RunningServer) -> None:

@@ -206,6 +206,28 @@ _RUNNING_BELOW = text("""
 """)
 
 
+_SHARED_BELOW = text("""
+    WITH RECURSIVE up AS (
+        SELECT n.id AS shared_id, n.parent_id FROM nodes n
+        WHERE n.id IN (SELECT node_id FROM grants WHERE owner_id = :owner_id AND grantee_id IS NOT NULL)
+          AND n.trashed_at IS NULL AND EXISTS (SELECT FROM nodes WHERE id = :node_id AND kind = 'folder')
+        UNION ALL
+        SELECT up.shared_id, above.parent_id FROM up JOIN nodes above ON above.id = up.parent_id
+        WHERE above.trashed_at IS NULL
+    )
+    SELECT shared_id FROM up WHERE parent_id = :node_id ORDER BY shared_id
+""")
+
+
+async def shared_below(tx: Tx, owner_id: uuid.UUID, node_id: uuid.UUID) -> list[events.Change]:
+    """Return what else to tell when a folder, live now, goes into the trash or has come back.
+
+    Who sees nothing of it, but something below that is shared by itself, learns that this is gone, or there again.
+    """
+    shared = await tx.execute(_SHARED_BELOW, {"owner_id": owner_id, "node_id": node_id})
+    return [events.Change("file.moved", shared_id) for shared_id in shared.scalars()]
+
+
 async def discard(tx: Tx, owner_id: uuid.UUID, node_id: uuid.UUID, *, force: bool) -> None:
     """Put a live node with all below it into the trash. Writes one row, however large the folder is.
 
@@ -216,6 +238,7 @@ async def discard(tx: Tx, owner_id: uuid.UUID, node_id: uuid.UUID, *, force: boo
         file_ids = [str(file_id) for file_id in running.scalars()]
         if file_ids:
             raise problems.ProcessingRunning(file_ids=file_ids)
+    below = await shared_below(tx, owner_id, node_id)
     await write(tx, node_id, {"trashed_at": func.now()})
-    await events.append(tx, owner_id, [events.Change("file.trashed", node_id)])
+    await events.append(tx, owner_id, [events.Change("file.trashed", node_id), *below])
     await audit.record(tx, owner_id, [audit.Entry("trashed", node_id)])

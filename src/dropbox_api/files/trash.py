@@ -58,7 +58,8 @@ async def restore(
         name, _ = await changing.settle_name(tx, node.kind, parent_id, name or node.name, wanted.on_conflict)
         placed = {"parent_id": parent_id, "name": name, "name_key": names.key(name), "trashed_at": None}
         await changing.write(tx, node_id, placed)
-        await events.append(tx, node.owner_id, [events.Change("file.restored", node_id)])
+        below = await changing.shared_below(tx, node.owner_id, node_id)
+        await events.append(tx, node.owner_id, [events.Change("file.restored", node_id), *below])
         await audit.record(tx, node.owner_id, [audit.Entry("restored", node_id, {"name": name})])
         file = await views.file_by_id(tx, actor_id, node_id)
         await idempotency.keep(tx, once, 200, file)

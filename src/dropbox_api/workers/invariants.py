@@ -78,7 +78,8 @@ _QUERIES: dict[str, tuple[str, str]] = {
     "I12 delivery that was due long ago": (
         "I12",
         f"""SELECT d.id, d.next_attempt_at FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id
-           WHERE d.state = 'pending' AND w.disabled_at IS NULL
+           JOIN users u ON u.id = w.user_id
+           WHERE d.state = 'pending' AND w.disabled_at IS NULL AND u.disabled_at IS NULL
              AND d.next_attempt_at < now() - interval '{STUCK_S} seconds'""",
     ),
     "I12 delivery whose state and time differ": (
