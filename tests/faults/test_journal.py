@@ -1,0 +1,155 @@
+"""The API and the relay are killed at random while people write and read: nothing is missed, repeated or reordered."""
+
+import asyncio
+import random
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+
+from dropbox_api.migrations import migrate
+from dropbox_api.storage.s3 import S3Config
+from tests.support.database import fresh_database
+from tests.support.process import environment, run_job, running_process
+from tests.support.server import NO_TLS, Account, make_settings, register_account
+
+KILLS, WRITERS, CHANGES = 2, 8, 8
+REMOVALS = {"file.trashed", "file.deleted"}
+
+
+class Service:
+    """An API that comes back, elsewhere, each time it was killed, and whoever uses it all the same."""
+
+    def __init__(self, variables: dict[str, str], seed: int) -> None:
+        self.variables = variables
+        self.chance = random.Random(seed)
+        self.url = ""
+        self.is_up = asyncio.Event()
+        self.client = httpx2.AsyncClient(timeout=60, verify=NO_TLS)
+
+    async def run(self, begin_killing: asyncio.Event) -> None:
+        for n in range(KILLS + 1):
+            async with running_process(self.variables) as api:
+                self.url = api.url
+                self.is_up.set()
+                await begin_killing.wait()
+                if n == KILLS:
+                    await asyncio.Event().wait()
+                await asyncio.sleep(self.chance.uniform(0.1, 0.6))
+                self.is_up.clear()
+                api.process.kill()
+                await api.died()
+
+    async def call(self, who: Account, method: str, path: str, **more: Any) -> httpx2.Response:
+        """Ask until there is an answer; what creates has a key, so that it creates once."""
+        more["headers"] = {"Authorization": who.client.headers["Authorization"]}
+        if method == "POST":
+            more["headers"]["Idempotency-Key"] = str(uuid.uuid4())
+        while True:
+            await self.is_up.wait()
+            try:
+                answer = await self.client.request(method, f"{self.url}{path}", **more)
+            except httpx2.TransportError:
+                await asyncio.sleep(0.02)
+                continue
+            if answer.status_code != 503:
+                return answer
+
+
+@asynccontextmanager
+async def running(service: Service, begin_killing: asyncio.Event) -> AsyncIterator[None]:
+    task = asyncio.create_task(service.run(begin_killing))
+    try:
+        await asyncio.wait_for(service.is_up.wait(), 60)
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await service.client.aclose()
+
+
+async def follow(service: Service, who: Account, cursor: str, last: asyncio.Event) -> list[dict[str, Any]]:
+    """Read on from a cursor until nothing came after all was written and relayed."""
+    seen: list[dict[str, Any]] = []
+    while True:
+        is_over = last.is_set()
+        query = {"cursor": cursor, "wait_s": 0 if is_over else 0.5, "limit": service.chance.choice([1, 7, 500])}
+        page = (await service.call(who, "GET", "/v1/events", params=query)).raise_for_status().json()
+        seen += page["events"]
+        cursor = page["cursor"]
+        if is_over and not page["has_more"]:
+            return seen
+
+
+async def test_the_api_and_the_relay_die_and_everybody_has_heard_everything(
+    postgres_url: str, s3_config: S3Config
+) -> None:
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    async with fresh_database(postgres_url) as url:
+        await migrate(make_settings(url, s3_config).database)
+        variables = environment(url, s3_config)
+        service, begin_killing = Service(variables, seed), asyncio.Event()
+        async with running(service, begin_killing):
+            owner, guest = await register_account(service.url), await register_account(service.url)
+            async with owner.client, guest.client:
+                guest_id = (await guest.me())["id"]
+                made = await service.call(owner, "POST", "/v1/folders", json={"path": "/shared"})
+                shared_id = made.raise_for_status().json()["id"]
+                grant = {"user_id": guest_id, "role": "editor"}
+                await service.call(owner, "POST", f"/v1/files/{shared_id}/grants", json=grant)
+                assert await run_job(variables, "relay") == 0
+                people = (owner, guest)
+                starts = [(await service.call(who, "GET", "/v1/events/cursor")).json()["cursor"] for who in people]
+
+                async def write(number: int) -> None:
+                    writer = people[number % 2]
+                    for step in range(CHANGES):
+                        folder = {"name": f"{number}-{step}", "parent_id": shared_id}
+                        made = await service.call(writer, "POST", "/v1/folders", json=folder)
+                        assert made.status_code == 201
+                        if step % 3 == 2:
+                            gone = await service.call(writer, "DELETE", f"/v1/files/{made.json()['id']}")
+                            assert gone.status_code in {204, 404}  # 404: it was done, and the answer lost
+
+                async def relay() -> None:
+                    for _ in range(KILLS):
+                        where = f"workers.relay.after_fan_out=kill@{service.chance.randint(1, 2)}"
+                        await run_job(variables, "relay", where)  # which may come to nothing, or find nothing
+
+                last = asyncio.Event()
+                following = [
+                    asyncio.create_task(follow(service, who, start, last))
+                    for who, start in zip(people, starts, strict=True)
+                ]
+                begin_killing.set()
+                relaying = asyncio.create_task(relay())
+                await asyncio.gather(*map(write, range(WRITERS)))
+                await relaying
+                await write(WRITERS)
+                assert await run_job(variables, "relay", "workers.relay.after_fan_out=kill@1") == -9
+                assert await run_job(variables, "relay") == 0
+                last.set()
+                heard = await asyncio.gather(*following)
+
+                query = {"parent_id": shared_id, "limit": 1000}
+                listed = (
+                    (await service.call(owner, "GET", "/v1/files", params=query)).raise_for_status().json()["items"]
+                )
+                assert len(listed) == (WRITERS + 1) * len([step for step in range(CHANGES) if step % 3 != 2])
+                for events in heard:
+                    there = {event["file_id"] for event in events if event["kind"] == "file.created"}
+                    there -= {event["file_id"] for event in events if event["kind"] in REMOVALS}
+                    assert there == {item["id"] for item in listed}
+                owners, guests = ([event["id"] for event in events] for events in heard)
+                assert len(set(owners)) == len(owners) == (WRITERS + 1) * (CHANGES + CHANGES // 3)
+                # The order is everybody's; of what was gone when the guest came to read it, they hear the removal only.
+                gone = {event["file_id"] for event in heard[0] if event["kind"] in REMOVALS}
+                untold = {
+                    event["id"] for event in heard[0] if event["kind"] == "file.created" and event["file_id"] in gone
+                }
+                assert len(set(guests)) == len(guests)
+                assert set(owners) - set(guests) <= untold
+                assert guests == [event_id for event_id in owners if event_id in set(guests)]
