@@ -120,7 +120,7 @@ async def is_refused(account: Account, file: dict[str, Any]) -> None:
 
 
 async def test_what_is_whole_is_read_and_stays(world: World, account: Account) -> None:
-    data = random.Random(1).randbytes(SMALLEST_CHUNK + 1000)
+    data = random.Random("scrub 1").randbytes(SMALLEST_CHUNK + 1000)
     files = [await upload_file(account, data, "a", **MULTI), await upload_file(account, b"", "empty")]
     await world.verify()
     before = [await world.blob(file) for file in files]
@@ -137,7 +137,7 @@ async def test_what_is_whole_is_read_and_stays(world: World, account: Account) -
 
 async def test_a_chunk_is_mended_from_another_file(world: World, account: Account) -> None:
     """The files share one chunk, under one owner; the damaged one is built anew, the other left alone."""
-    rng = random.Random(2)
+    rng = random.Random("scrub 2")
     shared, one, two = (rng.randbytes(SMALLEST_CHUNK) for _ in range(3))
     rotten = await upload_file(account, one + shared, "rotten", **MULTI)
     await world.verify()
@@ -166,7 +166,7 @@ async def test_a_bit_flipped_on_the_disk_is_found_and_mended_from_somebody_elses
     world: World, account: Account
 ) -> None:
     """SeaweedFS finds it out by its CRC, tries for a while, and then says that it failed."""
-    data = random.Random(3).randbytes(100_000)
+    data = random.Random("scrub 3").randbytes(100_000)
     rotten = await upload_file(account, data, "rotten")
     assert world.flip(data) == 1
     other = await register_account(world.server.url)
@@ -180,7 +180,7 @@ async def test_a_bit_flipped_on_the_disk_is_found_and_mended_from_somebody_elses
 
 
 async def test_damage_without_another_copy_stays_and_is_refused(world: World, account: Account) -> None:
-    data = random.Random(4).randbytes(100_000)
+    data = random.Random("scrub 4").randbytes(100_000)
     file = await upload_file(account, data, "only")
     await world.replace(file, flipped(data))
     await world.scrub()
@@ -212,7 +212,7 @@ async def test_damage_without_another_copy_stays_and_is_refused(world: World, ac
 
 
 async def test_content_sent_again_in_parts_mends_once_it_is_verified(world: World, account: Account) -> None:
-    data = random.Random(5).randbytes(SMALLEST_CHUNK + 5)
+    data = random.Random("scrub 5").randbytes(SMALLEST_CHUNK + 5)
     file = await upload_file(account, data, "a", **MULTI)
     await world.verify()
     await world.replace(file, flipped(data))
@@ -264,7 +264,7 @@ async def test_two_workers_share_the_work(world: World, account: Account) -> Non
 
 async def test_a_run_reads_its_share(world: World, account: Account) -> None:
     for number in range(40):
-        await upload_file(account, random.Random(100 + number).randbytes(10_000), str(number))
+        await upload_file(account, random.Random(f"scrub {number}").randbytes(10_000), str(number))
     worker = world.settings.worker.model_copy(update={"scrub_days": 1, "sweep_interval_s": 8640})
     tenth = world.settings.model_copy(update={"worker": worker})
     async with world.server.db.begin() as tx:
