@@ -13,34 +13,60 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_REMINDER_S = 1.0
 
 
-class Runner:
-    """Runs commands one at a time, while the context lasts; for the main thread.
+class Ending:
+    """Signals that end us raise SystemExit with 128 + their number, while the context lasts; for the main thread.
 
-    A signal that ends us raises SystemExit with 128 + its number: at once, or at the end of `shielded`.
+    The interpreter loses one at times: when it comes on the way into a call that waits, its handler runs when the call
+    is over, a long poll later; and what a handler raises in a destructor is swallowed. So a timer wakes it each second.
     """
 
     def __init__(self) -> None:
         self._before: dict[signal.Signals, Any] = {}
-        self._child: subprocess.Popen[bytes] | None = None
-        self._is_shielded = False
         self._number: int | None = None
-
-    @property
-    def is_ending(self) -> bool:
-        """Whether a signal came: what the command could not finish is not its fault."""
-        return self._number is not None
 
     def __enter__(self) -> Self:
         for ending in _ENDING:
             if signal.getsignal(ending) is not signal.SIG_IGN:  # as nohup does, and a shell for what is behind
                 self._before[ending] = signal.signal(ending, self._signalled)
+        self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._reminded)
+        signal.setitimer(signal.ITIMER_REAL, _REMINDER_S, _REMINDER_S)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for ending, handler in self._before.items():
             signal.signal(ending, handler)
+
+    def _signalled(self, number: int, _: FrameType | None) -> None:
+        self._number = number
+        self._end()
+
+    def _reminded(self, _: int, __: FrameType | None) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        if self._number is not None:
+            raise SystemExit(128 + self._number)
+
+
+class Runner(Ending):
+    """Runs commands one at a time, while the context lasts.
+
+    What ends us comes at once, or at the end of `shielded`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._is_shielded = False
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether a signal came: what the command could not finish is not its fault."""
+        return self._number is not None
 
     @contextlib.contextmanager
     def shielded(self) -> Iterator[None]:
@@ -50,8 +76,7 @@ class Runner:
             yield
         finally:
             self._is_shielded = False
-        if self._number is not None:
-            raise SystemExit(128 + self._number)
+        self._end()
 
     def run(self, command: Sequence[str], environment: Mapping[str, str], stdin: bytes) -> int:
         """Run a command to its end, within `shielded`; return its exit code, minus the signal that ended it.
@@ -68,11 +93,14 @@ class Runner:
         self._child = None
         return process.returncode
 
-    def _signalled(self, number: int, _: FrameType | None) -> None:
+    def _signalled(self, number: int, frame: FrameType | None) -> None:
+        if self._is_shielded:
+            self._pass_on(number if self._number is None else signal.SIGKILL)
+        super()._signalled(number, frame)
+
+    def _end(self) -> None:
         if not self._is_shielded:
-            raise SystemExit(128 + number)
-        self._pass_on(number if self._number is None else signal.SIGKILL)
-        self._number = number
+            super()._end()
 
     def _pass_on(self, number: int) -> None:
         if self._child:

@@ -7,6 +7,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -17,7 +18,7 @@ from dropbox_client.commands import connect
 from dropbox_client.errors import ClientError, CursorExpired, Usage
 from dropbox_client.feed import LONG_WAIT_S, Insistence, Reader
 from dropbox_client.remote import shown
-from dropbox_client.running import Runner
+from dropbox_client.running import Ending, Runner
 from dropbox_client.shapes import Event
 from dropbox_client.watched import Watched
 
@@ -37,14 +38,10 @@ def _tell(error: ClientError | None) -> None:
 def events(options: Namespace) -> None:
     """Tell what happened, or happens now."""
     try:
-        with connect() as client:
+        with connect() as client, Ending() if options.follow else nullcontext():
             _events(client, options)
     except CursorExpired as error:
         raise ClientError(f"{output.explain(error)}: begin with --since, and list what there is now") from error
-    except KeyboardInterrupt:
-        if options.follow:  # there is no other way to end it
-            raise SystemExit(128 + signal.SIGINT) from None
-        raise
 
 
 def _reader(client: Client, options: Namespace, insist: Insistence) -> Reader:
