@@ -162,6 +162,30 @@ async def test_a_chunk_is_mended_from_another_file(world: World, account: Accoun
     assert (await world.scrub()).notes == ()
 
 
+async def test_a_chunk_that_is_everywhere_hides_no_other(
+    world: World, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scrubbing, "SOURCES_OF_A_CHUNK", 2)
+    common, rare = (random.Random(f"scrub {word}").randbytes(SMALLEST_CHUNK) for word in ("common", "rare"))
+    data = common + rare
+    file = await upload_file(account, data, "lost", strategy="multipart", chunk_size_bytes=SMALLEST_CHUNK)
+    more = await upload_file(account, common, "common")
+    await upload_file(account, rare, "rare")
+    await world.verify()
+    filler = """INSERT INTO blob_chunks (blob_id, number, owner_id, offset_bytes, size_bytes, sha256)
+        SELECT blob_id, number + n, owner_id, offset_bytes, size_bytes, sha256
+        FROM blob_chunks, generate_series(1, 1500) n WHERE blob_id = :id"""
+    blob, filled = await world.blob(file), {"id": (await world.blob(more)).id}
+    async with world.server.db.begin() as tx:
+        await tx.execute(text(filler), filled)
+    async with world.server.db.read() as tx:
+        chunks = (await tx.execute(text("SELECT * FROM blob_chunks WHERE blob_id = :id"), {"id": blob.id})).all()
+    found = await scrubbing._elsewhere(world.server.db, blob, chunks)
+    async with world.server.db.begin() as tx:
+        await tx.execute(text("DELETE FROM blob_chunks WHERE blob_id = :id AND number > 1"), filled)
+    assert {number: len(sources) for number, sources in found.items()} == {1: 2, 2: 1}
+
+
 async def test_a_bit_flipped_on_the_disk_is_found_and_mended_from_somebody_elses_file(
     world: World, account: Account
 ) -> None:

@@ -296,11 +296,13 @@ class _Source:
 
 
 _EQUAL = text("""
-    SELECT chunk.sha256, place.storage_key, chunk.offset_bytes AS start, place.owner_id <> :owner_id AS is_others
-    FROM blob_chunks chunk JOIN blobs place ON place.id = chunk.blob_id
-    WHERE chunk.sha256 = ANY(CAST(:sha256 AS bytea[])) AND place.content_status <> 'deleting'
-      AND NOT (chunk.blob_id = :blob_id AND chunk.number = ANY(CAST(:numbers AS int[])))
-    ORDER BY is_others LIMIT 1000
+    SELECT * FROM (
+        SELECT chunk.sha256, place.storage_key, chunk.offset_bytes AS start,
+            row_number() OVER (PARTITION BY chunk.sha256 ORDER BY place.owner_id <> :owner_id) AS choice
+        FROM blob_chunks chunk JOIN blobs place ON place.id = chunk.blob_id
+        WHERE chunk.sha256 = ANY(CAST(:sha256 AS bytea[])) AND place.content_status <> 'deleting'
+          AND NOT (chunk.blob_id = :blob_id AND chunk.number = ANY(CAST(:numbers AS int[])))
+    ) equal WHERE choice <= :choices ORDER BY choice
 """)
 _WHOLE = text("""
     SELECT storage_key FROM blobs WHERE fingerprint = :fingerprint AND encoding = :encoding
@@ -314,7 +316,7 @@ async def _repair(db: Db, store: ObjectStore, blob: Any, chunks: Sequence[Any], 
     sources = {chunk.number: _Source(blob.storage_key, chunk.offset_bytes) for chunk in chunks}
     elsewhere = await _elsewhere(db, blob, bad)
     for chunk in bad:
-        for source in elsewhere[chunk.number][:SOURCES_OF_A_CHUNK]:
+        for source in elsewhere[chunk.number]:
             if not await _fault(store, source.key, source.start, chunk, None):
                 sources[chunk.number] = source
                 break
@@ -338,6 +340,7 @@ async def _elsewhere(db: Db, blob: Any, bad: Sequence[Any]) -> dict[int, list[_S
         "blob_id": blob.id,
         "sha256": list({chunk.sha256 for chunk in bad}),
         "numbers": [chunk.number for chunk in bad],
+        "choices": SOURCES_OF_A_CHUNK,
     }
     same = {name: getattr(blob, name) for name in ("id", "owner_id", "fingerprint", "encoding", "size_bytes")}
     async with db.read() as tx:
