@@ -35,6 +35,8 @@ Kind = Literal[
     "share.changed",
     "share.revoked",
 ]
+REMOVALS: frozenset[Kind] = frozenset({"file.moved", "file.trashed", "file.deleted", "share.revoked"})
+"""All that somebody is told of what is not theirs to see any more: that it is gone, and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)

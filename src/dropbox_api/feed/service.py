@@ -18,9 +18,6 @@ from dropbox_api.files import views
 from dropbox_api.files.schemas import File
 from dropbox_api.settings import EventSettings
 
-_REMOVALS: frozenset[events.Kind] = frozenset({"file.moved", "file.trashed", "file.deleted", "share.revoked"})
-"""Told also of what the reader does not see: that is what they say."""
-
 
 @dataclass(slots=True)
 class Page:
@@ -63,7 +60,7 @@ async def read(db: Db, actor_id: uuid.UUID, seq: int, limit: int) -> Page:
 
 
 def _is_told(row: Any, actor_id: uuid.UUID, live: dict[uuid.UUID, File]) -> bool:
-    return row.owner_id == actor_id or row.node_id in live or row.kind in _REMOVALS
+    return row.owner_id == actor_id or row.node_id in live or row.kind in events.REMOVALS
 
 
 def _event(row: Any, file: File | None) -> Event:

@@ -14,7 +14,7 @@ import logging
 import os
 import secrets
 import uuid
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -24,14 +24,12 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from dropbox_api.accounts.codes import derived_key
+from dropbox_api.events import service as events
 from dropbox_api.settings import AuthSettings
 
 PREFIX = "whsec_"
 _SECRET_BYTES = 32
 _NONCE_BYTES = 12
-
-REMOVALS: Collection[str] = frozenset({"file.moved", "file.trashed", "file.deleted", "share.revoked"})
-"""All that somebody is told of a file that is not theirs to see any more: that it is gone, and nothing else."""
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +58,7 @@ def messages(event: Happened, recipient_id: uuid.UUID | None = None, *, sees: bo
 
     `sees`: whether the file is the recipient's to see now. Of others they learn removals alone, without details.
     """
-    if not sees and event.kind not in REMOVALS:
+    if not sees and event.kind not in events.REMOVALS:
         return
     detail = event.detail if sees else {}
     said: dict[str, Any] = {"at": event.at, "owner_id": event.owner_id}

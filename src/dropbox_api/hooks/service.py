@@ -99,7 +99,7 @@ async def list_webhooks(db: Db, user_id: uuid.UUID, *, limit: int, cursor: str |
         rows = (await tx.execute(query.limit(limit + 1))).all()
     items = [_view(row) for row in rows[:limit]]
     more = len(rows) > limit
-    return WebhookList(items=items, next_cursor=paging.encode("webhooks", str(items[-1].id)) if more else None)
+    return WebhookList(items=items, next_cursor=paging.encode("webhooks", items[-1].id) if more else None)
 
 
 async def get(db: Db, user_id: uuid.UUID, webhook_id: uuid.UUID) -> WebhookView:
@@ -139,7 +139,7 @@ async def change(
 
 async def _wake(tx: Tx, webhook_id: uuid.UUID) -> None:
     """Let a webhook be called at once, though nobody answered there: its user expects it."""
-    await tx.execute(delete(RelayLease).where(RelayLease.owner_id == webhook_id, RelayLease.token == RESTING))
+    await tx.execute(delete(RelayLease).where(RelayLease.queue_id == webhook_id, RelayLease.token == RESTING))
 
 
 async def disable(tx: Tx, webhook_id: uuid.UUID, reason: str) -> None:
@@ -222,7 +222,7 @@ async def _page(tx: Tx, query: Select[*tuple[Any, ...]], limit: int, cursor: str
     rows = (await tx.execute(query.order_by(Delivery.id.desc()).limit(limit + 1))).all()
     items = [_delivery(row) for row in rows[:limit]]
     more = len(rows) > limit
-    return DeliveryList(items=items, next_cursor=paging.encode("deliveries", str(items[-1].id)) if more else None)
+    return DeliveryList(items=items, next_cursor=paging.encode("deliveries", items[-1].id) if more else None)
 
 
 async def redeliver(db: Db, user_id: uuid.UUID, webhook_id: uuid.UUID, delivery_id: uuid.UUID) -> DeliveryView:

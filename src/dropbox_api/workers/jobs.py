@@ -23,7 +23,7 @@ from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import NotFound, ObjectStore, StoreError
 from dropbox_api.uploads import finishing, rows
-from dropbox_api.workers import consuming, purging, relay, retention, scrubbing
+from dropbox_api.workers import consuming, delivering, publishing, purging, relay, retention, scrubbing
 from dropbox_api.workers.reports import Job, Report
 
 log = logging.getLogger(__name__)
@@ -319,8 +319,8 @@ JOBS: Mapping[str, Job] = {
     "finish-idle": finish_idle,
     "consume": consuming.consume,
     "relay": relay.relay,
-    "publish": relay.publish,
-    "deliver": relay.deliver,
+    "publish": publishing.publish,
+    "deliver": delivering.deliver,
     "verify": verify,
     "expire": expire,
     "discard": discard,
