@@ -14,7 +14,7 @@ from sqlalchemy import text
 from dropbox_api.db import Db
 from dropbox_api.hooks import outward
 from dropbox_api.migrations import migrate
-from dropbox_api.plumbing import failpoints
+from dropbox_api.plumbing import failpoints, sealing
 from dropbox_api.settings import Settings
 from dropbox_api.storage import messages
 from dropbox_api.storage.s3 import S3Config
@@ -115,7 +115,7 @@ async def world(postgres_url: str, s3_config: S3Config, variables: dict[str, str
 async def add_webhook(world: World, user_id: uuid.UUID, url: str) -> uuid.UUID:
     """Make a webhook as the API does; how it signs is of no account here."""
     webhook_id = uuid.uuid4()
-    sealed = outward.seal(world.settings.auth, webhook_id, outward.new_secret())
+    sealed = sealing.seal(world.settings.auth, outward.SECRETS, webhook_id, outward.new_secret())
     make = text("INSERT INTO webhooks (id, user_id, url, secret, kinds) VALUES (:id, :user_id, :url, :secret, '{}')")
     async with world.db.begin() as tx:
         await tx.execute(make, {"id": webhook_id, "user_id": user_id, "url": url, "secret": sealed})

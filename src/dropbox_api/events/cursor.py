@@ -9,8 +9,8 @@ import hmac
 import uuid
 
 from dropbox_api import problems
-from dropbox_api.accounts.codes import derived_key
 from dropbox_api.events.service import Place
+from dropbox_api.plumbing.sealing import derived_key
 from dropbox_api.settings import AuthSettings
 
 _SEQ_BYTES, _MARK_BYTES, _MAC_BYTES = 8, 6, 16

@@ -25,7 +25,7 @@ from dropbox_api.hooks.schemas import (
 from dropbox_api.hooks.schemas import Delivery as DeliveryView
 from dropbox_api.hooks.schemas import Webhook as WebhookView
 from dropbox_api.models import Delivery, RelayLease, User, Webhook
-from dropbox_api.plumbing import paging
+from dropbox_api.plumbing import paging, sealing
 from dropbox_api.settings import Settings
 
 RESTING = uuid.UUID(int=0)
@@ -77,7 +77,7 @@ async def create(db: Db, settings: Settings, user_id: uuid.UUID, new: NewWebhook
         "id": webhook_id,
         "user_id": user_id,
         "url": new.url,
-        "secret": outward.seal(settings.auth, webhook_id, secret),
+        "secret": sealing.seal(settings.auth, outward.SECRETS, webhook_id, secret),
         "kinds": sorted(set(new.kinds)),
         "description": new.description,
     }
@@ -165,7 +165,7 @@ async def remove(db: Db, user_id: uuid.UUID, webhook_id: uuid.UUID) -> None:
 async def rotate_secret(db: Db, settings: Settings, user_id: uuid.UUID, webhook_id: uuid.UUID) -> Secret:
     """Give a webhook another secret, which signs all that is sent from now on. Raises NotFound."""
     secret = outward.new_secret()
-    sealed = outward.seal(settings.auth, webhook_id, secret)
+    sealed = sealing.seal(settings.auth, outward.SECRETS, webhook_id, secret)
     async with db.begin() as tx:
         if (await tx.execute(update(Webhook).where(_theirs(user_id, webhook_id)).values(secret=sealed))).rowcount == 0:
             raise problems.NotFound
