@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from dropbox_api.db import Db
+from dropbox_api import problems
+from dropbox_api.db import Db, Tx
 from dropbox_api.hooks import outward
 from dropbox_api.migrations import migrate
 from dropbox_api.plumbing import failpoints, sealing
-from dropbox_api.settings import Settings
+from dropbox_api.settings import HookSettings, Settings
 from dropbox_api.storage import messages
 from dropbox_api.storage.s3 import S3Config
 from dropbox_api.workers import delivering, outbox, publishing, relay, runner
+from dropbox_api.workers.leases import Lease
 from tests.support.bus import Bus, running_bus
 from tests.support.database import fresh_database
 from tests.support.ministack import Ministack
@@ -276,6 +278,34 @@ async def test_a_worker_killed_while_it_delivers_delivers_again(world: World, va
     rows = await world.rows("SELECT state, attempts FROM deliveries")
     assert [tuple(row) for row in rows] == [("delivered", 1)] * 6
     assert await world.rows("SELECT * FROM relay_leases") == []
+
+
+async def test_what_cannot_be_recorded_for_one_webhook_keeps_no_other_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = await world.person(), await world.person()
+    async with running_receiver() as unlucky, running_receiver() as lucky:
+        unlucky_id = await add_webhook(world, one, unlucky.url)
+        await add_webhook(world, other, lucky.url)
+        await world.happen(one)
+        ids = [str(await world.happen(other)) for _ in range(5)]
+        await world.relay_all()
+        record = delivering._record
+
+        async def record_or_fail(tx: Tx, settings: HookSettings, lease: Lease, *more: Any) -> bool:
+            if lease.queue_id == unlucky_id:
+                raise problems.Unavailable("The database does not answer")
+            return await record(tx, settings, lease, *more)
+
+        monkeypatch.setattr(delivering, "_record", record_or_fail)
+        report = await delivering.deliver(world.db, world.store, world.settings)
+        assert (report.done, report.failed) == (5, 1)
+        assert [message["id"] for message in lucky.messages] == ids
+        monkeypatch.undo()
+        await world.end_leases()
+        assert (await delivering.deliver(world.db, world.store, world.settings)).done == 1
+        assert len(unlucky.messages) == 2
+        assert unlucky.messages[0] == unlucky.messages[1]
 
 
 # The message bus

@@ -1,6 +1,7 @@
 """Calling webhooks: at least once, and the first attempts of one webhook in the order in which it happened."""
 
 import asyncio
+import logging
 import random
 import time
 import uuid
@@ -9,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import func, select, text, update
 
+from dropbox_api import problems
 from dropbox_api.db import Db, Tx
 from dropbox_api.hooks import outward, sending, service
 from dropbox_api.models import Delivery, Webhook
@@ -19,6 +21,8 @@ from dropbox_api.storage.object_store import ObjectStore
 from dropbox_api.workers import leases
 from dropbox_api.workers.leases import Lease, LeaseLostError
 from dropbox_api.workers.reports import Report
+
+log = logging.getLogger(__name__)
 
 _RUN_S = 30
 """A run begins nothing new after this."""
@@ -85,7 +89,11 @@ class _Run:
         for webhook_id, task in list(self.busy.items()):
             if task.done():
                 del self.busy[webhook_id]
-                done, failed = task.result()
+                try:
+                    done, failed = task.result()
+                except problems.Unavailable as error:  # the others go on; this one does when its lease has ended
+                    log.warning("what webhook %s was sent could not be recorded: %s", webhook_id, error)
+                    done, failed = 0, 1
                 self.done, self.failed = self.done + done, self.failed + failed
 
     async def stop(self) -> None:
