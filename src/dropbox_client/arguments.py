@@ -105,8 +105,9 @@ cursor. With PATH: at or below it. What is told of a file is how it is now, not 
 With --follow it begins now and goes on until Ctrl-C: through restarts of the server and cuts of the network nothing is
 left out or told twice. With --json each event has a `cursor`: --cursor goes on from there, another day if need be.
 
-Of a folder that is moved or deleted one event tells, none of what is in it. With PATH, what left it before dbx looked
-(moved elsewhere, or deleted for good) cannot be told from the rest, and is left out.
+Of a folder that is moved or deleted one event tells, none of what is in it; what becomes of a folder above PATH is told
+as of PATH. With PATH, what left it before dbx looked (moved elsewhere, or deleted for good) cannot be told from the
+rest, and is left out.
 """
 
 _WATCH = """\
@@ -114,6 +115,9 @@ Run COMMAND for every change at or below PATH from now on, one after the other, 
 
   dbx watch /in -- sh -c '[ -z "$DBX_PATH" ] || dbx download "$DBX_PATH" inbox'
   dbx watch --coalesce 10 --state ~/.site.state shared:Team/site -- make publish
+
+Of a folder that is moved or deleted one event tells, none of what is in it; what becomes of a folder above PATH is told
+as of PATH.
 
 COMMAND finds the event as one line of JSON on its stdin, and in its environment:
 

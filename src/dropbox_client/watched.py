@@ -2,7 +2,8 @@
 
 An event of what is gone carries an id and no place: whoever wants to know whether it was below a folder must remember
 what was. So every file and folder is kept with its parent and name until it leaves, or is deleted for good; one that is
-in the trash stays, for it may come back. All of it is one SQLite file, or none when it is only for now.
+in the trash stays, for it may come back. So are the folders above the place: what becomes of one becomes of all that is
+below, and no other event tells. All of it is one SQLite file, or none when it is only for now.
 
 Invariants: what `settle` commits, tree and place in the journal, belongs together; a kill at any time leaves what was
 committed last, and the events after that come again.
@@ -11,6 +12,7 @@ committed last, and the events after that come again.
 import os
 import sqlite3
 from collections.abc import Iterable
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -26,8 +28,21 @@ _SCHEMA = (
     " cursor TEXT NOT NULL)",
     "CREATE TABLE nodes (id TEXT PRIMARY KEY, parent_id TEXT, name TEXT NOT NULL) WITHOUT ROWID",
     "CREATE INDEX nodes_parent_id ON nodes (parent_id)",
+    "CREATE TABLE above (id TEXT PRIMARY KEY) WITHOUT ROWID",
     "CREATE TABLE settled (event_id TEXT PRIMARY KEY) WITHOUT ROWID",
 )
+_OF_ALL_BELOW = frozenset(
+    {
+        "file.renamed",
+        "file.moved",
+        "file.trashed",
+        "file.restored",
+        "file.deleted",
+        "share.granted",
+        "share.revoked",
+    }
+)
+"""What becomes of a folder, and so of all that is in it."""
 _FORGET = """
 WITH RECURSIVE below(id) AS (
   SELECT ? UNION SELECT nodes.id FROM below JOIN nodes ON nodes.parent_id = below.id
@@ -96,6 +111,7 @@ class Watched:
         self._top_id, self._top_place = top.id, remote.shown(top)
         self._open()
         self._learn([top])
+        self._learn_above(client, top)
         if top.kind == "folder":
             self._learn(client.list_files(parent_id=top.id, recursive=True))
         if with_trash and top.role == "owner":
@@ -120,9 +136,16 @@ class Watched:
         """Say that the server was asked for more events: what else it says from now on may be newer, too."""
         self._top_now, self._is_top_known = None, False
 
-    def concerns(self, client: Client, event: Event) -> bool:
-        """Tell whether an event is of something that is, or was, at or below the place."""
-        return self._is_known(event.file_id) or (event.file is not None and self._holds(client, event.file))
+    def concerning(self, client: Client, event: Event) -> Event | None:
+        """Return an event of something that is, or was, at or below the place; None for any other.
+
+        What becomes of a folder above becomes of the place, and is returned as that.
+        """
+        if self._is_known(event.file_id) or (event.file is not None and self._holds(client, event.file)):
+            return event
+        if event.kind in _OF_ALL_BELOW and self._is_above(client, event):
+            return replace(event, file_id=self._top_id, file=self._top(client))
+        return None
 
     def place_of(self, file_id: str) -> str | None:
         """Return where something is as far as is known, or was last; None if it is not known."""
@@ -144,6 +167,8 @@ class Watched:
         if file and self._holds(client, file):
             if file.id == self._top_id:
                 self._top_place = remote.shown(file)
+                if event.kind in _OF_ALL_BELOW:
+                    self._learn_above(client, file)
             # What is in a folder that was made has events of its own; what is in one that came from elsewhere has none.
             if file.kind == "folder" and event.kind != "file.created" and not self._is_known(file.id):
                 try:
@@ -213,12 +238,42 @@ class Watched:
         return True
 
     def _is_below_by_path(self, client: Client, file: File) -> bool:
-        if not self._is_top_known:  # a folder above it may have another name since
+        top = self._top(client)
+        return top is not None and _is_below(file, top)
+
+    def _is_above(self, client: Client, event: Event) -> bool:
+        """Tell whether an event is of a folder above the place, as far as its reader sees what is above."""
+        file = event.file
+        if file and event.kind.startswith("share.") and file.role == "owner":
+            return False  # they shared it, which takes and gives them nothing
+        if self._database.execute("SELECT 1 FROM above WHERE id = ?", (event.file_id,)).fetchone():
+            return True
+        top = self._top(client) if file and file.kind == "folder" else None
+        return file is not None and top is not None and _is_below(top, file)  # it came there while nobody could look
+
+    def _top(self, client: Client) -> File | None:
+        """Return the place as it is now; a folder above it may have another name since."""
+        if not self._is_top_known:
             try:
                 self._top_now = client.file(self._top_id)
             except ApiProblem as problem:
                 if problem.status != 404:
                     raise
             self._is_top_known = True
-        top = self._top_now
-        return top is not None and remote.shown(file).startswith(remote.shown(top).rstrip("/") + "/")
+        return self._top_now
+
+    def _learn_above(self, client: Client, top: File) -> None:
+        self._database.execute("DELETE FROM above")
+        folder_id = top.parent_id
+        while folder_id:
+            self._database.execute("INSERT OR IGNORE INTO above VALUES (?)", (folder_id,))
+            try:
+                folder_id = client.file(folder_id).parent_id
+            except ApiProblem as problem:
+                if problem.status != 404:
+                    raise
+                return  # gone since, of which another event will tell
+
+
+def _is_below(file: File, folder: File) -> bool:
+    return remote.shown(file).startswith(remote.shown(folder).rstrip("/") + "/")

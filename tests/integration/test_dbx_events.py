@@ -270,6 +270,36 @@ async def test_watch_runs_the_command_with_what_it_has_to_know(dbx: Dbx) -> None
         assert await process.end() == ("", "")
 
 
+async def test_what_becomes_of_a_folder_above_becomes_of_the_place(dbx: Dbx) -> None:
+    await put(dbx, "/a/b/in/x")
+    await put(dbx, "/a/beside")
+    watch = ("/a/b/in", "--state", "state", "--", *SHOW)
+    async with watching(dbx, *watch) as process:
+        await dbx("mv", "/a", "/A")
+        assert await process.line() == "file.renamed /A/b/in /a/b/in 1"
+        await dbx("mv", "/A/beside", "/besides")
+        await dbx("mv", "/A/b/in/x", "/A/b/in/y")
+        assert await process.line() == "file.renamed /A/b/in/y /A/b/in/x 1"
+        await dbx("mkdir", "/other")
+        await dbx("mv", "/A/b", "/other")
+        assert await process.line() == "file.moved /other/b/in /A/b/in 1"
+        await dbx("rm", "/A")  # not above it any more
+        await dbx("mv", "/other", "/another")
+        assert await process.line() == "file.renamed /another/b/in /other/b/in 1"
+        await process.end()
+    await dbx("rm", "/another")
+    async with watching(dbx, *watch) as process:
+        assert await process.line() == "file.trashed  /another/b/in 1"
+        await dbx("restore", "/another")
+        assert await process.line() == "file.restored /another/b/in none 1"
+        await dbx("rm", "/another")
+        assert await process.line() == "file.trashed  /another/b/in 1"
+        await dbx("trash", "empty", "--yes")
+        assert await process.line() == "file.deleted  /another/b/in 1"
+    lines = [short(line)[0] for line in (await dbx("events", "/besides")).out.splitlines()]
+    assert lines == ["added", "moved"]
+
+
 async def test_watch_only_some_kinds_and_once(dbx: Dbx) -> None:
     await dbx("mkdir", "/in")
     async with watching(dbx, "/in", "--kind", "file.trashed", "--once", "--", *SHOW) as process:
@@ -328,6 +358,32 @@ async def test_a_place_that_others_share(dbx: Dbx, server: RunningServer, tmp_pa
         mine = [short(line) for line in (await bob("events")).out.splitlines()]
         assert ("added", "0") not in mine
         assert mine[-1][0] == "unshared"
+
+
+async def test_a_place_within_what_others_share_goes_and_comes_with_it(
+    dbx: Dbx, server: RunningServer, tmp_path: Path
+) -> None:
+    await put(dbx, "/private/Team/plans/a")
+    (tmp_path / "bob").mkdir()
+    async with signed_in(server, tmp_path / "bob") as bob:
+        await verify(server.db, bob.account)
+        await dbx("share", "/private/Team", bob.account.email)
+        await relay(server.db, server.store, server.settings)
+        async with watching(bob, "shared:Team/plans", "--", *SHOW) as process:
+
+            async def told() -> str:
+                await relay(server.db, server.store, server.settings)
+                return await process.line()
+
+            await dbx("unshare", "/private/Team", bob.account.email)
+            assert await told() == "share.revoked  shared:Team/plans 1"
+            await dbx("share", "/private/Team", bob.account.email)
+            assert await told() == "share.granted shared:Team/plans none 1"
+            await dbx("rm", "/private")
+            assert await told() == "file.moved  shared:Team/plans 1"
+            await dbx("restore", "/private")
+            assert await told() == "file.moved shared:Team/plans none 1"
+            await process.end()
 
 
 # The state
