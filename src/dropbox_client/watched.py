@@ -43,6 +43,7 @@ _OF_ALL_BELOW = frozenset(
     }
 )
 """What becomes of a folder, and so of all that is in it."""
+_COMING_BACK = frozenset({"file.moved", "file.restored", "share.granted"})
 _FORGET = """
 WITH RECURSIVE below(id) AS (
   SELECT ? UNION SELECT nodes.id FROM below JOIN nodes ON nodes.parent_id = below.id
@@ -169,8 +170,10 @@ class Watched:
                 self._top_place = remote.shown(file)
                 if event.kind in _OF_ALL_BELOW:
                     self._learn_above(client, file)
-            # What is in a folder that was made has events of its own; what is in one that came from elsewhere has none.
-            if file.kind == "folder" and event.kind != "file.created" and not self._is_known(file.id):
+            # What is in a folder that was made has events of its own; what is in one that came from elsewhere has none,
+            # nor has what changed in one of others while it was out of sight.
+            is_back = file.role != "owner" and event.kind in _COMING_BACK
+            if file.kind == "folder" and event.kind != "file.created" and (is_back or not self._is_known(file.id)):
                 try:
                     self._learn(client.list_files(parent_id=file.id, recursive=True))
                 except ApiProblem as problem:

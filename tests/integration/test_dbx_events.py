@@ -377,8 +377,18 @@ async def test_a_place_within_what_others_share_goes_and_comes_with_it(
 
             await dbx("unshare", "/private/Team", bob.account.email)
             assert await told() == "share.revoked  shared:Team/plans 1"
+            await put(dbx, "/private/Team/plans/meanwhile/b")
             await dbx("share", "/private/Team", bob.account.email)
             assert await told() == "share.granted shared:Team/plans none 1"
+            await dbx("rm", "/private/Team/plans/meanwhile/b")
+            assert await told() == "file.trashed  shared:Team/plans/meanwhile/b 1"
+            await dbx("mv", "/private/Team/plans/meanwhile", "/private")
+            assert await told() == "file.moved  shared:Team/plans/meanwhile 1"
+            await put(dbx, "/private/meanwhile/c")
+            await dbx("mv", "/private/meanwhile", "/private/Team/plans")
+            assert await told() == "file.moved shared:Team/plans/meanwhile none 1"
+            await dbx("rm", "/private/Team/plans/meanwhile/c")
+            assert await told() == "file.trashed  shared:Team/plans/meanwhile/c 1"
             await dbx("rm", "/private")
             assert await told() == "file.moved  shared:Team/plans 1"
             await dbx("restore", "/private")
