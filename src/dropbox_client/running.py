@@ -64,6 +64,11 @@ class Runner(Ending):
         self._child: subprocess.Popen[bytes] | None = None
         self._is_shielded = False
 
+    def __enter__(self) -> Self:
+        # Ignored, as whoever started us may have left it, the kernel keeps from us how a command ended.
+        self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        return super().__enter__()
+
     @property
     def is_ending(self) -> bool:
         """Whether a signal came: what the command could not finish is not its fault."""

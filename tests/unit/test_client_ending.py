@@ -55,3 +55,14 @@ def test_a_command_reads_all_that_it_is_told() -> None:
     read = "import sys; sys.exit(sys.stdin.buffer.read() != bytes(1 << 20))"
     with Runner() as runner, runner.shielded():
         assert runner.run([sys.executable, "-c", read], os.environ, bytes(1 << 20)) == 0
+
+
+def test_how_a_command_ended_is_known_also_where_nobody_wanted_to_know() -> None:
+    """Whoever started us may ignore the end of children, and so would we."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with Runner() as runner, runner.shielded():
+            assert runner.run([sys.executable, "-c", "raise SystemExit(7)"], os.environ, b"") == 7
+        assert signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGCHLD, before)
