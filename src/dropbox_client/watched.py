@@ -53,7 +53,10 @@ DELETE FROM nodes WHERE id IN (SELECT id FROM below)
 
 
 class Watched:
-    """A place on the server that is watched. Used by one thread; a context manager: leaving it closes it."""
+    """A place on the server that is watched. Used by one thread; a context manager: leaving it closes it.
+
+    Leaving it by an error of what keeps it raises ClientError.
+    """
 
     def __init__(self, path: str | None = None) -> None:
         """Open what `path` keeps, made if need be; without it nothing is kept. Raises ClientError, Usage."""
@@ -84,13 +87,15 @@ class Watched:
     def _unusable(self, error: Exception) -> ClientError:
         if "locked" in str(error):
             return ClientError(f"{self._path} is in use by another `dbx watch`")
-        return ClientError(f"{self._path}: {error}")
+        return ClientError(f"{self._path or 'what is known of the place'}: {error}")
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._database.close()
+        if isinstance(error, sqlite3.Error):  # the disk is full, or the file damaged
+            raise self._unusable(error) from error
 
     # Where it begins
 
@@ -192,29 +197,20 @@ class Watched:
         """Keep that an event, and all before it, was dealt with."""
         self._open()
         self._database.execute("INSERT OR IGNORE INTO settled VALUES (?)", (event.id,))
-        self._commit()
+        self._database.execute("COMMIT")
 
     def settle_all(self, cursor: str) -> None:
         """Keep that everything before `cursor` was dealt with."""
         self._open()
         self._database.execute("UPDATE watched SET cursor = ?, top_place = ?", (cursor, self._top_place))
         self._database.execute("DELETE FROM settled")
-        self._commit()
+        self._database.execute("COMMIT")
 
     # Rows
 
     def _open(self) -> None:
         if not self._database.in_transaction:
-            try:
-                self._database.execute("BEGIN IMMEDIATE")
-            except sqlite3.Error as error:
-                raise self._unusable(error) from error
-
-    def _commit(self) -> None:
-        try:
-            self._database.execute("COMMIT")
-        except sqlite3.Error as error:  # the disk is full, for instance
-            raise self._unusable(error) from error
+            self._database.execute("BEGIN IMMEDIATE")
 
     def _learn(self, files: Iterable[File]) -> None:
         rows = ((file.id, file.parent_id, file.name) for file in files)
