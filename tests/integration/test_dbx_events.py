@@ -334,6 +334,21 @@ async def test_a_command_that_fails_is_reported_and_does_not_stop_it(dbx: Dbx) -
         assert err == "dbx: sh was ended by SIGKILL, for file.created /in/bad\n"
 
 
+async def test_what_python_has_no_word_for_does_not_stop_it(dbx: Dbx, monkeypatch: pytest.MonkeyPatch) -> None:
+    await dbx("mkdir", "/in")
+    for name, value in {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}.items():
+        monkeypatch.setenv(name, value)
+    fail = ("sh", "-c", '[ "$DBX_PATH" != /in/odd ] || kill -40 $$; echo "$DBX_PATH"')
+    async with watching(dbx, "/in", "--", *fail) as process:
+        await put(dbx, "/in/\u00fcber")  # no environment of ASCII holds it
+        await put(dbx, "/in/odd")  # only the first and last of these signals have names
+        await put(dbx, "/in/good")
+        assert await process.line() == "/in/good"
+        _, err = await process.end()
+        assert "sh cannot be run: " in err
+        assert "sh was ended by signal 40, for file.created /in/odd" in err
+
+
 async def test_a_place_that_others_share(dbx: Dbx, server: RunningServer, tmp_path: Path) -> None:
     await dbx("mkdir", "-p", "/Team/plans", "/private")
     (tmp_path / "bob").mkdir()

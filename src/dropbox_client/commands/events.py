@@ -202,12 +202,13 @@ class _Watch:
         lines = "".join(f"{output.line(one, old_path=old)}\n" for one, old in wanted)
         try:
             code = self._runner.run(command, environment, lines.encode())
-        except OSError as error:
+        except (OSError, ValueError) as error:  # or what it is told cannot be said in the locale's encoding
             ended = f"cannot be run: {error}"
         else:
             if code == 0:
                 return False
-            ended = f"ended with {code}" if code > 0 else f"was ended by {signal.Signals(-code).name}"
+            names = {number.value: number.name for number in signal.Signals}
+            ended = f"ended with {code}" if code > 0 else f"was ended by {names.get(-code, f'signal {-code}')}"
         if not self._runner.is_ending:
             output.complain(f"{command[0]} {ended}, for {event.kind} {place or before or event.file_id}")
         return True
