@@ -65,7 +65,10 @@ class Insistence:
 
 
 def _passes(error: Unreachable | ApiProblem) -> bool:
-    return isinstance(error, Unreachable) or error.retryable or error.status >= 500
+    """Tell what is not the server's own last word: a proxy without a server behind it says 404, for instance."""
+    return (
+        isinstance(error, Unreachable) or error.retryable or error.status >= 500 or error.code == f"http-{error.status}"
+    )
 
 
 class Reader:

@@ -182,7 +182,7 @@ class Watched:
                 try:
                     self._learn(client.list_files(parent_id=file.id, recursive=True))
                 except ApiProblem as problem:
-                    if problem.status != 404:  # gone since, of which another event will tell
+                    if problem.code != "not-found":  # gone since, of which another event will tell
                         raise
             self._learn([file])
         elif (file or event.kind == "file.deleted") and event.file_id != self._top_id:
@@ -231,7 +231,7 @@ class Watched:
             try:
                 file = client.file(file.parent_id)
             except ApiProblem as problem:
-                if problem.status != 404:
+                if problem.code != "not-found":
                     raise
                 return False
         return True
@@ -256,7 +256,7 @@ class Watched:
             try:
                 self._top_now = client.file(self._top_id)
             except ApiProblem as problem:
-                if problem.status != 404:
+                if problem.code != "not-found":
                     raise
             self._is_top_known = True
         return self._top_now
@@ -269,7 +269,7 @@ class Watched:
             try:
                 folder_id = client.file(folder_id).parent_id
             except ApiProblem as problem:
-                if problem.status != 404:
+                if problem.code != "not-found":
                     raise
                 return  # gone since, of which another event will tell
 
