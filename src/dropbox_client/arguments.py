@@ -129,7 +129,8 @@ COMMAND finds the event as one line of JSON on its stdin, and in its environment
   DBX_COUNT     how many changes this run is for: with --coalesce stdin has a line for each, and the rest is of the last
 
 With --state, FILE keeps the place: what changes while dbx does not run is told when it runs again, and a change counts
-as dealt with only after COMMAND has succeeded for it. When dbx is killed in between, COMMAND runs for it once more.
+as dealt with only after COMMAND has ended. When dbx is killed or ended before, COMMAND runs for it once more. What came
+and went (into the trash, too) before dbx looked is left out.
 
 A COMMAND that fails is reported, and dbx goes on with the next change; with --exit-on-error it ends, and with --state
 begins with that change when it runs again. Ctrl-C, TERM and HUP are passed on to COMMAND and all that it has started,
