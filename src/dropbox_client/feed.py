@@ -99,7 +99,7 @@ class Reader:
         began = time.monotonic()
         since = self._since if self.cursor is None else None
         page = self._insist(lambda: self._client.event_page(self.cursor, since=since, wait_s=wait_s))
-        is_quick = not page.events and time.monotonic() - began < min(wait_s, _QUICK_S)
+        is_quick = not (page.events or page.has_more) and time.monotonic() - began < min(wait_s, _QUICK_S)
         self._pause_s = max(page.backoff_s or 0, _QUICK_S if is_quick else 0)
         start, self.cursor, self.has_more = self.cursor, page.cursor, page.has_more
         return [

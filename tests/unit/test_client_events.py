@@ -163,6 +163,14 @@ def test_one_that_does_not_wait_is_not_asked_all_the_time(
     assert pauses == [1, 1]
 
 
+def test_a_page_of_what_is_not_ours_to_see_is_followed_by_the_next_at_once(
+    server: FakeServer, client: Client, pauses: list[float]
+) -> None:
+    server.script = [page(cursor="c1", has_more=True), page("1", cursor="c2")]
+    assert next(client.events("c0", follow=True)).id == "1"
+    assert pauses == []
+
+
 def test_a_journal_that_does_not_reach_back(server: FakeServer, client: Client, pauses: list[float]) -> None:
     server.script = [page("1", cursor="c1"), cursor_expired()]
     events = client.events("c0", follow=True)
