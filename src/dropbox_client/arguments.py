@@ -492,7 +492,12 @@ def _events(commands: "Commands") -> None:
         commands, "watch", "events.watch", "run a command for every change", description=_WATCH, json=False
     )
     command.usage = "dbx watch [options] PATH -- COMMAND [ARGUMENT...]"
-    command.add_argument("path", metavar="PATH", type=remote, help="a file or folder; it is followed when it is moved")
+    command.add_argument(
+        "path",
+        metavar="PATH",
+        type=remote,
+        help="a file or folder; it is followed when it is moved, and what takes its place is another one",
+    )
     command.add_argument("command", metavar="COMMAND", nargs="+", type=local, help="what to run, with its arguments")
     _kinds(command)
     command.add_argument(
