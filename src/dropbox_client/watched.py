@@ -62,7 +62,7 @@ class Watched:
         """Open what `path` keeps, made if need be; without it nothing is kept. Raises ClientError, Usage."""
         self._path = path or ""
         try:
-            if path:
+            if path is not None:
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # it tells the names of somebody's files
             self._database = sqlite3.connect(self._path, isolation_level=None, timeout=0)
             self._prepare()

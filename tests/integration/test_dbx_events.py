@@ -431,6 +431,7 @@ async def test_what_changes_while_it_does_not_run_is_told_when_it_runs_again(dbx
         assert await process.line() == "file.created /in/c none 1"
         await process.end()
     assert "the state of watching /in" in (await dbx("watch", "/", *watch[1:], code=2)).err
+    assert "No such file" in (await dbx("watch", "/in", "--state", "", "--", "true", code=1)).err  # an unset variable
     kept = (dbx.home / "state").read_bytes()
     (dbx.home / "state").write_bytes(kept[:4096] + b"\xff" * (len(kept) - 4096))
     assert (await dbx("watch", *watch, code=1)).err == "dbx: state: database disk image is malformed\n"
