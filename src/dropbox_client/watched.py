@@ -6,7 +6,8 @@ in the trash stays, for it may come back. So are the folders above the place: wh
 below, and no other event tells. All of it is one SQLite file, or none when it is only for now.
 
 Invariants: what `settle` commits, tree and place in the journal, belongs together; a kill at any time leaves what was
-committed last, and the events after that come again.
+committed last, and the events after that come again. What somebody may have been told of is committed before: an event
+that comes again shows its file as it is then, and of one that is in the trash since nothing else would be known.
 """
 
 import os
@@ -29,6 +30,7 @@ _SCHEMA = (
     "CREATE TABLE nodes (id TEXT PRIMARY KEY, parent_id TEXT, name TEXT NOT NULL) WITHOUT ROWID",
     "CREATE INDEX nodes_parent_id ON nodes (parent_id)",
     "CREATE TABLE above (id TEXT PRIMARY KEY) WITHOUT ROWID",
+    "CREATE TABLE begun (event_id TEXT PRIMARY KEY, file_id TEXT NOT NULL, place TEXT) WITHOUT ROWID",
     "CREATE TABLE settled (event_id TEXT PRIMARY KEY) WITHOUT ROWID",
 )
 _OF_ALL_BELOW = frozenset(
@@ -147,13 +149,23 @@ class Watched:
 
         What becomes of a folder above becomes of the place, and is returned as that.
         """
-        if self._is_known(event.file_id) or (event.file is not None and self._holds(client, event.file)):
-            return event
-        if event.kind in _OF_ALL_BELOW and self._is_above(client, event):
-            return replace(event, file_id=self._top_id, file=self._top(client))
-        return None
+        begun = self._database.execute("SELECT file_id FROM begun WHERE event_id = ?", (event.id,)).fetchone()
+        if begun:
+            is_of_above = begun[0] != event.file_id
+        elif self._is_known(event.file_id) or (event.file is not None and self._holds(client, event.file)):
+            is_of_above = False
+        elif event.kind in _OF_ALL_BELOW and self._is_above(client, event):
+            is_of_above = True
+        else:
+            return None
+        return replace(event, file_id=self._top_id, file=self._top(client)) if is_of_above else event
 
-    def place_of(self, file_id: str) -> str | None:
+    def before(self, event: Event) -> str | None:
+        """Return where the file of an event that concerns the place was before it; None if it is not known."""
+        begun = self._database.execute("SELECT place FROM begun WHERE event_id = ?", (event.id,)).fetchone()
+        return (begun and begun[0]) or self._place_of(event.file_id)
+
+    def _place_of(self, file_id: str) -> str | None:
         """Return where something is as far as is known, or was last; None if it is not known."""
         names: list[str] = []
         met = {file_id}  # rows of different times may make a circle, until the events in between were applied
@@ -188,6 +200,14 @@ class Watched:
         elif (file or event.kind == "file.deleted") and event.file_id != self._top_id:
             self._database.execute(_FORGET, (event.file_id,))
 
+    def begin_with(self, found: Iterable[tuple[Event, str | None]]) -> None:
+        """Keep that events are being dealt with, and where their files were before, should they come again."""
+        self._open()
+        rows = ((event.id, event.file_id, before) for event, before in found)
+        self._database.executemany("INSERT OR REPLACE INTO begun VALUES (?, ?, ?)", rows)
+        self._database.execute("UPDATE watched SET top_place = ?", (self._top_place,))
+        self._database.execute("COMMIT")
+
     def is_settled(self, event: Event) -> bool:
         """Tell whether an event was dealt with already, before a page was cut off in its middle."""
         found = self._database.execute("SELECT 1 FROM settled WHERE event_id = ?", (event.id,)).fetchone()
@@ -197,6 +217,7 @@ class Watched:
         """Keep that an event, and all before it, was dealt with."""
         self._open()
         self._database.execute("INSERT OR IGNORE INTO settled VALUES (?)", (event.id,))
+        self._database.execute("DELETE FROM begun")
         self._database.execute("COMMIT")
 
     def settle_all(self, cursor: str) -> None:
@@ -204,6 +225,7 @@ class Watched:
         self._open()
         self._database.execute("UPDATE watched SET cursor = ?, top_place = ?", (cursor, self._top_place))
         self._database.execute("DELETE FROM settled")
+        self._database.execute("DELETE FROM begun")
         self._database.execute("COMMIT")
 
     # Rows

@@ -273,8 +273,7 @@ async def test_watch_runs_the_command_with_what_it_has_to_know(dbx: Dbx) -> None
 async def test_what_becomes_of_a_folder_above_becomes_of_the_place(dbx: Dbx) -> None:
     await put(dbx, "/a/b/in/x")
     await put(dbx, "/a/beside")
-    watch = ("/a/b/in", "--state", "state", "--", *SHOW)
-    async with watching(dbx, *watch) as process:
+    async with watching(dbx, "/a/b/in", "--", *SHOW) as process:
         await dbx("mv", "/a", "/A")
         assert await process.line() == "file.renamed /A/b/in /a/b/in 1"
         await dbx("mv", "/A/beside", "/besides")
@@ -286,6 +285,8 @@ async def test_what_becomes_of_a_folder_above_becomes_of_the_place(dbx: Dbx) -> 
         await dbx("rm", "/A")  # not above it any more
         await dbx("mv", "/other", "/another")
         assert await process.line() == "file.renamed /another/b/in /other/b/in 1"
+    watch = ("/another/b/in", "--state", "state", "--", *SHOW)
+    async with watching(dbx, *watch) as process:
         await process.end()
     await dbx("rm", "/another")
     async with watching(dbx, *watch) as process:
@@ -471,6 +472,40 @@ async def test_exit_on_error_begins_with_that_change_next_time(dbx: Dbx) -> None
     (dbx.home / "good").touch()
     async with watching(dbx, *watch) as process:
         assert [await process.line(), await process.line()] == ["/in/a", "/in/b"]
+
+
+async def test_what_was_told_but_not_dealt_with_comes_again_whatever_became_of_it(dbx: Dbx) -> None:
+    await put(dbx, "/a/in/x")
+    await dbx("mkdir", "/out")
+    show = ("sh", "-c", f"{SHOW[2]}; [ -e good ]")
+    watch = ("/a/in", "--state", "state", "--exit-on-error", "--", *show)
+    good = dbx.home / "good"
+
+    async def fails(line: str, *change: str) -> None:
+        async with watching(dbx, *watch) as process:
+            if change == ("put",):
+                await put(dbx, "/a/in/new")
+            else:
+                await dbx(*change)
+            assert (await finished(process.process, stdin=None, code=1)).out == f"{line}\n"
+
+    async def comes(*lines: str) -> None:
+        good.touch()
+        for line in lines:
+            async with watching(dbx, "--once", *watch) as process, asyncio.timeout(LONG_S):
+                assert (await finished(process.process, stdin=None)).out == f"{line}\n"
+        good.unlink()
+
+    await fails("file.created /a/in/new none 1", "put")
+    await dbx("rm", "/a/in/new")
+    await comes("file.created  /a/in/new 1", "file.trashed  /a/in/new 1")
+    await fails("file.renamed /a/in/y /a/in/x 1", "mv", "/a/in/x", "/a/in/y")
+    await comes("file.renamed /a/in/y /a/in/x 1")
+    await fails("file.moved /out/y /a/in/y 1", "mv", "/a/in/y", "/out")
+    await comes("file.moved /out/y /a/in/y 1")
+    await fails("file.renamed /b/in /a/in 1", "mv", "/a", "/b")
+    await dbx("rm", "/b")
+    await comes("file.renamed  /a/in 1", "file.trashed  /b/in 1")
 
 
 # Signals

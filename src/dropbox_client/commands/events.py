@@ -67,7 +67,7 @@ def _events(client: Client, options: Namespace) -> None:
                 concerning = insist(partial(watched.concerning, client, found))
                 if concerning is None:
                     return
-                event, before = concerning, watched.place_of(concerning.file_id)
+                event, before = concerning, watched.before(concerning)
                 insist(partial(watched.apply, client, event))
             if options.kinds and event.kind not in options.kinds:
                 return
@@ -173,10 +173,12 @@ class _Watch:
         wanted: list[tuple[Event, str | None]] = []
         for event in found:
             if concerning := self._insist(partial(self._watched.concerning, self._client, event)):
-                before = self._watched.place_of(concerning.file_id)
+                before = self._watched.before(concerning)
                 self._insist(partial(self._watched.apply, self._client, concerning))
                 if not self._options.kinds or concerning.kind in self._options.kinds:
                     wanted.append((concerning, before))
+        if wanted:
+            self._watched.begin_with(wanted)
         with self._runner.shielded():
             failed = self._failed(wanted) if wanted else None
             if failed and (self._runner.is_ending or self._options.once or self._options.exit_on_error):
