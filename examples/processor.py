@@ -62,7 +62,7 @@ def is_signed(headers: Message, body: bytes, secret: str) -> bool:
     digest = hmac.digest(key, f"{message_id}.{sent_at}.".encode() + body, hashlib.sha256)
     ours = "v1," + base64.b64encode(digest).decode()
     signatures = headers.get("webhook-signature", "").split()
-    is_recent = sent_at.isdigit() and abs(time.time() - int(sent_at)) < 300
+    is_recent = sent_at.isdecimal() and abs(time.time() - int(sent_at)) < 300
     return is_recent and any(hmac.compare_digest(ours.encode(), theirs.encode()) for theirs in signatures)
 
 

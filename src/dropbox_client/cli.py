@@ -22,8 +22,10 @@ _LIST_BY_DEFAULT = frozenset({"devices", "tokens", "trash", "uploads"})
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `dbx` and exit the process."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # names of files can be anything
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # whoever runs us has closed it (`>&-`)
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115
+        getattr(sys, name).reconfigure(errors="backslashreplace")  # names of files can be anything
     typed = list(sys.argv[1:] if arguments is None else arguments)
     if typed[:1] and typed[0] in _LIST_BY_DEFAULT and (len(typed) == 1 or typed[1] in {"--all", "--json"}):
         typed.insert(1, "list")  # the one that is meant most often

@@ -6,6 +6,7 @@ import hashlib
 import os
 import pty
 import signal
+import sys
 import threading
 import unicodedata
 from collections.abc import AsyncIterator
@@ -17,7 +18,7 @@ import pytest
 from dropbox_api.storage.s3 import S3Config
 from dropbox_client.api import Client
 from dropbox_client.tokens import TokenFile
-from tests.support.dbx import Dbx, finished, make_file, server_behind, signed_in
+from tests.support.dbx import PIPE, Dbx, finished, make_file, server_behind, signed_in
 from tests.support.server import RunningServer, send, sha256
 from tests.support.store_proxy import Do, Request, StoreProxy, store_proxy
 
@@ -418,3 +419,12 @@ async def test_no_server(dbx: Dbx) -> None:
         port = closed.sockets[0].getsockname()[1]
     dbx.change_sign_in(server=f"http://127.0.0.1:{port}")
     assert f"127.0.0.1:{port}" in (await dbx("ls", code=4)).err
+
+
+@pytest.mark.parametrize("closed", ["1", "2"])
+async def test_a_closed_output_is_no_error(dbx: Dbx, closed: str) -> None:
+    command = f"exec {sys.executable} -m dropbox_client mkdir /made {closed}>&-"
+    process = await asyncio.create_subprocess_shell(command, env=dbx.environment, stdout=PIPE, stderr=PIPE)
+    out, err = await process.communicate()
+    assert (process.returncode, out, err) == (0, b"", b"")
+    assert (await dbx.remote("/made"))["kind"] == "folder"

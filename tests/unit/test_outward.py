@@ -81,6 +81,10 @@ def test_the_documentation_verifies_what_we_sign() -> None:
     assert not is_ours(secret, outward.sign(secret, EVENT_ID, now, b"{}"), b"{ }")
     assert not is_ours(outward.new_secret(), outward.sign(secret, EVENT_ID, now, b"{}"), b"{}")
     assert not is_ours(secret, outward.sign(secret, EVENT_ID, now - 3600, b"{}"), b"{}")
+    forged = outward.sign(secret, EVENT_ID, now, b"{}")
+    for header, wrong in (("webhook-timestamp", "\xb2"), ("webhook-timestamp", ""), ("webhook-signature", "v1,\xe4")):
+        assert not is_ours(secret, forged | {header: wrong}, b"{}")
+    assert not is_ours(secret, {}, b"{}")
 
 
 def test_secrets_are_random() -> None:
