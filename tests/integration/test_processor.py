@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -22,6 +21,7 @@ from dropbox_api.storage.s3 import S3Config
 from dropbox_api.workers import relay
 from tests.support.bus import CONFIG, Bus, running_bus
 from tests.support.database import fresh_database
+from tests.support.ports import kept_port
 from tests.support.server import (
     Account,
     RunningServer,
@@ -101,6 +101,12 @@ async def bus(stack: Stack) -> AsyncIterator[Bus]:
         yield running
 
 
+@pytest.fixture
+def port() -> Iterator[int]:
+    with kept_port() as port:
+        yield port
+
+
 @contextmanager
 def running(environment: dict[str, str], *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run the program until the block ends; nothing of it may have gone wrong."""
@@ -112,9 +118,7 @@ def running(environment: dict[str, str], *arguments: str) -> Iterator[subprocess
             program.terminate()
 
 
-async def test_it_is_told_by_a_webhook(place: Place) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+async def test_it_is_told_by_a_webhook(place: Place, port: int) -> None:
     url = f"http://127.0.0.1:{port}/"
     hook = {"url": url, "kinds": ["file.stored"]}
     webhook = (await place.owner.client.post("/v1/webhooks", json=hook)).raise_for_status().json()

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from pathlib import Path
 import httpx2
 
 from dropbox_api.storage.s3 import S3Config
+from tests.support.ports import kept_port
 from tests.support.server import NO_LIMITS
 
 START_TIMEOUT_S = 40
@@ -50,10 +50,8 @@ class ApiProcess:
 @contextlib.asynccontextmanager
 async def running_process(variables: dict[str, str], failpoints: str = "") -> AsyncIterator[ApiProcess]:
     """Serve on a free port until the block ends, or until a failpoint kills the process."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    own = {"DROPBOX_HTTP__PORT": str(port), "DROPBOX_FAILPOINTS": failpoints}
-    with tempfile.TemporaryDirectory() as directory:  # no stray .env is read there
+    with kept_port() as port, tempfile.TemporaryDirectory() as directory:  # no stray .env is read there
+        own = {"DROPBOX_HTTP__PORT": str(port), "DROPBOX_FAILPOINTS": failpoints}
         log = Path(directory) / "api.log"
         with log.open("wb") as output:
             command = [sys.executable, "-m", "dropbox_api", "serve"]
