@@ -52,7 +52,7 @@ def store(server: RunningServer) -> S3Store:
 @pytest.fixture
 async def api(server: RunningServer) -> AsyncIterator[httpx2.AsyncClient]:
     """A client that is nobody."""
-    async with httpx2.AsyncClient(base_url=server.url) as client:
+    async with httpx2.AsyncClient(base_url=server.url, timeout=60) as client:
         yield client
 
 

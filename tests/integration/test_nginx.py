@@ -158,7 +158,9 @@ async def test_people_sign_in_send_and_fetch_through_nginx(proxied: Proxied) -> 
 
 
 async def test_http_is_sent_to_https(proxied: Proxied) -> None:
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{proxied.http_port}", headers={"Host": NAME}) as client:
+    async with httpx2.AsyncClient(
+        base_url=f"http://127.0.0.1:{proxied.http_port}", headers={"Host": NAME}, timeout=60
+    ) as client:
         answer = await client.post("/v1/auth/token?x=1")
     assert (answer.status_code, answer.headers["location"]) == (308, f"https://{NAME}/v1/auth/token?x=1")
 

@@ -124,7 +124,7 @@ async def test_it_is_told_by_a_webhook(place: Place, port: int) -> None:
     webhook = (await place.owner.client.post("/v1/webhooks", json=hook)).raise_for_status().json()
     environment = place.environment(WEBHOOK_SECRET=webhook["secret"])
     with running(environment, "--port", str(port)):
-        async with httpx2.AsyncClient() as client, asyncio.timeout(30):
+        async with httpx2.AsyncClient(timeout=60) as client, asyncio.timeout(30):
             while True:
                 try:
                     forged = await client.post(url, json={"kind": "file.stored"}, headers=FORGED)

@@ -17,7 +17,7 @@ from dropbox_api.storage.s3 import S3Config
 from tests.support.ports import kept_port
 from tests.support.server import NO_LIMITS
 
-START_TIMEOUT_S = 40
+START_TIMEOUT_S = 60
 
 
 def environment(postgres_url: str, s3: S3Config, **variables: str) -> dict[str, str]:
@@ -68,7 +68,7 @@ async def running_process(variables: dict[str, str], failpoints: str = "") -> As
 
 
 async def _ready(api: ApiProcess) -> None:
-    async with asyncio.timeout(START_TIMEOUT_S), httpx2.AsyncClient(base_url=api.url) as client:
+    async with asyncio.timeout(START_TIMEOUT_S), httpx2.AsyncClient(base_url=api.url, timeout=60) as client:
         while True:
             if api.process.poll() is not None:
                 raise RuntimeError(api.log.read_text(encoding="utf-8"))

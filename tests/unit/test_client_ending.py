@@ -18,14 +18,14 @@ class Dying:
 
 with Ending():
     Dying()
-    time.sleep(60)
+    time.sleep(90)
 """
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
 def test_a_signal_that_came_in_a_destructor_ends_us(name: str, code: int) -> None:
     """Sockets and files have destructors: this is where one in some thousands comes."""
-    done = subprocess.run([sys.executable, "-c", SWALLOWED.format(name=name)], check=False, timeout=30, stderr=-1)
+    done = subprocess.run([sys.executable, "-c", SWALLOWED.format(name=name)], check=False, timeout=60, stderr=-1)
     assert done.returncode == code
     assert b"Exception ignored" in done.stderr  # else this is a test of nothing
 
