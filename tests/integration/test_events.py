@@ -181,8 +181,12 @@ async def test_what_the_journal_does_not_reach_back_to_is_gone(account: Account,
     # A database that was restored to an older state has not come as far as its readers.
     ahead = await cursor_of(account)
     async with db.begin() as tx:
-        await tx.execute(text("DELETE FROM events WHERE recipient_id = :me"), {"me": me})
-        await tx.execute(text("UPDATE users SET journal_seq = 1 WHERE id = :me"), {"me": me})
+        for older in (
+            "DELETE FROM events WHERE recipient_id = :me",
+            "DELETE FROM outbox WHERE aggregateid = :me",
+            "UPDATE users SET journal_seq = 1 WHERE id = :me",
+        ):
+            await tx.execute(text(older), {"me": me})
     for path in ("/v1/events", "/v1/events/stream"):
         assert problem(await account.client.get(path, params={"cursor": ahead})) == (410, "cursor-expired")
 
