@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import httpx2
 import pytest
+from hypothesis import HealthCheck, settings
 
 from dropbox_api.db import Db
 from dropbox_api.storage.s3 import S3Config, S3Store
@@ -12,6 +13,15 @@ from tests.support.server import Account, RunningServer, make_settings, register
 from tests.support.stack import Stack, prepare_bucket, running_stack
 
 Register = Callable[..., Awaitable[Account]]
+
+# How long an example takes says how busy the machine is, and nothing of us.
+settings.register_profile(
+    "busy machine",
+    settings(),
+    deadline=None,
+    suppress_health_check={*settings().suppress_health_check, HealthCheck.too_slow},
+)
+settings.load_profile("busy machine")
 
 
 @pytest.fixture(scope="session")
