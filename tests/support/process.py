@@ -15,7 +15,7 @@ import httpx2
 
 from dropbox_api.storage.s3 import S3Config
 from tests.support.ports import kept_port
-from tests.support.server import NO_LIMITS
+from tests.support.server import NO_LIMITS, PATIENT
 
 START_TIMEOUT_S = 60
 
@@ -31,6 +31,7 @@ def environment(postgres_url: str, s3: S3Config, **variables: str) -> dict[str, 
         "S3__ACCESS_KEY_ID": s3.access_key_id or "",
         "S3__SECRET_ACCESS_KEY": s3.secret_access_key or "",
         **{f"LIMITS__{name.upper()}": text for name, text in NO_LIMITS.items()},
+        **{f"DATABASE__{name.upper()}": str(number) for name, number in PATIENT.items()},
         **variables,
     }
     return {"PATH": os.defpath} | {f"DROPBOX_{name}": value for name, value in settings.items()}
