@@ -3,9 +3,12 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
 
+from dropbox_client.awake import awake
 from dropbox_client.running import Ending
 
 SWALLOWED = """
@@ -30,10 +33,42 @@ def test_a_signal_that_came_in_a_destructor_ends_us(name: str, code: int) -> Non
     assert b"Exception ignored" in done.stderr  # else this is a test of nothing
 
 
-def test_afterwards_signals_are_heard_as_before() -> None:
+WAITING = """
+import signal, sys, threading, time
+from argparse import Namespace
+from types import ModuleType
+from dropbox_client import cli
+
+def interrupt():
+    time.sleep(0.2)
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+def wait(_):
+    threading.Thread(target=interrupt).start()
+    threading.Event().wait()
+
+sys.modules["dropbox_client.commands.waiting"] = command = ModuleType("waiting")
+command.wait = wait
+sys.exit(cli._run(Namespace(run="waiting.wait")))
+"""
+"""The signal does not interrupt what the main thread waits for: as when it comes just before that."""
+
+
+def test_a_ctrl_c_that_came_on_the_way_into_a_wait_ends_it() -> None:
+    done = subprocess.run([sys.executable, "-c", WAITING], check=False, timeout=60, stderr=-1)
+    assert done.returncode == 130
+    assert b"interrupted" in done.stderr
+
+
+@pytest.mark.parametrize("context", [Ending, awake])
+def test_afterwards_signals_are_heard_as_before(context: Callable[[], AbstractContextManager[object]]) -> None:
+    """And the alarm of whoever is around us (here pytest-timeout) still comes."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
     before = [signal.getsignal(number) for number in numbers]
-    with Ending():
+    left_s, each_s = signal.getitimer(signal.ITIMER_REAL)
+    with context():
         assert signal.getsignal(signal.SIGALRM) != before[-1]
     assert [signal.getsignal(number) for number in numbers] == before
-    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+    now_left_s, now_each_s = signal.getitimer(signal.ITIMER_REAL)
+    assert now_each_s == each_s
+    assert (now_left_s > 0) == (left_s > 0)
