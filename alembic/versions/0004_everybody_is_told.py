@@ -28,10 +28,10 @@ def upgrade() -> None:
     )
     op.create_table(
         "relay_leases",
-        sa.Column("owner_id", sa.UUID(), nullable=False),
+        sa.Column("queue_id", sa.UUID(), nullable=False),
         sa.Column("token", sa.UUID(), nullable=False),
         sa.Column("until", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("owner_id", name=op.f("relay_leases_pkey")),
+        sa.PrimaryKeyConstraint("queue_id", name=op.f("relay_leases_pkey")),
     )
     op.create_table(
         "webhooks",
@@ -60,8 +60,6 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), server_default="pending", nullable=False),
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
         sa.Column("next_attempt_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("lease_token", sa.UUID(), nullable=True),
-        sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_status", sa.Integer(), nullable=True),
         sa.Column("last_error", sa.Text(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),

@@ -89,12 +89,11 @@ def create_app(settings: Settings) -> FastAPI:
             try:
                 yield {LET_GO: app.state.wakeup.close}
             finally:
-                await app.state.wakeup.stop()
-                await app.state.lookout.close()
-                await finishing.stop()
-                await app.state.mailer.close()
-                app.state.passwords.close()
-                await app.state.db.close()
+                state = app.state
+                state.passwords.close()
+                users_of_db = (state.wakeup.stop, state.lookout.close, finishing.stop, state.mailer.close)
+                for close in (*users_of_db, state.limits.close, state.db.close):
+                    await close()
 
     app = FastAPI(
         title="dropbox-api",

@@ -453,11 +453,12 @@ class Outbox(Base):
 
 
 class RelayLease(Base):
-    """Who relays an owner's changes to the message bus: one worker an owner, so that their order is kept."""
+    """Who sends an owner's changes to the bus, or calls a webhook: one worker a queue, so that its order is kept."""
 
     __tablename__ = "relay_leases"
 
-    owner_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    queue_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    """A user or a webhook."""
     token: Mapped[uuid.UUID]
     """Fences: whoever records an outcome names it."""
     until: Mapped[datetime]
@@ -506,8 +507,6 @@ class Delivery(Base):
     state: Mapped[str] = mapped_column(server_default="pending")
     attempts: Mapped[int] = mapped_column(Integer, server_default="0")
     next_attempt_at: Mapped[datetime] = _now()
-    lease_token: Mapped[uuid.UUID | None]
-    lease_until: Mapped[datetime | None]
     last_status: Mapped[int | None] = mapped_column(Integer)
     last_error: Mapped[str | None]
     created_at: Mapped[datetime] = _now()

@@ -295,7 +295,12 @@ def _transfers(commands: "Commands") -> None:
     )
     command.add_argument("remote", metavar="REMOTE", type=remote, help="path of the file or folder on the server")
     command.add_argument(
-        "local", metavar="LOCAL", nargs="?", type=local, default=".", help="a folder, or the new path of a file"
+        "local",
+        metavar="LOCAL",
+        nargs="?",
+        type=local,
+        default=".",
+        help="a folder (made if it ends with /), or the new path of a file",
     )
     command.add_argument("--overwrite", action="store_true", help="replace local files of other content")
     command.add_argument("--version", metavar="N|ID", help="not the newest one of `dbx versions`")

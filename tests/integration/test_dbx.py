@@ -70,7 +70,9 @@ async def test_any_name(dbx: Dbx, tmp_path: Path, name: str) -> None:
     listed = await dbx("ls", "/ünï cödé", "--json")
     assert [file["name"] for file in listed.records] == [unicodedata.normalize("NFC", name)]
     await dbx("download", f"/ünï cödé/{name}", "back")
-    assert (tmp_path / "back").read_bytes() == data
+    await dbx("download", f"/ünï cödé/{name}", "new/folder/")
+    downloaded = [tmp_path / "back", tmp_path / "new/folder" / unicodedata.normalize("NFC", name)]
+    assert [file.read_bytes() for file in downloaded] == [data, data]
 
 
 async def test_the_same_content_is_sent_once(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:

@@ -178,17 +178,34 @@ async def test_what_the_journal_does_not_reach_back_to_is_gone(account: Account,
     since = {"since": "2000-01-01T00:00:00Z"}
     assert problem(await account.client.get("/v1/events", params=since)) == (410, "cursor-expired")
     assert len(told(await read(account, cursor=later))) == 1
-    # A database that was restored to an older state has not come as far as its readers.
-    ahead = await cursor_of(account)
+
+
+async def test_after_a_restore_from_a_backup_no_reader_goes_on_in_another_history(account: Account, db: Db) -> None:
+    await make_folder(account, "/one")
+    kept = await cursor_of(account)
+    await make_folder(account, "/two")
+    await make_folder(account, "/three")
+    undone = await read(account, cursor=kept, limit=1), await read(account, cursor=kept)
+    undone_cursors = [page["cursor"] for page in undone] + [await cursor_of(account)]
+    since = {"since": "2100-01-01T00:00:00Z"}
+    undone_cursors.append((await account.client.get("/v1/events", params=since)).raise_for_status().json()["cursor"])
+    me = (await account.me())["id"]
     async with db.begin() as tx:
         for older in (
-            "DELETE FROM events WHERE recipient_id = :me",
-            "DELETE FROM outbox WHERE aggregateid = :me",
+            "DELETE FROM events WHERE recipient_id = :me AND seq > 1",
+            "DELETE FROM outbox WHERE aggregateid = :me AND seq > 1",
             "UPDATE users SET journal_seq = 1 WHERE id = :me",
         ):
             await tx.execute(text(older), {"me": me})
-    for path in ("/v1/events", "/v1/events/stream"):
-        assert problem(await account.client.get(path, params={"cursor": ahead})) == (410, "cursor-expired")
+    for name in ("before", "2", "3", "4"):  # the journal has not come so far, comes there, and goes beyond it
+        if name != "before":
+            await make_folder(account, f"/{name}")
+        for cursor in undone_cursors:
+            for path in ("/v1/events", "/v1/events/stream"):
+                assert problem(await account.client.get(path, params={"cursor": cursor})) == (410, "cursor-expired")
+    assert len(told(await read(account, cursor=kept))) == 3
+    async with db.begin() as tx:  # others look whether journals that reach back to their beginning make the tree
+        await tx.execute(text("DELETE FROM events WHERE recipient_id = :me AND seq = 1"), {"me": me})
 
 
 async def test_retention_takes_a_beginning_and_leaves_no_gap(

@@ -18,7 +18,7 @@ from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.schemas import NewUser
 from dropbox_api.settings import Settings, SnsSettings
 from dropbox_api.storage.s3 import S3Config
-from dropbox_api.workers import relay
+from dropbox_api.workers import delivering, publishing, relay
 from tests.support.bus import CONFIG, Bus, running_bus
 from tests.support.database import fresh_database
 from tests.support.ports import kept_port
@@ -133,7 +133,7 @@ async def test_it_is_told_by_a_webhook(place: Place, port: int) -> None:
                     await asyncio.sleep(0.05)
         assert forged.status_code == 401
         file_id = await place.upload("by webhook")
-        states = await place.processed(file_id, place.server.settings, [relay.relay, relay.deliver])
+        states = await place.processed(file_id, place.server.settings, [relay.relay, delivering.deliver])
     assert states == ["running", "succeeded"]
     (await place.owner.client.delete(f"/v1/webhooks/{webhook['id']}")).raise_for_status()
 
@@ -152,5 +152,5 @@ async def test_it_is_told_by_sns_and_sqs(place: Place, bus: Bus) -> None:
     )
     with running(environment, "--queue", queue_url):
         file_id = await place.upload("by queue")
-        states = await place.processed(file_id, settings, [relay.relay, relay.publish])
+        states = await place.processed(file_id, settings, [relay.relay, publishing.publish])
     assert states == ["running", "succeeded"]

@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from dropbox_api.db import Db
+from dropbox_api import problems
+from dropbox_api.db import Db, Tx
 from dropbox_api.hooks import outward
 from dropbox_api.migrations import migrate
-from dropbox_api.plumbing import failpoints
-from dropbox_api.settings import Settings
+from dropbox_api.plumbing import failpoints, sealing
+from dropbox_api.settings import HookSettings, Settings
 from dropbox_api.storage import messages
 from dropbox_api.storage.s3 import S3Config
-from dropbox_api.workers import relay, runner
+from dropbox_api.workers import delivering, outbox, publishing, relay, runner
+from dropbox_api.workers.leases import Lease
 from tests.support.bus import Bus, running_bus
 from tests.support.database import fresh_database
 from tests.support.ministack import Ministack
@@ -115,7 +117,7 @@ async def world(postgres_url: str, s3_config: S3Config, variables: dict[str, str
 async def add_webhook(world: World, user_id: uuid.UUID, url: str) -> uuid.UUID:
     """Make a webhook as the API does; how it signs is of no account here."""
     webhook_id = uuid.uuid4()
-    sealed = outward.seal(world.settings.auth, webhook_id, outward.new_secret())
+    sealed = sealing.seal(world.settings.auth, outward.SECRETS, webhook_id, outward.new_secret())
     make = text("INSERT INTO webhooks (id, user_id, url, secret, kinds) VALUES (:id, :user_id, :url, :secret, '{}')")
     async with world.db.begin() as tx:
         await tx.execute(make, {"id": webhook_id, "user_id": user_id, "url": url, "secret": sealed})
@@ -158,7 +160,7 @@ async def test_who_is_gone_is_not_told(world: World) -> None:
 
 
 async def test_batches_end_when_many_are_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay, "BATCH", 4)
+    monkeypatch.setattr(outbox, "BATCH", 4)
     monkeypatch.setattr(relay, "MAX_COPIES", 6)
     owner, *others = [await world.person() for _ in range(4)]
     for _ in range(9):
@@ -242,8 +244,6 @@ async def test_a_change_that_cannot_be_relayed_is_put_aside_and_the_rest_goes_on
     (row,) = await world.rows("SELECT * FROM outbox")
     assert (row.id, row.attempts) == (bad, 3)
     assert row.parked_at
-    async with world.db.read() as tx:
-        assert await relay.parked(tx) == 1
     assert (await world.relay(worker=worker)).found == 0
     # Mended and put back by the operator.
     async with world.db.begin() as tx:
@@ -265,18 +265,47 @@ async def test_a_worker_killed_while_it_delivers_delivers_again(world: World, va
         await world.relay_all()
         assert await run_job(variables, "deliver", "workers.deliver.after_send=kill@3") == -9
         assert [message["id"] for message in receiver.messages] == ids[:3]
-        assert (await relay.deliver(world.db, world.store, world.settings)).found == 0, "the lease of who died holds"
+        report = await delivering.deliver(world.db, world.store, world.settings)
+        assert report.found == 0, "the lease of who died holds"
         failpoints.arm("workers.deliver.after_send=raise@2")
         await world.end_leases()
         with pytest.raises(failpoints.FailpointError):
-            await relay.deliver(world.db, world.store, world.settings)
+            await delivering.deliver(world.db, world.store, world.settings)
         await world.end_leases()
-        await relay.deliver(world.db, world.store, world.settings)
+        await delivering.deliver(world.db, world.store, world.settings)
         # Once more what was sent when they died, and the order of first attempts stays.
         assert [message["id"] for message in receiver.messages] == [*ids[:3], *ids[2:4], *ids[3:]]
     rows = await world.rows("SELECT state, attempts FROM deliveries")
     assert [tuple(row) for row in rows] == [("delivered", 1)] * 6
     assert await world.rows("SELECT * FROM relay_leases") == []
+
+
+async def test_what_cannot_be_recorded_for_one_webhook_keeps_no_other_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = await world.person(), await world.person()
+    async with running_receiver() as unlucky, running_receiver() as lucky:
+        unlucky_id = await add_webhook(world, one, unlucky.url)
+        await add_webhook(world, other, lucky.url)
+        await world.happen(one)
+        ids = [str(await world.happen(other)) for _ in range(5)]
+        await world.relay_all()
+        record = delivering._record
+
+        async def record_or_fail(tx: Tx, settings: HookSettings, lease: Lease, *more: Any) -> bool:
+            if lease.queue_id == unlucky_id:
+                raise problems.Unavailable("The database does not answer")
+            return await record(tx, settings, lease, *more)
+
+        monkeypatch.setattr(delivering, "_record", record_or_fail)
+        report = await delivering.deliver(world.db, world.store, world.settings)
+        assert (report.done, report.failed) == (5, 1)
+        assert [message["id"] for message in lucky.messages] == ids
+        monkeypatch.undo()
+        await world.end_leases()
+        assert (await delivering.deliver(world.db, world.store, world.settings)).done == 1
+        assert len(unlucky.messages) == 2
+        assert unlucky.messages[0] == unlucky.messages[1]
 
 
 # The message bus
@@ -328,7 +357,7 @@ async def test_the_topic_is_told_in_order(world: World, subscribed: Subscribed) 
     await world.relay_all()
     await world.check_journals()
     assert len(await world.rows("SELECT * FROM outbox WHERE fanned_at IS NOT NULL")) == 24
-    report = await relay.publish(world.db, world.store, world.settings)
+    report = await publishing.publish(world.db, world.store, world.settings)
     assert (report.done, report.failed) == (24, 0)
     arrived: dict[str, list[str]] = defaultdict(list)
     for message in await received():
@@ -337,7 +366,7 @@ async def test_the_topic_is_told_in_order(world: World, subscribed: Subscribed) 
     assert arrived == happened
     assert await world.rows("SELECT * FROM outbox") == []
     assert await world.rows("SELECT * FROM relay_leases") == []
-    assert (await relay.publish(world.db, world.store, world.settings)).found == 0
+    assert (await publishing.publish(world.db, world.store, world.settings)).found == 0
 
 
 async def test_a_worker_killed_while_it_publishes_publishes_again(
@@ -350,10 +379,10 @@ async def test_a_worker_killed_while_it_publishes_publishes_again(
     ids = [str(await world.happen(owner)) for _ in range(12)]
     await world.relay_all()
     assert await run_job(variables, "publish", "workers.publish.after_send=kill@2") == -9
-    await relay.publish(world.db, world.store, world.settings)
+    await publishing.publish(world.db, world.store, world.settings)
     assert len(await world.rows("SELECT * FROM outbox")) == 7, "the lease of who died holds"
     await world.end_leases()
-    await relay.publish(world.db, world.store, world.settings)
+    await publishing.publish(world.db, world.store, world.settings)
     assert await world.rows("SELECT * FROM outbox") == []
     arrived = [message["id"] for message in await received()]
     assert list(dict.fromkeys(arrived)) == ids
@@ -379,11 +408,11 @@ async def test_a_topic_that_does_not_answer_is_asked_again(world: World, subscri
     owner = await world.person()
     event_id = await world.happen(owner)
     await world.relay_all()
-    report = await relay.publish(world.db, world.store, world.settings)
+    report = await publishing.publish(world.db, world.store, world.settings)
     assert (report.done, report.failed) == (0, 1)
     (row,) = await world.rows("SELECT * FROM outbox")
     assert row.parked_at is None
-    assert (await relay.publish(world.db, world.store, with_topic(world.settings, sns))).done == 1
+    assert (await publishing.publish(world.db, world.store, with_topic(world.settings, sns))).done == 1
     assert [message["id"] for message in await received()] == [str(event_id)]
 
 
@@ -398,7 +427,7 @@ async def test_what_the_topic_refuses_for_good_is_put_aside(
     await world.relay_all()
     fake = Fake({ids[1]: "InvalidParameter: too long"})
     monkeypatch.setattr(messages.Topic, "publish", lambda _, some: fake.publish(some))
-    while (await relay.publish(world.db, world.store, world.settings)).done:
+    while (await publishing.publish(world.db, world.store, world.settings)).done:
         pass
     assert fake.published == [ids[0], *ids[2:]]
     (row,) = await world.rows("SELECT * FROM outbox")
@@ -410,5 +439,5 @@ async def test_without_a_topic_nothing_is_kept_for_it(world: World) -> None:
     await world.happen(await world.person())
     await world.relay_all()
     assert await world.rows("SELECT * FROM outbox") == []
-    report = await relay.publish(world.db, world.store, world.settings)
+    report = await publishing.publish(world.db, world.store, world.settings)
     assert (report.found, report.done) == (0, 0)

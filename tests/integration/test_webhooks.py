@@ -21,7 +21,7 @@ from dropbox_api.db import Db
 from dropbox_api.hooks import addresses, sending
 from dropbox_api.settings import Settings
 from dropbox_api.storage.s3 import S3Config
-from dropbox_api.workers import invariants, relay
+from dropbox_api.workers import delivering, invariants, relay
 from tests.support.database import fresh_database
 from tests.support.receiver import Call, Receiver, running_receiver
 from tests.support.server import (
@@ -104,7 +104,7 @@ async def run(server: RunningServer, **hooks: Any) -> Settings:
     changed = server.settings.hooks.model_copy(update=hooks)
     settings = server.settings.model_copy(update={"hooks": changed})
     await relay_all(server)
-    while (await relay.deliver(server.db, server.store, settings)).found:
+    while (await delivering.deliver(server.db, server.store, settings)).found:
         pass
     return settings
 
@@ -767,7 +767,7 @@ async def test_several_workers_call_a_webhook_in_order_and_once(
         await make_folder(account, f"/{number}")
     await relay_all(server)
     settings = server.settings
-    await asyncio.gather(*(relay.deliver(server.db, server.store, settings) for _ in range(4)))
+    await asyncio.gather(*(delivering.deliver(server.db, server.store, settings) for _ in range(4)))
     await run(server)
     async with server.db.read() as tx:
         journal = text("SELECT id FROM events WHERE recipient_id = :id ORDER BY seq")

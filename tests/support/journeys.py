@@ -22,19 +22,22 @@ from dropbox_api.workers import invariants, jobs, purging
 from tests.support.server import Account, put, register_account, send, sha256, start_body, upload_file
 
 CHUNK = 5 * MIB
-RETRYABLE = frozenset({"unavailable", "upload-completing", "upload-ended"})
-"""`upload-ended`: by another attempt of ours; the next one is told what came of it."""
+RETRYABLE = frozenset({"unavailable", "upload-completing", "upload-ended", "NoSuchUpload"})
+"""`upload-ended`, and `NoSuchUpload` of the store: by another attempt of ours; the next one is told what came of it."""
 AND_INTERNAL = RETRYABLE | {"internal-error"}
 """What a client repeats when a failpoint may raise, too."""
 PATIENCE_S = 60
 
 
 class Fault(Exception):
-    """The API answered with a problem."""
+    """The API answered with a problem, or the store with an error."""
 
     def __init__(self, answer: httpx2.Response) -> None:
         self.status = answer.status_code
-        self.code = answer.json()["code"] if "json" in answer.headers.get("content-type", "") else ""
+        if "json" in answer.headers.get("content-type", ""):
+            self.code = answer.json()["code"]
+        else:
+            self.code = answer.text.partition("<Code>")[2].partition("</Code>")[0]
         super().__init__(f"{answer.request.method} {answer.request.url}: {answer.status_code} {answer.text}")
 
 

@@ -2,46 +2,34 @@
 
 Time-based codes are those of RFC 6238 as every authenticator app has them: SHA-1, 30 seconds, 6 digits; one step early
 or late passes, for clocks differ. Recovery codes replace them, once each. A copy of the database alone is of no use:
-secrets are encrypted (AES-GCM, bound to their user), recovery codes kept as HMACs, both under keys derived from the
-server's secret (HKDF, RFC 5869). So another secret of the server makes every second factor void.
+secrets are sealed, bound to their user, recovery codes kept as HMACs. So another secret of the server makes every
+second factor void.
 """
 
 import hmac
-import logging
-import os
 import secrets
 import time
 import uuid
 
 import pyotp
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import func, select, update
 
 from dropbox_api.db import Tx
 from dropbox_api.models import RecoveryCode, User
+from dropbox_api.plumbing import sealing
 from dropbox_api.settings import AuthSettings
 
 STEP_S = 30
 RECOVERY_CODES = 10
+SECRETS = "totp secrets"
+"""What they are sealed as."""
 
 _WINDOW_STEPS = 1
 _DIGITS = 6
-_NONCE_BYTES = 12
 _ISSUER = "dropbox-api"
 # Nothing that one could take for another on paper: 31^12 is 59 bits.
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 _GROUPS, _GROUP_CHARS = 3, 4
-
-log = logging.getLogger(__name__)
-
-
-def derived_key(settings: AuthSettings, purpose: str) -> bytes:
-    """Return the 32 bytes that the server's secret stands for in one purpose, and in no other."""
-    hkdf = HKDF(SHA256(), length=32, salt=None, info=f"dropbox-api {purpose}".encode())
-    return hkdf.derive(settings.secret.get_secret_value().encode())
 
 
 def new_secret() -> str:
@@ -52,25 +40,6 @@ def new_secret() -> str:
 def otpauth_url(secret: str, email: str) -> str:
     """Return what the QR code of a secret says (the Key URI format of Google Authenticator)."""
     return pyotp.TOTP(secret).provisioning_uri(name=email, issuer_name=_ISSUER)
-
-
-def seal(settings: AuthSettings, user_id: uuid.UUID, secret: str) -> bytes:
-    """Encrypt a secret for this user's row: in another one it opens nothing."""
-    nonce = os.urandom(_NONCE_BYTES)
-    return nonce + _cipher(settings).encrypt(nonce, secret.encode(), user_id.bytes)
-
-
-def unseal(settings: AuthSettings, user_id: uuid.UUID, sealed: bytes) -> str | None:
-    """Return the secret; None if it was sealed for another user, or under another secret of the server."""
-    try:
-        return _cipher(settings).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], user_id.bytes).decode()
-    except InvalidTag:
-        log.warning("the second factor of user %s was set up under another DROPBOX_AUTH__SECRET", user_id)
-        return None
-
-
-def _cipher(settings: AuthSettings) -> AESGCM:
-    return AESGCM(derived_key(settings, "totp secrets"))
 
 
 def find_step(secret: str, code: str, *, after_step: int, now_s: float | None = None) -> int | None:
@@ -97,7 +66,7 @@ def _group() -> str:
 
 def recovery_hash(settings: AuthSettings, code: str) -> bytes:
     """Return what is kept of a recovery code, however it is written."""
-    return hmac.digest(derived_key(settings, "recovery codes"), _bare(code).encode(), "sha256")
+    return hmac.digest(sealing.derived_key(settings, "recovery codes"), _bare(code).encode(), "sha256")
 
 
 def _bare(code: str) -> str:
@@ -119,7 +88,7 @@ async def spend(tx: Tx, settings: AuthSettings, user_id: uuid.UUID, code: str) -
         used = update(RecoveryCode).where(*unused).values(used_at=func.now())
         return (await tx.execute(used)).rowcount == 1
     user = (await tx.execute(select(User.totp_secret, User.totp_last_step).where(User.id == user_id))).one()
-    secret = user.totp_secret and unseal(settings, user_id, user.totp_secret)
+    secret = user.totp_secret and sealing.unseal(settings, SECRETS, user_id, user.totp_secret)
     step = find_step(secret, bare, after_step=user.totp_last_step) if secret else None
     if step is None:
         return False

@@ -33,12 +33,12 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from dropbox_api.accounts import service
-from dropbox_api.accounts.codes import derived_key
 from dropbox_api.accounts.schemas import Address, Tokens
 from dropbox_api.accounts.tokens import AccessTokens
 from dropbox_api.db import Db, Tx
 from dropbox_api.models import OidcIdentity, User
 from dropbox_api.plumbing.addresses import base_url
+from dropbox_api.plumbing.sealing import derived_key
 from dropbox_api.problems import OidcFailed
 from dropbox_api.settings import AuthSettings, OidcSettings, Settings
 

@@ -1,7 +1,7 @@
 """Cursors of journals: how far a reader has come, opaque to them, signed, good for one user.
 
-A cursor is the number of the last event that was read, and a MAC over it and the user it was given to. So nobody finds
-out what becomes of a number that they made up, and one user's cursor is nothing to another.
+A cursor is the place after the last event that was read, and a MAC over it and the user it was given to. So nobody
+finds out what becomes of a place that they made up, and one user's cursor is nothing to another.
 """
 
 import base64
@@ -9,11 +9,11 @@ import hmac
 import uuid
 
 from dropbox_api import problems
-from dropbox_api.accounts.codes import derived_key
+from dropbox_api.events.service import Place
+from dropbox_api.plumbing.sealing import derived_key
 from dropbox_api.settings import AuthSettings
 
-_SEQ_BYTES = 8
-_MAC_BYTES = 16
+_SEQ_BYTES, _MARK_BYTES, _MAC_BYTES = 8, 6, 16
 
 
 class Cursors:
@@ -22,21 +22,21 @@ class Cursors:
     def __init__(self, settings: AuthSettings) -> None:
         self._key = derived_key(settings, "cursor of a journal")
 
-    def encode(self, user_id: uuid.UUID, seq: int) -> str:
-        """Return the cursor after event number `seq` (0: the beginning) of this user's journal, 32 characters."""
-        number = seq.to_bytes(_SEQ_BYTES, "big")
-        return base64.urlsafe_b64encode(number + self._mac(user_id, number)).decode()
+    def encode(self, user_id: uuid.UUID, place: Place) -> str:
+        """Return the cursor of a place in this user's journal, 40 characters."""
+        raw = place.seq.to_bytes(_SEQ_BYTES) + place.mark.to_bytes(_MARK_BYTES)
+        return base64.urlsafe_b64encode(raw + self._mac(user_id, raw)).decode()
 
-    def decode(self, user_id: uuid.UUID, cursor: str) -> int:
-        """Return the number in a cursor. Raises InvalidCursor unless it was made here, for this user."""
+    def decode(self, user_id: uuid.UUID, cursor: str) -> Place:
+        """Return the place of a cursor. Raises InvalidCursor unless it was made here, for this user."""
         try:
             raw = base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True)
         except ValueError:
             raise problems.InvalidCursor from None
-        number, mac = raw[:_SEQ_BYTES], raw[_SEQ_BYTES:]
-        if not hmac.compare_digest(mac, self._mac(user_id, number)):
+        place, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
+        if not hmac.compare_digest(mac, self._mac(user_id, place)):
             raise problems.InvalidCursor
-        return int.from_bytes(number, "big")
+        return Place(int.from_bytes(place[:_SEQ_BYTES]), int.from_bytes(place[_SEQ_BYTES:]))
 
-    def _mac(self, user_id: uuid.UUID, number: bytes) -> bytes:
-        return hmac.digest(self._key, user_id.bytes + number, "sha256")[:_MAC_BYTES]
+    def _mac(self, user_id: uuid.UUID, place: bytes) -> bytes:
+        return hmac.digest(self._key, user_id.bytes + place, "sha256")[:_MAC_BYTES]

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import orjson
 from sqlalchemy import text
@@ -35,6 +35,8 @@ Kind = Literal[
     "share.changed",
     "share.revoked",
 ]
+REMOVALS: frozenset[Kind] = frozenset({"file.moved", "file.trashed", "file.deleted", "share.revoked"})
+"""All that somebody is told of what is not theirs to see any more: that it is gone, and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,50 +126,82 @@ async def recipients(tx: Tx, node_id: uuid.UUID) -> frozenset[uuid.UUID]:
 
 # Reading
 
+_MARK = 2**48 - 1
+"""The last of an id's bits, which are random."""
+
+
+class Place(NamedTuple):
+    """How far a journal was read: up to event number `seq`, or to its beginning (0).
+
+    `mark` tells that event from the one that has its number since the database was restored from a backup; 0 where
+    the event is not there any more.
+    """
+
+    seq: int
+    mark: int = 0
+
+
+def place(seq: int, event_id: uuid.UUID | None) -> Place:
+    """Return the place after an event."""
+    return Place(seq, event_id.int & _MARK if event_id else 0)
+
+
 _READ_AFTER = text("""
     SELECT users.journal_seq, event.* FROM users LEFT JOIN LATERAL (
         SELECT seq, id, kind, owner_id, node_id, payload, created_at FROM events
-        WHERE recipient_id = :recipient_id AND seq > :seq ORDER BY seq LIMIT :limit
+        WHERE recipient_id = :recipient_id AND seq >= :seq ORDER BY seq LIMIT CAST(:limit AS bigint) + 1
     ) event ON true
     WHERE users.id = :recipient_id ORDER BY event.seq
 """)
 
 
-async def read_after(tx: Tx, recipient_id: uuid.UUID, seq: int, limit: int) -> tuple[Sequence[Any], int]:
-    """Return the first `limit` events after number `seq`, in order, and the number of the newest there is.
+async def read_after(tx: Tx, recipient_id: uuid.UUID, at: Place, limit: int) -> tuple[Sequence[Any], int]:
+    """Return the first `limit` events after a place, in order, and the number of the newest there is.
 
     Rows: seq, id, kind, owner_id, node_id, payload, created_at. One statement, so that both are of one moment.
-    Raises CursorExpired when what follows `seq` is not there any more, or when the journal has not come so far: it was
-    restored from an older backup.
+    Raises CursorExpired when what follows the place is not there any more, or when it is not a place of this journal:
+    that was restored from an older backup, and has not come so far, or has gone another way since.
     """
-    bound = {"recipient_id": recipient_id, "seq": seq, "limit": limit}
+    bound = {"recipient_id": recipient_id, "seq": at.seq, "limit": limit}
     rows = (await tx.execute(_READ_AFTER, bound)).all()
     newest: int = rows[0].journal_seq
-    has_events = rows[0].seq is not None
-    if (has_events and rows[0].seq != seq + 1) or (not has_events and newest != seq):
+    events = [row for row in rows if row.seq is not None]
+    if events and events[0].seq == at.seq:
+        if at.mark and place(at.seq, events[0].id) != at:
+            raise problems.CursorExpired
+        del events[0]
+    if (events[0].seq - 1 if events else newest) != at.seq:
         raise problems.CursorExpired
-    return rows if has_events else [], newest
+    return events[:limit], newest
 
 
-_NEWEST = text("SELECT journal_seq FROM users WHERE id = :recipient_id")
-
-
-async def newest(tx: Tx, recipient_id: uuid.UUID) -> int:
-    """Return the number of the newest event in a journal, 0 for none."""
-    found: int = (await tx.execute(_NEWEST, {"recipient_id": recipient_id})).scalar_one()
-    return found
-
-
-_BEFORE = text("""
-    SELECT coalesce(
-        (SELECT seq - 1 FROM events WHERE recipient_id = :recipient_id AND created_at >= :since ORDER BY seq LIMIT 1),
-        (SELECT journal_seq FROM users WHERE id = :recipient_id)
-    ) AS seq, CAST(:since AS timestamptz) >= now() - CAST(:retention AS interval) AS is_kept
+_NEWEST = text("""
+    SELECT journal_seq, events.id FROM users LEFT JOIN events ON recipient_id = :recipient_id AND seq = journal_seq
+    WHERE users.id = :recipient_id
 """)
 
 
-async def before(tx: Tx, recipient_id: uuid.UUID, since: datetime, retention: timedelta) -> int:
-    """Return the number after which to read for what has happened since a time.
+async def newest(tx: Tx, recipient_id: uuid.UUID) -> Place:
+    """Return the place after the newest event in a journal."""
+    found = (await tx.execute(_NEWEST, {"recipient_id": recipient_id})).one()
+    return place(found.journal_seq, found.id)
+
+
+_BEFORE = text("""
+    WITH found AS (
+        SELECT coalesce(
+            (SELECT seq - 1 FROM events WHERE recipient_id = :recipient_id AND created_at >= :since
+                ORDER BY seq LIMIT 1),
+            (SELECT journal_seq FROM users WHERE id = :recipient_id)
+        ) AS seq
+    )
+    SELECT found.seq, events.id, CAST(:since AS timestamptz) >= now() - CAST(:retention AS interval) AS is_kept
+    FROM found LEFT JOIN events ON recipient_id = :recipient_id AND events.seq = found.seq
+""")
+
+
+async def before(tx: Tx, recipient_id: uuid.UUID, since: datetime, retention: timedelta) -> Place:
+    """Return the place after which to read for what has happened since a time.
 
     It begins with the first event of a change that began then or later. Raises CursorExpired when the journal need not
     reach back so far, and does not begin with its very first event.
@@ -176,4 +210,4 @@ async def before(tx: Tx, recipient_id: uuid.UUID, since: datetime, retention: ti
     found = (await tx.execute(_BEFORE, bound)).one()
     if found.seq and not found.is_kept:
         raise problems.CursorExpired
-    return int(found.seq)
+    return place(found.seq, found.id)

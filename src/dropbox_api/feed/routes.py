@@ -21,6 +21,7 @@ from dropbox_api.accounts.auth import Reader, ask_again
 from dropbox_api.deps import DbDep, SettingsDep
 from dropbox_api.events import service as events
 from dropbox_api.events.cursor import Cursors
+from dropbox_api.events.service import Place
 from dropbox_api.events.wakeup import Wakeup
 from dropbox_api.feed import service
 from dropbox_api.feed.schemas import Cursor, EventList, ReadEvents, StreamEvents
@@ -59,11 +60,11 @@ class _Gone(Exception):
 class _Reading(Response):
     """An answer that is found out while it is sent."""
 
-    def __init__(self, request: Request, actor_id: uuid.UUID, seq: int, limit: int) -> None:
+    def __init__(self, request: Request, actor_id: uuid.UUID, place: Place, limit: int) -> None:
         self.background = None
         self._request = request
         self._actor_id = actor_id
-        self._seq = seq
+        self._place = place
         self._limit = limit
 
     @property
@@ -71,18 +72,18 @@ class _Reading(Response):
         wakeup: Wakeup = self._request.app.state.wakeup
         return wakeup
 
-    def _cursor(self, seq: int) -> str:
+    def _cursor(self, place: Place) -> str:
         cursors: Cursors = self._request.app.state.cursors
-        return cursors.encode(self._actor_id, seq)
+        return cursors.encode(self._actor_id, place)
 
     async def _look(self, *, again: bool = True) -> service.Page:
         """Read on. `again`: who asks was last asked about before they waited."""
         request, looks = self._request, self._wakeup.looks
         if again:
             await looks.once(request.headers.get("authorization"), lambda: ask_again(request))
-        wanted = (self._actor_id, self._seq, self._limit)
+        wanted = (self._actor_id, self._place, self._limit)
         page = await looks.once(wanted, lambda: service.read(request.app.state.db, *wanted))
-        self._seq = page.seq
+        self._place = page.place
         return page
 
 
@@ -96,8 +97,8 @@ async def _until_gone(receive: Receive) -> NoReturn:
 class _Poll(_Reading):
     """The next events, as soon as there are any; none when the time is over."""
 
-    def __init__(self, request: Request, actor_id: uuid.UUID, seq: int, limit: int, wait_s: float) -> None:
-        super().__init__(request, actor_id, seq, limit)
+    def __init__(self, request: Request, actor_id: uuid.UUID, place: Place, limit: int, wait_s: float) -> None:
+        super().__init__(request, actor_id, place, limit)
         self._until = asyncio.get_running_loop().time() + wait_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,7 +111,7 @@ class _Poll(_Reading):
         with wakeup.waiter(self._actor_id) as waiter:
             page = await self._look(again=False)
             while not (page.events or page.has_more or wakeup.is_closing) and clock() < self._until:
-                waiter.seq = page.seq
+                waiter.seq = page.place.seq
                 try:
                     await waiter.wait(self._until, lambda: _until_gone(receive))
                 except _Gone:
@@ -124,7 +125,7 @@ class _Poll(_Reading):
         if not body:
             answer = EventList(
                 events=[event for _, event in page.events],
-                cursor=self._cursor(page.seq),
+                cursor=self._cursor(page.place),
                 has_more=page.has_more,
                 backoff_s=None if is_news else backoff_s,
             )
@@ -148,9 +149,9 @@ class _Stream(_Reading):
             try:
                 while True:
                     if page.events:
-                        await say("".join(_message(self._cursor(seq), event) for seq, event in page.events))
+                        await say("".join(_message(self._cursor(place), event) for place, event in page.events))
                     if not page.has_more:
-                        waiter.seq = page.seq
+                        waiter.seq = page.place.seq
                         await self._pause(waiter, receive, say)
                         if self._wakeup.is_closing:
                             break
@@ -190,8 +191,8 @@ async def list_events(
     is empty when there was nothing in that time. Go on with the cursor of the answer, also of an empty one.
     `cursor-expired`: list everything again, having taken `GET /v1/events/cursor` before.
     """
-    seq = await service.begin(db, settings.events, request.app.state.cursors, actor.user_id, wanted)
-    return _Poll(request, actor.user_id, seq, wanted.limit, wanted.wait_s)
+    place = await service.begin(db, settings.events, request.app.state.cursors, actor.user_id, wanted)
+    return _Poll(request, actor.user_id, place, wanted.limit, wanted.wait_s)
 
 
 @router.get(
@@ -202,8 +203,8 @@ async def list_events(
 async def get_cursor(actor: Reader, db: DbDep, request: Request) -> Cursor:
     """Return the cursor of now. First sync: take it, list your files, then read events from it."""
     async with db.read() as tx:
-        seq = await events.newest(tx, actor.user_id)
-    return Cursor(cursor=request.app.state.cursors.encode(actor.user_id, seq))
+        newest = await events.newest(tx, actor.user_id)
+    return Cursor(cursor=request.app.state.cursors.encode(actor.user_id, newest))
 
 
 _STREAM_RESPONSE: dict[int | str, dict[str, Any]] = {
@@ -237,7 +238,7 @@ async def stream_events(
     """
     if last_event_id:
         wanted = StreamEvents(cursor=last_event_id)
-    seq = await service.begin(db, settings.events, request.app.state.cursors, actor.user_id, wanted)
+    place = await service.begin(db, settings.events, request.app.state.cursors, actor.user_id, wanted)
     if request.app.state.wakeup.is_full:
         raise problems.Unavailable("Too many wait here already", retry_after_s=random.randint(5, 15))  # noqa: S311
-    return _Stream(request, actor.user_id, seq, _STREAM_LIMIT)
+    return _Stream(request, actor.user_id, place, _STREAM_LIMIT)

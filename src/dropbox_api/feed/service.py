@@ -13,30 +13,28 @@ from typing import Any
 from dropbox_api.db import Db
 from dropbox_api.events import service as events
 from dropbox_api.events.cursor import Cursors
+from dropbox_api.events.service import Place
 from dropbox_api.feed.schemas import Event, StreamEvents
 from dropbox_api.files import views
 from dropbox_api.files.schemas import File
 from dropbox_api.settings import EventSettings
-
-_REMOVALS: frozenset[events.Kind] = frozenset({"file.moved", "file.trashed", "file.deleted", "share.revoked"})
-"""Told also of what the reader does not see: that is what they say."""
 
 
 @dataclass(slots=True)
 class Page:
     """What was read of a journal; it may go to several who wait for the same."""
 
-    events: Sequence[tuple[int, Event]]
-    """Each with its number."""
-    seq: int
-    """Where to go on: the last number that was looked at, told or not."""
+    events: Sequence[tuple[Place, Event]]
+    """Each with the place after it."""
+    place: Place
+    """Where to go on: after the last that was looked at, told or not."""
     has_more: bool
     body: bytes = b""
     """The answer to a poll, once somebody has written it."""
 
 
-async def begin(db: Db, settings: EventSettings, cursors: Cursors, actor_id: uuid.UUID, wanted: StreamEvents) -> int:
-    """Return the number after which to read. Raises InvalidCursor, CursorExpired (`since` is too long ago)."""
+async def begin(db: Db, settings: EventSettings, cursors: Cursors, actor_id: uuid.UUID, wanted: StreamEvents) -> Place:
+    """Return the place after which to read. Raises InvalidCursor, CursorExpired (`since` is too long ago)."""
     if wanted.cursor is not None:
         return cursors.decode(actor_id, wanted.cursor)
     async with db.read() as tx:
@@ -45,25 +43,30 @@ async def begin(db: Db, settings: EventSettings, cursors: Cursors, actor_id: uui
         return await events.newest(tx, actor_id)
 
 
-async def read(db: Db, actor_id: uuid.UUID, seq: int, limit: int) -> Page:
-    """Return the next of the actor's events after number `seq`, at most `limit`. Raises CursorExpired.
+async def read(db: Db, actor_id: uuid.UUID, place: Place, limit: int) -> Page:
+    """Return the next of the actor's events after a place, at most `limit`. Raises CursorExpired.
 
     A page without events may have more behind it: everything in it was about what is not theirs to see any more.
     """
     async with db.read() as tx:
-        rows, newest = await events.read_after(tx, actor_id, seq, limit)
+        rows, newest = await events.read_after(tx, actor_id, place, limit)
         if not rows:
-            return Page((), seq, has_more=False)
+            return Page((), place, has_more=False)
         node_ids = {row.node_id for row in rows}
         files = await views.files_by_id(tx, actor_id, node_ids)
         trashed = await views.in_trash(tx, node_ids)
     live = {node_id: file for node_id, file in files.items() if node_id not in trashed}
-    told = [(row.seq, _event(row, live.get(row.node_id))) for row in rows if _is_told(row, actor_id, live)]
-    return Page(told, rows[-1].seq, has_more=rows[-1].seq < newest)
+    told = [
+        (events.place(row.seq, row.id), _event(row, live.get(row.node_id)))
+        for row in rows
+        if _is_told(row, actor_id, live)
+    ]
+    last = rows[-1]
+    return Page(told, events.place(last.seq, last.id), has_more=last.seq < newest)
 
 
 def _is_told(row: Any, actor_id: uuid.UUID, live: dict[uuid.UUID, File]) -> bool:
-    return row.owner_id == actor_id or row.node_id in live or row.kind in _REMOVALS
+    return row.owner_id == actor_id or row.node_id in live or row.kind in events.REMOVALS
 
 
 def _event(row: Any, file: File | None) -> Event:

@@ -39,7 +39,7 @@ async def mark_verified(tx: Tx, owner_id: uuid.UUID, blob_id: uuid.UUID) -> uuid
         kept, other = (blob_id, known) if stays else (known, blob_id)
         await _give_way(tx, owner_id, other, kept, blob.size_bytes)
     if kept == blob_id:
-        proven = {"content_status": "verified", "verified_at": func.now(), **_RELEASED}
+        proven = {"content_status": "verified", "verified_at": func.now(), **RELEASED}
         await tx.execute(update(Blob).where(Blob.id == blob_id).values(proven))
         await repair(tx, owner_id, [blob_id])
     return kept
@@ -51,7 +51,7 @@ async def _give_way(tx: Tx, owner_id: uuid.UUID, blob_id: uuid.UUID, kept: uuid.
     is_needed = select(Revision.id).where(Revision.blob_id == kept).exists()
     await tx.execute(update(Blob).where(Blob.id == kept, is_needed).values(unreferenced_at=None))
     await tx.execute(update(Upload).where(Upload.blob_id == blob_id).values(blob_id=kept))
-    gone = {"content_status": "deleting", "deleting_at": func.now(), **_RELEASED}
+    gone = {"content_status": "deleting", "deleting_at": func.now(), **RELEASED}
     await tx.execute(update(Blob).where(Blob.id == blob_id).values(gone))
     await tx.execute(update(User).where(User.id == owner_id).values(used_bytes=User.used_bytes - size_bytes))
 
@@ -75,7 +75,7 @@ async def repair(tx: Tx, owner_id: uuid.UUID, blob_ids: Sequence[uuid.UUID]) -> 
         await _give_way(tx, owner_id, row.id, row.good_id, row.size_bytes)
 
 
-_RELEASED = {"lease_token": None, "lease_until": None}
+RELEASED = {"lease_token": None, "lease_until": None}
 
 
 async def mark_quarantined(tx: Tx, blob_id: uuid.UUID, true_fingerprint: bytes) -> None:
@@ -86,7 +86,7 @@ async def mark_quarantined(tx: Tx, blob_id: uuid.UUID, true_fingerprint: bytes) 
     await tx.execute(
         update(Blob)
         .where(Blob.id == blob_id)
-        .values(content_status="quarantined", true_fingerprint=true_fingerprint, lease_token=None, lease_until=None)
+        .values(content_status="quarantined", true_fingerprint=true_fingerprint, **RELEASED)
     )
 
 

@@ -10,30 +10,21 @@ Source: Standard Webhooks (https://www.standardwebhooks.com), symmetric signatur
 import base64
 import hashlib
 import hmac
-import logging
-import os
 import secrets
 import uuid
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from dropbox_api.accounts.codes import derived_key
-from dropbox_api.settings import AuthSettings
+from dropbox_api.events import service as events
 
 PREFIX = "whsec_"
+SECRETS = "webhook secrets"
+"""What they are sealed as."""
 _SECRET_BYTES = 32
-_NONCE_BYTES = 12
-
-REMOVALS: Collection[str] = frozenset({"file.moved", "file.trashed", "file.deleted", "share.revoked"})
-"""All that somebody is told of a file that is not theirs to see any more: that it is gone, and nothing else."""
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +51,7 @@ def messages(event: Happened, recipient_id: uuid.UUID | None = None, *, sees: bo
 
     `sees`: whether the file is the recipient's to see now. Of others they learn removals alone, without details.
     """
-    if not sees and event.kind not in REMOVALS:
+    if not sees and event.kind not in events.REMOVALS:
         return
     detail = event.detail if sees else {}
     said: dict[str, Any] = {"at": event.at, "owner_id": event.owner_id}
@@ -98,22 +89,3 @@ def sign(secret: str, message_id: uuid.UUID, at_s: int, body: bytes) -> dict[str
     key = base64.b64decode(secret.removeprefix(PREFIX))
     signature = base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
     return {"webhook-id": str(message_id), "webhook-timestamp": str(at_s), "webhook-signature": f"v1,{signature}"}
-
-
-def seal(settings: AuthSettings, webhook_id: uuid.UUID, secret: str) -> bytes:
-    """Encrypt a secret for this webhook's row: in another one it opens nothing."""
-    nonce = os.urandom(_NONCE_BYTES)
-    return nonce + _cipher(settings).encrypt(nonce, secret.encode(), webhook_id.bytes)
-
-
-def unseal(settings: AuthSettings, webhook_id: uuid.UUID, sealed: bytes) -> str | None:
-    """Return the secret; None if it was sealed for another webhook, or under another secret of the server."""
-    try:
-        return _cipher(settings).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], webhook_id.bytes).decode()
-    except InvalidTag:
-        log.warning("the secret of webhook %s was made under another DROPBOX_AUTH__SECRET", webhook_id)
-        return None
-
-
-def _cipher(settings: AuthSettings) -> AESGCM:
-    return AESGCM(derived_key(settings, "webhook secrets"))

@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from limits import RateLimitItem, parse_many
-from limits.aio.storage import Storage
+from limits.aio.storage import RedisStorage, Storage
 from limits.storage import storage_from_string
 
 from dropbox_api.problems import Problem, RateLimited
@@ -69,6 +69,12 @@ class Limits:
             name: parse_many(text) if (text := getattr(settings, name)) else [] for name in get_args(Name)
         }
         self._resting_until = self._next_warning = 0.0
+
+    async def close(self) -> None:
+        """Close the connections to Redis; what is counted afterwards opens new ones."""
+        if isinstance(self._storage, RedisStorage):
+            bridge: Any = self._storage.bridge
+            await bridge.storage.aclose()  # the library itself never does
 
     async def hit(self, name: Name, key: str) -> Sequence[Standing]:
         """Count one request of `key` (any text); return how its windows stand, none when there is no such limit.

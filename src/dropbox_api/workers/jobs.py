@@ -6,8 +6,7 @@ workers may run: claims skip what others hold.
 
 import hashlib
 import logging
-import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,7 +22,7 @@ from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import NotFound, ObjectStore, StoreError
 from dropbox_api.uploads import finishing, rows
-from dropbox_api.workers import consuming, purging, relay, retention, scrubbing
+from dropbox_api.workers import blob_leases, consuming, delivering, publishing, purging, relay, retention, scrubbing
 from dropbox_api.workers.reports import Job, Report
 
 log = logging.getLogger(__name__)
@@ -148,38 +147,22 @@ async def verify(db: Db, store: ObjectStore, settings: Settings) -> Report:
 
     It is read a second time before it is condemned: a fault on the way must not quarantine good content.
     """
-    token = uuid.uuid4()
-    lease = timedelta(seconds=settings.worker.verify_lease_s)
-    free = or_(Blob.lease_until.is_(None), Blob.lease_until < func.now())
-    smallest = select(Blob.id).where(Blob.content_status == "stored", free).order_by(Blob.size_bytes).limit(1)
-    claim = (
-        update(Blob)
-        .where(Blob.id == smallest.with_for_update(skip_locked=True).scalar_subquery())
-        .values(lease_token=token, lease_until=func.now() + lease)
-        .returning(Blob.id, Blob.owner_id, Blob.fingerprint, Blob.size_bytes, Blob.storage_key)
-    )
-    async with db.begin() as tx:
-        blob = (await tx.execute(claim)).one_or_none()
+    blob = await blob_leases.claim(db, settings, Blob.size_bytes, Blob.content_status == "stored")
     if blob is None:
         return Report(0, 0)
-    held = update(Blob).where(Blob.id == blob.id, Blob.lease_token == token)
-
-    async def alive() -> None:
-        async with db.begin() as tx:
-            await tx.execute(held.values(lease_until=func.now() + lease))
-
     try:
-        found = await _hash(store, blob, alive, settings)
-        if found != blob.fingerprint:
-            found = await _hash(store, blob, alive, settings)
+        async with blob_leases.heartbeat(db, settings, blob):
+            found = await _hash(store, blob.storage_key)
+            if found != blob.fingerprint:
+                found = await _hash(store, blob.storage_key)
     except (StoreError, problems.Unavailable) as error:
         log.warning("blob %s could not be read: %s", blob.id, error)
         return Report(0, 0, 1)
     await failpoint("workers.verify.after_read")
     async with db.begin() as tx:
         await files.lock_owner(tx, blob.owner_id)
-        mine = select(Blob.id).where(Blob.id == blob.id, Blob.lease_token == token, Blob.content_status == "stored")
-        if (await tx.execute(mine)).scalar_one_or_none() is None:
+        mine = (Blob.id == blob.id, Blob.lease_token == blob.lease_token, Blob.content_status == "stored")
+        if (await tx.execute(select(Blob.id).where(*mine))).scalar_one_or_none() is None:
             return Report(1, 0)
         if found == blob.fingerprint:
             # First: a merge would mix these files with those that were told of when the other blob was verified.
@@ -191,15 +174,11 @@ async def verify(db: Db, store: ObjectStore, settings: Settings) -> Report:
     return Report(1, 1)
 
 
-async def _hash(store: ObjectStore, blob: Any, alive: Callable[[], Awaitable[None]], settings: Settings) -> bytes:
-    """Return the SHA-256 of an object, renewing the lease while it is read."""
+async def _hash(store: ObjectStore, key: str) -> bytes:
+    """Return the SHA-256 of an object."""
     digest = hashlib.sha256()
-    renew_at = datetime.now(UTC) + timedelta(seconds=settings.worker.verify_lease_s / 3)
-    async for block in store.read(blob.storage_key):
+    async for block in store.read(key):
         digest.update(block)
-        if datetime.now(UTC) > renew_at:
-            await alive()
-            renew_at = datetime.now(UTC) + timedelta(seconds=settings.worker.verify_lease_s / 3)
     return digest.digest()
 
 
@@ -319,8 +298,8 @@ JOBS: Mapping[str, Job] = {
     "finish-idle": finish_idle,
     "consume": consuming.consume,
     "relay": relay.relay,
-    "publish": relay.publish,
-    "deliver": relay.deliver,
+    "publish": publishing.publish,
+    "deliver": delivering.deliver,
     "verify": verify,
     "expire": expire,
     "discard": discard,

@@ -10,18 +10,15 @@ A store that cannot read is not a store that lost: an answer other than "not the
 where HEAD still finds the object, and only of a few objects a run.
 """
 
-import asyncio
-import contextlib
 import hashlib
 import logging
-import uuid
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select, text, update
+from sqlalchemy import ColumnElement, func, select, text, update
 
 from dropbox_api import problems
 from dropbox_api.core.fingerprint import composite_digest
@@ -41,6 +38,7 @@ from dropbox_api.storage.object_store import (
     Unavailable,
 )
 from dropbox_api.uploads import finishing
+from dropbox_api.workers import blob_leases
 from dropbox_api.workers.reports import Report
 
 log = logging.getLogger(__name__)
@@ -82,13 +80,14 @@ async def scrub(db: Db, store: ObjectStore, settings: Settings) -> Report:
         share = (await tx.execute(_SHARE, {"interval_s": settings.worker.sweep_interval_s, "days": days})).one()
     budget_bytes = float(share.budget_bytes)
     due_before = share.now - timedelta(days=days * _DUE_AFTER)
-    damaged = Blob.content_status == "damaged"
-    while run.failed < MAX_FAILED and (blob := await _claim(db, settings, damaged, Blob.scrubbed_at < share.now)):
+    claim = partial(blob_leases.claim, db, settings, Blob.scrubbed_at)
+    is_left = (Blob.content_status == "damaged", Blob.scrubbed_at < share.now)
+    while run.failed < MAX_FAILED and (blob := await claim(*is_left)):
         await _handle(db, store, settings, blob, run)
     # New content first, then what was read longest ago: one of each query is one step in an index.
     for is_due in (Blob.scrubbed_at.is_(None), Blob.scrubbed_at < due_before):
         while budget_bytes > 0 and run.failed < MAX_FAILED:
-            blob = await _claim(db, settings, Blob.content_status == "verified", is_due)
+            blob = await claim(Blob.content_status == "verified", is_due)
             if blob is None:
                 break
             await _handle(db, store, settings, blob, run)
@@ -106,52 +105,12 @@ _SHARE = text("""
 nothing: an object may be larger than the share."""
 
 
-async def _claim(db: Db, settings: Settings, *conditions: ColumnElement[bool]) -> Any:
-    """Take the lease of a blob that is due; return it with `token`, None when there is none."""
-    free = or_(Blob.lease_until.is_(None), Blob.lease_until < func.now())
-    first = select(Blob.id).where(*conditions, free).order_by(Blob.scrubbed_at).limit(1)
-    token = uuid.uuid4()
-    claim = (
-        update(Blob)
-        .where(Blob.id == first.with_for_update(skip_locked=True).scalar_subquery())
-        .values(lease_token=token, lease_until=func.now() + _lease(settings))
-        .returning(*Blob.__table__.c)
-    )
-    async with db.begin() as tx:
-        return (await tx.execute(claim)).one_or_none()
-
-
-def _lease(settings: Settings) -> timedelta:
-    return timedelta(seconds=settings.worker.verify_lease_s)
-
-
-@asynccontextmanager
-async def _heartbeat(db: Db, settings: Settings, blob: Any) -> AsyncIterator[None]:
-    """Renew the lease while the block runs. A lost lease does no harm: what its holder writes is refused."""
-
-    async def beat() -> None:
-        while True:
-            await asyncio.sleep(settings.worker.verify_lease_s / 3)
-            with contextlib.suppress(problems.Unavailable):
-                async with db.begin() as tx:
-                    held = update(Blob).where(Blob.id == blob.id, Blob.lease_token == blob.lease_token)
-                    await tx.execute(held.values(lease_until=func.now() + _lease(settings)))
-
-    task = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
 async def _handle(db: Db, store: ObjectStore, settings: Settings, blob: Any, run: _Run) -> None:
     """Read one blob, and mend it if it is damaged. What cannot be found out now leaves its lease to lapse."""
     run.found += 1
     manifest = select(*BlobChunk.__table__.c).where(BlobChunk.blob_id == blob.id).order_by(BlobChunk.number)
     try:
-        async with _heartbeat(db, settings, blob):
+        async with blob_leases.heartbeat(db, settings, blob):
             async with db.read() as tx:
                 chunks = (await tx.execute(manifest)).all()
             bad = await _examine(store, blob.storage_key, chunks, run, blob.fingerprint)
@@ -249,9 +208,6 @@ def _held(blob: Any) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-_RELEASED: dict[str, Any] = {"lease_token": None, "lease_until": None}
-
-
 async def _mark_whole(db: Db, blob: Any, **replaced: Any) -> bool:
     """Record that a blob was read and is whole, in another object perhaps; return False if it is not ours any more."""
     async with db.begin() as tx:
@@ -259,7 +215,7 @@ async def _mark_whole(db: Db, blob: Any, **replaced: Any) -> bool:
         status = (await tx.execute(select(Blob.content_status).where(*_held(blob)))).scalar_one_or_none()
         if status is None:
             return False
-        scrubbed = {"scrubbed_at": func.now(), **_RELEASED, **replaced}
+        scrubbed = {"scrubbed_at": func.now(), **merging.RELEASED, **replaced}
         await tx.execute(update(Blob).where(Blob.id == blob.id).values(**scrubbed))
         if status == "damaged":
             await merging.announce(tx, blob.owner_id, blob.id, "file.repaired")
@@ -283,7 +239,7 @@ async def _mark_damaged(db: Db, blob: Any) -> bool:
 
 async def _release(db: Db, blob: Any) -> None:
     async with db.begin() as tx:
-        await tx.execute(update(Blob).where(*_held(blob)).values(**_RELEASED))
+        await tx.execute(update(Blob).where(*_held(blob)).values(**merging.RELEASED))
 
 
 # Mending

@@ -1,5 +1,6 @@
 """Sending and fetching files, and the uploads that are under way."""
 
+import os
 import sys
 import time
 from argparse import Namespace
@@ -117,6 +118,8 @@ def _download_file(client: Client, file: File, options: Namespace) -> None:
     from dropbox_client.display import Display  # noqa: PLC0415
 
     local = Path(options.local)
+    if options.local.endswith(("/", os.sep)):  # the name of a folder, there or not
+        local.mkdir(parents=True, exist_ok=True)
     target = fetch.child(local, file.name) if local.is_dir() else local
     there = fetch.is_same(file, target)
     if not there:

@@ -1,0 +1,87 @@
+"""Limits that several servers count together: in a real Redis (or Valkey), which may go away and come back."""
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from dropbox_api.plumbing import limits
+from dropbox_api.storage.s3 import S3Config
+from tests.support.server import NO_LIMITS, make_settings, running_server
+
+PROGRAM = shutil.which("valkey-server") or shutil.which("redis-server")
+
+
+@dataclass
+class Redis:
+    """A server that can be killed and started again at its address."""
+
+    directory: Path
+    port: int
+    _process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
+
+    def start(self) -> None:
+        assert PROGRAM
+        command = [PROGRAM, "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.directory), "--save", ""]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            assert self._process.poll() is None, "it ended"
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as asked:
+                asked.sendall(b"PING\r\n")
+                if asked.recv(100) == b"+PONG\r\n":
+                    return
+            time.sleep(0.05)
+        raise AssertionError("it does not answer")
+
+    def kill(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Redis]:
+    if not PROGRAM:
+        pytest.skip("needs redis-server or valkey-server, which Debian has")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = Redis(tmp_path, port)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.mark.parametrize("scheme", ["redis", "valkey"])
+async def test_servers_count_together_and_go_on_without_the_counter(
+    postgres_url: str, s3_config: S3Config, redis: Redis, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "_PAUSE_S", 0)
+    own = NO_LIMITS | {"address": "4/hour", "storage_url": f"{scheme}://127.0.0.1:{redis.port}"}
+    settings = make_settings(postgres_url, s3_config, limits=own)
+    async with (
+        running_server(settings) as one,
+        running_server(settings) as other,
+        httpx2.AsyncClient() as client,
+    ):
+
+        async def ask(times: int) -> list[httpx2.Response]:
+            return [await client.get(f"{(one, other)[n % 2].url}/v1/me") for n in range(times)]
+
+        answers = await ask(6)
+        assert [answer.status_code for answer in answers] == [401] * 4 + [429] * 2
+        assert 3500 < int(answers[-1].headers["retry-after"]) <= 3600
+        redis.kill()
+        assert [answer.status_code for answer in await ask(6)] == [401] * 6, "a limit is no reason for an outage"
+        redis.start()  # it has forgotten what it had counted
+        assert [answer.status_code for answer in await ask(6)] == [401] * 4 + [429] * 2

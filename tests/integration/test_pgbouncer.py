@@ -1,0 +1,141 @@
+"""Behind PgBouncer in transaction mode, as docs/operations.md has it: any transaction may meet any connection."""
+
+import asyncio
+import contextlib
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from sqlalchemy import make_url
+
+from dropbox_api import migrations
+from dropbox_api.events.wakeup import can_listen
+from dropbox_api.storage.s3 import S3Config
+from dropbox_api.workers import jobs, runner
+from tests.support.process import environment, running_process
+from tests.support.server import (
+    SMALLEST_CHUNK,
+    RunningServer,
+    assert_invariants,
+    download,
+    make_settings,
+    register_account,
+    upload_file,
+)
+
+PROGRAM = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin")
+CONFIG = """
+[databases]
+dropbox = host={host} port={port} dbname={database} user={user} password={password}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {listen_port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 4
+max_client_conn = 200
+ignore_startup_parameters = statement_timeout, idle_in_transaction_session_timeout
+{more}
+"""
+
+
+def knows_prepared_statements() -> bool:
+    """Since 1.21 it keeps apart what its clients have prepared."""
+    assert PROGRAM
+    said = subprocess.run([PROGRAM, "--version"], check=True, capture_output=True, text=True).stdout
+    version = re.search(r"PgBouncer (\d+)\.(\d+)", said)
+    assert version, said
+    return (int(version[1]), int(version[2])) >= (1, 21)
+
+
+@pytest.fixture
+def database(postgres_url: str, tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """The settings of a database behind PgBouncer."""
+    if not PROGRAM:
+        pytest.skip("needs pgbouncer, which Debian has")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        listen_port = probe.getsockname()[1]
+    direct = make_url(postgres_url)
+    is_new = knows_prepared_statements()
+    config = tmp_path / "pgbouncer.ini"
+    config.write_text(
+        CONFIG.format(
+            host=direct.host,
+            port=direct.port,
+            database=direct.database,
+            user=direct.username,
+            password=direct.password,
+            listen_port=listen_port,
+            more="max_prepared_statements = 200" if is_new else "",
+        )
+    )
+    for path in (config, *config.parents):
+        path.chmod(path.stat().st_mode | 0o005)  # it does not run as root
+    process = subprocess.Popen([PROGRAM, "-q", "-u", "nobody", str(config)])
+    try:
+        until = time.monotonic() + 30
+        while True:
+            assert process.poll() is None, "it ended"
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", listen_port), 1):
+                break
+            assert time.monotonic() < until, "it does not answer"
+            time.sleep(0.05)
+        pooled = direct.set(host="127.0.0.1", port=listen_port, database="dropbox")
+        yield {
+            "url": pooled.render_as_string(hide_password=False),
+            "listen_url": postgres_url,
+            "prepared_statements": is_new,
+        }
+    finally:
+        process.terminate()
+        process.wait()
+
+
+async def live(here: str, there: str, number: int) -> None:
+    """Do what people do, at one process, and listen at the other."""
+    account = await register_account(here)
+    async with account.client:
+        cursor = (await account.client.get("/v1/events/cursor")).raise_for_status().json()["cursor"]
+        poll = account.client.get(f"{there}/v1/events", params={"cursor": cursor, "wait_s": 60})
+        heard = asyncio.create_task(poll)
+        data = f"behind a pool {number}".encode() * 400_000
+        multi = {"strategy": "multipart", "chunk_size_bytes": SMALLEST_CHUNK}
+        file = await upload_file(account, data, "large", **multi)
+        assert (await heard).raise_for_status().json()["events"]
+        small = await upload_file(account, data[: number + 1000], "small")
+        assert await download(account, file["id"]) == data
+        (await account.client.patch(f"/v1/files/{small['id']}", json={"name": "renamed"})).raise_for_status()
+        lists = [f"{url}/v1/{what}" for url in (here, there) for what in ("files", "search?q=renamed", "me")] * 20
+        answers = await asyncio.gather(*(account.client.get(url) for url in lists))
+        assert {answer.status_code for answer in answers} == {200}
+        found = {tuple(item["name"] for item in one.json().get("items", ())) for one in answers}
+        assert found == {("large", "renamed"), ("renamed",), ()}
+
+
+async def test_everything_works_in_transaction_mode(
+    server: RunningServer, postgres_url: str, s3_config: S3Config, database: dict[str, Any]
+) -> None:
+    settings = make_settings(postgres_url, s3_config, database=database)
+    assert await migrations.current(settings.database) == migrations.head()
+    assert await can_listen(settings.database)
+    named = {f"DATABASE__{name.upper()}": str(value) for name, value in database.items()}
+    variables = environment(postgres_url, s3_config, **named)
+    async with running_process(variables) as one, running_process(variables) as other:
+        async with httpx2.AsyncClient(timeout=60) as client:
+            assert (await client.get(f"{one.url}/readyz")).json()["status"] == "ready"
+        pairs = [(one.url, other.url), (other.url, one.url)]
+        await asyncio.gather(*(live(*pairs[number % 2], number) for number in range(8)))
+    async with runner.connected(settings) as (db, store):
+        for job in jobs.JOBS.values():
+            report = await job(db, store, settings)
+            assert not report.failed, (job, report)
+        await assert_invariants(db, store)
