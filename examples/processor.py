@@ -68,39 +68,46 @@ def is_signed(headers: Message, body: bytes, secret: str) -> bool:
 
 def serve(port: int, secret: str) -> None:
     """Take a webhook's calls; answer at once and process behind that, since a call is given up after some seconds."""
-    waiting: queue.Queue[dict[str, Any]] = queue.Queue()  # in memory: what must survive a crash comes by SQS
+    waiting: queue.Queue[bytes] = queue.Queue()  # in memory: what must survive a crash comes by SQS
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(min(int(self.headers.get("content-length", 0)), 1 << 20))
             genuine = is_signed(self.headers, body, secret)
             if genuine:
-                waiting.put(json.loads(body))
+                waiting.put(body)
             self.send_response(204 if genuine else 401)
             self.end_headers()
 
     threading.Thread(target=ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever, daemon=True).start()
     while True:
-        attempt(waiting.get())
+        body = waiting.get()
+        for pause_s in (0, 1, 10, 60):  # the API may be away for a moment, and nobody tells us again
+            time.sleep(pause_s)
+            if attempt(body):
+                break
 
 
 def consume(queue_url: str) -> None:
-    """Take messages from a queue that is subscribed to the topic; what fails comes again, until the queue gives up."""
+    """Take messages from a queue that is subscribed to the topic; what fails comes again, until the queue gives up.
+
+    Its visibility timeout is to be longer than the largest file takes.
+    """
     sqs = boto3.client("sqs")
     while True:
         for received in sqs.receive_message(QueueUrl=queue_url, WaitTimeSeconds=20).get("Messages", []):
-            body = json.loads(received["Body"])
-            message = json.loads(body["Message"]) if body.get("Type") == "Notification" else body  # raw delivery
-            if attempt(message):
+            if attempt(received["Body"]):
                 sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=received["ReceiptHandle"])
 
 
-def attempt(message: dict[str, Any]) -> bool:
-    """Process a message; say so if it fails."""
+def attempt(body: str | bytes) -> bool:
+    """Process a message; say so if it fails. One that cannot be read, or is not ours, keeps us from no other one."""
     try:
-        process(message)
-    except httpx.HTTPError as error:
-        log.warning("%s: %r", message["file_id"], error)
+        said = json.loads(body)
+        wrapped = said.get("Type") == "Notification"  # by SNS, unless it delivers raw messages
+        process(json.loads(said["Message"]) if wrapped else said)
+    except Exception:
+        log.exception("%.200r", body)
         return False
     return True
 

@@ -105,8 +105,9 @@ cursor. With PATH: at or below it. What is told of a file is how it is now, not 
 With --follow it begins now and goes on until Ctrl-C: through restarts of the server and cuts of the network nothing is
 left out or told twice. With --json each event has a `cursor`: --cursor goes on from there, another day if need be.
 
-Of a folder that is moved or deleted one event tells, none of what is in it. With PATH, what left it before dbx looked
-(moved elsewhere, or deleted for good) cannot be told from the rest, and is left out.
+Of a folder that is moved or deleted one event tells, none of what is in it; what becomes of a folder above PATH is told
+as of PATH. With PATH, what left it before dbx looked (moved elsewhere, or deleted for good) cannot be told from the
+rest, and is left out.
 """
 
 _WATCH = """\
@@ -114,6 +115,9 @@ Run COMMAND for every change at or below PATH from now on, one after the other, 
 
   dbx watch /in -- sh -c '[ -z "$DBX_PATH" ] || dbx download "$DBX_PATH" inbox'
   dbx watch --coalesce 10 --state ~/.site.state shared:Team/site -- make publish
+
+Of a folder that is moved or deleted one event tells, none of what is in it; what becomes of a folder above PATH is told
+as of PATH.
 
 COMMAND finds the event as one line of JSON on its stdin, and in its environment:
 
@@ -125,7 +129,8 @@ COMMAND finds the event as one line of JSON on its stdin, and in its environment
   DBX_COUNT     how many changes this run is for: with --coalesce stdin has a line for each, and the rest is of the last
 
 With --state, FILE keeps the place: what changes while dbx does not run is told when it runs again, and a change counts
-as dealt with only after COMMAND has succeeded for it. When dbx is killed in between, COMMAND runs for it once more.
+as dealt with only after COMMAND has ended. When dbx is killed or ended before, COMMAND runs for it once more. What came
+and went (into the trash, too) before dbx looked is left out.
 
 A COMMAND that fails is reported, and dbx goes on with the next change; with --exit-on-error it ends, and with --state
 begins with that change when it runs again. Ctrl-C, TERM and HUP are passed on to COMMAND and all that it has started,
@@ -492,7 +497,12 @@ def _events(commands: "Commands") -> None:
         commands, "watch", "events.watch", "run a command for every change", description=_WATCH, json=False
     )
     command.usage = "dbx watch [options] PATH -- COMMAND [ARGUMENT...]"
-    command.add_argument("path", metavar="PATH", type=remote, help="a file or folder; it is followed when it is moved")
+    command.add_argument(
+        "path",
+        metavar="PATH",
+        type=remote,
+        help="a file or folder; it is followed when it is moved, and what takes its place is another one",
+    )
     command.add_argument("command", metavar="COMMAND", nargs="+", type=local, help="what to run, with its arguments")
     _kinds(command)
     command.add_argument(

@@ -65,7 +65,10 @@ class Insistence:
 
 
 def _passes(error: Unreachable | ApiProblem) -> bool:
-    return isinstance(error, Unreachable) or error.retryable or error.status >= 500
+    """Tell what is not the server's own last word: a proxy without a server behind it says 404, for instance."""
+    return (
+        isinstance(error, Unreachable) or error.retryable or error.status >= 500 or error.code == f"http-{error.status}"
+    )
 
 
 class Reader:
@@ -96,7 +99,7 @@ class Reader:
         began = time.monotonic()
         since = self._since if self.cursor is None else None
         page = self._insist(lambda: self._client.event_page(self.cursor, since=since, wait_s=wait_s))
-        is_quick = not page.events and time.monotonic() - began < min(wait_s, _QUICK_S)
+        is_quick = not (page.events or page.has_more) and time.monotonic() - began < min(wait_s, _QUICK_S)
         self._pause_s = max(page.backoff_s or 0, _QUICK_S if is_quick else 0)
         start, self.cursor, self.has_more = self.cursor, page.cursor, page.has_more
         return [

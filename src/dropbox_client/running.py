@@ -8,6 +8,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -65,6 +66,11 @@ class Runner(Ending):
         self._child: subprocess.Popen[bytes] | None = None
         self._is_shielded = False
 
+    def __enter__(self) -> Self:
+        # Ignored, as whoever started us may have left it, the kernel keeps from us how a command ended.
+        self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        return super().__enter__()
+
     @property
     def is_ending(self) -> bool:
         """Whether a signal came: what the command could not finish is not its fault."""
@@ -85,13 +91,17 @@ class Runner(Ending):
 
         Raises: OSError when it cannot be started.
         """
-        process = subprocess.Popen(  # noqa: S603 - it is what the person who runs us has typed
-            command, env=environment, stdin=subprocess.PIPE, start_new_session=True
-        )
+        # A pipe that it leaves to a daemon, which reads nothing, would keep us waiting for that one's end.
+        with tempfile.TemporaryFile() as file:
+            file.write(stdin)
+            file.seek(0)
+            process = subprocess.Popen(  # noqa: S603 - it is what the person who runs us has typed
+                command, env=environment, stdin=file, start_new_session=True
+            )
         self._child = process
         if self._number is not None:  # it came before there was a child to pass it on to
             self._pass_on(self._number)
-        process.communicate(stdin)
+        process.wait()
         self._child = None
         return process.returncode
 

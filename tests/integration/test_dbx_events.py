@@ -271,6 +271,37 @@ async def test_watch_runs_the_command_with_what_it_has_to_know(dbx: Dbx) -> None
         assert await process.end() == ("", "")
 
 
+async def test_what_becomes_of_a_folder_above_becomes_of_the_place(dbx: Dbx) -> None:
+    await put(dbx, "/a/b/in/x")
+    await put(dbx, "/a/beside")
+    async with watching(dbx, "/a/b/in", "--", *SHOW) as process:
+        await dbx("mv", "/a", "/A")
+        assert await process.line() == "file.renamed /A/b/in /a/b/in 1"
+        await dbx("mv", "/A/beside", "/besides")
+        await dbx("mv", "/A/b/in/x", "/A/b/in/y")
+        assert await process.line() == "file.renamed /A/b/in/y /A/b/in/x 1"
+        await dbx("mkdir", "/other")
+        await dbx("mv", "/A/b", "/other")
+        assert await process.line() == "file.moved /other/b/in /A/b/in 1"
+        await dbx("rm", "/A")  # not above it any more
+        await dbx("mv", "/other", "/another")
+        assert await process.line() == "file.renamed /another/b/in /other/b/in 1"
+    watch = ("/another/b/in", "--state", "state", "--", *SHOW)
+    async with watching(dbx, *watch) as process:
+        await process.end()
+    await dbx("rm", "/another")
+    async with watching(dbx, *watch) as process:
+        assert await process.line() == "file.trashed  /another/b/in 1"
+        await dbx("restore", "/another")
+        assert await process.line() == "file.restored /another/b/in none 1"
+        await dbx("rm", "/another")
+        assert await process.line() == "file.trashed  /another/b/in 1"
+        await dbx("trash", "empty", "--yes")
+        assert await process.line() == "file.deleted  /another/b/in 1"
+    lines = [short(line)[0] for line in (await dbx("events", "/besides")).out.splitlines()]
+    assert lines == ["added", "moved"]
+
+
 async def test_watch_only_some_kinds_and_once(dbx: Dbx) -> None:
     await dbx("mkdir", "/in")
     async with watching(dbx, "/in", "--kind", "file.trashed", "--once", "--", *SHOW) as process:
@@ -305,6 +336,21 @@ async def test_a_command_that_fails_is_reported_and_does_not_stop_it(dbx: Dbx) -
         assert err == "dbx: sh was ended by SIGKILL, for file.created /in/bad\n"
 
 
+async def test_what_python_has_no_word_for_does_not_stop_it(dbx: Dbx, monkeypatch: pytest.MonkeyPatch) -> None:
+    await dbx("mkdir", "/in")
+    for name, value in {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}.items():
+        monkeypatch.setenv(name, value)
+    fail = ("sh", "-c", '[ "$DBX_PATH" != /in/odd ] || kill -40 $$; echo "$DBX_PATH"')
+    async with watching(dbx, "/in", "--", *fail) as process:
+        await put(dbx, "/in/\u00fcber")  # no environment of ASCII holds it
+        await put(dbx, "/in/odd")  # only the first and last of these signals have names
+        await put(dbx, "/in/good")
+        assert await process.line() == "/in/good"
+        _, err = await process.end()
+        assert "sh cannot be run: " in err
+        assert "sh was ended by signal 40, for file.created /in/odd" in err
+
+
 async def test_a_place_that_others_share(dbx: Dbx, server: RunningServer, tmp_path: Path) -> None:
     await dbx("mkdir", "-p", "/Team/plans", "/private")
     (tmp_path / "bob").mkdir()
@@ -331,6 +377,42 @@ async def test_a_place_that_others_share(dbx: Dbx, server: RunningServer, tmp_pa
         assert mine[-1][0] == "unshared"
 
 
+async def test_a_place_within_what_others_share_goes_and_comes_with_it(
+    dbx: Dbx, server: RunningServer, tmp_path: Path
+) -> None:
+    await put(dbx, "/private/Team/plans/a")
+    (tmp_path / "bob").mkdir()
+    async with signed_in(server, tmp_path / "bob") as bob:
+        await verify(server.db, bob.account)
+        await dbx("share", "/private/Team", bob.account.email)
+        await relay(server.db, server.store, server.settings)
+        async with watching(bob, "shared:Team/plans", "--", *SHOW) as process:
+
+            async def told() -> str:
+                await relay(server.db, server.store, server.settings)
+                return await process.line()
+
+            await dbx("unshare", "/private/Team", bob.account.email)
+            assert await told() == "share.revoked  shared:Team/plans 1"
+            await put(dbx, "/private/Team/plans/meanwhile/b")
+            await dbx("share", "/private/Team", bob.account.email)
+            assert await told() == "share.granted shared:Team/plans none 1"
+            await dbx("rm", "/private/Team/plans/meanwhile/b")
+            assert await told() == "file.trashed  shared:Team/plans/meanwhile/b 1"
+            await dbx("mv", "/private/Team/plans/meanwhile", "/private")
+            assert await told() == "file.moved  shared:Team/plans/meanwhile 1"
+            await put(dbx, "/private/meanwhile/c")
+            await dbx("mv", "/private/meanwhile", "/private/Team/plans")
+            assert await told() == "file.moved shared:Team/plans/meanwhile none 1"
+            await dbx("rm", "/private/Team/plans/meanwhile/c")
+            assert await told() == "file.trashed  shared:Team/plans/meanwhile/c 1"
+            await dbx("rm", "/private")
+            assert await told() == "file.moved  shared:Team/plans 1"
+            await dbx("restore", "/private")
+            assert await told() == "file.moved shared:Team/plans none 1"
+            await process.end()
+
+
 # The state
 
 
@@ -351,6 +433,10 @@ async def test_what_changes_while_it_does_not_run_is_told_when_it_runs_again(dbx
         assert await process.line() == "file.created /in/c none 1"
         await process.end()
     assert "the state of watching /in" in (await dbx("watch", "/", *watch[1:], code=2)).err
+    assert "No such file" in (await dbx("watch", "/in", "--state", "", "--", "true", code=1)).err  # an unset variable
+    kept = (dbx.home / "state").read_bytes()
+    (dbx.home / "state").write_bytes(kept[:4096] + b"\xff" * (len(kept) - 4096))
+    assert (await dbx("watch", *watch, code=1)).err == "dbx: state: database disk image is malformed\n"
     (dbx.home / "state").write_text("something else\n" * 100)
     assert "state" in (await dbx("watch", *watch, code=1)).err
 
@@ -387,6 +473,40 @@ async def test_exit_on_error_begins_with_that_change_next_time(dbx: Dbx) -> None
     (dbx.home / "good").touch()
     async with watching(dbx, *watch) as process:
         assert [await process.line(), await process.line()] == ["/in/a", "/in/b"]
+
+
+async def test_what_was_told_but_not_dealt_with_comes_again_whatever_became_of_it(dbx: Dbx) -> None:
+    await put(dbx, "/a/in/x")
+    await dbx("mkdir", "/out")
+    show = ("sh", "-c", f"{SHOW[2]}; [ -e good ]")
+    watch = ("/a/in", "--state", "state", "--exit-on-error", "--", *show)
+    good = dbx.home / "good"
+
+    async def fails(line: str, *change: str) -> None:
+        async with watching(dbx, *watch) as process:
+            if change == ("put",):
+                await put(dbx, "/a/in/new")
+            else:
+                await dbx(*change)
+            assert (await finished(process.process, stdin=None, code=1)).out == f"{line}\n"
+
+    async def comes(*lines: str) -> None:
+        good.touch()
+        for line in lines:
+            async with watching(dbx, "--once", *watch) as process, asyncio.timeout(LONG_S):
+                assert (await finished(process.process, stdin=None)).out == f"{line}\n"
+        good.unlink()
+
+    await fails("file.created /a/in/new none 1", "put")
+    await dbx("rm", "/a/in/new")
+    await comes("file.created  /a/in/new 1", "file.trashed  /a/in/new 1")
+    await fails("file.renamed /a/in/y /a/in/x 1", "mv", "/a/in/x", "/a/in/y")
+    await comes("file.renamed /a/in/y /a/in/x 1")
+    await fails("file.moved /out/y /a/in/y 1", "mv", "/a/in/y", "/out")
+    await comes("file.moved /out/y /a/in/y 1")
+    await fails("file.renamed /b/in /a/in 1", "mv", "/a", "/b")
+    await dbx("rm", "/b")
+    await comes("file.renamed  /a/in 1", "file.trashed  /b/in 1")
 
 
 # Signals

@@ -1,6 +1,7 @@
 """`examples/processor.py` as a program: it hears of a new file by webhook or by SNS and SQS, and reports on it."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from dropbox_api.storage.s3 import S3Config
 from dropbox_api.workers import delivering, publishing, relay
 from tests.support.bus import CONFIG, Bus, running_bus
 from tests.support.database import fresh_database
+from tests.support.fault_proxy import Fault, FaultProxy, running_proxy
 from tests.support.ports import kept_port
 from tests.support.server import (
     Account,
@@ -118,11 +120,19 @@ def running(environment: dict[str, str], *arguments: str) -> Iterator[subprocess
             program.terminate()
 
 
-async def test_it_is_told_by_a_webhook(place: Place, port: int) -> None:
+@pytest.fixture
+async def proxy(place: Place) -> AsyncIterator[FaultProxy]:
+    host, _, port = place.server.url.removeprefix("http://").partition(":")
+    async with running_proxy(host, int(port)) as running:
+        yield running
+
+
+async def test_it_is_told_by_a_webhook(place: Place, proxy: FaultProxy, port: int) -> None:
     url = f"http://127.0.0.1:{port}/"
     hook = {"url": url, "kinds": ["file.stored"]}
     webhook = (await place.owner.client.post("/v1/webhooks", json=hook)).raise_for_status().json()
-    environment = place.environment(WEBHOOK_SECRET=webhook["secret"])
+    environment = place.environment(WEBHOOK_SECRET=webhook["secret"], DROPBOX_URL=proxy.url)
+    proxy.inject(Fault("cut", times=2))  # the API is away for a moment
     with running(environment, "--port", str(port)):
         async with httpx2.AsyncClient(timeout=60) as client, asyncio.timeout(30):
             while True:
@@ -154,3 +164,27 @@ async def test_it_is_told_by_sns_and_sqs(place: Place, bus: Bus) -> None:
         file_id = await place.upload("by queue")
         states = await place.processed(file_id, settings, [relay.relay, publishing.publish])
     assert states == ["running", "succeeded"]
+
+
+async def test_what_nobody_can_read_keeps_it_from_nothing(place: Place, bus: Bus) -> None:
+    queue_url = await bus.queue()
+    file_id = await place.upload("after garbage")
+    file = (await place.owner.client.get(f"/v1/files/{file_id}")).raise_for_status().json()
+    stored = {"kind": "file.stored", "file_id": file_id, "detail": {"revision_id": file["revision_id"]}}
+    strange = [
+        stored | {"file_id": "a\nb"},
+        stored | {"detail": {}},
+        {"Type": "Notification", "Message": "hello"},
+        [],
+        7,
+    ]
+    for body in ("garbage", *map(json.dumps, [*strange, stored])):
+        await bus.send(queue_url, body)
+    environment = place.environment(
+        AWS_ENDPOINT_URL=bus.endpoint_url,
+        AWS_DEFAULT_REGION="us-east-1",
+        AWS_ACCESS_KEY_ID=CONFIG.access_key_id or "",
+        AWS_SECRET_ACCESS_KEY=CONFIG.secret_access_key or "",
+    )
+    with running(environment, "--queue", queue_url):
+        assert await place.processed(file_id, place.server.settings, []) == ["running", "succeeded"]

@@ -120,6 +120,7 @@ async def test_the_operator_allows_networks_of_their_own(names: dict[str, list[s
         ("https://hooks.example\\@127.0.0.1/", "credentials"),
         ("https://unknown.example/", "name"),
         ("https://a..b/", "name"),
+        ("https://xn--/", "name"),
     ],
 )
 async def test_what_is_refused_says_why(names: dict[str, list[str]], url: str, reason: str) -> None:

@@ -1,15 +1,17 @@
-"""Signals that end us are heard, also where the interpreter would lose them."""
+"""Signals that end us are heard, also where the interpreter would lose them; and how commands that we run end."""
 
+import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import pytest
 
 from dropbox_client.awake import awake
-from dropbox_client.running import Ending
+from dropbox_client.running import Ending, Runner
 
 SWALLOWED = """
 import os, signal, time
@@ -72,3 +74,30 @@ def test_afterwards_signals_are_heard_as_before(context: Callable[[], AbstractCo
     now_left_s, now_each_s = signal.getitimer(signal.ITIMER_REAL)
     assert now_each_s == each_s
     assert (now_left_s > 0) == (left_s > 0)
+
+
+DAEMON = "import os, time; os.fork() or (os.setsid(), time.sleep(60))"
+
+
+def test_a_command_ends_though_a_daemon_of_it_keeps_what_it_did_not_read() -> None:
+    began_at = time.monotonic()
+    with Runner() as runner, runner.shielded():
+        assert runner.run([sys.executable, "-c", DAEMON], os.environ, bytes(1 << 20)) == 0
+    assert time.monotonic() - began_at < 30
+
+
+def test_a_command_reads_all_that_it_is_told() -> None:
+    read = "import sys; sys.exit(sys.stdin.buffer.read() != bytes(1 << 20))"
+    with Runner() as runner, runner.shielded():
+        assert runner.run([sys.executable, "-c", read], os.environ, bytes(1 << 20)) == 0
+
+
+def test_how_a_command_ended_is_known_also_where_nobody_wanted_to_know() -> None:
+    """Whoever started us may ignore the end of children, and so would we."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with Runner() as runner, runner.shielded():
+            assert runner.run([sys.executable, "-c", "raise SystemExit(7)"], os.environ, b"") == 7
+        assert signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGCHLD, before)

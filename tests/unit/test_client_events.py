@@ -14,6 +14,7 @@ from dropbox_client.errors import ApiProblem, ClientError, Stopped, Unreachable
 from dropbox_client.feed import Insistence, Reader
 from dropbox_client.shapes import Event
 from dropbox_client.tokens import TokenMemory, Tokens
+from dropbox_client.watched import Watched
 from tests.support.fake_server import FakeServer, Scripted, fake_server
 
 
@@ -105,6 +106,7 @@ def test_whatever_breaks_it_goes_on_where_it_was(server: FakeServer, client: Cli
         Scripted(hang_up=True),
         problem(503, "unavailable"),
         Scripted(502, b"<html>"),
+        Scripted(404, b"404 page not found"),  # a proxy that knows of no server behind it now
         problem(401, "unauthenticated"),
         answer({"access_token": "access-2", "refresh_token": "refresh-2"}),
         page("2", cursor="c2"),
@@ -112,9 +114,31 @@ def test_whatever_breaks_it_goes_on_where_it_was(server: FakeServer, client: Cli
     events = client.events("c0", follow=True)
     assert [next(events).id, next(events).id] == ["1", "2"]
     journal = [one for one in asked(server) if one]
-    assert [one["cursor"] for one in journal] == ["c0", *["c1"] * 6]
+    assert [one["cursor"] for one in journal] == ["c0", *["c1"] * 7]
     assert server.asked[-1].headers["authorization"] == "Bearer access-2"
-    assert len(pauses) == 3
+    assert len(pauses) == 4
+
+
+def test_only_the_server_itself_knows_what_is_gone(server: FakeServer, client: Client) -> None:
+    """A proxy says 404, too, while the server behind it is away; an event must not be left out for that."""
+    folder = {
+        "id": "top", "kind": "folder", "name": "in", "parent_id": "root", "path": "/in", "size_bytes": None,
+        "fingerprint": None, "content_type": None, "revision_id": None, "content_status": None, "owner": "ada",
+        "created_at": "2026-01-01T00:00:00Z", "modified_at": "2026-01-01T00:00:00Z", "client_modified_at": None,
+        "role": "owner", "etag": "1",
+    }  # fmt: skip
+    root = folder | {"id": "root", "name": "", "path": "/", "parent_id": None}
+    inside = folder | {"id": "file", "name": "x", "path": "/in/new/x", "parent_id": "new"}
+    told = {"id": "1", "kind": "file.created", "file_id": "file", "at": "2026-01-01T00:00:00Z", "file": inside,
+            "detail": {}}  # fmt: skip
+    server.script = [answer(folder), answer(root), answer({"items": [], "next_cursor": None})]
+    with Watched() as watched:
+        watched.begin(client, "/in")
+        server.script = [answer(folder), Scripted(404, b"404 page not found")]
+        with pytest.raises(ApiProblem, match="404"):
+            watched.concerning(client, Event.of(told))
+        server.script = [problem(404, "not-found")]
+        assert watched.concerning(client, Event.of(told)) is None
 
 
 def test_before_the_first_answer_it_gives_up(server: FakeServer, client: Client) -> None:
@@ -137,6 +161,14 @@ def test_one_that_does_not_wait_is_not_asked_all_the_time(
     server.script = [page(cursor="c1"), page(cursor="c1"), page("1", cursor="c2")]
     assert next(client.events("c0", follow=True)).id == "1"
     assert pauses == [1, 1]
+
+
+def test_a_page_of_what_is_not_ours_to_see_is_followed_by_the_next_at_once(
+    server: FakeServer, client: Client, pauses: list[float]
+) -> None:
+    server.script = [page(cursor="c1", has_more=True), page("1", cursor="c2")]
+    assert next(client.events("c0", follow=True)).id == "1"
+    assert pauses == []
 
 
 def test_a_journal_that_does_not_reach_back(server: FakeServer, client: Client, pauses: list[float]) -> None:

@@ -54,7 +54,7 @@ def parse(settings: HookSettings, url: str) -> httpx.URL:
         raise problems.AddressRefused("Only https is called", reason="scheme")
     if parsed.userinfo:
         raise problems.AddressRefused("An address with credentials in it is not called", reason="credentials")
-    if not parsed.host:
+    if not parsed.raw_host:  # `host` is decoded, and raises for what IDNA does not know
         raise _invalid("has no host")
     if "#" in url:
         raise _invalid("has a fragment")

@@ -61,13 +61,14 @@ def _events(client: Client, options: Namespace) -> None:
             insist(lambda: watched.begin(client, options.path, with_trash=True))
         places = _Places(client)
 
-        def tell(event: Event) -> None:
-            before = None
+        def tell(found: Event) -> None:
+            event, before = found, None
             if options.path:
-                if not insist(lambda: watched.concerns(client, event)):
+                concerning = insist(partial(watched.concerning, client, found))
+                if concerning is None:
                     return
-                before = watched.place_of(event.file_id)
-                insist(lambda: watched.apply(client, event))
+                event, before = concerning, watched.before(concerning)
+                insist(partial(watched.apply, client, event))
             if options.kinds and event.kind not in options.kinds:
                 return
             if options.json:
@@ -171,11 +172,13 @@ class _Watch:
         """
         wanted: list[tuple[Event, str | None]] = []
         for event in found:
-            if self._insist(partial(self._watched.concerns, self._client, event)):
-                before = self._watched.place_of(event.file_id)
-                self._insist(partial(self._watched.apply, self._client, event))
-                if not self._options.kinds or event.kind in self._options.kinds:
-                    wanted.append((event, before))
+            if concerning := self._insist(partial(self._watched.concerning, self._client, event)):
+                before = self._watched.before(concerning)
+                self._insist(partial(self._watched.apply, self._client, concerning))
+                if not self._options.kinds or concerning.kind in self._options.kinds:
+                    wanted.append((concerning, before))
+        if wanted:
+            self._watched.begin_with(wanted)
         with self._runner.shielded():
             failed = self._failed(wanted) if wanted else None
             if failed and (self._runner.is_ending or self._options.once or self._options.exit_on_error):
@@ -201,12 +204,13 @@ class _Watch:
         lines = "".join(f"{output.line(one, old_path=old)}\n" for one, old in wanted)
         try:
             code = self._runner.run(command, environment, lines.encode())
-        except OSError as error:
+        except (OSError, ValueError) as error:  # or what it is told cannot be said in the locale's encoding
             ended = f"cannot be run: {error}"
         else:
             if code == 0:
                 return False
-            ended = f"ended with {code}" if code > 0 else f"was ended by {signal.Signals(-code).name}"
+            names = {number.value: number.name for number in signal.Signals}
+            ended = f"ended with {code}" if code > 0 else f"was ended by {names.get(-code, f'signal {-code}')}"
         if not self._runner.is_ending:
             output.complain(f"{command[0]} {ended}, for {event.kind} {place or before or event.file_id}")
         return True
