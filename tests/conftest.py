@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import httpx2
 import pytest
+from hypothesis import HealthCheck, settings
 
 from dropbox_api.db import Db
 from dropbox_api.storage.s3 import S3Config, S3Store
@@ -12,6 +13,15 @@ from tests.support.server import Account, RunningServer, make_settings, register
 from tests.support.stack import Stack, prepare_bucket, running_stack
 
 Register = Callable[..., Awaitable[Account]]
+
+# How long an example takes says how busy the machine is, and nothing of us.
+settings.register_profile(
+    "busy machine",
+    settings(),
+    deadline=None,
+    suppress_health_check={*settings().suppress_health_check, HealthCheck.too_slow},
+)
+settings.load_profile("busy machine")
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +62,7 @@ def store(server: RunningServer) -> S3Store:
 @pytest.fixture
 async def api(server: RunningServer) -> AsyncIterator[httpx2.AsyncClient]:
     """A client that is nobody."""
-    async with httpx2.AsyncClient(base_url=server.url) as client:
+    async with httpx2.AsyncClient(base_url=server.url, timeout=60) as client:
         yield client
 
 

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from dropbox_client.arguments import parser
+from dropbox_client.awake import awake
 from dropbox_client.errors import ClientError, NotSignedIn, Stopped, Unreachable, Usage
 
 if TYPE_CHECKING:
@@ -36,8 +37,9 @@ def _run(options: "Namespace") -> int:
     """Run the command that was typed; return the exit code."""
     try:
         module, _, function = options.run.partition(".")
-        failed: int = getattr(import_module(f"dropbox_client.commands.{module}"), function)(options) or 0
-        sys.stdout.flush()
+        with awake():
+            failed: int = getattr(import_module(f"dropbox_client.commands.{module}"), function)(options) or 0
+            sys.stdout.flush()
     except (KeyboardInterrupt, Stopped):
         _complain("interrupted; run the same command again to go on from here")
         return INTERRUPTED

@@ -26,6 +26,7 @@ class Ending:
 
     def __init__(self) -> None:
         self._before: dict[signal.Signals, Any] = {}
+        self._timer = (0.0, 0.0)
         self._number: int | None = None
 
     def __enter__(self) -> Self:
@@ -33,13 +34,14 @@ class Ending:
             if signal.getsignal(ending) is not signal.SIG_IGN:  # as nohup does, and a shell for what is behind
                 self._before[ending] = signal.signal(ending, self._signalled)
         self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._reminded)
-        signal.setitimer(signal.ITIMER_REAL, _REMINDER_S, _REMINDER_S)
+        self._timer = signal.setitimer(signal.ITIMER_REAL, _REMINDER_S, _REMINDER_S)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for ending, handler in self._before.items():
             signal.signal(ending, handler)
+        signal.setitimer(signal.ITIMER_REAL, *self._timer)
 
     def _signalled(self, number: int, _: FrameType | None) -> None:
         self._number = number

@@ -20,6 +20,7 @@ import pytest
 from dropbox_api.storage.embedded import EmbeddedError, EmbeddedPostgres, EmbeddedS3, GuardedServer
 from dropbox_api.storage.object_store import NotFound
 from dropbox_api.storage.s3 import S3Config, S3Store
+from tests.support.ports import kept_port
 
 ACCESS_KEY_ID = "test"
 SECRET_ACCESS_KEY = "test-secret"
@@ -217,10 +218,7 @@ def test_a_taken_port_is_replaced_and_the_new_one_kept(directory: Path, kind: st
 
 
 async def test_a_wished_port_is_used_when_it_is_free(directory: Path) -> None:
-    with socket.socket() as finder:
-        finder.bind(("127.0.0.1", 0))
-        free = finder.getsockname()[1]
-    with EmbeddedPostgres(directory / "postgres", port=free, fsync=False) as server:
+    with kept_port() as free, EmbeddedPostgres(directory / "postgres", port=free, fsync=False) as server:
         assert f"@127.0.0.1:{free}/" in server.url
 
 

@@ -84,7 +84,7 @@ class Distribution:
         forwarded = {name: value for name, value in query.items() if name.startswith("response-")}
         key = unquote(urlsplit(resource).path.removeprefix("/"))
         url = signer.sign(method, key, query=forwarded, headers={}, now=datetime.now(UTC), expires_s=60)
-        async with httpx2.AsyncClient(verify=NO_TLS) as origin:
+        async with httpx2.AsyncClient(verify=NO_TLS, timeout=60) as origin:
             got = await origin.request(method, url, headers={"Range": asked_range[1]} if asked_range else {})
         kept = ("content-length", "content-type", "content-disposition", "content-range", "etag")
         lines = "".join(f"{name}: {got.headers[name]}\r\n" for name in kept if name in got.headers)
@@ -150,7 +150,7 @@ async def owner(behind: RunningServer) -> AsyncIterator[Account]:
 
 
 async def fetch(url: str, method: str = "GET", **headers: str) -> httpx2.Response:
-    async with httpx2.AsyncClient(verify=NO_TLS) as nobody:
+    async with httpx2.AsyncClient(verify=NO_TLS, timeout=60) as nobody:
         return await nobody.request(method, url, headers=headers)
 
 
@@ -219,7 +219,7 @@ async def test_a_bound_url_is_for_who_asked(owner: Account, behind: RunningServe
     file = await upload_file(owner, b"mine", "a.txt")
     url = (await owner.client.get(f"/v1/files/{file['id']}/content")).headers["location"]
     elsewhere = httpx2.AsyncHTTPTransport(local_address="127.0.0.2")
-    async with httpx2.AsyncClient(transport=elsewhere) as client:
+    async with httpx2.AsyncClient(transport=elsewhere, timeout=60) as client:
         assert (await client.get(url)).status_code == (403 if behind.settings.cdn.bind_address else 200)
 
 

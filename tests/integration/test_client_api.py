@@ -216,7 +216,7 @@ def test_close_ends_a_request_that_waits(server: FakeServer, client: Client) -> 
     while not server.asked:
         thread.join(0.01)
     client.close()
-    thread.join(10)
+    thread.join(30)
     assert len(ended) == 1
 
 

@@ -15,8 +15,9 @@ from dropbox_api.storage.s3 import S3Config
 from dropbox_api.workers.relay import relay
 from tests.support.dbx import Dbx, finished, signed_in
 from tests.support.fake_server import Scripted, fake_server
+from tests.support.ports import kept_port
 from tests.support.server import RunningServer, make_settings, running_server, upload_file
-from tests.support.sharing import verify
+from tests.support.sharing import make_folder, verify
 
 SHOW = ("sh", "-c", 'echo "$DBX_KIND $DBX_PATH ${DBX_OLD_PATH-none} $DBX_COUNT"')
 LONG_S = 20
@@ -211,8 +212,8 @@ async def test_nothing_is_lost_or_told_twice_when_the_server_comes_back(
 ) -> None:
     settings = make_settings(postgres_url, s3_config)
     async with contextlib.AsyncExitStack() as stack:
-        async with running_server(settings) as server:
-            port = int(server.url.rpartition(":")[2])
+        port = stack.enter_context(kept_port())
+        async with running_server(settings, port=port) as server:
             person = await stack.enter_async_context(signed_in(server, tmp_path))
             process = await stack.enter_async_context(following(person))
             await put(person, "/before")
@@ -315,9 +316,9 @@ async def test_watch_only_some_kinds_and_once(dbx: Dbx) -> None:
 
 async def test_many_changes_are_one_run(dbx: Dbx) -> None:
     await dbx("mkdir", "/in")
-    async with watching(dbx, "/in", "--coalesce", "2", "--once", "--", "sh", "-c", "cat; echo $DBX_COUNT") as process:
+    async with watching(dbx, "/in", "--coalesce", "5", "--once", "--", "sh", "-c", "cat; echo $DBX_COUNT") as process:
         for name in ("a", "b", "c"):
-            await put(dbx, f"/in/{name}")
+            await make_folder(dbx.account, f"/in/{name}")
         done = await finished(process.process, stdin=None)
         *events, count = done.out.splitlines()
         assert [told(line)[1] for line in events] == ["/in/a", "/in/b", "/in/c"][: int(count)]
@@ -534,14 +535,14 @@ async def test_signals_reach_all_that_the_command_has_started(dbx: Dbx, number: 
 
 async def test_a_second_signal_kills_what_does_not_listen(dbx: Dbx) -> None:
     await dbx("mkdir", "/in")
-    script = "trap '' INT; echo $$; while :; do sleep 0.1; done"
+    script = "trap 'echo heard' INT; echo $$; while :; do sleep 0.1; done"
     async with watching(dbx, "/in", "--", "sh", "-c", script) as process:
         await put(dbx, "/in/a")
         child = int(await process.line())
         process.process.send_signal(signal.SIGINT)
-        await asyncio.sleep(0.2)
+        assert await process.line() == "heard"  # of two that wait to be heard, only one is
         assert process.process.returncode is None
-        await process.end()
+        assert (await process.end())[0] == ""
         assert await gone(child)
 
 

@@ -436,7 +436,7 @@ async def test_a_sign_in_with_a_browser_that_fails(provider: FakeServer, tmp_pat
         provider.script.insert(0, answer({"enabled": True, "name": "Example"}))
         process = await dbx.start(*login)
         port = port_of(await address_to_open(process))
-        async with httpx2.AsyncClient() as browser:
+        async with httpx2.AsyncClient(timeout=60) as browser:
             await browser.get(f"http://127.0.0.1:{port}/", params=query)
         return (await finished(process, code=1)).err
 

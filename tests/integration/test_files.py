@@ -60,7 +60,7 @@ async def from_store(account: Account, address: str, **request: Any) -> httpx2.R
     """Follow the redirect by hand, as a client that drops its token on the way."""
     redirect = await account.client.request(request.get("method", "GET"), address, follow_redirects=False)
     assert redirect.status_code == 307
-    async with httpx2.AsyncClient(verify=NO_TLS) as nobody:
+    async with httpx2.AsyncClient(verify=NO_TLS, timeout=60) as nobody:
         return await nobody.request(
             request.get("method", "GET"), redirect.headers["location"], headers=request.get("headers", {})
         )
@@ -207,7 +207,7 @@ async def test_head_of_content(owner: Account) -> None:
 async def test_a_url_is_good_for_its_method_only(owner: Account) -> None:
     file = await at(owner, "/folder/small.txt")
     url = (await owner.client.get(f"/v1/files/{file['id']}/content")).headers["location"]
-    async with httpx2.AsyncClient(verify=NO_TLS) as nobody:
+    async with httpx2.AsyncClient(verify=NO_TLS, timeout=60) as nobody:
         assert (await nobody.put(url, content=b"other")).status_code == 403
         assert (await nobody.delete(url)).status_code == 403
         assert (await nobody.get(url.replace("X-Amz-Signature=", "X-Amz-Signature=0"))).status_code == 403
@@ -225,7 +225,7 @@ async def test_download_says_what_to_check(owner: Account) -> None:
         "encoding": "identity",
         "revision_id": file["revision_id"],
     }
-    async with httpx2.AsyncClient(verify=NO_TLS) as nobody:
+    async with httpx2.AsyncClient(verify=NO_TLS, timeout=60) as nobody:
         content = await nobody.get(told["url"])
     assert content.content == BYTES
     assert content.headers["etag"].strip('"') == told["etag"].strip('"')
@@ -294,7 +294,7 @@ async def test_quarantined_content_is_accepted_for_what_it_is(account: Account, 
     upload = (await account.client.post("/v1/uploads", json=claimed)).json()["upload"]
     parts = {"parts": [{"number": 1, "sha256": sha256(b"what it is")}]}
     (part,) = (await account.client.post(f"/v1/uploads/{upload['id']}/parts", json=parts)).json()["parts"]
-    async with httpx2.AsyncClient(verify=NO_TLS) as store:
+    async with httpx2.AsyncClient(verify=NO_TLS, timeout=60) as store:
         await store.put(part["url"], headers=part["headers"], content=b"what it is")
     file = (await account.client.post(f"/v1/uploads/{upload['id']}/complete")).json()["file"]
     assert problem(await account.client.post(f"/v1/files/{file['id']}/accept-content")) == (409, "not-quarantined")
@@ -328,7 +328,7 @@ async def test_accepted_content_that_is_stored_already_is_stored_once(account: A
     upload = (await account.client.post("/v1/uploads", json=body)).json()["upload"]
     parts = {"parts": [{"number": 1, "sha256": sha256(b"known")}]}
     (part,) = (await account.client.post(f"/v1/uploads/{upload['id']}/parts", json=parts)).json()["parts"]
-    async with httpx2.AsyncClient(verify=NO_TLS) as store:
+    async with httpx2.AsyncClient(verify=NO_TLS, timeout=60) as store:
         await store.put(part["url"], headers=part["headers"], content=b"known")
     file = (await account.client.post(f"/v1/uploads/{upload['id']}/complete")).json()["file"]
     while (await jobs.verify(server.db, server.store, server.settings)).found:

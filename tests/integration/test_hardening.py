@@ -95,21 +95,21 @@ async def test_the_description_runs_its_own_scripts_only(api: httpx2.AsyncClient
 
 @pytest.mark.parametrize("host", ["files.example.org", "FILES.example.org", "files.example.org:8443"])
 async def test_our_hosts_are_answered(hardened: RunningServer, host: str) -> None:
-    async with httpx2.AsyncClient(base_url=hardened.url, headers={"Host": host}) as client:
+    async with httpx2.AsyncClient(base_url=hardened.url, headers={"Host": host}, timeout=60) as client:
         assert (await client.get("/v1/me")).status_code == 401
 
 
 @pytest.mark.parametrize("host", ["evil.example", "files.example.org.evil.example", "files.example.org:80:80", "x"])
 async def test_other_hosts_are_not(hardened: RunningServer, host: str) -> None:
     forwarded = {"Host": host, "X-Forwarded-Host": "files.example.org"}
-    async with httpx2.AsyncClient(base_url=hardened.url, headers=forwarded) as client:
+    async with httpx2.AsyncClient(base_url=hardened.url, headers=forwarded, timeout=60) as client:
         answer = await client.get("/v1/me")
         assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
         assert (await client.get("/healthz")).status_code == 200
 
 
 async def test_https_is_promised_on_https_alone(hardened: RunningServer) -> None:
-    async with httpx2.AsyncClient(base_url=hardened.url, headers={"Host": "files.example.org"}) as client:
+    async with httpx2.AsyncClient(base_url=hardened.url, headers={"Host": "files.example.org"}, timeout=60) as client:
         assert "strict-transport-security" not in (await client.get("/v1/me")).headers
         answer = await client.get("/v1/me", headers={"X-Forwarded-Proto": "https"})
         assert answer.headers["strict-transport-security"] == "max-age=3600; includeSubDomains"
@@ -119,7 +119,7 @@ async def test_over_https_the_pass_of_a_link_is_set_over_https_alone(postgres_ur
     async with (
         running_server(make_settings(postgres_url, s3_config, http={"trusted_proxies": ["127.0.0.1"]})) as server,
         (account := await register_account(server.url)).client,
-        httpx2.AsyncClient(base_url=server.url, headers={"X-Forwarded-Proto": "https"}) as browser,
+        httpx2.AsyncClient(base_url=server.url, headers={"X-Forwarded-Proto": "https"}, timeout=60) as browser,
     ):
         file = await upload_file(account, b"hidden", "hidden.txt")
         body = {"mode": "view", "password": PASSWORD}
@@ -154,7 +154,7 @@ async def test_over_https_the_pass_of_a_link_is_set_over_https_alone(postgres_ur
 )
 async def test_other_origins_read_nothing(hardened: RunningServer, origin: str) -> None:
     headers = {"Host": "files.example.org", "Origin": origin}
-    async with httpx2.AsyncClient(base_url=hardened.url, headers=headers) as client:
+    async with httpx2.AsyncClient(base_url=hardened.url, headers=headers, timeout=60) as client:
         asked = {"Access-Control-Request-Method": "GET"}
         for answer in (await client.get("/v1/me"), await client.options("/v1/me", headers=asked)):
             assert "access-control-allow-origin" not in answer.headers
@@ -162,7 +162,7 @@ async def test_other_origins_read_nothing(hardened: RunningServer, origin: str) 
 
 async def test_our_web_app_reads_limits_too(hardened: RunningServer) -> None:
     headers = {"Host": "files.example.org", "Origin": ORIGIN}
-    async with httpx2.AsyncClient(base_url=hardened.url, headers=headers) as client:
+    async with httpx2.AsyncClient(base_url=hardened.url, headers=headers, timeout=60) as client:
         answer = await client.get("/v1/me")
         assert answer.headers["access-control-allow-origin"] == ORIGIN
         assert "access-control-allow-credentials" not in answer.headers
@@ -185,7 +185,7 @@ async def test_a_head_that_never_ends_is_cut(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch, head: bytes
 ) -> None:
     monkeypatch.setattr(serving, "HEAD_S", 0.2)
-    async with connection(server) as (reader, writer), asyncio.timeout(10):
+    async with connection(server) as (reader, writer), asyncio.timeout(15):
         writer.write(head)
         assert await reader.read() == b"", "closed without an answer"
 

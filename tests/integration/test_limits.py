@@ -36,7 +36,7 @@ def serve(postgres_url: str, s3_config: S3Config) -> Serve:
         http: dict[str, Any] | None = None, **limits: str
     ) -> AsyncIterator[tuple[RunningServer, httpx2.AsyncClient]]:
         settings = make_settings(postgres_url, s3_config, limits=NO_LIMITS | limits, http=http or {})
-        async with running_server(settings) as running, httpx2.AsyncClient(base_url=running.url) as client:
+        async with running_server(settings) as running, httpx2.AsyncClient(base_url=running.url, timeout=60) as client:
             yield running, client
 
     return with_limits

@@ -479,7 +479,7 @@ async def test_a_page_leads_back_to_no_other_address(postgres_url: str, s3_confi
     """Whoever asks too often is shown a page that names the token, before anybody looked whether it is one."""
     limits = NO_LIMITS | {"public": "1/minute"}
     settings = make_settings(postgres_url, s3_config, limits=limits)
-    async with running_server(settings) as strict, httpx2.AsyncClient(base_url=strict.url) as api:
+    async with running_server(settings) as strict, httpx2.AsyncClient(base_url=strict.url, timeout=60) as api:
         await api.get("/s/first")
         for token in ("javascript:alert(1)", "%5C%5Celsewhere.example"):
             page = await api.get(f"/s/{token}")

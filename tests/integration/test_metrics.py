@@ -32,7 +32,7 @@ async def watched(postgres_url: str, s3_config: S3Config) -> AsyncIterator[Runni
 
 
 async def scrape(url: str) -> Samples:
-    async with httpx2.AsyncClient(base_url=url) as client:
+    async with httpx2.AsyncClient(base_url=url, timeout=60) as client:
         answer = (await client.get("/metrics")).raise_for_status()
     assert answer.headers["content-type"].startswith("text/plain")
     families = text_string_to_metric_families(answer.text)
@@ -99,7 +99,7 @@ async def test_what_the_database_knows(watched: RunningServer) -> None:
 async def test_metrics_have_a_token(postgres_url: str, s3_config: S3Config) -> None:
     limits = {"limits": {"address": "5/hour"}}
     settings = make_settings(postgres_url, s3_config, http={"metrics_token": TOKEN}, **limits)
-    async with running_server(settings) as server, httpx2.AsyncClient(base_url=server.url) as client:
+    async with running_server(settings) as server, httpx2.AsyncClient(base_url=server.url, timeout=60) as client:
         for authorization in (b"", b"Bearer wrong", f"Basic {TOKEN}".encode(), b"Bearer \xfc"):
             assert (await client.get("/metrics", headers=[(b"authorization", authorization)])).status_code == 404
         for _ in range(10):  # never counted against limits

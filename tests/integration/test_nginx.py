@@ -5,11 +5,10 @@ import contextlib
 import io
 import os
 import shutil
-import socket
 import ssl
 import subprocess
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from sqlalchemy import text
 from dropbox_api import serving
 from dropbox_api.settings import MIB
 from dropbox_api.storage.s3 import S3Config
+from tests.support.ports import kept_port
 from tests.support.server import PASSWORD, RunningServer, make_settings, running_server
 
 CONFIG = Path(__file__).parents[2] / "deploy" / "nginx.conf"
@@ -53,12 +53,6 @@ class Proxied:
         )
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
-
-
 def rendered(directory: Path, api: str, http_port: int, https_port: int) -> str:
     """Return the deployed configuration with the ports and paths of this test, and nothing else changed."""
     config = CONFIG.read_text(encoding="utf-8")
@@ -76,7 +70,15 @@ def rendered(directory: Path, api: str, http_port: int, https_port: int) -> str:
 
 
 @pytest.fixture
-async def proxied(postgres_url: str, s3_config: S3Config, tmp_path: Path) -> AsyncIterator[Proxied]:
+def ports() -> Iterator[tuple[int, int]]:
+    with kept_port() as http_port, kept_port() as https_port:
+        yield http_port, https_port
+
+
+@pytest.fixture
+async def proxied(
+    postgres_url: str, s3_config: S3Config, tmp_path: Path, ports: tuple[int, int]
+) -> AsyncIterator[Proxied]:
     nginx = shutil.which("nginx", path=f"{os.defpath}:/usr/sbin:/usr/local/sbin:/opt/homebrew/bin")
     assert nginx, "this test runs a real nginx: on Debian, `apt-get install nginx-light`"
     certificate, key = tmp_path / "fullchain.pem", tmp_path / "privkey.pem"
@@ -85,8 +87,8 @@ async def proxied(postgres_url: str, s3_config: S3Config, tmp_path: Path) -> Asy
     subprocess.run([*new, "-keyout", key, "-out", certificate], check=True, capture_output=True)  # noqa: ASYNC221
     http = {"trusted_proxies": ["127.0.0.1"], "allowed_hosts": [NAME], "hsts_s": 60}
     limits = {"sign_in_account": "3/hour", "address": "", "user": "", "sign_in_address": ""}
+    http_port, https_port = ports
     async with running_server(make_settings(postgres_url, s3_config, http=http, limits=limits)) as server:
-        http_port, https_port = free_port(), free_port()
         config = tmp_path / "nginx.conf"
         config.write_text(rendered(tmp_path, server.url.removeprefix("http://"), http_port, https_port), "utf-8")
         command = [
@@ -102,14 +104,14 @@ async def proxied(postgres_url: str, s3_config: S3Config, tmp_path: Path) -> Asy
         ]
         process = subprocess.Popen(command)  # noqa: ASYNC220 - starting is quick
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not await reachable(https_port):
                     assert process.poll() is None, "nginx did not start"
                     await asyncio.sleep(0.05)
             yield Proxied(server, http_port, https_port, certificate, tmp_path / "access.log")
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 async def reachable(port: int) -> bool:
@@ -156,7 +158,9 @@ async def test_people_sign_in_send_and_fetch_through_nginx(proxied: Proxied) -> 
 
 
 async def test_http_is_sent_to_https(proxied: Proxied) -> None:
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{proxied.http_port}", headers={"Host": NAME}) as client:
+    async with httpx2.AsyncClient(
+        base_url=f"http://127.0.0.1:{proxied.http_port}", headers={"Host": NAME}, timeout=60
+    ) as client:
         answer = await client.post("/v1/auth/token?x=1")
     assert (answer.status_code, answer.headers["location"]) == (308, f"https://{NAME}/v1/auth/token?x=1")
 
@@ -166,7 +170,7 @@ async def test_tokens_of_links_stay_out_of_the_proxys_log(proxied: Proxied) -> N
     async with proxied.client() as client:
         for path in (f"/s/{token}", f"/v1/public/links/{token}/files", f"/verify-email?token={token}"):
             await client.get(path)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (log := proxied.log.read_text(encoding="utf-8")).count("\n") < 3:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     assert token not in log

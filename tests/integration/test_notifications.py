@@ -27,6 +27,7 @@ from dropbox_api.storage.object_store import ObjectStore, Part
 from dropbox_api.storage.s3 import S3Config, S3Store
 from dropbox_api.workers.jobs import finish_idle
 from tests.support.database import fresh_database
+from tests.support.ports import kept_port
 from tests.support.server import (
     NO_LIMITS,
     SMALLEST_CHUNK,
@@ -49,7 +50,7 @@ PLAN = {"strategy": "multipart", "chunk_size_bytes": SMALLEST_CHUNK}
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while not await condition():  # noqa: ASYNC110 - any condition on what others do
             await asyncio.sleep(0.02)
 
@@ -78,10 +79,9 @@ def filer_event(path: str, event: str = "create") -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        chosen: int = taken.getsockname()[1]
-    return chosen
+def port() -> Iterator[int]:
+    with kept_port() as port:
+        yield port
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +176,7 @@ async def session(listening: RunningServer) -> AsyncIterator["Session"]:
     async with AsyncExitStack() as stack:
         account = await register_account(listening.url)
         stack.push_async_callback(account.client.aclose)
-        client = await stack.enter_async_context(httpx2.AsyncClient(base_url=listening.url, headers=BEARER))
+        client = await stack.enter_async_context(httpx2.AsyncClient(base_url=listening.url, headers=BEARER, timeout=60))
         upload = await start(account, DATA, "session.bin", **PLAN)
         found = await row(listening.db, upload["id"])
         yield Session(account, client, upload, found.storage_key, found.s3_upload_id)
@@ -338,7 +338,7 @@ async def test_without_the_setting_there_is_no_such_address(api: httpx2.AsyncCli
 
 @pytest.mark.parametrize("header", ["", "Bearer", f"Bearer {TOKEN}x", TOKEN, f"Basic {TOKEN}", "Bearer \xfc"])
 async def test_nobody_else_may_tell(listening: RunningServer, header: str) -> None:
-    async with httpx2.AsyncClient(base_url=listening.url) as client:
+    async with httpx2.AsyncClient(base_url=listening.url, timeout=60) as client:
         answer = await client.post(ADDRESS, headers={b"Authorization": header.encode("latin1")}, content=b"no JSON")
         assert problem(answer) == (401, "unauthenticated")
 
@@ -356,7 +356,7 @@ async def test_bodies_are_bounded_and_json(session: Session) -> None:
 async def test_the_store_calls_as_often_as_it_likes_and_guessers_do_not(postgres_url: str, s3_config: S3Config) -> None:
     limits = NO_LIMITS | {"address": "5/minute"}
     settings: Settings = make_settings(postgres_url, s3_config, notifications={"token": TOKEN}, limits=limits)
-    async with running_server(settings) as server, httpx2.AsyncClient(base_url=server.url) as client:
+    async with running_server(settings) as server, httpx2.AsyncClient(base_url=server.url, timeout=60) as client:
         for _ in range(20):
             assert (await client.post(ADDRESS, headers=BEARER, json={})).status_code == 204
         guesses = [(await client.post(ADDRESS, json={})).status_code for _ in range(10)]

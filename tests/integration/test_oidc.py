@@ -365,7 +365,7 @@ class TestConfigurations:
     @pytest.mark.parametrize("issuer", ["http://127.0.0.1:9", "http://[broken"])
     async def test_a_provider_that_is_down(self, postgres_url: str, s3_config: S3Config, issuer: str) -> None:
         settings = make_settings(postgres_url, s3_config, oidc=CLIENT | {"issuer": issuer})
-        async with running_server(settings) as server, httpx2.AsyncClient(base_url=server.url) as http:
+        async with running_server(settings) as server, httpx2.AsyncClient(base_url=server.url, timeout=60) as http:
             started = await Browser(http, "v" * 43).start(redirect="/app")
             assert answer_of(started) == {"error": "provider-unavailable"}
 
@@ -378,7 +378,7 @@ class TestConfigurations:
     async def test_where_nobody_new_is_wanted(self, postgres_url: str, s3_config: S3Config, provider: str) -> None:
         closed = CLIENT | {"issuer": provider, "registration": False}
         settings = make_settings(postgres_url, s3_config, oidc=closed)
-        async with running_server(settings) as server, httpx2.AsyncClient(base_url=server.url) as http:
+        async with running_server(settings) as server, httpx2.AsyncClient(base_url=server.url, timeout=60) as http:
             found = await Browser(http, "v" * 43).dance(uuid.uuid4().hex, email=new_address(), email_verified=True)
             assert found == {"error": "registration-closed"}
 
@@ -388,7 +388,7 @@ class TestConfigurations:
         settings = make_settings(
             postgres_url, s3_config, oidc=CLIENT | {"issuer": provider}, http={"public_url": "https://box.example"}
         )
-        async with running_server(settings) as server, httpx2.AsyncClient(base_url=server.url) as http:
+        async with running_server(settings) as server, httpx2.AsyncClient(base_url=server.url, timeout=60) as http:
             started = await Browser(http, "v" * 43).start(redirect="/app")
         cookie = started.headers["set-cookie"]
         assert cookie.startswith("__Host-oidc=")
@@ -402,6 +402,6 @@ class TestConfigurations:
 async def api_without(postgres_url: str, s3_config: S3Config) -> AsyncIterator[httpx2.AsyncClient]:
     async with (
         running_server(make_settings(postgres_url, s3_config)) as server,
-        httpx2.AsyncClient(base_url=server.url) as http,
+        httpx2.AsyncClient(base_url=server.url, timeout=60) as http,
     ):
         yield http

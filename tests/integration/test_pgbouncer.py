@@ -7,7 +7,8 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,19 @@ from dropbox_api import migrations
 from dropbox_api.events.wakeup import can_listen
 from dropbox_api.storage.s3 import S3Config
 from dropbox_api.workers import jobs, runner
+from tests.support.database import fresh_database
+from tests.support.ports import kept_port
 from tests.support.process import environment, running_process
 from tests.support.server import (
+    PATIENT,
     SMALLEST_CHUNK,
-    RunningServer,
     assert_invariants,
     download,
     make_settings,
     register_account,
     upload_file,
 )
+from tests.support.stack import prepare_bucket
 
 PROGRAM = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin")
 CONFIG = """
@@ -57,14 +61,29 @@ def knows_prepared_statements() -> bool:
 
 
 @pytest.fixture
-def database(postgres_url: str, tmp_path: Path) -> Iterator[dict[str, Any]]:
-    """The settings of a database behind PgBouncer."""
+async def own_url(postgres_url: str, s3_config: S3Config) -> AsyncIterator[str]:
+    async with fresh_database(postgres_url) as url:
+        await migrations.migrate(make_settings(url, s3_config).database)
+        yield url
+
+
+@pytest.fixture
+async def own_s3(s3_config: S3Config) -> S3Config:
+    return await prepare_bucket(replace(s3_config, bucket="pgbouncer"))
+
+
+@pytest.fixture
+def listen_port() -> Iterator[int]:
+    with kept_port() as port:
+        yield port
+
+
+@pytest.fixture
+def database(own_url: str, listen_port: int, tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """The settings of a database behind PgBouncer, where jobs find nothing of other tests."""
     if not PROGRAM:
         pytest.skip("needs pgbouncer, which Debian has")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        listen_port = probe.getsockname()[1]
-    direct = make_url(postgres_url)
+    direct = make_url(own_url)
     is_new = knows_prepared_statements()
     config = tmp_path / "pgbouncer.ini"
     config.write_text(
@@ -92,7 +111,7 @@ def database(postgres_url: str, tmp_path: Path) -> Iterator[dict[str, Any]]:
         pooled = direct.set(host="127.0.0.1", port=listen_port, database="dropbox")
         yield {
             "url": pooled.render_as_string(hide_password=False),
-            "listen_url": postgres_url,
+            "listen_url": own_url,
             "prepared_statements": is_new,
         }
     finally:
@@ -121,14 +140,12 @@ async def live(here: str, there: str, number: int) -> None:
         assert found == {("large", "renamed"), ("renamed",), ()}
 
 
-async def test_everything_works_in_transaction_mode(
-    server: RunningServer, postgres_url: str, s3_config: S3Config, database: dict[str, Any]
-) -> None:
-    settings = make_settings(postgres_url, s3_config, database=database)
+async def test_everything_works_in_transaction_mode(own_url: str, own_s3: S3Config, database: dict[str, Any]) -> None:
+    settings = make_settings(own_url, own_s3, database=PATIENT | database)
     assert await migrations.current(settings.database) == migrations.head()
     assert await can_listen(settings.database)
     named = {f"DATABASE__{name.upper()}": str(value) for name, value in database.items()}
-    variables = environment(postgres_url, s3_config, **named)
+    variables = environment(own_url, own_s3, **named)
     async with running_process(variables) as one, running_process(variables) as other:
         async with httpx2.AsyncClient(timeout=60) as client:
             assert (await client.get(f"{one.url}/readyz")).json()["status"] == "ready"

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -24,6 +23,7 @@ from dropbox_api.workers import delivering, publishing, relay
 from tests.support.bus import CONFIG, Bus, running_bus
 from tests.support.database import fresh_database
 from tests.support.fault_proxy import Fault, FaultProxy, running_proxy
+from tests.support.ports import kept_port
 from tests.support.server import (
     Account,
     RunningServer,
@@ -103,6 +103,12 @@ async def bus(stack: Stack) -> AsyncIterator[Bus]:
         yield running
 
 
+@pytest.fixture
+def port() -> Iterator[int]:
+    with kept_port() as port:
+        yield port
+
+
 @contextmanager
 def running(environment: dict[str, str], *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run the program until the block ends; nothing of it may have gone wrong."""
@@ -121,16 +127,14 @@ async def proxy(place: Place) -> AsyncIterator[FaultProxy]:
         yield running
 
 
-async def test_it_is_told_by_a_webhook(place: Place, proxy: FaultProxy) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+async def test_it_is_told_by_a_webhook(place: Place, proxy: FaultProxy, port: int) -> None:
     url = f"http://127.0.0.1:{port}/"
     hook = {"url": url, "kinds": ["file.stored"]}
     webhook = (await place.owner.client.post("/v1/webhooks", json=hook)).raise_for_status().json()
     environment = place.environment(WEBHOOK_SECRET=webhook["secret"], DROPBOX_URL=proxy.url)
     proxy.inject(Fault("cut", times=2))  # the API is away for a moment
     with running(environment, "--port", str(port)):
-        async with httpx2.AsyncClient() as client, asyncio.timeout(30):
+        async with httpx2.AsyncClient(timeout=60) as client, asyncio.timeout(30):
             while True:
                 try:
                     forged = await client.post(url, json={"kind": "file.stored"}, headers=FORGED)

@@ -103,12 +103,12 @@ async def variables() -> dict[str, str]:
 
 @pytest.fixture
 async def world(postgres_url: str, s3_config: S3Config, variables: dict[str, str]) -> AsyncIterator[World]:
-    hooks = {"allow_http": True, "allowed_networks": ["127.0.0.0/8"], "timeout_s": 1}
+    hooks = {"allow_http": True, "allowed_networks": ["127.0.0.0/8"], "timeout_s": 30}
     async with fresh_database(postgres_url) as url:
         settings = make_settings(url, s3_config, hooks=hooks)
         await migrate(settings.database)
         variables |= environment(
-            url, s3_config, HOOKS__ALLOW_HTTP="true", HOOKS__ALLOWED_NETWORKS='["127.0.0.0/8"]', HOOKS__TIMEOUT_S="1"
+            url, s3_config, HOOKS__ALLOW_HTTP="true", HOOKS__ALLOWED_NETWORKS='["127.0.0.0/8"]', HOOKS__TIMEOUT_S="30"
         )
         async with runner.connected(settings) as (db, store):
             yield World(db, store, settings)

@@ -288,7 +288,7 @@ async def test_two_workers_share_the_work(world: World, account: Account) -> Non
 
 async def test_a_run_reads_its_share(world: World, account: Account) -> None:
     for number in range(40):
-        await upload_file(account, random.Random(f"scrub {number}").randbytes(10_000), str(number))
+        await upload_file(account, random.Random(f"share {number}").randbytes(10_000), str(number))
     worker = world.settings.worker.model_copy(update={"scrub_days": 1, "sweep_interval_s": 8640})
     tenth = world.settings.model_copy(update={"worker": worker})
     async with world.server.db.begin() as tx:

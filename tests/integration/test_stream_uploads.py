@@ -110,7 +110,7 @@ async def objects(server: RunningServer, account: Account) -> list[str]:
 
 
 async def until(condition: Callable[[], Awaitable[Any]]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while not await condition():  # noqa: ASYNC110 - any condition on what can be seen from outside
             await asyncio.sleep(0.01)
 

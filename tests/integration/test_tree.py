@@ -309,7 +309,7 @@ async def test_permission_is_asked_again_under_the_lock(account: Account, db: Db
             asyncio.create_task(account.client.post("/v1/folders", json={"name": "n", "parent_path": "/x"})),
         ]
         blocked = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while (await tx.execute(blocked)).scalar_one() < len(waiting):  # noqa: ASYNC110 - nothing else tells
                 await asyncio.sleep(0.01)
         await tx.execute(

@@ -39,7 +39,7 @@ from tests.support.sharing import grant, make_folder, verify
 HOOKS: dict[str, Any] = {
     "allow_http": True,
     "allowed_networks": ["127.0.0.0/8"],
-    "timeout_s": 1,
+    "timeout_s": 30,  # a busy machine's receiver is slow, and no test but those of slow ones is about that
     "per_user": 3,
     "concurrency": 4,
 }
@@ -114,6 +114,13 @@ async def later(db: Db) -> None:
     async with db.begin() as tx:
         await tx.execute(text("UPDATE deliveries SET next_attempt_at = now() WHERE state = 'pending'"))
         await tx.execute(text("DELETE FROM relay_leases"))
+
+
+async def is_failing(db: Db, webhook: dict[str, Any]) -> None:
+    """Let it fail for an hour already: it is left alone for minutes then, not for 2 s as one that has just begun."""
+    async with db.begin() as tx:
+        since = text("UPDATE webhooks SET failing_since = now() - interval '1 hour' WHERE id = :id")
+        await tx.execute(since, {"id": webhook["id"]})
 
 
 async def log_of(account: Account, webhook: dict[str, Any], **params: Any) -> list[dict[str, Any]]:
@@ -341,10 +348,10 @@ async def test_what_failed_is_sent_again_and_again_under_its_own_id(
     assert (pending["attempts"], pending["last_status"], pending["last_error"]) == (1, 500, "the answer was 500")
     assert pending["next_attempt_at"] > pending["created_at"]
     assert (await look(account, webhook))["failing_since"]
-    await run(server)
-    assert len(receiver.calls) == 1, "not before its time"
     await later(server.db)
     await run(server)
+    await run(server)
+    assert len(receiver.calls) == 2, "not before its time"
     receiver.answer = lambda _: 204
     await later(server.db)
     await run(server)
@@ -361,15 +368,16 @@ async def test_the_pauses_grow_until_it_is_given_up(
     webhook = await hook(account, receiver.url, kinds=["file.stored"])
     receiver.answer = lambda _: 500
     await upload_file(account, b"given up", "a")
-    pauses = []
-    for _ in range(8):
+    for usual_s in (5, 30, 120, 600, 1800, 3600, 3600, 3600):
+        began_at = dt.datetime.now(dt.UTC)
         await run(server)
+        ended_at = dt.datetime.now(dt.UTC)
         async with server.db.read() as tx:
-            pause = text("SELECT extract(epoch FROM next_attempt_at - now()) FROM deliveries WHERE state = 'pending'")
-            pauses.append(float((await tx.execute(pause)).scalar_one()))
+            pending = text("SELECT next_attempt_at FROM deliveries WHERE state = 'pending'")
+            next_at = (await tx.execute(pending)).scalar_one()
+        assert next_at - began_at > dt.timedelta(seconds=usual_s * 0.8)
+        assert next_at - ended_at < dt.timedelta(seconds=usual_s * 1.2)
         await later(server.db)
-    for waited, usual in zip(pauses, (5, 30, 120, 600, 1800, 3600, 3600, 3600), strict=True):
-        assert usual * 0.8 - 3 < waited < usual * 1.2
     async with server.db.begin() as tx:
         await tx.execute(text("UPDATE deliveries SET created_at = now() - interval '1 day'"))
     await run(server)
@@ -387,11 +395,14 @@ async def test_one_that_fails_does_not_stop_those_after_it(
     files = [await upload_file(account, str(number).encode(), str(number)) for number in range(25)]
     receiver.answer = lambda call: 400 if call.message["file_id"] == files[3]["id"] else 200
     await run(server)
-    assert [message["file_id"] for message in receiver.messages] == [file["id"] for file in files]
+    told = [message["file_id"] for message in receiver.messages]
+    assert list(dict.fromkeys(told)) == [file["id"] for file in files]
+    assert set(told[25:]) <= {files[3]["id"]}  # in 4 s at the earliest, which it may take
     receiver.answer = lambda _: 200
+    receiver.calls.clear()
     await later(server.db)
     await run(server)
-    assert [message["file_id"] for message in receiver.messages[25:]] == [files[3]["id"]]
+    assert [message["file_id"] for message in receiver.messages] == [files[3]["id"]]
 
 
 async def hang(_: asyncio.StreamWriter) -> None:
@@ -451,7 +462,7 @@ async def test_receivers_that_misbehave_have_failed(
     webhook = await hook(account, receiver.url, kinds=["file.stored"])
     receiver.answer = lambda _: answer
     await upload_file(account, b"misbehave", "a")
-    await run(server, timeout_s=0.4)
+    await run(server, timeout_s=2 if answer in (hang, drip) else HOOKS["timeout_s"])
     (pending,) = await log_of(account, webhook)
     assert (pending["state"], pending["last_status"], pending["last_error"]) == ("pending", status, error)
     assert len(receiver.calls) == 1
@@ -464,7 +475,7 @@ async def test_what_comes_after_the_status_does_not_matter(
     webhook = await hook(account, receiver.url, kinds=["file.stored"])
     receiver.answer = lambda _: answer
     await upload_file(account, b"endless", "a")
-    await run(server, timeout_s=0.4)
+    await run(server, timeout_s=2)
     (delivered,) = await log_of(account, webhook)
     assert (delivered["state"], delivered["last_status"]) == ("delivered", 200)
 
@@ -474,6 +485,7 @@ async def test_where_nobody_answers_is_left_alone_for_a_while(
 ) -> None:
     """However much there is to tell; and whoever answers does not wait for whoever does not."""
     away, here = await hook(account, receiver.url), await hook(account, receiver.url.replace("hook", "here"))
+    await is_failing(server.db, away)
     receiver.answer = lambda call: 200 if call.path == "/here" else 503
     for number in range(5):
         await make_folder(account, f"/{number}")
@@ -490,6 +502,7 @@ async def test_where_nobody_answers_is_left_alone_for_a_while(
 
 async def test_whoever_mends_it_need_not_wait(server: RunningServer, account: Account, receiver: Receiver) -> None:
     webhook = await hook(account, receiver.url)
+    await is_failing(server.db, webhook)
     receiver.answer = lambda _: 503
     await make_folder(account, "/a")
     await make_folder(account, "/b")
@@ -640,6 +653,7 @@ async def test_names_are_looked_up_anew_at_each_call(
 
     monkeypatch.setattr(addresses, "look_up", look_up)
     webhook = await hook(account, receiver.url.replace("127.0.0.1", "hooks.example"), kinds=["file.stored"])
+    await is_failing(server.db, webhook)
     for inside in (["10.0.0.1"], ["127.0.0.1", "169.254.169.254"]):
         answers[0] = inside
         await upload_file(account, str(inside).encode(), str(inside))

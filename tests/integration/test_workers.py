@@ -3,6 +3,7 @@
 import random
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ from sqlalchemy import text
 from dropbox_api.db import Db
 from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import CompletedPart, NotFound
-from dropbox_api.storage.s3 import S3Store
+from dropbox_api.storage.s3 import S3Config, S3Store
 from dropbox_api.workers import jobs, reports, runner
+from tests.support.database import fresh_database
 from tests.support.server import (
     SMALLEST_CHUNK,
     Account,
@@ -21,8 +23,10 @@ from tests.support.server import (
     complete,
     download,
     journal,
+    make_settings,
     problem,
     put,
+    running_server,
     send,
     sha256,
     sign,
@@ -30,9 +34,19 @@ from tests.support.server import (
     start_body,
     upload_file,
 )
+from tests.support.stack import prepare_bucket
 
 BYTES = random.Random(3).randbytes(SMALLEST_CHUNK + 1000)
 MULTI: dict[str, Any] = {"strategy": "multipart", "chunk_size_bytes": SMALLEST_CHUNK}
+
+
+@pytest.fixture(scope="module")
+async def server(postgres_url: str, s3_config: S3Config) -> AsyncIterator[RunningServer]:
+    """With a database and a bucket of its own: what jobs find here is what these tests have left for them."""
+    async with fresh_database(postgres_url) as url:
+        settings = make_settings(url, await prepare_bucket(replace(s3_config, bucket="workers")))
+        async with running_server(settings) as running:
+            yield running
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -48,6 +48,15 @@ def test_no_cursor_can_be_changed(user_id: uuid.UUID, place: events.Place, at: i
             CURSORS.decode(user_id, changed)
 
 
+@given(USER_IDS, PLACES)
+def test_a_cursor_is_written_in_one_way(user_id: uuid.UUID, place: events.Place) -> None:
+    cursor = CURSORS.encode(user_id, place)
+    for other in (cursor.replace("-", "+"), cursor.replace("_", "/"), f"{cursor}====", f"{cursor}\n"):
+        if other != cursor:
+            with pytest.raises(problems.InvalidCursor):
+                CURSORS.decode(user_id, other)
+
+
 @given(USER_IDS, USER_IDS, PLACES)
 def test_a_cursor_is_nothing_to_somebody_else_or_under_another_secret(
     user_id: uuid.UUID, other_id: uuid.UUID, place: events.Place

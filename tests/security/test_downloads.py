@@ -40,7 +40,7 @@ async def activity(account: Account, file_id: str) -> list[tuple[str, dict[str, 
 
 async def follow(account: Account, address: str, **params: str) -> httpx2.Response:
     redirect = await account.client.get(address, params=params)
-    async with httpx2.AsyncClient(verify=NO_TLS) as nobody:
+    async with httpx2.AsyncClient(verify=NO_TLS, timeout=60) as nobody:
         return (await nobody.get(redirect.headers["location"])).raise_for_status()
 
 

@@ -56,7 +56,7 @@ async def test_a_log_holds_no_secret(server: RunningServer, postgres_url: str, s
     variables = environment(postgres_url, s3_config, LOG_LEVEL="DEBUG", LOG_FORMAT="json")
     async with running_process(variables, f"{FAILPOINT}=raise@2") as api:
         secrets = await journey(api.url)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while "/v1/auth/logout" not in (log := api.log.read_text(encoding="utf-8")):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
     assert "FailpointError" in log

@@ -363,7 +363,7 @@ async def test_wrong_passwords_of_a_link_are_counted(postgres_url: str, s3_confi
     limits = NO_LIMITS | {"link_password": "3/hour"}
     async with running_server(make_settings(postgres_url, s3_config, limits=limits)) as strict:
         owner = await register_account(strict.url)
-        async with owner.client, httpx2.AsyncClient(base_url=strict.url) as api:
+        async with owner.client, httpx2.AsyncClient(base_url=strict.url, timeout=60) as api:
             folder = await make_folder(owner, "/guarded")
             link, other = [await make_link(owner, folder, password="right one") for _ in range(2)]
             right = {"X-Link-Password": "right one"}

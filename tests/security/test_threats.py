@@ -658,7 +658,7 @@ async def test_a_forged_host_steers_no_mail(postgres_url: str, s3_config: S3Conf
     async with running_server(settings) as running:
         account = await register_account(running.url)
         await account.client.aclose()
-        async with httpx2.AsyncClient(base_url=running.url, headers=forged) as api:
+        async with httpx2.AsyncClient(base_url=running.url, headers=forged, timeout=60) as api:
             body = {"email": account.email}
             assert (await api.post("/v1/auth/reset-password/request", json=body)).status_code == 202
     mails = written_in(tmp_path)  # all of them: the server has ended

@@ -51,6 +51,12 @@ class Bus:
         await self._sqs.set_queue_attributes(QueueUrl=queue_url, Attributes={"Policy": policy})
         await self._sns.subscribe(TopicArn=topic_arn, Protocol="sqs", Endpoint=queue_arn)
 
+    async def left(self, queue_url: str) -> int:
+        """Return how many messages a queue has, seen or hidden."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        asked = await self._sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)
+        return sum(int(asked["Attributes"][name]) for name in names)
+
     async def send(self, queue_url: str, body: str) -> None:
         await self._sqs.send_message(QueueUrl=queue_url, MessageBody=body)
 

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tests.support.ports import kept_port
+
 Kind = Literal["latency", "stall", "cut", "reset", "answer", "drop-reply", "truncate", "duplicate"]
 """latency: forward after `delay_s`. stall: neither forward nor answer. cut: close without forwarding. reset: the same,
 with RST. answer: reply `answer` without forwarding. drop-reply: forward, then close instead of replying. truncate:
@@ -61,8 +63,8 @@ class FaultProxy:
 
     host: str
     port: int
+    listens_on: int
     speaks_http: bool = True
-    listens_on: int = 0
     faults: list[Fault] = field(default_factory=list)
     _server: asyncio.Server | None = None
     _connections: set[asyncio.Task[None]] = field(default_factory=set)
@@ -77,7 +79,6 @@ class FaultProxy:
 
     async def accept(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.listens_on)
-        self.listens_on = self._server.sockets[0].getsockname()[1]
 
     async def refuse(self) -> None:
         """Refuse new connections and cut those that are open."""
@@ -183,9 +184,10 @@ async def _read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
 
 @contextlib.asynccontextmanager
 async def running_proxy(host: str, port: int, *, speaks_http: bool = True) -> AsyncIterator[FaultProxy]:
-    proxy = FaultProxy(host, port, speaks_http)
-    await proxy.accept()
-    try:
-        yield proxy
-    finally:
-        await proxy.refuse()
+    with kept_port() as listens_on:
+        proxy = FaultProxy(host, port, listens_on, speaks_http)
+        await proxy.accept()
+        try:
+            yield proxy
+        finally:
+            await proxy.refuse()

@@ -26,7 +26,7 @@ RETRYABLE = frozenset({"unavailable", "upload-completing", "upload-ended", "NoSu
 """`upload-ended`, and `NoSuchUpload` of the store: by another attempt of ours; the next one is told what came of it."""
 AND_INTERNAL = RETRYABLE | {"internal-error"}
 """What a client repeats when a failpoint may raise, too."""
-PATIENCE_S = 40
+PATIENCE_S = 60
 
 
 class Fault(Exception):

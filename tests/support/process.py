@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,9 +14,10 @@ from pathlib import Path
 import httpx2
 
 from dropbox_api.storage.s3 import S3Config
-from tests.support.server import NO_LIMITS
+from tests.support.ports import kept_port
+from tests.support.server import NO_LIMITS, PATIENT
 
-START_TIMEOUT_S = 40
+START_TIMEOUT_S = 60
 
 
 def environment(postgres_url: str, s3: S3Config, **variables: str) -> dict[str, str]:
@@ -31,6 +31,7 @@ def environment(postgres_url: str, s3: S3Config, **variables: str) -> dict[str, 
         "S3__ACCESS_KEY_ID": s3.access_key_id or "",
         "S3__SECRET_ACCESS_KEY": s3.secret_access_key or "",
         **{f"LIMITS__{name.upper()}": text for name, text in NO_LIMITS.items()},
+        **{f"DATABASE__{name.upper()}": str(number) for name, number in PATIENT.items()},
         **variables,
     }
     return {"PATH": os.defpath} | {f"DROPBOX_{name}": value for name, value in settings.items()}
@@ -50,10 +51,8 @@ class ApiProcess:
 @contextlib.asynccontextmanager
 async def running_process(variables: dict[str, str], failpoints: str = "") -> AsyncIterator[ApiProcess]:
     """Serve on a free port until the block ends, or until a failpoint kills the process."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    own = {"DROPBOX_HTTP__PORT": str(port), "DROPBOX_FAILPOINTS": failpoints}
-    with tempfile.TemporaryDirectory() as directory:  # no stray .env is read there
+    with kept_port() as port, tempfile.TemporaryDirectory() as directory:  # no stray .env is read there
+        own = {"DROPBOX_HTTP__PORT": str(port), "DROPBOX_FAILPOINTS": failpoints}
         log = Path(directory) / "api.log"
         with log.open("wb") as output:
             command = [sys.executable, "-m", "dropbox_api", "serve"]
@@ -70,7 +69,7 @@ async def running_process(variables: dict[str, str], failpoints: str = "") -> As
 
 
 async def _ready(api: ApiProcess) -> None:
-    async with asyncio.timeout(START_TIMEOUT_S), httpx2.AsyncClient(base_url=api.url) as client:
+    async with asyncio.timeout(START_TIMEOUT_S), httpx2.AsyncClient(base_url=api.url, timeout=60) as client:
         while True:
             if api.process.poll() is not None:
                 raise RuntimeError(api.log.read_text(encoding="utf-8"))

@@ -79,14 +79,20 @@ class Receiver:
 
 @contextlib.asynccontextmanager
 async def running_receiver(tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
-    """Listen on a free port of this machine until the block ends."""
+    """Listen on a free port of this machine until the block ends; what a test's answer raised is raised then."""
     receiver = Receiver("")
     tasks: set[asyncio.Task[None]] = set()
+    failures: list[BaseException] = []
+
+    def ended(task: asyncio.Task[None]) -> None:
+        tasks.discard(task)
+        if not task.cancelled() and (failure := task.exception()):
+            failures.append(failure)
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.ensure_future(receiver.serve(reader, writer))
         tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        task.add_done_callback(ended)
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
     port = server.sockets[0].getsockname()[1]
@@ -98,3 +104,5 @@ async def running_receiver(tls: ssl.SSLContext | None = None) -> AsyncIterator[R
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+    if failures:
+        raise failures[0]

@@ -33,6 +33,8 @@ NO_TLS = ssl.create_default_context()
 
 NO_LIMITS = dict.fromkeys(set(LimitSettings.model_fields) - {"storage_url"}, "")
 """All tests come from one address."""
+PATIENT = {"pool_timeout_s": 60, "connect_timeout_s": 60}
+"""Of the database: how long a busy machine takes for it is no reason for a 503."""
 
 
 def make_settings(postgres_url: str, s3: S3Config, **groups: Any) -> Settings:
@@ -40,7 +42,7 @@ def make_settings(postgres_url: str, s3: S3Config, **groups: Any) -> Settings:
     return Settings.model_validate(
         {
             "mode": "dev",
-            "database": {"url": postgres_url},
+            "database": {"url": postgres_url} | PATIENT,
             "s3": {
                 "endpoint_url": s3.endpoint_url,
                 "bucket": s3.bucket,

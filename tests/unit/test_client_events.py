@@ -216,7 +216,7 @@ def test_close_ends_a_wait(server: FakeServer, client: Client) -> None:
     while not server.asked:
         pass
     client.close()
-    thread.join(10)
+    thread.join(30)
     assert ended == [Stopped]
 
 
