@@ -13,41 +13,36 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from dropbox_client.awake import awake
+
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_REMINDER_S = 1.0
 
 
 class Ending:
     """Signals that end us raise SystemExit with 128 + their number, while the context lasts; for the main thread.
 
-    The interpreter loses one at times: when it comes on the way into a call that waits, its handler runs when the call
-    is over, a long poll later; and what a handler raises in a destructor is swallowed. So a timer wakes it each second.
+    What a handler raises in a destructor the interpreter swallows: so it is raised each second until we end.
     """
 
     def __init__(self) -> None:
         self._before: dict[signal.Signals, Any] = {}
-        self._timer = (0.0, 0.0)
+        self._awake = awake(self._end)
         self._number: int | None = None
 
     def __enter__(self) -> Self:
         for ending in _ENDING:
             if signal.getsignal(ending) is not signal.SIG_IGN:  # as nohup does, and a shell for what is behind
                 self._before[ending] = signal.signal(ending, self._signalled)
-        self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._reminded)
-        self._timer = signal.setitimer(signal.ITIMER_REAL, _REMINDER_S, _REMINDER_S)
+        self._awake.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        self._awake.__exit__(None, None, None)
         for ending, handler in self._before.items():
             signal.signal(ending, handler)
-        signal.setitimer(signal.ITIMER_REAL, *self._timer)
 
     def _signalled(self, number: int, _: FrameType | None) -> None:
         self._number = number
-        self._end()
-
-    def _reminded(self, _: int, __: FrameType | None) -> None:
         self._end()
 
     def _end(self) -> None:
