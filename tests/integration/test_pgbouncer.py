@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import os
 import re
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -79,13 +81,21 @@ def listen_port() -> Iterator[int]:
 
 
 @pytest.fixture
-def database(own_url: str, listen_port: int, tmp_path: Path) -> Iterator[dict[str, Any]]:
+def directory() -> Iterator[Path]:
+    """A directory that everybody can read: PgBouncer does not run as root."""
+    with tempfile.TemporaryDirectory() as made:
+        Path(made).chmod(0o755)
+        yield Path(made)
+
+
+@pytest.fixture
+def database(own_url: str, listen_port: int, directory: Path) -> Iterator[dict[str, Any]]:
     """The settings of a database behind PgBouncer, where jobs find nothing of other tests."""
     if not PROGRAM:
         pytest.skip("needs pgbouncer, which Debian has")
     direct = make_url(own_url)
     is_new = knows_prepared_statements()
-    config = tmp_path / "pgbouncer.ini"
+    config = directory / "pgbouncer.ini"
     config.write_text(
         CONFIG.format(
             host=direct.host,
@@ -97,9 +107,9 @@ def database(own_url: str, listen_port: int, tmp_path: Path) -> Iterator[dict[st
             more="max_prepared_statements = 200" if is_new else "",
         )
     )
-    for path in (config, *config.parents):
-        path.chmod(path.stat().st_mode | 0o005)  # it does not run as root
-    process = subprocess.Popen([PROGRAM, "-q", "-u", "nobody", str(config)])
+    config.chmod(0o644)
+    as_nobody = ["-u", "nobody"] if os.geteuid() == 0 else []
+    process = subprocess.Popen([PROGRAM, "-q", *as_nobody, str(config)])
     try:
         until = time.monotonic() + 30
         while True:
