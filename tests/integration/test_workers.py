@@ -289,6 +289,32 @@ async def test_verify_quarantines_a_false_claim(account: Account, server: Runnin
         assert (answer.status_code, answer.json()["file"]) == (201, None)
 
 
+async def test_what_is_gone_before_it_was_verified_is_damaged_and_holds_up_nothing(
+    account: Account, server: RunningServer
+) -> None:
+    await run_until_idle(jobs.verify, server)
+    lost, kept = [await upload_file(account, data, data.decode(), **MULTI) for data in (b"lost", b"kept longer")]
+    lost_keys = text("SELECT storage_key FROM blobs WHERE fingerprint = :fingerprint AND content_status = 'stored'")
+    async with server.db.read() as tx:
+        key = (await tx.execute(lost_keys, {"fingerprint": bytes.fromhex(lost["fingerprint"])})).scalar_one()
+    await server.store.delete(key)
+    report = await jobs.verify(server.db, server.store, server.settings)
+    assert (report.found, report.done, report.failed) == (1, 0, 1)
+    assert "its object is gone" in report.notes[0]
+    assert (await jobs.verify(server.db, server.store, server.settings)).done == 1
+    assert (await jobs.verify(server.db, server.store, server.settings)).found == 0
+    seen = [(await account.client.get(f"/v1/files/{file['id']}")).json()["content_status"] for file in (lost, kept)]
+    assert seen == ["damaged", "verified"]
+    assert ("file.damaged", lost["id"]) in await journal(server.db, account)
+    assert problem(await account.client.get(f"/v1/files/{lost['id']}/content")) == (409, "content-damaged")
+    # Sent again it is whole again.
+    again = await upload_file(account, b"lost", "again", **MULTI)
+    await run_until_idle(jobs.verify, server)
+    for file in (lost, again):
+        assert (await account.client.get(f"/v1/files/{file['id']}")).json()["content_status"] == "verified"
+    assert await download(account, lost["id"]) == b"lost"
+
+
 async def test_verify_merges_equal_content(account: Account, server: RunningServer, impatient: Settings) -> None:
     db, store = server.db, server.store
     first = await upload_file(account, BYTES, "a", **MULTI)

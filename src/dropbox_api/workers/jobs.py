@@ -155,6 +155,11 @@ async def verify(db: Db, store: ObjectStore, settings: Settings) -> Report:
             found = await _hash(store, blob.storage_key)
             if found != blob.fingerprint:
                 found = await _hash(store, blob.storage_key)
+    except NotFound:
+        # Gone before it was read once. Left as it is it would be tried first for ever, being small perhaps; damaged, it
+        # is `scrub` that looks for its bytes elsewhere.
+        await scrubbing.mark_damaged(db, blob)
+        return Report(1, 0, 1, (f"blob {blob.id}: its object is gone",))
     except (StoreError, problems.Unavailable) as error:
         log.warning("blob %s could not be read: %s", blob.id, error)
         return Report(0, 0, 1)

@@ -120,7 +120,7 @@ async def _handle(db: Db, store: ObjectStore, settings: Settings, blob: Any, run
                 return
             if blob.content_status == "verified":
                 run.notes.append(f"blob {blob.id}: {len(bad)} of {len(chunks)} chunks are damaged")
-            if not await _mark_damaged(db, blob):
+            if not await mark_damaged(db, blob):
                 return
             await failpoint("workers.scrub.after_mark")
             if await _repair(db, store, blob, chunks, bad, run):
@@ -204,7 +204,7 @@ def _held(blob: Any) -> tuple[ColumnElement[bool], ...]:
         Blob.id == blob.id,
         Blob.lease_token == blob.lease_token,
         Blob.storage_key == blob.storage_key,
-        Blob.content_status.in_(("verified", "damaged")),
+        Blob.content_status.in_(("stored", "verified", "damaged")),
     )
 
 
@@ -223,8 +223,11 @@ async def _mark_whole(db: Db, blob: Any, **replaced: Any) -> bool:
     return True
 
 
-async def _mark_damaged(db: Db, blob: Any) -> bool:
-    """Record that a blob is damaged, and tell of its files; return False if it is not ours any more."""
+async def mark_damaged(db: Db, blob: Any) -> bool:
+    """Record that a blob is damaged, and tell of its files; return False if it is not ours any more.
+
+    Transaction: its own, under the owner's lock, for whoever has the blob's lease.
+    """
     async with db.begin() as tx:
         await files.lock_owner(tx, blob.owner_id)
         status = (await tx.execute(select(Blob.content_status).where(*_held(blob)))).scalar_one_or_none()
@@ -232,7 +235,7 @@ async def _mark_damaged(db: Db, blob: Any) -> bool:
             return False
         marked = update(Blob).where(Blob.id == blob.id)
         await tx.execute(marked.values(content_status="damaged", scrubbed_at=func.now()))
-        if status == "verified":
+        if status != "damaged":
             await merging.announce(tx, blob.owner_id, blob.id, "file.damaged")
     return True
 
