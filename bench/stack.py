@@ -105,10 +105,16 @@ class Stack:
         shutil.rmtree(home)
 
     def verify(self) -> None:
-        """Let the worker prove the fingerprints of what was uploaded in parts, as it always does soon after."""
+        """Let the worker prove the fingerprints of what was uploaded in parts, as it always does soon after.
+
+        Until nothing is left: what earlier subjects have sent is gone from the bucket, and found to be.
+        """
         command = [sys.executable, "-m", "dropbox_api", "worker", "--once", "verify"]
         environment = {"PATH": os.defpath, **self.api.environment}
-        subprocess.run(command, env=environment, cwd=self.directory, check=True, stdout=subprocess.DEVNULL)
+        said = ""
+        while "found 0" not in said:
+            done = subprocess.run(command, env=environment, cwd=self.directory, check=True, stdout=subprocess.PIPE)
+            said = done.stdout.decode()
 
     def empty_bucket(self) -> None:
         """Delete all objects and give the disk back; then wait until what was written is on it.
