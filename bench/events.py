@@ -219,8 +219,6 @@ def measure(stack: Stack) -> Section:
     """Measure with one server process of ours and one bare one, each new, one after the other."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # those that are started from here have it, too
-    unlimited = {"DROPBOX_LIMITS__ADDRESS": "", "DROPBOX_LIMITS__USER": ""}
-    environment = {**stack.api.environment, **unlimited}
     bare = {"PYTHONPATH": str(Path(__file__).parents[1])}
     uvicorn = ["-m", "uvicorn", "bench.events:app", "--port", "{port}", "--no-access-log", "--log-level", "warning"]
     serve = ["-m", "dropbox_api", "serve"]
@@ -244,7 +242,7 @@ def measure(stack: Stack) -> Section:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 return runner.run(_awaited(work))
 
-        with WebServer(stack.directory / "waiting", serve, environment, "/healthz") as ours:
+        with WebServer(stack.directory / "waiting", serve, stack.api.environment, "/healthz") as ours:
             our_bytes, our_s = run(_measure(ours, ask_ours, wake_ours))
             issue, ids = AccessTokens(AuthSettings()).issue, run(_people(stack))
             polls = [_poll(f"Bearer {issue(Identity(user_id, user_id))}") for user_id in ids]
@@ -254,8 +252,8 @@ def measure(stack: Stack) -> Section:
 
         rows = []
         with (
-            WebServer(stack.directory / "one", serve, environment, "/healthz") as one,
-            WebServer(stack.directory / "two", serve, environment, "/healthz") as two,
+            WebServer(stack.directory / "one", serve, stack.api.environment, "/healthz") as one,
+            WebServer(stack.directory / "two", serve, stack.api.environment, "/healthz") as two,
         ):
             for what, reading in (("in the same process", one), ("in another process", two)):
                 known, answered = run(_both(one.url, reading.url, headers))

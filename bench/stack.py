@@ -158,6 +158,8 @@ def _api(directory: Path, postgres: EmbeddedPostgres, s3: EmbeddedS3, extra: Map
         "DROPBOX_MODE": "dev",
         "DROPBOX_LOG_LEVEL": "WARNING",
         "DROPBOX_AUTH__DEFAULT_QUOTA_BYTES": str(_QUOTA_BYTES),
+        "DROPBOX_LIMITS__ADDRESS": "",  # all come from one address, as few users
+        "DROPBOX_LIMITS__USER": "",
         "DROPBOX_DATABASE__URL": postgres.url,
         "DROPBOX_S3__ENDPOINT_URL": s3.endpoint_url,
         "DROPBOX_S3__BUCKET": BUCKET,
