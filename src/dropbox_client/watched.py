@@ -250,12 +250,10 @@ class Watched:
         while file.id != self._top_id and not self._is_known(file.parent_id):
             if file.parent_id is None or not self._is_below_by_path(client, file):
                 return False
-            try:
-                file = client.file(file.parent_id)
-            except ApiProblem as problem:
-                if problem.code != "not-found":
-                    raise
+            above = _found(client, file.parent_id)
+            if above is None:
                 return False
+            file = above
         return True
 
     def _is_below_by_path(self, client: Client, file: File) -> bool:
@@ -275,11 +273,7 @@ class Watched:
     def _top(self, client: Client) -> File | None:
         """Return the place as it is now; a folder above it may have another name since."""
         if not self._is_top_known:
-            try:
-                self._top_now = client.file(self._top_id)
-            except ApiProblem as problem:
-                if problem.code != "not-found":
-                    raise
+            self._top_now = _found(client, self._top_id)
             self._is_top_known = True
         return self._top_now
 
@@ -288,12 +282,18 @@ class Watched:
         folder_id = top.parent_id
         while folder_id:
             self._database.execute("INSERT OR IGNORE INTO above VALUES (?)", (folder_id,))
-            try:
-                folder_id = client.file(folder_id).parent_id
-            except ApiProblem as problem:
-                if problem.code != "not-found":
-                    raise
-                return  # gone since, of which another event will tell
+            folder = _found(client, folder_id)
+            folder_id = folder.parent_id if folder else None  # gone since, of which another event will tell
+
+
+def _found(client: Client, file_id: str) -> File | None:
+    """Return a file or folder; None if there is none, or none to be seen."""
+    try:
+        return client.file(file_id)
+    except ApiProblem as problem:
+        if problem.code != "not-found":
+            raise
+        return None
 
 
 def _is_below(file: File, folder: File) -> bool:
