@@ -1,10 +1,6 @@
 """Limits that several servers count together: in a real Redis (or Valkey), which may go away and come back."""
 
-import contextlib
-import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,32 +11,24 @@ import pytest
 from dropbox_api.plumbing import limits
 from dropbox_api.storage.s3 import S3Config
 from tests.support.ports import kept_port
+from tests.support.programs import program, wait_until_open
 from tests.support.server import NO_LIMITS, make_settings, running_server
-
-PROGRAM = shutil.which("valkey-server") or shutil.which("redis-server")
 
 
 @dataclass
 class Redis:
     """A server that can be killed and started again at its address."""
 
+    program: str
     directory: Path
     port: int
     _process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
 
     def start(self) -> None:
-        assert PROGRAM
-        command = [PROGRAM, "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.directory), "--save", ""]
+        command = [self.program, "--bind", "127.0.0.1", "--port", str(self.port)]
+        command += ["--dir", str(self.directory), "--save", ""]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        until = time.monotonic() + 30
-        while time.monotonic() < until:
-            assert self._process.poll() is None, "it ended"
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as asked:
-                asked.sendall(b"PING\r\n")
-                if asked.recv(100) == b"+PONG\r\n":
-                    return
-            time.sleep(0.05)
-        raise AssertionError("it does not answer")
+        wait_until_open(self._process, self.port)
 
     def kill(self) -> None:
         if self._process:
@@ -50,10 +38,9 @@ class Redis:
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[Redis]:
-    if not PROGRAM:
-        pytest.skip("needs redis-server or valkey-server, which Debian has")
+    found = program("valkey-server", "redis-server")
     with kept_port() as port:
-        server = Redis(tmp_path, port)
+        server = Redis(found, tmp_path, port)
         server.start()
         try:
             yield server

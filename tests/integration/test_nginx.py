@@ -1,10 +1,8 @@
 """Behind deploy/nginx.conf, that very file, with a certificate of our own: what people really run."""
 
 import asyncio
-import contextlib
 import io
 import os
-import shutil
 import ssl
 import subprocess
 import zipfile
@@ -20,6 +18,7 @@ from dropbox_api import serving
 from dropbox_api.settings import MIB
 from dropbox_api.storage.s3 import S3Config
 from tests.support.ports import kept_port
+from tests.support.programs import program, wait_until_open
 from tests.support.server import PASSWORD, RunningServer, make_settings, running_server
 
 CONFIG = Path(__file__).parents[2] / "deploy" / "nginx.conf"
@@ -79,11 +78,10 @@ def ports() -> Iterator[tuple[int, int]]:
 async def proxied(
     postgres_url: str, s3_config: S3Config, tmp_path: Path, ports: tuple[int, int]
 ) -> AsyncIterator[Proxied]:
-    nginx = shutil.which("nginx", path=f"{os.defpath}:/usr/sbin:/usr/local/sbin:/opt/homebrew/bin")
-    assert nginx, "this test runs a real nginx: on Debian, `apt-get install nginx-light`"
+    nginx, openssl = program("nginx"), program("openssl")
     certificate, key = tmp_path / "fullchain.pem", tmp_path / "privkey.pem"
     subject = ["-subj", f"/CN={NAME}", "-addext", f"subjectAltName=DNS:{NAME}"]
-    new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]
+    new = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]
     subprocess.run([*new, "-keyout", key, "-out", certificate], check=True, capture_output=True)  # noqa: ASYNC221
     http = {"trusted_proxies": ["127.0.0.1"], "allowed_hosts": [NAME], "hsts_s": 60}
     limits = {"sign_in_account": "3/hour", "address": "", "user": "", "sign_in_address": ""}
@@ -104,22 +102,11 @@ async def proxied(
         ]
         process = subprocess.Popen(command)  # noqa: ASYNC220 - starting is quick
         try:
-            async with asyncio.timeout(60):
-                while not await reachable(https_port):
-                    assert process.poll() is None, "nginx did not start"
-                    await asyncio.sleep(0.05)
+            wait_until_open(process, https_port)
             yield Proxied(server, http_port, https_port, certificate, tmp_path / "access.log")
         finally:
             process.terminate()
             process.wait(60)
-
-
-async def reachable(port: int) -> bool:
-    with contextlib.suppress(ConnectionError):
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.close()
-        return True
-    return False
 
 
 async def test_people_sign_in_send_and_fetch_through_nginx(proxied: Proxied) -> None:

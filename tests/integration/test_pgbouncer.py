@@ -1,14 +1,10 @@
 """Behind PgBouncer in transaction mode, as docs/operations.md has it: any transaction may meet any connection."""
 
 import asyncio
-import contextlib
 import os
 import re
-import shutil
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +21,7 @@ from dropbox_api.workers import jobs, runner
 from tests.support.database import fresh_database
 from tests.support.ports import kept_port
 from tests.support.process import environment, running_process
+from tests.support.programs import program, wait_until_open
 from tests.support.server import (
     PATIENT,
     SMALLEST_CHUNK,
@@ -36,7 +33,6 @@ from tests.support.server import (
 )
 from tests.support.stack import prepare_bucket
 
-PROGRAM = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin")
 CONFIG = """
 [databases]
 dropbox = host={host} port={port} dbname={database} user={user} password={password}
@@ -53,10 +49,9 @@ ignore_startup_parameters = statement_timeout, idle_in_transaction_session_timeo
 """
 
 
-def knows_prepared_statements() -> bool:
+def knows_prepared_statements(pgbouncer: str) -> bool:
     """Since 1.21 it keeps apart what its clients have prepared."""
-    assert PROGRAM
-    said = subprocess.run([PROGRAM, "--version"], check=True, capture_output=True, text=True).stdout
+    said = subprocess.run([pgbouncer, "--version"], check=True, capture_output=True, text=True).stdout
     version = re.search(r"PgBouncer (\d+)\.(\d+)", said)
     assert version, said
     return (int(version[1]), int(version[2])) >= (1, 21)
@@ -91,10 +86,9 @@ def directory() -> Iterator[Path]:
 @pytest.fixture
 def database(own_url: str, listen_port: int, directory: Path) -> Iterator[dict[str, Any]]:
     """The settings of a database behind PgBouncer, where jobs find nothing of other tests."""
-    if not PROGRAM:
-        pytest.skip("needs pgbouncer, which Debian has")
+    pgbouncer = program("pgbouncer")
     direct = make_url(own_url)
-    is_new = knows_prepared_statements()
+    is_new = knows_prepared_statements(pgbouncer)
     config = directory / "pgbouncer.ini"
     config.write_text(
         CONFIG.format(
@@ -109,15 +103,9 @@ def database(own_url: str, listen_port: int, directory: Path) -> Iterator[dict[s
     )
     config.chmod(0o644)
     as_nobody = ["-u", "nobody"] if os.geteuid() == 0 else []
-    process = subprocess.Popen([PROGRAM, "-q", *as_nobody, str(config)])
+    process = subprocess.Popen([pgbouncer, "-q", *as_nobody, str(config)])
     try:
-        until = time.monotonic() + 30
-        while True:
-            assert process.poll() is None, "it ended"
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", listen_port), 1):
-                break
-            assert time.monotonic() < until, "it does not answer"
-            time.sleep(0.05)
+        wait_until_open(process, listen_port)
         pooled = direct.set(host="127.0.0.1", port=listen_port, database="dropbox")
         yield {
             "url": pooled.render_as_string(hide_password=False),
