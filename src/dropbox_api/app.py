@@ -91,8 +91,14 @@ def create_app(settings: Settings) -> FastAPI:
             finally:
                 state = app.state
                 state.passwords.close()
-                users_of_db = (state.wakeup.stop, state.lookout.close, finishing.stop, state.mailer.close)
-                for close in (*users_of_db, state.limits.close, state.db.close):
+                for close in (
+                    state.wakeup.stop,
+                    state.lookout.close,
+                    finishing.stop,
+                    state.mailer.close,
+                    state.limits.close,
+                    state.db.close,
+                ):
                     await close()
 
     app = FastAPI(

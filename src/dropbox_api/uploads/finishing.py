@@ -16,8 +16,7 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -32,6 +31,7 @@ from dropbox_api.files import merging, placing, views
 from dropbox_api.files import service as files
 from dropbox_api.models import Blob, Node, Revision, Upload, UploadChunk, UploadDestination, User
 from dropbox_api.plumbing.failpoints import failpoint
+from dropbox_api.plumbing.heartbeat import heartbeat
 from dropbox_api.plumbing.stores import as_problem
 from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import (
@@ -253,7 +253,8 @@ async def drive(db: Db, store: ObjectStore, settings: Settings, upload_id: uuid.
         )
         parts = [CompletedPart(row.number, row.etag or "", row.sha256 or b"") for row in await tx.execute(frozen)]
     try:
-        async with _heartbeat(db, settings, upload_id, token):
+        held = update(Upload).where(Upload.id == upload_id, Upload.lease_token == token)
+        async with heartbeat(db, held, settings.uploads.lease_s):
             assembled = await _assemble(db, store, settings, upload, parts, token)
     except StoreError as error:
         await _give_back(db, upload_id, token)
@@ -370,28 +371,6 @@ async def _fail(db: Db, upload: Any, token: uuid.UUID | None, reason: str) -> No
         now = (await tx.execute(holder)).one()
         if now.state == "completing" and now.lease_token == token:
             await rows.end(tx, upload.owner_id, [upload.id], "failed", leftover=True, failure=reason)
-
-
-@asynccontextmanager
-async def _heartbeat(db: Db, settings: Settings, upload_id: uuid.UUID, token: uuid.UUID) -> AsyncIterator[None]:
-    """Renew the lease while the block runs. A lost lease does no harm: what its holder writes is refused."""
-
-    async def beat() -> None:
-        lease = timedelta(seconds=settings.uploads.lease_s)
-        while True:
-            await asyncio.sleep(settings.uploads.lease_s / 3)
-            with contextlib.suppress(problems.Unavailable):
-                async with db.begin() as tx:
-                    held = update(Upload).where(Upload.id == upload_id, Upload.lease_token == token)
-                    await tx.execute(held.values(lease_until=func.now() + lease))
-
-    task = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 async def _give_back(db: Db, upload_id: uuid.UUID, token: uuid.UUID) -> None:

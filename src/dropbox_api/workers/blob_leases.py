@@ -1,18 +1,16 @@
 """Leases of blobs: an object is read by one worker at a time, and by another one should that die."""
 
-import asyncio
-import contextlib
 import uuid
-from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
-from dropbox_api import problems
 from dropbox_api.db import Db
 from dropbox_api.models import Blob
+from dropbox_api.plumbing.heartbeat import heartbeat
 from dropbox_api.settings import Settings
 
 
@@ -23,33 +21,14 @@ async def claim(db: Db, settings: Settings, order: InstrumentedAttribute[Any], *
     claimed = (
         update(Blob)
         .where(Blob.id == first.with_for_update(skip_locked=True).scalar_subquery())
-        .values(lease_token=uuid.uuid4(), lease_until=func.now() + _lease(settings))
+        .values(lease_token=uuid.uuid4(), lease_until=func.now() + timedelta(seconds=settings.worker.verify_lease_s))
         .returning(*Blob.__table__.c)
     )
     async with db.begin() as tx:
         return (await tx.execute(claimed)).one_or_none()
 
 
-def _lease(settings: Settings) -> timedelta:
-    return timedelta(seconds=settings.worker.verify_lease_s)
-
-
-@contextlib.asynccontextmanager
-async def heartbeat(db: Db, settings: Settings, blob: Any) -> AsyncIterator[None]:
+def kept(db: Db, settings: Settings, blob: Any) -> AbstractAsyncContextManager[None]:
     """Renew the lease while the block runs. Whoever has lost it learns that when they record what they found."""
-
-    async def beat() -> None:
-        held = update(Blob).where(Blob.id == blob.id, Blob.lease_token == blob.lease_token)
-        while True:
-            await asyncio.sleep(settings.worker.verify_lease_s / 3)
-            with contextlib.suppress(problems.Unavailable):
-                async with db.begin() as tx:
-                    await tx.execute(held.values(lease_until=func.now() + _lease(settings)))
-
-    task = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+    held = update(Blob).where(Blob.id == blob.id, Blob.lease_token == blob.lease_token)
+    return heartbeat(db, held, settings.worker.verify_lease_s)

@@ -151,7 +151,7 @@ async def verify(db: Db, store: ObjectStore, settings: Settings) -> Report:
     if blob is None:
         return Report(0, 0)
     try:
-        async with blob_leases.heartbeat(db, settings, blob):
+        async with blob_leases.kept(db, settings, blob):
             found = await _hash(store, blob.storage_key)
             if found != blob.fingerprint:
                 found = await _hash(store, blob.storage_key)

@@ -110,7 +110,7 @@ async def _handle(db: Db, store: ObjectStore, settings: Settings, blob: Any, run
     run.found += 1
     manifest = select(*BlobChunk.__table__.c).where(BlobChunk.blob_id == blob.id).order_by(BlobChunk.number)
     try:
-        async with blob_leases.heartbeat(db, settings, blob):
+        async with blob_leases.kept(db, settings, blob):
             async with db.read() as tx:
                 chunks = (await tx.execute(manifest)).all()
             bad = await _examine(store, blob.storage_key, chunks, run, blob.fingerprint)
