@@ -7,6 +7,9 @@ import pytest
 
 from tests.support.source import calls, last_name, modules
 
+NETWORK = {"context", "db", "services", "store"}
+"""Names of the values that reach the network. `Context` and `Services` hold both the store and the database."""
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -42,8 +45,8 @@ def network_in(block: ast.AsyncWith) -> Iterator[str]:
                 yield f"{call.lineno}: store.{last_name(call.func)}()"
             elif owner == "db":
                 yield f"{call.lineno}: a transaction inside a transaction"
-            elif given & {"store", "db"}:
-                yield f"{call.lineno}: {last_name(call.func)}() gets {' and '.join(sorted(given & {'store', 'db'}))}"
+            elif reached := given & NETWORK:
+                yield f"{call.lineno}: {last_name(call.func)}() gets {' and '.join(sorted(reached))}"
 
 
 def commits(tree: ast.AST) -> list[int]:
@@ -54,7 +57,7 @@ def mixes(tree: ast.AST) -> list[str]:
     return [
         f"{function.lineno}: {function.name}"
         for function in functions(tree)
-        if "tx" in (taken := parameters(function)) and taken & {"store", "db"}
+        if "tx" in (taken := parameters(function)) and taken & NETWORK
     ]
 
 
@@ -85,12 +88,19 @@ async def f(db, store, tx):
     async with db.begin() as tx:
         await store.head("key")
         await discard(db, store)
-        store.sign_put("key")
+        await end_upload(context)
+        await context.store.head("key")
+        context.store.sign_put("key")
     await tx.commit()
 """
     tree = ast.parse(held)
-    assert commits(tree) == [7]
+    assert commits(tree) == [9]
     assert mixes(tree) == ["2: f"]
-    assert held_over_network(tree) == ["4: store.head()", "5: discard() gets db and store"]
+    assert held_over_network(tree) == [
+        "4: store.head()",
+        "5: discard() gets db and store",
+        "6: end_upload() gets context",
+        "7: store.head()",
+    ]
     blocks = [node for source in modules().values() for node in ast.walk(source) if isinstance(node, ast.AsyncWith)]
     assert sum(map(opens_transaction, blocks)) > 30

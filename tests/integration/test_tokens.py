@@ -14,8 +14,9 @@ from sqlalchemy import func, select, update
 
 from dropbox_api.accounts import api_tokens, auth
 from dropbox_api.accounts.api_tokens import PREFIX
-from dropbox_api.accounts.service import GRANTABLE, Scope
+from dropbox_api.accounts.service import GRANTABLE
 from dropbox_api.app import create_app
+from dropbox_api.context import Scope
 from dropbox_api.db import Db
 from dropbox_api.models import ApiToken, User
 from dropbox_api.settings import Settings

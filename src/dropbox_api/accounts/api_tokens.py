@@ -16,7 +16,7 @@ from sqlalchemy import Row, bindparam, func, insert, or_, select, update
 
 from dropbox_api.accounts.schemas import ApiToken as Shown
 from dropbox_api.accounts.schemas import CreatedToken, TokenList
-from dropbox_api.accounts.service import Actor, Scope
+from dropbox_api.context import Actor, Scope
 from dropbox_api.db import Db, Tx, new_id
 from dropbox_api.models import ApiToken, User
 from dropbox_api.plumbing import paging

@@ -1,7 +1,7 @@
-"""Who is asking: `actor: CurrentUser` in a route's signature is all that a protected route needs.
+"""Authentication of requests: a route declares `context: Reader` (or another scope) and gets a `Context`.
 
-One token check and one query a request. `app` puts `passwords` and `access_tokens` into `app.state`. Creating
-operations take `once: OnceDep` as well: what an `Idempotency-Key` belongs to is a user's request.
+One token check and one query for each request. `app` puts `passwords` and `access_tokens` into `app.state`. Creating
+operations take `once: OnceDep` as well, because an `Idempotency-Key` belongs to one caller.
 """
 
 import hashlib
@@ -13,8 +13,8 @@ from fastapi.security.base import SecurityBase
 
 from dropbox_api.accounts import api_tokens, service
 from dropbox_api.accounts.passwords import Passwords
-from dropbox_api.accounts.service import Actor, Scope
 from dropbox_api.accounts.tokens import AccessTokens
+from dropbox_api.context import Actor, Context, Scope
 from dropbox_api.plumbing import idempotency, limits, origin
 from dropbox_api.problems import Forbidden, Unauthenticated
 
@@ -72,6 +72,14 @@ class _Bearer(SecurityBase):
         return actor
 
 
+class _ContextBearer(_Bearer):
+    async def __call__(self, request: Request) -> Context:  # type: ignore[override]
+        """Return the services together with the caller. Raises Unauthenticated, Forbidden (the scope is missing)."""
+        actor = await super().__call__(request)
+        state = request.app.state
+        return Context(state.db, state.store, state.settings, actor)
+
+
 def limited_by_user(name: limits.Name) -> Any:
     """Return what limits a route by who asks: `dependencies=[limited_by_user("sign")]`. Raises RateLimited."""
 
@@ -89,13 +97,19 @@ NoStore = Depends(_no_store)
 """For a route's `dependencies`: keeps secrets out of caches (RFC 6749 section 5.1)."""
 PasswordsDep = Annotated[Passwords, Depends(_passwords)]
 AccessTokensDep = Annotated[AccessTokens, Depends(_access_tokens)]
-CurrentUser = Annotated[Actor, Depends(_Bearer("account"))]
-"""Somebody who signed in, about their own account: no token of long life gets here."""
-Reader = Annotated[Actor, Depends(_Bearer("files:read"))]
-Writer = Annotated[Actor, Depends(_Bearer("files:write"))]
-Sharer = Annotated[Actor, Depends(_Bearer("share"))]
-Processor = Annotated[Actor, Depends(_Bearer("processing"))]
-Administrator = Annotated[Actor, Depends(_Bearer("admin"))]
+CurrentUser = Annotated[Context, Depends(_ContextBearer("account"))]
+"""For operations on the caller's own account, which personal tokens cannot reach."""
+Reader = Annotated[Context, Depends(_ContextBearer("files:read"))]
+Writer = Annotated[Context, Depends(_ContextBearer("files:write"))]
+Sharer = Annotated[Context, Depends(_ContextBearer("share"))]
+Processor = Annotated[Context, Depends(_ContextBearer("processing"))]
+Administrator = Annotated[Context, Depends(_ContextBearer("admin"))]
+CurrentUserActor = Annotated[Actor, Depends(_Bearer("account"))]
+ReaderActor = Annotated[Actor, Depends(_Bearer("files:read"))]
+WriterActor = Annotated[Actor, Depends(_Bearer("files:write"))]
+SharerActor = Annotated[Actor, Depends(_Bearer("share"))]
+ProcessorActor = Annotated[Actor, Depends(_Bearer("processing"))]
+AdministratorActor = Annotated[Actor, Depends(_Bearer("admin"))]
 
 
 _IdempotencyKey = Annotated[

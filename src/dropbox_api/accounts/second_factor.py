@@ -13,7 +13,7 @@ from sqlalchemy import Row, delete, func, insert, select, update
 from dropbox_api.accounts import codes, service
 from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.schemas import RecoveryCodes, SecondFactorProposal
-from dropbox_api.accounts.service import Actor
+from dropbox_api.context import Actor
 from dropbox_api.db import Db, Tx
 from dropbox_api.models import RecoveryCode, User
 from dropbox_api.plumbing import sealing

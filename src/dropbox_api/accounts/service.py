@@ -8,9 +8,7 @@ whether its session still stands (RFC 9700 section 4.14.2).
 import hmac
 import logging
 import uuid
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
 
 from pydantic import SecretStr
 from sqlalchemy import ColumnElement, bindparam, delete, func, insert, or_, select, update
@@ -19,6 +17,7 @@ from dropbox_api.accounts import codes, password_rules
 from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.schemas import Account, Tokens
 from dropbox_api.accounts.tokens import AccessTokens, Identity, RefreshToken
+from dropbox_api.context import Actor, Kind, Scope
 from dropbox_api.db import Db, Tx, new_id
 from dropbox_api.models import MailToken, Node, RecoveryCode, Session, User
 from dropbox_api.problems import (
@@ -41,25 +40,8 @@ _MAX_USER_AGENT_CHARS = 300
 
 log = logging.getLogger(__name__)
 
-Kind = Literal["person", "service"]
-Scope = Literal["files:read", "files:write", "share", "processing", "admin", "account"]
-"""What a token is good for. `account` (sign-ins, tokens, second factor, password) no access token of long life has."""
-
 GRANTABLE: tuple[Scope, ...] = ("files:read", "files:write", "share", "processing", "admin")
 """What a personal access token may be given."""
-
-
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Who asks: an active account, in a session that stands or with a token that does."""
-
-    user_id: uuid.UUID
-    email: str
-    kind: Kind
-    is_admin: bool
-    scopes: frozenset[Scope]
-    session_id: uuid.UUID | None
-    """None: they came with an access token of their own making."""
 
 
 ACCOUNT = (

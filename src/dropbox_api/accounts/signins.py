@@ -8,7 +8,7 @@ from sqlalchemy import func, select, update
 from dropbox_api.accounts import password_rules, service
 from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.schemas import SignIn, SignInList
-from dropbox_api.accounts.service import Actor
+from dropbox_api.context import Actor
 from dropbox_api.db import Db
 from dropbox_api.models import Session, User
 from dropbox_api.plumbing import paging

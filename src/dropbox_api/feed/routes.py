@@ -17,7 +17,7 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 
 from dropbox_api import problems
-from dropbox_api.accounts.auth import Reader, ask_again
+from dropbox_api.accounts.auth import ReaderActor, ask_again
 from dropbox_api.deps import DbDep, SettingsDep
 from dropbox_api.events import service as events
 from dropbox_api.events.cursor import Cursors
@@ -183,7 +183,7 @@ def _message(cursor: str, event: Any) -> str:
 
 @router.get("", operation_id="events_list", response_model=EventList, responses=problem_responses(*_PROBLEMS))
 async def list_events(
-    actor: Reader, db: DbDep, settings: SettingsDep, request: Request, wanted: Annotated[ReadEvents, Query()]
+    actor: ReaderActor, db: DbDep, settings: SettingsDep, request: Request, wanted: Annotated[ReadEvents, Query()]
 ) -> Response:
     """Read your journal: what happened to your files and to what is shared with you, in order, each change once.
 
@@ -200,7 +200,7 @@ async def list_events(
     operation_id="events_get_cursor",
     responses=problem_responses(problems.Unauthenticated, problems.Forbidden),
 )
-async def get_cursor(actor: Reader, db: DbDep, request: Request) -> Cursor:
+async def get_cursor(actor: ReaderActor, db: DbDep, request: Request) -> Cursor:
     """Return the cursor of now. First sync: take it, list your files, then read events from it."""
     async with db.read() as tx:
         newest = await events.newest(tx, actor.user_id)
@@ -223,7 +223,7 @@ _STREAM_RESPONSE: dict[int | str, dict[str, Any]] = {
     responses=_STREAM_RESPONSE | problem_responses(*_PROBLEMS),
 )
 async def stream_events(
-    actor: Reader,
+    actor: ReaderActor,
     db: DbDep,
     settings: SettingsDep,
     request: Request,

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from dropbox_api import problems
-from dropbox_api.accounts.auth import OnceDep, OnceStreamedDep, Reader, Writer, limited_by_user
+from dropbox_api.accounts.auth import OnceDep, OnceStreamedDep, ReaderActor, WriterActor, limited_by_user
 from dropbox_api.deps import CapabilitiesDep, DbDep, IfMatch, SettingsDep, StoreDep
 from dropbox_api.files.schemas import File
 from dropbox_api.plumbing import idempotency
@@ -42,7 +42,7 @@ _START = (
 
 
 @router.get("/capabilities", operation_id="uploads_capabilities", responses=problem_responses(problems.Unauthenticated))
-async def capabilities(actor: Reader, settings: SettingsDep, found: CapabilitiesDep) -> schemas.Capabilities:  # noqa: ARG001 - a token is needed
+async def capabilities(actor: ReaderActor, settings: SettingsDep, found: CapabilitiesDep) -> schemas.Capabilities:  # noqa: ARG001 - a token is needed
     """Tell what this server and its store can do, as probed at start."""
     limits = rows.store_limits(settings)
     return schemas.Capabilities(
@@ -63,7 +63,7 @@ async def capabilities(actor: Reader, settings: SettingsDep, found: Capabilities
 
 @router.get("/fingerprints/{fingerprint}", operation_id="uploads_find_fingerprint", responses=problem_responses(*_OWN))
 async def find_fingerprint(
-    actor: Reader, db: DbDep, fingerprint: Annotated[Fingerprint, Path()]
+    actor: ReaderActor, db: DbDep, fingerprint: Annotated[Fingerprint, Path()]
 ) -> schemas.FingerprintHit:
     """Tell what you have of a content. Other people's content answers as unknown content does."""
     return await service.find_fingerprint(db, actor.user_id, fingerprint)
@@ -81,7 +81,7 @@ async def find_fingerprint(
 )
 async def start(
     *,
-    actor: Writer,
+    actor: WriterActor,
     db: DbDep,
     store: StoreDep,
     settings: SettingsDep,
@@ -108,7 +108,7 @@ async def start(
     responses=problem_responses(problems.Unauthenticated, *BODY, problems.IdempotencyMismatch),
 )
 async def start_batch(
-    *, actor: Writer, db: DbDep, store: StoreDep, settings: SettingsDep, once: OnceDep, body: schemas.StartBatch
+    *, actor: WriterActor, db: DbDep, store: StoreDep, settings: SettingsDep, once: OnceDep, body: schemas.StartBatch
 ) -> schemas.StartedBatch:
     """Start up to 500 uploads in one transaction; each item has its own answer or problem.
 
@@ -133,7 +133,7 @@ async def start_batch(
     responses=problem_responses(problems.Unauthenticated, *BODY),
 )
 async def complete_batch(
-    actor: Writer, db: DbDep, store: StoreDep, settings: SettingsDep, body: schemas.CompleteBatch
+    actor: WriterActor, db: DbDep, store: StoreDep, settings: SettingsDep, body: schemas.CompleteBatch
 ) -> schemas.CompletedBatch:
     """Complete up to 500 uploads; each has its own file or problem."""
     answers = await finishing.complete_batch(db, store, settings, actor.user_id, body.upload_ids)
@@ -158,7 +158,7 @@ def _document(problem: problems.Problem) -> ProblemDocument:
 )
 async def list_uploads(
     *,
-    actor: Reader,
+    actor: ReaderActor,
     db: DbDep,
     state: schemas.State | None = None,
     fingerprint: Annotated[Fingerprint | None, Query()] = None,
@@ -172,7 +172,7 @@ async def list_uploads(
 
 
 @router.get("/uploads/{upload_id}", operation_id="uploads_get", responses=problem_responses(*_OWN))
-async def get(actor: Reader, db: DbDep, upload_id: uuid.UUID) -> schemas.Upload:
+async def get(actor: ReaderActor, db: DbDep, upload_id: uuid.UUID) -> schemas.Upload:
     """Show a session as Postgres has it; `reconcile` asks S3."""
     return await service.get(db, actor.user_id, upload_id)
 
@@ -183,7 +183,7 @@ async def get(actor: Reader, db: DbDep, upload_id: uuid.UUID) -> schemas.Upload:
     responses=problem_responses(*_OWN, problems.InvalidCursor),
 )
 async def list_chunks(
-    actor: Reader, db: DbDep, upload_id: uuid.UUID, limit: Limit = 1000, cursor: str | None = None
+    actor: ReaderActor, db: DbDep, upload_id: uuid.UUID, limit: Limit = 1000, cursor: str | None = None
 ) -> schemas.ChunkList:
     """List the status of every chunk."""
     return await sending.list_chunks(db, actor.user_id, upload_id, limit=limit, cursor=cursor)
@@ -199,7 +199,7 @@ async def list_chunks(
 )
 async def sign_parts(
     *,
-    actor: Writer,
+    actor: WriterActor,
     db: DbDep,
     store: StoreDep,
     settings: SettingsDep,
@@ -226,7 +226,7 @@ async def sign_parts(
 )
 async def bind_fingerprint(
     *,
-    actor: Writer,
+    actor: WriterActor,
     db: DbDep,
     store: StoreDep,
     settings: SettingsDep,
@@ -243,7 +243,7 @@ async def bind_fingerprint(
     responses=problem_responses(*_OWN, problems.UploadExpired, problems.ParentGone),
 )
 async def reconcile(
-    actor: Writer, db: DbDep, store: StoreDep, settings: SettingsDep, upload_id: uuid.UUID
+    actor: WriterActor, db: DbDep, store: StoreDep, settings: SettingsDep, upload_id: uuid.UUID
 ) -> schemas.Upload:
     """Ask S3 which parts it holds, and record that."""
     await sending.reconcile(db, store, settings, actor.user_id, upload_id)
@@ -267,7 +267,7 @@ async def reconcile(
     },
 )
 async def complete(
-    actor: Writer, db: DbDep, store: StoreDep, settings: SettingsDep, upload_id: uuid.UUID
+    actor: WriterActor, db: DbDep, store: StoreDep, settings: SettingsDep, upload_id: uuid.UUID
 ) -> schemas.Completed | Response:
     """Turn the session into a file. Repeating it returns the same file."""
     done = await finishing.complete(db, store, settings, actor.user_id, upload_id)
@@ -297,7 +297,7 @@ async def complete(
 )
 async def add_destination(
     *,
-    actor: Writer,
+    actor: WriterActor,
     db: DbDep,
     settings: SettingsDep,
     upload_id: uuid.UUID,
@@ -314,7 +314,7 @@ async def add_destination(
     status_code=204,
     responses=problem_responses(*_OWN, problems.UploadCompleting, problems.UploadEnded),
 )
-async def abort(actor: Writer, db: DbDep, store: StoreDep, upload_id: uuid.UUID) -> None:
+async def abort(actor: WriterActor, db: DbDep, store: StoreDep, upload_id: uuid.UUID) -> None:
     """Abort the upload and free what it reserved."""
     await service.abort(db, store, actor.user_id, upload_id)
 
@@ -381,7 +381,7 @@ def _incoming(request: Request, content_type: str | None) -> streaming.Body:
 )
 async def send_file(
     *,
-    actor: Writer,
+    actor: WriterActor,
     db: DbDep,
     store: StoreDep,
     settings: SettingsDep,
@@ -405,7 +405,7 @@ async def send_file(
 )
 async def put_content(
     *,
-    actor: Writer,
+    actor: WriterActor,
     db: DbDep,
     store: StoreDep,
     settings: SettingsDep,

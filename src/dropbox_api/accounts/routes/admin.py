@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from dropbox_api.accounts import admin, api_tokens
-from dropbox_api.accounts.auth import Administrator, NoStore, PasswordsDep
+from dropbox_api.accounts.auth import AdministratorActor, NoStore, PasswordsDep
 from dropbox_api.accounts.schemas import ChangeUser, CreatedToken, ManagedUser, NewToken, NewUser, TokenList, UserList
 from dropbox_api.deps import DbDep, SettingsDep
 from dropbox_api.problems import (
@@ -27,7 +27,7 @@ Limit = Annotated[int, Query(ge=1, le=1000)]
 
 @router.get("", operation_id="accounts_list_users", responses=problem_responses(*_ADMIN, InvalidRequest, InvalidCursor))
 async def list_users(
-    _: Administrator,
+    _: AdministratorActor,
     db: DbDep,
     q: Annotated[str | None, Query(max_length=320, pattern=r"^[^\x00]*$", description="A part of the address.")] = None,
     limit: Limit = 100,
@@ -44,7 +44,7 @@ async def list_users(
     responses=problem_responses(*BODY, *_ADMIN, EmailTaken, WeakPassword),
 )
 async def create(
-    _: Administrator, body: NewUser, db: DbDep, settings: SettingsDep, passwords: PasswordsDep
+    _: AdministratorActor, body: NewUser, db: DbDep, settings: SettingsDep, passwords: PasswordsDep
 ) -> ManagedUser:
     """Create an account, also where registration is closed."""
     return await admin.create(db, settings.auth, passwords, body)
@@ -55,13 +55,13 @@ async def create(
     operation_id="accounts_get_user",
     responses=problem_responses(*_ADMIN, InvalidRequest, NotFound),
 )
-async def get(_: Administrator, db: DbDep, user_id: uuid.UUID) -> ManagedUser:
+async def get(_: AdministratorActor, db: DbDep, user_id: uuid.UUID) -> ManagedUser:
     """Show a user."""
     return await admin.get_user(db, user_id)
 
 
 @router.patch("/{user_id}", operation_id="accounts_change_user", responses=problem_responses(*BODY, *_ADMIN, NotFound))
-async def change(_: Administrator, db: DbDep, user_id: uuid.UUID, body: ChangeUser) -> ManagedUser:
+async def change(_: AdministratorActor, db: DbDep, user_id: uuid.UUID, body: ChangeUser) -> ManagedUser:
     """Change what is given.
 
     Disabling ends all sign-ins and access tokens at once, and for good; the files stay. The last administrator can be
@@ -77,7 +77,7 @@ async def change(_: Administrator, db: DbDep, user_id: uuid.UUID, body: ChangeUs
     dependencies=[NoStore],
     responses=problem_responses(*BODY, *_ADMIN, NotFound),
 )
-async def create_token(_: Administrator, db: DbDep, user_id: uuid.UUID, body: NewToken) -> CreatedToken:
+async def create_token(_: AdministratorActor, db: DbDep, user_id: uuid.UUID, body: NewToken) -> CreatedToken:
     """Make an access token for a service account, good for `files:read`, `files:write` or `processing`.
 
     It is shown now and never again; so this takes no `Idempotency-Key`.
@@ -93,7 +93,7 @@ async def create_token(_: Administrator, db: DbDep, user_id: uuid.UUID, body: Ne
     responses=problem_responses(*_ADMIN, InvalidRequest, InvalidCursor, NotFound),
 )
 async def list_tokens(
-    _: Administrator, db: DbDep, user_id: uuid.UUID, limit: Limit = 100, cursor: str | None = None
+    _: AdministratorActor, db: DbDep, user_id: uuid.UUID, limit: Limit = 100, cursor: str | None = None
 ) -> TokenList:
     """List a user's access tokens that are good, newest first."""
     await admin.get_user(db, user_id)
@@ -106,6 +106,6 @@ async def list_tokens(
     status_code=204,
     responses=problem_responses(*_ADMIN, InvalidRequest, NotFound),
 )
-async def revoke_token(_: Administrator, db: DbDep, user_id: uuid.UUID, token_id: uuid.UUID) -> None:
+async def revoke_token(_: AdministratorActor, db: DbDep, user_id: uuid.UUID, token_id: uuid.UUID) -> None:
     """Revoke an access token of a user, at once."""
     await api_tokens.revoke(db, user_id, token_id)

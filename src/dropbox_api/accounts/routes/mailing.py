@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment
 
 from dropbox_api.accounts import mailing
-from dropbox_api.accounts.auth import CurrentUser, PasswordsDep
+from dropbox_api.accounts.auth import CurrentUserActor, PasswordsDep
 from dropbox_api.accounts.schemas import AskForReset, ResetPassword, VerifyEmail
 from dropbox_api.deps import DbDep, LimitsDep, MailerDep, SettingsDep, limited
 from dropbox_api.problems import Forbidden, InvalidMailToken, Problem, RateLimited, Unauthenticated, WeakPassword
@@ -30,7 +30,7 @@ pages = APIRouter(include_in_schema=False)
     responses=problem_responses(Unauthenticated, Forbidden, RateLimited),
 )
 async def ask_to_verify_email(
-    actor: CurrentUser, db: DbDep, settings: SettingsDep, mailer: MailerDep, limits: LimitsDep
+    actor: CurrentUserActor, db: DbDep, settings: SettingsDep, mailer: MailerDep, limits: LimitsDep
 ) -> Response:
     """Get the mail once more that confirms your address, unless it is confirmed. The link in an older one is void."""
     await limits.hit("mail", actor.email)

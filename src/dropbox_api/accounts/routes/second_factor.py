@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from dropbox_api.accounts import second_factor
-from dropbox_api.accounts.auth import CurrentUser, NoStore, PasswordsDep, limited_by_user
+from dropbox_api.accounts.auth import CurrentUserActor, NoStore, PasswordsDep, limited_by_user
 from dropbox_api.accounts.schemas import (
     Confirmation,
     RecoveryCodes,
@@ -21,7 +21,7 @@ _ANSWERS = problem_responses(*BODY, Unauthenticated, Forbidden, InvalidCredentia
 
 @router.post("", operation_id="accounts_propose_second_factor", dependencies=[NoStore], responses=_ANSWERS)
 async def propose(
-    actor: CurrentUser, body: Confirmation, db: DbDep, settings: SettingsDep, passwords: PasswordsDep
+    actor: CurrentUserActor, body: Confirmation, db: DbDep, settings: SettingsDep, passwords: PasswordsDep
 ) -> SecondFactorProposal:
     """Get a secret for an authenticator app. Nothing is on before a code of it is confirmed.
 
@@ -31,7 +31,7 @@ async def propose(
 
 
 @router.post("/confirm", operation_id="accounts_confirm_second_factor", dependencies=[NoStore], responses=_ANSWERS)
-async def confirm(actor: CurrentUser, body: SecondFactorCode, db: DbDep, settings: SettingsDep) -> RecoveryCodes:
+async def confirm(actor: CurrentUserActor, body: SecondFactorCode, db: DbDep, settings: SettingsDep) -> RecoveryCodes:
     """Turn the second factor on with a code of the app. All other sign-ins end."""
     return await second_factor.confirm(db, settings.auth, actor, body.code)
 
@@ -40,7 +40,7 @@ async def confirm(actor: CurrentUser, body: SecondFactorCode, db: DbDep, setting
     "/recovery-codes", operation_id="accounts_replace_recovery_codes", dependencies=[NoStore], responses=_ANSWERS
 )
 async def replace_recovery_codes(
-    actor: CurrentUser, body: SecondFactorConfirmation, db: DbDep, settings: SettingsDep, passwords: PasswordsDep
+    actor: CurrentUserActor, body: SecondFactorConfirmation, db: DbDep, settings: SettingsDep, passwords: PasswordsDep
 ) -> RecoveryCodes:
     """Get ten new recovery codes; the old ones are void."""
     return await second_factor.replace_recovery_codes(db, settings.auth, passwords, actor, body.password, body.otp)
@@ -48,7 +48,7 @@ async def replace_recovery_codes(
 
 @router.delete("", operation_id="accounts_remove_second_factor", status_code=204, responses=_ANSWERS)
 async def turn_off(
-    actor: CurrentUser, body: SecondFactorConfirmation, db: DbDep, settings: SettingsDep, passwords: PasswordsDep
+    actor: CurrentUserActor, body: SecondFactorConfirmation, db: DbDep, settings: SettingsDep, passwords: PasswordsDep
 ) -> None:
     """Turn the second factor off. All other sign-ins end."""
     await second_factor.turn_off(db, settings.auth, passwords, actor, body.password, body.otp)

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form
 
 from dropbox_api.accounts import mailing, service
-from dropbox_api.accounts.auth import AccessTokensDep, CurrentUser, NoStore, PasswordsDep
+from dropbox_api.accounts.auth import AccessTokensDep, CurrentUserActor, NoStore, PasswordsDep
 from dropbox_api.accounts.schemas import Account, PasswordGrant, Refresh, Register, Tokens
 from dropbox_api.deps import DbDep, LimitsDep, MailerDep, SettingsDep, limited
 from dropbox_api.plumbing import origin
@@ -101,6 +101,6 @@ async def logout(body: Refresh, db: DbDep) -> None:
 
 
 @router.get("/me", operation_id="accounts_me", responses=problem_responses(Unauthenticated, Forbidden))
-async def me(actor: CurrentUser, db: DbDep) -> Account:
+async def me(actor: CurrentUserActor, db: DbDep) -> Account:
     """Show the account that asks, and how much of its quota is used."""
     return await service.get_account(db, actor)

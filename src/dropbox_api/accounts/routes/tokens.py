@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from dropbox_api.accounts import api_tokens
-from dropbox_api.accounts.auth import CurrentUser, NoStore
+from dropbox_api.accounts.auth import CurrentUserActor, NoStore
 from dropbox_api.accounts.schemas import CreatedToken, NewToken, TokenList
 from dropbox_api.deps import DbDep
 from dropbox_api.problems import Forbidden, InvalidCursor, InvalidRequest, NotFound, Unauthenticated
@@ -23,7 +23,7 @@ _ACCOUNT = (Unauthenticated, Forbidden)
     dependencies=[NoStore],
     responses=problem_responses(*BODY, *_ACCOUNT, NotFound),
 )
-async def create(actor: CurrentUser, body: NewToken, db: DbDep) -> CreatedToken:
+async def create(actor: CurrentUserActor, body: NewToken, db: DbDep) -> CreatedToken:
     """Make an access token for a program of yours. It is shown now and never again.
 
     This takes no `Idempotency-Key`: the answer is a secret, and is kept nowhere. Was it lost, revoke the token that the
@@ -38,7 +38,7 @@ async def create(actor: CurrentUser, body: NewToken, db: DbDep) -> CreatedToken:
     responses=problem_responses(*_ACCOUNT, InvalidRequest, InvalidCursor),
 )
 async def list_tokens(
-    actor: CurrentUser, db: DbDep, limit: Annotated[int, Query(ge=1, le=1000)] = 100, cursor: str | None = None
+    actor: CurrentUserActor, db: DbDep, limit: Annotated[int, Query(ge=1, le=1000)] = 100, cursor: str | None = None
 ) -> TokenList:
     """List your access tokens that are good, newest first."""
     return await api_tokens.list_tokens(db, actor.user_id, limit=limit, cursor=cursor)
@@ -50,6 +50,6 @@ async def list_tokens(
     status_code=204,
     responses=problem_responses(*_ACCOUNT, InvalidRequest, NotFound),
 )
-async def revoke(actor: CurrentUser, db: DbDep, token_id: uuid.UUID) -> None:
+async def revoke(actor: CurrentUserActor, db: DbDep, token_id: uuid.UUID) -> None:
     """Revoke an access token, at once."""
     await api_tokens.revoke(db, actor.user_id, token_id)

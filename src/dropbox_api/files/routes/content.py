@@ -7,7 +7,7 @@ from fastapi import APIRouter, BackgroundTasks, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from dropbox_api import problems
-from dropbox_api.accounts.auth import Reader, Writer
+from dropbox_api.accounts.auth import ReaderActor, WriterActor
 from dropbox_api.db import Db
 from dropbox_api.deps import DbDep, SettingsDep, StoreDep
 from dropbox_api.files import archive, service
@@ -32,7 +32,7 @@ _DOWNLOAD = problem_responses(*_NOT_YOURS, problems.NotAFile, problems.ContentQu
 @router.head("/files/{file_id}/content", operation_id="files_head_content", status_code=307, include_in_schema=False)
 async def get_content(
     *,
-    actor: Reader,
+    actor: ReaderActor,
     db: DbDep,
     store: StoreDep,
     settings: SettingsDep,
@@ -60,7 +60,7 @@ async def _note_download(db: Db, file_id: uuid.UUID, content: service.StoredCont
 @router.get("/files/{file_id}/download", operation_id="files_download", responses=_DOWNLOAD)
 async def download(
     *,
-    actor: Reader,
+    actor: ReaderActor,
     db: DbDep,
     store: StoreDep,
     settings: SettingsDep,
@@ -101,7 +101,7 @@ _ZIP = {"application/zip": {"schema": {"type": "string", "format": "binary"}}}
 )
 async def get_archive(
     *,
-    actor: Reader,
+    actor: ReaderActor,
     db: DbDep,
     store: StoreDep,
     request: Request,
@@ -128,6 +128,6 @@ async def get_archive(
     operation_id="files_accept_content",
     responses=problem_responses(*_NOT_YOURS, problems.NotAFile, problems.NotQuarantined),
 )
-async def accept_content(actor: Writer, db: DbDep, file_id: uuid.UUID) -> File:
+async def accept_content(actor: WriterActor, db: DbDep, file_id: uuid.UUID) -> File:
     """Accept quarantined content for what it is: its fingerprint becomes the true one."""
     return await service.accept_content(db, actor.user_id, file_id)

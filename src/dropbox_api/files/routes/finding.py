@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from dropbox_api import problems
-from dropbox_api.accounts.auth import Reader
+from dropbox_api.accounts.auth import ReaderActor
 from dropbox_api.deps import DbDep
 from dropbox_api.files import listing, search, service
 from dropbox_api.files.schemas import File, FileList, ListFiles, SearchFiles
@@ -19,7 +19,7 @@ _LIST = problem_responses(*_NOT_YOURS, problems.NotAFolder, problems.InvalidName
 
 
 @router.get("/files", operation_id="files_list", responses=_LIST)
-async def list_files(actor: Reader, db: DbDep, wanted: Annotated[ListFiles, Query()]) -> FileList:
+async def list_files(actor: ReaderActor, db: DbDep, wanted: Annotated[ListFiles, Query()]) -> FileList:
     """List a folder by id or path, the root when neither is given; or, with `recursive`, all that is below it.
 
     `fingerprint`, `content_status` and `processing` make the list flat: the files that pass all of these filters, in
@@ -34,7 +34,7 @@ async def list_files(actor: Reader, db: DbDep, wanted: Annotated[ListFiles, Quer
     responses=problem_responses(*_NOT_YOURS, problems.InvalidName),
 )
 async def get_by_path(
-    actor: Reader,
+    actor: ReaderActor,
     db: DbDep,
     response: Response,
     path: Annotated[str, Query(max_length=4096, examples=["/photos/cat.jpg"])],
@@ -49,7 +49,7 @@ async def get_by_path(
     responses=problem_responses(*_NOT_YOURS, problems.NotAFolder, problems.InvalidName),
 )
 async def get_below(
-    actor: Reader,
+    actor: ReaderActor,
     db: DbDep,
     response: Response,
     file_id: uuid.UUID,
@@ -60,7 +60,7 @@ async def get_below(
 
 
 @router.get("/files/{file_id}", operation_id="files_get", responses=problem_responses(*_NOT_YOURS))
-async def get(actor: Reader, db: DbDep, file_id: uuid.UUID, response: Response) -> File:
+async def get(actor: ReaderActor, db: DbDep, file_id: uuid.UUID, response: Response) -> File:
     """Show a file or folder."""
     return _tagged(response, await service.get(db, actor.user_id, file_id))
 
@@ -71,7 +71,7 @@ def _tagged(response: Response, file: File) -> File:
 
 
 @router.get("/search", operation_id="files_search", responses=_LIST)
-async def search_files(actor: Reader, db: DbDep, wanted: Annotated[SearchFiles, Query()]) -> FileList:
+async def search_files(actor: ReaderActor, db: DbDep, wanted: Annotated[SearchFiles, Query()]) -> FileList:
     """Search names, in the whole account or below a folder. Kind, type, size and time narrow it down, or do alone.
 
     Every word of `q` must be part of the name. Best first: the whole name, its beginning, beginnings of words, anything

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from dropbox_api import access, problems
-from dropbox_api.accounts.auth import OnceDep, Processor, Reader, Writer
+from dropbox_api.accounts.auth import OnceDep, ProcessorActor, ReaderActor, WriterActor
 from dropbox_api.deps import DbDep, IfMatch
 from dropbox_api.files import processing, revisions, trash, tree
 from dropbox_api.files.schemas import (
@@ -41,7 +41,7 @@ def _tagged(response: Response, file: File) -> File:
     status_code=201,
     responses=problem_responses(*_NOT_YOURS, *BODY, *_NAMES, problems.TooManyFiles, problems.IdempotencyMismatch),
 )
-async def create_folder(actor: Writer, db: DbDep, response: Response, once: OnceDep, body: CreateFolder) -> File:
+async def create_folder(actor: WriterActor, db: DbDep, response: Response, once: OnceDep, body: CreateFolder) -> File:
     """Make a folder by its name in another one, or every missing folder of a path."""
     return _tagged(response, await tree.create_folder(db, actor.user_id, body, once))
 
@@ -61,7 +61,7 @@ async def create_folder(actor: Writer, db: DbDep, response: Response, once: Once
     ),
 )
 async def update(
-    *, actor: Writer, db: DbDep, response: Response, file_id: uuid.UUID, body: ChangeFile, if_match: IfMatch = None
+    *, actor: WriterActor, db: DbDep, response: Response, file_id: uuid.UUID, body: ChangeFile, if_match: IfMatch = None
 ) -> File:
     """Rename, move, or both at once; or set the content type. Folders of any size move in no time."""
     return _tagged(response, await tree.change(db, actor.user_id, file_id, body, if_match))
@@ -75,7 +75,7 @@ async def update(
 )
 async def delete(
     *,
-    actor: Writer,
+    actor: WriterActor,
     db: DbDep,
     file_id: uuid.UUID,
     force: Annotated[bool, Query(description="Even if a processor is working on it.")] = False,
@@ -102,7 +102,7 @@ async def delete(
 )
 async def copy(
     *,
-    actor: Writer,
+    actor: WriterActor,
     db: DbDep,
     response: Response,
     file_id: uuid.UUID,
@@ -122,19 +122,19 @@ async def copy(
     operation_id="files_list_trash",
     responses=problem_responses(problems.Unauthenticated, problems.InvalidRequest, problems.InvalidCursor),
 )
-async def list_trash(actor: Reader, db: DbDep, limit: Limit = 100, cursor: str | None = None) -> FileList:
+async def list_trash(actor: ReaderActor, db: DbDep, limit: Limit = 100, cursor: str | None = None) -> FileList:
     """List what was deleted, last deleted first. It stays for 30 days unless the server is set otherwise."""
     return await trash.list_trash(db, actor.user_id, limit=limit, cursor=cursor)
 
 
 @router.delete("/trash", operation_id="files_empty_trash", status_code=204, responses=problem_responses(*_NOT_YOURS))
-async def empty_trash(actor: Writer, db: DbDep) -> None:
+async def empty_trash(actor: WriterActor, db: DbDep) -> None:
     """Delete for good all that is in the trash. Its space is free as soon as a worker has been by."""
     await trash.empty(db, actor.user_id)
 
 
 @router.delete("/trash/{file_id}", operation_id="files_purge", status_code=204, responses=problem_responses(*_GUARDED))
-async def purge(actor: Writer, db: DbDep, file_id: uuid.UUID, if_match: IfMatch = None) -> None:
+async def purge(actor: WriterActor, db: DbDep, file_id: uuid.UUID, if_match: IfMatch = None) -> None:
     """Delete one thing in the trash for good, with all that was in it."""
     await trash.purge_one(db, actor.user_id, file_id, if_match=if_match)
 
@@ -148,7 +148,7 @@ async def purge(actor: Writer, db: DbDep, file_id: uuid.UUID, if_match: IfMatch 
 )
 async def restore(
     *,
-    actor: Writer,
+    actor: WriterActor,
     db: DbDep,
     response: Response,
     file_id: uuid.UUID,
@@ -169,7 +169,7 @@ async def restore(
     responses=problem_responses(*_NOT_YOURS, problems.NotAFile, problems.InvalidCursor),
 )
 async def list_revisions(
-    actor: Reader, db: DbDep, file_id: uuid.UUID, limit: Limit = 100, cursor: str | None = None
+    actor: ReaderActor, db: DbDep, file_id: uuid.UUID, limit: Limit = 100, cursor: str | None = None
 ) -> RevisionList:
     """List the revisions of a file, newest first. `GET .../content?revision=` fetches one."""
     return await revisions.list_revisions(db, actor.user_id, file_id, limit=limit, cursor=cursor)
@@ -182,7 +182,7 @@ async def list_revisions(
 )
 async def restore_revision(
     *,
-    actor: Writer,
+    actor: WriterActor,
     db: DbDep,
     response: Response,
     file_id: uuid.UUID,
@@ -205,7 +205,7 @@ async def restore_revision(
 )
 async def report_processing(
     *,
-    actor: Processor,
+    actor: ProcessorActor,
     db: DbDep,
     response: Response,
     file_id: uuid.UUID,
@@ -223,7 +223,7 @@ async def report_processing(
     responses=problem_responses(*_NOT_YOURS, problems.InvalidCursor),
 )
 async def list_activity(
-    actor: Reader, db: DbDep, file_id: uuid.UUID, limit: Limit = 100, cursor: str | None = None
+    actor: ReaderActor, db: DbDep, file_id: uuid.UUID, limit: Limit = 100, cursor: str | None = None
 ) -> ActivityList:
     """List who did what to it, and from where, newest first."""
     return await processing.activity(db, actor.user_id, file_id, limit=limit, cursor=cursor)

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from dropbox_api import problems
-from dropbox_api.accounts.auth import NoStore, Reader, Writer
+from dropbox_api.accounts.auth import NoStore, ReaderActor, WriterActor
 from dropbox_api.deps import DbDep, SettingsDep
 from dropbox_api.hooks import service
 from dropbox_api.hooks.schemas import (
@@ -36,7 +36,7 @@ _YOURS = (*_ACCOUNT, problems.InvalidRequest, problems.NotFound)
     dependencies=[NoStore],
     responses=problem_responses(*BODY, *_ACCOUNT, problems.AddressRefused, problems.TooManyWebhooks),
 )
-async def create(actor: Writer, body: NewWebhook, db: DbDep, settings: SettingsDep) -> CreatedWebhook:
+async def create(actor: WriterActor, body: NewWebhook, db: DbDep, settings: SettingsDep) -> CreatedWebhook:
     """Have an address of yours told what happens to your files, and to those that are shared with you.
 
     Its secret is shown now and never again. This takes no `Idempotency-Key`: the answer is a secret, and is kept
@@ -50,13 +50,13 @@ async def create(actor: Writer, body: NewWebhook, db: DbDep, settings: SettingsD
     operation_id="hooks_list_webhooks",
     responses=problem_responses(*_ACCOUNT, problems.InvalidRequest, problems.InvalidCursor),
 )
-async def list_webhooks(actor: Reader, db: DbDep, limit: Limit = 100, cursor: str | None = None) -> WebhookList:
+async def list_webhooks(actor: ReaderActor, db: DbDep, limit: Limit = 100, cursor: str | None = None) -> WebhookList:
     """List your webhooks, newest first."""
     return await service.list_webhooks(db, actor.user_id, limit=limit, cursor=cursor)
 
 
 @router.get("/webhooks/{webhook_id}", operation_id="hooks_get_webhook", responses=problem_responses(*_YOURS))
-async def get(actor: Reader, db: DbDep, webhook_id: uuid.UUID) -> Webhook:
+async def get(actor: ReaderActor, db: DbDep, webhook_id: uuid.UUID) -> Webhook:
     """Look at a webhook: whether it works, and if not, since when and why."""
     return await service.get(db, actor.user_id, webhook_id)
 
@@ -67,7 +67,7 @@ async def get(actor: Reader, db: DbDep, webhook_id: uuid.UUID) -> Webhook:
     responses=problem_responses(*BODY, *_YOURS, problems.AddressRefused),
 )
 async def update(
-    actor: Writer, body: ChangeWebhook, db: DbDep, settings: SettingsDep, webhook_id: uuid.UUID
+    actor: WriterActor, body: ChangeWebhook, db: DbDep, settings: SettingsDep, webhook_id: uuid.UUID
 ) -> Webhook:
     """Change a webhook, or switch it off and on. What is on its way goes to the new address."""
     return await service.change(db, settings, actor.user_id, webhook_id, body)
@@ -79,7 +79,7 @@ async def update(
     status_code=204,
     responses=problem_responses(*_YOURS),
 )
-async def delete(actor: Writer, db: DbDep, webhook_id: uuid.UUID) -> None:
+async def delete(actor: WriterActor, db: DbDep, webhook_id: uuid.UUID) -> None:
     """Delete a webhook, and the log of its deliveries. What is on its way is not sent."""
     await service.remove(db, actor.user_id, webhook_id)
 
@@ -90,7 +90,7 @@ async def delete(actor: Writer, db: DbDep, webhook_id: uuid.UUID) -> None:
     dependencies=[NoStore],
     responses=problem_responses(*_YOURS),
 )
-async def rotate_secret(actor: Writer, db: DbDep, settings: SettingsDep, webhook_id: uuid.UUID) -> Secret:
+async def rotate_secret(actor: WriterActor, db: DbDep, settings: SettingsDep, webhook_id: uuid.UUID) -> Secret:
     """Give a webhook another secret. All that is sent from now on is signed with it, repetitions too."""
     return await service.rotate_secret(db, settings, actor.user_id, webhook_id)
 
@@ -101,7 +101,7 @@ async def rotate_secret(actor: Writer, db: DbDep, settings: SettingsDep, webhook
     status_code=202,
     responses=problem_responses(*_YOURS),
 )
-async def test(actor: Writer, db: DbDep, webhook_id: uuid.UUID) -> Delivery:
+async def test(actor: WriterActor, db: DbDep, webhook_id: uuid.UUID) -> Delivery:
     """Send it a `ping`. What became of that, the log of deliveries says."""
     return await service.ping(db, actor.user_id, webhook_id)
 
@@ -112,7 +112,7 @@ async def test(actor: Writer, db: DbDep, webhook_id: uuid.UUID) -> Delivery:
     responses=problem_responses(*_YOURS, problems.InvalidCursor),
 )
 async def list_deliveries(
-    actor: Reader,
+    actor: ReaderActor,
     db: DbDep,
     webhook_id: uuid.UUID,
     state: State | None = None,
@@ -129,7 +129,7 @@ async def list_deliveries(
     status_code=202,
     responses=problem_responses(*_YOURS),
 )
-async def redeliver(actor: Writer, db: DbDep, webhook_id: uuid.UUID, delivery_id: uuid.UUID) -> Delivery:
+async def redeliver(actor: WriterActor, db: DbDep, webhook_id: uuid.UUID, delivery_id: uuid.UUID) -> Delivery:
     """Send a message again, whatever became of it before. Its id stays, so that a receiver can tell."""
     return await service.redeliver(db, actor.user_id, webhook_id, delivery_id)
 
@@ -140,7 +140,7 @@ async def redeliver(actor: Writer, db: DbDep, webhook_id: uuid.UUID, delivery_id
     responses=problem_responses(*_YOURS, problems.InvalidCursor),
 )
 async def list_file_deliveries(
-    actor: Reader, db: DbDep, file_id: uuid.UUID, limit: Limit = 100, cursor: str | None = None
+    actor: ReaderActor, db: DbDep, file_id: uuid.UUID, limit: Limit = 100, cursor: str | None = None
 ) -> DeliveryList:
     """List what your webhooks were told of a file or folder, or are to be, newest first."""
     return await service.list_of_file(db, actor.user_id, file_id, limit=limit, cursor=cursor)

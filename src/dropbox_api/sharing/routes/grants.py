@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from dropbox_api import problems
-from dropbox_api.accounts.auth import OnceDep, Reader, Sharer
+from dropbox_api.accounts.auth import OnceDep, ReaderActor, SharerActor
 from dropbox_api.deps import DbDep
 from dropbox_api.files.schemas import FileList
 from dropbox_api.responses import BODY, problem_responses
@@ -25,7 +25,7 @@ _NOT_YOURS = (problems.Unauthenticated, problems.Forbidden, problems.InvalidRequ
     responses=problem_responses(*_NOT_YOURS, problems.InvalidCursor),
 )
 async def list_grants(
-    actor: Sharer, db: DbDep, file_id: uuid.UUID, limit: Limit = 100, cursor: str | None = None
+    actor: SharerActor, db: DbDep, file_id: uuid.UUID, limit: Limit = 100, cursor: str | None = None
 ) -> GrantList:
     """List with whom it is shared, by itself or with a folder above it. The owner's to see."""
     return await grants.list_grants(db, actor.user_id, file_id, limit=limit, cursor=cursor)
@@ -43,7 +43,7 @@ async def list_grants(
     },
 )
 async def create_grant(
-    actor: Sharer, db: DbDep, response: Response, file_id: uuid.UUID, once: OnceDep, body: CreateGrant
+    actor: SharerActor, db: DbDep, response: Response, file_id: uuid.UUID, once: OnceDep, body: CreateGrant
 ) -> Grant:
     """Share it, with all that is in it, with an address or an account.
 
@@ -60,7 +60,9 @@ async def create_grant(
     operation_id="sharing_update_grant",
     responses=problem_responses(*_NOT_YOURS, *BODY),
 )
-async def update_grant(actor: Sharer, db: DbDep, file_id: uuid.UUID, grant_id: uuid.UUID, body: ChangeGrant) -> Grant:
+async def update_grant(
+    actor: SharerActor, db: DbDep, file_id: uuid.UUID, grant_id: uuid.UUID, body: ChangeGrant
+) -> Grant:
     """Give somebody another role."""
     return await grants.change_role(db, actor.user_id, file_id, grant_id, body.role)
 
@@ -71,7 +73,7 @@ async def update_grant(actor: Sharer, db: DbDep, file_id: uuid.UUID, grant_id: u
     status_code=204,
     responses=problem_responses(*_NOT_YOURS),
 )
-async def delete_grant(actor: Sharer, db: DbDep, file_id: uuid.UUID, grant_id: uuid.UUID) -> None:
+async def delete_grant(actor: SharerActor, db: DbDep, file_id: uuid.UUID, grant_id: uuid.UUID) -> None:
     """Stop sharing with somebody, as the owner; or leave, as the one it was shared with. Works at once."""
     await grants.revoke(db, actor.user_id, file_id, grant_id)
 
@@ -83,7 +85,7 @@ async def delete_grant(actor: Sharer, db: DbDep, file_id: uuid.UUID, grant_id: u
         problems.Unauthenticated, problems.Forbidden, problems.InvalidRequest, problems.InvalidCursor
     ),
 )
-async def list_shared_with_me(actor: Reader, db: DbDep, limit: Limit = 100, cursor: str | None = None) -> FileList:
+async def list_shared_with_me(actor: ReaderActor, db: DbDep, limit: Limit = 100, cursor: str | None = None) -> FileList:
     """List what others share with you, what was shared last first. Go on with `GET /v1/files?parent_id=`."""
     return await grants.shared_with(db, actor.user_id, limit=limit, cursor=cursor)
 
@@ -94,6 +96,6 @@ async def list_shared_with_me(actor: Reader, db: DbDep, limit: Limit = 100, curs
     status_code=204,
     responses=problem_responses(*_NOT_YOURS),
 )
-async def leave(actor: Sharer, db: DbDep, file_id: uuid.UUID) -> None:
+async def leave(actor: SharerActor, db: DbDep, file_id: uuid.UUID) -> None:
     """Give up what somebody shares with you. Works at once; what comes by a folder above it stays."""
     await grants.leave(db, actor.user_id, file_id)

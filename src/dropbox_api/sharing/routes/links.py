@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 
 from dropbox_api import problems
-from dropbox_api.accounts.auth import OnceStreamedDep, PasswordsDep, Sharer
+from dropbox_api.accounts.auth import OnceStreamedDep, PasswordsDep, SharerActor
 from dropbox_api.deps import DbDep, SettingsDep
 from dropbox_api.responses import BODY, problem_responses
 from dropbox_api.sharing import links
@@ -33,7 +33,7 @@ LinkTokensDep = Annotated[LinkTokens, Depends(_link_tokens)]
 )
 async def list_links(
     *,
-    actor: Sharer,
+    actor: SharerActor,
     db: DbDep,
     tokens: LinkTokensDep,
     file_id: uuid.UUID,
@@ -54,7 +54,7 @@ async def list_links(
 )
 async def create_link(
     *,
-    actor: Sharer,
+    actor: SharerActor,
     db: DbDep,
     passwords: PasswordsDep,
     tokens: LinkTokensDep,
@@ -72,7 +72,7 @@ async def create_link(
 @router.patch("/links/{link_id}", operation_id="sharing_update_link", responses=problem_responses(*_NOT_YOURS, *BODY))
 async def update_link(
     *,
-    actor: Sharer,
+    actor: SharerActor,
     db: DbDep,
     passwords: PasswordsDep,
     tokens: LinkTokensDep,
@@ -86,6 +86,6 @@ async def update_link(
 @router.delete(
     "/links/{link_id}", operation_id="sharing_delete_link", status_code=204, responses=problem_responses(*_NOT_YOURS)
 )
-async def delete_link(actor: Sharer, db: DbDep, link_id: uuid.UUID) -> None:
+async def delete_link(actor: SharerActor, db: DbDep, link_id: uuid.UUID) -> None:
     """Revoke a link, at once and for good. A URL of content that it gave away lives for its minutes."""
     await links.revoke(db, actor.user_id, link_id)

@@ -1,0 +1,50 @@
+"""What an operation works with: `Services` for the server's own work, `Context` for work on behalf of a caller.
+
+Routes get a `Context` from `accounts.auth`, jobs get `Services` from the worker. A function that takes either one owns
+its transactions; a function that joins a transaction takes `tx` and the values that it needs (ADR 0001).
+"""
+
+import uuid
+from dataclasses import dataclass
+from typing import Literal
+
+from dropbox_api.db import Db
+from dropbox_api.settings import Settings
+from dropbox_api.storage.object_store import ObjectStore
+
+Kind = Literal["person", "service"]
+Scope = Literal["files:read", "files:write", "share", "processing", "admin", "account"]
+"""What a token permits. `account` (sign-ins, tokens, second factor, password) is never part of a personal token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """The caller: an active account, authenticated by a live sign-in or a valid personal token."""
+
+    user_id: uuid.UUID
+    email: str
+    kind: Kind
+    is_admin: bool
+    scopes: frozenset[Scope]
+    session_id: uuid.UUID | None
+    """None for a caller with a personal token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Database, object store and settings of this process."""
+
+    db: Db
+    store: ObjectStore
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Context(Services):
+    """Services, and the caller on whose behalf an operation runs."""
+
+    actor: Actor
+
+    @property
+    def actor_id(self) -> uuid.UUID:
+        return self.actor.user_id
