@@ -8,7 +8,7 @@ PYTEST = $(RUN) pytest
 # Each process has servers of its own; a file's tests stay together, because they share what they made.
 PARALLEL = -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help run test check bench unit contract integration faults faults-long fix types lint openapi migrate clean
+.PHONY: help run test check bench unit contract integration faults faults-long fix types lint openapi migrate clean words
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,6 +38,9 @@ lint: .venv/.ready
 
 types: .venv/.ready
 	$(RUN) mypy
+
+words: ## Report banned words: name a component instead of a pronoun
+	@python3 tests/support/words.py
 
 fix: .venv/.ready ## Format, and mend what can be mended
 	$(RUN) ruff check --fix
