@@ -1,4 +1,4 @@
-"""Runs migrations on the connection that `dropbox-api migrate` (or a test) hands over."""
+"""Run migrations on the connection that `dropbox-api migrate` or a test passes in."""
 
 from alembic import context
 

@@ -1,4 +1,4 @@
-"""Everybody is told: event ids, recipients, leases of the relay, webhooks and their deliveries, runs of jobs, scrubbing.
+"""Event ids, recipients, relay leases, webhooks and deliveries, job runs, scrubbing.
 
 Revision ID: 0004
 Revises: 0003
@@ -95,13 +95,13 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("s3_upload_id IS NOT NULL"),
     )
-    # Journals held their owner's changes only.
+    # Until here every journal held only the changes of its own account.
     op.add_column("events", sa.Column("id", sa.UUID(), server_default=sa.text("gen_random_uuid()"), nullable=False))
     op.alter_column("events", "id", server_default=None)
     op.add_column("events", sa.Column("owner_id", sa.UUID(), nullable=True))
     op.execute("UPDATE events SET owner_id = recipient_id")
     op.alter_column("events", "owner_id", nullable=False)
-    # Nobody has read it yet, and nobody else was to be told.
+    # Until here the outbox had no reader and every event had one recipient: old rows are garbage.
     op.execute("DELETE FROM outbox")
     op.add_column("outbox", sa.Column("seq", sa.BigInteger(), nullable=False))
     op.add_column("outbox", sa.Column("recipients", sa.ARRAY(sa.UUID()), nullable=False))

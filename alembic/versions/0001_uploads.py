@@ -1,4 +1,4 @@
-"""The main job: accounts, folders, blobs, upload sessions, journal.
+"""Accounts, folders, blobs, upload sessions and the journal of events.
 
 Revision ID: 0001
 Revises:

@@ -1,4 +1,4 @@
-"""People: verified addresses, second factor, OIDC, tokens, admins and service accounts; grants and links.
+"""Verified addresses, second factor, OIDC, tokens, administrators and service accounts; grants and links.
 
 Revision ID: 0003
 Revises: 0002
@@ -135,7 +135,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Accounts without a password stay, and cannot sign in: 0002 knows no other way."""
+    """Accounts without a password stay but cannot sign in: revision 0002 supports only passwords."""
     for table in ("links", "grants", "mail_tokens", "api_tokens", "recovery_codes", "oidc_identities"):
         op.drop_table(table)
     op.drop_column("sessions", "address")

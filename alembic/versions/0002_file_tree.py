@@ -1,6 +1,6 @@
-"""A file system that people trust: trash, orders of lists, search, processing, audit, idempotency.
+"""Trash, list orders, search, processing state, audit log and idempotency keys.
 
-Building the indexes locks `nodes` against writing for as long as it takes (about a minute for ten million rows).
+Building the indexes blocks writes to `nodes` (about a minute for ten million rows).
 
 Revision ID: 0002
 Revises: 0001
@@ -73,7 +73,7 @@ def upgrade() -> None:
         postgresql_where=LIVE,
     )
 
-    # Placed destinations held JSON's null where there was no problem.
+    # Destinations without a problem held JSON null instead of SQL NULL.
     op.execute("UPDATE upload_destinations SET problem = NULL WHERE problem = 'null'")
     op.drop_constraint(op.f("uploads_strategy_check"), "uploads")
     op.create_check_constraint(
@@ -112,7 +112,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """0001 can read what is in the trash as deleted, too: it has `trashed_at`, and hides such nodes."""
+    """Nodes in the trash stay hidden: revision 0001 has `trashed_at` and reads them as deleted."""
     op.drop_table("idempotency_keys")
     op.drop_table("audit_log")
     op.execute("UPDATE uploads SET strategy = 'multipart' WHERE strategy = 'stream'")
@@ -139,4 +139,4 @@ def downgrade() -> None:
     op.drop_constraint(op.f("revisions_processing_state_check"), "revisions")
     for column in ("processing_at", "processing_detail", "processing_state", "superseded_at"):
         op.drop_column("revisions", column)
-    # The extension stays: other things in the database may use it.
+    # Keep the extension: other schemas of the database may use it.
