@@ -1,4 +1,4 @@
-"""What the documentation lists is what there is: problems and settings."""
+"""The documentation lists every problem and every setting."""
 
 import re
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ FIRST_CELL = re.compile(r"^(?:\|\s*|#+ )`([^`]+)`", re.MULTILINE)
 
 
 def listed(page: str) -> list[str]:
-    """Return what a page lists: the code-quoted first cell of every table row, or heading."""
+    """Return the names that a page lists: code-quoted first cells of table rows, and code-quoted headings."""
     return FIRST_CELL.findall((DOCS / page).read_text(encoding="utf-8"))
 
 
@@ -27,9 +27,9 @@ def variables(model: type[BaseModel], prefix: str = "DROPBOX_") -> Iterator[str]
             yield f"{prefix}{name.upper()}"
 
 
-def test_every_problem_is_documented_once_and_no_other() -> None:
+def test_documented_problems_are_exactly_the_problems() -> None:
     assert sorted(listed("problems.md")) == sorted(all_problems())
 
 
-def test_every_setting_is_documented_once_and_no_other() -> None:
+def test_documented_settings_are_exactly_the_settings() -> None:
     assert sorted(listed("settings.md")) == sorted(variables(Settings))

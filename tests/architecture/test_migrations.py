@@ -1,4 +1,4 @@
-"""Migrations lead to the tables of `models`, and back."""
+"""Migrations create the tables of `models`, and every migration can be reverted."""
 
 from collections.abc import AsyncIterator
 
@@ -31,7 +31,7 @@ def upgrade(connection: Connection) -> None:
 
 def differences(connection: Connection) -> list[object]:
     def is_modelled(_object: object, name: str | None, kind: str, *_rest: object) -> bool:
-        # Partitions belong to their table; Alembic keeps its own.
+        # Partitions belong to their table; the `alembic_` tables belong to Alembic.
         return not (kind == "table" and name is not None and name.startswith(("events_p", "alembic_")))
 
     options = {"compare_type": True, "compare_server_default": True, "include_object": is_modelled}
@@ -42,16 +42,16 @@ def tables(connection: Connection) -> set[str]:
     return set(inspect(connection).get_table_names()) - {"alembic_version"}
 
 
-def test_there_is_one_head() -> None:
+def test_migrations_have_one_head() -> None:
     assert len(ScriptDirectory.from_config(migrations.config()).get_heads()) == 1
 
 
-async def test_a_migrated_database_is_what_the_models_say(connection: AsyncConnection) -> None:
+async def test_migrated_database_equals_the_models(connection: AsyncConnection) -> None:
     await connection.run_sync(upgrade)
     assert await connection.run_sync(differences) == []
 
 
-async def test_every_migration_can_be_taken_back(connection: AsyncConnection) -> None:
+async def test_downgrade_to_base_and_upgrade_again_restores_the_tables(connection: AsyncConnection) -> None:
     await connection.run_sync(upgrade)
     made = await connection.run_sync(tables)
     await connection.run_sync(lambda sync: command.downgrade(migrations.config(sync), "base"))

@@ -1,7 +1,7 @@
-"""The server's own source as syntax trees: what the architecture tests and the kill matrix read."""
+"""The server's source as syntax trees, for the architecture tests and the kill matrix."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -17,12 +17,17 @@ def modules() -> dict[str, ast.Module]:
     return {str(path.relative_to(PACKAGE)): ast.parse(path.read_text(encoding="utf-8")) for path in paths}
 
 
+def offenders(rule: Callable[[ast.AST], Iterable[str]], *, except_in: Collection[str] = ()) -> list[str]:
+    """Return `path:line: text` for everything in the server that breaks `rule`, which yields `line: text`."""
+    return [f"{path}:{found}" for path, tree in modules().items() if path not in except_in for found in rule(tree)]
+
+
 def calls(tree: ast.AST) -> Iterator[ast.Call]:
     return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
 
 
 def last_name(node: ast.AST) -> str:
-    """Return `c` of `a.b.c`, "" for anything that is no name."""
+    """Return `c` of `a.b.c`, "" for any other expression."""
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.id if isinstance(node, ast.Name) else ""
