@@ -20,13 +20,13 @@ from bench.stack import BUCKET, Stack, WebServer
 from bench.table import GIB, MIB, Row, Section, interleaved, mib, s, times
 from dropbox_api.core.presign import Presigner
 from dropbox_client.api import Client
-from dropbox_client.cache import CachedHashes, HashCache
 from dropbox_client.errors import Stopped
-from dropbox_client.hashing import Identity
-from dropbox_client.progress import Item
 from dropbox_client.tokens import TokenFile
-from dropbox_client.upload import Uploader
-from dropbox_client.wire import IDLE_TIMEOUT_S, Body, Reply, Wire
+from dropbox_client.transfer.hash_cache import CachedHashes, HashCache
+from dropbox_client.transfer.progress import Item
+from dropbox_client.transfer.source import Identity
+from dropbox_client.transfer.upload import Uploader
+from dropbox_client.transport import IDLE_TIMEOUT_S, Body, Reply, Wire
 
 _CONNECTIONS = 8
 _LOAD_S = 3.0

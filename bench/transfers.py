@@ -29,9 +29,9 @@ _SDK = """
 import sys, time
 from pathlib import Path
 from dropbox_client.api import Client
-from dropbox_client.progress import Item
+from dropbox_client.transfer.progress import Item
 from dropbox_client.tokens import TokenFile
-from dropbox_client.upload import Uploader
+from dropbox_client.transfer.upload import Uploader
 url, home, path = sys.argv[1:]
 client = Client(url, TokenFile(Path(home) / "dbx" / "tokens.json"))
 item = Item(Path(path), "/", "file", Path(path).stat().st_size)

@@ -23,7 +23,7 @@ from datetime import datetime
 from dropbox_client.connection import Connection
 from dropbox_client.errors import ApiProblem, CursorExpired, NotSignedIn, Stopped, Unreachable
 from dropbox_client.feed import LONG_WAIT_S, Reader
-from dropbox_client.shapes import (
+from dropbox_client.models import (
     ApiToken,
     Capabilities,
     Chunk,

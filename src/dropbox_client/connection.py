@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 from dropbox_client.errors import ApiProblem, NotSignedIn, Stopped, Unreachable
 from dropbox_client.retry import Backoff, Patience
 from dropbox_client.tokens import Tokens, TokenStore
-from dropbox_client.wire import IDLE_TIMEOUT_S, Reply, Wire
+from dropbox_client.transport import IDLE_TIMEOUT_S, Reply, Wire
 
 _PASSING = frozenset({429, 502, 503, 504})
 _BUG_TRIES = 3

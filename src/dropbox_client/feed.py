@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from dropbox_client.errors import ApiProblem, ClientError, Stopped, Unreachable
+from dropbox_client.models import Event
 from dropbox_client.retry import Backoff, Patience
-from dropbox_client.shapes import Event
 
 if TYPE_CHECKING:
     from dropbox_client.api import Client

@@ -15,9 +15,9 @@ import pytest
 
 from dropbox_client.api import Client
 from dropbox_client.cli import main
-from dropbox_client.commands import completion
+from dropbox_client.cli.completion import commands as completion
 from dropbox_client.errors import ApiProblem, NotSignedIn, Stopped, Unreachable
-from dropbox_client.shapes import Destination, File, NewUpload
+from dropbox_client.models import Destination, File, NewUpload
 from dropbox_client.tokens import TokenFile, TokenMemory, Tokens
 from tests.support.fake_server import FakeServer, Scripted, fake_server
 
@@ -396,7 +396,7 @@ def test_paths_that_a_shell_offers(
 
 def test_help_and_mistakes_import_nothing_that_takes_time() -> None:
     program = (
-        "import sys; from dropbox_client.arguments import parser; import dropbox_client.cli; parser().format_help();"
+        "import sys; from dropbox_client.cli import arguments; arguments.parser().format_help();"
         "print({'http.client', 'ssl', 'json', 'dataclasses', 'pathlib', 'rich'} & {*sys.modules} - before)"
     )
     command = [sys.executable, "-I", "-c", f"import sys; before = {{*sys.modules}}; {program}"]

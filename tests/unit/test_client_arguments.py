@@ -2,7 +2,7 @@
 
 import pytest
 
-from dropbox_client.arguments import duration_s, parser, remote
+from dropbox_client.cli.arguments import duration_s, parser, remote
 
 UUID = "01900000-0000-7000-8000-000000000000"
 

@@ -10,11 +10,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from dropbox_client.api import Client, CursorExpired
+from dropbox_client.cli.events.watched_tree import Watched
 from dropbox_client.errors import ApiProblem, ClientError, Stopped, Unreachable
 from dropbox_client.feed import Insistence, Reader
-from dropbox_client.shapes import Event
+from dropbox_client.models import Event
 from dropbox_client.tokens import TokenMemory, Tokens
-from dropbox_client.watched import Watched
 from tests.support.fake_server import FakeServer, Scripted, fake_server
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dropbox_client.walk import AmbiguousDestination, Walk, split_destination
+from dropbox_client.transfer.walk import AmbiguousDestination, Walk, split_destination
 
 UUID = "01900000-0000-7000-8000-000000000000"
 

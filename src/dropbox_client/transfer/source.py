@@ -1,0 +1,130 @@
+"""Reading and hashing a file that others may be writing to.
+
+Invariants: memory does not grow with the file; a file is never mapped (a truncation would kill the process); whoever
+uses what was read asks `Source.check` afterwards, so that a version that never existed as a whole is never stored.
+hashlib releases the interpreter's lock, so hashing runs beside sending. Source: bench/RESULTS.md.
+"""
+
+import hashlib
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from dropbox_client.errors import FileChanged, Unreadable
+from dropbox_client.transfer.chunks import KIB, Chunks
+
+BLOCK_BYTES = 512 * KIB
+"""What is read and sent at a time: it stays in the processor's cache between reading, hashing and sending."""
+_TICK_NS = 20_000_000
+"""File systems stamp changes no finer than the kernel's tick, 10 ms at worst."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What changes when a file's content does. The change time also betrays writers that set the old mtime again."""
+
+    size_bytes: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    device: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Self:
+        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev)
+
+
+class Source:
+    """A regular file open for reading, and its identity when it was opened. Safe to read from several threads."""
+
+    def __init__(self, path: Path) -> None:
+        """Open `path`. Raises Unreadable, also for what is not a regular file."""
+        self.path = path
+        try:
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not make us wait
+        except OSError as error:
+            raise Unreadable(f"{path}: {error.strerror}") from error
+        try:
+            self.identity = self._settled_identity()
+        except BaseException:
+            self.close()
+            raise
+
+    def _settled_identity(self) -> Identity:
+        """Return the identity once a further change would show in it: not in the very tick of the last one."""
+        while True:
+            status = os.fstat(self._fd)
+            if not stat.S_ISREG(status.st_mode):
+                raise Unreadable(f"{self.path} is not a regular file")
+            age_ns = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns)
+            if not 0 <= age_ns < _TICK_NS:
+                return Identity.of(status)
+            time.sleep((_TICK_NS - age_ns) / 1e9)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    @property
+    def size_bytes(self) -> int:
+        return self.identity.size_bytes
+
+    def check(self) -> None:
+        """Raises FileChanged when the file was written to, truncated or replaced since it was opened."""
+        try:
+            named = Identity.of(self.path.stat())
+        except OSError as error:
+            raise FileChanged(f"{self.path} was moved or deleted while it was read") from error
+        if Identity.of(os.fstat(self._fd)) != self.identity or named != self.identity:
+            raise FileChanged(f"{self.path} changed while it was read")
+
+    def blocks(self, offset_bytes: int, size_bytes: int) -> Iterator[memoryview]:
+        """Iterate over a range of the file; each block is valid until the next one. Raises FileChanged, Unreadable."""
+        buffer = memoryview(bytearray(min(BLOCK_BYTES, size_bytes)))
+        end = offset_bytes + size_bytes
+        while offset_bytes < end:
+            try:
+                count = os.preadv(self._fd, [buffer[: end - offset_bytes]], offset_bytes)
+            except OSError as error:
+                raise Unreadable(f"{self.path}: {error.strerror}") from error
+            if not count:
+                raise FileChanged(f"{self.path} became shorter while it was read")
+            yield buffer[:count]
+            offset_bytes += count
+
+
+def hash_range(source: Source, offset_bytes: int, size_bytes: int) -> str:
+    """Return the SHA-256 of a range as 64 hex digits. Raises FileChanged, Unreadable."""
+    digest = hashlib.sha256()
+    for block in source.blocks(offset_bytes, size_bytes):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def hash_file(source: Source, chunks: Chunks, on_chunk: Callable[[int, str], None]) -> str:
+    """Read the file once, tell `on_chunk` each (number, SHA-256 in hex) in order, and return the fingerprint.
+
+    Two hashes a byte; the first chunk costs one, for as far the whole file's hash is also its own.
+    Raises FileChanged, Unreadable, and whatever `on_chunk` raises.
+    """
+    whole = hashlib.sha256()
+    for number in range(1, chunks.count + 1):
+        chunk = hashlib.sha256() if number > 1 else None
+        for block in source.blocks(chunks.offset(number), chunks.bytes_of(number)):
+            whole.update(block)
+            if chunk:
+                chunk.update(block)
+        on_chunk(number, (chunk or whole).hexdigest())
+    return whole.hexdigest()

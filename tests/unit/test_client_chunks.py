@@ -1,0 +1,42 @@
+"""What the client foresees of the server's plan, and the ranges that it reads, against the shared vectors."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dropbox_api.core.chunks import StoreLimits, plan
+from dropbox_client.transfer.chunks import GIB, KIB, MIB, Chunks, expected_chunk_bytes, parse_ranges, wished_chunk_bytes
+
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors/ranges.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("vector", VECTORS["ranges"], ids=lambda vector: vector["text"] or "none")
+def test_ranges_of_the_vectors(vector: dict[str, Any]) -> None:
+    assert parse_ranges(vector["text"]) == sorted(set(vector["numbers"]))
+
+
+@pytest.mark.parametrize("size", [8 * MIB + 1, 1 * GIB, 50 * GIB, 71 * GIB, 5 * 1024 * GIB])
+def test_the_expected_plan_is_the_servers(size: int) -> None:
+    planned = plan(size, limits=StoreLimits())
+    expected = Chunks(size, expected_chunk_bytes(size, 8 * MIB))
+    assert (expected.chunk_size_bytes, expected.count) == (planned.chunk_size_bytes, planned.chunk_count)
+    assert [(n, expected.offset(n), expected.bytes_of(n)) for n in (1, 2, expected.count)] == [
+        (n, planned.offset(n), planned.chunk_bytes(n)) for n in (1, 2, planned.chunk_count)
+    ]
+
+
+def test_an_empty_file_has_one_empty_chunk() -> None:
+    empty = Chunks(0, 0)
+    assert (empty.count, empty.offset(1), empty.bytes_of(1)) == (1, 0, 0)
+
+
+def test_no_wish_without_a_measurement_or_need() -> None:
+    assert wished_chunk_bytes(50 * GIB, None) is None
+    assert wished_chunk_bytes(1 * GIB, 500 * MIB) is None
+
+
+def test_small_chunks_on_a_slow_link_and_large_ones_for_a_huge_file_on_a_fast_one() -> None:
+    assert wished_chunk_bytes(1 * GIB, 300 * KIB) == 5 * MIB
+    assert wished_chunk_bytes(50 * GIB, 500 * MIB) == 64 * MIB

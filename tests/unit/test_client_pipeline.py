@@ -1,0 +1,153 @@
+"""The conductor's books: how many calls a file costs, what is sent again, and that nothing runs on after an error."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from dropbox_client.api import Client
+from dropbox_client.errors import Stopped, TransferFailed
+from dropbox_client.models import SignedPart, Upload
+from dropbox_client.transfer.chunks import MIB
+from dropbox_client.transfer.concurrency import Pace
+from dropbox_client.transfer.parts import PartSender, Sent
+from dropbox_client.transfer.pipeline import Hashes, Sending, SessionGone
+from dropbox_client.transfer.source import Source
+
+CHUNK = 8 * MIB
+NOW = datetime.now(UTC)
+
+
+class Signer:
+    """Signs anything, and remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+
+    def sign_parts(self, _: str, hashes: Mapping[int, str]) -> list[SignedPart]:
+        self.batches.append(list(hashes))
+        return [SignedPart(number, "", {}, (number - 1) * CHUNK, CHUNK, NOW) for number in hashes]
+
+    def close(self) -> None: ...
+
+
+class Sender:
+    """Takes every part at once, but for what `answers` says of a number's first tries."""
+
+    def __init__(self, answers: Mapping[int, list[Sent | Exception]] | None = None) -> None:
+        self.cancelled = threading.Event()
+        self.answers = {number: list(many) for number, many in (answers or {}).items()}
+        self.landed: list[int] = []
+
+    def send(self, part: SignedPart, _: str) -> Sent:
+        if self.cancelled.is_set():
+            raise Stopped("stopped")
+        answer = self.answers.get(part.number) and self.answers[part.number].pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        if answer:
+            return answer
+        self.landed.append(part.number)
+        return Sent.LANDED
+
+
+@pytest.fixture
+def senders() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(4) as pool:
+        yield pool
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Iterator[Source]:
+    path = tmp_path / "file"
+    path.touch()
+    with Source(path) as opened:
+        yield opened
+
+
+def sending(count: int, signer: Signer, sender: Sender, senders: ThreadPoolExecutor, source: Source) -> Sending:
+    members: dict[str, Any] = dict.fromkeys(("created_at", "last_activity_at", "expires_at"), NOW)
+    upload = Upload(
+        id="1", state="active", fingerprint=None, size_bytes=count * CHUNK, strategy="multipart",
+        chunk_size_bytes=CHUNK, chunk_count=count, uploaded="", missing=f"1-{count}", mismatched="",
+        uploaded_bytes=0, destinations=[], **members,
+    )  # fmt: skip
+    hashes = Hashes(CHUNK, {number: f"{number:064x}" for number in range(1, count + 1)}, fingerprint="f" * 64)
+    return Sending(
+        client=cast("Client", signer), senders=senders, pace=Pace(), sender=cast("PartSender", sender),
+        source=source, upload=upload, hashes=hashes,
+    )  # fmt: skip
+
+
+def run(sending: Sending, todo: list[int], signed: list[SignedPart] | None = None) -> None:
+    sending.run(todo, signed or [], also_hash=(), on_fingerprint=lambda _: None)
+
+
+def test_6400_parts_cost_few_calls_and_the_first_is_small(senders: ThreadPoolExecutor, source: Source) -> None:
+    signer, sender = Signer(), Sender()
+    run(sending(6400, signer, sender, senders, source), list(range(1, 6401)))
+    sizes = [len(batch) for batch in signer.batches]
+    assert sizes[:3] == [4, 8, 16]
+    assert len(sizes) <= 50
+    assert max(sizes) <= 1000
+    assert sorted(sender.landed) == list(range(1, 6401))
+
+
+def test_only_what_is_missing_is_signed_and_sent(senders: ThreadPoolExecutor, source: Source) -> None:
+    signer, sender = Signer(), Sender()
+    run(sending(10, signer, sender, senders, source), [2, 3, 9])
+    assert sorted(sender.landed) == [2, 3, 9]
+    assert signer.batches == [[2, 3, 9]]
+
+
+def test_parts_signed_with_the_start_need_no_call(senders: ThreadPoolExecutor, source: Source) -> None:
+    signer, sender = Signer(), Sender()
+    part = SignedPart(1, "", {}, 0, CHUNK, NOW)
+    run(sending(1, signer, sender, senders, source), [1], [part])
+    assert sender.landed == [1]
+    assert signer.batches == []
+
+
+def test_an_expired_url_is_asked_for_again(senders: ThreadPoolExecutor, source: Source) -> None:
+    signer, sender = Signer(), Sender({2: [Sent.STALE, Sent.STALE]})
+    run(sending(3, signer, sender, senders, source), [1, 2, 3])
+    assert sorted(sender.landed) == [1, 2, 3]
+    assert sorted(number for batch in signer.batches for number in batch) == [1, 2, 2, 2, 3]
+
+
+def test_a_url_that_is_never_good_is_given_up(senders: ThreadPoolExecutor, source: Source) -> None:
+    with pytest.raises(TransferFailed, match="part 2"):
+        run(sending(3, Signer(), Sender({2: [Sent.STALE] * 99}), senders, source), [1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"), [(Sent.GONE, SessionGone), (TransferFailed("no"), TransferFailed), (KeyError("x"), KeyError)]
+)
+def test_an_error_ends_it_and_no_sender_runs_on(
+    answer: Sent | Exception, error: type[Exception], senders: ThreadPoolExecutor, source: Source
+) -> None:
+    sender = Sender({5: [answer]})
+    started = sending(2000, Signer(), sender, senders, source)
+    with pytest.raises(error):
+        run(started, list(range(1, 2001)))
+    assert sender.cancelled.is_set()
+    assert all(future.done() for future in tuple(started._under_way))
+    assert len(sender.landed) < 2000
+
+
+@pytest.mark.timeout(20)  # it would wait for ever
+def test_ctrl_c_between_two_entries_of_the_books_ends_it_all_the_same(
+    senders: ThreadPoolExecutor, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = sending(10, Signer(), Sender(), senders, source)
+
+    def note(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(started, "_note", note)
+    with pytest.raises(KeyboardInterrupt):
+        run(started, list(range(1, 11)))

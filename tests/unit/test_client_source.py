@@ -1,0 +1,84 @@
+"""Reading a file that may change: hashes against the vectors, and every kind of change found out."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dropbox_client.errors import FileChanged, Unreadable
+from dropbox_client.transfer.chunks import Chunks
+from dropbox_client.transfer.source import BLOCK_BYTES, Source, hash_file, hash_range
+
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors/fingerprints.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("vector", VECTORS["fingerprints"], ids=lambda vector: vector["name"])
+def test_fingerprints_of_the_vectors(vector: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes((vector["text"] * vector["repeat"]).encode())
+    with Source(path) as source:
+        assert (
+            hash_file(source, Chunks(source.size_bytes, max(1, source.size_bytes)), lambda *_: None) == vector["sha256"]
+        )
+        assert hash_range(source, 0, source.size_bytes) == vector["sha256"]
+
+
+@pytest.mark.parametrize("chunk_bytes", [BLOCK_BYTES - 1, BLOCK_BYTES, 3 * BLOCK_BYTES + 7, 10 * BLOCK_BYTES])
+def test_one_pass_hashes_the_whole_and_its_chunks(chunk_bytes: int, tmp_path: Path) -> None:
+    data = os.urandom(7 * BLOCK_BYTES + 13)
+    path = tmp_path / "file"
+    path.write_bytes(data)
+    seen: dict[int, str] = {}
+    with Source(path) as source:
+        assert hash_file(source, Chunks(len(data), chunk_bytes), seen.__setitem__) == hashlib.sha256(data).hexdigest()
+    starts = range(0, len(data), chunk_bytes)
+    assert seen == {
+        number: hashlib.sha256(data[start : start + chunk_bytes]).hexdigest() for number, start in enumerate(starts, 1)
+    }
+
+
+def _append(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+def _rewrite_and_set_the_old_time(path: Path) -> None:
+    before = path.stat()
+    path.write_bytes(b"y" * before.st_size)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _replace(path: Path) -> None:
+    other = path.with_name("other")
+    other.write_bytes(path.read_bytes())
+    other.replace(path)
+
+
+@pytest.mark.parametrize("change", [_append, _rewrite_and_set_the_old_time, _replace, Path.unlink])
+def test_every_change_is_noticed(change: Any, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 1000)
+    with Source(path) as source:
+        source.check()
+        change(path)
+        with pytest.raises(FileChanged):
+            source.check()
+
+
+def test_a_file_cut_short_while_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 1000)
+    with Source(path) as source:
+        os.truncate(path, 500)
+        with pytest.raises(FileChanged, match="shorter"):
+            hash_range(source, 0, 1000)
+
+
+def test_only_regular_files_are_opened_and_a_fifo_does_not_make_us_wait(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", tmp_path, tmp_path / "missing"):
+        with pytest.raises(Unreadable):
+            Source(path)
