@@ -25,7 +25,7 @@ from starlette.routing import Route
 from bench import processes
 from bench.stack import Stack, WebServer
 from bench.table import Row, Section, ms, times
-from dropbox_api.accounts.tokens import AccessTokens, Identity
+from dropbox_api.accounts.session_tokens import AccessTokens, Identity
 from dropbox_api.events.wakeup import CHANNEL
 from dropbox_api.settings import AuthSettings
 from dropbox_client.tokens import TokenFile

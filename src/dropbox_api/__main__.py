@@ -18,7 +18,7 @@ import yaml
 from pydantic import ValidationError
 
 from dropbox_api import __version__, migrations, problems, serving
-from dropbox_api.accounts import admin, api_tokens
+from dropbox_api.accounts import personal_tokens, users
 from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.schemas import ChangeUser, ManagedUser, NewToken, NewUser
 from dropbox_api.app import create_app
@@ -40,8 +40,8 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-users = typer.Typer(help="Manage accounts, straight in the database.", no_args_is_help=True)
-cli.add_typer(users, name="users")
+users_command = typer.Typer(help="Manage accounts, straight in the database.", no_args_is_help=True)
+cli.add_typer(users_command, name="users")
 
 
 def main() -> None:
@@ -270,8 +270,8 @@ def _on_users(work: UserWork) -> None:
 
 def _change_user(email: str, **changes: Any) -> None:
     async def work(db: Db, _: Settings) -> None:
-        user_id = await admin.require_id(db, email.lower())
-        _show(await admin.change(db, user_id, ChangeUser(**changes)))
+        user_id = await users.require_user_id(db, email.lower())
+        _show(await users.change_user(db, user_id, ChangeUser(**changes)))
 
     _on_users(work)
 
@@ -288,14 +288,14 @@ def _show(user: ManagedUser) -> None:
     typer.echo(f"{user.id}  {user.email:<40}  {stored:>24}  {user.used_nodes:>9} files  {notes}".rstrip())
 
 
-@users.command("list")
+@users_command.command("list")
 def list_users(text: Annotated[str | None, typer.Argument(help="A part of the address.")] = None) -> None:
     """List accounts: id, address, what they store, and what is special."""
 
     async def work(db: Db, _: Settings) -> None:
         cursor = None
         while True:
-            page = await admin.list_users(db, q=text, limit=1000, cursor=cursor)
+            page = await users.list_users(db, q=text, limit=1000, cursor=cursor)
             for user in page.items:
                 _show(user)
             cursor = page.next_cursor
@@ -305,7 +305,7 @@ def list_users(text: Annotated[str | None, typer.Argument(help="A part of the ad
     _on_users(work)
 
 
-@users.command("create")
+@users_command.command("create")
 def create_user(
     *,
     email: Email,
@@ -335,35 +335,35 @@ def create_user(
         )
         passwords = Passwords(1)
         try:
-            user = await admin.create(db, settings.auth, passwords, new)
+            user = await users.create_user(db, settings.auth, passwords, new)
         finally:
             passwords.close()
         if administers:
-            user = await admin.change(db, user.id, ChangeUser(is_admin=True))
+            user = await users.change_user(db, user.id, ChangeUser(is_admin=True))
         _show(user)
 
     _on_users(work)
 
 
-@users.command("disable")
+@users_command.command("disable")
 def disable_user(email: Email) -> None:
     """Lock an account: its sign-ins and tokens end at once, its files stay."""
     _change_user(email, disabled=True)
 
 
-@users.command("enable")
+@users_command.command("enable")
 def enable_user(email: Email) -> None:
     """Let a disabled account sign in again."""
     _change_user(email, disabled=False)
 
 
-@users.command("quota")
+@users_command.command("quota")
 def set_quota(email: Email, quota_bytes: QuotaBytes = None, quota_nodes: QuotaNodes = None) -> None:
     """Set how much an account may store. Less than it stores deletes nothing: nothing more fits."""
     _change_user(email, quota_bytes=quota_bytes, quota_nodes=quota_nodes)
 
 
-@users.command("admin")
+@users_command.command("admin")
 def set_admin(
     email: Email, revoke: Annotated[bool, typer.Option("--revoke", help="Make it an ordinary account.")] = False
 ) -> None:
@@ -371,19 +371,19 @@ def set_admin(
     _change_user(email, is_admin=not revoke)
 
 
-@users.command("reset-second-factor")
+@users_command.command("reset-second-factor")
 def reset_second_factor(email: Email) -> None:
     """Turn off the second factor of somebody who lost it, and end their sign-ins. Make sure that it is them."""
 
     async def work(db: Db, _: Settings) -> None:
-        user_id = await admin.require_id(db, email.lower())
-        await admin.remove_second_factor(db, user_id)
-        _show(await admin.get_user(db, user_id))
+        user_id = await users.require_user_id(db, email.lower())
+        await users.remove_second_factor(db, user_id)
+        _show(await users.get_user(db, user_id))
 
     _on_users(work)
 
 
-@users.command("token")
+@users_command.command("token")
 def create_token(
     email: Email,
     name: Annotated[str, typer.Option(help="What it is for.")],
@@ -395,8 +395,8 @@ def create_token(
     async def work(db: Db, _: Settings) -> None:
         expires_in_s = None if days is None else days * 86400
         new = NewToken.model_validate({"name": name, "scopes": scope, "expires_in_s": expires_in_s})
-        user_id = await admin.require_id(db, email.lower())
-        created = await api_tokens.create_for_service(
+        user_id = await users.require_user_id(db, email.lower())
+        created = await personal_tokens.create_service_token(
             db, user_id, name=new.name, scopes=new.scopes, expires_in_s=new.expires_in_s
         )
         typer.echo(created.token)

@@ -24,7 +24,7 @@ from dropbox_api import __version__, problems
 from dropbox_api.accounts import mailing
 from dropbox_api.accounts import routes as accounts
 from dropbox_api.accounts.passwords import Passwords
-from dropbox_api.accounts.tokens import AccessTokens
+from dropbox_api.accounts.session_tokens import AccessTokens
 from dropbox_api.db import Db
 from dropbox_api.events.cursor import Cursors
 from dropbox_api.events.wakeup import Wakeup

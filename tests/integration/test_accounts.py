@@ -15,7 +15,7 @@ from sqlalchemy import func, select, update
 
 from dropbox_api.accounts import service
 from dropbox_api.accounts.passwords import Passwords
-from dropbox_api.accounts.tokens import Identity, RefreshToken
+from dropbox_api.accounts.session_tokens import Identity, RefreshToken
 from dropbox_api.db import Db
 from dropbox_api.models import Node, Session, User
 from dropbox_api.problems import RegistrationClosed, Unauthenticated

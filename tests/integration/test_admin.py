@@ -14,7 +14,7 @@ import httpx2
 import pytest
 from sqlalchemy import func, select, update
 
-from dropbox_api.accounts import admin, api_tokens
+from dropbox_api.accounts import personal_tokens, users
 from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.schemas import ChangeUser, ManagedUser, NewUser
 from dropbox_api.db import Db
@@ -269,20 +269,20 @@ class TestTheLastAdministrator:
         passwords = Passwords(1)
         try:
             ids = [
-                (await admin.create(lonely, settings.auth, passwords, NewUser(email=new_address()))).id
+                (await users.create_user(lonely, settings.auth, passwords, NewUser(email=new_address()))).id
                 for _ in range(3)
             ]
         finally:
             passwords.close()
         one, two, three = ids
         for user_id in (one, two):
-            await admin.change(lonely, user_id, ChangeUser(is_admin=True))
+            await users.change_user(lonely, user_id, ChangeUser(is_admin=True))
         # Nobody else's change takes part in it.
-        await admin.change(lonely, three, ChangeUser(is_admin=False, disabled=True))
+        await users.change_user(lonely, three, ChangeUser(is_admin=False, disabled=True))
 
         changes = [ChangeUser(is_admin=False), ChangeUser(disabled=True)]
         answers = await asyncio.gather(
-            *(admin.change(lonely, user_id, change) for user_id, change in zip((one, two), changes, strict=True)),
+            *(users.change_user(lonely, user_id, change) for user_id, change in zip((one, two), changes, strict=True)),
             return_exceptions=True,
         )
         assert Counter(type(answer) for answer in answers) == {ManagedUser: 1, Forbidden: 1}
@@ -291,9 +291,9 @@ class TestTheLastAdministrator:
         ]
         for change in changes:
             with pytest.raises(Forbidden):
-                await admin.change(lonely, last, change)
-        await admin.change(lonely, last, ChangeUser(quota_bytes=1, is_admin=True, disabled=False))
-        assert (await admin.get_user(lonely, last)).is_admin
+                await users.change_user(lonely, last, change)
+        await users.change_user(lonely, last, ChangeUser(quota_bytes=1, is_admin=True, disabled=False))
+        assert (await users.get_user(lonely, last)).is_admin
 
 
 @pytest.fixture
@@ -323,7 +323,7 @@ class Ran:
 
 
 @pytest.fixture
-def users(database: str, s3_config: S3Config, tmp_path: Path) -> Callable[..., Awaitable[Ran]]:
+def users_command(database: str, s3_config: S3Config, tmp_path: Path) -> Callable[..., Awaitable[Ran]]:
     """Runs `dropbox-api users` with these arguments."""
 
     async def run(*arguments: str, stdin: str = "") -> Ran:
@@ -351,72 +351,72 @@ Users = Callable[..., Awaitable[Ran]]
 
 
 class TestCommandLine:
-    async def test_the_first_administrator_is_made_here(self, users: Users, lonely: Db) -> None:
-        made = await users("create", "Root@Example.com", "--admin", "--password-stdin", stdin=f"{PASSWORD}\n")
+    async def test_the_first_administrator_is_made_here(self, users_command: Users, lonely: Db) -> None:
+        made = await users_command("create", "Root@Example.com", "--admin", "--password-stdin", stdin=f"{PASSWORD}\n")
         assert made.code == 0, made.err
         assert "root@example.com" in made.out
         assert PASSWORD not in made.out + made.err
-        (root,) = (await admin.list_users(lonely, q=None, limit=10, cursor=None)).items
+        (root,) = (await users.list_users(lonely, q=None, limit=10, cursor=None)).items
         assert (root.email, root.is_admin, root.kind, root.has_password) == ("root@example.com", True, "person", True)
-        again = await users("create", "root@example.com", "--no-password")
+        again = await users_command("create", "root@example.com", "--no-password")
         assert (again.code, again.out) == (1, "")
         assert "There is an account with this address" in again.err
-        last = await users("disable", "root@example.com")
+        last = await users_command("disable", "root@example.com")
         assert last.code == 1
         assert "last administrator" in last.err
 
-    async def test_it_changes_and_lists(self, users: Users, lonely: Db) -> None:
-        await users("create", "root@example.com", "--admin", "--no-password")
-        await users("create", "ann@example.com", "--no-password", "--bytes", "1.5 GiB", "--nodes", "10")
+    async def test_it_changes_and_lists(self, users_command: Users, lonely: Db) -> None:
+        await users_command("create", "root@example.com", "--admin", "--no-password")
+        await users_command("create", "ann@example.com", "--no-password", "--bytes", "1.5 GiB", "--nodes", "10")
 
         async def ann() -> ManagedUser:
-            return await admin.get_user(lonely, await admin.require_id(lonely, "ann@example.com"))
+            return await users.get_user(lonely, await users.require_user_id(lonely, "ann@example.com"))
 
         assert ((await ann()).quota_bytes, (await ann()).quota_nodes) == (3 * 1024**3 // 2, 10)
-        assert (await users("quota", "ANN@example.com", "--bytes", "50GB")).code == 0
+        assert (await users_command("quota", "ANN@example.com", "--bytes", "50GB")).code == 0
         assert ((await ann()).quota_bytes, (await ann()).quota_nodes) == (50 * 1000**3, 10)
-        assert (await users("disable", "ann@example.com")).code == 0
+        assert (await users_command("disable", "ann@example.com")).code == 0
         assert (await ann()).disabled_at is not None
-        lines = (await users("list")).out.splitlines()
+        lines = (await users_command("list")).out.splitlines()
         assert [("root@" in line, line.endswith("admin"), line.endswith("disabled")) for line in lines] == [
             (True, True, False),
             (False, False, True),
         ]
-        assert (await users("list", "ann")).out.splitlines() == lines[1:]
+        assert (await users_command("list", "ann")).out.splitlines() == lines[1:]
 
-    async def test_it_enables_promotes_and_demotes(self, users: Users, lonely: Db) -> None:
-        await users("create", "root@example.com", "--admin", "--no-password")
-        await users("create", "ann@example.com", "--no-password")
+    async def test_it_enables_promotes_and_demotes(self, users_command: Users, lonely: Db) -> None:
+        await users_command("create", "root@example.com", "--admin", "--no-password")
+        await users_command("create", "ann@example.com", "--no-password")
 
         async def ann() -> ManagedUser:
-            return await admin.get_user(lonely, await admin.require_id(lonely, "ann@example.com"))
+            return await users.get_user(lonely, await users.require_user_id(lonely, "ann@example.com"))
 
-        await admin.change(lonely, (await ann()).id, ChangeUser(disabled=True))
-        assert (await users("enable", "ann@example.com")).code == 0
+        await users.change_user(lonely, (await ann()).id, ChangeUser(disabled=True))
+        assert (await users_command("enable", "ann@example.com")).code == 0
         assert (await ann()).disabled_at is None
-        assert (await users("admin", "ann@example.com")).code == 0
+        assert (await users_command("admin", "ann@example.com")).code == 0
         assert (await ann()).is_admin
-        assert (await users("admin", "ann@example.com", "--revoke")).code == 0
+        assert (await users_command("admin", "ann@example.com", "--revoke")).code == 0
         assert not (await ann()).is_admin
 
-    async def test_it_makes_tokens_for_services(self, users: Users, lonely: Db) -> None:
-        assert (await users("create", "scanner@example.com", "--service")).code == 0
+    async def test_it_makes_tokens_for_services(self, users_command: Users, lonely: Db) -> None:
+        assert (await users_command("create", "scanner@example.com", "--service")).code == 0
         arguments = ("--name", "scanner", "--scope", "files:read", "--scope", "processing")
-        made = await users("token", "scanner@example.com", *arguments, "--days", "30")
+        made = await users_command("token", "scanner@example.com", *arguments, "--days", "30")
         assert made.code == 0, made.err
-        actor = await api_tokens.authenticate(lonely, made.out.strip())
+        actor = await personal_tokens.authenticate(lonely, made.out.strip())
         assert (actor.email, actor.kind) == ("scanner@example.com", "service")
         assert actor.scopes == {"files:read", "processing"}
-        refused = await users("token", "scanner@example.com", "--name", "x", "--scope", "admin")
+        refused = await users_command("token", "scanner@example.com", "--name", "x", "--scope", "admin")
         assert (refused.code, refused.out) == (1, "")
 
-    async def test_it_lets_somebody_in_who_lost_the_second_factor(self, users: Users, lonely: Db) -> None:
-        await users("create", "ann@example.com", "--password-stdin", stdin=PASSWORD)
+    async def test_it_lets_somebody_in_who_lost_the_second_factor(self, users_command: Users, lonely: Db) -> None:
+        await users_command("create", "ann@example.com", "--password-stdin", stdin=PASSWORD)
         on = {"totp_secret": b"x", "totp_enabled_at": func.now(), "totp_last_step": 7}
         async with lonely.begin() as tx:
             await tx.execute(update(User).where(User.email == "ann@example.com").values(on))
-        assert (await users("list")).out.rstrip().endswith("second-factor")
-        assert (await users("reset-second-factor", "ann@example.com")).code == 0
+        assert (await users_command("list")).out.rstrip().endswith("second-factor")
+        assert (await users_command("reset-second-factor", "ann@example.com")).code == 0
         async with lonely.read() as tx:
             query = select(User.totp_secret, User.totp_enabled_at, User.totp_last_step)
             assert tuple((await tx.execute(query)).one()) == (None, None, 0)
@@ -431,8 +431,8 @@ class TestCommandLine:
         ],
     )
     async def test_what_cannot_be_done_is_said_in_a_sentence(
-        self, users: Users, arguments: tuple[str, ...], sentence: str
+        self, users_command: Users, arguments: tuple[str, ...], sentence: str
     ) -> None:
-        ran = await users(*arguments, stdin="short\n")
+        ran = await users_command(*arguments, stdin="short\n")
         assert ran.code in {1, 2}
         assert sentence in ran.err

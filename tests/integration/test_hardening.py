@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from dropbox_api import middleware, serving
-from dropbox_api.accounts.tokens import AccessTokens
+from dropbox_api.accounts.session_tokens import AccessTokens
 from dropbox_api.storage.s3 import S3Config
 from tests.conftest import Register
 from tests.support.server import (

@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from dropbox_api.db import Db
 from dropbox_api.settings import AuthSettings
-from dropbox_api.sharing.tokens import PASS_TTL_S, LinkTokens
+from dropbox_api.sharing.link_tokens import PASS_TTL_S, LinkTokens
 from dropbox_api.storage.s3 import S3Config
 from tests.conftest import Register
 from tests.support.server import (

@@ -14,7 +14,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from dropbox_api.accounts import admin, api_tokens
+from dropbox_api.accounts import personal_tokens, users
 from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.schemas import NewUser
 from dropbox_api.settings import Settings, SnsSettings
@@ -86,9 +86,9 @@ async def place(postgres_url: str, s3_config: S3Config) -> AsyncIterator[Place]:
         folder = (await owner.client.post("/v1/folders", json={"path": "/to process"})).raise_for_status().json()
         passwords = Passwords(1)
         new = NewUser.model_validate({"email": "processor@example.com", "kind": "service"})
-        service = await admin.create(server.db, server.settings.auth, passwords, new)
+        service = await users.create_user(server.db, server.settings.auth, passwords, new)
         passwords.close()
-        made = await api_tokens.create_for_service(
+        made = await personal_tokens.create_service_token(
             server.db, service.id, name="hashes", scopes=["files:read", "processing"], expires_in_s=None
         )
         grant = {"email": service.email, "role": "viewer"}

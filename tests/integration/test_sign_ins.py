@@ -13,7 +13,7 @@ from sqlalchemy import func, insert, select, update
 
 from dropbox_api.accounts import service
 from dropbox_api.accounts.passwords import Passwords
-from dropbox_api.accounts.tokens import AccessTokens, RefreshToken
+from dropbox_api.accounts.session_tokens import AccessTokens, RefreshToken
 from dropbox_api.db import Db
 from dropbox_api.models import MailToken, Session, User
 from dropbox_api.problems import Forbidden

@@ -12,8 +12,8 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
 from sqlalchemy import func, select, update
 
-from dropbox_api.accounts import api_tokens, auth
-from dropbox_api.accounts.api_tokens import PREFIX
+from dropbox_api.accounts import auth, personal_tokens
+from dropbox_api.accounts.personal_tokens import PREFIX
 from dropbox_api.accounts.service import GRANTABLE
 from dropbox_api.app import create_app
 from dropbox_api.context import Scope
@@ -234,9 +234,9 @@ class TestUsing:
 
     async def test_it_costs_one_query(self, account: Account, db: Db) -> None:
         token = (await make(account))["token"]
-        await api_tokens.authenticate(db, token)
+        await personal_tokens.authenticate(db, token)
         with asked(db) as executed:
-            await api_tokens.authenticate(db, token)
+            await personal_tokens.authenticate(db, token)
         assert [statement.split()[0] for statement in words(executed) if "api_tokens" in statement] == ["SELECT"]
 
 

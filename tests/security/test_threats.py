@@ -26,7 +26,7 @@ import yaml
 from sqlalchemy import text
 
 from dropbox_api.accounts import oidc
-from dropbox_api.accounts.tokens import AccessTokens
+from dropbox_api.accounts.session_tokens import AccessTokens
 from dropbox_api.app import create_app
 from dropbox_api.db import Db
 from dropbox_api.plumbing import logs

@@ -10,7 +10,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
-from dropbox_api.accounts.tokens import AccessTokens, Identity, RefreshToken
+from dropbox_api.accounts.session_tokens import AccessTokens, Identity, RefreshToken
 from dropbox_api.problems import Unauthenticated
 from dropbox_api.settings import AuthSettings
 

@@ -11,9 +11,9 @@ from fastapi import Depends, Header, Request, Response
 from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
 from fastapi.security.base import SecurityBase
 
-from dropbox_api.accounts import api_tokens, service
+from dropbox_api.accounts import personal_tokens, service
 from dropbox_api.accounts.passwords import Passwords
-from dropbox_api.accounts.tokens import AccessTokens
+from dropbox_api.accounts.session_tokens import AccessTokens
 from dropbox_api.context import Actor, Context, Scope
 from dropbox_api.plumbing import idempotency, limits, origin
 from dropbox_api.problems import Forbidden, Unauthenticated
@@ -50,8 +50,8 @@ async def ask_again(request: Request) -> Actor:
     if scheme.lower() != "bearer":
         raise Unauthenticated
     state = request.app.state
-    if token.startswith(api_tokens.PREFIX):
-        return await api_tokens.authenticate(state.db, token)
+    if token.startswith(personal_tokens.PREFIX):
+        return await personal_tokens.authenticate(state.db, token)
     return await service.authenticate(state.db, state.access_tokens.require(token))
 
 

@@ -34,7 +34,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from dropbox_api.accounts import service
 from dropbox_api.accounts.schemas import Address, Tokens
-from dropbox_api.accounts.tokens import AccessTokens
+from dropbox_api.accounts.session_tokens import AccessTokens
 from dropbox_api.db import Db, Tx
 from dropbox_api.models import OidcIdentity, User
 from dropbox_api.plumbing.addresses import base_url
@@ -233,7 +233,7 @@ async def _require_user(tx: Tx, settings: Settings, claims: Claims) -> uuid.UUID
     if account is None:
         if not settings.oidc.registration:
             raise OidcFailed("New accounts are made by the administrator", reason="registration-closed")
-        user_id = (await service.create_user(tx, settings.auth, email=claims.email, password_hash=None)).id
+        user_id = (await service.insert_account(tx, settings.auth, email=claims.email, password_hash=None)).id
         await service.prove_address(tx, user_id)
     else:
         if account.disabled_at is not None or account.kind != "person":

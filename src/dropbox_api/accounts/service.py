@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, bindparam, delete, func, insert, or_, sele
 from dropbox_api.accounts import codes, password_rules
 from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.schemas import Account, Tokens
-from dropbox_api.accounts.tokens import AccessTokens, Identity, RefreshToken
+from dropbox_api.accounts.session_tokens import AccessTokens, Identity, RefreshToken
 from dropbox_api.context import Actor, Kind, Scope
 from dropbox_api.db import Db, Tx, new_id
 from dropbox_api.models import MailToken, Node, RecoveryCode, Session, User
@@ -94,12 +94,12 @@ async def register(db: Db, settings: AuthSettings, passwords: Passwords, *, emai
     password_rules.check(password, email)
     password_hash = await passwords.hash(password)
     async with db.begin() as tx:
-        account = await create_user(tx, settings, email=email, password_hash=password_hash)
+        account = await insert_account(tx, settings, email=email, password_hash=password_hash)
     log.info("user %s registered", account.id)
     return account
 
 
-async def create_user(
+async def insert_account(
     tx: Tx,
     settings: AuthSettings,
     *,

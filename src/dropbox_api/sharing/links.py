@@ -21,7 +21,7 @@ from dropbox_api.models import Link
 from dropbox_api.plumbing import audit, idempotency, paging
 from dropbox_api.plumbing.idempotency import Once, Replayed
 from dropbox_api.sharing import schemas
-from dropbox_api.sharing.tokens import LinkTokens
+from dropbox_api.sharing.link_tokens import LinkTokens
 
 
 class _Made(BaseModel):

@@ -20,7 +20,7 @@ from dropbox_api.plumbing.gates import Gate
 from dropbox_api.plumbing.limits import Limits
 from dropbox_api.settings import Settings
 from dropbox_api.sharing import links, schemas
-from dropbox_api.sharing.tokens import LinkTokens
+from dropbox_api.sharing.link_tokens import LinkTokens
 from dropbox_api.storage.object_store import ObjectStore
 from dropbox_api.storage.s3 import S3Store
 from dropbox_api.uploads import streaming

@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter
 
-from dropbox_api.accounts.routes import admin, mailing, oidc, second_factor, sessions, signing_in, tokens
+from dropbox_api.accounts.routes import mailing, oidc, personal_tokens, second_factor, sessions, signing_in, users
 
 router = APIRouter(prefix="/v1", tags=["accounts"])
-for part in (signing_in, second_factor, sessions, tokens, mailing, oidc, admin):
+for part in (signing_in, second_factor, sessions, personal_tokens, mailing, oidc, users):
     router.include_router(part.router)
 
 pages = mailing.pages

@@ -10,8 +10,8 @@ from dropbox_api.accounts.auth import OnceStreamedDep, PasswordsDep, SharerActor
 from dropbox_api.deps import DbDep, SettingsDep
 from dropbox_api.responses import BODY, problem_responses
 from dropbox_api.sharing import links
+from dropbox_api.sharing.link_tokens import LinkTokens
 from dropbox_api.sharing.schemas import ChangeLink, CreateLink, Link, LinkList
-from dropbox_api.sharing.tokens import LinkTokens
 
 router = APIRouter()
 

@@ -14,9 +14,9 @@ from dropbox_api.accounts.auth import PasswordsDep
 from dropbox_api.deps import DbDep, LimitsDep, SettingsDep, StoreDep, limited
 from dropbox_api.files.service import SAFE_INLINE
 from dropbox_api.sharing import pages, public
+from dropbox_api.sharing.link_tokens import PASS_TTL_S
 from dropbox_api.sharing.routes.links import LinkTokensDep
 from dropbox_api.sharing.routes.public import PRIVATE, incoming, redirect, zipped
-from dropbox_api.sharing.tokens import PASS_TTL_S
 
 _PAGE_SIZE = 200
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from dropbox_api.accounts import api_tokens
+from dropbox_api.accounts import personal_tokens
 from dropbox_api.accounts.auth import CurrentUserActor, NoStore
 from dropbox_api.accounts.schemas import CreatedToken, NewToken, TokenList
 from dropbox_api.deps import DbDep
@@ -29,7 +29,9 @@ async def create(actor: CurrentUserActor, body: NewToken, db: DbDep) -> CreatedT
     This takes no `Idempotency-Key`: the answer is a secret, and is kept nowhere. Was it lost, revoke the token that the
     list shows and make another.
     """
-    return await api_tokens.create(db, actor, name=body.name, scopes=body.scopes, expires_in_s=body.expires_in_s)
+    return await personal_tokens.create_token(
+        db, actor, name=body.name, scopes=body.scopes, expires_in_s=body.expires_in_s
+    )
 
 
 @router.get(
@@ -41,7 +43,7 @@ async def list_tokens(
     actor: CurrentUserActor, db: DbDep, limit: Annotated[int, Query(ge=1, le=1000)] = 100, cursor: str | None = None
 ) -> TokenList:
     """List your access tokens that are good, newest first."""
-    return await api_tokens.list_tokens(db, actor.user_id, limit=limit, cursor=cursor)
+    return await personal_tokens.list_tokens(db, actor.user_id, limit=limit, cursor=cursor)
 
 
 @router.delete(
@@ -52,4 +54,4 @@ async def list_tokens(
 )
 async def revoke(actor: CurrentUserActor, db: DbDep, token_id: uuid.UUID) -> None:
     """Revoke an access token, at once."""
-    await api_tokens.revoke(db, actor.user_id, token_id)
+    await personal_tokens.revoke_token(db, actor.user_id, token_id)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from dropbox_api.accounts import admin, api_tokens
+from dropbox_api.accounts import personal_tokens, users
 from dropbox_api.accounts.auth import AdministratorActor, NoStore, PasswordsDep
 from dropbox_api.accounts.schemas import ChangeUser, CreatedToken, ManagedUser, NewToken, NewUser, TokenList, UserList
 from dropbox_api.deps import DbDep, SettingsDep
@@ -34,7 +34,7 @@ async def list_users(
     cursor: str | None = None,
 ) -> UserList:
     """List the users, in the order in which they came."""
-    return await admin.list_users(db, q=q, limit=limit, cursor=cursor)
+    return await users.list_users(db, q=q, limit=limit, cursor=cursor)
 
 
 @router.post(
@@ -47,7 +47,7 @@ async def create(
     _: AdministratorActor, body: NewUser, db: DbDep, settings: SettingsDep, passwords: PasswordsDep
 ) -> ManagedUser:
     """Create an account, also where registration is closed."""
-    return await admin.create(db, settings.auth, passwords, body)
+    return await users.create_user(db, settings.auth, passwords, body)
 
 
 @router.get(
@@ -57,7 +57,7 @@ async def create(
 )
 async def get(_: AdministratorActor, db: DbDep, user_id: uuid.UUID) -> ManagedUser:
     """Show a user."""
-    return await admin.get_user(db, user_id)
+    return await users.get_user(db, user_id)
 
 
 @router.patch("/{user_id}", operation_id="accounts_change_user", responses=problem_responses(*BODY, *_ADMIN, NotFound))
@@ -67,7 +67,7 @@ async def change(_: AdministratorActor, db: DbDep, user_id: uuid.UUID, body: Cha
     Disabling ends all sign-ins and access tokens at once, and for good; the files stay. The last administrator can be
     neither disabled nor demoted.
     """
-    return await admin.change(db, user_id, body)
+    return await users.change_user(db, user_id, body)
 
 
 @router.post(
@@ -82,7 +82,7 @@ async def create_token(_: AdministratorActor, db: DbDep, user_id: uuid.UUID, bod
 
     It is shown now and never again; so this takes no `Idempotency-Key`.
     """
-    return await api_tokens.create_for_service(
+    return await personal_tokens.create_service_token(
         db, user_id, name=body.name, scopes=body.scopes, expires_in_s=body.expires_in_s
     )
 
@@ -96,8 +96,8 @@ async def list_tokens(
     _: AdministratorActor, db: DbDep, user_id: uuid.UUID, limit: Limit = 100, cursor: str | None = None
 ) -> TokenList:
     """List a user's access tokens that are good, newest first."""
-    await admin.get_user(db, user_id)
-    return await api_tokens.list_tokens(db, user_id, limit=limit, cursor=cursor)
+    await users.get_user(db, user_id)
+    return await personal_tokens.list_tokens(db, user_id, limit=limit, cursor=cursor)
 
 
 @router.delete(
@@ -108,4 +108,4 @@ async def list_tokens(
 )
 async def revoke_token(_: AdministratorActor, db: DbDep, user_id: uuid.UUID, token_id: uuid.UUID) -> None:
     """Revoke an access token of a user, at once."""
-    await api_tokens.revoke(db, user_id, token_id)
+    await personal_tokens.revoke_token(db, user_id, token_id)

@@ -42,7 +42,7 @@ async def get_user(db: Db, user_id: uuid.UUID) -> ManagedUser:
         return await _get(tx, user_id)
 
 
-async def require_id(db: Db, email: str) -> uuid.UUID:
+async def require_user_id(db: Db, email: str) -> uuid.UUID:
     """Return the id of the user with this address (in lower case). Raises NotFound."""
     async with db.read() as tx:
         user_id = await tx.scalar(select(User.id).where(User.email == email))
@@ -51,14 +51,14 @@ async def require_id(db: Db, email: str) -> uuid.UUID:
     return user_id
 
 
-async def create(db: Db, settings: AuthSettings, passwords: Passwords, new: NewUser) -> ManagedUser:
+async def create_user(db: Db, settings: AuthSettings, passwords: Passwords, new: NewUser) -> ManagedUser:
     """Create an account, also where registration is closed. Raises WeakPassword, EmailTaken."""
     password_hash = None
     if new.password is not None:
         password_rules.check(new.password.get_secret_value(), new.email)
         password_hash = await passwords.hash(new.password.get_secret_value())
     async with db.begin() as tx:
-        account = await service.create_user(
+        account = await service.insert_account(
             tx,
             settings,
             email=new.email,
@@ -71,7 +71,7 @@ async def create(db: Db, settings: AuthSettings, passwords: Passwords, new: NewU
     return ManagedUser(**account.model_dump(), disabled_at=None)
 
 
-async def change(db: Db, user_id: uuid.UUID, changes: ChangeUser) -> ManagedUser:
+async def change_user(db: Db, user_id: uuid.UUID, changes: ChangeUser) -> ManagedUser:
     """Change what is given. Disabling ends every session and token, for good; whoever is enabled signs in anew.
 
     A quota below what is used deletes nothing: nothing more fits.

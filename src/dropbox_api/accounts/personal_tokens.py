@@ -65,7 +65,7 @@ def _sha256(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-async def create(
+async def create_token(
     db: Db, actor: Actor, *, name: str, scopes: Collection[Scope], expires_in_s: int | None
 ) -> CreatedToken:
     """Make a token of the actor's own. Raises Forbidden for `admin` when they are none."""
@@ -76,7 +76,7 @@ async def create(
         return await _create(tx, actor.user_id, name=name, scopes=scopes, expires_in_s=expires_in_s)
 
 
-async def create_for_service(
+async def create_service_token(
     db: Db, user_id: uuid.UUID, *, name: str, scopes: Collection[Scope], expires_in_s: int | None
 ) -> CreatedToken:
     """Make a token of a service account. Raises NotFound; Forbidden for a person's account and for other scopes."""
@@ -128,7 +128,7 @@ async def list_tokens(db: Db, user_id: uuid.UUID, *, limit: int, cursor: str | N
     return TokenList(items=items, next_cursor=paging.encode("tokens", items[-1].id) if len(rows) > limit else None)
 
 
-async def revoke(db: Db, user_id: uuid.UUID, token_id: uuid.UUID) -> None:
+async def revoke_token(db: Db, user_id: uuid.UUID, token_id: uuid.UUID) -> None:
     """End a token of this user, at once. Raises NotFound when there is none that is good."""
     theirs = (ApiToken.id == token_id, ApiToken.user_id == user_id, *_STANDING)
     async with db.begin() as tx:
