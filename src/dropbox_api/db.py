@@ -27,12 +27,12 @@ from dropbox_api.settings import DatabaseSettings
 Tx = AsyncConnection
 """A connection inside a transaction that its caller owns."""
 
-_TOUCHED = "journals"
+_JOURNALS = "journals"
 
 
-def touch(tx: Tx, user_id: uuid.UUID) -> None:
-    """Note that the transaction writes into somebody's journal: who waits for that is woken when it is committed."""
-    tx.info.setdefault(_TOUCHED, set()).add(user_id)
+def mark_journal_written(tx: Tx, user_id: uuid.UUID) -> None:
+    """Note that the transaction writes into a user's journal. The commit then wakes the readers that wait for it."""
+    tx.info.setdefault(_JOURNALS, set()).add(user_id)
 
 
 def new_id() -> uuid.UUID:
@@ -79,7 +79,7 @@ class Db:
         # Reads need no COMMIT and take no snapshot longer than a statement: one round trip a query.
         self._reader = engine.execution_options(isolation_level="AUTOCOMMIT")
         self.on_commit: Callable[[Collection[uuid.UUID]], None] = lambda _: None
-        """Called, at once and without waiting, with whose journals a committed transaction wrote into."""
+        """Called after a commit with the users whose journals were written; must return at once."""
 
     @classmethod
     def connect(cls, settings: DatabaseSettings) -> Self:
@@ -118,12 +118,12 @@ class Db:
         """
         with _translated():
             async with self._engine.connect() as tx:
-                tx.info.pop(_TOUCHED, None)  # of a transaction that was rolled back: connections are used again
+                tx.info.pop(_JOURNALS, None)  # left by a rolled-back transaction on this connection
                 async with tx.begin():
                     yield tx
-                touched = tx.info.pop(_TOUCHED, None)
-        if touched:
-            self.on_commit(touched)
+                user_ids = tx.info.pop(_JOURNALS, None)
+        if user_ids:
+            self.on_commit(user_ids)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Tx]:

@@ -20,7 +20,7 @@ from sqlalchemy import text
 
 from dropbox_api import problems
 from dropbox_api.db import Db, new_id
-from dropbox_api.events import service as events
+from dropbox_api.events import journal
 from dropbox_api.events.cursor import Cursors
 from dropbox_api.settings import AuthSettings
 from tests.conftest import Register
@@ -31,41 +31,41 @@ WRITERS, CHANGES, READERS = 64, 6, 10
 
 CURSORS = Cursors(AuthSettings())
 USER_IDS = st.uuids()
-PLACES = st.builds(events.Place, st.integers(0, 2**63 - 1), st.integers(0, 2**48 - 1))
+POSITIONS = st.builds(journal.JournalPosition, st.integers(0, 2**63 - 1), st.integers(0, 2**48 - 1))
 
 
-@given(USER_IDS, PLACES)
-def test_a_cursor_says_what_it_was_made_of(user_id: uuid.UUID, place: events.Place) -> None:
-    assert CURSORS.decode(user_id, CURSORS.encode(user_id, place)) == place
+@given(USER_IDS, POSITIONS)
+def test_a_cursor_says_what_it_was_made_of(user_id: uuid.UUID, position: journal.JournalPosition) -> None:
+    assert CURSORS.decode(user_id, CURSORS.encode(user_id, position)) == position
 
 
-@given(USER_IDS, PLACES, st.integers(0, 39), st.characters())
-def test_no_cursor_can_be_changed(user_id: uuid.UUID, place: events.Place, at: int, other: str) -> None:
-    cursor = CURSORS.encode(user_id, place)
+@given(USER_IDS, POSITIONS, st.integers(0, 39), st.characters())
+def test_no_cursor_can_be_changed(user_id: uuid.UUID, position: journal.JournalPosition, at: int, other: str) -> None:
+    cursor = CURSORS.encode(user_id, position)
     changed = cursor[:at] + other + cursor[at + 1 :]
     if changed != cursor:
         with pytest.raises(problems.InvalidCursor):
             CURSORS.decode(user_id, changed)
 
 
-@given(USER_IDS, PLACES)
-def test_a_cursor_is_written_in_one_way(user_id: uuid.UUID, place: events.Place) -> None:
-    cursor = CURSORS.encode(user_id, place)
+@given(USER_IDS, POSITIONS)
+def test_a_cursor_is_written_in_one_way(user_id: uuid.UUID, position: journal.JournalPosition) -> None:
+    cursor = CURSORS.encode(user_id, position)
     for other in (cursor.replace("-", "+"), cursor.replace("_", "/"), f"{cursor}====", f"{cursor}\n"):
         if other != cursor:
             with pytest.raises(problems.InvalidCursor):
                 CURSORS.decode(user_id, other)
 
 
-@given(USER_IDS, USER_IDS, PLACES)
+@given(USER_IDS, USER_IDS, POSITIONS)
 def test_a_cursor_is_nothing_to_somebody_else_or_under_another_secret(
-    user_id: uuid.UUID, other_id: uuid.UUID, place: events.Place
+    user_id: uuid.UUID, other_id: uuid.UUID, position: journal.JournalPosition
 ) -> None:
     elsewhere = Cursors(AuthSettings.model_validate({"secret": "another secret of the server, as long"}))
     for cursors, reader_id in ((CURSORS, other_id), (elsewhere, user_id)):
         if (cursors, reader_id) != (CURSORS, user_id):
             with pytest.raises(problems.InvalidCursor):
-                cursors.decode(reader_id, CURSORS.encode(user_id, place))
+                cursors.decode(reader_id, CURSORS.encode(user_id, position))
 
 
 @given(st.text(max_size=60))
@@ -93,7 +93,7 @@ async def write_slowly(db: Db, owner_id: uuid.UUID, node_id: uuid.UUID) -> None:
         await tx.execute(text("SELECT 1"))
         await asyncio.sleep(random.uniform(0, 0.03))
         await tx.execute(text("SELECT FROM users WHERE id = :id FOR UPDATE"), {"id": owner_id})
-        await events.append(tx, owner_id, [events.Change("file.verified", node_id)])
+        await journal.append_changes(tx, owner_id, [journal.Change("file.verified", node_id)])
         await asyncio.sleep(random.uniform(0, 0.01))
 
 
@@ -207,13 +207,13 @@ async def test_a_reader_by_id_or_time_loses_what_ours_does_not(
             f"CREATE TABLE {table} (id uuid, created_at timestamptz DEFAULT now(), sequence bigserial)"
         )
         first, second = new_id(), new_id()
-        change = events.Change("file.verified", folder_id)
+        change = journal.Change("file.verified", folder_id)
         has_begun, may_end = asyncio.Event(), asyncio.Event()
 
         async def change_slowly() -> None:
             async with db.begin() as tx:
                 await tx.execute(text("SELECT FROM users WHERE id = :id FOR UPDATE"), {"id": me})
-                await events.append(tx, me, [change])
+                await journal.append_changes(tx, me, [change])
                 has_begun.set()
                 await may_end.wait()
 

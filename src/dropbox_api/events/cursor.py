@@ -1,7 +1,7 @@
-"""Cursors of journals: how far a reader has come, opaque to them, signed, good for one user.
+"""Cursors of journals: how far a reader has read; opaque to clients, signed, valid for one user.
 
-A cursor is the place after the last event that was read, and a MAC over it and the user it was given to. So nobody
-finds out what becomes of a place that they made up, and one user's cursor is nothing to another.
+A cursor is a `JournalPosition` and a MAC over it and the user's id. Clients can neither forge a position nor use the
+cursor of another user.
 """
 
 import base64
@@ -9,7 +9,7 @@ import hmac
 import uuid
 
 from dropbox_api import problems
-from dropbox_api.events.service import Place
+from dropbox_api.events.journal import JournalPosition
 from dropbox_api.plumbing.sealing import derived_key
 from dropbox_api.settings import AuthSettings
 
@@ -17,28 +17,28 @@ _SEQ_BYTES, _MARK_BYTES, _MAC_BYTES = 8, 6, 16
 
 
 class Cursors:
-    """Make and read cursors with one key, derived from the server's secret: with another secret they are void."""
+    """Encodes and decodes cursors with a key derived from the server's secret; another secret makes them invalid."""
 
     def __init__(self, settings: AuthSettings) -> None:
         self._key = derived_key(settings, "cursor of a journal")
 
-    def encode(self, user_id: uuid.UUID, place: Place) -> str:
-        """Return the cursor of a place in this user's journal, 40 characters."""
-        raw = place.seq.to_bytes(_SEQ_BYTES) + place.mark.to_bytes(_MARK_BYTES)
+    def encode(self, user_id: uuid.UUID, position: JournalPosition) -> str:
+        """Return the cursor of a position in this user's journal: 40 characters."""
+        raw = position.seq.to_bytes(_SEQ_BYTES) + position.mark.to_bytes(_MARK_BYTES)
         return base64.urlsafe_b64encode(raw + self._mac(user_id, raw)).decode()
 
-    def decode(self, user_id: uuid.UUID, cursor: str) -> Place:
-        """Return the place of a cursor. Raises InvalidCursor unless it was made here, for this user."""
+    def decode(self, user_id: uuid.UUID, cursor: str) -> JournalPosition:
+        """Return the position of a cursor. Raises InvalidCursor unless this server made it for this user."""
         try:
             raw = base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True)
         except ValueError:
             raise problems.InvalidCursor from None
         marked = raw[_SEQ_BYTES : _SEQ_BYTES + _MARK_BYTES]
-        place = Place(int.from_bytes(raw[:_SEQ_BYTES]), int.from_bytes(marked))
-        # As a whole, and not its bytes: base64 has other ways to write them.
-        if not hmac.compare_digest(cursor, self.encode(user_id, place)):
+        position = JournalPosition(int.from_bytes(raw[:_SEQ_BYTES]), int.from_bytes(marked))
+        # Compare the text: the same bytes have several base64 spellings.
+        if not hmac.compare_digest(cursor, self.encode(user_id, position)):
             raise problems.InvalidCursor
-        return place
+        return position
 
-    def _mac(self, user_id: uuid.UUID, place: bytes) -> bytes:
-        return hmac.digest(self._key, user_id.bytes + place, "sha256")[:_MAC_BYTES]
+    def _mac(self, user_id: uuid.UUID, raw: bytes) -> bytes:
+        return hmac.digest(self._key, user_id.bytes + raw, "sha256")[:_MAC_BYTES]

@@ -1,8 +1,8 @@
 """`/v1/events`: read the journal, wait for what comes, or have it sent as it happens.
 
-Who waits holds no connection to the database and no lock, only a place among the waiters, and waits while the answer is
-sent, when what FastAPI keeps for the handling of a request is let go: thousands may wait. Each registers before its
-first look, so that nothing can happen between the look and the wait unnoticed.
+A waiting request holds no database connection and no lock. It waits while the response is sent, after FastAPI has
+released the request's resources, so thousands can wait. It registers its waiter before the first read: no event between
+the read and the wait is missed.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from fastapi.responses import Response
 from dropbox_api import problems
 from dropbox_api.accounts.auth import ReaderActor, ask_again
 from dropbox_api.deps import DbDep, SettingsDep
-from dropbox_api.events import service as events
+from dropbox_api.events import journal
 from dropbox_api.events.cursor import Cursors
-from dropbox_api.events.service import Place
+from dropbox_api.events.journal import JournalPosition
 from dropbox_api.events.wakeup import Wakeup
 from dropbox_api.feed import service
 from dropbox_api.feed.schemas import Cursor, EventList, ReadEvents, StreamEvents
@@ -60,11 +60,11 @@ class _Gone(Exception):
 class _Reading(Response):
     """An answer that is found out while it is sent."""
 
-    def __init__(self, request: Request, actor_id: uuid.UUID, place: Place, limit: int) -> None:
+    def __init__(self, request: Request, actor_id: uuid.UUID, position: JournalPosition, limit: int) -> None:
         self.background = None
         self._request = request
         self._actor_id = actor_id
-        self._place = place
+        self._position = position
         self._limit = limit
 
     @property
@@ -72,18 +72,18 @@ class _Reading(Response):
         wakeup: Wakeup = self._request.app.state.wakeup
         return wakeup
 
-    def _cursor(self, place: Place) -> str:
+    def _cursor(self, position: JournalPosition) -> str:
         cursors: Cursors = self._request.app.state.cursors
-        return cursors.encode(self._actor_id, place)
+        return cursors.encode(self._actor_id, position)
 
     async def _look(self, *, again: bool = True) -> service.Page:
         """Read on. `again`: who asks was last asked about before they waited."""
         request, looks = self._request, self._wakeup.looks
         if again:
             await looks.once(request.headers.get("authorization"), lambda: ask_again(request))
-        wanted = (self._actor_id, self._place, self._limit)
+        wanted = (self._actor_id, self._position, self._limit)
         page = await looks.once(wanted, lambda: service.read(request.app.state.db, *wanted))
-        self._place = page.place
+        self._position = page.position
         return page
 
 
@@ -97,8 +97,10 @@ async def _until_gone(receive: Receive) -> NoReturn:
 class _Poll(_Reading):
     """The next events, as soon as there are any; none when the time is over."""
 
-    def __init__(self, request: Request, actor_id: uuid.UUID, place: Place, limit: int, wait_s: float) -> None:
-        super().__init__(request, actor_id, place, limit)
+    def __init__(
+        self, request: Request, actor_id: uuid.UUID, position: JournalPosition, limit: int, wait_s: float
+    ) -> None:
+        super().__init__(request, actor_id, position, limit)
         self._until = asyncio.get_running_loop().time() + wait_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,7 +113,7 @@ class _Poll(_Reading):
         with wakeup.waiter(self._actor_id) as waiter:
             page = await self._look(again=False)
             while not (page.events or page.has_more or wakeup.is_closing) and clock() < self._until:
-                waiter.seq = page.place.seq
+                waiter.seq = page.position.seq
                 try:
                     await waiter.wait(self._until, lambda: _until_gone(receive))
                 except _Gone:
@@ -125,7 +127,7 @@ class _Poll(_Reading):
         if not body:
             answer = EventList(
                 events=[event for _, event in page.events],
-                cursor=self._cursor(page.place),
+                cursor=self._cursor(page.position),
                 has_more=page.has_more,
                 backoff_s=None if is_news else backoff_s,
             )
@@ -149,9 +151,9 @@ class _Stream(_Reading):
             try:
                 while True:
                     if page.events:
-                        await say("".join(_message(self._cursor(place), event) for place, event in page.events))
+                        await say("".join(_message(self._cursor(position), event) for position, event in page.events))
                     if not page.has_more:
-                        waiter.seq = page.place.seq
+                        waiter.seq = page.position.seq
                         await self._pause(waiter, receive, say)
                         if self._wakeup.is_closing:
                             break
@@ -191,8 +193,8 @@ async def list_events(
     is empty when there was nothing in that time. Go on with the cursor of the answer, also of an empty one.
     `cursor-expired`: list everything again, having taken `GET /v1/events/cursor` before.
     """
-    place = await service.begin(db, settings.events, request.app.state.cursors, actor.user_id, wanted)
-    return _Poll(request, actor.user_id, place, wanted.limit, wanted.wait_s)
+    position = await service.begin(db, settings.events, request.app.state.cursors, actor.user_id, wanted)
+    return _Poll(request, actor.user_id, position, wanted.limit, wanted.wait_s)
 
 
 @router.get(
@@ -203,7 +205,7 @@ async def list_events(
 async def get_cursor(actor: ReaderActor, db: DbDep, request: Request) -> Cursor:
     """Return the cursor of now. First sync: take it, list your files, then read events from it."""
     async with db.read() as tx:
-        newest = await events.newest(tx, actor.user_id)
+        newest = await journal.get_newest_position(tx, actor.user_id)
     return Cursor(cursor=request.app.state.cursors.encode(actor.user_id, newest))
 
 
@@ -238,7 +240,7 @@ async def stream_events(
     """
     if last_event_id:
         wanted = StreamEvents(cursor=last_event_id)
-    place = await service.begin(db, settings.events, request.app.state.cursors, actor.user_id, wanted)
+    position = await service.begin(db, settings.events, request.app.state.cursors, actor.user_id, wanted)
     if request.app.state.wakeup.is_full:
         raise problems.Unavailable("Too many wait here already", retry_after_s=random.randint(5, 15))  # noqa: S311
-    return _Stream(request, actor.user_id, place, _STREAM_LIMIT)
+    return _Stream(request, actor.user_id, position, _STREAM_LIMIT)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from dropbox_api.events.service import Kind
+from dropbox_api.events.journal import EventKind
 from dropbox_api.files.schemas import File
 from dropbox_api.schemas import Answer, ClientTime, Request
 
@@ -46,7 +46,7 @@ class Event(Answer):
     """Something that happened to a file or folder that you see, or saw until then."""
 
     id: uuid.UUID = Field(description="The same for everybody who is told, in webhooks and messages, too.")
-    kind: Kind
+    kind: EventKind
     file_id: uuid.UUID
     at: datetime
     file: File | None = Field(

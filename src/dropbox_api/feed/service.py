@@ -11,9 +11,9 @@ from datetime import timedelta
 from typing import Any
 
 from dropbox_api.db import Db
-from dropbox_api.events import service as events
+from dropbox_api.events import journal
 from dropbox_api.events.cursor import Cursors
-from dropbox_api.events.service import Place
+from dropbox_api.events.journal import JournalPosition
 from dropbox_api.feed.schemas import Event, StreamEvents
 from dropbox_api.files import views
 from dropbox_api.files.schemas import File
@@ -24,49 +24,51 @@ from dropbox_api.settings import EventSettings
 class Page:
     """What was read of a journal; it may go to several who wait for the same."""
 
-    events: Sequence[tuple[Place, Event]]
-    """Each with the place after it."""
-    place: Place
+    events: Sequence[tuple[JournalPosition, Event]]
+    """Each with the position after it."""
+    position: JournalPosition
     """Where to go on: after the last that was looked at, told or not."""
     has_more: bool
     body: bytes = b""
     """The answer to a poll, once somebody has written it."""
 
 
-async def begin(db: Db, settings: EventSettings, cursors: Cursors, actor_id: uuid.UUID, wanted: StreamEvents) -> Place:
-    """Return the place after which to read. Raises InvalidCursor, CursorExpired (`since` is too long ago)."""
+async def begin(
+    db: Db, settings: EventSettings, cursors: Cursors, actor_id: uuid.UUID, wanted: StreamEvents
+) -> JournalPosition:
+    """Return the position after which to read. Raises InvalidCursor, CursorExpired (`since` is too long ago)."""
     if wanted.cursor is not None:
         return cursors.decode(actor_id, wanted.cursor)
     async with db.read() as tx:
         if wanted.since is not None:
-            return await events.before(tx, actor_id, wanted.since, timedelta(seconds=settings.retention_s))
-        return await events.newest(tx, actor_id)
+            return await journal.get_position_at(tx, actor_id, wanted.since, timedelta(seconds=settings.retention_s))
+        return await journal.get_newest_position(tx, actor_id)
 
 
-async def read(db: Db, actor_id: uuid.UUID, place: Place, limit: int) -> Page:
-    """Return the next of the actor's events after a place, at most `limit`. Raises CursorExpired.
+async def read(db: Db, actor_id: uuid.UUID, position: JournalPosition, limit: int) -> Page:
+    """Return the next of the actor's events after a position, at most `limit`. Raises CursorExpired.
 
     A page without events may have more behind it: everything in it was about what is not theirs to see any more.
     """
     async with db.read() as tx:
-        rows, newest = await events.read_after(tx, actor_id, place, limit)
+        rows, newest = await journal.read_after(tx, actor_id, position, limit)
         if not rows:
-            return Page((), place, has_more=False)
+            return Page((), position, has_more=False)
         node_ids = {row.node_id for row in rows}
         files = await views.files_by_id(tx, actor_id, node_ids)
         trashed = await views.in_trash(tx, node_ids)
     live = {node_id: file for node_id, file in files.items() if node_id not in trashed}
     told = [
-        (events.place(row.seq, row.id), _event(row, live.get(row.node_id)))
+        (JournalPosition.after(row.seq, row.id), _event(row, live.get(row.node_id)))
         for row in rows
         if _is_told(row, actor_id, live)
     ]
     last = rows[-1]
-    return Page(told, events.place(last.seq, last.id), has_more=last.seq < newest)
+    return Page(told, JournalPosition.after(last.seq, last.id), has_more=last.seq < newest)
 
 
 def _is_told(row: Any, actor_id: uuid.UUID, live: dict[uuid.UUID, File]) -> bool:
-    return row.owner_id == actor_id or row.node_id in live or row.kind in events.REMOVALS
+    return row.owner_id == actor_id or row.node_id in live or row.kind in journal.REMOVALS
 
 
 def _event(row: Any, file: File | None) -> Event:

@@ -14,7 +14,7 @@ from sqlalchemy import func, select, text, update
 from dropbox_api import access, problems
 from dropbox_api.core import names
 from dropbox_api.db import Tx
-from dropbox_api.events import service as events
+from dropbox_api.events import journal
 from dropbox_api.files import placing, service
 from dropbox_api.models import Node
 from dropbox_api.plumbing import audit, idempotency
@@ -219,13 +219,13 @@ _SHARED_BELOW = text("""
 """)
 
 
-async def shared_below(tx: Tx, owner_id: uuid.UUID, node_id: uuid.UUID) -> list[events.Change]:
+async def shared_below(tx: Tx, owner_id: uuid.UUID, node_id: uuid.UUID) -> list[journal.Change]:
     """Return what else to tell when a folder, live now, goes into the trash or has come back.
 
     Who sees nothing of it, but something below that is shared by itself, learns that this is gone, or there again.
     """
     shared = await tx.execute(_SHARED_BELOW, {"owner_id": owner_id, "node_id": node_id})
-    return [events.Change("file.moved", shared_id) for shared_id in shared.scalars()]
+    return [journal.Change("file.moved", shared_id) for shared_id in shared.scalars()]
 
 
 async def discard(tx: Tx, owner_id: uuid.UUID, node_id: uuid.UUID, *, force: bool) -> None:
@@ -240,5 +240,5 @@ async def discard(tx: Tx, owner_id: uuid.UUID, node_id: uuid.UUID, *, force: boo
             raise problems.ProcessingRunning(file_ids=file_ids)
     below = await shared_below(tx, owner_id, node_id)
     await write(tx, node_id, {"trashed_at": func.now()})
-    await events.append(tx, owner_id, [events.Change("file.trashed", node_id), *below])
+    await journal.append_changes(tx, owner_id, [journal.Change("file.trashed", node_id), *below])
     await audit.record(tx, owner_id, [audit.Entry("trashed", node_id)])

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sqlalchemy import func, select, text, update
 
 from dropbox_api.db import Tx
-from dropbox_api.events import service as events
+from dropbox_api.events import journal
 from dropbox_api.models import Blob, Node, Revision, Upload, User
 
 
@@ -90,9 +90,9 @@ async def mark_quarantined(tx: Tx, blob_id: uuid.UUID, true_fingerprint: bytes) 
     )
 
 
-async def announce(tx: Tx, owner_id: uuid.UUID, blob_id: uuid.UUID, kind: events.Kind) -> None:
+async def announce(tx: Tx, owner_id: uuid.UUID, blob_id: uuid.UUID, kind: journal.EventKind) -> None:
     """Tell of every file whose head is this blob. Transaction: joins tx, which holds the owner's lock."""
     heads = select(Node.id, Revision.id.label("revision_id")).join(Revision, Revision.id == Node.head_revision_id)
     rows = await tx.execute(heads.where(Revision.blob_id == blob_id).order_by(Node.id))
-    changes = [events.Change(kind, row.id, {"revision_id": str(row.revision_id)}) for row in rows]
-    await events.append(tx, owner_id, changes)
+    changes = [journal.Change(kind, row.id, {"revision_id": str(row.revision_id)}) for row in rows]
+    await journal.append_changes(tx, owner_id, changes)

@@ -16,7 +16,7 @@ from sqlalchemy import bindparam, func, insert, select, text, update
 from dropbox_api import problems
 from dropbox_api.core import names
 from dropbox_api.db import Tx, new_id
-from dropbox_api.events import service as events
+from dropbox_api.events import journal
 from dropbox_api.models import Blob, Node, Revision, User
 from dropbox_api.plumbing import audit
 
@@ -135,8 +135,8 @@ async def ensure_folders(
             created += fresh
     if created:
         await tx.execute(update(User).where(User.id == owner_id).values(used_nodes=User.used_nodes + len(created)))
-        changes = [events.Change("file.created", row["id"]) for row in created]
-        await events.append(tx, owner_id, changes)
+        changes = [journal.Change("file.created", row["id"]) for row in created]
+        await journal.append_changes(tx, owner_id, changes)
         await audit.record(tx, owner_id, [audit.Entry("created", row["id"], {"name": row["name"]}) for row in created])
     return found
 
@@ -152,7 +152,7 @@ async def make_folder(tx: Tx, owner_id: uuid.UUID, parent_id: uuid.UUID, name: s
     row = {"id": node_id, "owner_id": owner_id, "parent_id": parent_id, "kind": "folder"}
     await tx.execute(insert(Node).values(name=name, name_key=names.key(name), **row))
     await tx.execute(update(User).where(User.id == owner_id).values(used_nodes=User.used_nodes + 1))
-    await events.append(tx, owner_id, [events.Change("file.created", node_id)])
+    await journal.append_changes(tx, owner_id, [journal.Change("file.created", node_id)])
     await audit.record(tx, owner_id, [audit.Entry("created", node_id, {"name": name})])
     return node_id
 
@@ -252,7 +252,7 @@ async def place(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Placement]) ->
     nodes: list[dict[str, Any]] = []
     replaced: dict[uuid.UUID, dict[str, Any]] = {}
     revisions: list[dict[str, Any]] = []
-    changes: list[events.Change] = []
+    changes: list[journal.Change] = []
     acts: list[audit.Entry] = []
     results: list[Placed | problems.Problem] = []
     searched: dict[Place, int] = {}
@@ -292,13 +292,13 @@ async def place(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Placement]) ->
                     "size_bytes": p.content.size_bytes,
                 }
             )
-            changes.append(events.Change("file.created", there.node_id, {"revision_id": str(revision_id)}))
+            changes.append(journal.Change("file.created", there.node_id, {"revision_id": str(revision_id)}))
             acts.append(audit.Entry("copied" if p.is_copy else "created", there.node_id, {"name": name}))
         else:
             there.revision_id, there.revision_number = revision_id, there.revision_number + 1
             there.verified, there.blob_id = verified, p.content.blob_id
             replaced[there.node_id] = {"of_node": there.node_id, "head": revision_id, "size": p.content.size_bytes}
-            changes.append(events.Change("file.updated", there.node_id, {"revision_id": str(revision_id)}))
+            changes.append(journal.Change("file.updated", there.node_id, {"revision_id": str(revision_id)}))
             acts.append(audit.Entry("replaced", there.node_id, {"revision_id": str(revision_id)}))
         revisions.append(
             {
@@ -316,7 +316,7 @@ async def place(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Placement]) ->
         )
         results.append(Placed(there.node_id, revision_id, name))
     await _write(tx, owner_id, nodes, replaced, revisions)
-    await events.append(tx, owner_id, changes)
+    await journal.append_changes(tx, owner_id, changes)
     await audit.record(tx, owner_id, acts)
     return results
 
@@ -348,7 +348,7 @@ async def _restore_bases(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Place
         if found:
             restored.append(found)
             taken.add(place)
-    await events.append(tx, owner_id, [events.Change("file.restored", node_id) for node_id in restored])
+    await journal.append_changes(tx, owner_id, [journal.Change("file.restored", node_id) for node_id in restored])
     await audit.record(tx, owner_id, [audit.Entry("restored", node_id) for node_id in restored])
 
 

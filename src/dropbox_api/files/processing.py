@@ -6,7 +6,7 @@ from sqlalchemy import func, select, update
 
 from dropbox_api import access, problems
 from dropbox_api.db import Db
-from dropbox_api.events import service as events
+from dropbox_api.events import journal
 from dropbox_api.files import changing, views
 from dropbox_api.files.schemas import Activity, ActivityList, File, ReportProcessing
 from dropbox_api.models import AuditEntry, Revision, User
@@ -38,7 +38,7 @@ async def report(
         of_file = update(Revision).where(Revision.id == revision_id, Revision.node_id == node_id)
         if not (await tx.execute(of_file.values(**values))).rowcount:
             raise problems.NotFound("The file has no such revision")
-        await events.append(tx, node.owner_id, [events.Change("file.processing", node_id, told)])
+        await journal.append_changes(tx, node.owner_id, [journal.Change("file.processing", node_id, told)])
         await audit.record(tx, node.owner_id, [audit.Entry("processing-reported", node_id, told)])
         return await views.file_by_id(tx, actor_id, node_id)
 

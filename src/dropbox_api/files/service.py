@@ -8,7 +8,7 @@ from sqlalchemy import func, select, update
 from dropbox_api import access, problems
 from dropbox_api.core import names
 from dropbox_api.db import Db, Tx
-from dropbox_api.events import service as events
+from dropbox_api.events import journal
 from dropbox_api.files import merging, placing, views
 from dropbox_api.files.schemas import File
 from dropbox_api.models import Blob, Node, Revision, User
@@ -193,8 +193,8 @@ async def accept_content(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID) -> Fil
         await merging.mark_verified(tx, granted.owner_id, blob_id)
         changed = {"version": Node.version + 1, "modified_at": func.now()}
         await tx.execute(update(Node).where(Node.id.in_(node_ids)).values(**changed))
-        await events.append(
-            tx, granted.owner_id, [events.Change("file.verified", changed_id) for changed_id in node_ids]
+        await journal.append_changes(
+            tx, granted.owner_id, [journal.Change("file.verified", changed_id) for changed_id in node_ids]
         )
         await audit.record(tx, granted.owner_id, [audit.Entry("content-accepted", node_id)])
         return await views.file_by_id(tx, actor_id, node_id)

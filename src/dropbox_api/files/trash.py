@@ -13,7 +13,7 @@ from sqlalchemy import func, select, text, tuple_, update
 from dropbox_api import access, problems
 from dropbox_api.core import names
 from dropbox_api.db import Db, Tx
-from dropbox_api.events import service as events
+from dropbox_api.events import journal
 from dropbox_api.files import changing, service, views
 from dropbox_api.files.schemas import File, FileList, RestoreFile
 from dropbox_api.models import Node
@@ -59,7 +59,7 @@ async def restore(
         placed = {"parent_id": parent_id, "name": name, "name_key": names.key(name), "trashed_at": None}
         await changing.write(tx, node_id, placed)
         below = await changing.shared_below(tx, node.owner_id, node_id)
-        await events.append(tx, node.owner_id, [events.Change("file.restored", node_id), *below])
+        await journal.append_changes(tx, node.owner_id, [journal.Change("file.restored", node_id), *below])
         await audit.record(tx, node.owner_id, [audit.Entry("restored", node_id, {"name": name})])
         file = await views.file_by_id(tx, actor_id, node_id)
         await idempotency.keep(tx, once, 200, file)
@@ -132,5 +132,5 @@ async def purge_one(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, *, if_match
 async def purge(tx: Tx, owner_id: uuid.UUID, node_ids: Sequence[uuid.UUID]) -> None:
     """Mark nodes of the trash as deleted for good. Transaction: joins tx, which holds the owner's lock."""
     await tx.execute(update(Node).where(Node.id.in_(node_ids)).values(purged_at=func.now()))
-    await events.append(tx, owner_id, [events.Change("file.deleted", node_id) for node_id in node_ids])
+    await journal.append_changes(tx, owner_id, [journal.Change("file.deleted", node_id) for node_id in node_ids])
     await audit.record(tx, owner_id, [audit.Entry("purged", node_id) for node_id in node_ids])

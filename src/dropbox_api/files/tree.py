@@ -10,7 +10,7 @@ from sqlalchemy import insert, select, text, update
 from dropbox_api import access, problems
 from dropbox_api.core import names
 from dropbox_api.db import Db, Tx, new_id
-from dropbox_api.events import service as events
+from dropbox_api.events import journal
 from dropbox_api.files import changing, placing, service, views
 from dropbox_api.files.schemas import ChangeFile, CopyFile, CreateFolder, File
 from dropbox_api.models import Blob, Node, Revision, User
@@ -115,14 +115,14 @@ async def give_place(
         return
     if replaced:
         await changing.discard(tx, node.owner_id, replaced, force=False)
-    before = await events.recipients(tx, node.id) if moves else frozenset()
+    before = await journal.list_recipients(tx, node.id) if moves else frozenset()
     await changing.write(tx, node.id, {"parent_id": parent_id, "name": name, "name_key": names.key(name)})
     if moves:
         act = audit.Entry("moved", node.id, {"from": str(node.parent_id), "to": str(parent_id), "name": name})
     else:
         act = audit.Entry("renamed", node.id, {"from": node.name, "to": name})
-    kind: events.Kind = "file.moved" if moves else "file.renamed"
-    await events.append(tx, node.owner_id, [events.Change(kind, node.id, others=before)])
+    kind: journal.EventKind = "file.moved" if moves else "file.renamed"
+    await journal.append_changes(tx, node.owner_id, [journal.Change(kind, node.id, others=before)])
     await audit.record(tx, node.owner_id, [act])
 
 
@@ -132,7 +132,7 @@ async def set_content_type(tx: Tx, node: Any, content_type: str) -> None:
     if (await tx.execute(head.values(content_type=content_type))).rowcount:
         await changing.write(tx, node.id, {})
         # Without a `revision_id`, which would announce new content.
-        await events.append(tx, node.owner_id, [events.Change("file.updated", node.id)])
+        await journal.append_changes(tx, node.owner_id, [journal.Change("file.updated", node.id)])
         await audit.record(tx, node.owner_id, [audit.Entry("content-type-changed", node.id, {"to": content_type})])
 
 
@@ -244,7 +244,7 @@ async def _copy_folder(
             id=copied, owner_id=node.owner_id, parent_id=parent_id, kind="folder", name=name, name_key=names.key(name)
         )
     )
-    await events.append(tx, node.owner_id, [events.Change("file.created", copied)])
+    await journal.append_changes(tx, node.owner_id, [journal.Change("file.created", copied)])
     new_ids = {node.id: copied}
     for start in range(1, len(rows), COPY_AT_ONCE):
         await _copy_rows(tx, node.owner_id, actor_id, rows[start : start + COPY_AT_ONCE], new_ids)
@@ -270,7 +270,7 @@ async def _copy_rows(
     await tx.execute(_COPY_NODES, copies)
     await tx.execute(_COPY_HEADS, copies | {"author_id": author_id})
     changes = [
-        events.Change("file.created", copy_id, {"revision_id": str(revision_id)} if revision_id else {})
+        journal.Change("file.created", copy_id, {"revision_id": str(revision_id)} if revision_id else {})
         for copy_id, revision_id in zip(copies["ids"], copies["revision_ids"], strict=True)
     ]
-    await events.append(tx, owner_id, changes)
+    await journal.append_changes(tx, owner_id, changes)

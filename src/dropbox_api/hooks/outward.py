@@ -19,7 +19,7 @@ from typing import Any
 
 import orjson
 
-from dropbox_api.events import service as events
+from dropbox_api.events import journal
 
 PREFIX = "whsec_"
 SECRETS = "webhook secrets"
@@ -51,7 +51,7 @@ def messages(event: Happened, recipient_id: uuid.UUID | None = None, *, sees: bo
 
     `sees`: whether the file is the recipient's to see now. Of others they learn removals alone, without details.
     """
-    if not sees and event.kind not in events.REMOVALS:
+    if not sees and event.kind not in journal.REMOVALS:
         return
     detail = event.detail if sees else {}
     said: dict[str, Any] = {"at": event.at, "owner_id": event.owner_id}

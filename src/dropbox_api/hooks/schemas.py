@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from dropbox_api.events.service import Kind
+from dropbox_api.events.journal import EventKind
 from dropbox_api.schemas import Answer, Request
 
-OutwardKind = Kind | Literal["file.stored"]
+MessageKind = EventKind | Literal["file.stored"]
 """What a webhook can be told of: what journals tell, and that there is new content to be had."""
 
 DisabledReason = Literal["user", "gone", "failing", "secret"]
@@ -25,7 +25,7 @@ Url = Annotated[
     ),
 ]
 Kinds = Annotated[
-    list[OutwardKind],
+    list[MessageKind],
     Field(max_length=100, description="What to be told of; none named: everything.", examples=[["file.stored"]]),
 ]
 Description = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -49,7 +49,7 @@ class ChangeWebhook(Request):
 class Webhook(Answer):
     id: uuid.UUID
     url: str
-    kinds: list[OutwardKind]
+    kinds: list[MessageKind]
     description: str
     created_at: datetime
     failing_since: datetime | None = Field(description="The first failure after the last success.")
@@ -79,7 +79,7 @@ class Delivery(Answer):
     id: uuid.UUID
     webhook_id: uuid.UUID
     event_id: uuid.UUID = Field(description="The message's `id`, its `webhook-id` header, too.")
-    kind: OutwardKind | Literal["ping"]
+    kind: MessageKind | Literal["ping"]
     file_id: uuid.UUID | None
     state: State
     attempts: int

@@ -12,7 +12,7 @@ from sqlalchemy import delete, func, insert, or_, select, text, update
 
 from dropbox_api import access, problems
 from dropbox_api.db import Db, Tx, new_id
-from dropbox_api.events import service as events
+from dropbox_api.events import journal
 from dropbox_api.files import changing, views
 from dropbox_api.files import service as files
 from dropbox_api.files.schemas import FileList
@@ -90,11 +90,11 @@ async def _set(tx: Tx, row: Any, values: dict[str, Any]) -> schemas.Grant:
     return _view(row, row.node_id)
 
 
-async def _announce(tx: Tx, kind: events.Kind, row: Any) -> None:
+async def _announce(tx: Tx, kind: journal.EventKind, row: Any) -> None:
     user_id = str(row.grantee_id) if row.grantee_id else None
     payload = {"grant_id": str(row.id), "user_id": user_id, "email": row.email, "role": row.role}
     told = frozenset([row.grantee_id] if row.grantee_id else [])
-    await events.append(tx, row.owner_id, [events.Change(kind, row.node_id, payload, told)])
+    await journal.append_changes(tx, row.owner_id, [journal.Change(kind, row.node_id, payload, told)])
 
 
 def _view(row: Any, node_id: uuid.UUID) -> schemas.Grant:

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, case, delete, func, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from dropbox_api import problems
-from dropbox_api.db import Db, Tx, new_id, touch
+from dropbox_api.db import Db, Tx, mark_journal_written, new_id
 from dropbox_api.files import views
 from dropbox_api.hooks import outward
 from dropbox_api.models import Outbox, User, Webhook
@@ -156,7 +156,7 @@ async def _copy(tx: Tx, rows: Sequence[Any], recipient_ids: Sequence[uuid.UUID])
         return
     locked = select(User.id).where(User.id.in_(recipient_ids)).order_by(User.id).with_for_update(key_share=True)
     for user_id in (await tx.execute(locked)).scalars():
-        touch(tx, user_id)
+        mark_journal_written(tx, user_id)
     await tx.execute(_COPY, {"ids": [row.id for row in rows]})
 
 

@@ -1,24 +1,24 @@
-"""The journal: what happened, per recipient, numbered without gaps in commit order.
+"""The journal: the events of one recipient, numbered without gaps in commit order.
 
-The counter is a column of the recipient's `users` row, which every change of theirs locks first: whoever gets number n
-committed after whoever got n-1, so a reader that has seen n will never meet a smaller number later (ADR 0007). The same
-statement writes the outbox, from which everybody else is told: whoever had access to the node before the change, or has
-it since. Who that is, is settled here, in the change's own transaction; the relay only carries.
+The counter is a column of the recipient's `users` row, which every change locks first. The change that gets number n
+commits after the one that got n-1, so a reader that has seen n never meets a smaller number later (ADR 0007). The same
+statement writes the outbox with the other recipients: users with access to the node before or after the change. The
+change's own transaction decides the recipients; the relay only copies.
 """
 
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import orjson
 from sqlalchemy import text
 
 from dropbox_api import problems
-from dropbox_api.db import Tx, new_id, touch
+from dropbox_api.db import Tx, mark_journal_written, new_id
 
-Kind = Literal[
+EventKind = Literal[
     "file.created",
     "file.updated",
     "file.renamed",
@@ -35,19 +35,19 @@ Kind = Literal[
     "share.changed",
     "share.revoked",
 ]
-REMOVALS: frozenset[Kind] = frozenset({"file.moved", "file.trashed", "file.deleted", "share.revoked"})
-"""All that somebody is told of what is not theirs to see any more: that it is gone, and nothing else."""
+REMOVALS: frozenset[EventKind] = frozenset({"file.moved", "file.trashed", "file.deleted", "share.revoked"})
+"""The only kinds sent to recipients without access to the node."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of one node; `payload` is what a reader needs beyond asking for the node."""
+    """One change of one node. `payload` adds what the node itself does not show."""
 
-    kind: Kind
+    kind: EventKind
     node_id: uuid.UUID
     payload: dict[str, Any] = field(default_factory=dict)
     others: frozenset[uuid.UUID] = frozenset()
-    """Who is told though they cannot see the node now: who could until this change, or lose or get it by it."""
+    """Recipients besides the users with access now: users whose access ends or begins with this change."""
 
 
 _APPEND = text("""
@@ -83,11 +83,11 @@ _APPEND = text("""
 """)
 
 
-async def append(tx: Tx, owner_id: uuid.UUID, changes: Sequence[Change]) -> None:
+async def append_changes(tx: Tx, owner_id: uuid.UUID, changes: Sequence[Change]) -> None:
     """Record changes of one owner's nodes, in order, in the owner's journal and the outbox.
 
-    Of a change to a file or folder everybody learns whom the node, or a folder above it, is shared with now, the trash
-    not looked at; of `share.` only the `others` do.
+    Recipients of a `file.` change are the owner, `others`, and all grantees of the node and of the folders above it,
+    in the trash as well. Recipients of a `share.` change are the owner and `others`.
     Transaction: joins tx, whose caller holds the owner's row lock.
     """
     if not changes:
@@ -106,7 +106,7 @@ async def append(tx: Tx, owner_id: uuid.UUID, changes: Sequence[Change]) -> None
             "other_ids": [user_id for _, user_id in others],
         },
     )
-    touch(tx, owner_id)
+    mark_journal_written(tx, owner_id)
 
 
 _RECIPIENTS = text("""
@@ -119,31 +119,49 @@ _RECIPIENTS = text("""
 """)
 
 
-async def recipients(tx: Tx, node_id: uuid.UUID) -> frozenset[uuid.UUID]:
-    """Return whom a node, or a folder above it, is shared with: for `Change.others`, before the node leaves there."""
+async def list_recipients(tx: Tx, node_id: uuid.UUID) -> frozenset[uuid.UUID]:
+    """Return the grantees of a node and of the folders above it. Before a move they are its `Change.others`."""
     return frozenset((await tx.execute(_RECIPIENTS, {"node_id": node_id})).scalars())
 
 
 # Reading
 
-_MARK = 2**48 - 1
-"""The last of an id's bits, which are random."""
+_MARK_BITS = 2**48 - 1
+"""The random bits at the end of a UUIDv7."""
 
 
-class Place(NamedTuple):
-    """How far a journal was read: up to event number `seq`, or to its beginning (0).
+class JournalPosition(NamedTuple):
+    """How far a journal was read: up to and including event number `seq`; 0 is its beginning.
 
-    `mark` tells that event from the one that has its number since the database was restored from a backup; 0 where
-    the event is not there any more.
+    `mark` detects a journal restored from a backup, where another event may have the number `seq`. It is 0 where that
+    event was deleted.
     """
 
     seq: int
     mark: int = 0
 
+    @classmethod
+    def after(cls, seq: int, event_id: uuid.UUID | None) -> Self:
+        """Return the position after an event; None for an event that was deleted."""
+        return cls(seq, event_id.int & _MARK_BITS if event_id else 0)
 
-def place(seq: int, event_id: uuid.UUID | None) -> Place:
-    """Return the place after an event."""
-    return Place(seq, event_id.int & _MARK if event_id else 0)
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One event in the journal of one recipient."""
+
+    seq: int
+    id: uuid.UUID
+    kind: EventKind
+    owner_id: uuid.UUID
+    node_id: uuid.UUID
+    payload: dict[str, Any]
+    created_at: datetime
+
+    @property
+    def position(self) -> JournalPosition:
+        """The position after this event."""
+        return JournalPosition.after(self.seq, self.id)
 
 
 _READ_AFTER = text("""
@@ -155,24 +173,25 @@ _READ_AFTER = text("""
 """)
 
 
-async def read_after(tx: Tx, recipient_id: uuid.UUID, at: Place, limit: int) -> tuple[Sequence[Any], int]:
-    """Return the first `limit` events after a place, in order, and the number of the newest there is.
+async def read_after(
+    tx: Tx, recipient_id: uuid.UUID, position: JournalPosition, limit: int
+) -> tuple[Sequence[JournalEntry], int]:
+    """Return the first `limit` events after a position, in order, and the number of the newest event.
 
-    Rows: seq, id, kind, owner_id, node_id, payload, created_at. One statement, so that both are of one moment.
-    Raises CursorExpired when what follows the place is not there any more, or when it is not a place of this journal:
-    that was restored from an older backup, and has not come so far, or has gone another way since.
+    One statement reads both, from one snapshot. Raises CursorExpired when the next event was deleted, or when the
+    position is not of this journal: the journal was restored from an older backup.
     """
-    bound = {"recipient_id": recipient_id, "seq": at.seq, "limit": limit}
+    bound = {"recipient_id": recipient_id, "seq": position.seq, "limit": limit}
     rows = (await tx.execute(_READ_AFTER, bound)).all()
     newest: int = rows[0].journal_seq
-    events = [row for row in rows if row.seq is not None]
-    if events and events[0].seq == at.seq:
-        if at.mark and place(at.seq, events[0].id) != at:
+    entries = [JournalEntry(*row[1:]) for row in rows if row.seq is not None]
+    if entries and entries[0].seq == position.seq:
+        if position.mark and entries[0].position != position:
             raise problems.CursorExpired
-        del events[0]
-    if (events[0].seq - 1 if events else newest) != at.seq:
+        del entries[0]
+    if (entries[0].seq - 1 if entries else newest) != position.seq:
         raise problems.CursorExpired
-    return events[:limit], newest
+    return entries[:limit], newest
 
 
 _NEWEST = text("""
@@ -181,33 +200,32 @@ _NEWEST = text("""
 """)
 
 
-async def newest(tx: Tx, recipient_id: uuid.UUID) -> Place:
-    """Return the place after the newest event in a journal."""
-    found = (await tx.execute(_NEWEST, {"recipient_id": recipient_id})).one()
-    return place(found.journal_seq, found.id)
+async def get_newest_position(tx: Tx, recipient_id: uuid.UUID) -> JournalPosition:
+    """Return the position after the newest event of a journal."""
+    newest = (await tx.execute(_NEWEST, {"recipient_id": recipient_id})).one()
+    return JournalPosition.after(newest.journal_seq, newest.id)
 
 
-_BEFORE = text("""
-    WITH found AS (
+_BEFORE_TIME = text("""
+    WITH before AS (
         SELECT coalesce(
             (SELECT seq - 1 FROM events WHERE recipient_id = :recipient_id AND created_at >= :since
                 ORDER BY seq LIMIT 1),
             (SELECT journal_seq FROM users WHERE id = :recipient_id)
         ) AS seq
     )
-    SELECT found.seq, events.id, CAST(:since AS timestamptz) >= now() - CAST(:retention AS interval) AS is_kept
-    FROM found LEFT JOIN events ON recipient_id = :recipient_id AND events.seq = found.seq
+    SELECT before.seq, events.id, CAST(:since AS timestamptz) >= now() - CAST(:retention AS interval) AS is_retained
+    FROM before LEFT JOIN events ON recipient_id = :recipient_id AND events.seq = before.seq
 """)
 
 
-async def before(tx: Tx, recipient_id: uuid.UUID, since: datetime, retention: timedelta) -> Place:
-    """Return the place after which to read for what has happened since a time.
+async def get_position_at(tx: Tx, recipient_id: uuid.UUID, since: datetime, retention: timedelta) -> JournalPosition:
+    """Return the position before the first event whose transaction began at `since` or later.
 
-    It begins with the first event of a change that began then or later. Raises CursorExpired when the journal need not
-    reach back so far, and does not begin with its very first event.
+    Raises CursorExpired when `since` is older than the retention and the journal's first event was deleted.
     """
     bound = {"recipient_id": recipient_id, "since": since, "retention": retention}
-    found = (await tx.execute(_BEFORE, bound)).one()
-    if found.seq and not found.is_kept:
+    before = (await tx.execute(_BEFORE_TIME, bound)).one()
+    if before.seq and not before.is_retained:
         raise problems.CursorExpired
-    return place(found.seq, found.id)
+    return JournalPosition.after(before.seq, before.id)
