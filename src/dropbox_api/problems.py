@@ -1,7 +1,7 @@
 """Every problem that the API can answer with, rendered as RFC 9457 `application/problem+json` by `app`.
 
-A problem is raised where it is found and carries only what the caller may know. Codes are stable: clients branch on
-them. `docs/problems.md` lists every class here, and a test keeps it so. Nothing of FastAPI here.
+A problem carries only what the caller may know. Codes are stable: clients branch on them. `docs/problems.md` lists
+every class; a test compares the two. This module imports nothing of FastAPI.
 """
 
 from collections.abc import Mapping
@@ -9,22 +9,26 @@ from typing import Any, ClassVar
 
 
 class Problem(Exception):
-    """Something the caller asked for that cannot be done; `extra` becomes members of the JSON object."""
+    """A request that the server refuses or cannot serve; `extra` becomes members of the JSON object.
+
+    `title` names the problem in two or three words; `detail` explains it and says what to do.
+    """
 
     code: ClassVar[str]
     status: ClassVar[int]
     title: ClassVar[str]
+    detail: str
     retryable: ClassVar[bool] = False
     """Whether the same request may succeed later without any change."""
 
     def __init__(self, detail: str = "", *, retry_after_s: int | None = None, **extra: Any) -> None:
-        super().__init__(detail or self.title)
-        self.detail = detail or self.title
+        self.detail = detail or type(self).detail
+        super().__init__(self.detail)
         self.retry_after_s = retry_after_s
         self.extra = extra
 
     def body(self) -> dict[str, Any]:
-        """Return the RFC 9457 members, without those that only the request knows."""
+        """Return the RFC 9457 members except `instance` and `request_id`, which `app` adds."""
         return {
             "type": f"https://dropbox-api.dev/problems/{self.code}",
             "title": self.title,
@@ -36,228 +40,271 @@ class Problem(Exception):
         }
 
 
-# What every operation can answer
+# General
 
 
 class InvalidRequest(Problem):
     """`errors` lists `{pointer, detail}`, pointer being a JSON pointer into the request."""
 
-    code, status, title = "invalid-request", 422, "The request is not valid"
+    code, status, title = "invalid-request", 422, "Invalid request"
+    detail = "The request is not valid: correct the members that errors lists"
 
 
 class MalformedJson(Problem):
-    code, status, title = "malformed-json", 400, "The body is not JSON"
+    code, status, title = "malformed-json", 400, "Malformed JSON"
+    detail = "The body is not valid JSON"
 
 
 class BodyTooLarge(Problem):
-    code, status, title = "body-too-large", 413, "The body is too large"
+    code, status, title = "body-too-large", 413, "Body too large"
+    detail = "The body exceeds the server's limit: send smaller batches, and large files by an upload session"
 
 
 class Unauthenticated(Problem):
-    code, status, title = "unauthenticated", 401, "A valid access token is needed"
+    code, status, title = "unauthenticated", 401, "Not authenticated"
+    detail = "A valid access token is needed: refresh yours, or sign in"
 
 
 class Forbidden(Problem):
-    """`role` is what you are to it, `needs` what you would have to be; or `scope` is what your token lacks."""
+    """`role` is the caller's role on the file, `needs` the required one; or `scope` is the one that the token lacks."""
 
-    code, status, title = "forbidden", 403, "You may see this, but not do that"
+    code, status, title = "forbidden", 403, "Forbidden"
+    detail = "Your role on this file does not allow the operation: ask its owner"
 
 
 class RateLimited(Problem):
-    """Too many requests of this kind; `Retry-After` says when the next one is taken."""
+    """`Retry-After` says when the server accepts the next request."""
 
     code, status, title, retryable = "rate-limited", 429, "Too many requests", True
+    detail = "Too many requests of this kind: wait for the seconds of Retry-After"
 
 
 class NotFound(Problem):
-    """Also what exists but is not the caller's to see."""
+    """The answer for a missing resource and for one that the caller must not see is the same."""
 
-    code, status, title = "not-found", 404, "There is no such thing, or it is not yours to see"
+    code, status, title = "not-found", 404, "Not found"
+    detail = "The resource does not exist or you have no access to it"
 
 
 class MethodNotAllowed(Problem):
-    code, status, title = "method-not-allowed", 405, "This address does not take that method"
+    code, status, title = "method-not-allowed", 405, "Method not allowed"
+    detail = "This path does not support the method"
 
 
 class InternalError(Problem):
-    code, status, title, retryable = "internal-error", 500, "Something went wrong on our side", True
+    code, status, title, retryable = "internal-error", 500, "Internal error", True
+    detail = "The server failed: repeat later, and report the request_id"
 
 
 class Unavailable(Problem):
-    """The database or the store does not answer; nothing is lost, ask again after `Retry-After`."""
+    """The database or the store does not answer; nothing is lost."""
 
-    code, status, title, retryable = "unavailable", 503, "A part of the service does not answer", True
+    code, status, title, retryable = "unavailable", 503, "Unavailable", True
+    detail = "The database or the object store does not answer: repeat after the seconds of Retry-After"
 
 
 class IdempotencyMismatch(Problem):
-    code, status, title = "idempotency-mismatch", 422, "This Idempotency-Key was used for another request"
+    code, status, title = "idempotency-mismatch", 422, "Idempotency key reused"
+    detail = "This Idempotency-Key belongs to another request: use a new key"
 
 
 class PreconditionFailed(Problem):
-    """`etag` is what it is now."""
+    """`etag` is the current one."""
 
-    code, status, title = "precondition-failed", 412, "It has changed since you looked: If-Match names another ETag"
+    code, status, title = "precondition-failed", 412, "Precondition failed"
+    detail = "The file changed since you read it: read it again, then decide"
 
 
 # Accounts
 
 
 class EmailTaken(Problem):
-    code, status, title = "email-taken", 409, "There is an account with this address"
+    code, status, title = "email-taken", 409, "Address taken"
+    detail = "An account with this address exists: sign in, or reset its password"
 
 
 class RegistrationClosed(Problem):
-    code, status, title = "registration-closed", 403, "New accounts are made by the administrator"
+    code, status, title = "registration-closed", 403, "Registration closed"
+    detail = "This server takes no registrations: ask its administrator for an account"
 
 
 class InvalidCredentials(Problem):
-    code, status, title = "invalid-credentials", 401, "The address or the password is wrong"
+    code, status, title = "invalid-credentials", 401, "Wrong credentials"
+    detail = "The address or the password is wrong"
 
 
 class InvalidRefreshToken(Problem):
-    """Expired, revoked, or used before; a second use ends the whole sign-in."""
+    """A late second use of a refresh token ends the whole sign-in."""
 
-    code, status, title = "invalid-refresh-token", 401, "The refresh token is not valid any more"
+    code, status, title = "invalid-refresh-token", 401, "Invalid refresh token"
+    detail = "The refresh token expired, was revoked or was used before: sign in again"
 
 
 class SecondFactorRequired(Problem):
-    """Address and password are right: send them once more with `otp`, a code of the app or a recovery code."""
+    """`otp` is a code of the authenticator app or a recovery code."""
 
-    code, status, title = "second-factor-required", 401, "A code of your second factor is needed"
+    code, status, title = "second-factor-required", 401, "Second factor required"
+    detail = "The account has a second factor: send the same request with otp"
 
 
 class WeakPassword(Problem):
     """`reason`: too-short, too-long, common, or contains-address."""
 
-    code, status, title = "weak-password", 422, "The password is too easy to guess"
+    code, status, title = "weak-password", 422, "Weak password"
+    detail = "The password is too easy to guess: choose another one"
 
 
 class InvalidMailToken(Problem):
-    code, status, title = "invalid-mail-token", 422, "The link has expired, was used, or was never sent"
+    code, status, title = "invalid-mail-token", 422, "Invalid mail link"
+    detail = "The link has expired, was used, or was never sent: request a new mail"
 
 
 class SecondFactorState(Problem):
-    code, status, title = "second-factor-state", 409, "The second factor is not in a state to do that"
+    code, status, title = "second-factor-state", 409, "Wrong second-factor state"
+    detail = "The second factor is on, is off, or was not begun: look at GET /v1/me"
 
 
 class OidcFailed(Problem):
     """`reason` says at which step."""
 
-    code, status, title = "oidc-failed", 422, "The sign-in at the identity provider did not work out"
+    code, status, title = "oidc-failed", 422, "Provider sign-in failed"
+    detail = "The sign-in at the identity provider failed: start again"
 
 
 class QuotaExceeded(Problem):
-    """`quota_bytes`, `used_bytes`, `reserved_bytes`, `needed_bytes` say how much is missing."""
+    """`quota_bytes`, `used_bytes`, `reserved_bytes`, `needed_bytes`; absent where the owner is another account."""
 
-    code, status, title = "quota-exceeded", 413, "There is not enough space left"
+    code, status, title = "quota-exceeded", 413, "Quota exceeded"
+    detail = "Not enough space is left: abort uploads that you do not need, or ask for a larger quota"
 
 
 class TooManyFiles(Problem):
-    code, status, title = "too-many-files", 413, "The account holds as many files and folders as it may"
+    code, status, title = "too-many-files", 413, "Too many files"
+    detail = "The account holds as many files and folders as its quota allows: ask for a larger quota"
 
 
 # Files
 
 
 class InvalidName(Problem):
-    code, status, title = "invalid-name", 422, "The name cannot be used"
+    code, status, title = "invalid-name", 422, "Invalid name"
+    detail = "The name cannot be used: choose another one"
 
 
 class NameTaken(Problem):
-    """`file_id` is what stands there."""
+    """`file_id` is the item of that name."""
 
-    code, status, title = "name-taken", 409, "There is something of that name already"
+    code, status, title = "name-taken", 409, "Name taken"
+    detail = "The folder already contains an item of this name: choose another name or another on_conflict"
 
 
 class NotAFolder(Problem):
-    code, status, title = "not-a-folder", 409, "The destination is a file, not a folder"
+    code, status, title = "not-a-folder", 409, "Not a folder"
+    detail = "The destination is a file: name a folder"
 
 
 class NotAFile(Problem):
-    code, status, title = "not-a-file", 409, "This is a folder, not a file"
+    code, status, title = "not-a-file", 409, "Not a file"
+    detail = "This is a folder: name a file"
 
 
 class RevisionConflict(Problem):
-    """Somebody replaced the file since; `revision_id` is what it is now."""
+    """`revision_id` is the current head of `file_id`."""
 
-    code, status, title = "revision-conflict", 409, "The file has changed since base_revision_id"
+    code, status, title = "revision-conflict", 409, "Revision conflict"
+    detail = "The file has a newer revision than base_revision_id: look at it, then decide"
 
 
 class ParentGone(Problem):
-    code, status, title = "parent-gone", 409, "The destination folder is not there any more"
+    code, status, title = "parent-gone", 409, "Folder gone"
+    detail = "The destination folder no longer exists: choose another destination"
 
 
 class IntoItself(Problem):
-    code, status, title = "into-itself", 409, "A folder cannot be moved into itself or below itself"
+    code, status, title = "into-itself", 409, "Folder into itself"
+    detail = "A folder cannot be moved into itself or below itself: choose another destination"
 
 
 class RootFolder(Problem):
-    code, status, title = "root-folder", 409, "The root folder stays what and where it is"
+    code, status, title = "root-folder", 409, "Root folder"
+    detail = "The root folder cannot be renamed, moved, copied or deleted"
 
 
 class CrossOwner(Problem):
-    code, status, title = "cross-owner", 409, "A file cannot be moved into somebody else's tree: copy it there"
+    code, status, title = "cross-owner", 409, "Another owner"
+    detail = "The tree of another owner takes no moves or copies: download the file and upload it there"
 
 
 class ContentQuarantined(Problem):
-    code, status, title = "content-quarantined", 409, "The content is not what was announced: only its owner gets it"
+    code, status, title = "content-quarantined", 409, "Content quarantined"
+    detail = "The content differs from its announced fingerprint: only the owner can download it"
 
 
 class ContentDamaged(Problem):
-    """Nobody gets it until it is repaired: from equal bytes, or because its owner sends it again."""
+    """Every download is refused until the content is repaired, from equal stored bytes or by a new upload."""
 
-    code, status, title = "content-damaged", 409, "The content was damaged in the store"
+    code, status, title = "content-damaged", 409, "Content damaged"
+    detail = "The object store damaged the content: send it again, or wait for the repair"
 
 
 class CannotShareWith(Problem):
     """`reason`: yourself, or owner."""
 
-    code, status, title = "cannot-share-with", 409, "It cannot be shared with this address"
+    code, status, title = "cannot-share-with", 409, "Cannot share"
+    detail = "The file cannot be shared with this address"
 
 
 class LinkPasswordRequired(Problem):
-    """Send it as `X-Link-Password`."""
-
-    code, status, title = "link-password-required", 401, "This link has a password"
+    code, status, title = "link-password-required", 401, "Link password required"
+    detail = "The link has a password: send it as X-Link-Password"
 
 
 class LinkNotFor(Problem):
-    """`mode` is what the link is for: view, download or upload."""
+    """`mode` is the mode of the link: view, download or upload."""
 
-    code, status, title = "link-not-for", 403, "This link is not for that"
+    code, status, title = "link-not-for", 403, "Wrong link mode"
+    detail = "The mode of the link does not allow this operation"
 
 
 class ProcessingRunning(Problem):
-    """`file_ids` are being processed (up to 10 of them); `force` deletes them all the same."""
+    """`file_ids` lists up to 10 files that a processor works on."""
 
-    code, status, title = "processing-running", 409, "A processor is working on it"
+    code, status, title = "processing-running", 409, "Processing running"
+    detail = "A processor is working on the content: wait, or repeat with force=true"
 
 
 class NotQuarantined(Problem):
-    code, status, title = "not-quarantined", 409, "The content is not in quarantine"
+    code, status, title = "not-quarantined", 409, "Not quarantined"
+    detail = "The content is not in quarantine: there is nothing to accept"
 
 
 class InvalidCursor(Problem):
-    code, status, title = "invalid-cursor", 422, "The cursor is not one of ours for this list"
+    code, status, title = "invalid-cursor", 422, "Invalid cursor"
+    detail = "The cursor was not made for this list: list from the start"
 
 
 # Events and webhooks
 
 
 class CursorExpired(Problem):
-    """The journal does not reach back that far: list everything again, then go on from `GET /v1/events/cursor`."""
+    """`GET /v1/events/cursor` returns a new cursor."""
 
-    code, status, title = "cursor-expired", 410, "The journal does not reach back to this cursor"
+    code, status, title = "cursor-expired", 410, "Cursor expired"
+    detail = (
+        "The journal no longer reaches back to the cursor: take a new cursor, list everything, then read events from it"
+    )
 
 
 class AddressRefused(Problem):
     """`reason`: scheme, address, name or credentials."""
 
-    code, status, title = "address-refused", 422, "This address is not called from here"
+    code, status, title = "address-refused", 422, "Address refused"
+    detail = "The server calls only public addresses: choose one, or ask the operator to allow your network"
 
 
 class TooManyWebhooks(Problem):
-    code, status, title = "too-many-webhooks", 409, "You have as many webhooks as you may have"
+    code, status, title = "too-many-webhooks", 409, "Too many webhooks"
+    detail = "You have as many webhooks as the server allows: delete one"
 
 
 # Uploads
@@ -266,65 +313,75 @@ class TooManyWebhooks(Problem):
 class SizeNotAllowed(Problem):
     """`max_bytes` is the largest file that can be stored."""
 
-    code, status, title = "size-not-allowed", 422, "No file of this size can be stored"
+    code, status, title = "size-not-allowed", 422, "Size not allowed"
+    detail = "No file of this size can be stored"
 
 
 class TooManyUploads(Problem):
-    code, status, title, retryable = "too-many-uploads", 429, "Too many uploads are open", True
+    code, status, title, retryable = "too-many-uploads", 429, "Too many uploads", True
+    detail = "The account has as many open uploads as the server allows: complete or abort some"
 
 
 class FingerprintRequired(Problem):
-    """Hash the file first: it may be a resume, or nothing to send. `uploads`: your unbound sessions of that size."""
+    """The upload may be a resume or need no transfer. `uploads`: the caller's unbound sessions of that size."""
 
-    code, status, title = "fingerprint-required", 409, "The fingerprint of the file is needed"
+    code, status, title = "fingerprint-required", 409, "Fingerprint required"
+    detail = "The fingerprint is needed first: hash the file, then start again or bind the fingerprint"
 
 
 class FingerprintMismatch(Problem):
-    code, status, title = "fingerprint-mismatch", 409, "The session is bound to another fingerprint"
+    code, status, title = "fingerprint-mismatch", 409, "Fingerprint mismatch"
+    detail = "The session is bound to another fingerprint: hash the file again"
 
 
 class ChunkMismatch(Problem):
-    """`numbers` of chunks registered with another hash: the file changed. DELETE the session and start again."""
+    """`numbers` of the chunks that are registered with another hash."""
 
-    code, status, title = "chunk-mismatch", 409, "The chunk was registered with another hash"
+    code, status, title = "chunk-mismatch", 409, "Chunk mismatch"
+    detail = "The chunk is registered with another hash: the file changed, so abort the session and start again"
 
 
 class PartsMissing(Problem):
     """`missing` and `mismatched` are ranges of part numbers, such as "1-120,130"."""
 
-    code, status, title = "parts-missing", 409, "The store does not hold every part"
+    code, status, title = "parts-missing", 409, "Parts missing"
+    detail = "The object store lacks parts: send those in missing, then complete again"
 
 
 class UploadCompleting(Problem):
-    code, status, title, retryable = "upload-completing", 409, "The upload is being completed", True
+    code, status, title, retryable = "upload-completing", 409, "Upload completing", True
+    detail = "The upload is being completed: repeat after the seconds of Retry-After"
 
 
 class UploadEnded(Problem):
     """`state` says how it ended."""
 
-    code, status, title = "upload-ended", 409, "The upload has ended"
+    code, status, title = "upload-ended", 409, "Upload ended"
+    detail = "The upload was completed or aborted: look at the file, or start again"
 
 
 class UploadExpired(Problem):
-    """Start again: what was sent is gone."""
-
-    code, status, title = "upload-expired", 409, "The upload expired or its parts are gone"
+    code, status, title = "upload-expired", 409, "Upload expired"
+    detail = "The upload was idle too long, or its parts are gone: start again"
 
 
 class UploadFailed(Problem):
-    """Start again; `reason` is what the store said."""
+    """`reason` is the error of the store."""
 
-    code, status, title = "upload-failed", 409, "The store refused to assemble the upload"
+    code, status, title = "upload-failed", 409, "Upload failed"
+    detail = "The object store refused to assemble the parts, or lost them: start again"
 
 
 class DestinationRefused(Problem):
-    """`problems` holds one problem a destination; the bytes are kept for a week: give them another destination."""
+    """`problems` holds one problem per destination; the content is kept for 7 days."""
 
-    code, status, title = "destination-refused", 409, "The content is stored, but no destination took it"
+    code, status, title = "destination-refused", 409, "Destination refused"
+    detail = "The content is stored, but no destination accepted it: name another one within 7 days"
 
 
 class NothingToPlace(Problem):
-    code, status, title = "nothing-to-place", 409, "The session holds no content that waits for a place"
+    code, status, title = "nothing-to-place", 409, "Nothing to place"
+    detail = "The session holds no content that waits for a destination: upload again"
 
 
 def all_problems() -> Mapping[str, type[Problem]]:

@@ -131,5 +131,6 @@ def test_every_problem_is_complete() -> None:
     for cls in classes:
         assert re.fullmatch(r"[a-z]+(-[a-z]+)*", cls.code)
         assert 400 <= cls.status < 600
-        assert cls.title
+        assert 0 < len(cls.title) <= 30
+        assert len(cls.title) < len(cls.detail)
         assert cls.retryable or cls.status not in {429, 503}

@@ -360,7 +360,7 @@ class TestCommandLine:
         assert (root.email, root.is_admin, root.kind, root.has_password) == ("root@example.com", True, "person", True)
         again = await users_command("create", "root@example.com", "--no-password")
         assert (again.code, again.out) == (1, "")
-        assert "There is an account with this address" in again.err
+        assert "An account with this address exists" in again.err
         last = await users_command("disable", "root@example.com")
         assert last.code == 1
         assert "last administrator" in last.err

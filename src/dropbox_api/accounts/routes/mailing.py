@@ -125,7 +125,7 @@ async def verify_email_by_page(token: _SentToken, request: Request, db: DbDep) -
     try:
         await mailing.verify_address(db, request.app.state.shares, token)
     except InvalidMailToken as problem:
-        return _page("Confirm your address", said=f"{problem.title}.", status=problem.status)
+        return _page("Confirm your address", said=f"{problem.detail}.", status=problem.status)
     return _page("Your address is confirmed")
 
 
@@ -149,5 +149,5 @@ async def reset_password_by_page(
         said = f"{problem.title}: {problem.detail}."
         return _page(title, said=said, action="reset-password", token=token, status=problem.status)
     except Problem as problem:
-        return _page(title, said=f"{problem.title}.", status=problem.status)
+        return _page(title, said=f"{problem.detail}.", status=problem.status)
     return _page("Your password is set", said="Sign in with it now: you were signed out everywhere.")

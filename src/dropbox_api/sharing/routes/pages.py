@@ -52,7 +52,7 @@ def _problem(request: Request, problem: problems.Problem) -> Response:
         return _page(request, "password.html", 401, is_wrong=request.method == "POST")
     if isinstance(problem, problems.NotFound):
         return _page(request, "gone.html", 404)
-    response = _page(request, "problem.html", problem.status, title=problem.title)
+    response = _page(request, "problem.html", problem.status, title=problem.title, detail=problem.detail)
     if problem.retry_after_s is not None:
         response.headers["Retry-After"] = str(problem.retry_after_s)
     return response
