@@ -62,7 +62,10 @@ def local_tree(top: Path) -> dict[str, bytes | None]:
 async def test_mkdir(dbx: Dbx) -> None:
     assert (await dbx("mkdir", "/a", "b/")).out == ""
     refused = await dbx("mkdir", "/a", "/missing/c", "/d", code=1)
-    assert "/a: The folder already contains an item of this name: choose another name or another on_conflict (name-taken)" in refused.err
+    assert (
+        "/a: The folder already contains an item of this name: choose another name or another on_conflict (name-taken)"
+        in refused.err
+    )
     assert "(not-found)" in refused.err
     made = await dbx("mkdir", "-p", "/a", "/a/x/y", "--json")
     assert [record["path"] for record in made.records] == ["/a", "/a/x/y"]
