@@ -9,14 +9,16 @@ What a role may do is settled by the services, each naming the role that it need
 """
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import text
+from sqlalchemy import ARRAY, ColumnElement, any_, literal, or_, text
 
 from dropbox_api import problems
 from dropbox_api.db import Tx
+from dropbox_api.models import Id, Node
 
 Role = Literal["viewer", "editor", "owner"]
 
@@ -58,6 +60,15 @@ async def require(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID, role: Role = 
     it; Forbidden when they are less than `role`.
     """
     return _at_least(role, (await tx.execute(_REQUIRE, {"actor_id": actor_id, "node_id": node_id})).one_or_none())
+
+
+async def is_editor(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID) -> bool:
+    """Tell whether the actor is at least an editor of a node."""
+    try:
+        await require(tx, actor_id, node_id, "editor")
+    except (problems.NotFound, problems.Forbidden):
+        return False
+    return True
 
 
 _IS_EDITOR = text("SELECT EXISTS (SELECT FROM grants WHERE grantee_id = :actor_id AND role = 'editor')")
@@ -156,3 +167,78 @@ async def require_link(tx: Tx, link_id: uuid.UUID) -> LinkAccess:
         raise problems.NotFound
     top = Access(row.node_id, row.owner_id, row.kind, "viewer")
     return LinkAccess(row.id, row.mode, row.password_hash, row.expires_at, top, row.name)
+
+
+_VISIBLE = text("""
+    WITH RECURSIVE up AS (
+        SELECT id AS start, id, parent_id, owner_id, name, 0 AS height FROM nodes WHERE id = ANY(CAST(:ids AS uuid[]))
+        UNION ALL
+        SELECT up.start, above.id, above.parent_id, above.owner_id, above.name, height + 1
+        FROM up JOIN nodes above ON above.id = up.parent_id
+    ), seen AS (
+        SELECT up.*, grants.role, max(height) FILTER (WHERE grants.role IS NOT NULL) OVER (PARTITION BY start) AS top
+        FROM up LEFT JOIN grants ON grants.node_id = up.id AND grants.grantee_id = :actor_id
+    )
+    SELECT start, bool_or(owner_id = :actor_id) AS is_owner, bool_or(role = 'editor') AS is_editor, min(top) AS top,
+        string_agg('/' || name, '' ORDER BY height DESC)
+            FILTER (WHERE parent_id IS NOT NULL AND (owner_id = :actor_id OR height <= top)) AS path
+    FROM seen GROUP BY start HAVING bool_or(owner_id = :actor_id) OR min(top) IS NOT NULL
+""")
+
+
+class Visibility(NamedTuple):
+    """How somebody sees a node."""
+
+    path: str
+    """From where their access begins: the owner's root, or the node that was shared with them."""
+    role: Role
+    is_top: bool
+    """Nothing above it is theirs to see."""
+
+
+async def find_visible(tx: Tx, actor_id: uuid.UUID, node_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Visibility]:
+    """Return how the actor sees each of these nodes; those that are not theirs to see are left out."""
+    rows = await tx.execute(_VISIBLE, {"ids": list(node_ids), "actor_id": actor_id})
+    return {
+        row.start: Visibility(
+            row.path or "/",
+            "owner" if row.is_owner else "editor" if row.is_editor else "viewer",
+            not row.is_owner and row.top == 0,
+        )
+        for row in rows
+    }
+
+
+_SHARED_WITH = text("""
+    WITH RECURSIVE folders AS (
+        SELECT node_id AS id FROM grants WHERE grantee_id = :actor_id
+        UNION
+        SELECT child.id FROM folders JOIN nodes child ON child.parent_id = folders.id
+        WHERE child.kind = 'folder' AND child.trashed_at IS NULL
+    )
+    SELECT id FROM folders
+""")
+
+
+async def visible_condition(tx: Tx, actor_id: uuid.UUID) -> ColumnElement[bool]:
+    """Return the condition that a node is the actor's own or shared with them; trash is not looked at."""
+    shared = (await tx.execute(_SHARED_WITH, {"actor_id": actor_id})).scalars().all()
+    if not shared:
+        return Node.owner_id == actor_id
+    ids = literal(shared, ARRAY(Id))
+    return or_(Node.owner_id == actor_id, Node.parent_id == any_(ids), Node.id == any_(ids))
+
+
+_IN_TRASH = text("""
+    WITH RECURSIVE up AS (
+        SELECT id AS start, parent_id, trashed_at FROM nodes WHERE id = ANY(CAST(:ids AS uuid[]))
+        UNION ALL
+        SELECT up.start, above.parent_id, above.trashed_at FROM up JOIN nodes above ON above.id = up.parent_id
+    )
+    SELECT DISTINCT start FROM up WHERE trashed_at IS NOT NULL
+""")
+
+
+async def find_trashed(tx: Tx, node_ids: Iterable[uuid.UUID]) -> set[uuid.UUID]:
+    """Return which of these nodes are in the trash, by themselves or with a folder above."""
+    return set((await tx.execute(_IN_TRASH, {"ids": list(node_ids)})).scalars())

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import asyncpg
 import orjson
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -139,6 +140,14 @@ class Db:
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+
+_SNAPSHOT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+
+
+async def use_snapshot(tx: Tx) -> None:
+    """Let all queries of a transaction read one snapshot. Call it before the first query of the transaction."""
+    await tx.execute(_SNAPSHOT)
 
 
 class _translated:  # noqa: N801 - reads as a word in `with _translated():`

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from dropbox_api import access
 from dropbox_api.db import Db
 from dropbox_api.events import journal
 from dropbox_api.events.cursor import Cursors
@@ -55,8 +56,8 @@ async def read(db: Db, actor_id: uuid.UUID, position: JournalPosition, limit: in
         if not rows:
             return Page((), position, has_more=False)
         node_ids = {row.node_id for row in rows}
-        files = await views.files_by_id(tx, actor_id, node_ids)
-        trashed = await views.in_trash(tx, node_ids)
+        files = await views.find_files(tx, actor_id, node_ids)
+        trashed = await access.find_trashed(tx, node_ids)
     live = {node_id: file for node_id, file in files.items() if node_id not in trashed}
     told = [
         (JournalPosition.after(row.seq, row.id), _event(row, live.get(row.node_id)))

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Select, Text, and_, bindparam, literal, select, text, tuple_
 
-from dropbox_api.db import Db, Tx
-from dropbox_api.files import changing, service, views
+from dropbox_api.db import Db, Tx, use_snapshot
+from dropbox_api.files import folders, paths, views
 from dropbox_api.files.schemas import File, FileList, ListFiles
 from dropbox_api.models import Blob, Node, Revision
 from dropbox_api.plumbing import paging
@@ -34,8 +34,8 @@ async def list_files(db: Db, actor_id: uuid.UUID, wanted: ListFiles) -> FileList
 
 
 async def _folder_id(tx: Tx, actor_id: uuid.UUID, wanted: ListFiles) -> uuid.UUID:
-    granted = await changing.folder(tx, actor_id, wanted.parent_id, wanted.path)
-    return granted.node_id if granted else await service.find_path(tx, actor_id, "/")
+    granted = await folders.find_folder(tx, actor_id, wanted.parent_id, wanted.path)
+    return granted.node_id if granted else await paths.resolve_path(tx, actor_id, "/")
 
 
 # One folder
@@ -52,7 +52,7 @@ async def _list_children(db: Db, actor_id: uuid.UUID, wanted: ListFiles) -> File
             page = page.where(key < after if wanted.order.startswith("-") else key > after)
         order = [key.desc() for key in keys] if wanted.order.startswith("-") else keys
         rows = (await tx.execute(page.order_by(*order).limit(wanted.limit + 1))).all()
-        items = await views.as_files(tx, actor_id, rows[: wanted.limit])
+        items = await views.build_files(tx, actor_id, rows[: wanted.limit])
     more = _encode(wanted.order, rows[wanted.limit - 1]) if len(rows) > wanted.limit else None
     return FileList(items=items, next_cursor=more)
 
@@ -116,7 +116,7 @@ _CHILDREN = text("""
 
 async def _list_below(db: Db, actor_id: uuid.UUID, wanted: ListFiles) -> FileList:
     async with db.begin() as tx:
-        await views.as_of_now(tx)
+        await use_snapshot(tx)
         folder_id = await _folder_id(tx, actor_id, wanted)
         kind = f"files below {folder_id}"
         last = paging.decode_key(kind, wanted.cursor, str)[0].split("/") if wanted.cursor else []
@@ -175,7 +175,7 @@ async def _children(tx: Tx, folders: list[_Entry], wanted: int) -> dict[_Entry, 
 
 
 async def _in_order(tx: Tx, actor_id: uuid.UUID, node_ids: Sequence[uuid.UUID]) -> list[File]:
-    files = await views.files_by_id(tx, actor_id, node_ids)
+    files = await views.find_files(tx, actor_id, node_ids)
     return [files[node_id] for node_id in node_ids]
 
 
@@ -184,14 +184,14 @@ async def _in_order(tx: Tx, actor_id: uuid.UUID, node_ids: Sequence[uuid.UUID]) 
 
 async def _list_matching(db: Db, actor_id: uuid.UUID, wanted: ListFiles) -> FileList:
     async with db.begin() as tx:
-        await views.as_of_now(tx)
-        folder = await changing.folder(tx, actor_id, wanted.parent_id, wanted.path)
+        await use_snapshot(tx)
+        folder = await folders.find_folder(tx, actor_id, wanted.parent_id, wanted.path)
         matching = _matching(folder.owner_id if folder else actor_id, wanted)
         if folder:
-            matching = matching.where(await views.below(tx, folder.node_id))
+            matching = matching.where(await views.condition_below(tx, folder.node_id))
         if wanted.cursor:
             matching = matching.where(Node.id > paging.decode_id("files matching", wanted.cursor))
-        found = await views.first_live(tx, matching, wanted.limit + 1)
+        found = await views.read_live(tx, matching, wanted.limit + 1)
         items = await _in_order(tx, actor_id, [row.id for row in found[: wanted.limit]])
     more = paging.encode("files matching", items[-1].id) if len(found) > wanted.limit else None
     return FileList(items=items, next_cursor=more)

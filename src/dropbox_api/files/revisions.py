@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, literal, select
 
 from dropbox_api import access, problems
 from dropbox_api.db import Db
-from dropbox_api.files import changing, placing, tree, views
+from dropbox_api.files import guard, put, views
 from dropbox_api.files.schemas import File, RevisionList
 from dropbox_api.files.schemas import Revision as RevisionView
 from dropbox_api.models import Blob, Node, Revision, User
@@ -21,7 +21,9 @@ async def list_revisions(
     """Return a page of a file's revisions, newest first. Raises NotFound, NotAFile, InvalidCursor."""
     columns = (Revision.id, Revision.number, Revision.size_bytes, Revision.content_type, Revision.client_modified_at)
     page = (
-        select(*columns, Revision.created_at, *views.PROCESSING, Blob.fingerprint, Blob.content_status, User.email)
+        select(
+            *columns, Revision.created_at, *views.PROCESSING_COLUMNS, Blob.fingerprint, Blob.content_status, User.email
+        )
         .join(Blob, Blob.id == Revision.blob_id)
         .join(User, User.id == Revision.author_id)
         .where(Revision.node_id == node_id)
@@ -46,7 +48,7 @@ async def list_revisions(
             author=row.email,
             client_modified_at=row.client_modified_at,
             created_at=row.created_at,
-            processing=views.processing(row),
+            processing=views.read_processing(row),
         )
         for row in rows[:limit]
     ]
@@ -54,7 +56,7 @@ async def list_revisions(
     return RevisionList(items=items, next_cursor=more)
 
 
-async def restore(
+async def restore_revision(
     db: Db,
     actor_id: uuid.UUID,
     node_id: uuid.UUID,
@@ -69,7 +71,7 @@ async def restore(
     Transaction: one, under the owner's lock. Idempotent: the head is left as it is.
     """
     async with db.begin() as tx:
-        node = await changing.target(tx, actor_id, node_id, if_match, once=once)
+        node = await guard.lock_for_change(tx, actor_id, node_id, if_match, once=once)
         if node.kind != "file":
             raise problems.NotAFile
         mine = select(Revision.id).where(Revision.id == revision_id, Revision.node_id == node_id)
@@ -77,12 +79,12 @@ async def restore(
             raise problems.NotFound("The file has no such revision")
         if revision_id != node.head_revision_id:
             at = (node.parent_id, node.name)
-            again = await tree.content_of(tx, revision_id, author_id=actor_id, at=at, on_conflict="replace")
-            (placed,) = await placing.place(tx, node.owner_id, [replace(again, is_of_file=True)])
+            again = await put.load_placement(tx, revision_id, author_id=actor_id, at=at, on_conflict="replace")
+            (placed,) = await put.put_files(tx, node.owner_id, [replace(again, is_of_file=True)])
             if isinstance(placed, problems.Problem):
                 raise placed
             act = audit.Entry("revision-restored", node_id, {"revision_id": str(revision_id)})
             await audit.record(tx, node.owner_id, [act])
-        file = await views.file_by_id(tx, actor_id, node_id)
+        file = await views.get_file(tx, actor_id, node_id)
         await idempotency.keep(tx, once, 200, file)
     return file

@@ -27,8 +27,9 @@ from sqlalchemy import (
     tuple_,
 )
 
-from dropbox_api.db import Db, Tx
-from dropbox_api.files import changing, views
+from dropbox_api import access
+from dropbox_api.db import Db, Tx, use_snapshot
+from dropbox_api.files import folders, views
 from dropbox_api.files.schemas import FileList, SearchFiles
 from dropbox_api.models import Node, Revision
 from dropbox_api.plumbing import paging
@@ -49,24 +50,24 @@ _PREPARE = text("""
 """).bindparams(similarity=str(SIMILARITY))
 
 
-async def search(db: Db, actor_id: uuid.UUID, wanted: SearchFiles) -> FileList:
+async def search_files(db: Db, actor_id: uuid.UUID, wanted: SearchFiles) -> FileList:
     """Return a page of the files and folders that match, best first; without `q`, last changed first.
 
     Of the caller's own and of all that is shared with them, or of a folder; nothing in the trash, no root folder.
     Raises NotFound, NotAFolder, InvalidName, InvalidCursor.
     """
     async with db.begin() as tx:
-        await views.as_of_now(tx)
+        await use_snapshot(tx)
         await tx.execute(_PREPARE)
-        folder = await changing.folder(tx, actor_id, wanted.parent_id, wanted.path)
+        folder = await folders.find_folder(tx, actor_id, wanted.parent_id, wanted.path)
         if folder:
-            scope = and_(Node.owner_id == folder.owner_id, await views.below(tx, folder.node_id))
+            scope = and_(Node.owner_id == folder.owner_id, await views.condition_below(tx, folder.node_id))
         else:
-            scope = await views.visible(tx, actor_id)
+            scope = await access.visible_condition(tx, actor_id)
         passing = _passing(scope, wanted)
         before = paging.decode_key("search", wanted.cursor, int, datetime, uuid.UUID) if wanted.cursor else None
         rows = await _page(tx, passing, wanted.q, before, wanted.limit + 1)
-        files = await views.files_by_id(tx, actor_id, [row.id for row in rows[: wanted.limit]])
+        files = await views.find_files(tx, actor_id, [row.id for row in rows[: wanted.limit]])
     items = [files[row.id] for row in rows[: wanted.limit]]
     last = rows[wanted.limit - 1] if len(rows) > wanted.limit else None
     more = paging.encode("search", last.score, last.modified_at, last.id) if last else None
@@ -129,7 +130,7 @@ async def _ranked(
         score_before, *rest = before
         matching = matching.where(tuple_(*rank) < tuple_(literal(score_before, BigInteger), *rest))
     matching = matching.add_columns(score.label("score")).order_by(*(column.desc() for column in rank))
-    return await views.first_live(tx, matching, limit)
+    return await views.read_live(tx, matching, limit)
 
 
 def _literally(typed: str) -> str:

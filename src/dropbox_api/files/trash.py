@@ -14,7 +14,7 @@ from dropbox_api import access, problems
 from dropbox_api.core import names
 from dropbox_api.db import Db, Tx
 from dropbox_api.events import journal
-from dropbox_api.files import changing, service, views
+from dropbox_api.files import checks, folders, guard, paths, views
 from dropbox_api.files.schemas import File, FileList, RestoreFile
 from dropbox_api.models import Node
 from dropbox_api.plumbing import audit, idempotency, paging
@@ -23,21 +23,21 @@ from dropbox_api.plumbing.idempotency import Once
 PURGE_AT_ONCE = 2_000
 
 
-async def discard(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, *, if_match: str | None, force: bool) -> None:
-    """Put a node with all below it into the trash.
+async def delete_node(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, *, if_match: str | None, force: bool) -> None:
+    """Put a node with all below it into the
 
     Raises NotFound, Forbidden, PreconditionFailed, RootFolder, ProcessingRunning (unless `force`).
     Transaction: one, under the owner's lock.
     """
     async with db.begin() as tx:
-        node = await changing.target(tx, actor_id, node_id, if_match)
+        node = await guard.lock_for_change(tx, actor_id, node_id, if_match)
         if node.parent_id is None:
             raise problems.RootFolder
-        await changing.require_movable(tx, actor_id, node)
-        await changing.discard(tx, node.owner_id, node_id, force=force)
+        await checks.require_movable(tx, actor_id, node)
+        await move_to_trash(tx, node.owner_id, node_id, force=force)
 
 
-async def restore(
+async def restore_node(
     db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, wanted: RestoreFile, if_match: str | None, once: Once | None
 ) -> File:
     """Take a node out of the trash, with all below it, to where it was or where the request says; return it.
@@ -46,22 +46,22 @@ async def restore(
     itself, or gone), NotAFolder, NameTaken, InvalidName.
     Transaction: one, under the owner's lock.
     """
-    name = service.clean_name(wanted.name) if wanted.name is not None else None
+    name = paths.clean_name(wanted.name) if wanted.name is not None else None
     async with db.begin() as tx:
-        node = await changing.target(tx, actor_id, node_id, if_match, once=once, in_trash=True)
-        parent_id = await changing.place(tx, actor_id, node, wanted.parent_id, wanted.parent_path)
+        node = await guard.lock_for_change(tx, actor_id, node_id, if_match, once=once, in_trash=True)
+        parent_id = await folders.choose_folder(tx, actor_id, node, wanted.parent_id, wanted.parent_path)
         if parent_id == node.parent_id:
             await _require_there(tx, actor_id, parent_id)
         if node.kind == "folder":
-            await changing.require_outside(tx, node_id, parent_id)
-            await changing.require_room_below(tx, parent_id, node_id)
-        name, _ = await changing.settle_name(tx, node.kind, parent_id, name or node.name, wanted.on_conflict)
+            await checks.require_outside(tx, node_id, parent_id)
+            await checks.require_room_below(tx, parent_id, node_id)
+        name, _ = await checks.settle_name(tx, node.kind, parent_id, name or node.name, wanted.on_conflict)
         placed = {"parent_id": parent_id, "name": name, "name_key": names.key(name), "trashed_at": None}
-        await changing.write(tx, node_id, placed)
-        below = await changing.shared_below(tx, node.owner_id, node_id)
+        await guard.update_node(tx, node_id, placed)
+        below = await list_shared_below(tx, node.owner_id, node_id)
         await journal.append_changes(tx, node.owner_id, [journal.Change("file.restored", node_id), *below])
         await audit.record(tx, node.owner_id, [audit.Entry("restored", node_id, {"name": name})])
-        file = await views.file_by_id(tx, actor_id, node_id)
+        file = await views.get_file(tx, actor_id, node_id)
         await idempotency.keep(tx, once, 200, file)
         return file
 
@@ -82,16 +82,16 @@ async def list_trash(db: Db, actor_id: uuid.UUID, *, limit: int, cursor: str | N
         )
     async with db.read() as tx:
         rows = (await tx.execute(page.order_by(Node.trashed_at.desc(), Node.id.desc()).limit(limit + 1))).all()
-        items = await views.as_files(tx, actor_id, rows[:limit])
+        items = await views.build_files(tx, actor_id, rows[:limit])
     last = rows[limit - 1] if len(rows) > limit else None
     more = paging.encode("trash", last.trashed_at, last.id) if last else None
     return FileList(items=items, next_cursor=more)
 
 
-async def empty(db: Db, actor_id: uuid.UUID) -> None:
+async def empty_trash(db: Db, actor_id: uuid.UUID) -> None:
     """Delete for good all that is in the caller's trash now.
 
-    Transaction: one a batch, under the owner's lock: killed in between, the rest is still in the trash.
+    Transaction: one a batch, under the owner's lock: killed in between, the rest is still in the
     """
     async with db.read() as tx:
         now = (await tx.execute(select(func.clock_timestamp()))).scalar_one()
@@ -101,9 +101,9 @@ async def empty(db: Db, actor_id: uuid.UUID) -> None:
     more = True
     while more:
         async with db.begin() as tx:
-            await service.lock_owner(tx, actor_id)
+            await guard.lock_owner(tx, actor_id)
             batch = (await tx.execute(in_trash.order_by(Node.trashed_at).limit(PURGE_AT_ONCE))).scalars().all()
-            await purge(tx, actor_id, batch)
+            await mark_purged(tx, actor_id, batch)
         more = len(batch) == PURGE_AT_ONCE
 
 
@@ -118,19 +118,71 @@ _TRASH_BELOW = text("""
 """)
 
 
-async def purge_one(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, *, if_match: str | None) -> None:
+async def purge_node(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, *, if_match: str | None) -> None:
     """Delete for good one node that is in the trash, with all that was in it, deleted on its own or not.
 
     Raises NotFound, PreconditionFailed.
     """
     async with db.begin() as tx:
-        node = await changing.target(tx, actor_id, node_id, if_match, in_trash=True)
+        node = await guard.lock_for_change(tx, actor_id, node_id, if_match, in_trash=True)
         nested = (await tx.execute(_TRASH_BELOW, {"node_id": node_id})).scalars().all()
-        await purge(tx, node.owner_id, [node_id, *nested])
+        await mark_purged(tx, node.owner_id, [node_id, *nested])
 
 
-async def purge(tx: Tx, owner_id: uuid.UUID, node_ids: Sequence[uuid.UUID]) -> None:
+async def mark_purged(tx: Tx, owner_id: uuid.UUID, node_ids: Sequence[uuid.UUID]) -> None:
     """Mark nodes of the trash as deleted for good. Transaction: joins tx, which holds the owner's lock."""
     await tx.execute(update(Node).where(Node.id.in_(node_ids)).values(purged_at=func.now()))
     await journal.append_changes(tx, owner_id, [journal.Change("file.deleted", node_id) for node_id in node_ids])
     await audit.record(tx, owner_id, [audit.Entry("purged", node_id) for node_id in node_ids])
+
+
+_RUNNING_BELOW = text("""
+    WITH RECURSIVE running AS (
+        SELECT n.id, n.parent_id FROM revisions r JOIN nodes n ON n.head_revision_id = r.id
+        WHERE r.owner_id = :owner_id AND r.processing_state = 'running' AND n.trashed_at IS NULL
+    ), up AS (
+        SELECT id AS file_id, id, parent_id FROM running
+        UNION ALL
+        SELECT up.file_id, above.id, above.parent_id FROM up JOIN nodes above ON above.id = up.parent_id
+        WHERE above.trashed_at IS NULL
+    )
+    SELECT file_id FROM up WHERE id = :node_id LIMIT 10
+""")
+
+
+_SHARED_BELOW = text("""
+    WITH RECURSIVE up AS (
+        SELECT n.id AS shared_id, n.parent_id FROM nodes n
+        WHERE n.id IN (SELECT node_id FROM grants WHERE owner_id = :owner_id AND grantee_id IS NOT NULL)
+          AND n.trashed_at IS NULL AND EXISTS (SELECT FROM nodes WHERE id = :node_id AND kind = 'folder')
+        UNION ALL
+        SELECT up.shared_id, above.parent_id FROM up JOIN nodes above ON above.id = up.parent_id
+        WHERE above.trashed_at IS NULL
+    )
+    SELECT shared_id FROM up WHERE parent_id = :node_id ORDER BY shared_id
+""")
+
+
+async def list_shared_below(tx: Tx, owner_id: uuid.UUID, node_id: uuid.UUID) -> list[journal.Change]:
+    """Return what else to tell when a folder, live now, goes into the trash or has come back.
+
+    Who sees nothing of it, but something below that is shared by itself, learns that this is gone, or there again.
+    """
+    shared = await tx.execute(_SHARED_BELOW, {"owner_id": owner_id, "node_id": node_id})
+    return [journal.Change("file.moved", shared_id) for shared_id in shared.scalars()]
+
+
+async def move_to_trash(tx: Tx, owner_id: uuid.UUID, node_id: uuid.UUID, *, force: bool) -> None:
+    """Put a live node with all below it into the  Writes one row, however large the folder is.
+
+    Raises ProcessingRunning, unless `force`. Transaction: joins tx, which holds the owner's lock.
+    """
+    if not force:
+        running = await tx.execute(_RUNNING_BELOW, {"owner_id": owner_id, "node_id": node_id})
+        file_ids = [str(file_id) for file_id in running.scalars()]
+        if file_ids:
+            raise problems.ProcessingRunning(file_ids=file_ids)
+    below = await list_shared_below(tx, owner_id, node_id)
+    await guard.update_node(tx, node_id, {"trashed_at": func.now()})
+    await journal.append_changes(tx, owner_id, [journal.Change("file.trashed", node_id), *below])
+    await audit.record(tx, owner_id, [audit.Entry("trashed", node_id)])

@@ -5,15 +5,15 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import insert, text, update
 
 from dropbox_api import access, problems
 from dropbox_api.core import names
 from dropbox_api.db import Db, Tx, new_id
 from dropbox_api.events import journal
-from dropbox_api.files import changing, placing, service, views
+from dropbox_api.files import checks, folders, guard, paths, put, trash, views
 from dropbox_api.files.schemas import ChangeFile, CopyFile, CreateFolder, File
-from dropbox_api.models import Blob, Node, Revision, User
+from dropbox_api.models import Node, Revision, User
 from dropbox_api.plumbing import audit, idempotency
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.plumbing.idempotency import Once
@@ -31,42 +31,46 @@ async def create_folder(db: Db, actor_id: uuid.UUID, wanted: CreateFolder, once:
     Raises NotFound (parent), NotAFolder, InvalidName, NameTaken, TooManyFiles, IdempotencyMismatch.
     Transaction: one, under the owner's lock.
     """
-    above = tuple(service.split_path(wanted.path)) if wanted.path is not None else ()
-    name = service.clean_name(wanted.name) if wanted.name is not None else None
+    above = tuple(paths.split_path(wanted.path)) if wanted.path is not None else ()
+    name = paths.clean_name(wanted.name) if wanted.name is not None else None
     async with db.begin() as tx:
-        parent = await changing.folder(tx, actor_id, wanted.parent_id, wanted.parent_path, "editor")
+        parent = await folders.find_folder(tx, actor_id, wanted.parent_id, wanted.parent_path, "editor")
         owner_id = parent.owner_id if parent else actor_id
-        await service.lock_owner(tx, owner_id)
+        await guard.lock_owner(tx, owner_id)
         await idempotency.claim(tx, once)
-        parent = await changing.folder(tx, actor_id, wanted.parent_id, wanted.parent_path, "editor")
+        parent = await folders.find_folder(tx, actor_id, wanted.parent_id, wanted.parent_path, "editor")
         if name is None and above:
             above, name = above[:-1], above[-1]
-        found = parent.node_id if parent else (await placing.ensure_folders(tx, owner_id, [above]))[above]
+        found = parent.node_id if parent else (await folders.ensure_folders(tx, owner_id, [above]))[above]
         if isinstance(found, problems.Problem):
             raise found
-        node_id = found if name is None else await _make_folder(tx, owner_id, found, name, wanted.on_conflict)
+        node_id = found if name is None else await _create_in_folder(tx, owner_id, found, name, wanted.on_conflict)
         if name is None and wanted.on_conflict != "reuse":
             raise problems.NameTaken("The root folder is there already", file_id=str(node_id))
-        file = await views.file_by_id(tx, actor_id, node_id)
+        file = await views.get_file(tx, actor_id, node_id)
         await idempotency.keep(tx, once, 201, file)
     return file
 
 
-async def _make_folder(tx: Tx, owner_id: uuid.UUID, parent_id: uuid.UUID, name: str, on_conflict: str) -> uuid.UUID:
+async def _create_in_folder(
+    tx: Tx, owner_id: uuid.UUID, parent_id: uuid.UUID, name: str, on_conflict: str
+) -> uuid.UUID:
     """Return the folder of a name in a folder, made unless `on_conflict` lets the one be it that is there."""
     place = (parent_id, names.key(name))
-    there = (await placing.stands_at(tx, [place])).get(place)
+    there = (await paths.find_nodes_at(tx, [place])).get(place)
     if there and on_conflict == "reuse" and there.kind == "folder":
         return there.node_id
     if there and on_conflict == "rename":
-        name = await placing.free_name(tx, parent_id, name)
+        name = await paths.choose_free_name(tx, parent_id, name)
     elif there:
         raise problems.NameTaken(file_id=str(there.node_id))
-    await changing.require_room_below(tx, parent_id)
-    return await placing.make_folder(tx, owner_id, parent_id, name)
+    await checks.require_room_below(tx, parent_id)
+    return await folders.insert_folder(tx, owner_id, parent_id, name)
 
 
-async def change(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, wanted: ChangeFile, if_match: str | None) -> File:
+async def change_node(
+    db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, wanted: ChangeFile, if_match: str | None
+) -> File:
     """Rename and move a node, or set its content type; return it. Writes one row, however much is below it.
 
     Raises NotFound (node or folder), Forbidden, CrossOwner, PreconditionFailed, RootFolder, IntoItself, InvalidName,
@@ -74,23 +78,23 @@ async def change(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, wanted: Change
     NotAFile (content type of a folder), ProcessingRunning (of the file that would be replaced).
     Transaction: one, under the owner's lock. Idempotent: what is so already is left as it is.
     """
-    name = service.clean_name(wanted.name) if wanted.name is not None else None
+    name = paths.clean_name(wanted.name) if wanted.name is not None else None
     async with db.begin() as tx:
-        node = await changing.target(tx, actor_id, node_id, if_match)
+        node = await guard.lock_for_change(tx, actor_id, node_id, if_match)
         if node.parent_id is None:
             raise problems.RootFolder
         if wanted.content_type is not None and node.kind != "file":
             raise problems.NotAFile("A folder has no content type")
-        parent_id = await changing.place(tx, actor_id, node, wanted.parent_id, wanted.parent_path)
+        parent_id = await folders.choose_folder(tx, actor_id, node, wanted.parent_id, wanted.parent_path)
         if parent_id != node.parent_id:
-            await changing.require_movable(tx, actor_id, node)
-        await give_place(tx, actor_id, node, parent_id, name or node.name, wanted.on_conflict)
+            await checks.require_movable(tx, actor_id, node)
+        await rename_or_move(tx, actor_id, node, parent_id, name or node.name, wanted.on_conflict)
         if wanted.content_type is not None:
             await set_content_type(tx, node, wanted.content_type)
-        return await views.file_by_id(tx, actor_id, node_id)
+        return await views.get_file(tx, actor_id, node_id)
 
 
-async def give_place(
+async def rename_or_move(
     tx: Tx, actor_id: uuid.UUID, node: Any, parent_id: uuid.UUID, name: str, on_conflict: OnConflict
 ) -> None:
     """Give a live node (its row) this clean name in this folder, unless it has it already.
@@ -102,21 +106,21 @@ async def give_place(
     """
     moves = parent_id != node.parent_id
     if moves and node.kind == "folder":
-        await changing.require_outside(tx, node.id, parent_id)
-        await changing.require_room_below(tx, parent_id, node.id)
-    is_theirs = await changing.may_change(tx, actor_id, parent_id)
+        await checks.require_outside(tx, node.id, parent_id)
+        await checks.require_room_below(tx, parent_id, node.id)
+    is_theirs = await access.is_editor(tx, actor_id, parent_id)
     if on_conflict == "replace" and not is_theirs:
         on_conflict = "fail"
     try:
-        name, replaced = await changing.settle_name(tx, node.kind, parent_id, name, on_conflict, node_id=node.id)
+        name, replaced = await checks.settle_name(tx, node.kind, parent_id, name, on_conflict, node_id=node.id)
     except problems.NameTaken as taken:
         raise taken if is_theirs else problems.NameTaken() from None
     if not moves and name == node.name:
         return
     if replaced:
-        await changing.discard(tx, node.owner_id, replaced, force=False)
+        await trash.move_to_trash(tx, node.owner_id, replaced, force=False)
     before = await journal.list_recipients(tx, node.id) if moves else frozenset()
-    await changing.write(tx, node.id, {"parent_id": parent_id, "name": name, "name_key": names.key(name)})
+    await guard.update_node(tx, node.id, {"parent_id": parent_id, "name": name, "name_key": names.key(name)})
     if moves:
         act = audit.Entry("moved", node.id, {"from": str(node.parent_id), "to": str(parent_id), "name": name})
     else:
@@ -130,13 +134,13 @@ async def set_content_type(tx: Tx, node: Any, content_type: str) -> None:
     """Set the content type of a file's head, unless it has it. Transaction: joins tx, which holds the owner's lock."""
     head = update(Revision).where(Revision.id == node.head_revision_id, Revision.content_type != content_type)
     if (await tx.execute(head.values(content_type=content_type))).rowcount:
-        await changing.write(tx, node.id, {})
+        await guard.update_node(tx, node.id, {})
         # Without a `revision_id`, which would announce new content.
         await journal.append_changes(tx, node.owner_id, [journal.Change("file.updated", node.id)])
         await audit.record(tx, node.owner_id, [audit.Entry("content-type-changed", node.id, {"to": content_type})])
 
 
-async def copy(
+async def copy_node(
     db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, wanted: CopyFile, if_match: str | None, once: Once | None
 ) -> File:
     """Copy a file, or a folder with all below it as it is now; return the copy. Trash and older revisions stay behind.
@@ -145,19 +149,19 @@ async def copy(
     TooManyFiles, RootFolder, IdempotencyMismatch.
     Transaction: one, under the owner's lock: there is the whole copy or none of it.
     """
-    name = service.clean_name(wanted.name) if wanted.name is not None else None
+    name = paths.clean_name(wanted.name) if wanted.name is not None else None
     async with db.begin() as tx:
-        node = await changing.target(tx, actor_id, node_id, if_match, once=once, role="viewer")
+        node = await guard.lock_for_change(tx, actor_id, node_id, if_match, once=once, role="viewer")
         if node.parent_id is None:
             raise problems.RootFolder("The root folder cannot be copied: copy what is in it")
-        parent_id = await changing.place(tx, actor_id, node, wanted.parent_id, wanted.parent_path)
+        parent_id = await folders.choose_folder(tx, actor_id, node, wanted.parent_id, wanted.parent_path)
         await access.require(tx, actor_id, parent_id, "editor")
         if node.kind == "file":
             copied = await _copy_file(tx, actor_id, node, parent_id, name or node.name, wanted.on_conflict)
         else:
             copied = await _copy_folder(tx, actor_id, node, parent_id, name or node.name, wanted.on_conflict)
         await failpoint("files.copy.before_commit")
-        file = await views.file_by_id(tx, actor_id, copied)
+        file = await views.get_file(tx, actor_id, copied)
         await idempotency.keep(tx, once, 201, file)
     return file
 
@@ -167,34 +171,13 @@ async def _copy_file(
 ) -> uuid.UUID:
     if on_conflict == "replace" and (parent_id, names.key(name)) == (node.parent_id, node.name_key):
         raise problems.NameTaken("A file cannot be replaced by a copy of itself", file_id=str(node.id))
-    placement = await content_of(
+    placement = await put.load_placement(
         tx, node.head_revision_id, author_id=actor_id, at=(parent_id, name), on_conflict=on_conflict
     )
-    (placed,) = await placing.place(tx, node.owner_id, [placement])
+    (placed,) = await put.put_files(tx, node.owner_id, [placement])
     if isinstance(placed, problems.Problem):
         raise placed
     return placed.node_id
-
-
-async def content_of(
-    tx: Tx, revision_id: uuid.UUID, *, author_id: uuid.UUID, at: tuple[uuid.UUID, str], on_conflict: str
-) -> placing.Placement:
-    """Return the placement that makes a new revision of an existing one's content, at a name in a folder."""
-    columns = (Revision.content_type, Revision.client_modified_at, Revision.blob_id, Blob.fingerprint, Blob.size_bytes)
-    found = select(*columns, Blob.content_status).join(Blob, Blob.id == Revision.blob_id)
-    row = (await tx.execute(found.where(Revision.id == revision_id))).one()
-    return placing.Placement(
-        destination_id=None,
-        parent_id=at[0],
-        name=at[1],
-        on_conflict=on_conflict,
-        base_revision_id=None,
-        content_type=row.content_type,
-        client_modified_at=row.client_modified_at,
-        author_id=author_id,
-        content=placing.Content(row.blob_id, row.fingerprint, row.size_bytes, row.content_status == "verified"),
-        is_copy=True,
-    )
 
 
 _BELOW = text("""
@@ -230,13 +213,13 @@ _COPY_HEADS = text("""
 async def _copy_folder(
     tx: Tx, actor_id: uuid.UUID, node: Any, parent_id: uuid.UUID, name: str, on_conflict: Any
 ) -> uuid.UUID:
-    name, _ = await changing.settle_name(tx, "folder", parent_id, name, on_conflict)
-    await changing.require_room_below(tx, parent_id, node.id)
+    name, _ = await checks.settle_name(tx, "folder", parent_id, name, on_conflict)
+    await checks.require_room_below(tx, parent_id, node.id)
     # Listed before the first row is written: a folder may be copied into itself, and the copy does not hold itself.
     rows = (await tx.execute(_BELOW, {"node_id": node.id, "limit": MAX_COPY_NODES + 1})).all()
     if len(rows) > MAX_COPY_NODES:
         raise problems.TooManyFiles(f"One copy makes at most {MAX_COPY_NODES} files and folders")
-    if len(rows) > await placing.room_for_nodes(tx, node.owner_id):
+    if len(rows) > await folders.count_free_nodes(tx, node.owner_id):
         raise problems.TooManyFiles
     copied = new_id()
     await tx.execute(

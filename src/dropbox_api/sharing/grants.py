@@ -11,10 +11,9 @@ from typing import Any
 from sqlalchemy import delete, func, insert, or_, select, text, update
 
 from dropbox_api import access, problems
-from dropbox_api.db import Db, Tx, new_id
+from dropbox_api.db import Db, Tx, new_id, use_snapshot
 from dropbox_api.events import journal
-from dropbox_api.files import changing, views
-from dropbox_api.files import service as files
+from dropbox_api.files import guard, views
 from dropbox_api.files.schemas import FileList
 from dropbox_api.models import Grant, Link, Node, User
 from dropbox_api.plumbing import audit, idempotency, paging
@@ -34,7 +33,7 @@ async def share(
     Transaction: one, under the owner's lock.
     """
     async with db.begin() as tx:
-        node = await changing.target(tx, actor_id, node_id, once=once, role="owner")
+        node = await guard.lock_for_change(tx, actor_id, node_id, once=once, role="owner")
         if node.parent_id is None:
             raise problems.RootFolder("The root folder cannot be shared: share folders in it")
         email, grantee_id = await _find_grantee(tx, wanted)
@@ -173,7 +172,7 @@ async def _locked(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID, grant_id: uui
     found = select(*Grant.__table__.c).where(Grant.id == grant_id, Grant.node_id == node_id, mine)
     row = (await tx.execute(found)).one_or_none()
     if row is not None:
-        await files.lock_owner(tx, row.owner_id)
+        await guard.lock_owner(tx, row.owner_id)
         row = (await tx.execute(found)).one_or_none()
     if row is None:
         raise problems.NotFound
@@ -223,9 +222,9 @@ async def shared_with(db: Db, actor_id: uuid.UUID, *, limit: int, cursor: str | 
     if before:
         granted = granted.where(Grant.id < before)
     async with db.begin() as tx:
-        await views.as_of_now(tx)
-        rows = await views.first_live(tx, granted.order_by(Grant.id.desc()), limit + 1)
-        items = await views.as_files(tx, actor_id, rows[:limit])
+        await use_snapshot(tx)
+        rows = await views.read_live(tx, granted.order_by(Grant.id.desc()), limit + 1)
+        items = await views.build_files(tx, actor_id, rows[:limit])
     more = paging.encode("shared with me", rows[limit - 1].grant_id) if len(rows) > limit else None
     return FileList(items=items, next_cursor=more)
 
@@ -248,7 +247,7 @@ async def accept(db: Db, user_id: uuid.UUID) -> int:
         return 0
     async with db.begin() as tx:
         for owner_id in sorted(owners):
-            await files.lock_owner(tx, owner_id)
+            await guard.lock_owner(tx, owner_id)
         rows = (await tx.execute(waiting.where(Grant.owner_id.in_(owners)))).all()
         for row in rows:
             await _set(tx, row, {"grantee_id": user_id})

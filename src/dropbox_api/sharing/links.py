@@ -15,8 +15,7 @@ from sqlalchemy import func, insert, or_, select, update
 from dropbox_api import access, problems
 from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.db import Db, Tx, new_id
-from dropbox_api.files import changing
-from dropbox_api.files import service as files
+from dropbox_api.files import guard
 from dropbox_api.models import Link
 from dropbox_api.plumbing import audit, idempotency, paging
 from dropbox_api.plumbing.idempotency import Once, Replayed
@@ -50,7 +49,7 @@ async def create(
     password_hash = await _hash(passwords, wanted.password)
     try:
         async with db.begin() as tx:
-            node = await changing.target(tx, actor_id, node_id, once=once, role="owner")
+            node = await guard.lock_for_change(tx, actor_id, node_id, once=once, role="owner")
             if node.parent_id is None:
                 raise problems.RootFolder("The root folder cannot be shared: share folders in it")
             if wanted.mode == "upload" and node.kind != "folder":
@@ -158,7 +157,7 @@ async def _locked(tx: Tx, actor_id: uuid.UUID, link_id: uuid.UUID) -> Any:
 
     Not by way of the node: a link to what lies in the trash can be ended, too.
     """
-    await files.lock_owner(tx, actor_id)
+    await guard.lock_owner(tx, actor_id)
     mine = select(*Link.__table__.c).where(
         Link.id == link_id, Link.owner_id == actor_id, Link.created_by == actor_id, Link.revoked_at.is_(None)
     )

@@ -12,8 +12,7 @@ from sqlalchemy import text
 from dropbox_api import access, problems
 from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.db import Db, Tx
-from dropbox_api.files import archive, views
-from dropbox_api.files import service as files
+from dropbox_api.files import archive, download, views
 from dropbox_api.models import Node
 from dropbox_api.plumbing import audit, paging
 from dropbox_api.plumbing.gates import Gate
@@ -152,13 +151,13 @@ async def fetch(
     """
     _require_mode(link, "view", "download")
     async with db.begin() as tx:
-        content = await files.find_content(tx, await access.require_below(tx, link.top.node_id, file_id))
-        if link.mode == "view" and content.content_type not in files.SAFE_INLINE:
+        content = await download.read_content(tx, await access.require_below(tx, link.top.node_id, file_id))
+        if link.mode == "view" and content.content_type not in download.SAFE_INLINE:
             raise problems.LinkNotFor("A browser cannot show this safely, and this link is for looking", mode="view")
         await links.spend(tx, link.link_id)
         detail = {"link": str(link.link_id), "revision_id": str(content.revision_id)}
         await audit.record(tx, content.owner_id, [audit.Entry("downloaded", file_id, detail)])
-    return files.sign(store, settings, content, "GET", inline=inline or link.mode == "view").url
+    return download.sign_content(store, settings, content, "GET", inline=inline or link.mode == "view").url
 
 
 async def open_archive(

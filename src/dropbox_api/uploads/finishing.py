@@ -27,8 +27,8 @@ from dropbox_api import problems
 from dropbox_api.core import ranges
 from dropbox_api.core.fingerprint import composite_digest
 from dropbox_api.db import Db, Tx
-from dropbox_api.files import merging, placing, views
-from dropbox_api.files import service as files
+from dropbox_api.files import guard, put, views
+from dropbox_api.files.blobs import mark_verified, replace_damaged
 from dropbox_api.models import Blob, Node, Revision, Upload, UploadChunk, UploadDestination, User
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.plumbing.heartbeat import heartbeat
@@ -366,7 +366,7 @@ async def _missing(db: Db, settings: Settings, upload: Any, token: uuid.UUID, *,
 async def _fail(db: Db, upload: Any, token: uuid.UUID | None, reason: str) -> None:
     """End a session that cannot be assembled; its quota is free again, a worker removes what S3 still holds."""
     async with db.begin() as tx:
-        await files.lock_owner(tx, upload.owner_id)
+        await guard.lock_owner(tx, upload.owner_id)
         holder = select(Upload.lease_token, Upload.state).where(Upload.id == upload.id).with_for_update()
         now = (await tx.execute(holder)).one()
         if now.state == "completing" and now.lease_token == token:
@@ -391,7 +391,7 @@ async def record(tx: Tx, owner_id: uuid.UUID, assembled: Sequence[Assembled]) ->
     destination took is kept for a while.
     Transaction: joins tx; takes the owner's lock, then the sessions'.
     """
-    await files.lock_owner(tx, owner_id)
+    await guard.lock_owner(tx, owner_id)
     by_id = {item.upload_id: item for item in assembled}
     locked = select(*Upload.__table__.c).where(Upload.id.in_(by_id), Upload.owner_id == owner_id)
     uploads = [
@@ -440,14 +440,14 @@ _SET_CHUNK = (
 
 async def store_blobs(
     tx: Tx, owner_id: uuid.UUID, uploads: Sequence[Any], assembled: dict[uuid.UUID, Assembled]
-) -> dict[uuid.UUID, placing.Content]:
+) -> dict[uuid.UUID, put.Content]:
     """Make a blob of each upload (its id is the upload's), or take the verified one of the same content.
 
-    Of what somebody else sent a blob is always made, which replaces the one that the owner had (see `merging`).
+    Of what somebody else sent a blob is always made, which replaces the one that the owner had (see `files.blobs`).
     """
     proven = {row.fingerprint for row in uploads if assembled[row.id].verified}
     known = await starting.verified_content(tx, owner_id, proven) if proven else {}
-    content: dict[uuid.UUID, placing.Content] = {}
+    content: dict[uuid.UUID, put.Content] = {}
     blobs: list[dict[str, Any]] = []
     for row in uploads:
         item = assembled[row.id]
@@ -455,7 +455,7 @@ async def store_blobs(
         if is_equal and row.uploader_id == owner_id:
             content[row.id] = known[row.fingerprint]
             continue
-        content[row.id] = placing.Content(row.id, row.fingerprint, row.size_bytes, is_verified=item.verified)
+        content[row.id] = put.Content(row.id, row.fingerprint, row.size_bytes, is_verified=item.verified)
         blobs.append(
             {
                 "id": row.id,
@@ -477,10 +477,10 @@ async def store_blobs(
         await tx.execute(_MANIFESTS, ids | {"owner_id": owner_id})
         added = sum(blob["size_bytes"] for blob in blobs)
         await tx.execute(update(User).where(User.id == owner_id).values(used_bytes=User.used_bytes + added))
-        await merging.repair(tx, owner_id, [blob["id"] for blob in blobs if blob["content_status"] == "verified"])
+        await replace_damaged(tx, owner_id, [blob["id"] for blob in blobs if blob["content_status"] == "verified"])
     for blob in blobs:
         if assembled[blob["id"]].verified and blob["content_status"] == "stored":
-            await merging.mark_verified(tx, owner_id, blob["id"])
+            await mark_verified(tx, owner_id, blob["id"])
     return content
 
 
@@ -491,7 +491,7 @@ _MANIFESTS = text("""
 """)
 
 
-async def place_destinations(tx: Tx, owner_id: uuid.UUID, content: dict[uuid.UUID, placing.Content]) -> None:
+async def place_destinations(tx: Tx, owner_id: uuid.UUID, content: dict[uuid.UUID, put.Content]) -> None:
     """Give each undecided destination of these sessions its file or its problem.
 
     Transaction: joins tx, which holds the owner's lock.
@@ -508,7 +508,7 @@ async def place_destinations(tx: Tx, owner_id: uuid.UUID, content: dict[uuid.UUI
     )
     destinations = (await tx.execute(waiting)).all()
     placements = [
-        placing.Placement(
+        put.Placement(
             destination_id=row.id,
             parent_id=row.parent_id,
             name=row.name,
@@ -523,13 +523,13 @@ async def place_destinations(tx: Tx, owner_id: uuid.UUID, content: dict[uuid.UUI
     ]
     if not placements:
         return
-    results = await placing.place(tx, owner_id, placements)
+    results = await put.put_files(tx, owner_id, placements)
     decided = [
         {
             "destination_id": row.id,
-            "node": result.node_id if isinstance(result, placing.Placed) else None,
-            "revision": result.revision_id if isinstance(result, placing.Placed) else None,
-            "refusal": None if isinstance(result, placing.Placed) else result.body(),
+            "node": result.node_id if isinstance(result, put.PlacedFile) else None,
+            "revision": result.revision_id if isinstance(result, put.PlacedFile) else None,
+            "refusal": None if isinstance(result, put.PlacedFile) else result.body(),
         }
         for row, result in zip(destinations, results, strict=True)
     ]
@@ -572,8 +572,8 @@ async def _results(
     found = await rows.views(tx, upload_ids)
     node_ids = [place.file_id for view in found.values() for place in view.destinations if place.file_id]
     live = select(Node.id, Node.parent_id).where(Node.id.in_(node_ids), Node.trashed_at.is_(None))
-    still = await views.first_live(tx, live.order_by(Node.id), len(node_ids)) if node_ids else []
-    by_node = await views.files_by_id(tx, actor_id, [row.id for row in still])
+    still = await views.read_live(tx, live.order_by(Node.id), len(node_ids)) if node_ids else []
+    by_node = await views.find_files(tx, actor_id, [row.id for row in still])
     results: dict[uuid.UUID, schemas.Completed | problems.Problem] = {}
     for upload_id, view in found.items():
         placed = [place for place in view.destinations if place.file_id in by_node and place.file_id]

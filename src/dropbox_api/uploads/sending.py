@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, func, literal, select, text, update
 from dropbox_api import access, problems
 from dropbox_api.core.fingerprint import parse_sha256, to_base64
 from dropbox_api.db import Db, Tx
-from dropbox_api.files import service as files
+from dropbox_api.files import guard
 from dropbox_api.models import Upload, UploadChunk, UploadDestination
 from dropbox_api.plumbing import paging
 from dropbox_api.plumbing.failpoints import failpoint
@@ -109,7 +109,7 @@ async def _register(tx: Tx, upload: Any, hashes: dict[int, bytes]) -> dict[int, 
 
 
 async def require_place(tx: Tx, upload: Any) -> None:
-    """See that somebody who uploads into another's tree may still do so; for one's own, `placing` sees to it.
+    """See that somebody who uploads into another's tree may still do so; for one's own, `files.put` sees to it.
 
     Raises ParentGone when they may put nothing into any of the session's destinations any more.
     """
@@ -227,7 +227,7 @@ async def apply_listing(tx: Tx, upload_id: uuid.UUID, parts: Sequence[Part]) -> 
 async def _discarded(db: Db, upload: Any) -> Any:
     """End a session whose multipart upload S3 does not know any more, unless it moved on meanwhile."""
     async with db.begin() as tx:
-        await files.lock_owner(tx, upload.owner_id)
+        await guard.lock_owner(tx, upload.owner_id)
         now = await rows.get(tx, upload.uploader_id, upload.id, lock=True)
         if now.state != "active" or now.s3_upload_id != upload.s3_upload_id:
             return now

@@ -10,9 +10,8 @@ from sqlalchemy import func, insert, select, text, update
 from dropbox_api import problems
 from dropbox_api.core import names
 from dropbox_api.core.fingerprint import parse_sha256
-from dropbox_api.db import Db, Tx
-from dropbox_api.files import placing, views
-from dropbox_api.files import service as files
+from dropbox_api.db import Db, Tx, use_snapshot
+from dropbox_api.files import folders, guard, paths, put, views
 from dropbox_api.models import LIVE_UPLOAD, Blob, Node, Revision, Upload, UploadChunk, UploadDestination
 from dropbox_api.plumbing import idempotency, paging
 from dropbox_api.plumbing.failpoints import failpoint
@@ -56,7 +55,7 @@ async def find_fingerprint(db: Db, actor_id: uuid.UUID, fingerprint: str) -> sch
     """
     digest = parse_sha256(fingerprint)
     async with db.begin() as tx:
-        await views.as_of_now(tx)
+        await use_snapshot(tx)
         stored = (
             select(Node.id, Node.parent_id)
             .join(Revision, Revision.id == Node.head_revision_id)
@@ -72,12 +71,12 @@ async def find_fingerprint(db: Db, actor_id: uuid.UUID, fingerprint: str) -> sch
         sending_it = select(Upload.id).where(
             Upload.uploader_id == actor_id, Upload.owner_id == actor_id, Upload.fingerprint == digest, text(LIVE_UPLOAD)
         )
-        found = await views.first_live(tx, stored, 1)
+        found = await views.read_live(tx, stored, 1)
         node_id = found[0].id if found else None
         upload_id = (await tx.execute(sending_it)).scalar_one_or_none()
         if node_id is None and upload_id is None:
             raise problems.NotFound("You have nothing of this content")
-        file = (await views.files_by_id(tx, actor_id, [node_id])).get(node_id) if node_id else None
+        file = (await views.find_files(tx, actor_id, [node_id])).get(node_id) if node_id else None
         upload = (await rows.views(tx, [upload_id])).get(upload_id) if upload_id else None
     return schemas.FingerprintHit(file=file, upload=upload)
 
@@ -102,7 +101,7 @@ async def started(
     nodes = [outcome.node_id for outcome in outcomes if isinstance(outcome, starting.Instant)]
     async with db.read() as tx:
         uploads = await rows.views(tx, sessions)
-        by_node = await views.files_by_id(tx, actor_id, nodes) if nodes else {}
+        by_node = await views.find_files(tx, actor_id, nodes) if nodes else {}
         single_rows = await _singles(tx, sessions)
     answers: list[tuple[schemas.StartedUpload | problems.Problem, bool]] = []
     for request, outcome in zip(wanted, outcomes, strict=True):
@@ -167,14 +166,14 @@ async def bind_fingerprint(
         with contextlib.suppress(problems.UploadExpired):  # then there is no rival any more
             await sending.reconcile(db, store, settings, actor_id, rival.id)
     async with db.begin() as tx:
-        await files.lock_owner(tx, upload.owner_id)
+        await guard.lock_owner(tx, upload.owner_id)
         bound_to, node_id = await _bind(tx, settings, actor_id, upload_id, digest)
     await failpoint("uploads.bind.after_t1")
     if bound_to != upload_id or node_id:
         await discard(db, store, upload_id)
     async with db.read() as tx:
         if node_id:
-            return schemas.StartedUpload(upload=None, file=await views.file_by_id(tx, actor_id, node_id))
+            return schemas.StartedUpload(upload=None, file=await views.get_file(tx, actor_id, node_id))
         return schemas.StartedUpload(upload=(await rows.views(tx, [bound_to]))[bound_to], file=None)
 
 
@@ -229,7 +228,7 @@ async def _bind(
     return upload_id, None
 
 
-async def _finish_with(tx: Tx, upload: Any, content: placing.Content) -> uuid.UUID:
+async def _finish_with(tx: Tx, upload: Any, content: put.Content) -> uuid.UUID:
     """End a session with content that is stored already; return the file. Raises the destinations' own problem."""
     await rows.end(tx, upload.owner_id, [upload.id], "completed", leftover=True)
     done = {"fingerprint": content.fingerprint, "blob_id": content.blob_id}
@@ -275,12 +274,12 @@ async def add_destination(
     Raises NotFound, NotAFolder, InvalidName, TooManyFiles; for a completed session NameTaken, RevisionConflict;
     NothingToPlace (its content has been collected), UploadEnded, IdempotencyMismatch.
     """
-    name = files.clean_name(wanted.destination.name)
-    path = tuple(files.split_path(wanted.destination.folder_path or ""))
+    name = paths.clean_name(wanted.destination.name)
+    path = tuple(paths.split_path(wanted.destination.folder_path or ""))
     async with db.read() as tx:
         owner_id = (await rows.get(tx, actor_id, upload_id)).owner_id
     async with db.begin() as tx:
-        await files.lock_owner(tx, owner_id)
+        await guard.lock_owner(tx, owner_id)
         await idempotency.claim(tx, once)
         upload = await rows.get(tx, actor_id, upload_id, lock=True)
         if upload.state != "completed":
@@ -295,7 +294,7 @@ async def add_destination(
         elif owner_id != actor_id:
             raise problems.CrossOwner("The content belongs to somebody else: name a folder of theirs by its id")
         else:
-            parent = (await placing.ensure_folders(tx, owner_id, [path]))[path]
+            parent = (await folders.ensure_folders(tx, owner_id, [path]))[path]
         if isinstance(parent, problems.Problem):
             raise parent
         has = select(func.count()).where(UploadDestination.upload_id == upload_id)
@@ -306,7 +305,7 @@ async def add_destination(
         if upload.state == "completed":
             await _place_late(tx, upload, row["id"])
         else:
-            user = await files.lock_owner(tx, owner_id)
+            user = await guard.lock_owner(tx, owner_id)
             if user.quota_nodes - user.used_nodes - user.reserved_nodes < 1:
                 raise problems.TooManyFiles
             await starting.reserve(tx, owner_id, 0, 1)
@@ -323,7 +322,7 @@ async def _place_late(tx: Tx, upload: Any, destination_id: uuid.UUID) -> None:
     blob = (await tx.execute(kept)).one_or_none()
     if blob is None:
         raise problems.NothingToPlace
-    await finishing.place_destinations(tx, upload.owner_id, {upload.id: placing.Content(*blob, is_verified=False)})
+    await finishing.place_destinations(tx, upload.owner_id, {upload.id: put.Content(*blob, is_verified=False)})
     view = (await rows.views(tx, [upload.id]))[upload.id]
     refusal = next(place.problem for place in view.destinations if place.id == destination_id)
     if refusal:
@@ -339,7 +338,7 @@ async def abort(db: Db, store: ObjectStore, actor_id: uuid.UUID, upload_id: uuid
     async with db.read() as tx:
         owner_id = (await rows.get(tx, actor_id, upload_id)).owner_id
     async with db.begin() as tx:
-        await files.lock_owner(tx, owner_id)
+        await guard.lock_owner(tx, owner_id)
         upload = await rows.get(tx, actor_id, upload_id, lock=True)
         if upload.state == "completing" and not await finishing.is_let_go(tx, upload_id):
             raise problems.UploadCompleting(retry_after_s=1)

@@ -22,8 +22,7 @@ from dropbox_api.core import names
 from dropbox_api.core.chunks import Plan, PlanError, plan
 from dropbox_api.core.fingerprint import parse_sha256
 from dropbox_api.db import Db, Tx, new_id
-from dropbox_api.files import placing
-from dropbox_api.files import service as files
+from dropbox_api.files import folders, guard, paths, put
 from dropbox_api.models import LIVE_UPLOAD, Blob, Upload, UploadDestination, User
 from dropbox_api.plumbing import idempotency
 from dropbox_api.plumbing.failpoints import failpoint
@@ -96,7 +95,7 @@ async def start(
     async with db.begin() as tx:
         owners = await _owners(tx, actor_id, valid)
         for owner_id in sorted({actor_id, *owners}):
-            await files.lock_owner(tx, owner_id)
+            await guard.lock_owner(tx, owner_id)
         await idempotency.claim(tx, once)
         claimed = await _claim_all(tx, settings, actor_id, valid, owners)
         if alone and claimed and isinstance(claimed[0], problems.Problem):
@@ -138,8 +137,8 @@ def _draft(settings: Settings, request: StartUpload) -> Draft | problems.Problem
     except PlanError as error:
         return problems.SizeNotAllowed(str(error), reason=error.reason, max_bytes=limits.largest_plan_bytes)
     try:
-        name = files.clean_name(request.destination.name)
-        folder = tuple(files.split_path(request.destination.folder_path or ""))
+        name = paths.clean_name(request.destination.name)
+        folder = tuple(paths.split_path(request.destination.folder_path or ""))
     except problems.InvalidName as invalid:
         return invalid
     fingerprint = parse_sha256(request.fingerprint) if request.fingerprint else None
@@ -150,7 +149,7 @@ def _draft(settings: Settings, request: StartUpload) -> Draft | problems.Problem
 class _Known:
     """What the owner has of the contents that are asked for."""
 
-    blobs: dict[bytes, placing.Content] = field(default_factory=dict)
+    blobs: dict[bytes, put.Content] = field(default_factory=dict)
     """Verified content, by fingerprint."""
     sessions: dict[bytes, tuple[uuid.UUID, int]] = field(default_factory=dict)
     """Live sessions of this uploader, by fingerprint: id and size in bytes."""
@@ -194,7 +193,7 @@ async def _claim(
         (parent, names.key(draft.name)) if isinstance(parent, uuid.UUID) else None
         for draft, parent in zip(drafts, parents, strict=True)
     ]
-    standing = await placing.stands_at(tx, [place for place in places if place])
+    standing = await paths.find_nodes_at(tx, [place for place in places if place])
     known = await _known(tx, actor_id, owner_id, drafts)
     outcomes: list[Outcome] = []
     desk = _Desk(known, room, _Writes(actor_id, owner_id))
@@ -207,15 +206,15 @@ async def _claim(
     return await _place_instantly(tx, owner_id, outcomes, desk.writes)
 
 
-def _decide(draft: Draft, place: placing.Place, there: placing.Standing | None, desk: "_Desk") -> Outcome:
+def _decide(draft: Draft, place: paths.Place, there: paths.NamedNode | None, desk: "_Desk") -> Outcome:
     """Return what becomes of one draft; what it takes and what is to be written is noted on the desk."""
     request, known = draft.request, desk.known
     content = known.blobs.get(draft.fingerprint) if draft.fingerprint else None
     if content and content.size_bytes != request.size_bytes:
         return problems.FingerprintMismatch("You store content of this fingerprint, and it has another size")
-    if content:  # what stands there by then, after the items before this one, is for `placing` to see
+    if content:  # what stands there by then, after the items before this one, is for `files.put` to see
         return desk.writes.place(draft, place[0], content)
-    refused = placing.conflict(there, request.destination.on_conflict, request.destination.base_revision_id)
+    refused = put.find_conflict(there, request.destination.on_conflict, request.destination.base_revision_id)
     if refused:
         return refused
     if draft.fingerprint is None and request.size_bytes in known.sizes:
@@ -237,7 +236,7 @@ def _decide(draft: Draft, place: placing.Place, there: placing.Standing | None, 
     return Session(upload_id, is_new=True, plan=draft.plan)
 
 
-def _resume(draft: Draft, place: placing.Place, session: tuple[uuid.UUID, int], desk: "_Desk") -> Outcome:
+def _resume(draft: Draft, place: paths.Place, session: tuple[uuid.UUID, int], desk: "_Desk") -> Outcome:
     """Go on with a live session of the same content, which from now on goes to this place too."""
     upload_id, size_bytes = session
     if size_bytes != draft.request.size_bytes:
@@ -257,7 +256,7 @@ def _resume(draft: Draft, place: placing.Place, session: tuple[uuid.UUID, int], 
 
 async def _parents(tx: Tx, actor_id: uuid.UUID, drafts: Sequence[Draft]) -> list[uuid.UUID | problems.Problem]:
     """Return the folder of each draft, making those named by path: these are in the actor's own tree."""
-    by_path = await placing.ensure_folders(
+    by_path = await folders.ensure_folders(
         tx, actor_id, [draft.folder for draft in drafts if draft.request.destination.parent_id is None]
     )
     by_id: dict[uuid.UUID, uuid.UUID | problems.Problem] = {}
@@ -322,7 +321,7 @@ async def _known(tx: Tx, actor_id: uuid.UUID, owner_id: uuid.UUID, drafts: Seque
     return known
 
 
-async def verified_content(tx: Tx, owner_id: uuid.UUID, fingerprints: set[bytes]) -> dict[bytes, placing.Content]:
+async def verified_content(tx: Tx, owner_id: uuid.UUID, fingerprints: set[bytes]) -> dict[bytes, put.Content]:
     """Return the owner's verified content of these fingerprints."""
     stored = select(Blob.id, Blob.fingerprint, Blob.size_bytes).where(
         Blob.owner_id == owner_id,
@@ -331,14 +330,14 @@ async def verified_content(tx: Tx, owner_id: uuid.UUID, fingerprints: set[bytes]
         Blob.content_status == "verified",
     )
     return {
-        row.fingerprint: placing.Content(row.id, row.fingerprint, row.size_bytes, is_verified=True)
+        row.fingerprint: put.Content(row.id, row.fingerprint, row.size_bytes, is_verified=True)
         for row in await tx.execute(stored)
     }
 
 
 async def _place_instantly(tx: Tx, owner_id: uuid.UUID, outcomes: list[Outcome], writes: "_Writes") -> list[Outcome]:
     """Make the files of content that is there already; put what came of it where `_decide` left a mark."""
-    placed = await placing.place(tx, owner_id, writes.placements) if writes.placements else []
+    placed = await put.put_files(tx, owner_id, writes.placements) if writes.placements else []
     by_mark = {placement.destination_id: result for placement, result in zip(writes.placements, placed, strict=True)}
     final: list[Outcome] = []
     for outcome in outcomes:
@@ -346,7 +345,7 @@ async def _place_instantly(tx: Tx, owner_id: uuid.UUID, outcomes: list[Outcome],
         if result is None:
             final.append(outcome)
         else:
-            final.append(Instant(result.node_id) if isinstance(result, placing.Placed) else result)
+            final.append(Instant(result.node_id) if isinstance(result, put.PlacedFile) else result)
     return final
 
 
@@ -365,7 +364,7 @@ class Room:
     @classmethod
     async def load(cls, tx: Tx, settings: Settings, actor_id: uuid.UUID, owner_id: uuid.UUID) -> "Room":
         """Look how much room the owner has, and how many more sessions the actor may open."""
-        user = await files.lock_owner(tx, owner_id)
+        user = await guard.lock_owner(tx, owner_id)
         is_live = select(func.count()).where(Upload.uploader_id == actor_id, text(LIVE_UPLOAD))
         live: int = (await tx.execute(is_live.select_from(Upload))).scalar_one()
         nodes = user.quota_nodes - user.used_nodes - user.reserved_nodes
@@ -404,14 +403,14 @@ class _Writes:
         self.destinations: list[dict[str, Any]] = []
         self.renewed: dict[uuid.UUID, dict[str, Any]] = {}
         self.resumed: set[uuid.UUID] = set()
-        self.placements: list[placing.Placement] = []
+        self.placements: list[put.Placement] = []
         self.reserved_bytes = 0
 
-    def place(self, draft: Draft, parent_id: uuid.UUID, content: placing.Content) -> Instant:
+    def place(self, draft: Draft, parent_id: uuid.UUID, content: put.Content) -> Instant:
         """Note an instant file; the outcome carries the placement's mark until the node is known."""
         mark = new_id()
         self.placements.append(
-            placing.Placement(
+            put.Placement(
                 destination_id=mark,
                 parent_id=parent_id,
                 name=draft.name,

@@ -30,8 +30,7 @@ from sqlalchemy import func, insert, select, update
 from dropbox_api import access, problems
 from dropbox_api.core.fingerprint import composite_digest, to_base64
 from dropbox_api.db import Db, Tx, new_id
-from dropbox_api.files import changing, placing, tree, views
-from dropbox_api.files import service as files
+from dropbox_api.files import folders, guard, paths, put, tree, views
 from dropbox_api.files.schemas import File
 from dropbox_api.models import Revision, Upload, UploadChunk
 from dropbox_api.plumbing import audit, idempotency
@@ -158,18 +157,18 @@ async def _send_form(
         async for piece in pieces:
             await intake.take(piece)
         wanted = _destination(form, settled)
-        name = files.clean_name(wanted.destination.name)
+        name = paths.clean_name(wanted.destination.name)
         stored = await intake.finish()
         once = once and once.of(stored.fingerprint, wanted.model_dump_json())
         owner_id = intake.session.owner_id if intake.session else actor_id
         async with db.begin() as tx:
             for user_id in sorted({actor_id, owner_id}):
-                await files.lock_owner(tx, user_id)
+                await guard.lock_owner(tx, user_id)
             await idempotency.claim(tx, once)
             if link:
                 await access.require_link(tx, link.link_id)
             content = await _record(tx, intake.session, stored)
-            placement = placing.Placement(
+            placement = put.Placement(
                 destination_id=None,
                 parent_id=await _parent(tx, actor_id, owner_id, wanted),
                 name=name,
@@ -219,7 +218,7 @@ async def put_content(
     """
     body, limit = wanted.body, max_bytes(settings)
     _require_size(body, limit, limit)
-    name = files.clean_name(wanted.name) if wanted.name is not None else None
+    name = paths.clean_name(wanted.name) if wanted.name is not None else None
     async with db.begin() as tx:
         session = None
         if not await idempotency.is_answered(tx, once):
@@ -231,11 +230,11 @@ async def put_content(
         stored = await intake.finish()
         once = once and once.of(stored.fingerprint, body.content_type)
         async with db.begin() as tx:
-            await files.lock_owner(tx, session.owner_id if session else actor_id)
+            await guard.lock_owner(tx, session.owner_id if session else actor_id)
             await idempotency.claim(tx, once)
             content = await _record(tx, session, stored)
             node = await _target(tx, actor_id, node_id, wanted.if_match)
-            placement = placing.Placement(
+            placement = put.Placement(
                 destination_id=None,
                 parent_id=node.parent_id,
                 name=node.name,
@@ -250,10 +249,10 @@ async def put_content(
             file = await _placed(tx, actor_id, node.owner_id, placement)
             if file.content_type != placement.content_type:  # the content was there already
                 await tree.set_content_type(tx, node, placement.content_type)
-                file = await views.file_by_id(tx, actor_id, node_id)
+                file = await views.get_file(tx, actor_id, node_id)
             if name is not None:
-                await tree.give_place(tx, actor_id, node, node.parent_id, name, wanted.on_conflict)
-                file = await views.file_by_id(tx, actor_id, node_id)
+                await tree.rename_or_move(tx, actor_id, node, node.parent_id, name, wanted.on_conflict)
+                file = await views.get_file(tx, actor_id, node_id)
             await idempotency.keep(tx, once, 200, file)
         await failpoint("uploads.stream.after_t2")
     return file
@@ -275,7 +274,7 @@ def _bound(body: Body, limit: int) -> int:
 
 
 async def _target(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID, if_match: str | None) -> Any:
-    node = await changing.target(tx, actor_id, node_id, if_match)
+    node = await guard.lock_for_change(tx, actor_id, node_id, if_match)
     if node.kind != "file":
         raise problems.NotAFile
     return node
@@ -335,8 +334,8 @@ async def _parent(tx: Tx, actor_id: uuid.UUID, owner_id: uuid.UUID, wanted: AddD
         if await _owner_of_folder(tx, actor_id, str(wanted.destination.parent_id)) != owner_id:
             raise problems.CrossOwner("A folder that is shared with you is named before the file")
         return wanted.destination.parent_id
-    path = tuple(files.split_path(wanted.destination.folder_path or ""))
-    parent = (await placing.ensure_folders(tx, actor_id, [path]))[path]
+    path = tuple(paths.split_path(wanted.destination.folder_path or ""))
+    parent = (await folders.ensure_folders(tx, actor_id, [path]))[path]
     if isinstance(parent, problems.Problem):
         raise parent
     return parent
@@ -445,7 +444,7 @@ async def _claim_place(
             raise claimed
         return claimed
     for user_id in sorted({actor_id, owner_id}):
-        await files.lock_owner(tx, user_id)
+        await guard.lock_owner(tx, user_id)
     if isinstance(claimed, _Session):
         await rows.end(tx, actor_id, [claimed.id], "aborted", leftover=False)
     return await _claim(tx, settings, actor_id, owner_id, size_bytes, nodes=1)
@@ -585,7 +584,7 @@ class _Intake:
             return
         try:
             async with self.db.begin() as tx:
-                await files.lock_owner(tx, session.owner_id)
+                await guard.lock_owner(tx, session.owner_id)
                 ended = await rows.end(tx, session.owner_id, [session.id], "aborted", leftover=True)
             if ended and self._s3_upload_id is not None:
                 await self.store.abort_multipart(session.storage_key, self._s3_upload_id)
@@ -602,7 +601,7 @@ def _sha256(data: bytes) -> bytes:
 # T2
 
 
-async def _record(tx: Tx, session: _Session | None, stored: _Stored) -> placing.Content:
+async def _record(tx: Tx, session: _Session | None, stored: _Stored) -> put.Content:
     """Turn a session's object into content, or take the equal one that the owner has; end the session.
 
     Raises UploadExpired; Unavailable when there is no session, because the answer that was to be given has just gone.
@@ -632,9 +631,9 @@ async def _record(tx: Tx, session: _Session | None, stored: _Stored) -> placing.
     return content
 
 
-async def _placed(tx: Tx, actor_id: uuid.UUID, owner_id: uuid.UUID, placement: placing.Placement) -> File:
+async def _placed(tx: Tx, actor_id: uuid.UUID, owner_id: uuid.UUID, placement: put.Placement) -> File:
     """Make content the file of its name. Raises the problem of one that is refused."""
-    (placed,) = await placing.place(tx, owner_id, [placement])
+    (placed,) = await put.put_files(tx, owner_id, [placement])
     if isinstance(placed, problems.Problem):
         raise placed
-    return await views.file_by_id(tx, actor_id, placed.node_id)
+    return await views.get_file(tx, actor_id, placed.node_id)

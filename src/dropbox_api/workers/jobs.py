@@ -14,8 +14,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, text, update
 
 from dropbox_api import problems
 from dropbox_api.db import Db
-from dropbox_api.files import merging
-from dropbox_api.files import service as files
+from dropbox_api.files import blobs, guard
 from dropbox_api.models import LIVE_UPLOAD, Blob, Revision, Upload, UploadChunk, User
 from dropbox_api.plumbing import origin
 from dropbox_api.plumbing.failpoints import failpoint
@@ -93,7 +92,7 @@ async def expire(db: Db, store: ObjectStore, settings: Settings) -> Report:  # n
     for owner_id in {row.owner_id for row in found}:
         mine = [row.id for row in found if row.owner_id == owner_id]
         async with db.begin() as tx:
-            await files.lock_owner(tx, owner_id)
+            await guard.lock_owner(tx, owner_id)
             still = select(Upload.id).where(Upload.id.in_(mine), ends)
             ids = list((await tx.execute(still.with_for_update())).scalars())
             done += len(await rows.end(tx, owner_id, ids, "expired", leftover=True))
@@ -165,17 +164,17 @@ async def verify(db: Db, store: ObjectStore, settings: Settings) -> Report:
         return Report(0, 0, 1)
     await failpoint("workers.verify.after_read")
     async with db.begin() as tx:
-        await files.lock_owner(tx, blob.owner_id)
+        await guard.lock_owner(tx, blob.owner_id)
         mine = (Blob.id == blob.id, Blob.lease_token == blob.lease_token, Blob.content_status == "stored")
         if (await tx.execute(select(Blob.id).where(*mine))).scalar_one_or_none() is None:
             return Report(1, 0)
         if found == blob.fingerprint:
             # First: a merge would mix these files with those that were told of when the other blob was verified.
-            await merging.announce(tx, blob.owner_id, blob.id, "file.verified")
-            await merging.mark_verified(tx, blob.owner_id, blob.id)
+            await blobs.append_head_events(tx, blob.owner_id, blob.id, "file.verified")
+            await blobs.mark_verified(tx, blob.owner_id, blob.id)
         else:
-            await merging.mark_quarantined(tx, blob.id, found)
-            await merging.announce(tx, blob.owner_id, blob.id, "file.quarantined")
+            await blobs.mark_quarantined(tx, blob.id, found)
+            await blobs.append_head_events(tx, blob.owner_id, blob.id, "file.quarantined")
     return Report(1, 1)
 
 
@@ -202,7 +201,7 @@ async def collect(db: Db, store: ObjectStore, settings: Settings) -> Report:
     done = failed = 0
     for row in marking:
         async with db.begin() as tx:
-            await files.lock_owner(tx, row.owner_id)
+            await guard.lock_owner(tx, row.owner_id)
             unneeded = update(Blob).where(Blob.id == row.id, Blob.unreferenced_at < unwanted, ~referenced)
             marked = await tx.execute(
                 unneeded.where(Blob.content_status != "deleting").values(

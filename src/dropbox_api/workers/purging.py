@@ -15,8 +15,7 @@ from typing import TypeVar
 from sqlalchemy import func, select, text
 
 from dropbox_api.db import Db, Tx
-from dropbox_api.files import service as files
-from dropbox_api.files import trash
+from dropbox_api.files import guard, trash
 from dropbox_api.models import Node
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.settings import Settings
@@ -65,10 +64,10 @@ async def _mark(db: Db, settings: Settings) -> tuple[int, int]:
     for owner_id in {row.owner_id for row in found}:
         mine = [row.id for row in found if row.owner_id == owner_id]
         async with db.begin() as tx:
-            await files.lock_owner(tx, owner_id)
+            await guard.lock_owner(tx, owner_id)
             # It may have been restored meanwhile, and even be in the trash again.
             still = (await tx.execute(old.where(Node.id.in_(mine)))).scalars().all()
-            await trash.purge(tx, owner_id, still)
+            await trash.mark_purged(tx, owner_id, still)
         done += len(still)
     return len(found), done
 
@@ -107,10 +106,10 @@ async def _condemned(db: Db, owner_id: uuid.UUID) -> Sequence[uuid.UUID]:
         if not rows or not rows[0].is_in_trash:
             return [row.id for row in rows]
         async with db.begin() as tx:
-            await files.lock_owner(tx, owner_id)
+            await guard.lock_owner(tx, owner_id)
             nested = (await tx.execute(_NESTED, {"owner_id": owner_id})).scalars().all()
             for batch in _batches(nested):
-                await trash.purge(tx, owner_id, batch)
+                await trash.mark_purged(tx, owner_id, batch)
 
 
 _REMOVE_REVISIONS = text("DELETE FROM revisions WHERE node_id = ANY(CAST(:ids AS uuid[])) RETURNING blob_id")
@@ -124,7 +123,7 @@ _REMOVE_NODES = text("""
 async def _remove(db: Db, settings: Settings, owner_id: uuid.UUID, node_ids: Sequence[uuid.UUID]) -> int:
     """Remove condemned nodes whose children are gone, with their revisions; return how many were still there."""
     async with db.begin() as tx:
-        await files.lock_owner(tx, owner_id)
+        await guard.lock_owner(tx, owner_id)
         blob_ids = set((await tx.execute(_REMOVE_REVISIONS, {"ids": node_ids})).scalars())
         removed: int = (await tx.execute(_REMOVE_NODES, {"ids": node_ids, "owner_id": owner_id})).scalar_one()
         await _release(tx, settings, owner_id, blob_ids)
@@ -220,7 +219,7 @@ async def prune(db: Db, store: ObjectStore, settings: Settings) -> Report:  # no
 
 async def _prune(db: Db, settings: Settings, owner_id: uuid.UUID, revision_ids: Sequence[uuid.UUID]) -> int:
     async with db.begin() as tx:
-        await files.lock_owner(tx, owner_id)
+        await guard.lock_owner(tx, owner_id)
         blob_ids = (await tx.execute(_PRUNE, {"ids": revision_ids})).scalars().all()
         await _release(tx, settings, owner_id, set(blob_ids))
     return len(blob_ids)

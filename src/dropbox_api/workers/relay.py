@@ -16,9 +16,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, case, delete, func, select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from dropbox_api import problems
+from dropbox_api import access, problems
 from dropbox_api.db import Db, Tx, mark_journal_written, new_id
-from dropbox_api.files import views
 from dropbox_api.hooks import outward
 from dropbox_api.models import Outbox, User, Webhook
 from dropbox_api.plumbing.failpoints import failpoint
@@ -192,7 +191,7 @@ async def _seen(tx: Tx, user_id: uuid.UUID, node_ids: set[uuid.UUID]) -> set[uui
     """Return which of others' files somebody sees now."""
     if not node_ids:
         return set()
-    return set(await views.seen_by(tx, user_id, node_ids)) - await views.in_trash(tx, node_ids)
+    return set(await access.find_visible(tx, user_id, node_ids)) - await access.find_trashed(tx, node_ids)
 
 
 _PLAN = text("""

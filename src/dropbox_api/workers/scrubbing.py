@@ -23,8 +23,7 @@ from sqlalchemy import ColumnElement, func, select, text, update
 from dropbox_api import problems
 from dropbox_api.core.fingerprint import composite_digest
 from dropbox_api.db import Db, new_id
-from dropbox_api.files import merging
-from dropbox_api.files import service as files
+from dropbox_api.files import blobs, guard
 from dropbox_api.models import Blob, BlobChunk
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.settings import Settings
@@ -211,15 +210,15 @@ def _held(blob: Any) -> tuple[ColumnElement[bool], ...]:
 async def _mark_whole(db: Db, blob: Any, **replaced: Any) -> bool:
     """Record that a blob was read and is whole, in another object perhaps; return False if it is not ours any more."""
     async with db.begin() as tx:
-        await files.lock_owner(tx, blob.owner_id)
+        await guard.lock_owner(tx, blob.owner_id)
         status = (await tx.execute(select(Blob.content_status).where(*_held(blob)))).scalar_one_or_none()
         if status is None:
             return False
-        scrubbed = {"scrubbed_at": func.now(), **merging.RELEASED, **replaced}
+        scrubbed = {"scrubbed_at": func.now(), **blobs.NO_LEASE, **replaced}
         await tx.execute(update(Blob).where(Blob.id == blob.id).values(**scrubbed))
         if status == "damaged":
-            await merging.announce(tx, blob.owner_id, blob.id, "file.repaired")
-            await merging.mark_verified(tx, blob.owner_id, blob.id)
+            await blobs.append_head_events(tx, blob.owner_id, blob.id, "file.repaired")
+            await blobs.mark_verified(tx, blob.owner_id, blob.id)
     return True
 
 
@@ -229,20 +228,20 @@ async def mark_damaged(db: Db, blob: Any) -> bool:
     Transaction: its own, under the owner's lock, for whoever has the blob's lease.
     """
     async with db.begin() as tx:
-        await files.lock_owner(tx, blob.owner_id)
+        await guard.lock_owner(tx, blob.owner_id)
         status = (await tx.execute(select(Blob.content_status).where(*_held(blob)))).scalar_one_or_none()
         if status is None:
             return False
         marked = update(Blob).where(Blob.id == blob.id)
         await tx.execute(marked.values(content_status="damaged", scrubbed_at=func.now()))
         if status != "damaged":
-            await merging.announce(tx, blob.owner_id, blob.id, "file.damaged")
+            await blobs.append_head_events(tx, blob.owner_id, blob.id, "file.damaged")
     return True
 
 
 async def _release(db: Db, blob: Any) -> None:
     async with db.begin() as tx:
-        await tx.execute(update(Blob).where(*_held(blob)).values(**merging.RELEASED))
+        await tx.execute(update(Blob).where(*_held(blob)).values(**blobs.NO_LEASE))
 
 
 # Mending

@@ -10,7 +10,7 @@ from dropbox_api import problems
 from dropbox_api.accounts.auth import ReaderActor, WriterActor
 from dropbox_api.db import Db
 from dropbox_api.deps import DbDep, SettingsDep, StoreDep
-from dropbox_api.files import archive, service
+from dropbox_api.files import acceptance, archive, download
 from dropbox_api.files.schemas import Download, File
 from dropbox_api.plumbing import audit
 from dropbox_api.responses import problem_responses
@@ -42,23 +42,23 @@ async def get_content(
     inline: Annotated[bool, Query(description="Show instead of save; only for types that cannot run script.")] = False,
 ) -> Response:
     """Redirect to the content. The URL lives for minutes; send a Range header along for a part."""
-    content = await service.get_content(db, actor.user_id, file_id, revision)
-    signed = service.sign(store, settings, content, request.method, inline=inline)
+    content = await download.get_content(db, actor.user_id, file_id, revision)
+    signed = download.sign_content(store, settings, content, request.method, inline=inline)
     if request.method == "GET":
         await _note_download(db, file_id, content)
     headers = {"Location": signed.url, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
     return Response(status_code=307, headers=headers)
 
 
-async def _note_download(db: Db, file_id: uuid.UUID, content: service.StoredContent) -> None:
+async def _note_download(db: Db, file_id: uuid.UUID, content: download.StoredContent) -> None:
     """Write down that a URL of the content is handed out; whether it is used, only the store learns."""
     entry = audit.Entry("downloaded", file_id, {"revision_id": str(content.revision_id)})
     async with db.begin() as tx:
         await audit.record(tx, content.owner_id, [entry])
 
 
-@router.get("/files/{file_id}/download", operation_id="files_download", responses=_DOWNLOAD)
-async def download(
+@router.get("/files/{file_id}/download", operation_id="files_download", name="download", responses=_DOWNLOAD)
+async def get_download(
     *,
     actor: ReaderActor,
     db: DbDep,
@@ -69,8 +69,8 @@ async def download(
     revision: uuid.UUID | None = None,
 ) -> Download:
     """Give a signed URL of the content, with what is needed to check it."""
-    content = await service.get_content(db, actor.user_id, file_id, revision)
-    signed = service.sign(store, settings, content, "GET", inline=False)
+    content = await download.get_content(db, actor.user_id, file_id, revision)
+    signed = download.sign_content(store, settings, content, "GET", inline=False)
     await _note_download(db, file_id, content)
     response.headers["Cache-Control"] = "no-store"
     return Download.model_validate(
@@ -130,4 +130,4 @@ async def get_archive(
 )
 async def accept_content(actor: WriterActor, db: DbDep, file_id: uuid.UUID) -> File:
     """Accept quarantined content for what it is: its fingerprint becomes the true one."""
-    return await service.accept_content(db, actor.user_id, file_id)
+    return await acceptance.accept_content(db, actor.user_id, file_id)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from dropbox_api import problems
 from dropbox_api.accounts.auth import ReaderActor
 from dropbox_api.deps import DbDep
-from dropbox_api.files import listing, search, service
+from dropbox_api.files import listing, lookup, search
 from dropbox_api.files.schemas import File, FileList, ListFiles, SearchFiles
 from dropbox_api.responses import problem_responses
 
@@ -40,7 +40,7 @@ async def get_by_path(
     path: Annotated[str, Query(max_length=4096, examples=["/photos/cat.jpg"])],
 ) -> File:
     """Show what stands at a path."""
-    return _tagged(response, await service.get_by_path(db, actor.user_id, path))
+    return _tagged(response, await lookup.get_node_by_path(db, actor.user_id, path))
 
 
 @router.get(
@@ -56,13 +56,13 @@ async def get_below(
     path: Annotated[str, Query(max_length=4096, examples=["/2026/cat.jpg"])],
 ) -> File:
     """Show what stands at a path below a folder, such as one that others share; `/` is the folder itself."""
-    return _tagged(response, await service.get_below(db, actor.user_id, file_id, path))
+    return _tagged(response, await lookup.get_node_below(db, actor.user_id, file_id, path))
 
 
 @router.get("/files/{file_id}", operation_id="files_get", responses=problem_responses(*_NOT_YOURS))
 async def get(actor: ReaderActor, db: DbDep, file_id: uuid.UUID, response: Response) -> File:
     """Show a file or folder."""
-    return _tagged(response, await service.get(db, actor.user_id, file_id))
+    return _tagged(response, await lookup.get_node(db, actor.user_id, file_id))
 
 
 def _tagged(response: Response, file: File) -> File:
@@ -77,4 +77,4 @@ async def search_files(actor: ReaderActor, db: DbDep, wanted: Annotated[SearchFi
     Every word of `q` must be part of the name. Best first: the whole name, its beginning, beginnings of words, anything
     in it; then names that are merely similar, so that typos find something, too. Never what is in the trash.
     """
-    return await search.search(db, actor.user_id, wanted)
+    return await search.search_files(db, actor.user_id, wanted)

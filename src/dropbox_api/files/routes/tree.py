@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from dropbox_api import access, problems
 from dropbox_api.accounts.auth import OnceDep, ProcessorActor, ReaderActor, WriterActor
 from dropbox_api.deps import DbDep, IfMatch
-from dropbox_api.files import processing, revisions, trash, tree
+from dropbox_api.files import activity, processing, revisions, trash, tree
 from dropbox_api.files.schemas import (
     ActivityList,
     ChangeFile,
@@ -64,7 +64,7 @@ async def update(
     *, actor: WriterActor, db: DbDep, response: Response, file_id: uuid.UUID, body: ChangeFile, if_match: IfMatch = None
 ) -> File:
     """Rename, move, or both at once; or set the content type. Folders of any size move in no time."""
-    return _tagged(response, await tree.change(db, actor.user_id, file_id, body, if_match))
+    return _tagged(response, await tree.change_node(db, actor.user_id, file_id, body, if_match))
 
 
 @router.delete(
@@ -82,7 +82,7 @@ async def delete(
     if_match: IfMatch = None,
 ) -> None:
     """Move a file, or a folder with all that is in it, to the trash."""
-    await trash.discard(db, actor.user_id, file_id, if_match=if_match, force=force)
+    await trash.delete_node(db, actor.user_id, file_id, if_match=if_match, force=force)
 
 
 @router.post(
@@ -111,7 +111,7 @@ async def copy(
     if_match: IfMatch = None,
 ) -> File:
     """Copy a file, or a folder with all that is in it. No bytes move, and none are charged."""
-    return _tagged(response, await tree.copy(db, actor.user_id, file_id, body, if_match, once))
+    return _tagged(response, await tree.copy_node(db, actor.user_id, file_id, body, if_match, once))
 
 
 # The trash
@@ -130,13 +130,13 @@ async def list_trash(actor: ReaderActor, db: DbDep, limit: Limit = 100, cursor: 
 @router.delete("/trash", operation_id="files_empty_trash", status_code=204, responses=problem_responses(*_NOT_YOURS))
 async def empty_trash(actor: WriterActor, db: DbDep) -> None:
     """Delete for good all that is in the trash. Its space is free as soon as a worker has been by."""
-    await trash.empty(db, actor.user_id)
+    await trash.empty_trash(db, actor.user_id)
 
 
 @router.delete("/trash/{file_id}", operation_id="files_purge", status_code=204, responses=problem_responses(*_GUARDED))
 async def purge(actor: WriterActor, db: DbDep, file_id: uuid.UUID, if_match: IfMatch = None) -> None:
     """Delete one thing in the trash for good, with all that was in it."""
-    await trash.purge_one(db, actor.user_id, file_id, if_match=if_match)
+    await trash.purge_node(db, actor.user_id, file_id, if_match=if_match)
 
 
 @router.post(
@@ -157,7 +157,9 @@ async def restore(
     if_match: IfMatch = None,
 ) -> File:
     """Take it out of the trash to its old place, or beside what stands there now; or to where the body says."""
-    return _tagged(response, await trash.restore(db, actor.user_id, file_id, body or RestoreFile(), if_match, once))
+    return _tagged(
+        response, await trash.restore_node(db, actor.user_id, file_id, body or RestoreFile(), if_match, once)
+    )
 
 
 # Revisions
@@ -191,7 +193,7 @@ async def restore_revision(
     if_match: IfMatch = None,
 ) -> File:
     """Make an older revision the newest again. What was the newest stays, as an older one."""
-    file = await revisions.restore(db, actor.user_id, file_id, revision_id, if_match=if_match, once=once)
+    file = await revisions.restore_revision(db, actor.user_id, file_id, revision_id, if_match=if_match, once=once)
     return _tagged(response, file)
 
 
@@ -214,7 +216,7 @@ async def report_processing(
 ) -> File:
     """Report how a downstream processor gets on with a revision. While it is `running`, deleting asks for `force`."""
     role: access.Role = "viewer" if actor.kind == "service" else "editor"
-    return _tagged(response, await processing.report(db, actor.user_id, file_id, body, if_match, role=role))
+    return _tagged(response, await processing.report_processing(db, actor.user_id, file_id, body, if_match, role=role))
 
 
 @router.get(
@@ -226,4 +228,4 @@ async def list_activity(
     actor: ReaderActor, db: DbDep, file_id: uuid.UUID, limit: Limit = 100, cursor: str | None = None
 ) -> ActivityList:
     """List who did what to it, and from where, newest first."""
-    return await processing.activity(db, actor.user_id, file_id, limit=limit, cursor=cursor)
+    return await activity.list_activity(db, actor.user_id, file_id, limit=limit, cursor=cursor)

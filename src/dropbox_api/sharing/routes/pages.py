@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from dropbox_api import access, problems
 from dropbox_api.accounts.auth import PasswordsDep
 from dropbox_api.deps import DbDep, LimitsDep, SettingsDep, StoreDep, limited
-from dropbox_api.files.service import SAFE_INLINE
+from dropbox_api.files.download import SAFE_INLINE
 from dropbox_api.sharing import pages, public
 from dropbox_api.sharing.link_tokens import PASS_TTL_S
 from dropbox_api.sharing.routes.links import LinkTokensDep

@@ -37,21 +37,21 @@ async def mark_verified(tx: Tx, owner_id: uuid.UUID, blob_id: uuid.UUID) -> uuid
         from_others = select(Upload.id).where(Upload.id == blob_id, Upload.uploader_id != owner_id)
         stays = (await tx.execute(from_others)).scalar_one_or_none() is not None
         kept, other = (blob_id, known) if stays else (known, blob_id)
-        await _give_way(tx, owner_id, other, kept, blob.size_bytes)
+        await _merge_into(tx, owner_id, other, kept, blob.size_bytes)
     if kept == blob_id:
-        proven = {"content_status": "verified", "verified_at": func.now(), **RELEASED}
+        proven = {"content_status": "verified", "verified_at": func.now(), **NO_LEASE}
         await tx.execute(update(Blob).where(Blob.id == blob_id).values(proven))
-        await repair(tx, owner_id, [blob_id])
+        await replace_damaged(tx, owner_id, [blob_id])
     return kept
 
 
-async def _give_way(tx: Tx, owner_id: uuid.UUID, blob_id: uuid.UUID, kept: uuid.UUID, size_bytes: int) -> None:
+async def _merge_into(tx: Tx, owner_id: uuid.UUID, blob_id: uuid.UUID, kept: uuid.UUID, size_bytes: int) -> None:
     """Let another blob of the same content stand for this one everywhere."""
     await tx.execute(update(Revision).where(Revision.blob_id == blob_id).values(blob_id=kept))
     is_needed = select(Revision.id).where(Revision.blob_id == kept).exists()
     await tx.execute(update(Blob).where(Blob.id == kept, is_needed).values(unreferenced_at=None))
     await tx.execute(update(Upload).where(Upload.blob_id == blob_id).values(blob_id=kept))
-    gone = {"content_status": "deleting", "deleting_at": func.now(), **RELEASED}
+    gone = {"content_status": "deleting", "deleting_at": func.now(), **NO_LEASE}
     await tx.execute(update(Blob).where(Blob.id == blob_id).values(gone))
     await tx.execute(update(User).where(User.id == owner_id).values(used_bytes=User.used_bytes - size_bytes))
 
@@ -65,17 +65,17 @@ _REPAIRABLE = text("""
 """)
 
 
-async def repair(tx: Tx, owner_id: uuid.UUID, blob_ids: Sequence[uuid.UUID]) -> None:
+async def replace_damaged(tx: Tx, owner_id: uuid.UUID, blob_ids: Sequence[uuid.UUID]) -> None:
     """Let blobs that are now known to be good stand for damaged ones of the same content, and tell of their files.
 
     Transaction: joins tx, which holds the owner's lock.
     """
     for row in await tx.execute(_REPAIRABLE, {"ids": list(blob_ids), "owner_id": owner_id}):
-        await announce(tx, owner_id, row.id, "file.repaired")
-        await _give_way(tx, owner_id, row.id, row.good_id, row.size_bytes)
+        await append_head_events(tx, owner_id, row.id, "file.repaired")
+        await _merge_into(tx, owner_id, row.id, row.good_id, row.size_bytes)
 
 
-RELEASED = {"lease_token": None, "lease_until": None}
+NO_LEASE = {"lease_token": None, "lease_until": None}
 
 
 async def mark_quarantined(tx: Tx, blob_id: uuid.UUID, true_fingerprint: bytes) -> None:
@@ -86,11 +86,11 @@ async def mark_quarantined(tx: Tx, blob_id: uuid.UUID, true_fingerprint: bytes) 
     await tx.execute(
         update(Blob)
         .where(Blob.id == blob_id)
-        .values(content_status="quarantined", true_fingerprint=true_fingerprint, **RELEASED)
+        .values(content_status="quarantined", true_fingerprint=true_fingerprint, **NO_LEASE)
     )
 
 
-async def announce(tx: Tx, owner_id: uuid.UUID, blob_id: uuid.UUID, kind: journal.EventKind) -> None:
+async def append_head_events(tx: Tx, owner_id: uuid.UUID, blob_id: uuid.UUID, kind: journal.EventKind) -> None:
     """Tell of every file whose head is this blob. Transaction: joins tx, which holds the owner's lock."""
     heads = select(Node.id, Revision.id.label("revision_id")).join(Revision, Revision.id == Node.head_revision_id)
     rows = await tx.execute(heads.where(Revision.blob_id == blob_id).order_by(Node.id))

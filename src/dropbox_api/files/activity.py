@@ -1,0 +1,43 @@
+"""The activity of a file: its audit trail, for its owner."""
+
+import uuid
+
+from sqlalchemy import select
+
+from dropbox_api import access
+from dropbox_api.db import Db
+from dropbox_api.files.schemas import Activity, ActivityList
+from dropbox_api.models import AuditEntry, User
+from dropbox_api.plumbing import paging
+
+
+async def list_activity(
+    db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, *, limit: int, cursor: str | None
+) -> ActivityList:
+    """Return to its owner who did what to a node, newest first, by pages. Raises NotFound, Forbidden, InvalidCursor."""
+    entry = AuditEntry.__table__.c
+    async with db.read() as tx:
+        granted = await access.require(tx, actor_id, node_id, "owner")
+        page = (
+            select(*entry, User.email)
+            .outerjoin(User, User.id == AuditEntry.actor_id)
+            .where(AuditEntry.owner_id == granted.owner_id, AuditEntry.node_id == node_id)
+        )
+        if cursor:
+            page = page.where(AuditEntry.id < paging.decode_id("activity", cursor))
+        rows = (await tx.execute(page.order_by(AuditEntry.id.desc()).limit(limit + 1))).all()
+    items = [
+        Activity(
+            id=row.id,
+            action=row.action,
+            actor=row.email,
+            address=row.address,
+            user_agent=row.user_agent,
+            request_id=row.request_id,
+            created_at=row.created_at,
+            detail=row.detail,
+        )
+        for row in rows[:limit]
+    ]
+    more = paging.encode("activity", rows[limit - 1].id) if len(rows) > limit else None
+    return ActivityList(items=items, next_cursor=more)

@@ -1,0 +1,88 @@
+"""What a change of the tree checks under the owner's lock: that a node may leave its folder, fits, and has a name."""
+
+import uuid
+from typing import Any
+
+from sqlalchemy import text
+
+from dropbox_api import access, problems
+from dropbox_api.core import names
+from dropbox_api.db import Tx
+from dropbox_api.files import paths
+from dropbox_api.schemas import OnConflict
+
+
+async def require_movable(tx: Tx, actor_id: uuid.UUID, node: Any) -> None:
+    """Raise Forbidden where the actor may not change the folder that a node (its row) is taken out of.
+
+    So it is with what is shared itself: its place is its owner's business.
+    """
+    if not await access.is_editor(tx, actor_id, node.parent_id):
+        raise problems.Forbidden("Only its owner moves or deletes what is shared itself; you can leave it")
+
+
+_DEPTH = text("""
+    WITH RECURSIVE up AS (
+        SELECT parent_id FROM nodes WHERE id = :node_id
+        UNION ALL SELECT above.parent_id FROM up JOIN nodes above ON above.id = up.parent_id
+    )
+    SELECT count(parent_id) FROM up
+""")
+
+
+_IS_BELOW = text("""
+    WITH RECURSIVE up AS (
+        SELECT id, parent_id FROM nodes WHERE id = :folder_id
+        UNION ALL SELECT above.id, above.parent_id FROM up JOIN nodes above ON above.id = up.parent_id
+    )
+    SELECT EXISTS (SELECT FROM up WHERE id = :node_id)
+""")
+
+
+_REACHES = text("""
+    WITH RECURSIVE down AS (
+        SELECT CAST(:node_id AS uuid) AS id, 0 AS depth
+        UNION ALL
+        SELECT child.id, depth + 1 FROM down JOIN nodes child ON child.parent_id = down.id
+        WHERE child.kind = 'folder' AND depth < :depth
+    )
+    SELECT EXISTS (SELECT FROM down WHERE depth >= :depth)
+""")
+
+
+async def require_room_below(tx: Tx, folder_id: uuid.UUID, node_id: uuid.UUID | None = None) -> None:
+    """See that a new folder (or the folder `node_id` with all below it, trashed or not) fits below a folder.
+
+    Raises InvalidName (too-deep). Without a bound, every look at a path would take as long as somebody likes.
+    """
+    depth = (await tx.execute(_DEPTH, {"node_id": folder_id})).scalar_one()
+    levels = names.MAX_DEPTH - 1 - depth  # of folders that fit below
+    fits = levels >= 1
+    if fits and node_id is not None:
+        fits = not (await tx.execute(_REACHES, {"node_id": node_id, "depth": levels})).scalar_one()
+    if not fits:
+        raise problems.InvalidName(f"Folders are at most {names.MAX_DEPTH - 1} deep", reason="too-deep")
+
+
+async def require_outside(tx: Tx, node_id: uuid.UUID, folder_id: uuid.UUID) -> None:
+    """Raise IntoItself when the folder is the node or lies below it."""
+    if (await tx.execute(_IS_BELOW, {"folder_id": folder_id, "node_id": node_id})).scalar_one():
+        raise problems.IntoItself
+
+
+async def settle_name(
+    tx: Tx, kind: str, parent_id: uuid.UUID, name: str, on_conflict: OnConflict, node_id: uuid.UUID | None = None
+) -> tuple[str, uuid.UUID | None]:
+    """Return the name that a node (None: a new one) gets in a folder, and the file that has to make room for it.
+
+    Raises NameTaken.
+    """
+    place = (parent_id, names.key(name))
+    there = (await paths.find_nodes_at(tx, [place])).get(place)
+    if there is None or there.node_id == node_id:
+        return name, None
+    if on_conflict == "rename":
+        return await paths.choose_free_name(tx, parent_id, name, node_id=node_id), None
+    if on_conflict == "replace" and there.kind == kind == "file":
+        return name, there.node_id
+    raise problems.NameTaken(file_id=str(there.node_id))

@@ -1,0 +1,106 @@
+"""Downloads: where a file's content is stored, and a short-lived URL of it."""
+
+import uuid
+from typing import NamedTuple
+
+from sqlalchemy import select
+
+from dropbox_api import access, problems
+from dropbox_api.db import Db, Tx
+from dropbox_api.models import Blob, Node, Revision
+from dropbox_api.plumbing import origin
+from dropbox_api.settings import Settings
+from dropbox_api.storage.object_store import ObjectStore, SignedRequest
+
+
+class StoredContent(NamedTuple):
+    """What is needed to hand out one revision's content."""
+
+    owner_id: uuid.UUID
+    name: str
+    content_type: str
+    revision_id: uuid.UUID
+    size_bytes: int
+    fingerprint: bytes
+    content_status: str
+    storage_key: str
+    etag: str
+
+
+async def get_content(
+    db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, revision_id: uuid.UUID | None = None
+) -> StoredContent:
+    """Return where a file's content (its head's, or that of one revision) is stored.
+
+    Raises NotFound (no such file, revision, or it is not the caller's to see), NotAFile, ContentQuarantined,
+    ContentDamaged.
+    """
+    async with db.read() as tx:
+        return await read_content(tx, await access.require(tx, actor_id, node_id), revision_id)
+
+
+async def read_content(tx: Tx, granted: access.Access, revision_id: uuid.UUID | None = None) -> StoredContent:
+    """Return where the content of a file is stored to which somebody has access.
+
+    Raises NotFound (no such revision), NotAFile, ContentQuarantined, ContentDamaged.
+    """
+    if granted.kind != "file":
+        raise problems.NotAFile
+    found = (
+        select(
+            Node.owner_id,
+            Node.name,
+            Revision.content_type,
+            Revision.id,
+            Blob.size_bytes,
+            Blob.fingerprint,
+            Blob.content_status,
+            Blob.storage_key,
+            Blob.etag,
+        )
+        .join(Revision, Revision.node_id == Node.id)
+        .join(Blob, Blob.id == Revision.blob_id)
+        .where(Node.id == granted.node_id, Revision.id == (revision_id or Node.head_revision_id))
+    )
+    row = (await tx.execute(found)).one_or_none()
+    if row is None:
+        raise problems.NotFound
+    if row.content_status == "quarantined" and granted.role != "owner":
+        raise problems.ContentQuarantined
+    if row.content_status == "damaged":
+        raise problems.ContentDamaged
+    return StoredContent(*row)
+
+
+SAFE_INLINE = frozenset(
+    {
+        "application/pdf",
+        "audio/mpeg",
+        "audio/ogg",
+        "image/avif",
+        "image/gif",
+        "image/jpeg",
+        "image/png",
+        "image/webp",
+        "text/plain",
+        "video/mp4",
+        "video/webm",
+    }
+)
+"""Types that a browser shows without running anything; HTML and SVG are not among them."""
+
+
+def sign_content(
+    store: ObjectStore, settings: Settings, content: StoredContent, method: str, *, inline: bool
+) -> SignedRequest:
+    """Return a URL of content that is good for minutes. `inline` is heeded for types that are SAFE_INLINE only."""
+    return store.sign_download(
+        content.storage_key,
+        method=method,
+        filename=content.name,
+        content_type=content.content_type,
+        inline=inline and content.content_type in SAFE_INLINE,
+        ttl_s=settings.uploads.download_url_ttl_s,
+        size_bytes=content.size_bytes,
+        address=origin.current().address,
+    )

@@ -1,0 +1,140 @@
+"""Folders: the one that a request names, those that a path needs, and how many more an account may have."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import insert, select, update
+
+from dropbox_api import access, problems
+from dropbox_api.core import names
+from dropbox_api.db import Tx, new_id
+from dropbox_api.events import journal
+from dropbox_api.files import paths
+from dropbox_api.files.paths import Place
+from dropbox_api.models import Node, User
+from dropbox_api.plumbing import audit
+
+
+async def find_folder(
+    tx: Tx,
+    actor_id: uuid.UUID,
+    parent_id: uuid.UUID | None,
+    parent_path: str | None,
+    role: access.Role = "viewer",
+) -> access.Access | None:
+    """Return the folder that a request names by id or by path (of the actor's own tree); None when it names none.
+
+    Raises NotFound, Forbidden (the actor is less than `role` there), NotAFolder, InvalidName.
+    """
+    if parent_path is not None:
+        parent_id = await paths.resolve_path(tx, actor_id, parent_path)
+    if parent_id is None:
+        return None
+    granted = await access.require(tx, actor_id, parent_id, role)
+    if granted.kind != "folder":
+        raise problems.NotAFolder
+    return granted
+
+
+async def choose_folder(
+    tx: Tx, actor_id: uuid.UUID, node: Any, parent_id: uuid.UUID | None, parent_path: str | None
+) -> uuid.UUID:
+    """Return the folder into which the actor may put a node: the one that is named, or the one where it is.
+
+    Raises NotFound, Forbidden, NotAFolder, InvalidName; CrossOwner: the folder is in somebody else's tree.
+    """
+    named = await find_folder(tx, actor_id, parent_id, parent_path, "editor")
+    if named is None:
+        return node.parent_id  # type: ignore[no-any-return]
+    if named.owner_id != node.owner_id:
+        raise problems.CrossOwner
+    return named.node_id
+
+
+async def ensure_folders(
+    tx: Tx, owner_id: uuid.UUID, wanted: Sequence[tuple[str, ...]]
+) -> dict[tuple[str, ...], uuid.UUID | problems.Problem]:
+    """Return the folder at each path (clean names, () is the root), making what is missing on the way.
+
+    Raises nothing: a path through a file gets NotAFolder, one beyond the account's number of nodes TooManyFiles, one
+    that leaves no name to what would be in it InvalidName.
+    Transaction: joins tx, which holds the owner's lock.
+    """
+    root_id: uuid.UUID = (
+        await tx.execute(select(Node.id).where(Node.owner_id == owner_id, Node.parent_id.is_(None)))
+    ).scalar_one()
+    found: dict[tuple[str, ...], uuid.UUID | problems.Problem] = {(): root_id}
+    too_deep = problems.InvalidName(f"Folders are at most {names.MAX_DEPTH - 1} deep", reason="too-deep")
+    found |= dict.fromkeys((path for path in wanted if len(path) >= names.MAX_DEPTH), too_deep)
+    wanted = [path for path in wanted if path not in found]
+    room = await count_free_nodes(tx, owner_id)
+    created: list[dict[str, Any]] = []
+    # By depth, so that one query a level finds all of it, however many paths there are.
+    for depth in range(1, max((len(path) for path in wanted), default=0) + 1):
+        level = {path[:depth] for path in wanted if len(path) >= depth}
+        places: dict[tuple[str, ...], Place] = {}
+        for path in level:
+            above = found[path[:-1]]
+            if isinstance(above, uuid.UUID):
+                places[path] = (above, names.key(path[-1]))
+            else:
+                found[path] = above
+        standing = await paths.find_nodes_at(tx, list(places.values()))
+        made: dict[Place, uuid.UUID] = {}
+        fresh: list[dict[str, Any]] = []
+        for path, place in places.items():
+            there = standing.get(place)
+            if there is not None:
+                found[path] = (
+                    there.node_id
+                    if there.kind == "folder"
+                    else problems.NotAFolder(f"{'/'.join(('', *path))} is a file", file_id=str(there.node_id))
+                )
+            elif place in made:  # the same folder, typed in another case
+                found[path] = made[place]
+            elif room <= len(created) + len(fresh):
+                found[path] = problems.TooManyFiles()
+            else:
+                found[path] = made[place] = new_id()
+                fresh.append(
+                    {
+                        "id": made[place],
+                        "owner_id": owner_id,
+                        "parent_id": place[0],
+                        "kind": "folder",
+                        "name": path[-1],
+                        "name_key": place[1],
+                    }
+                )
+        if fresh:
+            await tx.execute(insert(Node), fresh)
+            created += fresh
+    if created:
+        await tx.execute(update(User).where(User.id == owner_id).values(used_nodes=User.used_nodes + len(created)))
+        changes = [journal.Change("file.created", row["id"]) for row in created]
+        await journal.append_changes(tx, owner_id, changes)
+        await audit.record(tx, owner_id, [audit.Entry("created", row["id"], {"name": row["name"]}) for row in created])
+    return found
+
+
+async def insert_folder(tx: Tx, owner_id: uuid.UUID, parent_id: uuid.UUID, name: str) -> uuid.UUID:
+    """Make a folder at a free name (clean) and return it. Raises TooManyFiles.
+
+    Transaction: joins tx, which holds the owner's lock.
+    """
+    if await count_free_nodes(tx, owner_id) < 1:
+        raise problems.TooManyFiles
+    node_id = new_id()
+    row = {"id": node_id, "owner_id": owner_id, "parent_id": parent_id, "kind": "folder"}
+    await tx.execute(insert(Node).values(name=name, name_key=names.key(name), **row))
+    await tx.execute(update(User).where(User.id == owner_id).values(used_nodes=User.used_nodes + 1))
+    await journal.append_changes(tx, owner_id, [journal.Change("file.created", node_id)])
+    await audit.record(tx, owner_id, [audit.Entry("created", node_id, {"name": name})])
+    return node_id
+
+
+async def count_free_nodes(tx: Tx, owner_id: uuid.UUID) -> int:
+    """Return how many more files and folders the owner may have."""
+    room = select(User.quota_nodes - User.used_nodes - User.reserved_nodes).where(User.id == owner_id)
+    return (await tx.execute(room)).scalar_one()

@@ -1,0 +1,134 @@
+"""Names and paths: clean a name, look up the live node at a name or a path, choose a free name."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from sqlalchemy import select, text
+
+from dropbox_api import problems
+from dropbox_api.core import names
+from dropbox_api.db import Tx
+from dropbox_api.models import Blob, Node, Revision
+
+
+def split_path(path: str) -> list[str]:
+    """Return the clean names of a path. Raises InvalidName."""
+    try:
+        return names.split_path(path)
+    except names.BadName as bad:
+        raise problems.InvalidName(str(bad), reason=bad.reason) from None
+
+
+def clean_name(name: str) -> str:
+    """Return a name in NFC. Raises InvalidName."""
+    try:
+        return names.clean(name)
+    except names.BadName as bad:
+        raise problems.InvalidName(str(bad), reason=bad.reason) from None
+
+
+Place = tuple[uuid.UUID, str]
+"""A name in a folder: (parent id, name key)."""
+
+
+@dataclass(slots=True)
+class NamedNode:
+    """What stands at a name; members about content are None for a folder."""
+
+    node_id: uuid.UUID
+    kind: str
+    revision_id: uuid.UUID | None
+    revision_number: int
+    verified: bytes | None
+    """The fingerprint, where the content is proven as a whole."""
+    blob_id: uuid.UUID | None
+
+
+_STANDS_AT = (
+    select(
+        Node.parent_id,
+        Node.name_key,
+        Node.id,
+        Node.kind,
+        Node.head_revision_id,
+        Revision.number,
+        Revision.blob_id,
+        Blob.fingerprint,
+        Blob.content_status,
+    )
+    .outerjoin(Revision, Revision.id == Node.head_revision_id)
+    .outerjoin(Blob, Blob.id == Revision.blob_id)
+    .where(
+        # One pair of arrays, whatever their length: thousands of row values would exhaust Postgres's parser.
+        text(
+            "(nodes.parent_id, nodes.name_key) IN"
+            " (SELECT * FROM unnest(CAST(:parent_ids AS uuid[]), CAST(:name_keys AS text[])))"
+        ),
+        Node.trashed_at.is_(None),
+    )
+)
+
+
+async def find_nodes_at(tx: Tx, places: Sequence[Place]) -> dict[Place, NamedNode]:
+    """Return what stands at each of these names; free ones are left out."""
+    if not places:
+        return {}
+    unique = list(set(places))
+    arrays = {"parent_ids": [parent_id for parent_id, _ in unique], "name_keys": [key for _, key in unique]}
+    rows = await tx.execute(_STANDS_AT, arrays)
+    return {
+        (row.parent_id, row.name_key): NamedNode(
+            row.id,
+            row.kind,
+            row.head_revision_id,
+            row.number or 0,
+            row.fingerprint if row.content_status == "verified" else None,
+            row.blob_id,
+        )
+        for row in rows
+    }
+
+
+async def resolve_path(tx: Tx, owner_id: uuid.UUID, path: str) -> uuid.UUID:
+    """Return the node at a path of the owner's tree. Raises NotFound, InvalidName."""
+    root = select(Node.id).where(Node.owner_id == owner_id, Node.parent_id.is_(None))
+    return await resolve_below(tx, (await tx.execute(root)).scalar_one(), path)
+
+
+async def resolve_below(tx: Tx, node_id: uuid.UUID, path: str) -> uuid.UUID:
+    for segment in split_path(path):
+        place = (node_id, names.key(segment))
+        there = (await find_nodes_at(tx, [place])).get(place)
+        if there is None:
+            raise problems.NotFound(f"There is nothing at {path!r}")
+        node_id = there.node_id
+    return node_id
+
+
+async def choose_free_name(
+    tx: Tx,
+    parent_id: uuid.UUID,
+    name: str,
+    standing: Mapping[Place, NamedNode] = MappingProxyType({}),
+    searched: dict[Place, int] | None = None,
+    node_id: uuid.UUID | None = None,
+) -> str:
+    """Return the first conflict name that is free in the folder, names of this very batch included.
+
+    The name of `node_id` counts as free: that node may keep it. `searched` remembers where the last search for a name
+    began, so that a batch of one name is not quadratic.
+    """
+    step = 50
+    searched = {} if searched is None else searched
+    wanted = (parent_id, names.key(name))
+    for first in range(searched.get(wanted, 1), 1_000_000, step):
+        searched[wanted] = first
+        candidates = [names.conflict_name(name, n) for n in range(first, first + step)]
+        places = [(parent_id, names.key(candidate)) for candidate in candidates]
+        taken = await find_nodes_at(tx, places)
+        for candidate, at in zip(candidates, places, strict=True):
+            if at not in standing and (at not in taken or taken[at].node_id == node_id):
+                return candidate
+    raise problems.NameTaken
