@@ -79,7 +79,7 @@ async def query(url: str, statement: str) -> object:
         await connection.close()
 
 
-async def test_postgres_keeps_data_and_address_through_stop_and_kill(directory: Path) -> None:
+async def test_postgres_after_stop_and_kill_keeps_data_and_address(directory: Path) -> None:
     server = postgres(directory)
     with server:
         url = server.url
@@ -98,7 +98,7 @@ async def test_postgres_keeps_data_and_address_through_stop_and_kill(directory: 
         assert await query(url, "SELECT answer FROM kept") == 42
 
 
-async def test_postgres_wants_its_password(directory: Path) -> None:
+async def test_postgres_with_a_wrong_password_refuses(directory: Path) -> None:
     with postgres(directory) as server:
         scheme, _, address = server.url.partition("://app:")
         address = address.partition("@")[2]
@@ -107,7 +107,7 @@ async def test_postgres_wants_its_password(directory: Path) -> None:
         assert (server.data_dir / "password").stat().st_mode & 0o077 == 0
 
 
-async def test_seaweedfs_keeps_objects_and_open_uploads_through_a_kill(directory: Path) -> None:
+async def test_seaweedfs_after_a_kill_keeps_objects_and_open_uploads(directory: Path) -> None:
     server = seaweedfs(directory)
     with server:
         config = S3Config(
@@ -136,7 +136,7 @@ async def test_seaweedfs_keeps_objects_and_open_uploads_through_a_kill(directory
 
 
 @pytest.mark.parametrize("kind", MAKERS)
-def test_a_server_left_behind_by_its_guard_is_stopped_first(directory: Path, kind: str) -> None:
+def test_start_with_an_orphaned_server_stops_it_first(directory: Path, kind: str) -> None:
     first = MAKERS[kind](directory)
     with first:
         assert first.process is not None
@@ -165,7 +165,7 @@ time.sleep(600)
 
 @pytest.mark.parametrize("kind", MAKERS)
 @pytest.mark.parametrize("death", [signal.SIGKILL, signal.SIGINT])
-def test_nothing_outlives_its_parent(directory: Path, kind: str, death: signal.Signals) -> None:
+def test_server_ends_when_its_parent_dies(directory: Path, kind: str, death: signal.Signals) -> None:
     server = MAKERS[kind](directory)
     root = Path(__file__).parents[2]
     parent = subprocess.Popen(
@@ -191,7 +191,7 @@ def test_nothing_outlives_its_parent(directory: Path, kind: str, death: signal.S
 
 
 @pytest.mark.parametrize("kind", MAKERS)
-def test_the_terminals_interrupt_does_not_reach_the_server(directory: Path, kind: str) -> None:
+def test_server_runs_in_its_own_session_away_from_terminal_interrupts(directory: Path, kind: str) -> None:
     with MAKERS[kind](directory) as server:
         assert server.process is not None
         session = os.getsid(server.process.pid)
@@ -200,7 +200,7 @@ def test_the_terminals_interrupt_does_not_reach_the_server(directory: Path, kind
 
 
 @pytest.mark.parametrize("kind", MAKERS)
-def test_a_taken_port_is_replaced_and_the_new_one_kept(directory: Path, kind: str) -> None:
+def test_start_on_a_taken_port_moves_and_keeps_the_new_port(directory: Path, kind: str) -> None:
     server = MAKERS[kind](directory)
     with server:
         pass
@@ -217,13 +217,13 @@ def test_a_taken_port_is_replaced_and_the_new_one_kept(directory: Path, kind: st
         assert int(memory.read_text()) == moved
 
 
-async def test_a_wished_port_is_used_when_it_is_free(directory: Path) -> None:
+async def test_start_on_a_given_free_port_uses_it(directory: Path) -> None:
     with kept_port() as free, EmbeddedPostgres(directory / "postgres", port=free, fsync=False) as server:
         assert f"@127.0.0.1:{free}/" in server.url
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another user to run Postgres")
-async def test_postgres_of_root_is_reached_behind_a_private_directory(directory: Path) -> None:
+async def test_postgres_of_root_in_a_private_directory_moves_its_cluster(directory: Path) -> None:
     private = directory / "private"
     private.mkdir(mode=0o700)
     server = EmbeddedPostgres(private / "postgres", fsync=False)
@@ -239,7 +239,7 @@ async def test_postgres_of_root_is_reached_behind_a_private_directory(directory:
         shutil.rmtree(moved)
 
 
-def test_a_start_that_fails_shows_the_log_and_frees_the_directory(directory: Path) -> None:
+def test_failed_start_shows_the_log_and_frees_the_directory(directory: Path) -> None:
     server = postgres(directory)
     with server:
         pass
@@ -255,7 +255,7 @@ def test_a_start_that_fails_shows_the_log_and_frees_the_directory(directory: Pat
         pass
 
 
-def test_a_start_killed_halfway_is_begun_again(directory: Path) -> None:
+def test_start_after_a_half_finished_initialization_starts_afresh(directory: Path) -> None:
     half = directory / "postgres" / "data.new"
     half.mkdir(parents=True)
     (half / "PG_VERSION").write_text("18\n")

@@ -94,7 +94,7 @@ WORKER_RESUMES = {"uploads.complete.after_t1", "uploads.complete.after_s3", "upl
 """Where a killed process leaves a session that a worker can finish without the client."""
 
 
-def test_every_failpoint_is_tried() -> None:
+def test_failpoints_in_the_source_are_exactly_those_tested() -> None:
     assert failpoints() == IN_API.keys() | IN_WORKER.keys() | ELSEWHERE
 
 
@@ -171,7 +171,9 @@ else:
 
 
 @pytest.mark.parametrize(("name", "action", "tries", "resumer"), CASES)
-async def test_the_api_fails(world: World, name: str, action: Action, tries: int, resumer: Resumer) -> None:
+async def test_journey_with_a_failing_api_ends_in_the_right_state(
+    world: World, name: str, action: Action, tries: int, resumer: Resumer
+) -> None:
     """`tries` processes fail one after the other, each at the same place, before a healthy one is asked."""
     journey = IN_API[name](f"{name}-{action}-{tries}-{resumer}")
     await journey.prepare(world.api.url)
@@ -203,7 +205,9 @@ async def finish_as_worker(world: World) -> None:
 
 @pytest.mark.parametrize("size_bytes", [1_000, 5 * 1024**2 + 1_000])
 @pytest.mark.parametrize("action", ["raise", "delay:0.3"])
-async def test_everything_fails_once_in_one_process(world: World, action: str, size_bytes: int) -> None:
+async def test_upload_with_every_failpoint_firing_once_succeeds_by_repeating(
+    world: World, action: str, size_bytes: int
+) -> None:
     """The client meets every failpoint on its way, one after the other, and only ever repeats."""
     journey = Upload(f"all-{action}-{size_bytes}", size_bytes=size_bytes, late=size_bytes > 1_000)
     await journey.prepare(world.api.url)
@@ -218,7 +222,7 @@ WORKER_ACTIONS: tuple[Action, ...] = ("raise", "kill", "delay") if LONG else ("k
 
 @pytest.mark.parametrize("action", WORKER_ACTIONS)
 @pytest.mark.parametrize("name", IN_WORKER)
-async def test_a_worker_fails(world: World, name: str, action: Action) -> None:
+async def test_journey_with_a_failing_worker_ends_in_the_right_state(world: World, name: str, action: Action) -> None:
     job, make = IN_WORKER[name]
     journey = make(f"{name}-{action}")
     await journey.prepare(world.api.url)

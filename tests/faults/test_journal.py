@@ -85,7 +85,7 @@ async def follow(service: Service, who: Account, cursor: str, last: asyncio.Even
             return seen
 
 
-async def test_the_api_and_the_relay_die_and_everybody_has_heard_everything(
+async def test_journal_with_killed_api_and_relay_is_read_complete_and_in_order(
     postgres_url: str, s3_config: S3Config
 ) -> None:
     seed = random.randrange(10**6)

@@ -85,7 +85,7 @@ def is_unavailable(answer: httpx2.Response) -> bool:
     return True
 
 
-async def test_a_store_that_is_down_is_503_and_comes_back(between: Between) -> None:
+async def test_requests_with_the_store_down_are_503_until_it_is_back(between: Between) -> None:
     async with begun(between, "store-down") as (journey, account, address):
         client = account.client
         await between.proxy.refuse()
@@ -121,7 +121,7 @@ COMPLETE_FAILS: dict[str, Fault] = {
 
 
 @pytest.mark.parametrize("name", COMPLETE_FAILS)
-async def test_complete_fails_once_and_the_file_is_there_once(between: Between, name: str) -> None:
+async def test_complete_with_one_store_fault_makes_one_file(between: Between, name: str) -> None:
     async with begun(between, f"complete-{name}") as (journey, account, address):
         client = account.client
         fault = between.proxy.inject(replace(COMPLETE_FAILS[name]))
@@ -132,7 +132,7 @@ async def test_complete_fails_once_and_the_file_is_there_once(between: Between, 
     await between.check(journey)
 
 
-async def test_a_second_refusal_ends_the_session_and_frees_its_quota(between: Between) -> None:
+async def test_complete_refused_twice_fails_the_upload_and_frees_its_quota(between: Between) -> None:
     async with begun(between, "refused-twice") as (journey, account, address):
         client = account.client
         between.proxy.inject(Fault("answer", is_complete, times=2, answer=s3_error(400, "InvalidPart")))
@@ -150,7 +150,7 @@ LISTINGS: tuple[Kind, ...] = ("cut", "truncate")
 
 
 @pytest.mark.parametrize("kind", LISTINGS)
-async def test_half_a_listing_is_no_listing(between: Between, kind: Kind) -> None:
+async def test_reconcile_with_a_broken_listing_keeps_the_known_chunks(between: Between, kind: Kind) -> None:
     """Chunks that a broken answer does not name must not count as missing."""
     async with begun(between, f"listing-{kind}") as (journey, account, address):
         client = account.client
@@ -166,7 +166,7 @@ async def test_half_a_listing_is_no_listing(between: Between, kind: Kind) -> Non
     await between.check(journey)
 
 
-async def test_parts_lost_at_the_store_are_an_expired_upload(between: Between) -> None:
+async def test_complete_of_an_upload_aborted_at_the_store_is_upload_expired(between: Between) -> None:
     """An operator (or a lifecycle rule) aborted it: the client starts again by itself."""
     async with begun(between, "discarded") as (journey, account, address):
         client = account.client
@@ -202,7 +202,7 @@ async def on_postgres(postgres: EmbeddedPostgres, s3: S3Config) -> AsyncIterator
         yield server
 
 
-async def test_connections_that_postgres_ends_are_503_and_nothing_is_lost(
+async def test_uploads_with_terminated_connections_succeed_by_repeating(
     own_postgres: EmbeddedPostgres, s3_config: S3Config
 ) -> None:
     """An administrator ends every connection again and again while uploads run; `persist` takes nothing but 503."""
@@ -227,7 +227,9 @@ async def test_connections_that_postgres_ends_are_503_and_nothing_is_lost(
         await check_all(server.db, server.store)
 
 
-async def test_postgres_restarts(own_postgres: EmbeddedPostgres, s3_config: S3Config) -> None:
+async def test_requests_with_postgres_down_are_503_until_it_is_back(
+    own_postgres: EmbeddedPostgres, s3_config: S3Config
+) -> None:
     journey = Upload("restarted")
     async with on_postgres(own_postgres, s3_config) as server:
         await journey.prepare(server.url)

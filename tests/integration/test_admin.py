@@ -1,4 +1,4 @@
-"""Administration through HTTP and on the command line: users listed, made, changed, disabled; service accounts."""
+"""Administration through HTTP and on the command line: users and service accounts."""
 
 import asyncio
 import subprocess
@@ -68,7 +68,7 @@ async def make_token(administrator: Account, user_id: str, *scopes: str) -> http
 
 
 class TestUsers:
-    async def test_only_administrators_get_there(self, register: Register, administrator: Account) -> None:
+    async def test_users_without_the_admin_role_are_403(self, register: Register, administrator: Account) -> None:
         account = await register()
         user_id = await id_of(account)
         for method, path in (("GET", USERS), ("POST", USERS), ("PATCH", f"{USERS}/{user_id}")):
@@ -78,7 +78,7 @@ class TestUsers:
         assert (await account.me())["is_admin"] is False
         assert (await administrator.me())["is_admin"] is True
 
-    async def test_they_are_found_by_a_part_of_their_address(self, register: Register, administrator: Account) -> None:
+    async def test_users_are_found_by_a_part_of_their_address(self, register: Register, administrator: Account) -> None:
         mark = uuid.uuid4().hex
         emails = [f"{name}%{mark}@example.com" for name in ("one", "two", "three")]
         accounts = [await register(email) for email in emails]
@@ -94,19 +94,21 @@ class TestUsers:
         assert shown == page["items"][0]
 
     @pytest.mark.parametrize("query", [{"q": "a\0b"}, {"limit": 0}, {"limit": 1001}])
-    async def test_what_cannot_be_asked_is_refused(self, administrator: Account, query: dict[str, Any]) -> None:
+    async def test_list_users_with_an_invalid_query_is_invalid(
+        self, administrator: Account, query: dict[str, Any]
+    ) -> None:
         assert problem(await administrator.client.get(USERS, params=query)) == (422, "invalid-request")
 
-    async def test_who_is_not_there_is_not_found(self, administrator: Account) -> None:
-        nobody = f"{USERS}/{uuid.uuid4()}"
-        assert problem(await administrator.client.get(nobody)) == (404, "not-found")
-        assert problem(await administrator.client.patch(nobody, json={})) == (404, "not-found")
-        assert problem(await administrator.client.patch(nobody, json={"disabled": True})) == (404, "not-found")
-        assert problem(await administrator.client.get(f"{nobody}/tokens")) == (404, "not-found")
+    async def test_unknown_user_is_not_found(self, administrator: Account) -> None:
+        unknown = f"{USERS}/{uuid.uuid4()}"
+        assert problem(await administrator.client.get(unknown)) == (404, "not-found")
+        assert problem(await administrator.client.patch(unknown, json={})) == (404, "not-found")
+        assert problem(await administrator.client.patch(unknown, json={"disabled": True})) == (404, "not-found")
+        assert problem(await administrator.client.get(f"{unknown}/tokens")) == (404, "not-found")
         assert problem(await make_token(administrator, str(uuid.uuid4()), "files:read")) == (404, "not-found")
         assert problem(await administrator.client.get(USERS, params={"cursor": "x"})) == (422, "invalid-cursor")
 
-    async def test_a_made_one_signs_in_and_has_what_it_was_given(
+    async def test_created_user_signs_in_and_has_the_given_quota(
         self, administrator: Account, api: httpx2.AsyncClient
     ) -> None:
         email = new_address()
@@ -121,7 +123,7 @@ class TestUsers:
         assert listed.json()["items"] == []
         assert problem(await administrator.client.post(USERS, json=body)) == (409, "email-taken")
 
-    async def test_one_without_a_password_does_not_sign_in(
+    async def test_user_without_a_password_cannot_sign_in(
         self, administrator: Account, api: httpx2.AsyncClient
     ) -> None:
         email = new_address()
@@ -142,18 +144,20 @@ class TestUsers:
             {"quota_nodes": 2**63},
         ],
     )
-    async def test_what_is_not_asked_for_is_refused(self, administrator: Account, change: dict[str, Any]) -> None:
+    async def test_create_user_with_an_invalid_body_is_invalid(
+        self, administrator: Account, change: dict[str, Any]
+    ) -> None:
         answer = await administrator.client.post(USERS, json={"email": new_address()} | change)
         assert problem(answer) == (422, "invalid-request")
         assert PASSWORD not in answer.text
 
-    async def test_a_weak_password_is_refused(self, administrator: Account) -> None:
+    async def test_create_user_with_a_weak_password_is_refused(self, administrator: Account) -> None:
         answer = await administrator.client.post(USERS, json={"email": new_address(), "password": "password1"})
         assert problem(answer) == (422, "weak-password")
 
 
-class TestChanging:
-    async def test_what_is_left_out_stays(self, account: Account, administrator: Account) -> None:
+class TestChangeUser:
+    async def test_change_user_leaves_omitted_members_unchanged(self, account: Account, administrator: Account) -> None:
         before = await account.me()
         address = f"{USERS}/{before['id']}"
         changed = await administrator.client.patch(address, json={"quota_bytes": 12345})
@@ -161,7 +165,7 @@ class TestChanging:
         assert await account.me() == before | {"quota_bytes": 12345}
         assert (await administrator.client.patch(address, json={})).json() == changed.json()
 
-    async def test_a_quota_below_what_is_used_takes_nothing_away(
+    async def test_quota_below_the_used_bytes_keeps_files_and_refuses_uploads(
         self, account: Account, administrator: Account
     ) -> None:
         file = await upload_file(account, b"content", "file.txt")
@@ -171,7 +175,7 @@ class TestChanging:
         body = {"size_bytes": 1, "fingerprint": "0" * 64, "destination": {"name": "more.txt"}}
         assert problem(await account.client.post("/v1/uploads", json=body)) == (413, "quota-exceeded")
 
-    async def test_disabling_ends_sessions_and_tokens_at_once_and_for_good(
+    async def test_disable_user_ends_sessions_and_tokens_for_good(
         self, account: Account, administrator: Account, api: httpx2.AsyncClient
     ) -> None:
         file = await upload_file(account, b"content", "file.txt")
@@ -187,23 +191,21 @@ class TestChanging:
         assert again["disabled_at"] == disabled["disabled_at"]
         refresh = {"refresh_token": account.tokens["refresh_token"]}
 
-        async def is_out() -> None:
+        async def require_signed_out() -> None:
             assert problem(await account.client.get("/v1/me")) == OUT
             assert problem(await api.get("/v1/files", headers=program)) == OUT
             assert problem(await api.post("/v1/auth/refresh", json=refresh)) == (401, "invalid-refresh-token")
 
-        await is_out()
+        await require_signed_out()
         assert problem(await sign_in(api, account.email)) == (401, "invalid-credentials")
 
         enabled = (await administrator.client.patch(address, json={"disabled": False})).json()
         assert enabled["disabled_at"] is None
-        await is_out()
+        await require_signed_out()
         anew = {"Authorization": f"Bearer {(await sign_in(api, account.email)).json()['access_token']}"}
         assert (await api.get(f"/v1/files/{file['id']}", headers=anew)).status_code == 200
 
-    async def test_an_administrator_is_one_at_once_and_until_demoted(
-        self, account: Account, administrator: Account
-    ) -> None:
+    async def test_admin_role_applies_until_it_is_revoked(self, account: Account, administrator: Account) -> None:
         address = f"{USERS}/{await id_of(account)}"
         (await administrator.client.patch(address, json={"is_admin": True})).raise_for_status()
         assert (await account.client.get(USERS)).status_code == 200
@@ -212,7 +214,7 @@ class TestChanging:
 
 
 class TestServiceAccounts:
-    async def test_one_has_tokens_and_no_way_to_sign_in(
+    async def test_service_account_has_tokens_and_cannot_sign_in(
         self, administrator: Account, service_account: dict[str, Any], api: httpx2.AsyncClient
     ) -> None:
         assert (service_account["kind"], service_account["has_password"]) == ("service", False)
@@ -228,7 +230,7 @@ class TestServiceAccounts:
         assert problem(await api.post("/v1/folders", json=body, headers=headers)) == (403, "forbidden")
 
     @pytest.mark.parametrize("scope", ["admin", "share"])
-    async def test_it_neither_shares_nor_administers(
+    async def test_service_account_cannot_share_or_administer(
         self, administrator: Account, service_account: dict[str, Any], scope: str
     ) -> None:
         refused = await make_token(administrator, service_account["id"], "files:read", scope)
@@ -237,11 +239,11 @@ class TestServiceAccounts:
         refused = await administrator.client.patch(f"{USERS}/{service_account['id']}", json={"is_admin": True})
         assert problem(refused) == (403, "forbidden")
 
-    async def test_no_administrator_makes_tokens_for_people(self, account: Account, administrator: Account) -> None:
+    async def test_create_token_for_a_person_is_403(self, account: Account, administrator: Account) -> None:
         refused = await make_token(administrator, await id_of(account), "files:read")
         assert problem(refused) == (403, "forbidden")
 
-    async def test_its_tokens_are_listed_and_revoked(
+    async def test_service_account_tokens_are_listed_and_revoked(
         self, administrator: Account, service_account: dict[str, Any], api: httpx2.AsyncClient
     ) -> None:
         created = (await make_token(administrator, service_account["id"], "files:write")).json()
@@ -254,7 +256,7 @@ class TestServiceAccounts:
         headers = {"Authorization": f"Bearer {created['token']}"}
         assert problem(await api.post("/v1/folders", json={"name": "x"}, headers=headers)) == OUT
 
-    async def test_no_token_is_made_for_the_disabled(
+    async def test_create_token_for_a_disabled_account_is_not_found(
         self, administrator: Account, service_account: dict[str, Any]
     ) -> None:
         address = f"{USERS}/{service_account['id']}"
@@ -262,27 +264,27 @@ class TestServiceAccounts:
         assert problem(await make_token(administrator, service_account["id"], "files:read")) == (404, "not-found")
 
 
-class TestTheLastAdministrator:
-    """On a database of their own: on the shared one others come and go."""
+class TestLastAdministrator:
+    """On its own database: other tests make and remove administrators on the shared one."""
 
-    async def test_somebody_stays_one(self, lonely: Db, settings: Settings) -> None:
+    async def test_last_administrator_cannot_be_demoted_or_disabled(self, own_db: Db, settings: Settings) -> None:
         passwords = Passwords(1)
         try:
             ids = [
-                (await users.create_user(lonely, settings.auth, passwords, NewUser(email=new_address()))).id
+                (await users.create_user(own_db, settings.auth, passwords, NewUser(email=new_address()))).id
                 for _ in range(3)
             ]
         finally:
             passwords.close()
         one, two, three = ids
         for user_id in (one, two):
-            await users.change_user(lonely, user_id, ChangeUser(is_admin=True))
-        # Nobody else's change takes part in it.
-        await users.change_user(lonely, three, ChangeUser(is_admin=False, disabled=True))
+            await users.change_user(own_db, user_id, ChangeUser(is_admin=True))
+        # The third user is no administrator; disabling it is allowed.
+        await users.change_user(own_db, three, ChangeUser(is_admin=False, disabled=True))
 
         changes = [ChangeUser(is_admin=False), ChangeUser(disabled=True)]
         answers = await asyncio.gather(
-            *(users.change_user(lonely, user_id, change) for user_id, change in zip((one, two), changes, strict=True)),
+            *(users.change_user(own_db, user_id, change) for user_id, change in zip((one, two), changes, strict=True)),
             return_exceptions=True,
         )
         assert Counter(type(answer) for answer in answers) == {ManagedUser: 1, Forbidden: 1}
@@ -291,9 +293,9 @@ class TestTheLastAdministrator:
         ]
         for change in changes:
             with pytest.raises(Forbidden):
-                await users.change_user(lonely, last, change)
-        await users.change_user(lonely, last, ChangeUser(quota_bytes=1, is_admin=True, disabled=False))
-        assert (await users.get_user(lonely, last)).is_admin
+                await users.change_user(own_db, last, change)
+        await users.change_user(own_db, last, ChangeUser(quota_bytes=1, is_admin=True, disabled=False))
+        assert (await users.get_user(own_db, last)).is_admin
 
 
 @pytest.fixture
@@ -309,7 +311,7 @@ def settings(database: str, s3_config: S3Config) -> Settings:
 
 
 @pytest.fixture
-async def lonely(settings: Settings) -> AsyncIterator[Db]:
+async def own_db(settings: Settings) -> AsyncIterator[Db]:
     db = Db.connect(settings.database)
     yield db
     await db.close()
@@ -324,7 +326,7 @@ class Ran:
 
 @pytest.fixture
 def users_command(database: str, s3_config: S3Config, tmp_path: Path) -> Callable[..., Awaitable[Ran]]:
-    """Runs `dropbox-api users` with these arguments."""
+    """Return a function that runs `dropbox-api users` with these arguments."""
 
     async def run(*arguments: str, stdin: str = "") -> Ran:
         process = await asyncio.create_subprocess_exec(
@@ -351,12 +353,12 @@ Users = Callable[..., Awaitable[Ran]]
 
 
 class TestCommandLine:
-    async def test_the_first_administrator_is_made_here(self, users_command: Users, lonely: Db) -> None:
+    async def test_users_create_makes_the_first_administrator(self, users_command: Users, own_db: Db) -> None:
         made = await users_command("create", "Root@Example.com", "--admin", "--password-stdin", stdin=f"{PASSWORD}\n")
         assert made.code == 0, made.err
         assert "root@example.com" in made.out
         assert PASSWORD not in made.out + made.err
-        (root,) = (await users.list_users(lonely, q=None, limit=10, cursor=None)).items
+        (root,) = (await users.list_users(own_db, q=None, limit=10, cursor=None)).items
         assert (root.email, root.is_admin, root.kind, root.has_password) == ("root@example.com", True, "person", True)
         again = await users_command("create", "root@example.com", "--no-password")
         assert (again.code, again.out) == (1, "")
@@ -365,12 +367,12 @@ class TestCommandLine:
         assert last.code == 1
         assert "last administrator" in last.err
 
-    async def test_it_changes_and_lists(self, users_command: Users, lonely: Db) -> None:
+    async def test_users_quota_disable_and_list_show_the_change(self, users_command: Users, own_db: Db) -> None:
         await users_command("create", "root@example.com", "--admin", "--no-password")
         await users_command("create", "ann@example.com", "--no-password", "--bytes", "1.5 GiB", "--nodes", "10")
 
         async def ann() -> ManagedUser:
-            return await users.get_user(lonely, await users.require_user_id(lonely, "ann@example.com"))
+            return await users.get_user(own_db, await users.require_user_id(own_db, "ann@example.com"))
 
         assert ((await ann()).quota_bytes, (await ann()).quota_nodes) == (3 * 1024**3 // 2, 10)
         assert (await users_command("quota", "ANN@example.com", "--bytes", "50GB")).code == 0
@@ -384,14 +386,14 @@ class TestCommandLine:
         ]
         assert (await users_command("list", "ann")).out.splitlines() == lines[1:]
 
-    async def test_it_enables_promotes_and_demotes(self, users_command: Users, lonely: Db) -> None:
+    async def test_users_enable_and_admin_change_the_account(self, users_command: Users, own_db: Db) -> None:
         await users_command("create", "root@example.com", "--admin", "--no-password")
         await users_command("create", "ann@example.com", "--no-password")
 
         async def ann() -> ManagedUser:
-            return await users.get_user(lonely, await users.require_user_id(lonely, "ann@example.com"))
+            return await users.get_user(own_db, await users.require_user_id(own_db, "ann@example.com"))
 
-        await users.change_user(lonely, (await ann()).id, ChangeUser(disabled=True))
+        await users.change_user(own_db, (await ann()).id, ChangeUser(disabled=True))
         assert (await users_command("enable", "ann@example.com")).code == 0
         assert (await ann()).disabled_at is None
         assert (await users_command("admin", "ann@example.com")).code == 0
@@ -399,38 +401,38 @@ class TestCommandLine:
         assert (await users_command("admin", "ann@example.com", "--revoke")).code == 0
         assert not (await ann()).is_admin
 
-    async def test_it_makes_tokens_for_services(self, users_command: Users, lonely: Db) -> None:
+    async def test_users_token_makes_a_token_for_a_service_account(self, users_command: Users, own_db: Db) -> None:
         assert (await users_command("create", "scanner@example.com", "--service")).code == 0
         arguments = ("--name", "scanner", "--scope", "files:read", "--scope", "processing")
         made = await users_command("token", "scanner@example.com", *arguments, "--days", "30")
         assert made.code == 0, made.err
-        actor = await personal_tokens.authenticate(lonely, made.out.strip())
+        actor = await personal_tokens.authenticate(own_db, made.out.strip())
         assert (actor.email, actor.kind) == ("scanner@example.com", "service")
         assert actor.scopes == {"files:read", "processing"}
         refused = await users_command("token", "scanner@example.com", "--name", "x", "--scope", "admin")
         assert (refused.code, refused.out) == (1, "")
 
-    async def test_it_lets_somebody_in_who_lost_the_second_factor(self, users_command: Users, lonely: Db) -> None:
+    async def test_users_reset_second_factor_removes_it(self, users_command: Users, own_db: Db) -> None:
         await users_command("create", "ann@example.com", "--password-stdin", stdin=PASSWORD)
         on = {"totp_secret": b"x", "totp_enabled_at": func.now(), "totp_last_step": 7}
-        async with lonely.begin() as tx:
+        async with own_db.begin() as tx:
             await tx.execute(update(User).where(User.email == "ann@example.com").values(on))
         assert (await users_command("list")).out.rstrip().endswith("second-factor")
         assert (await users_command("reset-second-factor", "ann@example.com")).code == 0
-        async with lonely.read() as tx:
+        async with own_db.read() as tx:
             query = select(User.totp_secret, User.totp_enabled_at, User.totp_last_step)
             assert tuple((await tx.execute(query)).one()) == (None, None, 0)
 
     @pytest.mark.parametrize(
         ("arguments", "sentence"),
         [
-            (("disable", "nobody@example.com"), "There is no user nobody@example.com"),
-            (("create", "nobody", "--no-password"), "email"),
+            (("disable", "unknown@example.com"), "There is no user unknown@example.com"),
+            (("create", "unknown", "--no-password"), "email"),
             (("create", "a@example.com", "--password-stdin"), "password"),
             (("quota", "a@example.com", "--bytes", "much"), "is no size"),
         ],
     )
-    async def test_what_cannot_be_done_is_said_in_a_sentence(
+    async def test_users_command_that_fails_says_why(
         self, users_command: Users, arguments: tuple[str, ...], sentence: str
     ) -> None:
         ran = await users_command(*arguments, stdin="short\n")

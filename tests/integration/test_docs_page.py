@@ -1,11 +1,11 @@
-"""/docs works where there is no internet: all that it loads is ours."""
+"""/docs works without internet access: the server serves everything that the page loads."""
 
 import re
 
 import httpx2
 
 
-async def test_the_page_needs_no_other_origin(api: httpx2.AsyncClient) -> None:
+async def test_docs_page_loads_from_its_own_origin_only(api: httpx2.AsyncClient) -> None:
     page = (await api.get("/docs")).raise_for_status()
     assert page.headers["content-type"].startswith("text/html")
     assert "//" not in re.sub(r"<!--.*?-->", "", page.text, flags=re.DOTALL).replace("window.location", "")
@@ -22,7 +22,7 @@ async def test_the_page_needs_no_other_origin(api: httpx2.AsyncClient) -> None:
     assert "validatorUrl" in page.text
 
 
-async def test_the_page_of_others_is_not_there(api: httpx2.AsyncClient) -> None:
+async def test_other_docs_paths_are_404(api: httpx2.AsyncClient) -> None:
     assert (await api.get("/redoc")).status_code == 404
     assert (await api.get("/docs/static/../../settings.py")).status_code == 404
     assert (await api.get("/docs/static/%2e%2e/core.py")).status_code == 404

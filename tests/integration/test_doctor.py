@@ -1,4 +1,4 @@
-"""`dropbox-api doctor` and `worker --once`, as an operator runs them; and what runs of jobs leave behind."""
+"""`dropbox-api doctor`, `worker --once`, and the rows of `job_runs`."""
 
 import asyncio
 import sys
@@ -37,6 +37,8 @@ async def own_db(settings: Settings) -> AsyncIterator[Db]:
 
 
 async def run(settings: Settings, *arguments: str) -> tuple[int, str]:
+    """Run `dropbox-api` with these arguments; return its exit code and its output."""
+    """Run `dropbox-api` with these arguments; return its exit code and its output."""
     assert settings.s3.secret_access_key
     variables = environment(
         settings.database.url.get_secret_value(),
@@ -61,17 +63,17 @@ async def run(settings: Settings, *arguments: str) -> tuple[int, str]:
     return process.returncode or 0, out.decode()
 
 
-def bad(said: str) -> list[str]:
+def problems_in(said: str) -> list[str]:
     return [line.removeprefix("!!  ") for line in said.splitlines() if line.startswith("!!")]
 
 
-async def test_doctor_says_what_is_wrong_and_what_to_do(settings: Settings, own_db: Db) -> None:
+async def test_doctor_with_problems_names_each_and_its_remedy(settings: Settings, own_db: Db) -> None:
     code, said = await run(settings, "doctor")
-    assert (code, bad(said)) == (1, ["workers: none was ever seen: start `dropbox-api worker`"]), said
+    assert (code, problems_in(said)) == (1, ["workers: none was ever seen: start `dropbox-api worker`"]), said
     code, said = await run(settings, "worker", "--once", "forget")
     assert (code, said) == (0, "forget: found 0, done 0, failed 0\n")
     code, said = await run(settings, "doctor", "--check")
-    assert (code, bad(said)) == (0, []), said
+    assert (code, problems_in(said)) == (0, []), said
     assert {line.split(":")[0] for line in said.splitlines() if line.startswith("ok")} >= {
         "ok  settings",
         "ok  database",
@@ -93,12 +95,12 @@ async def test_doctor_says_what_is_wrong_and_what_to_do(settings: Settings, own_
         await tx.execute(text("UPDATE job_runs SET error = 'ValueError: of a kind'"))
     code, said = await run(settings, "doctor")
     assert code == 1
-    assert [line.split(":")[0] for line in bad(said)] == ["jobs", "relay"]
+    assert [line.split(":")[0] for line in problems_in(said)] == ["jobs", "relay"]
     assert "forget (ValueError: of a kind)" in said
     assert "1 changes put aside (no reason)" in said
 
 
-async def test_runs_are_written_down_cheaply(own_db: Db) -> None:
+async def test_empty_runs_are_recorded_in_batches_and_all_others_at_once(own_db: Db) -> None:
     written = runs.Runs(own_db)
 
     async def row() -> tuple[int, ...]:
@@ -112,7 +114,7 @@ async def test_runs_are_written_down_cheaply(own_db: Db) -> None:
     await work(Report(0, 0))
     for _ in range(50):
         await work(Report(0, 0))
-    assert await row() == (1, 0, 0, 0, 0, 0), "empty runs are told of later"
+    assert await row() == (1, 0, 0, 0, 0, 0), "empty runs are recorded later"
     await work(Report(3, 2, 1))
     written._untold["job"].written_at_s -= runs.BUSY_S
     await work(Report(1, 1))

@@ -1,4 +1,4 @@
-"""Headers on every answer, hosts, origins, and clients that are too slow or too talkative."""
+"""Security headers, allowed hosts and origins, and clients that send too slowly or too much."""
 
 import asyncio
 import contextlib
@@ -38,7 +38,7 @@ async def hardened(postgres_url: str, s3_config: S3Config) -> AsyncIterator[Runn
         yield running
 
 
-def assert_hardened(answer: httpx2.Response) -> None:
+def assert_has_security_headers(answer: httpx2.Response) -> None:
     headers = answer.headers
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
@@ -51,7 +51,7 @@ def assert_hardened(answer: httpx2.Response) -> None:
     assert headers["x-request-id"]
 
 
-async def test_every_answer_is_hardened(api: httpx2.AsyncClient, register: Register) -> None:
+async def test_every_answer_has_the_security_headers(api: httpx2.AsyncClient, register: Register) -> None:
     for answer in (
         await api.get("/healthz"),
         await api.get("/v1/me"),
@@ -61,23 +61,23 @@ async def test_every_answer_is_hardened(api: httpx2.AsyncClient, register: Regis
         await api.post("/v1/auth/refresh", content=b"x" * (9 * 1024**2)),
         await api.get("/openapi.json"),
     ):
-        assert_hardened(answer)
+        assert_has_security_headers(answer)
         assert answer.headers["content-security-policy"] == DATA_POLICY
     account = await register()
     mine = await account.client.get("/v1/me")
-    assert_hardened(mine)
+    assert_has_security_headers(mine)
     assert mine.headers["cache-control"] == "no-store"
     assert "cache-control" not in (await api.get("/healthz")).headers
 
 
-async def test_an_unexpected_error_is_hardened_and_tells_nothing(
+async def test_unexpected_error_has_the_security_headers_and_no_details(
     server: RunningServer, api: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(AccessTokens, "require", None)
     with caplog.at_level(logging.INFO, "dropbox_api"):
         answer = await api.get("/v1/me", headers={"Authorization": "Bearer x"})
     assert (answer.status_code, answer.json()["code"]) == (500, "internal-error")
-    assert_hardened(answer)
+    assert_has_security_headers(answer)
     assert "NoneType" not in answer.text
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == [
         "unhandled error on GET /v1/me"
@@ -86,7 +86,7 @@ async def test_an_unexpected_error_is_hardened_and_tells_nothing(
     assert (vars(line)["status"], vars(line)["path"]) == (500, "/v1/me")
 
 
-async def test_the_description_runs_its_own_scripts_only(api: httpx2.AsyncClient) -> None:
+async def test_docs_page_policy_allows_its_own_scripts_only(api: httpx2.AsyncClient) -> None:
     policy = (await api.get("/docs")).headers["content-security-policy"]
     assert "script-src 'self' 'sha256-" in policy
     assert "unsafe-inline" not in policy.split("style-src")[0]
@@ -94,13 +94,13 @@ async def test_the_description_runs_its_own_scripts_only(api: httpx2.AsyncClient
 
 
 @pytest.mark.parametrize("host", ["files.example.org", "FILES.example.org", "files.example.org:8443"])
-async def test_our_hosts_are_answered(hardened: RunningServer, host: str) -> None:
+async def test_allowed_host_is_answered(hardened: RunningServer, host: str) -> None:
     async with httpx2.AsyncClient(base_url=hardened.url, headers={"Host": host}, timeout=60) as client:
         assert (await client.get("/v1/me")).status_code == 401
 
 
 @pytest.mark.parametrize("host", ["evil.example", "files.example.org.evil.example", "files.example.org:80:80", "x"])
-async def test_other_hosts_are_not(hardened: RunningServer, host: str) -> None:
+async def test_other_host_is_400(hardened: RunningServer, host: str) -> None:
     forwarded = {"Host": host, "X-Forwarded-Host": "files.example.org"}
     async with httpx2.AsyncClient(base_url=hardened.url, headers=forwarded, timeout=60) as client:
         answer = await client.get("/v1/me")
@@ -108,14 +108,14 @@ async def test_other_hosts_are_not(hardened: RunningServer, host: str) -> None:
         assert (await client.get("/healthz")).status_code == 200
 
 
-async def test_https_is_promised_on_https_alone(hardened: RunningServer) -> None:
+async def test_hsts_is_sent_over_https_only(hardened: RunningServer) -> None:
     async with httpx2.AsyncClient(base_url=hardened.url, headers={"Host": "files.example.org"}, timeout=60) as client:
         assert "strict-transport-security" not in (await client.get("/v1/me")).headers
         answer = await client.get("/v1/me", headers={"X-Forwarded-Proto": "https"})
         assert answer.headers["strict-transport-security"] == "max-age=3600; includeSubDomains"
 
 
-async def test_over_https_the_pass_of_a_link_is_set_over_https_alone(postgres_url: str, s3_config: S3Config) -> None:
+async def test_link_pass_over_https_is_a_secure_cookie(postgres_url: str, s3_config: S3Config) -> None:
     async with (
         running_server(make_settings(postgres_url, s3_config, http={"trusted_proxies": ["127.0.0.1"]})) as server,
         (account := await register_account(server.url)).client,
@@ -152,7 +152,7 @@ async def test_over_https_the_pass_of_a_link_is_set_over_https_alone(postgres_ur
         "file://",
     ],
 )
-async def test_other_origins_read_nothing(hardened: RunningServer, origin: str) -> None:
+async def test_other_origin_gets_no_cors_headers(hardened: RunningServer, origin: str) -> None:
     headers = {"Host": "files.example.org", "Origin": origin}
     async with httpx2.AsyncClient(base_url=hardened.url, headers=headers, timeout=60) as client:
         asked = {"Access-Control-Request-Method": "GET"}
@@ -160,7 +160,7 @@ async def test_other_origins_read_nothing(hardened: RunningServer, origin: str) 
             assert "access-control-allow-origin" not in answer.headers
 
 
-async def test_our_web_app_reads_limits_too(hardened: RunningServer) -> None:
+async def test_allowed_origin_may_read_the_limit_headers(hardened: RunningServer) -> None:
     headers = {"Host": "files.example.org", "Origin": ORIGIN}
     async with httpx2.AsyncClient(base_url=hardened.url, headers=headers, timeout=60) as client:
         answer = await client.get("/v1/me")
@@ -181,7 +181,7 @@ async def connection(server: RunningServer) -> AsyncIterator[tuple[asyncio.Strea
 
 
 @pytest.mark.parametrize("head", [b"", b"G", b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: "])
-async def test_a_head_that_never_ends_is_cut(
+async def test_endless_head_closes_the_connection(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch, head: bytes
 ) -> None:
     monkeypatch.setattr(serving, "HEAD_S", 0.2)
@@ -190,7 +190,9 @@ async def test_a_head_that_never_ends_is_cut(
         assert await reader.read() == b"", "closed without an answer"
 
 
-async def test_a_body_that_never_ends_is_cut(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_endless_body_is_400_and_closes_the_connection(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(middleware, "BODY_S", 0.2)
     async with connection(server) as (reader, writer):
         head = "POST /v1/auth/refresh HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -202,19 +204,21 @@ async def test_a_body_that_never_ends_is_cut(server: RunningServer, monkeypatch:
 
 
 @pytest.mark.parametrize("path", ["/v1/auth/refresh", "/v1/me/tokens", "/verify-email", "/s/x/password"])
-async def test_strangers_send_a_few_words_only(api: httpx2.AsyncClient, path: str) -> None:
+async def test_large_body_without_a_token_is_413(api: httpx2.AsyncClient, path: str) -> None:
     headers = {"Content-Type": "application/json" if path.startswith("/v1") else "application/x-www-form-urlencoded"}
     answer = await api.post(path, content=b"x" * (64 * 1024 + 1), headers=headers)
     assert answer.status_code == 413
 
 
-async def test_no_answer_repeats_all_that_was_wrong(api: httpx2.AsyncClient) -> None:
+async def test_validation_problem_lists_at_most_100_errors(api: httpx2.AsyncClient) -> None:
     answer = await api.post("/v1/auth/refresh", json=dict.fromkeys(map(str, range(5000))))
     assert (answer.status_code, len(answer.json()["errors"])) == (422, 100)
 
 
-async def test_a_kept_connection_goes_on(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time for a head starts with each request anew, and ends with its head."""
+async def test_keep_alive_connection_gets_the_full_head_time_for_each_request(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time limit of a head starts with each request and ends with its head."""
     monkeypatch.setattr(serving, "HEAD_S", 0.3)
     request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
     async with connection(server) as (reader, writer):
@@ -224,7 +228,7 @@ async def test_a_kept_connection_goes_on(server: RunningServer, monkeypatch: pyt
             await asyncio.sleep(0.15)
 
 
-async def test_uvicorn_takes_what_the_settings_say(postgres_url: str, s3_config: S3Config) -> None:
+async def test_uvicorn_options_follow_the_settings(postgres_url: str, s3_config: S3Config) -> None:
     http: dict[str, Any] = {"idle_timeout_s": 7, "trusted_proxies": ["10.0.0.0/8"]}
     options = serving.options(make_settings(postgres_url, s3_config, http=http))
     assert (options["timeout_keep_alive"], options["forwarded_allow_ips"]) == (7, ["10.0.0.0/8"])

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: the same request under the same key is done once, and answered the same."""
+"""`Idempotency-Key`: a request repeated under its key is done once and gets the recorded answer."""
 
 import asyncio
 import uuid
@@ -22,11 +22,11 @@ async def names(account: Account) -> list[str]:
     return [item["name"] for item in (await account.client.get("/v1/files")).json()["items"]]
 
 
-def told(answer: httpx2.Response) -> tuple[int, Any]:
+def content_of(answer: httpx2.Response) -> tuple[int, Any]:
     return answer.status_code, answer.json()
 
 
-async def test_the_same_request_is_done_once(account: Account) -> None:
+async def test_repeated_request_is_answered_by_replay(account: Account) -> None:
     file = await upload_file(account, b"one", "a")
     revised = await upload_file(account, b"two", "a", destination={"on_conflict": "replace"})
     address = f"/v1/files/{file['id']}"
@@ -42,24 +42,24 @@ async def test_the_same_request_is_done_once(account: Account) -> None:
         assert "idempotency-replayed" not in first.headers
         before = await account.me()
         again = await account.client.post(where, json=body, headers=key)
-        assert told(again) == told(first)
+        assert content_of(again) == content_of(first)
         assert again.headers["idempotency-replayed"] == "true"
         assert await account.me() == before
         other = await account.client.post(where, json=body, headers=new_key())
-        assert told(other) != told(first) or where.endswith("restore"), "another key is another request"
+        assert content_of(other) != content_of(first) or where.endswith("restore"), "a new key makes a new request"
     assert revised["id"] == file["id"]
 
 
-async def test_the_answer_outlives_what_it_is_about(account: Account) -> None:
+async def test_replay_after_its_file_was_deleted_is_the_same(account: Account) -> None:
     file = await upload_file(account, b"one", "a")
     key, where, body = new_key(), f"/v1/files/{file['id']}/copy", {"name": "b"}
     first = await account.client.post(where, json=body, headers=key)
     await account.client.delete(f"/v1/files/{file['id']}")
-    assert told(await account.client.post(where, json=body, headers=key)) == told(first)
+    assert content_of(await account.client.post(where, json=body, headers=key)) == content_of(first)
     assert problem(await account.client.post(where, json=body, headers=new_key())) == (404, "not-found")
 
 
-async def test_another_request_under_the_same_key(account: Account, register: Register) -> None:
+async def test_other_request_under_a_used_key_is_a_mismatch(account: Account, register: Register) -> None:
     key = new_key()
     body = {"name": "x"}
     await account.client.post("/v1/folders", json=body, headers=key)
@@ -67,12 +67,12 @@ async def test_another_request_under_the_same_key(account: Account, register: Re
         answer = await account.client.post(where, json=other, headers=key)
         assert problem(answer) == (422, "idempotency-mismatch")
     assert await names(account) == ["x"]
-    somebody = await register()
-    assert (await somebody.client.post("/v1/folders", json={"name": "y"}, headers=key)).status_code == 201
+    other_account = await register()
+    assert (await other_account.client.post("/v1/folders", json={"name": "y"}, headers=key)).status_code == 201
 
 
-async def test_a_refused_request_may_be_repeated(account: Account) -> None:
-    """What was refused made nothing: the key is still good for the same request."""
+async def test_refused_request_leaves_its_key_usable(account: Account) -> None:
+    """A refused request changed nothing, so its key is still usable for the same request."""
     key = new_key()
     body = {"name": "x", "parent_path": "/a"}
     assert problem(await account.client.post("/v1/folders", json=body, headers=key)) == (404, "not-found")
@@ -80,7 +80,7 @@ async def test_a_refused_request_may_be_repeated(account: Account) -> None:
     assert (await account.client.post("/v1/folders", json=body, headers=key)).status_code == 201
 
 
-async def test_at_once_it_is_done_once(account: Account) -> None:
+async def test_concurrent_requests_under_one_key_are_done_once(account: Account) -> None:
     key = new_key()
     body = {"name": "x", "on_conflict": "rename"}
     answers = await asyncio.gather(*(account.client.post("/v1/folders", json=body, headers=key) for _ in range(6)))
@@ -90,27 +90,27 @@ async def test_at_once_it_is_done_once(account: Account) -> None:
 
 
 @pytest.mark.parametrize("key", ["x" * 256, "a b", "a\tb"])
-async def test_keys_that_are_none(account: Account, key: str) -> None:
+async def test_malformed_key_is_invalid(account: Account, key: str) -> None:
     answer = await account.client.post("/v1/folders", json={"name": "x"}, headers={"Idempotency-Key": key})
     assert problem(answer) == (422, "invalid-request")
 
 
-async def test_an_upload_is_started_once(account: Account) -> None:
+async def test_repeated_start_of_an_unbound_upload_is_answered_by_replay(account: Account) -> None:
     unbound = {"size_bytes": 9 * MIB, "destination": {"name": "a"}}
     key = new_key()
     first = await account.client.post("/v1/uploads", json=unbound, headers=key)
     assert first.status_code == 201
     again = await account.client.post("/v1/uploads", json=unbound, headers=key)
-    assert told(again) == told(first), "without the key this is fingerprint-required"
+    assert content_of(again) == content_of(first), "without the key this is fingerprint-required"
     assert problem(await account.client.post("/v1/uploads", json=unbound)) == (409, "fingerprint-required")
 
 
-async def test_signed_urls_are_not_kept(account: Account, db: Db) -> None:
+async def test_replay_of_a_start_holds_no_signed_urls(account: Account, db: Db) -> None:
     key = new_key()
     first = await account.client.post("/v1/uploads", json=start_body(b"small", "a"), headers=key)
     assert first.json()["parts"][0]["url"]
     again = await account.client.post("/v1/uploads", json=start_body(b"small", "a"), headers=key)
-    assert told(again) == (201, first.json() | {"parts": []})
+    assert content_of(again) == (201, first.json() | {"parts": []})
     batch = {"items": [start_body(b"other", "b")]}
     key_of_batch = new_key()
     started = await account.client.post("/v1/uploads/batch", json=batch, headers=key_of_batch)
@@ -127,8 +127,8 @@ async def test_signed_urls_are_not_kept(account: Account, db: Db) -> None:
     assert not any("X-Amz-Signature" in answer for answer in answers)
 
 
-async def test_a_key_without_an_answer_runs_again(account: Account, db: Db) -> None:
-    """As if the server had died between creating the session and answering."""
+async def test_key_without_a_recorded_answer_runs_the_request_again(account: Account, db: Db) -> None:
+    """The state after a crash between creating the session and recording the answer."""
     key = new_key()
     body = start_body(b"small", "a")
     first = await account.client.post("/v1/uploads", json=body, headers=key)

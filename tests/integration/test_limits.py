@@ -1,4 +1,4 @@
-"""Limits: what is beyond them is refused with the time to wait, and nobody gets round them by headers."""
+"""Limits: a request beyond one is 429 with Retry-After, and no header of the client evades it."""
 
 import asyncio
 import contextlib
@@ -47,7 +47,7 @@ async def sign_in(client: httpx2.AsyncClient, email: str, password: str | None =
     return await client.post("/v1/auth/token", data=form)
 
 
-def refused(answer: httpx2.Response) -> bool:
+def is_refused(answer: httpx2.Response) -> bool:
     if answer.status_code != 429:
         return False
     assert problem(answer) == (429, "rate-limited")
@@ -56,18 +56,18 @@ def refused(answer: httpx2.Response) -> bool:
     return True
 
 
-async def test_an_address_may_ask_so_often(serve: Serve) -> None:
+async def test_address_beyond_its_limit_is_429(serve: Serve) -> None:
     async with serve(address="3/hour") as (_, client):
         assert [(await client.get("/v1/me")).status_code for _ in range(3)] == [401] * 3
         answer = await client.get("/v1/me")
-        assert refused(answer)
+        assert is_refused(answer)
         assert answer.headers["ratelimit-policy"] == '"address-hour";q=3;w=3600'
         assert answer.headers["x-content-type-options"] == "nosniff"
         for path in ("/healthz", "/readyz", "/docs/static/swagger-ui.css"):
             assert (await client.get(path)).status_code == 200
 
 
-async def test_whoever_asks_often_whether_we_are_ready_costs_one_look(
+async def test_readyz_asked_at_once_checks_the_store_once(
     server: RunningServer, api: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = 0
@@ -87,41 +87,41 @@ async def test_whoever_asks_often_whether_we_are_ready_costs_one_look(
 
 
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Forwarded-Host"])
-async def test_a_forged_address_changes_nothing(serve: Serve, header: str) -> None:
+async def test_forged_forwarding_header_leaves_the_limit_unchanged(serve: Serve, header: str) -> None:
     async with serve(address="3/hour") as (_, client):
         answers = [await client.get("/v1/me", headers={header: f"192.0.2.{n}"}) for n in range(4)]
-        assert [refused(answer) for answer in answers] == [False] * 3 + [True]
+        assert [is_refused(answer) for answer in answers] == [False] * 3 + [True]
 
 
-async def test_a_trusted_proxy_names_the_address(serve: Serve) -> None:
+async def test_address_from_a_trusted_proxy_is_limited(serve: Serve) -> None:
     async with serve(address="2/hour", http={"trusted_proxies": ["127.0.0.0/8"]}) as (_, client):
         for address in ("192.0.2.1", "192.0.2.2"):
-            # What stands left of it the client itself may have written.
+            # The entries left of it may be written by the client.
             headers = [{"X-Forwarded-For": f"198.51.100.{n}, {address}"} for n in range(3)]
             answers = [await client.get("/v1/me", headers=each) for each in headers]
-            assert [refused(answer) for answer in answers] == [False, False, True]
+            assert [is_refused(answer) for answer in answers] == [False, False, True]
 
 
-async def test_a_user_may_ask_so_often_from_wherever(serve: Serve) -> None:
+async def test_user_beyond_the_limit_is_429_and_other_users_are_not(serve: Serve) -> None:
     async with serve(user="3/hour") as (server, _):
         account, other = await register_account(server.url), await register_account(server.url)
         async with account.client, other.client:
             answers = [await account.client.get("/v1/me") for _ in range(4)]
-            assert [refused(answer) for answer in answers] == [False] * 3 + [True]
+            assert [is_refused(answer) for answer in answers] == [False] * 3 + [True]
             assert (await other.client.get("/v1/me")).status_code == 200
 
 
-async def test_sign_ins_are_counted_by_account_known_or_not(serve: Serve) -> None:
+async def test_sign_ins_are_limited_by_account_known_or_unknown(serve: Serve) -> None:
     async with serve(sign_in_account="3/hour") as (server, client):
         account = await register_account(server.url)  # one attempt
         async with account.client:
-            for email, left in ((account.email, 2), ("nobody@example.com", 3)):
+            for email, left in ((account.email, 2), ("unknown@example.com", 3)):
                 spellings = (email.upper(), email.title(), email)[:left]
                 assert [(await sign_in(client, each)).status_code for each in spellings] == [401] * left
-                assert refused(await sign_in(client, email, PASSWORD))
+                assert is_refused(await sign_in(client, email, PASSWORD))
 
 
-async def test_sign_ins_are_counted_by_address_and_say_what_is_left(serve: Serve) -> None:
+async def test_sign_ins_are_limited_by_address_and_say_what_is_left(serve: Serve) -> None:
     async with serve(sign_in_address="2/minute;3/hour") as (_, client):
         answer = await sign_in(client, "one@example.com")
         assert answer.status_code == 401
@@ -129,11 +129,11 @@ async def test_sign_ins_are_counted_by_address_and_say_what_is_left(serve: Serve
         assert sorted(answer.headers["ratelimit-policy"].split(", ")) == sorted(policy.split(", "))
         assert '"sign-in-address-minute";r=1;t=' in answer.headers["ratelimit"]
         await sign_in(client, "two@example.com")
-        assert refused(await sign_in(client, "three@example.com"))
-        assert refused(await client.post("/v1/auth/register", json={"email": "x@example.com", "password": PASSWORD}))
+        assert is_refused(await sign_in(client, "three@example.com"))
+        assert is_refused(await client.post("/v1/auth/register", json={"email": "x@example.com", "password": PASSWORD}))
 
 
-async def test_starts_and_batches_of_urls_are_counted_by_user(serve: Serve) -> None:
+async def test_starts_and_batches_of_urls_are_limited_by_user(serve: Serve) -> None:
     async with serve(sign="2/hour") as (server, _):
         account = await register_account(server.url)
         async with account.client as client:
@@ -142,24 +142,24 @@ async def test_starts_and_batches_of_urls_are_counted_by_user(serve: Serve) -> N
             items = {"items": [start_body(b"b", "b")]}
             assert (await client.post("/v1/uploads/batch", json=items)).status_code == 200
             address = f"/v1/uploads/{started.json()['upload']['id']}/parts"
-            assert refused(await client.post(address, json={"parts": []}))
-            assert refused(await client.post("/v1/uploads", json=start_body(b"c", "c")))
+            assert is_refused(await client.post(address, json={"parts": []}))
+            assert is_refused(await client.post("/v1/uploads", json=start_body(b"c", "c")))
             assert (await client.get("/v1/uploads")).status_code == 200
 
 
 class Down(Storage):
-    """A store of counters that does not answer."""
+    """A store of counters that is down."""
 
-    STORAGE_SCHEME = ["async+down"]  # noqa: RUF012 - the library says so
+    STORAGE_SCHEME = ["async+down"]  # noqa: RUF012 - the library requires it
     base_exceptions = ConnectionError
 
     async def incr(self, *_: Any) -> Any:
-        raise ConnectionError("nobody@example.com")
+        raise ConnectionError("unknown@example.com")
 
     get = get_expiry = check = reset = clear = incr  # type: ignore[assignment]
 
 
-async def test_without_its_store_everything_passes(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+async def test_limits_without_their_store_let_all_requests_pass(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "dropbox_api.plumbing.limits"):
         async with serve(address="1/hour", storage_url="down://") as (_, client):
             assert [(await client.get("/v1/me")).status_code for _ in range(5)] == [401] * 5
@@ -168,7 +168,7 @@ async def test_without_its_store_everything_passes(serve: Serve, caplog: pytest.
     ]
 
 
-async def test_a_storm_of_sign_ins_leaves_the_rest_answering(server: RunningServer) -> None:
+async def test_sign_in_storm_leaves_other_requests_answered(server: RunningServer) -> None:
     account = await register_account(server.url)
     many = httpx2.Limits(max_connections=None)
     async with account.client, httpx2.AsyncClient(base_url=server.url, timeout=60, limits=many) as client:
@@ -178,13 +178,13 @@ async def test_a_storm_of_sign_ins_leaves_the_rest_answering(server: RunningServ
         for _ in range(5):
             assert (await account.client.get("/v1/me")).status_code == 200
             assert (await account.client.get("/healthz")).status_code == 200
-        assert server.app.state.passwords._taken, "they were answered while others still waited"
+        assert server.app.state.passwords._taken, "these answers came while sign-ins still waited"
         answers = await asyncio.gather(*storm)
     assert {answer.status_code for answer in answers} <= {401, 503}
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers if answer.status_code == 503)
 
 
-async def test_the_queue_of_sign_ins_is_bounded(
+async def test_sign_in_with_a_full_queue_is_503(
     server: RunningServer, api: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert server.app.state.passwords._most == 2 + passwords.MAX_WAITING
@@ -193,10 +193,10 @@ async def test_the_queue_of_sign_ins_is_bounded(
     assert sorted({answer.status_code for answer in answers}) == [401, 503]
     turned_away = next(answer for answer in answers if answer.status_code == 503)
     assert (turned_away.json()["code"], turned_away.headers["retry-after"]) == ("unavailable", "3")
-    assert (await sign_in(api, "one@example.com")).status_code == 401, "nobody is stuck"
+    assert (await sign_in(api, "one@example.com")).status_code == 401, "all slots are free again"
 
 
-def test_an_ipv6_network_is_one_address() -> None:
+def test_address_key_of_an_ipv6_address_is_its_network() -> None:
     assert address_key("2001:db8:1:2::1") == address_key("2001:db8:1:2:ffff::9") != address_key("2001:db8:1:3::1")
     assert address_key("::ffff:192.0.2.1") == address_key("192.0.2.1") != address_key("192.0.2.2")
     assert address_key(None) == ""

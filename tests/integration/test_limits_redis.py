@@ -1,4 +1,4 @@
-"""Limits that several servers count together: in a real Redis (or Valkey), which may go away and come back."""
+"""Limits shared by several servers in a real Redis or Valkey, which is stopped and started again."""
 
 import subprocess
 from collections.abc import Iterator
@@ -49,11 +49,11 @@ def redis(tmp_path: Path) -> Iterator[Redis]:
 
 
 @pytest.mark.parametrize("scheme", ["redis", "valkey"])
-async def test_servers_count_together_and_go_on_without_the_counter(
+async def test_limits_in_redis_are_shared_and_off_while_redis_is_down(
     postgres_url: str, s3_config: S3Config, redis: Redis, scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "_PAUSE_S", 0)
-    monkeypatch.setattr(limits, "_PATIENCE_S", 30)  # a busy machine's counter is slow, and counts all the same
+    monkeypatch.setattr(limits, "_PATIENCE_S", 30)  # a slow Redis on a busy machine still counts
     own = NO_LIMITS | {"address": "4/hour", "storage_url": f"{scheme}://127.0.0.1:{redis.port}"}
     settings = make_settings(postgres_url, s3_config, limits=own)
     async with (
@@ -70,5 +70,5 @@ async def test_servers_count_together_and_go_on_without_the_counter(
         assert 3500 < int(answers[-1].headers["retry-after"]) <= 3600
         redis.kill()
         assert [answer.status_code for answer in await ask(6)] == [401] * 6, "a limit is no reason for an outage"
-        redis.start()  # it has forgotten what it had counted
+        redis.start()  # empty again
         assert [answer.status_code for answer in await ask(6)] == [401] * 4 + [429] * 2

@@ -1,4 +1,4 @@
-"""/metrics and /readyz: who may look, what they tell, and that what they tell is true."""
+"""/metrics and /readyz: access, names and values."""
 
 import re
 import uuid
@@ -18,13 +18,13 @@ from tests.support.server import RunningServer, make_settings, register_account,
 from tests.support.stack import prepare_bucket
 from tests.support.store_proxy import store_proxy
 
-TOKEN = "a-token-of-the-one-who-scrapes"
+TOKEN = "a-token-of-the-scraper"
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 @pytest.fixture(scope="module")
 async def watched(postgres_url: str, s3_config: S3Config) -> AsyncIterator[RunningServer]:
-    """A server whose database nobody else changes."""
+    """A server whose database no other test changes."""
     async with fresh_database(postgres_url) as url:
         settings = make_settings(url, await prepare_bucket(replace(s3_config, bucket="metrics")))
         async with running_server(settings) as server:
@@ -43,7 +43,7 @@ def value(samples: Samples, name: str, **labels: str) -> float:
     return samples.get((f"dropbox_{name}", frozenset(labels.items())), 0)
 
 
-async def test_requests_are_counted_by_template(watched: RunningServer) -> None:
+async def test_metrics_count_requests_by_route_template(watched: RunningServer) -> None:
     account = await register_account(watched.url)
     async with account.client as client:
         file = await upload_file(account, b"counted", "a")
@@ -65,12 +65,12 @@ async def test_requests_are_counted_by_template(watched: RunningServer) -> None:
     assert grown("http_requests_total", method="other", route="/healthz", status="405") == 1
     assert grown("http_request_duration_seconds_count", method="GET", route=route) == 4
     assert grown("http_bytes_total", direction="out") > 1000
-    assert value(after, "http_requests_in_flight") == 1, "this one"
+    assert value(after, "http_requests_in_flight") == 1, "this request"
     labels = {text for _, pairs in after for _, text in pairs}
     assert not [text for text in labels if re.search(r"[0-9a-f]{8}", text)], "no ids"
 
 
-async def test_what_the_database_knows(watched: RunningServer) -> None:
+async def test_metrics_show_content_uploads_outbox_and_jobs_of_the_database(watched: RunningServer) -> None:
     account = await register_account(watched.url)
     before = await scrape(watched.url)
     async with account.client as client:
@@ -84,7 +84,7 @@ async def test_what_the_database_knows(watched: RunningServer) -> None:
     assert value(after, "outbox_rows") > value(before, "outbox_rows")
     assert value(after, "relay_lag_seconds") > 0
     assert value(after, "content_objects", status="damaged") == 0
-    assert ("dropbox_content_objects", frozenset({("status", "damaged")})) in after, "told though there are none"
+    assert ("dropbox_content_objects", frozenset({("status", "damaged")})) in after, "present although it is zero"
     while (await runner.run_once(watched.settings, "relay")).done:
         pass
     relayed = await scrape(watched.url)
@@ -96,13 +96,13 @@ async def test_what_the_database_knows(watched: RunningServer) -> None:
     assert value(relayed, "database_up") == 1
 
 
-async def test_metrics_have_a_token(postgres_url: str, s3_config: S3Config) -> None:
+async def test_metrics_without_their_token_are_404(postgres_url: str, s3_config: S3Config) -> None:
     limits = {"limits": {"address": "5/hour"}}
     settings = make_settings(postgres_url, s3_config, http={"metrics_token": TOKEN}, **limits)
     async with running_server(settings) as server, httpx2.AsyncClient(base_url=server.url, timeout=60) as client:
         for authorization in (b"", b"Bearer wrong", f"Basic {TOKEN}".encode(), b"Bearer \xfc"):
             assert (await client.get("/metrics", headers=[(b"authorization", authorization)])).status_code == 404
-        for _ in range(10):  # never counted against limits
+        for _ in range(10):  # exempt from limits
             good = await client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
             assert good.status_code == 200
 
@@ -113,14 +113,14 @@ async def ready(url: str) -> tuple[int, dict[str, Any]]:
         return answer.status_code, answer.json()
 
 
-async def test_ready(server: RunningServer) -> None:
+async def test_readyz_with_all_servers_up_is_200(server: RunningServer) -> None:
     status, said = await ready(server.url)
     assert (status, set(said.values())) == (200, {"ready", "ok"})
     assert set(said) == {"status", "database", "schema", "store", "clock"}
 
 
 @pytest.mark.parametrize(("skew_s", "said"), [(600, "behind"), (-600, "ahead of")])
-async def test_not_ready_when_the_clocks_differ(postgres_url: str, s3_config: S3Config, skew_s: int, said: str) -> None:
+async def test_readyz_with_a_clock_skew_is_503(postgres_url: str, s3_config: S3Config, skew_s: int, said: str) -> None:
     settings = make_settings(postgres_url, s3_config)
     async with (
         running_server(settings) as server,

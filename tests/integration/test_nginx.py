@@ -1,4 +1,4 @@
-"""Behind deploy/nginx.conf, that very file, with a certificate of our own: what people really run."""
+"""The server behind deploy/nginx.conf, with a self-signed certificate: the deployment of docs/operations.md."""
 
 import asyncio
 import io
@@ -34,9 +34,9 @@ class Proxied:
     log: Path
 
     def client(self, **headers: str) -> httpx2.AsyncClient:
-        """Return a client that checks the certificate, and comes from an address of its own."""
+        """Return a client that checks the certificate and connects from 127.0.0.9."""
         tls = ssl.create_default_context(cafile=str(self.certificate))
-        tls.check_hostname = False  # the name is not in DNS; that the certificate is this one is checked
+        tls.check_hostname = False  # the name is not in DNS; the certificate itself is checked
         transport = httpx2.AsyncHTTPTransport(verify=tls, local_address="127.0.0.9")
         sni = {"sni_hostname": NAME}
 
@@ -53,7 +53,7 @@ class Proxied:
 
 
 def rendered(directory: Path, api: str, http_port: int, https_port: int) -> str:
-    """Return the deployed configuration with the ports and paths of this test, and nothing else changed."""
+    """Return deploy/nginx.conf with the ports and paths of this test."""
     config = CONFIG.read_text(encoding="utf-8")
     for there, here in {
         "listen 80;": f"listen 127.0.0.1:{http_port};",
@@ -109,7 +109,7 @@ async def proxied(
             process.wait(60)
 
 
-async def test_people_sign_in_send_and_fetch_through_nginx(proxied: Proxied) -> None:
+async def test_journey_through_nginx_works_and_audits_the_client_address(proxied: Proxied) -> None:
     forged = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Host": "evil.example", "X-Real-IP": "203.0.113.7"}
     email = "ann@nginx.example"
     async with proxied.client(**forged) as client:
@@ -141,10 +141,10 @@ async def test_people_sign_in_send_and_fetch_through_nginx(proxied: Proxied) -> 
     audit = text("SELECT address FROM audit_log WHERE node_id = :id")
     async with proxied.server.db.read() as tx:
         addresses = {str(address) for address in (await tx.execute(audit, {"id": file["id"]})).scalars()}
-    assert addresses == {"127.0.0.9"}, "the client's, not the proxy's, and not what the client says"
+    assert addresses == {"127.0.0.9"}, "the address of the client, not of the proxy and not of a forged header"
 
 
-async def test_http_is_sent_to_https(proxied: Proxied) -> None:
+async def test_http_request_is_redirected_to_https(proxied: Proxied) -> None:
     async with httpx2.AsyncClient(
         base_url=f"http://127.0.0.1:{proxied.http_port}", headers={"Host": NAME}, timeout=60
     ) as client:
@@ -152,7 +152,7 @@ async def test_http_is_sent_to_https(proxied: Proxied) -> None:
     assert (answer.status_code, answer.headers["location"]) == (308, f"https://{NAME}/v1/auth/token?x=1")
 
 
-async def test_tokens_of_links_stay_out_of_the_proxys_log(proxied: Proxied) -> None:
+async def test_nginx_access_log_holds_no_link_token(proxied: Proxied) -> None:
     token = "Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4Zm9vYmFyMTI"
     async with proxied.client() as client:
         for path in (f"/s/{token}", f"/v1/public/links/{token}/files", f"/verify-email?token={token}"):
@@ -164,7 +164,7 @@ async def test_tokens_of_links_stay_out_of_the_proxys_log(proxied: Proxied) -> N
     assert '"path":"/v1/public/links/-"' in log
 
 
-async def test_tokens_of_links_stay_out_of_the_proxys_errors(proxied: Proxied, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nginx_error_log_holds_no_link_token(proxied: Proxied, monkeypatch: pytest.MonkeyPatch) -> None:
     token = "Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4Zm9vYmFyMTI"
     monkeypatch.setattr(serving.Connection, "on_headers_complete", lambda self: self.transport.close())
     async with proxied.client() as client:

@@ -1,4 +1,4 @@
-"""Behind PgBouncer in transaction mode, as docs/operations.md has it: any transaction may meet any connection."""
+"""The server behind PgBouncer in transaction mode (docs/operations.md): each transaction may use another connection."""
 
 import asyncio
 import os
@@ -50,7 +50,7 @@ ignore_startup_parameters = statement_timeout, idle_in_transaction_session_timeo
 
 
 def knows_prepared_statements(pgbouncer: str) -> bool:
-    """Since 1.21 it keeps apart what its clients have prepared."""
+    """Return whether this PgBouncer tracks prepared statements per client (since 1.21)."""
     said = subprocess.run([pgbouncer, "--version"], check=True, capture_output=True, text=True).stdout
     version = re.search(r"PgBouncer (\d+)\.(\d+)", said)
     assert version, said
@@ -77,7 +77,7 @@ def listen_port() -> Iterator[int]:
 
 @pytest.fixture
 def directory() -> Iterator[Path]:
-    """A directory that everybody can read: PgBouncer does not run as root."""
+    """A world-readable directory: PgBouncer does not run as root."""
     with tempfile.TemporaryDirectory() as made:
         Path(made).chmod(0o755)
         yield Path(made)
@@ -85,7 +85,7 @@ def directory() -> Iterator[Path]:
 
 @pytest.fixture
 def database(own_url: str, listen_port: int, directory: Path) -> Iterator[dict[str, Any]]:
-    """The settings of a database behind PgBouncer, where jobs find nothing of other tests."""
+    """Database settings that go through PgBouncer to a database of this test."""
     pgbouncer = program("pgbouncer")
     direct = make_url(own_url)
     is_new = knows_prepared_statements(pgbouncer)
@@ -102,8 +102,8 @@ def database(own_url: str, listen_port: int, directory: Path) -> Iterator[dict[s
         )
     )
     config.chmod(0o644)
-    as_nobody = ["-u", "nobody"] if os.geteuid() == 0 else []
-    process = subprocess.Popen([pgbouncer, "-q", *as_nobody, str(config)])
+    as_user = ["-u", "nobody"] if os.geteuid() == 0 else []
+    process = subprocess.Popen([pgbouncer, "-q", *as_user, str(config)])
     try:
         wait_until_open(process, listen_port)
         pooled = direct.set(host="127.0.0.1", port=listen_port, database="dropbox")
@@ -117,8 +117,8 @@ def database(own_url: str, listen_port: int, directory: Path) -> Iterator[dict[s
         process.wait()
 
 
-async def live(here: str, there: str, number: int) -> None:
-    """Do what people do, at one process, and listen at the other."""
+async def run_journey(here: str, there: str, number: int) -> None:
+    """Upload, rename, list and download at one process, and long-poll at the other."""
     account = await register_account(here)
     async with account.client:
         cursor = (await account.client.get("/v1/events/cursor")).raise_for_status().json()["cursor"]
@@ -138,7 +138,9 @@ async def live(here: str, there: str, number: int) -> None:
         assert found == {("large", "renamed"), ("renamed",), ()}
 
 
-async def test_everything_works_in_transaction_mode(own_url: str, own_s3: S3Config, database: dict[str, Any]) -> None:
+async def test_server_and_jobs_behind_pgbouncer_in_transaction_mode_work(
+    own_url: str, own_s3: S3Config, database: dict[str, Any]
+) -> None:
     settings = make_settings(own_url, own_s3, database=PATIENT | database)
     assert await migrations.current(settings.database) == migrations.head()
     assert await can_listen(settings.database)
@@ -148,7 +150,7 @@ async def test_everything_works_in_transaction_mode(own_url: str, own_s3: S3Conf
         async with httpx2.AsyncClient(timeout=60) as client:
             assert (await client.get(f"{one.url}/readyz")).json()["status"] == "ready"
         pairs = [(one.url, other.url), (other.url, one.url)]
-        await asyncio.gather(*(live(*pairs[number % 2], number) for number in range(8)))
+        await asyncio.gather(*(run_journey(*pairs[number % 2], number) for number in range(8)))
     async with runner.connected(settings) as (db, store):
         for job in jobs.JOBS.values():
             report = await job(db, store, settings)

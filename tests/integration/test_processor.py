@@ -1,4 +1,4 @@
-"""`examples/processor.py` as a program: it hears of a new file by webhook or by SNS and SQS, and reports on it."""
+"""`examples/processor.py` as a process: notified of a new file by webhook or by SNS and SQS, it reports on the file."""
 
 import asyncio
 import json
@@ -42,7 +42,7 @@ DATA = b"to be processed" * 1000
 
 @dataclass
 class Place:
-    """A server, somebody with a folder, and a service account that may read it, with its token."""
+    """A server, an owner with a folder, and the token of a service account that may read the folder."""
 
     server: RunningServer
     owner: Account
@@ -57,7 +57,7 @@ class Place:
         return str(file["id"])
 
     async def processed(self, file_id: str, settings: Settings, jobs: Sequence[Any]) -> list[str]:
-        """Run the jobs until the file's processing has ended; return the states that its journal tells of."""
+        """Run the jobs until the file's processing has ended; return the states in its journal."""
         async with asyncio.timeout(60):
             while True:
                 for job in jobs:
@@ -111,7 +111,7 @@ def port() -> Iterator[int]:
 
 @contextmanager
 def running(environment: dict[str, str], *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the program until the block ends; nothing of it may have gone wrong."""
+    """Run the program until the block ends, and require that it has not exited before."""
     with subprocess.Popen([sys.executable, str(PROGRAM), *arguments], env=environment) as program:
         try:
             yield program
@@ -127,12 +127,12 @@ async def proxy(place: Place) -> AsyncIterator[FaultProxy]:
         yield running
 
 
-async def test_it_is_told_by_a_webhook(place: Place, proxy: FaultProxy, port: int) -> None:
+async def test_processor_with_a_webhook_reports_on_a_stored_file(place: Place, proxy: FaultProxy, port: int) -> None:
     url = f"http://127.0.0.1:{port}/"
     hook = {"url": url, "kinds": ["file.stored"]}
     webhook = (await place.owner.client.post("/v1/webhooks", json=hook)).raise_for_status().json()
     environment = place.environment(WEBHOOK_SECRET=webhook["secret"], DROPBOX_URL=proxy.url)
-    proxy.inject(Fault("cut", times=2))  # the API is away for a moment
+    proxy.inject(Fault("cut", times=2))  # the API is unreachable for two requests
     with running(environment, "--port", str(port)):
         async with httpx2.AsyncClient(timeout=60) as client, asyncio.timeout(30):
             while True:
@@ -148,7 +148,7 @@ async def test_it_is_told_by_a_webhook(place: Place, proxy: FaultProxy, port: in
     (await place.owner.client.delete(f"/v1/webhooks/{webhook['id']}")).raise_for_status()
 
 
-async def test_it_is_told_by_sns_and_sqs(place: Place, bus: Bus) -> None:
+async def test_processor_with_a_queue_reports_on_a_stored_file(place: Place, bus: Bus) -> None:
     topic_arn, queue_url = await bus.topic(FifoTopic="true"), await bus.queue(FifoQueue="true")
     await bus.subscribe(topic_arn, queue_url)
     keys = {"access_key_id": CONFIG.access_key_id or "", "secret_access_key": CONFIG.secret_access_key or ""}
@@ -166,7 +166,7 @@ async def test_it_is_told_by_sns_and_sqs(place: Place, bus: Bus) -> None:
     assert states == ["running", "succeeded"]
 
 
-async def test_what_nobody_can_read_keeps_it_from_nothing(place: Place, bus: Bus) -> None:
+async def test_processor_after_garbage_messages_reports_on_the_next_file(place: Place, bus: Bus) -> None:
     queue_url = await bus.queue()
     file_id = await place.upload("after garbage")
     file = (await place.owner.client.get(f"/v1/files/{file_id}")).raise_for_status().json()

@@ -1,6 +1,6 @@
-"""Every operation, asked things made up from its own description: no server error, no answer that differs from it.
+"""Every operation with requests generated from its description: no server error, each answer conforms to it.
 
-What is asked derives from the operation alone, so that a failure repeats. Half of the cases go to things that exist.
+Requests derive from the operation alone, so that a failure repeats. Half of the cases address existing resources.
 """
 
 from collections.abc import AsyncIterator
@@ -41,11 +41,11 @@ CHECKS = [
 ]
 EXAMPLES = 25
 SLOW = {"accounts_register", "accounts_token", "uploads_start_batch"}
-"""A password hash each; or hundreds of items, which take long to make up."""
+"""Operations with few examples: each hashes a password, or takes hundreds of items, which are slow to generate."""
 
 SCHEMA = schemathesis.openapi.from_dict(create_app(Settings(mode="dev")).openapi())
 ENDLESS = "/v1/events/stream"
-"""What it sends has no end: tests/integration/test_events.py reads it."""
+"""An endless stream, tested in tests/integration/test_events.py."""
 OPERATIONS = [
     found.ok() for found in SCHEMA.get_all_operations() if isinstance(found, Ok) and found.ok().path != ENDLESS
 ]
@@ -56,12 +56,12 @@ class Target:
     url: str
     headers: dict[str, str]
     existing: dict[str, str]
-    """Path parameters that name something."""
+    """Path parameters of existing resources."""
 
 
 @pytest.fixture(scope="module")
 async def target(postgres_url: str, s3_config: S3Config) -> AsyncIterator[Target]:
-    """An API with a bucket and a database of its own, and an account that has a file and an upload in it."""
+    """An API with its own bucket and database, and an account with one file and one upload."""
     s3 = await prepare_bucket(replace(s3_config, bucket="schemathesis"))
     async with fresh_database(postgres_url) as url:
         await migrate(make_settings(url, s3).database)
@@ -77,11 +77,11 @@ async def target(postgres_url: str, s3_config: S3Config) -> AsyncIterator[Target
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["valid", "invalid"])
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.label)
-def test_operations_are_as_described(
+def test_operation_with_generated_requests_conforms_to_its_description(
     operation: APIOperation[Any, Any, Any, Any], mode: GenerationMode, target: Target
 ) -> None:
     if mode is GenerationMode.NEGATIVE and not (operation.body or operation.query or operation.path_parameters):
-        return  # nothing to be wrong
+        return  # the operation has no input that could be invalid
     name = operation.definition.raw["operationId"]
 
     @settings(
@@ -98,7 +98,7 @@ def test_operations_are_as_described(
             known = {name: value for name, value in target.existing.items() if name in case.path_parameters}
             case.path_parameters |= known
         if mode is GenerationMode.POSITIVE and "wait_s" in case.query:
-            case.query["wait_s"] = 0.01  # or it would wait for as long as it may
+            case.query["wait_s"] = 0.01  # the default would hold the long poll
         response = case.call(base_url=target.url, session=session, headers=target.headers, allow_redirects=False)
         case.validate_response(response, checks=CHECKS)
 

@@ -35,12 +35,12 @@ POSITIONS = st.builds(journal.JournalPosition, st.integers(0, 2**63 - 1), st.int
 
 
 @given(USER_IDS, POSITIONS)
-def test_a_cursor_says_what_it_was_made_of(user_id: uuid.UUID, position: journal.JournalPosition) -> None:
+def test_cursor_decodes_to_the_place_it_encodes(user_id: uuid.UUID, position: journal.JournalPosition) -> None:
     assert CURSORS.decode(user_id, CURSORS.encode(user_id, position)) == position
 
 
 @given(USER_IDS, POSITIONS, st.integers(0, 39), st.characters())
-def test_no_cursor_can_be_changed(user_id: uuid.UUID, position: journal.JournalPosition, at: int, other: str) -> None:
+def test_altered_cursor_is_invalid(user_id: uuid.UUID, position: journal.JournalPosition, at: int, other: str) -> None:
     cursor = CURSORS.encode(user_id, position)
     changed = cursor[:at] + other + cursor[at + 1 :]
     if changed != cursor:
@@ -49,7 +49,7 @@ def test_no_cursor_can_be_changed(user_id: uuid.UUID, position: journal.JournalP
 
 
 @given(USER_IDS, POSITIONS)
-def test_a_cursor_is_written_in_one_way(user_id: uuid.UUID, position: journal.JournalPosition) -> None:
+def test_cursor_in_another_spelling_is_invalid(user_id: uuid.UUID, position: journal.JournalPosition) -> None:
     cursor = CURSORS.encode(user_id, position)
     for other in (cursor.replace("-", "+"), cursor.replace("_", "/"), f"{cursor}====", f"{cursor}\n"):
         if other != cursor:
@@ -58,7 +58,7 @@ def test_a_cursor_is_written_in_one_way(user_id: uuid.UUID, position: journal.Jo
 
 
 @given(USER_IDS, USER_IDS, POSITIONS)
-def test_a_cursor_is_nothing_to_somebody_else_or_under_another_secret(
+def test_cursor_of_another_user_or_secret_is_invalid(
     user_id: uuid.UUID, other_id: uuid.UUID, position: journal.JournalPosition
 ) -> None:
     elsewhere = Cursors(AuthSettings.model_validate({"secret": "another secret of the server, as long"}))
@@ -69,7 +69,7 @@ def test_a_cursor_is_nothing_to_somebody_else_or_under_another_secret(
 
 
 @given(st.text(max_size=60))
-def test_no_text_is_a_cursor(found: str) -> None:
+def test_arbitrary_text_as_cursor_is_invalid(found: str) -> None:
     with pytest.raises(problems.InvalidCursor):
         CURSORS.decode(uuid.UUID(int=0), found)
 
@@ -119,7 +119,9 @@ async def everything(account: Account) -> set[str]:
         query["cursor"] = page["next_cursor"]
 
 
-async def test_sixty_four_writers_and_ten_readers(server: RunningServer, register: Register) -> None:
+async def test_readers_beside_64_writers_see_every_event_once_in_order(
+    server: RunningServer, register: Register
+) -> None:
     """Owners in their own trees, editors in the trees of others, and long transactions, all at once."""
     owners = [await register() for _ in range(4)]
     editors = [await register() for _ in range(4)]
@@ -188,7 +190,7 @@ async def connected(postgres_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 @pytest.mark.parametrize("order", ["id", "created_at", "sequence"])
-async def test_a_reader_by_id_or_time_loses_what_ours_does_not(
+async def test_journal_reader_sees_the_event_that_other_orders_lose(
     account: Account, db: Db, postgres_url: str, order: str
 ) -> None:
     """Why the journal is numbered under a lock: ids, times and sequences are taken before the commit.
@@ -248,7 +250,7 @@ async def test_a_reader_by_id_or_time_loses_what_ours_does_not(
         await reader.execute(f"DROP TABLE {table}")
 
 
-async def test_a_gap_in_a_journal_is_never_read_over(account: Account, db: Db) -> None:
+async def test_cursor_before_a_gap_in_the_journal_is_expired(account: Account, db: Db) -> None:
     """Should one come about all the same (a backup, a hand in the database), readers list again."""
     cursor = (await account.client.get("/v1/events/cursor")).json()["cursor"]
     for n in range(2):

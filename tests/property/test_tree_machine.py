@@ -559,7 +559,7 @@ class Changes(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(4 * 3600 if LONG else 600)  # the machine may be busy
-async def test_any_history_of_changes_is_what_the_model_says(server: RunningServer) -> None:
+async def test_tree_after_any_history_equals_the_model(server: RunningServer) -> None:
     limits = settings(
         max_examples=EXAMPLES,
         stateful_step_count=STEPS,

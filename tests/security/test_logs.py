@@ -52,7 +52,9 @@ async def journey(url: str) -> list[str]:
     return secrets
 
 
-async def test_a_log_holds_no_secret(server: RunningServer, postgres_url: str, s3_config: S3Config) -> None:
+async def test_log_of_a_whole_journey_holds_no_secret(
+    server: RunningServer, postgres_url: str, s3_config: S3Config
+) -> None:
     variables = environment(postgres_url, s3_config, LOG_LEVEL="DEBUG", LOG_FORMAT="json")
     async with running_process(variables, f"{FAILPOINT}=raise@2") as api:
         secrets = await journey(api.url)
@@ -94,7 +96,7 @@ async def sentry() -> AsyncIterator[tuple[str, list[dict[str, Any]]]]:
         yield f"http://key@127.0.0.1:{server.sockets[0].getsockname()[1]}/1", events
 
 
-async def test_an_unexpected_error_is_reported_without_secrets(
+async def test_sentry_event_of_an_unexpected_error_holds_no_secret(
     server: RunningServer, postgres_url: str, s3_config: S3Config
 ) -> None:
     async with sentry() as (dsn, events):

@@ -12,7 +12,7 @@ from tests.support.server import Account, RunningServer, assert_invariants, star
 
 
 @pytest.mark.parametrize("way", ["start", "batch", "form"])
-async def test_of_a_hundred_at_once_one_gets_the_last_room(
+async def test_hundred_concurrent_starts_with_room_for_one_admit_one(
     account: Account, db: Db, server: RunningServer, way: str
 ) -> None:
     size_bytes = 1000 if way == "form" else MIB

@@ -69,7 +69,7 @@ MULTI: dict[str, Any] = {"strategy": "multipart", "chunk_size_bytes": SMALLEST_C
 # 3: a store that does not enforce what is signed
 
 
-async def test_a_store_that_checks_no_signatures_is_not_served_from(postgres_url: str, stack: Stack) -> None:
+async def test_start_with_a_store_that_checks_no_signatures_fails(postgres_url: str, stack: Stack) -> None:
     with Ministack(stack.directory / "credulous-start", checks_signatures=False) as store:
         app = create_app(make_settings(postgres_url, await prepare_bucket(store.s3_config)))
         with pytest.raises(RuntimeError, match="cannot be trusted"):
@@ -85,7 +85,7 @@ async def test_a_store_that_checks_no_signatures_is_not_served_from(postgres_url
     [{"checksum_sha256": "A" * 43 + "=-2"}, {"size_bytes": 1}],
     ids=["other bytes", "other size"],
 )
-async def test_an_object_that_is_not_what_was_sent_becomes_no_file(
+async def test_complete_with_a_different_object_at_the_store_makes_no_file(
     account: Account, server: RunningServer, monkeypatch: pytest.MonkeyPatch, other: dict[str, Any]
 ) -> None:
     """Whatever the store was told to assemble: what stands there afterwards decides."""
@@ -111,7 +111,7 @@ def lifetime_s(url: str) -> int:
     return int(parse_qs(urlsplit(url).query)["X-Amz-Expires"][0])
 
 
-async def test_a_url_lives_as_long_as_the_settings_say(
+async def test_signed_url_expires_after_the_configured_time(
     account: Account, api: httpx2.AsyncClient, server: RunningServer
 ) -> None:
     file = await upload_file(account, b"abc", "a.txt")
@@ -137,7 +137,7 @@ async def test_a_url_lives_as_long_as_the_settings_say(
 
 
 @pytest.mark.parametrize("as_json", [True, False])
-async def test_an_error_that_quotes_secrets_is_written_without_them(
+async def test_log_of_an_error_that_quotes_secrets_holds_none(
     account: Account, api: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch, *, as_json: bool
 ) -> None:
     """What is thrown and logged is not ours alone to word: the finished line is cleaned, the traceback in it too."""
@@ -232,7 +232,7 @@ ASKED = [ask_start, ask_start_in_parts, ask_batch, ask_form, ask_lookup, ask_lis
 
 @pytest.mark.parametrize("role", ["stranger", "editor"])
 @pytest.mark.parametrize("ask", ASKED, ids=lambda ask: ask.__name__)
-async def test_what_others_store_send_and_had_looks_like_what_nobody_has(
+async def test_answer_about_content_of_others_equals_that_for_unknown_content(
     register: Register, db: Db, ask: Ask, role: str
 ) -> None:
     """Status, headers, body and the statements that run: nothing tells the owner's content from anybody's.
@@ -262,7 +262,7 @@ async def test_what_others_store_send_and_had_looks_like_what_nobody_has(
         assert other == found[0]
 
 
-async def test_a_fingerprint_that_is_told_late_is_told_nothing(register: Register, server: RunningServer) -> None:
+async def test_late_fingerprint_of_others_content_reveals_nothing(register: Register, server: RunningServer) -> None:
     owner, curious = await register(), await register()
     size_bytes = 8 * 1024**2 + 1
     stored, unknown = (kind + uuid.uuid4().bytes + bytes(size_bytes - 17) for kind in (b"s", b"u"))
@@ -286,7 +286,7 @@ async def test_a_fingerprint_that_is_told_late_is_told_nothing(register: Registe
 # 16: passwords are guessed
 
 
-async def test_every_refused_sign_in_costs_one_hash_and_is_answered_alike(
+async def test_refused_sign_ins_cost_one_hash_and_are_answered_alike(
     register: Register, server: RunningServer, api: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known, disabled, without = await register(), await register(), await register()
@@ -332,7 +332,7 @@ SIGNED_IN = [name for name, row in MATRIX.items() if row["kind"] in {"own", "nod
 
 
 @pytest.mark.parametrize("form", FORMS)
-async def test_no_forged_form_does_anything(account: Account, api: httpx2.AsyncClient, form: str) -> None:
+async def test_forged_form_of_another_site_is_401(account: Account, api: httpx2.AsyncClient, form: str) -> None:
     """Whatever a browser may keep of us and send along by itself lets nobody in, whichever way it is sent."""
     file = await upload_file(account, b"mine", "mine.txt")
     before = [(await account.client.get(path)).json() for path in ("/v1/files", "/v1/me", "/v1/me/tokens")]
@@ -384,7 +384,7 @@ CALLERS = {
 }
 
 
-def test_calls_go_out_from_known_rooms_only() -> None:
+def test_modules_that_open_connections_are_the_known_ones() -> None:
     package = ROOT / "src" / "dropbox_api"
     found: dict[str, set[str]] = {}
     for path in package.rglob("*.py"):
@@ -397,7 +397,7 @@ def test_calls_go_out_from_known_rooms_only() -> None:
     assert found == MAY_CALL
 
 
-def test_nobody_is_asked_for_an_address_to_call() -> None:
+def test_request_members_with_addresses_to_call_are_the_known_ones() -> None:
     """But for webhooks. A new member that takes one has to be thought about here: imports, pictures of people."""
     document = create_app(Settings(mode="dev")).openapi()
     asked = set()
@@ -427,7 +427,7 @@ def schemas_of(document: dict[str, Any], schema: Any) -> Iterator[dict[str, Any]
             yield from schemas_of(document, inner)
 
 
-async def test_a_provider_that_redirects_is_not_followed(postgres_url: str, s3_config: S3Config) -> None:
+async def test_oidc_provider_that_redirects_is_not_followed(postgres_url: str, s3_config: S3Config) -> None:
     """Not even an identity provider, whom the operator trusts to say who somebody is, chooses what the server calls."""
     asked: list[str] = []
 
@@ -449,7 +449,7 @@ async def test_a_provider_that_redirects_is_not_followed(postgres_url: str, s3_c
 # 20: members beyond the contract
 
 
-def test_every_body_refuses_what_it_does_not_know() -> None:
+def test_request_bodies_refuse_unknown_members() -> None:
     document = create_app(Settings(mode="dev")).openapi()
     bodies = [
         (name, schema)
@@ -528,7 +528,7 @@ async def all_in(account: Account, address: str) -> list[str]:
     return found
 
 
-async def test_a_cursor_of_others_shows_one_s_own_rows_only(register: Register, db: Db) -> None:
+async def test_cursor_of_another_account_shows_no_rows_of_it(register: Register, db: Db) -> None:
     owner, thief, sharer = await register(), await register(), await register()
     theirs, own = await furnish(owner, sharer, db), await furnish(thief, sharer, db)
     listed = {name for name in MATRIX if MATRIX[name]["kind"] in {"own", "node", "upload"} and name.startswith("GET")}
@@ -549,7 +549,7 @@ async def test_a_cursor_of_others_shows_one_s_own_rows_only(register: Register, 
 # 23: default secrets, root
 
 
-def test_a_server_without_a_secret_does_not_start(tmp_path: Path) -> None:
+def test_start_without_a_secret_fails(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DROPBOX_")}
     starting = [
         subprocess.Popen(
@@ -570,7 +570,7 @@ def test_a_server_without_a_secret_does_not_start(tmp_path: Path) -> None:
         assert DEV_SECRET not in said
 
 
-def test_the_image_runs_as_nobody_in_particular() -> None:
+def test_image_runs_as_an_unprivileged_user() -> None:
     stage = (ROOT / "Dockerfile").read_text(encoding="utf-8").rpartition("\nFROM ")[2]
     users = re.findall(r"^USER (\S+)$", stage, re.MULTILINE)
     assert users[-1:] == ["app"]
@@ -579,7 +579,7 @@ def test_the_image_runs_as_nobody_in_particular() -> None:
     assert stage.index("USER app") < stage.index("ENTRYPOINT")
 
 
-def test_no_secret_has_a_default_in_deployments() -> None:
+def test_deployment_files_hold_no_default_secret() -> None:
     """Compose has none of them, and the example of `.env` fills in none: who sets nothing is told so (`:?`)."""
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
     secret = re.compile(r"SECRET|PASSWORD")
@@ -604,7 +604,7 @@ def test_no_secret_has_a_default_in_deployments() -> None:
 MANY = "bytes=" + ",".join(f"{n}-{n}" for n in range(0, 8000, 2))
 
 
-async def test_thousands_of_ranges_are_no_more_than_the_whole(
+async def test_request_for_thousands_of_ranges_gets_at_most_the_whole(
     account: Account, api: httpx2.AsyncClient, server: RunningServer
 ) -> None:
     """The store may answer them, or the whole, or refuse; we serve ranges of nothing but what `/docs` is made of."""
@@ -625,7 +625,7 @@ async def test_thousands_of_ranges_are_no_more_than_the_whole(
     assert (await api.get("/healthz")).status_code == 200
 
 
-async def test_a_head_without_end_is_answered_before_it_is_over(server: RunningServer) -> None:
+async def test_oversized_head_is_refused_at_once(server: RunningServer) -> None:
     """At once, by its size: by its time it would be cut only after `serving.HEAD_S`."""
     address = urlsplit(server.url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
@@ -645,7 +645,9 @@ def written_in(folder: Path) -> list[str]:
     return [path.read_text(encoding="utf-8") for path in folder.glob("*.eml")]
 
 
-async def test_a_forged_host_steers_no_mail(postgres_url: str, s3_config: S3Config, tmp_path: Path) -> None:
+async def test_mail_after_a_forged_host_links_to_the_public_url(
+    postgres_url: str, s3_config: S3Config, tmp_path: Path
+) -> None:
     http = {"public_url": "https://files.example.org"}
     settings = make_settings(postgres_url, s3_config, mail={"file_dir": str(tmp_path)}, http=http)
     forged = {
@@ -672,7 +674,7 @@ async def test_a_forged_host_steers_no_mail(postgres_url: str, s3_config: S3Conf
 
 
 @pytest.mark.parametrize("more", [{}, MULTI], ids=["single", "multipart"])
-async def test_an_etag_may_say_anything(
+async def test_upload_with_opaque_etags_is_verified(
     account: Account, server: RunningServer, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
 ) -> None:
     """As under KMS, where it is no hash of anything: what the store says is kept and handed back, and never read."""
