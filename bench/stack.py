@@ -19,7 +19,9 @@ from urllib.parse import urlsplit
 from bench import processes
 from dropbox_api import migrations
 from dropbox_api.settings import DatabaseSettings
-from dropbox_api.storage.embedded import EmbeddedPostgres, EmbeddedS3, GuardedServer, choose_ports, fetch
+from dropbox_api.storage.embedded.guard import GuardedServer, choose_ports, fetch
+from dropbox_api.storage.embedded.postgres import EmbeddedPostgres
+from dropbox_api.storage.embedded.seaweedfs import EmbeddedS3
 from dropbox_api.storage.s3 import S3Config, S3Store
 from dropbox_client.api import Client
 from dropbox_client.tokens import TokenFile

@@ -26,10 +26,11 @@ from dropbox_api.db import Db
 from dropbox_api.events import wakeup
 from dropbox_api.plumbing import logs
 from dropbox_api.plumbing.health import schema_fault, skew_fault
+from dropbox_api.plumbing.store_config import read_s3_config
 from dropbox_api.settings import Settings
-from dropbox_api.storage.embedded import EmbeddedError
+from dropbox_api.storage.embedded.guard import EmbeddedError
 from dropbox_api.storage.object_store import StoreError
-from dropbox_api.storage.probe import probe
+from dropbox_api.storage.probe import probe_bucket
 from dropbox_api.workers import invariants, runner, standing
 from dropbox_api.workers.jobs import JOBS, sweep
 
@@ -187,7 +188,7 @@ async def _doctor(settings: Settings, *, check: bool) -> bool:
         return False
     async with runner.connected(settings) as (db, store):
         try:
-            found = await probe(store)
+            found = await probe_bucket(read_s3_config(settings))
         except StoreError as error:
             say(False, f"store: {error.detail}", "look at DROPBOX_S3__*, the bucket, and its policy")
         else:

@@ -33,19 +33,20 @@ from dropbox_api.files import routes as files
 from dropbox_api.hooks import routes as hooks
 from dropbox_api.hooks.notifications import Lookout
 from dropbox_api.middleware import BodyLimit, Exchange, Gate, LastResort, render
-from dropbox_api.plumbing import failpoints, gates, metrics
+from dropbox_api.plumbing import failpoints, metrics, transfer_slots
 from dropbox_api.plumbing.health import Health
 from dropbox_api.plumbing.idempotency import Replayed
 from dropbox_api.plumbing.limits import Limits
 from dropbox_api.plumbing.mail import Mailer
-from dropbox_api.plumbing.stores import as_problem, s3_config
+from dropbox_api.plumbing.store_config import read_s3_config
+from dropbox_api.plumbing.store_problems import to_problem
 from dropbox_api.schemas import ProblemDocument
 from dropbox_api.serving import LET_GO
 from dropbox_api.settings import Settings
 from dropbox_api.sharing import grants
 from dropbox_api.sharing import routes as sharing
 from dropbox_api.storage.object_store import StoreError
-from dropbox_api.storage.probe import probe
+from dropbox_api.storage.probe import probe_bucket
 from dropbox_api.storage.s3 import S3Store
 from dropbox_api.uploads import finishing
 from dropbox_api.uploads import routes as uploads
@@ -67,10 +68,11 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         failpoints.arm(settings.failpoints)
-        async with S3Store.open(s3_config(settings)) as store:
+        config = read_s3_config(settings)
+        async with S3Store.open(config) as store:
             if settings.s3.create_bucket:
                 await store.ensure_bucket(settings.http.cors_origins)
-            capabilities = await probe(store)
+            capabilities = await probe_bucket(config)
             if capabilities.level is None:
                 raise RuntimeError(f"the store cannot be trusted with uploads: {', '.join(capabilities.missing)}")
             log.info("store probed", extra={"proof_level": capabilities.level})
@@ -119,10 +121,10 @@ def create_app(settings: Settings) -> FastAPI:
     _render_problems(app)
     _describe_problems(app)
     app.state.limits = Limits(settings.limits)
-    app.state.streams = gates.Gate(settings.uploads.streams_at_once)
-    app.state.archives = gates.Gate(settings.uploads.streams_at_once)
+    app.state.streams = transfer_slots.TransferSlots(settings.uploads.streams_at_once)
+    app.state.archives = transfer_slots.TransferSlots(settings.uploads.streams_at_once)
     # Of links: strangers who are slow leave room for people with an account.
-    app.state.public_streams = gates.Gate(max(1, settings.uploads.streams_at_once // 2))
+    app.state.public_streams = transfer_slots.TransferSlots(max(1, settings.uploads.streams_at_once // 2))
     app.add_middleware(
         BodyLimit, max_bytes=settings.http.max_body_bytes, max_streamed_bytes=settings.uploads.stream_max_bytes
     )
@@ -214,7 +216,7 @@ def _render_problems(app: FastAPI) -> None:
     async def on_store_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, StoreError)  # noqa: S101
         log.warning("store error: %s", error.detail)
-        return render(request.scope, as_problem(error))
+        return render(request.scope, to_problem(error))
 
     async def on_invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)  # noqa: S101

@@ -12,8 +12,8 @@ from dropbox_api.plumbing import limits
 from dropbox_api.plumbing.limits import Limits
 from dropbox_api.plumbing.mail import Mailer
 from dropbox_api.settings import Settings
-from dropbox_api.storage.probe import Capabilities
-from dropbox_api.storage.s3 import S3Store
+from dropbox_api.storage.object_store import ObjectStore
+from dropbox_api.storage.probe import BucketCapabilities
 
 
 async def _settings(request: Request) -> Settings:
@@ -26,13 +26,13 @@ async def _db(request: Request) -> Db:
     return db
 
 
-async def _store(request: Request) -> S3Store:
-    store: S3Store = request.app.state.store
+async def _store(request: Request) -> ObjectStore:
+    store: ObjectStore = request.app.state.store
     return store
 
 
-async def _capabilities(request: Request) -> Capabilities:
-    capabilities: Capabilities = request.app.state.capabilities
+async def _capabilities(request: Request) -> BucketCapabilities:
+    capabilities: BucketCapabilities = request.app.state.capabilities
     return capabilities
 
 
@@ -41,7 +41,7 @@ async def _limits(request: Request) -> Limits:
     return counting
 
 
-def limited(name: limits.Name) -> Any:
+def limited(name: limits.LimitName) -> Any:
     """Return what limits a route by the caller's address: `dependencies=[limited("public")]`. Raises RateLimited."""
 
     async def count(request: Request) -> None:
@@ -58,8 +58,8 @@ async def _mailer(request: Request) -> Mailer:
 
 SettingsDep = Annotated[Settings, Depends(_settings)]
 DbDep = Annotated[Db, Depends(_db)]
-StoreDep = Annotated[S3Store, Depends(_store)]
-CapabilitiesDep = Annotated[Capabilities, Depends(_capabilities)]
+StoreDep = Annotated[ObjectStore, Depends(_store)]
+CapabilitiesDep = Annotated[BucketCapabilities, Depends(_capabilities)]
 LimitsDep = Annotated[Limits, Depends(_limits)]
 """For limits by other things than addresses: `await limits.hit("mail", email)`."""
 MailerDep = Annotated[Mailer, Depends(_mailer)]

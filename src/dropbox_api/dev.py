@@ -20,15 +20,9 @@ import anyio
 
 from dropbox_api import migrations
 from dropbox_api.settings import DatabaseSettings
-from dropbox_api.storage.embedded import (
-    EmbeddedError,
-    EmbeddedPostgres,
-    EmbeddedS3,
-    GuardedServer,
-    StoreWebhook,
-    choose_ports,
-    fetch,
-)
+from dropbox_api.storage.embedded.guard import EmbeddedError, GuardedServer, choose_ports, fetch
+from dropbox_api.storage.embedded.postgres import EmbeddedPostgres
+from dropbox_api.storage.embedded.seaweedfs import EmbeddedS3, StoreWebhook
 
 WATCH_INTERVAL_S = 0.5
 DEFAULT_PORT = 8000

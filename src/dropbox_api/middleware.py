@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dropbox_api import problems
-from dropbox_api.plumbing import limits, logs, origin
+from dropbox_api.plumbing import limits, logs, request_source
 from dropbox_api.plumbing.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def render(scope: Scope, problem: problems.Problem) -> JSONResponse:
     if problem.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if problem.status == 429:
-        scope["limits"] = limits.standings_of(problem)
+        scope["limits"] = limits.get_windows(problem)
     body = problem.body() | {"instance": scope["path"], "request_id": scope.get("request_id")}
     return JSONResponse(body, problem.status, headers, media_type="application/problem+json")
 
@@ -76,7 +76,7 @@ class Exchange:
         scope["request_id"] = request_id.decode()
         address = scope["client"][0] if scope["client"] else None
         user_agent = sent.get(b"user-agent", b"").decode("ascii", errors="replace")[:_MAX_USER_AGENT_CHARS]
-        origin.begin(origin.Origin(None, address, user_agent or None, request_id.decode()))
+        request_source.set_source(request_source.RequestSource(None, address, user_agent or None, request_id.decode()))
         is_signed_in = b"authorization" in sent or b"cookie" in sent
         status = size_bytes = received_bytes = 0
 

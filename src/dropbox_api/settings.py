@@ -254,6 +254,16 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     worker: WorkerSettings = WorkerSettings()
 
+    @property
+    def base_url(self) -> str | None:
+        """URL at which clients reach this server, without a slash at the end; None when unknown, outside `dev` only.
+
+        Never taken from a request: the sender of the Host header would choose where a link with a secret leads.
+        """
+        if self.http.public_url:
+            return self.http.public_url.rstrip("/")
+        return f"http://{self.http.host}:{self.http.port}" if self.mode == "dev" else None
+
     @model_validator(mode="after")
     def _refuse(self) -> Self:
         """Refuse what would lose data or let a stranger in."""

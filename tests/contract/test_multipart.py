@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dropbox_api.core.fingerprint import composite_digest
-from dropbox_api.storage.object_store import CompletedPart, Conflict, NotFound, PartToSign, Rejected
+from dropbox_api.storage.object_store import CompletedPart, ObjectNotFound, PartToSign, StoreConflict, StoreRejected
 from dropbox_api.storage.s3 import S3Store
 from tests.support.contract import Client, Peer, Uploaded, sha256, upload_parts
 
@@ -97,7 +97,7 @@ async def test_a_completed_object_has_the_bytes_and_the_composite_digest(
     around = len(FIVE) - 10
     blocks = [block async for block in store.read(key, start=around, length=20)]
     assert b"".join(blocks) == uploaded.whole[around : around + 20]
-    with pytest.raises(NotFound):
+    with pytest.raises(ObjectNotFound):
         await store.list_parts(key, uploaded.upload_id)
 
 
@@ -106,7 +106,7 @@ async def test_completing_again_finds_it_done_or_gone(store: S3Store, client: Cl
     await complete(store, uploaded)
     before = await store.head(key)
 
-    with contextlib.suppress(NotFound):  # MinIO's family; the caller HEADs the key
+    with contextlib.suppress(ObjectNotFound):  # MinIO's family; the caller HEADs the key
         await complete(store, uploaded)
 
     after = await store.head(key)
@@ -124,7 +124,7 @@ async def test_concurrent_completes_make_one_right_object(store: S3Store, client
     outcomes = await asyncio.gather(*(complete(store, uploaded) for _ in range(4)), return_exceptions=True)
 
     assert None in outcomes
-    assert all(outcome is None or isinstance(outcome, NotFound | Conflict) for outcome in outcomes), outcomes
+    assert all(outcome is None or isinstance(outcome, ObjectNotFound | StoreConflict) for outcome in outcomes), outcomes
     assert (await store.head(key)).checksum_sha256 == composite_digest([part.sha256 for part in uploaded.parts])
     assert await read(store, key) == uploaded.whole
 
@@ -152,7 +152,7 @@ async def test_a_wrong_list_is_refused_and_a_right_one_still_taken(
     try:
         await complete(store, wrong)
         refused = False
-    except Rejected:
+    except StoreRejected:
         refused = True
 
     peer.check(BEHAVIOUR.get(mistake, "part list checked on Complete"), refused)
@@ -167,7 +167,7 @@ async def test_a_small_part_before_the_last_is_refused(peer: Peer, store: S3Stor
     try:
         await complete(store, uploaded)
         code = None
-    except Rejected as error:
+    except StoreRejected as error:
         code = error.code
     peer.check("part size checked on Complete", code == "EntityTooSmall")
     await store.abort_multipart(key, uploaded.upload_id)
@@ -178,7 +178,7 @@ async def test_a_wrong_object_size_is_refused(peer: Peer, store: S3Store, client
     try:
         await store.complete_multipart(key, uploaded.upload_id, uploaded.parts, 5)
         refused = False
-    except Rejected:
+    except StoreRejected:
         refused = True
     peer.check("object size checked on Complete", refused)
 
@@ -186,7 +186,7 @@ async def test_a_wrong_object_size_is_refused(peer: Peer, store: S3Store, client
 async def test_completing_the_unknown_is_not_found(store: S3Store, client: Client, key: str) -> None:
     uploaded = await upload_parts(store, client, key, [b"body"])
     await store.abort_multipart(key, uploaded.upload_id)
-    with pytest.raises(NotFound):
+    with pytest.raises(ObjectNotFound):
         await complete(store, uploaded)
     assert not await exists(store, key)
 
@@ -199,14 +199,14 @@ async def test_aborting_is_final_and_repeatable(store: S3Store, client: Client, 
     await store.abort_multipart(key, uploaded.upload_id)
 
     assert (await client.send(signed, b"body")).status == 404
-    with pytest.raises(NotFound):
+    with pytest.raises(ObjectNotFound):
         await store.list_parts(key, uploaded.upload_id)
     assert not await exists(store, key)
 
 
 async def test_listing_the_unknown_is_not_found(store: S3Store, key: str) -> None:
     upload_id = await store.create_multipart(key)
-    with pytest.raises(NotFound):
+    with pytest.raises(ObjectNotFound):
         await store.list_parts(key + "-other", upload_id)
     await store.abort_multipart(key, upload_id)
 
@@ -251,7 +251,7 @@ async def test_a_part_can_be_copied_from_a_range(peer: Peer, store: S3Store, cli
         CompletedPart(2, sent.headers["etag"].strip('"'), sha256(b"new")),
     ]
     if part.sha256 is None:
-        with pytest.raises(Rejected, match="InvalidPart"):
+        with pytest.raises(StoreRejected, match="InvalidPart"):
             await store.complete_multipart(target, upload_id, parts, size_bytes + 3)
         await store.abort_multipart(target, upload_id)
         return
@@ -262,11 +262,11 @@ async def test_a_part_can_be_copied_from_a_range(peer: Peer, store: S3Store, cli
 
 async def test_copying_from_or_into_the_unknown_is_not_found(store: S3Store, client: Client, key: str) -> None:
     upload_id = await store.create_multipart(key)
-    with pytest.raises(NotFound):
+    with pytest.raises(ObjectNotFound):
         await store.copy_part(key, upload_id, 1, key + "-missing", start=0, size_bytes=4)
     await store.abort_multipart(key, upload_id)
     await store.put(key + "-source", b"bytes")
-    with pytest.raises(NotFound):
+    with pytest.raises(ObjectNotFound):
         await store.copy_part(key, upload_id, 1, key + "-source", start=0, size_bytes=4)
 
 
@@ -281,7 +281,7 @@ async def test_a_part_that_the_server_sends(store: S3Store, key: str) -> None:
         (part.number, part.size_bytes, part.etag) for part in parts
     ]
 
-    with pytest.raises(Rejected):  # the bytes are not those of the hash
+    with pytest.raises(StoreRejected):  # the bytes are not those of the hash
         await store.put_part(key, upload_id, 1, FIVE[::-1], sha256(FIVE))
     await store.put_part(key, upload_id, 1, FIVE, sha256(FIVE))  # again
 
@@ -289,5 +289,5 @@ async def test_a_part_that_the_server_sends(store: S3Store, key: str) -> None:
     await store.complete_multipart(key, upload_id, completed, 5 * MIB + 3)
     assert (await store.head(key)).checksum_sha256 == composite_digest([sha256(body) for body in bodies])
     assert await read(store, key) == FIVE + b"end"
-    with pytest.raises(NotFound):
+    with pytest.raises(ObjectNotFound):
         await store.put_part(key, upload_id, 1, b"late", sha256(b"late"))

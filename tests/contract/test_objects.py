@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from dropbox_api.core.fingerprint import composite_digest
-from dropbox_api.storage.object_store import NotFound, Rejected
+from dropbox_api.storage.object_store import ObjectNotFound, StoreRejected
 from dropbox_api.storage.s3 import S3Store
 from tests.support.contract import Client, Peer, sha256, upload_parts
 
@@ -50,9 +50,9 @@ async def test_reading_may_stop_early(store: S3Store, key: str) -> None:
 
 
 async def test_the_missing_is_not_found(store: S3Store, key: str) -> None:
-    with pytest.raises(NotFound):
+    with pytest.raises(ObjectNotFound):
         await store.head(key)
-    with pytest.raises(NotFound):
+    with pytest.raises(ObjectNotFound):
         await anext(store.read(key))
 
 
@@ -60,7 +60,7 @@ async def test_deleting_is_repeatable(store: S3Store, key: str) -> None:
     await store.put(key, b"x")
     await store.delete(key)
     await store.delete(key)
-    with pytest.raises(NotFound):
+    with pytest.raises(ObjectNotFound):
         await store.head(key)
 
 
@@ -99,17 +99,17 @@ async def test_encryption_at_rest_changes_nothing_else(peer: Peer, client: Clien
 async def test_a_missing_bucket_is_not_a_missing_object(peer: Peer, key: str) -> None:
     async with S3Store.open(replace(peer.config, bucket="there-is-no-such-bucket")) as store:
         for call in (store.list_parts(key, "0" * 32), anext(store.read(key)), anext(store.list_objects(key))):
-            with pytest.raises(Rejected, match="NoSuchBucket"):
+            with pytest.raises(StoreRejected, match="NoSuchBucket"):
                 await call
 
 
 async def test_wrong_credentials_are_refused(peer: Peer, key: str) -> None:
     async with S3Store.open(replace(peer.config, secret_access_key="wrong")) as store:
-        with pytest.raises(Rejected, match="SignatureDoesNotMatch"):
+        with pytest.raises(StoreRejected, match="SignatureDoesNotMatch"):
             await store.list_parts(key, "0" * 32)
         try:
             await store.put(key, b"x")
             refused = False
-        except Rejected as error:
+        except StoreRejected as error:
             refused = error.code == "SignatureDoesNotMatch"
         peer.check("header signatures checked", refused)

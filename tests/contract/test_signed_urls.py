@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from dropbox_api.storage.object_store import NotFound, PartToSign, SignedRequest
+from dropbox_api.storage.object_store import ObjectNotFound, PartToSign, SignedRequest
 from dropbox_api.storage.s3 import S3Store
 from tests.support.contract import Answer, Client, Peer, sha256, upload_parts
 from tests.support.stack import WEB_ORIGIN
@@ -204,7 +204,7 @@ async def test_a_download_url_cannot_be_altered(store: S3Store, client: Client, 
 async def test_a_missing_download_is_404(store: S3Store, client: Client, key: str) -> None:
     signed = store.sign_get(key, method="GET", filename="x", content_type="text/plain", inline=False, ttl_s=300)
     assert (await client.send(signed, method="GET")).status == 404
-    with pytest.raises(NotFound):
+    with pytest.raises(ObjectNotFound):
         await store.head(key)
 
 

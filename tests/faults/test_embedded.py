@@ -17,8 +17,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from dropbox_api.storage.embedded import EmbeddedError, EmbeddedPostgres, EmbeddedS3, GuardedServer
-from dropbox_api.storage.object_store import NotFound
+from dropbox_api.storage.embedded.guard import EmbeddedError, GuardedServer
+from dropbox_api.storage.embedded.postgres import EmbeddedPostgres
+from dropbox_api.storage.embedded.seaweedfs import EmbeddedS3
+from dropbox_api.storage.object_store import ObjectNotFound
 from dropbox_api.storage.s3 import S3Config, S3Store
 from tests.support.ports import kept_port
 
@@ -131,7 +133,7 @@ async def test_seaweedfs_after_a_kill_keeps_objects_and_open_uploads(directory: 
         async with S3Store.open(config) as store:
             assert b"".join([block async for block in store.read("object")]) == b"kept"
             assert await store.list_parts("open", upload_id) == []
-            with pytest.raises(NotFound):
+            with pytest.raises(ObjectNotFound):
                 await store.head("other")
 
 

@@ -19,7 +19,8 @@ from sqlalchemy import text
 from dropbox_api.db import Db
 from dropbox_api.migrations import migrate
 from dropbox_api.settings import Settings
-from dropbox_api.storage.s3 import S3Config, S3Store
+from dropbox_api.storage.object_store import ObjectStore
+from dropbox_api.storage.s3 import S3Config
 from dropbox_api.workers import jobs, runner
 from tests.support.database import fresh_database
 from tests.support.journeys import (
@@ -105,7 +106,7 @@ class World:
     variables: dict[str, str]
     settings: Settings
     db: Db
-    store: S3Store
+    store: ObjectStore
     api: ApiProcess
 
     async def check(self, journey: Journey) -> None:

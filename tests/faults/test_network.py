@@ -14,7 +14,7 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
-from dropbox_api.storage.embedded import EmbeddedPostgres
+from dropbox_api.storage.embedded.postgres import EmbeddedPostgres
 from dropbox_api.storage.s3 import S3Config
 from tests.support.database import execute, fresh_database
 from tests.support.fault_proxy import (

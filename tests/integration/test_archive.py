@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import text
 
 from dropbox_api.files import archive
-from dropbox_api.plumbing.gates import Gate
+from dropbox_api.plumbing.transfer_slots import TransferSlots
 from dropbox_api.settings import MIB
 from dropbox_api.storage.s3 import S3Config, S3Store
 from tests.conftest import Register
@@ -219,7 +219,9 @@ async def test_a_tree_that_changes_meanwhile(account: Account, server: RunningSe
     await put_file(account, "/top/a.bin", LARGE)
     for path in ("b/moved.txt", "c.txt", "d/below.txt", "e/renamed.txt", "f/replaced.txt"):
         await put_file(account, f"/top/{path}", path.encode())
-    made = await archive.open_archive(server.db, server.store, await account_id(account), uuid.UUID(top["id"]), Gate(4))
+    made = await archive.open_archive(
+        server.db, server.store, await account_id(account), uuid.UUID(top["id"]), TransferSlots(4)
+    )
     async with aclosing(made.body):
         pieces = [await anext(made.body)]
         assert len(pieces[0]) < len(LARGE)
@@ -302,7 +304,7 @@ async def test_a_closed_archive_reads_no_more(account: Account, server: RunningS
     async with S3Store.open(replace(s3_config, max_connections=1)) as store:
         for wanted_bytes in (0, 1, whole):
             me = await account_id(account)
-            made = await archive.open_archive(server.db, store, me, uuid.UUID(top["id"]), Gate(4))
+            made = await archive.open_archive(server.db, store, me, uuid.UUID(top["id"]), TransferSlots(4))
             got = 0
             while got < wanted_bytes:
                 got += len(await anext(made.body))

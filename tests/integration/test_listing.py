@@ -110,7 +110,7 @@ async def shelf(server: RunningServer) -> AsyncIterator[Account]:
 async def test_a_folder_is_listed_in_its_orders_whatever_the_page(shelf: Account, order: str) -> None:
     everything = await pages(shelf, 1000, path="/shelf")
     keys: dict[str, Callable[[dict[str, Any]], Any]] = {
-        "name": lambda item: names.key(item["name"]),
+        "name": lambda item: names.make_key(item["name"]),
         "size": lambda item: (item["size_bytes"] or 0, item["id"]),
         "modified": lambda item: (item["modified_at"], item["id"]),
     }
@@ -267,7 +267,7 @@ Model = dict[str, Any]
 
 def walk(tree: Model, above: str = "") -> Iterator[str]:
     """Yield the paths of a nested dict (None: a file), depth-first, as the server should."""
-    for name in sorted(tree, key=names.key):
+    for name in sorted(tree, key=names.make_key):
         yield f"{above}/{name}"
         if tree[name] is not None:
             yield from walk(tree[name], f"{above}/{name}")
@@ -278,7 +278,7 @@ def random_tree(chance: random.Random, depth: int = 0) -> Model:
     for _ in range(chance.randrange(5) + (depth == 0) * 4):
         name = chance.choice("aBcDé日_-. x!") + chance.choice(["", "a", ".b", "-", " 1", "😀"])
         is_folder = depth < 5 and chance.random() < 0.6
-        if not any(names.key(name) == names.key(other) for other in tree) and name.strip(". "):
+        if not any(names.make_key(name) == names.make_key(other) for other in tree) and name.strip(". "):
             tree[name] = random_tree(chance, depth + 1) if is_folder else None
     return tree
 
@@ -371,7 +371,7 @@ async def test_changes_between_pages_neither_break_nor_repeat(account: Account) 
 
     before = (await page(account, recursive=True, limit=1000))["items"]
     listed = await pages(account, 2, change, recursive=True)
-    keys = [[names.key(name) for name in item["path"].split("/")[1:]] for item in listed]
+    keys = [[names.make_key(name) for name in item["path"].split("/")[1:]] for item in listed]
     assert keys == sorted(keys)
     assert len(set(map(tuple, keys))) == len(keys)
     seen = {item["id"] for item in listed}

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from dropbox_api.settings import NotificationSettings, Settings
-from dropbox_api.storage.messages import MessagesError, Outgoing, Queue, Topic
-from dropbox_api.storage.object_store import Unavailable
+from dropbox_api.storage.messages import MessagesError, OutgoingMessage, Queue, Topic
+from dropbox_api.storage.object_store import StoreUnavailable
 from dropbox_api.storage.s3 import S3Config, S3Store
 from dropbox_api.workers.consuming import consume
 from tests.conftest import Register
@@ -29,8 +29,8 @@ async def bus(stack: Stack) -> AsyncIterator[Bus]:
         yield running
 
 
-def outgoing(number: int, **changes: Any) -> Outgoing:
-    message = Outgoing(f"message-{number}", f'{{"number": {number}}}', {"kind": "file.stored"}, "owner")
+def outgoing(number: int, **changes: Any) -> OutgoingMessage:
+    message = OutgoingMessage(f"message-{number}", f'{{"number": {number}}}', {"kind": "file.stored"}, "owner")
     return replace(message, **changes)
 
 
@@ -41,7 +41,7 @@ async def drained(queue: Queue, count: int) -> list[dict[str, Any]]:
         while len(bodies) < count:
             received = await queue.receive(1)
             bodies += [json.loads(message.body) for message in received]
-            await queue.done([message.receipt for message in received])
+            await queue.delete([message.receipt for message in received])
     assert await queue.receive(0) == []
     return bodies
 
@@ -76,8 +76,8 @@ async def test_a_message_comes_again_until_it_is_done(bus: Bus) -> None:
         (message,) = await queue.receive()
         assert message.body == "again"
         assert await queue.receive(0) == []
-        await queue.done([message.receipt])
-        await queue.done([])
+        await queue.delete([message.receipt])
+        await queue.delete([])
     assert await bus.left(hidden) == 0
     async with Queue.open(bus.config(back)) as queue:
         assert [[message.body for message in await queue.receive()] for _ in range(2)] == [["again"]] * 2
@@ -86,7 +86,7 @@ async def test_a_message_comes_again_until_it_is_done(bus: Bus) -> None:
 async def test_every_failure_is_one_kind_of_error(bus: Bus) -> None:
     arn = "arn:aws:sns:us-east-1:000000000000:unknown"
     async with Topic.open(bus.config(arn)) as topic, Queue.open(bus.config(f"{bus.endpoint_url}/0/unknown")) as queue:
-        for failing in (topic.publish([outgoing(1)]), queue.receive(0), queue.done(["no receipt"])):
+        for failing in (topic.publish([outgoing(1)]), queue.receive(0), queue.delete(["no receipt"])):
             with pytest.raises(MessagesError):
                 await failing
     away = replace(CONFIG, name=arn, endpoint_url=NOWHERE)
@@ -165,7 +165,7 @@ async def test_what_could_not_be_looked_at_stays_in_the_queue(
     await bus.send(queue_url, event(key))
     settings = consuming(server, bus, queue_url)
     async with S3Store.open(replace(s3_config, endpoint_url=NOWHERE)) as away:
-        with pytest.raises(Unavailable):
+        with pytest.raises(StoreUnavailable):
             await away.list_parts(key, "any")
         report = await consume(server.db, away, settings)
     assert (report.found, report.done, report.failed) == (1, 0, 1)

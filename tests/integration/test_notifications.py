@@ -22,7 +22,7 @@ from sqlalchemy import text
 from dropbox_api.db import Db
 from dropbox_api.hooks.notifications import MAX_NAMES, Lookout, names_in
 from dropbox_api.settings import Settings
-from dropbox_api.storage.embedded import EmbeddedS3, StoreWebhook
+from dropbox_api.storage.embedded.seaweedfs import EmbeddedS3, StoreWebhook
 from dropbox_api.storage.object_store import ObjectStore, Part
 from dropbox_api.storage.s3 import S3Config, S3Store
 from dropbox_api.workers.jobs import finish_idle

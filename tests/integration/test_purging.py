@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from dropbox_api.db import Db
 from dropbox_api.settings import Settings
-from dropbox_api.storage.object_store import NotFound
+from dropbox_api.storage.object_store import ObjectNotFound
 from dropbox_api.storage.s3 import S3Config, S3Store
 from dropbox_api.workers import jobs, purging, reports
 from tests.support.database import fresh_database
@@ -127,7 +127,7 @@ async def keys(db: Db, account: Account) -> set[str]:
 async def is_stored(store: S3Store, key: str) -> bool:
     try:
         await store.head(key)
-    except NotFound:
+    except ObjectNotFound:
         return False
     return True
 

@@ -15,7 +15,7 @@ from dropbox_api import problems
 from dropbox_api.db import Db, Tx
 from dropbox_api.hooks import outward
 from dropbox_api.migrations import migrate
-from dropbox_api.plumbing import failpoints, sealing
+from dropbox_api.plumbing import encryption, failpoints
 from dropbox_api.settings import HookSettings, Settings
 from dropbox_api.storage import messages
 from dropbox_api.storage.s3 import S3Config
@@ -117,7 +117,7 @@ async def world(postgres_url: str, s3_config: S3Config, variables: dict[str, str
 async def add_webhook(world: World, user_id: uuid.UUID, url: str) -> uuid.UUID:
     """Make a webhook as the API does; how it signs is of no account here."""
     webhook_id = uuid.uuid4()
-    sealed = sealing.seal(world.settings.auth, outward.SECRETS, webhook_id, outward.new_secret())
+    sealed = encryption.encrypt_secret(world.settings.auth, outward.SECRETS, webhook_id, outward.new_secret())
     make = text("INSERT INTO webhooks (id, user_id, url, secret, kinds) VALUES (:id, :user_id, :url, :secret, '{}')")
     async with world.db.begin() as tx:
         await tx.execute(make, {"id": webhook_id, "user_id": user_id, "url": url, "secret": sealed})
@@ -332,7 +332,7 @@ async def subscribed(bus: Bus) -> AsyncIterator[Subscribed]:
             found: list[dict[str, Any]] = []
             while some := await queue.receive(0):
                 found += [json.loads(json.loads(one.body)["Message"]) for one in some]
-                await queue.done([one.receipt for one in some])
+                await queue.delete([one.receipt for one in some])
             return found
 
         yield {"topic_arn": topic, "endpoint_url": bus.endpoint_url, **keys}, received
@@ -395,7 +395,7 @@ class Fake:
         self.refused, self.detail = refused, detail
         self.published: list[str] = []
 
-    async def publish(self, some: list[messages.Outgoing]) -> None:
+    async def publish(self, some: list[messages.OutgoingMessage]) -> None:
         found = {one.id: self.refused[one.id] for one in some if one.id in self.refused}
         if found or self.detail:
             raise messages.MessagesError(self.detail or "some were refused", found)

@@ -14,13 +14,13 @@ from dropbox_api.core.fingerprint import to_base64
 from dropbox_api.storage import s3
 from dropbox_api.storage.object_store import (
     CompletedPart,
-    Conflict,
-    NotFound,
+    ObjectNotFound,
     PartToSign,
-    Rejected,
+    StoreConflict,
     StoreError,
-    Throttled,
-    Unavailable,
+    StoreRejected,
+    StoreThrottled,
+    StoreUnavailable,
 )
 from dropbox_api.storage.s3 import S3Config, S3Store
 
@@ -80,14 +80,14 @@ async def store(config: S3Config) -> AsyncIterator[S3Store]:
 @pytest.mark.parametrize(
     ("status", "code", "expected"),
     [
-        (200, "InternalError", Unavailable),
-        (200, "InvalidPart", Rejected),
-        (200, "NoSuchUpload", NotFound),
-        (200, "SlowDown", Throttled),
-        (503, "SlowDown", Throttled),
-        (500, "InternalError", Unavailable),
-        (400, "EntityTooSmall", Rejected),
-        (412, "PreconditionFailed", Conflict),
+        (200, "InternalError", StoreUnavailable),
+        (200, "InvalidPart", StoreRejected),
+        (200, "NoSuchUpload", ObjectNotFound),
+        (200, "SlowDown", StoreThrottled),
+        (503, "SlowDown", StoreThrottled),
+        (500, "InternalError", StoreUnavailable),
+        (400, "EntityTooSmall", StoreRejected),
+        (412, "PreconditionFailed", StoreConflict),
     ],
 )
 async def test_complete_is_tried_once_and_believes_the_body_before_the_status(
@@ -112,14 +112,14 @@ async def test_complete_waits_through_white_space_for_the_verdict(script: Script
         return response
 
     script.answer = slowly
-    with pytest.raises(Rejected, match="InvalidPart"):
+    with pytest.raises(StoreRejected, match="InvalidPart"):
         await store.complete_multipart("key", "id", PARTS, 1)
 
 
 @pytest.mark.parametrize("body", ["", "   ", "<CompleteMultipartUploadResult><Loc", "<html></html>"])
 async def test_a_complete_without_a_verdict_has_an_unknown_outcome(script: Script, store: S3Store, body: str) -> None:
     script.say(200, body)
-    with pytest.raises(Unavailable):
+    with pytest.raises(StoreUnavailable):
         await store.complete_multipart("key", "id", PARTS, 1)
 
 
@@ -142,7 +142,7 @@ async def test_complete_says_exactly_what_was_frozen(script: Script, store: S3St
 
 async def test_a_copy_refused_inside_a_200_is_refused(script: Script, store: S3Store) -> None:
     script.say_error(200, "InvalidRequest")
-    with pytest.raises(Rejected, match="InvalidRequest"):
+    with pytest.raises(StoreRejected, match="InvalidRequest"):
         await store.copy_part("key", "id", 1, "source", start=0, size_bytes=5)
 
 
@@ -160,10 +160,10 @@ async def test_calls_that_may_be_repeated_survive_two_failures(script: Script, s
 
 async def test_a_store_that_stays_throttled_is_given_up_after_three(script: Script, store: S3Store) -> None:
     script.say_error(503, "SlowDown")
-    with pytest.raises(Throttled):
+    with pytest.raises(StoreThrottled):
         await store.list_parts("key", "id")
     assert len(script.requests) == 3
-    with pytest.raises(Throttled):
+    with pytest.raises(StoreThrottled):
         await store.delete("key")
     assert len(script.requests) == 6
 
@@ -171,9 +171,9 @@ async def test_a_store_that_stays_throttled_is_given_up_after_three(script: Scri
 async def test_a_proxys_404_does_not_make_files_look_lost(script: Script, store: S3Store) -> None:
     script.say(404, "<html>no route</html>")
     for call in (store.list_parts("key", "id"), anext(store.read("key")), store.delete("key")):
-        with pytest.raises(Unavailable):
+        with pytest.raises(StoreUnavailable):
             await call
-    with pytest.raises(NotFound):  # a HEAD's answer has no body to tell them apart
+    with pytest.raises(ObjectNotFound):  # a HEAD's answer has no body to tell them apart
         await store.head("key")
 
 
@@ -182,7 +182,7 @@ async def test_redirects_are_not_followed(script: Script, store: S3Store) -> Non
         return web.Response(status=307, headers={"location": "http://127.0.0.1:9/elsewhere"})
 
     script.answer = elsewhere
-    with pytest.raises(Rejected, match="307"):
+    with pytest.raises(StoreRejected, match="307"):
         await store.list_parts("key", "id")
 
 
@@ -218,7 +218,7 @@ async def test_pages_of_any_length_give_every_part(
 
 async def test_a_list_that_does_not_advance_is_given_up(script: Script, store: S3Store) -> None:
     script.say(200, _page(range(1, 3), next_marker=2))
-    with pytest.raises(Unavailable, match="advance"):
+    with pytest.raises(StoreUnavailable, match="advance"):
         await store.list_parts("key", "id")
 
 
@@ -229,7 +229,7 @@ async def test_an_upload_gone_between_two_pages_is_not_found(script: Script, sto
         return web.Response(text=_page(range(1, 3), next_marker=2))
 
     script.answer = vanishing
-    with pytest.raises(NotFound):
+    with pytest.raises(ObjectNotFound):
         await store.list_parts("key", "id")
 
 
@@ -245,7 +245,7 @@ async def test_a_body_cut_short_is_noticed(script: Script, store: S3Store) -> No
     script.answer = cut
     blocks = store.read("key")
     assert await anext(blocks) == b"x" * 60
-    with pytest.raises(Unavailable):
+    with pytest.raises(StoreUnavailable):
         await anext(blocks)
 
 
@@ -259,7 +259,7 @@ async def test_a_stalled_store_is_unavailable(script: Script, config: S3Config) 
     script.answer = stall
     async with S3Store.open(replace(config, read_timeout_s=0.05)) as store:
         for call in (store.head("key"), store.list_parts("key", "id"), anext(store.read("key"))):
-            with pytest.raises(Unavailable):
+            with pytest.raises(StoreUnavailable):
                 await call
     released.set()
 
@@ -273,7 +273,7 @@ async def test_an_unreachable_store_is_unavailable() -> None:
         )
         async with S3Store.open(config) as store:
             for call in (store.head("key"), store.complete_multipart("key", "id", PARTS, 1)):
-                with pytest.raises(Unavailable):
+                with pytest.raises(StoreUnavailable):
                     await call
 
 
@@ -322,6 +322,6 @@ async def test_no_credentials_at_all_are_said_at_once(config: S3Config, monkeypa
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
-    with pytest.raises(Rejected, match="NoCredentials"):
+    with pytest.raises(StoreRejected, match="NoCredentials"):
         async with S3Store.open(replace(config, access_key_id=None, secret_access_key=None)):
             pass

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from dropbox_api.db import Db
 from dropbox_api.settings import Settings
-from dropbox_api.storage.object_store import CompletedPart, NotFound
+from dropbox_api.storage.object_store import CompletedPart, ObjectNotFound
 from dropbox_api.storage.s3 import S3Config, S3Store
 from dropbox_api.workers import jobs, reports, runner
 from tests.support.database import fresh_database
@@ -80,7 +80,7 @@ async def row(db: Db, upload: dict[str, Any]) -> Any:
 async def is_stored(store: S3Store, key: str) -> bool:
     try:
         await store.head(key)
-    except NotFound:
+    except ObjectNotFound:
         return False
     return True
 

@@ -5,7 +5,7 @@ from typing import Literal
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from dropbox_api.core.chunks import GIB, MIB, SINGLE_MAX_BYTES, TARGET_CHUNKS, Plan, StoreLimits, plan
+from dropbox_api.core.chunks import GIB, MIB, SINGLE_MAX_BYTES, TARGET_CHUNKS, Plan, StoreLimits, plan_chunks
 
 stores = st.builds(
     StoreLimits,
@@ -34,7 +34,7 @@ def test_plans_fit(
 ) -> None:
     size_bytes = data.draw(sizes(limits), label="size_bytes")
     assume(size_bytes > 0 or strategy is None)
-    result = plan(size_bytes, limits=limits, strategy=strategy, chunk_size_bytes=wish_bytes)
+    result = plan_chunks(size_bytes, limits=limits, strategy=strategy, chunk_size_bytes=wish_bytes)
 
     assert_covers(result, size_bytes)
     if result.strategy == "single":
@@ -55,8 +55,8 @@ def test_plans_fit(
 
 @given(st.integers(0, 9_999 * 5 * GIB), st.none() | st.integers(1, 5 * GIB))
 def test_a_plan_made_again_with_its_own_chunk_size_is_the_same(size_bytes: int, wish_bytes: int | None) -> None:
-    first = plan(size_bytes, limits=StoreLimits(), chunk_size_bytes=wish_bytes)
-    assert plan(size_bytes, limits=StoreLimits(), chunk_size_bytes=first.chunk_size_bytes) == first
+    first = plan_chunks(size_bytes, limits=StoreLimits(), chunk_size_bytes=wish_bytes)
+    assert plan_chunks(size_bytes, limits=StoreLimits(), chunk_size_bytes=first.chunk_size_bytes) == first
 
 
 def assert_covers(result: Plan, size_bytes: int) -> None:

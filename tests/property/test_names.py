@@ -19,7 +19,7 @@ typed = st.text() | st.text(tricky) | st.text("aé🎉.", min_size=50, max_size=
 @st.composite
 def clean_names(draw: st.DrawFn) -> str:
     try:
-        return names.clean(draw(typed))
+        return names.clean_name(draw(typed))
     except BadName:
         reject()
 
@@ -27,11 +27,11 @@ def clean_names(draw: st.DrawFn) -> str:
 @given(typed)
 def test_clean_twice_is_clean_once(name: str) -> None:
     try:
-        cleaned = names.clean(name)
+        cleaned = names.clean_name(name)
     except BadName:
         return
     assert cleaned == unicodedata.normalize("NFC", name)
-    assert names.clean(cleaned) == cleaned
+    assert names.clean_name(cleaned) == cleaned
     assert len(cleaned.encode()) <= 255
     assert cleaned not in {"", ".", ".."}
     assert not set("/\0\n\r\u2028\u2029") & set(cleaned)
@@ -39,33 +39,33 @@ def test_clean_twice_is_clean_once(name: str) -> None:
 
 @given(clean_names())
 def test_key_is_stable_and_blind_to_composition_and_case(name: str) -> None:
-    key = names.key(name)
-    assert names.key(key) == key
-    assert names.key(unicodedata.normalize("NFD", name)) == key
-    assert names.key(name.casefold()) == key
+    key = names.make_key(name)
+    assert names.make_key(key) == key
+    assert names.make_key(unicodedata.normalize("NFD", name)) == key
+    assert names.make_key(name.casefold()) == key
 
 
 @given(clean_names(), st.integers(1, 10**6))
 def test_conflict_names_are_clean_and_differ_from_each_other(name: str, n: int) -> None:
-    one, next_one = names.conflict_name(name, n), names.conflict_name(name, n + 1)
-    assert names.clean(one) == one
-    assert names.key(one) != names.key(next_one)
+    one, next_one = names.make_conflict_name(name, n), names.make_conflict_name(name, n + 1)
+    assert names.clean_name(one) == one
+    assert names.make_key(one) != names.make_key(next_one)
 
 
 @given(clean_names(), st.sets(st.integers(0, 12)))
 def test_first_free_is_the_first_that_is_free(name: str, taken: set[int]) -> None:
-    candidates = [name, *(names.conflict_name(name, n) for n in range(1, 14))]
-    taken_keys = {names.key(candidates[n]) for n in taken}
-    free = names.first_free(name, taken_keys)
-    assert names.key(free) not in taken_keys
-    assert all(names.key(candidate) in taken_keys for candidate in candidates[: candidates.index(free)])
+    candidates = [name, *(names.make_conflict_name(name, n) for n in range(1, 14))]
+    taken_keys = {names.make_key(candidates[n]) for n in taken}
+    free = names.pick_free_name(name, taken_keys)
+    assert names.make_key(free) not in taken_keys
+    assert all(names.make_key(candidate) in taken_keys for candidate in candidates[: candidates.index(free)])
 
 
 @given(clean_names(), st.integers(1, 1000))
 def test_an_archive_holds_names_for_every_system(name: str, n: int) -> None:
-    safe = names.archive_name(name)
-    for unpacked in (safe, names.conflict_name(safe, n)):
-        assert names.clean(unpacked) == names.archive_name(unpacked) == unpacked
+    safe = names.make_archive_name(name)
+    for unpacked in (safe, names.make_conflict_name(safe, n)):
+        assert names.clean_name(unpacked) == names.make_archive_name(unpacked) == unpacked
         assert not set('\\/:*?"<>|\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069') & set(unpacked)
         assert unpacked == unpacked.rstrip(". ")
         assert unpacked.split(".")[0].rstrip(" ").casefold() not in {"con", "prn", "aux", "nul", "com1", "lpt9"}

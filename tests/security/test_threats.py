@@ -375,7 +375,7 @@ MAY_CALL = {
     "storage/messages.py": {"aioboto3", "aiohttp"},
     "storage/s3.py": {"aioboto3", "aiohttp"},
     "storage/probe.py": {"aiohttp"},
-    "storage/embedded.py": {"socket", "urllib.request"},
+    "storage/embedded/guard.py": {"socket", "urllib.request"},
 }
 """Where connections to other machines are opened. What address each calls is the settings', but for webhooks."""
 CALLERS = {

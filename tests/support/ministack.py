@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dropbox_api.storage.embedded import EmbeddedError, GuardedServer, choose_ports, fetch
+from dropbox_api.storage.embedded.guard import EmbeddedError, GuardedServer, choose_ports, fetch
 from dropbox_api.storage.s3 import S3Config
 
 VERSION = "1.5.33"

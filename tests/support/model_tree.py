@@ -98,7 +98,7 @@ class Tree:
     def children(self, folder: int) -> list[Node]:
         """Return what is in a folder, ordered by name key."""
         found = [node for node in self.nodes if node.parent == folder and not node.is_trashed]
-        return sorted(found, key=lambda node: names.key(node.name))
+        return sorted(found, key=lambda node: names.make_key(node.name))
 
     def below(self, node: Node) -> list[Node]:
         """Return a node and all that is in it; each folder is followed by what it holds, ordered by name key."""
@@ -121,7 +121,7 @@ class Tree:
 
     def at(self, folder: int, name: str) -> Node | None:
         """Return what stands at a name: case and Unicode composition do not count."""
-        return next((node for node in self.children(folder) if names.key(node.name) == names.key(name)), None)
+        return next((node for node in self.children(folder) if names.make_key(node.name) == names.make_key(name)), None)
 
     def live(self, number: int) -> Node:
         node = self.nodes[number]
@@ -358,7 +358,7 @@ class Tree:
         """Return the file of the trash that an edit of its head, at its very name, brings back."""
         node = self.nodes[base[0]]
         is_head = base[1] == len(node.revisions)
-        is_here = node.parent == folder and names.key(node.name) == names.key(name)
+        is_here = node.parent == folder and names.make_key(node.name) == names.make_key(name)
         return node if is_head and is_here and node in self.trash() else None
 
     def folders_of(self, path: list[str]) -> int:
@@ -380,7 +380,7 @@ class Tree:
             return name, None
         if on_conflict == "rename":
             others = (child for child in self.children(folder) if child is not node or is_copy)
-            return names.first_free(name, {names.key(child.name) for child in others}), None
+            return names.pick_free_name(name, {names.make_key(child.name) for child in others}), None
         if on_conflict == "replace" and node and not node.is_folder and not there.is_folder:
             return name, there
         raise Refused("name-taken", there.number)
@@ -397,7 +397,7 @@ def match(node: Node, if_match: int | None) -> None:
 
 def clean(name: str) -> str:
     try:
-        return names.clean(name)
+        return names.clean_name(name)
     except names.BadName:
         raise Refused("invalid-name") from None
 

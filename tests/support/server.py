@@ -21,6 +21,7 @@ from dropbox_api.db import Db
 from dropbox_api.migrations import migrate
 from dropbox_api.problems import all_problems
 from dropbox_api.settings import MIB, LimitSettings, Settings
+from dropbox_api.storage.object_store import ObjectStore
 from dropbox_api.storage.s3 import S3Config, S3Store
 from dropbox_api.workers import invariants
 
@@ -209,7 +210,7 @@ async def journal(db: Db, account: Account) -> list[tuple[str, str]]:
     return [(event.kind, str(event.node_id)) for event in events]
 
 
-async def assert_invariants(db: Db, store: S3Store) -> None:
+async def assert_invariants(db: Db, store: ObjectStore) -> None:
     """Nothing is violated, but for objects of other databases in the shared bucket."""
     async with db.read() as tx:
         ours = {str(user_id) for user_id in (await tx.execute(text("SELECT id FROM users"))).scalars()}

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from dropbox_api.storage.embedded import EmbeddedPostgres, EmbeddedS3
+from dropbox_api.storage.embedded.postgres import EmbeddedPostgres
+from dropbox_api.storage.embedded.seaweedfs import EmbeddedS3
 from dropbox_api.storage.s3 import S3Config, S3Store
 
 BUCKET = "dropbox"

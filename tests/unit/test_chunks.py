@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dropbox_api.core.chunks import GIB, MIB, Plan, PlanError, StoreLimits, plan
+from dropbox_api.core.chunks import GIB, MIB, Plan, PlanError, StoreLimits, plan_chunks
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors/chunk_plans.json").read_text(encoding="utf-8"))
 STORES = {name: StoreLimits(**limits) for name, limits in VECTORS["stores"].items()}
@@ -19,7 +19,7 @@ def test_default_limits_are_those_of_aws() -> None:
 
 @pytest.mark.parametrize("vector", VECTORS["plans"], ids=lambda vector: vector["name"])
 def test_plan(vector: dict[str, Any]) -> None:
-    result = plan(
+    result = plan_chunks(
         vector["size_bytes"],
         limits=STORES[vector["limits"]],
         strategy=vector["requested_strategy"],
@@ -32,28 +32,28 @@ def test_plan(vector: dict[str, Any]) -> None:
 @pytest.mark.parametrize("vector", VECTORS["refused"], ids=lambda vector: vector["name"])
 def test_no_plan(vector: dict[str, Any]) -> None:
     with pytest.raises(PlanError) as error:
-        plan(vector["size_bytes"], limits=STORES[vector["limits"]], strategy=vector["requested_strategy"])
+        plan_chunks(vector["size_bytes"], limits=STORES[vector["limits"]], strategy=vector["requested_strategy"])
     assert error.value.reason == vector["reason"]
 
 
 def test_defaults_are_settings() -> None:
-    result = plan(3 * MIB, limits=StoreLimits(), default_chunk_bytes=32 * MIB, single_max_bytes=2 * MIB)
+    result = plan_chunks(3 * MIB, limits=StoreLimits(), default_chunk_bytes=32 * MIB, single_max_bytes=2 * MIB)
     assert (result.strategy, result.chunk_size_bytes) == ("multipart", 32 * MIB)
-    assert plan(2 * MIB, limits=StoreLimits(), single_max_bytes=2 * MIB).strategy == "single"
+    assert plan_chunks(2 * MIB, limits=StoreLimits(), single_max_bytes=2 * MIB).strategy == "single"
 
 
 def test_ranges() -> None:
-    assert list(plan(20 * MIB, limits=StoreLimits()).ranges()) == [
+    assert list(plan_chunks(20 * MIB, limits=StoreLimits()).ranges()) == [
         (1, 0, 8 * MIB),
         (2, 8 * MIB, 8 * MIB),
         (3, 16 * MIB, 4 * MIB),
     ]
-    assert list(plan(0, limits=StoreLimits()).ranges()) == [(1, 0, 0)]
+    assert list(plan_chunks(0, limits=StoreLimits()).ranges()) == [(1, 0, 0)]
 
 
 @pytest.mark.parametrize("number", [-1, 0, 4])
 def test_no_chunk_outside_the_plan(number: int) -> None:
-    result = plan(20 * MIB, limits=StoreLimits())
+    result = plan_chunks(20 * MIB, limits=StoreLimits())
     with pytest.raises(ValueError, match=r"not in 1\.\.3"):
         result.offset(number)
     with pytest.raises(ValueError, match=r"not in 1\.\.3"):

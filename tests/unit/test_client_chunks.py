@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dropbox_api.core.chunks import StoreLimits, plan
+from dropbox_api.core.chunks import StoreLimits, plan_chunks
 from dropbox_client.transfer.chunks import GIB, KIB, MIB, Chunks, expected_chunk_bytes, parse_ranges, wished_chunk_bytes
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors/ranges.json").read_text(encoding="utf-8"))
@@ -19,7 +19,7 @@ def test_ranges_of_the_vectors(vector: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("size", [8 * MIB + 1, 1 * GIB, 50 * GIB, 71 * GIB, 5 * 1024 * GIB])
 def test_the_expected_plan_is_the_servers(size: int) -> None:
-    planned = plan(size, limits=StoreLimits())
+    planned = plan_chunks(size, limits=StoreLimits())
     expected = Chunks(size, expected_chunk_bytes(size, 8 * MIB))
     assert (expected.chunk_size_bytes, expected.count) == (planned.chunk_size_bytes, planned.chunk_count)
     assert [(n, expected.offset(n), expected.bytes_of(n)) for n in (1, 2, expected.count)] == [

@@ -12,16 +12,16 @@ from botocore.signers import CloudFrontSigner
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
-from dropbox_api.plumbing.stores import s3_config
+from dropbox_api.core.content_disposition import format_content_disposition
+from dropbox_api.plumbing.store_config import read_s3_config
 from dropbox_api.settings import Settings
 from dropbox_api.storage.cloudfront import CloudFront
-from dropbox_api.storage.s3 import content_disposition
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 URL = "https://d111.cloudfront.net"
 UNTIL = datetime(2030, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
 QUERY = {
-    "response-content-disposition": content_disposition("a *?&=+~ é🎉.txt", inline=False),
+    "response-content-disposition": format_content_disposition("a *?&=+~ é🎉.txt", inline=False),
     "response-content-type": "text/plain; charset=utf-8",
 }
 
@@ -97,7 +97,7 @@ def test_where_urls_are_bound_nobody_gets_one_that_is_not(address: str | None) -
 
 
 def test_the_longest_name_fits_into_the_longest_url_that_cloudfront_takes() -> None:
-    query = QUERY | {"response-content-disposition": content_disposition("日" * 85, inline=False)}
+    query = QUERY | {"response-content-disposition": format_content_disposition("日" * 85, inline=False)}
     assert len(CloudFront(URL, "K" * 20, pem(KEY)).sign("b" * 300, query, expires_at=UNTIL, address=None)) < 8192
 
 
@@ -124,13 +124,13 @@ def test_a_key_that_cannot_be_read_is_refused_by_the_name_of_its_setting(unreada
     cdn = {"url": URL, "key_pair_id": "K", "private_key": unreadable}
     settings = Settings.model_validate({"mode": "dev", "cdn": cdn})
     with pytest.raises(ValueError, match="DROPBOX_CDN__PRIVATE_KEY") as error:
-        s3_config(settings)
+        read_s3_config(settings)
     shown = f"{error.value!r} {error.value.__cause__!r}"
     assert not any(line in shown for line in unreadable.splitlines() if line)
 
 
 def test_the_key_is_not_shown_with_the_configuration() -> None:
     cdn = {"url": URL, "key_pair_id": "K", "private_key": pem(KEY)}
-    config = s3_config(Settings.model_validate({"mode": "dev", "cdn": cdn}))
+    config = read_s3_config(Settings.model_validate({"mode": "dev", "cdn": cdn}))
     assert config.cdn is not None
     assert "CloudFront" not in repr(config)

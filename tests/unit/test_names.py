@@ -28,11 +28,11 @@ DECOMPOSED, COMPOSED = "Cafe\u0301.txt", "Café.txt"
     ],
 )
 def test_kept_as_typed(name: str) -> None:
-    assert names.clean(name) == name
+    assert names.clean_name(name) == name
 
 
 def test_stored_in_nfc() -> None:
-    assert names.clean(DECOMPOSED) == COMPOSED
+    assert names.clean_name(DECOMPOSED) == COMPOSED
 
 
 @pytest.mark.parametrize(
@@ -58,20 +58,20 @@ def test_stored_in_nfc() -> None:
 )
 def test_refused(name: str, reason: str) -> None:
     with pytest.raises(BadName) as error:
-        names.clean(name)
+        names.clean_name(name)
     assert error.value.reason == reason
 
 
 def test_length_is_counted_after_composition() -> None:
-    assert names.clean("e\u0301" * 127) == "é" * 127  # 381 bytes as typed, 254 as stored
+    assert names.clean_name("e\u0301" * 127) == "é" * 127  # 381 bytes as typed, 254 as stored
     three_for_two_bytes = "U\u0308\u0304"
-    assert names.clean(three_for_two_bytes * 127) == "Ǖ" * 127
+    assert names.clean_name(three_for_two_bytes * 127) == "Ǖ" * 127
 
 
 def test_a_hostile_length_is_refused_before_it_costs() -> None:
     # Alternating combining classes make normalisation quadratic: this would take minutes, the test's time limit is two.
     with pytest.raises(BadName, match="255"):
-        names.clean("a" + "\u0301\u0323" * 1_000_000)
+        names.clean_name("a" + "\u0301\u0323" * 1_000_000)
 
 
 @pytest.mark.parametrize(
@@ -86,12 +86,12 @@ def test_a_hostile_length_is_refused_before_it_costs() -> None:
     ],
 )
 def test_the_same_name(one: str, other: str) -> None:
-    assert names.key(one) == names.key(other)
+    assert names.make_key(one) == names.make_key(other)
 
 
 @pytest.mark.parametrize(("one", "other"), [("a", "á"), ("a", "a "), ("a", "\uff41"), ("i", "\u0131"), ("a.b", "a:b")])
 def test_different_names(one: str, other: str) -> None:
-    assert names.key(one) != names.key(other)
+    assert names.make_key(one) != names.make_key(other)
 
 
 @pytest.mark.parametrize(
@@ -114,21 +114,23 @@ def test_different_names(one: str, other: str) -> None:
     ],
 )
 def test_conflict_name(name: str, first: str) -> None:
-    assert names.conflict_name(name, 1) == first
+    assert names.make_conflict_name(name, 1) == first
 
 
 def test_a_long_name_gives_way_in_whole_characters() -> None:
-    assert names.conflict_name("x" * 251 + ".pdf", 12) == "x" * 246 + " (12).pdf"
-    name = names.conflict_name("é" * 125 + ".pdf", 1)  # 254 bytes; 247 are left for the stem, 246 hold whole letters
+    assert names.make_conflict_name("x" * 251 + ".pdf", 12) == "x" * 246 + " (12).pdf"
+    name = names.make_conflict_name(
+        "é" * 125 + ".pdf", 1
+    )  # 254 bytes; 247 are left for the stem, 246 hold whole letters
     assert name == "é" * 123 + " (1).pdf"
 
 
 def test_first_free() -> None:
-    assert names.first_free("a.txt", set()) == "a.txt"
-    assert names.first_free("A.txt", {"a.txt"}) == "A (1).txt"
-    assert names.first_free("A.txt", {"a.txt", "a (1).txt", "a (3).txt"}) == "A (2).txt"
+    assert names.pick_free_name("a.txt", set()) == "a.txt"
+    assert names.pick_free_name("A.txt", {"a.txt"}) == "A (1).txt"
+    assert names.pick_free_name("A.txt", {"a.txt", "a (1).txt", "a (3).txt"}) == "A (2).txt"
     its_own_conflict_name = "x" * 247 + " (1).pdf"  # as long as a name may be: cut, it comes out the same
-    assert names.first_free(its_own_conflict_name, {its_own_conflict_name}) == "x" * 247 + " (2).pdf"
+    assert names.pick_free_name(its_own_conflict_name, {its_own_conflict_name}) == "x" * 247 + " (2).pdf"
 
 
 @pytest.mark.parametrize(
@@ -194,4 +196,4 @@ def test_bad_path(path: str, reason: str) -> None:
     ],
 )
 def test_in_an_archive(name: str, safe: str) -> None:
-    assert names.archive_name(name) == safe
+    assert names.make_archive_name(name) == safe

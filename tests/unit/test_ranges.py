@@ -14,23 +14,23 @@ VECTORS = json.loads((Path(__file__).parents[1] / "vectors/ranges.json").read_te
 @pytest.mark.parametrize("vector", VECTORS["ranges"], ids=lambda vector: vector["text"] or "none")
 def test_both_ways(vector: dict[str, Any]) -> None:
     numbers = sorted(set(vector["numbers"]))
-    assert ranges.encode(vector["numbers"]) == vector["text"]
-    assert ranges.decode(vector["text"], max_count=len(numbers)) == numbers
+    assert ranges.encode_ranges(vector["numbers"]) == vector["text"]
+    assert ranges.decode_ranges(vector["text"], max_count=len(numbers)) == numbers
 
 
 @pytest.mark.parametrize("numbers", VECTORS["not_numbers"])
 def test_not_part_numbers(numbers: list[int]) -> None:
     with pytest.raises(ValueError, match="is not a part number"):
-        ranges.encode(numbers)
+        ranges.encode_ranges(numbers)
 
 
 @pytest.mark.parametrize("text", VECTORS["refused"])
 def test_only_what_encode_writes(text: str) -> None:
     with pytest.raises(ValueError, match="range"):
-        ranges.decode(text, max_count=10_000)
+        ranges.decode_ranges(text, max_count=10_000)
 
 
 @pytest.mark.parametrize("vector", VECTORS["too_many"], ids=lambda vector: vector["text"])
 def test_too_many(vector: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="more than"):
-        ranges.decode(vector["text"], max_count=vector["max_count"])
+        ranges.decode_ranges(vector["text"], max_count=vector["max_count"])

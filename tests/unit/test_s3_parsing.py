@@ -9,9 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dropbox_api.storage.object_store import Conflict, NotFound, Part, Rejected, StoreError, Throttled, Unavailable
-from dropbox_api.storage.s3 import content_disposition
-from dropbox_api.storage.s3_answers import newest_of_each, parse_error, parse_parts_page, store_error
+from dropbox_api.core.content_disposition import format_content_disposition
+from dropbox_api.storage.object_store import (
+    ObjectNotFound,
+    Part,
+    StoreConflict,
+    StoreError,
+    StoreRejected,
+    StoreThrottled,
+    StoreUnavailable,
+)
+from dropbox_api.storage.s3_responses import newest_of_each, parse_error, parse_parts_page, store_error
 
 NAMESPACE = ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 DIGEST = sha256(b"x").digest()
@@ -60,20 +68,20 @@ def test_a_truncated_page_says_where_the_next_begins() -> None:
     ids=["empty", "text", "cut", "other root", "no size", "bad number", "short hash", "bad hash", "no marker"],
 )
 def test_an_unreadable_page_is_an_outage_and_not_an_empty_list(body: bytes) -> None:
-    with pytest.raises(Unavailable):
+    with pytest.raises(StoreUnavailable):
         parse_parts_page(body)
 
 
 def test_entities_are_not_expanded() -> None:
     bomb = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>'
     body = f"<?xml version='1.0'?>{bomb}<ListPartsResult>&b;</ListPartsResult>"
-    with pytest.raises(Unavailable, match="document type"):
+    with pytest.raises(StoreUnavailable, match="document type"):
         parse_parts_page(body.encode())
     for hidden in (body.encode("utf-16"), body.encode("utf-16-le"), body.encode("utf-32")):
-        with pytest.raises(Unavailable):
+        with pytest.raises(StoreUnavailable):
             parse_parts_page(hidden)
     declaration = "<?xml version='1.0' encoding='cp037'?>"
-    with pytest.raises(Unavailable):
+    with pytest.raises(StoreUnavailable):
         parse_parts_page(declaration.encode() + body.partition("?>")[2].encode("cp037"))
 
 
@@ -102,54 +110,54 @@ def test_an_error_is_recognised_behind_white_space() -> None:
 @pytest.mark.parametrize(
     ("status", "code", "expected"),
     [
-        (404, "NoSuchKey", NotFound),
-        (404, "NoSuchUpload", NotFound),
-        (200, "NoSuchUpload", NotFound),
-        (404, "NoSuchBucket", Rejected),
-        (404, "", Unavailable),  # a proxy's, not S3's
-        (404, "404", Unavailable),
-        (409, "ConditionalRequestConflict", Conflict),
-        (409, "OperationAborted", Conflict),
-        (412, "PreconditionFailed", Conflict),
-        (412, "412", Conflict),
-        (503, "SlowDown", Throttled),
-        (200, "SlowDown", Throttled),
-        (429, "", Throttled),
-        (503, "ServiceUnavailable", Unavailable),
-        (500, "InternalError", Unavailable),
-        (200, "InternalError", Unavailable),
-        (502, "", Unavailable),
-        (501, "NotImplemented", Unavailable),
-        (400, "RequestTimeout", Unavailable),
-        (408, "", Unavailable),
-        (400, "InvalidPart", Rejected),
-        (200, "InvalidPart", Rejected),
-        (500, "InvalidPart", Rejected),  # how boto reports the error inside a 200
-        (400, "EntityTooSmall", Rejected),
-        (400, "BadDigest", Rejected),
-        (403, "SignatureDoesNotMatch", Rejected),
-        (403, "", Rejected),
-        (301, "PermanentRedirect", Rejected),
-        (418, "SomethingNew", Rejected),
+        (404, "NoSuchKey", ObjectNotFound),
+        (404, "NoSuchUpload", ObjectNotFound),
+        (200, "NoSuchUpload", ObjectNotFound),
+        (404, "NoSuchBucket", StoreRejected),
+        (404, "", StoreUnavailable),  # a proxy's, not S3's
+        (404, "404", StoreUnavailable),
+        (409, "ConditionalRequestConflict", StoreConflict),
+        (409, "OperationAborted", StoreConflict),
+        (412, "PreconditionFailed", StoreConflict),
+        (412, "412", StoreConflict),
+        (503, "SlowDown", StoreThrottled),
+        (200, "SlowDown", StoreThrottled),
+        (429, "", StoreThrottled),
+        (503, "ServiceUnavailable", StoreUnavailable),
+        (500, "InternalError", StoreUnavailable),
+        (200, "InternalError", StoreUnavailable),
+        (502, "", StoreUnavailable),
+        (501, "NotImplemented", StoreUnavailable),
+        (400, "RequestTimeout", StoreUnavailable),
+        (408, "", StoreUnavailable),
+        (400, "InvalidPart", StoreRejected),
+        (200, "InvalidPart", StoreRejected),
+        (500, "InvalidPart", StoreRejected),  # how boto reports the error inside a 200
+        (400, "EntityTooSmall", StoreRejected),
+        (400, "BadDigest", StoreRejected),
+        (403, "SignatureDoesNotMatch", StoreRejected),
+        (403, "", StoreRejected),
+        (301, "PermanentRedirect", StoreRejected),
+        (418, "SomethingNew", StoreRejected),
     ],
 )
 def test_every_answer_has_one_meaning(status: int, code: str, expected: type[StoreError]) -> None:
     error = store_error(status, code, "why")
     assert type(error) is expected
     assert "why" in error.detail
-    if isinstance(error, Rejected):
+    if isinstance(error, StoreRejected):
         assert error.code == (code or str(status))
 
 
 def test_only_the_answer_to_a_head_may_leave_the_code_out() -> None:
-    assert type(store_error(404, "404", "Not Found", is_head=True)) is NotFound
-    assert type(store_error(403, "403", "Forbidden", is_head=True)) is Rejected
-    assert type(store_error(503, "503", "", is_head=True)) is Unavailable
+    assert type(store_error(404, "404", "Not Found", is_head=True)) is ObjectNotFound
+    assert type(store_error(403, "403", "Forbidden", is_head=True)) is StoreRejected
+    assert type(store_error(503, "503", "", is_head=True)) is StoreUnavailable
 
 
 @given(st.text(), st.booleans())
 def test_no_file_name_escapes_its_header(filename: str, inline: bool) -> None:
-    value = content_disposition(filename, inline=inline)
+    value = format_content_disposition(filename, inline=inline)
 
     assert all(" " <= c <= "~" for c in value)
     kind, plain, extended = value.split("; ")[0], *value.split('"')[1::2], value.rpartition("; ")[2]
@@ -162,6 +170,7 @@ def test_no_file_name_escapes_its_header(filename: str, inline: bool) -> None:
 
 def test_plain_names_stay_readable() -> None:
     assert (
-        content_disposition("a b.txt", inline=False) == "attachment; filename=\"a b.txt\"; filename*=UTF-8''a%20b.txt"
+        format_content_disposition("a b.txt", inline=False)
+        == "attachment; filename=\"a b.txt\"; filename*=UTF-8''a%20b.txt"
     )
-    assert content_disposition("é.txt", inline=True) == "inline; filename=\"_.txt\"; filename*=UTF-8''%C3%A9.txt"
+    assert format_content_disposition("é.txt", inline=True) == "inline; filename=\"_.txt\"; filename*=UTF-8''%C3%A9.txt"

@@ -15,7 +15,7 @@ from dropbox_api.accounts import personal_tokens, service
 from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.session_tokens import AccessTokens
 from dropbox_api.context import Actor, Context, Scope
-from dropbox_api.plumbing import idempotency, limits, origin
+from dropbox_api.plumbing import idempotency, limits, request_source
 from dropbox_api.problems import Forbidden, Unauthenticated
 
 
@@ -35,7 +35,7 @@ async def authenticated(request: Request) -> Actor:
     if known is not None:
         return known
     actor = await ask_again(request)
-    origin.acting(actor.user_id)
+    request_source.set_actor(actor.user_id)
     await request.app.state.limits.hit("user", str(actor.user_id))
     request.state.actor = actor
     return actor
@@ -80,7 +80,7 @@ class _ContextBearer(_Bearer):
         return Context(state.db, state.store, state.settings, actor)
 
 
-def limited_by_user(name: limits.Name) -> Any:
+def limited_by_user(name: limits.LimitName) -> Any:
     """Return what limits a route by who asks: `dependencies=[limited_by_user("sign")]`. Raises RateLimited."""
 
     async def count(request: Request, actor: Annotated[Actor, Depends(authenticated)]) -> None:
@@ -131,7 +131,7 @@ async def _once(
     if key is None:
         return None
     once = _of_address(request, actor, key).of(await request.body())
-    await idempotency.look(request.app.state.db, once)
+    await idempotency.require_unanswered(request.app.state.db, once)
     return once
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import func, select, update
 
 from dropbox_api.db import Tx
 from dropbox_api.models import RecoveryCode, User
-from dropbox_api.plumbing import sealing
+from dropbox_api.plumbing import encryption
 from dropbox_api.settings import AuthSettings
 
 STEP_S = 30
@@ -66,7 +66,7 @@ def _group() -> str:
 
 def recovery_hash(settings: AuthSettings, code: str) -> bytes:
     """Return what is kept of a recovery code, however it is written."""
-    return hmac.digest(sealing.derived_key(settings, "recovery codes"), _bare(code).encode(), "sha256")
+    return hmac.digest(encryption.derive_key(settings, "recovery codes"), _bare(code).encode(), "sha256")
 
 
 def _bare(code: str) -> str:
@@ -88,7 +88,7 @@ async def spend(tx: Tx, settings: AuthSettings, user_id: uuid.UUID, code: str) -
         used = update(RecoveryCode).where(*unused).values(used_at=func.now())
         return (await tx.execute(used)).rowcount == 1
     user = (await tx.execute(select(User.totp_secret, User.totp_last_step).where(User.id == user_id))).one()
-    secret = user.totp_secret and sealing.unseal(settings, SECRETS, user_id, user.totp_secret)
+    secret = user.totp_secret and encryption.decrypt_secret(settings, SECRETS, user_id, user.totp_secret)
     step = find_step(secret, bare, after_step=user.totp_last_step) if secret else None
     if step is None:
         return False

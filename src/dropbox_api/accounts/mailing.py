@@ -20,7 +20,6 @@ from dropbox_api.accounts import password_rules, service
 from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.db import Db, Tx
 from dropbox_api.models import ApiToken, MailToken, User
-from dropbox_api.plumbing.addresses import base_url
 from dropbox_api.plumbing.mail import Mail
 from dropbox_api.problems import InvalidMailToken, Unavailable
 from dropbox_api.settings import Settings
@@ -149,7 +148,7 @@ async def _spend(tx: Tx, token: str, purpose: Purpose) -> Any:
 
 def _mail(settings: Settings, issued: tuple[str, str], subject: str, text: str, path: str) -> Mail:
     email, token = issued
-    base = base_url(settings)
+    base = settings.base_url
     opened = "open this address:" if base else "open this on the address of your server:"
     minutes = settings.auth.mail_token_ttl_s // 60
     return Mail(email, subject, text.format(opened=opened, link=f"{base or ''}{path}?token={token}", minutes=minutes))

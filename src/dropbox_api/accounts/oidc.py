@@ -37,8 +37,7 @@ from dropbox_api.accounts.schemas import Address, Tokens
 from dropbox_api.accounts.session_tokens import AccessTokens
 from dropbox_api.db import Db, Tx
 from dropbox_api.models import OidcIdentity, User
-from dropbox_api.plumbing.addresses import base_url
-from dropbox_api.plumbing.sealing import derived_key
+from dropbox_api.plumbing.encryption import derive_key
 from dropbox_api.problems import OidcFailed
 from dropbox_api.settings import AuthSettings, OidcSettings, Settings
 
@@ -343,7 +342,7 @@ def _object(answer: httpx.Response) -> dict[str, Any]:
 
 
 def _redirect_uri(settings: Settings) -> str:
-    base = base_url(settings)
+    base = settings.base_url
     if base is None:
         raise OidcFailed("The server does not know its own address", reason="not-configured")
     return base + CALLBACK_PATH
@@ -351,7 +350,7 @@ def _redirect_uri(settings: Settings) -> str:
 
 def _box(settings: AuthSettings, purpose: str) -> Fernet:
     """Return what seals one kind of text: encrypted, signed, dated."""
-    return Fernet(base64.urlsafe_b64encode(derived_key(settings, f"oidc {purpose}")))
+    return Fernet(base64.urlsafe_b64encode(derive_key(settings, f"oidc {purpose}")))
 
 
 def _s256(verifier: str) -> str:

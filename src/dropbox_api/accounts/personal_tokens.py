@@ -19,7 +19,7 @@ from dropbox_api.accounts.schemas import CreatedToken, TokenList
 from dropbox_api.context import Actor, Scope
 from dropbox_api.db import Db, Tx, new_id
 from dropbox_api.models import ApiToken, User
-from dropbox_api.plumbing import paging
+from dropbox_api.plumbing import page_cursors
 from dropbox_api.problems import Forbidden, NotFound, Unauthenticated
 
 PREFIX = "dbx_pat_"
@@ -121,11 +121,13 @@ async def list_tokens(db: Db, user_id: uuid.UUID, *, limit: int, cursor: str | N
     """List a user's tokens that are good, newest first. Raises InvalidCursor."""
     query = select(*_SHOWN).where(ApiToken.user_id == user_id, *_STANDING).order_by(ApiToken.id.desc())
     if cursor is not None:
-        query = query.where(ApiToken.id < paging.decode_id("tokens", cursor))
+        query = query.where(ApiToken.id < page_cursors.decode_id("tokens", cursor))
     async with db.read() as tx:
         rows = (await tx.execute(query.limit(limit + 1))).all()
     items = [Shown(**row._asdict()) for row in rows[:limit]]
-    return TokenList(items=items, next_cursor=paging.encode("tokens", items[-1].id) if len(rows) > limit else None)
+    return TokenList(
+        items=items, next_cursor=page_cursors.encode_cursor("tokens", items[-1].id) if len(rows) > limit else None
+    )
 
 
 async def revoke_token(db: Db, user_id: uuid.UUID, token_id: uuid.UUID) -> None:

@@ -16,7 +16,7 @@ from dropbox_api.accounts.schemas import RecoveryCodes, SecondFactorProposal
 from dropbox_api.context import Actor
 from dropbox_api.db import Db, Tx
 from dropbox_api.models import RecoveryCode, User
-from dropbox_api.plumbing import sealing
+from dropbox_api.plumbing import encryption
 from dropbox_api.problems import InvalidCredentials, SecondFactorState
 from dropbox_api.settings import AuthSettings
 
@@ -32,7 +32,7 @@ async def propose(
     """
     await service.confirm(db, passwords, actor, password)
     secret = codes.new_secret()
-    sealed = sealing.seal(settings, codes.SECRETS, actor.user_id, secret)
+    sealed = encryption.encrypt_secret(settings, codes.SECRETS, actor.user_id, secret)
     async with db.begin() as tx:
         await _lock(tx, actor.user_id, on=False)
         await tx.execute(update(User).where(User.id == actor.user_id).values(totp_secret=sealed))

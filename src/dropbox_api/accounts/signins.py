@@ -11,7 +11,7 @@ from dropbox_api.accounts.schemas import SignIn, SignInList
 from dropbox_api.context import Actor
 from dropbox_api.db import Db
 from dropbox_api.models import Session, User
-from dropbox_api.plumbing import paging
+from dropbox_api.plumbing import page_cursors
 from dropbox_api.problems import InvalidCredentials, NotFound
 
 _SIGN_IN = (Session.id, Session.user_agent, Session.address, Session.created_at, Session.last_used_at)
@@ -22,11 +22,13 @@ async def list_sign_ins(db: Db, actor: Actor, *, limit: int, cursor: str | None)
     standing = (Session.user_id == actor.user_id, Session.revoked_at.is_(None), Session.expires_at > func.now())
     query = select(*_SIGN_IN).where(*standing).order_by(Session.id.desc()).limit(limit + 1)
     if cursor is not None:
-        query = query.where(Session.id < paging.decode_id("sign-ins", cursor))
+        query = query.where(Session.id < page_cursors.decode_id("sign-ins", cursor))
     async with db.read() as tx:
         rows = (await tx.execute(query)).all()
     items = [SignIn(**row._asdict(), is_current=row.id == actor.session_id) for row in rows[:limit]]
-    return SignInList(items=items, next_cursor=paging.encode("sign-ins", items[-1].id) if len(rows) > limit else None)
+    return SignInList(
+        items=items, next_cursor=page_cursors.encode_cursor("sign-ins", items[-1].id) if len(rows) > limit else None
+    )
 
 
 async def end(db: Db, actor: Actor, session_id: uuid.UUID) -> None:

@@ -14,7 +14,7 @@ from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.schemas import ChangeUser, ManagedUser, NewUser, UserList
 from dropbox_api.db import Db, Tx
 from dropbox_api.models import ApiToken, User
-from dropbox_api.plumbing import paging
+from dropbox_api.plumbing import page_cursors
 from dropbox_api.problems import Forbidden, NotFound
 from dropbox_api.settings import AuthSettings
 
@@ -29,11 +29,13 @@ async def list_users(db: Db, *, q: str | None, limit: int, cursor: str | None) -
     if q:
         query = query.where(User.email.contains(q.lower(), autoescape=True))
     if cursor is not None:
-        query = query.where(User.id > paging.decode_id("users", cursor))
+        query = query.where(User.id > page_cursors.decode_id("users", cursor))
     async with db.read() as tx:
         rows = (await tx.execute(query)).all()
     items = [ManagedUser(**row._asdict()) for row in rows[:limit]]
-    return UserList(items=items, next_cursor=paging.encode("users", items[-1].id) if len(rows) > limit else None)
+    return UserList(
+        items=items, next_cursor=page_cursors.encode_cursor("users", items[-1].id) if len(rows) > limit else None
+    )
 
 
 async def get_user(db: Db, user_id: uuid.UUID) -> ManagedUser:

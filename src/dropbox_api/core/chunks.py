@@ -19,13 +19,13 @@ TARGET_CHUNKS = 9_000
 """Chunks grow with the file to stay below this: room for a client that asks for smaller ones, or for reused chunks."""
 
 Strategy = Literal["single", "multipart"]
-Reason = Literal["negative-size", "beyond-store", "too-large-for-single", "empty-multipart"]
+PlanReason = Literal["negative-size", "beyond-store", "too-large-for-single", "empty-multipart"]
 
 
 class PlanError(ValueError):
     """No plan exists; `reason` is stable and may be tested, the message is for people."""
 
-    def __init__(self, reason: Reason, message: str) -> None:
+    def __init__(self, reason: PlanReason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
@@ -73,7 +73,7 @@ class Plan:
             yield number, self.offset(number), self.chunk_bytes(number)
 
 
-def plan(
+def plan_chunks(
     size_bytes: int,
     *,
     limits: StoreLimits,

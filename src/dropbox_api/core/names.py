@@ -1,8 +1,8 @@
 """Names of files and folders: which are allowed, when two are the same, and what a conflict copy is called.
 
-Names are kept as typed, in NFC. Two names in one folder are the same when their `key` is. What some file system
-cannot hold (Windows' reserved names and `:`, trailing dots and spaces) is allowed here and handled by the sync client;
-bidirectional controls are part of some names and are the display's business.
+Names are kept as typed, in NFC. Two names in one folder are the same when their keys (`make_key`) are equal. What some
+file systems cannot hold (Windows' reserved names and `:`, trailing dots and spaces) is allowed here and handled by the
+sync client. Bidirectional controls are part of some names; the display handles them.
 Source: Unicode 3.13 (default caseless matching), UAX #15 (NFC).
 """
 
@@ -17,7 +17,7 @@ MAX_BYTES = 255
 MAX_DEPTH = 100
 """Of a path, in names."""
 
-Reason = Literal["empty", "dot-name", "slash", "control-character", "surrogate", "too-long", "too-deep"]
+NameReason = Literal["empty", "dot-name", "slash", "control-character", "surrogate", "too-long", "too-deep"]
 
 _EXTENSION = re.compile(r"(?<=[^.])(?:\.tar)?\.[^.\s]{1,16}$", re.IGNORECASE)
 """`.pdf`, `.tar.gz`; not the whole of `.bashrc`, not `. and so on` in a sentence."""
@@ -31,12 +31,12 @@ _DEVICE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³
 class BadName(ValueError):
     """This cannot be a name or path; `reason` is stable and may be tested, the message is for people."""
 
-    def __init__(self, reason: Reason, message: str) -> None:
+    def __init__(self, reason: NameReason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
 
-def clean(name: str) -> str:
+def clean_name(name: str) -> str:
     """Return the NFC form of a name of one file or folder, otherwise as typed.
 
     Raises: BadName (empty, dot-name, slash, control-character, surrogate, too-long).
@@ -62,7 +62,7 @@ def clean(name: str) -> str:
     return name
 
 
-def key(name: str) -> str:
+def make_key(name: str) -> str:
     """Return what makes a name unique in its folder: blind to case and to Unicode composition. Idempotent.
 
     A key is for comparison only; it may be longer than the name.
@@ -71,7 +71,7 @@ def key(name: str) -> str:
     return unicodedata.normalize("NFC", folded)  # folding may decompose: U+01F0
 
 
-def conflict_name(name: str, n: int) -> str:
+def make_conflict_name(name: str, n: int) -> str:
     """Return the `n`-th (1-based) alternative to a clean name: `report (1).pdf`, `src (1).tar.gz`.
 
     The result is clean: where it would exceed `MAX_BYTES`, the stem loses whole characters from its end.
@@ -82,16 +82,16 @@ def conflict_name(name: str, n: int) -> str:
     return stem.encode()[: MAX_BYTES - len(suffix.encode())].decode(errors="ignore") + suffix
 
 
-def first_free(name: str, taken_keys: Container[str]) -> str:
+def pick_free_name(name: str, taken_keys: Container[str]) -> str:
     """Return the clean name itself, or its first conflict name, whose key is not taken."""
-    candidates = itertools.chain([name], (conflict_name(name, n) for n in itertools.count(1)))
-    return next(candidate for candidate in candidates if key(candidate) not in taken_keys)
+    candidates = itertools.chain([name], (make_conflict_name(name, n) for n in itertools.count(1)))
+    return next(candidate for candidate in candidates if make_key(candidate) not in taken_keys)
 
 
-def archive_name(name: str) -> str:
+def make_archive_name(name: str) -> str:
     """Return a clean name as every system can unpack it, what some cannot hold being `_`. Clean; idempotent.
 
-    Different names may become the same one, and then need `conflict_name`.
+    Different names may become the same one, and then need `make_conflict_name`.
     Source: Microsoft's "Naming Files, Paths, and Namespaces".
     """
     safe = _NOT_IN_ARCHIVES.sub(lambda refused: "_" * len(refused[0]), name)
@@ -100,7 +100,7 @@ def archive_name(name: str) -> str:
         return safe
     longer = f"{safe[: device.end()]}_{safe[device.end() :]}"
     shorter = longer.encode()[:MAX_BYTES].decode(errors="ignore")
-    return shorter if shorter == longer else archive_name(shorter)  # the cut may leave a dot or space at the end
+    return shorter if shorter == longer else make_archive_name(shorter)  # the cut may leave a dot or space at the end
 
 
 def split_path(path: str) -> list[str]:
@@ -108,7 +108,7 @@ def split_path(path: str) -> list[str]:
 
     "" and "/" are the root: no names. At most `MAX_DEPTH` names.
 
-    Raises: BadName (too-deep, or what `clean` raises for one of the names; "empty" for `a//b`).
+    Raises: BadName (too-deep, or what `clean_name` raises for one of the names; "empty" for `a//b`).
     """
     inner = path.removeprefix("/")
     if not inner:
@@ -116,7 +116,7 @@ def split_path(path: str) -> list[str]:
     names = inner.removesuffix("/").split("/", maxsplit=MAX_DEPTH)
     if len(names) > MAX_DEPTH:
         raise BadName("too-deep", f"a path holds at most {MAX_DEPTH} names")
-    return [clean(name) for name in names]
+    return [clean_name(name) for name in names]
 
 
 def _too_long() -> BadName:

@@ -10,7 +10,7 @@ _ITEM = re.compile(r"([1-9][0-9]{0,8})(?:-([1-9][0-9]{0,8}))?")
 """At most nine digits: far beyond any store's part numbers, safe in JavaScript, and cheap to parse."""
 
 
-def encode(numbers: Iterable[int]) -> str:
+def encode_ranges(numbers: Iterable[int]) -> str:
     """Write part numbers (1..999,999,999, in any order, duplicates ignored) as ranges.
 
     Raises: ValueError for a number outside the bounds.
@@ -26,12 +26,12 @@ def encode(numbers: Iterable[int]) -> str:
     return ",".join(f"{first}-{last}" if first < last else f"{first}" for first, last in runs)
 
 
-def decode(text: str, *, max_count: int) -> list[int]:
+def decode_ranges(text: str, *, max_count: int) -> list[int]:
     """Read ranges back into ascending part numbers, at most `max_count` of them.
 
     Time and memory are bounded by the text's length and `max_count`, whatever the text claims.
 
-    Raises: ValueError for anything that `encode` would not have written, and for more than `max_count` numbers.
+    Raises: ValueError for anything that `encode_ranges` would not have written, and for more than `max_count` numbers.
     """
     numbers: list[int] = []
     for item in text.split(",") if text else []:

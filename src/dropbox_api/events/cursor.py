@@ -10,7 +10,7 @@ import uuid
 
 from dropbox_api import problems
 from dropbox_api.events.journal import JournalPosition
-from dropbox_api.plumbing.sealing import derived_key
+from dropbox_api.plumbing.encryption import derive_key
 from dropbox_api.settings import AuthSettings
 
 _SEQ_BYTES, _MARK_BYTES, _MAC_BYTES = 8, 6, 16
@@ -20,7 +20,7 @@ class Cursors:
     """Encodes and decodes cursors with a key derived from the server's secret; another secret makes them invalid."""
 
     def __init__(self, settings: AuthSettings) -> None:
-        self._key = derived_key(settings, "cursor of a journal")
+        self._key = derive_key(settings, "cursor of a journal")
 
     def encode(self, user_id: uuid.UUID, position: JournalPosition) -> str:
         """Return the cursor of a position in this user's journal: 40 characters."""

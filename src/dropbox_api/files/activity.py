@@ -8,7 +8,7 @@ from dropbox_api import access
 from dropbox_api.db import Db
 from dropbox_api.files.schemas import Activity, ActivityList
 from dropbox_api.models import AuditEntry, User
-from dropbox_api.plumbing import paging
+from dropbox_api.plumbing import page_cursors
 
 
 async def list_activity(
@@ -24,7 +24,7 @@ async def list_activity(
             .where(AuditEntry.owner_id == granted.owner_id, AuditEntry.node_id == node_id)
         )
         if cursor:
-            page = page.where(AuditEntry.id < paging.decode_id("activity", cursor))
+            page = page.where(AuditEntry.id < page_cursors.decode_id("activity", cursor))
         rows = (await tx.execute(page.order_by(AuditEntry.id.desc()).limit(limit + 1))).all()
     items = [
         Activity(
@@ -39,5 +39,5 @@ async def list_activity(
         )
         for row in rows[:limit]
     ]
-    more = paging.encode("activity", rows[limit - 1].id) if len(rows) > limit else None
+    more = page_cursors.encode_cursor("activity", rows[limit - 1].id) if len(rows) > limit else None
     return ActivityList(items=items, next_cursor=more)

@@ -23,9 +23,8 @@ from dropbox_api.core.zip_format import ZipWriter
 from dropbox_api.db import Db, Tx
 from dropbox_api.models import Blob, Node, Revision
 from dropbox_api.plumbing import audit
-from dropbox_api.plumbing.gates import Gate
-from dropbox_api.storage.object_store import StoreError
-from dropbox_api.storage.s3 import S3Store
+from dropbox_api.plumbing.transfer_slots import TransferSlots
+from dropbox_api.storage.object_store import ObjectStore, StoreError
 
 LEFT_OUT = {
     "quarantined": "its content is not what was announced",
@@ -46,17 +45,19 @@ class Archive(NamedTuple):
     body: AsyncGenerator[bytes]
 
 
-async def open_archive(db: Db, store: S3Store, actor_id: uuid.UUID, folder_id: uuid.UUID, gate: Gate) -> Archive:
+async def open_archive(
+    db: Db, store: ObjectStore, actor_id: uuid.UUID, folder_id: uuid.UUID, slots: TransferSlots
+) -> Archive:
     """Return a folder as a zip: what to call it, and its bytes, which the caller closes.
 
-    `gate` bounds how many are read at a time: each holds a connection to the store, of which uploads need some, too.
+    `slots` bounds how many are read at a time: each holds a connection to the store, of which uploads need some, too.
 
     Raises NotFound, NotAFolder; while it is read, CutShort, or Unavailable when the database is.
     Transaction: one, for the audit trail; then a short read for each page of a folder.
     """
     async with db.begin() as tx:
         top = await find_top(tx, await access.require(tx, actor_id, folder_id))
-    return await make(db, store, top, gate.entered(actor_id))
+    return await make(db, store, top, slots.hold(actor_id))
 
 
 class Top(NamedTuple):
@@ -76,10 +77,10 @@ async def find_top(tx: Tx, granted: access.Access, detail: Mapping[str, str] = M
         raise problems.NotAFolder("This is a file; only folders are archived")
     folder = (await tx.execute(select(Node.name, Node.modified_at).where(Node.id == granted.node_id))).one()
     await audit.record(tx, granted.owner_id, [audit.Entry("archived", granted.node_id, dict(detail))])
-    return Top(granted.node_id, names.archive_name(folder.name) if folder.name else "", folder.modified_at)
+    return Top(granted.node_id, names.make_archive_name(folder.name) if folder.name else "", folder.modified_at)
 
 
-async def make(db: Db, store: S3Store, top: Top, place: AbstractAsyncContextManager[None]) -> Archive:
+async def make(db: Db, store: ObjectStore, top: Top, place: AbstractAsyncContextManager[None]) -> Archive:
     """Return a folder as a zip, as `open_archive` does, asking nobody for permission; `place` is entered meanwhile."""
     pieces = _pieces(db, store, _Level(top.folder_id, f"{top.name}/" if top.name else ""), top.modified_at)
     body = _joined(pieces, place)
@@ -108,7 +109,7 @@ async def _joined(pieces: AsyncGenerator[bytes], place: AbstractAsyncContextMana
         yield b"".join(waiting)
 
 
-async def _pieces(db: Db, store: S3Store, top: "_Level", modified_at: datetime) -> AsyncGenerator[bytes]:
+async def _pieces(db: Db, store: ObjectStore, top: "_Level", modified_at: datetime) -> AsyncGenerator[bytes]:
     writer = ZipWriter()
     left_out: list[str] = []
     if top.path:
@@ -209,7 +210,7 @@ async def _turn_page(tx: Tx, level: _Level) -> None:
     rows = (await tx.execute(_CHILDREN, {"folder_id": level.folder_id, "after": level.after})).all()
     level.read = len(rows) < _PAGE
     for row in rows:
-        name = names.archive_name(row.name)
+        name = names.make_archive_name(row.name)
         if name != row.name or row.name_key in level.given:
             name = await _free_name(tx, level, name)
         level.page.append((name, row))
@@ -218,14 +219,14 @@ async def _turn_page(tx: Tx, level: _Level) -> None:
 
 async def _free_name(tx: Tx, level: _Level, wanted: str) -> str:
     """Return a name for something that cannot have its own: none that was given here before, nor that of a node."""
-    number = level.next_number.get(names.key(wanted), 0)
+    number = level.next_number.get(names.make_key(wanted), 0)
     while True:
-        name = names.conflict_name(wanted, number) if number else wanted
+        name = names.make_conflict_name(wanted, number) if number else wanted
         number += 1
-        name_key = names.key(name)
+        name_key = names.make_key(name)
         place = {"folder_id": level.folder_id, "name_key": name_key}
         if name_key not in level.given and (await tx.execute(_STANDS_THERE, place)).first() is None:
             break
     level.given.add(name_key)
-    level.next_number[names.key(wanted)] = number
+    level.next_number[names.make_key(wanted)] = number
     return name

@@ -77,7 +77,7 @@ async def settle_name(
 
     Raises NameTaken.
     """
-    place = (parent_id, names.key(name))
+    place = (parent_id, names.make_key(name))
     there = (await paths.find_nodes_at(tx, [place])).get(place)
     if there is None or there.node_id == node_id:
         return name, None

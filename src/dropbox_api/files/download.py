@@ -8,7 +8,7 @@ from sqlalchemy import select
 from dropbox_api import access, problems
 from dropbox_api.db import Db, Tx
 from dropbox_api.models import Blob, Node, Revision
-from dropbox_api.plumbing import origin
+from dropbox_api.plumbing import request_source
 from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import ObjectStore, SignedRequest
 
@@ -102,5 +102,5 @@ def sign_content(
         inline=inline and content.content_type in SAFE_INLINE,
         ttl_s=settings.uploads.download_url_ttl_s,
         size_bytes=content.size_bytes,
-        address=origin.current().address,
+        address=request_source.get_source().address,
     )

@@ -77,7 +77,7 @@ async def ensure_folders(
         for path in level:
             above = found[path[:-1]]
             if isinstance(above, uuid.UUID):
-                places[path] = (above, names.key(path[-1]))
+                places[path] = (above, names.make_key(path[-1]))
             else:
                 found[path] = above
         standing = await paths.find_nodes_at(tx, list(places.values()))
@@ -127,7 +127,7 @@ async def insert_folder(tx: Tx, owner_id: uuid.UUID, parent_id: uuid.UUID, name:
         raise problems.TooManyFiles
     node_id = new_id()
     row = {"id": node_id, "owner_id": owner_id, "parent_id": parent_id, "kind": "folder"}
-    await tx.execute(insert(Node).values(name=name, name_key=names.key(name), **row))
+    await tx.execute(insert(Node).values(name=name, name_key=names.make_key(name), **row))
     await tx.execute(update(User).where(User.id == owner_id).values(used_nodes=User.used_nodes + 1))
     await journal.append_changes(tx, owner_id, [journal.Change("file.created", node_id)])
     await audit.record(tx, owner_id, [audit.Entry("created", node_id, {"name": name})])

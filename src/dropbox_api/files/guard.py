@@ -53,7 +53,7 @@ async def lock_for_change(
     await lock_owner(tx, granted.owner_id)
     await require(tx, actor_id, node_id, role)
     node = (await tx.execute(select(*Node.__table__.c).where(Node.id == node_id))).one()
-    await idempotency.claim(tx, once)
+    await idempotency.claim_key(tx, once)
     if if_match is not None:
         _require_match(node.version, if_match)
     return node

@@ -16,7 +16,7 @@ from dropbox_api.db import Db, Tx, use_snapshot
 from dropbox_api.files import folders, paths, views
 from dropbox_api.files.schemas import File, FileList, ListFiles
 from dropbox_api.models import Blob, Node, Revision
-from dropbox_api.plumbing import paging
+from dropbox_api.plumbing import page_cursors
 
 
 async def list_files(db: Db, actor_id: uuid.UUID, wanted: ListFiles) -> FileList:
@@ -68,12 +68,12 @@ _KEYS: dict[str, tuple[Any, ...]] = {
 def _encode(order: str, last: Any) -> str:
     match order.removeprefix("-"):
         case "name":
-            key: tuple[paging.Part, ...] = (last.name_key,)
+            key: tuple[page_cursors.KeyPart, ...] = (last.name_key,)
         case "size":
             key = (last.order_bytes, last.id)
         case _:
             key = (last.modified_at, last.id)
-    return paging.encode(f"files {order}", *key)
+    return page_cursors.encode_cursor(f"files {order}", *key)
 
 
 def _decode(order: str, cursor: str) -> tuple[Any, ...]:
@@ -81,12 +81,12 @@ def _decode(order: str, cursor: str) -> tuple[Any, ...]:
     kind = f"files {order}"
     match order.removeprefix("-"):
         case "name":
-            return paging.decode_key(kind, cursor, str)
+            return page_cursors.decode_key(kind, cursor, str)
         case "size":
-            size_bytes, after = paging.decode_key(kind, cursor, int, uuid.UUID)
+            size_bytes, after = page_cursors.decode_key(kind, cursor, int, uuid.UUID)
             return literal(size_bytes, BigInteger), after
         case _:
-            return paging.decode_key(kind, cursor, datetime, uuid.UUID)
+            return page_cursors.decode_key(kind, cursor, datetime, uuid.UUID)
 
 
 # All below a folder
@@ -119,11 +119,13 @@ async def _list_below(db: Db, actor_id: uuid.UUID, wanted: ListFiles) -> FileLis
         await use_snapshot(tx)
         folder_id = await _folder_id(tx, actor_id, wanted)
         kind = f"files below {folder_id}"
-        last = paging.decode_key(kind, wanted.cursor, str)[0].split("/") if wanted.cursor else []
+        last = page_cursors.decode_key(kind, wanted.cursor, str)[0].split("/") if wanted.cursor else []
         found = await _walk(tx, await _resume(tx, folder_id, last), wanted.limit + 1)
         items = await _in_order(tx, actor_id, [entry.node_id for entry in found[: wanted.limit]])
     # No name holds a slash, and no key of one.
-    more = paging.encode(kind, "/".join(found[wanted.limit - 1].keys)) if len(found) > wanted.limit else None
+    more = (
+        page_cursors.encode_cursor(kind, "/".join(found[wanted.limit - 1].keys)) if len(found) > wanted.limit else None
+    )
     return FileList(items=items, next_cursor=more)
 
 
@@ -190,10 +192,10 @@ async def _list_matching(db: Db, actor_id: uuid.UUID, wanted: ListFiles) -> File
         if folder:
             matching = matching.where(await views.condition_below(tx, folder.node_id))
         if wanted.cursor:
-            matching = matching.where(Node.id > paging.decode_id("files matching", wanted.cursor))
+            matching = matching.where(Node.id > page_cursors.decode_id("files matching", wanted.cursor))
         found = await views.read_live(tx, matching, wanted.limit + 1)
         items = await _in_order(tx, actor_id, [row.id for row in found[: wanted.limit]])
-    more = paging.encode("files matching", items[-1].id) if len(found) > wanted.limit else None
+    more = page_cursors.encode_cursor("files matching", items[-1].id) if len(found) > wanted.limit else None
     return FileList(items=items, next_cursor=more)
 
 

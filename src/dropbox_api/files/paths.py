@@ -24,7 +24,7 @@ def split_path(path: str) -> list[str]:
 def clean_name(name: str) -> str:
     """Return a name in NFC. Raises InvalidName."""
     try:
-        return names.clean(name)
+        return names.clean_name(name)
     except names.BadName as bad:
         raise problems.InvalidName(str(bad), reason=bad.reason) from None
 
@@ -99,7 +99,7 @@ async def resolve_path(tx: Tx, owner_id: uuid.UUID, path: str) -> uuid.UUID:
 
 async def resolve_below(tx: Tx, node_id: uuid.UUID, path: str) -> uuid.UUID:
     for segment in split_path(path):
-        place = (node_id, names.key(segment))
+        place = (node_id, names.make_key(segment))
         there = (await find_nodes_at(tx, [place])).get(place)
         if there is None:
             raise problems.NotFound(f"There is nothing at {path!r}")
@@ -122,11 +122,11 @@ async def choose_free_name(
     """
     step = 50
     searched = {} if searched is None else searched
-    wanted = (parent_id, names.key(name))
+    wanted = (parent_id, names.make_key(name))
     for first in range(searched.get(wanted, 1), 1_000_000, step):
         searched[wanted] = first
-        candidates = [names.conflict_name(name, n) for n in range(first, first + step)]
-        places = [(parent_id, names.key(candidate)) for candidate in candidates]
+        candidates = [names.make_conflict_name(name, n) for n in range(first, first + step)]
+        places = [(parent_id, names.make_key(candidate)) for candidate in candidates]
         taken = await find_nodes_at(tx, places)
         for candidate, at in zip(candidates, places, strict=True):
             if at not in standing and (at not in taken or taken[at].node_id == node_id):

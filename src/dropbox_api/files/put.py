@@ -102,7 +102,7 @@ async def put_files(
     await _restore_bases(
         tx, owner_id, [p for p in placements if p.base_revision_id and p.parent_id in open_to[p.author_id]]
     )
-    standing = await paths.find_nodes_at(tx, [(p.parent_id, names.key(p.name)) for p in placements])
+    standing = await paths.find_nodes_at(tx, [(p.parent_id, names.make_key(p.name)) for p in placements])
     nodes: list[dict[str, Any]] = []
     replaced: dict[uuid.UUID, dict[str, Any]] = {}
     revisions: list[dict[str, Any]] = []
@@ -115,7 +115,7 @@ async def put_files(
             results.append(problems.ParentGone())
             continue
         name = p.name
-        there = standing.get((p.parent_id, names.key(name)))
+        there = standing.get((p.parent_id, names.make_key(name)))
         if there and there.revision_id and not p.is_copy and _holds(there, p.content):
             results.append(PlacedFile(there.node_id, there.revision_id, name))
             continue
@@ -133,7 +133,7 @@ async def put_files(
         verified = p.content.fingerprint if p.content.is_verified else None
         if there is None:
             there = NamedNode(new_id(), "file", revision_id, 1, verified, p.content.blob_id)
-            standing[p.parent_id, names.key(name)] = there
+            standing[p.parent_id, names.make_key(name)] = there
             nodes.append(
                 {
                     "id": there.node_id,
@@ -141,7 +141,7 @@ async def put_files(
                     "parent_id": p.parent_id,
                     "kind": "file",
                     "name": name,
-                    "name_key": names.key(name),
+                    "name_key": names.make_key(name),
                     "head_revision_id": revision_id,
                     "size_bytes": p.content.size_bytes,
                 }
@@ -183,17 +183,17 @@ async def _restore_bases(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Place
     """
     if not placements:
         return
-    taken = set(await paths.find_nodes_at(tx, [(p.parent_id, names.key(p.name)) for p in placements]))
+    taken = set(await paths.find_nodes_at(tx, [(p.parent_id, names.make_key(p.name)) for p in placements]))
     restored: list[uuid.UUID] = []
     for p in placements:
-        place = (p.parent_id, names.key(p.name))
+        place = (p.parent_id, names.make_key(p.name))
         if place in taken:
             continue
         trashed = update(Node).where(
             Node.owner_id == owner_id,
             Node.head_revision_id == p.base_revision_id,
             Node.parent_id == p.parent_id,
-            Node.name_key == names.key(p.name),
+            Node.name_key == names.make_key(p.name),
             Node.trashed_at.is_not(None),
             Node.purged_at.is_(None),
         )

@@ -11,7 +11,7 @@ from dropbox_api.files import guard, put, views
 from dropbox_api.files.schemas import File, RevisionList
 from dropbox_api.files.schemas import Revision as RevisionView
 from dropbox_api.models import Blob, Node, Revision, User
-from dropbox_api.plumbing import audit, idempotency, paging
+from dropbox_api.plumbing import audit, idempotency, page_cursors
 from dropbox_api.plumbing.idempotency import Once
 
 
@@ -29,7 +29,7 @@ async def list_revisions(
         .where(Revision.node_id == node_id)
     )
     if cursor:
-        (before,) = paging.decode_key("revisions", cursor, int)
+        (before,) = page_cursors.decode_key("revisions", cursor, int)
         page = page.where(Revision.number < literal(before, BigInteger))
     async with db.read() as tx:
         if (await access.require(tx, actor_id, node_id)).kind != "file":
@@ -52,7 +52,7 @@ async def list_revisions(
         )
         for row in rows[:limit]
     ]
-    more = paging.encode("revisions", rows[limit - 1].number) if len(rows) > limit else None
+    more = page_cursors.encode_cursor("revisions", rows[limit - 1].number) if len(rows) > limit else None
     return RevisionList(items=items, next_cursor=more)
 
 
@@ -86,5 +86,5 @@ async def restore_revision(
             act = audit.Entry("revision-restored", node_id, {"revision_id": str(revision_id)})
             await audit.record(tx, node.owner_id, [act])
         file = await views.get_file(tx, actor_id, node_id)
-        await idempotency.keep(tx, once, 200, file)
+        await idempotency.keep_answer(tx, once, 200, file)
     return file

@@ -131,7 +131,7 @@ class ListFiles(_Find):
 
 
 def _searchable(q: str) -> str:
-    key = names.key(q).strip()
+    key = names.make_key(q).strip()
     if not 1 <= len(key) <= names.MAX_BYTES or "\0" in key:
         raise PydanticCustomError("query", "should be 1 to 255 characters, blanks around them not counted, without NUL")
     return key

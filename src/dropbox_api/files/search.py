@@ -32,7 +32,7 @@ from dropbox_api.db import Db, Tx, use_snapshot
 from dropbox_api.files import folders, views
 from dropbox_api.files.schemas import FileList, SearchFiles
 from dropbox_api.models import Node, Revision
-from dropbox_api.plumbing import paging
+from dropbox_api.plumbing import page_cursors
 
 MAX_WORDS = 8
 """Of a query; the eighth is all the rest."""
@@ -65,12 +65,12 @@ async def search_files(db: Db, actor_id: uuid.UUID, wanted: SearchFiles) -> File
         else:
             scope = await access.visible_condition(tx, actor_id)
         passing = _passing(scope, wanted)
-        before = paging.decode_key("search", wanted.cursor, int, datetime, uuid.UUID) if wanted.cursor else None
+        before = page_cursors.decode_key("search", wanted.cursor, int, datetime, uuid.UUID) if wanted.cursor else None
         rows = await _page(tx, passing, wanted.q, before, wanted.limit + 1)
         files = await views.find_files(tx, actor_id, [row.id for row in rows[: wanted.limit]])
     items = [files[row.id] for row in rows[: wanted.limit]]
     last = rows[wanted.limit - 1] if len(rows) > wanted.limit else None
-    more = paging.encode("search", last.score, last.modified_at, last.id) if last else None
+    more = page_cursors.encode_cursor("search", last.score, last.modified_at, last.id) if last else None
     return FileList(items=items, next_cursor=more)
 
 

@@ -17,7 +17,7 @@ from dropbox_api.events import journal
 from dropbox_api.files import checks, folders, guard, paths, views
 from dropbox_api.files.schemas import File, FileList, RestoreFile
 from dropbox_api.models import Node
-from dropbox_api.plumbing import audit, idempotency, paging
+from dropbox_api.plumbing import audit, idempotency, page_cursors
 from dropbox_api.plumbing.idempotency import Once
 
 PURGE_AT_ONCE = 2_000
@@ -56,13 +56,13 @@ async def restore_node(
             await checks.require_outside(tx, node_id, parent_id)
             await checks.require_room_below(tx, parent_id, node_id)
         name, _ = await checks.settle_name(tx, node.kind, parent_id, name or node.name, wanted.on_conflict)
-        placed = {"parent_id": parent_id, "name": name, "name_key": names.key(name), "trashed_at": None}
+        placed = {"parent_id": parent_id, "name": name, "name_key": names.make_key(name), "trashed_at": None}
         await guard.update_node(tx, node_id, placed)
         below = await list_shared_below(tx, node.owner_id, node_id)
         await journal.append_changes(tx, node.owner_id, [journal.Change("file.restored", node_id), *below])
         await audit.record(tx, node.owner_id, [audit.Entry("restored", node_id, {"name": name})])
         file = await views.get_file(tx, actor_id, node_id)
-        await idempotency.keep(tx, once, 200, file)
+        await idempotency.keep_answer(tx, once, 200, file)
         return file
 
 
@@ -78,13 +78,13 @@ async def list_trash(db: Db, actor_id: uuid.UUID, *, limit: int, cursor: str | N
     page = views.select_files().where(Node.owner_id == actor_id, Node.trashed_at.is_not(None), Node.purged_at.is_(None))
     if cursor:
         page = page.where(
-            tuple_(Node.trashed_at, Node.id) < tuple_(*paging.decode_key("trash", cursor, datetime, uuid.UUID))
+            tuple_(Node.trashed_at, Node.id) < tuple_(*page_cursors.decode_key("trash", cursor, datetime, uuid.UUID))
         )
     async with db.read() as tx:
         rows = (await tx.execute(page.order_by(Node.trashed_at.desc(), Node.id.desc()).limit(limit + 1))).all()
         items = await views.build_files(tx, actor_id, rows[:limit])
     last = rows[limit - 1] if len(rows) > limit else None
-    more = paging.encode("trash", last.trashed_at, last.id) if last else None
+    more = page_cursors.encode_cursor("trash", last.trashed_at, last.id) if last else None
     return FileList(items=items, next_cursor=more)
 
 

@@ -37,7 +37,7 @@ async def create_folder(db: Db, actor_id: uuid.UUID, wanted: CreateFolder, once:
         parent = await folders.find_folder(tx, actor_id, wanted.parent_id, wanted.parent_path, "editor")
         owner_id = parent.owner_id if parent else actor_id
         await guard.lock_owner(tx, owner_id)
-        await idempotency.claim(tx, once)
+        await idempotency.claim_key(tx, once)
         parent = await folders.find_folder(tx, actor_id, wanted.parent_id, wanted.parent_path, "editor")
         if name is None and above:
             above, name = above[:-1], above[-1]
@@ -48,7 +48,7 @@ async def create_folder(db: Db, actor_id: uuid.UUID, wanted: CreateFolder, once:
         if name is None and wanted.on_conflict != "reuse":
             raise problems.NameTaken("The root folder is there already", file_id=str(node_id))
         file = await views.get_file(tx, actor_id, node_id)
-        await idempotency.keep(tx, once, 201, file)
+        await idempotency.keep_answer(tx, once, 201, file)
     return file
 
 
@@ -56,7 +56,7 @@ async def _create_in_folder(
     tx: Tx, owner_id: uuid.UUID, parent_id: uuid.UUID, name: str, on_conflict: str
 ) -> uuid.UUID:
     """Return the folder of a name in a folder, made unless `on_conflict` lets the one be it that is there."""
-    place = (parent_id, names.key(name))
+    place = (parent_id, names.make_key(name))
     there = (await paths.find_nodes_at(tx, [place])).get(place)
     if there and on_conflict == "reuse" and there.kind == "folder":
         return there.node_id
@@ -120,7 +120,7 @@ async def rename_or_move(
     if replaced:
         await trash.move_to_trash(tx, node.owner_id, replaced, force=False)
     before = await journal.list_recipients(tx, node.id) if moves else frozenset()
-    await guard.update_node(tx, node.id, {"parent_id": parent_id, "name": name, "name_key": names.key(name)})
+    await guard.update_node(tx, node.id, {"parent_id": parent_id, "name": name, "name_key": names.make_key(name)})
     if moves:
         act = audit.Entry("moved", node.id, {"from": str(node.parent_id), "to": str(parent_id), "name": name})
     else:
@@ -162,14 +162,14 @@ async def copy_node(
             copied = await _copy_folder(tx, actor_id, node, parent_id, name or node.name, wanted.on_conflict)
         await failpoint("files.copy.before_commit")
         file = await views.get_file(tx, actor_id, copied)
-        await idempotency.keep(tx, once, 201, file)
+        await idempotency.keep_answer(tx, once, 201, file)
     return file
 
 
 async def _copy_file(
     tx: Tx, actor_id: uuid.UUID, node: Any, parent_id: uuid.UUID, name: str, on_conflict: str
 ) -> uuid.UUID:
-    if on_conflict == "replace" and (parent_id, names.key(name)) == (node.parent_id, node.name_key):
+    if on_conflict == "replace" and (parent_id, names.make_key(name)) == (node.parent_id, node.name_key):
         raise problems.NameTaken("A file cannot be replaced by a copy of itself", file_id=str(node.id))
     placement = await put.load_placement(
         tx, node.head_revision_id, author_id=actor_id, at=(parent_id, name), on_conflict=on_conflict
@@ -224,7 +224,12 @@ async def _copy_folder(
     copied = new_id()
     await tx.execute(
         insert(Node).values(
-            id=copied, owner_id=node.owner_id, parent_id=parent_id, kind="folder", name=name, name_key=names.key(name)
+            id=copied,
+            owner_id=node.owner_id,
+            parent_id=parent_id,
+            kind="folder",
+            name=name,
+            name_key=names.make_key(name),
         )
     )
     await journal.append_changes(tx, node.owner_id, [journal.Change("file.created", copied)])

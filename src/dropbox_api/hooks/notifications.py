@@ -26,7 +26,7 @@ from sqlalchemy import ARRAY, Text, any_, func, literal, or_, select, update
 from dropbox_api import problems
 from dropbox_api.db import Db
 from dropbox_api.models import Upload, UploadChunk
-from dropbox_api.plumbing import origin
+from dropbox_api.plumbing import request_source
 from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import ObjectStore, StoreError
 from dropbox_api.uploads import sending
@@ -104,7 +104,7 @@ async def look(db: Db, store: ObjectStore, settings: Settings, names: Collection
 
     async def reconcile(session: Any) -> None:
         async with gate:
-            with contextlib.suppress(*_ITS_CLIENTS), origin.acting_for(session.uploader_id):
+            with contextlib.suppress(*_ITS_CLIENTS), request_source.act_for(session.uploader_id):
                 await sending.reconcile(db, store, settings, session.uploader_id, session.id, alive=False)
 
     outcomes = await asyncio.gather(*map(reconcile, sessions), return_exceptions=True)

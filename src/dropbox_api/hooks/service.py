@@ -25,7 +25,7 @@ from dropbox_api.hooks.schemas import (
 from dropbox_api.hooks.schemas import Delivery as DeliveryView
 from dropbox_api.hooks.schemas import Webhook as WebhookView
 from dropbox_api.models import Delivery, RelayLease, User, Webhook
-from dropbox_api.plumbing import paging, sealing
+from dropbox_api.plumbing import encryption, page_cursors
 from dropbox_api.settings import Settings
 
 RESTING = uuid.UUID(int=0)
@@ -77,7 +77,7 @@ async def create(db: Db, settings: Settings, user_id: uuid.UUID, new: NewWebhook
         "id": webhook_id,
         "user_id": user_id,
         "url": new.url,
-        "secret": sealing.seal(settings.auth, outward.SECRETS, webhook_id, secret),
+        "secret": encryption.encrypt_secret(settings.auth, outward.SECRETS, webhook_id, secret),
         "kinds": sorted(set(new.kinds)),
         "description": new.description,
     }
@@ -94,12 +94,12 @@ async def list_webhooks(db: Db, user_id: uuid.UUID, *, limit: int, cursor: str |
     """List a user's webhooks, newest first. Raises InvalidCursor."""
     query = select(*_WEBHOOK).where(Webhook.user_id == user_id).order_by(Webhook.id.desc())
     if cursor is not None:
-        query = query.where(Webhook.id < paging.decode_id("webhooks", cursor))
+        query = query.where(Webhook.id < page_cursors.decode_id("webhooks", cursor))
     async with db.read() as tx:
         rows = (await tx.execute(query.limit(limit + 1))).all()
     items = [_view(row) for row in rows[:limit]]
     more = len(rows) > limit
-    return WebhookList(items=items, next_cursor=paging.encode("webhooks", items[-1].id) if more else None)
+    return WebhookList(items=items, next_cursor=page_cursors.encode_cursor("webhooks", items[-1].id) if more else None)
 
 
 async def get(db: Db, user_id: uuid.UUID, webhook_id: uuid.UUID) -> WebhookView:
@@ -165,7 +165,7 @@ async def remove(db: Db, user_id: uuid.UUID, webhook_id: uuid.UUID) -> None:
 async def rotate_secret(db: Db, settings: Settings, user_id: uuid.UUID, webhook_id: uuid.UUID) -> Secret:
     """Give a webhook another secret, which signs all that is sent from now on. Raises NotFound."""
     secret = outward.new_secret()
-    sealed = sealing.seal(settings.auth, outward.SECRETS, webhook_id, secret)
+    sealed = encryption.encrypt_secret(settings.auth, outward.SECRETS, webhook_id, secret)
     async with db.begin() as tx:
         if (await tx.execute(update(Webhook).where(_theirs(user_id, webhook_id)).values(secret=sealed))).rowcount == 0:
             raise problems.NotFound
@@ -218,11 +218,13 @@ async def list_of_file(
 
 async def _page(tx: Tx, query: Select[*tuple[Any, ...]], limit: int, cursor: str | None) -> DeliveryList:
     if cursor is not None:
-        query = query.where(Delivery.id < paging.decode_id("deliveries", cursor))
+        query = query.where(Delivery.id < page_cursors.decode_id("deliveries", cursor))
     rows = (await tx.execute(query.order_by(Delivery.id.desc()).limit(limit + 1))).all()
     items = [_delivery(row) for row in rows[:limit]]
     more = len(rows) > limit
-    return DeliveryList(items=items, next_cursor=paging.encode("deliveries", items[-1].id) if more else None)
+    return DeliveryList(
+        items=items, next_cursor=page_cursors.encode_cursor("deliveries", items[-1].id) if more else None
+    )
 
 
 async def redeliver(db: Db, user_id: uuid.UUID, webhook_id: uuid.UUID, delivery_id: uuid.UUID) -> DeliveryView:

@@ -9,7 +9,7 @@ import orjson
 from sqlalchemy import text
 
 from dropbox_api.db import Tx, new_id
-from dropbox_api.plumbing import origin
+from dropbox_api.plumbing import request_source
 
 Action = Literal[
     "created",
@@ -58,7 +58,7 @@ async def record(tx: Tx, owner_id: uuid.UUID, entries: Sequence[Entry]) -> None:
     """Write down what the current origin did to nodes of this owner, in order. Transaction: joins tx."""
     if not entries:
         return
-    source = origin.current()
+    source = request_source.get_source()
     await tx.execute(
         _RECORD,
         {

@@ -6,8 +6,7 @@ import time
 from dropbox_api import migrations, problems
 from dropbox_api.db import Db
 from dropbox_api.settings import Settings
-from dropbox_api.storage.object_store import StoreError
-from dropbox_api.storage.s3 import S3Store
+from dropbox_api.storage.object_store import ObjectStore, StoreError
 
 MAX_SKEW_S = 300.0
 """Signed URLs carry our time: S3 takes those of others' clocks within 15 minutes, and a URL lives for 5."""
@@ -18,7 +17,7 @@ _TIMEOUT_S = 10.0
 class Health:
     """One per process: what was found out is good for a second, so that many probes cost as much as one."""
 
-    def __init__(self, db: Db, store: S3Store, settings: Settings) -> None:
+    def __init__(self, db: Db, store: ObjectStore, settings: Settings) -> None:
         self._db = db
         self._store = store
         self._settings = settings

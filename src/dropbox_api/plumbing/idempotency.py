@@ -49,7 +49,7 @@ class Once:
 _FIND = text("SELECT request_hash, status, answer FROM idempotency_keys WHERE user_id = :user_id AND key = :key")
 
 
-async def look(db: Db, once: Once) -> None:
+async def require_unanswered(db: Db, once: Once) -> None:
     """See whether the request was answered before: whatever became of its subject since, it is answered the same.
 
     Raises Replayed, IdempotencyMismatch.
@@ -88,7 +88,7 @@ _CLAIM = text("""
 """The update changes nothing: it waits for a transaction that claims the same key, and returns what that one wrote."""
 
 
-async def claim(tx: Tx, once: Once | None) -> None:
+async def claim_key(tx: Tx, once: Once | None) -> None:
     """Note that this transaction does what the key stands for. Does nothing without a key.
 
     Raises Replayed when it was done and answered, IdempotencyMismatch when the key stands for something else.
@@ -106,7 +106,7 @@ _KEEP = text("""
 """)
 
 
-async def keep(tx: Tx, once: Once | None, status: int, answer: BaseModel) -> None:
+async def keep_answer(tx: Tx, once: Once | None, status: int, answer: BaseModel) -> None:
     """Keep the answer for repetitions. Does nothing without a key. Transaction: joins tx."""
     if once is None:
         return
@@ -114,8 +114,8 @@ async def keep(tx: Tx, once: Once | None, status: int, answer: BaseModel) -> Non
     await tx.execute(_KEEP, values | {"status": status, "answer": answer.model_dump_json().encode()})
 
 
-async def answer(db: Db, once: Once | None, status: int, body: BaseModel) -> None:
+async def record_answer(db: Db, once: Once | None, status: int, body: BaseModel) -> None:
     """Keep the answer of a request that took several transactions. Does nothing without a key."""
     if once is not None:
         async with db.begin() as tx:
-            await keep(tx, once, status, body)
+            await keep_answer(tx, once, status, body)

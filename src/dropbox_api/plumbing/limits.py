@@ -28,7 +28,7 @@ from dropbox_api.settings import LimitSettings
 
 log = logging.getLogger(__name__)
 
-Name = Literal["address", "user", "sign_in_address", "sign_in_account", "mail", "public", "link_password", "sign"]
+LimitName = Literal["address", "user", "sign_in_address", "sign_in_account", "mail", "public", "link_password", "sign"]
 
 _PATIENCE_S = 0.5
 _PAUSE_S = 5.0
@@ -37,7 +37,7 @@ _WARNING_PAUSE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class WindowState:
     """How one window stands; a negative `remaining` is how far beyond it the asker is."""
 
     name: str
@@ -47,16 +47,16 @@ class Standing:
     reset_s: int
 
 
-def _refusal(standings: Sequence[Standing]) -> RateLimited:
+def _refusal(standings: Sequence[WindowState]) -> RateLimited:
     wait_s = max(standing.reset_s for standing in standings if standing.remaining < 0)
     problem = RateLimited(retry_after_s=max(1, wait_s))
     vars(problem)["standings"] = standings  # for headers, and no part of the problem
     return problem
 
 
-def standings_of(problem: Problem) -> Sequence[Standing]:
+def get_windows(problem: Problem) -> Sequence[WindowState]:
     """Return the windows that a refusal looked at, none for other problems."""
-    standings: Sequence[Standing] = vars(problem).get("standings", ())
+    standings: Sequence[WindowState] = vars(problem).get("standings", ())
     return standings
 
 
@@ -65,8 +65,8 @@ class Limits:
 
     def __init__(self, settings: LimitSettings) -> None:
         self._storage = _storage(settings.storage_url)
-        self._items: dict[Name, list[RateLimitItem]] = {
-            name: parse_many(text) if (text := getattr(settings, name)) else [] for name in get_args(Name)
+        self._items: dict[LimitName, list[RateLimitItem]] = {
+            name: parse_many(text) if (text := getattr(settings, name)) else [] for name in get_args(LimitName)
         }
         self._resting_until = self._next_warning = 0.0
 
@@ -76,18 +76,18 @@ class Limits:
             bridge: Any = self._storage.bridge
             await bridge.storage.aclose()  # the library itself never does
 
-    async def hit(self, name: Name, key: str) -> Sequence[Standing]:
+    async def hit(self, name: LimitName, key: str) -> Sequence[WindowState]:
         """Count one request of `key` (any text); return how its windows stand, none when there is no such limit.
 
         Raises RateLimited, with headers for the answer.
         """
         return await self._look(name, key, amount=1)
 
-    async def test(self, name: Name, key: str) -> Sequence[Standing]:
+    async def test(self, name: LimitName, key: str) -> Sequence[WindowState]:
         """Do as `hit` does, but count nothing: for what is only counted when it fails."""
         return await self._look(name, key, amount=0)
 
-    async def _look(self, name: Name, key: str, amount: int) -> Sequence[Standing]:
+    async def _look(self, name: LimitName, key: str, amount: int) -> Sequence[WindowState]:
         items = self._items[name]
         if not items or time.monotonic() < self._resting_until:
             return ()
@@ -102,13 +102,13 @@ class Limits:
             raise _refusal(standings)
         return standings
 
-    async def _standing(self, name: Name, item: RateLimitItem, key: str, amount: int) -> Standing:
+    async def _standing(self, name: LimitName, item: RateLimitItem, key: str, amount: int) -> WindowState:
         counter, window_s = item.key_for(name, key), item.get_expiry()
         # What is only tested is refused once nothing is left for the next.
         count = await self._storage.incr(counter, window_s, amount) if amount else await self._storage.get(counter) + 1
         reset_s = math.ceil(await self._storage.get_expiry(counter) - time.time())
         label = f"{name.replace('_', '-')}-{item.GRANULARITY.name}"
-        return Standing(label, item.amount, window_s, item.amount - count, min(max(0, reset_s), window_s))
+        return WindowState(label, item.amount, window_s, item.amount - count, min(max(0, reset_s), window_s))
 
     def _rest(self, error: Exception) -> None:
         now = time.monotonic()
@@ -118,7 +118,7 @@ class Limits:
             log.warning("limits are not counted, their store does not answer: %s", type(error).__name__)
 
 
-def headers(standings: Sequence[Standing]) -> list[tuple[bytes, bytes]]:
+def headers(standings: Sequence[WindowState]) -> list[tuple[bytes, bytes]]:
     """Return the headers that tell how these windows stand."""
     if not standings:
         return []

@@ -15,7 +15,7 @@ import structlog
 from structlog.types import EventDict, WrappedLogger
 
 from dropbox_api import __version__
-from dropbox_api.plumbing import origin
+from dropbox_api.plumbing import request_source
 from dropbox_api.settings import Settings
 
 access = logging.getLogger("dropbox_api.access")
@@ -122,7 +122,7 @@ def formatter(*, as_json: bool) -> logging.Formatter:
 
 def _origin(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Say which request of whom a record belongs to."""
-    source = origin.current()
+    source = request_source.get_source()
     if source.request_id is not None:
         event.setdefault("request_id", source.request_id)
     if source.actor_id is not None:

@@ -16,7 +16,7 @@ from dropbox_api.events import journal
 from dropbox_api.files import guard, views
 from dropbox_api.files.schemas import FileList
 from dropbox_api.models import Grant, Link, Node, User
-from dropbox_api.plumbing import audit, idempotency, paging
+from dropbox_api.plumbing import audit, idempotency, page_cursors
 from dropbox_api.plumbing.idempotency import Once
 from dropbox_api.sharing import schemas
 from dropbox_api.uploads import service as uploads
@@ -49,7 +49,7 @@ async def share(
             grant = await _make(tx, actor_id, node_id, {"email": email, "grantee_id": grantee_id, "role": wanted.role})
         else:
             grant = await _set(tx, row, {"role": wanted.role, "grantee_id": row.grantee_id or grantee_id})
-        await idempotency.keep(tx, once, 200 if row else 201, grant)
+        await idempotency.keep_answer(tx, once, 200 if row else 201, grant)
     return grant, row is None
 
 
@@ -200,9 +200,9 @@ async def list_grants(
         chain = (await tx.execute(_CHAIN, {"node_id": node_id})).scalars().all()
         page = select(*Grant.__table__.c).where(Grant.node_id.in_(chain))
         if cursor:
-            page = page.where(Grant.id < paging.decode_id("grants", cursor))
+            page = page.where(Grant.id < page_cursors.decode_id("grants", cursor))
         rows = (await tx.execute(page.order_by(Grant.id.desc()).limit(limit + 1))).all()
-    more = paging.encode("grants", rows[limit - 1].id) if len(rows) > limit else None
+    more = page_cursors.encode_cursor("grants", rows[limit - 1].id) if len(rows) > limit else None
     return schemas.GrantList(items=[_view(row, node_id) for row in rows[:limit]], next_cursor=more)
 
 
@@ -211,7 +211,7 @@ async def shared_with(db: Db, actor_id: uuid.UUID, *, limit: int, cursor: str | 
 
     Grants that waited for the actor's address are accepted on the way. Raises InvalidCursor.
     """
-    before = paging.decode_id("shared with me", cursor) if cursor else None
+    before = page_cursors.decode_id("shared with me", cursor) if cursor else None
     await accept(db, actor_id)
     granted = (
         views.select_files()
@@ -225,7 +225,7 @@ async def shared_with(db: Db, actor_id: uuid.UUID, *, limit: int, cursor: str | 
         await use_snapshot(tx)
         rows = await views.read_live(tx, granted.order_by(Grant.id.desc()), limit + 1)
         items = await views.build_files(tx, actor_id, rows[:limit])
-    more = paging.encode("shared with me", rows[limit - 1].grant_id) if len(rows) > limit else None
+    more = page_cursors.encode_cursor("shared with me", rows[limit - 1].grant_id) if len(rows) > limit else None
     return FileList(items=items, next_cursor=more)
 
 

@@ -17,7 +17,7 @@ from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.db import Db, Tx, new_id
 from dropbox_api.files import guard
 from dropbox_api.models import Link
-from dropbox_api.plumbing import audit, idempotency, paging
+from dropbox_api.plumbing import audit, idempotency, page_cursors
 from dropbox_api.plumbing.idempotency import Once, Replayed
 from dropbox_api.sharing import schemas
 from dropbox_api.sharing.link_tokens import LinkTokens
@@ -67,7 +67,7 @@ async def create(
             made = (await tx.execute(insert(Link).values(row).returning(*Link.__table__.c))).one()
             act = audit.Entry("link-created", node_id, {"link": str(made.id), "mode": made.mode})
             await audit.record(tx, actor_id, [act])
-            await idempotency.keep(tx, once, 201, _Made(id=made.id))
+            await idempotency.keep_answer(tx, once, 201, _Made(id=made.id))
     except Replayed as replayed:
         link_id = uuid.UUID(orjson.loads(replayed.answer)["id"])
         async with db.read() as tx:
@@ -107,11 +107,11 @@ async def list_links(
     """
     page = select(*Link.__table__.c).where(Link.node_id == node_id, Link.revoked_at.is_(None))
     if cursor:
-        page = page.where(Link.id < paging.decode_id("links", cursor))
+        page = page.where(Link.id < page_cursors.decode_id("links", cursor))
     async with db.read() as tx:
         await access.require(tx, actor_id, node_id, "owner")
         rows = (await tx.execute(page.order_by(Link.id.desc()).limit(limit + 1))).all()
-    more = paging.encode("links", rows[limit - 1].id) if len(rows) > limit else None
+    more = page_cursors.encode_cursor("links", rows[limit - 1].id) if len(rows) > limit else None
     return schemas.LinkList(items=[_view(tokens, row) for row in rows[:limit]], next_cursor=more)
 
 

@@ -14,14 +14,13 @@ from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.db import Db, Tx
 from dropbox_api.files import archive, download, views
 from dropbox_api.models import Node
-from dropbox_api.plumbing import audit, paging
-from dropbox_api.plumbing.gates import Gate
+from dropbox_api.plumbing import audit, page_cursors
 from dropbox_api.plumbing.limits import Limits
+from dropbox_api.plumbing.transfer_slots import TransferSlots
 from dropbox_api.settings import Settings
 from dropbox_api.sharing import links, schemas
 from dropbox_api.sharing.link_tokens import LinkTokens
 from dropbox_api.storage.object_store import ObjectStore
-from dropbox_api.storage.s3 import S3Store
 from dropbox_api.uploads import streaming
 
 
@@ -116,7 +115,7 @@ async def list_files(
         path = "".join(f"/{name}" for _, name in await way_down(tx, link, folder.node_id))
         page = views.select_files().where(Node.parent_id == folder.node_id, Node.trashed_at.is_(None))
         if cursor:
-            page = page.where(Node.name_key > paging.decode_key("public files", cursor, str)[0])
+            page = page.where(Node.name_key > page_cursors.decode_key("public files", cursor, str)[0])
         rows = (await tx.execute(page.order_by(Node.name_key).limit(limit + 1))).all()
     items = [
         schemas.PublicFile(
@@ -130,7 +129,7 @@ async def list_files(
         )
         for row in rows[:limit]
     ]
-    more = paging.encode("public files", rows[limit - 1].name_key) if len(rows) > limit else None
+    more = page_cursors.encode_cursor("public files", rows[limit - 1].name_key) if len(rows) > limit else None
     return schemas.PublicFileList(items=items, next_cursor=more)
 
 
@@ -141,7 +140,7 @@ async def folders_down(db: Db, link: access.LinkAccess, node_id: uuid.UUID) -> l
 
 
 async def fetch(
-    db: Db, store: S3Store, settings: Settings, link: access.LinkAccess, file_id: uuid.UUID, *, inline: bool
+    db: Db, store: ObjectStore, settings: Settings, link: access.LinkAccess, file_id: uuid.UUID, *, inline: bool
 ) -> str:
     """Return a URL of a file's content that is good for minutes, counted as one download.
 
@@ -161,7 +160,7 @@ async def fetch(
 
 
 async def open_archive(
-    db: Db, store: S3Store, link: access.LinkAccess, folder_id: uuid.UUID | None, gate: Gate
+    db: Db, store: ObjectStore, link: access.LinkAccess, folder_id: uuid.UUID | None, slots: TransferSlots
 ) -> archive.Archive:
     """Return a folder (the link's own when none is named) as a zip, counted as one download.
 
@@ -173,7 +172,7 @@ async def open_archive(
         granted = await access.require_below(tx, link.top.node_id, folder_id or link.top.node_id)
         top = await archive.find_top(tx, granted, {"link": str(link.link_id)})
         await links.spend(tx, link.link_id)
-    return await archive.make(db, store, top, gate.entered(link.link_id))
+    return await archive.make(db, store, top, slots.hold(link.link_id))
 
 
 async def send(

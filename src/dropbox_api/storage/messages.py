@@ -2,7 +2,7 @@
 
 Invariants:
 - One client per topic or queue, made by `open`. No method keeps state between calls.
-- Both are at least once: what was published may arrive twice, what was received comes again until it is `done`.
+- Both are at least once: what was published may arrive twice, what was received comes again until `Queue.delete`.
 - Every error leaves as a `MessagesError`.
 
 Source: the SNS API reference, "PublishBatch"; the SQS API reference, "ReceiveMessage" and "DeleteMessageBatch".
@@ -61,7 +61,7 @@ class MessagesError(StoreError):
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
+class OutgoingMessage:
     """A message to a topic."""
 
     id: str
@@ -75,12 +75,12 @@ class Outgoing:
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class ReceivedMessage:
     """A message from a queue."""
 
     body: str
     receipt: str
-    """Names this receipt of it, for `Queue.done`."""
+    """Names this receipt of it, for `Queue.delete`."""
 
 
 class Topic:
@@ -98,7 +98,7 @@ class Topic:
         async with _client("sns", config) as client:
             yield cls(config, client)
 
-    async def publish(self, messages: Sequence[Outgoing]) -> None:
+    async def publish(self, messages: Sequence[OutgoingMessage]) -> None:
         """Send 1 to 10 messages, their ids distinct, in order.
 
         Raises MessagesError when one of them was not taken; the others may have been. Publishing them all again is
@@ -114,7 +114,7 @@ class Topic:
             refused = {entry["Id"]: said[entry["Id"]] for entry in failed if entry["SenderFault"]}
             raise MessagesError(f"{len(failed)} of {len(messages)} messages were not taken: {said}", refused)
 
-    def _entry(self, message: Outgoing) -> "PublishBatchRequestEntryTypeDef":
+    def _entry(self, message: OutgoingMessage) -> "PublishBatchRequestEntryTypeDef":
         entry: PublishBatchRequestEntryTypeDef = {
             "Id": message.id,
             "Message": message.body,
@@ -141,7 +141,7 @@ class Queue:
         async with _client("sqs", config) as client:
             yield cls(config, client)
 
-    async def receive(self, wait_s: int = MAX_WAIT_S) -> list[Received]:
+    async def receive(self, wait_s: int = MAX_WAIT_S) -> list[ReceivedMessage]:
         """Return up to 10 messages, waiting up to `wait_s` (0..20) for the first; they are hidden from others a while.
 
         Raises: MessagesError.
@@ -150,9 +150,9 @@ class Queue:
             answer = await self._client.receive_message(
                 QueueUrl=self._url, MaxNumberOfMessages=MAX_BATCH, WaitTimeSeconds=min(wait_s, MAX_WAIT_S)
             )
-        return [Received(message["Body"], message["ReceiptHandle"]) for message in answer.get("Messages", [])]
+        return [ReceivedMessage(message["Body"], message["ReceiptHandle"]) for message in answer.get("Messages", [])]
 
-    async def done(self, receipts: Sequence[str]) -> None:
+    async def delete(self, receipts: Sequence[str]) -> None:
         """Delete up to 10 received messages; one that has come again meanwhile may stay.
 
         Raises MessagesError when one of them is not deleted.

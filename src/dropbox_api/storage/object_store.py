@@ -1,12 +1,12 @@
 """The object store as the rest of the server sees it: one Protocol, its values, its errors.
 
 Every method is one request to the store (or one per page). A method either did what it says, or raises a
-`StoreError`; after `Unavailable` or `Throttled` the outcome is unknown and the call may be repeated: every method is
-idempotent as far as S3 allows, and says where it is not. Implementations hold no state of ours and never retry
-beyond their stated budget. Keys and upload ids come from the server only, never from a client.
+`StoreError`; after `StoreUnavailable` or `StoreThrottled` the outcome is unknown and the call may be repeated: every
+method is idempotent as far as S3 allows, and says where it is not. Implementations hold no state of ours and never
+retry beyond their stated budget. Keys and upload ids come from the server only, never from a client.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -20,15 +20,15 @@ class StoreError(Exception):
         self.detail = detail
 
 
-class NotFound(StoreError):
+class ObjectNotFound(StoreError):
     """No such key, or no such multipart upload (never created, completed, or aborted)."""
 
 
-class Conflict(StoreError):
+class StoreConflict(StoreError):
     """A precondition failed, or another operation on the same key is running."""
 
 
-class Rejected(StoreError):
+class StoreRejected(StoreError):
     """The store understood and refused: bad part list, digest, size, signature. Repeating it cannot help.
 
     `code` is S3's error code ("InvalidPart", "EntityTooSmall", "BadDigest", ...).
@@ -39,11 +39,11 @@ class Rejected(StoreError):
         self.code = code
 
 
-class Throttled(StoreError):
+class StoreThrottled(StoreError):
     """Slow down (503 SlowDown, 429). Outcome: not done."""
 
 
-class Unavailable(StoreError):
+class StoreUnavailable(StoreError):
     """Unreachable, timed out, or 5xx. Outcome: unknown."""
 
 
@@ -127,14 +127,14 @@ class ObjectStore(Protocol):
     async def put_part(self, key: str, upload_id: str, number: int, body: bytes, sha256: bytes) -> Part:
         """Store one part, its SHA-256 (raw 32 bytes) checked by the store; `sha256` is what it says, if it says.
 
-        Raises NotFound when the upload is gone, Rejected (BadDigest, ...) when the bytes do not hash to it.
+        Raises ObjectNotFound when the upload is gone, StoreRejected (BadDigest, ...) when the bytes do not hash to it.
         """
         ...
 
     async def list_parts(self, key: str, upload_id: str) -> list[Part]:
         """Return every part, all pages read, one row per number (the newest), ordered by number.
 
-        Raises NotFound when the upload is gone.
+        Raises ObjectNotFound when the upload is gone.
         """
         ...
 
@@ -143,16 +143,16 @@ class ObjectStore(Protocol):
     ) -> None:
         """Assemble the object from exactly these parts, dense from 1.
 
-        Raises NotFound (gone: perhaps already completed, so HEAD the key), Rejected (InvalidPart, EntityTooSmall,
-        BadDigest, InvalidPartOrder), Unavailable (outcome unknown: HEAD the key). A 200 with an error body counts as
-        the error it holds.
+        Raises ObjectNotFound (gone: perhaps already completed, so HEAD the key), StoreRejected (InvalidPart,
+        EntityTooSmall, BadDigest, InvalidPartOrder), StoreUnavailable (outcome unknown: HEAD the key). A 200 with an
+        error body counts as the error it holds.
         """
         ...
 
     async def abort_multipart(self, key: str, upload_id: str) -> None:
         """Discard an open upload and its parts; gone already is success.
 
-        A part in flight may still land: call again until `list_parts` raises NotFound.
+        A part in flight may still land: call again until `list_parts` raises ObjectNotFound.
         """
         ...
 
@@ -161,7 +161,7 @@ class ObjectStore(Protocol):
     ) -> Part:
         """Make a part of a range of another object (UploadPartCopy); `sha256` is what the store computed, if it says.
 
-        Raises NotFound when the source or the upload is gone (`list_parts` tells which).
+        Raises ObjectNotFound when the source or the upload is gone (`list_parts` tells which).
         """
         ...
 
@@ -170,15 +170,15 @@ class ObjectStore(Protocol):
         ...
 
     async def head(self, key: str) -> ObjectInfo:
-        """Return size, ETag and checksum. Raises NotFound."""
+        """Return size, ETag and checksum. Raises ObjectNotFound."""
         ...
 
     async def put(self, key: str, body: bytes) -> None:
         """Store a small object, its SHA-256 checked by the store."""
         ...
 
-    def read(self, key: str, *, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        """Stream an object (or a range of it) in blocks of at most 1 MiB. Raises NotFound, also on the first block."""
+    def read(self, key: str, *, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes]:
+        """Stream an object (or a range of it) in blocks of at most 1 MiB. The first block may raise ObjectNotFound."""
         ...
 
     async def delete(self, key: str) -> None:
@@ -187,6 +187,13 @@ class ObjectStore(Protocol):
 
     def list_objects(self, prefix: str) -> AsyncIterator[ObjectRef]:
         """Iterate over all objects under a prefix."""
+        ...
+
+    async def clock_skew_s(self) -> float:
+        """Ask the store something cheap; return the server's clock minus the store's, within half a second.
+
+        Raises StoreError when the store does not answer, or refuses the request.
+        """
         ...
 
     def sign_parts(self, key: str, upload_id: str, parts: Sequence[PartToSign], ttl_s: int) -> list[SignedRequest]:

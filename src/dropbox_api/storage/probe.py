@@ -29,15 +29,15 @@ from yarl import URL
 from dropbox_api.core.fingerprint import composite_digest
 from dropbox_api.storage.object_store import (
     CompletedPart,
-    NotFound,
+    ObjectNotFound,
     PartToSign,
-    Rejected,
     SignedRequest,
     StoreError,
-    Throttled,
-    Unavailable,
+    StoreRejected,
+    StoreThrottled,
+    StoreUnavailable,
 )
-from dropbox_api.storage.s3 import S3Store
+from dropbox_api.storage.s3 import S3Config, S3Store
 
 REQUIRED = ("signature_enforced", "expiry_enforced", "anonymous_refused", "length_enforced", "checksum_enforced")
 """Behaviours without which a store is refused."""
@@ -49,7 +49,7 @@ _MAX_PART_NUMBERS = (9_999, 1_000)
 
 
 @dataclass(frozen=True, slots=True)
-class Capabilities:
+class BucketCapabilities:
     """What a bucket was seen to do."""
 
     level: Literal["A", "B"] | None
@@ -63,14 +63,15 @@ class Capabilities:
     """Our clock minus the store's, within half a second."""
 
 
-async def probe(store: S3Store, *, origin: str | None = None) -> Capabilities:
-    """Try the bucket of `store` through the server's own endpoint; 1 to 2 s, 11 MB sent.
+async def probe_bucket(config: S3Config, *, origin: str | None = None) -> BucketCapabilities:
+    """Try the bucket through the server's own endpoint; 1 to 2 s, 11 MB sent.
 
     `origin`: a web origin (scheme://host:port) whose CORS preflight is tried as well.
 
-    Raises: Unavailable when the store does not answer, Rejected when it refuses us altogether (credentials, bucket).
+    Raises: StoreUnavailable when the store does not answer, StoreRejected when it refuses every
+    request (credentials, bucket).
     """
-    config = replace(store.config, public_endpoint_url=None)
+    config = replace(config, public_endpoint_url=None)
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
     try:
         async with (
@@ -85,7 +86,7 @@ async def probe(store: S3Store, *, origin: str | None = None) -> Capabilities:
             finally:
                 await experiments.clean_up()
     except TimeoutError as error:
-        raise Unavailable(f"the object store could not be probed within {_TIMEOUT_S} s") from error
+        raise StoreUnavailable(f"the object store could not be probed within {_TIMEOUT_S} s") from error
 
 
 class _Experiments:
@@ -99,7 +100,7 @@ class _Experiments:
         self._prefix = f"probe/{secrets.token_hex(8)}/"
         self._body = secrets.token_bytes(64)
 
-    async def run(self) -> Capabilities:
+    async def run(self) -> BucketCapabilities:
         await self._store.put(self._key("small"), self._body)  # whether anything works at all
         clock_skew_s = await self._clock_skew_s()
         experiments: dict[str, Callable[[], Awaitable[bool | None]]] = {
@@ -120,7 +121,7 @@ class _Experiments:
         behaviours = dict(zip(experiments, observed, strict=True)) | large
         missing = tuple(name for name in REQUIRED if not behaviours[name])
         level: Literal["A", "B"] = "A" if behaviours["checksum_listed"] else "B"
-        return Capabilities(
+        return BucketCapabilities(
             None if missing else level, MappingProxyType(behaviours), missing, max_part_number, clock_skew_s
         )
 
@@ -216,7 +217,7 @@ class _Experiments:
         async def unequal_parts() -> bool:
             try:
                 await self._store.complete_multipart(key, upload_id, parts, len(whole))
-            except Rejected:
+            except StoreRejected:
                 return False
             return True
 
@@ -267,14 +268,14 @@ class _Experiments:
         for request, body in zip(signed, bodies, strict=True):
             status = await self._send(request, body)
             if status != 200:
-                raise Rejected(str(status), "a part as signed was refused")
+                raise StoreRejected(str(status), "a part as signed was refused")
         listed = await self._store.list_parts(key, upload_id)
         return key, upload_id, [CompletedPart(p.number, p.etag, r.sha256) for p, r in zip(listed, rows, strict=True)]
 
     async def _is_rejected(self, key: str, upload_id: str, parts: list[CompletedPart]) -> bool:
         try:
             await self._store.complete_multipart(key, upload_id, parts, len(self._body))
-        except (Rejected, NotFound):
+        except (StoreRejected, ObjectNotFound):
             return True
         return False
 
@@ -313,7 +314,7 @@ async def _observe(experiment: Callable[[], Awaitable[bool | None]]) -> bool | N
     """Run one experiment: an outage leaves it undecided, a refusal of what should work means no."""
     try:
         return await experiment()
-    except (Unavailable, Throttled, aiohttp.ClientError, TimeoutError):
+    except (StoreUnavailable, StoreThrottled, aiohttp.ClientError, TimeoutError):
         return None
     except (StoreError, ValueError):
         return False

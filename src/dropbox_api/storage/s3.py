@@ -5,7 +5,7 @@ Invariants:
 - Calls are tried three times (a repeated Create leaves an upload open, which the sweep aborts).
   CompleteMultipartUpload is tried once: its caller holds a lease that a hidden retry would outlive, and knows better
   what a lost answer means (HEAD the key).
-- Every error leaves as a `StoreError`, decided in `s3_answers.store_error`.
+- Every error leaves as a `StoreError`, decided in `s3_responses.store_error`.
 - Signing does no I/O. URLs carry the public endpoint, calls go to the server's own.
 
 Source: the S3 API reference; differences between stores are in `docs/stores.md`.
@@ -23,7 +23,6 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
-from urllib.parse import quote
 
 import aioboto3
 import aiohttp
@@ -32,23 +31,24 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 from botocore.parsers import ResponseParserError
 from yarl import URL
 
+from dropbox_api.core.content_disposition import format_content_disposition
 from dropbox_api.core.fingerprint import to_base64
 from dropbox_api.core.presign import Presigner
 from dropbox_api.storage.cloudfront import CloudFront
 from dropbox_api.storage.object_store import (
     CompletedPart,
     MultipartRef,
-    NotFound,
     ObjectInfo,
+    ObjectNotFound,
     ObjectRef,
     Part,
     PartToSign,
-    Rejected,
     SignedRequest,
-    Throttled,
-    Unavailable,
+    StoreRejected,
+    StoreThrottled,
+    StoreUnavailable,
 )
-from dropbox_api.storage.s3_answers import (
+from dropbox_api.storage.s3_responses import (
     PartsPage,
     newest_of_each,
     parse_error,
@@ -131,7 +131,7 @@ class S3Store:
     ) -> AsyncIterator["S3Store"]:
         """Connect for as long as the context lives. `clock` gives the time of signing, aware.
 
-        Raises: Rejected when there are no credentials.
+        Raises: StoreRejected when there are no credentials.
         """
         session = aioboto3.Session(
             aws_access_key_id=config.access_key_id,
@@ -202,7 +202,7 @@ class S3Store:
                 if marker is None:
                     break
                 if marker <= start:
-                    raise Unavailable(f"the list of parts does not advance beyond {marker}")
+                    raise StoreUnavailable(f"the list of parts does not advance beyond {marker}")
                 if marker < start + width:  # a short page, or a part listed twice: go on from where it ends
                     break
         return newest_of_each(rows)
@@ -239,7 +239,7 @@ class S3Store:
         require_root(answer, "CompleteMultipartUploadResult")  # a 200 alone promises nothing
 
     async def abort_multipart(self, key: str, upload_id: str) -> None:
-        with contextlib.suppress(NotFound), _store_errors():
+        with contextlib.suppress(ObjectNotFound), _store_errors():
             await self._client.abort_multipart_upload(Bucket=self.config.bucket, Key=key, UploadId=upload_id)
 
     async def copy_part(
@@ -300,7 +300,7 @@ class S3Store:
                     yield block
 
     async def delete(self, key: str) -> None:
-        with contextlib.suppress(NotFound), _store_errors():
+        with contextlib.suppress(ObjectNotFound), _store_errors():
             await self._client.delete_object(Bucket=self.config.bucket, Key=key)
 
     async def list_objects(self, prefix: str) -> AsyncIterator[ObjectRef]:
@@ -479,7 +479,7 @@ class S3Store:
             await asyncio.sleep(_CREDENTIALS_CHECK_S)
             try:
                 await self._take_credentials()
-            except (Rejected, Unavailable) as error:
+            except (StoreRejected, StoreUnavailable) as error:
                 _log.warning("credentials of the object store could not be refreshed: %s", error)
 
     def _presigner(self, endpoint_url: str, credentials: _Credentials) -> Presigner:
@@ -494,21 +494,10 @@ class S3Store:
         )
 
 
-def content_disposition(filename: str, *, inline: bool) -> str:
-    """Return a Content-Disposition value for any file name; the result is printable ASCII, whatever the name holds.
-
-    The plain `filename` is for old clients: what it cannot say, and what they misread, is `_`.
-    Source: RFC 6266 section 4.3 and appendix D, RFC 5987 section 3.2.
-    """
-    plain = "".join(c if " " <= c <= "~" and c not in '"\\%/' else "_" for c in filename)
-    extended = quote(filename, safe="!#$&+^`|", errors="replace")
-    return f"{'inline' if inline else 'attachment'}; filename=\"{plain}\"; filename*=UTF-8''{extended}"
-
-
 def _answer(filename: str, content_type: str, *, inline: bool) -> dict[str, str]:
     """Return the query parameters by which S3 is told what headers to answer with."""
     return {
-        "response-content-disposition": content_disposition(filename, inline=inline),
+        "response-content-disposition": format_content_disposition(filename, inline=inline),
         "response-content-type": content_type,
     }
 
@@ -526,15 +515,15 @@ def _store_errors() -> Iterator[None]:
     except ParamValidationError:
         raise
     except NoCredentialsError as error:
-        raise Rejected("NoCredentials", str(error)) from error
+        raise StoreRejected("NoCredentials", str(error)) from error
     except (BotoCoreError, ResponseParserError, aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
-        raise Unavailable(f"{type(error).__name__}: {error}") from error
+        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
 
 
 async def _patiently(ask: Callable[[], Awaitable[_T]]) -> _T:
     """Ask three times while the store is busy or away: only for what may be repeated."""
     for attempt in range(1, _ATTEMPTS):
-        with contextlib.suppress(Throttled, Unavailable):
+        with contextlib.suppress(StoreThrottled, StoreUnavailable):
             return await ask()
         await asyncio.sleep(random.uniform(0, 0.2 * 2**attempt))  # noqa: S311 - full jitter
     return await ask()

@@ -32,16 +32,16 @@ from dropbox_api.files.blobs import mark_verified, replace_damaged
 from dropbox_api.models import Blob, Node, Revision, Upload, UploadChunk, UploadDestination, User
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.plumbing.heartbeat import heartbeat
-from dropbox_api.plumbing.stores import as_problem
+from dropbox_api.plumbing.store_problems import to_problem
 from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import (
     CompletedPart,
-    Conflict,
-    NotFound,
     ObjectInfo,
+    ObjectNotFound,
     ObjectStore,
-    Rejected,
+    StoreConflict,
     StoreError,
+    StoreRejected,
 )
 from dropbox_api.uploads import rows, schemas, sending, starting
 
@@ -114,7 +114,7 @@ async def complete_batch(
         except problems.Problem as problem:
             answers.append(problem)
         except StoreError as error:
-            answers.append(as_problem(error))
+            answers.append(to_problem(error))
         else:
             answers.append(done or problems.UploadCompleting(retry_after_s=1))
     return answers
@@ -143,7 +143,7 @@ async def _complete_singles(
             try:
                 parts = await sending.list_stored(store, upload)
             except StoreError as error:
-                return as_problem(error)
+                return to_problem(error)
         if not parts:
             return problems.PartsMissing(missing="1", mismatched="")
         (part,) = parts
@@ -222,8 +222,8 @@ async def _claim(db: Db, settings: Settings, upload_id: uuid.UUID) -> uuid.UUID 
             missing = (await tx.execute(lacking)).all()
             if missing:
                 raise problems.PartsMissing(
-                    missing=ranges.encode(row.number for row in missing),
-                    mismatched=ranges.encode(row.number for row in missing if row.state == "mismatched"),
+                    missing=ranges.encode_ranges(row.number for row in missing),
+                    mismatched=ranges.encode_ranges(row.number for row in missing if row.state == "mismatched"),
                 )
         elif upload.state != "completing":
             return None
@@ -258,7 +258,7 @@ async def drive(db: Db, store: ObjectStore, settings: Settings, upload_id: uuid.
             assembled = await _assemble(db, store, settings, upload, parts, token)
     except StoreError as error:
         await _give_back(db, upload_id, token)
-        raise as_problem(error) from error
+        raise to_problem(error) from error
     except problems.Unavailable:
         await _give_back(db, upload_id, token)
         raise
@@ -288,16 +288,16 @@ async def _assemble(
     gone = False
     try:
         await store.complete_multipart(upload.storage_key, upload.s3_upload_id, parts, upload.size_bytes)
-    except NotFound:
+    except ObjectNotFound:
         gone = True  # completed by an earlier holder, or discarded: the object tells
-    except Conflict as conflict:
+    except StoreConflict as conflict:
         raise problems.Unavailable("The store is still busy with this upload", retry_after_s=2) from conflict
-    except Rejected as rejected:
+    except StoreRejected as rejected:
         await _rejected(db, store, upload, rejected, token)
     await failpoint("uploads.complete.after_s3")
     try:
         found = await store.head(upload.storage_key)
-    except NotFound:
+    except ObjectNotFound:
         await _missing(db, settings, upload, token, gone=gone)
         raise problems.Unavailable("The store does not show the object yet", retry_after_s=5) from None
     digest = composite_digest([part.sha256 for part in parts])
@@ -313,7 +313,7 @@ def is_ours(found: ObjectInfo, size_bytes: int, digest: str) -> bool:
     return found.size_bytes == size_bytes and found.checksum_sha256 in {None, digest, bare}
 
 
-async def _rejected(db: Db, store: ObjectStore, upload: Any, rejected: Rejected, token: uuid.UUID) -> None:
+async def _rejected(db: Db, store: ObjectStore, upload: Any, rejected: StoreRejected, token: uuid.UUID) -> None:
     """S3 refused the list and does not say which part: list again, so that only what differs is sent again.
 
     Raises UploadFailed at the second refusal, else PartsMissing or, when the list is what it was, Unavailable.
@@ -323,7 +323,7 @@ async def _rejected(db: Db, store: ObjectStore, upload: Any, rejected: Rejected,
         listed_at = (await tx.execute(select(func.clock_timestamp()))).scalar_one()
     try:
         parts = await store.list_parts(upload.storage_key, upload.s3_upload_id)
-    except NotFound:
+    except ObjectNotFound:
         return  # assembled or discarded meanwhile: HEAD decides
     if upload.rejections + 1 >= MAX_REJECTIONS:
         await _fail(db, upload, token, f"the store refused to assemble the parts: {rejected.code}")

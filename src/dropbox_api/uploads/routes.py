@@ -97,7 +97,7 @@ async def start(
     if isinstance(answer, problems.Problem):
         raise answer
     response.status_code = 201 if is_new else 200
-    await idempotency.answer(db, once, response.status_code, answer.model_copy(update={"parts": []}))
+    await idempotency.record_answer(db, once, response.status_code, answer.model_copy(update={"parts": []}))
     return answer
 
 
@@ -123,7 +123,7 @@ async def start_batch(
     ]
     if once:
         kept = [item.model_copy(update={"parts": []}) for item in items]
-        await idempotency.answer(db, once, 200, schemas.StartedBatch(items=kept))
+        await idempotency.record_answer(db, once, 200, schemas.StartedBatch(items=kept))
     return schemas.StartedBatch(items=items)
 
 

@@ -13,10 +13,10 @@ from dropbox_api.core.fingerprint import parse_sha256, to_base64
 from dropbox_api.db import Db, Tx
 from dropbox_api.files import guard
 from dropbox_api.models import Upload, UploadChunk, UploadDestination
-from dropbox_api.plumbing import paging
+from dropbox_api.plumbing import page_cursors
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.settings import Settings
-from dropbox_api.storage.object_store import NotFound, ObjectStore, Part, PartToSign
+from dropbox_api.storage.object_store import ObjectNotFound, ObjectStore, Part, PartToSign
 from dropbox_api.uploads import rows, schemas, starting
 from dropbox_api.uploads.reconcile import Known, diff
 
@@ -163,10 +163,10 @@ async def reconcile(
         listed_at: datetime = (await tx.execute(select(func.clock_timestamp()))).scalar_one()
     try:
         parts = await list_stored(store, upload)
-    except NotFound:
+    except ObjectNotFound:
         try:
             await store.head(upload.storage_key)
-        except NotFound:
+        except ObjectNotFound:
             return await _discarded(db, upload)
         return upload  # assembled by a Complete that was given up too early: the next one finds the object
     await failpoint("uploads.reconcile.after_list")
@@ -182,13 +182,13 @@ async def reconcile(
 async def list_stored(store: ObjectStore, upload: Any) -> list[Part]:
     """Return what S3 holds of a session: its parts, or the object of a single upload as part 1.
 
-    Raises NotFound when S3 does not know the multipart upload (an absent object is an empty list), StoreError.
+    Raises ObjectNotFound when S3 does not know the multipart upload (an absent object is an empty list), StoreError.
     """
     if upload.strategy == "multipart":
         return await store.list_parts(upload.storage_key, upload.s3_upload_id)
     try:
         found = await store.head(upload.storage_key)
-    except NotFound:
+    except ObjectNotFound:
         return []
     # The checksum of a single object is the fingerprint itself; a store that does not tell it has still enforced it.
     proven = found.checksum_sha256 in {None, to_base64(upload.fingerprint)}
@@ -239,7 +239,7 @@ async def list_chunks(
     db: Db, actor_id: uuid.UUID, upload_id: uuid.UUID, *, limit: int, cursor: str | None
 ) -> schemas.ChunkList:
     """Return a page of a session's chunks, by number. Raises NotFound, InvalidCursor."""
-    after = paging.decode_key("chunks", cursor, int)[0] if cursor else 0
+    after = page_cursors.decode_key("chunks", cursor, int)[0] if cursor else 0
     async with db.read() as tx:
         await rows.get(tx, actor_id, upload_id)
         page = select(*_CHUNK_COLUMNS).where(
@@ -257,5 +257,5 @@ async def list_chunks(
         )
         for row in found[:limit]
     ]
-    more = paging.encode("chunks", items[-1].number) if len(found) > limit else None
+    more = page_cursors.encode_cursor("chunks", items[-1].number) if len(found) > limit else None
     return schemas.ChunkList(items=items, next_cursor=more)

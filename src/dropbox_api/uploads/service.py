@@ -13,7 +13,7 @@ from dropbox_api.core.fingerprint import parse_sha256
 from dropbox_api.db import Db, Tx, use_snapshot
 from dropbox_api.files import folders, guard, paths, put, views
 from dropbox_api.models import LIVE_UPLOAD, Blob, Node, Revision, Upload, UploadChunk, UploadDestination
-from dropbox_api.plumbing import idempotency, paging
+from dropbox_api.plumbing import idempotency, page_cursors
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.plumbing.idempotency import Once
 from dropbox_api.settings import Settings
@@ -40,11 +40,11 @@ async def list_uploads(
     if fingerprint:
         page = page.where(Upload.fingerprint == parse_sha256(fingerprint))
     if cursor:
-        page = page.where(Upload.id < paging.decode_id("uploads", cursor))
+        page = page.where(Upload.id < page_cursors.decode_id("uploads", cursor))
     async with db.read() as tx:
         ids = list((await tx.execute(page.order_by(Upload.id.desc()).limit(limit + 1))).scalars())
         found = await rows.views(tx, ids[:limit])
-    more = paging.encode("uploads", ids[limit - 1]) if len(ids) > limit else None
+    more = page_cursors.encode_cursor("uploads", ids[limit - 1]) if len(ids) > limit else None
     return schemas.UploadList(items=[found[upload_id] for upload_id in ids[:limit]], next_cursor=more)
 
 
@@ -247,9 +247,11 @@ async def _merge(tx: Tx, upload: Any, rival: Any, digest: bytes) -> uuid.UUID:
     found = await rows.views(tx, [upload.id, rival.id])
     keeps_rival = rival.state == "completing" or found[rival.id].uploaded_bytes >= found[upload.id].uploaded_bytes
     kept, dropped = (rival, upload) if keeps_rival else (upload, rival)
-    standing = {(place.parent_id, names.key(place.name)) for place in found[kept.id].destinations}
+    standing = {(place.parent_id, names.make_key(place.name)) for place in found[kept.id].destinations}
     moving = [
-        place.id for place in found[dropped.id].destinations if (place.parent_id, names.key(place.name)) not in standing
+        place.id
+        for place in found[dropped.id].destinations
+        if (place.parent_id, names.make_key(place.name)) not in standing
     ]
     await rows.end(tx, upload.owner_id, [dropped.id], "aborted", leftover=True)
     if moving:
@@ -280,7 +282,7 @@ async def add_destination(
         owner_id = (await rows.get(tx, actor_id, upload_id)).owner_id
     async with db.begin() as tx:
         await guard.lock_owner(tx, owner_id)
-        await idempotency.claim(tx, once)
+        await idempotency.claim_key(tx, once)
         upload = await rows.get(tx, actor_id, upload_id, lock=True)
         if upload.state != "completed":
             rows.require_live(upload)
@@ -311,7 +313,7 @@ async def add_destination(
             await starting.reserve(tx, owner_id, 0, 1)
             await rows.touch(tx, upload_id, settings)
         view = (await rows.views(tx, [upload_id]))[upload_id]
-        await idempotency.keep(tx, once, 200, view)
+        await idempotency.keep_answer(tx, once, 200, view)
         return view
 
 

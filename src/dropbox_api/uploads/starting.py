@@ -19,7 +19,7 @@ from sqlalchemy import and_, func, insert, or_, select, text, update
 
 from dropbox_api import access, problems
 from dropbox_api.core import names
-from dropbox_api.core.chunks import Plan, PlanError, plan
+from dropbox_api.core.chunks import Plan, PlanError, plan_chunks
 from dropbox_api.core.fingerprint import parse_sha256
 from dropbox_api.db import Db, Tx, new_id
 from dropbox_api.files import folders, guard, paths, put
@@ -27,7 +27,7 @@ from dropbox_api.models import LIVE_UPLOAD, Blob, Upload, UploadDestination, Use
 from dropbox_api.plumbing import idempotency
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.plumbing.idempotency import Once
-from dropbox_api.plumbing.stores import as_problem
+from dropbox_api.plumbing.store_problems import to_problem
 from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import ObjectStore, StoreError
 from dropbox_api.uploads import rows
@@ -96,7 +96,7 @@ async def start(
         owners = await _owners(tx, actor_id, valid)
         for owner_id in sorted({actor_id, *owners}):
             await guard.lock_owner(tx, owner_id)
-        await idempotency.claim(tx, once)
+        await idempotency.claim_key(tx, once)
         claimed = await _claim_all(tx, settings, actor_id, valid, owners)
         if alone and claimed and isinstance(claimed[0], problems.Problem):
             raise claimed[0]
@@ -115,7 +115,7 @@ async def start(
         except problems.Problem as problem:
             return problem
         except StoreError as error:
-            return as_problem(error)
+            return to_problem(error)
         return outcome
 
     return list(await asyncio.gather(*map(opened, outcomes)))
@@ -126,7 +126,7 @@ def _draft(settings: Settings, request: StartUpload) -> Draft | problems.Problem
     if request.fingerprint is None and request.size_bytes <= settings.uploads.single_max_bytes:
         return problems.FingerprintRequired("A file this small is hashed before it is sent", uploads=[])
     try:
-        cut = plan(
+        cut = plan_chunks(
             request.size_bytes,
             limits=limits,
             strategy=request.strategy,
@@ -190,7 +190,7 @@ async def _claim(
     parents = await _parents(tx, actor_id, drafts)
     room = await Room.load(tx, settings, actor_id, owner_id)
     places = [
-        (parent, names.key(draft.name)) if isinstance(parent, uuid.UUID) else None
+        (parent, names.make_key(draft.name)) if isinstance(parent, uuid.UUID) else None
         for draft, parent in zip(drafts, parents, strict=True)
     ]
     standing = await paths.find_nodes_at(tx, [place for place in places if place])
@@ -316,7 +316,7 @@ async def _known(tx: Tx, actor_id: uuid.UUID, owner_id: uuid.UUID, drafts: Seque
         columns = (UploadDestination.id, UploadDestination.upload_id, UploadDestination.parent_id)
         found = select(*columns, UploadDestination.name).where(UploadDestination.upload_id.in_(ids))
         known.destinations = {
-            (row.upload_id, row.parent_id, names.key(row.name)): row.id for row in await tx.execute(found)
+            (row.upload_id, row.parent_id, names.make_key(row.name)): row.id for row in await tx.execute(found)
         }
     return known
 

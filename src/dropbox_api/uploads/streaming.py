@@ -164,7 +164,7 @@ async def _send_form(
         async with db.begin() as tx:
             for user_id in sorted({actor_id, owner_id}):
                 await guard.lock_owner(tx, user_id)
-            await idempotency.claim(tx, once)
+            await idempotency.claim_key(tx, once)
             if link:
                 await access.require_link(tx, link.link_id)
             content = await _record(tx, intake.session, stored)
@@ -183,7 +183,7 @@ async def _send_form(
             if link:
                 act = audit.Entry("uploaded-by-link", file.id, {"link": str(link.link_id), "name": name})
                 await audit.record(tx, owner_id, [act])
-            await idempotency.keep(tx, once, 201, file)
+            await idempotency.keep_answer(tx, once, 201, file)
         await failpoint("uploads.stream.after_t2")
     return file, name
 
@@ -231,7 +231,7 @@ async def put_content(
         once = once and once.of(stored.fingerprint, body.content_type)
         async with db.begin() as tx:
             await guard.lock_owner(tx, session.owner_id if session else actor_id)
-            await idempotency.claim(tx, once)
+            await idempotency.claim_key(tx, once)
             content = await _record(tx, session, stored)
             node = await _target(tx, actor_id, node_id, wanted.if_match)
             placement = put.Placement(
@@ -253,7 +253,7 @@ async def put_content(
             if name is not None:
                 await tree.rename_or_move(tx, actor_id, node, node.parent_id, name, wanted.on_conflict)
                 file = await views.get_file(tx, actor_id, node_id)
-            await idempotency.keep(tx, once, 200, file)
+            await idempotency.keep_answer(tx, once, 200, file)
         await failpoint("uploads.stream.after_t2")
     return file
 

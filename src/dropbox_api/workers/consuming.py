@@ -6,9 +6,9 @@ import logging
 from dropbox_api import problems
 from dropbox_api.db import Db
 from dropbox_api.hooks import notifications
-from dropbox_api.plumbing.stores import queue_config
+from dropbox_api.plumbing.store_config import read_queue_config
 from dropbox_api.settings import Settings
-from dropbox_api.storage.messages import MAX_WAIT_S, Queue, Received
+from dropbox_api.storage.messages import MAX_WAIT_S, Queue, ReceivedMessage
 from dropbox_api.storage.object_store import ObjectStore, StoreError
 from dropbox_api.workers.reports import Report
 
@@ -25,12 +25,12 @@ async def consume(db: Db, store: ObjectStore, settings: Settings) -> Report:
 
     A message is deleted after the look; where that failed, it comes again (a redrive policy ends that).
     """
-    config = queue_config(settings.notifications)
+    config = read_queue_config(settings.notifications)
     if config is None:
         return Report(0, 0)
     found = done = 0
 
-    async def receipt_of_handled(message: Received) -> str | None:
+    async def receipt_of_handled(message: ReceivedMessage) -> str | None:
         try:
             names = notifications.names_in(message.body, settings.s3.bucket)
         except ValueError:
@@ -47,7 +47,7 @@ async def consume(db: Db, store: ObjectStore, settings: Settings) -> Report:
         while found < _MAX_MESSAGES and (messages := await queue.receive(_PAUSE_S if found else MAX_WAIT_S)):
             receipts = await asyncio.gather(*map(receipt_of_handled, messages))
             handled = [receipt for receipt in receipts if receipt]
-            await queue.done(handled)
+            await queue.delete(handled)
             found += len(messages)
             done += len(handled)
     return Report(found, done, found - done)

@@ -14,7 +14,7 @@ from dropbox_api import problems
 from dropbox_api.db import Db, Tx
 from dropbox_api.hooks import outward, sending, service
 from dropbox_api.models import Delivery, Webhook
-from dropbox_api.plumbing import sealing
+from dropbox_api.plumbing import encryption
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.settings import HookSettings, Settings
 from dropbox_api.storage.object_store import ObjectStore
@@ -110,7 +110,7 @@ async def _serve(db: Db, settings: Settings, webhook_id: uuid.UUID) -> tuple[int
     done = failed = 0
     async with sending.Sender.open(settings.hooks) as sender:
         while done + failed < _IN_A_ROW and (due := await _first_due(db, webhook_id)) is not None:
-            secret = sealing.unseal(settings.auth, outward.SECRETS, webhook_id, due.secret)
+            secret = encryption.decrypt_secret(settings.auth, outward.SECRETS, webhook_id, due.secret)
             if secret is None:
                 async with db.begin() as tx:
                     await service.disable(tx, webhook_id, "secret")

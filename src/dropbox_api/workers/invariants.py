@@ -13,7 +13,7 @@ from sqlalchemy import select, text
 from dropbox_api.core.fingerprint import to_base64
 from dropbox_api.db import Db
 from dropbox_api.models import Blob
-from dropbox_api.storage.object_store import NotFound, ObjectStore
+from dropbox_api.storage.object_store import ObjectNotFound, ObjectStore
 
 HEADS_AT_ONCE = 32
 STUCK_S = 3600
@@ -212,7 +212,7 @@ async def violations(db: Db, store: ObjectStore) -> list[Violation]:
 async def _look(store: ObjectStore, blob: Any) -> Violation | None:
     try:
         stored = await store.head(blob.storage_key)
-    except NotFound:
+    except ObjectNotFound:
         return Violation("I2", f"blob {blob.id} has no object")
     expected = blob.composite_digest or to_base64(blob.fingerprint)
     if stored.size_bytes != blob.size_bytes or stored.checksum_sha256 not in {

@@ -16,10 +16,10 @@ from dropbox_api import problems
 from dropbox_api.db import Db
 from dropbox_api.files import blobs, guard
 from dropbox_api.models import LIVE_UPLOAD, Blob, Revision, Upload, UploadChunk, User
-from dropbox_api.plumbing import origin
+from dropbox_api.plumbing import request_source
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.settings import Settings
-from dropbox_api.storage.object_store import NotFound, ObjectStore, StoreError
+from dropbox_api.storage.object_store import ObjectNotFound, ObjectStore, StoreError
 from dropbox_api.uploads import finishing, rows
 from dropbox_api.workers import blob_leases, consuming, delivering, publishing, purging, relay, retention, scrubbing
 from dropbox_api.workers.reports import Job, Report
@@ -66,7 +66,7 @@ async def _complete_all(db: Db, store: ObjectStore, settings: Settings, found: A
     done = failed = 0
     for row in found:
         try:
-            with origin.acting_for(row.uploader_id):
+            with request_source.act_for(row.uploader_id):
                 finished = await finishing.complete(db, store, settings, row.uploader_id, row.id, alive=False)
             done += finished is not None
         except (problems.PartsMissing, problems.DestinationRefused, problems.UploadExpired, problems.ParentGone):
@@ -129,7 +129,7 @@ async def _discard(db: Db, store: ObjectStore, row: Any) -> bool:
         await store.abort_multipart(row.storage_key, row.s3_upload_id)
         try:
             await store.list_parts(row.storage_key, row.s3_upload_id)
-        except NotFound:
+        except ObjectNotFound:
             pass
         else:
             return False
@@ -154,7 +154,7 @@ async def verify(db: Db, store: ObjectStore, settings: Settings) -> Report:
             found = await _hash(store, blob.storage_key)
             if found != blob.fingerprint:
                 found = await _hash(store, blob.storage_key)
-    except NotFound:
+    except ObjectNotFound:
         # Gone before it was read once. Left as it is it would be tried first for ever, being small perhaps; damaged, it
         # is `scrub` that looks for its bytes elsewhere.
         await scrubbing.mark_damaged(db, blob)

@@ -12,9 +12,9 @@ from dropbox_api.db import Db
 from dropbox_api.hooks import outward
 from dropbox_api.models import Outbox
 from dropbox_api.plumbing.failpoints import failpoint
-from dropbox_api.plumbing.stores import topic_config
+from dropbox_api.plumbing.store_config import read_topic_config
 from dropbox_api.settings import Settings
-from dropbox_api.storage.messages import MAX_BATCH, MessagesError, Outgoing, Topic
+from dropbox_api.storage.messages import MAX_BATCH, MessagesError, OutgoingMessage, Topic
 from dropbox_api.storage.object_store import ObjectStore
 from dropbox_api.workers import outbox
 from dropbox_api.workers.leases import Lease, LeaseLostError
@@ -30,7 +30,7 @@ _ROWS_AT_ONCE = MAX_BATCH // 2
 
 async def publish(db: Db, store: ObjectStore, settings: Settings) -> Report:  # noqa: ARG001 - every job has one shape
     """Send what is fanned out to the topic."""
-    config = topic_config(settings.sns)
+    config = read_topic_config(settings.sns)
     if config is None:
         return Report(0, 0)
     done = failed = 0
@@ -82,7 +82,7 @@ async def _send(topic: Topic, lease: Lease, rows: Sequence[Any]) -> dict[uuid.UU
     }
     group = str(lease.queue_id)
     sent = [
-        Outgoing(name, message.body.decode(), {"kind": message.kind, "owner_id": group}, group)
+        OutgoingMessage(name, message.body.decode(), {"kind": message.kind, "owner_id": group}, group)
         for name, (_, message) in of_message.items()
     ]
     try:

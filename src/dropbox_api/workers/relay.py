@@ -21,7 +21,7 @@ from dropbox_api.db import Db, Tx, mark_journal_written, new_id
 from dropbox_api.hooks import outward
 from dropbox_api.models import Outbox, User, Webhook
 from dropbox_api.plumbing.failpoints import failpoint
-from dropbox_api.plumbing.stores import topic_config
+from dropbox_api.plumbing.store_config import read_topic_config
 from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import ObjectStore
 from dropbox_api.workers import outbox
@@ -110,7 +110,7 @@ async def _fan_out(db: Db, settings: Settings, owner_id: uuid.UUID, limit: int) 
         await _copy(tx, rows, recipient_ids)
         await _insert_deliveries(tx, planned)
         done = Outbox.id.in_([row.id for row in rows])
-        if topic_config(settings.sns) is None:
+        if read_topic_config(settings.sns) is None:
             await tx.execute(delete(Outbox).where(done))
         else:
             await tx.execute(update(Outbox).where(done).values(fanned_at=func.now(), attempts=0, failure=None))

@@ -15,9 +15,9 @@ from dropbox_api import problems
 from dropbox_api.db import Db
 from dropbox_api.events.wakeup import Wakeup
 from dropbox_api.plumbing import failpoints
-from dropbox_api.plumbing.stores import s3_config
+from dropbox_api.plumbing.store_config import read_s3_config
 from dropbox_api.settings import Settings
-from dropbox_api.storage.object_store import StoreError
+from dropbox_api.storage.object_store import ObjectStore, StoreError
 from dropbox_api.storage.s3 import S3Store
 from dropbox_api.uploads import finishing
 from dropbox_api.workers.jobs import JOBS
@@ -32,12 +32,12 @@ SLOW_JOBS = {"prune", "retain", "scrub", "sweep"}
 
 
 @asynccontextmanager
-async def connected(settings: Settings) -> AsyncIterator[tuple[Db, S3Store]]:
+async def connected(settings: Settings) -> AsyncIterator[tuple[Db, ObjectStore]]:
     """Yield what jobs work on."""
     failpoints.arm(settings.failpoints)
     db = Db.connect(settings.database)
     try:
-        async with S3Store.open(s3_config(settings)) as store:
+        async with S3Store.open(read_s3_config(settings)) as store:
             yield db, store
     finally:
         await finishing.stop()
@@ -71,7 +71,7 @@ async def run_forever(settings: Settings) -> None:
 class Worker:
     settings: Settings
     db: Db
-    store: S3Store
+    store: ObjectStore
     wakeup: Wakeup
     runs: Runs
 

@@ -29,12 +29,12 @@ from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import (
     CompletedPart,
-    NotFound,
+    ObjectNotFound,
     ObjectStore,
-    Rejected,
     StoreError,
-    Throttled,
-    Unavailable,
+    StoreRejected,
+    StoreThrottled,
+    StoreUnavailable,
 )
 from dropbox_api.uploads import finishing
 from dropbox_api.workers import blob_leases
@@ -54,7 +54,7 @@ _DUE_AFTER = 0.9
 """Of the period: the budget keeps the pace, this only keeps few objects from being read over and over."""
 
 
-class _Cut(Unavailable):
+class _Cut(StoreUnavailable):
     """The answer began, and broke off."""
 
 
@@ -148,11 +148,11 @@ async def _examine(
     for chunk in chunks:
         fault = await _fault(store, key, chunk.offset_bytes, chunk, whole)
         if fault:
-            if type(fault) is not Unavailable:  # that was tried three times already, by the client of the store
+            if type(fault) is not StoreUnavailable:  # that was tried three times already, by the client of the store
                 fault = await _fault(store, key, chunk.offset_bytes, chunk, None)
-            if isinstance(fault, NotFound):
+            if isinstance(fault, ObjectNotFound):
                 return list(chunks)
-            unreadable |= isinstance(fault, Unavailable)
+            unreadable |= isinstance(fault, StoreUnavailable)
             # The first reading was in error if the second is good: then the whole is not known, the chunks are.
             fingerprint = None
         if fault:
@@ -161,9 +161,9 @@ async def _examine(
         await store.head(key)  # raises when it is the store that does not answer
         run.unreadable += 1
         if run.unreadable > MAX_UNREADABLE:
-            raise Unavailable(f"the store fails to read {key}, and others")
+            raise StoreUnavailable(f"the store fails to read {key}, and others")
     if not bad and fingerprint is not None and whole.digest() != fingerprint:
-        raise Rejected("Manifest", f"{key} has all chunks of its manifest, and is not what was verified")
+        raise StoreRejected("Manifest", f"{key} has all chunks of its manifest, and is not what was verified")
     return bad
 
 
@@ -182,17 +182,17 @@ async def _fault(store: ObjectStore, key: str, start: int, chunk: Any, whole: An
             digest.update(block)
             if whole is not None:
                 whole.update(block)
-    except Throttled:
+    except StoreThrottled:
         raise
-    except Rejected as error:
+    except StoreRejected as error:
         if error.code not in {"InvalidRange", "416"}:  # anything else is about us: credentials, policies
             raise
         return error
-    except Unavailable as error:
+    except StoreUnavailable as error:
         return _Cut(error.detail) if has_begun else error
     except StoreError as error:
         return error
-    return None if digest.digest() == chunk.sha256 else Rejected("Damaged", key)
+    return None if digest.digest() == chunk.sha256 else StoreRejected("Damaged", key)
 
 
 # Recording
@@ -284,10 +284,10 @@ async def _repair(db: Db, store: ObjectStore, blob: Any, chunks: Sequence[Any], 
     digest = await _build(store, key, blob.size_bytes, chunks, sources)
     await failpoint("workers.scrub.after_s3")
     if await _examine(store, key, chunks, run, blob.fingerprint):
-        raise Unavailable(f"{key} was built from good bytes, and is not good")
+        raise StoreUnavailable(f"{key} was built from good bytes, and is not good")
     built = await store.head(key)
     if digest is not None and not finishing.is_ours(built, blob.size_bytes, digest):
-        raise Unavailable(f"{key} is not what was built")
+        raise StoreUnavailable(f"{key} is not what was built")
     return await _mark_whole(db, blob, storage_key=key, etag=built.etag, composite_digest=digest)
 
 

@@ -13,8 +13,7 @@ from dropbox_api.accounts import mailing, oidc
 from dropbox_api.accounts.auth import AccessTokensDep, NoStore
 from dropbox_api.accounts.schemas import OidcCode, OidcProvider, Tokens
 from dropbox_api.deps import DbDep, SettingsDep, limited
-from dropbox_api.plumbing import origin
-from dropbox_api.plumbing.addresses import base_url
+from dropbox_api.plumbing import request_source
 from dropbox_api.problems import InvalidRequest, NotFound, OidcFailed, Problem, RateLimited
 from dropbox_api.responses import BODY, problem_responses
 from dropbox_api.settings import Settings
@@ -119,7 +118,7 @@ async def callback(
 async def token(body: OidcCode, db: DbDep, settings: SettingsDep, access_tokens: AccessTokensDep) -> Tokens:
     """Sign in with the code that the sign-in at the provider ended with. It is good once, for a minute."""
     _require_enabled(settings)
-    source = origin.current()
+    source = request_source.get_source()
     return await oidc.redeem(
         db,
         settings.auth,
@@ -137,7 +136,7 @@ def _require_enabled(settings: Settings) -> None:
 
 
 def _is_https(settings: Settings) -> bool:
-    return (base_url(settings) or "").startswith("https://")
+    return (settings.base_url or "").startswith("https://")
 
 
 def _cookie(settings: Settings) -> str:

@@ -12,7 +12,7 @@ from dropbox_api.accounts import mailing, service
 from dropbox_api.accounts.auth import AccessTokensDep, CurrentUserActor, NoStore, PasswordsDep
 from dropbox_api.accounts.schemas import Account, PasswordGrant, Refresh, Register, Tokens
 from dropbox_api.deps import DbDep, LimitsDep, MailerDep, SettingsDep, limited
-from dropbox_api.plumbing import origin
+from dropbox_api.plumbing import request_source
 from dropbox_api.problems import (
     BodyTooLarge,
     EmailTaken,
@@ -64,7 +64,7 @@ async def token(
 ) -> Tokens:
     """Sign in with address and password, and a code where the account has a second factor."""
     await limits.hit("sign_in_account", form.username)
-    source = origin.current()
+    source = request_source.get_source()
     return await service.sign_in(
         db,
         settings.auth,

@@ -8,13 +8,13 @@ from fastapi.responses import StreamingResponse
 
 from dropbox_api import problems
 from dropbox_api.accounts.auth import ReaderActor, WriterActor
+from dropbox_api.core.content_disposition import format_content_disposition
 from dropbox_api.db import Db
 from dropbox_api.deps import DbDep, SettingsDep, StoreDep
 from dropbox_api.files import acceptance, archive, download
 from dropbox_api.files.schemas import Download, File
 from dropbox_api.plumbing import audit
 from dropbox_api.responses import problem_responses
-from dropbox_api.storage.s3 import content_disposition
 
 router = APIRouter()
 
@@ -116,7 +116,7 @@ async def get_archive(
     made = await archive.open_archive(db, store, actor.user_id, file_id, request.app.state.archives)
     background.add_task(made.body.aclose)  # also when the client leaves: nothing is read from the store any more
     headers = {
-        "Content-Disposition": content_disposition(made.filename, inline=False),
+        "Content-Disposition": format_content_disposition(made.filename, inline=False),
         "Cache-Control": "no-store",
         "X-Content-Type-Options": "nosniff",
     }

@@ -8,13 +8,13 @@ from fastapi.responses import StreamingResponse
 
 from dropbox_api import access, problems
 from dropbox_api.accounts.auth import PasswordsDep
+from dropbox_api.core.content_disposition import format_content_disposition
 from dropbox_api.deps import DbDep, LimitsDep, SettingsDep, StoreDep, limited
 from dropbox_api.files.archive import Archive
 from dropbox_api.responses import problem_responses
 from dropbox_api.sharing import public
 from dropbox_api.sharing.routes.links import Limit, LinkTokensDep
 from dropbox_api.sharing.schemas import PublicFileList, PublicLink, Received
-from dropbox_api.storage.s3 import content_disposition
 from dropbox_api.uploads import streaming
 
 router = APIRouter(prefix="/public/links/{token}", dependencies=[limited("public")])
@@ -128,7 +128,7 @@ async def get_archive(
 
 def zipped(made: Archive, background: BackgroundTasks) -> Response:
     background.add_task(made.body.aclose)  # also when the client leaves: nothing is read from the store any more
-    disposition = content_disposition(made.filename, inline=False)
+    disposition = format_content_disposition(made.filename, inline=False)
     headers = {"Content-Disposition": disposition, "X-Content-Type-Options": "nosniff", **PRIVATE}
     return StreamingResponse(made.body, media_type="application/zip", headers=headers, background=background)
 

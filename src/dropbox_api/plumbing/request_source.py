@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class RequestSource:
     """All None: the server itself, such as a worker's job."""
 
     actor_id: uuid.UUID | None = None
@@ -22,25 +22,25 @@ class Origin:
     request_id: str | None = None
 
 
-_current: ContextVar[Origin] = ContextVar("origin", default=Origin())  # noqa: B039 - frozen
+_current: ContextVar[RequestSource] = ContextVar("request_source", default=RequestSource())  # noqa: B039 - frozen
 
 
-def current() -> Origin:
+def get_source() -> RequestSource:
     return _current.get()
 
 
-def begin(origin: Origin) -> None:
+def set_source(source: RequestSource) -> None:
     """Say where the request that begins here comes from."""
-    _current.set(origin)
+    _current.set(source)
 
 
-def acting(actor_id: uuid.UUID) -> None:
+def set_actor(actor_id: uuid.UUID) -> None:
     """Say who acts from here on: whoever signed in."""
     _current.set(replace(_current.get(), actor_id=actor_id))
 
 
 @contextmanager
-def acting_for(actor_id: uuid.UUID) -> Iterator[None]:
+def act_for(actor_id: uuid.UUID) -> Iterator[None]:
     """Do what the block does on somebody's behalf, as a worker does that finishes what they began."""
     token = _current.set(replace(_current.get(), actor_id=actor_id))
     try:

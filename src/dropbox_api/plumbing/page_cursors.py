@@ -14,17 +14,17 @@ import orjson
 
 from dropbox_api import problems
 
-Part = str | int | uuid.UUID | datetime
+KeyPart = str | int | uuid.UUID | datetime
 
 
-def encode(kind: str, *key: Part) -> str:
+def encode_cursor(kind: str, *key: KeyPart) -> str:
     """Return the cursor after the row with this key, for lists of this kind."""
     # default: the database driver's ids are of a class of their own
     return base64.urlsafe_b64encode(orjson.dumps([kind, *key], default=str)).decode().rstrip("=")
 
 
-def decode_key(kind: str, cursor: str, *types: type[Part]) -> tuple[Any, ...]:
-    """Return the key in a cursor. Raises InvalidCursor for anything that `encode` did not make for this kind."""
+def decode_key(kind: str, cursor: str, *types: type[KeyPart]) -> tuple[Any, ...]:
+    """Return the key in a cursor. Raises InvalidCursor for anything that `encode_cursor` did not make for this kind."""
     try:
         found, *key = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         if found != kind:
@@ -62,7 +62,7 @@ def _time(part: Any) -> datetime:
     return at
 
 
-_PARSERS: Mapping[type[Part], Callable[[Any], Part]] = {
+_PARSERS: Mapping[type[KeyPart], Callable[[Any], KeyPart]] = {
     str: _text,
     int: _number,
     uuid.UUID: lambda part: uuid.UUID(_text(part)),

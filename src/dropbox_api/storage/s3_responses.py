@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
-from dropbox_api.storage.object_store import Conflict, NotFound, Part, Rejected, StoreError, Throttled, Unavailable
+from dropbox_api.storage.object_store import (
+    ObjectNotFound,
+    Part,
+    StoreConflict,
+    StoreError,
+    StoreRejected,
+    StoreThrottled,
+    StoreUnavailable,
+)
 
 _THROTTLES = {"SlowDown", "SlowDownRead", "SlowDownWrite", "Throttling", "ThrottlingException", "TooManyRequests",
               "RequestLimitExceeded", "BandwidthLimitExceeded"}  # fmt: skip
@@ -32,7 +40,7 @@ class PartsPage:
 
 
 def parse_parts_page(body: bytes) -> PartsPage:
-    """Read one ListParts answer. Raises: Unavailable when it is not such an answer."""
+    """Read one ListParts answer. Raises: StoreUnavailable when it is not such an answer."""
     root = require_root(body, "ListPartsResult")
     namespace = root.tag.removesuffix("ListPartsResult")
     number, size, etag = namespace + "PartNumber", namespace + "Size", namespace + "ETag"
@@ -46,7 +54,7 @@ def parse_parts_page(body: bytes) -> PartsPage:
         truncated = root.findtext(namespace + "IsTruncated", "").strip() == "true"
         marker = int(root.findtext(namespace + "NextPartNumberMarker", "")) if truncated else None
     except (KeyError, ValueError) as error:
-        raise Unavailable(f"unreadable list of parts: {error!r}") from error
+        raise StoreUnavailable(f"unreadable list of parts: {error!r}") from error
     return PartsPage(rows, marker)
 
 
@@ -61,10 +69,10 @@ def newest_of_each(rows: list[tuple[Part, str]]) -> list[Part]:
 
 
 def require_root(body: bytes, name: str) -> ET.Element:
-    """Return the root of an answer that must have this name, or raise Unavailable: what happened is unknown."""
+    """Return the root of an answer that must have this name, or raise StoreUnavailable: what happened is unknown."""
     root = _parse(body)
     if _name(root) != name:
-        raise Unavailable(f"expected {name}, got {_name(root)}")
+        raise StoreUnavailable(f"expected {name}, got {_name(root)}")
     return root
 
 
@@ -72,7 +80,7 @@ def parse_error(body: bytes) -> tuple[str, str] | None:
     """Return code and message when the body is an S3 error, else None; also for the error inside a 200."""
     try:
         root = _parse(body)
-    except Unavailable:
+    except StoreUnavailable:
         return None
     if _name(root) != "Error":
         return None
@@ -84,32 +92,32 @@ def store_error(status: int, code: str, message: str, *, is_head: bool = False) 
     """Say what an answer means: the only place that knows.
 
     The code comes first, because S3 reports errors of long operations inside a 200, and boto turns those into a 500.
-    An unknown outcome is `Unavailable`. A missing bucket is not a missing object, and neither is a 404 without S3's
-    code, which some proxy in between has made up: taken for NotFound, either would make files look lost. Only the
-    answer to a HEAD has no body to hold a code.
+    An unknown outcome is `StoreUnavailable`. A missing bucket is not a missing object, and neither is a 404 without
+    S3's code, which some proxy in between has made up: taken for ObjectNotFound, either would make files look lost.
+    Only the answer to a HEAD has no body to hold a code.
     """
     detail = f"{status} {code}: {message}"
     if code in _THROTTLES or status == 429:
-        return Throttled(detail)
+        return StoreThrottled(detail)
     if code in _ABSENCES or (status == 404 and is_head):
-        return NotFound(detail)
+        return ObjectNotFound(detail)
     if code in _CONFLICTS or status in {409, 412}:
-        return Conflict(detail)
+        return StoreConflict(detail)
     made_up = status == 404 and code in {"", "404"}
     if code in _OUTAGES or status == 408 or made_up or (status >= 500 and code not in _REFUSALS):
-        return Unavailable(detail)
-    return Rejected(code or str(status), message)
+        return StoreUnavailable(detail)
+    return StoreRejected(code or str(status), message)
 
 
 def _parse(body: bytes) -> ET.Element:
     # A DTD can hide only in another encoding: the one declared does not count, and UTF-16 shows by its NULs.
     if b"<!DOCTYPE" in body or b"\0" in body:
-        raise Unavailable("the store sent a document type declaration")
+        raise StoreUnavailable("the store sent a document type declaration")
     try:
         # White space in front keeps slow answers alive.
         return ET.fromstring(body.lstrip(), parser=ET.XMLParser(encoding="utf-8"))  # noqa: S314 - see above
     except ET.ParseError as error:
-        raise Unavailable(f"the store sent no XML: {error}") from error
+        raise StoreUnavailable(f"the store sent no XML: {error}") from error
 
 
 def _name(element: ET.Element) -> str:
@@ -124,7 +132,7 @@ def _time(text: str) -> datetime:
     try:
         time = datetime.fromisoformat(text)
     except ValueError as error:
-        raise Unavailable(f"unreadable LastModified: {text!r}") from error
+        raise StoreUnavailable(f"unreadable LastModified: {text!r}") from error
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 

