@@ -391,7 +391,7 @@ async def send_file(
 ) -> File:
     """Upload a small file as HTML forms and `curl -F` do. The fields may stand before or after the file."""
     body = _incoming(request, request.headers.get("content-type", ""))
-    async with request.app.state.streams.entered(actor.user_id):
+    async with request.app.state.streams.hold(actor.user_id):
         file = await streaming.send_file(db, store, settings, actor.user_id, body, once)
     response.headers.update({"ETag": file.etag, "Location": f"/v1/files/{file.id}"})
     return file
@@ -431,7 +431,7 @@ async def put_content(
                 errors=[{"pointer": f"/{header}", "detail": "the content as it is is wanted"}]
             )
     wanted = streaming.PutContent(_incoming(request, content_type), name, on_conflict, if_match)
-    async with request.app.state.streams.entered(actor.user_id):
+    async with request.app.state.streams.hold(actor.user_id):
         file = await streaming.put_content(db, store, settings, actor.user_id, file_id, wanted, once=once)
     response.headers["ETag"] = file.etag
     return file

@@ -143,6 +143,6 @@ async def get_archive(
 @router.post("/{token}/upload")
 async def send_file(link: LinkDep, db: DbDep, store: StoreDep, settings: SettingsDep, request: Request) -> Response:
     """Take a file, and show the form again for the next one."""
-    async with request.app.state.public_streams.entered(link.link_id):
+    async with request.app.state.public_streams.hold(link.link_id):
         sent = await public.send(db, store, settings, link, incoming(request))
     return _page(request, "upload.html", 201, link=await public.describe(db, link), sent=sent)

@@ -170,7 +170,7 @@ _FORM: dict[str, Any] = {
 )
 async def send_file(link: LinkDep, db: DbDep, store: StoreDep, settings: SettingsDep, request: Request) -> Received:
     """Send a file to an upload link. It replaces nothing; the answer tells what was asked for, not what came of it."""
-    async with request.app.state.public_streams.entered(link.link_id):
+    async with request.app.state.public_streams.hold(link.link_id):
         return await public.send(db, store, settings, link, incoming(request))
 
 
