@@ -1,6 +1,6 @@
-"""The embedded servers keep their data through every kind of death, and outlive nobody.
+"""The embedded servers keep their data after every kind of exit, and end with the process that started them.
 
-Each test has a directory of its own. Processes are ended by the ids that their own test has seen.
+Each test has its own directory, and ends only processes that it started.
 """
 
 import os
@@ -48,13 +48,13 @@ MAKERS: dict[str, Callable[[Path], GuardedServer]] = {"postgres": postgres, "sea
 
 
 def server_pids(server: GuardedServer) -> list[int]:
-    """The server below the guard, not Postgres's own children, which look like it before they have got their titles."""
+    """Return the server below the guard, without the children of Postgres, which look like it when they start."""
     found = server._leftovers()
     return [pid for pid in found if parent(pid) not in found]
 
 
 def parent(pid: int) -> int:
-    """Return the id of a process' parent, 0 when it has just ended."""
+    """Return the id of the parent of a process, 0 when the process has just ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except FileNotFoundError:
@@ -69,7 +69,7 @@ def mode(path: Path) -> int:
 def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 20
     while not condition():
-        assert time.monotonic() < deadline, "waited 20 s in vain"
+        assert time.monotonic() < deadline, "not true within 20 s"
         time.sleep(0.02)
 
 
@@ -92,7 +92,7 @@ async def test_postgres_after_stop_and_kill_keeps_data_and_address(directory: Pa
         assert server.process is not None
         for pid in server_pids(server):
             os.kill(pid, signal.SIGKILL)
-        assert server.process.wait(20) == 128 + signal.SIGKILL  # a supervisor sees it
+        assert server.process.wait(20) == 128 + signal.SIGKILL  # visible to a supervisor
 
         server.start()
 
@@ -188,7 +188,7 @@ def test_server_ends_when_its_parent_dies(directory: Path, kind: str, death: sig
         parent.wait(20)
 
     wait_until(lambda: not server_pids(server))
-    with server:  # and the directory is free again
+    with server:  # the directory is free again
         pass
 
 
@@ -208,10 +208,10 @@ def test_start_on_a_taken_port_moves_and_keeps_the_new_port(directory: Path, kin
         pass
     memory = server.data_dir / "port"
     taken = int(memory.read_text())
-    with socket.socket() as squatter:
-        squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        squatter.bind(("127.0.0.1", taken))
-        squatter.listen()
+    with socket.socket() as occupant:
+        occupant.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        occupant.bind(("127.0.0.1", taken))
+        occupant.listen()
         with server:
             moved = int(memory.read_text())
             assert moved != taken

@@ -1,7 +1,7 @@
-"""The kill matrix: every failpoint, every action, at the first try and again at the repeat.
+"""The kill matrix: every failpoint with every action, at the first attempt and at the repeated one.
 
-Whatever a process was doing when it died, the client repeats, a worker finishes, and then the file is there exactly
-once. `make test` kills at every failpoint once; FAULTS=long does the whole matrix.
+After a process died at a failpoint, the client repeats, a worker finishes, and the file exists exactly once.
+`make test` kills once at every failpoint; FAULTS=long runs the whole matrix.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ from tests.support.stack import prepare_bucket
 LONG = os.environ.get("FAULTS") == "long"
 LEASE_S = 1.2
 DELAY_S = 2.0
-"""Longer than the lease: somebody takes over from a process that then wakes up."""
+"""Longer than the lease: another process takes over, and the delayed one continues afterwards."""
 
 Action = Literal["raise", "kill", "delay"]
 Resumer = Literal["client", "worker"]
@@ -66,13 +66,13 @@ IN_API: dict[str, Callable[[str], Journey]] = {
     "uploads.complete.after_t2": Upload,
     "uploads.complete.after_head_single": lambda seed: Upload(seed, size_bytes=1_000),
     "uploads.abort.after_t1": Abort,
-    # Small: whoever is still sending when an answer comes may see the connection break instead of it.
+    # Small: a client that is still sending when the answer comes may see the connection break instead.
     "uploads.stream.after_t1": lambda seed: Stream(seed, size_bytes=1_000),
     "uploads.stream.after_s3": Stream,
     "uploads.stream.after_t2": Stream,
     "files.copy.before_commit": Copy,
 }
-"""Failpoint -> a journey that passes it."""
+"""Failpoint -> a journey that reaches it."""
 
 IN_WORKER: dict[str, tuple[str, Callable[[str], Journey]]] = {
     "workers.discard.after_s3": ("discard", Abort),
@@ -86,13 +86,13 @@ IN_WORKER: dict[str, tuple[str, Callable[[str], Journey]]] = {
     "workers.scrub.after_s3": ("scrub", Rot),
     "workers.relay.after_fan_out": ("relay", lambda seed: Stream(seed, size_bytes=1_000)),
 }
-"""Failpoint -> the job that passes it, and a journey that gives it something to do."""
+"""Failpoint -> the job that reaches it, and a journey that gives the job work."""
 
 ELSEWHERE = {"workers.publish.after_send", "workers.deliver.after_send"}
-"""With somebody who listens: integration/test_relay.py."""
+"""They need a receiver: integration/test_relay.py."""
 
 WORKER_RESUMES = {"uploads.complete.after_t1", "uploads.complete.after_s3", "uploads.complete.after_head"}
-"""Where a killed process leaves a session that a worker can finish without the client."""
+"""Failpoints at which a killed process leaves a session that a worker finishes without the client."""
 
 
 def test_failpoints_in_the_source_are_exactly_those_tested() -> None:
@@ -101,7 +101,7 @@ def test_failpoints_in_the_source_are_exactly_those_tested() -> None:
 
 @dataclass
 class World:
-    """A database and a bucket of these tests' own, and an API that works."""
+    """A database and a bucket of this module, and a healthy API."""
 
     variables: dict[str, str]
     settings: Settings
@@ -141,7 +141,7 @@ async def world(postgres_url: str, s3_config: S3Config) -> AsyncIterator[World]:
 
 
 async def expose(journey: Journey, api: ApiProcess, action: Action) -> bool:
-    """Go through a journey at a process with an armed failpoint; return whether it was seen to fire."""
+    """Make one attempt at a process with an armed failpoint; return whether the failpoint fired."""
     if action == "delay":
         both = await asyncio.gather(journey.persist(api.url), journey.persist(api.url), return_exceptions=True)
         failures = [failure for failure in both if failure]
@@ -175,7 +175,7 @@ else:
 async def test_journey_with_a_failing_api_ends_in_the_right_state(
     world: World, name: str, action: Action, tries: int, resumer: Resumer
 ) -> None:
-    """`tries` processes fail one after the other, each at the same place, before a healthy one is asked."""
+    """`tries` processes fail one after the other at the same failpoint, then the client uses a healthy one."""
     journey = IN_API[name](f"{name}-{action}-{tries}-{resumer}")
     await journey.prepare(world.api.url)
     for attempt in range(tries):
@@ -193,7 +193,7 @@ async def test_journey_with_a_failing_api_ends_in_the_right_state(
 
 
 async def finish_as_worker(world: World) -> None:
-    """Run the worker's job until no session is left completing."""
+    """Run the job `finish-stale` until no session is completing."""
     is_open = text("SELECT EXISTS (SELECT FROM uploads WHERE state = 'completing')")
     async with asyncio.timeout(30):
         while True:
@@ -209,7 +209,7 @@ async def finish_as_worker(world: World) -> None:
 async def test_upload_with_every_failpoint_firing_once_succeeds_by_repeating(
     world: World, action: str, size_bytes: int
 ) -> None:
-    """The client meets every failpoint on its way, one after the other, and only ever repeats."""
+    """Every failpoint of the journey fires once, and the client only repeats."""
     journey = Upload(f"all-{action}-{size_bytes}", size_bytes=size_bytes, late=size_bytes > 1_000)
     await journey.prepare(world.api.url)
     armed = ",".join(f"{name}={action}" for name in IN_API)

@@ -1,4 +1,4 @@
-"""The API and the relay are killed at random while people write and read: nothing is missed, repeated or reordered."""
+"""The API and the relay are killed at random during reads and writes: no event is missed, repeated or reordered."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ REMOVALS = {"file.trashed", "file.deleted"}
 
 
 class Service:
-    """An API that comes back, elsewhere, each time it was killed, and whoever uses it all the same."""
+    """An API that restarts at another address after each kill, and a client that repeats its requests."""
 
     def __init__(self, variables: dict[str, str], seed: int) -> None:
         self.variables = variables
@@ -45,7 +45,7 @@ class Service:
                 await api.died()
 
     async def call(self, who: Account, method: str, path: str, **more: Any) -> httpx2.Response:
-        """Ask until there is an answer; what creates has a key, so that it creates once."""
+        """Send until there is an answer other than 503. A POST has an idempotency key, so that it creates once."""
         more["headers"] = {"Authorization": who.client.headers["Authorization"]}
         if method == "POST":
             more["headers"]["Idempotency-Key"] = str(uuid.uuid4())
@@ -73,7 +73,7 @@ async def running(service: Service, begin_killing: asyncio.Event) -> AsyncIterat
 
 
 async def follow(service: Service, who: Account, cursor: str, last: asyncio.Event) -> list[dict[str, Any]]:
-    """Read on from a cursor until nothing came after all was written and relayed."""
+    """Read from a cursor until a page that was read after `last` was set is the last one."""
     seen: list[dict[str, Any]] = []
     while True:
         is_over = last.is_set()
@@ -114,12 +114,15 @@ async def test_journal_with_killed_api_and_relay_is_read_complete_and_in_order(
                         assert made.status_code == 201
                         if step % 3 == 2:
                             gone = await service.call(writer, "DELETE", f"/v1/files/{made.json()['id']}")
-                            assert gone.status_code in {204, 404}  # 404: it was done, and the answer lost
+                            assert gone.status_code in {
+                                204,
+                                404,
+                            }  # 404: an earlier attempt deleted it and its answer was lost
 
                 async def relay() -> None:
                     for _ in range(KILLS):
                         where = f"workers.relay.after_fan_out=kill@{service.chance.randint(1, 2)}"
-                        await run_job(variables, "relay", where)  # which may come to nothing, or find nothing
+                        await run_job(variables, "relay", where)  # it may find no change to relay
 
                 last = asyncio.Event()
                 following = [
@@ -148,7 +151,7 @@ async def test_journal_with_killed_api_and_relay_is_read_complete_and_in_order(
                 owners = ids[0]
                 assert len(set(owners)) == len(owners) == (WRITERS + 1) * (CHANGES + CHANGES // 3)
                 assert all(other == owners for other in ids[::2])
-                # The order is everybody's; of what was gone when a guest came to read it, they hear the removal only.
+                # The order is the same for all. Of a file that was gone before the relay read it, guests get the removal.
                 gone = {event["file_id"] for event in heard[0] if event["kind"] in REMOVALS}
                 untold = {
                     event["id"] for event in heard[0] if event["kind"] == "file.created" and event["file_id"] in gone

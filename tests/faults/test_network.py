@@ -1,4 +1,4 @@
-"""The store and the database fail under a running API: it says so, loses nothing, and goes on when they are back."""
+"""The store and the database fail under a running API: it answers 503, loses nothing, and works when they are back."""
 
 import asyncio
 import shutil
@@ -35,7 +35,7 @@ WORKER = {"verify_lease_s": 1.2, "sweep_grace_s": 0}
 
 
 @dataclass
-class Between:
+class ProxiedServer:
     """An API that reaches its store through a proxy; clients reach the store directly."""
 
     server: RunningServer
@@ -49,7 +49,7 @@ class Between:
 
 
 @pytest.fixture(scope="module")
-async def between(postgres_url: str, s3_config: S3Config) -> AsyncIterator[Between]:
+async def between(postgres_url: str, s3_config: S3Config) -> AsyncIterator[ProxiedServer]:
     s3 = await prepare_bucket(replace(s3_config, bucket="network-faults"))
     address = urlsplit(s3.endpoint_url or "")
     async with (
@@ -59,12 +59,12 @@ async def between(postgres_url: str, s3_config: S3Config) -> AsyncIterator[Betwe
         settings = make_settings(url, replace(s3, endpoint_url=proxy.url), uploads=UPLOADS, worker=WORKER)
         direct = settings.s3.model_copy(update={"public_endpoint_url": s3.endpoint_url})
         async with running_server(settings.model_copy(update={"s3": direct})) as server:
-            yield Between(server, proxy)
+            yield ProxiedServer(server, proxy)
 
 
 @asynccontextmanager
-async def begun(between: Between, seed: str) -> AsyncIterator[tuple[Upload, Account, str]]:
-    """Yield a journey whose chunks have all been sent, an account to go on with, and the session's address."""
+async def sent_upload(between: ProxiedServer, seed: str) -> AsyncIterator[tuple[Upload, Account, str]]:
+    """Yield a journey whose chunks are all sent, its account, and the path of the upload."""
     journey = Upload(seed)
     await journey.prepare(between.server.url)
     account = journey.at(between.server.url)
@@ -85,8 +85,8 @@ def is_unavailable(answer: httpx2.Response) -> bool:
     return True
 
 
-async def test_requests_with_the_store_down_are_503_until_it_is_back(between: Between) -> None:
-    async with begun(between, "store-down") as (journey, account, address):
+async def test_requests_with_the_store_down_are_503_until_it_is_back(between: ProxiedServer) -> None:
+    async with sent_upload(between, "store-down") as (journey, account, address):
         client = account.client
         await between.proxy.refuse()
         other = start_body(b"x" * (CHUNK + 1), "other", chunk_size_bytes=CHUNK)
@@ -96,10 +96,10 @@ async def test_requests_with_the_store_down_are_503_until_it_is_back(between: Be
         assert (await client.get("/healthz")).status_code == 200
         ready = await client.get("/readyz")
         assert (ready.status_code, ready.json()["store"]) == (503, "does not answer, or refuses us")
-        assert (await client.get(address)).json()["uploaded"] == "", "what could not be seen is not guessed"
+        assert (await client.get(address)).json()["uploaded"] == "", "the server does not guess what it could not list"
         await between.proxy.accept()
         started = (await client.post("/v1/uploads", json=other)).raise_for_status().json()
-        assert started["upload"]["state"] == "active", "the session that could not be opened is gone on with"
+        assert started["upload"]["state"] == "active", "the server reuses the session that it could not open before"
         (await client.delete(f"/v1/uploads/{started['upload']['id']}")).raise_for_status()
     await journey.persist(between.server.url)
     await between.check(journey)
@@ -121,8 +121,8 @@ COMPLETE_FAILS: dict[str, Fault] = {
 
 
 @pytest.mark.parametrize("name", COMPLETE_FAILS)
-async def test_complete_with_one_store_fault_makes_one_file(between: Between, name: str) -> None:
-    async with begun(between, f"complete-{name}") as (journey, account, address):
+async def test_complete_with_one_store_fault_makes_one_file(between: ProxiedServer, name: str) -> None:
+    async with sent_upload(between, f"complete-{name}") as (journey, account, address):
         client = account.client
         fault = between.proxy.inject(replace(COMPLETE_FAILS[name]))
         answer = await client.post(f"{address}/complete")
@@ -132,14 +132,14 @@ async def test_complete_with_one_store_fault_makes_one_file(between: Between, na
     await between.check(journey)
 
 
-async def test_complete_refused_twice_fails_the_upload_and_frees_its_quota(between: Between) -> None:
-    async with begun(between, "refused-twice") as (journey, account, address):
+async def test_complete_refused_twice_fails_the_upload_and_frees_its_quota(between: ProxiedServer) -> None:
+    async with sent_upload(between, "refused-twice") as (journey, account, address):
         client = account.client
         between.proxy.inject(Fault("answer", is_complete, times=2, answer=s3_error(400, "InvalidPart")))
         assert is_unavailable(await client.post(f"{address}/complete"))
         refused = await client.post(f"{address}/complete")
         assert (refused.status_code, refused.json()["code"]) == (409, "upload-failed")
-        assert (await client.post(f"{address}/complete")).json()["code"] == "upload-failed", "and it stays so"
+        assert (await client.post(f"{address}/complete")).json()["code"] == "upload-failed", "the failure is final"
         assert (await account.me())["reserved_bytes"] == 0
     journey.forget()
     await journey.persist(between.server.url)
@@ -150,13 +150,15 @@ LISTINGS: tuple[Kind, ...] = ("cut", "truncate")
 
 
 @pytest.mark.parametrize("kind", LISTINGS)
-async def test_reconcile_with_a_broken_listing_keeps_the_known_chunks(between: Between, kind: Kind) -> None:
-    """Chunks that a broken answer does not name must not count as missing."""
-    async with begun(between, f"listing-{kind}") as (journey, account, address):
+async def test_reconcile_with_a_broken_listing_keeps_the_known_chunks(between: ProxiedServer, kind: Kind) -> None:
+    """Chunks that a broken answer omits must not count as missing."""
+    async with sent_upload(between, f"listing-{kind}") as (journey, account, address):
         client = account.client
         assert (await client.post(f"{address}/reconcile")).json()["uploaded"] == "1-2"
         once = between.proxy.inject(Fault(kind, is_list_parts))
-        assert (await client.post(f"{address}/reconcile")).json()["uploaded"] == "1-2", "one is repeated"
+        assert (await client.post(f"{address}/reconcile")).json()["uploaded"] == "1-2", (
+            "the server repeats one failed call"
+        )
         assert once.hits == 1
         between.proxy.inject(Fault(kind, is_list_parts, times=100))
         assert is_unavailable(await client.post(f"{address}/reconcile"))
@@ -166,9 +168,9 @@ async def test_reconcile_with_a_broken_listing_keeps_the_known_chunks(between: B
     await between.check(journey)
 
 
-async def test_complete_of_an_upload_aborted_at_the_store_is_upload_expired(between: Between) -> None:
-    """An operator (or a lifecycle rule) aborted it: the client starts again by itself."""
-    async with begun(between, "discarded") as (journey, account, address):
+async def test_complete_of_an_upload_aborted_at_the_store_is_upload_expired(between: ProxiedServer) -> None:
+    """An operator or a lifecycle rule aborted it: the client starts again without help."""
+    async with sent_upload(between, "discarded") as (journey, account, address):
         client = account.client
         async with between.server.db.read() as tx:
             query = text("SELECT storage_key, s3_upload_id FROM uploads WHERE id = CAST(:id AS uuid)")
@@ -205,7 +207,7 @@ async def on_postgres(postgres: EmbeddedPostgres, s3: S3Config) -> AsyncIterator
 async def test_uploads_with_terminated_connections_succeed_by_repeating(
     own_postgres: EmbeddedPostgres, s3_config: S3Config
 ) -> None:
-    """An administrator ends every connection again and again while uploads run; `persist` takes nothing but 503."""
+    """All connections are terminated 25 times while uploads run; `persist` accepts no failure except 503."""
     journeys = [Upload(f"terminated-{number}") for number in range(3)]
     kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dropbox-api'"
     async with on_postgres(own_postgres, s3_config) as server:

@@ -1,7 +1,7 @@
-"""Nothing is skipped, nothing is told out of order: many writers, slow transactions, and readers that never rest.
+"""Readers of the journal get every event once and in order, beside many writers and slow transactions.
 
-The journal's order is that in which changes were committed, because its counter is taken under the lock that every
-change holds until it is committed. Other orders look as good and are not: see the last test.
+The order is the order of commits, because a change takes its number under a lock that it holds until it commits.
+Orders by id, by time and by sequence lose events: see `test_journal_reader_sees_the_event_that_other_orders_lose`.
 """
 
 import asyncio
@@ -75,7 +75,7 @@ def test_arbitrary_text_as_cursor_is_invalid(found: str) -> None:
 
 
 async def follow(client: httpx2.AsyncClient, cursor: str, last: asyncio.Event) -> list[dict[str, Any]]:
-    """Read until nothing came after everybody had written."""
+    """Read from a cursor until a page that was read after `last` was set is the last one."""
     seen: list[dict[str, Any]] = []
     while True:
         is_over = last.is_set()
@@ -88,7 +88,7 @@ async def follow(client: httpx2.AsyncClient, cursor: str, last: asyncio.Event) -
 
 
 async def write_slowly(db: Db, owner_id: uuid.UUID, node_id: uuid.UUID) -> None:
-    """Change something in a transaction that takes its time between lock and commit, and before its lock."""
+    """Append an event in a transaction that sleeps before its lock, and between lock and commit."""
     async with db.begin() as tx:
         await tx.execute(text("SELECT 1"))
         await asyncio.sleep(random.uniform(0, 0.03))
@@ -98,7 +98,7 @@ async def write_slowly(db: Db, owner_id: uuid.UUID, node_id: uuid.UUID) -> None:
 
 
 def replay(seen: Sequence[dict[str, Any]]) -> set[str]:
-    """Return what is there after these events, by what they tell alone."""
+    """Return the ids of the files that exist after these events."""
     there: set[str] = set()
     for event in seen:
         if event["kind"] in {"file.created", "file.restored"}:
@@ -122,7 +122,7 @@ async def everything(account: Account) -> set[str]:
 async def test_readers_beside_64_writers_see_every_event_once_in_order(
     server: RunningServer, register: Register
 ) -> None:
-    """Owners in their own trees, editors in the trees of others, and long transactions, all at once."""
+    """Owners write to their trees, editors to shared trees, and some transactions are long."""
     owners = [await register() for _ in range(4)]
     editors = [await register() for _ in range(4)]
     ids = {account.email: uuid.UUID((await account.me())["id"]) for account in (*owners, *editors)}
@@ -193,11 +193,11 @@ async def connected(postgres_url: str) -> AsyncIterator[asyncpg.Connection]:
 async def test_journal_reader_sees_the_event_that_other_orders_lose(
     account: Account, db: Db, postgres_url: str, order: str
 ) -> None:
-    """Why the journal is numbered under a lock: ids, times and sequences are taken before the commit.
+    """Why the journal is numbered under a lock: ids, times and sequence numbers are assigned before the commit.
 
-    A transaction begins, takes its id (or time, or number of a sequence), and is slow. A second one begins later, and
-    is committed first. A reader that goes on behind the greatest it has seen has passed the first one when that
-    appears, and never looks there again. Ours waits for the lock, and so has the later number.
+    A slow transaction takes its id (or time, or sequence number); a second one begins later and commits first. A
+    reader that continues after the greatest value it has seen never returns to the first one. In the journal, the
+    second transaction waits for the lock and gets the later number.
     """
     me = uuid.UUID((await account.me())["id"])
     folder_id = uuid.UUID(await make_folder(account, "/a"))
@@ -232,7 +232,7 @@ async def test_journal_reader_sees_the_event_that_other_orders_lose(
         )
         seen = await reader.fetch(naive, None)
         assert [row["id"] for row in seen] == [second]
-        # Ours, meanwhile: nothing is committed, nothing is seen; a second change waits for the first one's lock.
+        # The journal meanwhile: no commit, so no event; the second change waits for the lock of the first.
         answer = (await account.client.get("/v1/events", params={"cursor": cursor})).json()
         assert answer["events"] == []
         another = asyncio.create_task(make_folder(account, "/b"))
@@ -241,7 +241,7 @@ async def test_journal_reader_sees_the_event_that_other_orders_lose(
         may_end.set()
         await slowly
         other_id = await another
-        assert await reader.fetch(naive, seen[-1]["key"]) == [], "the first one is lost to this reader"
+        assert await reader.fetch(naive, seen[-1]["key"]) == [], "this reader has lost the first one"
         answer = (await account.client.get("/v1/events", params={"cursor": answer["cursor"]})).json()
         assert [(event["kind"], event["file_id"]) for event in answer["events"]] == [
             ("file.verified", str(folder_id)),
@@ -251,7 +251,7 @@ async def test_journal_reader_sees_the_event_that_other_orders_lose(
 
 
 async def test_cursor_before_a_gap_in_the_journal_is_expired(account: Account, db: Db) -> None:
-    """Should one come about all the same (a backup, a hand in the database), readers list again."""
+    """A gap (a restored backup, a manual change of the database) makes readers list again."""
     cursor = (await account.client.get("/v1/events/cursor")).json()["cursor"]
     for n in range(2):
         await make_folder(account, f"/{n}")

@@ -1,11 +1,11 @@
-"""Any history of changes leads to the tree that the model says, also when two clients change it at the same time.
+"""After any history of changes the tree equals the model, also when two clients change it concurrently.
 
-The model is `tests/support/model_tree.py`. After each round the whole account is read and compared: folders, trash,
-revisions, ETags, counters. Of two operations sent at once, the answers and the tree must be those of one order or of
-the other. At the end the journal is replayed, and every invariant holds.
+The model is `tests/support/model_tree.py`. After each round the test reads the whole account and compares folders,
+trash, revisions, ETags and counters. Two concurrent operations must have the answers and the tree of one of the two
+orders. At the end the test replays the journal and checks every invariant.
 
-A failing history is printed with its operations, and as a program that repeats it (a lost race may take a few tries).
-FAULTS=long runs many more.
+A failing history is printed with its operations, and as a program that repeats it (a race may need several runs).
+FAULTS=long runs many more histories.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ LONG = os.environ.get("FAULTS") == "long"
 EXAMPLES = 300 if LONG else 14
 STEPS = 40 if LONG else 30
 MOST_NODES = 100
-"""Of an account in which folders are still copied: copies of copies would fill it."""
+"""Above this number of nodes the test copies no folders: copies of copies would fill the account."""
 
 CONTENTS = [b"", b"one", b"two", b"three"]
 TYPES = ["text/plain", "image/png"]
@@ -40,7 +40,7 @@ SELDOM = [
     *["a (1)", "x (1).txt", "\u00df", "SS", "a.", ".bashrc", "s.tar.gz", "\U0001f600.png", "\u05e9\u05dc\u05d5\u05dd"],
     *["n" * 251 + ".txt", "N" * 251 + ".txt", "", "..", "a/b", "n" * 256],
 ]
-"""Equal but for case or composition, numbered already, special to some system, as long as can be, and not allowed."""
+"""Names that differ in case or composition, carry a number, are special to a system, are longest, or are invalid."""
 ACTIONS = [
     *["upload"] * 4,
     *["make_folder", "change", "delete", "restore"] * 3,
@@ -55,19 +55,19 @@ Answer = tuple[int, dict[str, Any]]
 """Status and body."""
 
 
-# What is tried
+# Drawing operations
 
 
 @dataclass
 class Choice:
-    """Draws an operation: mostly one that makes sense, and preferably about what is `near`."""
+    """Draws an operation: mostly a valid one, preferably about the nodes in `near`."""
 
     random: random.Random
-    """Not Hypothesis itself: what there is to choose from depends on who won earlier races, which it cannot repeat."""
+    """Not Hypothesis: the choices depend on the outcome of earlier races, which Hypothesis cannot repeat."""
     tree: Tree
     known: "Known"
     near: dict[str, Any] = field(default_factory=dict)
-    """Arguments of the operation that is sent at the same time, if any is."""
+    """Arguments of the concurrent operation, if there is one."""
 
     def operation(self) -> Operation:
         is_idle = not self.tree.trash() and self.chance(90)
@@ -84,7 +84,7 @@ class Choice:
         return value if self.chance(percent) else None
 
     def number(self, fits: Sequence[Node], better: Sequence[Node] = ()) -> int:
-        """Choose one that fits, or seldom any; half of the time a better one, if there is one."""
+        """Choose a node that fits, half of the time one of `better`, and rarely any node."""
         numbers = [node.number for node in fits]
         near = [number for number in numbers if number in {self.near.get("number"), self.near.get("where")}]
         if near and self.chance(60):
@@ -100,7 +100,7 @@ class Choice:
         return self.number(self.below_root())
 
     def full(self, nodes: Sequence[Node]) -> list[Node]:
-        """Return the folders in which something is, or was before it was deleted."""
+        """Return the folders that have or had children."""
         return [node for node in nodes if any(other.parent == node.number for other in self.tree.nodes)]
 
     def below_root(self) -> list[Node]:
@@ -146,7 +146,7 @@ class Choice:
         base = self.revision(self.file()) if policy == "replace" and self.chance(40) else None
         name = self.name()
         where: Where = self.maybe(self.where(), 70)
-        if base and self.chance(80):  # an edit is mostly sent to where the file was
+        if base and self.chance(80):  # an edit mostly goes to the place of the file
             where, name = self.tree.nodes[base[0]].parent, self.tree.nodes[base[0]].name
         return self.content() | {"where": where, "name": name, "on_conflict": policy, "base": base}
 
@@ -156,7 +156,7 @@ class Choice:
         return {"number": number, **self.content(), **named, "if_match": self.if_match(number)}
 
     def content(self) -> dict[str, Any]:
-        # At the same time, what is sent to the store is sent by one of the two only: sessions are shared.
+        # Of two concurrent operations only one sends new content, because they would share the session.
         contents = [content for content in CONTENTS if content in self.tree.stored] if self.near else CONTENTS
         return {"content": self.pick(contents or CONTENTS[:1]), "content_type": self.pick(TYPES)}
 
@@ -168,7 +168,7 @@ class Choice:
         content_type = self.maybe(self.pick(TYPES), 20)
         placed = self.placed(self.node())
         if not content_type and placed["where"] is None and placed["name"] is None:
-            placed["name"] = self.name()  # something has to change
+            placed["name"] = self.name()  # a change needs at least one member
         return placed | {"content_type": content_type, "on_conflict": self.policy()}
 
     def restore(self) -> dict[str, Any]:
@@ -212,8 +212,8 @@ class Choice:
     def find(self) -> dict[str, Any]:
         return {"path": self.path()}
 
-    def rival(self, first: Operation) -> Operation:
-        """Draw what is sent at the same time: the same again, the reverse, or something else about the same."""
+    def concurrent_with(self, first: Operation) -> Operation:
+        """Draw the concurrent operation: the same again, the reverse, or another one about the same nodes."""
         arguments = first.arguments
         if self.chance(15):
             return first
@@ -224,7 +224,7 @@ class Choice:
         return self.operation()
 
 
-# What it is called here and there
+# Names of the model and of the server
 
 
 Key = tuple[str, int, int]
@@ -233,7 +233,7 @@ Key = tuple[str, int, int]
 
 @dataclass
 class Known:
-    """What the server calls the things that the model numbers: one name each, and never the same for two."""
+    """The ids of the server for the numbers of the model: one each, never shared by two."""
 
     server: dict[Key, str] = field(default_factory=dict)
     model: dict[tuple[str, str], Key] = field(default_factory=dict)
@@ -248,7 +248,7 @@ class Known:
         return self.server["id", number, 0]
 
     def has(self, file: dict[str, Any]) -> bool:
-        """Whether a file was seen with its present ETag."""
+        """Return whether the file was compared before with this ETag."""
         _, number, _ = self.model.get(("id", file["id"]), ("", -1, 0))
         return (f"etag of {number}", file["etag"]) in self.model
 
@@ -256,7 +256,7 @@ class Known:
         return Known(dict(self.server), dict(self.model))
 
 
-# What is sent
+# Sending operations
 
 
 STATUS = {
@@ -285,7 +285,7 @@ ADDRESS = {
 
 @dataclass
 class Wire:
-    """Sends the operations of the model, and reads what came of them."""
+    """Sends the operations of the model, and reads the resulting account."""
 
     server: RunningServer
     account: Account
@@ -341,7 +341,7 @@ class Wire:
         return answer.status_code, body
 
     async def world(self, look_again: set[str]) -> "World":
-        """Read everything; revisions of those files only that look changed, or are among these."""
+        """Read the whole account; revisions only of changed files and of the files in `look_again`."""
         me, trash, files = await asyncio.gather(
             self.account.me(), self.items("/v1/trash"), self.items("/v1/files", recursive=True)
         )
@@ -363,7 +363,7 @@ class Wire:
 
 @dataclass
 class World:
-    """All that an account can see of itself."""
+    """The whole content of an account."""
 
     me: dict[str, Any]
     trash: list[dict[str, Any]]
@@ -373,18 +373,18 @@ class World:
     """By id of the file."""
 
 
-# What is compared
+# Comparing
 
 
 @dataclass
 class Comparison:
-    """One history of the model beside what the server said; `known` learns the names of what is new."""
+    """Compares one history of the model with the server; adds ids of new things to `known`."""
 
     tree: Tree
     known: Known
 
     def step(self, operation: Operation, answer: Answer, *, is_alone: bool) -> None:
-        """Do it in the model, too, and compare the answers."""
+        """Apply the operation to the model, and compare the answers."""
         self.tree, expected = self.tree.after(operation)
         status, body = answer
         seen = body.get("code", status)
@@ -399,7 +399,7 @@ class Comparison:
             assert body == {}
         elif is_alone or operation.action != "upload":
             self.file(expected, body)
-        else:  # an upload's file is read after it was committed: somebody may have changed it again
+        else:  # the server reads the file of an upload after the commit: the other operation may have changed it
             self.known.pair(("id", expected.number, 0), body["id"])
 
     def file(self, node: Node, seen: dict[str, Any]) -> None:
@@ -468,11 +468,11 @@ class Changes(RuleBasedStateMachine):
         self.known = Known()
         self.history: list[str] = []
         self.is_settled = False
-        """The last round was understood: what is there now is what the model says."""
+        """The last round was explained: the account equals the model."""
         self.account = self.wait(register_account(self.server.url))
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run it where the server runs: in the event loop of the tests."""
+        """Run it in the event loop of the tests, where the server runs."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
 
     @initialize()
@@ -483,7 +483,7 @@ class Changes(RuleBasedStateMachine):
         for where, content in [("/", CONTENTS[0]), ("/a/b", CONTENTS[1])]:
             first: dict[str, Any] = {"on_conflict": "fail", "content_type": TYPES[0], "base": None}
             self.round(Operation("upload", {"where": where, "name": "x.txt", "content": content, **first}))
-        # Something in the trash whose folder may go there, too, or be copied.
+        # A file in the trash whose folder may be deleted too, or copied.
         self.round(Operation("delete", {"number": len(self.tree.nodes) - 1, "force": False, "if_match": None}))
 
     def teardown(self) -> None:
@@ -502,10 +502,10 @@ class Changes(RuleBasedStateMachine):
     def two_at_once(self, seed: int) -> None:
         choice = Choice(random.Random(seed), self.tree, self.known, near={"where": ROOT})
         first = choice.operation()
-        self.round(first, choice.rival(first))
+        self.round(first, choice.concurrent_with(first))
 
     def round(self, *operations: Operation) -> None:
-        """Send these at once; the server must have done them one after another, in whichever order."""
+        """Send these concurrently; the result must be that of one of their orders."""
         self.history.append("   and   ".join(map(str, operations)))
         self.is_settled = False
         answers, world = self.wait(self.send(operations))
@@ -532,7 +532,7 @@ class Changes(RuleBasedStateMachine):
         return answers, await wire.world({self.known.id(number) for number in numbers if number is not None})
 
     async def list_folders(self) -> None:
-        """See that each folder, listed by itself, holds what the tree as a whole did."""
+        """Require that each folder lists the children that the recursive list showed."""
         wire = Wire(self.server, self.account, self.known)
         for node in self.tree.below(self.tree.nodes[ROOT]):
             if node.is_folder:
@@ -542,7 +542,7 @@ class Changes(RuleBasedStateMachine):
                 ]
 
     def replay(self, events: list[tuple[str, str]]) -> None:
-        """Fold the journal into what was not deleted itself; each new ETag was told once."""
+        """Require that the journal leads to the present files, and has one event for each new ETag."""
         there: set[str] = set()
         told: Counter[str] = Counter()
         for kind, node_id in events:

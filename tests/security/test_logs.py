@@ -1,4 +1,4 @@
-"""Threat 9: nothing in the log, nor in what goes to Sentry, lets its reader in."""
+"""Threat 9: neither the log nor the events for Sentry hold a secret."""
 
 import asyncio
 import contextlib
@@ -14,11 +14,11 @@ from tests.support.process import environment, running_process
 from tests.support.server import PASSWORD, RunningServer, put, register_account, send, sign, start, upload_file
 
 FAILPOINT = "uploads.complete.after_head_single"
-WRONG = "wrong password of somebody"
+WRONG = "wrong password of an account"
 
 
 async def journey(url: str) -> list[str]:
-    """Do what people do, and what goes wrong for them; return every secret that came up."""
+    """Upload, sign in, refresh and fail in many ways; return every secret that was sent or received."""
     account = await register_account(url)
     secrets = [PASSWORD, WRONG, account.tokens["access_token"], account.tokens["refresh_token"]]
     async with account.client as client:
@@ -37,9 +37,9 @@ async def journey(url: str) -> list[str]:
         await client.post("/v1/auth/register", json={"email": account.email, "password": PASSWORD})
         token = "Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4Zm9vYmFyMTI"
         pat = "dbx_pat_" + token
-        secrets += [token, pat, "cookie-of-mine"]
+        secrets += [token, pat, "cookie-of-a-browser"]
         for path in (f"/s/{token}", f"/v1/public/links/{token}", f"/s/{token}/nothing", f"/verify-email?token={token}"):
-            await client.get(path, headers={"Cookie": "__Host-x=cookie-of-mine"})
+            await client.get(path, headers={"Cookie": "__Host-x=cookie-of-a-browser"})
         await client.get("/v1/me", headers={"Authorization": f"Bearer {pat}"})
         await client.get("/v1/me", headers={"Authorization": f"Basic {token}"})
         refreshed = await client.post("/v1/auth/refresh", json={"refresh_token": account.tokens["refresh_token"]})
@@ -74,7 +74,7 @@ async def test_log_of_a_whole_journey_holds_no_secret(
 
 @contextlib.asynccontextmanager
 async def sentry() -> AsyncIterator[tuple[str, list[dict[str, Any]]]]:
-    """Something that speaks like Sentry: yields its DSN and the events that it was sent."""
+    """Run a server that speaks the protocol of Sentry; yield its DSN and the events that it receives."""
     events: list[dict[str, Any]] = []
 
     async def receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -114,7 +114,7 @@ async def test_sentry_event_of_an_unexpected_error_holds_no_secret(
     (event,) = events
     assert event["exception"]["values"][-1]["type"] == "FailpointError"
     assert "request" not in event
-    told = json.dumps(event)
+    content = json.dumps(event)
     for secret in (PASSWORD, account.tokens["access_token"], account.email, part["url"].split("X-Amz-Signature=")[1]):
-        assert secret not in told
-    assert '"vars"' not in told
+        assert secret not in content
+    assert '"vars"' not in content

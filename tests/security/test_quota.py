@@ -1,4 +1,4 @@
-"""Nobody gets more than their quota, however many ask at once."""
+"""Concurrent requests never exceed the quota together."""
 
 import asyncio
 from collections import Counter
@@ -21,7 +21,7 @@ async def test_hundred_concurrent_starts_with_room_for_one_admit_one(
     async with db.begin() as tx:
         await tx.execute(text("UPDATE users SET quota_bytes = :room WHERE email = :email"), room)
 
-    async def ask(number: int) -> int:
+    async def attempt(number: int) -> int:
         data = b"%09d" % number
         if way == "form":
             files = {"file": (f"{number}", data.ljust(size_bytes))}
@@ -33,7 +33,7 @@ async def test_hundred_concurrent_starts_with_room_for_one_admit_one(
         problem = answer.json()["items"][0]["problem"]
         return problem["status"] if problem else 201
 
-    answers = Counter(await asyncio.gather(*map(ask, range(100))))
+    answers = Counter(await asyncio.gather(*map(attempt, range(100))))
     assert answers == {201: 1, 413: 99}
     assert (await account.me())["reserved_bytes"] == (0 if way == "form" else size_bytes)
     await assert_invariants(db, server.store)

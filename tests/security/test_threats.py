@@ -1,6 +1,6 @@
-"""Threats whose defence other tests would miss, or see only in part: what is named is tried, and nothing comes of it.
+"""Attacks on defences that other tests cover in part or not at all: each attack is made, and fails.
 
-docs/security.md counts the threats and names all the tests.
+The numbers are those of the threats in docs/security.md, which names all tests.
 """
 
 import ast
@@ -88,7 +88,7 @@ async def test_start_with_a_store_that_checks_no_signatures_fails(postgres_url: 
 async def test_complete_with_a_different_object_at_the_store_makes_no_file(
     account: Account, server: RunningServer, monkeypatch: pytest.MonkeyPatch, other: dict[str, Any]
 ) -> None:
-    """Whatever the store was told to assemble: what stands there afterwards decides."""
+    """The object at the store decides, whatever parts the store was told to assemble."""
     data = os.urandom(SMALLEST_CHUNK + 1000)
     upload = await start(account, data, "a.bin", **MULTI)
     await send(account, upload, data)
@@ -140,7 +140,7 @@ async def test_signed_url_expires_after_the_configured_time(
 async def test_log_of_an_error_that_quotes_secrets_holds_none(
     account: Account, api: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch, *, as_json: bool
 ) -> None:
-    """What is thrown and logged is not ours alone to word: the finished line is cleaned, the traceback in it too."""
+    """Libraries word their own errors, so the server cleans each finished line, including its traceback."""
     token = account.tokens["refresh_token"]
 
     def fail(_: AccessTokens, presented: str) -> None:
@@ -174,18 +174,18 @@ VARYING = [
     re.compile(r"\b[0-9a-f]{32}\b"),
     re.compile(r"(?<=uploadId=)[^&\"]+"),
 ]
-"""Ids, times, hashes in hex and base64, ids of requests and of the store: other in any two answers, of one form."""
+"""Ids, times, and hashes in hex and base64: values that differ between any two answers."""
 
 
-def told(answer: httpx2.Response, *own: str) -> tuple[int, dict[str, str], str]:
-    """Return all of an answer, but for the values that differ between any two; `own`: what the asker chose."""
+def normalize_answer(answer: httpx2.Response, *own: str) -> tuple[int, dict[str, str], str]:
+    """Return status, headers and body without the values that differ in any two answers; `own`: words of the caller."""
     # A time whose last digits are zeros is written shorter, and so is its answer.
     ignored = {"date", "x-request-id", "content-length"}
-    headers = {key: plain(value, *own) for key, value in answer.headers.items() if key not in ignored}
-    return answer.status_code, headers, plain(answer.text, *own)
+    headers = {key: normalize(value, *own) for key, value in answer.headers.items() if key not in ignored}
+    return answer.status_code, headers, normalize(answer.text, *own)
 
 
-def plain(said: str, *own: str) -> str:
+def normalize(said: str, *own: str) -> str:
     for word in own:
         said = said.replace(word, "own")
     for pattern in VARYING:
@@ -211,7 +211,7 @@ async def ask_batch(asker: Account, data: bytes, name: str, place: dict[str, Any
 
 
 async def ask_form(asker: Account, data: bytes, name: str, place: dict[str, Any]) -> httpx2.Response:
-    """Here the bytes come along; that others have them, too, is nothing to their sender."""
+    """The form carries the bytes; the sender must not see that another account has them too."""
     return await asker.client.post("/v1/files", data=place, files={"file": (name, data)})
 
 
@@ -235,9 +235,9 @@ ASKED = [ask_start, ask_start_in_parts, ask_batch, ask_form, ask_lookup, ask_lis
 async def test_answer_about_content_of_others_equals_that_for_unknown_content(
     register: Register, db: Db, ask: Ask, role: str
 ) -> None:
-    """Status, headers, body and the statements that run: nothing tells the owner's content from anybody's.
+    """Status, headers, body and SQL statements are the same for stored and for unknown content.
 
-    But for an editor who sends all the bytes in a form: that two objects become one takes statements of its own.
+    Exception: the form of an editor who sends all bytes, because merging two objects takes further statements.
     """
     owner, asker = await register(), await register()
     place: dict[str, Any] = {}
@@ -251,13 +251,13 @@ async def test_answer_about_content_of_others_equals_that_for_unknown_content(
     await start(owner, sent, "sent")
     trashed = await upload_file(owner, dropped, "trashed")
     (await owner.client.delete(f"/v1/files/{trashed['id']}")).raise_for_status()
-    await ask(asker, b"warm up " + unique.encode()[:7], "own-0", place)  # what is prepared once is not counted
+    await ask(asker, b"warm up " + unique.encode()[:7], "own-0", place)  # prepares statements, which are not counted
     found = []
     for n, data in enumerate((unknown, stored, sent, dropped)):
         with asked(db) as executed:
             answer = await ask(asker, data, f"own-{n}x", place)
         merges = role == "editor" and ask is ask_form
-        found.append((*told(answer, f"own-{n}x"), [] if merges else words(executed)))
+        found.append((*normalize_answer(answer, f"own-{n}x"), [] if merges else words(executed)))
     for other in found[1:]:
         assert other == found[0]
 
@@ -277,7 +277,7 @@ async def test_late_fingerprint_of_others_content_reveals_nothing(register: Regi
             answer = await curious.client.put(
                 f"/v1/uploads/{upload['id']}/fingerprint", json={"fingerprint": sha256(data)}
             )
-        found.append((*told(answer), words(executed)))
+        found.append((*normalize_answer(answer), words(executed)))
         (await curious.client.delete(f"/v1/uploads/{upload['id']}")).raise_for_status()
     assert found[0] == found[1]
     assert found[0][0] == 200
@@ -309,10 +309,10 @@ async def test_refused_sign_ins_cost_one_hash_and_are_answered_alike(
         (known.email, "wrong and long enough"),
         (disabled.email, disabled.password),
         (without.email, without.password),
-        ("nobody-" + known.email, "whatever it may be"),
+        ("unknown-" + known.email, "whatever it may be"),
     ):
         form = {"grant_type": "password", "username": email, "password": password}
-        answers.append(told(await api.post("/v1/auth/token", data=form)))
+        answers.append(normalize_answer(await api.post("/v1/auth/token", data=form)))
     assert answers == [answers[0]] * 4
     assert answers[0][0] == 401
     assert checks == [checks[0]] * 4
@@ -326,14 +326,14 @@ FORMS: dict[str, dict[str, Any]] = {
     "text": {"content": b'{"name": "forged", "ignore": "="}', "headers": {"Content-Type": "text/plain"}},
     "nothing": {},
 }
-"""What another site can make a browser send without asking us: forms of the three encodings, and bare requests."""
+"""Requests that another site can make a browser send without a preflight: forms of three encodings, and bare ones."""
 
 SIGNED_IN = [name for name, row in MATRIX.items() if row["kind"] in {"own", "node", "upload", "admin"}]
 
 
 @pytest.mark.parametrize("form", FORMS)
 async def test_forged_form_of_another_site_is_401(account: Account, api: httpx2.AsyncClient, form: str) -> None:
-    """Whatever a browser may keep of us and send along by itself lets nobody in, whichever way it is sent."""
+    """Cookies, query parameters and headers that a browser adds by itself do not authenticate a request."""
     file = await upload_file(account, b"mine", "mine.txt")
     before = [(await account.client.get(path)).json() for path in ("/v1/files", "/v1/me", "/v1/me/tokens")]
     access, refresh = account.tokens["access_token"], account.tokens["refresh_token"]
@@ -377,7 +377,7 @@ MAY_CALL = {
     "storage/probe.py": {"aiohttp"},
     "storage/embedded/guard.py": {"socket", "urllib.request"},
 }
-"""Where connections to other machines are opened. What address each calls is the settings', but for webhooks."""
+"""Modules that open connections. The settings name the addresses, except those of webhooks."""
 CALLERS = {
     *("httpx", "httpx2", "aiohttp", "requests", "urllib.request", "urllib3", "http.client", "socket"),
     *("aiosmtplib", "smtplib", "ftplib", "aioboto3", "boto3", "websockets"),
@@ -398,7 +398,7 @@ def test_modules_that_open_connections_are_the_known_ones() -> None:
 
 
 def test_request_members_with_addresses_to_call_are_the_known_ones() -> None:
-    """But for webhooks. A new member that takes one has to be thought about here: imports, pictures of people."""
+    """Only webhooks take an address. A new member that takes one (imports, avatars) needs a review here."""
     document = create_app(Settings(mode="dev")).openapi()
     asked = set()
     for operations in document["paths"].values():
@@ -408,8 +408,7 @@ def test_request_members_with_addresses_to_call_are_the_known_ones() -> None:
                 asked |= {name for schema in schemas_of(document, content["schema"]) for name in schema["properties"]}
     assert "destination" in asked
     calling = re.compile(r"ur[il]|callback|webhook|endpoint|host|issuer|proxy|redirect", re.IGNORECASE)
-    # `redirect` is a path of ours, to which the browser goes, not we: integration/test_oidc has its tests; `url` is a
-    # webhook's.
+    # `redirect` is a path of this server that the browser opens, tested in integration/test_oidc; `url` is a webhook's.
     assert {name for name in asked if calling.search(name)} == {"redirect", "url", "webhook_id"}
 
 
@@ -428,7 +427,7 @@ def schemas_of(document: dict[str, Any], schema: Any) -> Iterator[dict[str, Any]
 
 
 async def test_oidc_provider_that_redirects_is_not_followed(postgres_url: str, s3_config: S3Config) -> None:
-    """Not even an identity provider, whom the operator trusts to say who somebody is, chooses what the server calls."""
+    """The server calls no address that an identity provider chooses, although the operator trusts the provider."""
     asked: list[str] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -486,7 +485,7 @@ LISTS = {
 
 
 async def furnish(account: Account, sharer: Account, db: Db) -> dict[str, str]:
-    """Give an account two of everything that is listed; return the ids in addresses."""
+    """Give an account two of everything that a list can show; return the ids for the paths of `LISTS`."""
     client = account.client
     folder = await make_folder(account, "/named folder")
     ids = {"folder_id": folder}
@@ -510,7 +509,7 @@ async def furnish(account: Account, sharer: Account, db: Db) -> dict[str, str]:
 
 
 async def ids_in(account: Account, address: str, cursor: str | None = None) -> tuple[list[str], str | None]:
-    """Return one page's rows, whatever identifies them, and the cursor of the next."""
+    """Return the rows of one page as JSON, and the cursor of the next page."""
     page = {"limit": "1"} | ({"cursor": cursor} if cursor else {})
     answer = await account.client.get(httpx2.URL(address).copy_merge_params(page))
     if answer.status_code == 422:
@@ -530,16 +529,16 @@ async def all_in(account: Account, address: str) -> list[str]:
 
 async def test_cursor_of_another_account_shows_no_rows_of_it(register: Register, db: Db) -> None:
     owner, thief, sharer = await register(), await register(), await register()
-    theirs, own = await furnish(owner, sharer, db), await furnish(thief, sharer, db)
+    of_owner, own = await furnish(owner, sharer, db), await furnish(thief, sharer, db)
     listed = {name for name in MATRIX if MATRIX[name]["kind"] in {"own", "node", "upload"} and name.startswith("GET")}
     paths = {name.removeprefix("GET ") for name in listed}
     for name, address in LISTS.items():
         assert re.sub(r"\?.*", "", address.replace("folder_id", "file_id")) in paths, name
         mine = await all_in(thief, address.format(**own))
         assert len(mine) >= 2, name
-        if name != "chunks":  # which say nothing of whose they are
-            assert not set(mine).intersection(await all_in(owner, address.format(**theirs))), name
-        _, cursor = await ids_in(owner, address.format(**theirs))
+        if name != "chunks":  # chunks do not name their account
+            assert not set(mine).intersection(await all_in(owner, address.format(**of_owner))), name
+        _, cursor = await ids_in(owner, address.format(**of_owner))
         assert cursor, name
         while cursor:
             seen, cursor = await ids_in(thief, address.format(**own), cursor)
@@ -580,7 +579,7 @@ def test_image_runs_as_an_unprivileged_user() -> None:
 
 
 def test_deployment_files_hold_no_default_secret() -> None:
-    """Compose has none of them, and the example of `.env` fills in none: who sets nothing is told so (`:?`)."""
+    """Compose demands every secret from the environment (`:?`), and `.env.example` leaves them empty."""
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
     secret = re.compile(r"SECRET|PASSWORD")
     given = [
@@ -607,7 +606,7 @@ MANY = "bytes=" + ",".join(f"{n}-{n}" for n in range(0, 8000, 2))
 async def test_request_for_thousands_of_ranges_gets_at_most_the_whole(
     account: Account, api: httpx2.AsyncClient, server: RunningServer
 ) -> None:
-    """The store may answer them, or the whole, or refuse; we serve ranges of nothing but what `/docs` is made of."""
+    """The store may serve ranges or the whole, or refuse; the server itself serves ranges of `/docs/static` only."""
     data = os.urandom(8192)
     folder = await make_folder(account, "/folder")
     file = await upload_file(account, data, "a.bin", destination={"parent_id": folder})
@@ -618,15 +617,15 @@ async def test_request_for_thousands_of_ranges_gets_at_most_the_whole(
     static = await api.get("/docs/static/swagger-ui.css", headers={"Range": MANY})
     whole = await api.get("/docs/static/swagger-ui.css")
     assert len(static.content) <= len(whole.content)
-    async with httpx2.AsyncClient(verify=NO_TLS, timeout=60) as nobody:
-        answer = await nobody.get(redirect.headers["location"], headers={"Range": MANY})
+    async with httpx2.AsyncClient(verify=NO_TLS, timeout=60) as client:
+        answer = await client.get(redirect.headers["location"], headers={"Range": MANY})
         assert answer.status_code in {200, 206, 400, 416}
-        assert (await nobody.get(redirect.headers["location"])).content == data
+        assert (await client.get(redirect.headers["location"])).content == data
     assert (await api.get("/healthz")).status_code == 200
 
 
 async def test_oversized_head_is_refused_at_once(server: RunningServer) -> None:
-    """At once, by its size: by its time it would be cut only after `serving.HEAD_S`."""
+    """The limit of size applies at once; the limit of time would apply after `serving.HEAD_S`."""
     address = urlsplit(server.url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Large: " + b"a" * 2 * MAX_HEAD_BYTES)
@@ -663,7 +662,7 @@ async def test_mail_after_a_forged_host_links_to_the_public_url(
         async with httpx2.AsyncClient(base_url=running.url, headers=forged, timeout=60) as api:
             body = {"email": account.email}
             assert (await api.post("/v1/auth/reset-password/request", json=body)).status_code == 202
-    mails = written_in(tmp_path)  # all of them: the server has ended
+    mails = written_in(tmp_path)  # complete, because the server has ended
     reset = [mail for mail in mails if "reset-password" in mail]
     assert len(reset) == 1
     assert "https://files.example.org/reset-password?token=" in reset[0]
@@ -677,7 +676,7 @@ async def test_mail_after_a_forged_host_links_to_the_public_url(
 async def test_upload_with_opaque_etags_is_verified(
     account: Account, server: RunningServer, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
 ) -> None:
-    """As under KMS, where it is no hash of anything: what the store says is kept and handed back, and never read."""
+    """Under KMS an ETag is no hash: the server keeps it and hands it back, and never interprets it."""
     store = server.store
     list_parts, complete_multipart, head = store.list_parts, store.complete_multipart, store.head
 
