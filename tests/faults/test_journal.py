@@ -151,7 +151,7 @@ async def test_journal_with_killed_api_and_relay_is_read_complete_and_in_order(
                 owners = ids[0]
                 assert len(set(owners)) == len(owners) == (WRITERS + 1) * (CHANGES + CHANGES // 3)
                 assert all(other == owners for other in ids[::2])
-                # The order is the same for all. Of a file that was gone before the relay read it, guests get the removal.
+                # The order is the same for all. Guests get only the removal of a file that the relay found gone.
                 gone = {event["file_id"] for event in heard[0] if event["kind"] in REMOVALS}
                 untold = {
                     event["id"] for event in heard[0] if event["kind"] == "file.created" and event["file_id"] in gone
