@@ -9,7 +9,14 @@ from hypothesis import HealthCheck, settings
 
 from dropbox_api.db import Db
 from dropbox_api.storage.s3 import S3Config, S3Store
-from tests.support.server import Account, RunningServer, make_settings, register_account, running_server
+from tests.support.server import (
+    Account,
+    RunningServer,
+    assert_invariants,
+    make_settings,
+    register_account,
+    running_server,
+)
 from tests.support.stack import Stack, prepare_bucket, running_stack
 
 Register = Callable[..., Awaitable[Account]]
@@ -49,6 +56,13 @@ async def server(postgres_url: str, s3_config: S3Config) -> AsyncIterator[Runnin
         yield running
 
 
+@pytest.fixture(scope="module")
+async def invariants_hold(server: RunningServer) -> AsyncIterator[None]:
+    """Check every invariant after the last test of a module; modules name it in `pytest.mark.usefixtures`."""
+    yield
+    await assert_invariants(server.db, server.store)
+
+
 @pytest.fixture
 def db(server: RunningServer) -> Db:
     return server.db
@@ -82,3 +96,11 @@ async def register(server: RunningServer) -> AsyncIterator[Register]:
 @pytest.fixture
 async def account(register: Register) -> Account:
     return await register()
+
+
+@pytest.fixture(scope="module")
+async def visitor(server: RunningServer) -> AsyncIterator[Account]:
+    """One account for the tests of a module that leave nothing in it: signing in costs more than such a test."""
+    account = await register_account(server.url)
+    async with account.client:
+        yield account

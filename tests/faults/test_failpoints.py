@@ -17,12 +17,10 @@ import pytest
 from sqlalchemy import text
 
 from dropbox_api.db import Db
-from dropbox_api.migrations import migrate
 from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import ObjectStore
 from dropbox_api.storage.s3 import S3Config
 from dropbox_api.workers import jobs, runner
-from tests.support.database import fresh_database
 from tests.support.journeys import (
     AND_INTERNAL,
     CHUNK,
@@ -41,7 +39,7 @@ from tests.support.journeys import (
     settle,
 )
 from tests.support.process import ApiProcess, environment, run_job, running_process
-from tests.support.server import make_settings
+from tests.support.server import make_settings, migrated_database
 from tests.support.source import failpoints
 from tests.support.stack import prepare_bucket
 
@@ -118,14 +116,13 @@ class World:
 @pytest.fixture(scope="module")
 async def world(postgres_url: str, s3_config: S3Config) -> AsyncIterator[World]:
     async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(fresh_database(postgres_url))
+        url = await stack.enter_async_context(migrated_database(postgres_url))
         s3 = await prepare_bucket(replace(s3_config, bucket="failpoints"))
         lease = {
             "uploads": {"lease_s": LEASE_S, "single_max_bytes": CHUNK},
             "worker": {"verify_lease_s": LEASE_S, "sweep_grace_s": 0, "scrub_days": 1e-6},
         }
         settings = make_settings(url, s3, **lease)
-        await migrate(settings.database)
         variables = environment(
             url,
             s3,

@@ -10,11 +10,9 @@ from typing import Any
 
 import httpx2
 
-from dropbox_api.migrations import migrate
 from dropbox_api.storage.s3 import S3Config
-from tests.support.database import fresh_database
 from tests.support.process import environment, run_job, running_process
-from tests.support.server import NO_TLS, Account, make_settings, register_account
+from tests.support.server import NO_TLS, Account, migrated_database, register_account
 
 LONG = os.environ.get("FAULTS") == "long"
 KILLS, WRITERS, CHANGES, READERS = (10, 64, 12, 10) if LONG else (2, 8, 8, 2)
@@ -90,8 +88,7 @@ async def test_journal_with_killed_api_and_relay_is_read_complete_and_in_order(
 ) -> None:
     seed = random.randrange(10**6)
     print(f"seed {seed}")
-    async with fresh_database(postgres_url) as url:
-        await migrate(make_settings(url, s3_config).database)
+    async with migrated_database(postgres_url) as url:
         variables = environment(url, s3_config)
         service, begin_killing = Service(variables, seed), asyncio.Event()
         async with running(service, begin_killing):

@@ -20,18 +20,9 @@ from dropbox_api.db import Db
 from dropbox_api.models import Node, Session, User
 from dropbox_api.problems import RegistrationClosed, Unauthenticated
 from dropbox_api.settings import AuthSettings
-from tests.support.server import RunningServer
+from tests.support.server import RunningServer, new_address, sign_in
 
 PASSWORD = "correct horse battery"
-
-
-def new_address() -> str:
-    return f"{uuid.uuid4().hex}@example.com"
-
-
-async def sign_in(api: httpx2.AsyncClient, email: str, password: str) -> httpx2.Response:
-    form = {"grant_type": "password", "username": email, "password": password}
-    return await api.post("/v1/auth/token", data=form)
 
 
 async def refresh(api: httpx2.AsyncClient, refresh_token: str) -> httpx2.Response:

@@ -18,27 +18,25 @@ from dropbox_api.accounts import personal_tokens, users
 from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.schemas import ChangeUser, ManagedUser, NewUser
 from dropbox_api.db import Db
-from dropbox_api.migrations import migrate
 from dropbox_api.models import User
 from dropbox_api.problems import Forbidden
 from dropbox_api.settings import Settings
 from dropbox_api.storage.s3 import S3Config
-from tests.support.database import fresh_database
 from tests.support.process import environment
-from tests.support.server import PASSWORD, Account, make_settings, problem, upload_file
+from tests.support.server import (
+    PASSWORD,
+    Account,
+    make_settings,
+    migrated_database,
+    new_address,
+    problem,
+    sign_in,
+    upload_file,
+)
 
 Register = Callable[..., Awaitable[Account]]
 USERS = "/v1/admin/users"
 OUT = (401, "unauthenticated")
-
-
-def new_address() -> str:
-    return f"{uuid.uuid4().hex}@example.com"
-
-
-async def sign_in(api: httpx2.AsyncClient, email: str, password: str = PASSWORD) -> httpx2.Response:
-    form = {"grant_type": "password", "username": email, "password": password}
-    return await api.post("/v1/auth/token", data=form)
 
 
 async def id_of(account: Account) -> str:
@@ -299,9 +297,8 @@ class TestLastAdministrator:
 
 
 @pytest.fixture
-async def database(postgres_url: str, s3_config: S3Config) -> AsyncIterator[str]:
-    async with fresh_database(postgres_url) as url:
-        await migrate(make_settings(url, s3_config).database)
+async def database(postgres_url: str) -> AsyncIterator[str]:
+    async with migrated_database(postgres_url) as url:
         yield url
 
 

@@ -25,6 +25,7 @@ from tests.support.database import fresh_database
 from tests.support.server import (
     Account,
     RunningServer,
+    create_folder,
     make_settings,
     problem,
     register_account,
@@ -34,11 +35,6 @@ from tests.support.server import (
 )
 
 LARGE = random.Random(9).randbytes(3 * MIB + 17)
-
-
-async def make_folder(account: Account, path: str) -> dict[str, Any]:
-    made: dict[str, Any] = (await account.client.post("/v1/folders", json={"path": path})).raise_for_status().json()
-    return made
 
 
 async def put_file(account: Account, path: str, data: bytes = b"", **more: Any) -> dict[str, Any]:
@@ -80,12 +76,12 @@ def held(read: zipfile.ZipFile) -> dict[str, bytes]:
 
 
 async def test_a_folder_with_all_below_it(account: Account, tmp_path: Path) -> None:
-    top = await make_folder(account, "/photos")
+    top = await create_folder(account, "/photos")
     await put_file(account, "/photos/large.bin", LARGE, client_modified_at="2020-02-03T04:05:06+02:00")
     await put_file(account, "/photos/b/c/deep.txt", b"deep")
     await put_file(account, "/photos/B.txt", b"between")
     await put_file(account, "/photos/nothing", b"")
-    await make_folder(account, "/photos/a/empty")
+    await create_folder(account, "/photos/a/empty")
     await put_file(account, "/elsewhere.txt", b"not asked for")
     answer = await account.client.get(f"/v1/files/{top['id']}/archive")
     assert answer.status_code == 200
@@ -166,7 +162,7 @@ UNPACKED = {
 
 
 async def test_names_are_made_for_every_system_and_stay_apart(account: Account) -> None:
-    top = await make_folder(account, "/C: of \\")
+    top = await create_folder(account, "/C: of \\")
     for name in UNPACKED:
         await upload_file(account, name.encode(), name, destination={"parent_id": top["id"]})
     folder = await account.client.post("/v1/folders", json={"parent_id": top["id"], "name": "a*b.txt"})
@@ -181,7 +177,7 @@ async def test_names_are_made_for_every_system_and_stay_apart(account: Account) 
 async def test_content_that_cannot_be_trusted_is_named_instead(
     account: Account, server: RunningServer, status: str
 ) -> None:
-    top = await make_folder(account, "/top")
+    top = await create_folder(account, "/top")
     await put_file(account, "/top/good", b"good")
     await put_file(account, "/top/not-included.TXT", b"a file of that name")
     await mark(server, await put_file(account, "/top/in/b:d", b"bad"), status)
@@ -215,7 +211,7 @@ async def test_only_folders_and_only_those_that_one_may_see(register: Register, 
 
 async def test_a_tree_that_changes_meanwhile(account: Account, server: RunningServer) -> None:
     """The archive is made no faster than it is read: after its first bytes all else is still to come."""
-    top = await make_folder(account, "/top")
+    top = await create_folder(account, "/top")
     await put_file(account, "/top/a.bin", LARGE)
     for path in ("b/moved.txt", "c.txt", "d/below.txt", "e/renamed.txt", "f/replaced.txt"):
         await put_file(account, f"/top/{path}", path.encode())
@@ -253,7 +249,7 @@ async def test_a_tree_that_changes_meanwhile(account: Account, server: RunningSe
 
 
 async def test_a_lost_object_breaks_the_archive_where_everyone_notices(account: Account, server: RunningServer) -> None:
-    top = await make_folder(account, "/top")
+    top = await create_folder(account, "/top")
     await put_file(account, "/top/a", LARGE)
     lost = await put_file(account, "/top/b", b"lost")
     await put_file(account, "/top/c", b"behind it")
@@ -298,7 +294,7 @@ async def test_a_client_that_leaves_gives_the_connection_to_the_store_back(
 
 async def test_a_closed_archive_reads_no_more(account: Account, server: RunningServer, s3_config: S3Config) -> None:
     """Whatever has been read of it: nothing, a part of a file, all."""
-    top = await make_folder(account, "/top")
+    top = await create_folder(account, "/top")
     await put_file(account, "/top/a", LARGE)
     whole = len((await account.client.get(f"/v1/files/{top['id']}/archive")).content)
     async with S3Store.open(replace(s3_config, max_connections=1)) as store:
@@ -313,7 +309,7 @@ async def test_a_closed_archive_reads_no_more(account: Account, server: RunningS
 
 
 async def test_an_archive_is_in_the_audit_trail(account: Account) -> None:
-    top = await make_folder(account, "/top")
+    top = await create_folder(account, "/top")
     await fetch(account, top["id"])
     newest, *_ = (await account.client.get(f"/v1/files/{top['id']}/activity")).json()["items"]
     assert (newest["action"], newest["actor"], newest["detail"]) == ("archived", account.email, {})

@@ -10,23 +10,19 @@ import pytest
 from sqlalchemy import text
 
 from dropbox_api.db import Db
-from dropbox_api.migrations import migrate
 from dropbox_api.settings import Settings
 from dropbox_api.storage.s3 import S3Config
 from dropbox_api.workers import runs
 from dropbox_api.workers.reports import Report
-from tests.support.database import fresh_database
 from tests.support.process import environment
-from tests.support.server import make_settings
+from tests.support.server import make_settings, migrated_database
 from tests.support.stack import prepare_bucket
 
 
 @pytest.fixture
 async def settings(postgres_url: str, s3_config: S3Config) -> AsyncIterator[Settings]:
-    async with fresh_database(postgres_url) as url:
-        settings = make_settings(url, await prepare_bucket(replace(s3_config, bucket="doctor")))
-        await migrate(settings.database)
-        yield settings
+    async with migrated_database(postgres_url) as url:
+        yield make_settings(url, await prepare_bucket(replace(s3_config, bucket="doctor")))
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ import pytest
 from dropbox_api.settings import MIB
 from dropbox_api.workers import jobs
 from tests.support.server import (
+    MULTI,
     NO_TLS,
     SMALLEST_CHUNK,
     UNKNOWN_ID,
     Account,
     RunningServer,
-    assert_invariants,
     download,
     journal,
     problem,
@@ -29,14 +29,10 @@ from tests.support.server import (
     upload_file,
 )
 
+pytestmark = pytest.mark.usefixtures("invariants_hold")
+
+
 BYTES = random.Random(2).randbytes(SMALLEST_CHUNK + 1000)
-MULTI: dict[str, Any] = {"strategy": "multipart", "chunk_size_bytes": SMALLEST_CHUNK}
-
-
-@pytest.fixture(scope="module", autouse=True)
-async def invariants_hold(server: RunningServer) -> AsyncIterator[None]:
-    yield
-    await assert_invariants(server.db, server.store)
 
 
 @pytest.fixture(scope="module")

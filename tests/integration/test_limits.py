@@ -23,6 +23,7 @@ from tests.support.server import (
     problem,
     register_account,
     running_server,
+    sign_in,
     start_body,
 )
 
@@ -40,11 +41,6 @@ def serve(postgres_url: str, s3_config: S3Config) -> Serve:
             yield running, client
 
     return with_limits
-
-
-async def sign_in(client: httpx2.AsyncClient, email: str, password: str | None = None) -> httpx2.Response:
-    form = {"grant_type": "password", "username": email, "password": password or "wrong"}
-    return await client.post("/v1/auth/token", data=form)
 
 
 def is_refused(answer: httpx2.Response) -> bool:
@@ -117,19 +113,19 @@ async def test_sign_ins_are_limited_by_account_known_or_unknown(serve: Serve) ->
         async with account.client:
             for email, left in ((account.email, 2), ("unknown@example.com", 3)):
                 spellings = (email.upper(), email.title(), email)[:left]
-                assert [(await sign_in(client, each)).status_code for each in spellings] == [401] * left
+                assert [(await sign_in(client, each, "wrong")).status_code for each in spellings] == [401] * left
                 assert is_refused(await sign_in(client, email, PASSWORD))
 
 
 async def test_sign_ins_are_limited_by_address_and_say_what_is_left(serve: Serve) -> None:
     async with serve(sign_in_address="2/minute;3/hour") as (_, client):
-        answer = await sign_in(client, "one@example.com")
+        answer = await sign_in(client, "one@example.com", "wrong")
         assert answer.status_code == 401
         policy = '"sign-in-address-hour";q=3;w=3600, "sign-in-address-minute";q=2;w=60'
         assert sorted(answer.headers["ratelimit-policy"].split(", ")) == sorted(policy.split(", "))
         assert '"sign-in-address-minute";r=1;t=' in answer.headers["ratelimit"]
-        await sign_in(client, "two@example.com")
-        assert is_refused(await sign_in(client, "three@example.com"))
+        await sign_in(client, "two@example.com", "wrong")
+        assert is_refused(await sign_in(client, "three@example.com", "wrong"))
         assert is_refused(await client.post("/v1/auth/register", json={"email": "x@example.com", "password": PASSWORD}))
 
 
@@ -172,7 +168,7 @@ async def test_sign_in_storm_leaves_other_requests_answered(server: RunningServe
     account = await register_account(server.url)
     many = httpx2.Limits(max_connections=None)
     async with account.client, httpx2.AsyncClient(base_url=server.url, timeout=60, limits=many) as client:
-        storm = [asyncio.create_task(sign_in(client, f"{n}@example.com")) for n in range(200)]
+        storm = [asyncio.create_task(sign_in(client, f"{n}@example.com", "wrong")) for n in range(200)]
         while not server.app.state.passwords._taken:  # noqa: ASYNC110
             await asyncio.sleep(0)
         for _ in range(5):
@@ -189,11 +185,11 @@ async def test_sign_in_with_a_full_queue_is_503(
 ) -> None:
     assert server.app.state.passwords._most == 2 + passwords.MAX_WAITING
     monkeypatch.setattr(server.app.state.passwords, "_most", 2)
-    answers = await asyncio.gather(*(sign_in(api, f"{n}@example.com") for n in range(8)))
+    answers = await asyncio.gather(*(sign_in(api, f"{n}@example.com", "wrong") for n in range(8)))
     assert sorted({answer.status_code for answer in answers}) == [401, 503]
     turned_away = next(answer for answer in answers if answer.status_code == 503)
     assert (turned_away.json()["code"], turned_away.headers["retry-after"]) == ("unavailable", "3")
-    assert (await sign_in(api, "one@example.com")).status_code == 401, "all slots are free again"
+    assert (await sign_in(api, "one@example.com", "wrong")).status_code == 401, "all slots are free again"
 
 
 def test_address_key_of_an_ipv6_address_is_its_network() -> None:

@@ -23,7 +23,6 @@ from tests.support.server import (
     NO_TLS,
     Account,
     RunningServer,
-    assert_invariants,
     make_settings,
     problem,
     running_server,
@@ -31,14 +30,11 @@ from tests.support.server import (
 )
 from tests.support.sharing import make_folder, make_link, names_in, public
 
+pytestmark = pytest.mark.usefixtures("invariants_hold")
+
+
 GONE = (404, "not-found")
 PASSWORD = "Käse & Brot"
-
-
-@pytest.fixture(scope="module", autouse=True)
-async def invariants_hold(server: RunningServer) -> AsyncIterator[None]:
-    yield
-    await assert_invariants(server.db, server.store)
 
 
 async def fetch(api: httpx2.AsyncClient, link: dict[str, Any], file_id: str, **more: Any) -> httpx2.Response:

@@ -12,28 +12,23 @@ from sqlalchemy import text
 from dropbox_api.core import names
 from dropbox_api.db import Db
 from dropbox_api.storage.s3 import S3Config
-from tests.support.database import fresh_database
 from tests.support.plans import asked, plan
 from tests.support.server import (
     UNKNOWN_ID,
     Account,
     RunningServer,
-    assert_invariants,
-    make_settings,
+    create_folder,
     problem,
     register_account,
-    running_server,
+    separate_server,
     sha256,
     upload_file,
 )
 
+pytestmark = pytest.mark.usefixtures("invariants_hold")
+
+
 ORDERS = ["name", "-name", "size", "-size", "modified", "-modified"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-async def invariants_hold(server: RunningServer) -> AsyncIterator[None]:
-    yield
-    await assert_invariants(server.db, server.store)
 
 
 async def page(account: Account, **query: Any) -> dict[str, Any]:
@@ -58,12 +53,6 @@ async def pages(
         cursor = {"cursor": answer["next_cursor"]}
         if between:
             await between()
-
-
-async def make_folder(account: Account, path: str) -> dict[str, Any]:
-    answer = await account.client.post("/v1/folders", json={"path": path})
-    folder: dict[str, Any] = answer.raise_for_status().json()
-    return folder
 
 
 async def put_files(account: Account, *files: tuple[str, bytes]) -> None:
@@ -100,7 +89,7 @@ async def shelf(server: RunningServer) -> AsyncIterator[Account]:
         contents = {"b.txt": b"22", "A.txt": b"1", "ä": b"333", "10": b"22", "9": b"", "Z": b"22", "日本": b"1"}
         await put_files(account, *((f"/shelf/{name}", data) for name, data in contents.items()))
         for name in ("Folder", "another folder"):
-            await make_folder(account, f"/shelf/{name}")
+            await create_folder(account, f"/shelf/{name}")
         gone = await upload_file(account, b"22", "gone", destination={"folder_path": "/shelf"})
         await trash(account, gone["id"])
         yield account
@@ -122,7 +111,7 @@ async def test_a_folder_is_listed_in_its_orders_whatever_the_page(shelf: Account
 
 async def test_entries_of_one_moment_and_size_are_told_apart_by_id(hoard: Account, large: RunningServer) -> None:
     """Rows of one transaction have one time; a keyset of the time alone would lose or repeat them."""
-    folder = await make_folder(hoard, "/at once")
+    folder = await create_folder(hoard, "/at once")
     await insert_nodes(large.db, hoard, folder["id"], 25)
     for order in ("size", "-size", "modified", "-modified"):
         listed = await pages(hoard, 4, path="/at once", order=order)
@@ -221,8 +210,8 @@ async def insert_nodes(
 
 @pytest.fixture(scope="module")
 async def large(postgres_url: str, s3_config: S3Config) -> AsyncIterator[RunningServer]:
-    """A server on a database of its own: what is inserted by hand has no events, and no content in the store."""
-    async with fresh_database(postgres_url) as url, running_server(make_settings(url, s3_config)) as running:
+    """A server with its own database: rows inserted by SQL have neither events nor content in the store."""
+    async with separate_server(postgres_url, s3_config) as running:
         yield running
 
 
@@ -231,7 +220,7 @@ async def hoard(large: RunningServer) -> AsyncIterator[Account]:
     """An account whose folder /large holds 100,000 entries."""
     account = await register_account(large.url)
     async with account.client:
-        folder = await make_folder(account, "/large")
+        folder = await create_folder(account, "/large")
         await insert_nodes(large.db, account, folder["id"], 100_000, "i % 1000", "now() - i * interval '1 second'")
         async with large.db.begin() as tx:
             await tx.exec_driver_sql("ANALYZE nodes")
@@ -288,7 +277,7 @@ async def plant(account: Account, tree: Model, above: str = "") -> None:
         if below is None:
             await upload_file(account, b"leaf", name, destination={"folder_path": above or "/"})
         else:
-            await make_folder(account, f"{above}/{name}")
+            await create_folder(account, f"{above}/{name}")
             await plant(account, below, f"{above}/{name}")
 
 
@@ -312,7 +301,7 @@ async def test_a_level_is_looked_at_in_one_query(account: Account, db: Db) -> No
     chance = random.Random(5)
     for branch in "abcdefgh":
         for leaf in "xyz":
-            await make_folder(account, f"/{branch}/{chance.choice('mn')}/{leaf}")
+            await create_folder(account, f"/{branch}/{chance.choice('mn')}/{leaf}")
     with asked(db) as seen:
         listed = await page(account, recursive=True, limit=1000)
     assert len(listed["items"]) > 30
@@ -367,7 +356,7 @@ async def test_changes_between_pages_neither_break_nor_repeat(account: Account) 
             await trash(account, victim["id"])
         else:
             await rename(account, victim["id"], chance.choice("abcxyz123") + chance.choice("pqr") + victim["id"][-12:])
-        await make_folder(account, f"/{chance.choice('abcdefgh')}/{chance.choice('lmn')}{chance.randrange(10**6)}")
+        await create_folder(account, f"/{chance.choice('abcdefgh')}/{chance.choice('lmn')}{chance.randrange(10**6)}")
 
     before = (await page(account, recursive=True, limit=1000))["items"]
     listed = await pages(account, 2, change, recursive=True)

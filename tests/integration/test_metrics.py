@@ -13,9 +13,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from dropbox_api.plumbing.health import Health
 from dropbox_api.storage.s3 import S3Config, S3Store
 from dropbox_api.workers import runner
-from tests.support.database import fresh_database
-from tests.support.server import RunningServer, make_settings, register_account, running_server, upload_file
-from tests.support.stack import prepare_bucket
+from tests.support.server import (
+    RunningServer,
+    make_settings,
+    register_account,
+    running_server,
+    separate_server,
+    upload_file,
+)
 from tests.support.store_proxy import store_proxy
 
 TOKEN = "a-token-of-the-scraper"
@@ -25,10 +30,8 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 @pytest.fixture(scope="module")
 async def watched(postgres_url: str, s3_config: S3Config) -> AsyncIterator[RunningServer]:
     """A server whose database no other test changes."""
-    async with fresh_database(postgres_url) as url:
-        settings = make_settings(url, await prepare_bucket(replace(s3_config, bucket="metrics")))
-        async with running_server(settings) as server:
-            yield server
+    async with separate_server(postgres_url, s3_config, bucket="metrics") as server:
+        yield server
 
 
 async def scrape(url: str) -> Samples:

@@ -38,6 +38,7 @@ from tests.support.server import (
     register_account,
     running_server,
     send,
+    separate_server,
     start,
 )
 from tests.support.stack import BUCKET
@@ -165,10 +166,9 @@ async def test_a_store_whose_calls_are_not_taken_goes_on_storing(port: int) -> N
 
 @pytest.fixture(scope="module")
 async def listening(postgres_url: str, s3_config: S3Config) -> AsyncIterator[RunningServer]:
-    async with fresh_database(postgres_url) as url:
-        settings = make_settings(url, s3_config, notifications={"token": TOKEN}, http={"max_body_bytes": 100_000})
-        async with running_server(settings) as server:
-            yield server
+    groups: dict[str, Any] = {"notifications": {"token": TOKEN}, "http": {"max_body_bytes": 100_000}}
+    async with separate_server(postgres_url, s3_config, **groups) as server:
+        yield server
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from tests.support.server import (
     NO_TLS,
     RunningServer,
     make_settings,
+    new_address,
     problem,
     register_account,
     running_server,
@@ -53,10 +54,6 @@ def provider() -> Iterator[str]:
 async def server(postgres_url: str, s3_config: S3Config, provider: str) -> AsyncIterator[RunningServer]:
     async with running_server(make_settings(postgres_url, s3_config, oidc=CLIENT | {"issuer": provider})) as running:
         yield running
-
-
-def new_address() -> str:
-    return f"{uuid.uuid4().hex}@example.com"
 
 
 def s256(verifier: str) -> str:

@@ -18,7 +18,6 @@ from dropbox_api import migrations
 from dropbox_api.events.wakeup import can_listen
 from dropbox_api.storage.s3 import S3Config
 from dropbox_api.workers import jobs, runner
-from tests.support.database import fresh_database
 from tests.support.ports import kept_port
 from tests.support.process import environment, running_process
 from tests.support.programs import program, wait_until_open
@@ -28,6 +27,7 @@ from tests.support.server import (
     assert_invariants,
     download,
     make_settings,
+    migrated_database,
     register_account,
     upload_file,
 )
@@ -58,9 +58,8 @@ def knows_prepared_statements(pgbouncer: str) -> bool:
 
 
 @pytest.fixture
-async def own_url(postgres_url: str, s3_config: S3Config) -> AsyncIterator[str]:
-    async with fresh_database(postgres_url) as url:
-        await migrations.migrate(make_settings(url, s3_config).database)
+async def own_url(postgres_url: str) -> AsyncIterator[str]:
+    async with migrated_database(postgres_url) as url:
         yield url
 
 

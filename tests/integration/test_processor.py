@@ -21,15 +21,13 @@ from dropbox_api.settings import Settings, SnsSettings
 from dropbox_api.storage.s3 import S3Config
 from dropbox_api.workers import delivering, publishing, relay
 from tests.support.bus import CONFIG, Bus, running_bus
-from tests.support.database import fresh_database
 from tests.support.fault_proxy import Fault, FaultProxy, running_proxy
 from tests.support.ports import kept_port
 from tests.support.server import (
     Account,
     RunningServer,
-    make_settings,
     register_account,
-    running_server,
+    separate_server,
     sha256,
     upload_file,
 )
@@ -78,10 +76,7 @@ class Place:
 @pytest.fixture(scope="module")
 async def place(postgres_url: str, s3_config: S3Config) -> AsyncIterator[Place]:
     hooks = {"allow_http": True, "allowed_networks": ["127.0.0.0/8"]}
-    async with (
-        fresh_database(postgres_url) as url,
-        running_server(make_settings(url, s3_config, hooks=hooks)) as server,
-    ):
+    async with separate_server(postgres_url, s3_config, hooks=hooks) as server:
         owner = await register_account(server.url)
         folder = (await owner.client.post("/v1/folders", json={"path": "/to process"})).raise_for_status().json()
         passwords = Passwords(1)

@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -11,38 +10,35 @@ from sqlalchemy import text
 
 from dropbox_api.db import Db
 from dropbox_api.settings import Settings
-from dropbox_api.storage.object_store import ObjectNotFound
-from dropbox_api.storage.s3 import S3Config, S3Store
+from dropbox_api.storage.s3 import S3Config
 from dropbox_api.workers import jobs, purging, reports
-from tests.support.database import fresh_database
 from tests.support.server import (
+    MULTI,
     SMALLEST_CHUNK,
     Account,
     RunningServer,
     assert_invariants,
     complete,
     download,
+    is_stored,
     journal,
-    make_settings,
     problem,
-    running_server,
     send,
+    separate_server,
     sha256,
     start,
     upload_file,
 )
+from tests.support.sharing import make_folder
 
 BYTES = random.Random(5).randbytes(SMALLEST_CHUNK + 1000)
-MULTI: dict[str, Any] = {"strategy": "multipart", "chunk_size_bytes": SMALLEST_CHUNK}
 
 
 @pytest.fixture(scope="module")
 async def server(postgres_url: str, s3_config: S3Config) -> AsyncIterator[RunningServer]:
-    """A server of these tests' own: its jobs meet nobody else's trash, and nothing is too young to be collected."""
-    async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(fresh_database(postgres_url))
-        settings = make_settings(url, s3_config, worker={"sweep_grace_s": 0})
-        yield await stack.enter_async_context(running_server(settings))
+    """A server with its own database and no grace period: its jobs find only trash of these tests."""
+    async with separate_server(postgres_url, s3_config, worker={"sweep_grace_s": 0}) as running:
+        yield running
 
 
 @pytest.fixture(autouse=True)
@@ -63,11 +59,6 @@ async def run(server: RunningServer, job: reports.Job, **files: Any) -> int:
 
 def altered(settings: Settings, **files: Any) -> Settings:
     return settings.model_copy(update={"files": settings.files.model_copy(update=files)})
-
-
-async def make_folder(account: Account, path: str) -> str:
-    answer = await account.client.post("/v1/folders", json={"path": path, "on_conflict": "reuse"})
-    return str(answer.raise_for_status().json()["id"])
 
 
 async def put_file(account: Account, data: bytes, path: str, **more: Any) -> dict[str, Any]:
@@ -122,14 +113,6 @@ async def keys(db: Db, account: Account) -> set[str]:
     owned = text("SELECT storage_key FROM blobs WHERE owner_id = :id")
     async with db.read() as tx:
         return set((await tx.execute(owned, {"id": (await account.me())["id"]})).scalars())
-
-
-async def is_stored(store: S3Store, key: str) -> bool:
-    try:
-        await store.head(key)
-    except ObjectNotFound:
-        return False
-    return True
 
 
 # purge

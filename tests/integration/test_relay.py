@@ -14,7 +14,6 @@ from sqlalchemy import text
 from dropbox_api import problems
 from dropbox_api.db import Db, Tx
 from dropbox_api.hooks import outward
-from dropbox_api.migrations import migrate
 from dropbox_api.plumbing import encryption, failpoints
 from dropbox_api.settings import HookSettings, Settings
 from dropbox_api.storage import messages
@@ -22,11 +21,10 @@ from dropbox_api.storage.s3 import S3Config
 from dropbox_api.workers import delivering, outbox, publishing, relay, runner
 from dropbox_api.workers.leases import Lease
 from tests.support.bus import Bus, running_bus
-from tests.support.database import fresh_database
 from tests.support.ministack import Ministack
 from tests.support.process import environment, run_job
 from tests.support.receiver import running_receiver
-from tests.support.server import make_settings
+from tests.support.server import make_settings, migrated_database
 
 
 class World:
@@ -104,9 +102,8 @@ async def variables() -> dict[str, str]:
 @pytest.fixture
 async def world(postgres_url: str, s3_config: S3Config, variables: dict[str, str]) -> AsyncIterator[World]:
     hooks = {"allow_http": True, "allowed_networks": ["127.0.0.0/8"], "timeout_s": 30}
-    async with fresh_database(postgres_url) as url:
+    async with migrated_database(postgres_url) as url:
         settings = make_settings(url, s3_config, hooks=hooks)
-        await migrate(settings.database)
         variables |= environment(
             url, s3_config, HOOKS__ALLOW_HTTP="true", HOOKS__ALLOWED_NETWORKS='["127.0.0.0/8"]', HOOKS__TIMEOUT_S="30"
         )

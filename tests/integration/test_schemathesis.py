@@ -24,12 +24,10 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from dropbox_api.app import create_app
-from dropbox_api.migrations import migrate
 from dropbox_api.settings import Settings
 from dropbox_api.storage.s3 import S3Config
-from tests.support.database import fresh_database
 from tests.support.process import environment, running_process
-from tests.support.server import make_settings, register_account, start_body, upload_file
+from tests.support.server import migrated_database, register_account, start_body, upload_file
 from tests.support.stack import prepare_bucket
 
 CHECKS = [
@@ -63,16 +61,14 @@ class Target:
 async def target(postgres_url: str, s3_config: S3Config) -> AsyncIterator[Target]:
     """An API with its own bucket and database, and an account with one file and one upload."""
     s3 = await prepare_bucket(replace(s3_config, bucket="schemathesis"))
-    async with fresh_database(postgres_url) as url:
-        await migrate(make_settings(url, s3).database)
-        async with running_process(environment(url, s3)) as api:
-            account = await register_account(api.url)
-            async with account.client as client:
-                file = await upload_file(account, b"content", "file.txt")
-                body = start_body(b"begun", "upload.txt")
-                upload = (await client.post("/v1/uploads", json=body)).raise_for_status().json()["upload"]
-                existing = {"file_id": file["id"], "upload_id": upload["id"], "fingerprint": file["fingerprint"]}
-                yield Target(api.url, {"Authorization": client.headers["Authorization"]}, existing)
+    async with migrated_database(postgres_url) as url, running_process(environment(url, s3)) as api:
+        account = await register_account(api.url)
+        async with account.client as client:
+            file = await upload_file(account, b"content", "file.txt")
+            body = start_body(b"begun", "upload.txt")
+            upload = (await client.post("/v1/uploads", json=body)).raise_for_status().json()["upload"]
+            existing = {"file_id": file["id"], "upload_id": upload["id"], "fingerprint": file["fingerprint"]}
+            yield Target(api.url, {"Authorization": client.headers["Authorization"]}, existing)
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["valid", "invalid"])

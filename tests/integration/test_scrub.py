@@ -4,7 +4,7 @@ import asyncio
 import random
 import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +14,20 @@ from sqlalchemy import text
 from dropbox_api.settings import Settings
 from dropbox_api.storage.s3 import S3Config
 from dropbox_api.workers import jobs, reports, scrubbing
-from tests.support.database import fresh_database
 from tests.support.server import (
+    MULTI,
     SMALLEST_CHUNK,
     Account,
     RunningServer,
     assert_invariants,
     download,
     journal,
-    make_settings,
     problem,
     register_account,
-    running_server,
+    separate_server,
     upload_file,
 )
-from tests.support.stack import Stack, prepare_bucket
-
-MULTI: dict[str, Any] = {"strategy": "multipart", "chunk_size_bytes": SMALLEST_CHUNK}
+from tests.support.stack import Stack
 
 
 @dataclass
@@ -90,11 +87,9 @@ class World:
 
 @pytest.fixture(scope="module")
 async def world(stack: Stack, postgres_url: str, s3_config: S3Config) -> AsyncIterator[World]:
-    async with fresh_database(postgres_url) as url:
-        settings = make_settings(url, await prepare_bucket(replace(s3_config, bucket="scrub")))
-        async with running_server(settings) as server:
-            yield World(server, stack.directory / "s3")
-            await assert_invariants(server.db, server.store)
+    async with separate_server(postgres_url, s3_config, bucket="scrub") as server:
+        yield World(server, stack.directory / "s3")
+        await assert_invariants(server.db, server.store)
 
 
 @pytest.fixture

@@ -13,25 +13,19 @@ from sqlalchemy import text
 
 from dropbox_api.files.search import SIMILARITY
 from dropbox_api.storage.s3 import S3Config
-from tests.support.database import fresh_database
 from tests.support.plans import asked, plan
 from tests.support.server import (
     UNKNOWN_ID,
     Account,
     RunningServer,
-    assert_invariants,
-    make_settings,
+    create_folder,
     problem,
     register_account,
-    running_server,
+    separate_server,
     upload_file,
 )
 
-
-@pytest.fixture(scope="module", autouse=True)
-async def invariants_hold(server: RunningServer) -> AsyncIterator[None]:
-    yield
-    await assert_invariants(server.db, server.store)
+pytestmark = pytest.mark.usefixtures("invariants_hold")
 
 
 async def page(account: Account, **query: Any) -> dict[str, Any]:
@@ -62,11 +56,6 @@ async def put(account: Account, *paths: str, **more: Any) -> list[dict[str, Any]
         place = {"folder_path": folder or "/", "on_conflict": "fail"}
         files.append(await upload_file(account, more.get("data", b"x"), name, destination=place, **more.get("as", {})))
     return files
-
-
-async def make_folder(account: Account, path: str) -> dict[str, Any]:
-    folder: dict[str, Any] = (await account.client.post("/v1/folders", json={"path": path})).raise_for_status().json()
-    return folder
 
 
 async def trash(account: Account, file_id: str) -> None:
@@ -231,7 +220,7 @@ async def test_a_search_below_a_folder(account: Account) -> None:
 
 
 async def test_filters_narrow_it_down_or_do_alone(account: Account) -> None:
-    await make_folder(account, "/pictures")
+    await create_folder(account, "/pictures")
     types = {"a.jpg": "image/jpeg", "b.png": "Image/PNG", "c.txt": "text/plain; charset=utf-8", "d.imagex": "imagex/y"}
     for size, (name, content_type) in enumerate(types.items(), 1):
         await put(account, f"/pictures/{name}", data=b"x" * size * 10, **{"as": {"content_type": content_type}})
@@ -273,7 +262,7 @@ MANY_NAMES = """
 async def test_what_is_rare_is_looked_up_and_not_compared_with_every_name(
     postgres_url: str, s3_config: S3Config
 ) -> None:
-    async with fresh_database(postgres_url) as url, running_server(make_settings(url, s3_config)) as large:
+    async with separate_server(postgres_url, s3_config) as large:
         account = await register_account(large.url)
         async with account.client:
             root = (await account.client.get("/v1/files/by-path?path=/")).json()

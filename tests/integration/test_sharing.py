@@ -4,7 +4,6 @@ import io
 import json
 import uuid
 import zipfile
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -15,8 +14,6 @@ from dropbox_api.sharing import grants
 from tests.conftest import Register
 from tests.support.server import (
     Account,
-    RunningServer,
-    assert_invariants,
     download,
     journal,
     problem,
@@ -25,14 +22,11 @@ from tests.support.server import (
 )
 from tests.support.sharing import grant, make_folder, names_in, verify
 
+pytestmark = pytest.mark.usefixtures("invariants_hold")
+
+
 HIDDEN = "above all"
 """The folder above what is shared: nobody else ever reads of it."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-async def invariants_hold(server: RunningServer) -> AsyncIterator[None]:
-    yield
-    await assert_invariants(server.db, server.store)
 
 
 @pytest.fixture

@@ -26,7 +26,6 @@ from tests.support.fault_proxy import Fault, FaultProxy, Kind, Request, is_compl
 from tests.support.server import (
     Account,
     RunningServer,
-    assert_invariants,
     download,
     journal,
     make_settings,
@@ -38,17 +37,14 @@ from tests.support.server import (
     upload_file,
 )
 
+pytestmark = pytest.mark.usefixtures("invariants_hold")
+
+
 PART = 5 * MIB
 LIMIT = 6 * MIB
 BYTES = random.Random(6).randbytes(12 * MIB)
 BOUNDARY = "--a-boundary"
 FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-async def invariants_hold(server: RunningServer) -> AsyncIterator[None]:
-    yield
-    await assert_invariants(server.db, server.store)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
@@ -15,7 +14,6 @@ from tests.support.server import (
     UNKNOWN_ID,
     Account,
     RunningServer,
-    assert_invariants,
     download,
     journal,
     problem,
@@ -23,11 +21,7 @@ from tests.support.server import (
     upload_file,
 )
 
-
-@pytest.fixture(scope="module", autouse=True)
-async def invariants_hold(server: RunningServer) -> AsyncIterator[None]:
-    yield
-    await assert_invariants(server.db, server.store)
+pytestmark = pytest.mark.usefixtures("invariants_hold")
 
 
 def good(answer: httpx2.Response) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import asyncio
 import random
 import uuid
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,11 +16,11 @@ from dropbox_api.storage.s3 import S3Config, S3Store
 from dropbox_api.workers import jobs
 from tests.conftest import Register
 from tests.support.server import (
+    MULTI,
     SMALLEST_CHUNK,
     UNKNOWN_ID,
     Account,
     RunningServer,
-    assert_invariants,
     chunks_of,
     complete,
     download,
@@ -39,27 +38,15 @@ from tests.support.server import (
     upload_file,
 )
 
+pytestmark = pytest.mark.usefixtures("invariants_hold")
+
+
 GIB = 1024 * MIB
 TIB = 1024 * GIB
 BYTES = random.Random(1).randbytes(2 * SMALLEST_CHUNK + 1)
 LATE = BYTES[: 8 * MIB + 1]
 """The smallest content that may be sent before it is hashed."""
-MULTI: dict[str, Any] = {"strategy": "multipart", "chunk_size_bytes": SMALLEST_CHUNK}
 ZEROS = "0" * 64
-
-
-@pytest.fixture(scope="module", autouse=True)
-async def invariants_hold(server: RunningServer) -> AsyncIterator[None]:
-    yield
-    await assert_invariants(server.db, server.store)
-
-
-@pytest.fixture(scope="module")
-async def visitor(server: RunningServer) -> AsyncIterator[Account]:
-    """An account for what leaves nothing behind: signing in costs more than most of these tests."""
-    account = await register_account(server.url)
-    async with account.client:
-        yield account
 
 
 async def alter(db: Db, statement: str, **values: Any) -> None:

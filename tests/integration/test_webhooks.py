@@ -22,16 +22,14 @@ from dropbox_api.hooks import addresses, sending
 from dropbox_api.settings import Settings
 from dropbox_api.storage.s3 import S3Config
 from dropbox_api.workers import delivering, invariants, relay
-from tests.support.database import fresh_database
 from tests.support.receiver import Call, Receiver, running_receiver
 from tests.support.server import (
     UNKNOWN_ID,
     Account,
     RunningServer,
-    make_settings,
     problem,
     register_account,
-    running_server,
+    separate_server,
     upload_file,
 )
 from tests.support.sharing import grant, make_folder, verify
@@ -47,11 +45,8 @@ HOOKS: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 async def server(postgres_url: str, s3_config: S3Config) -> AsyncIterator[RunningServer]:
-    """With a database of its own: what is relayed here is nobody else's."""
-    async with (
-        fresh_database(postgres_url) as url,
-        running_server(make_settings(url, s3_config, hooks=HOOKS)) as running,
-    ):
+    """A server with its own database: the relay finds only changes of these tests."""
+    async with separate_server(postgres_url, s3_config, hooks=HOOKS) as running:
         yield running
 
 

@@ -3,7 +3,6 @@
 import random
 import uuid
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,48 +10,41 @@ from sqlalchemy import text
 
 from dropbox_api.db import Db
 from dropbox_api.settings import Settings
-from dropbox_api.storage.object_store import CompletedPart, ObjectNotFound
+from dropbox_api.storage.object_store import CompletedPart
 from dropbox_api.storage.s3 import S3Config, S3Store
 from dropbox_api.workers import jobs, reports, runner
-from tests.support.database import fresh_database
 from tests.support.server import (
+    MULTI,
     SMALLEST_CHUNK,
     Account,
     RunningServer,
     assert_invariants,
     complete,
     download,
+    is_stored,
     journal,
-    make_settings,
     problem,
     put,
-    running_server,
     send,
+    separate_server,
     sha256,
     sign,
     start,
     start_body,
     upload_file,
 )
-from tests.support.stack import prepare_bucket
+
+pytestmark = pytest.mark.usefixtures("invariants_hold")
+
 
 BYTES = random.Random(3).randbytes(SMALLEST_CHUNK + 1000)
-MULTI: dict[str, Any] = {"strategy": "multipart", "chunk_size_bytes": SMALLEST_CHUNK}
 
 
 @pytest.fixture(scope="module")
 async def server(postgres_url: str, s3_config: S3Config) -> AsyncIterator[RunningServer]:
-    """With a database and a bucket of its own: what jobs find here is what these tests have left for them."""
-    async with fresh_database(postgres_url) as url:
-        settings = make_settings(url, await prepare_bucket(replace(s3_config, bucket="workers")))
-        async with running_server(settings) as running:
-            yield running
-
-
-@pytest.fixture(scope="module", autouse=True)
-async def invariants_hold(server: RunningServer) -> AsyncIterator[None]:
-    yield
-    await assert_invariants(server.db, server.store)
+    """A server with its own database and bucket: the jobs find only rows and objects of these tests."""
+    async with separate_server(postgres_url, s3_config, bucket="workers") as running:
+        yield running
 
 
 @pytest.fixture
@@ -75,14 +67,6 @@ async def alter_upload(db: Db, upload: dict[str, Any], assignment: str) -> None:
 async def row(db: Db, upload: dict[str, Any]) -> Any:
     async with db.read() as tx:
         return (await tx.execute(text("SELECT * FROM uploads WHERE id = :id"), {"id": upload["id"]})).one()
-
-
-async def is_stored(store: S3Store, key: str) -> bool:
-    try:
-        await store.head(key)
-    except ObjectNotFound:
-        return False
-    return True
 
 
 async def run_until_idle(job: reports.Job, server: RunningServer) -> None:

@@ -23,13 +23,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from dropbox_api.migrations import migrate
 from dropbox_api.settings import MIB, Settings
 from dropbox_api.storage.s3 import S3Config
 from dropbox_api.workers import invariants, runner
-from tests.support.database import fresh_database
 from tests.support.process import environment, running_process
-from tests.support.server import PASSWORD, make_settings, sha256
+from tests.support.server import PASSWORD, make_settings, migrated_database, sha256
 from tests.support.stack import prepare_bucket
 
 CHUNK = 5 * MIB
@@ -77,11 +75,11 @@ class World:
 @pytest.fixture(scope="module")
 async def world(postgres_url: str, s3_config: S3Config) -> AsyncIterator[World]:
     s3 = await prepare_bucket(replace(s3_config, bucket="upload-machine"))
-    async with fresh_database(postgres_url) as url:
-        server_settings = make_settings(url, s3)
-        await migrate(server_settings.database)
-        async with running_process(environment(url, s3, UPLOADS__SINGLE_MAX_BYTES="1024")) as api:
-            yield World(api.url, server_settings)
+    async with (
+        migrated_database(postgres_url) as url,
+        running_process(environment(url, s3, UPLOADS__SINGLE_MAX_BYTES="1024")) as api,
+    ):
+        yield World(api.url, make_settings(url, s3))
 
 
 class Uploads(RuleBasedStateMachine):

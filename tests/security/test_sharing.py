@@ -3,7 +3,6 @@
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
@@ -15,11 +14,11 @@ from dropbox_api.storage.s3 import S3Config
 from dropbox_api.workers import jobs
 from tests.conftest import Register
 from tests.support.server import (
+    MULTI,
     NO_LIMITS,
     SMALLEST_CHUNK,
     Account,
     RunningServer,
-    assert_invariants,
     complete,
     download,
     make_settings,
@@ -35,14 +34,10 @@ from tests.support.server import (
 )
 from tests.support.sharing import grant, make_folder, make_link, public, verify
 
+pytestmark = pytest.mark.usefixtures("invariants_hold")
+
+
 BYTES = random.Random(8).randbytes(SMALLEST_CHUNK + 1000)
-MULTI: dict[str, Any] = {"strategy": "multipart", "chunk_size_bytes": SMALLEST_CHUNK}
-
-
-@pytest.fixture(scope="module", autouse=True)
-async def invariants_hold(server: RunningServer) -> AsyncIterator[None]:
-    yield
-    await assert_invariants(server.db, server.store)
 
 
 @pytest.fixture

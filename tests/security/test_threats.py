@@ -40,6 +40,7 @@ from tests.conftest import Register
 from tests.support.ministack import Ministack
 from tests.support.plans import asked, words
 from tests.support.server import (
+    MULTI,
     NO_TLS,
     PASSWORD,
     SMALLEST_CHUNK,
@@ -63,9 +64,6 @@ from tests.support.stack import Stack, prepare_bucket
 
 ROOT = Path(__file__).parents[2]
 MATRIX: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("matrix.yaml").read_text(encoding="utf-8"))
-MULTI: dict[str, Any] = {"strategy": "multipart", "chunk_size_bytes": SMALLEST_CHUNK}
-
-
 # 3: a store that does not enforce what is signed
 
 

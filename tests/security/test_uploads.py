@@ -4,7 +4,6 @@ import asyncio
 import json
 import random
 import uuid
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
@@ -15,15 +14,13 @@ from dropbox_api.db import Db
 from tests.conftest import Register
 from tests.support.plans import asked, words
 from tests.support.server import (
+    MULTI,
     SMALLEST_CHUNK,
     Account,
-    RunningServer,
-    assert_invariants,
     complete,
     journal,
     problem,
     put,
-    register_account,
     send,
     sha256,
     sign,
@@ -32,8 +29,10 @@ from tests.support.server import (
     upload_file,
 )
 
+pytestmark = pytest.mark.usefixtures("invariants_hold")
+
+
 BYTES = random.Random(5).randbytes(SMALLEST_CHUNK + 1000)
-MULTI: dict[str, Any] = {"strategy": "multipart", "chunk_size_bytes": SMALLEST_CHUNK}
 ZEROS = "0" * 64
 
 ROUTES: list[tuple[str, str, dict[str, Any] | None]] = [
@@ -70,20 +69,6 @@ ROUTES: list[tuple[str, str, dict[str, Any] | None]] = [
     ("GET", "/v1/public/links/of-nobody/files/{file_id}/content", None),
 ]
 """Routes that take the id of an upload or a file; that none is forgotten is for `test_matrix.py` to see."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-async def invariants_hold(server: RunningServer) -> AsyncIterator[None]:
-    yield
-    await assert_invariants(server.db, server.store)
-
-
-@pytest.fixture(scope="module")
-async def visitor(server: RunningServer) -> AsyncIterator[Account]:
-    """An account for what leaves nothing behind: signing in costs more than these tests."""
-    account = await register_account(server.url)
-    async with account.client:
-        yield account
 
 
 def told(answer: httpx2.Response) -> tuple[int, dict[str, str], dict[str, Any]]:

@@ -7,7 +7,7 @@ import socket
 import ssl
 import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx2
@@ -20,10 +20,12 @@ from dropbox_api.app import create_app
 from dropbox_api.db import Db
 from dropbox_api.migrations import migrate
 from dropbox_api.problems import all_problems
-from dropbox_api.settings import MIB, LimitSettings, Settings
-from dropbox_api.storage.object_store import ObjectStore
+from dropbox_api.settings import MIB, DatabaseSettings, LimitSettings, Settings
+from dropbox_api.storage.object_store import ObjectNotFound, ObjectStore
 from dropbox_api.storage.s3 import S3Config, S3Store
 from dropbox_api.workers import invariants
+from tests.support.database import fresh_database
+from tests.support.stack import prepare_bucket
 
 PASSWORD = "correct horse battery"
 UNKNOWN_ID = "5eb63bbb-e01e-4ed0-93cb-22bb8f5acdc3"
@@ -96,6 +98,28 @@ async def running_server(settings: Settings, *, port: int = 0) -> AsyncIterator[
         await task
 
 
+@contextlib.asynccontextmanager
+async def migrated_database(postgres_url: str) -> AsyncIterator[str]:
+    """Yield the URL of a new database with all tables; it is dropped at the end."""
+    async with fresh_database(postgres_url) as url:
+        await migrate(DatabaseSettings.model_validate({"url": url} | PATIENT))
+        yield url
+
+
+@contextlib.asynccontextmanager
+async def separate_server(
+    postgres_url: str, s3: S3Config, *, bucket: str | None = None, **groups: Any
+) -> AsyncIterator[RunningServer]:
+    """Serve from a new database, and from this bucket if one is named; `groups` are those of `make_settings`.
+
+    For tests that must find only their own rows and objects: jobs, metrics, invariants.
+    """
+    if bucket is not None:
+        s3 = await prepare_bucket(replace(s3, bucket=bucket))
+    async with fresh_database(postgres_url) as url, running_server(make_settings(url, s3, **groups)) as running:
+        yield running
+
+
 @dataclass
 class Account:
     """A signed-in person."""
@@ -110,13 +134,21 @@ class Account:
         return answer
 
 
+def new_address() -> str:
+    return f"{uuid.uuid4().hex}@example.com"
+
+
+async def sign_in(api: httpx2.AsyncClient, email: str, password: str = PASSWORD) -> httpx2.Response:
+    form = {"grant_type": "password", "username": email, "password": password}
+    return await api.post("/v1/auth/token", data=form)
+
+
 async def register_account(url: str, email: str | None = None, password: str | None = None) -> Account:
     """Make an account and sign in; the caller closes `client`."""
-    email, password = email or f"{uuid.uuid4().hex}@example.com", password or PASSWORD
+    email, password = email or new_address(), password or PASSWORD
     async with httpx2.AsyncClient(base_url=url, timeout=60, verify=NO_TLS) as api:
         (await api.post("/v1/auth/register", json={"email": email, "password": password})).raise_for_status()
-        form = {"grant_type": "password", "username": email, "password": password}
-        tokens = (await api.post("/v1/auth/token", data=form)).raise_for_status().json()
+        tokens = (await sign_in(api, email, password)).raise_for_status().json()
     bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
     return Account(email, password, tokens, httpx2.AsyncClient(base_url=url, headers=bearer, timeout=60, verify=NO_TLS))
 
@@ -177,7 +209,16 @@ async def download(account: Account, file_id: str) -> bytes:
     return answer.raise_for_status().content
 
 
+async def create_folder(account: Account, path: str) -> dict[str, Any]:
+    """Make the missing folders of a path; return the last one."""
+    answer = await account.client.post("/v1/folders", json={"path": path, "on_conflict": "reuse"})
+    folder: dict[str, Any] = answer.raise_for_status().json()
+    return folder
+
+
 SMALLEST_CHUNK = 5 * MIB
+MULTI: dict[str, Any] = {"strategy": "multipart", "chunk_size_bytes": SMALLEST_CHUNK}
+"""Members of a start that make a small file a multipart upload."""
 
 
 async def start(account: Account, data: bytes, name: str, **more: Any) -> dict[str, Any]:
@@ -208,6 +249,14 @@ async def journal(db: Db, account: Account) -> list[tuple[str, str]]:
         events = (await tx.execute(rows, {"id": (await account.me())["id"]})).all()
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
     return [(event.kind, str(event.node_id)) for event in events]
+
+
+async def is_stored(store: ObjectStore, key: str) -> bool:
+    try:
+        await store.head(key)
+    except ObjectNotFound:
+        return False
+    return True
 
 
 async def assert_invariants(db: Db, store: ObjectStore) -> None:

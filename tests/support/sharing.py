@@ -6,7 +6,7 @@ import httpx2
 from sqlalchemy import text
 
 from dropbox_api.db import Db
-from tests.support.server import Account
+from tests.support.server import Account, create_folder
 
 
 async def verify(db: Db, *accounts: Account) -> None:
@@ -17,10 +17,8 @@ async def verify(db: Db, *accounts: Account) -> None:
 
 
 async def make_folder(account: Account, path: str) -> str:
-    """Make the missing folders of a path; return the id of the last."""
-    answer = await account.client.post("/v1/folders", json={"path": path, "on_conflict": "reuse"})
-    folder_id: str = answer.raise_for_status().json()["id"]
-    return folder_id
+    """Make the missing folders of a path; return the id of the last one."""
+    return str((await create_folder(account, path))["id"])
 
 
 async def grant(owner: Account, node_id: str, grantee: Account, role: str) -> dict[str, Any]:
