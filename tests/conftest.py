@@ -1,4 +1,4 @@
-"""Fixtures of every test: the servers below us, once per session, started when first used."""
+"""Fixtures for all tests: Postgres, S3 and the API, each started once per session at first use."""
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -21,7 +21,7 @@ from tests.support.stack import Stack, prepare_bucket, running_stack
 
 Register = Callable[..., Awaitable[Account]]
 
-# How long an example takes says how busy the machine is, and nothing of us.
+# The time of an example depends on the machine, not on the server.
 settings.register_profile(
     "busy machine",
     settings(),
@@ -39,19 +39,19 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def postgres_url(stack: Stack) -> str:
-    """SQLAlchemy URL of an empty Postgres database, with a superuser's rights."""
+    """SQLAlchemy URL of an empty Postgres database, as a superuser."""
     return stack.postgres.url
 
 
 @pytest.fixture(scope="session")
 async def s3_config(stack: Stack) -> S3Config:
-    """A bucket in SeaweedFS, shared by the session: tests keep to keys of their own."""
+    """A bucket in SeaweedFS, shared by the session: each test uses its own keys."""
     return await prepare_bucket(stack.s3_config)
 
 
 @pytest.fixture(scope="session")
 async def server(postgres_url: str, s3_config: S3Config) -> AsyncIterator[RunningServer]:
-    """The API on a real socket. Tests share it and keep apart by using accounts of their own (see `register`)."""
+    """The API on a real socket, shared by the session: each test uses its own accounts (see `register`)."""
     async with running_server(make_settings(postgres_url, s3_config)) as running:
         yield running
 
@@ -75,14 +75,14 @@ def store(server: RunningServer) -> S3Store:
 
 @pytest.fixture
 async def api(server: RunningServer) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client that is nobody."""
+    """A client that is not signed in."""
     async with httpx2.AsyncClient(base_url=server.url, timeout=60) as client:
         yield client
 
 
 @pytest.fixture
 async def register(server: RunningServer) -> AsyncIterator[Register]:
-    """Makes signed-in accounts."""
+    """Return a function that registers an account and signs in."""
     async with contextlib.AsyncExitStack() as clients:
 
         async def make(email: str | None = None, password: str | None = None) -> Account:

@@ -22,7 +22,7 @@ from dropbox_api.storage.embedded.postgres import EmbeddedPostgres
 from dropbox_api.storage.embedded.seaweedfs import EmbeddedS3
 from dropbox_api.storage.object_store import ObjectNotFound
 from dropbox_api.storage.s3 import S3Config, S3Store
-from tests.support.ports import kept_port
+from tests.support.ports import reserve_port
 
 ACCESS_KEY_ID = "test"
 SECRET_ACCESS_KEY = "test-secret"
@@ -220,7 +220,7 @@ def test_start_on_a_taken_port_moves_and_keeps_the_new_port(directory: Path, kin
 
 
 async def test_start_on_a_given_free_port_uses_it(directory: Path) -> None:
-    with kept_port() as free, EmbeddedPostgres(directory / "postgres", port=free, fsync=False) as server:
+    with reserve_port() as free, EmbeddedPostgres(directory / "postgres", port=free, fsync=False) as server:
         assert f"@127.0.0.1:{free}/" in server.url
 
 

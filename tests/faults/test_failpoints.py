@@ -26,15 +26,15 @@ from tests.support.journeys import (
     CHUNK,
     Abort,
     Copy,
-    Fault,
     Journey,
     Prune,
     Purge,
-    Refused,
+    RefusedUpload,
+    RequestFailed,
     Rot,
     Stream,
     Upload,
-    age,
+    age_rows,
     check_all,
     settle,
 )
@@ -75,7 +75,7 @@ IN_API: dict[str, Callable[[str], Journey]] = {
 IN_WORKER: dict[str, tuple[str, Callable[[str], Journey]]] = {
     "workers.discard.after_s3": ("discard", Abort),
     "workers.verify.after_read": ("verify", Upload),
-    "workers.collect.after_s3": ("collect", Refused),
+    "workers.collect.after_s3": ("collect", RefusedUpload),
     "workers.purge.after_mark": ("purge", Purge),
     "workers.purge.after_batch": ("purge", Purge),
     "workers.prune.after_batch": ("prune", Prune),
@@ -147,9 +147,9 @@ async def expose(journey: Journey, api: ApiProcess, action: Action) -> bool:
     try:
         await journey.attempt(api.url)
     except httpx2.TransportError:
-        return action == "kill" and await api.died() == -9
-    except Fault as fault:
-        if (action, fault.status) != ("raise", 500):
+        return action == "kill" and await api.wait_for_exit() == -9
+    except RequestFailed as failure:
+        if (action, failure.status) != ("raise", 500):
             raise
         return True
     return False
@@ -225,7 +225,7 @@ async def test_journey_with_a_failing_worker_ends_in_the_right_state(world: Worl
     journey = make(f"{name}-{action}")
     await journey.prepare(world.api.url)
     await journey.persist(world.api.url)
-    await age(world.db)
+    await age_rows(world.db)
     if isinstance(journey, Rot):
         await settle(world.db, world.store, world.settings)
         await journey.rot(world.db, world.store)

@@ -40,7 +40,7 @@ class Service:
                 await asyncio.sleep(self.chance.uniform(0.1, 0.6))
                 self.is_up.clear()
                 api.process.kill()
-                await api.died()
+                await api.wait_for_exit()
 
     async def call(self, who: Account, method: str, path: str, **more: Any) -> httpx2.Response:
         """Send until there is an answer other than 503. A POST has an idempotency key, so that it creates once."""

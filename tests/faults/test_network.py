@@ -67,7 +67,7 @@ async def sent_upload(between: ProxiedServer, seed: str) -> AsyncIterator[tuple[
     """Yield a journey whose chunks are all sent, its account, and the path of the upload."""
     journey = Upload(seed)
     await journey.prepare(between.server.url)
-    account = journey.at(between.server.url)
+    account = journey.account_at(between.server.url)
     async with account.client as client:
         body = start_body(journey.data, journey.name, chunk_size_bytes=CHUNK)
         upload = (await client.post("/v1/uploads", json=body)).raise_for_status().json()["upload"]
@@ -235,7 +235,7 @@ async def test_requests_with_postgres_down_are_503_until_it_is_back(
     journey = Upload("restarted")
     async with on_postgres(own_postgres, s3_config) as server:
         await journey.prepare(server.url)
-        account = journey.at(server.url)
+        account = journey.account_at(server.url)
         async with account.client as client:
             await account.me()
             await asyncio.to_thread(own_postgres.stop)

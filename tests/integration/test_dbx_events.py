@@ -15,7 +15,7 @@ from dropbox_api.storage.s3 import S3Config
 from dropbox_api.workers.relay import relay
 from tests.support.dbx import Dbx, finished, signed_in
 from tests.support.fake_server import Scripted, fake_server
-from tests.support.ports import kept_port
+from tests.support.ports import reserve_port
 from tests.support.server import RunningServer, make_settings, running_server, upload_file
 from tests.support.sharing import make_folder, verify
 
@@ -212,7 +212,7 @@ async def test_nothing_is_lost_or_told_twice_when_the_server_comes_back(
 ) -> None:
     settings = make_settings(postgres_url, s3_config)
     async with contextlib.AsyncExitStack() as stack:
-        port = stack.enter_context(kept_port())
+        port = stack.enter_context(reserve_port())
         async with running_server(settings, port=port) as server:
             person = await stack.enter_async_context(signed_in(server, tmp_path))
             process = await stack.enter_async_context(following(person))

@@ -10,8 +10,8 @@ import pytest
 
 from dropbox_api.plumbing import limits
 from dropbox_api.storage.s3 import S3Config
-from tests.support.ports import kept_port
-from tests.support.programs import program, wait_until_open
+from tests.support.ports import reserve_port
+from tests.support.programs import require_program, wait_until_open
 from tests.support.server import NO_LIMITS, make_settings, running_server
 
 
@@ -38,8 +38,8 @@ class Redis:
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[Redis]:
-    found = program("valkey-server", "redis-server")
-    with kept_port() as port:
+    found = require_program("valkey-server", "redis-server")
+    with reserve_port() as port:
         server = Redis(found, tmp_path, port)
         server.start()
         try:

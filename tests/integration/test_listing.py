@@ -12,7 +12,7 @@ from sqlalchemy import text
 from dropbox_api.core import names
 from dropbox_api.db import Db
 from dropbox_api.storage.s3 import S3Config
-from tests.support.plans import asked, plan
+from tests.support.plans import explain, record_statements
 from tests.support.server import (
     UNKNOWN_ID,
     Account,
@@ -233,14 +233,14 @@ async def test_a_page_of_a_large_folder_is_one_range_of_an_index(
 ) -> None:
     """No sort, and no look at the rest of the folder: on the first page and behind a cursor, with whatever plan."""
     index = {"name": "nodes_name_key", "size": "nodes_by_size_idx", "modified": "nodes_by_time_idx"}
-    with asked(large.db) as seen:
+    with record_statements(large.db) as seen:
         first = await page(hoard, path="/large", order=order)
         await page(hoard, path="/large", order=order, cursor=first["next_cursor"])
     lists = [question for question in seen if "ORDER BY nodes." in question[0]]
     assert len(lists) == 2
     for question in lists:
         for mode in ("force_custom_plan", "force_generic_plan"):
-            nodes = await plan(large.db, question, plan_cache_mode=mode)
+            nodes = await explain(large.db, question, plan_cache_mode=mode)
             assert not {node["Node Type"] for node in nodes} & {"Sort", "Incremental Sort"}, (mode, question)
             (scan,) = [node for node in nodes if node.get("Relation Name") == "nodes"]
             assert (scan["Node Type"], scan["Index Name"]) == ("Index Scan", index[order.removeprefix("-")])
@@ -302,7 +302,7 @@ async def test_a_level_is_looked_at_in_one_query(account: Account, db: Db) -> No
     for branch in "abcdefgh":
         for leaf in "xyz":
             await create_folder(account, f"/{branch}/{chance.choice('mn')}/{leaf}")
-    with asked(db) as seen:
+    with record_statements(db) as seen:
         listed = await page(account, recursive=True, limit=1000)
     assert len(listed["items"]) > 30
     assert sum("unnest" in statement and "LATERAL" in statement for statement, _ in seen) == 4
@@ -495,11 +495,11 @@ async def test_a_rare_state_is_found_through_an_index(large: RunningServer) -> N
             ({"content_status": "verified"}, [], "nodes_owner_id_idx"),
         ]
         for query, expected, index in found:
-            with asked(large.db) as seen:
+            with record_statements(large.db) as seen:
                 listed = await page(account, **query)
             if expected:
                 assert paths(listed["items"]) == expected
-            nodes = await plan(large.db, next(question for question in seen if "superseded_at" in question[0]))
+            nodes = await explain(large.db, next(question for question in seen if "superseded_at" in question[0]))
             assert any(node.get("Index Name", "").startswith(index) for node in nodes), query
             assert not any(node["Node Type"] == "Seq Scan" for node in nodes), query
 

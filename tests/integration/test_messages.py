@@ -47,7 +47,7 @@ async def drained(queue: Queue, count: int) -> list[dict[str, Any]]:
 
 
 async def test_what_is_published_arrives_with_its_attributes(bus: Bus) -> None:
-    topic_arn, queue_url = await bus.topic(), await bus.queue()
+    topic_arn, queue_url = await bus.create_topic(), await bus.create_queue()
     await bus.subscribe(topic_arn, queue_url)
     async with Topic.open(bus.config(topic_arn)) as topic, Queue.open(bus.config(queue_url)) as queue:
         await topic.publish([outgoing(number) for number in range(10)])
@@ -59,7 +59,7 @@ async def test_what_is_published_arrives_with_its_attributes(bus: Bus) -> None:
 
 
 async def test_a_fifo_topic_keeps_order_and_takes_each_once(bus: Bus) -> None:
-    topic_arn, queue_url = await bus.topic(FifoTopic="true"), await bus.queue(FifoQueue="true")
+    topic_arn, queue_url = await bus.create_topic(FifoTopic="true"), await bus.create_queue(FifoQueue="true")
     await bus.subscribe(topic_arn, queue_url)
     async with Topic.open(bus.config(topic_arn)) as topic, Queue.open(bus.config(queue_url)) as queue:
         for _ in range(2):  # the second time as after a lost answer
@@ -69,7 +69,7 @@ async def test_a_fifo_topic_keeps_order_and_takes_each_once(bus: Bus) -> None:
 
 
 async def test_a_message_comes_again_until_it_is_done(bus: Bus) -> None:
-    hidden, back = await bus.queue(VisibilityTimeout="60"), await bus.queue(VisibilityTimeout="1")
+    hidden, back = await bus.create_queue(VisibilityTimeout="60"), await bus.create_queue(VisibilityTimeout="1")
     for queue_url in (hidden, back):
         await bus.send(queue_url, "again")
     async with Queue.open(bus.config(hidden)) as queue:
@@ -78,7 +78,7 @@ async def test_a_message_comes_again_until_it_is_done(bus: Bus) -> None:
         assert await queue.receive(0) == []
         await queue.delete([message.receipt])
         await queue.delete([])
-    assert await bus.left(hidden) == 0
+    assert await bus.count_messages(hidden) == 0
     async with Queue.open(bus.config(back)) as queue:
         assert [[message.body for message in await queue.receive()] for _ in range(2)] == [["again"]] * 2
 
@@ -98,7 +98,7 @@ async def test_every_failure_is_one_kind_of_error(bus: Bus) -> None:
 
 
 async def test_of_a_batch_that_is_taken_in_part_the_refused_are_named(bus: Bus) -> None:
-    topic_arn = await bus.topic()
+    topic_arn = await bus.create_topic()
     async with Topic.open(bus.config(topic_arn)) as topic:
         with pytest.raises(MessagesError) as refusal:
             await topic.publish([outgoing(1), outgoing(2, body="x" * 300_000)])
@@ -140,7 +140,7 @@ async def missing(account: Account, upload_id: str) -> str:
 async def test_the_job_looks_where_messages_point_and_deletes_them(
     server: RunningServer, account: Account, bus: Bus
 ) -> None:
-    queue_url = await bus.queue(VisibilityTimeout="60")
+    queue_url = await bus.create_queue(VisibilityTimeout="60")
     uploads = [await sent(account, server, f"consumed-{number}") for number in range(3)]
     wrapped = json.dumps({"Type": "Notification", "Message": event(uploads[0][1])})
     for body in (
@@ -154,13 +154,13 @@ async def test_the_job_looks_where_messages_point_and_deletes_them(
     report = await consume(server.db, server.store, consuming(server, bus, queue_url))
     assert (report.found, report.done, report.failed) == (7, 7, 0)
     assert [await missing(account, upload_id) for upload_id, _ in uploads] == ["1"] * 3
-    assert await bus.left(queue_url) == 0
+    assert await bus.count_messages(queue_url) == 0
 
 
 async def test_what_could_not_be_looked_at_stays_in_the_queue(
     server: RunningServer, account: Account, bus: Bus, s3_config: S3Config
 ) -> None:
-    queue_url = await bus.queue(VisibilityTimeout="60")
+    queue_url = await bus.create_queue(VisibilityTimeout="60")
     upload_id, key = await sent(account, server, "later")
     await bus.send(queue_url, event(key))
     settings = consuming(server, bus, queue_url)
@@ -169,14 +169,14 @@ async def test_what_could_not_be_looked_at_stays_in_the_queue(
             await away.list_parts(key, "any")
         report = await consume(server.db, away, settings)
     assert (report.found, report.done, report.failed) == (1, 0, 1)
-    assert await bus.left(queue_url) == 1
+    assert await bus.count_messages(queue_url) == 1
     assert await missing(account, upload_id) == "1-2"
 
 
 async def test_a_session_that_lost_its_place_holds_nobody_up(
     server: RunningServer, register: Register, bus: Bus
 ) -> None:
-    queue_url = await bus.queue(VisibilityTimeout="60")
+    queue_url = await bus.create_queue(VisibilityTimeout="60")
     owner, editor = await register(), await register()
     folder_id = await make_folder(owner, "/shared")
     body = {"user_id": (await editor.me())["id"], "role": "editor"}

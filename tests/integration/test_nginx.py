@@ -17,8 +17,8 @@ from sqlalchemy import text
 from dropbox_api import serving
 from dropbox_api.settings import MIB
 from dropbox_api.storage.s3 import S3Config
-from tests.support.ports import kept_port
-from tests.support.programs import program, wait_until_open
+from tests.support.ports import reserve_port
+from tests.support.programs import require_program, wait_until_open
 from tests.support.server import PASSWORD, RunningServer, make_settings, running_server
 
 CONFIG = Path(__file__).parents[2] / "deploy" / "nginx.conf"
@@ -70,7 +70,7 @@ def rendered(directory: Path, api: str, http_port: int, https_port: int) -> str:
 
 @pytest.fixture
 def ports() -> Iterator[tuple[int, int]]:
-    with kept_port() as http_port, kept_port() as https_port:
+    with reserve_port() as http_port, reserve_port() as https_port:
         yield http_port, https_port
 
 
@@ -78,7 +78,7 @@ def ports() -> Iterator[tuple[int, int]]:
 async def proxied(
     postgres_url: str, s3_config: S3Config, tmp_path: Path, ports: tuple[int, int]
 ) -> AsyncIterator[Proxied]:
-    nginx, openssl = program("nginx"), program("openssl")
+    nginx, openssl = require_program("nginx"), require_program("openssl")
     certificate, key = tmp_path / "fullchain.pem", tmp_path / "privkey.pem"
     subject = ["-subj", f"/CN={NAME}", "-addext", f"subjectAltName=DNS:{NAME}"]
     new = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]

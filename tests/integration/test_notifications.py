@@ -27,7 +27,7 @@ from dropbox_api.storage.object_store import ObjectStore, Part
 from dropbox_api.storage.s3 import S3Config, S3Store
 from dropbox_api.workers.jobs import finish_idle
 from tests.support.database import fresh_database
-from tests.support.ports import kept_port
+from tests.support.ports import reserve_port
 from tests.support.server import (
     NO_LIMITS,
     SMALLEST_CHUNK,
@@ -81,7 +81,7 @@ def filer_event(path: str, event: str = "create") -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    with kept_port() as port:
+    with reserve_port() as port:
         yield port
 
 

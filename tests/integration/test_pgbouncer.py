@@ -18,9 +18,9 @@ from dropbox_api import migrations
 from dropbox_api.events.wakeup import can_listen
 from dropbox_api.storage.s3 import S3Config
 from dropbox_api.workers import jobs, runner
-from tests.support.ports import kept_port
+from tests.support.ports import reserve_port
 from tests.support.process import environment, running_process
-from tests.support.programs import program, wait_until_open
+from tests.support.programs import require_program, wait_until_open
 from tests.support.server import (
     PATIENT,
     SMALLEST_CHUNK,
@@ -70,7 +70,7 @@ async def own_s3(s3_config: S3Config) -> S3Config:
 
 @pytest.fixture
 def listen_port() -> Iterator[int]:
-    with kept_port() as port:
+    with reserve_port() as port:
         yield port
 
 
@@ -85,7 +85,7 @@ def directory() -> Iterator[Path]:
 @pytest.fixture
 def database(own_url: str, listen_port: int, directory: Path) -> Iterator[dict[str, Any]]:
     """Database settings that go through PgBouncer to a database of this test."""
-    pgbouncer = program("pgbouncer")
+    pgbouncer = require_program("pgbouncer")
     direct = make_url(own_url)
     is_new = knows_prepared_statements(pgbouncer)
     config = directory / "pgbouncer.ini"

@@ -22,7 +22,7 @@ from dropbox_api.storage.s3 import S3Config
 from dropbox_api.workers import delivering, publishing, relay
 from tests.support.bus import CONFIG, Bus, running_bus
 from tests.support.fault_proxy import Fault, FaultProxy, running_proxy
-from tests.support.ports import kept_port
+from tests.support.ports import reserve_port
 from tests.support.server import (
     Account,
     RunningServer,
@@ -100,7 +100,7 @@ async def bus(stack: Stack) -> AsyncIterator[Bus]:
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    with kept_port() as port:
+    with reserve_port() as port:
         yield port
 
 
@@ -144,7 +144,7 @@ async def test_processor_with_a_webhook_reports_on_a_stored_file(place: Place, p
 
 
 async def test_processor_with_a_queue_reports_on_a_stored_file(place: Place, bus: Bus) -> None:
-    topic_arn, queue_url = await bus.topic(FifoTopic="true"), await bus.queue(FifoQueue="true")
+    topic_arn, queue_url = await bus.create_topic(FifoTopic="true"), await bus.create_queue(FifoQueue="true")
     await bus.subscribe(topic_arn, queue_url)
     keys = {"access_key_id": CONFIG.access_key_id or "", "secret_access_key": CONFIG.secret_access_key or ""}
     sns = {"topic_arn": topic_arn, "endpoint_url": bus.endpoint_url, **keys}
@@ -162,7 +162,7 @@ async def test_processor_with_a_queue_reports_on_a_stored_file(place: Place, bus
 
 
 async def test_processor_after_garbage_messages_reports_on_the_next_file(place: Place, bus: Bus) -> None:
-    queue_url = await bus.queue()
+    queue_url = await bus.create_queue()
     file_id = await place.upload("after garbage")
     file = (await place.owner.client.get(f"/v1/files/{file_id}")).raise_for_status().json()
     stored = {"kind": "file.stored", "file_id": file_id, "detail": {"revision_id": file["revision_id"]}}

@@ -320,7 +320,7 @@ Subscribed = tuple[dict[str, Any], Callable[[], Awaitable[list[dict[str, Any]]]]
 @pytest.fixture
 async def subscribed(bus: Bus) -> AsyncIterator[Subscribed]:
     """A FIFO topic with a queue behind it: settings, and what reads all that has arrived."""
-    topic, queue_url = await bus.topic(FifoTopic="true"), await bus.queue(FifoQueue="true")
+    topic, queue_url = await bus.create_topic(FifoTopic="true"), await bus.create_queue(FifoQueue="true")
     await bus.subscribe(topic, queue_url)
     keys = {"access_key_id": Ministack.access_key_id, "secret_access_key": Ministack.secret_access_key}
     async with messages.Queue.open(bus.config(queue_url)) as queue:

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from dropbox_api.files.search import SIMILARITY
 from dropbox_api.storage.s3 import S3Config
-from tests.support.plans import asked, plan
+from tests.support.plans import explain, record_statements
 from tests.support.server import (
     UNKNOWN_ID,
     Account,
@@ -273,12 +273,12 @@ async def test_what_is_rare_is_looked_up_and_not_compared_with_every_name(
                 # As autovacuum does before long: what was inserted last waits beside the index, and makes it dear.
                 await tx.exec_driver_sql("VACUUM ANALYZE nodes")
             for q in ("quarterly", "results quart", "quaterly", "resluts quarterly"):
-                with asked(large.db) as seen:
+                with record_statements(large.db) as seen:
                     assert await search(account, q) == ["Quarterly results.xlsx"]
                 looks = [question for question in seen if "nodes.name_key LIKE" in question[0]]
                 assert len(looks) == 2, "parts, then what is similar"
                 for question in looks:
-                    nodes = await plan(large.db, question, pg_trgm__word_similarity_threshold=str(SIMILARITY))
+                    nodes = await explain(large.db, question, pg_trgm__word_similarity_threshold=str(SIMILARITY))
                     assert "nodes_name_trgm_idx" in {node.get("Index Name") for node in nodes}, q
                     assert not any(node["Node Type"] == "Seq Scan" for node in nodes), q
 

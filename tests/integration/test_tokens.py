@@ -20,7 +20,7 @@ from dropbox_api.context import Scope
 from dropbox_api.db import Db
 from dropbox_api.models import ApiToken, User
 from dropbox_api.settings import Settings
-from tests.support.plans import asked, words
+from tests.support.plans import record_statements, texts_of
 from tests.support.server import Account, RunningServer, problem, register_account
 
 Register = Callable[..., Awaitable[Account]]
@@ -235,9 +235,9 @@ class TestUsing:
     async def test_it_costs_one_query(self, account: Account, db: Db) -> None:
         token = (await make(account))["token"]
         await personal_tokens.authenticate(db, token)
-        with asked(db) as executed:
+        with record_statements(db) as executed:
             await personal_tokens.authenticate(db, token)
-        assert [statement.split()[0] for statement in words(executed) if "api_tokens" in statement] == ["SELECT"]
+        assert [statement.split()[0] for statement in texts_of(executed) if "api_tokens" in statement] == ["SELECT"]
 
 
 class TestEnding:

@@ -38,7 +38,7 @@ from dropbox_api.storage.s3 import S3Config
 from dropbox_api.workers import jobs
 from tests.conftest import Register
 from tests.support.ministack import Ministack
-from tests.support.plans import asked, words
+from tests.support.plans import record_statements, texts_of
 from tests.support.server import (
     MULTI,
     NO_TLS,
@@ -252,10 +252,10 @@ async def test_answer_about_content_of_others_equals_that_for_unknown_content(
     await ask(asker, b"warm up " + unique.encode()[:7], "own-0", place)  # prepares statements, which are not counted
     found = []
     for n, data in enumerate((unknown, stored, sent, dropped)):
-        with asked(db) as executed:
+        with record_statements(db) as executed:
             answer = await ask(asker, data, f"own-{n}x", place)
         merges = role == "editor" and ask is ask_form
-        found.append((*normalize_answer(answer, f"own-{n}x"), [] if merges else words(executed)))
+        found.append((*normalize_answer(answer, f"own-{n}x"), [] if merges else texts_of(executed)))
     for other in found[1:]:
         assert other == found[0]
 
@@ -271,11 +271,11 @@ async def test_late_fingerprint_of_others_content_reveals_nothing(register: Regi
     for data in (unknown, stored):
         body = {"size_bytes": size_bytes, "destination": {"name": "own"}}
         upload = (await curious.client.post("/v1/uploads", json=body)).raise_for_status().json()["upload"]
-        with asked(server.db) as executed:
+        with record_statements(server.db) as executed:
             answer = await curious.client.put(
                 f"/v1/uploads/{upload['id']}/fingerprint", json={"fingerprint": sha256(data)}
             )
-        found.append((*normalize_answer(answer), words(executed)))
+        found.append((*normalize_answer(answer), texts_of(executed)))
         (await curious.client.delete(f"/v1/uploads/{upload['id']}")).raise_for_status()
     assert found[0] == found[1]
     assert found[0][0] == 200

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from dropbox_api.db import Db
 from tests.conftest import Register
-from tests.support.plans import asked, words
+from tests.support.plans import record_statements, texts_of
 from tests.support.server import (
     MULTI,
     SMALLEST_CHUNK,
@@ -161,21 +161,21 @@ async def test_known_and_unknown_fingerprints_of_others_look_alike(register: Reg
     contents = [b"stored by the owner", b"being sent by owner", b"of nobody at all ..."[:19]]
     found = []
     for data in contents:
-        with asked(db) as executed:
+        with record_statements(db) as executed:
             answer = await curious.client.get(f"/v1/fingerprints/{sha256(data)}")
-        found.append((told(answer), words(executed)))
+        found.append((told(answer), texts_of(executed)))
     assert found[0] == found[1] == found[2]
     assert found[0][0][0] == 404
 
     started = []
     for n, data in enumerate(contents):
-        with asked(db) as executed:
+        with record_statements(db) as executed:
             answer = await curious.client.post("/v1/uploads", json=start_body(data, f"{n}"))
         status, headers, body = told(answer)
         shape = {key for key, value in body["upload"].items() if value}
         # The length varies with the signed URL's encoding of the checksum.
         del headers["content-length"]
-        started.append((status, headers, body["file"], shape, words(executed)))
+        started.append((status, headers, body["file"], shape, texts_of(executed)))
     assert started[0] == started[1] == started[2]
     listed = [
         told(await curious.client.get("/v1/uploads", params={"fingerprint": sha256(data), "state": "completed"}))

@@ -1,4 +1,4 @@
-"""SNS and SQS of a test's own, in ministack, and what an operator makes there."""
+"""SNS and SQS in ministack, with the topics, queues and subscriptions that an operator makes."""
 
 import json
 import uuid
@@ -17,7 +17,7 @@ CONFIG = MessagesConfig("", access_key_id=Ministack.access_key_id, secret_access
 
 
 class Bus:
-    """Makes topics and queues."""
+    """Creates topics and queues, and sends and counts messages."""
 
     def __init__(self, endpoint_url: str, sns: Any, sqs: Any) -> None:
         self.endpoint_url = endpoint_url
@@ -27,19 +27,19 @@ class Bus:
     def config(self, name: str) -> MessagesConfig:
         return replace(CONFIG, name=name, endpoint_url=self.endpoint_url)
 
-    async def queue(self, **attributes: str) -> str:
+    async def create_queue(self, **attributes: str) -> str:
         fifo = ".fifo" if attributes.get("FifoQueue") else ""
         made = await self._sqs.create_queue(QueueName=f"{uuid.uuid4().hex}{fifo}", Attributes=attributes)
         return str(made["QueueUrl"])
 
-    async def topic(self, **attributes: str) -> str:
+    async def create_topic(self, **attributes: str) -> str:
         fifo = ".fifo" if attributes.get("FifoTopic") else ""
         made = await self._sns.create_topic(Name=f"{uuid.uuid4().hex}{fifo}", Attributes=attributes)
         return str(made["TopicArn"])
 
     async def subscribe(self, topic_arn: str, queue_url: str) -> None:
-        asked = await self._sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])
-        queue_arn = asked["Attributes"]["QueueArn"]
+        attributes = await self._sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])
+        queue_arn = attributes["Attributes"]["QueueArn"]
         allowed = {
             "Effect": "Allow",
             "Principal": {"Service": "sns.amazonaws.com"},
@@ -51,11 +51,11 @@ class Bus:
         await self._sqs.set_queue_attributes(QueueUrl=queue_url, Attributes={"Policy": policy})
         await self._sns.subscribe(TopicArn=topic_arn, Protocol="sqs", Endpoint=queue_arn)
 
-    async def left(self, queue_url: str) -> int:
-        """Return how many messages a queue has, seen or hidden."""
+    async def count_messages(self, queue_url: str) -> int:
+        """Return the number of messages in a queue, visible or hidden."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        asked = await self._sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)
-        return sum(int(asked["Attributes"][name]) for name in names)
+        attributes = await self._sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)
+        return sum(int(attributes["Attributes"][name]) for name in names)
 
     async def send(self, queue_url: str, body: str) -> None:
         await self._sqs.send_message(QueueUrl=queue_url, MessageBody=body)
@@ -63,7 +63,7 @@ class Bus:
 
 @asynccontextmanager
 async def running_bus(directory: Path) -> AsyncIterator[Bus]:
-    """Run a bus in this directory, empty each time."""
+    """Run an empty bus with its data in this directory."""
     session = aioboto3.Session(CONFIG.access_key_id, CONFIG.secret_access_key)
     with Ministack(directory) as ministack:
         where: dict[str, Any] = {"region_name": CONFIG.region, "endpoint_url": ministack.endpoint_url}

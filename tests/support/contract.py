@@ -1,7 +1,6 @@
-"""What the ObjectStore suite is made of: the stores, a client for presigned requests, ready-made uploads.
+"""Parts of the ObjectStore suite: the stores, a client for presigned requests, prepared uploads.
 
-A difference between stores is declared in `KNOWN_DIFFERENCES` and asserted like any behaviour: a store that changes
-fails the test.
+`KNOWN_DIFFERENCES` declares the differences between stores, and the tests assert them: a changed store fails.
 """
 
 import hashlib
@@ -28,7 +27,7 @@ KNOWN_DIFFERENCES: Mapping[str, Mapping[str, str]] = {
         "hash of a copied part returned": "so Complete refuses our list of copied parts: no delta on this store",
     },
 }
-"""Store -> behaviour it lacks -> what that means."""
+"""Store -> behaviour that it lacks -> consequence."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Peer:
     config: S3Config
 
     def check(self, behaviour: str, seen: bool) -> None:
-        """Assert that a behaviour is seen, or, where it is declared as lacking, that it is not."""
+        """Assert that the store shows a behaviour, or lacks it where `KNOWN_DIFFERENCES` says so."""
         assert seen is (behaviour not in KNOWN_DIFFERENCES[self.name]), f"{self.name}: {behaviour}: {seen}"
 
 
@@ -51,7 +50,7 @@ class Answer:
 
 
 class Client:
-    """An HTTP client that sends presigned requests, honestly or not."""
+    """An HTTP client that sends presigned requests, unchanged or forged."""
 
     def __init__(self, http: aiohttp.ClientSession) -> None:
         self._http = http
@@ -81,7 +80,7 @@ def sha256(body: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Uploaded:
-    """An open multipart upload whose parts have been sent."""
+    """An open multipart upload with all parts sent."""
 
     key: str
     upload_id: str

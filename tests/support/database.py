@@ -1,4 +1,4 @@
-"""Databases of one test's own on the session's Postgres."""
+"""New databases on the session's Postgres."""
 
 import contextlib
 import uuid
@@ -8,7 +8,7 @@ import asyncpg
 
 
 async def execute(url: str, statement: str) -> None:
-    """Run one statement outside of any transaction; `url` is SQLAlchemy's."""
+    """Run one statement outside of any transaction; `url` is a SQLAlchemy URL."""
     connection = await asyncpg.connect(url.replace("+asyncpg", ""))
     try:
         await connection.execute(statement)
@@ -18,7 +18,7 @@ async def execute(url: str, statement: str) -> None:
 
 @contextlib.asynccontextmanager
 async def fresh_database(url: str) -> AsyncIterator[str]:
-    """Yield the URL of a new, empty database; it is dropped at the end, with whoever is still connected to it."""
+    """Yield the URL of a new, empty database; it is dropped at the end, even if clients are still connected."""
     name = f"test_{uuid.uuid4().hex}"
     await execute(url, f"CREATE DATABASE {name}")
     try:

@@ -1,4 +1,4 @@
-"""`dbx` as a person runs it: a process, with a configuration and a cache of its own."""
+"""`dbx` as a process with its own configuration and cache."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ class Done:
 
 @dataclass
 class Dbx:
-    """One person's `dbx`, with a configuration and a cache of its own."""
+    """`dbx` of one account, with its own configuration and cache."""
 
     home: Path
     account: Account
@@ -53,7 +53,7 @@ class Dbx:
         )
 
     async def __call__(self, *arguments: str | Path, stdin: str = "", code: int | None = 0) -> Done:
-        """Run to the end; `code` is the expected exit code, None if any will do."""
+        """Run to the end; `code` is the expected exit code (None: any)."""
         process = await self.start(*arguments)
         return await finished(process, stdin=stdin, code=code)
 
@@ -72,7 +72,7 @@ class Dbx:
 
 
 async def finished(process: asyncio.subprocess.Process, *, stdin: str | None = "", code: int | None = 0) -> Done:
-    """Wait for the end; `stdin` None: it is not ours to write to."""
+    """Wait for the end; `stdin` None: do not write to it."""
     out, err = await process.communicate(None if stdin is None else stdin.encode())
     assert process.returncode is not None
     done = Done(process.returncode, out.decode(), (err or b"").decode())
@@ -82,7 +82,7 @@ async def finished(process: asyncio.subprocess.Process, *, stdin: str | None = "
 
 @contextlib.asynccontextmanager
 async def server_behind(proxy: StoreProxy, postgres_url: str, s3_config: S3Config) -> AsyncIterator[RunningServer]:
-    """Run a server whose signed URLs lead through the proxy."""
+    """Run a server whose signed URLs name the proxy."""
     settings = make_settings(postgres_url, s3_config)
     s3 = settings.s3.model_copy(update={"public_endpoint_url": proxy.url})
     async with running_server(settings.model_copy(update={"s3": s3})) as running:
@@ -91,7 +91,7 @@ async def server_behind(proxy: StoreProxy, postgres_url: str, s3_config: S3Confi
 
 @contextlib.asynccontextmanager
 async def signed_in(server: RunningServer, home: Path) -> AsyncIterator[Dbx]:
-    """Make an account and sign in to it."""
+    """Register an account and sign in with `dbx`."""
     account = await register_account(server.url)
     async with account.client:
         dbx = Dbx(home, account)

@@ -1,4 +1,4 @@
-"""An HTTP server that answers from a script, strictly: a request that the script does not expect fails the test."""
+"""An HTTP server that answers from a script; a request that the script does not expect fails the test."""
 
 import contextlib
 import threading
@@ -16,7 +16,7 @@ class Asked:
     """Names in lower case."""
     body: bytes
     connection: int
-    """Connections are numbered from 1 as they come."""
+    """Number of the connection, from 1 in order of arrival."""
 
 
 @dataclass
@@ -88,7 +88,7 @@ def _handler(server: FakeServer) -> type[BaseHTTPRequestHandler]:
 
 @contextlib.contextmanager
 def fake_server() -> Iterator[FakeServer]:
-    """Run one in a thread. At the end every answer of the script must have been asked for, and nothing else."""
+    """Run a server in a thread. At the end the requests must have used every answer of the script, and no more."""
     server = FakeServer("")
     http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(server))
     http.daemon_threads = True

@@ -1,7 +1,7 @@
 """A proxy that fails on purpose: between API and store (HTTP), API and Postgres (bytes), client and both.
 
-SigV4 signs the Host header, so everything is forwarded as it came: to a client the proxy *is* the server. One request a
-connection, which makes "after forwarding, before the reply" a place that exists.
+SigV4 signs the Host header, so the proxy forwards requests unchanged and clients address it as the server. Each
+connection carries one request, so that a fault can happen after forwarding and before the reply.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tests.support.ports import kept_port
+from tests.support.ports import reserve_port
 
 Kind = Literal["latency", "stall", "cut", "reset", "answer", "drop-reply", "truncate", "duplicate"]
 """latency: forward after `delay_s`. stall: neither forward nor answer. cut: close without forwarding. reset: the same,
@@ -28,7 +28,7 @@ class Request:
 
 @dataclass
 class Fault:
-    """What happens to the next `times` requests that match."""
+    """A fault for the next `times` requests that match."""
 
     kind: Kind
     matches: Callable[[Request], bool] = lambda _request: True
@@ -45,7 +45,7 @@ def answer(status: int, body: str = "") -> bytes:
 
 
 def s3_error(status: int, code: str) -> bytes:
-    """Return S3's error document; a status of 200 is what S3 sends when it fails after it began to answer."""
+    """Return an error document of S3; S3 sends one with status 200 when it fails after the answer began."""
     return answer(status, f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code></Error>')
 
 
@@ -169,7 +169,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 async def _read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Request:
-    """Read a whole request; its head is changed in what nobody signs: the connection ends with the reply."""
+    """Read a whole request; set the unsigned header `Connection: close`, so that the reply ends the connection."""
     head = await reader.readuntil(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
@@ -184,7 +184,7 @@ async def _read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
 
 @contextlib.asynccontextmanager
 async def running_proxy(host: str, port: int, *, speaks_http: bool = True) -> AsyncIterator[FaultProxy]:
-    with kept_port() as listens_on:
+    with reserve_port() as listens_on:
         proxy = FaultProxy(host, port, listens_on, speaks_http)
         await proxy.accept()
         try:

@@ -1,7 +1,7 @@
-"""Clients that repeat until they succeed, and what must be true once they have.
+"""Clients that repeat a journey until it succeeds, and the state that must follow.
 
-An attempt goes through a whole journey and raises as soon as something fails; repeating it is all that a client can do
-after a crash. `check` asks Postgres and S3 what came of it.
+`attempt` makes a whole journey and raises at the first failure; `persist` repeats attempts, which is all that a client
+can do after a crash. `check` compares Postgres and S3 with the expected state.
 """
 
 import asyncio
@@ -23,13 +23,13 @@ from tests.support.server import Account, put, register_account, send, sha256, s
 
 CHUNK = 5 * MIB
 RETRYABLE = frozenset({"unavailable", "upload-completing", "upload-ended", "NoSuchUpload"})
-"""`upload-ended`, and `NoSuchUpload` of the store: by another attempt of ours; the next one is told what came of it."""
+"""Problems after which a client repeats. Another attempt may end the upload: `upload-ended`, `NoSuchUpload`."""
 AND_INTERNAL = RETRYABLE | {"internal-error"}
-"""What a client repeats when a failpoint may raise, too."""
+"""The same where a failpoint may raise."""
 PATIENCE_S = 60
 
 
-class Fault(Exception):
+class RequestFailed(Exception):
     """The API answered with a problem, or the store with an error."""
 
     def __init__(self, answer: httpx2.Response) -> None:
@@ -41,45 +41,45 @@ class Fault(Exception):
         super().__init__(f"{answer.request.method} {answer.request.url}: {answer.status_code} {answer.text}")
 
 
-def good(answer: httpx2.Response) -> httpx2.Response:
+def require_ok(answer: httpx2.Response) -> httpx2.Response:
     if answer.is_error:
-        raise Fault(answer)
+        raise RequestFailed(answer)
     return answer
 
 
 class Journey(ABC):
-    """One account doing one thing, through whichever process serves it at the moment."""
+    """One account and one task; each attempt may use another process of the API."""
 
     def __init__(self, seed: str) -> None:
         self.random = random.Random(seed)
         self.account: Account
 
     async def prepare(self, url: str) -> None:
-        """Make the account, and whatever the journey begins with."""
+        """Make the account and the initial state."""
         self.account = await register_account(url)
         await self.account.client.aclose()
 
-    def at(self, url: str) -> Account:
-        """Return the account, speaking to another process; whoever asks closes its client."""
+    def account_at(self, url: str) -> Account:
+        """Return the account with a client for the process at `url`; the caller closes the client."""
         bearer = {"Authorization": self.account.client.headers["Authorization"]}
         return replace(self.account, client=httpx2.AsyncClient(base_url=url, headers=bearer, timeout=60))
 
     async def attempt(self, url: str) -> None:
-        account = self.at(url)
+        account = self.account_at(url)
         async with account.client:
             try:
                 await self._attempt(account)
             except httpx2.HTTPStatusError as error:
-                raise Fault(error.response) from error
+                raise RequestFailed(error.response) from error
 
     async def persist(self, url: str, *, on: frozenset[str] = RETRYABLE) -> None:
-        """Repeat until it succeeds, as long as only these problems come in between."""
+        """Repeat until an attempt succeeds; a failure with another code than `on` raises."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 try:
                     await self.attempt(url)
-                except Fault as fault:
-                    if fault.code not in on:
+                except RequestFailed as failure:
+                    if failure.code not in on:
                         raise
                 else:
                     return
@@ -91,12 +91,12 @@ class Journey(ABC):
     @abstractmethod
     async def check(self, url: str, db: Db) -> None: ...
 
-    def forget(self) -> None:  # noqa: B027 - most remember nothing
-        """Begin from nothing at the next attempt, as a client does that was killed, too."""
+    def forget(self) -> None:  # noqa: B027 - most journeys keep no state
+        """Drop the state of the client, as if the client had been killed."""
 
 
 class Upload(Journey):
-    """Upload one file. `late`: the fingerprint is bound after the first chunk was sent."""
+    """Upload one file. `late`: bind the fingerprint after the first chunk is sent."""
 
     def __init__(self, seed: str, *, size_bytes: int = CHUNK + 1_000, late: bool = False) -> None:
         super().__init__(seed)
@@ -105,7 +105,7 @@ class Upload(Journey):
         self.late = late
         self.upload_id: str | None = None
         self.files: list[dict[str, Any]] = []
-        """What every successful attempt was told."""
+        """The answer of every successful attempt."""
 
     def forget(self) -> None:
         self.upload_id = None
@@ -117,7 +117,7 @@ class Upload(Journey):
         while started["file"] is None:
             upload = started["upload"]
             self.upload_id = upload["id"]
-            answer = good(await account.client.post(f"/v1/uploads/{upload['id']}/reconcile"))
+            answer = require_ok(await account.client.post(f"/v1/uploads/{upload['id']}/reconcile"))
             upload = answer.json()
             missing = [
                 number
@@ -128,7 +128,7 @@ class Upload(Journey):
                 await send(account, upload, self.data, missing)
             if upload["fingerprint"] is None:
                 address = f"/v1/uploads/{upload['id']}/fingerprint"
-                started = good(await account.client.put(address, json={"fingerprint": sha256(self.data)})).json()
+                started = require_ok(await account.client.put(address, json={"fingerprint": sha256(self.data)})).json()
                 continue
             self.files.append(await complete(account, upload["id"]))
             return
@@ -142,24 +142,24 @@ class Upload(Journey):
             unbound = {key: value for key, value in body.items() if key != "fingerprint"}
             answer = await account.client.post("/v1/uploads", json=unbound)
             if answer.status_code != 409:
-                return dict(good(answer).json())
-            if answer.json().get("uploads"):  # killed before it was bound: adopt it
+                return dict(require_ok(answer).json())
+            if answer.json().get("uploads"):  # the upload was not bound before the crash: adopt it
                 return {"file": None, "upload": {"id": answer.json()["uploads"][0]}}
         answer = await account.client.post("/v1/uploads", json=body)
         if answer.status_code == 409 and answer.json()["code"] == "name-taken":
-            there = good(await account.client.get(f"/v1/files/{answer.json()['file_id']}")).json()
-            if there["fingerprint"] == sha256(self.data):  # it was us, before we were killed
+            there = require_ok(await account.client.get(f"/v1/files/{answer.json()['file_id']}")).json()
+            if there["fingerprint"] == sha256(self.data):  # an earlier attempt completed it
                 return {"file": there}
-        return dict(good(answer).json())
+        return dict(require_ok(answer).json())
 
     async def check(self, url: str, db: Db) -> None:
         """Exactly one file with the right bytes, one revision, one creation, and nothing else charged."""
         assert len({(file["id"], file["revision_id"]) for file in self.files}) == 1, self.files
-        account = self.at(url)
+        account = self.account_at(url)
         async with account.client as client:
-            (listed,) = good(await client.get("/v1/files")).json()["items"]
+            (listed,) = require_ok(await client.get("/v1/files")).json()["items"]
             assert (listed["name"], listed["size_bytes"]) == (self.name, len(self.data))
-            content = good(await client.get(f"/v1/files/{listed['id']}/content", follow_redirects=True)).content
+            content = require_ok(await client.get(f"/v1/files/{listed['id']}/content", follow_redirects=True)).content
             assert hashlib.sha256(content).hexdigest() == sha256(self.data)
             me = await account.me()
         assert (me["used_bytes"], me["reserved_bytes"], me["used_nodes"]) == (len(self.data), 0, 1)
@@ -168,17 +168,17 @@ class Upload(Journey):
             revisions = await tx.execute(text("SELECT count(*) FROM revisions WHERE node_id = :id"), node)
             assert revisions.scalar_one() == 1
             kinds = await tx.execute(text("SELECT kind FROM events WHERE node_id = :id ORDER BY seq"), node)
-            # A single upload is verified as it is made: S3 itself compared the whole with its fingerprint.
-            told = ["file.created", "file.verified"] if len(self.data) > CHUNK else ["file.created"]
-            assert list(kinds.scalars()) == told
+            # A single upload is verified at once: S3 compared the whole with its fingerprint.
+            expected = ["file.created", "file.verified"] if len(self.data) > CHUNK else ["file.created"]
+            assert list(kinds.scalars()) == expected
             outbox = await tx.execute(
                 text("SELECT count(*) FROM outbox WHERE payload::text LIKE :like"), {"like": f"%{listed['id']}%"}
             )
-            assert outbox.scalar_one() == len(told)
+            assert outbox.scalar_one() == len(expected)
 
 
 class Abort(Journey):
-    """Start, send one chunk, and think better of it."""
+    """Start, send one chunk, and abort."""
 
     def __init__(self, seed: str) -> None:
         super().__init__(seed)
@@ -188,26 +188,26 @@ class Abort(Journey):
     async def prepare(self, url: str) -> None:
         await super().prepare(url)
         body = start_body(self.data, "never", strategy="multipart", chunk_size_bytes=CHUNK)
-        account = self.at(url)
+        account = self.account_at(url)
         async with account.client as client:
-            upload = good(await client.post("/v1/uploads", json=body)).json()["upload"]
+            upload = require_ok(await client.post("/v1/uploads", json=body)).json()["upload"]
             self.upload_id = upload["id"]
             await send(account, upload, self.data, [2])
 
     async def _attempt(self, account: Account) -> None:
-        good(await account.client.delete(f"/v1/uploads/{self.upload_id}"))
+        require_ok(await account.client.delete(f"/v1/uploads/{self.upload_id}"))
 
-    async def check(self, url: str, db: Db) -> None:  # noqa: ARG002 - every journey has one shape
-        account = self.at(url)
+    async def check(self, url: str, db: Db) -> None:  # noqa: ARG002 - one signature for all journeys
+        account = self.account_at(url)
         async with account.client as client:
-            assert good(await client.get(f"/v1/uploads/{self.upload_id}")).json()["state"] == "aborted"
-            assert good(await client.get("/v1/files")).json()["items"] == []
+            assert require_ok(await client.get(f"/v1/uploads/{self.upload_id}")).json()["state"] == "aborted"
+            assert require_ok(await client.get("/v1/files")).json()["items"] == []
             me = await account.me()
         assert (me["used_bytes"], me["reserved_bytes"], me["used_nodes"]) == (0, 0, 0)
 
 
-class Refused(Journey):
-    """Send content whose name is taken meanwhile: it is stored, and nobody wants it."""
+class RefusedUpload(Journey):
+    """Send content whose name is taken meanwhile: the object is stored and has no file."""
 
     def __init__(self, seed: str) -> None:
         super().__init__(seed)
@@ -216,12 +216,12 @@ class Refused(Journey):
     async def prepare(self, url: str) -> None:
         await super().prepare(url)
         body = start_body(self.data, "name", strategy="multipart", chunk_size_bytes=CHUNK)
-        account = self.at(url)
+        account = self.account_at(url)
         async with account.client as client:
-            upload = good(await client.post("/v1/uploads", json=body)).json()["upload"]
+            upload = require_ok(await client.post("/v1/uploads", json=body)).json()["upload"]
             await send(account, upload, self.data)
-            small = good(await client.post("/v1/uploads", json=start_body(b"first", "name"))).json()
-            good(await put(small["parts"][0], b"first"))
+            small = require_ok(await client.post("/v1/uploads", json=start_body(b"first", "name"))).json()
+            require_ok(await put(small["parts"][0], b"first"))
             await complete(account, small["upload"]["id"])
             answer = await client.post(f"/v1/uploads/{upload['id']}/complete")
         assert answer.json()["code"] == "destination-refused", answer.text
@@ -230,9 +230,9 @@ class Refused(Journey):
         pass
 
     async def check(self, url: str, db: Db) -> None:  # noqa: ARG002
-        account = self.at(url)
+        account = self.account_at(url)
         async with account.client as client:
-            (listed,) = good(await client.get("/v1/files")).json()["items"]
+            (listed,) = require_ok(await client.get("/v1/files")).json()["items"]
             assert listed["size_bytes"] == len(b"first")
             me = await account.me()
         assert (me["used_bytes"], me["reserved_bytes"], me["used_nodes"]) == (len(b"first"), 0, 1)
@@ -247,30 +247,30 @@ class Copy(Journey):
         self.key = seed
         self.folder_id = ""
         self.copies: set[str] = set()
-        """What every successful attempt was told."""
+        """The answer of every successful attempt."""
 
     async def prepare(self, url: str) -> None:
         await super().prepare(url)
-        account = self.at(url)
+        account = self.account_at(url)
         async with account.client as client:
             await upload_file(account, self.data, "file", destination={"folder_path": "/folder/below"})
-            self.folder_id = good(await client.get("/v1/files")).json()["items"][0]["id"]
+            self.folder_id = require_ok(await client.get("/v1/files")).json()["items"][0]["id"]
 
     async def _attempt(self, account: Account) -> None:
         key = {"Idempotency-Key": self.key}
         address = f"/v1/files/{self.folder_id}/copy"
-        self.copies.add(good(await account.client.post(address, json={"name": "copy"}, headers=key)).json()["id"])
+        self.copies.add(require_ok(await account.client.post(address, json={"name": "copy"}, headers=key)).json()["id"])
 
     async def check(self, url: str, db: Db) -> None:
-        """One copy, whole, however often it was asked for; the content is stored once."""
-        account = self.at(url)
+        """One whole copy after any number of attempts; the content is stored once."""
+        account = self.account_at(url)
         async with account.client as client:
-            listed = good(await client.get("/v1/files")).json()["items"]
+            listed = require_ok(await client.get("/v1/files")).json()["items"]
             assert [item["name"] for item in listed] == ["copy", "folder"]
             assert self.copies == {listed[0]["id"]}
-            below = good(await client.get("/v1/files", params={"path": "/copy/below"})).json()["items"]
+            below = require_ok(await client.get("/v1/files", params={"path": "/copy/below"})).json()["items"]
             assert [item["name"] for item in below] == ["file"]
-            content = good(await client.get(f"/v1/files/{below[0]['id']}/content", follow_redirects=True)).content
+            content = require_ok(await client.get(f"/v1/files/{below[0]['id']}/content", follow_redirects=True)).content
             assert content == self.data
             me = await account.me()
         assert (me["used_bytes"], me["used_nodes"]) == (len(self.data), 6)
@@ -280,7 +280,7 @@ class Copy(Journey):
 
 
 class Purge(Journey):
-    """Delete a folder of more than a purge removes at once; its files share content with one that stays."""
+    """Delete a folder with more nodes than one batch of the purge; its files share content with a kept file."""
 
     def __init__(self, seed: str) -> None:
         super().__init__(seed)
@@ -289,28 +289,28 @@ class Purge(Journey):
 
     async def prepare(self, url: str) -> None:
         await super().prepare(url)
-        account = self.at(url)
+        account = self.account_at(url)
         async with account.client as client:
             await upload_file(account, self.kept, "kept")
             for data in (self.kept, self.gone):
                 file = await upload_file(account, data, sha256(data), destination={"folder_path": "/folder"})
             self.folder_id = file["parent_id"]
-            # Into itself, so that it doubles each time.
+            # A copy into itself doubles the folder.
             twice = {"parent_id": self.folder_id, "on_conflict": "rename"}
             while (await account.me())["used_nodes"] <= purging.BATCH + 1:
-                good(await client.post(f"/v1/files/{self.folder_id}/copy", json=twice))
+                require_ok(await client.post(f"/v1/files/{self.folder_id}/copy", json=twice))
 
     async def _attempt(self, account: Account) -> None:
         answer = await account.client.delete(f"/v1/files/{self.folder_id}")
-        assert answer.status_code == 404 or good(answer)
+        assert answer.status_code == 404 or require_ok(answer)
 
     async def check(self, url: str, db: Db) -> None:
-        account = self.at(url)
+        account = self.account_at(url)
         async with account.client as client:
-            (listed,) = good(await client.get("/v1/files")).json()["items"]
-            content = good(await client.get(f"/v1/files/{listed['id']}/content", follow_redirects=True)).content
+            (listed,) = require_ok(await client.get("/v1/files")).json()["items"]
+            content = require_ok(await client.get(f"/v1/files/{listed['id']}/content", follow_redirects=True)).content
             assert content == self.kept
-            assert good(await client.get("/v1/trash")).json()["items"] == []
+            assert require_ok(await client.get("/v1/trash")).json()["items"] == []
             me = await account.me()
         assert (me["used_bytes"], me["used_nodes"]) == (len(self.kept), 1)
         async with db.read() as tx:
@@ -322,7 +322,7 @@ class Purge(Journey):
 
 
 class Prune(Journey):
-    """Replace a file a few times; the second of its contents is also that of another file."""
+    """Replace a file twice; another file has its second content."""
 
     def __init__(self, seed: str) -> None:
         super().__init__(seed)
@@ -330,7 +330,7 @@ class Prune(Journey):
 
     async def prepare(self, url: str) -> None:
         await super().prepare(url)
-        account = self.at(url)
+        account = self.account_at(url)
         async with account.client:
             await upload_file(account, self.contents[1], "other")
             for data in self.contents:
@@ -340,13 +340,13 @@ class Prune(Journey):
         pass
 
     async def check(self, url: str, db: Db) -> None:
-        account = self.at(url)
+        account = self.account_at(url)
         async with account.client as client:
-            files = {item["name"]: item["id"] for item in good(await client.get("/v1/files")).json()["items"]}
+            files = {item["name"]: item["id"] for item in require_ok(await client.get("/v1/files")).json()["items"]}
             for name, data in {"file": self.contents[2], "other": self.contents[1]}.items():
-                answer = good(await client.get(f"/v1/files/{files[name]}/content", follow_redirects=True))
+                answer = require_ok(await client.get(f"/v1/files/{files[name]}/content", follow_redirects=True))
                 assert answer.content == data
-            (head,) = good(await client.get(f"/v1/files/{files['file']}/revisions")).json()["items"]
+            (head,) = require_ok(await client.get(f"/v1/files/{files['file']}/revisions")).json()["items"]
             assert head["number"] == 3
             me = await account.me()
         assert me["used_bytes"] == 200 + 300
@@ -356,7 +356,7 @@ class Prune(Journey):
 
 
 class Rot(Journey):
-    """Store content, another copy of which is somebody else's; the store then loses the object."""
+    """Store content that another account stores too; the store then loses the object."""
 
     def __init__(self, seed: str) -> None:
         super().__init__(seed)
@@ -365,18 +365,18 @@ class Rot(Journey):
 
     async def prepare(self, url: str) -> None:
         await super().prepare(url)
-        account, other = self.at(url), await register_account(url)
+        account, other = self.account_at(url), await register_account(url)
         big = {"strategy": "multipart", "chunk_size_bytes": CHUNK}
         async with account.client, other.client:
             self.file = await upload_file(account, self.data, "file", **big)
             await upload_file(other, self.data, "file", **big)
 
     async def rot(self, db: Db, store: ObjectStore) -> None:
-        """Once its content is verified."""
+        """Delete the object. Call it after the content is verified."""
         await store.delete(await self._key(db))
 
     async def mend(self, db: Db, store: ObjectStore, settings: Settings) -> None:
-        """Scrub until the object is another one."""
+        """Scrub until the file has another object."""
         was = await self._key(db)
         async with asyncio.timeout(PATIENCE_S):
             while await self._key(db) == was:
@@ -392,10 +392,10 @@ class Rot(Journey):
         pass
 
     async def check(self, url: str, db: Db) -> None:
-        """The content is whole again, and each thing was told of once."""
-        account = self.at(url)
+        """The content is whole again, and the journal has each event once."""
+        account = self.account_at(url)
         async with account.client as client:
-            answer = good(await client.get(f"/v1/files/{self.file['id']}/content", follow_redirects=True))
+            answer = require_ok(await client.get(f"/v1/files/{self.file['id']}/content", follow_redirects=True))
             assert answer.content == self.data
             me = await account.me()
         assert me["used_bytes"] == len(self.data)
@@ -406,29 +406,29 @@ class Rot(Journey):
 
 
 class Stream(Journey):
-    """Send a form with one file through the API, under one Idempotency-Key however often."""
+    """Send a form with one file through the API; every attempt uses the same Idempotency-Key."""
 
     def __init__(self, seed: str, *, size_bytes: int = CHUNK + 1_000) -> None:
         super().__init__(seed)
         self.data = self.random.randbytes(size_bytes)
         self.key = seed
         self.files: list[dict[str, Any]] = []
-        """What every successful attempt was told."""
+        """The answer of every successful attempt."""
 
     async def _attempt(self, account: Account) -> None:
         key = {"Idempotency-Key": self.key}
-        # Each attempt has another boundary: the key stands for what is in the form.
+        # Each attempt has another boundary: the key covers the content of the form, not its encoding.
         answer = await account.client.post("/v1/files", files={"file": (self.key, self.data)}, headers=key)
-        self.files.append(good(answer).json())
+        self.files.append(require_ok(answer).json())
 
     async def check(self, url: str, db: Db) -> None:
-        """One file, told of once; what other attempts stored or reserved is gone."""
+        """One file with one event; objects and reservations of other attempts are gone."""
         assert self.files == self.files[:1] * len(self.files)
-        account = self.at(url)
+        account = self.account_at(url)
         async with account.client as client:
-            assert good(await client.get("/v1/files")).json()["items"] == self.files[:1]
+            assert require_ok(await client.get("/v1/files")).json()["items"] == self.files[:1]
             address = f"/v1/files/{self.files[0]['id']}/content"
-            assert good(await client.get(address, follow_redirects=True)).content == self.data
+            assert require_ok(await client.get(address, follow_redirects=True)).content == self.data
             me = await account.me()
         assert (me["used_bytes"], me["reserved_bytes"], me["used_nodes"]) == (len(self.data), 0, 1)
         async with db.read() as tx:
@@ -437,37 +437,37 @@ class Stream(Journey):
 
 
 async def complete(account: Account, upload_id: str) -> dict[str, Any]:
-    """Ask until it is done; return the file."""
+    """Repeat until the upload is complete; return the file."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
-            answer = good(await account.client.post(f"/v1/uploads/{upload_id}/complete"))
+            answer = require_ok(await account.client.post(f"/v1/uploads/{upload_id}/complete"))
             if answer.status_code == 200:
                 return dict(answer.json()["file"])
             assert "retry-after" in answer.headers
             await asyncio.sleep(0.1)
 
 
-_AGE = (
+_AGE_STATEMENTS = (
     "UPDATE uploads SET ended_at = ended_at - interval '30 days' WHERE leftover",
     "UPDATE uploads SET expires_at = now() WHERE strategy = 'stream' AND state = 'active'",
     "UPDATE blobs SET unreferenced_at = unreferenced_at - interval '30 days'",
     "UPDATE nodes SET trashed_at = trashed_at - interval '31 days' WHERE purged_at IS NULL",
     "UPDATE revisions SET superseded_at = superseded_at - interval '200 days'",
 )
-"""What waits for a grace period has waited long enough."""
+"""Statements that end every grace period."""
 
 
-async def age(db: Db) -> None:
+async def age_rows(db: Db) -> None:
     async with db.begin() as tx:
-        for statement in _AGE:
+        for statement in _AGE_STATEMENTS:
             await tx.execute(text(statement))
 
 
 async def settle(db: Db, store: ObjectStore, settings: Settings) -> None:
-    """Let the worker do all that there is to do; `settings` has no grace period for the sweep."""
+    """Run the jobs until no work is left; `settings` must have no grace period for the sweep."""
     async with asyncio.timeout(PATIENCE_S):
         while await _unsettled(db):
-            await age(db)
+            await age_rows(db)
             for name in ("finish-stale", "verify", "expire", "discard", "purge", "prune", "collect"):
                 report = await jobs.JOBS[name](db, store, settings)
                 assert report.failed == 0, (name, report)
@@ -488,7 +488,7 @@ async def _unsettled(db: Db) -> bool:
 
 
 async def check_all(db: Db, store: ObjectStore) -> None:
-    """What must hold of everything once nothing is going on: the invariants, and no forgotten multipart upload."""
+    """Require the invariants, and that every multipart upload at the store belongs to a session."""
     assert await invariants.violations(db, store) == []
     async with db.read() as tx:
         live = await tx.execute(text("SELECT s3_upload_id FROM uploads WHERE state IN ('creating', 'active')"))

@@ -1,6 +1,6 @@
-"""ministack, which stands in for AWS: the one store here that lists the hashes of parts (level A).
+"""ministack, a substitute for AWS: the only store in the tests that lists the hashes of parts (level A).
 
-It pins an older botocore than ours, so it lives in its own environment under `.peers`, made at first use and kept.
+It pins an older botocore than the server, so it has its own environment under `.peers`, made at first use and kept.
 Its data is in memory.
 """
 
@@ -20,7 +20,7 @@ _HOME = Path(__file__).parents[2] / ".peers" / "ministack"
 
 
 class Ministack(GuardedServer):
-    """`checks_signatures=False` gives a store that anybody can write to, which a server must refuse to use."""
+    """`checks_signatures=False` gives a store that accepts unsigned writes; a server must refuse to use it."""
 
     name = "ministack"
     stop_signal = signal.SIGTERM
@@ -62,11 +62,11 @@ class Ministack(GuardedServer):
         return fetch(f"{self.endpoint_url}/_ministack/health") is not None
 
     def _is_ours(self, command_line: list[str]) -> bool:  # noqa: ARG002
-        return False  # nothing in its command line names the directory, and a stray one holds no data
+        return False  # its command line does not name the directory, and a stray process holds no data
 
 
 def _installed() -> Path:
-    """Return the program, after installing it if this is the first time."""
+    """Return the program; install it at first use."""
     _HOME.mkdir(parents=True, exist_ok=True)
     program, complete = _HOME / "venv" / "bin" / "ministack", _HOME / f"complete-{VERSION}"
     with (_HOME / "lock").open("w") as lock:  # another test run may be installing it right now

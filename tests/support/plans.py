@@ -1,4 +1,4 @@
-"""What the API asks of Postgres, and how Postgres goes about it: plans are compared, never times."""
+"""The SQL statements that the API executes, and their plans: tests compare plans, never times."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,40 +9,40 @@ from sqlalchemy import event
 
 from dropbox_api.db import Db
 
-Asked = tuple[str, Any]
-"""A statement and what was bound to it."""
+Statement = tuple[str, Any]
+"""SQL text and bound values."""
 
 
 @contextmanager
-def asked(db: Db) -> Iterator[list[Asked]]:
-    """Collect what is asked of the database in the block."""
-    seen: list[Asked] = []
+def record_statements(db: Db) -> Iterator[list[Statement]]:
+    """Yield a list that collects every statement executed in the block."""
+    seen: list[Statement] = []
 
-    def see(_connection: Any, _cursor: Any, statement: str, bound: Any, _context: Any, _many: bool) -> None:
+    def record(_connection: Any, _cursor: Any, statement: str, bound: Any, _context: Any, _many: bool) -> None:
         seen.append((statement, bound))
 
     engine = db._engine.sync_engine
-    event.listen(engine, "before_cursor_execute", see)
+    event.listen(engine, "before_cursor_execute", record)
     try:
         yield seen
     finally:
-        event.remove(engine, "before_cursor_execute", see)
+        event.remove(engine, "before_cursor_execute", record)
 
 
-def words(seen: list[Asked]) -> list[str]:
-    """Return the statements without what was bound to them."""
+def texts_of(seen: list[Statement]) -> list[str]:
+    """Return the SQL texts without the bound values."""
     return [statement for statement, _ in seen]
 
 
-async def plan(db: Db, question: Asked, **settings: str) -> list[dict[str, Any]]:
-    """Return every node of the plan, from the top, under settings of Postgres."""
-    statement, bound = question
+async def explain(db: Db, statement: Statement, **settings: str) -> list[dict[str, Any]]:
+    """Return every node of the plan, from the top, under these settings of Postgres."""
+    sql, bound = statement
     async with db.begin() as tx:
         for name, value in ({"plan_cache_mode": "force_custom_plan"} | settings).items():
             await tx.exec_driver_sql("SELECT set_config($1, $2, true)", (name.replace("__", "."), value))
-        (told,) = (await tx.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", bound)).one()
+        (answer,) = (await tx.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {sql}", bound)).one()
     nodes = []
-    waiting = [(orjson.loads(told) if isinstance(told, str) else told)[0]["Plan"]]
+    waiting = [(orjson.loads(answer) if isinstance(answer, str) else answer)[0]["Plan"]]
     while waiting:
         node = waiting.pop(0)
         nodes.append(node)

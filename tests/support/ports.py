@@ -1,4 +1,4 @@
-"""Ports that are chosen before anybody listens on them."""
+"""Ports that are chosen before a server listens on them."""
 
 import contextlib
 import socket
@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def kept_port() -> Iterator[int]:
-    """Yield a port that is nobody else's until the block ends: only who is told of it listens there, also once more.
+def reserve_port() -> Iterator[int]:
+    """Reserve a port until the block ends: only servers that are given it listen there, and may listen again.
 
-    It is bound and not listened on: who asks for any port is not given it, and servers, which say SO_REUSEADDR as this
-    does, may have it all the same. A port that was free a moment ago may be another process' now.
+    The port is bound without listening: the kernel gives it to no other process that wants any port, while a server
+    with SO_REUSEADDR may still listen on it. A port that was merely free a moment ago may be taken by now.
     """
     with socket.socket() as keeper:
         keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

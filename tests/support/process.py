@@ -1,4 +1,4 @@
-"""The API as a process of its own, which a failpoint may kill, and one run of a worker's job likewise."""
+"""The API, and single runs of worker jobs, as processes that a failpoint may kill."""
 
 import asyncio
 import contextlib
@@ -14,14 +14,14 @@ from pathlib import Path
 import httpx2
 
 from dropbox_api.storage.s3 import S3Config
-from tests.support.ports import kept_port
+from tests.support.ports import reserve_port
 from tests.support.server import NO_LIMITS, PATIENT
 
 START_TIMEOUT_S = 60
 
 
 def environment(postgres_url: str, s3: S3Config, **variables: str) -> dict[str, str]:
-    """Return the environment of a server in dev mode; `variables` are settings without their prefix."""
+    """Return the environment of a server in dev mode; `variables` are settings without the prefix `DROPBOX_`."""
     settings = {
         "MODE": "dev",
         "LOG_LEVEL": "WARNING",
@@ -43,15 +43,15 @@ class ApiProcess:
     process: subprocess.Popen[bytes]
     log: Path
 
-    async def died(self) -> int:
-        """Wait for the process to end; return its code (-9: killed)."""
+    async def wait_for_exit(self) -> int:
+        """Wait for the process to end; return its exit code (-9: killed)."""
         return await asyncio.to_thread(self.process.wait, 30)
 
 
 @contextlib.asynccontextmanager
 async def running_process(variables: dict[str, str], failpoints: str = "") -> AsyncIterator[ApiProcess]:
-    """Serve on a free port until the block ends, or until a failpoint kills the process."""
-    with kept_port() as port, tempfile.TemporaryDirectory() as directory:  # no stray .env is read there
+    """Serve on a free port until the block ends or a failpoint kills the process."""
+    with reserve_port() as port, tempfile.TemporaryDirectory() as directory:  # a directory without .env
         own = {"DROPBOX_HTTP__PORT": str(port), "DROPBOX_FAILPOINTS": failpoints}
         log = Path(directory) / "api.log"
         with log.open("wb") as output:
@@ -65,7 +65,7 @@ async def running_process(variables: dict[str, str], failpoints: str = "") -> As
             yield api
         finally:
             process.send_signal(signal.SIGTERM)
-            await api.died()
+            await api.wait_for_exit()
 
 
 async def _ready(api: ApiProcess) -> None:
@@ -80,7 +80,7 @@ async def _ready(api: ApiProcess) -> None:
 
 
 async def run_job(variables: dict[str, str], name: str, failpoints: str = "") -> int:
-    """Run one worker's job once in a process of its own; return its exit code (-9: killed)."""
+    """Run one job of the worker once as a process; return its exit code (-9: killed)."""
     with tempfile.TemporaryDirectory() as directory:
         command = [sys.executable, "-m", "dropbox_api", "worker", "--once", name]
         process = await asyncio.create_subprocess_exec(

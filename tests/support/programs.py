@@ -1,4 +1,4 @@
-"""Servers that some tests run for real: CI installs them from Debian; without one, its tests are left out."""
+"""Programs from Debian that some tests run; tests of a missing program are skipped."""
 
 import contextlib
 import os
@@ -12,21 +12,21 @@ import pytest
 START_S = 60
 
 
-def program(*names: str) -> str:
-    """Return the path of the first of these programs that is there; without any, skip the test."""
+def require_program(*names: str) -> str:
+    """Return the path of the first installed program of these; skip the test if none is installed."""
     path = f"{os.defpath}:/usr/sbin:/usr/local/sbin:/usr/local/bin:/opt/homebrew/bin"
     for name in names:
         if found := shutil.which(name, path=path):
             return found
-    pytest.skip(f"needs {' or '.join(names)}, which Debian has")
+    pytest.skip(f"needs {' or '.join(names)}, a Debian package")
 
 
 def wait_until_open(process: "subprocess.Popen[bytes]", port: int) -> None:
-    """Wait until the process takes connections at this port."""
+    """Wait until the process accepts connections at this port."""
     until = time.monotonic() + START_S
     while True:
-        assert process.poll() is None, "it ended"
+        assert process.poll() is None, "the process ended"
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
-        assert time.monotonic() < until, "it does not answer"
+        assert time.monotonic() < until, "the process accepts no connections"
         time.sleep(0.05)

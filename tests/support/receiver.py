@@ -1,4 +1,4 @@
-"""Who is called by webhooks: an HTTP server on a socket that answers as a test says, and remembers what it was sent."""
+"""A receiver of webhooks: an HTTP server that answers as a test decides, and records every request."""
 
 import asyncio
 import base64
@@ -22,11 +22,11 @@ class Call:
 
     @property
     def message(self) -> dict[str, Any]:
-        said: dict[str, Any] = json.loads(self.body)
-        return said
+        message: dict[str, Any] = json.loads(self.body)
+        return message
 
     def is_signed_with(self, secret: str) -> bool:
-        """Verify as the documentation of Standard Webhooks has it."""
+        """Verify the signature as Standard Webhooks specifies."""
         scheme, _, encoded = secret.partition("_")
         assert scheme == "whsec"
         signed = ".".join((self.headers["webhook-id"], self.headers["webhook-timestamp"], self.body.decode()))
@@ -35,7 +35,7 @@ class Call:
 
 
 Answer = int | bytes | Callable[[asyncio.StreamWriter], Awaitable[None]]
-"""A status, an answer as it goes over the wire, or what writes one."""
+"""A status, the bytes of an answer, or a function that writes the answer."""
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Receiver:
             writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answer a request; tell whether the connection goes on."""
+        """Answer one request; return whether the connection stays open."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:-2])}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
@@ -71,7 +71,7 @@ class Receiver:
             await answer(writer)
             return False
         if isinstance(answer, int):
-            answer = f"HTTP/1.1 {answer} Said\r\nContent-Length: 0\r\n\r\n".encode()
+            answer = f"HTTP/1.1 {answer} Status\r\nContent-Length: 0\r\n\r\n".encode()
         writer.write(answer)
         await writer.drain()
         return True
@@ -79,22 +79,22 @@ class Receiver:
 
 @contextlib.asynccontextmanager
 async def running_receiver(tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
-    """Listen on a free port of this machine until the block ends; what a test's answer raised is raised then."""
+    """Listen on a free local port until the block ends; an exception raised by `answer` is raised then."""
     receiver = Receiver("")
     tasks: set[asyncio.Task[None]] = set()
     failures: list[BaseException] = []
 
-    def ended(task: asyncio.Task[None]) -> None:
+    def finish(task: asyncio.Task[None]) -> None:
         tasks.discard(task)
         if not task.cancelled() and (failure := task.exception()):
             failures.append(failure)
 
-    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.ensure_future(receiver.serve(reader, writer))
         tasks.add(task)
-        task.add_done_callback(ended)
+        task.add_done_callback(finish)
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.start_server(connect, "127.0.0.1", 0, ssl=tls)
     port = server.sockets[0].getsockname()[1]
     receiver.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}/hook"
     try:

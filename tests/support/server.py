@@ -1,4 +1,4 @@
-"""The API as a real server on a real socket, in the event loop of the tests, and accounts to use it with."""
+"""The API as a real server on a real socket in the event loop of the tests, accounts, and a raw client of uploads."""
 
 import asyncio
 import contextlib
@@ -29,19 +29,19 @@ from tests.support.stack import prepare_bucket
 
 PASSWORD = "correct horse battery"
 UNKNOWN_ID = "5eb63bbb-e01e-4ed0-93cb-22bb8f5acdc3"
-"""Of nothing; the same in each process, so that those that share the tests call them by the same names."""
+"""The id of no row; constant, so that all processes of a parallel run give parametrised tests the same names."""
 NO_TLS = ssl.create_default_context()
-"""Shared by all clients: each would load every certificate authority anew, and never use one."""
+"""Shared by all clients: loading the certificate authorities for each client would be slow and is not needed."""
 
 
 NO_LIMITS = dict.fromkeys(set(LimitSettings.model_fields) - {"storage_url"}, "")
-"""All tests come from one address."""
+"""No limits: all tests use one address."""
 PATIENT = {"pool_timeout_s": 60, "connect_timeout_s": 60}
-"""Of the database: how long a busy machine takes for it is no reason for a 503."""
+"""Long timeouts of the database, so that a busy machine causes no 503."""
 
 
 def make_settings(postgres_url: str, s3: S3Config, **groups: Any) -> Settings:
-    """Return dev settings on the session's servers; keyword arguments are other groups."""
+    """Return dev settings on the session's servers; `groups` are further groups of settings."""
     return Settings.model_validate(
         {
             "mode": "dev",
@@ -77,10 +77,10 @@ class RunningServer:
 
 @contextlib.asynccontextmanager
 async def running_server(settings: Settings, *, port: int = 0) -> AsyncIterator[RunningServer]:
-    """Migrate, serve on this port or a free one, and stop at the end."""
+    """Migrate, serve on `port` (0: a free one), and stop at the end."""
     await migrate(settings.database)
     app = create_app(settings)
-    # asyncio turns Nagle's algorithm off only for sockets that say that they are TCP: else each answer waits 40 ms.
+    # asyncio disables Nagle's algorithm only on sockets with an explicit protocol: else each answer waits 40 ms.
     listener = socket.socket(proto=socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
@@ -122,7 +122,7 @@ async def separate_server(
 
 @dataclass
 class Account:
-    """A signed-in person."""
+    """An account, its tokens, and a signed-in client."""
 
     email: str
     password: str
@@ -144,7 +144,7 @@ async def sign_in(api: httpx2.AsyncClient, email: str, password: str = PASSWORD)
 
 
 async def register_account(url: str, email: str | None = None, password: str | None = None) -> Account:
-    """Make an account and sign in; the caller closes `client`."""
+    """Register an account and sign in; the caller closes `client`."""
     email, password = email or new_address(), password or PASSWORD
     async with httpx2.AsyncClient(base_url=url, timeout=60, verify=NO_TLS) as api:
         (await api.post("/v1/auth/register", json={"email": email, "password": password})).raise_for_status()
@@ -153,7 +153,7 @@ async def register_account(url: str, email: str | None = None, password: str | N
     return Account(email, password, tokens, httpx2.AsyncClient(base_url=url, headers=bearer, timeout=60, verify=NO_TLS))
 
 
-# A raw client of the upload journey, as docs/protocol.md tells it
+# A raw client of the upload journey in docs/protocol.md
 
 
 def sha256(data: bytes) -> str:
@@ -161,7 +161,7 @@ def sha256(data: bytes) -> str:
 
 
 def start_body(data: bytes, name: str, **more: Any) -> dict[str, Any]:
-    """Return the body of POST /v1/uploads for these bytes; `more` goes into the body, `destination` is merged."""
+    """Return the body of POST /v1/uploads for these bytes; `more` adds members, `destination` is merged."""
     destination = {"name": name} | more.pop("destination", {})
     return {"fingerprint": sha256(data), "size_bytes": len(data), "destination": destination} | more
 
@@ -179,13 +179,13 @@ async def sign(account: Account, upload: dict[str, Any], data: bytes, numbers: l
 
 
 async def put(part: dict[str, Any], body: bytes) -> httpx2.Response:
-    """Send one part to the store as its signed URL says."""
+    """Send one part to the store with its signed URL and headers."""
     async with httpx2.AsyncClient(timeout=60, verify=NO_TLS) as store:
         return await store.put(part["url"], headers=part["headers"], content=body)
 
 
 async def send(account: Account, upload: dict[str, Any], data: bytes, numbers: list[int] | None = None) -> None:
-    """Sign and send these chunks (all by default)."""
+    """Sign and send these chunks (default: all)."""
     numbers = numbers or list(range(1, upload["chunk_count"] + 1))
     chunks = chunks_of(data, upload["chunk_size_bytes"] or 1)
     for part in await sign(account, upload, data, numbers):
@@ -193,7 +193,7 @@ async def send(account: Account, upload: dict[str, Any], data: bytes, numbers: l
 
 
 async def upload_file(account: Account, data: bytes, name: str, **more: Any) -> dict[str, Any]:
-    """Upload these bytes to the end; return the file."""
+    """Upload these bytes and complete; return the file."""
     started = (await account.client.post("/v1/uploads", json=start_body(data, name, **more))).raise_for_status().json()
     if started["file"]:
         file: dict[str, Any] = started["file"]
@@ -222,7 +222,7 @@ MULTI: dict[str, Any] = {"strategy": "multipart", "chunk_size_bytes": SMALLEST_C
 
 
 async def start(account: Account, data: bytes, name: str, **more: Any) -> dict[str, Any]:
-    """Start an upload of these bytes that is not there yet; return the session."""
+    """Start an upload of new content; return the session."""
     answer = await account.client.post("/v1/uploads", json=start_body(data, name, **more))
     upload: dict[str, Any] = answer.raise_for_status().json()["upload"]
     return upload
@@ -233,7 +233,7 @@ async def complete(account: Account, upload_id: str) -> httpx2.Response:
 
 
 def problem(answer: httpx2.Response) -> tuple[int, str]:
-    """Return status and code of a problem that is rendered as one and is the client's own doing."""
+    """Return status and code of a 4xx answer, and require that it is a well-formed problem."""
     assert answer.headers["content-type"] == "application/problem+json", answer.text
     body = answer.json()
     known = all_problems()[body["code"]]
@@ -243,7 +243,7 @@ def problem(answer: httpx2.Response) -> tuple[int, str]:
 
 
 async def journal(db: Db, account: Account) -> list[tuple[str, str]]:
-    """Return what the account's journal tells, (kind, node id) from its first event on, having checked its numbers."""
+    """Return (kind, node id) of every event of the account, and require that the numbers have no gap."""
     rows = text("SELECT seq, kind, node_id FROM events WHERE recipient_id = :id ORDER BY seq")
     async with db.read() as tx:
         events = (await tx.execute(rows, {"id": (await account.me())["id"]})).all()
@@ -260,7 +260,7 @@ async def is_stored(store: ObjectStore, key: str) -> bool:
 
 
 async def assert_invariants(db: Db, store: ObjectStore) -> None:
-    """Nothing is violated, but for objects of other databases in the shared bucket."""
+    """Require every invariant, except for objects of other databases in the shared bucket."""
     async with db.read() as tx:
         ours = {str(user_id) for user_id in (await tx.execute(text("SELECT id FROM users"))).scalars()}
     found = await invariants.violations(db, store)

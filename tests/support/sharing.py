@@ -1,4 +1,4 @@
-"""What tests of sharing do with grants and links."""
+"""Grants, links and folders as tests of sharing make them."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from tests.support.server import Account, create_folder
 
 
 async def verify(db: Db, *accounts: Account) -> None:
-    """Let these accounts have proven their addresses."""
-    proven = text("UPDATE users SET email_verified_at = now() WHERE email = ANY(:emails)")
+    """Mark the addresses of these accounts as verified."""
+    statement = text("UPDATE users SET email_verified_at = now() WHERE email = ANY(:emails)")
     async with db.begin() as tx:
-        await tx.execute(proven, {"emails": [account.email for account in accounts]})
+        await tx.execute(statement, {"emails": [account.email for account in accounts]})
 
 
 async def make_folder(account: Account, path: str) -> str:

@@ -1,6 +1,6 @@
-"""The real Postgres and the real S3 of a test session: started once, when first asked for, and gone with the session.
+"""The real Postgres and the real S3 of a test session: started at first use, stopped with the session.
 
-Even a killed test run leaves no server behind (see `dropbox_api.storage.embedded`); it may leave its directory in /tmp.
+A killed test run leaves no server behind (see `dropbox_api.storage.embedded`), but may leave its directory in /tmp.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ class Stack:
 
     @property
     def s3_config(self) -> S3Config:
-        """Path-style, on a bucket that `prepare_bucket` makes."""
+        """Return the config of the bucket that `prepare_bucket` creates, path-style."""
         return S3Config(
             bucket=BUCKET,
             endpoint_url=self.s3.endpoint_url,
@@ -60,7 +60,7 @@ def running_stack() -> Iterator[Stack]:
 
 
 async def prepare_bucket(config: S3Config) -> S3Config:
-    """Make the bucket with its CORS rule, and return the config."""
+    """Create the bucket with its CORS rule; return the config."""
     async with S3Store.open(config) as store:
         await store.ensure_bucket([WEB_ORIGIN])
     return config

@@ -1,7 +1,7 @@
-"""An HTTP proxy between clients and the real store, which does to chosen requests what networks and stores do.
+"""An HTTP proxy between clients and the real store that delays, damages or drops chosen requests.
 
-Give a server `s3.public_endpoint_url = proxy.url`: signed URLs then name the proxy, which forwards the Host header as
-it came, so that signatures stay valid. Requests are counted; everything not chosen passes unchanged.
+Give a server `s3.public_endpoint_url = proxy.url`: signed URLs then name the proxy, which forwards the Host header
+unchanged, so that signatures stay valid. The proxy records all requests; those not chosen pass unchanged.
 """
 
 import asyncio
@@ -18,17 +18,17 @@ from urllib.parse import parse_qs, urlsplit
 class Do(Enum):
     PASS = auto()
     HOLD = auto()
-    """Wait for `released` before anything is forwarded."""
+    """Wait for `released` before forwarding."""
     FLIP = auto()
     """Damage one byte of the body: of the request if it has one, else of the answer."""
     SPOIL = auto()
     """Damage the signature, so that the store itself refuses the URL."""
     BUSY = auto()
-    """Answer 503 without asking the store."""
+    """Answer 503 without forwarding."""
     CUT = auto()
     """Close the connection in the middle of the body."""
     LOSE = auto()
-    """Let the store have its way, then close instead of passing on its answer."""
+    """Forward, then close instead of replying."""
 
 
 @dataclass
@@ -38,9 +38,9 @@ class Request:
     part: int
     """Part number; 1 of a plain object."""
     tries: int
-    """How often this part or object was asked for before."""
+    """Number of earlier requests for this part or object."""
     status: int | None = None
-    """What the client was told; None if nothing."""
+    """The status that the client received; None without an answer."""
 
 
 @dataclass
@@ -50,7 +50,7 @@ class StoreProxy:
     requests: list[Request] = field(default_factory=list)
     held: int = 0
     ahead_s: float = 0
-    """How far ahead of ours the store says that its clock is."""
+    """Offset of the clock of the store in its answers, in seconds."""
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
     def reset(self) -> None:
@@ -61,7 +61,7 @@ class StoreProxy:
         self.released = asyncio.Event()
 
     def sent(self, method: str = "PUT") -> list[int]:
-        """Return the part numbers that the store was sent and took, ascending."""
+        """Return the part numbers that the store accepted, ascending."""
         return sorted(r.part for r in self.requests if r.method == method and r.status in {200, 206})
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -77,7 +77,7 @@ class StoreProxy:
                 if not await self._exchange(head, reader, writer, *upstream):
                     return
         except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # one of the two hung up; the other learns it below
+            pass  # one side hung up; the other connection is closed below
         finally:
             streams = (writer, *(upstream[1:] if upstream else ()))
             for stream in streams:
@@ -94,7 +94,7 @@ class StoreProxy:
         up_reader: asyncio.StreamReader,
         up_writer: asyncio.StreamWriter,
     ) -> bool:
-        """Handle one request; return whether the connection can go on."""
+        """Handle one request; return whether the connection stays open."""
         request = self._note(head)
         do = self.decide(request)
         if do is Do.HOLD:
@@ -165,7 +165,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, size
 
 @contextlib.asynccontextmanager
 async def store_proxy(store_url: str) -> AsyncIterator[StoreProxy]:
-    """Run a proxy to the store at `store_url`; leaving it cuts every connection."""
+    """Run a proxy to the store at `store_url`; the end of the block cuts every connection."""
     target = urlsplit(store_url)
     assert target.hostname
     assert target.port
