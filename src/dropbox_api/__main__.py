@@ -397,9 +397,7 @@ def create_token(
         expires_in_s = None if days is None else days * 86400
         new = NewToken.model_validate({"name": name, "scopes": scope, "expires_in_s": expires_in_s})
         user_id = await users.require_user_id(db, email.lower())
-        created = await personal_tokens.create_service_token(
-            db, user_id, name=new.name, scopes=new.scopes, expires_in_s=new.expires_in_s
-        )
+        created = await personal_tokens.create_service_token(db, user_id, new)
         typer.echo(created.token)
 
     _on_users(work)

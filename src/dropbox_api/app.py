@@ -21,10 +21,10 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from dropbox_api import __version__, problems
-from dropbox_api.accounts import mailing
 from dropbox_api.accounts import routes as accounts
 from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.session_tokens import AccessTokens
+from dropbox_api.accounts.shares import Shares
 from dropbox_api.db import Db
 from dropbox_api.events.cursor import Cursors
 from dropbox_api.events.wakeup import Wakeup
@@ -84,7 +84,7 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.passwords = Passwords(settings.auth.hash_concurrency)
             app.state.access_tokens = AccessTokens(settings.auth)
             app.state.mailer = Mailer(settings.mail)
-            app.state.shares = mailing.Shares(grants.accept, grants.end_all)
+            app.state.shares = Shares(grants.accept, grants.end_all)
             app.state.lookout = Lookout(app.state.db, store, settings)
             app.state.cursors = Cursors(settings.auth)
             app.state.wakeup = await Wakeup.start(app.state.db, settings)

@@ -13,8 +13,10 @@ import pytest
 from pwdlib.hashers.argon2 import Argon2Hasher
 from sqlalchemy import func, select, update
 
-from dropbox_api.accounts import service
+from dropbox_api.accounts.actors import authenticate_session
 from dropbox_api.accounts.passwords import Passwords
+from dropbox_api.accounts.refresh import REUSE_GRACE
+from dropbox_api.accounts.register import register_account
 from dropbox_api.accounts.session_tokens import Identity, RefreshToken
 from dropbox_api.db import Db
 from dropbox_api.models import Node, Session, User
@@ -143,7 +145,7 @@ class TestRegister:
         passwords = Passwords(1)
         settings = AuthSettings(registration="closed")
         with pytest.raises(RegistrationClosed):
-            await service.register(db, settings, passwords, email=new_address(), password=PASSWORD)
+            await register_account(db, settings, passwords, email=new_address(), password=PASSWORD)
         passwords.close()
 
 
@@ -182,7 +184,7 @@ class TestSignIn:
             await sign_in(api, account.email, account.password)
             await sign_in(api, account.email, "a wrong password")
             await sign_in(api, stranger, "a wrong password")
-        told = [record.getMessage() for record in caplog.records if record.name == "dropbox_api.accounts.service"]
+        told = [record.getMessage() for record in caplog.records if record.name.startswith("dropbox_api.accounts.")]
         assert [user_id in line for line in told] == [True, True, False]
         assert not [line for line in told if "@" in line or "a wrong password" in line]
 
@@ -255,7 +257,7 @@ class TestRefresh:
         newest = (await refresh(api, account.tokens["refresh_token"])).json()
         assert (await me(api, newest["access_token"])).status_code == 200
 
-        await alter_session(db, newest, last_used_at=func.now() - service.REUSE_GRACE - timedelta(seconds=1))
+        await alter_session(db, newest, last_used_at=func.now() - REUSE_GRACE - timedelta(seconds=1))
         assert problem(await refresh(api, lost["refresh_token"])) == (401, "invalid-refresh-token")
         assert problem(await me(api, newest["access_token"])) == (401, "unauthenticated")
 
@@ -264,7 +266,7 @@ class TestRefresh:
     ) -> None:
         account = await register()
         newest = (await refresh(api, account.tokens["refresh_token"])).json()
-        await alter_session(db, newest, last_used_at=func.now() - service.REUSE_GRACE - timedelta(seconds=1))
+        await alter_session(db, newest, last_used_at=func.now() - REUSE_GRACE - timedelta(seconds=1))
         assert problem(await refresh(api, account.tokens["refresh_token"])) == (401, "invalid-refresh-token")
         assert problem(await me(api, newest["access_token"])) == (401, "unauthenticated")
 
@@ -404,7 +406,7 @@ class TestMe:
         assert session is not None
         assert victim_id is not None
         with pytest.raises(Unauthenticated):
-            await service.authenticate(db, Identity(victim_id, session.session_id))
+            await authenticate_session(db, Identity(victim_id, session.session_id))
 
     async def test_no_mutation_of_the_token_is_let_in(self, register: Any, api: httpx2.AsyncClient) -> None:
         account, other = await register(), await register()

@@ -14,7 +14,7 @@ import httpx2
 import pytest
 from sqlalchemy import func, select, update
 
-from dropbox_api.accounts import personal_tokens, users
+from dropbox_api.accounts import actors, users
 from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.schemas import ChangeUser, ManagedUser, NewUser
 from dropbox_api.db import Db
@@ -403,7 +403,7 @@ class TestCommandLine:
         arguments = ("--name", "scanner", "--scope", "files:read", "--scope", "processing")
         made = await users_command("token", "scanner@example.com", *arguments, "--days", "30")
         assert made.code == 0, made.err
-        actor = await personal_tokens.authenticate(own_db, made.out.strip())
+        actor = await actors.authenticate_token(own_db, made.out.strip())
         assert (actor.email, actor.kind) == ("scanner@example.com", "service")
         assert actor.scopes == {"files:read", "processing"}
         refused = await users_command("token", "scanner@example.com", "--name", "x", "--scope", "admin")

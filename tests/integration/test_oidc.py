@@ -21,7 +21,7 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 from sqlalchemy import text
 
-from dropbox_api.accounts import oidc
+from dropbox_api.accounts import oidc_flow, oidc_provider
 from dropbox_api.problems import OidcFailed
 from dropbox_api.storage.s3 import S3Config
 from tests.support.server import (
@@ -271,12 +271,12 @@ class TestAttacks:
 
     async def test_our_code_is_good_for_a_minute(self, server: RunningServer, browser: Browser) -> None:
         found = await browser.dance(uuid.uuid4().hex, email=new_address(), email_verified=True)
-        box = oidc._box(server.settings.auth, "code")
+        box = oidc_flow._fernet(server.settings.auth, "code")
         sealed = box.decrypt(found["code"])
         now = int(time.time())
-        expired = box.encrypt_at_time(sealed, now - oidc.CODE_TTL_S - 1).decode()
+        expired = box.encrypt_at_time(sealed, now - oidc_flow.CODE_TTL_S - 1).decode()
         assert refused(await browser.redeem(expired)) == "code"
-        young = box.encrypt_at_time(sealed, now - oidc.CODE_TTL_S // 2).decode()
+        young = box.encrypt_at_time(sealed, now - oidc_flow.CODE_TTL_S // 2).decode()
         assert (await browser.redeem(young)).status_code == 200
 
     async def test_of_concurrent_uses_of_a_code_one_signs_in(self, browser: Browser) -> None:
@@ -300,8 +300,8 @@ GOOD = {"iss": "https://idp", "aud": "dropbox", "sub": "1", "nonce": "n", "iat":
 
 
 def check(token: str) -> dict[str, Any]:
-    published = oidc._Keys(keys=[dict(KEY.as_dict(private=False))])
-    return oidc._checked(token, published, "https://idp", "dropbox", "n")
+    published = oidc_provider.PublishedKeys(keys=[dict(KEY.as_dict(private=False))])
+    return oidc_provider.require_claims(token, published, "https://idp", "dropbox", "n")
 
 
 def signed(change: dict[str, Any], key: RSAKey = KEY) -> str:

@@ -16,7 +16,7 @@ import pytest
 
 from dropbox_api.accounts import personal_tokens, users
 from dropbox_api.accounts.passwords import Passwords
-from dropbox_api.accounts.schemas import NewUser
+from dropbox_api.accounts.schemas import NewToken, NewUser
 from dropbox_api.settings import Settings, SnsSettings
 from dropbox_api.storage.s3 import S3Config
 from dropbox_api.workers import delivering, publishing, relay
@@ -83,9 +83,8 @@ async def place(postgres_url: str, s3_config: S3Config) -> AsyncIterator[Place]:
         new = NewUser.model_validate({"email": "processor@example.com", "kind": "service"})
         service = await users.create_user(server.db, server.settings.auth, passwords, new)
         passwords.close()
-        made = await personal_tokens.create_service_token(
-            server.db, service.id, name="hashes", scopes=["files:read", "processing"], expires_in_s=None
-        )
+        wanted = NewToken(name="hashes", scopes={"files:read", "processing"})
+        made = await personal_tokens.create_service_token(server.db, service.id, wanted)
         grant = {"email": service.email, "role": "viewer"}
         (await owner.client.post(f"/v1/files/{folder['id']}/grants", json=grant)).raise_for_status()
         yield Place(server, owner, folder["id"], made.token)

@@ -12,7 +12,8 @@ import pyotp
 import pytest
 from sqlalchemy import func, select, text, update
 
-from dropbox_api.accounts import codes, service
+from dropbox_api.accounts import codes
+from dropbox_api.accounts.reauthenticate import FRESH
 from dropbox_api.db import Db
 from dropbox_api.models import RecoveryCode, Session, User
 from tests.support.server import PASSWORD, Account, problem
@@ -131,7 +132,7 @@ class TestTurningOn:
     async def test_without_a_password_a_fresh_sign_in_stands_for_it(self, account: Account, db: Db) -> None:
         await alter(db, account, password_hash=None)
         secret, _ = await turn_on(account)
-        old = update(Session).values(created_at=func.now() - service.FRESH)
+        old = update(Session).values(created_at=func.now() - FRESH)
         async with db.begin() as tx:
             await tx.execute(old.where(Session.user_id == uuid.UUID((await account.me())["id"])))
         body = {"otp": await fresh_code(db, account, secret)}

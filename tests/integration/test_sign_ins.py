@@ -9,11 +9,14 @@ from typing import Any
 
 import httpx2
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import func, insert, select, update
 
-from dropbox_api.accounts import service
 from dropbox_api.accounts.passwords import Passwords
+from dropbox_api.accounts.reauthenticate import FRESH
+from dropbox_api.accounts.schemas import PasswordGrant
 from dropbox_api.accounts.session_tokens import AccessTokens, RefreshToken
+from dropbox_api.accounts.sign_in import sign_in as sign_in_by_password
 from dropbox_api.db import Db
 from dropbox_api.models import MailToken, Session, User
 from dropbox_api.problems import Forbidden
@@ -173,7 +176,7 @@ class TestPassword:
             "user_id": user_id,
             "purpose": "reset",
             "email": account.email,
-            "expires_at": func.now() + service.FRESH,
+            "expires_at": func.now() + FRESH,
         }
         async with db.begin() as tx:
             await tx.execute(insert(MailToken).values(mailed))
@@ -188,7 +191,7 @@ class TestPassword:
             await alter(db, account, password_hash=None)
             assert (await account.me())["has_password"] is False
             assert problem(await sign_in(api, account)) == (401, "invalid-credentials")
-        aged = update(Session).values(created_at=func.now() - service.FRESH)
+        aged = update(Session).values(created_at=func.now() - FRESH)
         async with db.begin() as tx:
             await tx.execute(aged.where(Session.user_id == uuid.UUID((await old.me())["id"])))
         refused = await old.client.put("/v1/me/password", json={"new_password": NEW_PASSWORD})
@@ -202,17 +205,10 @@ async def test_a_server_may_insist_on_a_verified_address(account: Account, db: D
     settings = AuthSettings(require_verified_email=True)
 
     async def enter() -> None:
-        await service.sign_in(
-            db,
-            settings,
-            passwords,
-            AccessTokens(settings),
-            email=account.email,
-            password=account.password,
-            otp=None,
-            user_agent=None,
-            address=None,
+        grant = PasswordGrant(
+            grant_type="password", username=account.email, password=SecretStr(account.password), otp=None
         )
+        await sign_in_by_password(db, settings, passwords, AccessTokens(settings), grant)
 
     with pytest.raises(Forbidden) as refused:
         await enter()

@@ -12,9 +12,9 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
 from sqlalchemy import func, select, update
 
-from dropbox_api.accounts import auth, personal_tokens
+from dropbox_api.accounts import actors, auth
+from dropbox_api.accounts.actors import GRANTABLE
 from dropbox_api.accounts.personal_tokens import PREFIX
-from dropbox_api.accounts.service import GRANTABLE
 from dropbox_api.app import create_app
 from dropbox_api.context import Scope
 from dropbox_api.db import Db
@@ -234,9 +234,9 @@ class TestUsing:
 
     async def test_it_costs_one_query(self, account: Account, db: Db) -> None:
         token = (await make(account))["token"]
-        await personal_tokens.authenticate(db, token)
+        await actors.authenticate_token(db, token)
         with record_statements(db) as executed:
-            await personal_tokens.authenticate(db, token)
+            await actors.authenticate_token(db, token)
         assert [statement.split()[0] for statement in texts_of(executed) if "api_tokens" in statement] == ["SELECT"]
 
 

@@ -18,7 +18,7 @@ import yaml
 from fastapi.routing import iter_route_contexts
 from sqlalchemy import text
 
-from dropbox_api.accounts.service import GRANTABLE
+from dropbox_api.accounts.actors import GRANTABLE
 from dropbox_api.app import create_app
 from dropbox_api.settings import Settings
 from tests.support.server import Account, RunningServer, register_account, sha256, start_body, upload_file

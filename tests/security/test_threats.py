@@ -25,7 +25,7 @@ import pytest
 import yaml
 from sqlalchemy import text
 
-from dropbox_api.accounts import oidc
+from dropbox_api.accounts import oidc, oidc_flow
 from dropbox_api.accounts.session_tokens import AccessTokens
 from dropbox_api.app import create_app
 from dropbox_api.db import Db
@@ -365,7 +365,7 @@ async def test_forged_form_of_another_site_is_401(account: Account, api: httpx2.
 # 19: the server is made to call inside addresses
 
 MAY_CALL = {
-    "accounts/oidc.py": {"httpx"},
+    "accounts/oidc_provider.py": {"httpx"},
     "dev.py": {"socket"},
     "hooks/addresses.py": {"httpx", "socket"},
     "hooks/sending.py": {"httpx"},
@@ -439,7 +439,7 @@ async def test_oidc_provider_that_redirects_is_not_followed(postgres_url: str, s
         issuer = f"http://127.0.0.1:{provider.sockets[0].getsockname()[1]}"
         settings = make_settings(postgres_url, s3_config, oidc={"issuer": issuer, "client_id": "dropbox"})
         with pytest.raises(OidcFailed):
-            await oidc.start(settings, oidc.begin(challenge="x" * 43, redirect="/", cli_port=None))
+            await oidc.start_sign_in(settings, oidc_flow.begin_flow(challenge="x" * 43, redirect="/", cli_port=None))
     assert asked == ["/.well-known/openid-configuration"]
 
 

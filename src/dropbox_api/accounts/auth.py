@@ -11,7 +11,7 @@ from fastapi import Depends, Header, Request, Response
 from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
 from fastapi.security.base import SecurityBase
 
-from dropbox_api.accounts import personal_tokens, service
+from dropbox_api.accounts import actors
 from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.session_tokens import AccessTokens
 from dropbox_api.context import Actor, Context, Scope
@@ -29,34 +29,34 @@ async def _access_tokens(request: Request) -> AccessTokens:
     return access_tokens
 
 
-async def authenticated(request: Request) -> Actor:
-    """Return who asks, whatever they may do. Raises Unauthenticated."""
+async def get_actor(request: Request) -> Actor:
+    """Return the caller, whatever the scopes, and count the request against the caller's limit.
+
+    Raises Unauthenticated, RateLimited. Asked once per request: the actor is kept in `request.state`.
+    """
     known: Actor | None = getattr(request.state, "actor", None)
     if known is not None:
         return known
-    actor = await ask_again(request)
+    actor = await authenticate_again(request)
     request_source.set_actor(actor.user_id)
     await request.app.state.limits.hit("user", str(actor.user_id))
     request.state.actor = actor
     return actor
 
 
-async def ask_again(request: Request) -> Actor:
-    """Return who asks, as of now: for requests that wait, and go on only while their sign-in or token stands.
+async def authenticate_again(request: Request) -> Actor:
+    """Return the caller as of now: a long-lived response goes on only while its session or token is live.
 
     Raises Unauthenticated.
     """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         raise Unauthenticated
-    state = request.app.state
-    if token.startswith(personal_tokens.PREFIX):
-        return await personal_tokens.authenticate(state.db, token)
-    return await service.authenticate(state.db, state.access_tokens.require(token))
+    return await actors.authenticate(request.app.state.db, request.app.state.access_tokens, token)
 
 
 class _Bearer(SecurityBase):
-    """Both the check and its entry in OpenAPI: one dependency to solve, for every request pays for it."""
+    """The check and its entry in OpenAPI: one dependency, because every request pays for resolving it."""
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
@@ -65,10 +65,10 @@ class _Bearer(SecurityBase):
         self.scheme_name = "bearer"
 
     async def __call__(self, request: Request) -> Actor:
-        """Return who asks. Raises Unauthenticated; Forbidden when their token lacks the scope."""
-        actor = await authenticated(request)
+        """Return the caller. Raises Unauthenticated; Forbidden when the token lacks the scope."""
+        actor = await get_actor(request)
         if self.scope not in actor.scopes:
-            raise Forbidden(f"This takes a token with the scope {self.scope}", scope=self.scope)
+            raise Forbidden(f"This needs a token with the scope {self.scope}", scope=self.scope)
         return actor
 
 
@@ -81,9 +81,12 @@ class _ContextBearer(_Bearer):
 
 
 def limited_by_user(name: limits.LimitName) -> Any:
-    """Return what limits a route by who asks: `dependencies=[limited_by_user("sign")]`. Raises RateLimited."""
+    """Return a dependency that limits a route per caller: `dependencies=[limited_by_user("sign")]`.
 
-    async def count(request: Request, actor: Annotated[Actor, Depends(authenticated)]) -> None:
+    Raises RateLimited.
+    """
+
+    async def count(request: Request, actor: Annotated[Actor, Depends(get_actor)]) -> None:
         request.scope["limits"] = await request.app.state.limits.hit(name, str(actor.user_id))
 
     return Depends(count)
@@ -119,32 +122,32 @@ _IdempotencyKey = Annotated[
         min_length=1,
         max_length=idempotency.MAX_KEY_CHARS,
         pattern=r"^[\x21-\x7e]+$",
-        description="Any text of your own, such as a UUID: the same request under the same key is done once.",
+        description="A text of your choice, such as a UUID: the same request under the same key is done once.",
     ),
 ]
 
 
 async def _once(
-    request: Request, actor: Annotated[Actor, Depends(authenticated)], key: _IdempotencyKey = None
+    request: Request, actor: Annotated[Actor, Depends(get_actor)], key: _IdempotencyKey = None
 ) -> idempotency.Once | None:
-    """Return what the request's key stands for. Raises Replayed when it was answered before, IdempotencyMismatch."""
+    """Return the request under its key. Raises Replayed when it was answered before, IdempotencyMismatch."""
     if key is None:
         return None
-    once = _of_address(request, actor, key).of(await request.body())
+    once = _build_once(request, actor, key).of(await request.body())
     await idempotency.require_unanswered(request.app.state.db, once)
     return once
 
 
 async def _once_streamed(
-    request: Request, actor: Annotated[Actor, Depends(authenticated)], key: _IdempotencyKey = None
+    request: Request, actor: Annotated[Actor, Depends(get_actor)], key: _IdempotencyKey = None
 ) -> idempotency.Once | None:
-    """Return what the request's key stands for but for its body, which is read later: see `Once.of`."""
-    return None if key is None else _of_address(request, actor, key)
+    """Return the request under its key without its body, which the operation adds later by `Once.of`."""
+    return None if key is None else _build_once(request, actor, key)
 
 
-def _of_address(request: Request, actor: Actor, key: str) -> idempotency.Once:
-    asked = f"{request.method} {request.url.path}?{request.url.query}".encode()
-    return idempotency.Once(actor.user_id, key, hashlib.sha256(asked).digest())
+def _build_once(request: Request, actor: Actor, key: str) -> idempotency.Once:
+    target = f"{request.method} {request.url.path}?{request.url.query}".encode()
+    return idempotency.Once(actor.user_id, key, hashlib.sha256(target).digest())
 
 
 OnceDep = Annotated[idempotency.Once | None, Depends(_once)]

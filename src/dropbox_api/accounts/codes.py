@@ -1,9 +1,9 @@
-"""The codes of a second factor: how they are made, kept, and used up.
+"""The codes of a second factor: make, store and use up.
 
-Time-based codes are those of RFC 6238 as every authenticator app has them: SHA-1, 30 seconds, 6 digits; one step early
-or late passes, for clocks differ. Recovery codes replace them, once each. A copy of the database alone is of no use:
-secrets are sealed, bound to their user, recovery codes kept as HMACs. So another secret of the server makes every
-second factor void.
+Time-based codes follow RFC 6238 with the parameters of authenticator apps: SHA-1, 30 seconds, 6 digits. One step early
+or late passes, because clocks differ. A recovery code replaces a time-based one, once. A copy of the database alone is
+useless: secrets are encrypted and bound to their user, recovery codes are stored as HMACs. Changing the server's secret
+therefore voids every second factor.
 """
 
 import hmac
@@ -22,12 +22,12 @@ from dropbox_api.settings import AuthSettings
 STEP_S = 30
 RECOVERY_CODES = 10
 SECRETS = "totp secrets"
-"""What they are sealed as."""
+"""The purpose for which they are encrypted."""
 
 _WINDOW_STEPS = 1
 _DIGITS = 6
 _ISSUER = "dropbox-api"
-# Nothing that one could take for another on paper: 31^12 is 59 bits.
+# Without characters that look alike on paper: 31^12 is 59 bits.
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 _GROUPS, _GROUP_CHARS = 3, 4
 
@@ -38,15 +38,15 @@ def new_secret() -> str:
 
 
 def otpauth_url(secret: str, email: str) -> str:
-    """Return what the QR code of a secret says (the Key URI format of Google Authenticator)."""
+    """Return the URL in a secret's QR code (the Key URI format of Google Authenticator)."""
     return pyotp.TOTP(secret).provisioning_uri(name=email, issuer_name=_ISSUER)
 
 
 def find_step(secret: str, code: str, *, after_step: int, now_s: float | None = None) -> int | None:
-    """Return the number of the 30 seconds that the code is of, if it is of now and later than `after_step`."""
+    """Return the time step (30 s) of a current code; None for another code or a step up to `after_step`."""
     totp = pyotp.TOTP(secret)
     now = int((time.time() if now_s is None else now_s) // STEP_S)
-    # All are compared, so that the time taken says nothing.
+    # Compare all of them, so that the time taken does not depend on the code.
     right = [
         step
         for step in range(now - _WINDOW_STEPS, now + _WINDOW_STEPS + 1)
@@ -65,7 +65,7 @@ def _group() -> str:
 
 
 def recovery_hash(settings: AuthSettings, code: str) -> bytes:
-    """Return what is kept of a recovery code, however it is written."""
+    """Return the stored HMAC of a recovery code; case, hyphens and spaces do not matter."""
     return hmac.digest(encryption.derive_key(settings, "recovery codes"), _bare(code).encode(), "sha256")
 
 
@@ -73,10 +73,10 @@ def _bare(code: str) -> str:
     return code.replace("-", "").replace(" ", "").casefold()
 
 
-async def spend(tx: Tx, settings: AuthSettings, user_id: uuid.UUID, code: str) -> bool:
-    """Use up a code of the app or a recovery code; tell whether it was good.
+async def spend_code(tx: Tx, settings: AuthSettings, user_id: uuid.UUID, code: str) -> bool:
+    """Use up a code of the app or a recovery code; return whether it was valid.
 
-    Transaction: joins tx, which holds the user's lock: of two who come with one code, one gets in.
+    Transaction: joins tx, which holds the user's lock: of two concurrent requests with one code, one succeeds.
     """
     bare = _bare(code)
     if len(bare) != _DIGITS:

@@ -1,4 +1,4 @@
-"""What a password must be: long enough and not among the first that somebody would try. No rules of composition.
+"""Password rules: a minimum length and no common password. There are no rules of composition.
 
 Source: OWASP ASVS 5.0, 6.2.1-6.2.5 and 6.2.9-6.2.12; the list of common passwords is zxcvbn's (11,000 of 8 characters
 or more, from leaked collections).
@@ -11,13 +11,13 @@ from dropbox_api.problems import WeakPassword
 
 _SERVICE = ("dropbox-api", "dropbox")
 _MIN_NAME_CHARS = 4
-"""Shorter names are inside too many words to be a reason."""
+"""Shorter names occur in too many words to refuse a password for them."""
 
 _COMMON = frozenset(password for password in FREQUENCY_LISTS["passwords"] if len(password) >= MIN_PASSWORD_CHARS)
 
 
-def check(password: str, email: str) -> None:
-    """Let a password pass that is hard enough to guess; case does not make it harder.
+def require_strong(password: str, email: str) -> None:
+    """Refuse a password that is easy to guess, in any case (`Password1` is as weak as `password1`).
 
     Raises WeakPassword: reason too-short (below 8 characters), too-long (above 128), common, or
     contains-address (the address of the account, its local part, or the name of this service).
@@ -26,10 +26,10 @@ def check(password: str, email: str) -> None:
     local_part = email.casefold().partition("@")[0]
     names = (email.casefold(), local_part, *_SERVICE)
     if len(password) < MIN_PASSWORD_CHARS:
-        raise WeakPassword(f"It takes {MIN_PASSWORD_CHARS} characters or more", reason="too-short")
+        raise WeakPassword(f"The password needs {MIN_PASSWORD_CHARS} characters or more", reason="too-short")
     if len(password) > MAX_PASSWORD_CHARS:
-        raise WeakPassword(f"It takes {MAX_PASSWORD_CHARS} characters at most", reason="too-long")
+        raise WeakPassword(f"The password can have {MAX_PASSWORD_CHARS} characters at most", reason="too-long")
     if folded in _COMMON:
-        raise WeakPassword("It is one of the first that others would try", reason="common")
+        raise WeakPassword("The password is a common one: attackers try it first", reason="common")
     if any(name in folded for name in names if len(name) >= _MIN_NAME_CHARS):
-        raise WeakPassword("It contains your address or the name of this service", reason="contains-address")
+        raise WeakPassword("The password contains your address or the name of this service", reason="contains-address")

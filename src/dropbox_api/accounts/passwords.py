@@ -1,8 +1,8 @@
-"""Hash and check passwords with argon2id, a few at a time, so that a storm of sign-ins leaves the event loop its cores.
+"""Hash and check passwords with argon2id in a bounded pool: many sign-ins at once leave the event loop its cores.
 
 Parameters: OWASP Password Storage Cheat Sheet, 46 MiB, one pass, one lane. The usual four lanes would start four
-threads a hash and so undo the bound. The queue is bounded, too: who would wait long is told so at once. Hashes made
-with other parameters are replaced at the next sign-in.
+threads per hash and exceed the bound. The queue is bounded too: beyond it a request fails at once instead of waiting.
+A hash with other parameters is replaced at the next sign-in.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _MEMORY_KIB = 46 * 1024
 class Passwords:
     """A pool of `concurrency` threads, each busy with one hash.
 
-    MAX_WAITING more may wait for one: beyond that, both methods raise Unavailable.
+    MAX_WAITING further calls may wait: beyond that, both methods raise Unavailable.
     """
 
     def __init__(self, concurrency: int) -> None:
@@ -39,16 +39,16 @@ class Passwords:
         return await self._run(lambda: self._argon2.hash(password))
 
     async def verify(self, password: str, stored: str | None) -> tuple[bool, str | None]:
-        """Tell whether the password is right, and the hash to store instead if the stored one is of older parameters.
+        """Return whether the password is right, and a new hash if the stored one has older parameters.
 
-        `stored` is None for an unknown account: the same work is done in vain, so that time tells nobody who is here.
+        `stored` is None for an unknown account: the same work against a decoy keeps the time of the answer equal.
         """
-        # The decoy is the hash of something random: nothing typed is ever right.
+        # The decoy is the hash of a random value: no password matches it.
         return await self._run(lambda: self._argon2.verify_and_update(password, stored or self._decoy))
 
     async def _run(self, work: Callable[[], T]) -> T:
         if self._taken >= self._most:
-            raise Unavailable("Too many people are signing in at this moment", retry_after_s=3)
+            raise Unavailable("Too many sign-ins at this moment: repeat after a few seconds", retry_after_s=3)
         self._taken += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)

@@ -1,139 +1,119 @@
-"""Access tokens of long life: people's own, and those of service accounts.
+"""Personal access tokens, and the tokens of service accounts: they live until they expire or are revoked.
 
-A token is `dbx_pat_` and 256 random bits: the prefix tells it from a JWT, and lets scanners for leaked secrets find
-it. The database keeps its SHA-256 alone. None is good for the account itself: what signs in, makes tokens or sets
-passwords is done by somebody who signed in.
+A token is `dbx_pat_` and 256 random bits: the prefix distinguishes it from a JWT, and lets scanners for leaked secrets
+find it. The database keeps only its SHA-256. No token reaches the account itself: sign-ins, tokens and credentials
+need a session.
 """
 
 import hashlib
 import logging
 import secrets
 import uuid
-from collections.abc import Collection
 from datetime import timedelta
 
-from sqlalchemy import Row, bindparam, func, insert, or_, select, update
+from sqlalchemy import func, insert, or_, select, update
 
-from dropbox_api.accounts.schemas import ApiToken as Shown
-from dropbox_api.accounts.schemas import CreatedToken, TokenList
-from dropbox_api.context import Actor, Scope
+from dropbox_api.accounts import schemas
+from dropbox_api.accounts.schemas import CreatedToken, NewToken, TokenList
+from dropbox_api.context import Context, Scope
 from dropbox_api.db import Db, Tx, new_id
 from dropbox_api.models import ApiToken, User
 from dropbox_api.plumbing import page_cursors
-from dropbox_api.problems import Forbidden, NotFound, Unauthenticated
+from dropbox_api.problems import Forbidden, NotFound
 
 PREFIX = "dbx_pat_"
 
-FOR_SERVICES: frozenset[Scope] = frozenset({"files:read", "files:write", "processing"})
-"""What a token of a service account may be good for: work on files that were shared with it."""
+SERVICE_SCOPES: frozenset[Scope] = frozenset({"files:read", "files:write", "processing"})
+"""The scopes that a token of a service account may have: work on files that were shared with it."""
 
-_USED_TO = timedelta(minutes=1)
-"""How exactly `last_used_at` is kept: a row a request would be too much."""
+IS_LIVE = (ApiToken.revoked_at.is_(None), or_(ApiToken.expires_at.is_(None), ApiToken.expires_at > func.now()))
 
-_SHOWN = (ApiToken.id, ApiToken.name, ApiToken.scopes, ApiToken.created_at, ApiToken.last_used_at, ApiToken.expires_at)
-_STANDING = (ApiToken.revoked_at.is_(None), or_(ApiToken.expires_at.is_(None), ApiToken.expires_at > func.now()))
-_UNNOTED = or_(ApiToken.last_used_at.is_(None), ApiToken.last_used_at < func.now() - _USED_TO)
+_COLUMNS = (
+    ApiToken.id,
+    ApiToken.name,
+    ApiToken.scopes,
+    ApiToken.created_at,
+    ApiToken.last_used_at,
+    ApiToken.expires_at,
+)
+"""The columns of `schemas.ApiToken`."""
 
 log = logging.getLogger(__name__)
 
-_FIND_ACTOR = (
-    select(ApiToken.id, ApiToken.scopes, ApiToken.user_id, User.email, User.kind, User.is_admin)
-    .add_columns(_UNNOTED.label("unnoted"))
-    .join(User, User.id == ApiToken.user_id)
-    .where(ApiToken.token_hash == bindparam("token_hash"), User.disabled_at.is_(None), *_STANDING)
-)
 
-
-async def authenticate(db: Db, token: str) -> Actor:
-    """Return who the token speaks for. Raises Unauthenticated when it is none, or it or its account has ended.
-
-    One query; once a minute an update, too.
-    """
-    async with db.read() as tx:
-        found = (await tx.execute(_FIND_ACTOR, {"token_hash": _sha256(token)})).one_or_none()
-    if found is None:
-        raise Unauthenticated
-    if found.unnoted:
-        async with db.begin() as tx:
-            noted = update(ApiToken).where(ApiToken.id == found.id, _UNNOTED).values(last_used_at=func.now())
-            await tx.execute(noted)
-    scopes: frozenset[Scope] = frozenset(found.scopes) - (frozenset() if found.is_admin else {"admin"})
-    return Actor(found.user_id, found.email, found.kind, found.is_admin, scopes, session_id=None)
-
-
-def _sha256(token: str) -> bytes:
+def hash_token(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-async def create_token(
-    db: Db, actor: Actor, *, name: str, scopes: Collection[Scope], expires_in_s: int | None
-) -> CreatedToken:
-    """Make a token of the actor's own. Raises Forbidden for `admin` when they are none."""
-    async with db.begin() as tx:
-        user = await _lock(tx, actor.user_id)
-        if "admin" in scopes and not user.is_admin:
+async def create_token(context: Context, new: NewToken) -> CreatedToken:
+    """Create a token of the caller. Raises NotFound (the account was just disabled), Forbidden (`admin` for others)."""
+    async with context.db.begin() as tx:
+        _, is_admin = await _lock_owner(tx, context.actor_id)
+        if "admin" in new.scopes and not is_admin:
             raise Forbidden("Only an administrator can give the scope admin", scope="admin")
-        return await _create(tx, actor.user_id, name=name, scopes=scopes, expires_in_s=expires_in_s)
+        return await _insert_token(tx, context.actor_id, new)
 
 
-async def create_service_token(
-    db: Db, user_id: uuid.UUID, *, name: str, scopes: Collection[Scope], expires_in_s: int | None
-) -> CreatedToken:
-    """Make a token of a service account. Raises NotFound; Forbidden for a person's account and for other scopes."""
+async def create_service_token(db: Db, user_id: uuid.UUID, new: NewToken) -> CreatedToken:
+    """Create a token of a service account. Raises NotFound; Forbidden for a person's account and for other scopes."""
     async with db.begin() as tx:
-        user = await _lock(tx, user_id)
-        if user.kind != "service":
-            raise Forbidden("People make their own tokens")
-        if beyond := sorted(set(scopes) - FOR_SERVICES):
-            raise Forbidden(f"A service account cannot have the scope {beyond[0]}", scope=beyond[0])
-        return await _create(tx, user_id, name=name, scopes=scopes, expires_in_s=expires_in_s)
+        kind, _ = await _lock_owner(tx, user_id)
+        if kind != "service":
+            raise Forbidden("A person creates personal tokens after signing in; this works for service accounts")
+        if excess := sorted(set(new.scopes) - SERVICE_SCOPES):
+            raise Forbidden(f"A service account cannot have the scope {excess[0]}", scope=excess[0])
+        return await _insert_token(tx, user_id, new)
 
 
-async def _lock(tx: Tx, user_id: uuid.UUID) -> Row[str, bool]:
-    """Take the user's lock: what disables them ends this token, too. Raises NotFound when they are disabled already."""
-    active = (User.id == user_id, User.disabled_at.is_(None))
-    user = (
-        await tx.execute(select(User.kind, User.is_admin).where(*active).with_for_update(key_share=True))
-    ).one_or_none()
-    if user is None:
+async def _lock_owner(tx: Tx, user_id: uuid.UUID) -> tuple[str, bool]:
+    """Lock an active account, so that disabling it also ends the new token; return its kind and whether it is admin.
+
+    Raises NotFound.
+    """
+    query = select(User.kind, User.is_admin).where(User.id == user_id, User.disabled_at.is_(None))
+    row = (await tx.execute(query.with_for_update(key_share=True))).one_or_none()
+    if row is None:
         raise NotFound
-    return user
+    return row
 
 
-async def _create(
-    tx: Tx, user_id: uuid.UUID, *, name: str, scopes: Collection[Scope], expires_in_s: int | None
-) -> CreatedToken:
+async def _insert_token(tx: Tx, user_id: uuid.UUID, new: NewToken) -> CreatedToken:
     token = PREFIX + secrets.token_urlsafe(32)
     values = {
         "id": new_id(),
         "user_id": user_id,
-        "name": name,
-        "token_hash": _sha256(token),
-        "scopes": sorted(scopes),
-        "expires_at": None if expires_in_s is None else func.now() + timedelta(seconds=expires_in_s),
+        "name": new.name,
+        "token_hash": hash_token(token),
+        "scopes": sorted(new.scopes),
+        "expires_at": None if new.expires_in_s is None else func.now() + timedelta(seconds=new.expires_in_s),
     }
-    row = (await tx.execute(insert(ApiToken).values(values).returning(*_SHOWN))).one()
+    row = (await tx.execute(insert(ApiToken).values(values).returning(*_COLUMNS))).one()
     log.info("user %s has a new access token %s, good for %s", user_id, row.id, ", ".join(row.scopes))
     return CreatedToken(**row._asdict(), token=token)
 
 
 async def list_tokens(db: Db, user_id: uuid.UUID, *, limit: int, cursor: str | None) -> TokenList:
-    """List a user's tokens that are good, newest first. Raises InvalidCursor."""
-    query = select(*_SHOWN).where(ApiToken.user_id == user_id, *_STANDING).order_by(ApiToken.id.desc())
+    """List a user's live tokens, newest first. Raises InvalidCursor."""
+    query = select(*_COLUMNS).where(ApiToken.user_id == user_id, *IS_LIVE).order_by(ApiToken.id.desc())
     if cursor is not None:
         query = query.where(ApiToken.id < page_cursors.decode_id("tokens", cursor))
     async with db.read() as tx:
         rows = (await tx.execute(query.limit(limit + 1))).all()
-    items = [Shown(**row._asdict()) for row in rows[:limit]]
-    return TokenList(
-        items=items, next_cursor=page_cursors.encode_cursor("tokens", items[-1].id) if len(rows) > limit else None
-    )
+    items = [schemas.ApiToken(**row._asdict()) for row in rows[:limit]]
+    next_cursor = page_cursors.encode_cursor("tokens", items[-1].id) if len(rows) > limit else None
+    return TokenList(items=items, next_cursor=next_cursor)
 
 
 async def revoke_token(db: Db, user_id: uuid.UUID, token_id: uuid.UUID) -> None:
-    """End a token of this user, at once. Raises NotFound when there is none that is good."""
-    theirs = (ApiToken.id == token_id, ApiToken.user_id == user_id, *_STANDING)
+    """End a live token of this user, at once. Raises NotFound."""
+    own = (ApiToken.id == token_id, ApiToken.user_id == user_id, *IS_LIVE)
     async with db.begin() as tx:
-        if (await tx.execute(update(ApiToken).where(*theirs).values(revoked_at=func.now()))).rowcount == 0:
+        if (await tx.execute(update(ApiToken).where(*own).values(revoked_at=func.now()))).rowcount == 0:
             raise NotFound
     log.info("access token %s of user %s is revoked", token_id, user_id)
+
+
+async def revoke_tokens(tx: Tx, user_id: uuid.UUID) -> None:
+    """End every token of a user. Transaction: joins tx."""
+    unrevoked = (ApiToken.user_id == user_id, ApiToken.revoked_at.is_(None))
+    await tx.execute(update(ApiToken).where(*unrevoked).values(revoked_at=func.now()))

@@ -1,101 +1,121 @@
-"""Turn the second factor on and off: proposed, then confirmed by a code, for else a slip would lock its owner out.
+"""Turn the second factor on and off.
 
-Whoever turns it either way proves first that they are the account's person (`service.confirm`), and all other sign-ins
-end: one of them may be what made them do it.
+A secret is proposed first and confirmed by a code: an app that did not store it would lock its user out. Every change
+starts with a re-authentication or a valid code, and ends the other sessions: one of them may be an attacker's.
 """
 
+import logging
 import uuid
 from datetime import datetime
 
-from pydantic import SecretStr
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Select, delete, func, insert, select, update
 
-from dropbox_api.accounts import codes, service
+from dropbox_api.accounts import codes, sessions
 from dropbox_api.accounts.passwords import Passwords
-from dropbox_api.accounts.schemas import RecoveryCodes, SecondFactorProposal
-from dropbox_api.context import Actor
-from dropbox_api.db import Db, Tx
+from dropbox_api.accounts.reauthenticate import reauthenticate
+from dropbox_api.accounts.schemas import Confirmation, RecoveryCodes, SecondFactorConfirmation, SecondFactorProposal
+from dropbox_api.context import Context
+from dropbox_api.db import Tx
 from dropbox_api.models import RecoveryCode, User
 from dropbox_api.plumbing import encryption
 from dropbox_api.problems import InvalidCredentials, SecondFactorState
 from dropbox_api.settings import AuthSettings
 
-_WRONG_CODE = "The code is wrong, or was used before"
+_WRONG_CODE = "The code is wrong or was used before: enter the current one"
+
+log = logging.getLogger(__name__)
 
 
-async def propose(
-    db: Db, settings: AuthSettings, passwords: Passwords, actor: Actor, password: SecretStr | None
-) -> SecondFactorProposal:
-    """Make a secret for an app. Nothing is on before `confirm`; a later proposal replaces this one.
+async def propose_secret(context: Context, passwords: Passwords, proof: Confirmation) -> SecondFactorProposal:
+    """Store a secret for an app. It has no effect before `confirm_secret`; a later proposal replaces it.
 
-    Raises InvalidCredentials, Forbidden (see `service.confirm`), SecondFactorState when it is on.
+    Raises InvalidCredentials, Forbidden (see `reauthenticate`), SecondFactorState when the second factor is on.
     """
-    await service.confirm(db, passwords, actor, password)
-    secret = codes.new_secret()
-    sealed = encryption.encrypt_secret(settings, codes.SECRETS, actor.user_id, secret)
-    async with db.begin() as tx:
-        await _lock(tx, actor.user_id, on=False)
-        await tx.execute(update(User).where(User.id == actor.user_id).values(totp_secret=sealed))
-    return SecondFactorProposal(secret=secret, otpauth_url=codes.otpauth_url(secret, actor.email))
+    await reauthenticate(context, passwords, proof.password)
+    user_id, secret = context.actor_id, codes.new_secret()
+    encrypted = encryption.encrypt_secret(context.settings.auth, codes.SECRETS, user_id, secret)
+    async with context.db.begin() as tx:
+        await _lock_while_off(tx, user_id)
+        await tx.execute(update(User).where(User.id == user_id).values(totp_secret=encrypted))
+    return SecondFactorProposal(secret=secret, otpauth_url=codes.otpauth_url(secret, context.actor.email))
 
 
-async def confirm(db: Db, settings: AuthSettings, actor: Actor, code: str) -> RecoveryCodes:
-    """Turn it on with a code of the app that has the proposed secret, and return the recovery codes.
+async def confirm_secret(context: Context, code: str) -> RecoveryCodes:
+    """Turn the second factor on by a code of the proposed secret; return the recovery codes.
 
-    Raises SecondFactorState when it is on or nothing is proposed, InvalidCredentials for a wrong code.
+    Raises SecondFactorState when it is on or no secret is proposed, InvalidCredentials for a wrong code.
     """
-    async with db.begin() as tx:
-        user = await _lock(tx, actor.user_id, on=False)
-        if user.totp_secret is None:
-            raise SecondFactorState("Ask for a secret first")
-        if not await codes.spend(tx, settings, actor.user_id, code):
+    user_id, settings = context.actor_id, context.settings.auth
+    async with context.db.begin() as tx:
+        if await _lock_while_off(tx, user_id) is None:
+            raise SecondFactorState("There is no secret to confirm: propose one first")
+        if not await codes.spend_code(tx, settings, user_id, code):
             raise InvalidCredentials(_WRONG_CODE)
-        await tx.execute(update(User).where(User.id == actor.user_id).values(totp_enabled_at=func.now()))
-        await service.end_sessions(tx, actor.user_id, but=actor.session_id)
-        recovery_codes = await _replace_recovery_codes(tx, settings, actor.user_id)
-    service.log.info("user %s has a second factor", actor.user_id)
+        await tx.execute(update(User).where(User.id == user_id).values(totp_enabled_at=func.now()))
+        await sessions.end_sessions(tx, user_id, keep=context.actor.session_id)
+        recovery_codes = await _replace_recovery_codes(tx, settings, user_id)
+    log.info("user %s has a second factor", user_id)
     return recovery_codes
 
 
 async def replace_recovery_codes(
-    db: Db, settings: AuthSettings, passwords: Passwords, actor: Actor, password: SecretStr | None, otp: str
+    context: Context, passwords: Passwords, proof: SecondFactorConfirmation
 ) -> RecoveryCodes:
     """Return new recovery codes; the old ones are void.
 
-    Raises InvalidCredentials, Forbidden (see `service.confirm`), SecondFactorState when it is off.
+    Raises InvalidCredentials, Forbidden (see `reauthenticate`), SecondFactorState when the second factor is off.
     """
-    await service.confirm(db, passwords, actor, password)
-    async with db.begin() as tx:
-        await _spend(tx, settings, actor.user_id, otp)
-        return await _replace_recovery_codes(tx, settings, actor.user_id)
+    await reauthenticate(context, passwords, proof.password)
+    user_id, settings = context.actor_id, context.settings.auth
+    async with context.db.begin() as tx:
+        await _require_code(tx, settings, user_id, proof.otp)
+        return await _replace_recovery_codes(tx, settings, user_id)
 
 
-async def turn_off(
-    db: Db, settings: AuthSettings, passwords: Passwords, actor: Actor, password: SecretStr | None, otp: str
-) -> None:
-    """Turn it off: the password alone is enough again.
+async def turn_off(context: Context, passwords: Passwords, proof: SecondFactorConfirmation) -> None:
+    """Turn the second factor off: the password alone signs in again.
 
-    Raises InvalidCredentials, Forbidden (see `service.confirm`), SecondFactorState when it is off.
+    Raises InvalidCredentials, Forbidden (see `reauthenticate`), SecondFactorState when it is off.
     """
-    await service.confirm(db, passwords, actor, password)
-    async with db.begin() as tx:
-        await _spend(tx, settings, actor.user_id, otp)
-        await service.remove_second_factor(tx, actor.user_id, but_session=actor.session_id)
+    await reauthenticate(context, passwords, proof.password)
+    user_id, settings = context.actor_id, context.settings.auth
+    async with context.db.begin() as tx:
+        await _require_code(tx, settings, user_id, proof.otp)
+        await clear_second_factor(tx, user_id, keep_session=context.actor.session_id)
 
 
-async def _lock(tx: Tx, user_id: uuid.UUID, *, on: bool) -> Row[bytes | None, datetime | None]:
-    """Take the user's lock. Raises SecondFactorState unless the second factor is on, or off, as it must be."""
-    columns = (User.totp_secret, User.totp_enabled_at)
-    user = (await tx.execute(select(*columns).where(User.id == user_id).with_for_update(key_share=True))).one()
-    if (user.totp_enabled_at is not None) is not on:
-        raise SecondFactorState("It is off" if on else "It is on already")
-    return user
+async def clear_second_factor(tx: Tx, user_id: uuid.UUID, *, keep_session: uuid.UUID | None = None) -> None:
+    """Delete secret and recovery codes and end the sessions, except `keep_session`.
+
+    Transaction: joins tx, which holds the user's lock.
+    """
+    off = {"totp_secret": None, "totp_enabled_at": None, "totp_last_step": 0}
+    await tx.execute(update(User).where(User.id == user_id).values(off))
+    await tx.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
+    await sessions.end_sessions(tx, user_id, keep=keep_session)
+    log.info("user %s has no second factor any more", user_id)
 
 
-async def _spend(tx: Tx, settings: AuthSettings, user_id: uuid.UUID, otp: str) -> None:
-    await _lock(tx, user_id, on=True)
-    if not await codes.spend(tx, settings, user_id, otp):
+async def _lock_while_off(tx: Tx, user_id: uuid.UUID) -> bytes | None:
+    """Take the user's lock; return the proposed secret, encrypted. Raises SecondFactorState unless it is off."""
+    secret, enabled_at = (await tx.execute(_lock_query(user_id))).one()
+    if enabled_at is not None:
+        raise SecondFactorState("The second factor is already on")
+    return secret
+
+
+async def _require_code(tx: Tx, settings: AuthSettings, user_id: uuid.UUID, code: str) -> None:
+    """Take the user's lock and use a code up. Raises SecondFactorState when it is off, InvalidCredentials."""
+    _, enabled_at = (await tx.execute(_lock_query(user_id))).one()
+    if enabled_at is None:
+        raise SecondFactorState("The second factor is off")
+    if not await codes.spend_code(tx, settings, user_id, code):
         raise InvalidCredentials(_WRONG_CODE)
+
+
+def _lock_query(user_id: uuid.UUID) -> Select[bytes | None, datetime | None]:
+    query = select(User.totp_secret, User.totp_enabled_at).where(User.id == user_id)
+    return query.with_for_update(key_share=True)
 
 
 async def _replace_recovery_codes(tx: Tx, settings: AuthSettings, user_id: uuid.UUID) -> RecoveryCodes:

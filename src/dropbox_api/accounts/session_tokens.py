@@ -1,8 +1,8 @@
-"""The two tokens of a sign-in. No database here.
+"""The two tokens of a session, without the database.
 
-The access token is a JWT that says who and which session, for minutes: HS256 only, `typ: at+jwt` and a fixed issuer and
-audience, so that no token made for another purpose passes (RFC 8725). Nothing of it is parsed before it is known to be
-ours. The refresh token is opaque and random; the database keeps its SHA-256 alone.
+The access token is a JWT with user and session, valid for minutes: HS256 only, `typ: at+jwt` and a fixed issuer and
+audience, so that a token for another purpose is refused (RFC 8725). It is parsed only after its header was compared.
+The refresh token is opaque and random; the database keeps only its SHA-256.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 
+from dropbox_api.accounts.schemas import Tokens
 from dropbox_api.problems import Unauthenticated
 from dropbox_api.settings import AuthSettings
 
@@ -26,28 +27,51 @@ _ALGORITHMS = ["HS256"]
 _HEADER = {"typ": "at+jwt", "alg": "HS256"}
 _ISSUER = _AUDIENCE = "dropbox-api"
 _LEEWAY_S = 5
-"""How far the clocks of two of our servers may differ."""
+"""How far the clocks of two servers of one installation may differ."""
 
 _REFRESH = re.compile(r"([0-9a-f]{32})\.([1-9][0-9]{0,8})\.[\w-]{43}", re.ASCII)
 
 
 class Identity(NamedTuple):
-    """What an access token says; whether it still holds, the database knows."""
+    """The claims of an access token. The database decides whether the session is still live."""
 
     user_id: uuid.UUID
     session_id: uuid.UUID
 
 
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """`text` is `<session id>.<generation>.<256 random bits>`; the generation counts the rotations from 1."""
+
+    session_id: uuid.UUID
+    generation: int
+    text: str
+
+    @classmethod
+    def new(cls, session_id: uuid.UUID, generation: int = 1) -> Self:
+        return cls(session_id, generation, f"{session_id.hex}.{generation}.{secrets.token_urlsafe(32)}")
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Return the token; None for a text of another form."""
+        found = _REFRESH.fullmatch(text)
+        return cls(uuid.UUID(found[1]), int(found[2]), text) if found else None
+
+    @property
+    def sha256(self) -> bytes:
+        return hashlib.sha256(self.text.encode()).digest()
+
+
 class AccessTokens:
     """Issue and check access tokens with one key, derived from the server's secret. `clock` gives seconds of Unix time.
 
-    The derivation keeps the uses of the secret apart: what another part signs with it is never an access token.
+    The derivation separates the uses of the secret: what another part signs with it is never an access token.
     """
 
     def __init__(self, settings: AuthSettings, clock: Callable[[], float] = time.time) -> None:
         secret = settings.secret.get_secret_value().encode()
         self._key = OctKey.import_key(hmac.digest(secret, b"dropbox-api access token", "sha256"))
-        # Every token of ours begins so: whatever else a header may ask for is refused unread.
+        # Every token of this server begins with this header: any other header is refused unread.
         self._header = jwt.encode(_HEADER, {}, self._key, _ALGORITHMS).partition(".")[0] + "."
         self._clock = clock
         self._claims = jwt.JWTClaimsRegistry(
@@ -74,10 +98,15 @@ class AccessTokens:
         }
         return jwt.encode(_HEADER, claims, self._key, _ALGORITHMS)
 
-    def require(self, token: str) -> Identity:
-        """Return what the token says.
+    def issue_pair(self, user_id: uuid.UUID, token: RefreshToken) -> Tokens:
+        """Return the answer to a sign-in or refresh: the refresh token, and an access token of the same session."""
+        access_token = self.issue(Identity(user_id, token.session_id))
+        return Tokens(access_token=access_token, expires_in=self.ttl_s, refresh_token=token.text)
 
-        Raises Unauthenticated unless we signed it, it is an access token, and it has not expired.
+    def require(self, token: str) -> Identity:
+        """Return the identity in a token.
+
+        Raises Unauthenticated unless this server signed it, it is an access token, and it has not expired.
         """
         if not token.startswith(self._header):
             raise Unauthenticated
@@ -87,26 +116,3 @@ class AccessTokens:
             return Identity(uuid.UUID(str(claims["sub"])), uuid.UUID(str(claims["sid"])))
         except (JoseError, ValueError) as error:
             raise Unauthenticated from error
-
-
-@dataclass(frozen=True, slots=True)
-class RefreshToken:
-    """`text` is `<session id>.<generation>.<256 random bits>`; the generation counts the rotations from 1."""
-
-    session_id: uuid.UUID
-    generation: int
-    text: str
-
-    @classmethod
-    def new(cls, session_id: uuid.UUID, generation: int = 1) -> Self:
-        return cls(session_id, generation, f"{session_id.hex}.{generation}.{secrets.token_urlsafe(32)}")
-
-    @classmethod
-    def parse(cls, text: str) -> Self | None:
-        """Return the token, None if the text is none of ours."""
-        found = _REFRESH.fullmatch(text)
-        return cls(uuid.UUID(found[1]), int(found[2]), text) if found else None
-
-    @property
-    def sha256(self) -> bytes:
-        return hashlib.sha256(self.text.encode()).digest()

@@ -17,7 +17,7 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 
 from dropbox_api import problems
-from dropbox_api.accounts.auth import ReaderActor, ask_again
+from dropbox_api.accounts.auth import ReaderActor, authenticate_again
 from dropbox_api.deps import DbDep, SettingsDep
 from dropbox_api.events import journal
 from dropbox_api.events.cursor import Cursors
@@ -80,7 +80,7 @@ class _Reading(Response):
         """Read on. `again`: who asks was last asked about before they waited."""
         request, looks = self._request, self._wakeup.looks
         if again:
-            await looks.once(request.headers.get("authorization"), lambda: ask_again(request))
+            await looks.once(request.headers.get("authorization"), lambda: authenticate_again(request))
         wanted = (self._actor_id, self._position, self._limit)
         page = await looks.once(wanted, lambda: service.read(request.app.state.db, *wanted))
         self._position = page.position

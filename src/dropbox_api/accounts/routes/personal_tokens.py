@@ -6,9 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from dropbox_api.accounts import personal_tokens
-from dropbox_api.accounts.auth import CurrentUserActor, NoStore
+from dropbox_api.accounts.auth import CurrentUser, NoStore
 from dropbox_api.accounts.schemas import CreatedToken, NewToken, TokenList
-from dropbox_api.deps import DbDep
 from dropbox_api.problems import Forbidden, InvalidCursor, InvalidRequest, NotFound, Unauthenticated
 from dropbox_api.responses import BODY, problem_responses
 
@@ -23,15 +22,13 @@ _ACCOUNT = (Unauthenticated, Forbidden)
     dependencies=[NoStore],
     responses=problem_responses(*BODY, *_ACCOUNT, NotFound),
 )
-async def create(actor: CurrentUserActor, body: NewToken, db: DbDep) -> CreatedToken:
-    """Make an access token for a program of yours. It is shown now and never again.
+async def create(context: CurrentUser, body: NewToken) -> CreatedToken:
+    """Create an access token for a program of yours. The answer shows it once.
 
-    This takes no `Idempotency-Key`: the answer is a secret, and is kept nowhere. Was it lost, revoke the token that the
-    list shows and make another.
+    This takes no `Idempotency-Key`, because the answer is a secret that the server does not store. If the answer was
+    lost, revoke the token that the list shows and create another one.
     """
-    return await personal_tokens.create_token(
-        db, actor, name=body.name, scopes=body.scopes, expires_in_s=body.expires_in_s
-    )
+    return await personal_tokens.create_token(context, body)
 
 
 @router.get(
@@ -40,10 +37,10 @@ async def create(actor: CurrentUserActor, body: NewToken, db: DbDep) -> CreatedT
     responses=problem_responses(*_ACCOUNT, InvalidRequest, InvalidCursor),
 )
 async def list_tokens(
-    actor: CurrentUserActor, db: DbDep, limit: Annotated[int, Query(ge=1, le=1000)] = 100, cursor: str | None = None
+    context: CurrentUser, limit: Annotated[int, Query(ge=1, le=1000)] = 100, cursor: str | None = None
 ) -> TokenList:
-    """List your access tokens that are good, newest first."""
-    return await personal_tokens.list_tokens(db, actor.user_id, limit=limit, cursor=cursor)
+    """List your valid access tokens, newest first."""
+    return await personal_tokens.list_tokens(context.db, context.actor_id, limit=limit, cursor=cursor)
 
 
 @router.delete(
@@ -52,6 +49,6 @@ async def list_tokens(
     status_code=204,
     responses=problem_responses(*_ACCOUNT, InvalidRequest, NotFound),
 )
-async def revoke(actor: CurrentUserActor, db: DbDep, token_id: uuid.UUID) -> None:
+async def revoke(context: CurrentUser, token_id: uuid.UUID) -> None:
     """Revoke an access token, at once."""
-    await personal_tokens.revoke_token(db, actor.user_id, token_id)
+    await personal_tokens.revoke_token(context.db, context.actor_id, token_id)

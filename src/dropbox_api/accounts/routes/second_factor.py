@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from dropbox_api.accounts import second_factor
-from dropbox_api.accounts.auth import CurrentUserActor, NoStore, PasswordsDep, limited_by_user
+from dropbox_api.accounts.auth import CurrentUser, NoStore, PasswordsDep, limited_by_user
 from dropbox_api.accounts.schemas import (
     Confirmation,
     RecoveryCodes,
@@ -11,7 +11,6 @@ from dropbox_api.accounts.schemas import (
     SecondFactorConfirmation,
     SecondFactorProposal,
 )
-from dropbox_api.deps import DbDep, SettingsDep
 from dropbox_api.problems import Forbidden, InvalidCredentials, RateLimited, SecondFactorState, Unauthenticated
 from dropbox_api.responses import BODY, problem_responses
 
@@ -20,35 +19,31 @@ _ANSWERS = problem_responses(*BODY, Unauthenticated, Forbidden, InvalidCredentia
 
 
 @router.post("", operation_id="accounts_propose_second_factor", dependencies=[NoStore], responses=_ANSWERS)
-async def propose(
-    actor: CurrentUserActor, body: Confirmation, db: DbDep, settings: SettingsDep, passwords: PasswordsDep
-) -> SecondFactorProposal:
-    """Get a secret for an authenticator app. Nothing is on before a code of it is confirmed.
+async def propose(context: CurrentUser, body: Confirmation, passwords: PasswordsDep) -> SecondFactorProposal:
+    """Get a secret for an authenticator app. The second factor is off until a code of it is confirmed.
 
     An account without a password needs none here, but a sign-in of the last ten minutes.
     """
-    return await second_factor.propose(db, settings.auth, passwords, actor, body.password)
+    return await second_factor.propose_secret(context, passwords, body)
 
 
 @router.post("/confirm", operation_id="accounts_confirm_second_factor", dependencies=[NoStore], responses=_ANSWERS)
-async def confirm(actor: CurrentUserActor, body: SecondFactorCode, db: DbDep, settings: SettingsDep) -> RecoveryCodes:
+async def confirm(context: CurrentUser, body: SecondFactorCode) -> RecoveryCodes:
     """Turn the second factor on with a code of the app. All other sign-ins end."""
-    return await second_factor.confirm(db, settings.auth, actor, body.code)
+    return await second_factor.confirm_secret(context, body.code)
 
 
 @router.post(
     "/recovery-codes", operation_id="accounts_replace_recovery_codes", dependencies=[NoStore], responses=_ANSWERS
 )
 async def replace_recovery_codes(
-    actor: CurrentUserActor, body: SecondFactorConfirmation, db: DbDep, settings: SettingsDep, passwords: PasswordsDep
+    context: CurrentUser, body: SecondFactorConfirmation, passwords: PasswordsDep
 ) -> RecoveryCodes:
     """Get ten new recovery codes; the old ones are void."""
-    return await second_factor.replace_recovery_codes(db, settings.auth, passwords, actor, body.password, body.otp)
+    return await second_factor.replace_recovery_codes(context, passwords, body)
 
 
 @router.delete("", operation_id="accounts_remove_second_factor", status_code=204, responses=_ANSWERS)
-async def turn_off(
-    actor: CurrentUserActor, body: SecondFactorConfirmation, db: DbDep, settings: SettingsDep, passwords: PasswordsDep
-) -> None:
+async def turn_off(context: CurrentUser, body: SecondFactorConfirmation, passwords: PasswordsDep) -> None:
     """Turn the second factor off. All other sign-ins end."""
-    await second_factor.turn_off(db, settings.auth, passwords, actor, body.password, body.otp)
+    await second_factor.turn_off(context, passwords, body)

@@ -1,14 +1,14 @@
-"""Where one is signed in, and the password."""
+"""The caller's sessions and password."""
 
 import uuid
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from dropbox_api.accounts import signins
-from dropbox_api.accounts.auth import CurrentUserActor, PasswordsDep, limited_by_user
+from dropbox_api.accounts import change_password as password_change
+from dropbox_api.accounts import sessions
+from dropbox_api.accounts.auth import CurrentUser, PasswordsDep, limited_by_user
 from dropbox_api.accounts.schemas import ChangePassword, SignInList
-from dropbox_api.deps import DbDep
 from dropbox_api.problems import (
     Forbidden,
     InvalidCredentials,
@@ -31,18 +31,18 @@ _ACCOUNT = (Unauthenticated, Forbidden)
     responses=problem_responses(*_ACCOUNT, InvalidRequest, InvalidCursor),
 )
 async def list_sessions(
-    actor: CurrentUserActor, db: DbDep, limit: Annotated[int, Query(ge=1, le=1000)] = 100, cursor: str | None = None
+    context: CurrentUser, limit: Annotated[int, Query(ge=1, le=1000)] = 100, cursor: str | None = None
 ) -> SignInList:
-    """List where you are signed in, newest first."""
-    return await signins.list_sign_ins(db, actor, limit=limit, cursor=cursor)
+    """List your sign-ins, newest first."""
+    return await sessions.list_sessions(context, limit=limit, cursor=cursor)
 
 
 @router.delete(
     "/sessions", operation_id="accounts_end_other_sessions", status_code=204, responses=problem_responses(*_ACCOUNT)
 )
-async def end_others(actor: CurrentUserActor, db: DbDep) -> None:
-    """End every sign-in but the one that asks, at once."""
-    await signins.end_others(db, actor)
+async def end_others(context: CurrentUser) -> None:
+    """End every sign-in except the current one, at once."""
+    await sessions.end_other_sessions(context)
 
 
 @router.delete(
@@ -51,9 +51,9 @@ async def end_others(actor: CurrentUserActor, db: DbDep) -> None:
     status_code=204,
     responses=problem_responses(*_ACCOUNT, InvalidRequest, NotFound),
 )
-async def end(actor: CurrentUserActor, db: DbDep, session_id: uuid.UUID) -> None:
+async def end(context: CurrentUser, session_id: uuid.UUID) -> None:
     """End one sign-in, at once."""
-    await signins.end(db, actor, session_id)
+    await sessions.end_session(context, session_id)
 
 
 @router.put(
@@ -63,15 +63,9 @@ async def end(actor: CurrentUserActor, db: DbDep, session_id: uuid.UUID) -> None
     dependencies=[limited_by_user("sign_in_account")],
     responses=problem_responses(*BODY, *_ACCOUNT, InvalidCredentials, WeakPassword, RateLimited),
 )
-async def change_password(actor: CurrentUserActor, body: ChangePassword, db: DbDep, passwords: PasswordsDep) -> None:
+async def change_password(context: CurrentUser, body: ChangePassword, passwords: PasswordsDep) -> None:
     """Replace the password. All other sign-ins end; personal access tokens stay.
 
-    An account without a password sets its first one so, within ten minutes of signing in.
+    An account without a password sets its first one here, within ten minutes of signing in.
     """
-    await signins.change_password(
-        db,
-        passwords,
-        actor,
-        current_password=body.current_password,
-        new_password=body.new_password,
-    )
+    await password_change.change_password(context, passwords, body)

@@ -1,4 +1,4 @@
-"""Users, as an administrator manages them."""
+"""The users of the server, for administrators."""
 
 import uuid
 from typing import Annotated
@@ -6,9 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from dropbox_api.accounts import personal_tokens, users
-from dropbox_api.accounts.auth import AdministratorActor, NoStore, PasswordsDep
+from dropbox_api.accounts.auth import Administrator, NoStore, PasswordsDep
 from dropbox_api.accounts.schemas import ChangeUser, CreatedToken, ManagedUser, NewToken, NewUser, TokenList, UserList
-from dropbox_api.deps import DbDep, SettingsDep
 from dropbox_api.problems import (
     EmailTaken,
     Forbidden,
@@ -27,14 +26,13 @@ Limit = Annotated[int, Query(ge=1, le=1000)]
 
 @router.get("", operation_id="accounts_list_users", responses=problem_responses(*_ADMIN, InvalidRequest, InvalidCursor))
 async def list_users(
-    _: AdministratorActor,
-    db: DbDep,
+    context: Administrator,
     q: Annotated[str | None, Query(max_length=320, pattern=r"^[^\x00]*$", description="A part of the address.")] = None,
     limit: Limit = 100,
     cursor: str | None = None,
 ) -> UserList:
-    """List the users, in the order in which they came."""
-    return await users.list_users(db, q=q, limit=limit, cursor=cursor)
+    """List the users, oldest first."""
+    return await users.list_users(context.db, q=q, limit=limit, cursor=cursor)
 
 
 @router.post(
@@ -43,11 +41,9 @@ async def list_users(
     status_code=201,
     responses=problem_responses(*BODY, *_ADMIN, EmailTaken, WeakPassword),
 )
-async def create(
-    _: AdministratorActor, body: NewUser, db: DbDep, settings: SettingsDep, passwords: PasswordsDep
-) -> ManagedUser:
+async def create(context: Administrator, body: NewUser, passwords: PasswordsDep) -> ManagedUser:
     """Create an account, also where registration is closed."""
-    return await users.create_user(db, settings.auth, passwords, body)
+    return await users.create_user(context.db, context.settings.auth, passwords, body)
 
 
 @router.get(
@@ -55,19 +51,19 @@ async def create(
     operation_id="accounts_get_user",
     responses=problem_responses(*_ADMIN, InvalidRequest, NotFound),
 )
-async def get(_: AdministratorActor, db: DbDep, user_id: uuid.UUID) -> ManagedUser:
+async def get(context: Administrator, user_id: uuid.UUID) -> ManagedUser:
     """Show a user."""
-    return await users.get_user(db, user_id)
+    return await users.get_user(context.db, user_id)
 
 
 @router.patch("/{user_id}", operation_id="accounts_change_user", responses=problem_responses(*BODY, *_ADMIN, NotFound))
-async def change(_: AdministratorActor, db: DbDep, user_id: uuid.UUID, body: ChangeUser) -> ManagedUser:
-    """Change what is given.
+async def change(context: Administrator, user_id: uuid.UUID, body: ChangeUser) -> ManagedUser:
+    """Change the given members.
 
-    Disabling ends all sign-ins and access tokens at once, and for good; the files stay. The last administrator can be
+    Disabling ends all sign-ins and access tokens at once and for good; the files stay. The last administrator can be
     neither disabled nor demoted.
     """
-    return await users.change_user(db, user_id, body)
+    return await users.change_user(context.db, user_id, body)
 
 
 @router.post(
@@ -77,14 +73,12 @@ async def change(_: AdministratorActor, db: DbDep, user_id: uuid.UUID, body: Cha
     dependencies=[NoStore],
     responses=problem_responses(*BODY, *_ADMIN, NotFound),
 )
-async def create_token(_: AdministratorActor, db: DbDep, user_id: uuid.UUID, body: NewToken) -> CreatedToken:
-    """Make an access token for a service account, good for `files:read`, `files:write` or `processing`.
+async def create_token(context: Administrator, user_id: uuid.UUID, body: NewToken) -> CreatedToken:
+    """Create an access token for a service account, with the scopes `files:read`, `files:write` or `processing`.
 
-    It is shown now and never again; so this takes no `Idempotency-Key`.
+    The answer shows it once; therefore this takes no `Idempotency-Key`.
     """
-    return await personal_tokens.create_service_token(
-        db, user_id, name=body.name, scopes=body.scopes, expires_in_s=body.expires_in_s
-    )
+    return await personal_tokens.create_service_token(context.db, user_id, body)
 
 
 @router.get(
@@ -93,11 +87,11 @@ async def create_token(_: AdministratorActor, db: DbDep, user_id: uuid.UUID, bod
     responses=problem_responses(*_ADMIN, InvalidRequest, InvalidCursor, NotFound),
 )
 async def list_tokens(
-    _: AdministratorActor, db: DbDep, user_id: uuid.UUID, limit: Limit = 100, cursor: str | None = None
+    context: Administrator, user_id: uuid.UUID, limit: Limit = 100, cursor: str | None = None
 ) -> TokenList:
-    """List a user's access tokens that are good, newest first."""
-    await users.get_user(db, user_id)
-    return await personal_tokens.list_tokens(db, user_id, limit=limit, cursor=cursor)
+    """List a user's valid access tokens, newest first."""
+    await users.get_user(context.db, user_id)
+    return await personal_tokens.list_tokens(context.db, user_id, limit=limit, cursor=cursor)
 
 
 @router.delete(
@@ -106,6 +100,6 @@ async def list_tokens(
     status_code=204,
     responses=problem_responses(*_ADMIN, InvalidRequest, NotFound),
 )
-async def revoke_token(_: AdministratorActor, db: DbDep, user_id: uuid.UUID, token_id: uuid.UUID) -> None:
+async def revoke_token(context: Administrator, user_id: uuid.UUID, token_id: uuid.UUID) -> None:
     """Revoke an access token of a user, at once."""
-    await personal_tokens.revoke_token(db, user_id, token_id)
+    await personal_tokens.revoke_token(context.db, user_id, token_id)

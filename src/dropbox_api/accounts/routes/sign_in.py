@@ -1,4 +1,4 @@
-"""Registering, signing in and out, and who one is.
+"""Register, sign in and out, and show the caller's account.
 
 The token endpoint takes the form of RFC 6749, but answers errors as problem documents like every other operation.
 """
@@ -8,11 +8,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Form
 
-from dropbox_api.accounts import mailing, service
-from dropbox_api.accounts.auth import AccessTokensDep, CurrentUserActor, NoStore, PasswordsDep
+from dropbox_api.accounts import account, sessions, verify_address
+from dropbox_api.accounts import refresh as rotation
+from dropbox_api.accounts import register as registration
+from dropbox_api.accounts import sign_in as signing_in
+from dropbox_api.accounts.auth import AccessTokensDep, CurrentUser, NoStore, PasswordsDep
 from dropbox_api.accounts.schemas import Account, PasswordGrant, Refresh, Register, Tokens
 from dropbox_api.deps import DbDep, LimitsDep, MailerDep, SettingsDep, limited
-from dropbox_api.plumbing import request_source
 from dropbox_api.problems import (
     BodyTooLarge,
     EmailTaken,
@@ -40,11 +42,11 @@ router = APIRouter()
 async def register(
     body: Register, db: DbDep, settings: SettingsDep, passwords: PasswordsDep, mailer: MailerDep
 ) -> Account:
-    """Create an account, and get a mail that confirms its address."""
+    """Create an account. The server sends a mail that verifies its address."""
     password = body.password.get_secret_value()
-    account = await service.register(db, settings.auth, passwords, email=body.email, password=password)
-    mailer.send_composed(partial(mailing.compose_verification, db, settings, account.id))
-    return account
+    created = await registration.register_account(db, settings.auth, passwords, email=body.email, password=password)
+    mailer.send_composed(partial(verify_address.compose_verification, db, settings, created.id))
+    return created
 
 
 @router.post(
@@ -64,18 +66,7 @@ async def token(
 ) -> Tokens:
     """Sign in with address and password, and a code where the account has a second factor."""
     await limits.hit("sign_in_account", form.username)
-    source = request_source.get_source()
-    return await service.sign_in(
-        db,
-        settings.auth,
-        passwords,
-        access_tokens,
-        email=form.username,
-        password=form.password.get_secret_value(),
-        otp=form.otp,
-        user_agent=source.user_agent,
-        address=source.address,
-    )
+    return await signing_in.sign_in(db, settings.auth, passwords, access_tokens, form)
 
 
 @router.post(
@@ -87,20 +78,19 @@ async def token(
 async def refresh(body: Refresh, db: DbDep, settings: SettingsDep, access_tokens: AccessTokensDep) -> Tokens:
     """Exchange the refresh token for new tokens.
 
-    Each token is good once. For a minute it may be exchanged again, should the answer have been lost; a later second
-    use ends the sign-in altogether: one of the two users is a thief.
+    Each token is valid once. For a minute it may be exchanged again, in case the answer was lost. A later second use
+    ends the sign-in, because the token was stolen.
     """
-    refresh_token = body.refresh_token.get_secret_value()
-    return await service.refresh(db, settings.auth, access_tokens, refresh_token=refresh_token)
+    return await rotation.refresh_tokens(db, settings.auth, access_tokens, body.refresh_token.get_secret_value())
 
 
 @router.post("/auth/logout", operation_id="accounts_logout", status_code=204, responses=problem_responses(*BODY))
 async def logout(body: Refresh, db: DbDep) -> None:
-    """End the sign-in, at once and for its access tokens too. Saying it twice does no harm."""
-    await service.sign_out(db, refresh_token=body.refresh_token.get_secret_value())
+    """End the sign-in, at once and for its access tokens too. Idempotent."""
+    await sessions.sign_out(db, body.refresh_token.get_secret_value())
 
 
 @router.get("/me", operation_id="accounts_me", responses=problem_responses(Unauthenticated, Forbidden))
-async def me(actor: CurrentUserActor, db: DbDep) -> Account:
-    """Show the account that asks, and how much of its quota is used."""
-    return await service.get_account(db, actor)
+async def me(context: CurrentUser) -> Account:
+    """Show your account, and how much of its quota is used."""
+    return await account.get_account(context)

@@ -1,0 +1,98 @@
+"""Rows of accounts: what they show, how they are inserted, and the changes that several operations share."""
+
+import logging
+import uuid
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, func, insert, select, update
+
+from dropbox_api.accounts import sessions
+from dropbox_api.accounts.schemas import Account
+from dropbox_api.context import Context, Kind
+from dropbox_api.db import Tx, new_id
+from dropbox_api.models import MailToken, Node, User
+from dropbox_api.settings import AuthSettings
+
+ACCOUNT_COLUMNS = (
+    User.id,
+    User.email,
+    User.kind,
+    User.is_admin,
+    User.email_verified_at,
+    User.totp_enabled_at.is_not(None).label("second_factor"),
+    User.password_hash.is_not(None).label("has_password"),
+    User.created_at,
+    User.used_bytes,
+    User.reserved_bytes,
+    User.quota_bytes,
+    User.used_nodes,
+    User.quota_nodes,
+)
+"""The columns of `schemas.Account`."""
+
+_GET_ACCOUNT = select(*ACCOUNT_COLUMNS).where(User.id == bindparam("user_id"))
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccount:
+    email: str
+    """In lower case."""
+    password_hash: str | None
+    """None: the account has no sign-in by password."""
+    kind: Kind = "person"
+    quota_bytes: int | None = None
+    """None: the default of the settings for a person, 0 for a service account, which works on shared files."""
+    quota_nodes: int | None = None
+    """As `quota_bytes`."""
+
+
+async def get_account(context: Context) -> Account:
+    """Return the caller's account with its usage."""
+    async with context.db.read() as tx:
+        row = (await tx.execute(_GET_ACCOUNT, {"user_id": context.actor_id})).one()
+    return Account(**row._asdict())
+
+
+async def insert_account(tx: Tx, settings: AuthSettings, new: NewAccount) -> Account:
+    """Create an account and its root folder. Raises EmailTaken. Transaction: joins tx."""
+    is_person = new.kind == "person"
+    default_bytes, default_nodes = (settings.default_quota_bytes, settings.default_quota_nodes) if is_person else (0, 0)
+    values = {
+        "id": new_id(),
+        "email": new.email,
+        "kind": new.kind,
+        "password_hash": new.password_hash,
+        "quota_bytes": default_bytes if new.quota_bytes is None else new.quota_bytes,
+        "quota_nodes": default_nodes if new.quota_nodes is None else new.quota_nodes,
+    }
+    row = (await tx.execute(insert(User).values(values).returning(*ACCOUNT_COLUMNS))).one()
+    await tx.execute(insert(Node).values(id=new_id(), owner_id=row.id, kind="folder", name="", name_key=""))
+    return Account(**row._asdict())
+
+
+async def lock_account(tx: Tx, user_id: uuid.UUID) -> None:
+    """Take the lock of an account's row, if there is one. Transaction: joins tx."""
+    await tx.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
+
+
+async def set_password(
+    tx: Tx, user_id: uuid.UUID, password_hash: str, *, keep_session: uuid.UUID | None = None
+) -> None:
+    """Replace the password, end the sessions (except `keep_session`) and void the open mails that reset a password.
+
+    Personal access tokens stay: they do not depend on the password. Transaction: joins tx.
+    """
+    values = {"password_hash": password_hash, "password_changed_at": func.now()}
+    await tx.execute(update(User).where(User.id == user_id).values(values))
+    await sessions.end_sessions(tx, user_id, keep=keep_session)
+    unused = (MailToken.user_id == user_id, MailToken.purpose == "reset", MailToken.used_at.is_(None))
+    await tx.execute(update(MailToken).where(*unused).values(used_at=func.now()))
+    log.info("user %s has a new password", user_id)
+
+
+async def record_verified_address(tx: Tx, user_id: uuid.UUID) -> None:
+    """Record that the user reads the mail of the account's address; the first time counts. Transaction: joins tx."""
+    unverified = (User.id == user_id, User.email_verified_at.is_(None))
+    await tx.execute(update(User).where(*unverified).values(email_verified_at=func.now()))

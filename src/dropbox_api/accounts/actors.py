@@ -1,0 +1,69 @@
+"""Actors: the account for which an access token speaks, checked against the database at every request."""
+
+from datetime import timedelta
+
+from sqlalchemy import bindparam, func, or_, select, update
+
+from dropbox_api.accounts import personal_tokens, sessions
+from dropbox_api.accounts.session_tokens import AccessTokens, Identity
+from dropbox_api.context import Actor, Scope
+from dropbox_api.db import Db
+from dropbox_api.models import ApiToken, Session, User
+from dropbox_api.problems import Unauthenticated
+
+GRANTABLE: tuple[Scope, ...] = ("files:read", "files:write", "share", "processing", "admin")
+"""The scopes that a personal access token may have."""
+
+_ADMIN_SCOPES: frozenset[Scope] = frozenset({*GRANTABLE, "account"})
+_USER_SCOPES: frozenset[Scope] = _ADMIN_SCOPES - {"admin"}
+
+_USE_PRECISION = timedelta(minutes=1)
+"""Precision of `last_used_at`: writing it at every request would cost a row version each."""
+
+# Built once: every request pays for one of these two queries.
+_FIND_BY_SESSION = (
+    select(User.email, User.kind, User.is_admin)
+    .join(Session, Session.user_id == User.id)
+    .where(User.id == bindparam("user_id"), Session.id == bindparam("session_id"), *sessions.IS_USABLE)
+)
+_IS_USE_UNRECORDED = or_(ApiToken.last_used_at.is_(None), ApiToken.last_used_at < func.now() - _USE_PRECISION)
+_FIND_BY_TOKEN = (
+    select(ApiToken.id, ApiToken.scopes, ApiToken.user_id, User.email, User.kind, User.is_admin)
+    .add_columns(_IS_USE_UNRECORDED.label("is_use_unrecorded"))
+    .join(User, User.id == ApiToken.user_id)
+    .where(ApiToken.token_hash == bindparam("token_hash"), User.disabled_at.is_(None), *personal_tokens.IS_LIVE)
+)
+
+
+async def authenticate(db: Db, access_tokens: AccessTokens, token: str) -> Actor:
+    """Return the actor of an access token of either kind. Raises Unauthenticated."""
+    if token.startswith(personal_tokens.PREFIX):
+        return await authenticate_token(db, token)
+    return await authenticate_session(db, access_tokens.require(token))
+
+
+async def authenticate_session(db: Db, identity: Identity) -> Actor:
+    """Return the actor of a session. Raises Unauthenticated when the account or the session has ended. One query."""
+    async with db.read() as tx:
+        user = (await tx.execute(_FIND_BY_SESSION, identity._asdict())).one_or_none()
+    if user is None:
+        raise Unauthenticated
+    scopes = _ADMIN_SCOPES if user.is_admin else _USER_SCOPES
+    return Actor(identity.user_id, user.email, user.kind, user.is_admin, scopes, identity.session_id)
+
+
+async def authenticate_token(db: Db, token: str) -> Actor:
+    """Return the actor of a personal token. Raises Unauthenticated when the token or its account has ended.
+
+    One query, and an update once a minute.
+    """
+    async with db.read() as tx:
+        row = (await tx.execute(_FIND_BY_TOKEN, {"token_hash": personal_tokens.hash_token(token)})).one_or_none()
+    if row is None:
+        raise Unauthenticated
+    if row.is_use_unrecorded:
+        async with db.begin() as tx:
+            unrecorded = (ApiToken.id == row.id, _IS_USE_UNRECORDED)
+            await tx.execute(update(ApiToken).where(*unrecorded).values(last_used_at=func.now()))
+    scopes: frozenset[Scope] = frozenset(row.scopes) - (frozenset() if row.is_admin else {"admin"})
+    return Actor(row.user_id, row.email, row.kind, row.is_admin, scopes, session_id=None)

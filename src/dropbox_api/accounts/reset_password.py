@@ -1,0 +1,51 @@
+"""Reset a forgotten password by a mail."""
+
+from dropbox_api.accounts import account, mail_tokens, password_rules, personal_tokens
+from dropbox_api.accounts.passwords import Passwords
+from dropbox_api.accounts.shares import Shares, accept_shares
+from dropbox_api.db import Db
+from dropbox_api.models import User
+from dropbox_api.plumbing.mail import Mail
+from dropbox_api.settings import Settings
+
+_TEMPLATE = mail_tokens.MailTemplate(
+    subject="Set a new password",
+    text="""\
+A new password was requested for your account. To set it, {opened}
+
+    {link}
+
+The link works once, for {minutes} minutes. If you did not request it, do nothing: your password stays.
+""",
+    path="/reset-password",
+)
+
+
+async def compose_reset(db: Db, settings: Settings, email: str) -> Mail | None:
+    """Return a mail that resets the password of an account; None if there is no such account.
+
+    Runs in the background, the search for the account included: the answer and its time are equal for both.
+    """
+    issued = await mail_tokens.issue_token(db, settings.auth, "reset", User.email == email)
+    return mail_tokens.compose_mail(settings, _TEMPLATE, issued) if issued else None
+
+
+async def reset_password(db: Db, passwords: Passwords, shares: Shares, token: str, password: str) -> None:
+    """Set a new password and end all sessions. This also verifies the address; the second factor stays.
+
+    If the address was not verified before, a stranger may have registered the account in advance: its tokens, grants
+    and links end as well.
+    Raises InvalidMailToken, WeakPassword; neither uses the token up. Transaction: none while hashing.
+    """
+    async with db.read() as tx:
+        email = (await mail_tokens.require_recipient(tx, token, "reset")).email
+    password_rules.require_strong(password, email)
+    password_hash = await passwords.hash(password)
+    async with db.begin() as tx:
+        recipient = await mail_tokens.spend_token(tx, token, "reset")
+        await account.set_password(tx, recipient.user_id, password_hash)
+        if recipient.email_verified_at is None:
+            await personal_tokens.revoke_tokens(tx, recipient.user_id)
+            await shares.revoke_all(tx, recipient.user_id)
+            await account.record_verified_address(tx, recipient.user_id)
+    await accept_shares(db, shares, recipient.user_id)
