@@ -1,5 +1,5 @@
-"""`make bench`: what users pay for, measured beside the tools they would use instead, in one run on one machine.
+"""`make bench`: time, memory and traffic of the product beside alternative tools, in one run on one machine.
 
-Other programs share the machine while this runs, so absolute figures mean little and ratios count; nothing here ever
-fails a build because of a time. `table` is what a measurement gives back, `stack` what it runs on.
+Other programs share the machine, so ratios count and absolute figures mean little; no figure fails a build. `table`
+holds the results of a measurement, `stack` the servers.
 """

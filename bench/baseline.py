@@ -1,6 +1,6 @@
-"""The least that a server in Python does for GET /v1/me: Starlette and the same two queries over asyncpg.
+"""A minimal server for GET /v1/me: Starlette and the same two queries over asyncpg.
 
-It checks no token, has no models and no problems, and does not reset the connections of its pool.
+It checks no token, validates nothing, and does not reset the connections of its pool.
 """
 
 import os
@@ -38,7 +38,7 @@ async def healthz(_: Request) -> JSONResponse:
 
 
 async def _keep(_: object) -> None:
-    """Leave a connection as it is when it goes back to the pool."""
+    """Return a connection to the pool without a reset."""
 
 
 @asynccontextmanager

@@ -1,7 +1,6 @@
-"""Who waits for news: what a waiting long poll costs, how soon all are woken, how soon one change is known.
+"""Long polls: memory of a waiting one, time to wake all of them, and time until a change is delivered.
 
-Beside it stands the least that does the same: a bare Starlette route that waits for an asyncio.Event. It asks nobody
-who the client is, reads no journal, and tells nothing.
+The comparison is a bare Starlette route that waits for an asyncio.Event, without authentication and without a journal.
 """
 
 import asyncio
@@ -42,7 +41,7 @@ _PROBE = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 Requests = Callable[[httpx2.AsyncClient], Awaitable[Sequence[bytes]]]
 
 
-# The bare one: `uvicorn bench.events:app`
+# The bare server: `uvicorn bench.events:app`
 
 
 class _News:
@@ -74,7 +73,7 @@ app = Starlette(routes=[Route("/wait", _wait), Route("/wake", _wake, methods=["P
 
 
 class _Waiting(asyncio.Protocol):
-    """One connection with one request, and when it was answered."""
+    """One connection with one request, and the time of its answer."""
 
     def __init__(self, request: bytes) -> None:
         self.request = request
@@ -94,11 +93,11 @@ class _Waiting(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         if not self.answered.done():
             self.answered.set_exception(error or ConnectionError("closed"))
-            self.answered.exception()  # whoever still waits for it gets it, too
+            self.answered.exception()  # mark as retrieved; a waiting caller gets it too
 
 
 async def _quiet(pid: int) -> None:
-    """Return when a process has had nothing to do for half a second."""
+    """Return when a process has been idle for half a second."""
     before = -1.0
     while (now := processes.cpu_s(pid)) - before > 0.015:
         before = now
@@ -108,7 +107,7 @@ async def _quiet(pid: int) -> None:
 async def _round(
     server: WebServer, requests: Sequence[bytes], count: int, wake: Callable[[], Awaitable[object]]
 ) -> tuple[float, float]:
-    """Let so many wait, wake them; return bytes of memory for each of them, and seconds until the last was answered."""
+    """Let this many wait and wake them; return bytes of memory for each, and seconds until the last answer."""
     parts = urlsplit(server.url)
     host, port = parts.hostname or "", parts.port or 0
     loop = asyncio.get_running_loop()
@@ -121,7 +120,7 @@ async def _round(
             for n in range(len(waiting), min(len(waiting) + _AT_ONCE, count))
         ]
         waiting += [protocol for _, protocol in await asyncio.gather(*made)]
-        # Answered only when those before it were accepted: no more than the server's backlog wait at the door.
+        # The probe is answered after the earlier connections are accepted: the backlog never overflows.
         _, probe = await loop.create_connection(lambda: _Waiting(_PROBE), host, port)
         await probe.answered
         probe.transport.abort()
@@ -141,14 +140,14 @@ async def _round(
 async def _measure(
     server: WebServer, requests: Requests, wake: Callable[[httpx2.AsyncClient], Awaitable[object]]
 ) -> tuple[float, list[float]]:
-    """Return bytes for each who waits, of a server that nobody waited at yet, and seconds to wake all, a round each."""
+    """Return bytes for each waiting client of a fresh server, and seconds to wake all, for each round."""
     async with httpx2.AsyncClient(base_url=server.url, timeout=120) as client:
         await _round(server, await requests(client), _WARM_UP, lambda: wake(client))
         found = [await _round(server, await requests(client), WAITING, lambda: wake(client)) for _ in range(_ROUNDS)]
     return found[0][0], [took for _, took in found]
 
 
-# As many people
+# Many users
 
 _MAKE_PEOPLE = """
 WITH person AS (
@@ -175,7 +174,7 @@ async def _people(stack: Stack) -> list[uuid.UUID]:
 
 
 async def _tell(stack: Stack, ids: Sequence[uuid.UUID]) -> None:
-    """Do what the relay does when so many see one folder."""
+    """Append the events that the relay writes when this many users see one folder."""
     raw = await asyncpg.connect(stack.postgres.url.replace("+asyncpg", ""))
     await raw.execute(_TELL_PEOPLE, ids)
     for at in range(0, len(ids), _IDS_A_NOTIFY):
@@ -189,11 +188,11 @@ def _poll(authorization: str, more: str = "") -> bytes:
     return f"GET /v1/events?wait_s={_WAIT_S}{more} HTTP/1.1\r\n{head}".encode()
 
 
-# The change that one other client waits for
+# One change and one waiting client
 
 
 async def _latencies(writer: httpx2.AsyncClient, reader: httpx2.AsyncClient) -> tuple[list[float], list[float]]:
-    """Return seconds from sending a change to its event's arrival, and to the change's own answer."""
+    """Return seconds from sending a change to the arrival of its event, and to the answer of the change."""
     cursor = (await reader.get("/v1/events/cursor")).raise_for_status().json()["cursor"]
     known, answered = [], []
     for n in range(_CHANGES):
@@ -216,9 +215,9 @@ def _percentiles(values: list[float]) -> tuple[float, float]:
 
 
 def measure(stack: Stack) -> Section:
-    """Measure with one server process of ours and one bare one, each new, one after the other."""
+    """Measure one process of the API and one bare process, each freshly started, one after the other."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # those that are started from here have it, too
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # inherited by the servers started below
     bare = {"PYTHONPATH": str(Path(__file__).parents[1])}
     uvicorn = ["-m", "uvicorn", "bench.events:app", "--port", "{port}", "--no-access-log", "--log-level", "warning"]
     serve = ["-m", "dropbox_api", "serve"]
@@ -271,7 +270,7 @@ def measure(stack: Stack) -> Section:
                 )
     ours_s, others_s = median(our_s), median(bare_s)
     return Section(
-        "Who waits",
+        "Long polls",
         [
             Row(
                 f"memory of each of {WAITING:,} waiting long polls",
@@ -290,7 +289,7 @@ def measure(stack: Stack) -> Section:
                 ours_s <= 1.3 * others_s,
             ),
             Row(
-                f"until {_PEOPLE:,} different people have theirs, with a journal each (one round)",
+                f"until {_PEOPLE:,} different users have their answer, each from its own journal (one round)",
                 ms(people_s),
                 "",
                 "",
@@ -301,11 +300,10 @@ def measure(stack: Stack) -> Section:
         [
             f"{WAITING:,} connections with one long poll each at one server process with uvloop, all of one account: "
             f"one change wakes them. Medians of {_ROUNDS} rounds; memory is the growth in the first round after one of "
-            f"{_WARM_UP}. Ours asks whether the session still stands, and reads the journal: once for those of whom "
-            "both are the same, once for each where they are different people (they were written to by one statement, "
-            "as members of one folder are).",
-            f"{_CHANGES} changes, one after the other, by one client; another waits by long poll. The time includes "
-            "the change itself, from the moment at which it is sent.",
+            f"{_WARM_UP}. The API checks the session and reads the journal: once for all polls of one account, once "
+            "for each account otherwise (one statement writes their events, as for the members of one folder).",
+            f"{_CHANGES} changes, one after the other, by one client; another waits by long poll. The time starts "
+            "when the change is sent, and includes it.",
         ],
     )
 

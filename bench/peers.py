@@ -1,4 +1,4 @@
-"""The tools that people would use instead, newest from PyPI, in an environment of their own, each with its defaults."""
+"""The alternative tools: newest versions from PyPI, in a separate environment, each with its defaults."""
 
 import json
 import subprocess
@@ -50,14 +50,14 @@ class Peer:
     name: str
     version: str
     defaults: str
-    """Part size and parallelism, as its documentation has them."""
+    """Part size and parallelism according to its documentation."""
     put: Callable[[str, Path], Command]
-    """From (endpoint URL, local path); the key is the file's name."""
+    """Makes a command from (endpoint URL, local path); the key is the name of the file."""
     get: Callable[[str, Path], Command]
 
 
 def environment(config: S3Config, home: Path) -> dict[str, str]:
-    """Return what every peer runs in: credentials, and a home without anybody's settings."""
+    """Return the environment of every peer: credentials, and an empty home."""
     return {
         "PATH": f"{_HOME / 'bin'}:/usr/bin:/bin",
         "HOME": str(home),
@@ -69,7 +69,7 @@ def environment(config: S3Config, home: Path) -> dict[str, str]:
 
 
 def find() -> tuple[list[Peer], list[str]]:
-    """Install what is not there yet; return the tools, and the names of those that could not be had."""
+    """Install missing tools; return the tools, and the names of those that cannot be installed."""
     if not _PYTHON.exists():
         subprocess.run([sys.executable, "-m", "venv", str(_HOME)], check=True)
     missing = [package for package in PACKAGES if package not in _versions()]
@@ -84,7 +84,7 @@ def find() -> tuple[list[Peer], list[str]]:
 
 
 def s5cmd() -> Path:
-    """Return the program itself: the one on PATH is a Python script around it."""
+    """Return the binary; the program on PATH is a Python script around it."""
     return next(_HOME.glob("lib/python*/site-packages/s5cmd/bin/s5cmd"), _HOME / "bin" / "s5cmd")
 
 

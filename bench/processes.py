@@ -1,4 +1,4 @@
-"""What processes cost: time, processor time, memory. Linux: read from /proc, no package needed."""
+"""Time, processor time and memory of processes, read from /proc (Linux)."""
 
 import os
 import subprocess
@@ -13,17 +13,17 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one run of a program cost."""
+    """Time and memory of one run of a program."""
 
     wall_s: float
     cpu_s: float
-    """User and system, of the program and the children it waited for."""
+    """User and system time of the program and of the children that it waited for."""
     peak_bytes: int
-    """Most resident memory (VmHWM) of the process itself."""
+    """Peak resident memory (VmHWM) of the process without children."""
 
 
 def run(command: Sequence[str | Path], environment: Mapping[str, str]) -> Usage:
-    """Run a program to its end. Raises RuntimeError with what it said when it fails."""
+    """Run a program to its end. Raises RuntimeError with its output when it fails."""
     began = time.perf_counter()
     process = subprocess.Popen(command, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     peaks = [0]
@@ -63,13 +63,13 @@ def memory(pid: int, field: str) -> int:
 
 
 def forget_peak(pid: int) -> int:
-    """Let VmHWM of a process begin anew; return what it is now, in bytes."""
+    """Reset VmHWM of a process; return its present value in bytes."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
     return memory(pid, "VmHWM")
 
 
 def tree(pid: int) -> list[int]:
-    """Return a process and all that descend from it."""
+    """Return a process and all its descendants."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").glob("[0-9]*"):
         fields = _stat(int(entry.name))
@@ -83,7 +83,7 @@ def tree(pid: int) -> list[int]:
 
 
 def cpu_s(pid: int) -> float:
-    """Return the processor time that a process, its descendants and those of them that ended have used."""
+    """Return the processor time of a process and of all its descendants, including those that ended."""
     ticks = 0
     for member in tree(pid):
         ticks += sum(map(int, _stat(member)[11:15]))
@@ -91,7 +91,7 @@ def cpu_s(pid: int) -> float:
 
 
 def _stat(pid: int) -> list[str]:
-    """Return /proc/PID/stat from the state on; empty when the process has ended."""
+    """Return the fields of /proc/PID/stat from the state on; empty when the process has ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""A TCP proxy in front of the object store that counts what is sent and notes when the first part sets out."""
+"""A TCP proxy in front of the object store that counts bytes and records the time of the first part."""
 
 import contextlib
 import socket
@@ -12,7 +12,7 @@ _BLOCK_BYTES = 512 * 1024
 
 
 class Proxy:
-    """Use as a context manager; `url` is what clients talk to."""
+    """Use as a context manager; clients connect to `url`."""
 
     def __init__(self, target_url: str) -> None:
         parts = urlsplit(target_url)
@@ -29,12 +29,12 @@ class Proxy:
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def reset(self) -> None:
-        """Begin to count anew."""
+        """Reset the counters."""
         self.sent_bytes = 0
-        """By clients, headers included."""
+        """Bytes sent by clients, headers included."""
         self.first_put = threading.Event()
         self.first_put_s = 0.0
-        """On `time.monotonic`, which all processes share."""
+        """Time of the first PUT by `time.monotonic`, a clock shared by all processes."""
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()

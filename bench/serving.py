@@ -1,4 +1,4 @@
-"""The API as a server: a hot GET against the least that does the same, and what a 50 GB upload costs it."""
+"""The API as a server: a hot GET beside a minimal server, and the calls and memory of a 50 GB upload."""
 
 import asyncio
 import hashlib
@@ -40,11 +40,11 @@ def measure(stack: Stack, runs: int) -> Section:
         [*_hot_get(stack, runs), *_large_upload(stack)],
         [
             f"GET /v1/me: {_CONNECTIONS} kept connections, {_LOAD_S:.0f} s a run, one worker process with uvloop each. "
-            "Ours checks a token, too. Processor time is that of the web server's process; it suffers less from what "
-            "else runs on the machine than requests per second do.",
-            f"50 GiB upload: the real client with a made-up file (hashes in its cache; without, one call more) and a "
-            f"store to which it sends 1 byte for each {mib(_CHUNK_BYTES)} part, under the upload's own id. So the "
-            "final listing has 6,400 parts, which the API stores as mismatched; only S3's Complete is missing.",
+            "The API also checks a token. Processor time is that of the web server's process; other programs on the "
+            "machine disturb it less than requests per second.",
+            "50 GiB upload: the real client with a made-up file (hashes in its cache; else one call more), which "
+            f"sends 1 byte to the store for each {mib(_CHUNK_BYTES)} part, under the id of the upload. So the final listing "
+            "has 6,400 parts, which the API records as mismatched; only the Complete of S3 is missing.",
         ],
     )
 
@@ -53,7 +53,7 @@ def measure(stack: Stack, runs: int) -> Section:
 
 
 class _Load(asyncio.Protocol):
-    """One connection that asks again as soon as it was answered."""
+    """One connection that repeats its request after each answer."""
 
     def __init__(self, request: bytes) -> None:
         self._request = request
@@ -63,12 +63,12 @@ class _Load(asyncio.Protocol):
         self.failed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's own does not derive from it
+        self._transport = cast("asyncio.Transport", transport)  # the transport of uvloop does not derive from it
         self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         self._answer += data
-        if self._answer.endswith(b"}"):  # both answer one flat JSON object
+        if self._answer.endswith(b"}"):  # both servers answer one flat JSON object
             self.failed |= not self._answer.startswith(b"HTTP/1.1 200")
             self.answers += 1
             self._answer = b""
@@ -76,7 +76,7 @@ class _Load(asyncio.Protocol):
 
 
 async def _load(url: str, headers: str) -> int:
-    """Return how many answers came in `_LOAD_S`."""
+    """Return the number of answers in `_LOAD_S`."""
     parts = urlsplit(url)
     assert parts.hostname
     assert parts.port
@@ -166,7 +166,7 @@ async def _session_of(stack: Stack, user_id: str) -> uuid.UUID:
 
 
 class _HashesOfNothing(HashCache):
-    """Knows the hashes of a file that nobody has read."""
+    """Returns made-up hashes for a file that is never read."""
 
     def find(self, path: Path, identity: Identity) -> CachedHashes:  # noqa: ARG002
         chunks = [hashlib.sha256(b"%d" % number).hexdigest() for number in range(_LARGE_BYTES // _CHUNK_BYTES)]
@@ -176,7 +176,7 @@ class _HashesOfNothing(HashCache):
 
 
 class _OneByteParts(Wire):
-    """Counts calls to the API, sends one byte for each part, and ends the upload with its first Complete."""
+    """Counts calls to the API, sends one byte for each part, and stops at the first Complete."""
 
     def __init__(self, api_url: str, presigner: Presigner) -> None:
         super().__init__()
@@ -227,7 +227,7 @@ def _large_upload(stack: Stack) -> list[Row]:
         client = Client(stack.api.url, tokens, wire=wire)
         assert stack.postgres.process
         servers = {"api": stack.api.server_pid, "postgres": stack.postgres.process.pid}
-        memory = processes.forget_peak(servers["api"])  # that of hashing a password
+        memory = processes.forget_peak(servers["api"])  # without the peak of password hashing
         before = {name: processes.cpu_s(pid) for name, pid in servers.items()}
         uploader = Uploader(client, cache=_HashesOfNothing(made_up))
         try:
@@ -244,7 +244,7 @@ def _large_upload(stack: Stack) -> list[Row]:
         Row(
             "API calls for an upload of 50 GiB (6,400 parts)",
             str(calls),
-            "one a part, as many APIs are made: 6,400 (not measured)",
+            "one call for each part, as in many APIs: 6,400 (not measured)",
             "",
             "<= 60",
             calls <= 60,

@@ -1,4 +1,4 @@
-"""The database's part of a session of 9,999 chunks, against the fastest ways to get as many rows into Postgres."""
+"""The database work of a session of 9,999 chunks, beside the fastest ways to write as many rows to Postgres."""
 
 import asyncio
 import secrets
@@ -28,7 +28,7 @@ WHERE chunk.upload_id = $1 AND chunk.number = seen.number
 
 
 class _InstantStore:
-    """What S3 would answer, at once."""
+    """A store that answers at once."""
 
     def __init__(self) -> None:
         self.parts = [Part(number, 5 * MIB, secrets.token_hex(16), None) for number in range(1, _CHUNKS + 1)]
@@ -56,7 +56,7 @@ def measure(stack: Stack, runs: int) -> Section:
                 start_s / copy_s <= 1.2,
             ),
             Row(
-                f"reconcile {_CHUNKS:,} chunks, all new to us, database part",
+                f"reconcile {_CHUNKS:,} chunks, all new to the database, database part",
                 ms(reconcile_s),
                 f"one UPDATE from unnest: {ms(update_s)}",
                 times(reconcile_s / update_s),
@@ -65,9 +65,9 @@ def measure(stack: Stack, runs: int) -> Section:
             ),
         ],
         [
-            "Ours is everything that the service does but S3 itself, which answers at once: locks, quota, plan, lease, "
-            "destination; reading the chunks, comparing them with the listing, recording it. The others are one bare "
-            "asyncpg statement in a transaction on the same table, with its keys. VACUUM before each; fsync is on.",
+            "The API does its whole work, with an S3 that answers at once: locks, quota, plan, lease, destination; "
+            "reading the chunks, comparing them with the listing, recording it. The comparison is one bare asyncpg "
+            "statement in a transaction on the same table, with its keys. VACUUM before each; fsync is on.",
         ],
     )
 

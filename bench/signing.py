@@ -1,4 +1,4 @@
-"""Presigning 10,000 parts: ours, botocore's, and the floor that no signer in Python gets below."""
+"""Presigning 10,000 parts: this server, botocore, and the lower bound of a signer in Python."""
 
 import hashlib
 import time
@@ -17,7 +17,7 @@ from dropbox_api.core.presign import Presigner
 _PARTS = 10_000
 _BOTOCORE_PARTS = 1_000
 _BATCH = 1_000
-"""The most that one request signs: the event loop waits for no more than this."""
+"""The maximum of one request: signing blocks the event loop at most this long."""
 
 
 def measure() -> Section:
@@ -67,7 +67,7 @@ def measure() -> Section:
         return (time.perf_counter() - began) * _PARTS / _BOTOCORE_PARTS
 
     inner, outer = hashlib.sha256(b"i" * 64), hashlib.sha256(b"o" * 64)
-    request = b"r" * 300  # what differs between parts, and what follows it
+    request = b"r" * 300  # the part of the request that differs between parts, and the rest
 
     def floor() -> float:
         began = time.perf_counter()
@@ -95,7 +95,7 @@ def measure() -> Section:
                 found["botocore"] / found["ours"] >= 60,
             ),
             Row(
-                "the same, against one SHA-256 and one HMAC a part, with nothing around them",
+                "the same, beside one bare SHA-256 and one bare HMAC a part",
                 ms(found["ours"]),
                 f"floor: {ms(found['floor'])}",
                 times(found["ours"] / found["floor"]),

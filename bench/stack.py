@@ -1,4 +1,4 @@
-"""What is measured: Postgres (fsync on), SeaweedFS and the API, in a directory that is gone afterwards."""
+"""The measured servers: Postgres (fsync on), SeaweedFS and the API, in a temporary directory."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ _PASSWORD = secrets.token_urlsafe()
 
 
 class WebServer(GuardedServer):
-    """A Python web server in a process of its own; `command` has `{port}` where the port goes."""
+    """A Python web server as a process; `{port}` in `command` stands for the port."""
 
     name = "web"
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
@@ -62,7 +62,7 @@ class WebServer(GuardedServer):
 
     @property
     def server_pid(self) -> int:
-        """Of the server itself, the child of its guard."""
+        """The id of the server process, a child of its guard."""
         assert self.process is not None
         return processes.tree(self.process.pid)[1]
 
@@ -85,7 +85,7 @@ class Stack:
 
     @contextlib.contextmanager
     def api_behind(self, public_endpoint_url: str) -> Iterator[WebServer]:
-        """Run a second API on the same data, whose URLs lead through a proxy."""
+        """Run a second API on the same data, whose signed URLs name a proxy."""
         extra = {"DROPBOX_S3__PUBLIC_ENDPOINT_URL": public_endpoint_url}
         with _api(self.directory / f"api-{uuid.uuid4().hex}", self.postgres, self.s3, extra) as api:
             yield api
@@ -94,7 +94,7 @@ class Stack:
     def signed_in(self, url: str) -> Iterator[tuple[Client, dict[str, str]]]:
         """Yield a client of a new account, and the environment in which `dbx` is signed in to it.
 
-        A new account owns nothing yet, so nothing is saved by having been sent before.
+        A new account owns no content, so that deduplication saves nothing.
         """
         home = Path(tempfile.mkdtemp(dir=self.directory))
         client = Client(url, TokenFile(home / "dbx" / "tokens.json"))
@@ -107,9 +107,9 @@ class Stack:
         shutil.rmtree(home)
 
     def verify(self) -> None:
-        """Let the worker prove the fingerprints of what was uploaded in parts, as it always does soon after.
+        """Let the worker verify the fingerprints of multipart uploads, until none is left.
 
-        Until nothing is left: what earlier subjects have sent is gone from the bucket, and found to be.
+        Blobs of earlier subjects are missing from the bucket, and the worker finds that too.
         """
         command = [sys.executable, "-m", "dropbox_api", "worker", "--once", "verify"]
         environment = {"PATH": os.defpath, **self.api.environment}
@@ -119,9 +119,9 @@ class Stack:
             said = done.stdout.decode()
 
     def empty_bucket(self) -> None:
-        """Delete all objects and give the disk back; then wait until what was written is on it.
+        """Delete all objects, free the disk, and wait until all writes are on disk.
 
-        Every measured transfer begins here, so that none pays for the one before.
+        Every measured transfer begins here, so that none includes work of the one before.
         """
         asyncio.run(_delete_objects(self.s3_config))
         fetch(f"http://127.0.0.1:{(urlsplit(self.s3.endpoint_url).port or 0) + 1}/vol/vacuum?garbageThreshold=0.01")
@@ -143,7 +143,7 @@ async def _delete_objects(config: S3Config) -> None:
 @contextlib.contextmanager
 def running_stack() -> Iterator[Stack]:
     directory = Path(tempfile.mkdtemp(prefix="dropbox-api-bench-"))
-    directory.chmod(0o711)  # Postgres is run by `nobody` when we are root
+    directory.chmod(0o711)  # the embedded Postgres runs as another user when the bench runs as root
     try:
         postgres = EmbeddedPostgres(directory / "postgres")
         s3 = EmbeddedS3(directory / "s3", access_key_id="bench", secret_access_key=secrets.token_urlsafe())
@@ -160,7 +160,7 @@ def _api(directory: Path, postgres: EmbeddedPostgres, s3: EmbeddedS3, extra: Map
         "DROPBOX_MODE": "dev",
         "DROPBOX_LOG_LEVEL": "WARNING",
         "DROPBOX_AUTH__DEFAULT_QUOTA_BYTES": str(_QUOTA_BYTES),
-        "DROPBOX_LIMITS__ADDRESS": "",  # all come from one address, as few users
+        "DROPBOX_LIMITS__ADDRESS": "",  # all clients use one address and few users
         "DROPBOX_LIMITS__USER": "",
         "DROPBOX_DATABASE__URL": postgres.url,
         "DROPBOX_S3__ENDPOINT_URL": s3.endpoint_url,

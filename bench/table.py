@@ -1,4 +1,4 @@
-"""What a measurement found, and how it is written down."""
+"""The results of a measurement, and their Markdown."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ GIB = 1024**3
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the result: figures with their units, as people read them."""
+    """One line of the result: figures with units, formatted for readers."""
 
     what: str
     ours: str
@@ -18,18 +18,18 @@ class Row:
     ratio: str
     target: str
     met: bool | None = None
-    """None where no target was set, or it was not measured."""
+    """None without a target or without a measurement."""
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Rows of one subject, and what must be known to judge them."""
+    """Rows of one subject, and notes on how to read them."""
 
     title: str
     rows: Sequence[Row]
     notes: Sequence[str] = ()
     detail: str = ""
-    """A table of its own, in Markdown."""
+    """Return the section as Markdown with its own table."""
 
     def markdown(self) -> str:
         lines = [f"## {self.title}", ""]
@@ -74,7 +74,7 @@ def fastest(by_tool: dict[str, list[float]], *, but: str) -> tuple[str, float]:
 
 
 def interleaved(runs: int, works: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
-    """Call each work once a round and return its figures; each round begins with another one."""
+    """Call each work once a round, starting with another one each round; return its figures."""
     found: dict[str, list[float]] = {name: [] for name in works}
     names = list(works)
     for round_ in range(runs):

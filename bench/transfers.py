@@ -1,7 +1,7 @@
-"""What a person sees: `dbx` against the tools that copy files to S3, all to the same bucket.
+"""Transfers: `dbx` beside tools that copy files to S3, all to the same bucket.
 
-The tools send the same file in the same round, one after the other, in an order that moves on with each round; before
-each the bucket is emptied and everything written is on disk. `dbx` signs in to a new account each time.
+In each round all tools send the same file, one after the other, in an order that rotates; before each transfer the
+bucket is empty and all writes are on disk. `dbx` uses a new account each time.
 """
 
 import asyncio
@@ -99,8 +99,8 @@ def copies(stack: Stack, tools: Sequence[Peer], missing: Sequence[str], runs: in
             "Every tool with its own defaults for part size and parallelism; the only other option is rclone's "
             "--s3-no-check-bucket.",
             "dbx hashes the whole file and every part, and the store checks each part's SHA-256; on the way back dbx "
-            "hashes again before the file gets its name. The others check what they check by default.",
-            "The store itself needs most of the machine: what a client saves is the store's. Page cache: "
+            "hashes again before the file gets its name. The other tools make their default checks.",
+            "The store itself needs most of the machine, and uses the time that a client saves. Page cache: "
             "files are warm for all; dirty pages are flushed before each run.",
             *([f"Not installable here, so not measured: {', '.join(missing)}."] if missing else []),
         ],
@@ -316,7 +316,7 @@ def _sparse(stack: Stack, size_bytes: int) -> Path:
     return path
 
 
-# Nothing is sent twice
+# Resumption and deduplication
 
 
 def again(stack: Stack) -> Section:
@@ -355,7 +355,7 @@ def again(stack: Stack) -> Section:
     renamed.unlink()
     stack.empty_bucket()
     return Section(
-        "Nothing is sent twice",
+        "Resumption and deduplication",
         [
             Row(
                 f"killed half way through 1 GiB, then resumed: finished chunks sent again ({mib(stored_bytes)} stored)",
@@ -379,9 +379,9 @@ def again(stack: Stack) -> Section:
         [
             f"Counted by a proxy in front of the store, in one run. The kill cut off {mib(in_flight_bytes)} of "
             f"chunks under way, which are sent again; the resume took {s(resumed.wall_s)}, "
-            f"the same file again {s(same.wall_s)}. Before that the worker had read the file and proven its "
-            f"fingerprint ({s(verify_s)}): content that is not proven yet is sent again.",
-            "`aws s3 cp`, `s5cmd cp` and `rclone copy` begin such a file anew by design (not measured).",
+            f"the same file again {s(same.wall_s)}. Before that the worker had read the file and verified its "
+            f"fingerprint ({s(verify_s)}): clients send unverified content again.",
+            "`aws s3 cp`, `s5cmd cp` and `rclone copy` start such a file again by design (not measured).",
         ],
     )
 

@@ -1,4 +1,4 @@
-"""The tree: lists of large folders, moves, copies, search; and a form upload beside the presigned one."""
+"""The tree: lists of large folders, moves, copies and search; and a form upload beside a presigned one."""
 
 import asyncio
 import secrets
@@ -68,7 +68,7 @@ def measure(stack: Stack, runs: int) -> Section:
 
 
 async def _fill(stack: Stack, api: httpx2.Client, user_id: uuid.UUID) -> tuple[str, str]:
-    """Make the two folders and return their ids."""
+    """Make the two folders; return their ids."""
     form = {"file": ("seed.pdf", b"seed", "application/pdf")}
     seed = api.post("/v1/files", files=form).raise_for_status().json()
     raw = await asyncpg.connect(stack.postgres.url.replace("+asyncpg", ""))
