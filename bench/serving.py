@@ -43,8 +43,8 @@ def measure(stack: Stack, runs: int) -> Section:
             "The API also checks a token. Processor time is that of the web server's process; other programs on the "
             "machine disturb it less than requests per second.",
             "50 GiB upload: the real client with a made-up file (hashes in its cache; else one call more), which "
-            f"sends 1 byte to the store for each {mib(_CHUNK_BYTES)} part, under the id of the upload. So the final listing "
-            "has 6,400 parts, which the API records as mismatched; only the Complete of S3 is missing.",
+            f"sends 1 byte to the store for each {mib(_CHUNK_BYTES)} part, under the id of the upload. So the final "
+            "listing has 6,400 parts, which the API records as mismatched; only the Complete of S3 is missing.",
         ],
     )
 
