@@ -25,7 +25,7 @@ from dropbox_api.app import create_app
 from dropbox_api.db import Db
 from dropbox_api.events import wakeup
 from dropbox_api.plumbing import logs
-from dropbox_api.plumbing.health import schema_fault, skew_fault
+from dropbox_api.plumbing.health import find_clock_fault, find_schema_fault
 from dropbox_api.plumbing.store_config import read_s3_config
 from dropbox_api.settings import Settings
 from dropbox_api.storage.embedded.guard import EmbeddedError
@@ -196,7 +196,7 @@ async def _doctor(settings: Settings, *, check: bool) -> bool:
             say(found.level is not None, f"store: level of proof {level}", "this store cannot be trusted with uploads")
             for behaviour, holds in sorted(found.behaviours.items()):
                 typer.echo(f"      {'yes' if holds else 'no ' if holds is False else '?  '} {behaviour}")
-            skewed = skew_fault(found.clock_skew_s)
+            skewed = find_clock_fault(found.clock_skew_s)
             say(skewed is None, f"clock: {skewed or 'the same as the store'}", "run NTP on both")
         for finding in await standing.look(db, settings):
             say(finding.is_good, finding.said, finding.remedy)
@@ -211,7 +211,7 @@ async def _doctor(settings: Settings, *, check: bool) -> bool:
 async def _doctor_database(settings: Settings, say: Callable[..., None]) -> bool:
     """Return whether there is a database to ask anything else."""
     try:
-        fault = schema_fault(await migrations.current(settings.database))
+        fault = find_schema_fault(await migrations.current(settings.database))
         say(True, "database: answers")
     except Exception as error:  # noqa: BLE001 - whatever it is, a person wants to read it
         say(False, f"database: {type(error).__name__}: {error}", "look at DROPBOX_DATABASE__URL")

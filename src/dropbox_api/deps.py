@@ -1,6 +1,6 @@
-"""FastAPI dependencies: what `create_app` put into `app.state`, and what several features read of a request.
+"""FastAPI dependencies that several features share: typed access to `app.state`, and the If-Match header.
 
-Async, though they wait for nothing: FastAPI sends plain functions to a thread, for every request.
+They are async because FastAPI runs plain functions in a thread, for every request.
 """
 
 from typing import Annotated, Any
@@ -11,38 +11,23 @@ from dropbox_api.db import Db
 from dropbox_api.plumbing import limits
 from dropbox_api.plumbing.limits import Limits
 from dropbox_api.plumbing.mail import Mailer
+from dropbox_api.plumbing.transfer_slots import TransferSlots
 from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import ObjectStore
 from dropbox_api.storage.probe import BucketCapabilities
 
 
-async def _settings(request: Request) -> Settings:
-    settings: Settings = request.app.state.settings
-    return settings
+def from_state(name: str) -> Any:
+    """Return a dependency on one value of `app.state`; the annotation beside it states the type."""
 
+    async def get_value(request: Request) -> Any:
+        return getattr(request.app.state, name)
 
-async def _db(request: Request) -> Db:
-    db: Db = request.app.state.db
-    return db
-
-
-async def _store(request: Request) -> ObjectStore:
-    store: ObjectStore = request.app.state.store
-    return store
-
-
-async def _capabilities(request: Request) -> BucketCapabilities:
-    capabilities: BucketCapabilities = request.app.state.capabilities
-    return capabilities
-
-
-async def _limits(request: Request) -> Limits:
-    counting: Limits = request.app.state.limits
-    return counting
+    return Depends(get_value)
 
 
 def limited(name: limits.LimitName) -> Any:
-    """Return what limits a route by the caller's address: `dependencies=[limited("public")]`. Raises RateLimited."""
+    """Return a dependency that counts the caller's address: `dependencies=[limited("public")]`. Raises RateLimited."""
 
     async def count(request: Request) -> None:
         address = limits.address_key(request.client.host if request.client else None)
@@ -51,18 +36,18 @@ def limited(name: limits.LimitName) -> Any:
     return Depends(count)
 
 
-async def _mailer(request: Request) -> Mailer:
-    mailer: Mailer = request.app.state.mailer
-    return mailer
-
-
-SettingsDep = Annotated[Settings, Depends(_settings)]
-DbDep = Annotated[Db, Depends(_db)]
-StoreDep = Annotated[ObjectStore, Depends(_store)]
-CapabilitiesDep = Annotated[BucketCapabilities, Depends(_capabilities)]
-LimitsDep = Annotated[Limits, Depends(_limits)]
-"""For limits by other things than addresses: `await limits.hit("mail", email)`."""
-MailerDep = Annotated[Mailer, Depends(_mailer)]
+SettingsDep = Annotated[Settings, from_state("settings")]
+DbDep = Annotated[Db, from_state("db")]
+StoreDep = Annotated[ObjectStore, from_state("store")]
+CapabilitiesDep = Annotated[BucketCapabilities, from_state("capabilities")]
+LimitsDep = Annotated[Limits, from_state("limits")]
+"""For limits by other keys than addresses: `await limits.hit("mail", email)`."""
+MailerDep = Annotated[Mailer, from_state("mailer")]
+StreamSlotsDep = Annotated[TransferSlots, from_state("streams")]
+"""Uploads whose bytes pass through the server."""
+ArchiveSlotsDep = Annotated[TransferSlots, from_state("archives")]
+PublicSlotsDep = Annotated[TransferSlots, from_state("public_streams")]
+"""Archives and uploads of links."""
 IfMatch = Annotated[
     str | None,
     Header(

@@ -1,7 +1,7 @@
-"""`dropbox-api dev`: everything on one bare machine, in one process tree, with its data in one directory.
+"""`dropbox-api dev`: all servers on one machine, in one process tree, with their data in one directory.
 
-Postgres, SeaweedFS, API and worker are guarded children (see `storage.embedded`): whatever way this process ends, they
-end too, and one that dies is started again. Data, ports and secrets are kept between runs.
+Postgres, SeaweedFS, API and worker are guarded children (see `storage.embedded.guard`): they end with this process,
+however it ends, and a child that dies is started again. Data, ports and secrets stay between runs.
 """
 
 import contextlib
@@ -48,7 +48,7 @@ class _Process(GuardedServer):
     def _command(self) -> tuple[Sequence[str], Mapping[str, str], Path]:
         return [sys.executable, "-m", "dropbox_api", self.command], os.environ | self.environment, Path.cwd()
 
-    def _is_ours(self, command_line: list[str]) -> bool:  # noqa: ARG002 - nothing of ours runs under those names
+    def _is_ours(self, command_line: list[str]) -> bool:  # noqa: ARG002 - no Postgres or SeaweedFS is ours
         return False
 
     def _is_ready(self) -> bool:
@@ -64,78 +64,90 @@ class _Api(_Process):
         return fetch(f"{self.url}/healthz") is not None
 
 
-def _secrets(path: Path) -> dict[str, str]:
-    """Return this directory's own secrets, each made when it is first needed."""
-    kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
-    found = {name: secrets.token_urlsafe(48) for name in _SECRETS} | kept
-    if found != kept:
+def _read_secrets(path: Path) -> dict[str, str]:
+    """Return the secrets of this directory; create the missing ones."""
+    stored: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    complete = {name: secrets.token_urlsafe(48) for name in _SECRETS} | stored
+    if complete != stored:
         new = path.with_suffix(".new")
         new.touch(mode=0o600)
-        new.write_text(json.dumps(found))
+        new.write_text(json.dumps(complete))
         new.rename(path)
-    return found
+    return complete
 
 
 def run(data_dir: Path, *, port: int | None = None) -> None:
-    """Start everything, print where it is, and keep it running until Ctrl-C or SIGTERM.
+    """Start all servers, print their addresses, and keep them running until Ctrl-C or SIGTERM.
 
-    Raises EmbeddedError when a server does not come up, with the end of its log.
+    Raises EmbeddedError when a server does not start, with the end of its log.
     """
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     data_dir.mkdir(parents=True, exist_ok=True)
-    own = _secrets(data_dir / "secrets.json")
+    own_secrets = _read_secrets(data_dir / "secrets.json")
     api_port = choose_ports(data_dir / "port", port or DEFAULT_PORT, (0,))
     url = f"http://127.0.0.1:{api_port}"
     postgres = EmbeddedPostgres(data_dir / "postgres")
     s3 = EmbeddedS3(
         data_dir / "s3",
         access_key_id="dropbox",
-        secret_access_key=own["s3_secret_access_key"],
-        webhook=StoreWebhook(f"{url}/v1/notifications/store", own["notifications_token"]),
+        secret_access_key=own_secrets["s3_secret_access_key"],
+        webhook=StoreWebhook(f"{url}/v1/notifications/store", own_secrets["notifications_token"]),
     )
     _say("starting Postgres and SeaweedFS ...")
-    with contextlib.ExitStack() as servers_below:
-        with socket.create_server(("127.0.0.1", api_port)):  # so that none of them chooses the API's port
-            servers_below.enter_context(postgres)
-            servers_below.enter_context(s3)
+    with contextlib.ExitStack() as stack:
+        with socket.create_server(("127.0.0.1", api_port)):  # keeps both from choosing the API's port
+            stack.enter_context(postgres)
+            stack.enter_context(s3)
         anyio.run(migrations.migrate, DatabaseSettings.model_validate({"url": postgres.url}))
-        environment = {
-            "DROPBOX_MODE": "dev",
-            "DROPBOX_AUTH__SECRET": own["auth_secret"],
-            "DROPBOX_DATABASE__URL": postgres.url,
-            "DROPBOX_S3__ENDPOINT_URL": s3.endpoint_url,
-            "DROPBOX_S3__ACCESS_KEY_ID": s3.access_key_id,
-            "DROPBOX_S3__SECRET_ACCESS_KEY": s3.secret_access_key,
-            "DROPBOX_S3__SSE": "AES256",
-            "DROPBOX_S3__CREATE_BUCKET": "true",
-            "DROPBOX_NOTIFICATIONS__TOKEN": own["notifications_token"],
-            "DROPBOX_HOOKS__ALLOW_HTTP": "true",  # receivers that one writes run on this machine
-            "DROPBOX_HOOKS__ALLOWED_NETWORKS": '["127.0.0.0/8", "::1/128"]',
-            "DROPBOX_HTTP__PORT": str(api_port),
-            "DROPBOX_MAIL__FILE_DIR": str(data_dir / "mail"),
-            "DROPBOX_HTTP__CORS_ORIGINS": json.dumps([url, "http://localhost:5173"]),
-        }
-        environment_file = data_dir / "env"
-        environment_file.touch(mode=0o600)
-        environment_file.write_text("".join(f"export {name}='{value}'\n" for name, value in environment.items()))
-        with (
-            _Api(data_dir / "api", environment, url) as api,
-            _Process(data_dir / "worker", "worker", environment) as worker,
-        ):
-            _greet(url, data_dir)
-            servers: tuple[GuardedServer, ...] = (postgres, s3, api, worker)
-            while not stopping.wait(WATCH_INTERVAL_S):
-                for server in servers:
-                    if server.process is None or server.process.poll() is not None:
-                        _say(f"{server.log_path.stem} ended and is started again (see {server.log_path})")
-                        _revive(server)
-            _say("stopping ...")
+        environment = _make_environment(postgres, s3, own_secrets, api_port, data_dir)
+        _write_environment(data_dir / "env", environment)
+        api = stack.enter_context(_Api(data_dir / "api", environment, url))
+        worker = stack.enter_context(_Process(data_dir / "worker", "worker", environment))
+        _greet(url, data_dir)
+        _keep_running((postgres, s3, api, worker), stopping)
+        _say("stopping ...")
 
 
-def _revive(server: GuardedServer) -> None:
-    """Start a server that died; one that needs another that is down as well is tried again at the next round."""
+def _make_environment(
+    postgres: EmbeddedPostgres, s3: EmbeddedS3, own_secrets: Mapping[str, str], api_port: int, data_dir: Path
+) -> dict[str, str]:
+    """Return the settings of API and worker."""
+    return {
+        "DROPBOX_MODE": "dev",
+        "DROPBOX_AUTH__SECRET": own_secrets["auth_secret"],
+        "DROPBOX_DATABASE__URL": postgres.url,
+        "DROPBOX_S3__ENDPOINT_URL": s3.endpoint_url,
+        "DROPBOX_S3__ACCESS_KEY_ID": s3.access_key_id,
+        "DROPBOX_S3__SECRET_ACCESS_KEY": s3.secret_access_key,
+        "DROPBOX_S3__SSE": "AES256",
+        "DROPBOX_S3__CREATE_BUCKET": "true",
+        "DROPBOX_NOTIFICATIONS__TOKEN": own_secrets["notifications_token"],
+        "DROPBOX_HOOKS__ALLOW_HTTP": "true",  # webhook receivers under development run on this machine
+        "DROPBOX_HOOKS__ALLOWED_NETWORKS": '["127.0.0.0/8", "::1/128"]',
+        "DROPBOX_HTTP__PORT": str(api_port),
+        "DROPBOX_MAIL__FILE_DIR": str(data_dir / "mail"),
+        "DROPBOX_HTTP__CORS_ORIGINS": json.dumps([f"http://127.0.0.1:{api_port}", "http://localhost:5173"]),
+    }
+
+
+def _write_environment(path: Path, environment: Mapping[str, str]) -> None:
+    path.touch(mode=0o600)
+    path.write_text("".join(f"export {name}='{value}'\n" for name, value in environment.items()))
+
+
+def _keep_running(servers: Sequence[GuardedServer], stopping: threading.Event) -> None:
+    """Restart servers that end, until `stopping` is set."""
+    while not stopping.wait(WATCH_INTERVAL_S):
+        for server in servers:
+            if server.process is None or server.process.poll() is not None:
+                _say(f"{server.log_path.stem} ended and is started again (see {server.log_path})")
+                _restart(server)
+
+
+def _restart(server: GuardedServer) -> None:
+    """Start a server that ended; after a failure, such as another server being down, the next round tries again."""
     try:
         server.start()
     except EmbeddedError as error:
@@ -161,4 +173,4 @@ Ctrl-C stops everything; your files stay."""
 
 
 def _say(message: str) -> None:
-    print(message, flush=True)  # noqa: T201 - a person is looking
+    print(message, flush=True)  # noqa: T201 - output of the command

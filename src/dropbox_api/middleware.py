@@ -1,7 +1,9 @@
-"""What stands between the socket and the routes, outermost first: Exchange, (CORS,) LastResort, Gate, BodyLimit.
+"""The ASGI middleware between socket and routes, outermost first.
 
-Pure ASGI: Starlette's BaseHTTPMiddleware costs most of the throughput. Paths hold the tokens of links, so what is
-written down is the template of a route, never the path.
+RequestLog, StandardHeaders, (CORS,) UnhandledErrors, KnownHosts, AddressLimit, BodyLimit.
+
+Pure ASGI, because Starlette's BaseHTTPMiddleware costs most of the throughput. Paths contain the tokens of links:
+logs and metrics get the route's template, never the path.
 """
 
 import asyncio
@@ -41,55 +43,45 @@ _NO_STORE = (b"cache-control", b"no-store")
 
 
 def render(scope: Scope, problem: problems.Problem) -> JSONResponse:
-    """Return the answer for a problem, as RFC 9457 has it."""
+    """Return the RFC 9457 response for a problem."""
     headers = {}
     if problem.retry_after_s is not None or problem.status == 503:
         headers["Retry-After"] = str(problem.retry_after_s or 2)
     if problem.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if problem.status == 429:
-        scope["limits"] = limits.get_windows(problem)
+        scope["limits"] = problem.windows if isinstance(problem, problems.RateLimited) else ()
     body = problem.body() | {"instance": scope["path"], "request_id": scope.get("request_id")}
     return JSONResponse(body, problem.status, headers, media_type="application/problem+json")
 
 
-class Exchange:
-    """Gives every request an id (the caller's, where it sent a plain one), every answer its headers, the log a line.
+class RequestLog:
+    """Gives each request an id and a source, counts it in `metrics`, and logs one line for it.
 
-    What passes is counted in `metrics`.
-    `hsts_s` is the life of Strict-Transport-Security on answers to https, 0 for none.
+    The id is the caller's X-Request-Id if it is short and plain, else a new one.
     """
 
-    def __init__(self, app: ASGIApp, hsts_s: int, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
         self.metrics = metrics
-        self.hsts = (b"strict-transport-security", f"max-age={hsts_s}; includeSubDomains".encode()) if hsts_s else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         began_at = time.perf_counter()
-        sent = dict(scope["headers"])
-        given = sent.get(b"x-request-id", b"")
-        request_id = given if _REQUEST_ID.match(given) else uuid.uuid4().hex.encode()
-        scope["request_id"] = request_id.decode()
-        address = scope["client"][0] if scope["client"] else None
-        user_agent = sent.get(b"user-agent", b"").decode("ascii", errors="replace")[:_MAX_USER_AGENT_CHARS]
-        request_source.set_source(request_source.RequestSource(None, address, user_agent or None, request_id.decode()))
-        is_signed_in = b"authorization" in sent or b"cookie" in sent
-        status = size_bytes = received_bytes = 0
+        address = _identify(scope)
+        status = sent_bytes = received_bytes = 0
 
-        async def send_completed(message: Message) -> None:
-            nonlocal status, size_bytes
+        async def count_sent(message: Message) -> None:
+            nonlocal status, sent_bytes
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = self._completed(scope, list(message["headers"]), request_id, is_signed_in)
             else:
-                size_bytes += len(message.get("body", b""))
+                sent_bytes += len(message.get("body", b""))
             await send(message)
 
-        async def receive_counted() -> Message:
+        async def count_received() -> Message:
             nonlocal received_bytes
             message = await receive()
             received_bytes += len(message.get("body", b""))
@@ -97,56 +89,84 @@ class Exchange:
 
         self.metrics.in_flight.inc()
         try:
-            await self.app(scope, receive_counted, send_completed)
+            await self.app(scope, count_received, count_sent)
         finally:
             self.metrics.in_flight.dec()
+            method, template = scope["method"], _template(scope)
             duration_s = time.perf_counter() - began_at
             self.metrics.count(
-                scope["method"],
-                _template(scope),
-                status,
-                duration_s,
-                received_bytes=received_bytes,
-                sent_bytes=size_bytes,
+                method, template, status, duration_s, received_bytes=received_bytes, sent_bytes=sent_bytes
             )
             if logs.access.isEnabledFor(logging.INFO):
-                what = {
-                    "method": scope["method"],
-                    "path": _template(scope),
+                fields = {
+                    "method": method,
+                    "path": template,
                     "status": status,
                     "duration_ms": round(duration_s * 1000, 1),
-                    "size_bytes": size_bytes,
+                    "size_bytes": sent_bytes,
                     "address": address,
                 }
-                logs.access.info("request", extra=what)
+                logs.access.info("request", extra=fields)
 
-    def _completed(
-        self, scope: Scope, headers: list[tuple[bytes, bytes]], request_id: bytes, is_signed_in: bool
-    ) -> list[tuple[bytes, bytes]]:
-        """Return the headers with ours added; what a route set itself stays."""
-        there = dict(headers)
-        is_page = there.get(b"content-type", b"").startswith(b"text/html")
-        ours = [*_ALWAYS, _PAGE_POLICY if is_page else _DATA_POLICY]
-        if is_signed_in:
-            ours.append(_NO_STORE)
-        if self.hsts is not None and scope["scheme"] == "https":
-            ours.append(self.hsts)
-        headers += [header for header in ours if header[0] not in there]
-        headers.append((b"x-request-id", request_id))
-        headers += limits.headers(scope.get("limits", ()))
-        return headers
+
+def _identify(scope: Scope) -> str | None:
+    """Set the request's id and source; return the client's address."""
+    headers = dict(scope["headers"])
+    given = headers.get(b"x-request-id", b"")
+    request_id = given.decode() if _REQUEST_ID.match(given) else uuid.uuid4().hex
+    address: str | None = scope["client"][0] if scope["client"] else None
+    user_agent = headers.get(b"user-agent", b"").decode("ascii", errors="replace")[:_MAX_USER_AGENT_CHARS]
+    scope["request_id"] = request_id
+    request_source.set_source(request_source.RequestSource(None, address, user_agent or None, request_id))
+    return address
 
 
 def _template(scope: Scope) -> str:
-    """Return the path as the route has it: what matched none may hold anything."""
-    # A route in a router in a router knows its own part only; FastAPI notes the whole beside it.
+    """Return the template of the matched route; an unmatched path may contain anything, so it becomes `-`."""
+    # A route in a nested router knows only its own part of the path; FastAPI keeps the whole beside it.
     route = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
     template: str | None = getattr(route, "path", None)
     return template or ("/docs/static" if scope["path"].startswith("/docs/static/") else "-")
 
 
-class LastResort:
-    """Answers what nobody expected as `internal-error`, which leaks nothing; the log has the rest."""
+class StandardHeaders:
+    """Adds security headers, X-Request-Id and rate limit headers to each response; a header that the route set stays.
+
+    `hsts_s` is the max-age of Strict-Transport-Security on https responses; 0 leaves the header out.
+    """
+
+    def __init__(self, app: ASGIApp, hsts_s: int) -> None:
+        self.app = app
+        self.hsts = (b"strict-transport-security", f"max-age={hsts_s}; includeSubDomains".encode()) if hsts_s else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = self._complete(scope, list(message["headers"]))
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)
+
+    def _complete(self, scope: Scope, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        present = dict(headers)
+        is_page = present.get(b"content-type", b"").startswith(b"text/html")
+        standard = [*_ALWAYS, _PAGE_POLICY if is_page else _DATA_POLICY]
+        if any(name in {b"authorization", b"cookie"} for name, _ in scope["headers"]):
+            standard.append(_NO_STORE)
+        if self.hsts is not None and scope["scheme"] == "https":
+            standard.append(self.hsts)
+        headers += [header for header in standard if header[0] not in present]
+        headers.append((b"x-request-id", scope["request_id"].encode()))
+        headers += limits.format_headers(scope.get("limits", ()))
+        return headers
+
+
+class UnhandledErrors:
+    """Answers an unexpected exception with `internal-error`, which reveals nothing; the log has the traceback."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -154,13 +174,13 @@ class LastResort:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         has_begun = False
 
-        async def watched(message: Message) -> None:
+        async def send_watched(message: Message) -> None:
             nonlocal has_begun
             has_begun = True
             await send(message)
 
         try:
-            await self.app(scope, receive, watched)
+            await self.app(scope, receive, send_watched)
         except Exception:
             if scope["type"] != "http" or has_begun:
                 raise
@@ -168,36 +188,23 @@ class LastResort:
             await render(scope, problems.InternalError())(scope, receive, send)
 
 
-_UNLIMITED = re.compile(r"/healthz|/readyz|/metrics|/docs/static/.*|/v1/notifications/store")
-"""By the gate: the last of them counts those whom it turns away."""
 _HEALTH = ("/healthz", "/readyz")
 
 
-class Gate:
-    """Turns away requests for other hosts, and addresses that ask too often. `hosts`: values of Host, `*` for any."""
+class KnownHosts:
+    """Refuses requests for other hosts. `hosts`: allowed values of the Host header, `*` for any."""
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str], counting: limits.Limits) -> None:
+    def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
         self.app = app
         self.hosts = None if "*" in hosts else {host.casefold() for host in hosts}
-        self.counting = counting
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if self.hosts is None or scope["type"] != "http" or scope["path"] in _HEALTH or self._is_known(scope):
             await self.app(scope, receive, send)
-            return
-        if self.hosts is not None and scope["path"] not in _HEALTH and not self._is_ours(scope):
+        else:
             await _unknown_host()(scope, receive, send)
-            return
-        if not _UNLIMITED.fullmatch(scope["path"]):
-            address = limits.address_key(scope["client"][0] if scope["client"] else None)
-            try:
-                await self.counting.hit("address", address)
-            except problems.RateLimited as problem:
-                await render(scope, problem)(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
 
-    def _is_ours(self, scope: Scope) -> bool:
+    def _is_known(self, scope: Scope) -> bool:
         named = [value.decode("latin1").casefold() for name, value in scope["headers"] if name == b"host"]
         hosts = self.hosts or ()
         return len(named) == 1 and (named[0] in hosts or re.sub(r":\d+$", "", named[0]) in hosts)
@@ -213,25 +220,47 @@ def _unknown_host() -> JSONResponse:
     return JSONResponse(body, 400, media_type="application/problem+json")
 
 
+_UNLIMITED = re.compile(r"/healthz|/readyz|/metrics|/docs/static/.*|/v1/notifications/store")
+"""Paths outside the address limit. The route of the store's notifications counts the requests that it refuses."""
+
+
+class AddressLimit:
+    """Refuses requests from an address that exceeds its rate limit."""
+
+    def __init__(self, app: ASGIApp, counters: limits.Limits) -> None:
+        self.app = app
+        self.counters = counters
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not _UNLIMITED.fullmatch(scope["path"]):
+            address = limits.address_key(scope["client"][0] if scope["client"] else None)
+            try:
+                await self.counters.hit("address", address)
+            except problems.RateLimited as problem:
+                await render(scope, problem)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
 _STREAMED = re.compile(r"POST /v1/files|PUT /v1/files/[^/]+/content|POST (/v1/public/links|/s)/[^/]+/upload")
 _SMALL = re.compile(r"/v1/(auth|me|admin)/.*|/verify-email|/reset-password|/s/[^/]+/password")
 _SMALL_BYTES = 64 * 1024
-"""Where strangers send a few words, nobody has to parse megabytes before they are refused."""
-_FENCE_BYTES = 1024**2
+"""Limit where callers without a token send a few words: a larger body is refused before it is parsed."""
+_STREAMED_MARGIN_BYTES = 1024**2
 BODY_S = 60.0
-"""A JSON body must be there in this time; of one that is streamed, each piece."""
+"""Time limit of a JSON body, and of each piece of a streamed body."""
 
 
 class BodyLimit:
-    """Refuses bodies beyond the limit, by their declared length at once, else as soon as they pass it; and slow ones.
+    """Refuses bodies that are too large, at once by their declared length or as soon as they exceed it, and slow ones.
 
-    Content that is streamed has a limit of its own, which its routes see to, exactly; here it only has a fence.
+    The routes of streamed content enforce its exact limit; here that limit has a margin.
     """
 
     def __init__(self, app: ASGIApp, max_bytes: int, max_streamed_bytes: int) -> None:
         self.app = app
         self.max_bytes = max_bytes
-        self.max_streamed_bytes = max_streamed_bytes + _FENCE_BYTES
+        self.max_streamed_bytes = max_streamed_bytes + _STREAMED_MARGIN_BYTES
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -242,33 +271,34 @@ class BodyLimit:
         if _SMALL.fullmatch(scope["path"]):
             max_bytes = min(max_bytes, _SMALL_BYTES)
         declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        too_large = declared.isdigit() and int(declared) > max_bytes
-        limited = self._limited(receive, max_bytes, refuse=too_large, is_streamed=is_streamed)
-        await self.app(scope, limited, send)
+        is_too_large = declared.isdigit() and int(declared) > max_bytes
+        limited = _limit_body(receive, max_bytes, is_streamed=is_streamed)
+        await self.app(scope, _refuse_body if is_too_large else limited, send)
 
-    def _limited(
-        self, receive: Receive, max_bytes: int, *, refuse: bool, is_streamed: bool
-    ) -> Callable[[], Awaitable[Message]]:
-        received = 0
-        is_here = False
-        clock = asyncio.get_running_loop().time
-        deadline_s = clock() + BODY_S
 
-        async def limited() -> Message:
-            nonlocal received, is_here
-            if is_here:  # what comes now is the end of the connection, whenever that may be
-                return await receive()
-            if refuse:
-                raise HTTPException(413)
-            try:
-                async with asyncio.timeout_at(clock() + BODY_S if is_streamed else deadline_s):
-                    message = await receive()
-            except TimeoutError:
-                raise HTTPException(408, headers={"Connection": "close"}) from None
-            is_here = not message.get("more_body", False)
-            received += len(message.get("body", b""))
-            if received > max_bytes:
-                raise HTTPException(413)
-            return message
+async def _refuse_body() -> Message:
+    raise HTTPException(413)
 
-        return limited
+
+def _limit_body(receive: Receive, max_bytes: int, *, is_streamed: bool) -> Callable[[], Awaitable[Message]]:
+    received_bytes = 0
+    is_complete = False
+    clock = asyncio.get_running_loop().time
+    deadline_s = clock() + BODY_S
+
+    async def receive_limited() -> Message:
+        nonlocal received_bytes, is_complete
+        if is_complete:  # the next message is the disconnect, which may take any time
+            return await receive()
+        try:
+            async with asyncio.timeout_at(clock() + BODY_S if is_streamed else deadline_s):
+                message = await receive()
+        except TimeoutError:
+            raise HTTPException(408, headers={"Connection": "close"}) from None
+        is_complete = not message.get("more_body", False)
+        received_bytes += len(message.get("body", b""))
+        if received_bytes > max_bytes:
+            raise HTTPException(413)
+        return message
+
+    return receive_limited

@@ -4,7 +4,7 @@ A problem carries only what the caller may know. Codes are stable: clients branc
 every class; a test compares the two. This module imports nothing of FastAPI.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 
@@ -77,6 +77,8 @@ class RateLimited(Problem):
 
     code, status, title, retryable = "rate-limited", 429, "Too many requests", True
     detail = "Too many requests of this kind: wait for the seconds of Retry-After"
+    windows: Sequence[Any] = ()
+    """State of the exceeded limit's windows (`plumbing.limits.WindowState`), for the headers of the response."""
 
 
 class NotFound(Problem):

@@ -75,8 +75,8 @@ async def test_readyz_asked_at_once_checks_the_store_once(
 
     asked = server.store.clock_skew_s
     monkeypatch.setattr(server.store, "clock_skew_s", counted)
-    monkeypatch.setattr(health, "KEPT_S", 60)
-    server.app.state.health.forget()
+    monkeypatch.setattr(health, "CACHE_S", 60)
+    server.app.state.health.clear_cache()
     answers = await asyncio.gather(*(api.get("/readyz") for _ in range(20)))
     assert {answer.status_code for answer in answers} == {200}
     assert looks == 1

@@ -53,7 +53,7 @@ async def test_limits_in_redis_are_shared_and_off_while_redis_is_down(
     postgres_url: str, s3_config: S3Config, redis: Redis, scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "_PAUSE_S", 0)
-    monkeypatch.setattr(limits, "_PATIENCE_S", 30)  # a slow Redis on a busy machine still counts
+    monkeypatch.setattr(limits, "_TIMEOUT_S", 30)  # a slow Redis on a busy machine still counts
     own = NO_LIMITS | {"address": "4/hour", "storage_url": f"{scheme}://127.0.0.1:{redis.port}"}
     settings = make_settings(postgres_url, s3_config, limits=own)
     async with (

@@ -132,7 +132,7 @@ async def test_readyz_with_a_clock_skew_is_503(postgres_url: str, s3_config: S3C
     ):
         server.app.state.health = Health(server.db, store, settings)
         assert (await ready(server.url))[0] == 200
-        server.app.state.health.forget()
+        server.app.state.health.clear_cache()
         proxy.ahead_s = skew_s
         status, checks = await ready(server.url)
     assert (status, checks["store"], checks["database"]) == (503, "ok", "ok")

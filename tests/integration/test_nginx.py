@@ -166,7 +166,7 @@ async def test_nginx_access_log_holds_no_link_token(proxied: Proxied) -> None:
 
 async def test_nginx_error_log_holds_no_link_token(proxied: Proxied, monkeypatch: pytest.MonkeyPatch) -> None:
     token = "Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4Zm9vYmFyMTI"
-    monkeypatch.setattr(serving.Connection, "on_headers_complete", lambda self: self.transport.close())
+    monkeypatch.setattr(serving.BoundedConnection, "on_headers_complete", lambda self: self.transport.close())
     async with proxied.client() as client:
         assert (await client.get(f"/s/{token}")).status_code == 502
     assert token not in (proxied.log.parent / "error.log").read_text(encoding="utf-8")

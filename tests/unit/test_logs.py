@@ -45,7 +45,7 @@ LINK = "Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4Zm9vYmFy-_A"
 )
 def test_secrets_are_blotted_out(text: str, secret: str) -> None:
     assert secret not in logs.redact(text)
-    assert logs.BLOT in logs.redact(text)
+    assert logs.REDACTED in logs.redact(text)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,12 @@ def test_a_line_is_one_json_object_whoever_wrote_it() -> None:
     text = line(failed, as_json=True)
     assert "\n" not in text
     told = json.loads(text)
-    assert (told["level"], told["logger"], told["status"], told["token"]) == ("info", "uvicorn.error", 200, logs.BLOT)
+    assert (told["level"], told["logger"], told["status"], told["token"]) == (
+        "info",
+        "uvicorn.error",
+        200,
+        logs.REDACTED,
+    )
     assert told["event"].startswith("failed with password='[redacted]'")
     assert "Traceback" in told["exception"]
     for secret in (PAT, JWT, LINK, "a b", "x y"):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 
-from dropbox_api.plumbing.mail import Mail, Mailer, as_message
+from dropbox_api.plumbing.mail import Mail, Mailer, to_message
 from dropbox_api.settings import MailSettings
 
 MAIL = Mail("anna@example.com", "Grüße", "Guten Tag,\n\nhttps://example.com/verify-email?token=abc\n")
@@ -98,7 +98,7 @@ async def test_a_server_without_tls_gets_nothing_where_tls_is_wanted() -> None:
 
 @pytest.mark.parametrize("subject", ["a\r\nBcc: eve@example.com", "a\nX: y", "a\x00b\x85c\u2028d"])
 def test_a_subject_cannot_become_a_header(subject: str) -> None:
-    message = email.message_from_bytes(as_message(Mail("a@example.com", subject, "x"), "me@example.com").as_bytes())
+    message = email.message_from_bytes(to_message(Mail("a@example.com", subject, "x"), "me@example.com").as_bytes())
     assert message["Bcc"] is None
     assert message["X"] is None
     assert message["Subject"]
@@ -107,7 +107,7 @@ def test_a_subject_cannot_become_a_header(subject: str) -> None:
 @pytest.mark.parametrize("to", ["a@example.com\r\nBcc: eve@example.com", "a@example.com, eve@example.com", "nobody"])
 def test_only_one_address_is_an_address(to: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        as_message(Mail(to, "x", "x"), "me@example.com")
+        to_message(Mail(to, "x", "x"), "me@example.com")
 
 
 async def test_files_hold_whole_messages_for_their_owner_alone(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ async def test_without_mail_nothing_is_even_composed(caplog: pytest.LogCaptureFi
         mailer.send(MAIL)
         await mailer.close()
     assert [record.message for record in caplog.records] == [
-        "no mail is configured: nobody can verify an address or reset a password"
+        "no mail is configured: users can neither verify an address nor reset a password"
     ]
 
 

@@ -1,4 +1,4 @@
-"""The audit trail: who did what to which file, from where. Written in the transaction of the change itself."""
+"""The audit trail: actor, action, file and source, written in the transaction of the change itself."""
 
 import uuid
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ Action = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One act on one node; `detail` is what a reader needs to make sense of it later, when all has changed again."""
+    """One action on one node; `detail` keeps the values that a later reader needs, after further changes."""
 
     action: Action
     node_id: uuid.UUID
@@ -55,7 +55,7 @@ _RECORD = text("""
 
 
 async def record(tx: Tx, owner_id: uuid.UUID, entries: Sequence[Entry]) -> None:
-    """Write down what the current origin did to nodes of this owner, in order. Transaction: joins tx."""
+    """Write the entries of the current request for nodes of this owner, in order. Transaction: joins tx."""
     if not entries:
         return
     source = request_source.get_source()

@@ -1,8 +1,8 @@
-"""Named places where a test can make the server fail; inert unless `DROPBOX_FAILPOINTS` arms them (dev mode only).
+"""Named points where a test makes the server fail; inert unless `DROPBOX_FAILPOINTS` arms them (dev mode only).
 
 The setting is a comma-separated list of `name=action[@hit]`: `raise` raises, `kill` ends the process as SIGKILL does,
-`delay:SECONDS` waits. `@2` means the second time the place is reached; without it, the first. Each entry fires once a
-process. The table is one a process on purpose: a failpoint must be reachable from anywhere without being handed around.
+`delay:SECONDS` waits. `@2` fires at the second hit; without it, at the first. Each entry fires once in a process. The
+table is global on purpose: code anywhere reaches a failpoint without a parameter.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 
 class FailpointError(Exception):
-    """What an armed `raise` raises: an error that no code expects."""
+    """Raised by an armed `raise`; no code expects it."""
 
 
 @dataclass(slots=True)
@@ -25,7 +25,7 @@ _armed: dict[str, _Armed] = {}
 
 
 def arm(setting: str) -> None:
-    """Arm the failpoints of a setting and disarm all others. Raises ValueError for one that cannot be read."""
+    """Arm the failpoints of a setting and disarm all others. Raises ValueError for an entry that cannot be parsed."""
     _armed.clear()
     for entry in filter(None, (part.strip() for part in setting.split(","))):
         name, _, action = entry.partition("=")
@@ -36,7 +36,7 @@ def arm(setting: str) -> None:
 
 
 async def failpoint(name: str) -> None:
-    """Do what the armed action says, or nothing."""
+    """Run the armed action, if any."""
     if not _armed:
         return
     armed = _armed.get(name)

@@ -1,4 +1,4 @@
-"""Whether this process can do its work: what `/readyz` and `dropbox-api doctor` ask."""
+"""Whether this process can do its work: the checks of `/readyz` and `dropbox-api doctor`."""
 
 import asyncio
 import time
@@ -9,64 +9,65 @@ from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import ObjectStore, StoreError
 
 MAX_SKEW_S = 300.0
-"""Signed URLs carry our time: S3 takes those of others' clocks within 15 minutes, and a URL lives for 5."""
-KEPT_S = 1.0
+"""The server's clock dates signed URLs. S3 accepts a clock skew of 15 minutes, and a URL lives for 5."""
+CACHE_S = 1.0
 _TIMEOUT_S = 10.0
 
 
 class Health:
-    """One per process: what was found out is good for a second, so that many probes cost as much as one."""
+    """Checks of one process, cached for a second so that many probes cost as much as one."""
 
     def __init__(self, db: Db, store: ObjectStore, settings: Settings) -> None:
         self._db = db
         self._store = store
         self._settings = settings
         self._lock = asyncio.Lock()
-        self._found: dict[str, str] = {}
-        self._found_at_s = float("-inf")
+        self._checks: dict[str, str] = {}
+        self._checked_at_s = float("-inf")
 
-    async def look(self) -> dict[str, str]:
+    async def check(self) -> dict[str, str]:
         """Return "ok", or what is wrong, for each of database, schema, store and clock."""
         async with self._lock:
-            if time.monotonic() - self._found_at_s > KEPT_S:
-                (database, schema), (store, clock) = await asyncio.gather(self._database(), self._bucket())
-                self._found = {"database": database, "schema": schema, "store": store, "clock": clock}
-                self._found_at_s = time.monotonic()
-            return self._found
+            if time.monotonic() - self._checked_at_s > CACHE_S:
+                (database, schema), (store, clock) = await asyncio.gather(self._check_database(), self._check_store())
+                self._checks = {"database": database, "schema": schema, "store": store, "clock": clock}
+                self._checked_at_s = time.monotonic()
+            return self._checks
 
-    def forget(self) -> None:
-        """Look anew the next time."""
-        self._found_at_s = float("-inf")
+    def clear_cache(self) -> None:
+        """Make the next `check` run the checks."""
+        self._checked_at_s = float("-inf")
 
-    async def _database(self) -> tuple[str, str]:
+    async def _check_database(self) -> tuple[str, str]:
         unknown = "not known: the database does not answer"
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 async with self._db.read() as tx:
                     await tx.exec_driver_sql("SELECT 1")
-                return "ok", schema_fault(await migrations.current(self._settings.database)) or "ok"
+                return "ok", find_schema_fault(await migrations.current(self._settings.database)) or "ok"
         except (problems.Unavailable, OSError) as error:  # TimeoutError is an OSError
             return str(error) or type(error).__name__, unknown
 
-    async def _bucket(self) -> tuple[str, str]:
+    async def _check_store(self) -> tuple[str, str]:
+        unknown = "not known: the store does not answer"
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 skew_s = await self._store.clock_skew_s()
         except TimeoutError:
-            return f"does not answer within {_TIMEOUT_S:.0f} s", "not known: the store does not answer"
+            return f"does not answer within {_TIMEOUT_S:.0f} s", unknown
         except StoreError:  # its text is for operators: `doctor` shows it
-            return "does not answer, or refuses us", "not known: the store does not answer"
-        return "ok", skew_fault(skew_s) or "ok"
+            return "does not answer, or refuses the request", unknown
+        return "ok", find_clock_fault(skew_s) or "ok"
 
 
-def schema_fault(revision: str | None) -> str | None:
-    """Return what is wrong with the schema of a database at this revision."""
+def find_schema_fault(revision: str | None) -> str | None:
+    """Return what is wrong with the schema of a database at this revision, None when it is current."""
     needed = migrations.head()
     return None if revision == needed else f"at {revision}, needs {needed}"
 
 
-def skew_fault(skew_s: float) -> str | None:
-    """Return what is wrong with a clock that differs from the store's by so much."""
+def find_clock_fault(skew_s: float) -> str | None:
+    """Return what is wrong with a clock that differs from the store's by `skew_s`, None when signed URLs work."""
     if abs(skew_s) <= MAX_SKEW_S:
         return None
     way = "ahead of" if skew_s > 0 else "behind"

@@ -1,15 +1,14 @@
-"""`Idempotency-Key`: a creating request that may be repeated without creating twice.
+"""`Idempotency-Key`: a client may repeat a creating request without creating twice.
 
-The key is claimed in the transaction that creates (T1), and the answer is kept, if it can be, in the same one; so
-there is a key exactly when there is what it made. A repetition whose key has an answer gets that answer; one whose key
-has none yet (the server died in between) runs again, and what it finds is its own doing. `docs/protocol.md` says which
-requests take a key.
+The transaction that creates (T1) claims the key and stores the answer if it has one, so a key exists exactly when its
+result exists. A repetition of an answered key gets that answer. A repetition of an unanswered key (the server died in
+between) runs again and finds its own results. `docs/protocol.md` lists the requests that take a key.
 """
 
 import hashlib
 import uuid
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import NamedTuple, Self
 
 from pydantic import BaseModel
 from sqlalchemy import text
@@ -31,14 +30,14 @@ class Replayed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Once:
-    """One request under a key: whose, and what was asked."""
+    """One request under a key: its caller, and a hash of its content."""
 
     user_id: uuid.UUID
     key: str
     request_hash: bytes
 
     def of(self, *more: str | bytes | None) -> Self:
-        """Return it with more of what was asked, such as the fingerprint of a body that was streamed."""
+        """Return it with more content in the hash, such as the fingerprint of a streamed body."""
         digest = hashlib.sha256(self.request_hash)
         for part in more:
             value = b"" if part is None else part.encode() if isinstance(part, str) else part
@@ -46,38 +45,46 @@ class Once:
         return replace(self, request_hash=digest.digest())
 
 
+class _ClaimedKey(NamedTuple):
+    request_hash: bytes
+    status: int | None
+    answer: bytes | None
+    """None until the request is answered; then `status` is set, too."""
+
+
 _FIND = text("SELECT request_hash, status, answer FROM idempotency_keys WHERE user_id = :user_id AND key = :key")
 
 
 async def require_unanswered(db: Db, once: Once) -> None:
-    """See whether the request was answered before: whatever became of its subject since, it is answered the same.
+    """Check that the key has no answer yet. Raises Replayed, IdempotencyMismatch.
 
-    Raises Replayed, IdempotencyMismatch.
+    A repetition gets its answer even after later changes of the subject.
     """
     async with db.read() as tx:
-        row = await _find(tx, once)
-    if row is not None:
-        _compare(once, row)
+        claimed = await _find_key(tx, once)
+    if claimed is not None:
+        _require_same_unanswered(claimed, once)
 
 
 async def is_answered(tx: Tx, once: Once | None) -> bool:
-    """Tell whether the key was answered before: what it asks for is done, and needs no room.
+    """Tell whether the key has an answer, so that the request needs no quota.
 
-    For bodies that are streamed: whether this is that request again is known when all of it was hashed (`Once.of`).
+    For streamed bodies: `claim_key` compares the request once its whole body is hashed (`Once.of`).
     """
-    row = await _find(tx, once) if once is not None else None
-    return row is not None and row.answer is not None
+    claimed = await _find_key(tx, once) if once is not None else None
+    return claimed is not None and claimed.answer is not None
 
 
-async def _find(tx: Tx, once: Once) -> Any:
-    return (await tx.execute(_FIND, {"user_id": once.user_id, "key": once.key})).one_or_none()
+async def _find_key(tx: Tx, once: Once) -> _ClaimedKey | None:
+    row = (await tx.execute(_FIND, {"user_id": once.user_id, "key": once.key})).one_or_none()
+    return None if row is None else _ClaimedKey(*row)
 
 
-def _compare(once: Once, row: Any) -> None:
-    if row.request_hash != once.request_hash:
+def _require_same_unanswered(claimed: _ClaimedKey, once: Once) -> None:
+    if claimed.request_hash != once.request_hash:
         raise problems.IdempotencyMismatch
-    if row.answer is not None:
-        raise Replayed(row.status, row.answer)
+    if claimed.answer is not None and claimed.status is not None:
+        raise Replayed(claimed.status, claimed.answer)
 
 
 _CLAIM = text("""
@@ -85,19 +92,19 @@ _CLAIM = text("""
     ON CONFLICT (user_id, key) DO UPDATE SET key = excluded.key
     RETURNING request_hash, status, answer
 """)
-"""The update changes nothing: it waits for a transaction that claims the same key, and returns what that one wrote."""
+"""The update changes nothing: it waits for a transaction that claims the same key, and returns the row it wrote."""
 
 
 async def claim_key(tx: Tx, once: Once | None) -> None:
-    """Note that this transaction does what the key stands for. Does nothing without a key.
+    """Claim the key for this transaction. Does nothing without a key.
 
-    Raises Replayed when it was done and answered, IdempotencyMismatch when the key stands for something else.
+    Raises Replayed when the key has an answer, IdempotencyMismatch when it belongs to another request.
     Transaction: joins tx, after the owner's lock.
     """
     if once is None:
         return
     values = {"user_id": once.user_id, "key": once.key, "request_hash": once.request_hash}
-    _compare(once, (await tx.execute(_CLAIM, values)).one())
+    _require_same_unanswered(_ClaimedKey(*(await tx.execute(_CLAIM, values)).one()), once)
 
 
 _KEEP = text("""
@@ -107,15 +114,15 @@ _KEEP = text("""
 
 
 async def keep_answer(tx: Tx, once: Once | None, status: int, answer: BaseModel) -> None:
-    """Keep the answer for repetitions. Does nothing without a key. Transaction: joins tx."""
+    """Store the answer for repetitions. Does nothing without a key. Transaction: joins tx."""
     if once is None:
         return
     values = {"user_id": once.user_id, "key": once.key, "request_hash": once.request_hash}
     await tx.execute(_KEEP, values | {"status": status, "answer": answer.model_dump_json().encode()})
 
 
-async def record_answer(db: Db, once: Once | None, status: int, body: BaseModel) -> None:
-    """Keep the answer of a request that took several transactions. Does nothing without a key."""
+async def record_answer(db: Db, once: Once | None, status: int, answer: BaseModel) -> None:
+    """Store the answer of a request that took several transactions. Does nothing without a key."""
     if once is not None:
         async with db.begin() as tx:
-            await keep_answer(tx, once, status, body)
+            await keep_answer(tx, once, status, answer)

@@ -1,10 +1,10 @@
-"""How often one may ask: fixed windows, counted in this process or in Redis.
+"""Rate limits: fixed windows, counted in this process or in Redis.
 
-A fixed window costs one counter and lets through at most twice the limit across its edge, which is near enough for what
-the limits are for. Keys are hashed: the counters' store learns no address. When that store does not answer, requests
-pass: a limit is a comfort, and no reason for an outage.
+A fixed window costs one counter. Across its edge it lets through at most twice the limit, which is accurate enough.
+Keys are hashed, so the counters' store holds no address. Requests pass while that store does not answer: an outage of
+the counters must not become an outage of the server.
 
-Headers, as draft-ietf-httpapi-ratelimit-headers-10 has them: `RateLimit-Policy: "name";q=30;w=60` and
+Headers follow draft-ietf-httpapi-ratelimit-headers-10: `RateLimit-Policy: "name";q=30;w=60` and
 `RateLimit: "name";r=29;t=12`.
 """
 
@@ -23,22 +23,22 @@ from limits import RateLimitItem, parse_many
 from limits.aio.storage import RedisStorage, Storage
 from limits.storage import storage_from_string
 
-from dropbox_api.problems import Problem, RateLimited
+from dropbox_api.problems import RateLimited
 from dropbox_api.settings import LimitSettings
 
 log = logging.getLogger(__name__)
 
 LimitName = Literal["address", "user", "sign_in_address", "sign_in_account", "mail", "public", "link_password", "sign"]
 
-_PATIENCE_S = 0.5
+_TIMEOUT_S = 0.5
 _PAUSE_S = 5.0
-"""A store that did not answer is left alone so long: not every request waits for it."""
+"""How long limits go uncounted after their store failed to answer, so that requests do not wait for it one by one."""
 _WARNING_PAUSE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class WindowState:
-    """How one window stands; a negative `remaining` is how far beyond it the asker is."""
+    """The state of one window; a negative `remaining` is how far the caller exceeds it."""
 
     name: str
     quota: int
@@ -47,89 +47,82 @@ class WindowState:
     reset_s: int
 
 
-def _refusal(standings: Sequence[WindowState]) -> RateLimited:
-    wait_s = max(standing.reset_s for standing in standings if standing.remaining < 0)
-    problem = RateLimited(retry_after_s=max(1, wait_s))
-    vars(problem)["standings"] = standings  # for headers, and no part of the problem
-    return problem
-
-
-def get_windows(problem: Problem) -> Sequence[WindowState]:
-    """Return the windows that a refusal looked at, none for other problems."""
-    standings: Sequence[WindowState] = vars(problem).get("standings", ())
-    return standings
-
-
 class Limits:
-    """Every limit of the settings. Raises ValueError for a store or a limit that cannot be read."""
+    """Every rate limit of the settings. Raises ValueError for a store or a limit that cannot be parsed."""
 
     def __init__(self, settings: LimitSettings) -> None:
-        self._storage = _storage(settings.storage_url)
+        self._storage = _open_storage(settings.storage_url)
         self._items: dict[LimitName, list[RateLimitItem]] = {
             name: parse_many(text) if (text := getattr(settings, name)) else [] for name in get_args(LimitName)
         }
-        self._resting_until = self._next_warning = 0.0
+        self._paused_until = self._next_warning = 0.0
 
     async def close(self) -> None:
-        """Close the connections to Redis; what is counted afterwards opens new ones."""
+        """Close the connections to Redis; counting afterwards opens new ones."""
         if isinstance(self._storage, RedisStorage):
             bridge: Any = self._storage.bridge
             await bridge.storage.aclose()  # the library itself never does
 
     async def hit(self, name: LimitName, key: str) -> Sequence[WindowState]:
-        """Count one request of `key` (any text); return how its windows stand, none when there is no such limit.
+        """Count one request of `key` (any text); return the state of its windows, empty when there is no such limit.
 
-        Raises RateLimited, with headers for the answer.
+        Raises RateLimited.
         """
-        return await self._look(name, key, amount=1)
+        return await self._check(name, key, amount=1)
 
     async def test(self, name: LimitName, key: str) -> Sequence[WindowState]:
-        """Do as `hit` does, but count nothing: for what is only counted when it fails."""
-        return await self._look(name, key, amount=0)
+        """Check the limit as `hit` does without counting: for requests that count only when they fail."""
+        return await self._check(name, key, amount=0)
 
-    async def _look(self, name: LimitName, key: str, amount: int) -> Sequence[WindowState]:
+    async def _check(self, name: LimitName, key: str, amount: int) -> Sequence[WindowState]:
         items = self._items[name]
-        if not items or time.monotonic() < self._resting_until:
+        if not items or time.monotonic() < self._paused_until:
             return ()
         hashed = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
         try:
-            async with asyncio.timeout(_PATIENCE_S):
-                standings = [await self._standing(name, item, hashed, amount) for item in items]
-        except Exception as error:  # noqa: BLE001 - whatever kind of store it is, its errors are its own
-            self._rest(error)
+            async with asyncio.timeout(_TIMEOUT_S):
+                windows = [await self._count(name, item, hashed, amount) for item in items]
+        except Exception as error:  # noqa: BLE001 - each kind of store has its own errors
+            self._pause(error)
             return ()
-        if any(standing.remaining < 0 for standing in standings):
-            raise _refusal(standings)
-        return standings
+        if any(window.remaining < 0 for window in windows):
+            raise _make_refusal(windows)
+        return windows
 
-    async def _standing(self, name: LimitName, item: RateLimitItem, key: str, amount: int) -> WindowState:
+    async def _count(self, name: LimitName, item: RateLimitItem, key: str, amount: int) -> WindowState:
         counter, window_s = item.key_for(name, key), item.get_expiry()
-        # What is only tested is refused once nothing is left for the next.
+        # A test fails as soon as nothing is left for the next request.
         count = await self._storage.incr(counter, window_s, amount) if amount else await self._storage.get(counter) + 1
         reset_s = math.ceil(await self._storage.get_expiry(counter) - time.time())
         label = f"{name.replace('_', '-')}-{item.GRANULARITY.name}"
         return WindowState(label, item.amount, window_s, item.amount - count, min(max(0, reset_s), window_s))
 
-    def _rest(self, error: Exception) -> None:
+    def _pause(self, error: Exception) -> None:
         now = time.monotonic()
-        self._resting_until = now + _PAUSE_S
+        self._paused_until = now + _PAUSE_S
         if now >= self._next_warning:
             self._next_warning = now + _WARNING_PAUSE_S
             log.warning("limits are not counted, their store does not answer: %s", type(error).__name__)
 
 
-def headers(standings: Sequence[WindowState]) -> list[tuple[bytes, bytes]]:
-    """Return the headers that tell how these windows stand."""
-    if not standings:
+def _make_refusal(windows: Sequence[WindowState]) -> RateLimited:
+    problem = RateLimited(retry_after_s=max(1, *(window.reset_s for window in windows if window.remaining < 0)))
+    problem.windows = windows
+    return problem
+
+
+def format_headers(windows: Sequence[WindowState]) -> list[tuple[bytes, bytes]]:
+    """Return the response headers for these windows."""
+    if not windows:
         return []
-    policy = ", ".join(f'"{one.name}";q={one.quota};w={one.window_s}' for one in standings)
-    limit = ", ".join(f'"{one.name}";r={max(0, one.remaining)};t={one.reset_s}' for one in standings)
+    policy = ", ".join(f'"{one.name}";q={one.quota};w={one.window_s}' for one in windows)
+    limit = ", ".join(f'"{one.name}";r={max(0, one.remaining)};t={one.reset_s}' for one in windows)
     return [(b"ratelimit-policy", policy.encode()), (b"ratelimit", limit.encode())]
 
 
 @lru_cache(4096)
 def address_key(address: str | None) -> str:
-    """Return what stands for an address: a whole IPv6 network of 64 bits, for that is what one customer has."""
+    """Return the key of an address; of IPv6 its /64 network, the size that one customer gets."""
     try:
         parsed: IPv4Address | IPv6Address = ip_address(address or "")
     except ValueError:
@@ -139,19 +132,19 @@ def address_key(address: str | None) -> str:
     return str(parsed.ipv4_mapped or IPv6Network((parsed, 64), strict=False))
 
 
-def _storage(url: str) -> Storage:
+def _open_storage(url: str) -> Storage:
     scheme, _, rest = url.partition("://")
     if scheme == "memory":
-        return _Memory()
-    # Valkey speaks Redis's protocol: one client library does for both.
+        return _MemoryStorage()
+    # Valkey speaks Redis's protocol, so one client library serves both.
     storage = storage_from_string(f"async+{scheme.replace('valkey', 'redis')}://{rest}", implementation="redispy")
     if not isinstance(storage, Storage):
         raise TypeError(url)
     return storage
 
 
-class _Memory(Storage):
-    """Counters of this process; the library's own looks through all of them at every hit."""
+class _MemoryStorage(Storage):
+    """Counters of this process; the library's own storage scans all counters at every hit."""
 
     STORAGE_SCHEME = None
     base_exceptions = ValueError

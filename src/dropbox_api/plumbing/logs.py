@@ -1,7 +1,7 @@
-"""What goes to stderr, and to Sentry where there is one: everybody's log records, one line each, without secrets.
+"""Log records of the server and its libraries: one line each to stderr, errors to Sentry, secrets redacted.
 
-Everything comes through the standard library's logging, so that uvicorn's and SQLAlchemy's lines look like ours.
-Secrets are blotted out of the finished text, tracebacks included, whoever wrote it; `redact` says what counts as one.
+All records come through the standard library's logging, so uvicorn's and SQLAlchemy's lines have the same form.
+Redaction works on the finished text, tracebacks included; `redact` defines what counts as a secret.
 """
 
 import logging
@@ -20,7 +20,7 @@ from dropbox_api.settings import Settings
 
 access = logging.getLogger("dropbox_api.access")
 
-BLOT = "[redacted]"
+REDACTED = "[redacted]"
 _NAMES = (
     r"x-amz-(?:signature|security-token|credential)|signature|policy|key-pair-id|(?:proxy-)?authorization|"
     r"(?:set-)?cookie|\w*passwords?|\w*password_hash|otp|totp\w*|recovery_codes?|\w*secret\w*|\w*tokens?|"
@@ -32,7 +32,7 @@ _SECRETS = re.compile(
     r"|(?P<fernet>gAAAAA[\w-]{40,}=*)"
     r"|(?P<refresh>\b[0-9a-f]{32}\.\d{1,9}\.[\w-]{43})"
     r"|(?P<url>(?<=://)[^\s/:@'\"\\]*:[^\s/@'\"\\]+(?=@))"
-    # Links and what goes by mail: 43 characters of base64url, the form that all our random tokens and MACs have.
+    # Tokens of links and mails: all random tokens and MACs of the server are 43 characters of base64url.
     r"|(?P<random>(?<![\w-])[\w-]{43}(?![\w-]))"
     r"|(?P<argon>\$argon2id?\$[^\s'\"\\]+)"
     r"|(?P<input>\binput(?:_value)?=.*?(?=, input_type=))"
@@ -40,7 +40,7 @@ _SECRETS = re.compile(
     r"(?:(?:Bearer|Basic|Digest)\s+[^\s'\"\\]+|(?P<quote>\\?[\"'])(?:Bearer\s+)?.*?(?P=quote)|[^\s\"'\\&,;)}\]]+)",
     re.IGNORECASE,
 )
-# Most lines hold none of the marks of a secret, and looking for these first takes a tenth of the time.
+# Most lines have no mark of a secret; searching for marks first takes a tenth of the time.
 _MARKS = [
     "dbx_",
     "eyj",
@@ -67,20 +67,20 @@ _RANDOM = re.compile(r"(?<![\w-])[\w-]{43}", re.ASCII)
 
 
 def redact(text: str) -> str:
-    """Return the text without what looks like a secret: signatures, tokens, cookies, passwords, codes."""
+    """Return the text without anything that looks like a secret: signatures, tokens, cookies, passwords, codes."""
     lowered = text.lower()
     if any(mark in lowered for mark in _MARKS) or _RANDOM.search(text):
-        return _SECRETS.sub(_blot, text)
+        return _SECRETS.sub(_redact_match, text)
     return text
 
 
-def _blot(found: re.Match[str]) -> str:
-    name, quote = found["name"] or "", found["quote"] or ""
-    return f"{name}{quote}{BLOT}{quote}"
+def _redact_match(match: re.Match[str]) -> str:
+    name, quote = match["name"] or "", match["quote"] or ""
+    return f"{name}{quote}{REDACTED}{quote}"
 
 
 def configure(settings: Settings) -> None:
-    """Send every log record to stderr as the settings say, and unhandled errors to Sentry if they name one."""
+    """Send log records to stderr as the settings say, and unhandled errors to Sentry where it is configured."""
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and settings.mode != "dev")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter(as_json=as_json))
@@ -88,7 +88,7 @@ def configure(settings: Settings) -> None:
     for name in ("uvicorn", "uvicorn.error"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
-    # botocore and urllib3 write requests down, headers and all, at DEBUG.
+    # botocore and urllib3 log whole requests, headers included, at DEBUG.
     for name in ("aiobotocore", "botocore", "boto3", "urllib3", "httpx", "httpcore", "authlib", "asyncio"):
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLevelName(settings.log_level)))
     logging.captureWarnings(capture=True)
@@ -97,13 +97,13 @@ def configure(settings: Settings) -> None:
 
 
 def formatter(*, as_json: bool) -> logging.Formatter:
-    """Return what turns records into lines: objects, or text with colours where somebody looks."""
+    """Return the formatter of log lines: JSON objects, or text that has colours on a terminal."""
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-        _origin,
+        _add_source,
     ]
     rendering: list[structlog.typing.Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_json)]
@@ -116,12 +116,12 @@ def formatter(*, as_json: bool) -> logging.Formatter:
     )
     remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared, processors=[remove_meta, *rendering, _redacted]
+        foreign_pre_chain=shared, processors=[remove_meta, *rendering, _redact_line]
     )
 
 
-def _origin(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Say which request of whom a record belongs to."""
+def _add_source(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Add the request and user that the record belongs to."""
     source = request_source.get_source()
     if source.request_id is not None:
         event.setdefault("request_id", source.request_id)
@@ -134,15 +134,15 @@ def _json(event: EventDict, **_: Any) -> str:
     return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
-def _redacted(_: WrappedLogger, __: str, line: Any) -> str:
+def _redact_line(_: WrappedLogger, __: str, line: Any) -> str:
     return redact(line)
 
 
 def _report_errors(dsn: str, mode: str) -> None:
-    import sentry_sdk  # noqa: PLC0415 - only who asked for it pays for it
+    import sentry_sdk  # noqa: PLC0415 - slow to import, and optional
     from sentry_sdk.integrations.logging import LoggingIntegration  # noqa: PLC0415
 
-    def cleaned(event: Any, _: Mapping[str, Any]) -> Any:
+    def clean_event(event: Any, _: Mapping[str, Any]) -> Any:
         event.pop("request", None)
         event.pop("user", None)
         return _without_secrets(event)
@@ -156,7 +156,7 @@ def _report_errors(dsn: str, mode: str) -> None:
         max_request_body_size="never",
         auto_enabling_integrations=False,
         integrations=[LoggingIntegration(event_level=logging.ERROR)],
-        before_send=cleaned,
+        before_send=clean_event,
         before_breadcrumb=lambda crumb, _: _without_secrets(crumb),
     )
 
@@ -166,8 +166,8 @@ def _without_secrets(value: Any) -> Any:
         return redact(value)
     if isinstance(value, MutableMapping):
         return {
-            key: BLOT
-            if isinstance(inner, str) and redact(f"{key}={inner}") == f"{key}={BLOT}"
+            key: REDACTED
+            if isinstance(inner, str) and redact(f"{key}={inner}") == f"{key}={REDACTED}"
             else _without_secrets(inner)
             for key, inner in value.items()
         }

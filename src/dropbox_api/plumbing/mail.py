@@ -1,8 +1,8 @@
-"""Mail: plain text, sent in the background by SMTP, or written into a folder as `.eml` files (dev, tests).
+"""Plain text mail, sent in the background by SMTP or written into a folder as `.eml` files (dev, tests).
 
-A request never waits for mail and never fails by it: sending starts after the caller's transaction, is tried three
-times, and what then still fails is only logged, without the address. So the time of an answer tells nobody whether a
-mail was sent. What waits when the process is killed is lost: every mail of ours can be asked for again.
+Requests neither wait for mail nor fail with it: sending starts after the caller's transaction, is tried three times,
+and a final failure is logged without the address. So response times do not reveal whether a mail was sent. Mail that
+waits when the process is killed is lost; users can request each mail again.
 """
 
 import asyncio
@@ -30,14 +30,14 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Mail:
     to: str
-    """One address, nothing around it."""
+    """One bare address."""
     subject: str
-    """May quote what people wrote: line breaks and other control characters are taken out."""
+    """May quote user input: `to_message` removes line breaks and other control characters."""
     text: str
 
 
 class Mailer:
-    """Sends mail in the background; does nothing, said once in the log, where no mail is configured."""
+    """Sends mail in the background. Without a mail configuration it logs one warning and sends nothing."""
 
     def __init__(self, settings: MailSettings, retry_pauses_s: tuple[float, ...] = RETRY_PAUSES_S) -> None:
         self._settings = settings
@@ -45,7 +45,7 @@ class Mailer:
         self._sending: set[asyncio.Task[None]] = set()
         self.is_configured = bool(settings.file_dir or settings.host)
         if not self.is_configured:
-            log.warning("no mail is configured: nobody can verify an address or reset a password")
+            log.warning("no mail is configured: users can neither verify an address nor reset a password")
 
     def send(self, mail: Mail) -> None:
         """Send this mail in the background."""
@@ -53,12 +53,12 @@ class Mailer:
             self._start(self._deliver(mail))
 
     def send_composed(self, compose: Callable[[], Awaitable[Mail | None]]) -> None:
-        """Compose a mail, if there is any to send, and send it: all of it in the background."""
+        """Compose and send a mail in the background; `compose` may return None to send none."""
         if self.is_configured:
             self._start(self._compose(compose))
 
     async def close(self) -> None:
-        """Wait for what is being sent, but no longer than one try takes."""
+        """Wait for mails being sent, at most the time of one attempt."""
         if self._sending:
             _, late = await asyncio.wait(self._sending, timeout=self._settings.timeout_s)
             for task in late:
@@ -81,22 +81,22 @@ class Mailer:
 
     async def _deliver(self, mail: Mail) -> None:
         try:
-            message = as_message(mail, self._settings.sender)
+            message = to_message(mail, self._settings.sender)
         except ValueError:
-            log.warning("mail not sent: no mail can go to this address")
+            log.warning("mail not sent: invalid address")
             return
         for pause_s in (*self._pauses_s, None):
             try:
-                await self._hand_over(message)
+                await self._transfer(message)
             except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-                # Only its kind: the text may quote the address.
+                # Log the type only: the text may quote the address.
                 log.warning("mail not sent (%s)%s", type(error).__name__, ", trying again" if pause_s else ", given up")
                 if pause_s is not None:
                     await asyncio.sleep(pause_s)
             else:
                 return
 
-    async def _hand_over(self, message: EmailMessage) -> None:
+    async def _transfer(self, message: EmailMessage) -> None:
         settings = self._settings
         if settings.file_dir:
             await asyncio.to_thread(_write, Path(settings.file_dir), message.as_bytes())
@@ -107,14 +107,14 @@ class Mailer:
             port=settings.port,
             use_tls=settings.security == "tls",
             start_tls=settings.security == "starttls",
-            username=settings.username or None,  # whoever sets none may set it empty
+            username=settings.username or None,  # an empty setting means none
             password=settings.password.get_secret_value() if settings.password else None,
             timeout=settings.timeout_s,
         )
 
 
-def as_message(mail: Mail, sender: str) -> EmailMessage:
-    """Return the mail as it is sent. Raises ValueError for an address that is none."""
+def to_message(mail: Mail, sender: str) -> EmailMessage:
+    """Return the message to send. Raises ValueError for an invalid address."""
     message = EmailMessage(SMTP)
     name, address = parseaddr(sender)
     from_ = Address(name, addr_spec=address)
@@ -123,7 +123,7 @@ def as_message(mail: Mail, sender: str) -> EmailMessage:
     message["Subject"] = "".join(char if char.isprintable() else " " for char in mail.subject)
     message["Date"] = formatdate()
     message["Message-ID"] = make_msgid(domain=from_.domain or "localhost")
-    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday notes in return
+    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: asks for no automatic replies
     message.set_content(mail.text)
     return message
 
@@ -131,7 +131,7 @@ def as_message(mail: Mail, sender: str) -> EmailMessage:
 def _write(folder: Path, message: bytes) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / f"{new_id()}.eml"
-    # Links in mails are secrets. Whoever watches the folder never sees half a mail.
+    # Private, because links in mails are secrets; renamed, so that readers of the folder see whole mails only.
     new = path.with_suffix(".new")
     new.touch(mode=0o600)
     new.write_bytes(message)

@@ -1,17 +1,16 @@
-"""What `/metrics` tells, in the text format of Prometheus.
+"""The metrics of `/metrics`, in the text format of Prometheus.
 
-Requests are counted by this process alone: scrape each process. What the database knows (uploads, content, outbox,
-deliveries, jobs) is asked at each scrape, in one statement, and is the same whichever process is scraped. Labels are
-bounded: templates of routes, methods, states, names of jobs; never an id, a path or an address.
+Each process counts its own requests, so scrape each process. Metrics of the database (uploads, content, outbox,
+deliveries, jobs) are read at each scrape, in one statement, and are equal in all processes. Labels are bounded: route
+templates, methods, states, job names; never an id, a path or an address.
 """
 
 import secrets
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
 from dropbox_api import __version__, problems
 from dropbox_api.db import Db
@@ -27,7 +26,7 @@ OPEN_STATES = ("creating", "active", "completing")
 CONTENT_STATES = ("stored", "verified", "quarantined", "damaged", "deleting")
 DELIVERY_STATES = ("pending", "failed")
 
-_STANDING = text(f"""
+_COUNTS = text(f"""
     SELECT
         (SELECT coalesce(jsonb_object_agg(state, n), '{{}}') FROM (
             SELECT state, count(*) AS n FROM uploads WHERE {LIVE_UPLOAD} GROUP BY state
@@ -52,7 +51,7 @@ _STANDING = text(f"""
 
 
 def is_allowed(settings: Settings, authorization: str) -> bool:
-    """Tell whether somebody with this header may see the metrics: everybody may in `dev` where no token is set."""
+    """Tell whether a caller with this header may read the metrics. Without a configured token: in `dev` only."""
     token = settings.http.metrics_token
     if token is None:
         return settings.mode == "dev"
@@ -60,41 +59,53 @@ def is_allowed(settings: Settings, authorization: str) -> bool:
     return secrets.compare_digest(authorization.encode(), expected.encode())
 
 
+class ProcessGauges(NamedTuple):
+    """What this process holds at the time of a scrape."""
+
+    events_waiting: int
+    streams_waiting: int
+    connections_in_use: int
+
+
 class Metrics:
-    """The metrics of one application, in a registry of its own: a process may have several (tests have)."""
+    """The metrics of one application, in its own registry: tests run several applications in one process."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._requests = self._counter("http_requests", "Requests answered.", "method", "route", "status")
         self._duration = Histogram(
             "dropbox_http_request_duration_seconds",
-            "From the head of a request to the end of its answer.",
+            "From the head of a request to the end of its response.",
             ("method", "route"),
             buckets=_BUCKETS_S,
             registry=self._registry,
         )
-        self._bytes = self._counter("http_bytes", "Bytes of bodies that passed the API itself.", "direction")
-        self.in_flight = self._gauge("http_requests_in_flight", "Requests being answered, waiting ones among them.")
+        self._bytes = self._counter("http_bytes", "Bytes of bodies that passed through the API.", "direction")
+        self.in_flight = self._gauge("http_requests_in_flight", "Requests being answered, including waiting ones.")
         self._waiting = self._gauge("events_waiting", "Long polls and streams that wait for events.")
-        self._streams_waiting = self._gauge("streams_waiting", "Transfers through the API that wait for a place.")
+        self._streams_waiting = self._gauge("streams_waiting", "Transfers through the API that wait for a slot.")
         self._pool = self._gauge("database_connections_in_use", "Connections of the pool in use.")
         self._database_up = self._gauge("database_up", "Whether the database answered this scrape.")
         self._uploads = self._gauge("uploads_open", "Open upload sessions.", "state")
         self._blobs = self._gauge("content_objects", "Stored objects.", "status")
         self._blob_bytes = self._gauge("content_bytes", "Bytes of stored objects.", "status")
-        self._outbox = self._gauge("outbox_rows", "Changes on their way to everybody else.")
-        self._parked = self._gauge("outbox_parked_rows", "Changes put aside because relaying them failed too often.")
-        self._lag = self._gauge("relay_lag_seconds", "Age of the oldest change that is in no other journal yet.")
-        self._publish_lag = self._gauge("outbox_oldest_seconds", "Age of the oldest change, the topic included.")
+        self._outbox = self._gauge("outbox_rows", "Changes not yet relayed, published and delivered.")
+        self._parked = self._gauge(
+            "outbox_parked_rows", "Changes that are no longer retried: relaying them failed too often."
+        )
+        self._lag = self._gauge("relay_lag_seconds", "Age of the oldest change that is not relayed yet.")
+        self._publish_lag = self._gauge("outbox_oldest_seconds", "Age of the oldest change in the outbox.")
         self._deliveries = self._gauge("deliveries", "Messages to webhooks.", "state")
         self._failing = self._gauge("webhooks_failing", "Webhooks whose last delivery failed.")
-        self._job_age = self._gauge("job_last_success_age_seconds", "Since the job last came to its end.", "job")
+        self._job_age = self._gauge(
+            "job_last_success_age_seconds", "Time since the last successful run of the job.", "job"
+        )
         self._job_failing = self._gauge("job_failing", "Whether the job's last run ended with an error.", "job")
         self._job_totals = {
             name: self._gauge(f"job_{name}", f"Of all runs of all workers ({name}); only grows.", "job")
             for name in ("runs", "done", "failed")
         }
-        self._gauge("info", "Which version this is.", "version").labels(__version__).set(1)
+        self._gauge("info", "The version of the server.", "version").labels(__version__).set(1)
 
     def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
         return Gauge(f"dropbox_{name}", meaning, labels, registry=self._registry)
@@ -105,33 +116,30 @@ class Metrics:
     def count(
         self, method: str, route: str, status: int, duration_s: float, *, received_bytes: int, sent_bytes: int
     ) -> None:
-        """Count an exchange. `route` is a template; `status` 0: it ended before there was an answer."""
-        known = method if method in _METHODS else "other"
-        self._requests.labels(known, route, str(status) if status else "none").inc()
-        self._duration.labels(known, route).observe(duration_s)
+        """Count a request. `route` is a template; `status` 0 means that it ended without a response."""
+        method = method if method in _METHODS else "other"
+        self._requests.labels(method, route, str(status) if status else "none").inc()
+        self._duration.labels(method, route).observe(duration_s)
         self._bytes.labels("in").inc(received_bytes)
         self._bytes.labels("out").inc(sent_bytes)
 
-    async def scrape(self, db: Db, live: Mapping[str, int]) -> bytes:
-        """Return all metrics as text; those of the database are left as they were while it does not answer.
-
-        `live`: what this process holds now: `waiting`, `streams_waiting`, `pool`.
-        """
-        self._waiting.set(live["waiting"])
-        self._streams_waiting.set(live["streams_waiting"])
-        self._pool.set(live["pool"])
+    async def scrape(self, db: Db, gauges: ProcessGauges) -> bytes:
+        """Return all metrics as text; metrics of the database keep their values while it does not answer."""
+        self._waiting.set(gauges.events_waiting)
+        self._streams_waiting.set(gauges.streams_waiting)
+        self._pool.set(gauges.connections_in_use)
         try:
             async with db.read() as tx:
-                self._show((await tx.execute(_STANDING)).one())
+                self._set_counts((await tx.execute(_COUNTS)).one())
             self._database_up.set(1)
         except problems.Unavailable:
             self._database_up.set(0)
         return generate_latest(self._registry)
 
-    def _show(self, standing: Any) -> None:
+    def _set_counts(self, counts: Row[Any]) -> None:
         uploads, content, outbox, deliveries, jobs = (
             orjson.loads(value) if isinstance(value, str) else value
-            for value in (standing.uploads, standing.content, standing.outbox, standing.deliveries, standing.jobs)
+            for value in (counts.uploads, counts.content, counts.outbox, counts.deliveries, counts.jobs)
         )
         for state in OPEN_STATES:
             self._uploads.labels(state).set(uploads.get(state, 0))
@@ -146,7 +154,7 @@ class Metrics:
         self._publish_lag.set(oldest_s)
         for state in DELIVERY_STATES:
             self._deliveries.labels(state).set(deliveries.get(state, 0))
-        self._failing.set(standing.failing_webhooks)
+        self._failing.set(counts.failing_webhooks)
         for name, (age_s, runs, done, failed, is_failing) in jobs.items():
             if age_s is not None:
                 self._job_age.labels(name).set(age_s)

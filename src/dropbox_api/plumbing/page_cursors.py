@@ -1,7 +1,7 @@
-"""Keyset cursors: where the next page starts, opaque to clients.
+"""Keyset cursors of pages, opaque to clients.
 
-A cursor only ever narrows a query that is already scoped to its caller, so it needs no signature: a forged one shows
-the forger their own rows from another place on.
+A cursor needs no signature: it only narrows a query that is already scoped to the caller, so a forged cursor shows the
+caller its own rows from another position.
 """
 
 import base64
@@ -19,15 +19,15 @@ KeyPart = str | int | uuid.UUID | datetime
 
 def encode_cursor(kind: str, *key: KeyPart) -> str:
     """Return the cursor after the row with this key, for lists of this kind."""
-    # default: the database driver's ids are of a class of their own
+    # default: the database driver has its own class for UUIDs
     return base64.urlsafe_b64encode(orjson.dumps([kind, *key], default=str)).decode().rstrip("=")
 
 
 def decode_key(kind: str, cursor: str, *types: type[KeyPart]) -> tuple[Any, ...]:
-    """Return the key in a cursor. Raises InvalidCursor for anything that `encode_cursor` did not make for this kind."""
+    """Return the key in a cursor. Raises InvalidCursor unless `encode_cursor` made it for this kind."""
     try:
-        found, *key = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        if found != kind:
+        cursor_kind, *key = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        if cursor_kind != kind:
             raise problems.InvalidCursor
         return tuple(_PARSERS[type_](part) for type_, part in zip(types, key, strict=True))
     except (ValueError, TypeError):
@@ -35,12 +35,12 @@ def decode_key(kind: str, cursor: str, *types: type[KeyPart]) -> tuple[Any, ...]
 
 
 def decode_id(kind: str, cursor: str) -> uuid.UUID:
-    """Return the id in a cursor whose key is nothing else. Raises InvalidCursor."""
+    """Return the id in a cursor whose key is one id. Raises InvalidCursor."""
     after: uuid.UUID = decode_key(kind, cursor, uuid.UUID)[0]
     return after
 
 
-# What a cursor says, as far as Postgres takes it. Each raises ValueError, for another type of JSON, too.
+# Parsers accept the values that Postgres accepts. Each raises ValueError, also for another JSON type.
 
 
 def _text(part: Any) -> str:

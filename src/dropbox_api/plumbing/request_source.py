@@ -1,7 +1,7 @@
-"""Where a request comes from, for whoever writes it down: the audit trail and the log.
+"""The source of the current request (actor, address, user agent, request id), for the audit trail and the log.
 
-A context variable, because everything a request causes has one origin, and no function between the socket and the log
-has any business with it.
+A context variable: everything that a request causes has one source, and most functions between route and log do not
+need it as a parameter.
 """
 
 import uuid
@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class RequestSource:
-    """All None: the server itself, such as a worker's job."""
+    """All None for the server's own work, such as a worker's job."""
 
     actor_id: uuid.UUID | None = None
     address: str | None = None
-    """IP address of the client, behind a trusted proxy the one that the proxy names."""
+    """IP address of the client; behind a trusted proxy, the address that the proxy reports."""
     user_agent: str | None = None
     request_id: str | None = None
 
@@ -26,22 +26,23 @@ _current: ContextVar[RequestSource] = ContextVar("request_source", default=Reque
 
 
 def get_source() -> RequestSource:
+    """Return the source of the request that runs here."""
     return _current.get()
 
 
 def set_source(source: RequestSource) -> None:
-    """Say where the request that begins here comes from."""
+    """Set the source of the request that begins here."""
     _current.set(source)
 
 
 def set_actor(actor_id: uuid.UUID) -> None:
-    """Say who acts from here on: whoever signed in."""
+    """Set the authenticated actor of the request."""
     _current.set(replace(_current.get(), actor_id=actor_id))
 
 
 @contextmanager
 def act_for(actor_id: uuid.UUID) -> Iterator[None]:
-    """Do what the block does on somebody's behalf, as a worker does that finishes what they began."""
+    """Run the block on behalf of an actor, as a worker does that finishes an upload."""
     token = _current.set(replace(_current.get(), actor_id=actor_id))
     try:
         yield

@@ -1,4 +1,4 @@
-"""Places for requests that hold something for as long as their client pleases: few in all, fewer for each user."""
+"""Slots for requests that hold a resource as long as their client is slow: a limit in all, and one for each user."""
 
 import asyncio
 import uuid
@@ -12,33 +12,33 @@ WAIT_S = 10.0
 
 
 class TransferSlots:
-    """`places` at a time in this process, a quarter of them for one user: nobody keeps all the others out."""
+    """`slots` transfers at a time in this process; one user gets a quarter of them, so that others find a free one."""
 
-    def __init__(self, places: int) -> None:
-        self._places = places
-        self._of_one = max(1, places // 4)
+    def __init__(self, slots: int) -> None:
+        self._slots = slots
+        self._slots_per_user = max(1, slots // 4)
         self._held: Counter[uuid.UUID] = Counter()
         self._changed = asyncio.Condition()
         self.waiting = 0
 
     @asynccontextmanager
     async def hold(self, user_id: uuid.UUID) -> AsyncIterator[None]:
-        """Hold a place while the block runs. Raises Unavailable when none becomes free within `WAIT_S`."""
+        """Hold a slot while the block runs. Raises Unavailable when none becomes free within `WAIT_S`."""
         self.waiting += 1
         try:
             async with asyncio.timeout(WAIT_S), self._changed:
                 await self._changed.wait_for(lambda: self._is_free(user_id))
                 self._held[user_id] += 1
         except TimeoutError:
-            raise problems.Unavailable("Too many transfers pass the server itself", retry_after_s=5) from None
+            raise problems.Unavailable("All transfer slots of the server are in use", retry_after_s=5) from None
         finally:
             self.waiting -= 1
         try:
             yield
         finally:
             async with self._changed:
-                self._held -= Counter([user_id])  # which also forgets who holds none
+                self._held -= Counter([user_id])  # also drops users that hold none
                 self._changed.notify_all()
 
     def _is_free(self, user_id: uuid.UUID) -> bool:
-        return self._held.total() < self._places and self._held[user_id] < self._of_one
+        return self._held.total() < self._slots and self._held[user_id] < self._slots_per_user
