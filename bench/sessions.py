@@ -12,10 +12,13 @@ import asyncpg
 
 from bench.stack import Stack
 from bench.table import MIB, Row, Section, ms, times
+from dropbox_api.context import Services
 from dropbox_api.db import Db
 from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import ObjectStore, Part
-from dropbox_api.uploads import sending, starting
+from dropbox_api.uploads.claims import SessionClaim, claim_uploads, draft_upload
+from dropbox_api.uploads.multipart import open_multipart
+from dropbox_api.uploads.reconcile import reconcile_session
 from dropbox_api.uploads.schemas import Destination, StartUpload
 
 _CHUNKS = 9_999
@@ -77,7 +80,7 @@ async def _measure(stack: Stack, user_id: uuid.UUID, runs: int) -> dict[str, lis
     db = Db.connect(settings.database)
     raw = await asyncpg.connect(stack.postgres.url.replace("+asyncpg", ""))
     double = _InstantStore()
-    store = cast("ObjectStore", double)
+    services = Services(db, cast("ObjectStore", double), settings)
     etags = [part.etag for part in double.parts]
     found: dict[str, list[float]] = {"start": [], "copy": [], "reconcile": [], "update": []}
 
@@ -95,9 +98,7 @@ async def _measure(stack: Stack, user_id: uuid.UUID, runs: int) -> dict[str, lis
             chunk_size_bytes=5 * MIB,
             destination=Destination(name=f"{run}"),
         )
-        (outcome,) = await timed("start", lambda: starting.start(db, store, settings, user_id, [wanted]))  # noqa: B023
-        assert isinstance(outcome, starting.Session)
-        upload_id = outcome.upload_id
+        upload_id = await timed("start", lambda: _start(services, user_id, wanted))  # noqa: B023
         select = f"SELECT {', '.join(_COLUMNS)} FROM upload_chunks WHERE upload_id = $1 ORDER BY number"
         records = [tuple(record) for record in await raw.fetch(select, upload_id)]
         assert len(records) == _CHUNKS
@@ -105,7 +106,7 @@ async def _measure(stack: Stack, user_id: uuid.UUID, runs: int) -> dict[str, lis
         await timed("copy", lambda: _copy(raw, records))  # noqa: B023
 
         await raw.execute("UPDATE upload_chunks SET sha256 = sha256(number::text::bytea)")
-        await timed("reconcile", lambda: sending.reconcile(db, store, settings, user_id, upload_id))  # noqa: B023
+        await timed("reconcile", lambda: reconcile_session(services, user_id, upload_id))  # noqa: B023
         counted = "SELECT count(*) FROM upload_chunks WHERE upload_id = $1 AND state = 'uploaded'"
         assert await raw.fetchval(counted, upload_id) == _CHUNKS
         await raw.execute("UPDATE upload_chunks SET state = 'planned', etag = NULL")
@@ -116,6 +117,15 @@ async def _measure(stack: Stack, user_id: uuid.UUID, runs: int) -> dict[str, lis
     await raw.close()
     await db.close()
     return {name: values[1:] for name, values in found.items()}  # the first run compiled the statements
+
+
+async def _start(services: Services, user_id: uuid.UUID, request: StartUpload) -> uuid.UUID:
+    draft = draft_upload(services.settings, request)
+    async with services.db.begin() as tx:
+        (claim,) = await claim_uploads(tx, services.settings, user_id, [draft], None)
+    assert isinstance(claim, SessionClaim)
+    await open_multipart(services, claim.upload_id)
+    return claim.upload_id
 
 
 async def _copy(raw: asyncpg.Connection, records: list[tuple[Any, ...]]) -> None:

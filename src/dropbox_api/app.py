@@ -54,7 +54,7 @@ from dropbox_api.sharing import routes as sharing
 from dropbox_api.storage.object_store import ObjectStore, StoreError
 from dropbox_api.storage.probe import BucketCapabilities, probe_bucket
 from dropbox_api.storage.s3 import S3Store
-from dropbox_api.uploads import finishing
+from dropbox_api.uploads import complete
 from dropbox_api.uploads import routes as uploads
 
 log = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ async def _open_services(app: FastAPI, settings: Settings, stack: AsyncExitStack
     stack.push_async_callback(state.limits.close)
     state.mailer = Mailer(settings.mail)
     stack.push_async_callback(state.mailer.close)
-    stack.push_async_callback(finishing.stop)
+    stack.push_async_callback(complete.cancel_assemblies)
     state.lookout = Lookout(state.db, state.store, settings)
     stack.push_async_callback(state.lookout.close)
     state.wakeup = await Wakeup.start(state.db, settings)

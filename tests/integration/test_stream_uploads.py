@@ -19,7 +19,7 @@ from sqlalchemy import select, text
 from dropbox_api.models import Blob, BlobChunk, Upload
 from dropbox_api.settings import MIB
 from dropbox_api.storage.s3 import S3Config
-from dropbox_api.uploads import streaming
+from dropbox_api.uploads.direct import body as request_body
 from dropbox_api.workers import jobs
 from tests.conftest import Register
 from tests.support.fault_proxy import Fault, FaultProxy, Kind, Request, is_complete, running_proxy, s3_error
@@ -494,7 +494,7 @@ async def test_a_client_that_says_less_than_it_promised_and_listens(server: Runn
 
 
 async def test_a_client_that_stalls(server: RunningServer, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "STALL_S", 0.3)
+    monkeypatch.setattr(request_body, "STALL_S", 0.3)
     body = form(BYTES)
     async with dialled(server, account, "POST /v1/files", *form_headers(len(body))) as line:
         await line.send(body[: PART + 500_000])

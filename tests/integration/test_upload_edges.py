@@ -12,7 +12,7 @@ from dropbox_api.models import Blob, Upload, UploadChunk
 from dropbox_api.settings import MIB
 from dropbox_api.storage.object_store import CompletedPart
 from dropbox_api.storage.s3 import S3Store
-from dropbox_api.uploads.starting import MAX_DESTINATIONS
+from dropbox_api.uploads.destinations import MAX_DESTINATIONS
 from dropbox_api.workers import jobs
 from dropbox_api.workers.invariants import violations
 from tests.support.server import Account, RunningServer, download, problem, send, sha256, start_body, upload_file

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dropbox_api.uploads.forms import MAX_FIELD_BYTES, BadForm, Form
+from dropbox_api.uploads.direct.form import MAX_FIELD_BYTES, BadForm, Form
 
 TYPE = "multipart/form-data; boundary=XyZ"
 FIELDS = ("name", "note")

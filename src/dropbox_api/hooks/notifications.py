@@ -24,12 +24,13 @@ import orjson
 from sqlalchemy import ARRAY, Text, any_, func, literal, or_, select, update
 
 from dropbox_api import problems
+from dropbox_api.context import Services
 from dropbox_api.db import Db
 from dropbox_api.models import Upload, UploadChunk
 from dropbox_api.plumbing import request_source
 from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import ObjectStore, StoreError
-from dropbox_api.uploads import sending
+from dropbox_api.uploads.reconcile import reconcile_session
 
 log = logging.getLogger(__name__)
 
@@ -100,12 +101,13 @@ async def look(db: Db, store: ObjectStore, settings: Settings, names: Collection
     async with db.read() as tx:
         found = select(Upload.id, Upload.uploader_id).where(named, Upload.state == "active")
         sessions = (await tx.execute(found.where(Upload.strategy != "stream"))).all()
+    services = Services(db, store, settings)
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def reconcile(session: Any) -> None:
         async with gate:
             with contextlib.suppress(*_ITS_CLIENTS), request_source.act_for(session.uploader_id):
-                await sending.reconcile(db, store, settings, session.uploader_id, session.id, alive=False)
+                await reconcile_session(services, session.uploader_id, session.id)
 
     outcomes = await asyncio.gather(*map(reconcile, sessions), return_exceptions=True)
     await _expedite(db, [session.id for session in sessions])

@@ -19,7 +19,7 @@ from dropbox_api.models import Grant, Link, Node, User
 from dropbox_api.plumbing import audit, idempotency, page_cursors
 from dropbox_api.plumbing.idempotency import Once
 from dropbox_api.sharing import schemas
-from dropbox_api.uploads import service as uploads
+from dropbox_api.uploads import abort
 
 _PROVEN = or_(User.email_verified_at.is_not(None), User.kind == "service")
 
@@ -84,7 +84,7 @@ async def _set(tx: Tx, row: Any, values: dict[str, Any]) -> schemas.Grant:
             act = audit.Entry("role-changed", row.node_id, {"of": row.email, "from": was.role, "to": row.role})
             await audit.record(tx, row.owner_id, [act])
             if row.role != "editor" and row.grantee_id:
-                await uploads.end_homeless(tx, row.owner_id, row.grantee_id)
+                await abort.abort_without_destination(tx, row.owner_id, row.grantee_id)
         await _announce(tx, "share.changed" if was.grantee_id == row.grantee_id else "share.granted", row)
     return _view(row, row.node_id)
 
@@ -138,7 +138,7 @@ async def _end(tx: Tx, row: Any) -> None:
     act = audit.Entry("unshared", row.node_id, {"with": row.email, "role": row.role})
     await audit.record(tx, row.owner_id, [act])
     if row.grantee_id:
-        await uploads.end_homeless(tx, row.owner_id, row.grantee_id)
+        await abort.abort_without_destination(tx, row.owner_id, row.grantee_id)
     await _announce(tx, "share.revoked", row)
 
 

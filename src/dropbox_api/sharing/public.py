@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from dropbox_api import access, problems
 from dropbox_api.accounts.passwords import Passwords
+from dropbox_api.context import Services
 from dropbox_api.db import Db, Tx
 from dropbox_api.files import archive, download, views
 from dropbox_api.models import Node
@@ -21,7 +22,8 @@ from dropbox_api.settings import Settings
 from dropbox_api.sharing import links, schemas
 from dropbox_api.sharing.link_tokens import LinkTokens
 from dropbox_api.storage.object_store import ObjectStore
-from dropbox_api.uploads import streaming
+from dropbox_api.uploads.direct.body import RequestBody
+from dropbox_api.uploads.direct.link_upload import send_to_link
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +178,9 @@ async def open_archive(
 
 
 async def send(
-    db: Db, store: ObjectStore, settings: Settings, link: access.LinkAccess, body: streaming.Body
+    db: Db, store: ObjectStore, settings: Settings, link: access.LinkAccess, body: RequestBody
 ) -> schemas.Received:
-    """Store the file of a form in an upload link's folder. Raises LinkNotFor and what `streaming.send_to_link` does."""
+    """Store the file of a form in an upload link's folder. Raises LinkNotFor and what `send_to_link` does."""
     _require_mode(link, "upload")
-    received = await streaming.send_to_link(db, store, settings, link, body)
+    received = await send_to_link(Services(db, store, settings), link, body)
     return schemas.Received(name=received.name, size_bytes=received.size_bytes)

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, func, or_, select, text, update
 
 from dropbox_api import problems
+from dropbox_api.context import Services
 from dropbox_api.db import Db
 from dropbox_api.files import blobs, guard
 from dropbox_api.models import LIVE_UPLOAD, Blob, Revision, Upload, UploadChunk, User
@@ -20,7 +21,8 @@ from dropbox_api.plumbing import request_source
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import ObjectNotFound, ObjectStore, StoreError
-from dropbox_api.uploads import finishing, rows
+from dropbox_api.uploads import sessions
+from dropbox_api.uploads.complete import finish_session
 from dropbox_api.workers import blob_leases, consuming, delivering, publishing, purging, relay, retention, scrubbing
 from dropbox_api.workers.reports import Job, Report
 
@@ -63,12 +65,12 @@ async def _take_due(db: Db, pause_s: float, *conditions: ColumnElement[bool]) ->
 
 
 async def _complete_all(db: Db, store: ObjectStore, settings: Settings, found: Any) -> Report:
+    services = Services(db, store, settings)
     done = failed = 0
     for row in found:
         try:
             with request_source.act_for(row.uploader_id):
-                finished = await finishing.complete(db, store, settings, row.uploader_id, row.id, alive=False)
-            done += finished is not None
+                done += await finish_session(services, row.uploader_id, row.id)
         except (problems.PartsMissing, problems.DestinationRefused, problems.UploadExpired, problems.ParentGone):
             done += 1
         except (problems.Problem, StoreError) as error:
@@ -95,7 +97,7 @@ async def expire(db: Db, store: ObjectStore, settings: Settings) -> Report:  # n
             await guard.lock_owner(tx, owner_id)
             still = select(Upload.id).where(Upload.id.in_(mine), ends)
             ids = list((await tx.execute(still.with_for_update())).scalars())
-            done += len(await rows.end(tx, owner_id, ids, "expired", leftover=True))
+            done += len(await sessions.end_sessions(tx, owner_id, ids, "expired", leftover=True))
     return Report(len(found), done)
 
 

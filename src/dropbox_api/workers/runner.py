@@ -19,7 +19,7 @@ from dropbox_api.plumbing.store_config import read_s3_config
 from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import ObjectStore, StoreError
 from dropbox_api.storage.s3 import S3Store
-from dropbox_api.uploads import finishing
+from dropbox_api.uploads import complete
 from dropbox_api.workers.jobs import JOBS
 from dropbox_api.workers.reports import Job, Report
 from dropbox_api.workers.runs import Runs
@@ -40,7 +40,7 @@ async def connected(settings: Settings) -> AsyncIterator[tuple[Db, ObjectStore]]
         async with S3Store.open(read_s3_config(settings)) as store:
             yield db, store
     finally:
-        await finishing.stop()
+        await complete.cancel_assemblies()
         await db.close()
 
 

@@ -36,7 +36,7 @@ from dropbox_api.storage.object_store import (
     StoreThrottled,
     StoreUnavailable,
 )
-from dropbox_api.uploads import finishing
+from dropbox_api.uploads.proof import is_expected_object
 from dropbox_api.workers import blob_leases
 from dropbox_api.workers.reports import Report
 
@@ -286,7 +286,7 @@ async def _repair(db: Db, store: ObjectStore, blob: Any, chunks: Sequence[Any], 
     if await _examine(store, key, chunks, run, blob.fingerprint):
         raise StoreUnavailable(f"{key} was built from good bytes, and is not good")
     built = await store.head(key)
-    if digest is not None and not finishing.is_ours(built, blob.size_bytes, digest):
+    if digest is not None and not is_expected_object(built, blob.size_bytes, digest):
         raise StoreUnavailable(f"{key} is not what was built")
     return await _mark_whole(db, blob, storage_key=key, etag=built.etag, composite_digest=digest)
 

@@ -15,7 +15,7 @@ from dropbox_api.responses import problem_responses
 from dropbox_api.sharing import public
 from dropbox_api.sharing.routes.links import Limit, LinkTokensDep
 from dropbox_api.sharing.schemas import PublicFileList, PublicLink, Received
-from dropbox_api.uploads import streaming
+from dropbox_api.uploads.direct.body import RequestBody, receive_body
 
 router = APIRouter(prefix="/public/links/{token}", dependencies=[limited("public")])
 
@@ -174,6 +174,6 @@ async def send_file(link: LinkDep, db: DbDep, store: StoreDep, settings: Setting
         return await public.send(db, store, settings, link, incoming(request))
 
 
-def incoming(request: Request) -> streaming.Body:
+def incoming(request: Request) -> RequestBody:
     headers = request.headers
-    return streaming.incoming(request.receive, headers.get("content-length", ""), headers.get("content-type", ""))
+    return receive_body(request.receive, headers.get("content-length", ""), headers.get("content-type", ""))

@@ -1,0 +1,336 @@
+"""Claims: what becomes of requests to upload, decided and written down under the owner's lock (T1).
+
+One request or five hundred take the same way: read what exists, decide in plain Python, write in bulk. Nothing is sent
+twice: content that the owner stores verified becomes a file at once, and a live session of the same content is resumed.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import and_, insert, or_, select, text, update
+
+from dropbox_api import problems
+from dropbox_api.core import names
+from dropbox_api.core.chunks import Plan
+from dropbox_api.core.fingerprint import parse_sha256
+from dropbox_api.db import Tx, new_id
+from dropbox_api.files import guard, paths, put
+from dropbox_api.models import Blob, Upload, UploadDestination
+from dropbox_api.plumbing import idempotency
+from dropbox_api.plumbing.idempotency import Once
+from dropbox_api.settings import Settings
+from dropbox_api.uploads import destinations, fingerprints, plans, quota, sessions
+from dropbox_api.uploads.destinations import NamedPlace
+from dropbox_api.uploads.schemas import StartUpload
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A request that is valid on its own, before anything was read."""
+
+    request: StartUpload
+    plan: Plan
+    fingerprint: bytes | None
+    place: NamedPlace
+
+
+@dataclass(frozen=True, slots=True)
+class SessionClaim:
+    """A session to send content into: a new one, or a live one of the same content."""
+
+    upload_id: uuid.UUID
+    is_new: bool
+    needs_multipart: bool
+    """False where the session is known to need no multipart upload: it is single."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """The owner stores this content already: the file that was made of it."""
+
+    node_id: uuid.UUID
+
+
+@dataclass(frozen=True, slots=True)
+class _PendingFile:
+    """Content that the owner stores, still to be placed."""
+
+    index: int
+    """In the batch's placements."""
+
+
+Claim = SessionClaim | StoredFile | problems.Problem
+_Decision = SessionClaim | _PendingFile | problems.Problem
+
+
+def draft_upload(settings: Settings, request: StartUpload) -> Draft | problems.Problem:
+    """Return the plan, fingerprint and clean names of a request, or its problem.
+
+    Returns SizeNotAllowed, FingerprintRequired, InvalidName instead of a draft.
+    """
+    try:
+        plan = plans.plan_upload(settings, request)
+        place = destinations.parse_destination(request.destination)
+    except (problems.SizeNotAllowed, problems.FingerprintRequired, problems.InvalidName) as problem:
+        return problem
+    return Draft(request, plan, parse_sha256(request.fingerprint) if request.fingerprint else None, place)
+
+
+async def claim_uploads(
+    tx: Tx, settings: Settings, actor_id: uuid.UUID, drafts: Sequence[Draft | problems.Problem], once: Once | None
+) -> list[Claim]:
+    """Decide what becomes of each draft and write it down; return the claims in order, the drafts' problems included.
+
+    Raises Replayed, IdempotencyMismatch.
+    Transaction: joins tx; takes the locks of the actor and of each owner, in id order.
+    """
+    valid = [draft for draft in drafts if isinstance(draft, Draft)]
+    owners = await _find_owners(tx, actor_id, valid)
+    for owner_id in sorted({actor_id, *owners}):
+        await guard.lock_owner(tx, owner_id)
+    await idempotency.claim_key(tx, once)
+    claims: dict[int, Claim] = {}
+    for owner_id in sorted(set(owners)):
+        numbers = [number for number, of in enumerate(owners) if of == owner_id]
+        claimed = await _claim_for_owner(tx, settings, actor_id, owner_id, [valid[number] for number in numbers])
+        claims |= zip(numbers, claimed, strict=True)
+    in_order = (claims[number] for number in range(len(valid)))
+    return [next(in_order) if isinstance(draft, Draft) else draft for draft in drafts]
+
+
+async def _find_owners(tx: Tx, actor_id: uuid.UUID, drafts: Sequence[Draft]) -> list[uuid.UUID]:
+    """Return the owner of each draft's folder; the actor where it names none by id, or one that refuses them."""
+    by_folder: dict[uuid.UUID | None, uuid.UUID] = {}
+    for folder_id in {draft.place.folder.folder_id for draft in drafts}:
+        try:
+            by_folder[folder_id] = await destinations.require_folder_owner(tx, actor_id, folder_id)
+        except (problems.NotFound, problems.Forbidden, problems.NotAFolder):
+            by_folder[folder_id] = actor_id  # asked again under the lock, where the problem is answered
+    return [by_folder[draft.place.folder.folder_id] for draft in drafts]
+
+
+async def _claim_for_owner(
+    tx: Tx, settings: Settings, actor_id: uuid.UUID, owner_id: uuid.UUID, drafts: Sequence[Draft]
+) -> list[Claim]:
+    """Decide what becomes of each draft into one owner's tree and write it down."""
+    folders = await destinations.resolve_folders(tx, actor_id, [draft.place.folder for draft in drafts])
+    allowance = await quota.lock_allowance(tx, settings, actor_id, owner_id)
+    places = [
+        (folder, names.make_key(draft.place.name)) if isinstance(folder, uuid.UUID) else folder
+        for draft, folder in zip(drafts, folders, strict=True)
+    ]
+    nodes = await paths.find_nodes_at(tx, [place for place in places if not isinstance(place, problems.Problem)])
+    existing = await _find_existing(tx, actor_id, owner_id, drafts)
+    batch = _Batch(actor_id, owner_id, existing, allowance)
+    decisions: list[_Decision] = [
+        place if isinstance(place, problems.Problem) else batch.decide(draft, place, nodes.get(place))
+        for draft, place in zip(drafts, places, strict=True)
+    ]
+    await batch.write(tx, settings)
+    placed = await put.put_files(tx, owner_id, batch.placements) if batch.placements else []
+    return [
+        _to_claim(placed[decision.index]) if isinstance(decision, _PendingFile) else decision for decision in decisions
+    ]
+
+
+def _to_claim(placed: put.PlacedFile | problems.Problem) -> Claim:
+    return StoredFile(placed.node_id) if isinstance(placed, put.PlacedFile) else placed
+
+
+@dataclass(slots=True)
+class _Existing:
+    """What the actor may know of the contents that are to be uploaded, kept up to date while a batch is decided."""
+
+    blobs: dict[bytes, put.Content] = field(default_factory=dict)
+    """Verified content, by fingerprint."""
+    sessions: dict[bytes, tuple[uuid.UUID, int]] = field(default_factory=dict)
+    """Live sessions of this uploader, by fingerprint: id and size in bytes."""
+    unbound: dict[int, list[uuid.UUID]] = field(default_factory=dict)
+    """Live sessions still without a fingerprint, by size in bytes."""
+    sizes: set[int] = field(default_factory=set)
+    """Sizes in bytes of contents that the owner stores or is sending."""
+    destinations: dict[tuple[uuid.UUID, uuid.UUID, str], uuid.UUID] = field(default_factory=dict)
+    """Destinations of those sessions, by (upload, folder, name key)."""
+
+
+async def _find_existing(tx: Tx, actor_id: uuid.UUID, owner_id: uuid.UUID, drafts: Sequence[Draft]) -> _Existing:
+    """Look up the fingerprints of the drafts and, for drafts without one, their sizes.
+
+    The owner's blobs count only if the actor is the owner; in the tree of another account only the actor's own
+    sessions count, so that nothing is revealed of what that account stores.
+    """
+    existing = _Existing()
+    wanted = {draft.fingerprint for draft in drafts if draft.fingerprint}
+    sizes = {draft.request.size_bytes for draft in drafts if draft.fingerprint is None}
+    if wanted and actor_id == owner_id:
+        existing.blobs = await fingerprints.find_verified_content(tx, owner_id, wanted)
+    live = select(Upload.id, Upload.fingerprint, Upload.size_bytes).where(
+        Upload.owner_id == owner_id,
+        Upload.uploader_id == actor_id,
+        Upload.strategy != "stream",
+        sessions.IS_LIVE,
+        or_(
+            and_(Upload.fingerprint.in_(wanted), Upload.encoding == "identity"),
+            Upload.size_bytes.in_(sizes),
+        ),
+    )
+    for upload_id, fingerprint, size_bytes in await tx.execute(live):
+        existing.sizes.add(size_bytes)
+        if fingerprint is None:
+            existing.unbound.setdefault(size_bytes, []).append(upload_id)
+        else:
+            existing.sessions[fingerprint] = (upload_id, size_bytes)
+    if sizes and actor_id == owner_id:
+        stored = select(Blob.size_bytes).where(
+            Blob.owner_id == owner_id, Blob.size_bytes.in_(sizes), Blob.content_status != "deleting"
+        )
+        existing.sizes |= set((await tx.execute(stored.distinct())).scalars())
+    if existing.sessions:
+        ids = [upload_id for upload_id, _ in existing.sessions.values()]
+        columns = (UploadDestination.id, UploadDestination.upload_id, UploadDestination.parent_id)
+        rows = select(*columns, UploadDestination.name).where(UploadDestination.upload_id.in_(ids))
+        existing.destinations = {
+            (row.upload_id, row.parent_id, names.make_key(row.name)): row.id for row in await tx.execute(rows)
+        }
+    return existing
+
+
+class _Batch:
+    """Decides drafts into one owner's tree one by one, and collects the rows that they need for one bulk write."""
+
+    def __init__(
+        self, actor_id: uuid.UUID, owner_id: uuid.UUID, existing: _Existing, allowance: quota.Allowance
+    ) -> None:
+        self.placements: list[put.Placement] = []
+        self._actor_id = actor_id
+        self._owner_id = owner_id
+        self._existing = existing
+        self._allowance = allowance
+        self._uploads: list[dict[str, Any]] = []
+        self._destinations: list[dict[str, Any]] = []
+        self._renewed: dict[uuid.UUID, dict[str, Any]] = {}
+        self._touched: set[uuid.UUID] = set()
+        self._reserved_bytes = 0
+
+    def decide(self, draft: Draft, place: paths.Place, node: paths.NamedNode | None) -> _Decision:
+        """Return what becomes of one draft; `node` is at its place now."""
+        request = draft.request
+        content = self._existing.blobs.get(draft.fingerprint) if draft.fingerprint else None
+        if content and content.size_bytes != request.size_bytes:
+            return problems.FingerprintMismatch("You store content of this fingerprint, and it has another size")
+        if content:  # `put_files` looks at the place again, after the items before this one
+            return self._place(draft, place[0], content)
+        conflict = put.find_conflict(node, request.destination.on_conflict, request.destination.base_revision_id)
+        if conflict:
+            return conflict
+        if draft.fingerprint is None and request.size_bytes in self._existing.sizes:
+            unbound = [str(upload_id) for upload_id in self._existing.unbound.get(request.size_bytes, ())]
+            return problems.FingerprintRequired(
+                "You have content or an upload of this size: hash the file first", uploads=unbound
+            )
+        session = self._existing.sessions.get(draft.fingerprint) if draft.fingerprint else None
+        if session:
+            return self._resume(draft, place, *session)
+        problem = self._allowance.take(request.size_bytes, sessions=1)
+        if problem:
+            return problem
+        return self._open(draft, place)
+
+    def _place(self, draft: Draft, folder_id: uuid.UUID, content: put.Content) -> _PendingFile:
+        """Collect a file of content that is stored already."""
+        self.placements.append(
+            put.Placement(
+                destination_id=None,
+                parent_id=folder_id,
+                name=draft.place.name,
+                on_conflict=draft.request.destination.on_conflict,
+                base_revision_id=draft.request.destination.base_revision_id,
+                content_type=draft.request.content_type,
+                client_modified_at=draft.request.client_modified_at,
+                author_id=self._actor_id,
+                content=content,
+            )
+        )
+        return _PendingFile(len(self.placements) - 1)
+
+    def _resume(
+        self, draft: Draft, place: paths.Place, upload_id: uuid.UUID, size_bytes: int
+    ) -> SessionClaim | problems.Problem:
+        """Resume a live session of the same content, whose destinations include this place from now on."""
+        if size_bytes != draft.request.size_bytes:
+            return problems.FingerprintMismatch("The live upload of this fingerprint has another size")
+        known = self._existing.destinations
+        if (upload_id, *place) not in known:
+            if sum(known_id == upload_id for known_id, _, _ in known) >= destinations.MAX_DESTINATIONS:
+                return problems.TooManyFiles(f"One upload has at most {destinations.MAX_DESTINATIONS} destinations")
+            problem = self._allowance.take(0)
+            if problem:
+                return problem
+        self._add_destination(upload_id, draft, place)
+        return SessionClaim(upload_id, is_new=False, needs_multipart=True)
+
+    def _open(self, draft: Draft, place: paths.Place) -> SessionClaim:
+        """Collect a new session with its one destination."""
+        upload_id = new_id()
+        folder_of_key = draft.fingerprint.hex() if draft.fingerprint else "late"
+        is_single = draft.plan.strategy == "single"
+        self._uploads.append(
+            {
+                "id": upload_id,
+                "uploader_id": self._actor_id,
+                "owner_id": self._owner_id,
+                "fingerprint": draft.fingerprint,
+                "size_bytes": draft.plan.size_bytes,
+                "strategy": draft.plan.strategy,
+                "chunk_size_bytes": draft.plan.chunk_size_bytes,
+                "chunk_count": draft.plan.chunk_count,
+                # A single session has no multipart upload to wait for.
+                "state": "active" if is_single else "creating",
+                "storage_key": f"blobs/{self._owner_id}/{folder_of_key}/{upload_id}",
+            }
+        )
+        self._reserved_bytes += draft.plan.size_bytes
+        self._add_destination(upload_id, draft, place)
+        self._existing.sizes.add(draft.request.size_bytes)
+        if draft.fingerprint:
+            self._existing.sessions[draft.fingerprint] = (upload_id, draft.request.size_bytes)
+        return SessionClaim(upload_id, is_new=True, needs_multipart=not is_single)
+
+    def _add_destination(self, upload_id: uuid.UUID, draft: Draft, place: paths.Place) -> None:
+        """Collect a destination: a new one, or the newest values of one that is requested again."""
+        request = draft.request
+        row = destinations.make_destination_row(upload_id, place[0], draft.place.name, request.destination, request)
+        self._touched.add(upload_id)
+        destination_id = self._existing.destinations.get((upload_id, *place))
+        if destination_id is None:
+            self._destinations.append(row)
+            self._existing.destinations[upload_id, *place] = row["id"]
+        else:
+            self._renewed[destination_id] = row | {"id": destination_id}
+
+    async def write(self, tx: Tx, settings: Settings) -> None:
+        """Write the collected sessions, chunks, destinations and reservations; `placements` is left to the caller."""
+        activity = sessions.activity_values(settings)
+        if self._uploads:
+            await tx.execute(insert(Upload).values(**activity), self._uploads)
+            await tx.execute(_INSERT_CHUNKS, {"ids": [row["id"] for row in self._uploads]})
+        if self._destinations:
+            await tx.execute(insert(UploadDestination), self._destinations)
+        for destination_id, row in self._renewed.items():
+            await tx.execute(update(UploadDestination).where(UploadDestination.id == destination_id).values(**row))
+        resumed = self._touched - {row["id"] for row in self._uploads}
+        if resumed:
+            await tx.execute(update(Upload).where(Upload.id.in_(resumed)).values(**activity))
+        if self._uploads or self._destinations:
+            await quota.reserve_quota(tx, self._owner_id, self._reserved_bytes, len(self._destinations))
+
+
+_INSERT_CHUNKS = text("""
+    INSERT INTO upload_chunks (upload_id, number, offset_bytes, size_bytes, sha256)
+    SELECT id, n, (n - 1) * chunk_size_bytes, least(chunk_size_bytes, size_bytes - (n - 1) * chunk_size_bytes),
+        CASE WHEN strategy = 'single' THEN fingerprint END
+    FROM uploads, generate_series(CAST(1 AS bigint), chunk_count) n WHERE id = ANY(CAST(:ids AS uuid[]))
+""")
+"""Postgres makes the chunks of new sessions itself: 10,000 of them cost one statement and no traffic."""

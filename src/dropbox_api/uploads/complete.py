@@ -1,0 +1,270 @@
+"""Complete: turn a session whose every part S3 confirmed into a blob and its revisions.
+
+A  T1 (`_claim`): `active -> completing` with a lease. From here on the chunk rows are frozen: they are the list
+   (number, ETag, SHA-256, size) that Complete carries.
+B  S3 (`assembly.assemble_session`): CompleteMultipartUpload with that list, then HEAD: size and composite digest must
+   be the expected ones.
+C  T2 (`record.record_completion`): blob, revisions, head, quota, journal, state `completed`, all under the owner's
+   lock, by the lease's holder only.
+
+Each step can be repeated. The client's next call, or a worker, takes over a lapsed lease and goes on from where the
+former holder stopped. Single uploads need no A and B: the object is complete as soon as S3 took the PUT, its checksum
+being the fingerprint.
+"""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import func, select, update
+
+from dropbox_api import problems
+from dropbox_api.context import Context, Services
+from dropbox_api.core import ranges
+from dropbox_api.core.fingerprint import to_base64
+from dropbox_api.db import Db
+from dropbox_api.models import Upload, UploadChunk
+from dropbox_api.plumbing.failpoints import failpoint
+from dropbox_api.plumbing.store_problems import to_problem
+from dropbox_api.schemas import ProblemDocument
+from dropbox_api.settings import Settings
+from dropbox_api.storage.object_store import StoreError
+from dropbox_api.uploads import assembly, destinations, queries, reconcile, schemas, sessions
+from dropbox_api.uploads.proof import is_expected_object
+from dropbox_api.uploads.record import StoredObject, record_completion
+from dropbox_api.uploads.sessions import UploadSession
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.2
+HEADS_AT_ONCE = 32
+
+_running: set[asyncio.Task[None]] = set()
+"""Assemblies, also those whose client was answered 202; referenced here so that they are not garbage collected."""
+
+
+async def complete_upload(context: Context, upload_id: uuid.UUID) -> schemas.Completed | None:
+    """Complete the caller's session; return its file and destinations, or None when S3 needs longer (ask again).
+
+    Repeating it returns the same.
+    Raises NotFound, ParentGone (`destinations.require_open_destination`), FingerprintRequired, PartsMissing,
+    UploadEnded, UploadExpired, UploadFailed, DestinationRefused, Unavailable, StoreError.
+    Transaction: T1, S3, T2.
+    """
+    session = await _get_completable(context, context.actor_id, upload_id)
+    if session.state in {"creating", "active"}:
+        session = await reconcile.reconcile_upload(context, upload_id)
+    if not await _finish(context, session):
+        return None
+    async with context.db.read() as tx:
+        session = await sessions.get_session(tx, context.actor_id, upload_id)
+        _require_completed(session)
+        result = (await queries.load_results(tx, context.actor_id, [upload_id]))[upload_id]
+    if isinstance(result, problems.Problem):
+        raise result
+    return result
+
+
+async def finish_session(services: Services, uploader_id: uuid.UUID, upload_id: uuid.UUID) -> bool:
+    """Complete a session for a worker, which does not prolong its life; return False when S3 needs longer.
+
+    Raises what `complete_upload` does, but not DestinationRefused: a refused destination settles the session too.
+    Transaction: T1, S3, T2.
+    """
+    session = await _get_completable(services, uploader_id, upload_id)
+    if session.state in {"creating", "active"}:
+        session = await reconcile.reconcile_session(services, uploader_id, upload_id)
+    if not await _finish(services, session):
+        return False
+    async with services.db.read() as tx:
+        _require_completed(await sessions.get_session(tx, uploader_id, upload_id))
+    return True
+
+
+async def _get_completable(services: Services, uploader_id: uuid.UUID, upload_id: uuid.UUID) -> UploadSession:
+    """Return a session that may be completed, or has ended. Raises NotFound, ParentGone, FingerprintRequired."""
+    async with services.db.read() as tx:
+        session = await sessions.get_session(tx, uploader_id, upload_id)
+        if session.state != "completed":
+            await destinations.require_open_destination(tx, session)
+    if session.is_live and session.fingerprint is None:
+        raise problems.FingerprintRequired("Bind the fingerprint first", uploads=[])
+    return session
+
+
+def _require_completed(session: UploadSession) -> None:
+    if session.state != "completed":
+        sessions.require_live(session)
+        raise problems.UploadCompleting(retry_after_s=1)
+
+
+async def _finish(services: Services, session: UploadSession) -> bool:
+    """Bring a reconciled session to its end, unless it has ended; return False when S3 needs longer.
+
+    Raises PartsMissing, UploadFailed, Unavailable.
+    """
+    if session.state == "active" and session.is_single:
+        for problem in (await _complete_singles(services, session.owner_id, [session])).values():
+            raise problem
+        return True
+    return not session.is_live or await _assemble_in_time(services, session)
+
+
+async def complete_batch(context: Context, upload_ids: Sequence[uuid.UUID]) -> schemas.CompletedBatch:
+    """Complete up to 500 sessions; each has its own file or problem, in order.
+
+    Single uploads are confirmed by HEADs in parallel and recorded in one transaction; the others go one by one.
+    """
+    wanted = sessions.select_sessions(
+        Upload.id.in_(upload_ids),
+        Upload.uploader_id == context.actor_id,
+        Upload.strategy == "single",
+        Upload.state == "active",
+    )
+    async with context.db.read() as tx:
+        singles = [UploadSession(*row) for row in await tx.execute(wanted.order_by(Upload.id))]
+        failed: dict[uuid.UUID, problems.Problem] = {
+            session.id: problems.ParentGone()
+            for session in singles
+            if not await destinations.has_open_destination(tx, session)
+        }
+    for owner_id in {session.owner_id for session in singles}:
+        of_owner = [session for session in singles if session.owner_id == owner_id and session.id not in failed]
+        failed |= await _complete_singles(context, owner_id, of_owner)
+    async with context.db.read() as tx:
+        results = await queries.load_results(tx, context.actor_id, [session.id for session in singles]) | failed
+    items = []
+    for upload_id in upload_ids:
+        result = results[upload_id] if upload_id in results else await _complete_one(context, upload_id)
+        items.append(_view(upload_id, result))
+    return schemas.CompletedBatch(items=items)
+
+
+async def _complete_one(context: Context, upload_id: uuid.UUID) -> schemas.Completed | problems.Problem:
+    """Complete one session of a batch; return its problem instead of raising it."""
+    try:
+        completed = await complete_upload(context, upload_id)
+    except problems.Problem as problem:
+        return problem
+    except StoreError as error:
+        return to_problem(error)
+    return completed or problems.UploadCompleting(retry_after_s=1)
+
+
+def _view(upload_id: uuid.UUID, result: schemas.Completed | problems.Problem) -> schemas.CompletedItem:
+    if isinstance(result, problems.Problem):
+        return schemas.CompletedItem(upload_id=upload_id, problem=ProblemDocument.model_validate(result.body()))
+    return schemas.CompletedItem(upload_id=upload_id, file=result.file)
+
+
+# Single uploads: HEAD is the proof
+
+
+async def _complete_singles(
+    services: Services, owner_id: uuid.UUID, uploads: Sequence[UploadSession]
+) -> dict[uuid.UUID, problems.Problem]:
+    """Record the active single uploads of one owner whose object S3 holds; return the problems of the others."""
+    gate = asyncio.Semaphore(HEADS_AT_ONCE)
+
+    async def confirm(session: UploadSession) -> StoredObject | problems.Problem:
+        async with gate:
+            try:
+                info = await reconcile.find_object(services.store, session)
+            except StoreError as error:
+                return to_problem(error)
+        if info is None:
+            return problems.PartsMissing(missing="1", mismatched="")
+        if not is_expected_object(info, session.size_bytes, to_base64(session.known_fingerprint)):
+            return problems.PartsMissing(missing="1", mismatched="1")
+        return StoredObject(session.id, None, info.etag, None, is_verified=True)
+
+    confirmed = await asyncio.gather(*map(confirm, uploads))
+    await failpoint("uploads.complete.after_head_single")
+    stored = [item for item in confirmed if isinstance(item, StoredObject)]
+    if stored:
+        async with services.db.begin() as tx:
+            await record_completion(tx, owner_id, stored)
+        await failpoint("uploads.complete.after_t2")
+    pairs = zip(uploads, confirmed, strict=True)
+    return {session.id: item for session, item in pairs if isinstance(item, problems.Problem)}
+
+
+# Multipart uploads: claim, assemble at S3, record
+
+
+async def _assemble_in_time(services: Services, session: UploadSession) -> bool:
+    """Claim a session and assemble it, or wait for the process that does; return False after `complete_wait_s`.
+
+    Raises PartsMissing and what `assembly.assemble_session` raises.
+    """
+    give_up = time.monotonic() + services.settings.uploads.complete_wait_s
+    while True:
+        token = await _claim(services.db, services.settings, session.id)
+        if token:
+            await failpoint("uploads.complete.after_t1")
+            task = asyncio.create_task(assembly.assemble_session(services, session.id, token))
+            _running.add(task)
+            task.add_done_callback(_retire)
+            await asyncio.wait({task}, timeout=max(0.0, give_up - time.monotonic()))
+            if not task.done():
+                return False
+            task.result()
+        async with services.db.read() as tx:
+            session = await sessions.get_session(tx, session.uploader_id, session.id)
+        if session.state != "completing":
+            return True
+        if time.monotonic() > give_up:
+            return False
+        await asyncio.sleep(POLL_S)
+
+
+def _retire(task: asyncio.Task[None]) -> None:
+    _running.discard(task)
+    if not task.cancelled() and (error := task.exception()) and not isinstance(error, problems.Problem):
+        log.error("finalising failed", exc_info=error)
+
+
+async def cancel_assemblies() -> None:
+    """Cancel the assemblies of this process: their leases lapse, and a worker or the client's next call goes on."""
+    for task in _running:
+        task.cancel()
+    await asyncio.gather(*_running, return_exceptions=True)
+
+
+async def _claim(db: Db, settings: Settings, upload_id: uuid.UUID) -> uuid.UUID | None:
+    """Make a session `completing`, or take over one whose lease has lapsed; return the fencing token.
+
+    None: another process holds it, or it has ended.
+    Raises PartsMissing when not every chunk is uploaded.
+    """
+    token = uuid.uuid4()
+    async with db.begin() as tx:
+        locked = select(Upload.state).where(Upload.id == upload_id).with_for_update()
+        state = (await tx.execute(locked)).scalar_one()
+        if state == "active":
+            lacking = select(UploadChunk.number, UploadChunk.state).where(
+                UploadChunk.upload_id == upload_id, UploadChunk.state != "uploaded"
+            )
+            missing = (await tx.execute(lacking)).all()
+            if missing:
+                raise problems.PartsMissing(
+                    missing=ranges.encode_ranges(row.number for row in missing),
+                    mismatched=ranges.encode_ranges(row.number for row in missing if row.state == "mismatched"),
+                )
+        elif state != "completing":
+            return None
+        values: dict[str, Any] = {
+            "state": "completing",
+            "lease_token": token,
+            "lease_until": func.now() + timedelta(seconds=settings.uploads.lease_s),
+        }
+        if state == "active":  # a worker may look as soon as the lease lapses
+            values |= {"next_check_at": func.now(), "checks": 0}
+        claimed = await tx.execute(
+            update(Upload).where(Upload.id == upload_id, sessions.IS_LEASE_FREE).values(**values)
+        )
+    return token if claimed.rowcount else None

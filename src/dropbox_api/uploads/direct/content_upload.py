@@ -1,0 +1,101 @@
+"""Put content: make the body of a request the newest revision of a file."""
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+
+from dropbox_api import problems
+from dropbox_api.context import Context
+from dropbox_api.db import Tx
+from dropbox_api.files import guard, paths, put, tree, views
+from dropbox_api.files.schemas import File
+from dropbox_api.models import Revision
+from dropbox_api.plumbing import idempotency
+from dropbox_api.plumbing.failpoints import failpoint
+from dropbox_api.plumbing.idempotency import Once
+from dropbox_api.schemas import OnConflict
+from dropbox_api.uploads import plans
+from dropbox_api.uploads.direct import direct_session
+from dropbox_api.uploads.direct.body import RequestBody
+from dropbox_api.uploads.direct.intake import open_intake
+
+
+@dataclass(frozen=True, slots=True)
+class NewContent:
+    """New content of a file, and, unless None, a new name for it."""
+
+    body: RequestBody
+    name: str | None
+    on_conflict: OnConflict
+    """When that name is taken, as in renaming."""
+    if_match: str | None
+
+
+async def put_content(context: Context, node_id: uuid.UUID, wanted: NewContent, once: Once | None) -> File:
+    """Make a body the newest revision of a file, and return the file. Content that it has already makes none.
+
+    Raises NotFound, Forbidden, NotAFile, PreconditionFailed, InvalidName, InvalidRequest (the body ends early),
+    BodyTooLarge, QuotaExceeded, TooManyUploads, NameTaken, ProcessingRunning (of the file that would be replaced by
+    the renaming), IdempotencyMismatch, Replayed, UploadExpired (it took too long), Unavailable, StoreError.
+    Transaction: T1, S3, T2. Idempotent: by `once`.
+    """
+    settings, actor_id = context.settings, context.actor_id
+    body, max_bytes = wanted.body, plans.max_direct_bytes(settings)
+    body.require_size(max_bytes, max_bytes)
+    name = paths.clean_name(wanted.name) if wanted.name is not None else None
+    async with context.db.begin() as tx:
+        session = None
+        if not await idempotency.is_answered(tx, once):
+            node = await _lock_file(tx, actor_id, node_id, wanted.if_match)
+            size_bytes = body.bound_content(max_bytes)
+            session = await direct_session.claim_session(tx, settings, actor_id, node.owner_id, size_bytes, nodes=0)
+    async with open_intake(context, session) as intake:
+        async for block in body.blocks:
+            await intake.take(block)
+        received = await intake.finish()
+        once = once and once.of(received.fingerprint, body.content_type)
+        async with context.db.begin() as tx:
+            await guard.lock_owner(tx, session.owner_id if session else actor_id)
+            await idempotency.claim_key(tx, once)
+            content = await direct_session.record_content(tx, session, received)
+            node = await _lock_file(tx, actor_id, node_id, wanted.if_match)
+            placement = put.Placement(
+                destination_id=None,
+                parent_id=node.parent_id,
+                name=node.name,
+                on_conflict="replace",
+                base_revision_id=None,
+                content_type=body.content_type or await _get_content_type(tx, node.head_revision_id),
+                client_modified_at=None,
+                author_id=actor_id,
+                content=content,
+                is_of_file=True,
+            )
+            file = await direct_session.place_content(tx, actor_id, node.owner_id, placement)
+            if file.content_type != placement.content_type:  # the file has this very content already
+                await tree.set_content_type(tx, node, placement.content_type)
+                file = await views.get_file(tx, actor_id, node_id)
+            if name is not None:
+                await tree.rename_or_move(tx, actor_id, node, node.parent_id, name, wanted.on_conflict)
+                file = await views.get_file(tx, actor_id, node_id)
+            await idempotency.keep_answer(tx, once, 200, file)
+        await failpoint("uploads.stream.after_t2")
+    return file
+
+
+async def _lock_file(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID, if_match: str | None) -> Any:
+    """Lock the owner of a file that the actor may edit; return its row. Raises what `lock_for_change` does, NotAFile.
+
+    Transaction: joins tx.
+    """
+    node = await guard.lock_for_change(tx, actor_id, node_id, if_match)
+    if node.kind != "file":
+        raise problems.NotAFile
+    return node
+
+
+async def _get_content_type(tx: Tx, revision_id: uuid.UUID) -> str:
+    content_type: str = (await tx.execute(select(Revision.content_type).where(Revision.id == revision_id))).scalar_one()
+    return content_type

@@ -1,0 +1,202 @@
+"""The session of a direct upload: claimed before the bytes come (T1), turned into content afterwards (T2)."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import func, insert, update
+
+from dropbox_api import access, problems
+from dropbox_api.db import Tx, new_id
+from dropbox_api.files import guard, put, views
+from dropbox_api.files.schemas import File
+from dropbox_api.models import Upload, UploadChunk
+from dropbox_api.plumbing import idempotency
+from dropbox_api.plumbing.idempotency import Once
+from dropbox_api.settings import Settings
+from dropbox_api.uploads import destinations, plans, quota, record, sessions
+from dropbox_api.uploads.sessions import SESSION_COLUMNS, UploadSession
+
+SILENCE = timedelta(hours=1)
+"""A session of which no part was stored for so long belongs to a dead process."""
+
+
+@dataclass(frozen=True, slots=True)
+class DirectSession:
+    """A claimed session of strategy `stream`."""
+
+    id: uuid.UUID
+    owner_id: uuid.UUID
+    storage_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class SentPart:
+    """A part that the server sent to S3 and hashed."""
+
+    number: int
+    size_bytes: int
+    etag: str
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SentObject:
+    """The object that the server made at S3 and looked at."""
+
+    parts: tuple[SentPart, ...]
+    """A whole object is one part."""
+    etag: str
+    digest: str | None
+    """Composite digest of a multipart object."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedBody:
+    """A body, read to its end and hashed."""
+
+    fingerprint: bytes
+    size_bytes: int
+    object: SentObject | None
+    """None where no session was claimed: the request was answered before."""
+
+
+def activity_values() -> dict[str, Any]:
+    """Return the column values that show that this process still works on a session."""
+    return {"last_activity_at": func.now(), "expires_at": func.now() + SILENCE}
+
+
+# T1
+
+
+async def claim_session(
+    tx: Tx, settings: Settings, actor_id: uuid.UUID, owner_id: uuid.UUID, size_bytes: int, *, nodes: int
+) -> DirectSession:
+    """Make a session for up to `size_bytes` of content and reserve quota for them; `nodes` must be free as well.
+
+    Raises QuotaExceeded, TooManyFiles, TooManyUploads. Transaction: joins tx; takes the owner's lock.
+    """
+    allowance = await quota.lock_allowance(tx, settings, actor_id, owner_id)
+    if problem := allowance.take(size_bytes, nodes=nodes, sessions=1):
+        raise problem
+    upload_id = new_id()
+    session = DirectSession(upload_id, owner_id, f"blobs/{owner_id}/late/{upload_id}")
+    row = {
+        "id": upload_id,
+        "uploader_id": actor_id,
+        "owner_id": owner_id,
+        "size_bytes": size_bytes,
+        "strategy": "stream",
+        "chunk_size_bytes": plans.direct_part_bytes(settings),
+        "chunk_count": 0,
+        "state": "active",
+        "storage_key": session.storage_key,
+    }
+    await tx.execute(insert(Upload).values(**row | sessions.activity_values(settings) | activity_values()))
+    await quota.reserve_quota(tx, owner_id, size_bytes, 0)
+    return session
+
+
+async def claim_in_own_tree(
+    tx: Tx, settings: Settings, actor_id: uuid.UUID, size_bytes: int, once: Once | None
+) -> DirectSession | problems.Problem | None:
+    """Claim a session in the actor's own tree for a form's file, before any of it is read.
+
+    Returns None when the request was answered before. Returns QuotaExceeded or TooManyFiles, instead of raising it,
+    to an actor who can edit folders of other accounts: the form may name such a folder, and `claim_in_folder` decides.
+    Raises and takes locks as `claim_session` does. Transaction: joins tx.
+    """
+    if await idempotency.is_answered(tx, once):
+        return None
+    try:
+        return await claim_session(tx, settings, actor_id, actor_id, size_bytes, nodes=1)
+    except (problems.QuotaExceeded, problems.TooManyFiles) as problem:
+        if not await access.is_editor_elsewhere(tx, actor_id):
+            raise
+        return problem
+
+
+async def claim_in_folder(
+    tx: Tx,
+    settings: Settings,
+    actor_id: uuid.UUID,
+    folder_id: uuid.UUID | None,
+    claim: DirectSession | problems.Problem,
+    size_bytes: int,
+) -> DirectSession:
+    """Return the session for a form's file, now that the fields before the file say on whose quota it counts.
+
+    `claim` is the result of `claim_in_own_tree`; where the folder has another owner, its session is ended, empty as it
+    is.
+    Raises NotFound, Forbidden, NotAFolder, and what `claim_session` raises. Transaction: joins tx; takes both owners'
+    locks.
+    """
+    owner_id = await destinations.require_folder_owner(tx, actor_id, folder_id)
+    if owner_id == actor_id:
+        if isinstance(claim, problems.Problem):
+            raise claim
+        return claim
+    for user_id in sorted({actor_id, owner_id}):
+        await guard.lock_owner(tx, user_id)
+    if isinstance(claim, DirectSession):
+        await sessions.end_sessions(tx, actor_id, [claim.id], "aborted", leftover=False)
+    return await claim_session(tx, settings, actor_id, owner_id, size_bytes, nodes=1)
+
+
+# T2
+
+
+async def record_content(tx: Tx, session: DirectSession | None, received: ReceivedBody) -> put.Content:
+    """Turn the object of a session into content, or take the equal one that the owner has; end the session.
+
+    Raises UploadExpired; Unavailable without a session: T1 found an answer to the key that has been forgotten since.
+    Transaction: joins tx, which holds the owner's lock.
+    """
+    if session is None or received.object is None:
+        raise problems.Unavailable("The answer to this Idempotency-Key has just been forgotten", retry_after_s=1)
+    # First: the release counts on the row, whose size must still be the one that was reserved.
+    if not await sessions.end_sessions(tx, session.owner_id, [session.id], "completed", leftover=False):
+        raise problems.UploadExpired
+    parts = received.object.parts
+    own = update(Upload).where(Upload.id == session.id)
+    sized = own.values(
+        fingerprint=received.fingerprint,
+        size_bytes=received.size_bytes,
+        chunk_count=len(parts),
+        chunk_size_bytes=max(part.size_bytes for part in parts),
+    )
+    upload = UploadSession(*(await tx.execute(sized.returning(*SESSION_COLUMNS))).one())
+    await tx.execute(insert(UploadChunk), _chunk_rows(session.id, parts))
+    stored = record.StoredObject(session.id, None, received.object.etag, received.object.digest, is_verified=True)
+    content = (await record.record_blobs(tx, session.owner_id, [upload], {session.id: stored}))[session.id]
+    # The owner has an equal blob already: the object just sent is not needed.
+    await tx.execute(own.values(blob_id=content.blob_id, leftover=content.blob_id != session.id))
+    return content
+
+
+def _chunk_rows(upload_id: uuid.UUID, parts: tuple[SentPart, ...]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    offset_bytes = 0
+    for part in parts:
+        rows.append(
+            {
+                "upload_id": upload_id,
+                "number": part.number,
+                "offset_bytes": offset_bytes,
+                "size_bytes": part.size_bytes,
+                "sha256": part.sha256,
+                "state": "uploaded",
+                "etag": part.etag,
+            }
+        )
+        offset_bytes += part.size_bytes
+    return rows
+
+
+async def place_content(tx: Tx, actor_id: uuid.UUID, owner_id: uuid.UUID, placement: put.Placement) -> File:
+    """Make content the file of its name. Raises the problem of a placement that is refused."""
+    (result,) = await put.put_files(tx, owner_id, [placement])
+    if isinstance(result, problems.Problem):
+        raise result
+    return await views.get_file(tx, actor_id, result.node_id)

@@ -1,0 +1,114 @@
+"""Forms as requests: read one from a body, and turn its fields into the destination of its file."""
+
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Iterator, Mapping
+from types import MappingProxyType
+
+from pydantic import ValidationError
+
+from dropbox_api import problems
+from dropbox_api.files import put
+from dropbox_api.uploads.destinations import NamedPlace
+from dropbox_api.uploads.direct.body import RequestBody
+from dropbox_api.uploads.direct.form import BadForm, Form
+from dropbox_api.uploads.schemas import AddDestination
+
+FORM_OVERHEAD_BYTES = 64 * 1024
+"""What a form may hold beside its file."""
+FORM_FIELDS = ("name", "parent_id", "folder_path", "on_conflict", "content_type", "client_modified_at")
+LINK_FORM_FIELDS = ("name",)
+
+
+def open_form(body: RequestBody, fields: tuple[str, ...], max_bytes: int) -> Form:
+    """Return a parser for the form that a body brings, with at most `max_bytes` of content.
+
+    Raises BodyTooLarge, InvalidRequest.
+    """
+    body.require_size(max_bytes + FORM_OVERHEAD_BYTES, max_bytes)
+    with _form_problems():
+        return Form(body.content_type or "", fields)
+
+
+async def read_pieces(body: RequestBody, form: Form, max_bytes: int) -> AsyncIterator[bytes]:
+    """Read a form to its end; yield its file as it comes, beginning with b"" as soon as the file begins.
+
+    The fields before the file are in `form.fields` when the first piece is yielded, the others at the end.
+    Raises BodyTooLarge, InvalidRequest.
+    """
+    received = 0
+    has_begun = False
+    async for block in body.blocks:
+        received += len(block)
+        if received > max_bytes + FORM_OVERHEAD_BYTES:
+            raise problems.BodyTooLarge(max_bytes=max_bytes)
+        with _form_problems():
+            pieces = form.feed(block)
+        if form.file is not None and not has_begun:
+            has_begun = True
+            yield b""
+        for piece in pieces:
+            yield piece
+
+
+def read_named_folder(form: Form) -> uuid.UUID | None:
+    """Return the folder that the fields before the file name by id.
+
+    None where they name none, or nonsense: `parse_target` refuses that, and both ways of naming a folder, in the end.
+    """
+    if "folder_path" in form.fields or not form.fields.get("parent_id"):
+        return None
+    try:
+        return uuid.UUID(form.fields["parent_id"])
+    except ValueError:
+        return None
+
+
+def parse_target(form: Form, fixed: Mapping[str, str] = MappingProxyType({})) -> AddDestination:
+    """Return the destination of a form's file, once all of the form was read; `fixed` overrides its fields.
+
+    Raises InvalidRequest.
+    """
+    with _form_problems():
+        file = form.close()
+    given = {"name": file.filename, "content_type": file.content_type} | form.fields | dict(fixed)
+    top = ("content_type", "client_modified_at")
+    values = {name: value for name, value in given.items() if value is not None}
+    shape = {name: values.pop(name) for name in top if name in values} | {"destination": values}
+    try:
+        return AddDestination.model_validate(shape)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        pointers = ["".join(f"/{part}" for part in entry["loc"] if part != "destination") for entry in found]
+        details = [entry["msg"] for entry in found]
+        raise _invalid(*zip(pointers, details, strict=True)) from None
+
+
+def make_placement(
+    target: AddDestination, place: NamedPlace, folder_id: uuid.UUID, author_id: uuid.UUID, content: put.Content
+) -> put.Placement:
+    """Return the placement of a form's file; `place` is the parsed destination of `target`."""
+    return put.Placement(
+        destination_id=None,
+        parent_id=folder_id,
+        name=place.name,
+        on_conflict=target.destination.on_conflict,
+        base_revision_id=None,
+        content_type=target.content_type,
+        client_modified_at=target.client_modified_at,
+        author_id=author_id,
+        content=content,
+    )
+
+
+@contextlib.contextmanager
+def _form_problems() -> Iterator[None]:
+    """Turn a malformed form into InvalidRequest."""
+    try:
+        yield
+    except BadForm as bad:
+        raise _invalid((bad.pointer, str(bad))) from None
+
+
+def _invalid(*errors: tuple[str, str]) -> problems.InvalidRequest:
+    return problems.InvalidRequest(errors=[{"pointer": pointer, "detail": detail} for pointer, detail in errors])

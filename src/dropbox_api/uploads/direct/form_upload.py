@@ -1,0 +1,57 @@
+"""Send a file as a form, as HTML pages and `curl -F` do."""
+
+from dropbox_api.context import Context
+from dropbox_api.files import guard
+from dropbox_api.files.schemas import File
+from dropbox_api.plumbing import idempotency
+from dropbox_api.plumbing.failpoints import failpoint
+from dropbox_api.plumbing.idempotency import Once
+from dropbox_api.uploads import destinations, plans
+from dropbox_api.uploads.direct import direct_session, form_request
+from dropbox_api.uploads.direct.body import RequestBody
+from dropbox_api.uploads.direct.direct_session import DirectSession
+from dropbox_api.uploads.direct.intake import open_intake
+
+
+async def send_file(context: Context, body: RequestBody, once: Once | None) -> File:
+    """Store the file of a form and return it.
+
+    Raises InvalidRequest (no such form), BodyTooLarge, QuotaExceeded, TooManyUploads, TooManyFiles, InvalidName,
+    NotFound (parent), Forbidden, NotAFolder, CrossOwner (another account's folder that is named after the file),
+    ParentGone, NameTaken, IdempotencyMismatch, Replayed, UploadExpired (it took too long), Unavailable, StoreError.
+    Transaction: T1, S3, T2. Idempotent: by `once`.
+    """
+    settings, actor_id = context.settings, context.actor_id
+    max_bytes = plans.max_direct_bytes(settings)
+    form = form_request.open_form(body, form_request.FORM_FIELDS, max_bytes)
+    size_bytes = body.bound_content(max_bytes)
+    async with context.db.begin() as tx:
+        claim = await direct_session.claim_in_own_tree(tx, settings, actor_id, size_bytes, once)
+    async with open_intake(context, claim if isinstance(claim, DirectSession) else None) as intake:
+        pieces = form_request.read_pieces(body, form, max_bytes)
+        first = await anext(pieces, b"")  # the fields before the file are known by now
+        if claim is not None:
+            named_id = form_request.read_named_folder(form)
+            async with context.db.begin() as tx:
+                intake.session = await direct_session.claim_in_folder(
+                    tx, settings, actor_id, named_id, claim, size_bytes
+                )
+        await intake.take(first)
+        async for piece in pieces:
+            await intake.take(piece)
+        target = form_request.parse_target(form)
+        place = destinations.parse_destination(target.destination)
+        received = await intake.finish()
+        once = once and once.of(received.fingerprint, target.model_dump_json())
+        owner_id = intake.session.owner_id if intake.session else actor_id
+        async with context.db.begin() as tx:
+            for user_id in sorted({actor_id, owner_id}):
+                await guard.lock_owner(tx, user_id)
+            await idempotency.claim_key(tx, once)
+            content = await direct_session.record_content(tx, intake.session, received)
+            folder_id = await destinations.require_folder(tx, actor_id, owner_id, place.folder)
+            placement = form_request.make_placement(target, place, folder_id, actor_id, content)
+            file = await direct_session.place_content(tx, actor_id, owner_id, placement)
+            await idempotency.keep_answer(tx, once, 201, file)
+        await failpoint("uploads.stream.after_t2")
+    return file

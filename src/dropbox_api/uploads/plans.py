@@ -1,0 +1,45 @@
+"""Plans: how the bytes of an upload are cut, within the limits of the store and of the settings."""
+
+from dropbox_api import problems
+from dropbox_api.core.chunks import Plan, PlanError, StoreLimits, plan_chunks
+from dropbox_api.settings import Settings
+from dropbox_api.uploads import schemas
+
+
+def read_store_limits(settings: Settings) -> StoreLimits:
+    """Return the limits of the store, narrowed by the largest file that the settings allow."""
+    limits = StoreLimits(settings.s3.min_part_bytes, settings.s3.max_part_bytes, settings.s3.max_parts)
+    if settings.uploads.max_file_bytes is None:
+        return limits
+    return StoreLimits(limits.min_part_bytes, limits.max_part_bytes, limits.max_parts, settings.uploads.max_file_bytes)
+
+
+def plan_upload(settings: Settings, request: schemas.StartUpload) -> Plan:
+    """Cut the file of a request into chunks.
+
+    Raises SizeNotAllowed; FingerprintRequired for a small file without a fingerprint: it is hashed before it is sent.
+    """
+    limits = read_store_limits(settings)
+    if request.fingerprint is None and request.size_bytes <= settings.uploads.single_max_bytes:
+        raise problems.FingerprintRequired("A file this small is hashed before it is sent", uploads=[])
+    try:
+        return plan_chunks(
+            request.size_bytes,
+            limits=limits,
+            strategy=request.strategy,
+            chunk_size_bytes=request.chunk_size_bytes,
+            default_chunk_bytes=settings.uploads.chunk_size_bytes,
+            single_max_bytes=settings.uploads.single_max_bytes,
+        )
+    except PlanError as error:
+        raise problems.SizeNotAllowed(str(error), reason=error.reason, max_bytes=limits.largest_plan_bytes) from None
+
+
+def max_direct_bytes(settings: Settings) -> int:
+    """Return the size of the largest file that is taken through the API itself."""
+    return min(settings.uploads.stream_max_bytes, read_store_limits(settings).largest_plan_bytes)
+
+
+def direct_part_bytes(settings: Settings) -> int:
+    """Return the size of the parts of a direct upload: the smallest with which the largest file has few enough."""
+    return max(settings.s3.min_part_bytes, -(-settings.uploads.stream_max_bytes // settings.s3.max_parts))

@@ -1,0 +1,82 @@
+"""Quota: what an account may still take, and reservations for content that is on its way.
+
+`sessions.end_sessions` releases reservations, in the statement that ends their session.
+"""
+
+import uuid
+from dataclasses import dataclass
+
+from sqlalchemy import func, select, update
+
+from dropbox_api import problems
+from dropbox_api.db import Tx
+from dropbox_api.files import guard
+from dropbox_api.models import Upload, User
+from dropbox_api.settings import Settings
+from dropbox_api.uploads import sessions
+
+
+@dataclass(slots=True)
+class Allowance:
+    """What an owner's account may still take, counted down while a batch is decided."""
+
+    quota_bytes: int
+    used_bytes: int
+    reserved_bytes: int
+    free_nodes: int
+    free_sessions: int
+    """How many more sessions the actor may open."""
+    is_own: bool
+    """Whether the account is the actor's own: the numbers of other accounts stay hidden."""
+
+    def take(self, size_bytes: int, *, nodes: int = 1, sessions: int = 0) -> problems.Problem | None:
+        """Take bytes, nodes and sessions from the allowance; return the problem, and take nothing, where it is short.
+
+        Returns QuotaExceeded, TooManyFiles, TooManyUploads or None.
+        """
+        if self.used_bytes + self.reserved_bytes + size_bytes > self.quota_bytes:
+            if not self.is_own:
+                return problems.QuotaExceeded(
+                    "The owner of the folder has not enough space left", needed_bytes=size_bytes
+                )
+            return problems.QuotaExceeded(
+                quota_bytes=self.quota_bytes,
+                used_bytes=self.used_bytes,
+                reserved_bytes=self.reserved_bytes,
+                needed_bytes=size_bytes,
+            )
+        if self.free_nodes < nodes:
+            return problems.TooManyFiles()
+        if self.free_sessions < sessions:
+            return problems.TooManyUploads(retry_after_s=60)
+        self.reserved_bytes += size_bytes
+        self.free_nodes -= nodes
+        self.free_sessions -= sessions
+        return None
+
+
+async def lock_allowance(tx: Tx, settings: Settings, actor_id: uuid.UUID, owner_id: uuid.UUID) -> Allowance:
+    """Lock the owner and return what their account may still take, and how many more sessions the actor may open.
+
+    Transaction: joins tx; takes the owner's lock.
+    """
+    user = await guard.lock_owner(tx, owner_id)
+    counted = select(func.count()).where(Upload.uploader_id == actor_id, sessions.IS_LIVE)
+    live: int = (await tx.execute(counted.select_from(Upload))).scalar_one()
+    return Allowance(
+        quota_bytes=user.quota_bytes,
+        used_bytes=user.used_bytes,
+        reserved_bytes=user.reserved_bytes,
+        free_nodes=user.quota_nodes - user.used_nodes - user.reserved_nodes,
+        free_sessions=settings.uploads.max_open - live,
+        is_own=actor_id == owner_id,
+    )
+
+
+async def reserve_quota(tx: Tx, owner_id: uuid.UUID, size_bytes: int, nodes: int) -> None:
+    """Reserve bytes and nodes. Transaction: joins tx, which holds the owner's lock and took them from the allowance."""
+    await tx.execute(
+        update(User)
+        .where(User.id == owner_id)
+        .values(reserved_bytes=User.reserved_bytes + size_bytes, reserved_nodes=User.reserved_nodes + nodes)
+    )

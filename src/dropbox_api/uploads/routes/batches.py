@@ -1,0 +1,36 @@
+"""`/v1/uploads/batch`: start or complete up to 500 uploads in one request."""
+
+from fastapi import APIRouter
+
+from dropbox_api import problems
+from dropbox_api.accounts.auth import OnceDep, Writer, limited_by_user
+from dropbox_api.responses import BODY, problem_responses
+from dropbox_api.uploads import complete, schemas, start
+
+router = APIRouter()
+
+BATCH_ITEMS = 500
+
+
+@router.post(
+    "/uploads/batch",
+    operation_id="uploads_start_batch",
+    dependencies=[limited_by_user("sign")],
+    responses=problem_responses(problems.Unauthenticated, *BODY, problems.IdempotencyMismatch),
+)
+async def start_batch(context: Writer, once: OnceDep, body: schemas.StartBatch) -> schemas.StartedBatch:
+    """Start up to 500 uploads in one transaction; each item has its own answer or problem.
+
+    Signed URLs are not kept for a repetition under the same Idempotency-Key: ask `parts` for new ones.
+    """
+    return await start.start_batch(context, body.items, once)
+
+
+@router.post(
+    "/uploads/batch/complete",
+    operation_id="uploads_complete_batch",
+    responses=problem_responses(problems.Unauthenticated, *BODY),
+)
+async def complete_batch(context: Writer, body: schemas.CompleteBatch) -> schemas.CompletedBatch:
+    """Complete up to 500 uploads; each has its own file or problem."""
+    return await complete.complete_batch(context, body.upload_ids)

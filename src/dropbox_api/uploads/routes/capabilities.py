@@ -1,0 +1,33 @@
+"""`/v1/capabilities`: what this server and its store can do."""
+
+from fastapi import APIRouter
+
+from dropbox_api import problems
+from dropbox_api.accounts.auth import Reader
+from dropbox_api.deps import CapabilitiesDep
+from dropbox_api.responses import problem_responses
+from dropbox_api.uploads import plans, schemas
+from dropbox_api.uploads.routes.batches import BATCH_ITEMS
+
+router = APIRouter()
+
+
+@router.get("/capabilities", operation_id="uploads_capabilities", responses=problem_responses(problems.Unauthenticated))
+async def capabilities(context: Reader, bucket: CapabilitiesDep) -> schemas.Capabilities:
+    """Tell what this server and its store can do, as probed at start."""
+    settings = context.settings
+    limits = plans.read_store_limits(settings)
+    return schemas.Capabilities(
+        proof_level=bucket.level or "B",
+        behaviours=dict(bucket.behaviours),
+        strategies=["single", "multipart"],
+        single_max_bytes=settings.uploads.single_max_bytes,
+        chunk_size_bytes=settings.uploads.chunk_size_bytes,
+        min_part_bytes=limits.min_part_bytes,
+        max_part_bytes=limits.max_part_bytes,
+        max_parts=limits.max_parts,
+        max_file_bytes=limits.largest_plan_bytes,
+        url_ttl_s=settings.uploads.url_ttl_s,
+        session_ttl_s=settings.uploads.session_ttl_s,
+        batch_items=BATCH_ITEMS,
+    )

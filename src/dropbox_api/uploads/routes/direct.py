@@ -1,0 +1,121 @@
+"""`POST /v1/files` and `PUT /v1/files/{id}/content`: content through the API itself, streamed."""
+
+import uuid
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request, Response
+
+from dropbox_api import problems
+from dropbox_api.accounts.auth import OnceStreamedDep, Writer
+from dropbox_api.deps import IfMatch
+from dropbox_api.files.schemas import File
+from dropbox_api.responses import problem_responses
+from dropbox_api.schemas import ContentType, OnConflict
+from dropbox_api.uploads.direct import content_upload, form_upload
+from dropbox_api.uploads.direct.body import RequestBody, receive_body
+from dropbox_api.uploads.routes.problem_sets import OWN
+
+router = APIRouter()
+
+_DIRECT = (
+    *OWN,
+    problems.BodyTooLarge,
+    problems.QuotaExceeded,
+    problems.TooManyUploads,
+    problems.InvalidName,
+    problems.NameTaken,
+    problems.UploadExpired,
+    problems.IdempotencyMismatch,
+)
+_FORM: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["file"],
+                "properties": {
+                    "file": {"type": "string", "format": "binary", "description": "Its filename is the name."},
+                    "name": {"type": "string", "description": "Another name than the file's own.", "maxLength": 1024},
+                    "parent_id": {
+                        "type": "string",
+                        "format": "uuid",
+                        "description": "The folder; the root when it is left out and folder_path, too.",
+                    },
+                    "folder_path": {
+                        "type": "string",
+                        "maxLength": 4096,
+                        "description": "The folder by path, made on the way.",
+                    },
+                    "on_conflict": {"type": "string", "enum": ["fail", "rename", "replace"], "default": "fail"},
+                    "content_type": {"type": "string", "description": "Else that of the file's part of the form."},
+                    "client_modified_at": {"type": "string", "format": "date-time"},
+                },
+                "additionalProperties": False,
+            },
+            "example": {"file": "(bytes)", "name": "cat.jpg", "folder_path": "/photos/2026", "on_conflict": "rename"},
+        }
+    },
+}
+_CONTENT: dict[str, Any] = {
+    "required": True,
+    "description": "The content as it is; its Content-Type becomes the file's.",
+    "content": {"*/*": {"schema": {"type": "string", "format": "binary"}, "example": "(bytes)"}},
+}
+
+
+def _receive(request: Request, content_type: str | None) -> RequestBody:
+    return receive_body(request.receive, request.headers.get("content-length", ""), content_type)
+
+
+@router.post(
+    "/files",
+    operation_id="uploads_send_file",
+    status_code=201,
+    responses=problem_responses(*_DIRECT, problems.NotAFolder, problems.CrossOwner, problems.TooManyFiles),
+    openapi_extra={"requestBody": _FORM},
+)
+async def send_file(context: Writer, request: Request, response: Response, once: OnceStreamedDep) -> File:
+    """Upload a small file as HTML forms and `curl -F` do. The fields may stand before or after the file."""
+    body = _receive(request, request.headers.get("content-type", ""))
+    async with request.app.state.streams.hold(context.actor_id):
+        file = await form_upload.send_file(context, body, once)
+    response.headers.update({"ETag": file.etag, "Location": f"/v1/files/{file.id}"})
+    return file
+
+
+@router.put(
+    "/files/{file_id}/content",
+    operation_id="uploads_put_content",
+    responses=problem_responses(*_DIRECT, problems.PreconditionFailed, problems.NotAFile, problems.ProcessingRunning),
+    openapi_extra={"requestBody": _CONTENT},
+)
+async def put_content(
+    *,
+    context: Writer,
+    request: Request,
+    response: Response,
+    file_id: uuid.UUID,
+    once: OnceStreamedDep,
+    name: Annotated[str | None, Query(max_length=1024, description="Rename the file as well.")] = None,
+    on_conflict: Annotated[
+        OnConflict,
+        Query(description="When that name is taken: refuse, take `name (1).ext`, or put what is there into the trash."),
+    ] = "fail",
+    content_type: Annotated[ContentType | None, Header(include_in_schema=False)] = None,
+    if_match: IfMatch = None,
+) -> File:
+    """Replace the content of a file by the body: a new revision, unless it is what the file holds already.
+
+    Without a Content-Type the file keeps its own.
+    """
+    for header in ("Content-Range", "Content-Encoding"):  # a part, or something packed, is not the content
+        if request.headers.get(header, "identity") != "identity":
+            raise problems.InvalidRequest(
+                errors=[{"pointer": f"/{header}", "detail": "the content as it is is wanted"}]
+            )
+    wanted = content_upload.NewContent(_receive(request, content_type), name, on_conflict, if_match)
+    async with request.app.state.streams.hold(context.actor_id):
+        file = await content_upload.put_content(context, file_id, wanted, once)
+    response.headers["ETag"] = file.etag
+    return file

@@ -1,0 +1,197 @@
+"""`/v1/uploads`: sessions, from start to complete or abort."""
+
+import uuid
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import JSONResponse
+
+from dropbox_api import problems
+from dropbox_api.accounts.auth import OnceDep, Reader, Writer, limited_by_user
+from dropbox_api.responses import BODY, problem_responses
+from dropbox_api.schemas import Fingerprint
+from dropbox_api.uploads import abort, bind, complete, new_destination, parts, queries, reconcile, schemas, start
+from dropbox_api.uploads.routes.problem_sets import LIVE, OWN
+
+router = APIRouter()
+
+Limit = Annotated[int, Query(ge=1, le=1000)]
+
+
+@router.post(
+    "/uploads",
+    operation_id="uploads_start",
+    dependencies=[limited_by_user("sign")],
+    status_code=201,
+    responses={
+        200: {"model": schemas.StartedUpload, "description": "The live session of this content, or the file itself."},
+        **problem_responses(
+            problems.Unauthenticated,
+            problems.NotFound,
+            problems.ChunkMismatch,
+            *BODY,
+            problems.SizeNotAllowed,
+            problems.InvalidName,
+            problems.NotAFolder,
+            problems.NameTaken,
+            problems.RevisionConflict,
+            problems.QuotaExceeded,
+            problems.TooManyFiles,
+            problems.TooManyUploads,
+            problems.FingerprintRequired,
+            problems.FingerprintMismatch,
+            problems.ParentGone,
+            problems.IdempotencyMismatch,
+        ),
+    },
+)
+async def start_upload(
+    context: Writer, response: Response, once: OnceDep, body: schemas.StartUpload
+) -> schemas.StartedUpload:
+    """Start an upload, or go on with the live one of the same content; content you store already is a file at once.
+
+    Signed URLs are not kept for a repetition under the same Idempotency-Key: ask `parts` for new ones.
+    """
+    result = await start.start_upload(context, body, once)
+    response.status_code = 201 if result.is_new else 200
+    return result.answer
+
+
+@router.get(
+    "/uploads",
+    operation_id="uploads_list",
+    responses=problem_responses(problems.Unauthenticated, problems.InvalidRequest, problems.InvalidCursor),
+)
+async def list_uploads(
+    *,
+    context: Reader,
+    state: schemas.State | None = None,
+    fingerprint: Annotated[Fingerprint | None, Query()] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 100,
+    cursor: str | None = None,
+) -> schemas.UploadList:
+    """List your sessions, newest first."""
+    return await queries.list_uploads(context, state=state, fingerprint=fingerprint, limit=limit, cursor=cursor)
+
+
+@router.get("/uploads/{upload_id}", operation_id="uploads_get", responses=problem_responses(*OWN))
+async def get_upload(context: Reader, upload_id: uuid.UUID) -> schemas.Upload:
+    """Show a session as Postgres has it; `reconcile` asks S3."""
+    return await queries.get_upload(context, upload_id)
+
+
+@router.get(
+    "/uploads/{upload_id}/chunks",
+    operation_id="uploads_list_chunks",
+    responses=problem_responses(*OWN, problems.InvalidCursor),
+)
+async def list_chunks(
+    context: Reader, upload_id: uuid.UUID, limit: Limit = 1000, cursor: str | None = None
+) -> schemas.ChunkList:
+    """List the status of every chunk."""
+    return await queries.list_chunks(context, upload_id, limit=limit, cursor=cursor)
+
+
+@router.post(
+    "/uploads/{upload_id}/parts",
+    operation_id="uploads_sign_parts",
+    dependencies=[limited_by_user("sign")],
+    responses=problem_responses(
+        *OWN, *BODY, problems.ChunkMismatch, problems.UploadCompleting, problems.ParentGone, *LIVE
+    ),
+)
+async def sign_parts(context: Writer, upload_id: uuid.UUID, body: schemas.SignParts) -> schemas.SignedParts:
+    """Register chunk hashes and get a signed URL for each; a URL accepts exactly the bytes of its hash."""
+    return schemas.SignedParts(parts=await parts.sign_parts(context, upload_id, body.parts))
+
+
+@router.put(
+    "/uploads/{upload_id}/fingerprint",
+    operation_id="uploads_bind_fingerprint",
+    responses=problem_responses(
+        *OWN,
+        *BODY,
+        problems.FingerprintMismatch,
+        problems.DestinationRefused,
+        problems.UploadCompleting,
+        problems.ParentGone,
+        *LIVE,
+    ),
+)
+async def bind_fingerprint(
+    context: Writer, upload_id: uuid.UUID, body: schemas.BindFingerprint
+) -> schemas.StartedUpload:
+    """Bind the fingerprint that was still being computed; the answer says which session (or file) to go on with."""
+    return await bind.bind_fingerprint(context, upload_id, body.fingerprint)
+
+
+@router.post(
+    "/uploads/{upload_id}/reconcile",
+    operation_id="uploads_reconcile",
+    responses=problem_responses(*OWN, problems.UploadExpired, problems.ParentGone),
+)
+async def reconcile_upload(context: Writer, upload_id: uuid.UUID) -> schemas.Upload:
+    """Ask S3 which parts it holds, and record that."""
+    await reconcile.reconcile_upload(context, upload_id)
+    return await queries.get_upload(context, upload_id)
+
+
+@router.post(
+    "/uploads/{upload_id}/complete",
+    operation_id="uploads_complete",
+    response_model=schemas.Completed,
+    responses={
+        202: {"model": schemas.Upload, "description": "S3 is still at it: ask again after `Retry-After`."},
+        **problem_responses(
+            *OWN,
+            problems.FingerprintRequired,
+            problems.PartsMissing,
+            problems.DestinationRefused,
+            problems.ParentGone,
+            *LIVE,
+        ),
+    },
+)
+async def complete_upload(context: Writer, upload_id: uuid.UUID) -> schemas.Completed | Response:
+    """Turn the session into a file. Repeating it returns the same file."""
+    completed = await complete.complete_upload(context, upload_id)
+    if completed is not None:
+        return completed
+    view = await queries.get_upload(context, upload_id)
+    return JSONResponse(view.model_dump(mode="json"), status_code=202, headers={"Retry-After": "2"})
+
+
+@router.post(
+    "/uploads/{upload_id}/destinations",
+    operation_id="uploads_add_destination",
+    responses=problem_responses(
+        *OWN,
+        *BODY,
+        problems.InvalidName,
+        problems.NotAFolder,
+        problems.CrossOwner,
+        problems.NameTaken,
+        problems.RevisionConflict,
+        problems.ParentGone,
+        problems.TooManyFiles,
+        problems.NothingToPlace,
+        problems.IdempotencyMismatch,
+        *LIVE,
+    ),
+)
+async def add_destination(
+    context: Writer, upload_id: uuid.UUID, once: OnceDep, body: schemas.AddDestination
+) -> schemas.Upload:
+    """Give the content another place; a completed session's content is placed at once."""
+    return await new_destination.add_destination(context, upload_id, body, once)
+
+
+@router.delete(
+    "/uploads/{upload_id}",
+    operation_id="uploads_abort",
+    status_code=204,
+    responses=problem_responses(*OWN, problems.UploadCompleting, problems.UploadEnded),
+)
+async def abort_upload(context: Writer, upload_id: uuid.UUID) -> None:
+    """Abort the upload and free what it reserved."""
+    await abort.abort_upload(context, upload_id)

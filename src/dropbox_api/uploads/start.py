@@ -1,0 +1,139 @@
+"""Start uploads: plan, claim under the owner's lock (T1), open multipart uploads at S3, record (T2), answer."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dropbox_api import problems
+from dropbox_api.context import Context
+from dropbox_api.files import views
+from dropbox_api.plumbing import idempotency
+from dropbox_api.plumbing.failpoints import failpoint
+from dropbox_api.plumbing.idempotency import Once
+from dropbox_api.plumbing.store_problems import to_problem
+from dropbox_api.schemas import ProblemDocument
+from dropbox_api.storage.object_store import StoreError
+from dropbox_api.uploads import claims, multipart, parts, queries, schemas
+from dropbox_api.uploads.claims import Claim, Draft, SessionClaim, StoredFile
+
+S3_CREATES_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class StartResult:
+    """The answer to one request, and whether it made a new session."""
+
+    answer: schemas.StartedUpload
+    is_new: bool
+
+
+async def start_upload(context: Context, request: schemas.StartUpload, once: Once | None) -> StartResult:
+    """Start an upload: a new session, the live one of the same content, or at once the file of stored content.
+
+    Signed URLs come along as `_answer` says; they are not kept for a repetition under the same key.
+    Raises SizeNotAllowed, InvalidName, NotFound (parent), Forbidden, NotAFolder, NameTaken, RevisionConflict,
+    QuotaExceeded, TooManyFiles, TooManyUploads, FingerprintRequired, FingerprintMismatch, ParentGone, ChunkMismatch,
+    Unavailable, Replayed, IdempotencyMismatch.
+    Transaction: T1, S3, T2. A problem of T1 undoes all of it: folders made on the way, the claim to the key.
+    Idempotent: by (caller, fingerprint); a session without a fingerprint is new each time, but for the same `once`.
+    """
+    draft = claims.draft_upload(context.settings, request)
+    async with context.db.begin() as tx:
+        claimed = await claims.claim_uploads(tx, context.settings, context.actor_id, [draft], once)
+        if isinstance(draft, Draft) and isinstance(claimed[0], problems.Problem):
+            raise claimed[0]
+    await failpoint("uploads.start.after_t1")
+    opened = await open_sessions(context, claimed)
+    (result,) = await _answer(context, [request], opened)
+    if isinstance(result, problems.Problem):
+        raise result
+    kept = result.answer.model_copy(update={"parts": []})
+    await idempotency.record_answer(context.db, once, 201 if result.is_new else 200, kept)
+    return result
+
+
+async def start_batch(
+    context: Context, requests: Sequence[schemas.StartUpload], once: Once | None
+) -> schemas.StartedBatch:
+    """Start up to 500 uploads, claimed in one transaction; each has its own answer or problem, in order.
+
+    Signed URLs come along as `_answer` says; they are not kept for a repetition under the same key.
+    Raises Replayed, IdempotencyMismatch. Transaction, Idempotent: as `start_upload`.
+    """
+    drafts = [claims.draft_upload(context.settings, request) for request in requests]
+    async with context.db.begin() as tx:
+        claimed = await claims.claim_uploads(tx, context.settings, context.actor_id, drafts, once)
+    await failpoint("uploads.start.after_t1")
+    results = await _answer(context, requests, await open_sessions(context, claimed))
+    items = [_view(result) for result in results]
+    if once:
+        kept = [item.model_copy(update={"parts": []}) for item in items]
+        await idempotency.record_answer(context.db, once, 200, schemas.StartedBatch(items=kept))
+    return schemas.StartedBatch(items=items)
+
+
+def _view(result: StartResult | problems.Problem) -> schemas.StartedItem:
+    if isinstance(result, problems.Problem):
+        return schemas.StartedItem(problem=ProblemDocument.model_validate(result.body()))
+    answer = result.answer
+    return schemas.StartedItem(upload=answer.upload, file=answer.file, parts=answer.parts)
+
+
+async def open_sessions(context: Context, claimed: Sequence[Claim]) -> list[Claim]:
+    """Open the multipart uploads that claimed sessions need; return the claims, or the problems of those that failed.
+
+    Transaction: for each session one before and one after S3.
+    """
+    gate = asyncio.Semaphore(S3_CREATES_AT_ONCE)
+
+    async def open_session(claim: Claim) -> Claim:
+        if not isinstance(claim, SessionClaim) or not claim.needs_multipart:
+            return claim
+        try:
+            async with gate:
+                await multipart.open_multipart(context, claim.upload_id)
+        except problems.Problem as problem:
+            return problem
+        except StoreError as error:
+            return to_problem(error)
+        return claim
+
+    return list(await asyncio.gather(*map(open_session, claimed)))
+
+
+async def _answer(
+    context: Context, requests: Sequence[schemas.StartUpload], claimed: Sequence[Claim]
+) -> list[StartResult | problems.Problem]:
+    """Return the answer to each request, in order, with the signed URLs that need no further request.
+
+    These are the one part of a single upload, and the parts whose hashes the request brought, if the session's plan
+    has the chunk size that they were cut for.
+    """
+    upload_ids = [claim.upload_id for claim in claimed if isinstance(claim, SessionClaim)]
+    node_ids = [claim.node_id for claim in claimed if isinstance(claim, StoredFile)]
+    async with context.db.read() as tx:
+        by_id = await queries.load_views(tx, upload_ids)
+        by_node = await views.find_files(tx, context.actor_id, node_ids) if node_ids else {}
+        singles = await parts.load_single_chunks(tx, upload_ids)
+    results: list[StartResult | problems.Problem] = []
+    for request, claim in zip(requests, claimed, strict=True):
+        if isinstance(claim, problems.Problem):
+            results.append(claim)
+        elif isinstance(claim, StoredFile):
+            file = by_node.get(claim.node_id)  # unless it was deleted for good in the meantime
+            stored = StartResult(schemas.StartedUpload(upload=None, file=file), is_new=False)
+            results.append(stored if file else problems.NotFound())
+        else:
+            upload = by_id[claim.upload_id]
+            signed: list[schemas.SignedPart] = []
+            if upload.state == "active" and upload.strategy == "single" and upload.missing:
+                signed = [parts.sign_single(context, *singles[upload.id])]
+            elif claim.is_new and request.parts and request.chunk_size_bytes == upload.chunk_size_bytes:
+                try:
+                    signed = await parts.sign_parts(context, upload.id, request.parts)
+                except problems.Problem as problem:
+                    results.append(problem)
+                    continue
+            answer = schemas.StartedUpload(upload=upload, file=None, parts=signed)
+            results.append(StartResult(answer, claim.is_new))
+    return results

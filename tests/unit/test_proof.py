@@ -1,0 +1,93 @@
+"""The one rule by which a chunk counts as uploaded."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from dropbox_api.core.fingerprint import to_base64
+from dropbox_api.storage.object_store import ObjectInfo, Part
+from dropbox_api.uploads.proof import ChunkObservation, RecordedChunk, diff_chunks, judge_chunk, judge_object
+
+SHA = bytes(32)
+OTHER = bytes(31) + b"\1"
+PLANNED = RecordedChunk(number=1, size_bytes=10, sha256=SHA, state="planned", etag=None)
+LISTED = Part(number=1, size_bytes=10, etag="e", sha256=SHA)
+
+
+def test_nothing_listed_means_planned() -> None:
+    assert judge_chunk(replace(PLANNED, state="uploaded", etag="e"), None) == ChunkObservation(1, "planned", None)
+
+
+@pytest.mark.parametrize(
+    ("chunk", "part", "state"),
+    [
+        (PLANNED, LISTED, "uploaded"),
+        (PLANNED, replace(LISTED, sha256=None), "uploaded"),
+        (PLANNED, replace(LISTED, sha256=OTHER), "mismatched"),
+        (PLANNED, replace(LISTED, size_bytes=9), "mismatched"),
+        (PLANNED, replace(LISTED, size_bytes=11), "mismatched"),
+        # A part that nobody signed proves nothing, whatever the store says of it.
+        (replace(PLANNED, sha256=None), LISTED, "mismatched"),
+        (replace(PLANNED, sha256=None), replace(LISTED, sha256=None), "mismatched"),
+        (replace(PLANNED, size_bytes=0), replace(LISTED, size_bytes=0), "uploaded"),
+    ],
+)
+def test_a_part_counts_when_size_and_registered_hash_agree(chunk: RecordedChunk, part: Part, state: str) -> None:
+    assert judge_chunk(chunk, part) == ChunkObservation(1, state, "e")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("checksum", "size_bytes", "state"),
+    [
+        (to_base64(SHA), 10, "uploaded"),
+        (None, 10, "uploaded"),
+        (to_base64(SHA), 9, "mismatched"),
+        (to_base64(OTHER), 10, "mismatched"),
+        (f"{to_base64(SHA)}-1", 10, "mismatched"),
+        ("", 10, "mismatched"),
+    ],
+)
+def test_single_object_with_size_and_checksum_gets_state(checksum: str | None, size_bytes: int, state: str) -> None:
+    info = ObjectInfo(size_bytes, "e", checksum, datetime.now(UTC))
+    assert judge_object(PLANNED, info) == ChunkObservation(1, state, "e")  # type: ignore[arg-type]
+    assert diff_chunks([PLANNED], info) == [ChunkObservation(1, state, "e")]  # type: ignore[arg-type]
+
+
+def test_single_object_without_registered_hash_is_mismatched() -> None:
+    info = ObjectInfo(10, "e", None, datetime.now(UTC))
+    assert judge_object(replace(PLANNED, sha256=None), info).state == "mismatched"
+
+
+def test_absent_object_makes_the_chunk_planned() -> None:
+    assert judge_object(replace(PLANNED, state="uploaded", etag="e"), None) == ChunkObservation(1, "planned", None)
+    assert diff_chunks([PLANNED], None) == []
+
+
+def test_diff_holds_only_what_changes() -> None:
+    chunks = [replace(PLANNED, number=number) for number in range(1, 5)]
+    chunks[0] = replace(chunks[0], state="uploaded", etag="e")  # as listed: no change
+    chunks[3] = replace(chunks[3], state="uploaded", etag="e")  # vanished
+    listing = [LISTED, replace(LISTED, number=2)]
+    assert diff_chunks(chunks, listing) == [ChunkObservation(2, "uploaded", "e"), ChunkObservation(4, "planned", None)]
+
+
+def test_another_etag_is_a_change() -> None:
+    """Complete carries the ETag: a part sent again under the same hash must be named by its new one."""
+    chunk = replace(PLANNED, state="uploaded", etag="old")
+    assert diff_chunks([chunk], [replace(LISTED, etag="new")]) == [ChunkObservation(1, "uploaded", "new")]
+
+
+def test_parts_outside_the_plan_are_nothing_of_ours() -> None:
+    assert diff_chunks([PLANNED], [replace(LISTED, number=2)]) == []
+
+
+def test_diff_is_settled_after_it_was_applied() -> None:
+    chunks = [replace(PLANNED, number=number) for number in range(1, 4)]
+    listing = [replace(LISTED, number=1), replace(LISTED, number=3, size_bytes=7)]
+    seen = {change.number: change for change in diff_chunks(chunks, listing)}
+    applied = [
+        replace(chunk, state=seen[chunk.number].state, etag=seen[chunk.number].etag) if chunk.number in seen else chunk
+        for chunk in chunks
+    ]
+    assert diff_chunks(applied, listing) == []
