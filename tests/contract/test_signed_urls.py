@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from dropbox_api.storage.object_store import ObjectNotFound, PartToSign, SignedRequest
+from dropbox_api.storage.object_store import ObjectNotFound, PartToSign, ResponseHeaders, SignedRequest
 from dropbox_api.storage.s3 import S3Store
 from tests.support.contract import Answer, Client, Peer, sha256, upload_parts
 from tests.support.stack import WEB_ORIGIN
@@ -158,9 +158,8 @@ async def test_a_download_carries_its_name_and_type(
     store: S3Store, client: Client, key: str, filename: str, inline: bool
 ) -> None:
     await store.put(key, BODY)
-    signed = store.sign_get(
-        key, method="GET", filename=filename, content_type="text/plain; charset=utf-8", inline=inline, ttl_s=300
-    )
+    response = ResponseHeaders(filename, "text/plain; charset=utf-8", inline)
+    signed = store.sign_get(key, response, method="GET", ttl_s=300)
 
     answer = await client.send(signed, method="GET")
 
@@ -174,9 +173,9 @@ async def test_a_download_carries_its_name_and_type(
 
 async def test_a_download_honours_ranges_and_head(store: S3Store, client: Client, key: str) -> None:
     await store.put(key, BODY)
-    arguments = {"filename": "x", "content_type": "text/plain", "inline": False, "ttl_s": 300}
-    get = store.sign_get(key, method="GET", **arguments)  # type: ignore[arg-type]
-    head = store.sign_get(key, method="HEAD", **arguments)  # type: ignore[arg-type]
+    response = ResponseHeaders("x", "text/plain", inline=False)
+    get = store.sign_get(key, response, method="GET", ttl_s=300)
+    head = store.sign_get(key, response, method="HEAD", ttl_s=300)
 
     part = await client.send(get, method="GET", extra={"range": "bytes=4-8"})
     assert (part.status, part.body) == (206, BODY[4:9])
@@ -190,7 +189,7 @@ async def test_a_download_honours_ranges_and_head(store: S3Store, client: Client
 )
 async def test_a_download_url_cannot_be_altered(store: S3Store, client: Client, key: str, old: str, new: str) -> None:
     await store.put(key, BODY)
-    signed = store.sign_get(key, method="GET", filename="x", content_type="text/plain", inline=False, ttl_s=300)
+    signed = store.sign_get(key, ResponseHeaders("x", "text/plain", inline=False), method="GET", ttl_s=300)
 
     answer = await client.send(signed, method="GET", url=_altered(signed.url, old, new))
 
@@ -202,7 +201,7 @@ async def test_a_download_url_cannot_be_altered(store: S3Store, client: Client, 
 
 
 async def test_a_missing_download_is_404(store: S3Store, client: Client, key: str) -> None:
-    signed = store.sign_get(key, method="GET", filename="x", content_type="text/plain", inline=False, ttl_s=300)
+    signed = store.sign_get(key, ResponseHeaders("x", "text/plain", inline=False), method="GET", ttl_s=300)
     assert (await client.send(signed, method="GET")).status == 404
     with pytest.raises(ObjectNotFound):
         await store.head(key)

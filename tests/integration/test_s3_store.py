@@ -16,6 +16,7 @@ from dropbox_api.storage.object_store import (
     CompletedPart,
     ObjectNotFound,
     PartToSign,
+    ResponseHeaders,
     StoreConflict,
     StoreError,
     StoreRejected,
@@ -284,7 +285,7 @@ async def test_urls_carry_the_public_endpoint_and_calls_use_the_own_one(script: 
     async with S3Store.open(public, clock=lambda: now) as store:
         part, other = store.sign_parts("a/b", "up", [PartToSign(3, 5, bytes(32)), PartToSign(4, 6, bytes(32))], 60)
         put = store.sign_put("a/b", 5, bytes(32), 60)
-        get = store.sign_get("a/b", method="GET", filename="x", content_type="text/plain", inline=False, ttl_s=60)
+        get = store.sign_get("a/b", ResponseHeaders("x", "text/plain", inline=False), method="GET", ttl_s=60)
         await store.list_parts("a/b", "up")
 
     for signed in (part, other, put, get):

@@ -19,7 +19,7 @@ from dropbox_api.storage.object_store import (
     StoreThrottled,
     StoreUnavailable,
 )
-from dropbox_api.storage.s3_responses import newest_of_each, parse_error, parse_parts_page, store_error
+from dropbox_api.storage.s3_responses import keep_newest, make_store_error, parse_error, parse_parts_page
 
 NAMESPACE = ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 DIGEST = sha256(b"x").digest()
@@ -95,7 +95,7 @@ def test_the_newest_row_of_a_number_counts_whatever_the_order() -> None:
         row(3, etag="first", modified=old),
         row(3, etag="second", modified=old),
     ]
-    parts = newest_of_each(parse_parts_page(page(rows)).rows)
+    parts = keep_newest(parse_parts_page(page(rows)).rows)
     assert [(part.number, part.etag) for part in parts] == [(1, "new"), (2, "new"), (3, "second")]
 
 
@@ -142,7 +142,7 @@ def test_an_error_is_recognised_behind_white_space() -> None:
     ],
 )
 def test_every_answer_has_one_meaning(status: int, code: str, expected: type[StoreError]) -> None:
-    error = store_error(status, code, "why")
+    error = make_store_error(status, code, "why")
     assert type(error) is expected
     assert "why" in error.detail
     if isinstance(error, StoreRejected):
@@ -150,9 +150,9 @@ def test_every_answer_has_one_meaning(status: int, code: str, expected: type[Sto
 
 
 def test_only_the_answer_to_a_head_may_leave_the_code_out() -> None:
-    assert type(store_error(404, "404", "Not Found", is_head=True)) is ObjectNotFound
-    assert type(store_error(403, "403", "Forbidden", is_head=True)) is StoreRejected
-    assert type(store_error(503, "503", "", is_head=True)) is StoreUnavailable
+    assert type(make_store_error(404, "404", "Not Found", is_head=True)) is ObjectNotFound
+    assert type(make_store_error(403, "403", "Forbidden", is_head=True)) is StoreRejected
+    assert type(make_store_error(503, "503", "", is_head=True)) is StoreUnavailable
 
 
 @given(st.text(), st.booleans())

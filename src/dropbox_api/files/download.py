@@ -10,7 +10,7 @@ from dropbox_api.db import Db, Tx
 from dropbox_api.models import Blob, Node, Revision
 from dropbox_api.plumbing import request_source
 from dropbox_api.settings import Settings
-from dropbox_api.storage.object_store import ObjectStore, SignedRequest
+from dropbox_api.storage.object_store import ObjectStore, ResponseHeaders, SignedRequest
 
 
 class StoredContent(NamedTuple):
@@ -96,10 +96,8 @@ def sign_content(
     """Return a URL of content that is good for minutes. `inline` is heeded for types that are SAFE_INLINE only."""
     return store.sign_download(
         content.storage_key,
+        ResponseHeaders(content.name, content.content_type, inline=inline and content.content_type in SAFE_INLINE),
         method=method,
-        filename=content.name,
-        content_type=content.content_type,
-        inline=inline and content.content_type in SAFE_INLINE,
         ttl_s=settings.uploads.download_url_ttl_s,
         size_bytes=content.size_bytes,
         address=request_source.get_source().address,

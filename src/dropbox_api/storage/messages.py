@@ -1,8 +1,8 @@
-"""Messages out to an SNS topic, and in from an SQS queue.
+"""Messages to an SNS topic and from an SQS queue.
 
 Invariants:
 - One client per topic or queue, made by `open`. No method keeps state between calls.
-- Both are at least once: what was published may arrive twice, what was received comes again until `Queue.delete`.
+- Both deliver at least once: a published message may arrive twice, and a received one returns until `Queue.delete`.
 - Every error leaves as a `MessagesError`.
 
 Source: the SNS API reference, "PublishBatch"; the SQS API reference, "ReceiveMessage" and "DeleteMessageBatch".
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
 
 MAX_BATCH = 10
-"""Messages in one call, to SNS as from SQS."""
+"""Messages in one call, of SNS and of SQS."""
 
 MAX_WAIT_S = 20
 
@@ -37,7 +37,7 @@ _ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True)
 class MessagesConfig:
-    """Where a topic or queue is and how to speak to it."""
+    """A topic or queue, its endpoint and credentials."""
 
     name: str
     """The topic's ARN, or the queue's URL."""
@@ -50,9 +50,9 @@ class MessagesConfig:
 
 
 class MessagesError(StoreError):
-    """A topic or queue refused, or did not answer; then the outcome is unknown, and the call may be repeated.
+    """A topic or queue refused the call, or did not answer: then the outcome is unknown, and the call may be repeated.
 
-    `refused`: of a batch, the ids of the messages that can never be sent as they are, and why.
+    `refused`: the permanently refused messages of a batch, reason by id.
     """
 
     def __init__(self, detail: str, refused: Mapping[str, str] | None = None) -> None:
@@ -65,13 +65,13 @@ class OutgoingMessage:
     """A message to a topic."""
 
     id: str
-    """Letters, digits, - and _, at most 80; a FIFO topic takes one message of an id within five minutes."""
+    """Letters, digits, - and _, at most 80. A FIFO topic drops repetitions of an id within five minutes."""
     body: str
-    """At most 256 KiB, all messages of a batch together."""
+    """At most 256 KiB for all messages of a batch together."""
     attributes: Mapping[str, str]
-    """What subscribers filter by; values are not empty."""
+    """For the filters of subscribers; values are not empty."""
     group: str
-    """FIFO topics keep the order within a group; others keep none."""
+    """FIFO topics keep the order within a group; other topics keep no order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class ReceivedMessage:
 
     body: str
     receipt: str
-    """Names this receipt of it, for `Queue.delete`."""
+    """Identifies this receipt, for `Queue.delete`."""
 
 
 class Topic:
@@ -94,15 +94,15 @@ class Topic:
     @classmethod
     @contextlib.asynccontextmanager
     async def open(cls, config: MessagesConfig) -> AsyncIterator["Topic"]:
-        """Connect for as long as the context lives. Raises: MessagesError when there is no such region."""
+        """Connect while the context is open. Raises MessagesError when the region does not exist."""
         async with _client("sns", config) as client:
             yield cls(config, client)
 
     async def publish(self, messages: Sequence[OutgoingMessage]) -> None:
-        """Send 1 to 10 messages, their ids distinct, in order.
+        """Send 1 to 10 messages with distinct ids, in order.
 
-        Raises MessagesError when one of them was not taken; the others may have been. Publishing them all again is
-        safe: to a FIFO topic within five minutes, elsewhere as safe as its subscribers are.
+        Raises MessagesError when the topic refused a message; it may have accepted the others. Idempotent on a FIFO
+        topic within five minutes; on others, subscribers may get messages twice.
         """
         with _errors():
             answer = await self._client.publish_batch(
@@ -110,9 +110,9 @@ class Topic:
             )
         failed = answer.get("Failed", [])
         if failed:
-            said = {entry["Id"]: f"{entry['Code']}: {entry.get('Message', '')}" for entry in failed}
-            refused = {entry["Id"]: said[entry["Id"]] for entry in failed if entry["SenderFault"]}
-            raise MessagesError(f"{len(failed)} of {len(messages)} messages were not taken: {said}", refused)
+            reasons = {entry["Id"]: f"{entry['Code']}: {entry.get('Message', '')}" for entry in failed}
+            refused = {entry["Id"]: reasons[entry["Id"]] for entry in failed if entry["SenderFault"]}
+            raise MessagesError(f"{len(failed)} of {len(messages)} messages were refused: {reasons}", refused)
 
     def _entry(self, message: OutgoingMessage) -> "PublishBatchRequestEntryTypeDef":
         entry: PublishBatchRequestEntryTypeDef = {
@@ -137,14 +137,14 @@ class Queue:
     @classmethod
     @contextlib.asynccontextmanager
     async def open(cls, config: MessagesConfig) -> AsyncIterator["Queue"]:
-        """Connect for as long as the context lives. Raises: MessagesError when there is no such region."""
+        """Connect while the context is open. Raises MessagesError when the region does not exist."""
         async with _client("sqs", config) as client:
             yield cls(config, client)
 
     async def receive(self, wait_s: int = MAX_WAIT_S) -> list[ReceivedMessage]:
-        """Return up to 10 messages, waiting up to `wait_s` (0..20) for the first; they are hidden from others a while.
+        """Return up to 10 messages, waiting up to `wait_s` (0..20) for the first; the queue hides them for a while.
 
-        Raises: MessagesError.
+        Raises MessagesError.
         """
         with _errors():
             answer = await self._client.receive_message(
@@ -153,9 +153,9 @@ class Queue:
         return [ReceivedMessage(message["Body"], message["ReceiptHandle"]) for message in answer.get("Messages", [])]
 
     async def delete(self, receipts: Sequence[str]) -> None:
-        """Delete up to 10 received messages; one that has come again meanwhile may stay.
+        """Delete up to 10 received messages; a message that was received again since may stay. Idempotent.
 
-        Raises MessagesError when one of them is not deleted.
+        Raises MessagesError when the queue did not delete one of them.
         """
         if not receipts:
             return
@@ -187,7 +187,7 @@ async def _client(service: Any, config: MessagesConfig) -> AsyncIterator[Any]:
 
 @contextlib.contextmanager
 def _errors() -> Iterator[None]:
-    """Turn what boto and aiohttp raise into `MessagesError`; a wrong parameter is our bug and stays one."""
+    """Turn the errors of boto and aiohttp into `MessagesError`; a wrong parameter is our bug and passes unchanged."""
     try:
         yield
     except ParamValidationError:

@@ -1,9 +1,14 @@
-"""The object store as the rest of the server sees it: one Protocol, its values, its errors.
+"""The object store as the rest of the server sees it: one Protocol, its value types, its errors.
 
-Every method is one request to the store (or one per page). A method either did what it says, or raises a
-`StoreError`; after `StoreUnavailable` or `StoreThrottled` the outcome is unknown and the call may be repeated: every
-method is idempotent as far as S3 allows, and says where it is not. Implementations hold no state of ours and never
-retry beyond their stated budget. Keys and upload ids come from the server only, never from a client.
+Every method sends one request to the store, or one per page, and either completes or raises a `StoreError`:
+
+- `ObjectNotFound` and `StoreRejected` are permanent: the same request fails again.
+- `StoreThrottled` and `StoreConflict` mean that nothing was done; the caller may retry later.
+- `StoreUnavailable` leaves the outcome unknown; every method that states `Idempotent` may be retried.
+
+Each method may raise `StoreRejected`, `StoreThrottled` and `StoreUnavailable`; its docstring lists further errors, and
+codes that its callers handle. Implementations keep no state of the server and retry at most three times. The server
+alone makes keys and upload ids; clients never do.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -11,9 +16,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from dropbox_api.core.content_disposition import format_content_disposition
+
 
 class StoreError(Exception):
-    """Something the object store said or failed to say; `detail` is for operators, never for clients."""
+    """A failed request to the store; `detail` is for operators, never for clients."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -21,15 +28,15 @@ class StoreError(Exception):
 
 
 class ObjectNotFound(StoreError):
-    """No such key, or no such multipart upload (never created, completed, or aborted)."""
+    """Permanent: the key or multipart upload does not exist (never created, completed, aborted or deleted)."""
 
 
 class StoreConflict(StoreError):
-    """A precondition failed, or another operation on the same key is running."""
+    """Not done: a precondition failed, or another operation on the same key is running."""
 
 
 class StoreRejected(StoreError):
-    """The store understood and refused: bad part list, digest, size, signature. Repeating it cannot help.
+    """Permanent: the store refused the request for its part list, digest, size or signature.
 
     `code` is S3's error code ("InvalidPart", "EntityTooSmall", "BadDigest", ...).
     """
@@ -40,16 +47,16 @@ class StoreRejected(StoreError):
 
 
 class StoreThrottled(StoreError):
-    """Slow down (503 SlowDown, 429). Outcome: not done."""
+    """Not done: the store limits the rate of requests (503 SlowDown, 429). Retry later."""
 
 
 class StoreUnavailable(StoreError):
-    """Unreachable, timed out, or 5xx. Outcome: unknown."""
+    """Unknown outcome: the store is unreachable, timed out, or answered 5xx. Retry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part as ListParts reports it."""
+    """One part of a multipart upload, as the store reports it."""
 
     number: int
     """1-based part number."""
@@ -57,12 +64,12 @@ class Part:
     etag: str
     """Opaque, without quotes."""
     sha256: bytes | None
-    """Raw 32 bytes where the store lists checksums (level A), else None."""
+    """Raw 32 bytes where the store reports checksums (level A), else None."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompletedPart:
-    """One line of the list that CompleteMultipartUpload carries."""
+    """One entry of the part list of CompleteMultipartUpload."""
 
     number: int
     etag: str
@@ -71,7 +78,7 @@ class CompletedPart:
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """What HEAD says of an object."""
+    """The metadata of an object, from HEAD."""
 
     size_bytes: int
     etag: str
@@ -82,7 +89,7 @@ class ObjectInfo:
 
 @dataclass(frozen=True, slots=True)
 class ObjectRef:
-    """One object of a listing."""
+    """One object in a listing."""
 
     key: str
     size_bytes: int
@@ -91,7 +98,7 @@ class ObjectRef:
 
 @dataclass(frozen=True, slots=True)
 class MultipartRef:
-    """One open multipart upload of a listing."""
+    """One open multipart upload in a listing."""
 
     key: str
     upload_id: str
@@ -100,7 +107,7 @@ class MultipartRef:
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """A presigned request: send it with exactly these headers."""
+    """A presigned request; the client sends it with exactly these headers."""
 
     url: str
     headers: Mapping[str, str]
@@ -109,91 +116,108 @@ class SignedRequest:
 
 @dataclass(frozen=True, slots=True)
 class PartToSign:
+    """One part to presign; `sha256` is the raw 32 bytes."""
+
     number: int
     size_bytes: int
     sha256: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class ResponseHeaders:
+    """Headers that the store sends with a download."""
+
+    filename: str
+    content_type: str
+    inline: bool
+    """Whether browsers show the content or save it."""
+
+    @property
+    def content_disposition(self) -> str:
+        return format_content_disposition(self.filename, inline=self.inline)
+
+
 class ObjectStore(Protocol):
-    """Source: the S3 API reference; behaviours that differ between stores are in `docs/stores.md`."""
+    """Source: the S3 API reference; `docs/stores.md` lists behaviours that differ between stores."""
 
     async def create_multipart(self, key: str) -> str:
         """Open a multipart upload with SHA-256 composite checksums; return S3's upload id.
 
-        Not idempotent: each call opens another one (the sweep aborts what nobody recorded).
+        Not idempotent: each call opens another upload. The sweep aborts uploads that no session records.
         """
         ...
 
     async def put_part(self, key: str, upload_id: str, number: int, body: bytes, sha256: bytes) -> Part:
-        """Store one part, its SHA-256 (raw 32 bytes) checked by the store; `sha256` is what it says, if it says.
+        """Store one part; the store checks its SHA-256 (raw 32 bytes) and may report it in the returned part.
 
-        Raises ObjectNotFound when the upload is gone, StoreRejected (BadDigest, ...) when the bytes do not hash to it.
+        Idempotent: a repeated part replaces the earlier one. Raises ObjectNotFound when the upload is gone,
+        StoreRejected (BadDigest, ...) when the bytes do not match the hash.
         """
         ...
 
     async def list_parts(self, key: str, upload_id: str) -> list[Part]:
-        """Return every part, all pages read, one row per number (the newest), ordered by number.
+        """Return every part from all pages, the newest per number, ordered by number.
 
-        Raises ObjectNotFound when the upload is gone.
+        Idempotent. Raises ObjectNotFound when the upload is gone.
         """
         ...
 
     async def complete_multipart(
         self, key: str, upload_id: str, parts: Sequence[CompletedPart], size_bytes: int
     ) -> None:
-        """Assemble the object from exactly these parts, dense from 1.
+        """Assemble the object from exactly these parts, numbered densely from 1. An error inside a 200 is an error.
 
-        Raises ObjectNotFound (gone: perhaps already completed, so HEAD the key), StoreRejected (InvalidPart,
-        EntityTooSmall, BadDigest, InvalidPartOrder), StoreUnavailable (outcome unknown: HEAD the key). A 200 with an
-        error body counts as the error it holds.
+        Sent once, never retried here. Not idempotent: after success the upload is gone, so after ObjectNotFound,
+        StoreConflict or StoreUnavailable the caller checks the key with `head`. Raises ObjectNotFound, StoreConflict,
+        StoreRejected (InvalidPart, InvalidPartOrder, EntityTooSmall, BadDigest).
         """
         ...
 
     async def abort_multipart(self, key: str, upload_id: str) -> None:
-        """Discard an open upload and its parts; gone already is success.
+        """Discard an open upload and its parts. Idempotent: an absent upload is success.
 
-        A part in flight may still land: call again until `list_parts` raises ObjectNotFound.
+        A part in flight may still arrive: repeat the call until `list_parts` raises ObjectNotFound.
         """
         ...
 
     async def copy_part(
         self, key: str, upload_id: str, number: int, source_key: str, *, start: int, size_bytes: int
     ) -> Part:
-        """Make a part of a range of another object (UploadPartCopy); `sha256` is what the store computed, if it says.
+        """Copy a range of another object into a part (UploadPartCopy); `sha256` is the store's, if it reports one.
 
-        Raises ObjectNotFound when the source or the upload is gone (`list_parts` tells which).
+        Idempotent. Raises ObjectNotFound when the source or the upload is gone; `list_parts` tells which.
         """
         ...
 
     def list_multiparts(self, prefix: str) -> AsyncIterator[MultipartRef]:
-        """Iterate over all open multipart uploads under a prefix."""
+        """Iterate over all open multipart uploads under a prefix. Idempotent."""
         ...
 
     async def head(self, key: str) -> ObjectInfo:
-        """Return size, ETag and checksum. Raises ObjectNotFound."""
+        """Return size, ETag and checksum. Idempotent. Raises ObjectNotFound."""
         ...
 
     async def put(self, key: str, body: bytes) -> None:
-        """Store a small object, its SHA-256 checked by the store."""
+        """Store a small object; the store checks its SHA-256. Idempotent."""
         ...
 
     def read(self, key: str, *, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes]:
-        """Stream an object (or a range of it) in blocks of at most 1 MiB. The first block may raise ObjectNotFound."""
+        """Stream an object, or a range of it, in blocks of at most 1 MiB. Idempotent.
+
+        Raises ObjectNotFound at the first block. An interrupted stream raises StoreUnavailable.
+        """
         ...
 
     async def delete(self, key: str) -> None:
-        """Delete an object; gone already is success."""
+        """Delete an object. Idempotent: an absent object is success."""
         ...
 
     def list_objects(self, prefix: str) -> AsyncIterator[ObjectRef]:
-        """Iterate over all objects under a prefix."""
+        """Iterate over all objects under a prefix. Idempotent."""
         ...
 
     async def clock_skew_s(self) -> float:
-        """Ask the store something cheap; return the server's clock minus the store's, within half a second.
-
-        Raises StoreError when the store does not answer, or refuses the request.
-        """
+        """Send a cheap request; return the server's clock minus the store's, within half a second. Idempotent."""
         ...
 
     def sign_parts(self, key: str, upload_id: str, parts: Sequence[PartToSign], ttl_s: int) -> list[SignedRequest]:
@@ -201,29 +225,18 @@ class ObjectStore(Protocol):
         ...
 
     def sign_put(self, key: str, size_bytes: int, sha256: bytes, ttl_s: int) -> SignedRequest:
-        """Presign the PUT of a whole object with signed content-length and x-amz-checksum-sha256. No I/O."""
+        """Presign the PUT of a whole object; content-length and x-amz-checksum-sha256 are signed. No I/O."""
         ...
 
-    def sign_get(
-        self, key: str, *, method: str, filename: str, content_type: str, inline: bool, ttl_s: int
-    ) -> SignedRequest:
-        """Presign a GET or HEAD; the answer's Content-Disposition (RFC 6266) and Content-Type are signed in. No I/O."""
+    def sign_get(self, key: str, response: ResponseHeaders, *, method: str, ttl_s: int) -> SignedRequest:
+        """Presign a GET or HEAD; the response's Content-Disposition and Content-Type are signed. No I/O."""
         ...
 
     def sign_download(
-        self,
-        key: str,
-        *,
-        method: str,
-        filename: str,
-        content_type: str,
-        inline: bool,
-        ttl_s: int,
-        size_bytes: int,
-        address: str | None,
+        self, key: str, response: ResponseHeaders, *, method: str, ttl_s: int, size_bytes: int, address: str | None
     ) -> SignedRequest:
-        """Sign as `sign_get` does, but through the CDN where there is one: what is handed to clients. No I/O.
+        """Sign as `sign_get` does, through the CDN where one is configured: the URL for clients. No I/O.
 
-        `address` is the client's; a CDN may be told to let nobody else have it.
+        `address` is the client's; a CDN may accept the URL from that address only.
         """
         ...

@@ -31,6 +31,7 @@ from dropbox_api.storage.object_store import (
     CompletedPart,
     ObjectNotFound,
     PartToSign,
+    ResponseHeaders,
     SignedRequest,
     StoreError,
     StoreRejected,
@@ -283,14 +284,8 @@ class _Experiments:
         return self._prefix + name
 
     def _signed_get(self, name: str) -> SignedRequest:
-        return self._store.sign_get(
-            self._key(name),
-            method="GET",
-            filename=name,
-            content_type="application/octet-stream",
-            inline=False,
-            ttl_s=_TTL_S,
-        )
+        response = ResponseHeaders(name, "application/octet-stream", inline=False)
+        return self._store.sign_get(self._key(name), response, method="GET", ttl_s=_TTL_S)
 
     def _sign_put(self, name: str, body: bytes) -> SignedRequest:
         return self._store.sign_put(self._key(name), len(body), _sha256(body), _TTL_S)

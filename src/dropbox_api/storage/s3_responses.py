@@ -1,8 +1,8 @@
-"""What S3 answers, read without boto: listings of parts, error bodies, and which `StoreError` they mean.
+"""Parsing of S3's responses without boto: lists of parts, error bodies, and the `StoreError` that they mean.
 
-Pure functions. boto's model parser takes half a second for 10,000 parts, on the event loop; this takes 3 ms per page.
-The XML comes from the store, which is trusted with the bytes but not with our memory: documents with a DTD are refused,
-so there are no entities to expand. Source: the S3 API reference, "ListParts" and "Error responses".
+Pure functions. boto's parser takes half a second for 10,000 parts, on the event loop; this module takes 3 ms per page.
+The server trusts the store with the bytes, but not with its memory: a document with a DTD is refused, so no entities
+expand. Source: the S3 API reference, "ListParts" and "Error responses".
 """
 
 from base64 import b64decode
@@ -34,13 +34,13 @@ _REFUSALS = {"InvalidPart", "InvalidPartOrder", "EntityTooSmall", "EntityTooLarg
 @dataclass(frozen=True, slots=True)
 class PartsPage:
     rows: list[tuple[Part, str]]
-    """In the store's order, each with its LastModified; a part that was sent twice may be there twice."""
+    """In the store's order, each with its LastModified; a part that was sent twice may be listed twice."""
     next_marker: int | None
     """Part number after which the next page begins; None on the last page."""
 
 
 def parse_parts_page(body: bytes) -> PartsPage:
-    """Read one ListParts answer. Raises: StoreUnavailable when it is not such an answer."""
+    """Parse one ListParts response. Raises StoreUnavailable for anything else."""
     root = require_root(body, "ListPartsResult")
     namespace = root.tag.removesuffix("ListPartsResult")
     number, size, etag = namespace + "PartNumber", namespace + "Size", namespace + "ETag"
@@ -58,8 +58,8 @@ def parse_parts_page(body: bytes) -> PartsPage:
     return PartsPage(rows, marker)
 
 
-def newest_of_each(rows: list[tuple[Part, str]]) -> list[Part]:
-    """Return one part per number, the one last modified (in a tie, the one listed last), ordered by number."""
+def keep_newest(rows: list[tuple[Part, str]]) -> list[Part]:
+    """Return the last modified part per number (in a tie, the one listed last), ordered by number."""
     newest: dict[int, tuple[Part, str]] = {}
     for row in rows:
         number = row[0].number
@@ -69,7 +69,7 @@ def newest_of_each(rows: list[tuple[Part, str]]) -> list[Part]:
 
 
 def require_root(body: bytes, name: str) -> ET.Element:
-    """Return the root of an answer that must have this name, or raise StoreUnavailable: what happened is unknown."""
+    """Return the root element, which must have this name. Raises StoreUnavailable: the outcome is unknown."""
     root = _parse(body)
     if _name(root) != name:
         raise StoreUnavailable(f"expected {name}, got {_name(root)}")
@@ -77,7 +77,7 @@ def require_root(body: bytes, name: str) -> ET.Element:
 
 
 def parse_error(body: bytes) -> tuple[str, str] | None:
-    """Return code and message when the body is an S3 error, else None; also for the error inside a 200."""
+    """Return code and message of an S3 error body, None for another body. A 200 may have an error body, too."""
     try:
         root = _parse(body)
     except StoreUnavailable:
@@ -88,13 +88,13 @@ def parse_error(body: bytes) -> tuple[str, str] | None:
     return fields.get("Code", ""), fields.get("Message", "")
 
 
-def store_error(status: int, code: str, message: str, *, is_head: bool = False) -> StoreError:
-    """Say what an answer means: the only place that knows.
+def make_store_error(status: int, code: str, message: str, *, is_head: bool = False) -> StoreError:
+    """Return the error that a response means. No other function decides this.
 
-    The code comes first, because S3 reports errors of long operations inside a 200, and boto turns those into a 500.
-    An unknown outcome is `StoreUnavailable`. A missing bucket is not a missing object, and neither is a 404 without
-    S3's code, which some proxy in between has made up: taken for ObjectNotFound, either would make files look lost.
-    Only the answer to a HEAD has no body to hold a code.
+    The code decides before the status: S3 reports errors of long operations inside a 200, and boto turns those into a
+    500. An unknown outcome is `StoreUnavailable`. A missing bucket is `StoreRejected`, and a 404 without S3's code,
+    which a proxy may have made, is `StoreUnavailable`: as ObjectNotFound, either would make files look lost. The
+    response to a HEAD has no body and so no code.
     """
     detail = f"{status} {code}: {message}"
     if code in _THROTTLES or status == 429:
@@ -103,25 +103,25 @@ def store_error(status: int, code: str, message: str, *, is_head: bool = False) 
         return ObjectNotFound(detail)
     if code in _CONFLICTS or status in {409, 412}:
         return StoreConflict(detail)
-    made_up = status == 404 and code in {"", "404"}
-    if code in _OUTAGES or status == 408 or made_up or (status >= 500 and code not in _REFUSALS):
+    is_from_proxy = status == 404 and code in {"", "404"}
+    if code in _OUTAGES or status == 408 or is_from_proxy or (status >= 500 and code not in _REFUSALS):
         return StoreUnavailable(detail)
     return StoreRejected(code or str(status), message)
 
 
 def _parse(body: bytes) -> ET.Element:
-    # A DTD can hide only in another encoding: the one declared does not count, and UTF-16 shows by its NULs.
+    # The parser reads UTF-8 whatever the document declares, and UTF-16 shows by its NULs: no encoding hides a DTD.
     if b"<!DOCTYPE" in body or b"\0" in body:
         raise StoreUnavailable("the store sent a document type declaration")
     try:
-        # White space in front keeps slow answers alive.
+        # S3 sends white space first to keep slow responses alive.
         return ET.fromstring(body.lstrip(), parser=ET.XMLParser(encoding="utf-8"))  # noqa: S314 - see above
     except ET.ParseError as error:
         raise StoreUnavailable(f"the store sent no XML: {error}") from error
 
 
 def _name(element: ET.Element) -> str:
-    return element.tag.rpartition("}")[2]  # some stores leave the namespace out
+    return element.tag.rpartition("}")[2]  # some stores omit the namespace
 
 
 def _fields(element: ET.Element) -> dict[str, str]:
