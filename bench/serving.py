@@ -23,10 +23,10 @@ from dropbox_client.api import Client
 from dropbox_client.errors import Stopped
 from dropbox_client.tokens import TokenFile
 from dropbox_client.transfer.hash_cache import CachedHashes, HashCache
-from dropbox_client.transfer.progress import Item
+from dropbox_client.transfer.progress import UploadItem
 from dropbox_client.transfer.source import Identity
 from dropbox_client.transfer.upload import Uploader
-from dropbox_client.transport import IDLE_TIMEOUT_S, Body, Reply, Wire
+from dropbox_client.transport import IDLE_TIMEOUT_S, Body, Response, Transport
 
 _CONNECTIONS = 8
 _LOAD_S = 3.0
@@ -175,7 +175,7 @@ class _HashesOfNothing(HashCache):
     def store(self, path: Path, identity: Identity, hashes: CachedHashes) -> None: ...
 
 
-class _OneByteParts(Wire):
+class _OneByteParts(Transport):
     """Counts calls to the API, sends one byte for each part, and stops at the first Complete."""
 
     def __init__(self, api_url: str, presigner: Presigner) -> None:
@@ -192,7 +192,7 @@ class _OneByteParts(Wire):
         body: Body = b"",
         *,
         idle_timeout_s: float = IDLE_TIMEOUT_S,
-    ) -> Reply:
+    ) -> Response:
         if url.startswith(self._api_url):
             if self.calls["complete"]:
                 raise Stopped("that was it")
@@ -222,9 +222,9 @@ def _large_upload(stack: Stack) -> list[Row]:
     with made_up.open("wb") as file:
         file.truncate(_LARGE_BYTES)
     with stack.signed_in(stack.api.url) as (signed_in, environment):
-        wire = _OneByteParts(stack.api.url, presigner)
+        transport = _OneByteParts(stack.api.url, presigner)
         tokens = TokenFile(Path(environment["XDG_CONFIG_HOME"]) / "dbx" / "tokens.json")
-        client = Client(stack.api.url, tokens, wire=wire)
+        client = Client(stack.api.url, tokens, transport=transport)
         assert stack.postgres.process
         servers = {"api": stack.api.server_pid, "postgres": stack.postgres.process.pid}
         memory = processes.forget_peak(servers["api"])  # without the peak of password hashing
@@ -232,12 +232,12 @@ def _large_upload(stack: Stack) -> list[Row]:
         uploader = Uploader(client, cache=_HashesOfNothing(made_up))
         try:
             with uploader:
-                list(uploader.upload([Item(made_up, "/", made_up.name, _LARGE_BYTES)]))
+                list(uploader.upload([UploadItem(made_up, "/", made_up.name, _LARGE_BYTES)]))
         except Stopped:
             pass
         cpu = {name: processes.cpu_s(pid) - before[name] for name, pid in servers.items()}
         grown = max(0, processes.memory(servers["api"], "VmHWM") - memory)
-        calls = wire.calls.total()
+        calls = transport.calls.total()
         _abandon(signed_in)
     made_up.unlink()
     return [

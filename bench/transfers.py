@@ -29,12 +29,12 @@ _SDK = """
 import sys, time
 from pathlib import Path
 from dropbox_client.api import Client
-from dropbox_client.transfer.progress import Item
+from dropbox_client.transfer.progress import UploadItem
 from dropbox_client.tokens import TokenFile
 from dropbox_client.transfer.upload import Uploader
 url, home, path = sys.argv[1:]
 client = Client(url, TokenFile(Path(home) / "dbx" / "tokens.json"))
-item = Item(Path(path), "/", "file", Path(path).stat().st_size)
+item = UploadItem(Path(path), "/", "file", Path(path).stat().st_size)
 with Uploader(client) as uploader:
     print(time.monotonic(), flush=True)
     list(uploader.upload([item]))

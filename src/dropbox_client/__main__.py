@@ -1,4 +1,4 @@
-"""`python -m dropbox_client` is `dbx`."""
+"""`python -m dropbox_client` runs `dbx`."""
 
 from dropbox_client.cli import main
 

@@ -1,15 +1,15 @@
-"""What can go wrong between a local file and the server, each as its own type. Nothing here does I/O."""
+"""The exceptions of the client, one type per kind of failure. No I/O."""
 
 from collections.abc import Mapping
 from typing import Any, Self
 
 
 class ClientError(Exception):
-    """Base of all errors that this package raises on purpose; its text is for people."""
+    """Base of all exceptions that this package raises deliberately; the text is for the user."""
 
 
 class ApiProblem(ClientError):
-    """The server refused: an RFC 9457 problem. Branch on `code`; `docs/problems.md` lists them all."""
+    """The server refused the request with an RFC 9457 problem. Branch on `code`; `docs/problems.md` lists all codes."""
 
     def __init__(self, code: str, status: int, detail: str, *, retryable: bool, extra: Mapping[str, Any]) -> None:
         super().__init__(detail)
@@ -17,13 +17,13 @@ class ApiProblem(ClientError):
         self.status = status
         self.detail = detail
         self.retryable = retryable
-        """Whether the same request may succeed later without any change."""
+        """True if the same request may succeed later without a change."""
         self.extra = extra
-        """The members that only this code has, such as `missing` of parts-missing."""
+        """Members specific to this code, such as `missing` of parts-missing."""
 
     @classmethod
-    def of(cls, document: object, status: int) -> Self:
-        """Read a problem document; whatever else a proxy may have answered becomes code `http-<status>`."""
+    def from_json(cls, document: object, status: int) -> Self:
+        """Read a problem document; any other body (a proxy's error page) gets the code `http-<status>`."""
         if not isinstance(document, dict) or "code" not in document:
             return cls(f"http-{status}", status, f"The server answered {status}", retryable=status >= 500, extra={})
         known = {"code", "status", "detail", "retryable", "type", "title", "instance", "request_id"}
@@ -37,7 +37,7 @@ class ApiProblem(ClientError):
 
 
 class CursorExpired(ApiProblem):
-    """The journal does not reach back to a cursor: what came after it cannot be told; list everything anew."""
+    """The server no longer keeps the events after this cursor: list the files again to resynchronise."""
 
     @classmethod
     def from_problem(cls, problem: ApiProblem) -> Self:
@@ -45,15 +45,15 @@ class CursorExpired(ApiProblem):
 
 
 class Usage(ClientError):
-    """What was typed makes no sense."""
+    """The command line is invalid."""
 
 
 class NotSignedIn(ClientError):
-    """There are no tokens, or the server does not take them any more."""
+    """No tokens are stored, or the server rejects them."""
 
 
 class Unreachable(ClientError):
-    """No connection, or it broke before a whole answer came. Whether the request had its effect is unknown."""
+    """The connection failed, or broke before the response was complete. The request may have taken effect."""
 
 
 class Unreadable(ClientError):
@@ -61,12 +61,12 @@ class Unreadable(ClientError):
 
 
 class FileChanged(ClientError):
-    """The local file is not any more what it was when reading began: nothing of it is stored."""
+    """The local file changed while it was read; nothing of it is stored."""
 
 
 class TransferFailed(ClientError):
-    """The store or the server does not let this transfer succeed; the text says what was tried."""
+    """The transfer failed for good at the store or the server; the text says why."""
 
 
 class Stopped(ClientError):
-    """The caller asked to stop."""
+    """The caller closed the client."""

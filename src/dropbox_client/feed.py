@@ -1,7 +1,8 @@
-"""Reading a journal on and on: one place in it, which only a whole answer moves.
+"""Continuous reading of the event feed by long poll.
 
-So an answer that is lost on the way is asked for again, and nothing is skipped or told twice, whatever happens to the
-server, the network or the token in between. The server says when it wants to be left alone (`backoff_s`, Retry-After).
+The cursor advances only with a complete page. A lost response is requested again, so each event is delivered exactly
+once across restarts of the server, network failures and token renewals. The server throttles with `backoff_s` and
+Retry-After.
 """
 
 import math
@@ -13,50 +14,50 @@ from typing import TYPE_CHECKING, TypeVar
 
 from dropbox_client.errors import ApiProblem, ClientError, Stopped, Unreachable
 from dropbox_client.models import Event
-from dropbox_client.retry import Backoff, Patience
+from dropbox_client.retry import Backoff, RetryWindow
 
 if TYPE_CHECKING:
     from dropbox_client.api import Client
 
 LONG_WAIT_S = 60
-"""Of one question, where nothing happens; many a proxy hangs up after a little more."""
-_QUICK_S = 1.0
-"""An empty answer that comes sooner, though we said that we wait, is not asked for again at once."""
+"""Length of one long poll; many proxies close idle connections after a little more."""
+_MIN_POLL_S = 1.0
+"""The reader pauses this long after an empty page that arrives sooner although it asked the server to wait."""
 
 T = TypeVar("T")
 
 
-class Insistence:
-    """Repeats calls for ever while nothing but the way to the server, or a moment's weakness of it, is in between.
+class Reconnector:
+    """Retries calls without a time limit while they fail transiently.
 
-    Until the first call succeeds it raises what it gets: then the address is as likely to be wrong.
+    Failures before the first success are raised: the address may be wrong.
     """
 
-    def __init__(self, client: "Client", tell: Callable[[ClientError | None], None] = lambda _: None) -> None:
-        """`tell` hears the first failure of a row, after the client's own patience, and None when it is over."""
+    def __init__(self, client: "Client", on_change: Callable[[ClientError | None], None] = lambda _: None) -> None:
+        """`on_change` gets the first failure of a series, after the client's own retries, and None at its end."""
         self._client = client
-        self._tell = tell
-        self._is_answered = False
+        self._on_change = on_change
+        self._was_connected = False
 
-    def __call__(self, call: Callable[[], T]) -> T:
-        """Return what the call returns in the end. Raises what will not pass, and Stopped."""
-        backoff = Backoff(Patience(math.inf), base_s=1)
-        is_lost = False
+    def call(self, request: Callable[[], T]) -> T:
+        """Return the result of `request`. Raises its permanent failures, and Stopped."""
+        backoff = Backoff(RetryWindow(math.inf), base_s=1)
+        is_failing = False
         while True:
             try:
-                answer = call()
+                result = request()
             except (Unreachable, ApiProblem) as error:
-                if not self._is_answered or not _passes(error):
+                if not self._was_connected or not _is_transient(error):
                     raise
-                if not is_lost:
-                    self._tell(error)
-                is_lost = True
+                if not is_failing:
+                    self._on_change(error)
+                is_failing = True
                 self.pause(backoff.next_pause_s() or 0)
             else:
-                self._is_answered = True
-                if is_lost:
-                    self._tell(None)
-                return answer
+                self._was_connected = True
+                if is_failing:
+                    self._on_change(None)
+                return result
 
     def pause(self, pause_s: float) -> None:
         """Wait. Raises Stopped."""
@@ -64,15 +65,15 @@ class Insistence:
             raise Stopped("stopped")
 
 
-def _passes(error: Unreachable | ApiProblem) -> bool:
-    """Tell what is not the server's own last word: a proxy without a server behind it says 404, for instance."""
+def _is_transient(error: Unreachable | ApiProblem) -> bool:
+    """Return whether a retry may help. A status without a problem document comes from a proxy, not from the server."""
     return (
         isinstance(error, Unreachable) or error.retryable or error.status >= 500 or error.code == f"http-{error.status}"
     )
 
 
-class Reader:
-    """A reader of the caller's journal. Used by one thread."""
+class EventReader:
+    """A reader of the caller's event feed. Not thread-safe."""
 
     def __init__(
         self,
@@ -80,27 +81,27 @@ class Reader:
         cursor: str | None = None,
         *,
         since: datetime | None = None,
-        insist: Insistence | None = None,
+        reconnector: Reconnector | None = None,
     ) -> None:
-        """Begin after `cursor`, or at `since`."""
+        """Start after `cursor`, or at `since`."""
         self.cursor = cursor
-        """Goes on after all that was read; None before the first answer to `since`."""
+        """The position after the last event read; None before the first page of `since`."""
         self.has_more = True
-        """Whether another `read` may have something at once."""
+        """True if the next `read` may return events immediately."""
         self._client = client
         self._since = since
-        self._insist = insist or Insistence(client)
+        self._reconnector = reconnector or Reconnector(client)
         self._pause_s = 0.0
 
     def read(self, wait_s: float = 0) -> list[Event]:
-        """Return the next events; when there are none yet, wait up to `wait_s` for one, and return none after that."""
+        """Return the next events; if there are none, wait up to `wait_s` for one."""
         if self._pause_s:
-            self._insist.pause(self._pause_s)
+            self._reconnector.pause(self._pause_s)
         began = time.monotonic()
         since = self._since if self.cursor is None else None
-        page = self._insist(lambda: self._client.event_page(self.cursor, since=since, wait_s=wait_s))
-        is_quick = not (page.events or page.has_more) and time.monotonic() - began < min(wait_s, _QUICK_S)
-        self._pause_s = max(page.backoff_s or 0, _QUICK_S if is_quick else 0)
+        page = self._reconnector.call(lambda: self._client.event_page(self.cursor, since=since, wait_s=wait_s))
+        is_quick = not (page.events or page.has_more) and time.monotonic() - began < min(wait_s, _MIN_POLL_S)
+        self._pause_s = max(page.backoff_s or 0, _MIN_POLL_S if is_quick else 0)
         start, self.cursor, self.has_more = self.cursor, page.cursor, page.has_more
         return [
             replace(event, cursor=page.cursor if place == len(page.events) else start)

@@ -1,12 +1,13 @@
-"""What the API answers with, as frozen dataclasses. Ids are UUIDs in text, times are aware, hashes are hex.
+"""The requests and responses of the API as frozen dataclasses. Ids are UUID strings, times are aware, hashes are hex.
 
-Members that this version does not know are ignored, so that an older client talks to a newer server.
+Unknown members are ignored, so that an older client can talk to a newer server.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, ClassVar, Literal, Self
+from unicodedata import normalize
 
 from dropbox_client.errors import ApiProblem
 
@@ -17,15 +18,20 @@ LinkMode = Literal["view", "download", "upload"]
 Json = Mapping[str, Any]
 
 
-class _Answer:
-    """Reads itself from JSON; `_readers` turn members into what is not JSON."""
+def normalize_name(name: str) -> str:
+    """Return a name or path in the form in which the server compares it, without case and Unicode differences."""
+    return normalize("NFC", normalize("NFC", name).casefold())
+
+
+class _Model:
+    """A model that is read from JSON; `_readers` convert members to types that JSON lacks."""
 
     __slots__ = ()
     _readers: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
 
     @classmethod
-    def of(cls, document: Json) -> Self:
-        """Read a JSON object. Raises KeyError or ValueError for one that is not of this shape."""
+    def from_json(cls, document: Json) -> Self:
+        """Read a JSON object. Raises TypeError or ValueError for an object of another shape."""
         members = {}
         for member in fields(cls):  # type: ignore[arg-type]
             if member.name in document:
@@ -34,14 +40,14 @@ class _Answer:
         return cls(**members)
 
 
-_time = datetime.fromisoformat
+_read_time = datetime.fromisoformat
 
 
 @dataclass(frozen=True, slots=True)
-class Processing(_Answer):
-    """What a processor behind the server last said about a revision."""
+class Processing(_Model):
+    """The last state that a processor reported for a revision."""
 
-    _readers: ClassVar = {"updated_at": _time}
+    _readers: ClassVar = {"updated_at": _read_time}
 
     state: Literal["queued", "running", "succeeded", "failed"]
     detail: str | None
@@ -49,15 +55,15 @@ class Processing(_Answer):
 
 
 @dataclass(frozen=True, slots=True)
-class File(_Answer):
-    """A file or a folder; what only files have is None for folders."""
+class File(_Model):
+    """A file or a folder; members that only files have are None for folders."""
 
     _readers: ClassVar = {
-        "created_at": _time,
-        "modified_at": _time,
-        "client_modified_at": _time,
-        "trashed_at": _time,
-        "processing": Processing.of,
+        "created_at": _read_time,
+        "modified_at": _read_time,
+        "client_modified_at": _read_time,
+        "trashed_at": _read_time,
+        "processing": Processing.from_json,
     }
 
     id: str
@@ -78,16 +84,20 @@ class File(_Answer):
     etag: str
     processing: Processing | None = None
     trashed_at: datetime | None = None
-    """In the trash since; `path` is then where it was."""
+    """When it was moved to the trash, where `path` is the old path."""
     true_fingerprint: str | None = None
-    """What quarantined content really hashes to."""
+    """The actual hash of quarantined content."""
 
 
 @dataclass(frozen=True, slots=True)
-class Revision(_Answer):
-    """One content that a file has or had."""
+class Revision(_Model):
+    """One version of a file's content."""
 
-    _readers: ClassVar = {"created_at": _time, "client_modified_at": _time, "processing": Processing.of}
+    _readers: ClassVar = {
+        "created_at": _read_time,
+        "client_modified_at": _read_time,
+        "processing": Processing.from_json,
+    }
 
     id: str
     number: int
@@ -103,10 +113,10 @@ class Revision(_Answer):
 
 
 @dataclass(frozen=True, slots=True)
-class SignedPart(_Answer):
-    """PUT exactly the chunk's bytes to `url` with `headers`."""
+class SignedPart(_Model):
+    """A signed URL: PUT exactly the bytes of the chunk to `url` with `headers`."""
 
-    _readers: ClassVar = {"expires_at": _time}
+    _readers: ClassVar = {"expires_at": _read_time}
 
     number: int
     url: str
@@ -117,8 +127,8 @@ class SignedPart(_Answer):
 
 
 @dataclass(frozen=True, slots=True)
-class DestinationState(_Answer):
-    _readers: ClassVar = {"problem": lambda document: ApiProblem.of(document, 409)}
+class DestinationState(_Model):
+    _readers: ClassVar = {"problem": lambda document: ApiProblem.from_json(document, 409)}
 
     id: str
     parent_id: str
@@ -130,14 +140,14 @@ class DestinationState(_Answer):
 
 
 @dataclass(frozen=True, slots=True)
-class Upload(_Answer):
+class Upload(_Model):
     """An upload session. `uploaded`, `missing` and `mismatched` are ranges such as "1-120,130"."""
 
     _readers: ClassVar = {
-        "created_at": _time,
-        "last_activity_at": _time,
-        "expires_at": _time,
-        "destinations": lambda items: [DestinationState.of(item) for item in items],
+        "created_at": _read_time,
+        "last_activity_at": _read_time,
+        "expires_at": _read_time,
+        "destinations": lambda items: [DestinationState.from_json(item) for item in items],
     }
 
     id: str
@@ -158,45 +168,45 @@ class Upload(_Answer):
     failure: str | None = None
 
 
-def _file(document: Json) -> File:
-    return File.of(document)
+def _read_file(document: Json) -> File:
+    return File.from_json(document)
 
 
-def _upload(document: Json) -> Upload:
-    return Upload.of(document)
+def _read_upload(document: Json) -> Upload:
+    return Upload.from_json(document)
 
 
-def _parts(items: list[Json]) -> list[SignedPart]:
-    return [SignedPart.of(item) for item in items]
+def _read_parts(items: list[Json]) -> list[SignedPart]:
+    return [SignedPart.from_json(item) for item in items]
 
 
 @dataclass(frozen=True, slots=True)
-class StartedUpload(_Answer):
-    """Either `upload`, something to send, or `file`: the owner stores this content already."""
+class StartedUpload(_Model):
+    """Either `upload`, a session to send, or `file`: the owner already stores this content."""
 
     _readers: ClassVar = {
-        "upload": _upload,
-        "file": _file,
-        "parts": _parts,
-        "problem": lambda document: ApiProblem.of(document, 409),
+        "upload": _read_upload,
+        "file": _read_file,
+        "parts": _read_parts,
+        "problem": lambda document: ApiProblem.from_json(document, 409),
     }
 
     upload: Upload | None = None
     file: File | None = None
     parts: list[SignedPart] = field(default_factory=list)
     problem: ApiProblem | None = None
-    """Of one item of a batch; a single start raises it."""
+    """The problem of one item of a batch; a single start raises it."""
     is_new: bool = False
-    """The session was made by this request: nothing of it has been sent."""
+    """True if this request created the session, which is empty."""
 
 
 @dataclass(frozen=True, slots=True)
-class Completed(_Answer):
-    """`file` is the first destination's; `destinations` says what came of each."""
+class Completed(_Model):
+    """A completed upload: `file` is the file of the first destination, `destinations` has the result of each."""
 
     _readers: ClassVar = {
-        "file": _file,
-        "destinations": lambda items: [DestinationState.of(item) for item in items],
+        "file": _read_file,
+        "destinations": lambda items: [DestinationState.from_json(item) for item in items],
     }
 
     file: File
@@ -204,8 +214,8 @@ class Completed(_Answer):
 
 
 @dataclass(frozen=True, slots=True)
-class CompletedItem(_Answer):
-    _readers: ClassVar = {"file": _file, "problem": lambda document: ApiProblem.of(document, 409)}
+class CompletedItem(_Model):
+    _readers: ClassVar = {"file": _read_file, "problem": lambda document: ApiProblem.from_json(document, 409)}
 
     upload_id: str
     file: File | None = None
@@ -213,7 +223,7 @@ class CompletedItem(_Answer):
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk(_Answer):
+class Chunk(_Model):
     number: int
     offset_bytes: int
     size_bytes: int
@@ -222,18 +232,18 @@ class Chunk(_Answer):
 
 
 @dataclass(frozen=True, slots=True)
-class FingerprintHit(_Answer):
-    _readers: ClassVar = {"file": _file, "upload": _upload}
+class FingerprintHit(_Model):
+    _readers: ClassVar = {"file": _read_file, "upload": _read_upload}
 
     file: File | None
     upload: Upload | None
 
 
 @dataclass(frozen=True, slots=True)
-class Download(_Answer):
-    """Anyone who has `url` may read the content until it expires."""
+class Download(_Model):
+    """A signed URL for content; it needs no authentication and is valid until `expires_at`."""
 
-    _readers: ClassVar = {"expires_at": _time}
+    _readers: ClassVar = {"expires_at": _read_time}
 
     url: str
     expires_at: datetime
@@ -245,7 +255,7 @@ class Download(_Answer):
 
 
 @dataclass(frozen=True, slots=True)
-class Capabilities(_Answer):
+class Capabilities(_Model):
     proof_level: Literal["A", "B"]
     single_max_bytes: int
     chunk_size_bytes: int
@@ -259,8 +269,8 @@ class Capabilities(_Answer):
 
 
 @dataclass(frozen=True, slots=True)
-class Me(_Answer):
-    _readers: ClassVar = {"created_at": _time, "email_verified_at": _time}
+class Me(_Model):
+    _readers: ClassVar = {"created_at": _read_time, "email_verified_at": _read_time}
 
     id: str
     email: str
@@ -278,18 +288,18 @@ class Me(_Answer):
 
 
 @dataclass(frozen=True, slots=True)
-class SecondFactorProposal(_Answer):
-    """For an authenticator app: `secret` to type, `otpauth_url` to open or to show as a QR code."""
+class SecondFactorProposal(_Model):
+    """The setup of an authenticator app: `secret` to type, or `otpauth_url` to open or to show as a QR code."""
 
     secret: str
     otpauth_url: str
 
 
 @dataclass(frozen=True, slots=True)
-class SignIn(_Answer):
-    """Where the account is signed in."""
+class SignIn(_Model):
+    """A sign-in of the account."""
 
-    _readers: ClassVar = {"created_at": _time, "last_used_at": _time}
+    _readers: ClassVar = {"created_at": _read_time, "last_used_at": _read_time}
 
     id: str
     user_agent: str | None
@@ -300,10 +310,10 @@ class SignIn(_Answer):
 
 
 @dataclass(frozen=True, slots=True)
-class ApiToken(_Answer):
-    """A personal access token; `token` itself is there when it was just made."""
+class ApiToken(_Model):
+    """A personal access token; only the response that creates it has `token`."""
 
-    _readers: ClassVar = {"created_at": _time, "last_used_at": _time, "expires_at": _time}
+    _readers: ClassVar = {"created_at": _read_time, "last_used_at": _read_time, "expires_at": _read_time}
 
     id: str
     name: str
@@ -315,28 +325,28 @@ class ApiToken(_Answer):
 
 
 @dataclass(frozen=True, slots=True)
-class Grant(_Answer):
-    """With whom something is shared; `inherited`: with the folder `node_id` above it."""
+class Grant(_Model):
+    """The access of one account to a file or folder; if `inherited`, through its ancestor `node_id`."""
 
-    _readers: ClassVar = {"created_at": _time}
+    _readers: ClassVar = {"created_at": _read_time}
 
     id: str
     node_id: str
     inherited: bool
     email: str | None
-    """None where the account was named by its id."""
+    """None if the grant names the account by its id."""
     user_id: str | None
     role: GrantedRole
     pending: bool
-    """Nobody with an account has proven yet to own that address."""
+    """True until an account with this confirmed address exists."""
     created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Link(_Answer):
-    """Whoever has the `token` of a link may use it; its page is at `url_path` of the server."""
+class Link(_Model):
+    """A public link; its `token` is all that a visitor needs, and its page is at `url_path` of the server."""
 
-    _readers: ClassVar = {"created_at": _time, "expires_at": _time}
+    _readers: ClassVar = {"created_at": _read_time, "expires_at": _read_time}
 
     id: str
     node_id: str
@@ -351,43 +361,43 @@ class Link(_Answer):
 
 
 @dataclass(frozen=True, slots=True)
-class Event(_Answer):
-    """Something that happened to a file or folder that the caller sees, or saw until then."""
+class Event(_Model):
+    """A change of a file or folder that the caller sees, or saw until this change."""
 
-    _readers: ClassVar = {"at": _time, "file": _file}
+    _readers: ClassVar = {"at": _read_time, "file": _read_file}
 
     id: str
-    """The same for everybody who is told, in webhooks, too."""
+    """The same for all receivers, including webhooks."""
     kind: str
-    """One of `arguments.EVENT_KINDS`, or one that a newer server knows."""
+    """Such as "file.created"; a newer server may send kinds that this version does not know."""
     file_id: str
     at: datetime
     file: File | None
-    """As it was when the server was asked, not as it was then; None when it is gone, or not the caller's to see."""
+    """The file as of the request, not of the event; None if it is deleted or no longer visible to the caller."""
     detail: dict[str, Any]
     cursor: str | None = None
-    """Where to go on when all up to this event was dealt with: nothing is missed. Events come in pages, and only the
-    last of one has a place of its own; from those before it the page begins anew (None: where reading began)."""
+    """The cursor to resume from once this event and all before it are processed. Events arrive in pages: the last event
+    has the cursor after the page, all others the cursor before it (None: where reading began)."""
 
 
 @dataclass(frozen=True, slots=True)
-class EventPage(_Answer):
-    """Events in the order in which they happened; `cursor` goes on after the last of them."""
+class EventPage(_Model):
+    """Events in the order of their occurrence; `cursor` resumes after the last one."""
 
-    _readers: ClassVar = {"events": lambda items: [Event.of(item) for item in items]}
+    _readers: ClassVar = {"events": lambda items: [Event.from_json(item) for item in items]}
 
     events: list[Event]
     cursor: str
     has_more: bool
     backoff_s: float | None = None
-    """The server asks for so much time before the next question."""
+    """The pause that the server requests before the next poll."""
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where content goes: a name in a folder, given by `parent_id` or `folder_path` (made on the way); else the root.
+    """A name in the folder `parent_id`, in `folder_path` (created if missing), or else in the root folder.
 
-    With `replace`, `base_revision_id` asks for it only if that is still the head revision.
+    With `replace`, `base_revision_id` is a precondition: the revision must still be the head.
     """
 
     name: str
@@ -396,13 +406,13 @@ class Destination:
     on_conflict: OnConflict = "fail"
     base_revision_id: str | None = None
 
-    def json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         return {member.name: value for member in fields(self) if (value := getattr(self, member.name)) is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class NewUpload:
-    """What a session is started with; see `Client.start_upload`."""
+    """A request for an upload session; see `Client.start_upload`."""
 
     size_bytes: int
     destination: Destination
@@ -411,10 +421,10 @@ class NewUpload:
     client_modified_at: datetime | None = None
     chunk_size_bytes: int | None = None
 
-    def json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         members: dict[str, Any] = {
             "size_bytes": self.size_bytes,
-            "destination": self.destination.json(),
+            "destination": self.destination.to_json(),
             "content_type": self.content_type,
         }
         if self.fingerprint is not None:

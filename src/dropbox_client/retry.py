@@ -1,53 +1,53 @@
-"""How long to wait before trying again, and when to stop trying.
+"""Retries: the pause before the next attempt, and when to give up.
 
-Full jitter: the pause before retry k is uniform between 0 and min(cap, base * 2^k), so that many clients do not return
-at once. Source: AWS Architecture Blog, "Exponential Backoff And Jitter".
+Full jitter: the pause before retry k is uniform between 0 and min(cap, base * 2^k), which spreads the retries of many
+clients. Source: AWS Architecture Blog, "Exponential Backoff And Jitter".
 """
 
 import random
 import time
 from collections.abc import Callable
 
-PATIENCE_S = 600.0
-"""Of a transfer, without any progress; long enough for a server or a store to be restarted."""
+TRANSFER_RETRY_FOR_S = 600.0
+"""How long a transfer is retried without progress: long enough for a restart of the server or the store."""
 
 
-class Patience:
-    """Time without any progress after which an effort is given up. Shared by threads that work on the same thing."""
+class RetryWindow:
+    """The time without progress after which retries stop. Threads that work on the same task share one."""
 
-    def __init__(self, give_up_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self.give_up_s = give_up_s
+    def __init__(self, duration_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.duration_s = duration_s
         self.clock = clock
         self.last_progress = float("-inf")
 
     def renew(self) -> None:
-        """Something succeeded: the wait starts over."""
+        """Restart the window after a success."""
         self.last_progress = self.clock()
 
 
 class Backoff:
-    """The pauses of one operation that keeps failing; make a new one for each operation. Not thread-safe."""
+    """The pauses between attempts of one operation. Make one per operation; not thread-safe."""
 
     def __init__(
         self,
-        patience: Patience,
+        window: RetryWindow,
         *,
         base_s: float = 0.25,
         cap_s: float = 15,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        self._patience = patience
+        self._window = window
         self._ceiling_s = base_s
         self._cap_s = cap_s
         self._uniform = uniform
         self._failing_since: float | None = None
 
     def next_pause_s(self, at_least_s: float = 0) -> float | None:
-        """Return how long to wait before the next try, None to give up; `at_least_s` is the server's Retry-After."""
-        now = self._patience.clock()
+        """Return the pause before the next attempt, None to give up; `at_least_s` is the server's Retry-After."""
+        now = self._window.clock()
         if self._failing_since is None:
             self._failing_since = now
         pause_s = at_least_s + self._uniform(0, self._ceiling_s)
         self._ceiling_s = min(self._cap_s, self._ceiling_s * 2)
-        hopeless_at = max(self._failing_since, self._patience.last_progress) + self._patience.give_up_s
-        return pause_s if now + pause_s <= hopeless_at else None
+        ends_at = max(self._failing_since, self._window.last_progress) + self._window.duration_s
+        return pause_s if now + pause_s <= ends_at else None

@@ -1,7 +1,7 @@
-"""The tokens of one sign-in, in a file that only its owner can read, shared by every `dbx` process of that owner.
+"""The tokens of one sign-in, in a private file shared by all `dbx` processes of its owner.
 
-Refresh tokens rotate, and a second use of one ends the whole sign-in. Therefore whoever refreshes holds the lock, and
-looks again first: another process may have done it meanwhile. The file is replaced whole, never written in place.
+Refresh tokens rotate, and using one twice ends the whole sign-in. A process therefore takes the lock to refresh, and
+reloads the file first: another process may have refreshed already. The file is replaced atomically.
 """
 
 import contextlib
@@ -18,39 +18,39 @@ from typing import Protocol
 @dataclass(frozen=True, slots=True)
 class Tokens:
     server: str
-    """The address that they are for; they are never sent to another."""
+    """Base URL of the server that issued them; they are sent to no other server."""
     email: str
     access_token: str
     refresh_token: str
 
 
 class TokenStore(Protocol):
-    """Where a client keeps its tokens."""
+    """Storage of the tokens of one client."""
 
     def load(self) -> Tokens | None: ...
 
     def save(self, tokens: Tokens | None) -> None: ...
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
-        """Keep every other user of this store, in any process, from refreshing."""
+        """Hold the lock that serialises token refreshes across processes."""
         ...
 
 
 class TokenFile:
-    """Tokens in `path`, mode 0600."""
+    """Tokens in the file `path`, mode 0600."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def load(self) -> Tokens | None:
-        """Return what is stored; None when there is nothing, or nothing that can be read as tokens."""
+        """Return the stored tokens; None if the file is missing or unreadable as tokens."""
         try:
             return Tokens(**json.loads(self.path.read_bytes()))
         except (FileNotFoundError, ValueError, TypeError):
             return None
 
     def save(self, tokens: Tokens | None) -> None:
-        """Store `tokens` durably, or forget what is stored. Raises OSError."""
+        """Store `tokens` durably; None deletes the file. Raises OSError."""
         if tokens is None:
             self.path.unlink(missing_ok=True)
             return
@@ -69,7 +69,7 @@ class TokenFile:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         self._make_folder()
-        # A file of its own: the token file is replaced, and a lock on a replaced file locks nobody out.
+        # A separate file: a lock on the token file would be lost when it is replaced.
         with self.path.with_suffix(".lock").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
@@ -79,7 +79,7 @@ class TokenFile:
 
 
 class TokenMemory:
-    """Tokens that end with the process."""
+    """Tokens in memory."""
 
     def __init__(self, tokens: Tokens | None = None) -> None:
         self._tokens = tokens

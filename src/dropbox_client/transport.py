@@ -1,9 +1,9 @@
-"""HTTP/1.1 over kept-alive connections, with nothing but the standard library: to the API and to the object store.
+"""HTTP/1.1 over pooled keep-alive connections, to the API and to the object store. Standard library only.
 
-One request is one attempt; who asks decides about trying again (`retry`). Only a kept connection that the other side
-closed while it was idle is replaced without a word. Bodies are sent in blocks, so memory does not grow with them.
-Why not a library: importing one takes longer than a whole small upload, and sending through one costs twice the CPU.
-Figures: bench/RESULTS.md.
+Each request is attempted once; the caller retries (`retry`). The exception: a pooled connection that the peer closed
+while it was idle is replaced transparently. Bodies are sent in blocks, so memory use is independent of their size.
+Importing an HTTP library takes longer than a whole small upload, and sending through one doubles the CPU cost (figures:
+bench/RESULTS.md).
 """
 
 import contextlib
@@ -19,29 +19,29 @@ from dropbox_client.errors import Stopped, Unreachable
 
 CONNECT_TIMEOUT_S = 10.0
 IDLE_TIMEOUT_S = 60.0
-"""Without a single byte moving; the API may think for 20 s before it answers."""
+"""Longest time without a byte in either direction; the API may take 20 s to respond."""
 
-_IDEMPOTENT_LOSSES = (ConnectionResetError, BrokenPipeError, http.client.RemoteDisconnected)
+_CLOSED_BY_PEER = (ConnectionResetError, BrokenPipeError, http.client.RemoteDisconnected)
 
 Body = bytes | Callable[[], Iterable[memoryview]]
-"""Either all of it, or what makes an iterator over exactly Content-Length bytes; made anew when sent anew."""
+"""The whole body, or a factory of an iterator over exactly Content-Length bytes, called once per attempt."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Response:
     status: int
     headers: Mapping[str, str]
-    """Names in lower case."""
+    """Header names are in lower case."""
     body: bytes
 
     def retry_after_s(self) -> float | None:
-        """Return what Retry-After says in seconds; its form as a date is not used by anybody we talk to."""
+        """Return the seconds of Retry-After. Its date form is ignored: no supported store sends it."""
         text = self.headers.get("retry-after", "")
         return float(text) if text.isdecimal() else None
 
 
-class Answer:
-    """An answer whose body is still on its way."""
+class ResponseStream:
+    """A response whose body is read piece by piece."""
 
     def __init__(self, response: http.client.HTTPResponse, explain: Callable[[Exception], Exception]) -> None:
         self._response = response
@@ -50,22 +50,22 @@ class Answer:
         self.headers = {name.lower(): value for name, value in response.headers.items()}
 
     def read(self) -> bytes:
-        """Return the rest. Raises Unreachable, Stopped."""
+        """Return the rest of the body. Raises Unreachable, Stopped."""
         try:
             return self._response.read()
         except (OSError, http.client.HTTPException) as error:
             raise self._explain(error) from error
 
     def read_into(self, view: memoryview) -> int:
-        """Fill `view` from its start and return how many bytes came, 0 at the end. Raises Unreachable, Stopped."""
+        """Read into the start of `view` and return the number of bytes, 0 at the end. Raises Unreachable, Stopped."""
         try:
             return self._response.readinto(view)
         except (OSError, http.client.HTTPException) as error:
             raise self._explain(error) from error
 
 
-class Wire:
-    """Connections by origin, taken and given back by any thread."""
+class Transport:
+    """A pool of connections by origin. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -75,15 +75,15 @@ class Wire:
         self._closed = False
 
     def close(self) -> None:
-        """Close every connection; requests under way end with Stopped. Any thread may call it, at any time."""
+        """Close every connection; requests in progress raise Stopped. Any thread may call it at any time."""
         with self._lock:
             self._closed = True
             for connection in self._busy:
                 if connection.sock:
                     with contextlib.suppress(OSError):
-                        connection.sock.shutdown(socket.SHUT_RDWR)  # wakes the thread that owns it; it will close
-            for kept in self._idle.values():
-                for connection in kept:
+                        connection.sock.shutdown(socket.SHUT_RDWR)  # wakes the owning thread, which closes the socket
+            for connections in self._idle.values():
+                for connection in connections:
                     connection.close()
             self._idle.clear()
 
@@ -95,15 +95,15 @@ class Wire:
         body: Body = b"",
         *,
         idle_timeout_s: float = IDLE_TIMEOUT_S,
-    ) -> Reply:
-        """Send one request and read its whole answer, whatever its status.
+    ) -> Response:
+        """Send one request and return its complete response, of any status.
 
-        With a body that is not bytes, `headers` must carry Content-Length.
+        `headers` must include Content-Length if `body` is a factory.
 
-        Raises: Unreachable when there is no whole answer, Stopped after `close`, and what `body` raises.
+        Raises: Unreachable if the response is missing or incomplete, Stopped after `close`, any exception of `body`.
         """
-        with self.open(method, url, headers, body, idle_timeout_s=idle_timeout_s) as answer:
-            return Reply(answer.status, answer.headers, answer.read())
+        with self.open(method, url, headers, body, idle_timeout_s=idle_timeout_s) as stream:
+            return Response(stream.status, stream.headers, stream.read())
 
     @contextlib.contextmanager
     def open(
@@ -114,20 +114,20 @@ class Wire:
         body: Body = b"",
         *,
         idle_timeout_s: float = IDLE_TIMEOUT_S,
-    ) -> Iterator[Answer]:
-        """Like `send`, but hand out the answer to be read piece by piece. Left unread, it costs the connection."""
+    ) -> Iterator[ResponseStream]:
+        """Like `send`, but yield the response before its body is read. An unread body discards the connection."""
         parts = urlsplit(url)
         try:
             connection, response = self._attempt(method, parts, headers, body, idle_timeout_s)
         except (OSError, http.client.HTTPException) as error:
             raise self._explain(error, parts.netloc) from error
         try:
-            yield Answer(response, lambda error: self._explain(error, parts.netloc))
+            yield ResponseStream(response, lambda error: self._explain(error, parts.netloc))
         except BaseException:
             self._discard(connection)
             raise
         if response.isclosed() and not response.will_close:
-            self._give_back((parts.scheme, parts.netloc), connection)
+            self._release((parts.scheme, parts.netloc), connection)
         else:
             self._discard(connection)
 
@@ -135,26 +135,26 @@ class Wire:
         self, method: str, parts: SplitResult, headers: Mapping[str, str], body: Body, idle_timeout_s: float
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         while True:
-            connection, was_idle = self._take(parts)
+            connection, was_pooled = self._acquire(parts)
             connection.sock.settimeout(idle_timeout_s)
             try:
                 return connection, _exchange(connection, method, parts, headers, body)
-            except _IDEMPOTENT_LOSSES:
+            except _CLOSED_BY_PEER:
                 self._discard(connection)
-                if not was_idle:
+                if not was_pooled:
                     raise
             except BaseException:
                 self._discard(connection)
                 raise
 
-    def _take(self, parts: SplitResult) -> tuple[http.client.HTTPConnection, bool]:
-        """Return a connection, and whether it was used before."""
+    def _acquire(self, parts: SplitResult) -> tuple[http.client.HTTPConnection, bool]:
+        """Return a connection, and whether it was pooled."""
         with self._lock:
             if self._closed:
                 raise Stopped("stopped")
-            kept = self._idle.get((parts.scheme, parts.netloc))
-            if kept:
-                connection = kept.pop()
+            idle = self._idle.get((parts.scheme, parts.netloc))
+            if idle:
+                connection = idle.pop()
                 self._busy.add(connection)
                 return connection, True
         host = parts.hostname or ""
@@ -170,13 +170,13 @@ class Wire:
             connection.close()
             raise
         with self._lock:
-            if self._closed:  # while we connected: nobody would wake us any more
+            if self._closed:  # `close` ran while this thread connected
                 connection.close()
                 raise Stopped("stopped")
             self._busy.add(connection)
         return connection, False
 
-    def _give_back(self, origin: tuple[str, str], connection: http.client.HTTPConnection) -> None:
+    def _release(self, origin: tuple[str, str], connection: http.client.HTTPConnection) -> None:
         with self._lock:
             self._busy.discard(connection)
             if self._closed:
@@ -191,13 +191,13 @@ class Wire:
 
     def _tls_context(self) -> ssl.SSLContext:
         with self._lock:
-            self._tls = self._tls or ssl.create_default_context()  # reading the system's certificates takes 20 ms
+            self._tls = self._tls or ssl.create_default_context()  # loading the system's certificates takes 20 ms
             return self._tls
 
     def _explain(self, error: Exception, netloc: str) -> Stopped | Unreachable:
         if self._closed:
             return Stopped("stopped")
-        return Unreachable(f"no answer from {netloc}: {str(error) or type(error).__name__}")
+        return Unreachable(f"no response from {netloc}: {str(error) or type(error).__name__}")
 
 
 def _exchange(
@@ -217,12 +217,12 @@ def _exchange(
             for block in body():
                 connection.sock.sendall(block)
         except (ConnectionResetError, BrokenPipeError) as error:
-            return _early_answer(connection, error)
+            return _read_early_response(connection, error)
     return connection.getresponse()
 
 
-def _early_answer(connection: http.client.HTTPConnection, error: OSError) -> http.client.HTTPResponse:
-    """Return what a server said before it hung up in the middle of our body: an expired URL, for instance."""
+def _read_early_response(connection: http.client.HTTPConnection, error: OSError) -> http.client.HTTPResponse:
+    """Return the response that the server sent before it closed the connection mid-body, such as for an expired URL."""
     connection.sock.settimeout(1)
     try:
         response = connection.getresponse()

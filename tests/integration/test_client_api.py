@@ -116,11 +116,11 @@ def test_a_repeated_start_carries_the_same_idempotency_key(
 
 def test_a_server_that_is_not_there_is_given_up(tokens: TokenMemory, server: FakeServer) -> None:
     server.script = [problem(503, "unavailable")]
-    with Client(server.url, tokens, patience_s=0) as impatient, pytest.raises(ApiProblem, match="unavailable"):
+    with Client(server.url, tokens, retry_for_s=0) as impatient, pytest.raises(ApiProblem, match="unavailable"):
         impatient.me()
     there = TokenMemory(Tokens("http://127.0.0.1:1", "ada@example.org", "a", "r"))
     with (
-        Client("http://127.0.0.1:1", there, patience_s=0) as impatient,
+        Client("http://127.0.0.1:1", there, retry_for_s=0) as impatient,
         pytest.raises(Unreachable, match=r"127\.0\.0\.1:1"),
     ):
         impatient.me()
@@ -142,7 +142,7 @@ def test_an_answer_that_comes_before_the_body_was_read_is_heard(server: FakeServ
     block = memoryview(bytes(2**20))
     size = 256 * len(block)
     server.script = [Scripted(403, b"<Code>AccessDenied</Code>", close=True, read_body=False)]
-    reply = client.wire.send("PUT", server.url + "/part", {"Content-Length": str(size)}, lambda: [block] * 256)
+    reply = client.transport.send("PUT", server.url + "/part", {"Content-Length": str(size)}, lambda: [block] * 256)
     assert reply.status == 403
 
 
@@ -264,9 +264,9 @@ def test_a_batch_is_started_once(server: FakeServer, client: Client, pauses: lis
 
 def test_a_member_of_a_newer_server_is_ignored_and_one_of_an_older_missed_by_nobody() -> None:
     old = {name: value for name, value in NODE.items() if name not in {"processing", "trashed_at"}}
-    assert File.of(old | {"colour": "red"}).processing is None
+    assert File.from_json(old | {"colour": "red"}).processing is None
     report = {"state": "failed", "detail": "too dark", "updated_at": "2026-01-01T00:00:00Z"}
-    processed = File.of(NODE | {"processing": report, "trashed_at": "2026-01-02T00:00:00Z"})
+    processed = File.from_json(NODE | {"processing": report, "trashed_at": "2026-01-02T00:00:00Z"})
     assert processed.processing
     assert processed.processing.updated_at == datetime(2026, 1, 1, tzinfo=UTC)
     assert processed.trashed_at == datetime(2026, 1, 2, tzinfo=UTC)
@@ -396,7 +396,7 @@ def test_paths_that_a_shell_offers(
 
 def test_help_and_mistakes_import_nothing_that_takes_time() -> None:
     program = (
-        "import sys; from dropbox_client.cli import arguments; arguments.parser().format_help();"
+        "import sys; import dropbox_client.cli as cli; cli.build_parser().format_help();"
         "print({'http.client', 'ssl', 'json', 'dataclasses', 'pathlib', 'rich'} & {*sys.modules} - before)"
     )
     command = [sys.executable, "-I", "-c", f"import sys; before = {{*sys.modules}}; {program}"]

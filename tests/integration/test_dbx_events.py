@@ -311,7 +311,7 @@ async def test_watch_only_some_kinds_and_once(dbx: Dbx) -> None:
         assert done.out == "file.trashed  /in/a 1\n"
     async with watching(dbx, "/in", "--once", "--", "false") as process:
         await put(dbx, "/in/b")
-        assert "false ended with 1" in (await finished(process.process, stdin=None, code=1)).err
+        assert "false exited with 1" in (await finished(process.process, stdin=None, code=1)).err
 
 
 async def test_many_changes_are_one_run(dbx: Dbx) -> None:
@@ -333,7 +333,7 @@ async def test_a_command_that_fails_is_reported_and_does_not_stop_it(dbx: Dbx) -
         await put(dbx, "/in/good")
         assert [await process.line(), await process.line()] == ["/in/bad", "/in/good"]
         _, err = await process.end()
-        assert err == "dbx: sh was ended by SIGKILL, for file.created /in/bad\n"
+        assert err == "dbx: sh was killed by SIGKILL, for file.created /in/bad\n"
 
 
 async def test_what_python_has_no_word_for_does_not_stop_it(dbx: Dbx, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -348,7 +348,7 @@ async def test_what_python_has_no_word_for_does_not_stop_it(dbx: Dbx, monkeypatc
         assert await process.line() == "/in/good"
         _, err = await process.end()
         assert "sh cannot be run: " in err
-        assert "sh was ended by signal 40, for file.created /in/odd" in err
+        assert "sh was killed by signal 40, for file.created /in/odd" in err
 
 
 async def test_a_place_that_others_share(dbx: Dbx, server: RunningServer, tmp_path: Path) -> None:
@@ -469,7 +469,7 @@ async def test_exit_on_error_begins_with_that_change_next_time(dbx: Dbx) -> None
         await put(dbx, "/in/b")
         done = await finished(process.process, stdin=None, code=1)
         assert done.out == "/in/a\n"
-        assert "sh ended with 1" in done.err
+        assert "sh exited with 1" in done.err
     (dbx.home / "good").touch()
     async with watching(dbx, *watch) as process:
         assert [await process.line(), await process.line()] == ["/in/a", "/in/b"]
@@ -574,4 +574,4 @@ async def test_a_journal_that_does_not_reach_back(dbx: Dbx) -> None:
         root = (await dbx.account.client.get("/v1/files/by-path", params={"path": "/"})).json()
         fake.script = [answer({"cursor": "c"}), answer(root), answer(empty), expired]
         failed = await dbx("watch", "/", "--state", "state", "--", "true", code=1)
-        assert "remove state" in failed.err
+        assert "delete state" in failed.err

@@ -68,19 +68,19 @@ async def test_share_lists_changes_and_ends(ada: Dbx, person: Person) -> None:
     assert (await bob("shared")).out == "shared:Team/\n"
     assert (await ada("share", "/Team", email, "stranger@example.com", "--edit")).out.splitlines() == [
         f"editor  {email}",
-        "editor  stranger@example.com  (waits for them to confirm the address)",
+        "editor  stranger@example.com  (pending: no account with this confirmed address)",
     ]
-    assert f"editor  {email}  (by a folder above)" in (await ada("share", "/Team/plans")).out
+    assert f"editor  {email}  (inherited from a folder above)" in (await ada("share", "/Team/plans")).out
     [record] = (await bob("shared", "--json")).records
     assert (record["name"], record["owner"], record["role"]) == ("Team", ada.account.email, "editor")
     long = (await bob("shared", "-l")).out
     assert all(part in long for part in (record["id"], ada.account.email, "editor", "shared:Team/"))
 
-    assert "unshare that" in (await ada("unshare", "/Team/plans", email, code=1)).err
+    assert "unshare that folder" in (await ada("unshare", "/Team/plans", email, code=1)).err
     await ada("unshare", "/Team", email, "stranger@example.com")
     assert (await bob("shared")).out == (await ada("share", "/Team")).out == ""
     assert "(not-found)" in (await bob("ls", f"id:{record['id']}", code=1)).err
-    assert "not shared with them" in (await ada("unshare", "/Team", email, code=1)).err
+    assert "not shared with this address" in (await ada("unshare", "/Team", email, code=1)).err
 
 
 async def test_a_viewer_looks_and_does_not_touch(ada: Dbx, person: Person) -> None:
@@ -121,7 +121,7 @@ async def test_the_tree_of_somebody_else(ada: Dbx, bob: Dbx) -> None:
     [version] = (await bob("versions", "shared:Team/other/b.txt", "--json")).records
     assert version["author"] == bob.account.email
     assert (await bob("ls")).out == ""  # nothing of it is in the own tree
-    assert "their trash" in (await bob("restore", "shared:Team/plans", code=2)).err
+    assert "only the owner can restore it" in (await bob("restore", "shared:Team/plans", code=2)).err
 
 
 async def test_a_tree_goes_up_into_a_shared_folder_and_comes_down_from_it(ada: Dbx, bob: Dbx) -> None:
@@ -237,7 +237,7 @@ async def test_what_a_link_is_good_for(ada: Dbx) -> None:
     [asked] = (await ada("link", "/Team", "--upload", "--json")).records
     assert (asked["mode"], asked["has_password"], asked["expires_at"]) == ("upload", False, None)
     assert "invalid-request" in (await ada("link", "/Team", "--upload", "--max-downloads", "3", code=1)).err
-    assert "is no duration" in (await ada("link", "/Team", "--expires", "soon", code=2)).err
+    assert "is not a duration" in (await ada("link", "/Team", "--expires", "soon", code=2)).err
     listed = (await ada("link", "--list", "/Team")).out
     assert "0 of 3 downloads" in listed
     assert "with a password" in listed
@@ -274,13 +274,13 @@ async def test_a_token_instead_of_a_sign_in(ada: Dbx, tmp_path: Path, server: Ru
     program = Dbx(tmp_path / "program", ada.account)
     program.home.mkdir()
     refused = await program("login", "--server", server.url, "--token", stdin="dbx_pat_wrong\n", code=3)
-    assert "does not take this access token" in refused.err
+    assert "rejects this access token" in refused.err
     await program("ls", code=3)
     await program("login", "--server", server.url, "--token", stdin=f"{record['token']}\n")
     assert (await program("ls")).out == "Team/\n"
     await program("mkdir", "/made")
     await ada("tokens", "revoke", record["id"])
-    assert "does not take this access token" in (await program("ls", code=3)).err
+    assert "rejects this access token" in (await program("ls", code=3)).err
     await program("logout")
     assert "not signed in" in (await program("ls", code=3)).err
 

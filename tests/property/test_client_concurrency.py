@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dropbox_client.transfer.concurrency import MAX_PARALLEL, MIN_PARALLEL, Pace
+from dropbox_client.transfer.concurrency import MAX_PARALLEL, MIN_PARALLEL, ConcurrencyLimit
 
 events = st.lists(st.one_of(st.none(), st.floats(0.001, 100)), max_size=300)
 
@@ -11,14 +11,14 @@ events = st.lists(st.one_of(st.none(), st.floats(0.001, 100)), max_size=300)
 @given(events)
 def test_the_limit_keeps_its_bounds(events: list[float | None]) -> None:
     now = 0.0
-    pace = Pace(clock=lambda: now)
+    limit = ConcurrencyLimit(clock=lambda: now)
     for seconds in events:
         now += seconds or 0.1
-        before = pace.limit
+        before = limit.limit
         if seconds is None:
-            pace.pushed_back()
-            assert pace.limit in {before, max(MIN_PARALLEL, before // 2)}
+            limit.record_refusal()
+            assert limit.limit in {before, max(MIN_PARALLEL, before // 2)}
         else:
-            pace.landed(8 * 1024 * 1024)
-            assert abs(pace.limit - before) <= 1
-        assert MIN_PARALLEL <= pace.limit <= MAX_PARALLEL
+            limit.record_part(8 * 1024 * 1024)
+            assert abs(limit.limit - before) <= 1
+        assert MIN_PARALLEL <= limit.limit <= MAX_PARALLEL

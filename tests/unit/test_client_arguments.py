@@ -2,7 +2,8 @@
 
 import pytest
 
-from dropbox_client.cli.arguments import duration_s, parser, remote
+from dropbox_client.cli.arguments import duration_s, remote_path
+from dropbox_client.cli.parser import build_parser
 
 UUID = "01900000-0000-7000-8000-000000000000"
 
@@ -15,7 +16,7 @@ def test_a_duration(text: str, seconds: int) -> None:
 @pytest.mark.parametrize("text", ["", "d", "7", "0d", "-1d", "1.5h", "7 days", "7D"])
 def test_what_is_no_duration(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        parser().parse_args(["link", "/a", f"--expires={text}"])
+        build_parser().parse_args(["link", "/a", f"--expires={text}"])
     assert "--expires" in capsys.readouterr().err
 
 
@@ -31,4 +32,4 @@ def test_what_is_no_duration(text: str, capsys: pytest.CaptureFixture[str]) -> N
     ],
 )
 def test_a_place_on_the_server(typed: str, meant: str) -> None:
-    assert remote(typed) == meant
+    assert remote_path(typed) == meant

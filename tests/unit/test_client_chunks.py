@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from dropbox_api.core.chunks import StoreLimits, plan_chunks
-from dropbox_client.transfer.chunks import GIB, KIB, MIB, Chunks, expected_chunk_bytes, parse_ranges, wished_chunk_bytes
+from dropbox_client.transfer.chunks import (
+    GIB,
+    KIB,
+    MIB,
+    Chunks,
+    expected_chunk_bytes,
+    parse_ranges,
+    preferred_chunk_bytes,
+)
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors/ranges.json").read_text(encoding="utf-8"))
 
@@ -33,10 +41,10 @@ def test_an_empty_file_has_one_empty_chunk() -> None:
 
 
 def test_no_wish_without_a_measurement_or_need() -> None:
-    assert wished_chunk_bytes(50 * GIB, None) is None
-    assert wished_chunk_bytes(1 * GIB, 500 * MIB) is None
+    assert preferred_chunk_bytes(50 * GIB, None) is None
+    assert preferred_chunk_bytes(1 * GIB, 500 * MIB) is None
 
 
 def test_small_chunks_on_a_slow_link_and_large_ones_for_a_huge_file_on_a_fast_one() -> None:
-    assert wished_chunk_bytes(1 * GIB, 300 * KIB) == 5 * MIB
-    assert wished_chunk_bytes(50 * GIB, 500 * MIB) == 64 * MIB
+    assert preferred_chunk_bytes(1 * GIB, 300 * KIB) == 5 * MIB
+    assert preferred_chunk_bytes(50 * GIB, 500 * MIB) == 64 * MIB

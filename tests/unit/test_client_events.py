@@ -10,9 +10,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from dropbox_client.api import Client, CursorExpired
-from dropbox_client.cli.events.watched_tree import Watched
+from dropbox_client.cli.events.watched_tree import WatchedTree
 from dropbox_client.errors import ApiProblem, ClientError, Stopped, Unreachable
-from dropbox_client.feed import Insistence, Reader
+from dropbox_client.feed import EventReader, Reconnector
 from dropbox_client.models import Event
 from dropbox_client.tokens import TokenMemory, Tokens
 from tests.support.fake_server import FakeServer, Scripted, fake_server
@@ -49,7 +49,7 @@ def server() -> Iterator[FakeServer]:
 @pytest.fixture
 def client(server: FakeServer) -> Iterator[Client]:
     tokens = TokenMemory(Tokens(server.url, "ada@example.org", "access-1", "refresh-1"))
-    with Client(server.url, tokens, patience_s=0) as opened:
+    with Client(server.url, tokens, retry_for_s=0) as opened:
         yield opened
 
 
@@ -132,13 +132,13 @@ def test_only_the_server_itself_knows_what_is_gone(server: FakeServer, client: C
     told = {"id": "1", "kind": "file.created", "file_id": "file", "at": "2026-01-01T00:00:00Z", "file": inside,
             "detail": {}}  # fmt: skip
     server.script = [answer(folder), answer(root), answer({"items": [], "next_cursor": None})]
-    with Watched() as watched:
-        watched.begin(client, "/in")
+    with WatchedTree() as watched:
+        watched.open(client, "/in")
         server.script = [answer(folder), Scripted(404, b"404 page not found")]
         with pytest.raises(ApiProblem, match="404"):
-            watched.concerning(client, Event.of(told))
+            watched.find_concerning(client, Event.from_json(told))
         server.script = [problem(404, "not-found")]
-        assert watched.concerning(client, Event.of(told)) is None
+        assert watched.find_concerning(client, Event.from_json(told)) is None
 
 
 def test_before_the_first_answer_it_gives_up(server: FakeServer, client: Client) -> None:
@@ -195,7 +195,7 @@ def test_whoever_wants_to_know_hears_of_each_outage_once(
     heard: list[ClientError | None] = []
     lost = problem(503, "unavailable")
     server.script = [page("1", cursor="c1"), lost, lost, page("2", cursor="c2"), lost, page("3", cursor="c3")]
-    reader = Reader(client, "c0", insist=Insistence(client, heard.append))
+    reader = EventReader(client, "c0", reconnector=Reconnector(client, heard.append))
     assert [event.id for _ in range(3) for event in reader.read(60)] == ["1", "2", "3"]
     assert [str(one) for one in heard] == ["(unavailable)", "None"] * 2
     assert len(pauses) == 3
@@ -223,4 +223,4 @@ def test_close_ends_a_wait(server: FakeServer, client: Client) -> None:
 def test_a_kind_of_a_newer_server_is_read() -> None:
     document = {"id": "1", "kind": "file.painted", "file_id": "2", "at": "2026-01-01T00:00:00Z", "file": None,
                 "detail": {"colour": "red"}, "new_member": 1}  # fmt: skip
-    assert Event.of(document).kind == "file.painted"
+    assert Event.from_json(document).kind == "file.painted"

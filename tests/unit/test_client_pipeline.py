@@ -13,9 +13,9 @@ from dropbox_client.api import Client
 from dropbox_client.errors import Stopped, TransferFailed
 from dropbox_client.models import SignedPart, Upload
 from dropbox_client.transfer.chunks import MIB
-from dropbox_client.transfer.concurrency import Pace
-from dropbox_client.transfer.parts import PartSender, Sent
-from dropbox_client.transfer.pipeline import Hashes, Sending, SessionGone
+from dropbox_client.transfer.concurrency import ConcurrencyLimit
+from dropbox_client.transfer.parts import PartResult, PartSender
+from dropbox_client.transfer.pipeline import Hashes, SessionGone, UploadPipeline
 from dropbox_client.transfer.source import Source
 
 CHUNK = 8 * MIB
@@ -38,12 +38,12 @@ class Signer:
 class Sender:
     """Takes every part at once, but for what `answers` says of a number's first tries."""
 
-    def __init__(self, answers: Mapping[int, list[Sent | Exception]] | None = None) -> None:
+    def __init__(self, answers: Mapping[int, list[PartResult | Exception]] | None = None) -> None:
         self.cancelled = threading.Event()
         self.answers = {number: list(many) for number, many in (answers or {}).items()}
         self.landed: list[int] = []
 
-    def send(self, part: SignedPart, _: str) -> Sent:
+    def send(self, part: SignedPart, _: str) -> PartResult:
         if self.cancelled.is_set():
             raise Stopped("stopped")
         answer = self.answers.get(part.number) and self.answers[part.number].pop(0)
@@ -52,7 +52,7 @@ class Sender:
         if answer:
             return answer
         self.landed.append(part.number)
-        return Sent.LANDED
+        return PartResult.STORED
 
 
 @pytest.fixture
@@ -69,7 +69,9 @@ def source(tmp_path: Path) -> Iterator[Source]:
         yield opened
 
 
-def sending(count: int, signer: Signer, sender: Sender, senders: ThreadPoolExecutor, source: Source) -> Sending:
+def make_pipeline(
+    count: int, signer: Signer, sender: Sender, senders: ThreadPoolExecutor, source: Source
+) -> UploadPipeline:
     members: dict[str, Any] = dict.fromkeys(("created_at", "last_activity_at", "expires_at"), NOW)
     upload = Upload(
         id="1", state="active", fingerprint=None, size_bytes=count * CHUNK, strategy="multipart",
@@ -77,19 +79,19 @@ def sending(count: int, signer: Signer, sender: Sender, senders: ThreadPoolExecu
         uploaded_bytes=0, destinations=[], **members,
     )  # fmt: skip
     hashes = Hashes(CHUNK, {number: f"{number:064x}" for number in range(1, count + 1)}, fingerprint="f" * 64)
-    return Sending(
-        client=cast("Client", signer), senders=senders, pace=Pace(), sender=cast("PartSender", sender),
-        source=source, upload=upload, hashes=hashes,
+    return UploadPipeline(
+        client=cast("Client", signer), senders=senders, concurrency=ConcurrencyLimit(),
+        sender=cast("PartSender", sender), source=source, upload=upload, hashes=hashes,
     )  # fmt: skip
 
 
-def run(sending: Sending, todo: list[int], signed: list[SignedPart] | None = None) -> None:
-    sending.run(todo, signed or [], also_hash=(), on_fingerprint=lambda _: None)
+def run(pipeline: UploadPipeline, todo: list[int], signed: list[SignedPart] | None = None) -> None:
+    pipeline.run(todo, signed or [], also_hash=(), on_fingerprint=lambda _: None)
 
 
 def test_6400_parts_cost_few_calls_and_the_first_is_small(senders: ThreadPoolExecutor, source: Source) -> None:
     signer, sender = Signer(), Sender()
-    run(sending(6400, signer, sender, senders, source), list(range(1, 6401)))
+    run(make_pipeline(6400, signer, sender, senders, source), list(range(1, 6401)))
     sizes = [len(batch) for batch in signer.batches]
     assert sizes[:3] == [4, 8, 16]
     assert len(sizes) <= 50
@@ -99,7 +101,7 @@ def test_6400_parts_cost_few_calls_and_the_first_is_small(senders: ThreadPoolExe
 
 def test_only_what_is_missing_is_signed_and_sent(senders: ThreadPoolExecutor, source: Source) -> None:
     signer, sender = Signer(), Sender()
-    run(sending(10, signer, sender, senders, source), [2, 3, 9])
+    run(make_pipeline(10, signer, sender, senders, source), [2, 3, 9])
     assert sorted(sender.landed) == [2, 3, 9]
     assert signer.batches == [[2, 3, 9]]
 
@@ -107,35 +109,36 @@ def test_only_what_is_missing_is_signed_and_sent(senders: ThreadPoolExecutor, so
 def test_parts_signed_with_the_start_need_no_call(senders: ThreadPoolExecutor, source: Source) -> None:
     signer, sender = Signer(), Sender()
     part = SignedPart(1, "", {}, 0, CHUNK, NOW)
-    run(sending(1, signer, sender, senders, source), [1], [part])
+    run(make_pipeline(1, signer, sender, senders, source), [1], [part])
     assert sender.landed == [1]
     assert signer.batches == []
 
 
 def test_an_expired_url_is_asked_for_again(senders: ThreadPoolExecutor, source: Source) -> None:
-    signer, sender = Signer(), Sender({2: [Sent.STALE, Sent.STALE]})
-    run(sending(3, signer, sender, senders, source), [1, 2, 3])
+    signer, sender = Signer(), Sender({2: [PartResult.URL_EXPIRED, PartResult.URL_EXPIRED]})
+    run(make_pipeline(3, signer, sender, senders, source), [1, 2, 3])
     assert sorted(sender.landed) == [1, 2, 3]
     assert sorted(number for batch in signer.batches for number in batch) == [1, 2, 2, 2, 3]
 
 
 def test_a_url_that_is_never_good_is_given_up(senders: ThreadPoolExecutor, source: Source) -> None:
     with pytest.raises(TransferFailed, match="part 2"):
-        run(sending(3, Signer(), Sender({2: [Sent.STALE] * 99}), senders, source), [1, 2, 3])
+        run(make_pipeline(3, Signer(), Sender({2: [PartResult.URL_EXPIRED] * 99}), senders, source), [1, 2, 3])
 
 
 @pytest.mark.parametrize(
-    ("answer", "error"), [(Sent.GONE, SessionGone), (TransferFailed("no"), TransferFailed), (KeyError("x"), KeyError)]
+    ("answer", "error"),
+    [(PartResult.SESSION_GONE, SessionGone), (TransferFailed("no"), TransferFailed), (KeyError("x"), KeyError)],
 )
 def test_an_error_ends_it_and_no_sender_runs_on(
-    answer: Sent | Exception, error: type[Exception], senders: ThreadPoolExecutor, source: Source
+    answer: PartResult | Exception, error: type[Exception], senders: ThreadPoolExecutor, source: Source
 ) -> None:
     sender = Sender({5: [answer]})
-    started = sending(2000, Signer(), sender, senders, source)
+    started = make_pipeline(2000, Signer(), sender, senders, source)
     with pytest.raises(error):
         run(started, list(range(1, 2001)))
     assert sender.cancelled.is_set()
-    assert all(future.done() for future in tuple(started._under_way))
+    assert all(future.done() for future in tuple(started._futures))
     assert len(sender.landed) < 2000
 
 
@@ -143,11 +146,11 @@ def test_an_error_ends_it_and_no_sender_runs_on(
 def test_ctrl_c_between_two_entries_of_the_books_ends_it_all_the_same(
     senders: ThreadPoolExecutor, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    started = sending(10, Signer(), Sender(), senders, source)
+    started = make_pipeline(10, Signer(), Sender(), senders, source)
 
     def note(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(started, "_note", note)
+    monkeypatch.setattr(started, "_record", note)
     with pytest.raises(KeyboardInterrupt):
         run(started, list(range(1, 11)))

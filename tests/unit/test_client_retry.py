@@ -1,6 +1,6 @@
 """When the client tries again, and when it stops: with a clock of the test's own."""
 
-from dropbox_client.retry import Backoff, Patience
+from dropbox_client.retry import Backoff, RetryWindow
 
 
 class Clock:
@@ -16,7 +16,7 @@ def _longest(low: float, high: float) -> float:
 
 
 def test_pauses_double_up_to_the_cap() -> None:
-    backoff = Backoff(Patience(1000, clock=Clock()), base_s=1, cap_s=5, uniform=_longest)
+    backoff = Backoff(RetryWindow(1000, clock=Clock()), base_s=1, cap_s=5, uniform=_longest)
     assert [backoff.next_pause_s() for _ in range(5)] == [1, 2, 4, 5, 5]
 
 
@@ -27,19 +27,19 @@ def test_pauses_are_drawn_from_zero_on() -> None:
         drawn.append((low, high))
         return 0
 
-    backoff = Backoff(Patience(1000, clock=Clock()), base_s=1, cap_s=5, uniform=uniform)
+    backoff = Backoff(RetryWindow(1000, clock=Clock()), base_s=1, cap_s=5, uniform=uniform)
     assert [backoff.next_pause_s() for _ in range(3)] == [0, 0, 0]
     assert drawn == [(0, 1), (0, 2), (0, 4)]
 
 
 def test_retry_after_is_the_least() -> None:
-    backoff = Backoff(Patience(1000, clock=Clock()), base_s=1, uniform=_longest)
+    backoff = Backoff(RetryWindow(1000, clock=Clock()), base_s=1, uniform=_longest)
     assert backoff.next_pause_s(at_least_s=30) == 31
 
 
 def test_it_gives_up_when_patience_is_over() -> None:
     clock = Clock()
-    backoff = Backoff(Patience(10, clock=clock), base_s=4, cap_s=4, uniform=_longest)
+    backoff = Backoff(RetryWindow(10, clock=clock), base_s=4, cap_s=4, uniform=_longest)
     assert backoff.next_pause_s() == 4
     clock.now += 6
     assert backoff.next_pause_s() == 4
@@ -49,11 +49,11 @@ def test_it_gives_up_when_patience_is_over() -> None:
 
 def test_progress_elsewhere_renews_patience() -> None:
     clock = Clock()
-    patience = Patience(10, clock=clock)
-    backoff = Backoff(patience, base_s=1, cap_s=1, uniform=_longest)
+    window = RetryWindow(10, clock=clock)
+    backoff = Backoff(window, base_s=1, cap_s=1, uniform=_longest)
     assert backoff.next_pause_s() == 1
     clock.now += 9.5
-    patience.renew()
+    window.renew()
     clock.now += 8
     assert backoff.next_pause_s() == 1
     clock.now += 3
@@ -62,7 +62,7 @@ def test_progress_elsewhere_renews_patience() -> None:
 
 def test_old_progress_does_not_shorten_the_first_failure() -> None:
     clock = Clock()
-    patience = Patience(10, clock=clock)
-    patience.renew()
+    window = RetryWindow(10, clock=clock)
+    window.renew()
     clock.now += 3600
-    assert Backoff(patience, base_s=1, uniform=_longest).next_pause_s() == 1
+    assert Backoff(window, base_s=1, uniform=_longest).next_pause_s() == 1

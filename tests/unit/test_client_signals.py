@@ -10,18 +10,18 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from dropbox_client.cli.events.child_process import Ending, Runner
-from dropbox_client.cli.signals import awake
+from dropbox_client.cli.events.child_process import CommandRunner
+from dropbox_client.cli.signals import ExitOnSignal, interruptible
 
 SWALLOWED = """
 import os, signal, time
-from dropbox_client.cli.events.child_process import Ending
+from dropbox_client.cli.signals import ExitOnSignal
 
 class Dying:
     def __del__(self):
         os.kill(os.getpid(), signal.{name})
 
-with Ending():
+with ExitOnSignal():
     Dying()
     time.sleep(90)
 """
@@ -64,7 +64,7 @@ def test_a_ctrl_c_that_came_on_the_way_into_a_wait_ends_it() -> None:
     assert b"interrupted" in done.stderr
 
 
-@pytest.mark.parametrize("context", [Ending, awake])
+@pytest.mark.parametrize("context", [ExitOnSignal, interruptible])
 def test_afterwards_signals_are_heard_as_before(context: Callable[[], AbstractContextManager[object]]) -> None:
     """And the alarm of whoever is around us (here pytest-timeout) still comes."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
@@ -83,14 +83,14 @@ DAEMON = "import os, time; os.fork() or (os.setsid(), time.sleep(60))"
 
 def test_a_command_ends_though_a_daemon_of_it_keeps_what_it_did_not_read() -> None:
     began_at = time.monotonic()
-    with Runner() as runner, runner.shielded():
+    with CommandRunner() as runner, runner.shielded():
         assert runner.run([sys.executable, "-c", DAEMON], os.environ, bytes(1 << 20)) == 0
     assert time.monotonic() - began_at < 30
 
 
 def test_a_command_reads_all_that_it_is_told() -> None:
     read = "import sys; sys.exit(sys.stdin.buffer.read() != bytes(1 << 20))"
-    with Runner() as runner, runner.shielded():
+    with CommandRunner() as runner, runner.shielded():
         assert runner.run([sys.executable, "-c", read], os.environ, bytes(1 << 20)) == 0
 
 
@@ -98,7 +98,7 @@ def test_how_a_command_ended_is_known_also_where_nobody_wanted_to_know() -> None
     """Whoever started us may ignore the end of children, and so would we."""
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
-        with Runner() as runner, runner.shielded():
+        with CommandRunner() as runner, runner.shielded():
             assert runner.run([sys.executable, "-c", "raise SystemExit(7)"], os.environ, b"") == 7
         assert signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
     finally:

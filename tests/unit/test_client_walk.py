@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dropbox_client.transfer.walk import AmbiguousDestination, Walk, split_destination
+from dropbox_client.cli.transfers.commands import AmbiguousDestination, split_destination
+from dropbox_client.transfer.walk import Walk
 
 UUID = "01900000-0000-7000-8000-000000000000"
 

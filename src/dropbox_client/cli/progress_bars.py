@@ -1,7 +1,6 @@
-"""What a person sees while files move: a bar for each large file and one for all, on a terminal only.
+"""Progress bars on a terminal: one for the whole transfer, and one for each large upload.
 
-Transfers only add numbers; a thread of its own draws them ten times a second, and pays for importing rich while the
-first bytes are on their way.
+Transfers only add numbers. A separate thread draws ten times a second, and imports rich while the transfer is running.
 """
 
 import sys
@@ -10,13 +9,14 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from dropbox_client.transfer.chunks import KIB, MIB
-from dropbox_client.transfer.progress import Item, Outcome, Watcher
+from dropbox_client.cli.arguments import Format
+from dropbox_client.transfer.chunks import MIB
+from dropbox_client.transfer.progress import ProgressListener, UploadItem, UploadResult
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-_OWN_BAR_BYTES = 8 * MIB
+_MIN_BAR_BYTES = 8 * MIB
 _TOTAL = "total"
 
 
@@ -27,14 +27,19 @@ class _Bar:
     hashed_bytes: int = 0
 
 
-class Display(Watcher):
-    """Bars on stderr while the context lasts, if stderr is a terminal and `wanted`."""
+def open_progress_bars(output_format: Format) -> "ProgressBars":
+    """Return progress bars, which are drawn if stderr is a terminal and the output is text."""
+    return ProgressBars(is_drawn=output_format is Format.TEXT and sys.stderr.isatty())
 
-    def __init__(self, *, wanted: bool) -> None:
+
+class ProgressBars(ProgressListener):
+    """Counts the progress and draws it on stderr while the context lasts."""
+
+    def __init__(self, *, is_drawn: bool) -> None:
         self._lock = threading.Lock()
         self._bars: dict[str, _Bar] = {_TOTAL: _Bar()}
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._draw, daemon=True) if wanted and sys.stderr.isatty() else None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._draw, daemon=True) if is_drawn else None
 
     def __enter__(self) -> Self:
         if self._thread:
@@ -42,45 +47,45 @@ class Display(Watcher):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._ended.set()
+        self._stop.set()
         if self._thread:
             self._thread.join()
 
-    def expect(self, size_bytes: int) -> None:
-        """Count on so many bytes more."""
+    def add_expected(self, size_bytes: int) -> None:
+        """Raise the total by `size_bytes`."""
         with self._lock:
             self._bars[_TOTAL].size_bytes += size_bytes
 
-    def found(self, item: Item) -> None:
-        self.expect(item.size_bytes)
+    def on_item(self, item: UploadItem) -> None:
+        self.add_expected(item.size_bytes)
 
-    def hashed(self, item: Item, size_bytes: int) -> None:
+    def on_hashed(self, item: UploadItem, size_bytes: int) -> None:
         with self._lock:
             if bar := self._bar(item):
                 bar.hashed_bytes += size_bytes
 
-    def moved(self, item: Item, size_bytes: int) -> None:
-        self.fetched(size_bytes)
+    def on_bytes(self, item: UploadItem, size_bytes: int) -> None:
+        self.add_bytes(size_bytes)
         with self._lock:
             if bar := self._bar(item):
                 bar.moved_bytes += size_bytes
 
-    def fetched(self, size_bytes: int) -> None:
-        """So many bytes came, or (negative) have to come again."""
+    def add_bytes(self, size_bytes: int) -> None:
+        """Count transferred bytes; negative if they must be transferred again."""
         with self._lock:
             self._bars[_TOTAL].moved_bytes += size_bytes
 
-    def ended(self, outcome: Outcome) -> None:
+    def on_result(self, result: UploadResult) -> None:
         with self._lock:
-            self._bars.pop(str(outcome.item.path), None)
+            self._bars.pop(str(result.item.path), None)
 
-    def _bar(self, item: Item) -> _Bar | None:
-        if item.size_bytes <= _OWN_BAR_BYTES:
+    def _bar(self, item: UploadItem) -> _Bar | None:
+        if item.size_bytes <= _MIN_BAR_BYTES:
             return None
         return self._bars.setdefault(str(item.path), _Bar(item.size_bytes))
 
     def _draw(self) -> None:
-        from rich.console import Console  # noqa: PLC0415 - takes longer to import than many an upload takes
+        from rich.console import Console  # noqa: PLC0415 - importing it takes longer than many uploads
         from rich.progress import (  # noqa: PLC0415
             BarColumn,
             DownloadColumn,
@@ -102,7 +107,7 @@ class Display(Watcher):
         ) as progress:
             tasks: dict[str, TaskID] = {}
             self._update(progress, tasks)
-            while not self._ended.wait(0.1):
+            while not self._stop.wait(0.1):
                 self._update(progress, tasks)
 
     def _update(self, progress: "Progress", tasks: "dict[str, TaskID]") -> None:
@@ -116,12 +121,3 @@ class Display(Watcher):
             hashing = moved == 0 and hashed > 0
             label = f"hashing {name[-32:]}" if hashing else name[-40:]
             progress.update(tasks[name], total=size, completed=hashed if hashing else moved, description=label)
-
-
-def human_bytes(size_bytes: float) -> str:
-    """Write a size in the largest binary unit that leaves a number of 1 or more: 1.5 MiB."""
-    units = ["B", "KiB", "MiB", "GiB", "TiB"]
-    while size_bytes >= KIB and len(units) > 1:
-        size_bytes /= KIB
-        units.pop(0)
-    return f"{size_bytes:.0f} B" if units[0] == "B" else f"{size_bytes:.1f} {units[0]}"

@@ -1,94 +1,108 @@
-"""Places on a server, as people name them.
+"""Paths on the server, as users type them.
 
-/photos/cat.jpg              in one's own tree
-shared:Team/plans/a.txt      below what others share, by its name
-id:0190.../plans/a.txt       below any folder that one may see, by its id
+/photos/cat.jpg              in the caller's own tree
+shared:Team/plans/a.txt      below an item that is shared with the caller, by its name
+id:0190.../plans/a.txt       below any visible folder, by its id
 """
-
-from unicodedata import normalize
 
 from dropbox_client.api import Client
 from dropbox_client.cli.arguments import ID, SHARED
-from dropbox_client.errors import ClientError, Usage
-from dropbox_client.models import File
+from dropbox_client.errors import ApiProblem, ClientError, Usage
+from dropbox_client.models import File, normalize_name
 
 
 class NotShared(ClientError):
-    """Nothing of this name is shared with the caller."""
+    """No item of this name is shared with the caller."""
 
 
-def split(place: str) -> tuple[str, str]:
-    """Return what a place begins at, "" for one's own root, and the path below it, "" or "/a/b"."""
-    if place.startswith("/"):
-        return "", place.rstrip("/")
-    top, _, below = place.partition("/")
-    return top, f"/{below}" if below else ""
+def split_prefix(path: str) -> tuple[str, str]:
+    """Return the prefix of a path ("" for the caller's own root) and the path below it ("" or "/a/b")."""
+    if path.startswith("/"):
+        return "", path.rstrip("/")
+    prefix, _, below = path.partition("/")
+    return prefix, f"/{below}" if below else ""
 
 
-def find(client: Client, place: str) -> File:
-    """Return what stands at a place. Raises NotShared; Usage when `shared:NAME` may be one of several."""
-    top, below = split(place)
-    if not top:
-        return client.file_by_path(place)
-    if top.startswith(ID):
-        top_id = top.removeprefix(ID)
-        return client.file_by_path(below, below_id=top_id) if below else client.file(top_id)
-    shared = find_shared(client, top)
+def split_name(path: str) -> tuple[str, str]:
+    """Return the path of the parent folder, and the name. Raises Usage for a path that is only a prefix."""
+    prefix, below = split_prefix(path)
+    above, _, name = below.rpartition("/")
+    if prefix and not name:
+        raise Usage(f"{path} is a shared item, not a path inside one: add a name, as in {path}/NAME")
+    return prefix + above or "/", name
+
+
+def get_file(client: Client, path: str) -> File:
+    """Return the file or folder at a path. Raises NotShared, ApiProblem not-found; Usage if the name is ambiguous."""
+    prefix, below = split_prefix(path)
+    if not prefix:
+        return client.file_by_path(path)
+    if prefix.startswith(ID):
+        file_id = prefix.removeprefix(ID)
+        return client.file_by_path(below, below_id=file_id) if below else client.file(file_id)
+    shared = get_shared_file(client, prefix)
     return client.file_by_path(below, below_id=shared.id) if below else shared
 
 
-def find_shared(client: Client, name: str) -> File:
-    """Return what others share under a name or id, with or without `shared:` or `id:`. Raises as `find` does."""
+def find_file(client: Client, path: str) -> File | None:
+    """Return the file or folder at a path; None if there is none. Raises NotShared, Usage."""
+    try:
+        return get_file(client, path)
+    except ApiProblem as problem:
+        if problem.code != "not-found":
+            raise
+        return None
+
+
+def get_shared_file(client: Client, name: str) -> File:
+    """Return the item shared under a name or id, with or without prefix. Raises NotShared; Usage if ambiguous."""
     wanted = name.removeprefix(SHARED).removeprefix(ID)
-    found = [file for file in client.shared_with_me() if _key(file.name) == _key(wanted) or file.id == wanted.lower()]
-    if not found:
-        raise NotShared(f"nothing named {wanted!r} is shared with you: `dbx shared` lists what is")
-    if len(found) > 1:
-        candidates = "".join(f"\n  {ID}{file.id}  of {file.owner}" for file in found)
-        raise Usage(f"several things named {wanted!r} are shared with you; say which one:{candidates}")
-    return found[0]
+    matches = [
+        file
+        for file in client.shared_with_me()
+        if normalize_name(file.name) == normalize_name(wanted) or file.id == wanted.lower()
+    ]
+    if not matches:
+        raise NotShared(f"nothing named {wanted!r} is shared with you; `dbx shared` lists the shared items")
+    if len(matches) > 1:
+        candidates = "".join(f"\n  {ID}{file.id}  owned by {file.owner}" for file in matches)
+        raise Usage(f"several items named {wanted!r} are shared with you; use an id:{candidates}")
+    return matches[0]
 
 
-def parent(place: str) -> tuple[str, str]:
-    """Return the place of the folder that something new goes into, and its name. Raises Usage where there is none."""
-    top, below = split(place)
-    above, _, name = below.rpartition("/")
-    if top and not name:
-        raise Usage(f"{place} is shared by somebody else: nothing new can be made under that very name")
-    return top + above or "/", name
+def create_folder(client: Client, path: str) -> File:
+    """Create a folder. Raises as `Client.create_folder`."""
+    prefix, _ = split_prefix(path)
+    if not prefix:
+        return client.create_folder(path)
+    above, name = split_name(path)
+    return client.create_folder_in(get_file(client, above).id, name)
 
 
-class Folders:
-    """The folders below one that is known by its id. Used by one thread."""
+def create_folders(client: Client, path: str) -> File:
+    """Create a folder and its missing ancestors; an existing folder is accepted."""
+    prefix, below = split_prefix(path)
+    if not prefix:
+        return client.create_folder(path, parents=True)
+    return client.file(FolderIds(client, get_file(client, prefix).id).get_or_create(below))
+
+
+class FolderIds:
+    """The ids of folders below a folder, cached. Not thread-safe."""
 
     def __init__(self, client: Client, top_id: str) -> None:
         self._client = client
         self._ids = {"": top_id}
 
-    def id_of(self, path: str) -> str:
-        """Return the id of the folder at a path below the top, made if need be with all that are missing above it."""
+    def get_or_create(self, path: str) -> str:
+        """Return the id of the folder at a path below the top; create it and its missing ancestors."""
         path = path.rstrip("/")
         if path not in self._ids:
             above, _, name = path.rpartition("/")
-            self._ids[path] = self._client.create_folder_in(self.id_of(above), name, reuse=True).id
+            self._ids[path] = self._client.create_folder_in(self.get_or_create(above), name, reuse=True).id
         return self._ids[path]
 
 
-def make_folder(client: Client, place: str, *, parents: bool) -> File:
-    """Make a folder, and with `parents` all that are missing above it; then one that is there is fine, too."""
-    top, below = split(place)
-    if not top:
-        return client.create_folder(place, parents=parents)
-    if parents:
-        return client.file(Folders(client, find(client, top).id).id_of(below))
-    above, name = parent(place)
-    return client.create_folder_in(find(client, above).id, name)
-
-
-def shown(file: File) -> str:
-    """Return the place of a file, to be shown and to be typed."""
+def format_path(file: File) -> str:
+    """Return the path of a file in the form that users type."""
     return file.path if file.role == "owner" else SHARED + file.path.removeprefix("/")
-
-
-def _key(name: str) -> str:
-    return normalize("NFC", normalize("NFC", name).casefold())

@@ -1,7 +1,7 @@
-"""Fixed chunks of a file, and the compact ranges ("1-120,130") that the protocol names them by.
+"""Fixed-size chunks of a file, and the compact ranges ("1-120,130") that name them in the protocol. Pure.
 
-Pure. The server decides the plan; `expected_chunk_bytes` only foresees it, so that one pass over the file can hash both
-the whole and its chunks before the server is asked. A wrong guess costs a second pass, nothing else.
+The server decides the chunk size. `expected_chunk_bytes` predicts it, so that one pass can hash the file and its chunks
+before the session exists. A wrong prediction costs only a second pass.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _FAST_BYTES_S = 100 * MIB
 
 @dataclass(frozen=True, slots=True)
 class Chunks:
-    """A file of `size_bytes`, cut into chunks of `chunk_size_bytes`, the last being shorter; numbered from 1.
+    """The chunks of a file: `chunk_size_bytes` each, the last one shorter; numbered from 1.
 
     An empty file has one empty chunk.
     """
@@ -37,16 +37,16 @@ class Chunks:
 
 
 def expected_chunk_bytes(size_bytes: int, default_chunk_bytes: int) -> int:
-    """Return the chunk size that the server chooses for a multipart file when it is not asked for another."""
+    """Return the chunk size that the server chooses by default for a multipart upload."""
     needed = -(-size_bytes // _TARGET_CHUNKS)
     return -(-max(default_chunk_bytes, needed) // MIB) * MIB
 
 
-def wished_chunk_bytes(size_bytes: int, rate_bytes_s: float | None) -> int | None:
-    """Return the chunk size to ask the server for, or None where its own choice suits.
+def preferred_chunk_bytes(size_bytes: int, rate_bytes_s: float | None) -> int | None:
+    """Return the chunk size to request from the server, None for its default.
 
-    `rate_bytes_s` is what one earlier transfer reached, None when nothing was measured. On a slow link a chunk cut off
-    is dear, so it is as small as stores allow; a huge file on a fast link needs fewer, larger requests.
+    `rate_bytes_s` is the measured rate of an earlier transfer, None before the first one. A slow link gets the smallest
+    chunk that stores allow, because an interrupted chunk is sent again; a huge file on a fast link gets large chunks.
     """
     if rate_bytes_s is None:
         return None
@@ -58,7 +58,7 @@ def wished_chunk_bytes(size_bytes: int, rate_bytes_s: float | None) -> int | Non
 
 
 def parse_ranges(text: str) -> list[int]:
-    """Read "1-120,130" as ascending chunk numbers; "" is none. Raises ValueError for anything else."""
+    """Return the ascending chunk numbers of ranges such as "1-120,130"; "" has none. Raises ValueError."""
     numbers: list[int] = []
     for item in text.split(",") if text else []:
         first, _, last = item.partition("-")

@@ -1,8 +1,8 @@
-"""Hashes of files that were read before, so that a resume or a repeated upload reads nothing.
+"""A cache of file hashes: a resumed or repeated upload does not read the file again.
 
-A row holds for one identity of a path. A file touched less than two seconds ago is not remembered: it might change
-again without a new time stamp on a coarse file system (git calls such entries racy). Losing the cache costs time only,
-so every failure of it is ignored.
+A row is valid for one identity of a path. Files changed in the last two seconds are not cached: on a file system with
+coarse time stamps they could change again undetected (git calls such entries racy). A lost cache costs only time, so
+all its failures are ignored.
 """
 
 import contextlib
@@ -39,17 +39,17 @@ class CachedHashes:
 
 
 class HashCache:
-    """Hashes by path and identity, in one SQLite file. Thread-safe; several processes may use it."""
+    """Hashes by path and identity in one SQLite file. Safe for several threads and processes."""
 
     def __init__(self, path: Path, *, clock_ns: Callable[[], int] = time.time_ns) -> None:
         self._path = path
         self._clock_ns = clock_ns
         self._lock = threading.Lock()
         self._database: sqlite3.Connection | None = None
-        self._broken = False
+        self._is_disabled = False
 
     def find(self, path: Path, identity: Identity) -> CachedHashes | None:
-        """Return the hashes of the file at the absolute `path` while it is the same file, unchanged."""
+        """Return the hashes of the absolute `path` if they were stored for this identity."""
 
         def read(database: sqlite3.Connection) -> CachedHashes | None:
             row = database.execute(
@@ -62,10 +62,10 @@ class HashCache:
             digits: str = row[2].hex()
             return CachedHashes(row[0], row[1], [digits[i : i + 64] for i in range(0, len(digits), 64)])
 
-        return self._attempt(read)
+        return self._run(read)
 
     def store(self, path: Path, identity: Identity, hashes: CachedHashes) -> None:
-        """Remember hashes that were computed from a file of this identity, unless it is too young to tell."""
+        """Store hashes computed from a file of this identity, unless it changed too recently."""
         if self._clock_ns() - max(identity.mtime_ns, identity.ctime_ns) < _RACY_NS:
             return
 
@@ -85,7 +85,7 @@ class HashCache:
                 (_MAX_ROWS,),
             )
 
-        self._attempt(write)
+        self._run(write)
 
     def __enter__(self) -> Self:
         return self
@@ -97,19 +97,19 @@ class HashCache:
         with self._lock:
             if self._database:
                 self._database.close()
-            self._database, self._broken = None, True
+            self._database, self._is_disabled = None, True
 
-    def _attempt(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
+    def _run(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
         with self._lock:
-            if self._broken:
+            if self._is_disabled:
                 return None
             try:
                 with self._open() as database:
                     return work(database)
-            except sqlite3.OperationalError:  # locked, read-only, full: without the cache this time
+            except sqlite3.OperationalError:  # locked, read-only or full: skip the cache this time
                 return None
             except (sqlite3.DatabaseError, OSError, ValueError):
-                self._broken = True
+                self._is_disabled = True
                 self._discard()
                 return None
 

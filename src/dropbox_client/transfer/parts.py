@@ -1,6 +1,6 @@
-"""Sending one part: a PUT to a signed URL, repeated until the store takes it or there is no use.
+"""The upload of one part: a PUT to a signed URL, retried until the store accepts it or the failure is permanent.
 
-The store refuses whatever does not hash to what was signed, so a 200 is proof that it has these bytes.
+The signature covers the hash of the bytes, so a 200 proves that the store has exactly these bytes.
 """
 
 import re
@@ -12,68 +12,68 @@ from enum import Enum, auto
 
 from dropbox_client.errors import ClientError, FileChanged, Stopped, TransferFailed, Unreachable
 from dropbox_client.models import SignedPart
-from dropbox_client.retry import Backoff, Patience
-from dropbox_client.transfer.concurrency import Pace
+from dropbox_client.retry import Backoff, RetryWindow
+from dropbox_client.transfer.concurrency import ConcurrencyLimit
 from dropbox_client.transfer.source import Source, hash_range
-from dropbox_client.transport import Reply, Wire
+from dropbox_client.transport import Response, Transport
 
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
 _DAMAGED = frozenset({"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "IncompleteBody"})
-_DAMAGED_TRIES = 5
+_MAX_DAMAGED_TRIES = 5
 _CODE = re.compile(rb"<Code>(\w+)</Code>")
 
 
-class Sent(Enum):
-    """How sending a part ended, if not with an exception."""
+class PartResult(Enum):
+    """The result of sending a part."""
 
-    LANDED = auto()
-    STALE = auto()
-    """The URL is not valid any more: ask for another."""
-    GONE = auto()
-    """The store does not know the upload any more: ask the server what became of it."""
+    STORED = auto()
+    URL_EXPIRED = auto()
+    """The signed URL is no longer valid: sign the part again."""
+    SESSION_GONE = auto()
+    """The store does not know the multipart upload: reconcile the session with the server."""
 
 
 class _Busy(TransferFailed):
-    """The store has no time for us just now."""
+    """The store is overloaded or unavailable."""
 
 
 class _Damaged(TransferFailed):
-    """The store saw other bytes than those that were signed."""
+    """The store received other bytes than were signed."""
 
 
 @dataclass(frozen=True, slots=True)
 class PartSender:
-    """Sends parts of one file. Thread-safe."""
+    """Sends the parts of one file. Thread-safe."""
 
-    wire: Wire
+    transport: Transport
     source: Source
-    patience: Patience
+    retry_window: RetryWindow
     cancelled: threading.Event
-    moved: Callable[[int], None]
-    """Told of bytes on the wire; of negative ones when they have to be sent again."""
-    pace: Pace | None = None
-    """Limits how many parts are on the wire; small files have their own limit."""
+    on_bytes: Callable[[int], None]
+    """Called with the number of bytes sent; negative if they must be sent again."""
+    concurrency: ConcurrencyLimit | None = None
+    """Limits the parts in flight; None for small files, which have their own limit."""
 
-    def send(self, part: SignedPart, sha256: str) -> Sent:
-        """PUT the bytes of `part`, which hashed to `sha256` (hex) when it was signed.
+    def send(self, part: SignedPart, sha256: str) -> PartResult:
+        """PUT the bytes of `part`, which was signed with the hash `sha256` (hex).
 
-        Raises: FileChanged, Unreadable, Stopped when cancelled, TransferFailed or Unreachable when it is given up.
+        Raises: FileChanged, Unreadable, Stopped if cancelled, TransferFailed or Unreachable after the last attempt.
         """
-        backoff, damaged = Backoff(self.patience), 0
+        backoff, damaged = Backoff(self.retry_window), 0
         while True:
             failure: ClientError
             try:
-                return self._judge(part, self._put(part))
+                return self._interpret(part, self._put(part))
             except (Unreachable, _Busy) as refusal:
                 failure = refusal
-                if self.pace:
-                    self.pace.pushed_back()
+                if self.concurrency:
+                    self.concurrency.record_refusal()
             except _Damaged as damage:
                 failure = damage
                 damaged += 1
                 if hash_range(self.source, part.offset_bytes, part.size_bytes) != sha256:
                     raise FileChanged(f"{self.source.path} changed while it was sent") from damage
-                if damaged == _DAMAGED_TRIES:
+                if damaged == _MAX_DAMAGED_TRIES:
                     raise
             pause_s = backoff.next_pause_s()
             if pause_s is None:
@@ -81,52 +81,52 @@ class PartSender:
             if self.cancelled.wait(pause_s):
                 raise Stopped("stopped")
 
-    def _put(self, part: SignedPart) -> Reply:
-        """Make one attempt; what was told as moved is taken back unless the store took it."""
-        told = 0
+    def _put(self, part: SignedPart) -> Response:
+        """Make one attempt; revoke its progress unless the store accepted the part."""
+        reported = 0
 
         def body() -> Iterator[memoryview]:
-            nonlocal told
-            self.moved(-told)  # a connection that idled to death: sent anew
-            told = 0
+            nonlocal reported
+            self.on_bytes(-reported)  # a stale pooled connection: the transport sends the body again
+            reported = 0
             for block in self.source.blocks(part.offset_bytes, part.size_bytes):
                 if self.cancelled.is_set():
                     raise Stopped("stopped")
                 yield block
-                told += len(block)
-                self.moved(len(block))
+                reported += len(block)
+                self.on_bytes(len(block))
 
-        slot: AbstractContextManager[None] = self.pace.slot() if self.pace else nullcontext()
-        ok = False
+        slot: AbstractContextManager[None] = self.concurrency.slot() if self.concurrency else nullcontext()
+        is_stored = False
         try:
             with slot:
                 if self.cancelled.is_set():
                     raise Stopped("stopped")
-                reply = self.wire.send("PUT", part.url, part.headers, body)
-            ok = reply.status in {200, 204}
-            return reply
+                response = self.transport.send("PUT", part.url, part.headers, body)
+            is_stored = response.status in {200, 204}
+            return response
         finally:
-            if not ok:
-                self.moved(-told)
+            if not is_stored:
+                self.on_bytes(-reported)
 
-    def _judge(self, part: SignedPart, reply: Reply) -> Sent:
-        """Return what an answer means. Raises _Busy, _Damaged, or TransferFailed where trying again is no use."""
-        if reply.status in {200, 204}:
-            self.patience.renew()
-            if self.pace:
-                self.pace.landed(part.size_bytes)
-            return Sent.LANDED
-        if reply.status in {403, 404}:
-            return Sent.STALE if reply.status == 403 else Sent.GONE
-        code = _error_code(reply)
-        text = f"the store answered {reply.status} {code} to part {part.number}"
+    def _interpret(self, part: SignedPart, response: Response) -> PartResult:
+        """Return the meaning of a response. Raises _Busy, _Damaged, or TransferFailed for a permanent failure."""
+        if response.status in {200, 204}:
+            self.retry_window.renew()
+            if self.concurrency:
+                self.concurrency.record_part(part.size_bytes)
+            return PartResult.STORED
+        if response.status in {403, 404}:
+            return PartResult.URL_EXPIRED if response.status == 403 else PartResult.SESSION_GONE
+        code = _find_error_code(response)
+        text = f"the store answered {response.status} ({code}) for part {part.number}"
         if code in _DAMAGED:
             raise _Damaged(text)
-        if reply.status in _BUSY or code == "RequestTimeout":
+        if response.status in _BUSY or code == "RequestTimeout":
             raise _Busy(text)
         raise TransferFailed(text)
 
 
-def _error_code(reply: Reply) -> str:
-    match = _CODE.search(reply.body)
-    return match[1].decode() if match else "without a code"
+def _find_error_code(response: Response) -> str:
+    match = _CODE.search(response.body)
+    return match[1].decode() if match else "no error code"

@@ -1,4 +1,4 @@
-"""What a transfer tells while it runs. A watcher's methods are called from many threads and must return at once."""
+"""The items, results and progress events of an upload."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,43 +8,46 @@ from dropbox_client.models import File, OnConflict
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """A local file and where it goes: `name` in the remote folder `folder` ("/" or "/a/b"), made on the way.
+class UploadItem:
+    """A local file and its destination: `name` in the remote folder `folder` ("/" or "/a/b"), created if missing.
 
-    With `parent_id` it goes into that folder, whatever `folder` is.
+    `parent_id` names the remote folder by its id instead.
     """
 
     path: Path
     folder: str
     name: str
     size_bytes: int
-    """When it was found; what counts is what is read."""
+    """The size when the file was found; the transfer uses the size when it is opened."""
     on_conflict: OnConflict = "replace"
     parent_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of an item: a `file`, or an `error`."""
+class UploadResult:
+    """The result of an item: a `file`, or an `error`."""
 
-    item: Item
+    item: UploadItem
     file: File | None = None
     error: ClientError | None = None
     sent_bytes: int = 0
-    """Bytes that the store took in this run; less than the file's size when some were there already."""
+    """Bytes stored by this run; less than the size of the file if the store already had some."""
 
 
-class Watcher:
-    """Ignores everything: override what you want to know."""
+class ProgressListener:
+    """Receives the progress of uploads; override the methods of interest.
 
-    def found(self, item: Item) -> None:
-        """A file is going to be sent."""
+    Methods are called from many threads and must return quickly.
+    """
 
-    def hashed(self, item: Item, size_bytes: int) -> None:
-        """So many bytes were hashed before sending can begin."""
+    def on_item(self, item: UploadItem) -> None:
+        """A file is queued for upload."""
 
-    def moved(self, item: Item, size_bytes: int) -> None:
-        """So many bytes are on the other side, or (negative) have to be sent again after all."""
+    def on_hashed(self, item: UploadItem, size_bytes: int) -> None:
+        """`size_bytes` more bytes were hashed before sending."""
 
-    def ended(self, outcome: Outcome) -> None:
-        """Nothing more will be heard of this item."""
+    def on_bytes(self, item: UploadItem, size_bytes: int) -> None:
+        """`size_bytes` more bytes are sent; negative if they must be sent again."""
+
+    def on_result(self, result: UploadResult) -> None:
+        """The item is finished."""

@@ -1,6 +1,6 @@
-"""One content, fetched from the store in ranges by several threads, each repeated until it is whole or there is no use.
+"""The download of one content in parallel ranges, each retried until it is complete or the failure is permanent.
 
-What comes is not trusted: whoever puts the ranges together compares the hash of the whole with `source.fingerprint`.
+The bytes are not trusted: the caller compares the hash of the whole with `source.fingerprint`.
 """
 
 import hashlib
@@ -14,26 +14,26 @@ from typing import Self
 from dropbox_client.api import Client
 from dropbox_client.errors import ClientError, Stopped, TransferFailed, Unreachable
 from dropbox_client.models import Download, File
-from dropbox_client.retry import PATIENCE_S, Backoff, Patience
+from dropbox_client.retry import TRANSFER_RETRY_FOR_S, Backoff, RetryWindow
 from dropbox_client.transfer.chunks import KIB, MIB, Chunks
-from dropbox_client.transport import Answer
+from dropbox_client.transport import ResponseStream
 
 RANGE_BYTES = 8 * MIB
 PARALLEL = 4
 BUFFER_BYTES = 256 * KIB
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
-_STALE_TRIES = 5
+_MAX_EXPIRED_URLS = 5
 
 Write = Callable[[memoryview, int], None]
-"""Takes some bytes and where in the content they belong; in many threads, for different ranges."""
+"""Called with bytes and their offset in the content, from many threads for different ranges."""
 
 
 class Corrupt(ClientError):
-    """What came is not what the server says it stores."""
+    """The downloaded bytes do not match the fingerprint."""
 
 
-class Ranges:
-    """The ranges of one content. A context manager: when it is left, no thread is at work on them any more."""
+class RangeFetcher:
+    """Fetches the ranges of one content. A context manager: at its exit all its threads have finished."""
 
     def __init__(
         self,
@@ -41,13 +41,13 @@ class Ranges:
         file: File,
         pool: Executor,
         *,
-        moved: Callable[[int], None] = lambda _: None,
-        patience_s: float = PATIENCE_S,
+        on_bytes: Callable[[int], None] = lambda _: None,
+        retry_for_s: float = TRANSFER_RETRY_FOR_S,
     ) -> None:
-        """Fetch the revision that `file` shows, with threads of `pool`.
+        """Fetch the revision of `file` with threads of `pool`.
 
-        `moved` is told of bytes that came or (negative) have to come again; `patience_s` is how long the store may be
-        away. Raises ApiProblem not-found.
+        `on_bytes` gets the number of bytes received, negative if they must be fetched again; `retry_for_s` is how long
+        a range is retried without progress. Raises ApiProblem not-found.
         """
         self.source = client.download(file.id, file.revision_id)
         self.chunks = Chunks(self.source.size_bytes, RANGE_BYTES)
@@ -55,8 +55,8 @@ class Ranges:
         self._client = client
         self._file = file
         self._pool = pool
-        self._moved = moved
-        self._patience = Patience(patience_s)
+        self._on_bytes = on_bytes
+        self._retry_window = RetryWindow(retry_for_s)
         self._cancelled = threading.Event()
         self._lock = threading.Lock()
         self._waiting: deque[tuple[int, Future[None] | None]] = deque()
@@ -67,27 +67,27 @@ class Ranges:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._cancelled.set()
         if error and not isinstance(error, Exception | GeneratorExit):
-            self._client.close()  # wakes threads that wait for the network
-        under_way = [future for _, future in self._waiting if future and not future.cancel()]
-        wait(under_way)
+            self._client.close()  # wakes threads that are blocked on the network
+        running = [future for _, future in self._waiting if future and not future.cancel()]
+        wait(running)
 
-    def in_order(self, fetch: Callable[[int], None], *, there: Container[int] = (), ahead: int) -> Iterator[int]:
-        """Have every range but those that are `there` fetched, at most `ahead` at a time before they are taken.
+    def iterate(self, fetch: Callable[[int], None], *, present: Container[int] = (), ahead: int) -> Iterator[int]:
+        """Fetch all ranges except the `present` ones, at most `ahead` of the consumer.
 
-        Iterates over all range numbers, from 1 on, each when its bytes are there. Raises what `fetch` raises.
+        Yields all range numbers in order, from 1, each when its bytes are complete. Raises exceptions of `fetch`.
         """
         requests = 0
         for number in range(1, self.count + 1):
             while requests > ahead:
                 requests -= self._waiting[0][1] is not None
-                yield self._take()
-            future = None if number in there else self._pool.submit(fetch, number)
+                yield self._await_next()
+            future = None if number in present else self._pool.submit(fetch, number)
             requests += future is not None
             self._waiting.append((number, future))
         while self._waiting:
-            yield self._take()
+            yield self._await_next()
 
-    def _take(self) -> int:
+    def _await_next(self) -> int:
         number, future = self._waiting[0]
         if future:
             future.result()
@@ -95,11 +95,11 @@ class Ranges:
         return number
 
     def fetch(self, number: int, write: Write) -> None:
-        """Hand one range to `write`, with as many tries as patience allows; a try begins the range anew.
+        """Fetch one range into `write`, with retries; each attempt begins at the start of the range.
 
-        Raises: TransferFailed, Unreachable, Stopped, ApiProblem, and what `write` raises.
+        Raises: TransferFailed, Unreachable, Stopped, ApiProblem, exceptions of `write`.
         """
-        backoff, stale = Backoff(self._patience), 0
+        backoff, expired_urls = Backoff(self._retry_window), 0
         while True:
             source = self.source
             failure: ClientError
@@ -111,12 +111,12 @@ class Ranges:
                 failure = error
             else:
                 if status == 206:
-                    self._patience.renew()
+                    self._retry_window.renew()
                     return
                 failure = TransferFailed(f"the store answered {status}")
-                if status == 403 and stale < _STALE_TRIES:
-                    stale += 1
-                    self._renew(source)
+                if status == 403 and expired_urls < _MAX_EXPIRED_URLS:
+                    expired_urls += 1
+                    self._renew_url(source)
                     continue
                 if status not in _BUSY:
                     raise failure
@@ -127,51 +127,53 @@ class Ranges:
                 raise Stopped("stopped")
 
     def _fetch_once(self, source: Download, number: int, write: Write) -> int:
-        """Return the status of one attempt; 206 means that every byte of the range was written."""
+        """Make one attempt and return its status; 206 means that the whole range was written."""
         offset, size = self.chunks.offset(number), self.chunks.bytes_of(number)
-        with self._client.wire.open("GET", source.url, {"Range": f"bytes={offset}-{offset + size - 1}"}) as answer:
-            if answer.status == 206:
-                self._receive(answer, offset, size, write)
-            answer.read()  # the end itself, so that the connection can be used again
-            return answer.status
+        with self._client.transport.open(
+            "GET", source.url, {"Range": f"bytes={offset}-{offset + size - 1}"}
+        ) as response:
+            if response.status == 206:
+                self._receive(response, offset, size, write)
+            response.read()  # to the end, so that the connection can be reused
+            return response.status
 
-    def _receive(self, answer: Answer, offset: int, size: int, write: Write) -> None:
-        """Write exactly the bytes that were asked for. Raises Unreachable when fewer come."""
+    def _receive(self, response: ResponseStream, offset: int, size: int, write: Write) -> None:
+        """Write exactly the requested bytes. Raises Unreachable if the response ends early."""
         expected = f"bytes {offset}-{offset + size - 1}/{self.source.size_bytes}"
-        sent = answer.headers.get("content-range")
+        sent = response.headers.get("content-range")
         if sent != expected:
             raise TransferFailed(f"the store sent {sent} instead of {expected}")
         buffer = memoryview(bytearray(min(size, BUFFER_BYTES)))
         done = 0
         try:
             while done < size:
-                count = answer.read_into(buffer[: size - done])
+                count = response.read_into(buffer[: size - done])
                 if self._cancelled.is_set():
-                    raise Stopped("stopped")  # noqa: TRY301 - what was told has to be taken back
+                    raise Stopped("stopped")  # noqa: TRY301 - revokes the reported progress
                 if not count:
-                    raise Unreachable("the store ended its answer early")  # noqa: TRY301 - likewise
+                    raise Unreachable("the response of the store ended early")  # noqa: TRY301
                 write(buffer[:count], offset + done)
                 done += count
-                self._moved(count)
+                self._on_bytes(count)
         except BaseException:
-            self._moved(-done)
+            self._on_bytes(-done)
             raise
 
-    def _renew(self, old: Download) -> None:
-        """Get a fresh URL for the same revision, once for all threads that found the old one expired."""
+    def _renew_url(self, old: Download) -> None:
+        """Get a new URL for the same revision, once for all threads that found the old one expired."""
         with self._lock:
             if self.source is old:
                 self.source = self._client.download(self._file.id, old.revision_id)
 
 
-def stream(client: Client, file: File, pool: Executor) -> Generator[memoryview, None, None]:
-    """Iterate over the content of a file in pieces of at most 8 MiB, the last of them only once the whole is verified.
+def stream_content(client: Client, file: File, pool: Executor) -> Generator[memoryview, None, None]:
+    """Iterate over the content of a file in pieces of at most 8 MiB; the last piece follows only if the hash matches.
 
-    Close it if you do not take all. Raises Corrupt, and what `Ranges` raises.
+    Close the generator unless it is exhausted. Raises Corrupt and the exceptions of `RangeFetcher`.
     """
     pieces: dict[int, memoryview] = {}
     digest = hashlib.sha256()
-    with Ranges(client, file, pool) as ranges:
+    with RangeFetcher(client, file, pool) as ranges:
 
         def fetch(number: int) -> None:
             start = ranges.chunks.offset(number)
@@ -183,12 +185,12 @@ def stream(client: Client, file: File, pool: Executor) -> Generator[memoryview, 
             ranges.fetch(number, write)
             pieces[number] = piece
 
-        for number in ranges.in_order(fetch, ahead=PARALLEL):
+        for number in ranges.iterate(fetch, ahead=PARALLEL):
             piece = pieces.pop(number)
             digest.update(piece)
             if number < ranges.count:
                 yield piece
         if digest.hexdigest() != ranges.source.fingerprint:
-            raise Corrupt("the content that came is not the content that was stored")
+            raise Corrupt("the downloaded content does not match its fingerprint")
         if ranges.count:
             yield piece

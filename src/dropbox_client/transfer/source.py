@@ -1,8 +1,8 @@
-"""Reading and hashing a file that others may be writing to.
+"""A local file that is read and hashed while other processes may write to it.
 
-Invariants: memory does not grow with the file; a file is never mapped (a truncation would kill the process); whoever
-uses what was read asks `Source.check` afterwards, so that a version that never existed as a whole is never stored.
-hashlib releases the interpreter's lock, so hashing runs beside sending. Source: bench/RESULTS.md.
+Invariants: memory use is independent of the file size; a file is never mapped (a truncation would kill the process);
+callers run `Source.check` after reading, so that a torn version is never stored. hashlib releases the GIL, so hashing
+runs in parallel with sending (figures: bench/RESULTS.md).
 """
 
 import hashlib
@@ -19,14 +19,14 @@ from dropbox_client.errors import FileChanged, Unreadable
 from dropbox_client.transfer.chunks import KIB, Chunks
 
 BLOCK_BYTES = 512 * KIB
-"""What is read and sent at a time: it stays in the processor's cache between reading, hashing and sending."""
+"""Size of one read: a block stays in the CPU cache between reading, hashing and sending."""
 _TICK_NS = 20_000_000
-"""File systems stamp changes no finer than the kernel's tick, 10 ms at worst."""
+"""Twice the coarsest resolution of file time stamps, a kernel tick of 10 ms."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What changes when a file's content does. The change time also betrays writers that set the old mtime again."""
+    """The attributes that change with a file's content. ctime detects writers that restore the old mtime."""
 
     size_bytes: int
     mtime_ns: int
@@ -35,35 +35,35 @@ class Identity:
     device: int
 
     @classmethod
-    def of(cls, status: os.stat_result) -> Self:
+    def from_stat(cls, status: os.stat_result) -> Self:
         return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev)
 
 
 class Source:
-    """A regular file open for reading, and its identity when it was opened. Safe to read from several threads."""
+    """A regular file open for reading, with its identity at that time. Thread-safe."""
 
     def __init__(self, path: Path) -> None:
-        """Open `path`. Raises Unreadable, also for what is not a regular file."""
+        """Open `path`. Raises Unreadable, also if it is not a regular file."""
         self.path = path
         try:
-            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not make us wait
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not block
         except OSError as error:
             raise Unreadable(f"{path}: {error.strerror}") from error
         try:
-            self.identity = self._settled_identity()
+            self.identity = self._read_settled_identity()
         except BaseException:
             self.close()
             raise
 
-    def _settled_identity(self) -> Identity:
-        """Return the identity once a further change would show in it: not in the very tick of the last one."""
+    def _read_settled_identity(self) -> Identity:
+        """Return the identity once a clock tick has passed since the last change: a later change must show."""
         while True:
             status = os.fstat(self._fd)
             if not stat.S_ISREG(status.st_mode):
                 raise Unreadable(f"{self.path} is not a regular file")
             age_ns = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns)
             if not 0 <= age_ns < _TICK_NS:
-                return Identity.of(status)
+                return Identity.from_stat(status)
             time.sleep((_TICK_NS - age_ns) / 1e9)
 
     def __enter__(self) -> Self:
@@ -82,16 +82,16 @@ class Source:
         return self.identity.size_bytes
 
     def check(self) -> None:
-        """Raises FileChanged when the file was written to, truncated or replaced since it was opened."""
+        """Raise FileChanged if the file was written, truncated or replaced since it was opened."""
         try:
-            named = Identity.of(self.path.stat())
+            current = Identity.from_stat(self.path.stat())
         except OSError as error:
             raise FileChanged(f"{self.path} was moved or deleted while it was read") from error
-        if Identity.of(os.fstat(self._fd)) != self.identity or named != self.identity:
+        if Identity.from_stat(os.fstat(self._fd)) != self.identity or current != self.identity:
             raise FileChanged(f"{self.path} changed while it was read")
 
     def blocks(self, offset_bytes: int, size_bytes: int) -> Iterator[memoryview]:
-        """Iterate over a range of the file; each block is valid until the next one. Raises FileChanged, Unreadable."""
+        """Iterate over the blocks of a range; a block is valid until the next one. Raises FileChanged, Unreadable."""
         buffer = memoryview(bytearray(min(BLOCK_BYTES, size_bytes)))
         end = offset_bytes + size_bytes
         while offset_bytes < end:
@@ -114,10 +114,10 @@ def hash_range(source: Source, offset_bytes: int, size_bytes: int) -> str:
 
 
 def hash_file(source: Source, chunks: Chunks, on_chunk: Callable[[int, str], None]) -> str:
-    """Read the file once, tell `on_chunk` each (number, SHA-256 in hex) in order, and return the fingerprint.
+    """Read the file once, call `on_chunk` with each (number, SHA-256 in hex) in order, and return the fingerprint.
 
-    Two hashes a byte; the first chunk costs one, for as far the whole file's hash is also its own.
-    Raises FileChanged, Unreadable, and whatever `on_chunk` raises.
+    Each byte is hashed twice, except in the first chunk, whose hash is a prefix state of the whole file's hash.
+    Raises FileChanged, Unreadable, and exceptions of `on_chunk`.
     """
     whole = hashlib.sha256()
     for number in range(1, chunks.count + 1):

@@ -1,7 +1,7 @@
-"""Sending many small files: one call starts hundreds, each is one PUT, one call completes them.
+"""The upload of many small files: one call starts hundreds, each file is one PUT, one call completes them.
 
-This is the fast way for what goes smoothly. Whatever does not (an expired URL, damaged bytes, a session that ended or
-is shared with another device) is handed to `transfer.upload_file`, which takes its time for each.
+A batch is the fast path. Files that need more than one attempt (an expired URL, damaged bytes, a session that ended or
+that another device shares) are handed to `upload_file`.
 """
 
 import threading
@@ -12,131 +12,138 @@ from functools import partial
 
 from dropbox_client.errors import ApiProblem, ClientError, NotSignedIn, Stopped, TransferFailed, Unreachable
 from dropbox_client.models import NewUpload, SignedPart, StartedUpload
-from dropbox_client.retry import Patience
-from dropbox_client.transfer.parts import PartSender, Sent
-from dropbox_client.transfer.progress import Item, Outcome
+from dropbox_client.retry import RetryWindow
+from dropbox_client.transfer.parts import PartResult, PartSender
+from dropbox_client.transfer.progress import UploadItem, UploadResult
 from dropbox_client.transfer.source import Source, hash_range
-from dropbox_client.transfer.upload_file import Shared, new_upload
+from dropbox_client.transfer.upload_file import UploadContext, new_upload
 
-_SECOND_CHANCE = frozenset({"upload-expired", "upload-ended", "upload-failed", "parts-missing", "upload-completing"})
+_RETRYABLE_ALONE = frozenset({"upload-expired", "upload-ended", "upload-failed", "parts-missing", "upload-completing"})
 
 
 @dataclass(frozen=True, slots=True)
-class _Hashed:
-    item: Item
+class _HashedFile:
+    item: UploadItem
     new: NewUpload
 
 
 def send_batch(
-    shared: Shared, hashers: Executor, items: Sequence[Item], carefully: Callable[[Item], Outcome]
-) -> list[Outcome]:
-    """Store small files, at most as many as the server takes in a batch; return what came of each, in any order.
+    context: UploadContext,
+    hashers: Executor,
+    items: Sequence[UploadItem],
+    upload_alone: Callable[[UploadItem], UploadResult],
+) -> list[UploadResult]:
+    """Upload small files, at most as many as the server accepts in a batch; return the results in any order.
 
-    `carefully` sends one file by itself; it gets those that need more than one try.
-    Raises: NotSignedIn, Stopped, Unreachable: then nothing more can be done for any file.
+    `upload_alone` gets the files that need more than one attempt.
+    Raises: NotSignedIn, Stopped, Unreachable: failures that concern all files.
     """
-    outcomes: list[Outcome] = []
-    first: dict[str | None, _Hashed] = {}
-    again: list[_Hashed] = []
-    for result in hashers.map(partial(_hash, shared), items):
-        if isinstance(result, Outcome):
-            outcomes.append(result)
-        elif result.new.fingerprint in first:
-            again.append(result)  # the same content twice: once the first is stored, there is nothing to send
+    results: list[UploadResult] = []
+    unique: dict[str | None, _HashedFile] = {}
+    duplicates: list[_HashedFile] = []
+    for result in hashers.map(partial(_hash, context), items):
+        if isinstance(result, UploadResult):
+            results.append(result)
+        elif result.new.fingerprint in unique:
+            duplicates.append(result)  # same content: deduplicated once the first one is stored
         else:
-            first[result.new.fingerprint] = result
-    for some in (list(first.values()), again):
-        if some:
-            outcomes += _Batch(shared, some, carefully).run()
-    return outcomes
+            unique[result.new.fingerprint] = result
+    for group in (list(unique.values()), duplicates):
+        if group:
+            results += _Batch(context, group, upload_alone).run()
+    return results
 
 
-def _hash(shared: Shared, item: Item) -> _Hashed | Outcome:
-    if shared.client.stopping.is_set():
+def _hash(context: UploadContext, item: UploadItem) -> _HashedFile | UploadResult:
+    if context.client.stopping.is_set():
         raise Stopped("stopped")
     try:
         with Source(item.path) as source:
             new = new_upload(item, source, hash_range(source, 0, source.size_bytes))
             source.check()
-            return _Hashed(item, new)
+            return _HashedFile(item, new)
     except ClientError as error:
-        return Outcome(item, error=error)
+        return UploadResult(item, error=error)
 
 
 class _Batch:
-    """Some files of different content, from start to complete."""
+    """Files of different contents, from start to complete."""
 
-    def __init__(self, shared: Shared, files: Sequence[_Hashed], carefully: Callable[[Item], Outcome]) -> None:
-        self._shared = shared
+    def __init__(
+        self, context: UploadContext, files: Sequence[_HashedFile], upload_alone: Callable[[UploadItem], UploadResult]
+    ) -> None:
+        self._context = context
         self._files = files
-        self._carefully = carefully
-        self._patience = Patience(shared.patience_s)
-        self._outcomes: list[Outcome] = []
-        self._left: list[Item] = []
-        """Those that need more care."""
+        self._upload_alone = upload_alone
+        self._retry_window = RetryWindow(context.retry_for_s)
+        self._results: list[UploadResult] = []
+        self._remaining: list[UploadItem] = []
+        """Files for `upload_alone`."""
 
-    def run(self) -> list[Outcome]:
+    def run(self) -> list[UploadResult]:
         try:
-            answers = self._shared.client.start_batch([file.new for file in self._files])
-        except ApiProblem:  # one item that the server cannot even read must not sink the others
-            self._left = [file.item for file in self._files]
+            answers = self._context.client.start_batch([file.new for file in self._files])
+        except ApiProblem:  # an item that the server cannot parse must not fail the others
+            self._remaining = [file.item for file in self._files]
         else:
             self._complete(self._send(answers))
-        return self._outcomes + [self._carefully(item) for item in self._left]
+        return self._results + [self._upload_alone(item) for item in self._remaining]
 
-    def _send(self, answers: Sequence[StartedUpload]) -> dict[str, _Hashed]:
-        """Send what the server has not got yet; return what can be completed, by session."""
+    def _send(self, answers: Sequence[StartedUpload]) -> dict[str, _HashedFile]:
+        """Send the files that the server does not have; return those to complete, by session id."""
         sending = []
-        landed: dict[str, _Hashed] = {}
+        stored: dict[str, _HashedFile] = {}
         for file, answer in zip(self._files, answers, strict=True):
             upload = answer.upload
             if answer.problem:
-                self._refused(file.item, answer.problem)
+                self._record_problem(file.item, answer.problem)
             elif answer.file:
-                self._shared.watcher.moved(file.item, file.new.size_bytes)
-                self._outcomes.append(Outcome(file.item, file=answer.file))
+                self._context.listener.on_bytes(file.item, file.new.size_bytes)
+                self._results.append(UploadResult(file.item, file=answer.file))
             elif upload is None or len(upload.destinations) > 1 or not answer.parts:
-                self._left.append(file.item)
+                self._remaining.append(file.item)
             else:
                 part = answer.parts[0]
-                sending.append((file, upload.id, self._shared.senders.submit(self._put, file, part)))
+                sending.append((file, upload.id, self._context.senders.submit(self._put, file, part)))
         for file, upload_id, put in sending:
             try:
-                if put.result() is Sent.LANDED:
-                    landed[upload_id] = file
+                if put.result() is PartResult.STORED:
+                    stored[upload_id] = file
                 else:
-                    self._left.append(file.item)
+                    self._remaining.append(file.item)
             except (NotSignedIn, Stopped, Unreachable):
                 raise
             except ClientError as error:
-                self._outcomes.append(Outcome(file.item, error=error))
-        return landed
+                self._results.append(UploadResult(file.item, error=error))
+        return stored
 
-    def _put(self, file: _Hashed, part: SignedPart) -> Sent:
-        stopping: threading.Event = self._shared.client.stopping
+    def _put(self, file: _HashedFile, part: SignedPart) -> PartResult:
+        stopping: threading.Event = self._context.client.stopping
         with Source(file.item.path) as source:
             sender = PartSender(
-                self._shared.client.wire,
+                self._context.client.transport,
                 source,
-                self._patience,
+                self._retry_window,
                 stopping,
-                partial(self._shared.watcher.moved, file.item),
+                partial(self._context.listener.on_bytes, file.item),
             )
             return sender.send(part, file.new.fingerprint or "")
 
-    def _complete(self, landed: dict[str, _Hashed]) -> None:
-        if not landed:
+    def _complete(self, stored: dict[str, _HashedFile]) -> None:
+        if not stored:
             return
-        for answer in self._shared.client.complete_batch(list(landed)):
-            file = landed[answer.upload_id]
+        for answer in self._context.client.complete_batch(list(stored)):
+            file = stored[answer.upload_id]
             if answer.file:
-                self._outcomes.append(Outcome(file.item, file=answer.file, sent_bytes=file.new.size_bytes))
+                self._results.append(UploadResult(file.item, file=answer.file, sent_bytes=file.new.size_bytes))
                 continue
-            self._shared.watcher.moved(file.item, -file.new.size_bytes)
-            self._refused(file.item, answer.problem or TransferFailed("the server answered neither file nor problem"))
+            self._context.listener.on_bytes(file.item, -file.new.size_bytes)
+            self._record_problem(
+                file.item, answer.problem or TransferFailed("the server answered neither file nor problem")
+            )
 
-    def _refused(self, item: Item, problem: ClientError) -> None:
-        if isinstance(problem, ApiProblem) and (problem.retryable or problem.code in _SECOND_CHANCE):
-            self._left.append(item)
+    def _record_problem(self, item: UploadItem, problem: ClientError) -> None:
+        if isinstance(problem, ApiProblem) and (problem.retryable or problem.code in _RETRYABLE_ALONE):
+            self._remaining.append(item)
         else:
-            self._outcomes.append(Outcome(item, error=problem))
+            self._results.append(UploadResult(item, error=problem))

@@ -1,12 +1,12 @@
-"""Sending one file, from its first byte to the answer that it is stored: plan -> sign -> send -> complete.
+"""The upload of one file: start a session -> sign and send its parts -> complete it.
 
-The server's session is the only record of progress. A run that was cut off leaves nothing here that the next one needs:
-the same fingerprint finds the same session, and what the store has of it is not sent again.
+The session on the server is the only record of progress. After an interruption the same fingerprint finds the same
+session, and parts that the store has are not sent again.
 
-A small file is hashed first. A large one is sent while it is hashed, and its fingerprint bound to the session when it
-is known; if the server has something of that very size it wants the fingerprint first (it may be a resume, or nothing
-to send). Invariants: what is stored is what one pass over an unchanged file read; a session that was not made by this
-run is completed only after every hash registered in it was compared with ours.
+A small file is hashed first. A large file is hashed while it is sent, and its fingerprint is bound to the session
+afterwards. If the server has content or a session of the same size, it requires the fingerprint first: the upload may
+be a resume or a duplicate. Invariants: the stored content was read in one pass over an unchanged file; a session of
+another run is completed only after all hashes registered in it were compared with those of the file.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from dropbox_client.api import Client, RetryLater
 from dropbox_client.errors import (
@@ -38,73 +39,75 @@ from dropbox_client.models import (
     StartedUpload,
     Upload,
 )
-from dropbox_client.retry import PATIENCE_S, Backoff, Patience
-from dropbox_client.transfer.chunks import Chunks, expected_chunk_bytes, parse_ranges, wished_chunk_bytes
-from dropbox_client.transfer.concurrency import Pace
+from dropbox_client.retry import TRANSFER_RETRY_FOR_S, Backoff, RetryWindow
+from dropbox_client.transfer.chunks import Chunks, expected_chunk_bytes, parse_ranges, preferred_chunk_bytes
+from dropbox_client.transfer.concurrency import ConcurrencyLimit
 from dropbox_client.transfer.hash_cache import CachedHashes, HashCache
 from dropbox_client.transfer.parts import PartSender
-from dropbox_client.transfer.pipeline import Hashes, Sending, SessionGone
-from dropbox_client.transfer.progress import Item, Outcome, Watcher
+from dropbox_client.transfer.pipeline import Hashes, SessionGone, UploadPipeline
+from dropbox_client.transfer.progress import ProgressListener, UploadItem, UploadResult
 from dropbox_client.transfer.source import Source, hash_file
 
-_COMPLETE_PATIENCE_S = 3600.0
-"""Stores may need minutes to assemble a large file, and tell nothing meanwhile."""
-_SESSIONS = 4
-_ROUNDS = 4
-_LOST = frozenset({"upload-expired", "upload-ended", "upload-failed", "not-found", "fingerprint-mismatch"})
-"""The session is of no use any more; a new one may be."""
+_COMPLETE_RETRY_FOR_S = 3600.0
+"""A store may need minutes to assemble a large file, and reports no progress meanwhile."""
+_MAX_SESSIONS = 4
+_MAX_ROUNDS = 4
+_SESSION_LOST = frozenset({"upload-expired", "upload-ended", "upload-failed", "not-found", "fingerprint-mismatch"})
+"""Problem codes of a session that cannot be completed; a new session may succeed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
-    """What all transfers of one uploader share. Thread-safe."""
+class UploadContext:
+    """The objects that all uploads of one `Uploader` share. Thread-safe."""
 
     client: Client
     senders: Executor
-    pace: Pace
-    watcher: Watcher
+    concurrency: ConcurrencyLimit
+    listener: ProgressListener
     cache: HashCache | None = None
-    patience_s: float = PATIENCE_S
+    retry_for_s: float = TRANSFER_RETRY_FOR_S
 
 
-class _GoOn(Exception):  # not an error: ends a sending early
-    """The server wants us to go on with another session, or has the file."""
+class _SwitchSession(Exception):  # control flow: ends the pipeline early
+    """The server answered with another session, or with the file."""
 
     def __init__(self, started: StartedUpload) -> None:
         self.started = started
 
 
-class _Lost(Exception):
-    """The session ended before it was complete; `reason` is for people."""
+class _SessionLost(Exception):
+    """The session ended before it was complete; `reason` is for the user."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
 
 
-def upload_file(shared: Shared, item: Item, *, retry_changed: bool = False) -> Outcome:
-    """Store one file, or find out why it cannot be; a problem of this file is the outcome's `error`.
+def upload_file(context: UploadContext, item: UploadItem, *, retry_changed: bool = False) -> UploadResult:
+    """Upload one file; a failure that concerns only this file is the `error` of the result.
 
-    With `retry_changed` a file that changed while it was read is tried once more from the start.
-    Raises: NotSignedIn, Stopped, Unreachable: then nothing can be done for any file.
+    `retry_changed` retries a file once that changed while it was read.
+    Raises: NotSignedIn, Stopped, Unreachable: failures that concern all files.
     """
-    outcome = _attempt(shared, item)
-    if retry_changed and isinstance(outcome.error, FileChanged):
-        outcome = _attempt(shared, item)
-    return outcome
+    result = _attempt(context, item)
+    if retry_changed and isinstance(result.error, FileChanged):
+        result = _attempt(context, item)
+    return result
 
 
-def _attempt(shared: Shared, item: Item) -> Outcome:
+def _attempt(context: UploadContext, item: UploadItem) -> UploadResult:
     try:
         with Source(item.path) as source:
-            return _FileUpload(shared, item, source).run()
+            return _FileUpload(context, item, source).run()
     except (NotSignedIn, Stopped, Unreachable):
         raise
     except ClientError as error:
-        return Outcome(item, error=error)
+        return UploadResult(item, error=error)
 
 
-def new_upload(item: Item, source: Source, fingerprint: str | None, chunk_size_bytes: int | None = None) -> NewUpload:
-    """Return what a session for this item is started with."""
+def new_upload(
+    item: UploadItem, source: Source, fingerprint: str | None, chunk_size_bytes: int | None = None
+) -> NewUpload:
+    """Return the request that starts a session for an item."""
     return NewUpload(
         size_bytes=source.size_bytes,
         destination=Destination(
@@ -114,73 +117,73 @@ def new_upload(item: Item, source: Source, fingerprint: str | None, chunk_size_b
             on_conflict=item.on_conflict,
         ),
         fingerprint=fingerprint,
-        content_type=_content_type(item.name),
-        client_modified_at=_modified_at(source),
+        content_type=_guess_content_type(item.name),
+        client_modified_at=_get_modified_at(source),
         chunk_size_bytes=chunk_size_bytes,
     )
 
 
 class _FileUpload:
-    """One file on its way. Used by one thread."""
+    """The upload of one file. Used by one thread."""
 
-    def __init__(self, shared: Shared, item: Item, source: Source) -> None:
-        self._shared = shared
-        self._client = shared.client
+    def __init__(self, context: UploadContext, item: UploadItem, source: Source) -> None:
+        self._context = context
+        self._client = context.client
         self._item = item
         self._source = source
         self._hashes = Hashes(0)
-        self._told = 0
-        self._told_lock = threading.Lock()
+        self._reported_bytes = 0
+        self._reported_lock = threading.Lock()
         self._sent_bytes = 0
         self._session_id: str | None = None
-        """The session to abort when the file turns out to have changed."""
+        """The session to abort if the file changed."""
 
-    def run(self) -> Outcome:
+    def run(self) -> UploadResult:
         reason = ""
-        for _ in range(_SESSIONS):
-            self._moved(-self._told)
+        for _ in range(_MAX_SESSIONS):
+            self._report_bytes(-self._reported_bytes)
             try:
-                return Outcome(self._item, file=self._store(), sent_bytes=self._sent_bytes)
-            except _Lost as lost:
+                return UploadResult(self._item, file=self._store(), sent_bytes=self._sent_bytes)
+            except _SessionLost as lost:
                 reason = lost.reason
             except FileChanged:
                 self._abort()
                 raise
-        raise TransferFailed(f"given up after {_SESSIONS} upload sessions: {reason}")
+        raise TransferFailed(f"gave up after {_MAX_SESSIONS} upload sessions: {reason}")
 
     # Plan
 
     def _store(self) -> File:
-        """Take one session to its end. Raises _Lost when a new one may do better."""
+        """Run one session to its end. Raises _SessionLost if a new session may succeed."""
         started = self._start()
         while started.file is None:
             if started.upload is None:
-                raise TransferFailed("the server answered neither an upload nor a file")
+                raise TransferFailed("the server sent neither an upload nor a file")
             self._session_id = started.upload.id
             try:
-                return self._drive(started, started.upload)
-            except _GoOn as other:
-                started = other.started
+                return self._send_and_complete(started, started.upload)
+            except _SwitchSession as switch:
+                started = switch.started
             except ApiProblem as problem:
                 if problem.code == "chunk-mismatch":
-                    self._abort()  # somebody registered a hash of other bytes: nobody can finish this session
-                elif problem.code not in _LOST:
+                    self._abort()  # a hash of other bytes is registered: this session can never complete
+                elif problem.code not in _SESSION_LOST:
                     raise
-                raise _Lost(problem.detail) from problem
-        self._moved(self._source.size_bytes - self._told)
+                raise _SessionLost(problem.detail) from problem
+        self._report_bytes(self._source.size_bytes - self._reported_bytes)
         return started.file
 
     def _start(self) -> StartedUpload:
-        """Get a session, with the fingerprint where that is cheap or the server asks for it."""
+        """Start a session, with the fingerprint if it is cheap to compute or the server requires it."""
         size = self._source.size_bytes
         limits = self._client.capabilities()
-        if self._hashes.fingerprint is None and not self._recall():
+        if self._hashes.fingerprint is None and not self._load_cached_hashes():
             if size <= limits.single_max_bytes:
                 self._hash_all(size)
             else:
-                wish = wished_chunk_bytes(size, self._shared.pace.rate_bytes_s)
+                preferred = preferred_chunk_bytes(size, self._context.concurrency.rate_bytes_s)
                 try:
-                    return self._client.start_upload(new_upload(self._item, self._source, None, wish))
+                    return self._client.start_upload(new_upload(self._item, self._source, None, preferred))
                 except ApiProblem as problem:
                     if problem.code != "fingerprint-required":
                         raise
@@ -188,12 +191,12 @@ class _FileUpload:
                 unbound.sort(key=lambda upload: upload.uploaded_bytes, reverse=True)
                 expected = expected_chunk_bytes(size, limits.chunk_size_bytes)
                 self._hash_all(unbound[0].chunk_size_bytes if unbound else expected)
-                self._adopt(unbound)
+                self._adopt_session(unbound)
         return self._client.start_upload(new_upload(self._item, self._source, self._hashes.fingerprint))
 
-    def _recall(self) -> bool:
-        """Take the hashes from the cache, if they are there."""
-        cached = self._shared.cache and self._shared.cache.find(self._item.path.absolute(), self._source.identity)
+    def _load_cached_hashes(self) -> bool:
+        """Load the hashes from the cache; return False if it has none."""
+        cached = self._context.cache and self._context.cache.find(self._item.path.absolute(), self._source.identity)
         if not cached:
             return False
         self._hashes = Hashes(
@@ -201,17 +204,17 @@ class _FileUpload:
         )
         return True
 
-    def _remember(self) -> None:
+    def _cache_hashes(self) -> None:
         chunks = Chunks(self._source.size_bytes, self._hashes.chunk_size_bytes)
-        if not self._shared.cache or chunks.count < 2 or len(self._hashes.chunks) < chunks.count:
+        if not self._context.cache or chunks.count < 2 or len(self._hashes.chunks) < chunks.count:
             return
         assert self._hashes.fingerprint is not None  # noqa: S101 - for the type checker
         digests = [self._hashes.chunks[number] for number in range(1, chunks.count + 1)]
         found = CachedHashes(self._hashes.fingerprint, chunks.chunk_size_bytes, digests)
-        self._shared.cache.store(self._item.path.absolute(), self._source.identity, found)
+        self._context.cache.store(self._item.path.absolute(), self._source.identity, found)
 
     def _hash_all(self, chunk_size_bytes: int) -> None:
-        """Read the file once for its fingerprint and the hashes of its chunks, before anything is sent."""
+        """Compute the fingerprint and the chunk hashes in one pass, before sending."""
         chunks = Chunks(self._source.size_bytes, chunk_size_bytes)
         self._hashes = Hashes(chunk_size_bytes)
 
@@ -219,56 +222,56 @@ class _FileUpload:
             if self._client.stopping.is_set():
                 raise Stopped("stopped")
             self._hashes.chunks[number] = sha256
-            self._shared.watcher.hashed(self._item, chunks.bytes_of(number))
+            self._context.listener.on_hashed(self._item, chunks.bytes_of(number))
 
         self._hashes.fingerprint = hash_file(self._source, chunks, on_chunk)
         self._source.check()
-        self._remember()
+        self._cache_hashes()
 
-    def _adopt(self, unbound: Iterable[Upload]) -> None:
-        """Bind the fingerprint to the first session that a killed run of ours left without one, if there is any.
+    def _adopt_session(self, unbound: Iterable[Upload]) -> None:
+        """Bind the fingerprint to the first session that an interrupted upload of this file left unbound, if any.
 
-        It must have a chunk registered, and all of them must be ours: a session of another file that only has the
-        same size is left alone. What is registered in it later is compared before it is completed.
+        All hashes registered in it, at least one, must match the file: a session of another file of the same size is
+        left alone. Hashes registered later are compared before the session is completed.
         """
         assert self._hashes.fingerprint is not None  # noqa: S101 - for the type checker
         for upload in unbound:
-            if upload.chunk_size_bytes != self._hashes.chunk_size_bytes or not self._is_ours(upload):
+            if upload.chunk_size_bytes != self._hashes.chunk_size_bytes or not self._has_matching_chunks(upload):
                 continue
             try:
                 self._client.bind_fingerprint(upload.id, self._hashes.fingerprint)
             except ApiProblem as problem:
-                if problem.code not in _LOST:
+                if problem.code not in _SESSION_LOST:
                     raise
             else:
-                return  # starting with this fingerprint finds it
+                return  # a start with this fingerprint joins the session
 
-    def _is_ours(self, upload: Upload) -> bool:
+    def _has_matching_chunks(self, upload: Upload) -> bool:
         registered = [chunk for chunk in self._client.upload_chunks(upload.id) if chunk.sha256]
         return bool(registered) and all(chunk.sha256 == self._hashes.chunks[chunk.number] for chunk in registered)
 
     # Send
 
-    def _drive(self, started: StartedUpload, upload: Upload) -> File:
-        """Send what is missing until the server has put the file in its place."""
+    def _send_and_complete(self, started: StartedUpload, upload: Upload) -> File:
+        """Send missing parts until the server has completed the file."""
         if upload.chunk_size_bytes != self._hashes.chunk_size_bytes:
             self._hashes = Hashes(upload.chunk_size_bytes, fingerprint=self._hashes.fingerprint)
         if upload.strategy == "single" and self._hashes.fingerprint:
             self._hashes.chunks[1] = self._hashes.fingerprint
         if not started.is_new:
-            upload = self._reconciled(upload)
+            upload = self._reconcile(upload)
         todo, signed = parse_ranges(upload.missing), started.parts
-        for _ in range(_ROUNDS):
+        for _ in range(_MAX_ROUNDS):
             if upload.state == "active":
-                self._moved(self._size_without(todo) - self._told)
+                self._report_bytes(self._count_bytes_without(todo) - self._reported_bytes)
                 try:
-                    self._send(upload, todo, signed, verify=not started.is_new)
+                    self._send(upload, todo, signed, hash_all=not started.is_new)
                 except SessionGone:
-                    upload = self._reconciled(upload)
+                    upload = self._reconcile(upload)
                     todo, signed = parse_ranges(upload.missing), []
                     continue
                 if not started.is_new:
-                    self._require_ours(upload)
+                    self._require_matching_chunks(upload)
             self._source.check()
             try:
                 return self._complete(upload)
@@ -277,106 +280,113 @@ class _FileUpload:
                     raise
                 todo = parse_ranges(problem.extra["missing"]) + parse_ranges(problem.extra["mismatched"])
                 signed = []
-        raise TransferFailed(f"the store lost parts {_ROUNDS} times")
+        raise TransferFailed(f"the store lost parts {_MAX_ROUNDS} times")
 
-    def _reconciled(self, upload: Upload) -> Upload:
+    def _reconcile(self, upload: Upload) -> Upload:
         upload = self._client.reconcile(upload.id)
         if upload.state in {"aborted", "expired", "failed"}:
-            raise _Lost(f"the upload is {upload.state}")
+            raise _SessionLost(f"the upload is {upload.state}")
         return upload
 
-    def _send(self, upload: Upload, todo: list[int], signed: list[SignedPart], *, verify: bool) -> None:
-        shared = self._shared
-        patience = Patience(shared.patience_s)
-        sender = PartSender(self._client.wire, self._source, patience, threading.Event(), self._moved, shared.pace)
-        sending = Sending(
+    def _send(self, upload: Upload, todo: list[int], signed: list[SignedPart], *, hash_all: bool) -> None:
+        context = self._context
+        retry_window = RetryWindow(context.retry_for_s)
+        sender = PartSender(
+            self._client.transport,
+            self._source,
+            retry_window,
+            threading.Event(),
+            self._report_bytes,
+            context.concurrency,
+        )
+        pipeline = UploadPipeline(
             client=self._client,
-            senders=shared.senders,
-            pace=shared.pace,
+            senders=context.senders,
+            concurrency=context.concurrency,
             sender=sender,
             source=self._source,
             upload=upload,
             hashes=self._hashes,
         )
-        everything = range(1, upload.chunk_count + 1) if verify else ()
+        verified = range(1, upload.chunk_count + 1) if hash_all else ()
         try:
-            sending.run(todo, signed, also_hash=everything, on_fingerprint=lambda found: self._bind(upload, found))
+            pipeline.run(todo, signed, also_hash=verified, on_fingerprint=partial(self._bind, upload))
         finally:
-            self._sent_bytes += sending.landed_bytes
+            self._sent_bytes += pipeline.stored_bytes
 
     def _bind(self, upload: Upload, fingerprint: str) -> None:
-        """Tell the server what the whole hashes to, now that we know. Raises _GoOn if that makes a difference."""
+        """Bind the fingerprint. Raises _SwitchSession if the server answers with another session or a file."""
         self._source.check()
-        self._remember()
+        self._cache_hashes()
         started = self._client.bind_fingerprint(upload.id, fingerprint)
         if started.file or (started.upload and started.upload.id != upload.id):
-            raise _GoOn(started)
+            raise _SwitchSession(started)
 
-    def _require_ours(self, upload: Upload) -> None:
-        """Compare what is registered with what we read: another run might have taken another file for this one."""
+    def _require_matching_chunks(self, upload: Upload) -> None:
+        """Compare the registered hashes with the file: another run may have registered those of another file."""
         for chunk in self._client.upload_chunks(upload.id):
             if chunk.sha256 and chunk.sha256 != self._hashes.chunks[chunk.number]:
                 self._abort()
-                raise _Lost("the upload holds other bytes than the file")
+                raise _SessionLost("the upload has parts of another file")
 
     # Complete
 
     def _complete(self, upload: Upload) -> File:
-        backoff = Backoff(Patience(_COMPLETE_PATIENCE_S), cap_s=5)
+        backoff = Backoff(RetryWindow(_COMPLETE_RETRY_FOR_S), cap_s=5)
         while True:
             try:
-                answer = self._client.complete(upload.id)
+                reply = self._client.complete(upload.id)
             except ApiProblem as problem:
                 if problem.code != "upload-completing":
                     raise
-                answer = RetryLater(1)
-            if isinstance(answer, Completed):
-                return self._placed(answer)
-            pause_s = backoff.next_pause_s(answer.after_s)
+                reply = RetryLater(1)
+            if isinstance(reply, Completed):
+                return self._get_placed_file(reply)
+            pause_s = backoff.next_pause_s(reply.after_s)
             if pause_s is None:
-                raise TransferFailed("the server is still assembling the file; the same command finds it later")
+                raise TransferFailed("the server is still assembling the file; run the same command again later")
             if self._client.stopping.wait(pause_s):
                 raise Stopped("stopped")
 
-    def _placed(self, answer: Completed) -> File:
-        """Return the file at our destination: a session may have others, of other devices."""
+    def _get_placed_file(self, reply: Completed) -> File:
+        """Return the file at the destination of this item; a session may have destinations of other devices."""
         name = unicodedata.normalize("NFC", self._item.name)
-        places = [place for place in answer.destinations if place.name == name] or answer.destinations
-        ours: DestinationState | None = places[-1] if places else None
-        if ours and ours.problem:
-            raise ours.problem
-        if ours and ours.file_id and ours.file_id != answer.file.id:
-            return self._client.file(ours.file_id)
-        return answer.file
+        places = [place for place in reply.destinations if place.name == name] or reply.destinations
+        own: DestinationState | None = places[-1] if places else None
+        if own and own.problem:
+            raise own.problem
+        if own and own.file_id and own.file_id != reply.file.id:
+            return self._client.file(own.file_id)
+        return reply.file
 
-    # Books
+    # Bookkeeping
 
     def _abort(self) -> None:
         if self._session_id is None:
             return
-        with contextlib.suppress(ApiProblem, Unreachable):  # ended already, or it will expire
+        with contextlib.suppress(ApiProblem, Unreachable):  # it has ended, or it will expire
             self._client.abort_upload(self._session_id)
         self._session_id = None
 
-    def _moved(self, size_bytes: int) -> None:
-        with self._told_lock:
-            self._told += size_bytes
-        self._shared.watcher.moved(self._item, size_bytes)
+    def _report_bytes(self, size_bytes: int) -> None:
+        with self._reported_lock:
+            self._reported_bytes += size_bytes
+        self._context.listener.on_bytes(self._item, size_bytes)
 
-    def _size_without(self, todo: list[int]) -> int:
+    def _count_bytes_without(self, todo: list[int]) -> int:
         chunks = Chunks(self._source.size_bytes, self._hashes.chunk_size_bytes)
         return self._source.size_bytes - sum(map(chunks.bytes_of, todo))
 
 
-def _content_type(name: str) -> str:
+def _guess_content_type(name: str) -> str:
     kind, encoding = mimetypes.guess_type(name, strict=True)
     if encoding:
         return {"gzip": "application/gzip", "bzip2": "application/x-bzip2"}.get(encoding, "application/octet-stream")
     return kind or "application/octet-stream"
 
 
-def _modified_at(source: Source) -> datetime | None:
+def _get_modified_at(source: Source) -> datetime | None:
     try:
         return datetime.fromtimestamp(source.identity.mtime_ns / 1e9, UTC)
-    except (ValueError, OverflowError, OSError):  # a time stamp from before year 1 or after 9999
+    except (ValueError, OverflowError, OSError):  # a time stamp outside of the years 1 to 9999
         return None

@@ -1,4 +1,4 @@
-"""Who you are: signing in and out, the password, the second factor."""
+"""login, logout, whoami, password, second-factor, tokens, devices."""
 
 import os
 import sys
@@ -6,37 +6,42 @@ from argparse import Namespace
 
 from dropbox_client.api import Client
 from dropbox_client.cli import output
-from dropbox_client.cli.arguments import DEFAULT_SERVER
-from dropbox_client.cli.environment import PATIENCE_S, connect, for_each, token_file
+from dropbox_client.cli.arguments import DEFAULT_SERVER, Format
+from dropbox_client.cli.environment import RETRY_FOR_S, connect, for_each, token_file
 from dropbox_client.errors import ApiProblem, Usage
+from dropbox_client.models import ApiToken, Me, SignIn
+
+# Sign-in
 
 
 def login(options: Namespace) -> None:
-    """Sign in; what is missing is asked for."""
+    """Sign in and store the tokens."""
     server = options.server or os.environ.get("DBX_SERVER") or DEFAULT_SERVER
     if not server.startswith(("http://", "https://")):
-        raise Usage(f"{server!r} is not an address: those begin with http:// or https://")
-    with Client(server, token_file(), patience_s=PATIENCE_S) as client:
+        raise Usage(f"{server!r} is not an address: it must begin with http:// or https://")
+    with Client(server, token_file(), retry_for_s=RETRY_FOR_S) as client:
         if options.token:
             client.use_token(os.environ.get("DBX_TOKEN") or output.ask_secret("Access token: "))
-            output.note(f"using an access token at {client.base_url}")
+            output.print_note(f"stored an access token for {client.base_url}")
             return
         if options.sso:
-            from dropbox_client.cli.account.sso import sign_in  # noqa: PLC0415
+            from dropbox_client.cli.account.sso import sign_in_with_browser  # noqa: PLC0415
 
-            sign_in(client, open_browser=not options.no_browser)
+            sign_in_with_browser(client, open_browser=not options.no_browser)
             email = client.me().email
         else:
-            email = options.email or _ask("Email: ", "--email")
-            _sign_in(client, email, options)
-    output.note(f"signed in to {client.base_url} as {email}")
+            email = options.email or output.ask_required("Email: ", "--email")
+            _sign_in_with_password(client, email, options)
+    output.print_note(f"signed in to {client.base_url} as {email}")
 
 
-def _sign_in(client: Client, email: str, options: Namespace) -> None:
+def _sign_in_with_password(client: Client, email: str, options: Namespace) -> None:
     if options.password_stdin:
         password = sys.stdin.readline().rstrip("\n")
+    elif options.register:
+        password = output.ask_new_secret("Password: ", alternative="--password-stdin")
     else:
-        password = output.ask_secret("Password: ", twice=options.register, instead="--password-stdin")
+        password = output.ask_secret("Password: ", alternative="--password-stdin")
     if options.register:
         client.register(email, password)
     try:
@@ -44,110 +49,132 @@ def _sign_in(client: Client, email: str, options: Namespace) -> None:
     except ApiProblem as problem:
         if problem.code != "second-factor-required" or options.otp:
             raise
-        client.sign_in(email, password, _otp(options))
+        client.sign_in(email, password, _ask_otp(options))
 
 
-def _ask(prompt: str, instead: str) -> str:
-    answer = output.ask(prompt).strip()
-    if not answer:
-        raise Usage(f"there is nobody to ask: say {instead}")
-    return answer
-
-
-def _otp(options: Namespace) -> str:
-    return options.otp or _ask("Code of your app, or a recovery code: ", "--otp")
+def _ask_otp(options: Namespace) -> str:
+    return options.otp or output.ask_required("Code of your app, or a recovery code: ", "--otp")
 
 
 def logout(_: Namespace) -> None:
     """Sign out, here and on the server."""
     if os.environ.get("DBX_TOKEN"):
-        raise Usage("it is DBX_TOKEN that signs you in: unset it")
+        raise Usage("DBX_TOKEN is set, and used instead of a sign-in: unset it")
     with connect() as client:
         client.sign_out()
 
 
 def whoami(options: Namespace) -> None:
-    """Show the account and how much of its quota is used."""
+    """Show the account and its quota."""
     with connect() as client:
         me = client.me()
-    if options.json:
-        output.record(me, server=client.base_url)
+    if options.format is Format.JSON:
+        output.print_json(me, server=client.base_url)
     else:
-        output.account(me, client.base_url)
+        output.print_text(_describe_account(me, client.base_url))
 
 
-def password(_: Namespace) -> None:
-    """Change the password."""
+def _describe_account(me: Me, server: str) -> str:
+    attributes = (
+        (me.kind == "service", "service account"),
+        (me.is_admin, "administrator"),
+        (me.kind == "person" and not me.email_verified_at, "address not confirmed"),
+        (me.second_factor, "second factor on"),
+        (me.kind == "person" and not me.has_password, "no password"),
+    )
+    used, quota = output.format_bytes(me.used_bytes), output.format_bytes(me.quota_bytes)
+    lines = [
+        f"{me.email} at {server}",
+        ", ".join(text for applies, text in attributes if applies),
+        f"{used} of {quota} used, {me.used_nodes} files and folders",
+        f"{output.format_bytes(me.reserved_bytes)} reserved for unfinished uploads" if me.reserved_bytes else "",
+    ]
+    return "\n".join(line for line in lines if line)
+
+
+def change_password(_: Namespace) -> None:
+    """Change the password, or set the first one."""
     with connect() as client:
-        old = _own_password(client)
-        client.change_password(old, output.ask_secret("New password: ", twice=True))
-    output.note("changed; all other sign-ins have ended")
+        old = _ask_own_password(client)
+        client.change_password(old, output.ask_new_secret("New password: "))
+    output.print_note("password changed; all other sign-ins have ended")
 
 
-def _own_password(client: Client) -> str | None:
-    """Return what proves that it is you who asks; None for an account without a password."""
+def _ask_own_password(client: Client) -> str | None:
+    """Return the password of the account; None for an account without one."""
     return output.ask_secret("Your password: ") if client.me().has_password else None
 
 
-# The second factor
+# Second factor
 
 
 def enable_second_factor(_: Namespace) -> None:
-    """Show the secret, take a code of it, and print the recovery codes."""
+    """Show a secret, confirm it with a code, and print the recovery codes."""
     with connect() as client:
-        proposal = client.propose_second_factor(_own_password(client))
-        output.note(f"Give this to your authenticator app: {proposal.secret}\nor open: {proposal.otpauth_url}")
-        codes = client.confirm_second_factor(
-            _ask("Code that the app shows: ", "it on stdin, a line after the password")
+        proposal = client.propose_second_factor(_ask_own_password(client))
+        output.print_note(
+            f"Add this secret to your authenticator app: {proposal.secret}\nor open: {proposal.otpauth_url}"
         )
-    output.note("The second factor is on. Keep these recovery codes: each replaces a code of the app, once.")
-    output.say("\n".join(codes))
+        code = output.ask_required("Code that the app shows: ", "stdin, with the code on the line after the password")
+        codes = client.confirm_second_factor(code)
+    output.print_note("The second factor is on. Store these recovery codes: each one replaces a code of the app once.")
+    output.print_text("\n".join(codes))
 
 
 def disable_second_factor(options: Namespace) -> None:
     """Turn the second factor off."""
     with connect() as client:
-        client.remove_second_factor(_own_password(client), _otp(options))
-    output.note("the second factor is off")
+        client.remove_second_factor(_ask_own_password(client), _ask_otp(options))
+    output.print_note("the second factor is off")
 
 
-def recovery_codes(options: Namespace) -> None:
-    """Print new recovery codes; the old ones are void."""
+def replace_recovery_codes(options: Namespace) -> None:
+    """Print new recovery codes, which invalidate the old ones."""
     with connect() as client:
-        output.say("\n".join(client.replace_recovery_codes(_own_password(client), _otp(options))))
+        output.print_text("\n".join(client.replace_recovery_codes(_ask_own_password(client), _ask_otp(options))))
 
 
-# Access tokens of programs, and the other sign-ins
+# Personal access tokens
 
 
 def list_tokens(options: Namespace) -> None:
     """List the personal access tokens."""
     with connect() as client:
-        for token in client.list_tokens():
-            output.token(token, json=options.json)
+        output.print_results(client.list_tokens(), _describe_token, options.format)
+
+
+def _describe_token(token: ApiToken) -> str:
+    used = output.format_time(token.last_used_at) if token.last_used_at else "never used"
+    expiry = f"until {output.format_time(token.expires_at)}" if token.expires_at else "until revoked"
+    return f"{token.id}  {used:<16}  {expiry:<22}  {','.join(sorted(token.scopes))}  {token.name}"
 
 
 def create_token(options: Namespace) -> None:
-    """Make a token and print it, alone."""
+    """Create a token and print it alone on a line."""
     with connect() as client:
-        made = client.create_token(options.name, sorted(set(options.scopes)), options.expires)
-    if options.json:
-        output.record(made)
-    else:
-        output.say(str(made.token))
+        token = client.create_token(options.name, sorted(set(options.scopes)), options.expires)
+    output.print_result(token, lambda created: str(created.token), options.format)
 
 
 def revoke_tokens(options: Namespace) -> int:
-    """End tokens."""
+    """Revoke tokens."""
     with connect() as client:
         return for_each(options.ids, client.revoke_token)
 
 
+# Sign-ins
+
+
 def list_devices(options: Namespace) -> None:
-    """List where the account is signed in."""
+    """List the sign-ins of the account."""
     with connect() as client:
-        for session in client.list_sessions():
-            output.sign_in(session, json=options.json)
+        output.print_results(client.list_sessions(), _describe_sign_in, options.format)
+
+
+def _describe_sign_in(sign_in: SignIn) -> str:
+    mark = "*" if sign_in.is_current else " "
+    used = output.format_time(sign_in.last_used_at)
+    return f"{mark} {sign_in.id}  {used}  {sign_in.address or '-':<15}  {sign_in.user_agent or '-'}"
 
 
 def revoke_devices(options: Namespace) -> int:
@@ -157,6 +184,6 @@ def revoke_devices(options: Namespace) -> int:
 
 
 def revoke_other_devices(_: Namespace) -> None:
-    """End all sign-ins but this one."""
+    """End all other sign-ins."""
     with connect() as client:
         client.end_other_sessions()

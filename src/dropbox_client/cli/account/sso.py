@@ -1,7 +1,7 @@
-"""Signing in with a browser, at the server's identity provider.
+"""Sign-in with a browser at the server's identity provider.
 
-The browser comes back to a port of this computer, with a code that is good only together with our verifier: whoever
-else sees the code, or sends us one of theirs, signs nobody in. Sources: RFC 8252 (native apps), RFC 7636 (PKCE).
+The browser returns to a port of this computer with a code that is valid only together with the client's verifier. A
+stolen or injected code therefore signs nothing in. Sources: RFC 8252 (native apps), RFC 7636 (PKCE).
 """
 
 import base64
@@ -18,45 +18,45 @@ from dropbox_client.api import Client
 from dropbox_client.cli import output
 from dropbox_client.errors import ClientError, Usage
 
-_PATIENCE_S = 300
-_SILENCE_S = 10
-"""Of a connection; browsers open some that they never use."""
+_SIGN_IN_TIMEOUT_S = 300
+_IDLE_TIMEOUT_S = 10
+"""Of a connection: browsers open some that they never use."""
 
-_PAGE = b"<!doctype html><title>dbx</title><p>That is all: you can close this window and go back to your terminal."
+_PAGE = b"<!doctype html><title>dbx</title><p>You can close this window and return to your terminal."
 
 
 class SignInFailed(ClientError):
-    """The browser came back without a sign-in, or not at all."""
+    """The browser returned an error, or did not return in time."""
 
 
-def sign_in(client: Client, *, open_browser: bool) -> None:
-    """Let a person sign in with a browser on this computer, and keep the tokens.
+def sign_in_with_browser(client: Client, *, open_browser: bool) -> None:
+    """Print the address of the sign-in, open it in a browser if requested, wait for its result and store the tokens.
 
-    Raises: Usage when the server has no identity provider; SignInFailed; ApiProblem oidc-failed.
+    Raises: Usage if the server has no identity provider; SignInFailed; ApiProblem oidc-failed.
     """
     provider = client.identity_provider()
     if provider is None:
-        raise Usage(f"{client.base_url} knows no identity provider: sign in with --email")
+        raise Usage(f"{client.base_url} has no identity provider: sign in with --email")
     verifier = secrets.token_urlsafe(48)
     challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
     with _Listener() as listener:
         query = urlencode({"cli_port": listener.server_address[1], "challenge": challenge})
         address = f"{client.base_url}/v1/auth/oidc/start?{query}"
-        output.note(f"sign in at {provider} in your browser: {address}")
+        output.print_note(f"sign in at {provider} in your browser: {address}")
         if open_browser:
             webbrowser.open(address)
-        code = listener.wait()
+        code = listener.wait_for_code()
     client.sign_in_with_code(code, verifier)
 
 
 class _Listener(ThreadingHTTPServer):
-    """Waits on the loopback interface for the browser to come back."""
+    """Waits on the loopback interface for the redirect of the browser."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.heard: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
+        self.results: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
 
     def __enter__(self) -> "_Listener":
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
@@ -66,25 +66,25 @@ class _Listener(ThreadingHTTPServer):
         self.shutdown()
         self.server_close()
 
-    def wait(self) -> str:
+    def wait_for_code(self) -> str:
         """Return the code that the browser brings. Raises SignInFailed."""
         try:
-            heard = self.heard.get(timeout=_PATIENCE_S)
+            result = self.results.get(timeout=_SIGN_IN_TIMEOUT_S)
         except queue.Empty:
-            raise SignInFailed(f"nobody signed in within {_PATIENCE_S // 60} minutes") from None
-        if "code" not in heard:
-            raise SignInFailed(f"the sign-in did not work out: {heard['error']!r}")
-        return heard["code"]
+            raise SignInFailed(f"no sign-in within {_SIGN_IN_TIMEOUT_S // 60} minutes") from None
+        if "code" not in result:
+            raise SignInFailed(f"the sign-in failed: {result['error']!r}")
+        return result["code"]
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Listener
-    timeout = _SILENCE_S
+    timeout = _IDLE_TIMEOUT_S
 
     def do_GET(self) -> None:
-        asked = urlsplit(self.path)
-        answer = {name: values[0] for name, values in parse_qs(asked.query).items()}
-        if asked.path != "/" or not {"code", "error"} & set(answer):  # an icon, or somebody curious
+        url = urlsplit(self.path)
+        result = {name: values[0] for name, values in parse_qs(url.query).items()}
+        if url.path != "/" or not {"code", "error"} & set(result):  # a favicon, or an unrelated request
             self.send_error(404)
             return
         self.send_response(200)
@@ -95,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Cache-Control", "no-store")
         self.end_headers()
         self.wfile.write(_PAGE)
-        self.server.heard.put(answer)
+        self.server.results.put(result)
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing: the code is in the request line."""
+        """Log nothing: the request line contains the code."""

@@ -1,13 +1,13 @@
-"""What is known of a watched place: its tree as it is or was last, and how far its events were dealt with.
+"""The last known state of a watched tree, and the position up to which its events are settled.
 
-An event of what is gone carries an id and no place: whoever wants to know whether it was below a folder must remember
-what was. So every file and folder is kept with its parent and name until it leaves, or is deleted for good; one that is
-in the trash stays, for it may come back. So are the folders above the place: what becomes of one becomes of all that is
-below, and no other event tells. All of it is one SQLite file, or none when it is only for now.
+An event of a deleted file has an id and no path. To decide whether it concerns the tree, every file and folder is
+recorded with its parent and name until it leaves the tree or is permanently deleted; items in the trash are kept, since
+they may be restored. The ancestors of the tree are recorded too: a change of an ancestor changes the tree and has no
+other event. The state is one SQLite file, or in memory.
 
-Invariants: what `settle` commits, tree and place in the journal, belongs together; a kill at any time leaves what was
-committed last, and the events after that come again. What somebody may have been told of is committed before: an event
-that comes again shows its file as it is then, and of one that is in the trash since nothing else would be known.
+Invariants: `settle` commits tree and position together; after a kill the last commit is effective, and later events are
+processed again. Old paths are committed before the command runs (`begun`): a repeated event shows its file as it is by
+then, and the old path would be lost.
 """
 
 import os
@@ -33,7 +33,7 @@ _SCHEMA = (
     "CREATE TABLE begun (event_id TEXT PRIMARY KEY, file_id TEXT NOT NULL, place TEXT) WITHOUT ROWID",
     "CREATE TABLE settled (event_id TEXT PRIMARY KEY) WITHOUT ROWID",
 )
-_OF_ALL_BELOW = frozenset(
+_WHOLE_TREE_KINDS = frozenset(
     {
         "file.renamed",
         "file.moved",
@@ -44,9 +44,9 @@ _OF_ALL_BELOW = frozenset(
         "share.revoked",
     }
 )
-"""What becomes of a folder, and so of all that is in it."""
-_COMING_BACK = frozenset({"file.moved", "file.restored", "share.granted"})
-_FORGET = """
+"""Kinds of events of a folder that change all its contents."""
+_RETURN_KINDS = frozenset({"file.moved", "file.restored", "share.granted"})
+_DELETE_SUBTREE = """
 WITH RECURSIVE below(id) AS (
   SELECT ? UNION SELECT nodes.id FROM below JOIN nodes ON nodes.parent_id = below.id
 )
@@ -54,42 +54,43 @@ DELETE FROM nodes WHERE id IN (SELECT id FROM below)
 """
 
 
-class Watched:
-    """A place on the server that is watched. Used by one thread; a context manager: leaving it closes it.
+class WatchedTree:
+    """A watched file or folder on the server with its contents. Not thread-safe.
 
-    Leaving it by an error of what keeps it raises ClientError.
+    A context manager that closes the database; it turns an SQLite error into ClientError.
     """
 
     def __init__(self, path: str | None = None) -> None:
-        """Open what `path` keeps, made if need be; without it nothing is kept. Raises ClientError, Usage."""
+        """Open the state file `path`, created if missing; None: in memory. Raises ClientError, Usage."""
         self._path = path or ""
         try:
             if path is not None:
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # it tells the names of somebody's files
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # private: it contains file names
             self._database = sqlite3.connect(self._path, isolation_level=None, timeout=0)
             self._prepare()
         except (OSError, sqlite3.Error) as error:
-            raise self._unusable(error) from error
-        self._top_id = self._top_place = ""
-        self._top_now: File | None = None
-        self._is_top_known = False
+            raise self._explain(error) from error
+        self._top_id = self._top_path = ""
+        self._is_top_owned = False
+        self._top_cached: File | None = None
+        self._is_top_cached = False
 
     def _prepare(self) -> None:
         for statement in ("PRAGMA locking_mode = EXCLUSIVE", "PRAGMA synchronous = FULL", "BEGIN IMMEDIATE"):
             self._database.execute(statement)
-        (made_by,) = self._database.execute("PRAGMA application_id").fetchone()
+        (application_id,) = self._database.execute("PRAGMA application_id").fetchone()
         (tables,) = self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if not made_by and not tables:
+        if not application_id and not tables:
             for statement in _SCHEMA:
                 self._database.execute(statement)
-        elif made_by != _APPLICATION_ID:
-            raise Usage(f"{self._path} is something else, and no state of `dbx watch`")
+        elif application_id != _APPLICATION_ID:
+            raise Usage(f"{self._path} is not a state file of `dbx watch`")
         self._database.execute("COMMIT")
 
-    def _unusable(self, error: Exception) -> ClientError:
+    def _explain(self, error: Exception) -> ClientError:
         if "locked" in str(error):
             return ClientError(f"{self._path} is in use by another `dbx watch`")
-        return ClientError(f"{self._path or 'what is known of the place'}: {error}")
+        return ClientError(f"{self._path or 'state in memory'}: {error}")
 
     def __enter__(self) -> Self:
         return self
@@ -97,197 +98,205 @@ class Watched:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._database.close()
         if isinstance(error, sqlite3.Error):  # the disk is full, or the file damaged
-            raise self._unusable(error) from error
+            raise self._explain(error) from error
 
-    # Where it begins
+    # Start
 
-    def begin(self, client: Client, place: str, *, cursor: str | None = None, with_trash: bool = False) -> str | None:
-        """Learn what is at and below `place`, or find it known; return the cursor to go on from, None if it is new.
+    def open(self, client: Client, path: str, *, cursor: str | None = None) -> str | None:
+        """Load the stored tree of `path` and return its cursor, or record the current tree and return None.
 
-        A new one is known as of now, and `cursor`, which was taken before, goes with it. `with_trash`: what was deleted
-        there before counts as known, too.
-        Raises: Usage when it is another place that is known; what `remote.find` raises.
+        `cursor` must be older than the current tree; it is recorded with it.
+        Raises: Usage if the state belongs to another path; exceptions of `remote.get_file`.
         """
         row = self._database.execute("SELECT server, place, top_id, top_place, cursor FROM watched").fetchone()
         if row:
-            if row[:2] != (client.base_url, place):
+            if row[:2] != (client.base_url, path):
                 raise Usage(f"{self._path} is the state of watching {row[1]} at {row[0]}")
-            self._top_id, self._top_place = row[2:4]
-            kept: str = row[4]
-            return kept
-        top = remote.find(client, place)
-        self._top_id, self._top_place = top.id, remote.shown(top)
-        self._open()
-        self._learn([top])
-        self._learn_above(client, top)
+            self._top_id, self._top_path = row[2:4]
+            stored: str = row[4]
+            return stored
+        top = remote.get_file(client, path)
+        self._top_id, self._top_path = top.id, remote.format_path(top)
+        self._is_top_owned = top.role == "owner"
+        self._begin()
+        self._record([top])
+        self._record_ancestors(client, top)
         if top.kind == "folder":
-            self._learn(client.list_files(parent_id=top.id, recursive=True))
-        if with_trash and top.role == "owner":
-            # Last deleted first: what was deleted before the folder it was in comes after that folder.
-            for file in client.list_trash():
-                if self._is_known(file.parent_id):
-                    self._learn([file])
-        row = (client.base_url, place, self._top_id, self._top_place, cursor or "")
+            self._record(client.list_files(parent_id=top.id, recursive=True))
+        row = (client.base_url, path, self._top_id, self._top_path, cursor or "")
         self._database.execute("INSERT INTO watched VALUES (?, ?, ?, ?, ?)", row)
         self._database.execute("COMMIT")
         return None
 
+    def add_trash(self, client: Client) -> None:
+        """Record the trashed items of the tree too, so that earlier events of them concern it."""
+        if not self._is_top_owned:
+            return
+        self._begin()
+        # Last deleted first: an item deleted before its folder comes after that folder.
+        for file in client.list_trash():
+            if self._is_known(file.parent_id):
+                self._record([file])
+        self._database.execute("COMMIT")
+
     @property
     def size(self) -> int:
-        """How many files and folders are known."""
+        """The number of recorded files and folders."""
         (count,) = self._database.execute("SELECT count(*) FROM nodes").fetchone()
         return int(count)
 
     # Events
 
-    def turn_page(self) -> None:
-        """Say that the server was asked for more events: what else it says from now on may be newer, too."""
-        self._top_now, self._is_top_known = None, False
+    def start_page(self) -> None:
+        """Drop cached answers of the server: a new page of events has been read."""
+        self._top_cached, self._is_top_cached = None, False
 
-    def concerning(self, client: Client, event: Event) -> Event | None:
-        """Return an event of something that is, or was, at or below the place; None for any other.
+    def find_concerning(self, client: Client, event: Event) -> Event | None:
+        """Return the event if its file is or was in the tree; None otherwise.
 
-        What becomes of a folder above becomes of the place, and is returned as that.
+        An event of an ancestor is returned as an event of the top of the tree.
         """
         begun = self._database.execute("SELECT file_id FROM begun WHERE event_id = ?", (event.id,)).fetchone()
         if begun:
-            is_of_above = begun[0] != event.file_id
-        elif self._is_known(event.file_id) or (event.file is not None and self._holds(client, event.file)):
-            is_of_above = False
-        elif event.kind in _OF_ALL_BELOW and self._is_above(client, event):
-            is_of_above = True
+            is_ancestor = begun[0] != event.file_id
+        elif self._is_known(event.file_id) or (event.file is not None and self._contains(client, event.file)):
+            is_ancestor = False
+        elif event.kind in _WHOLE_TREE_KINDS and self._is_ancestor(client, event):
+            is_ancestor = True
         else:
             return None
-        return replace(event, file_id=self._top_id, file=self._top(client)) if is_of_above else event
+        return replace(event, file_id=self._top_id, file=self._find_top(client)) if is_ancestor else event
 
-    def before(self, event: Event) -> str | None:
-        """Return where the file of an event that concerns the place was before it; None if it is not known."""
+    def find_path_before(self, event: Event) -> str | None:
+        """Return the path of the event's file before the event; None if unknown."""
         begun = self._database.execute("SELECT place FROM begun WHERE event_id = ?", (event.id,)).fetchone()
-        return (begun and begun[0]) or self._place_of(event.file_id)
+        return (begun and begun[0]) or self._find_path(event.file_id)
 
-    def _place_of(self, file_id: str) -> str | None:
-        """Return where something is as far as is known, or was last; None if it is not known."""
+    def _find_path(self, file_id: str) -> str | None:
+        """Return the last recorded path of a file; None if unknown."""
         names: list[str] = []
-        met = {file_id}  # rows of different times may make a circle, until the events in between were applied
+        visited = {file_id}  # rows of different times may form a cycle until the events in between are applied
         while file_id != self._top_id:
             row = self._database.execute("SELECT parent_id, name FROM nodes WHERE id = ?", (file_id,)).fetchone()
-            if not row or row[0] in met:
+            if not row or row[0] in visited:
                 return None
             file_id = row[0]
             names.append(row[1])
-            met.add(file_id)
-        return self._top_place.rstrip("/") + "".join(f"/{name}" for name in reversed(names)) or "/"
+            visited.add(file_id)
+        return self._top_path.rstrip("/") + "".join(f"/{name}" for name in reversed(names)) or "/"
 
     def apply(self, client: Client, event: Event) -> None:
-        """Know what an event that concerns the place tells. It counts when it is settled."""
-        self._open()
+        """Apply an event that concerns the tree. The change is committed when the event is settled."""
+        self._begin()
         file = event.file
-        if file and self._holds(client, file):
+        if file and self._contains(client, file):
             if file.id == self._top_id:
-                self._top_place = remote.shown(file)
-                if event.kind in _OF_ALL_BELOW:
-                    self._learn_above(client, file)
-            # What is in a folder that was made has events of its own; what is in one that came from elsewhere has none,
-            # nor has what changed in one of others while it was out of sight.
-            is_back = file.role != "owner" and event.kind in _COMING_BACK
-            if file.kind == "folder" and event.kind != "file.created" and (is_back or not self._is_known(file.id)):
+                self._top_path = remote.format_path(file)
+                if event.kind in _WHOLE_TREE_KINDS:
+                    self._record_ancestors(client, file)
+            # The contents of a created folder have their own events. The contents of a folder that was moved here have
+            # none, nor have the changes in a shared folder while the caller could not see it.
+            has_returned = file.role != "owner" and event.kind in _RETURN_KINDS
+            if file.kind == "folder" and event.kind != "file.created" and (has_returned or not self._is_known(file.id)):
                 try:
-                    self._learn(client.list_files(parent_id=file.id, recursive=True))
+                    self._record(client.list_files(parent_id=file.id, recursive=True))
                 except ApiProblem as problem:
-                    if problem.code != "not-found":  # gone since, of which another event will tell
+                    if problem.code != "not-found":  # gone by now: another event follows
                         raise
-            self._learn([file])
+            self._record([file])
         elif (file or event.kind == "file.deleted") and event.file_id != self._top_id:
-            self._database.execute(_FORGET, (event.file_id,))
+            self._database.execute(_DELETE_SUBTREE, (event.file_id,))
 
-    def begin_with(self, found: Iterable[tuple[Event, str | None]]) -> None:
-        """Keep that events are being dealt with, and where their files were before, should they come again."""
-        self._open()
-        rows = ((event.id, event.file_id, before) for event, before in found)
+    def record_begun(self, changes: Iterable[tuple[Event, str | None]]) -> None:
+        """Commit the events that are about to be processed with the old paths of their files, for a repetition."""
+        self._begin()
+        rows = ((event.id, event.file_id, old_path) for event, old_path in changes)
         self._database.executemany("INSERT OR REPLACE INTO begun VALUES (?, ?, ?)", rows)
-        self._database.execute("UPDATE watched SET top_place = ?", (self._top_place,))
+        self._database.execute("UPDATE watched SET top_place = ?", (self._top_path,))
         self._database.execute("COMMIT")
 
     def is_settled(self, event: Event) -> bool:
-        """Tell whether an event was dealt with already, before a page was cut off in its middle."""
-        found = self._database.execute("SELECT 1 FROM settled WHERE event_id = ?", (event.id,)).fetchone()
-        return found is not None
+        """Return whether an event is settled: an earlier run stopped in the middle of its page."""
+        row = self._database.execute("SELECT 1 FROM settled WHERE event_id = ?", (event.id,)).fetchone()
+        return row is not None
 
     def settle(self, event: Event) -> None:
-        """Keep that an event, and all before it, was dealt with."""
-        self._open()
+        """Commit that an event and all before it are processed."""
+        self._begin()
         self._database.execute("INSERT OR IGNORE INTO settled VALUES (?)", (event.id,))
         self._database.execute("DELETE FROM begun")
         self._database.execute("COMMIT")
 
     def settle_all(self, cursor: str) -> None:
-        """Keep that everything before `cursor` was dealt with."""
-        self._open()
-        self._database.execute("UPDATE watched SET cursor = ?, top_place = ?", (cursor, self._top_place))
+        """Commit that all events before `cursor` are processed."""
+        self._begin()
+        self._database.execute("UPDATE watched SET cursor = ?, top_place = ?", (cursor, self._top_path))
         self._database.execute("DELETE FROM settled")
         self._database.execute("DELETE FROM begun")
         self._database.execute("COMMIT")
 
     # Rows
 
-    def _open(self) -> None:
+    def _begin(self) -> None:
         if not self._database.in_transaction:
             self._database.execute("BEGIN IMMEDIATE")
 
-    def _learn(self, files: Iterable[File]) -> None:
+    def _record(self, files: Iterable[File]) -> None:
         rows = ((file.id, file.parent_id, file.name) for file in files)
         self._database.executemany("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?)", rows)
 
     def _is_known(self, node_id: str | None) -> bool:
         return self._database.execute("SELECT 1 FROM nodes WHERE id = ?", (node_id,)).fetchone() is not None
 
-    def _holds(self, client: Client, file: File) -> bool:
-        """Tell whether something is at or below the place now.
+    def _contains(self, client: Client, file: File) -> bool:
+        """Return whether a file is in the tree now.
 
-        Its parent may be unknown, though inside: it was put there later than the event tells, into a folder that is
-        newer, too. What is not below the place by its path either is not asked for.
+        Its parent may be in the tree and not recorded yet: the file was moved after the event into a newer folder. Only
+        files below the top by path are looked up on the server.
         """
         while file.id != self._top_id and not self._is_known(file.parent_id):
             if file.parent_id is None or not self._is_below_by_path(client, file):
                 return False
-            above = _found(client, file.parent_id)
+            above = _find(client, file.parent_id)
             if above is None:
                 return False
             file = above
         return True
 
     def _is_below_by_path(self, client: Client, file: File) -> bool:
-        top = self._top(client)
+        top = self._find_top(client)
         return top is not None and _is_below(file, top)
 
-    def _is_above(self, client: Client, event: Event) -> bool:
-        """Tell whether an event is of a folder above the place, as far as its reader sees what is above."""
+    def _is_ancestor(self, client: Client, event: Event) -> bool:
+        """Return whether an event is of an ancestor of the tree that the caller sees."""
         file = event.file
         if file and event.kind.startswith("share.") and file.role == "owner":
-            return False  # they shared it, which takes and gives them nothing
+            return False  # the owner's access does not depend on shares
         if self._database.execute("SELECT 1 FROM above WHERE id = ?", (event.file_id,)).fetchone():
             return True
-        top = self._top(client) if file and file.kind == "folder" else None
-        return file is not None and top is not None and _is_below(top, file)  # it came there while nobody could look
+        top = self._find_top(client) if file and file.kind == "folder" else None
+        return (
+            file is not None and top is not None and _is_below(top, file)
+        )  # it became an ancestor after the last update
 
-    def _top(self, client: Client) -> File | None:
-        """Return the place as it is now; a folder above it may have another name since."""
-        if not self._is_top_known:
-            self._top_now = _found(client, self._top_id)
-            self._is_top_known = True
-        return self._top_now
+    def _find_top(self, client: Client) -> File | None:
+        """Return the top of the tree as of now; an ancestor may have been renamed."""
+        if not self._is_top_cached:
+            self._top_cached = _find(client, self._top_id)
+            self._is_top_cached = True
+        return self._top_cached
 
-    def _learn_above(self, client: Client, top: File) -> None:
+    def _record_ancestors(self, client: Client, top: File) -> None:
         self._database.execute("DELETE FROM above")
         folder_id = top.parent_id
         while folder_id:
             self._database.execute("INSERT OR IGNORE INTO above VALUES (?)", (folder_id,))
-            folder = _found(client, folder_id)
-            folder_id = folder.parent_id if folder else None  # gone since, of which another event will tell
+            folder = _find(client, folder_id)
+            folder_id = folder.parent_id if folder else None  # gone by now: another event follows
 
 
-def _found(client: Client, file_id: str) -> File | None:
-    """Return a file or folder; None if there is none, or none to be seen."""
+def _find(client: Client, file_id: str) -> File | None:
+    """Return a file or folder; None if it does not exist or is not visible."""
     try:
         return client.file(file_id)
     except ApiProblem as problem:
@@ -297,4 +306,4 @@ def _found(client: Client, file_id: str) -> File | None:
 
 
 def _is_below(file: File, folder: File) -> bool:
-    return remote.shown(file).startswith(remote.shown(folder).rstrip("/") + "/")
+    return remote.format_path(file).startswith(remote.format_path(folder).rstrip("/") + "/")

@@ -1,4 +1,4 @@
-"""Looking at the tree, and changing it."""
+"""ls, search, versions, mkdir, mv, cp, rm."""
 
 from argparse import Namespace
 from collections.abc import Callable
@@ -9,164 +9,177 @@ from unicodedata import normalize
 
 from dropbox_client.api import Client
 from dropbox_client.cli import output, remote
-from dropbox_client.cli.arguments import is_foreign
+from dropbox_client.cli.arguments import Format, is_prefixed
 from dropbox_client.cli.environment import connect, for_each
 from dropbox_client.errors import ApiProblem, Usage
-from dropbox_client.models import File, OnConflict, Order
+from dropbox_client.models import File, OnConflict, Order, Revision
 
-_PAGE_OF_SEARCH = 100
+_HITS_PER_PAGE = 100
 
 
-# Looking
+# Reading
 
 
 def ls(options: Namespace) -> None:
     """List a folder, or show a file."""
     if options.recursive and (options.by or options.reverse):
-        raise Usage("-R lists by path: -S, -t and -r do not go with it")
+        raise Usage("-R sorts by path: it cannot be combined with -S, -t or -r")
     by: str = options.by or "name"
-    falling = options.reverse != (by != "name")  # names rise; the largest and the latest come first
-    order: Order = f"-{by}" if falling else by  # type: ignore[assignment] # of what the parser allows
+    is_descending = options.reverse != (by != "name")  # names ascend; sizes and times descend
+    order: Order = f"-{by}" if is_descending else by  # type: ignore[assignment] # one of the values of the parser
     with connect() as client:
-        folder = remote.find(client, options.path) if is_foreign(options.path) else None
+        folder = remote.get_file(client, options.path) if is_prefixed(options.path) else None
         above = (folder.path if folder else options.path).rstrip("/") + "/"
         parent_id = folder.id if folder else None
         try:
             for file in client.list_files(options.path, parent_id=parent_id, order=order, recursive=options.recursive):
-                name = file.path.removeprefix(above) if options.recursive else file.name
-                output.listed(file, name, long=options.long, json=options.json)
+                _print_file(file, file.path.removeprefix(above) if options.recursive else file.name, options)
         except ApiProblem as problem:
             if problem.code != "not-a-folder":
                 raise
             file = folder or client.file_by_path(options.path)
-            output.listed(file, file.name, long=options.long, json=options.json)
+            _print_file(file, file.name, options)
 
 
 def search(options: Namespace) -> None:
     """Find files and folders by words of their names."""
     filters = {"content_type": options.type, "kind": options.kind}
     if not (options.words or options.type or options.kind):
-        raise Usage("say what to search for: words, --type or --kind")
+        raise Usage("nothing to search for: give words, --type or --kind")
     with connect() as client:
-        if options.folder and is_foreign(options.folder):
-            filters["parent_id"] = remote.find(client, options.folder).id
+        if options.folder and is_prefixed(options.folder):
+            filters["parent_id"] = remote.get_file(client, options.folder).id
         else:
             filters["path"] = options.folder
-        found = client.search(" ".join(options.words) or None, page=min(options.limit, _PAGE_OF_SEARCH), **filters)
-        for file in islice(found, options.limit):
-            output.listed(file, remote.shown(file), long=options.long, json=options.json)
+        hits = client.search(" ".join(options.words) or None, page=min(options.limit, _HITS_PER_PAGE), **filters)
+        for file in islice(hits, options.limit):
+            _print_file(file, remote.format_path(file), options)
+
+
+def _print_file(file: File, name: str, options: Namespace) -> None:
+    if options.format is Format.JSON:
+        output.print_json(file)
+        return
+    name = f"{name}/" if file.kind == "folder" and name != "/" else name
+    if options.long:
+        kind = "d" if file.kind == "folder" else "-"
+        size = output.format_size_column(file.size_bytes)
+        when = output.format_time(file.client_modified_at or file.modified_at)
+        state = output.format_state_column(file.content_status, file.processing)
+        name = f"{kind} {size}  {when}  {state}  {file.owner}  {name}"
+    output.print_text(name)
 
 
 def versions(options: Namespace) -> None:
     """List the versions of a file, newest first."""
     with connect() as client:
-        for revision in client.revisions(remote.find(client, options.path).id):
-            output.revision(revision, json=options.json)
+        revisions = client.revisions(remote.get_file(client, options.path).id)
+        output.print_results(revisions, _describe_revision, options.format)
+
+
+def _describe_revision(revision: Revision) -> str:
+    mark = "*" if revision.is_head else " "
+    when = output.format_time(revision.created_at)
+    size = output.format_size_column(revision.size_bytes)
+    state = output.format_state_column(revision.content_status, revision.processing)
+    return f"{revision.number:>4}{mark} {when}  {size}  {state}  {revision.author}  {revision.id}"
 
 
 # Changing
 
 
 def mkdir(options: Namespace) -> int:
-    """Make folders."""
+    """Create folders."""
+    create = remote.create_folders if options.parents else remote.create_folder
     with connect() as client:
 
         def make(path: str) -> None:
-            made = remote.make_folder(client, path, parents=options.parents)
-            if options.json:
-                output.record(made)
+            folder = create(client, path)
+            if options.format is Format.JSON:
+                output.print_json(folder)
 
         return for_each(options.paths, make)
 
 
 @dataclass(frozen=True, slots=True)
-class _Destination:
-    """Where `mv` and `cp` put things: into a folder, under a new name if there is one."""
+class _Target:
+    """The folder into which `mv` and `cp` put a file, and its new name if it gets one."""
 
     folder: File
     name: str | None = None
 
     def holds(self, file: File, on_conflict: OnConflict) -> bool:
-        """Tell whether a file is where it was to go."""
+        """Return whether a file is already at this target."""
         name = normalize("NFC", self.name or file.name)
         return file.parent_id == self.folder.id and (on_conflict == "rename" or name == file.name)
 
 
 def mv(options: Namespace) -> int:
     """Rename or move files and folders."""
-    return _put(options, _move)
+    return _place(options, _move)
 
 
 def cp(options: Namespace) -> int:
     """Copy files and folders."""
-    return _put(options, _copy)
+    return _place(options, _copy)
 
 
-def _put(options: Namespace, act: Callable[[Client, File, _Destination, OnConflict], File]) -> int:
+def _place(options: Namespace, act: Callable[[Client, File, _Target, OnConflict], File]) -> int:
     with connect() as client:
-        there = _find(client, options.dest)
-        if len(options.sources) > 1 and (there is None or there.kind != "folder"):
-            raise Usage(f"{options.dest} is not a folder: several things cannot become one")
+        dest = remote.find_file(client, options.dest)
+        if len(options.sources) > 1 and (dest is None or dest.kind != "folder"):
+            raise Usage(f"{options.dest} is not a folder: several sources need a folder as DEST")
 
-        def put(path: str) -> None:
-            seen = remote.find(client, path)
-            if there and there.kind == "folder" and there.id != seen.id:
-                into = _Destination(there)
-            else:  # also where only case changes: then what is found there is the source itself
-                above, name = remote.parent(options.dest)
-                into = _Destination(remote.find(client, above), name)
-            file = act(client, seen, into, options.on_conflict)
-            output.placed(remote.shown(seen), file, json=options.json)
+        def place(path: str) -> None:
+            source = remote.get_file(client, path)
+            if dest and dest.kind == "folder" and dest.id != source.id:
+                target = _Target(dest)
+            else:  # also for a change of case only, where DEST finds the source itself
+                above, name = remote.split_name(options.dest)
+                target = _Target(remote.get_file(client, above), name)
+            file = act(client, source, target, options.on_conflict)
+            output.print_placed(remote.format_path(source), file, options.format)
 
-        return for_each(options.sources, put)
+        return for_each(options.sources, place)
 
 
-def _find(client: Client, path: str) -> File | None:
+def _move(client: Client, source: File, target: _Target, on_conflict: OnConflict) -> File:
+    move = partial(client.move, source.id, name=target.name, parent_id=target.folder.id, on_conflict=on_conflict)
     try:
-        return remote.find(client, path)
-    except ApiProblem as problem:
-        if problem.code != "not-found":
-            raise
-        return None
-
-
-def _move(client: Client, seen: File, into: _Destination, on_conflict: OnConflict) -> File:
-    move = partial(client.move, seen.id, name=into.name, parent_id=into.folder.id, on_conflict=on_conflict)
-    try:
-        return move(if_match=seen.etag)
+        return move(if_match=source.etag)
     except ApiProblem as problem:
         if problem.code != "precondition-failed":
             raise
-        now = client.file(seen.id)
-        if now.path != seen.path:
-            if into.holds(now, on_conflict):  # we did it, and only the answer was lost
-                return now
+        current = client.file(source.id)
+        if current.path != source.path:
+            if target.holds(current, on_conflict):  # the move succeeded and its response was lost
+                return current
             raise
-    return move(if_match=now.etag)  # its content changed, or the like: it is still what was named
+    return move(if_match=current.etag)  # still at its path: only its content or metadata changed
 
 
-def _copy(client: Client, seen: File, into: _Destination, on_conflict: OnConflict) -> File:
-    return client.copy(seen.id, name=into.name, parent_id=into.folder.id, on_conflict=on_conflict)
+def _copy(client: Client, source: File, target: _Target, on_conflict: OnConflict) -> File:
+    return client.copy(source.id, name=target.name, parent_id=target.folder.id, on_conflict=on_conflict)
 
 
 def rm(options: Namespace) -> int:
     """Move files and folders to the trash."""
     with connect() as client:
-        failed = for_each(options.paths, partial(_remove, client, force=options.force))
-    gone = len(options.paths) - failed
-    if gone:
-        output.note(f"{gone} moved to the trash; `dbx restore` brings back what you name")
+        failed = for_each(options.paths, partial(_trash, client, force=options.force))
+    trashed = len(options.paths) - failed
+    if trashed:
+        output.print_note(f"{trashed} moved to the trash; `dbx restore PATH` restores them")
     return failed
 
 
-def _remove(client: Client, path: str, *, force: bool) -> None:
-    seen = remote.find(client, path)
+def _trash(client: Client, path: str, *, force: bool) -> None:
+    file = remote.get_file(client, path)
     try:
-        client.trash(seen.id, force=force, if_match=seen.etag)
+        client.trash(file.id, force=force, if_match=file.etag)
     except ApiProblem as problem:
-        if problem.code == "not-found":  # gone since we looked, perhaps by a request of ours whose answer was lost
+        if problem.code == "not-found":  # already gone, perhaps through a request whose response was lost
             return
         if problem.code != "precondition-failed":
             raise
-        seen = remote.find(client, path)
-        client.trash(seen.id, force=force, if_match=seen.etag)
+        file = remote.get_file(client, path)
+        client.trash(file.id, force=force, if_match=file.etag)

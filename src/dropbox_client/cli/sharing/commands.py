@@ -1,4 +1,4 @@
-"""Who else may see your files, and what others let you see."""
+"""share, unshare, shared, leave, link, unlink."""
 
 from argparse import Namespace
 from datetime import UTC, datetime, timedelta
@@ -6,100 +6,131 @@ from functools import partial
 
 from dropbox_client.api import Client
 from dropbox_client.cli import output, remote
+from dropbox_client.cli.arguments import Format
 from dropbox_client.cli.environment import connect, for_each
 from dropbox_client.errors import ClientError, Usage
-from dropbox_client.models import File, GrantedRole, Link
+from dropbox_client.models import File, Grant, GrantedRole, Link
 
 
 class NotSharedWith(ClientError):
-    """They have no access that could be ended here."""
+    """The address has no access that could be revoked here."""
 
 
 def share(options: Namespace) -> int:
     """Share with people, or list who has access."""
     if options.edit and not options.emails:
-        raise Usage("say with whom to share it")
+        raise Usage("--edit needs an EMAIL to share with")
     role: GrantedRole = "editor" if options.edit else "viewer"
     with connect() as client:
-        file = remote.find(client, options.path)
+        file = remote.get_file(client, options.path)
         if not options.emails:
-            for grant in client.list_grants(file.id):
-                output.grant(grant, json=options.json)
+            output.print_results(client.list_grants(file.id), _describe_grant, options.format)
             return 0
-        return for_each(
-            options.emails, lambda email: output.grant(client.grant(file.id, email, role), json=options.json)
-        )
+
+        def grant(email: str) -> None:
+            output.print_result(client.grant(file.id, email, role), _describe_grant, options.format)
+
+        return for_each(options.emails, grant)
+
+
+def _describe_grant(grant: Grant) -> str:
+    pending = "  (pending: no account with this confirmed address)" if grant.pending else ""
+    inherited = "  (inherited from a folder above)" if grant.inherited else ""
+    return f"{grant.role:<6}  {grant.email or grant.user_id}{pending}{inherited}"
 
 
 def unshare(options: Namespace) -> int:
     """Stop sharing with people."""
     with connect() as client:
-        file = remote.find(client, options.path)
-        return for_each(options.emails, partial(_unshare, client, file))
+        file = remote.get_file(client, options.path)
+        return for_each(options.emails, partial(_revoke_access, client, file))
 
 
-def _unshare(client: Client, file: File, email: str) -> None:
-    theirs = [grant for grant in client.list_grants(file.id) if email.casefold() in {grant.email, grant.user_id}]
-    here = [grant for grant in theirs if not grant.inherited]
-    if not theirs:
-        raise NotSharedWith(f"{remote.shown(file)} is not shared with them")
-    if not here:
-        raise NotSharedWith(f"a folder above {remote.shown(file)} is shared with them: unshare that")
-    for grant in here:
+def _revoke_access(client: Client, file: File, email: str) -> None:
+    grants = [grant for grant in client.list_grants(file.id) if email.casefold() in {grant.email, grant.user_id}]
+    own_grants = [grant for grant in grants if not grant.inherited]
+    if not grants:
+        raise NotSharedWith(f"{remote.format_path(file)} is not shared with this address")
+    if not own_grants:
+        raise NotSharedWith(f"{remote.format_path(file)} is shared through a folder above: unshare that folder")
+    for grant in own_grants:
         client.revoke_grant(file.id, grant.id)
 
 
-def shared(options: Namespace) -> None:
-    """List what others share with you."""
+def list_shared(options: Namespace) -> None:
+    """List what is shared with the caller."""
+    describe = _describe_shared if options.long else _format_name
     with connect() as client:
-        for file in client.shared_with_me():
-            output.shared(file, long=options.long, json=options.json)
+        output.print_results(client.shared_with_me(), describe, options.format)
+
+
+def _format_name(file: File) -> str:
+    return f"{remote.format_path(file)}/" if file.kind == "folder" else remote.format_path(file)
+
+
+def _describe_shared(file: File) -> str:
+    kind = "d" if file.kind == "folder" else "-"
+    size = output.format_size_column(file.size_bytes)
+    when = output.format_time(file.client_modified_at or file.modified_at)
+    return f"{kind} {size}  {when}  {file.role:<6}  {file.owner}  {file.id}  {_format_name(file)}"
 
 
 def leave(options: Namespace) -> int:
-    """Give up what others share with you."""
+    """Give up access to shared items."""
     with connect() as client:
-        return for_each(options.things, lambda thing: client.leave(remote.find_shared(client, thing.rstrip("/")).id))
+        return for_each(
+            options.things, lambda thing: client.leave(remote.get_shared_file(client, thing.rstrip("/")).id)
+        )
 
 
 def link(options: Namespace) -> None:
-    """Make a link and print its address, or list the links there are."""
+    """Create a link and print its address, or list the links."""
     settings = (options.password, options.password_stdin, options.expires, options.max_downloads)
     if options.list and any(settings):
-        raise Usage("--list goes with nothing else")
+        raise Usage("--list cannot be combined with options of a new link")
     with connect() as client:
-        file = remote.find(client, options.path)
+        file = remote.get_file(client, options.path)
         if options.list:
-            for found in client.list_links(file.id):
-                output.link(found, _address(client, found), json=options.json)
+            for existing in client.list_links(file.id):
+                _print_link(existing, _describe_link(existing, _format_address(client, existing)), client, options)
             return
-        made = client.create_link(
+        created = client.create_link(
             file.id,
             options.mode,
-            password=_password(options),
+            password=_ask_link_password(options),
             expires_at=datetime.now(UTC) + timedelta(seconds=options.expires) if options.expires else None,
             max_downloads=options.max_downloads,
         )
-        address = _address(client, made)
-        if options.json:
-            output.record(made, url=address)
-        else:
-            output.say(address)
+        _print_link(created, _format_address(client, created), client, options)
 
 
-def _password(options: Namespace) -> str | None:
+def _ask_link_password(options: Namespace) -> str | None:
     if options.password_stdin:
         return output.ask("").rstrip("\n")
     if options.password:
-        return output.ask_secret("Password of the link: ", twice=True, instead="--password-stdin")
+        return output.ask_new_secret("Password of the link: ", alternative="--password-stdin")
     return None
 
 
-def _address(client: Client, found: Link) -> str:
-    return client.base_url + found.url_path
+def _print_link(shown: Link, text: str, client: Client, options: Namespace) -> None:
+    if options.format is Format.JSON:
+        output.print_json(shown, url=_format_address(client, shown))
+    else:
+        output.print_text(text)
+
+
+def _describe_link(shown: Link, address: str) -> str:
+    limit = "" if shown.max_downloads is None else f" of {shown.max_downloads}"
+    expiry = f"  until {output.format_time(shown.expires_at)}" if shown.expires_at else ""
+    password = "  with a password" if shown.has_password else ""
+    return f"{shown.id}  {shown.mode:<8}  {shown.downloads}{limit} downloads{expiry}{password}  {address}"
+
+
+def _format_address(client: Client, shown: Link) -> str:
+    return client.base_url + shown.url_path
 
 
 def unlink(options: Namespace) -> int:
-    """End links."""
+    """Revoke links."""
     with connect() as client:
         return for_each(options.ids, client.revoke_link)

@@ -1,8 +1,7 @@
-"""Sending and fetching files, and the uploads that are under way."""
+"""upload, download, cat, uploads. The transfer engines are imported when a command needs them."""
 
 import os
 import sys
-import time
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -12,95 +11,131 @@ from pathlib import Path
 
 from dropbox_client.api import Client
 from dropbox_client.cli import output, remote
-from dropbox_client.cli.environment import connect, for_each
+from dropbox_client.cli.arguments import Format, is_prefixed, remote_path
+from dropbox_client.cli.environment import cache_directory, connect, for_each
+from dropbox_client.cli.transfers import report
 from dropbox_client.errors import ApiProblem, Usage
 from dropbox_client.models import File
-from dropbox_client.retry import PATIENCE_S
-from dropbox_client.transfer.progress import Item
-from dropbox_client.transfer.walk import Skipped, Walk, split_destination
+from dropbox_client.retry import TRANSFER_RETRY_FOR_S
+from dropbox_client.transfer.progress import UploadItem
+from dropbox_client.transfer.walk import Skipped, Walk
+
+_LIVE_STATES = frozenset({"creating", "active", "completing"})
+
+
+# Upload
+
+
+class AmbiguousDestination(Usage):
+    """The destination of an upload is ambiguous; the text says how to resolve that."""
 
 
 def upload(options: Namespace) -> int:
-    """Send files and folders."""
+    """Upload files and folders."""
     paths, folder = split_destination(options.paths, options.to)
-    top, below = remote.split(folder)
+    prefix, below = remote.split_prefix(folder)
     walk = Walk(paths, below or "/", options.on_conflict)
-    return _send(walk, top, json=options.json, retry_changed=options.retry_changed)
+    totals = report.Totals()
+    with connect() as client:
+        client.capabilities()  # fails immediately without a sign-in or a server
+        client.retry_for_s = TRANSFER_RETRY_FOR_S
+        items: Iterable[UploadItem] = walk
+        create_folder: Callable[[str], object] = partial(client.create_folder, parents=True)
+        if prefix:
+            folders = remote.FolderIds(client, remote.get_file(client, prefix).id)
+            items, create_folder = _set_parent_ids(walk, folders), folders.get_or_create
+        _upload_items(client, items, totals, options.format, retry_changed=options.retry_changed)
+        totals.failed += for_each(walk.empty_folders, create_folder)
+    report.print_skipped(walk.skipped, options.format)
+    totals.failed += sum(item.failed for item in walk.skipped)
+    totals.print_summary()
+    return totals.failed
 
 
-def _send(items: Walk | Sequence[Item], top: str = "", *, json: bool, retry_changed: bool = False) -> int:
-    """Upload `items` and tell of each; return how many could not be stored.
+def split_destination(arguments: Sequence[str], to: str | None) -> tuple[list[str], str]:
+    """Return the local paths and the remote folder of `upload PATH... [DEST]`.
 
-    A walk goes into one's own tree, or below `top`, a folder that others share.
+    With `to` every argument is a local path. Otherwise the last of several arguments is the destination if it begins
+    with "/", shared: or id: and does not exist on this computer. The default destination is the root folder.
+    Raises: AmbiguousDestination if it exists on this computer.
     """
-    from dropbox_client.cli.progress_bars import Display  # noqa: PLC0415
-    from dropbox_client.places import cache_dir  # noqa: PLC0415
-    from dropbox_client.transfer.hash_cache import HashCache  # noqa: PLC0415
-    from dropbox_client.transfer.upload import Uploader  # noqa: PLC0415
-
-    began = time.monotonic()
-    files = size_bytes = sent_bytes = failed = 0
-    with connect() as client, HashCache(cache_dir() / "hashes.sqlite") as cache:
-        client.capabilities()  # whoever is not signed in, or has no server, learns it at once
-        client.patience_s = PATIENCE_S
-        make_folder: Callable[[str], object] = partial(client.create_folder, parents=True)
-        going: Iterable[Item] = items
-        if top and isinstance(items, Walk):
-            folders = remote.Folders(client, remote.find(client, top).id)
-            make_folder, going = folders.id_of, _into(folders, items)
-        with (
-            Display(wanted=not json) as display,
-            Uploader(client, watcher=display, cache=cache, retry_changed=retry_changed) as uploader,
-        ):
-            for outcome in uploader.upload(going):
-                output.sent(outcome, json=json)
-                failed += outcome.error is not None
-                if outcome.file:
-                    files += 1
-                    size_bytes += outcome.file.size_bytes or 0
-                    sent_bytes += outcome.sent_bytes
-        skipped = []
-        if isinstance(items, Walk):
-            skipped = items.skipped
-            failed += for_each(items.empty_folders, make_folder)
-    output.skipped(skipped, json=json)
-    failed += sum(item.failed for item in skipped)
-    seconds = time.monotonic() - began
-    output.summary(files=files, size_bytes=size_bytes, sent_bytes=sent_bytes, seconds=seconds, failed=failed)
-    return failed
+    if to is not None:
+        return list(arguments), _parse_destination(to)
+    *paths, last = arguments
+    if not paths or not (last.startswith("/") or is_prefixed(last)):
+        return list(arguments), "/"
+    if os.path.lexists(last):
+        raise AmbiguousDestination(
+            f"{last} also exists on this computer: use --to {last} for the remote folder, or --to / to upload it"
+        )
+    return paths, _parse_destination(last)
 
 
-def _into(folders: remote.Folders, walk: Walk) -> Iterator[Item]:
-    """Iterate over a walk, the folders of the items found by id, or made."""
+def _parse_destination(folder: str) -> str:
+    if not folder.startswith("/") and not is_prefixed(folder):
+        raise AmbiguousDestination(f"{folder!r} is not a remote folder: it must begin with /, shared: or id:")
+    return remote_path(folder)
+
+
+def _set_parent_ids(walk: Walk, folders: remote.FolderIds) -> Iterator[UploadItem]:
+    """Iterate over a walk, with the id of each item's folder, which is created if missing."""
     for item in walk:
         try:
-            parent_id = folders.id_of(item.folder)
+            parent_id = folders.get_or_create(item.folder)
         except ApiProblem as problem:
-            walk.skipped.append(Skipped(item.path, output.explain(problem), failed=True))
+            walk.skipped.append(Skipped(item.path, output.describe_error(problem), failed=True))
         else:
             yield replace(item, parent_id=parent_id)
 
 
+def _upload_items(
+    client: Client,
+    items: Iterable[UploadItem],
+    totals: report.Totals,
+    output_format: Format,
+    *,
+    retry_changed: bool = False,
+) -> None:
+    """Upload items, print their results and add them to `totals`."""
+    from dropbox_client.cli.progress_bars import open_progress_bars  # noqa: PLC0415
+    from dropbox_client.transfer.hash_cache import HashCache  # noqa: PLC0415
+    from dropbox_client.transfer.upload import Uploader  # noqa: PLC0415
+
+    with (
+        HashCache(cache_directory() / "hashes.sqlite") as cache,
+        open_progress_bars(output_format) as bars,
+        Uploader(client, listener=bars, cache=cache, retry_changed=retry_changed) as uploader,
+    ):
+        for result in uploader.upload(items):
+            report.print_upload(result, output_format)
+            totals.failed += result.error is not None
+            if result.file:
+                totals.add_file(result.file.size_bytes or 0, result.sent_bytes)
+
+
+# Download
+
+
 def download(options: Namespace) -> int:
-    """Fetch a file or folder. Nothing appears under its name before every byte was verified."""
+    """Download a file or folder, verified."""
     with connect() as client:
-        file = remote.find(client, options.remote)
-        client.patience_s = PATIENCE_S
+        file = remote.get_file(client, options.remote)
+        client.retry_for_s = TRANSFER_RETRY_FOR_S
         if file.kind == "folder":
             if options.version:
                 raise Usage(f"{options.remote} is a folder: only files have versions")
             return _download_folder(client, file, options)
-        _download_file(client, _as_it_was(client, file, options.version), options)
+        _download_file(client, _select_version(client, file, options.version), options)
         return 0
 
 
-def _as_it_was(client: Client, file: File, version: str | None) -> File:
-    """Return the file with the content of one of its versions; as it is when none is named."""
+def _select_version(client: Client, file: File, version: str | None) -> File:
+    """Return the file with the content of a version, or unchanged for None."""
     if not version:
         return file
-    from dropbox_client.cli.trash.commands import find_revision  # noqa: PLC0415
+    from dropbox_client.cli.trash.commands import get_revision  # noqa: PLC0415
 
-    revision = find_revision(client, file, version)
+    revision = get_revision(client, file, version)
     return replace(
         file,
         revision_id=revision.id,
@@ -114,64 +149,60 @@ def _as_it_was(client: Client, file: File, version: str | None) -> File:
 
 
 def _download_file(client: Client, file: File, options: Namespace) -> None:
-    from dropbox_client.cli.progress_bars import Display  # noqa: PLC0415
-    from dropbox_client.transfer import download as fetch  # noqa: PLC0415
+    from dropbox_client.cli.progress_bars import open_progress_bars  # noqa: PLC0415
+    from dropbox_client.transfer import download as engine  # noqa: PLC0415
 
     local = Path(options.local)
-    if options.local.endswith(("/", os.sep)):  # the name of a folder, there or not
+    if options.local.endswith(("/", os.sep)):  # a folder, existing or not
         local.mkdir(parents=True, exist_ok=True)
-    target = fetch.child(local, file.name) if local.is_dir() else local
-    there = fetch.is_same(file, target)
-    if not there:
-        with Display(wanted=not options.json) as display:
-            display.expect(file.size_bytes or 0)
-            fetch.download(client, file, target, overwrite=options.overwrite, moved=display.fetched)
-    output.fetched(file, target, json=options.json, there=there)
+    target = engine.join_name(local, file.name) if local.is_dir() else local
+    is_unchanged = engine.has_same_content(file, target)
+    if not is_unchanged:
+        with open_progress_bars(options.format) as bars:
+            bars.add_expected(file.size_bytes or 0)
+            engine.download(client, file, target, overwrite=options.overwrite, on_bytes=bars.add_bytes)
+    report.print_download(file, target, options.format, is_unchanged=is_unchanged)
 
 
 def _download_folder(client: Client, folder: File, options: Namespace) -> int:
-    from dropbox_client.cli.progress_bars import Display  # noqa: PLC0415
+    from dropbox_client.cli.progress_bars import open_progress_bars  # noqa: PLC0415
     from dropbox_client.transfer.download_folder import download_folder  # noqa: PLC0415
 
-    began = time.monotonic()
-    files = size_bytes = there_bytes = failed = 0
-    with Display(wanted=not options.json) as display:
-        for fetched in download_folder(
+    totals = report.Totals()
+    with open_progress_bars(options.format) as bars:
+        for result in download_folder(
             client,
             folder,
             Path(options.local),
             overwrite=options.overwrite,
-            found=lambda file: display.expect(file.size_bytes or 0),
-            moved=display.fetched,
+            on_file=lambda file: bars.add_expected(file.size_bytes or 0),
+            on_bytes=bars.add_bytes,
         ):
-            file = fetched.file
-            if fetched.error:
-                output.not_fetched(file, fetched.error, json=options.json)
-                failed += 1
+            file, is_unchanged = result.file, result.is_unchanged
+            if result.error:
+                report.print_failed_download(file, result.error, options.format)
+                totals.failed += 1
             elif file.kind == "file":
-                output.fetched(file, fetched.target, json=options.json, there=fetched.there)
-                files += 1
-                size_bytes += file.size_bytes or 0
-                there_bytes += (file.size_bytes or 0) * fetched.there
-    seconds = time.monotonic() - began
-    moved_bytes = size_bytes - there_bytes
-    output.summary(files=files, size_bytes=size_bytes, sent_bytes=moved_bytes, seconds=seconds, failed=failed)
-    return failed
+                report.print_download(file, result.target, options.format, is_unchanged=is_unchanged)
+                size_bytes = file.size_bytes or 0
+                totals.add_file(size_bytes, 0 if is_unchanged else size_bytes)
+    totals.print_summary()
+    return totals.failed
 
 
 def cat(options: Namespace) -> int:
     """Write files to stdout, verified."""
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
 
-    from dropbox_client.transfer.ranges import PARALLEL, stream  # noqa: PLC0415
+    from dropbox_client.transfer.ranges import PARALLEL, stream_content  # noqa: PLC0415
 
     if options.version and len(options.paths) > 1:
-        raise Usage("--version goes with one file")
+        raise Usage("--version needs exactly one file")
     with connect() as client, ThreadPoolExecutor(PARALLEL, thread_name_prefix="fetch") as pool:
 
         def write(path: str) -> None:
-            file = _as_it_was(client, remote.find(client, path), options.version)
-            with closing(stream(client, file, pool)) as pieces:
+            file = _select_version(client, remote.get_file(client, path), options.version)
+            with closing(stream_content(client, file, pool)) as pieces:
                 for piece in pieces:
                     sys.stdout.buffer.write(piece)
             sys.stdout.buffer.flush()
@@ -179,30 +210,34 @@ def cat(options: Namespace) -> int:
         return for_each(options.paths, write)
 
 
-# Uploads under way
+# Upload sessions
 
 
 def list_uploads(options: Namespace) -> None:
-    """Show what is under way: progress, until when it is kept, name."""
+    """List the unfinished uploads, or with --all every one."""
     with connect() as client:
-        for session in client.list_uploads():
-            if options.all or session.state in {"creating", "active", "completing"}:
-                output.session(session, json=options.json)
+        uploads = (session for session in client.list_uploads() if options.all or session.state in _LIVE_STATES)
+        output.print_results(uploads, report.describe_upload, options.format)
 
 
-def resume(options: Namespace) -> int:
-    """Go on with an upload, to the place where it was meant to go."""
+def resume_upload(options: Namespace) -> int:
+    """Resume an upload to its original destination."""
     path = Path(options.path)
     size_bytes = path.stat().st_size
+    totals = report.Totals()
     with connect() as client:
         session = client.upload(options.id)
         if size_bytes != session.size_bytes:
-            raise Usage(f"{path} has {size_bytes} bytes, the upload {session.size_bytes}")
-        place = session.destinations[0]
-    return _send([Item(path, "", place.name, size_bytes, place.on_conflict, place.parent_id)], json=options.json)
+            raise Usage(f"{path} has {size_bytes} bytes, but the upload has {session.size_bytes}: not the same file")
+        destination = session.destinations[0]
+        item = UploadItem(path, "", destination.name, size_bytes, destination.on_conflict, destination.parent_id)
+        client.retry_for_s = TRANSFER_RETRY_FOR_S
+        _upload_items(client, [item], totals, options.format)
+    totals.print_summary()
+    return totals.failed
 
 
-def abort(options: Namespace) -> None:
-    """Give up an upload and free what it holds."""
+def abort_upload(options: Namespace) -> None:
+    """Abort an upload and free its space."""
     with connect() as client:
         client.abort_upload(options.id)

@@ -1,0 +1,66 @@
+"""The arguments of share, unshare, shared, leave, link and unlink."""
+
+from typing import TYPE_CHECKING
+
+from dropbox_client.cli.arguments import add_command, add_reporting_command, duration_s, positive_int, remote_path
+
+if TYPE_CHECKING:
+    from dropbox_client.cli.arguments import Commands
+
+_SHARE = """\
+Share a file, or a folder with its contents. Without EMAIL: list the accounts with access. Sharing again changes the
+role.
+
+An account with this confirmed address sees the item immediately in `dbx shared`. For any other address the share waits
+until such an account exists. `dbx unshare` ends the access immediately.
+"""
+
+_LINK = """\
+Create a public link and print its address; visitors need no account. They may download the content, unless --view or
+--upload is given.
+"""
+
+
+def add_sharing_commands(commands: "Commands") -> None:
+    command = add_reporting_command(
+        commands, "share", "sharing.share", "share with people, or list who has access", description=_SHARE
+    )
+    command.add_argument("path", metavar="PATH", type=remote_path)
+    command.add_argument("emails", metavar="EMAIL", nargs="*", help="address to share with")
+    command.add_argument("--edit", action="store_true", help="allow changes (default: read only)")
+
+    command = add_command(commands, "unshare", "sharing.unshare", "stop sharing with people")
+    command.add_argument("path", metavar="PATH", type=remote_path)
+    command.add_argument("emails", metavar="EMAIL", nargs="+", help="address that loses access")
+
+    command = add_reporting_command(commands, "shared", "sharing.list_shared", "list what is shared with you")
+    command.add_argument(
+        "-l", "--long", action="store_true", help="also show kind, size, time, your role, owner and id"
+    )
+
+    command = add_command(commands, "leave", "sharing.leave", "give up your access to shared items")
+    command.add_argument("things", metavar="NAME|ID", nargs="+", help="from `dbx shared`")
+
+    _add_link_commands(commands)
+
+
+def _add_link_commands(commands: "Commands") -> None:
+    command = add_reporting_command(
+        commands, "link", "sharing.link", "create a public link, or list links", description=_LINK
+    )
+    command.add_argument("path", metavar="PATH", type=remote_path)
+    mode = command.add_mutually_exclusive_group()
+    mode.add_argument("--view", dest="mode", action="store_const", const="view", help="visitors may view, not download")
+    mode.add_argument(
+        "--upload", dest="mode", action="store_const", const="upload", help="visitors may upload files and see nothing"
+    )
+    mode.add_argument("--list", action="store_true", help="list the links of PATH with their ids")
+    password = command.add_mutually_exclusive_group()
+    password.add_argument("--password", action="store_true", help="prompt for a password that protects the link")
+    password.add_argument("--password-stdin", action="store_true", help="read the password of the link from stdin")
+    command.add_argument("--expires", metavar="TIME", type=duration_s, help="lifetime of the link: 12h, 7d")
+    command.add_argument("--max-downloads", metavar="N", type=positive_int, help="the link ends after N downloads")
+    command.set_defaults(mode="download")
+
+    command = add_command(commands, "unlink", "sharing.unlink", "revoke links immediately and permanently")
+    command.add_argument("ids", metavar="ID", nargs="+", help="from `dbx link --list PATH`")

@@ -1,0 +1,86 @@
+"""What `upload` and `download` print: a line per file, and a summary."""
+
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dropbox_client.cli import output
+from dropbox_client.cli.arguments import Format
+from dropbox_client.cli.remote import format_path
+from dropbox_client.models import File, Upload
+from dropbox_client.transfer.progress import UploadResult
+from dropbox_client.transfer.walk import Skipped
+
+
+@dataclass(slots=True)
+class Totals:
+    """The counts of one command."""
+
+    files: int = 0
+    size_bytes: int = 0
+    sent_bytes: int = 0
+    """Bytes that were transferred; the others were present already."""
+    failed: int = 0
+    started_at: float = field(default_factory=time.monotonic)
+
+    def add_file(self, size_bytes: int, sent_bytes: int) -> None:
+        self.files += 1
+        self.size_bytes += size_bytes
+        self.sent_bytes += sent_bytes
+
+    def print_summary(self) -> None:
+        seconds = time.monotonic() - self.started_at
+        files = f"{self.files} {'file' if self.files == 1 else 'files'}, {output.format_bytes(self.size_bytes)}"
+        present_bytes = self.size_bytes - self.sent_bytes
+        present = f", {output.format_bytes(present_bytes)} of it already there" if present_bytes > 0 else ""
+        rate = f" ({output.format_bytes(self.sent_bytes / seconds)}/s)" if self.sent_bytes and seconds else ""
+        failed = f"; {self.failed} failed" if self.failed else ""
+        output.print_note(f"{files}{present}, in {seconds:.1f} s{rate}{failed}")
+
+
+def print_upload(result: UploadResult, output_format: Format) -> None:
+    """Print the result of one file."""
+    path, file = str(result.item.path), result.file
+    if output_format is Format.JSON:
+        if file:
+            output.print_json(file, local_path=path, sent_bytes=result.sent_bytes)
+        elif result.error:
+            output.print_text(output.error_to_json(result.error, local_path=path))
+    elif file:
+        present = "" if result.sent_bytes or not file.size_bytes else " (already there)"
+        output.print_text(f"{path} -> {format_path(file)}{present}")
+    if result.error:
+        output.print_error(f"{path}: {output.describe_error(result.error)}")
+
+
+def print_skipped(skipped: Iterable[Skipped], output_format: Format) -> None:
+    """Print the paths that were not uploaded."""
+    for item in skipped:
+        if output_format is Format.JSON:
+            output.print_text(json.dumps({"local_path": str(item.path), "skipped": item.reason}))
+        output.print_error(f"{item.path}: {item.reason}")
+
+
+def print_download(file: File, target: Path, output_format: Format, *, is_unchanged: bool) -> None:
+    """Print a file that is at `target`; `is_unchanged` if it was there already."""
+    if output_format is Format.JSON:
+        output.print_json(file, local_path=str(target), there=is_unchanged)
+    else:
+        output.print_text(f"{format_path(file)} -> {target}{' (already there)' if is_unchanged else ''}")
+
+
+def print_failed_download(file: File, error: Exception, output_format: Format) -> None:
+    if output_format is Format.JSON:
+        output.print_text(output.error_to_json(error, path=file.path))
+    output.print_error(f"{format_path(file)}: {output.describe_error(error)}")
+
+
+def describe_upload(upload: Upload) -> str:
+    """Return a line with the state of an upload session."""
+    percent = 100 * upload.uploaded_bytes // upload.size_bytes if upload.size_bytes else 0
+    size = output.format_bytes(upload.size_bytes)
+    names = ", ".join(destination.name for destination in upload.destinations)
+    expiry = f"expires {output.format_time(upload.expires_at)}"
+    return f"{upload.id}  {upload.state:<10}  {percent:3}% of {size:>10}  {expiry}  {names}"

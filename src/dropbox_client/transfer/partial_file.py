@@ -1,0 +1,130 @@
+"""The temporary file of a download, beside its target, from which an interrupted download resumes.
+
+Its name is derived from the fingerprint. After the content it has one byte per range, set once the range is written.
+These marks are not trusted: the whole content is hashed before the file gets its final name.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from dropbox_client.errors import ClientError
+from dropbox_client.transfer.ranges import BUFFER_BYTES, Corrupt, RangeFetcher
+
+_SUFFIX = ".dbx-part"
+
+
+class LocalExists(ClientError):
+    """The target exists and must not be replaced."""
+
+
+def is_partial_file(name: str) -> bool:
+    """Return whether a file name is that of an incomplete download."""
+    return name.startswith(".") and name.endswith(_SUFFIX)
+
+
+class PartialFile:
+    """The locked temporary file of one download. A context manager that deletes it unless `is_kept`."""
+
+    def __init__(self, target: Path, ranges: RangeFetcher) -> None:
+        """Open the file of an earlier download, or a new one. Raises OSError."""
+        start = target.name.encode(errors="surrogateescape")[:200].decode(errors="ignore")
+        self._size_bytes, self._count = ranges.source.size_bytes, ranges.count
+        self.is_kept = False
+        """True if a later download can resume from the file."""
+        self.present: frozenset[int] = frozenset()
+        """Numbers of the ranges that an earlier download fetched."""
+        if ranges.count > 1:
+            self._path = target.with_name(f".{start}.{ranges.source.fingerprint[:16]}{_SUFFIX}")
+            with contextlib.suppress(OSError):  # another download holds it, or the file system has no locks
+                self._fd = self._open_locked()
+                self.is_kept = True
+                marks = os.pread(self._fd, self._count, self._size_bytes)
+                self.present = frozenset(number for number, mark in enumerate(marks, start=1) if mark)
+                return
+        self._path = target.with_name(f".{start}.{os.urandom(4).hex()}{_SUFFIX}")
+        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+
+    def _open_locked(self) -> int:
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.path.samestat(os.fstat(fd), self._path.lstat()):
+                raise FileNotFoundError(self._path)  # noqa: TRY301 - the previous holder has just renamed it
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if not self.is_kept:
+            self._path.unlink(missing_ok=True)
+        os.close(self._fd)
+
+    def write(self, view: memoryview, offset: int) -> None:
+        while view:
+            count = os.pwrite(self._fd, view, offset)
+            view, offset = view[count:], offset + count
+
+    def mark_range(self, number: int) -> None:
+        """Mark a range as written, for a later download."""
+        if self.is_kept:
+            os.pwrite(self._fd, b"\1", self._size_bytes + number - 1)
+
+    def hash_into(self, digest: "hashlib._Hash", offset: int, size_bytes: int) -> None:
+        buffer = memoryview(bytearray(min(size_bytes, BUFFER_BYTES)))
+        end = offset + size_bytes
+        while offset < end:
+            count = os.preadv(self._fd, [buffer[: end - offset]], offset)
+            if not count:
+                raise Corrupt(f"{self._path} was truncated during the download")
+            digest.update(buffer[:count])
+            offset += count
+
+    def replace_target(self, target: Path, modified_at: datetime | None) -> None:
+        """Rename the finished file to `target` durably, over an existing file."""
+        self._finish(modified_at)
+        self._rename(target)
+        _sync_folder(target.parent)
+
+    def create_target(self, target: Path, modified_at: datetime | None) -> None:
+        """Rename the finished file to `target` durably. Raises LocalExists, also for a file created meanwhile."""
+        self._finish(modified_at)
+        try:
+            target.hardlink_to(self._path)
+        except FileExistsError as error:
+            raise LocalExists(f"{target} already exists") from error
+        except OSError:  # a file system without hard links: check again, then rename
+            if os.path.lexists(target):
+                raise LocalExists(f"{target} already exists") from None
+            self._rename(target)
+        _sync_folder(target.parent)
+
+    def _finish(self, modified_at: datetime | None) -> None:
+        self.is_kept = False
+        os.ftruncate(self._fd, self._size_bytes)
+        if modified_at:
+            moment_ns = int(modified_at.timestamp() * 1_000_000) * 1000
+            os.utime(self._fd, ns=(moment_ns, moment_ns))
+        os.fsync(self._fd)
+
+    def _rename(self, target: Path) -> None:
+        self._path.replace(target)
+        self.is_kept = True  # the old name may belong to another download by now
+
+
+def _sync_folder(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # some file systems do not support it
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
