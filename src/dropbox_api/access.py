@@ -1,18 +1,18 @@
-"""Who may do what to a node: the only permission code.
+"""Permission: the role of an account on a node. No other module decides about roles, grants or the trash.
 
-A node's owner may do everything. Others are what the best grant on the node, or on a folder above it, makes them:
-viewers read, editors change. Whoever is nothing to a node gets `not-found`, as for one that does not exist; whoever may
-see it but not do that gets `forbidden`. Every service function that takes an id asks here, with one statement, and asks
-again once it holds the owner's lock.
+The owner of a node may do everything. Another account has the highest role that a grant gives it on the node or on a
+folder above: viewers read, editors change. Callers without access get `not-found`, exactly as for a missing node;
+callers with too low a role get `forbidden`. An operation checks permission with one statement, and again under the
+owner's lock before it writes.
 
-What a role may do is settled by the services, each naming the role that it needs; `docs/security.md` has the table.
+Each operation names the role that it needs; `docs/security.md` has the table.
 """
 
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from sqlalchemy import ARRAY, ColumnElement, any_, literal, or_, text
 
@@ -27,7 +27,7 @@ _RANK: dict[Role, int] = {"viewer": 1, "editor": 2, "owner": 3}
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A node that the actor may see, and what they are to it."""
+    """A node that an account may read, and the role of that account."""
 
     node_id: uuid.UUID
     owner_id: uuid.UUID
@@ -35,67 +35,61 @@ class Access:
     role: Role
 
 
-_REQUIRE = text("""
-    WITH RECURSIVE chain AS (
-        SELECT id, owner_id, kind, parent_id, trashed_at, 0 AS depth FROM nodes WHERE id = :node_id
+# The walk to the root
+
+
+def ancestors_cte(source: str, *columns: str, start: str = "nodes.id", climb: str = "true") -> str:
+    """Return the recursive CTE `ancestors`: nodes, and all folders above each of them.
+
+    `source` is the FROM clause that selects the nodes, with its WHERE. Each row has `start` (by default the id of the
+    node where the walk began), `id`, `parent_id`, `height` (0 for that node) and the given columns of `nodes`. The walk
+    goes on while `climb` holds, a condition on the last row, `ancestors`, and the folder above it, `above`.
+    """
+    own = "".join(f", nodes.{column}" for column in columns)
+    above = "".join(f", above.{column}" for column in columns)
+    return f"""ancestors AS (
+        SELECT {start} AS start, nodes.id, nodes.parent_id, 0 AS height{own} FROM {source}
         UNION ALL
-        SELECT up.id, up.owner_id, up.kind, up.parent_id, up.trashed_at, depth + 1
-        FROM nodes up JOIN chain ON up.id = chain.parent_id
-    ), granted AS (
-        SELECT bool_or(role = 'editor') AS is_editor
-        FROM chain JOIN grants ON grants.node_id = chain.id AND grants.grantee_id = :actor_id
-    )
-    SELECT chain.id, chain.owner_id, chain.kind,
-        CASE WHEN chain.owner_id = :actor_id THEN 'owner' WHEN is_editor THEN 'editor' ELSE 'viewer' END AS role
-    FROM chain, granted
-    WHERE chain.depth = 0 AND (chain.owner_id = :actor_id OR is_editor IS NOT NULL)
-        AND NOT EXISTS (SELECT FROM chain WHERE trashed_at IS NOT NULL)
+        SELECT ancestors.start, above.id, above.parent_id, height + 1{above}
+        FROM ancestors JOIN nodes above ON above.id = ancestors.parent_id WHERE {climb}
+    )"""
+
+
+_ONE = "nodes WHERE nodes.id = :node_id"
+_MANY = "nodes WHERE nodes.id = ANY(CAST(:ids AS uuid[]))"
+
+_ROLES = """roles AS (
+        SELECT start,
+            CASE
+                WHEN bool_or(height = 0 AND ancestors.owner_id = :actor_id) THEN 'owner'
+                WHEN bool_or(grants.role = 'editor') THEN 'editor'
+                WHEN bool_or(grants.role = 'viewer') THEN 'viewer'
+            END AS role,
+            max(height) FILTER (WHERE grants.role IS NOT NULL) AS top_height,
+            bool_or(trashed_at IS NOT NULL) AS is_in_trash
+        FROM ancestors LEFT JOIN grants ON grants.node_id = ancestors.id AND grants.grantee_id = :actor_id
+        GROUP BY start
+    )"""
+"""The role of the actor on each start of `ancestors` (NULL: none), the height of the topmost node granted to it, and
+whether the node or a folder above it is in the trash. Needs the columns `owner_id` and `trashed_at`."""
+
+
+# One node
+
+_REQUIRE = text(f"""
+    WITH RECURSIVE {ancestors_cte(_ONE, "owner_id", "kind", "trashed_at")}, {_ROLES}
+    SELECT id, owner_id, kind, role FROM ancestors JOIN roles USING (start)
+    WHERE height = 0 AND role IS NOT NULL AND NOT is_in_trash
 """)
 
 
 async def require(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID, role: Role = "viewer") -> Access:
-    """Return what the actor is to a live node, which is at least `role`.
+    """Return the actor's access to a live node, with at least `role`.
 
-    Raises NotFound when there is no such node, it (or a folder above it) is in the trash, or the actor is nothing to
-    it; Forbidden when they are less than `role`.
+    Raises NotFound (the node is missing, it or a folder above is in the trash, or the actor has no role), Forbidden (a
+    lower role than `role`).
     """
-    return _at_least(role, (await tx.execute(_REQUIRE, {"actor_id": actor_id, "node_id": node_id})).one_or_none())
-
-
-async def is_editor(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID) -> bool:
-    """Tell whether the actor is at least an editor of a node."""
-    try:
-        await require(tx, actor_id, node_id, "editor")
-    except (problems.NotFound, problems.Forbidden):
-        return False
-    return True
-
-
-_IS_EDITOR = text("SELECT EXISTS (SELECT FROM grants WHERE grantee_id = :actor_id AND role = 'editor')")
-
-
-async def is_editor_elsewhere(tx: Tx, actor_id: uuid.UUID) -> bool:
-    """Tell whether the actor may change anything that is not theirs."""
-    return bool((await tx.execute(_IS_EDITOR, {"actor_id": actor_id})).scalar_one())
-
-
-_REQUIRE_TRASHED = text("""
-    SELECT id, owner_id, kind, 'owner' AS role FROM nodes
-    WHERE id = :node_id AND owner_id = :actor_id AND trashed_at IS NOT NULL AND purged_at IS NULL
-""")
-
-
-async def require_trashed(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID, role: Role = "owner") -> Access:
-    """Return what the actor is to a node that lies in the trash itself (not merely below one that does).
-
-    The trash is its owner's: to all others what is in it is gone.
-    Raises NotFound when there is no such node, it is not in the trash or was purged, or it is not theirs.
-    """
-    row = (await tx.execute(_REQUIRE_TRASHED, {"actor_id": actor_id, "node_id": node_id})).one_or_none()
-    return _at_least(role, row)
-
-
-def _at_least(role: Role, row: Any) -> Access:
+    row = (await tx.execute(_REQUIRE, {"actor_id": actor_id, "node_id": node_id})).one_or_none()
     if row is None:
         raise problems.NotFound
     if _RANK[row.role] < _RANK[role]:
@@ -103,64 +97,93 @@ def _at_least(role: Role, row: Any) -> Access:
     return Access(row.id, row.owner_id, row.kind, row.role)
 
 
-_REQUIRE_BELOW = text("""
-    WITH RECURSIVE chain AS (
-        SELECT id, owner_id, kind, parent_id, trashed_at, 0 AS depth FROM nodes WHERE id = :node_id
-        UNION ALL
-        SELECT up.id, up.owner_id, up.kind, up.parent_id, up.trashed_at, depth + 1
-        FROM nodes up JOIN chain ON up.id = chain.parent_id
-    )
-    SELECT chain.id, chain.owner_id, chain.kind, 'viewer' AS role FROM chain
-    WHERE chain.depth = 0 AND EXISTS (SELECT FROM chain WHERE id = :top_id)
-        AND NOT EXISTS (SELECT FROM chain WHERE trashed_at IS NOT NULL)
+async def is_editor(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID) -> bool:
+    """Tell whether the actor is editor or owner of a live node."""
+    try:
+        await require(tx, actor_id, node_id, "editor")
+    except (problems.NotFound, problems.Forbidden):
+        return False
+    return True
+
+
+_HAS_EDITOR_GRANT = text("SELECT EXISTS (SELECT FROM grants WHERE grantee_id = :actor_id AND role = 'editor')")
+
+
+async def has_editor_grant(tx: Tx, actor_id: uuid.UUID) -> bool:
+    """Tell whether the actor is an editor of any node of another account."""
+    return bool((await tx.execute(_HAS_EDITOR_GRANT, {"actor_id": actor_id})).scalar_one())
+
+
+_REQUIRE_TRASHED = text("""
+    SELECT id, owner_id, kind FROM nodes
+    WHERE id = :node_id AND owner_id = :actor_id AND trashed_at IS NOT NULL AND purged_at IS NULL
+""")
+
+
+async def require_trashed(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID) -> Access:
+    """Return the owner's access to a node that was deleted itself, not only a folder above it.
+
+    Only the owner has access to the trash.
+    Raises NotFound (the node is missing, live or purged, or the actor is not its owner).
+    """
+    row = (await tx.execute(_REQUIRE_TRASHED, {"actor_id": actor_id, "node_id": node_id})).one_or_none()
+    if row is None:
+        raise problems.NotFound
+    return Access(row.id, row.owner_id, row.kind, "owner")
+
+
+# Links
+
+_REQUIRE_BELOW = text(f"""
+    WITH RECURSIVE {ancestors_cte(_ONE, "owner_id", "kind", "trashed_at")}
+    SELECT id, owner_id, kind FROM ancestors
+    WHERE height = 0 AND EXISTS (SELECT FROM ancestors WHERE id = :top_id)
+        AND NOT EXISTS (SELECT FROM ancestors WHERE trashed_at IS NOT NULL)
 """)
 
 
 async def require_below(tx: Tx, top_id: uuid.UUID, node_id: uuid.UUID) -> Access:
-    """Return a live node that is the top of a share or lies below it: what a link lets its bearer see.
+    """Return a viewer's access to a live node that is the top of a share or lies below it.
 
     Raises NotFound.
     """
-    return _at_least("viewer", (await tx.execute(_REQUIRE_BELOW, {"top_id": top_id, "node_id": node_id})).one_or_none())
+    row = (await tx.execute(_REQUIRE_BELOW, {"top_id": top_id, "node_id": node_id})).one_or_none()
+    if row is None:
+        raise problems.NotFound
+    return Access(row.id, row.owner_id, row.kind, "viewer")
 
 
 @dataclass(frozen=True, slots=True)
 class LinkAccess:
-    """A link that works: what it leads to, and what for."""
+    """A working link: the node that it leads to, and what it permits."""
 
     link_id: uuid.UUID
     mode: Literal["view", "download", "upload"]
     password_hash: str | None
-    """Whoever has the token only is still to be asked for the password."""
+    """Unless None, the bearer needs the password as well as the token. The caller of this module checks it."""
     expires_at: datetime | None
     top: Access
-    """As a viewer sees it."""
+    """With the role viewer."""
     name: str
 
 
-_REQUIRE_LINK = text("""
+_REQUIRE_LINK = text(f"""
     WITH RECURSIVE link AS (
         SELECT links.* FROM links JOIN users ON users.id = links.created_by
         WHERE links.id = :link_id AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
             AND (max_downloads IS NULL OR downloads < max_downloads) AND users.disabled_at IS NULL
-    ), chain AS (
-        SELECT nodes.id, owner_id, parent_id, kind, name, trashed_at, 0 AS depth FROM nodes
-        WHERE id = (SELECT node_id FROM link)
-        UNION ALL
-        SELECT up.id, up.owner_id, up.parent_id, up.kind, up.name, up.trashed_at, depth + 1
-        FROM nodes up JOIN chain ON up.id = chain.parent_id
-    )
-    SELECT link.id, link.mode, link.password_hash, link.expires_at, link.node_id, chain.owner_id, chain.kind, chain.name
-    FROM link JOIN chain ON chain.depth = 0 AND chain.owner_id = link.created_by
-    WHERE NOT EXISTS (SELECT FROM chain WHERE trashed_at IS NOT NULL)
+    ), {ancestors_cte("nodes WHERE nodes.id = (SELECT node_id FROM link)", "owner_id", "kind", "name", "trashed_at")}
+    SELECT link.id, mode, password_hash, expires_at, node_id, ancestors.owner_id, kind, name
+    FROM link JOIN ancestors ON height = 0 AND ancestors.owner_id = created_by
+    WHERE NOT EXISTS (SELECT FROM ancestors WHERE trashed_at IS NOT NULL)
 """)
 
 
 async def require_link(tx: Tx, link_id: uuid.UUID) -> LinkAccess:
-    """Return a link that works.
+    """Return a working link.
 
-    Raises NotFound, the same for one that never was, was revoked, has expired or is used up, whose node is in the
-    trash, or whose maker is disabled or owns the node no more.
+    Raises NotFound, the same for a link that is missing, revoked, expired or used up, whose node is in the trash, or
+    whose creator is disabled or no longer owns the node.
     """
     row = (await tx.execute(_REQUIRE_LINK, {"link_id": link_id})).one_or_none()
     if row is None:
@@ -169,44 +192,64 @@ async def require_link(tx: Tx, link_id: uuid.UUID) -> LinkAccess:
     return LinkAccess(row.id, row.mode, row.password_hash, row.expires_at, top, row.name)
 
 
-_VISIBLE = text("""
-    WITH RECURSIVE up AS (
-        SELECT id AS start, id, parent_id, owner_id, name, 0 AS height FROM nodes WHERE id = ANY(CAST(:ids AS uuid[]))
-        UNION ALL
-        SELECT up.start, above.id, above.parent_id, above.owner_id, above.name, height + 1
-        FROM up JOIN nodes above ON above.id = up.parent_id
-    ), seen AS (
-        SELECT up.*, grants.role, max(height) FILTER (WHERE grants.role IS NOT NULL) OVER (PARTITION BY start) AS top
-        FROM up LEFT JOIN grants ON grants.node_id = up.id AND grants.grantee_id = :actor_id
-    )
-    SELECT start, bool_or(owner_id = :actor_id) AS is_owner, bool_or(role = 'editor') AS is_editor, min(top) AS top,
+# Many nodes
+
+_VISIBLE = text(f"""
+    WITH RECURSIVE {ancestors_cte(_MANY, "owner_id", "name", "trashed_at")}, {_ROLES}
+    SELECT start, role, top_height, is_in_trash,
         string_agg('/' || name, '' ORDER BY height DESC)
-            FILTER (WHERE parent_id IS NOT NULL AND (owner_id = :actor_id OR height <= top)) AS path
-    FROM seen GROUP BY start HAVING bool_or(owner_id = :actor_id) OR min(top) IS NOT NULL
+            FILTER (WHERE parent_id IS NOT NULL AND (role = 'owner' OR height <= top_height)) AS path
+    FROM roles JOIN ancestors USING (start) WHERE role IS NOT NULL GROUP BY start, role, top_height, is_in_trash
 """)
 
 
 class Visibility(NamedTuple):
-    """How somebody sees a node."""
+    """How an account sees a node."""
 
     path: str
-    """From where their access begins: the owner's root, or the node that was shared with them."""
+    """Begins at the owner's root, or for other accounts at the topmost node that is shared with them."""
     role: Role
     is_top: bool
-    """Nothing above it is theirs to see."""
+    """The account may see nothing above the node, although a folder may be there."""
+    is_in_trash: bool
+    """The node or a folder above it is in the trash."""
 
 
 async def find_visible(tx: Tx, actor_id: uuid.UUID, node_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Visibility]:
-    """Return how the actor sees each of these nodes; those that are not theirs to see are left out."""
+    """Return how the actor sees each of the nodes, in the trash or not; nodes without access are left out."""
     rows = await tx.execute(_VISIBLE, {"ids": list(node_ids), "actor_id": actor_id})
     return {
         row.start: Visibility(
-            row.path or "/",
-            "owner" if row.is_owner else "editor" if row.is_editor else "viewer",
-            not row.is_owner and row.top == 0,
+            row.path or "/", row.role, is_top=row.role != "owner" and row.top_height == 0, is_in_trash=row.is_in_trash
         )
         for row in rows
     }
+
+
+_OPEN_FOLDERS = text(f"""
+    WITH RECURSIVE {ancestors_cte(_MANY, "owner_id", "kind", "trashed_at")}, {_ROLES}
+    SELECT id FROM ancestors JOIN roles USING (start)
+    WHERE height = 0 AND kind = 'folder' AND owner_id = :owner_id AND role IN ('editor', 'owner') AND NOT is_in_trash
+""")
+
+
+async def find_open_folders(
+    tx: Tx, actor_id: uuid.UUID, owner_id: uuid.UUID, node_ids: Iterable[uuid.UUID]
+) -> set[uuid.UUID]:
+    """Return those of the nodes that are live folders of this owner into which the actor may put files."""
+    bound = {"ids": list(node_ids), "owner_id": owner_id, "actor_id": actor_id}
+    return set((await tx.execute(_OPEN_FOLDERS, bound)).scalars())
+
+
+_IN_TRASH = text(f"""
+    WITH RECURSIVE {ancestors_cte(_MANY, "trashed_at")}
+    SELECT DISTINCT start FROM ancestors WHERE trashed_at IS NOT NULL
+""")
+
+
+async def find_trashed(tx: Tx, node_ids: Iterable[uuid.UUID]) -> set[uuid.UUID]:
+    """Return those of the nodes that are in the trash, by themselves or with a folder above."""
+    return set((await tx.execute(_IN_TRASH, {"ids": list(node_ids)})).scalars())
 
 
 _SHARED_WITH = text("""
@@ -221,24 +264,9 @@ _SHARED_WITH = text("""
 
 
 async def visible_condition(tx: Tx, actor_id: uuid.UUID) -> ColumnElement[bool]:
-    """Return the condition that a node is the actor's own or shared with them; trash is not looked at."""
+    """Return the condition that the actor owns a node or that it is shared with the actor, in the trash or not."""
     shared = (await tx.execute(_SHARED_WITH, {"actor_id": actor_id})).scalars().all()
     if not shared:
         return Node.owner_id == actor_id
     ids = literal(shared, ARRAY(Id))
     return or_(Node.owner_id == actor_id, Node.parent_id == any_(ids), Node.id == any_(ids))
-
-
-_IN_TRASH = text("""
-    WITH RECURSIVE up AS (
-        SELECT id AS start, parent_id, trashed_at FROM nodes WHERE id = ANY(CAST(:ids AS uuid[]))
-        UNION ALL
-        SELECT up.start, above.parent_id, above.trashed_at FROM up JOIN nodes above ON above.id = up.parent_id
-    )
-    SELECT DISTINCT start FROM up WHERE trashed_at IS NOT NULL
-""")
-
-
-async def find_trashed(tx: Tx, node_ids: Iterable[uuid.UUID]) -> set[uuid.UUID]:
-    """Return which of these nodes are in the trash, by themselves or with a folder above."""
-    return set((await tx.execute(_IN_TRASH, {"ids": list(node_ids)})).scalars())

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple, Self
 import orjson
 from sqlalchemy import text
 
-from dropbox_api import problems
+from dropbox_api import access, problems
 from dropbox_api.db import Tx, mark_journal_written, new_id
 
 EventKind = Literal[
@@ -50,7 +50,10 @@ class Change:
     """Recipients besides the users with access now: users whose access ends or begins with this change."""
 
 
-_APPEND = text("""
+_CHANGED = """change JOIN nodes ON nodes.id = change.node_id
+        WHERE change.kind LIKE 'file.%'
+            AND EXISTS (SELECT FROM grants WHERE owner_id = :owner_id AND grantee_id IS NOT NULL)"""
+_APPEND = text(f"""
     WITH RECURSIVE counter AS (
         UPDATE users SET journal_seq = journal_seq + CAST(:count AS bigint) WHERE id = :owner_id
         RETURNING journal_seq - CAST(:count AS bigint) AS base
@@ -60,14 +63,8 @@ _APPEND = text("""
         ) WITH ORDINALITY AS change(id, kind, node_id, payload, place)
     ), other AS (
         SELECT * FROM unnest(CAST(:other_places AS bigint[]), CAST(:other_ids AS uuid[])) AS other(place, user_id)
-    ), chain AS (
-        SELECT change.place, nodes.id, nodes.parent_id FROM change JOIN nodes ON nodes.id = change.node_id
-        WHERE change.kind LIKE 'file.%'
-            AND EXISTS (SELECT FROM grants WHERE owner_id = :owner_id AND grantee_id IS NOT NULL)
-        UNION ALL
-        SELECT chain.place, up.id, up.parent_id FROM chain JOIN nodes up ON up.id = chain.parent_id
-    ), recipient AS (
-        SELECT place, grantee_id AS user_id FROM chain JOIN grants ON grants.node_id = chain.id
+    ), {access.ancestors_cte(_CHANGED, start="change.place")}, recipient AS (
+        SELECT start AS place, grantee_id AS user_id FROM ancestors JOIN grants ON grants.node_id = ancestors.id
         WHERE grantee_id IS NOT NULL
         UNION SELECT place, user_id FROM other
     ), told AS (
@@ -78,7 +75,7 @@ _APPEND = text("""
     )
     INSERT INTO outbox (id, aggregatetype, aggregateid, type, payload, seq, recipients)
     SELECT id, 'file', :owner_id, kind, jsonb_build_object('node_id', node_id) || CAST(payload AS jsonb), base + place,
-        coalesce(user_ids, '{}')
+        coalesce(user_ids, '{{}}')
     FROM counter, change LEFT JOIN told USING (place)
 """)
 
@@ -109,13 +106,9 @@ async def append_changes(tx: Tx, owner_id: uuid.UUID, changes: Sequence[Change])
     mark_journal_written(tx, owner_id)
 
 
-_RECIPIENTS = text("""
-    WITH RECURSIVE chain AS (
-        SELECT id, parent_id FROM nodes WHERE id = :node_id
-        UNION ALL
-        SELECT up.id, up.parent_id FROM chain JOIN nodes up ON up.id = chain.parent_id
-    )
-    SELECT DISTINCT grantee_id FROM chain JOIN grants ON grants.node_id = chain.id WHERE grantee_id IS NOT NULL
+_RECIPIENTS = text(f"""
+    WITH RECURSIVE {access.ancestors_cte("nodes WHERE id = :node_id")}
+    SELECT DISTINCT grantee_id FROM ancestors JOIN grants ON grants.node_id = ancestors.id WHERE grantee_id IS NOT NULL
 """)
 
 

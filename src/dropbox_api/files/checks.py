@@ -21,23 +21,15 @@ async def require_movable(tx: Tx, actor_id: uuid.UUID, node: Any) -> None:
         raise problems.Forbidden("Only its owner moves or deletes what is shared itself; you can leave it")
 
 
-_DEPTH = text("""
-    WITH RECURSIVE up AS (
-        SELECT parent_id FROM nodes WHERE id = :node_id
-        UNION ALL SELECT above.parent_id FROM up JOIN nodes above ON above.id = up.parent_id
-    )
-    SELECT count(parent_id) FROM up
+_DEPTH = text(f"""
+    WITH RECURSIVE {access.ancestors_cte("nodes WHERE id = :node_id")}
+    SELECT count(parent_id) FROM ancestors
 """)
 
-
-_IS_BELOW = text("""
-    WITH RECURSIVE up AS (
-        SELECT id, parent_id FROM nodes WHERE id = :folder_id
-        UNION ALL SELECT above.id, above.parent_id FROM up JOIN nodes above ON above.id = up.parent_id
-    )
-    SELECT EXISTS (SELECT FROM up WHERE id = :node_id)
+_IS_BELOW = text(f"""
+    WITH RECURSIVE {access.ancestors_cte("nodes WHERE id = :folder_id")}
+    SELECT EXISTS (SELECT FROM ancestors WHERE id = :node_id)
 """)
-
 
 _REACHES = text("""
     WITH RECURSIVE down AS (

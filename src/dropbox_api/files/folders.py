@@ -16,6 +16,17 @@ from dropbox_api.models import Node, User
 from dropbox_api.plumbing import audit
 
 
+async def get_folder(tx: Tx, actor_id: uuid.UUID, folder_id: uuid.UUID, role: access.Role = "viewer") -> access.Access:
+    """Return a live folder where the actor has at least `role`: with "editor" the actor may put files into it.
+
+    Raises NotFound, Forbidden, NotAFolder.
+    """
+    granted = await access.require(tx, actor_id, folder_id, role)
+    if granted.kind != "folder":
+        raise problems.NotAFolder
+    return granted
+
+
 async def find_folder(
     tx: Tx,
     actor_id: uuid.UUID,
@@ -31,10 +42,7 @@ async def find_folder(
         parent_id = await paths.resolve_path(tx, actor_id, parent_path)
     if parent_id is None:
         return None
-    granted = await access.require(tx, actor_id, parent_id, role)
-    if granted.kind != "folder":
-        raise problems.NotAFolder
-    return granted
+    return await get_folder(tx, actor_id, parent_id, role)
 
 
 async def choose_folder(

@@ -48,10 +48,14 @@ async def lock_for_change(
     Raises NotFound, Forbidden, PreconditionFailed, InvalidRequest (`if_match` is no list of ETags), Replayed,
     IdempotencyMismatch.
     """
-    require = access.require_trashed if in_trash else access.require
-    granted = await require(tx, actor_id, node_id, role)
-    await lock_owner(tx, granted.owner_id)
-    await require(tx, actor_id, node_id, role)
+    if in_trash:
+        granted = await access.require_trashed(tx, actor_id, node_id)
+        await lock_owner(tx, granted.owner_id)
+        await access.require_trashed(tx, actor_id, node_id)
+    else:
+        granted = await access.require(tx, actor_id, node_id, role)
+        await lock_owner(tx, granted.owner_id)
+        await access.require(tx, actor_id, node_id, role)
     node = (await tx.execute(select(*Node.__table__.c).where(Node.id == node_id))).one()
     await idempotency.claim_key(tx, once)
     if if_match is not None:

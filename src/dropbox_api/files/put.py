@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, func, insert, select, text, update
+from sqlalchemy import bindparam, func, insert, select, update
 
-from dropbox_api import problems
+from dropbox_api import access, problems
 from dropbox_api.core import names
 from dropbox_api.db import Tx, new_id
 from dropbox_api.events import journal
@@ -60,30 +60,6 @@ class PlacedFile:
     name: str
 
 
-_LIVE_FOLDERS = text("""
-    WITH RECURSIVE up AS (
-        SELECT id AS start, id, parent_id, trashed_at, kind, owner_id FROM nodes WHERE id = ANY(CAST(:ids AS uuid[]))
-        UNION ALL
-        SELECT up.start, above.id, above.parent_id, above.trashed_at, above.kind, above.owner_id
-        FROM up JOIN nodes above ON above.id = up.parent_id
-    )
-    SELECT start FROM up LEFT JOIN grants
-        ON grants.node_id = up.id AND grants.grantee_id = :author_id AND grants.role = 'editor'
-    GROUP BY start
-    HAVING bool_and(up.trashed_at IS NULL AND up.kind = 'folder' AND up.owner_id = :owner_id)
-        AND (CAST(:owner_id AS uuid) = :author_id OR bool_or(grants.id IS NOT NULL))
-""")
-"""Those of the folders, all of one owner, into which an author may still put something."""
-
-
-async def _open_folders(
-    tx: Tx, owner_id: uuid.UUID, author_id: uuid.UUID, placements: Sequence[Placement]
-) -> set[uuid.UUID]:
-    ids = {p.parent_id for p in placements if p.author_id == author_id}
-    bound = {"ids": list(ids), "owner_id": owner_id, "author_id": author_id}
-    return set((await tx.execute(_LIVE_FOLDERS, bound)).scalars())
-
-
 async def put_files(
     tx: Tx, owner_id: uuid.UUID, placements: Sequence[Placement]
 ) -> list[PlacedFile | problems.Problem]:
@@ -95,7 +71,9 @@ async def put_files(
     Transaction: joins tx, which holds the owner's lock; checks everything again under it.
     """
     open_to = {
-        author_id: await _open_folders(tx, owner_id, author_id, placements)
+        author_id: await access.find_open_folders(
+            tx, author_id, owner_id, {p.parent_id for p in placements if p.author_id == author_id}
+        )
         for author_id in {p.author_id for p in placements}
     }
     room = await folders.count_free_nodes(tx, owner_id)

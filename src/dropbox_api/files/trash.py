@@ -136,30 +136,20 @@ async def mark_purged(tx: Tx, owner_id: uuid.UUID, node_ids: Sequence[uuid.UUID]
     await audit.record(tx, owner_id, [audit.Entry("purged", node_id) for node_id in node_ids])
 
 
-_RUNNING_BELOW = text("""
-    WITH RECURSIVE running AS (
-        SELECT n.id, n.parent_id FROM revisions r JOIN nodes n ON n.head_revision_id = r.id
-        WHERE r.owner_id = :owner_id AND r.processing_state = 'running' AND n.trashed_at IS NULL
-    ), up AS (
-        SELECT id AS file_id, id, parent_id FROM running
-        UNION ALL
-        SELECT up.file_id, above.id, above.parent_id FROM up JOIN nodes above ON above.id = up.parent_id
-        WHERE above.trashed_at IS NULL
-    )
-    SELECT file_id FROM up WHERE id = :node_id LIMIT 10
+_RUNNING = """revisions JOIN nodes ON nodes.head_revision_id = revisions.id
+        WHERE revisions.owner_id = :owner_id AND processing_state = 'running' AND trashed_at IS NULL"""
+_RUNNING_BELOW = text(f"""
+    WITH RECURSIVE {access.ancestors_cte(_RUNNING, climb="above.trashed_at IS NULL")}
+    SELECT start FROM ancestors WHERE id = :node_id LIMIT 10
 """)
 
 
-_SHARED_BELOW = text("""
-    WITH RECURSIVE up AS (
-        SELECT n.id AS shared_id, n.parent_id FROM nodes n
-        WHERE n.id IN (SELECT node_id FROM grants WHERE owner_id = :owner_id AND grantee_id IS NOT NULL)
-          AND n.trashed_at IS NULL AND EXISTS (SELECT FROM nodes WHERE id = :node_id AND kind = 'folder')
-        UNION ALL
-        SELECT up.shared_id, above.parent_id FROM up JOIN nodes above ON above.id = up.parent_id
-        WHERE above.trashed_at IS NULL
-    )
-    SELECT shared_id FROM up WHERE parent_id = :node_id ORDER BY shared_id
+_SHARED = """nodes
+        WHERE id IN (SELECT node_id FROM grants WHERE owner_id = :owner_id AND grantee_id IS NOT NULL)
+            AND trashed_at IS NULL AND EXISTS (SELECT FROM nodes WHERE id = :node_id AND kind = 'folder')"""
+_SHARED_BELOW = text(f"""
+    WITH RECURSIVE {access.ancestors_cte(_SHARED, climb="above.trashed_at IS NULL")}
+    SELECT start FROM ancestors WHERE parent_id = :node_id ORDER BY start
 """)
 
 

@@ -179,13 +179,7 @@ async def _locked(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID, grant_id: uui
     return row
 
 
-_CHAIN = text("""
-    WITH RECURSIVE chain AS (
-        SELECT id, parent_id FROM nodes WHERE id = :node_id
-        UNION ALL SELECT up.id, up.parent_id FROM chain JOIN nodes up ON up.id = chain.parent_id
-    )
-    SELECT id FROM chain
-""")
+_CHAIN = text(f"WITH RECURSIVE {access.ancestors_cte('nodes WHERE id = :node_id')} SELECT id FROM ancestors")
 
 
 async def list_grants(

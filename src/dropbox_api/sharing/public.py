@@ -84,14 +84,9 @@ async def describe(db: Db, link: access.LinkAccess) -> schemas.PublicLink:
     )
 
 
-_WAY_DOWN = text("""
-    WITH RECURSIVE up AS (
-        SELECT id, parent_id, name, 0 AS height FROM nodes WHERE id = :node_id
-        UNION ALL
-        SELECT above.id, above.parent_id, above.name, height + 1 FROM up JOIN nodes above ON above.id = up.parent_id
-        WHERE up.id <> :top_id
-    )
-    SELECT id, name FROM up WHERE id <> :top_id ORDER BY height DESC
+_WAY_DOWN = text(f"""
+    WITH RECURSIVE {access.ancestors_cte("nodes WHERE id = :node_id", "name", climb="ancestors.id <> :top_id")}
+    SELECT id, name FROM ancestors WHERE id <> :top_id ORDER BY height DESC
 """)
 
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from sqlalchemy import func, select, text
 
+from dropbox_api import access
 from dropbox_api.db import Db, Tx
 from dropbox_api.files import guard, trash
 from dropbox_api.models import Node
@@ -72,13 +73,9 @@ async def _mark(db: Db, settings: Settings) -> tuple[int, int]:
     return len(found), done
 
 
-_BELOW_PURGED = """
-    WITH RECURSIVE up AS (
-        SELECT id AS top_id, parent_id FROM nodes WHERE owner_id = :owner_id AND purged_at IS NOT NULL
-        UNION ALL
-        SELECT up.top_id, above.parent_id FROM up JOIN nodes above ON above.id = up.parent_id
-    ), below AS (
-        SELECT top_id AS id, count(*) AS depth, false AS is_in_trash FROM up GROUP BY top_id
+_BELOW_PURGED = f"""
+    WITH RECURSIVE {access.ancestors_cte("nodes WHERE owner_id = :owner_id AND purged_at IS NOT NULL")}, below AS (
+        SELECT start AS id, count(*) AS depth, false AS is_in_trash FROM ancestors GROUP BY start
         UNION ALL
         SELECT child.id, depth + 1, child.trashed_at IS NOT NULL
         FROM below JOIN nodes child ON child.parent_id = below.id

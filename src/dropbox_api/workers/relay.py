@@ -191,7 +191,8 @@ async def _seen(tx: Tx, user_id: uuid.UUID, node_ids: set[uuid.UUID]) -> set[uui
     """Return which of others' files somebody sees now."""
     if not node_ids:
         return set()
-    return set(await access.find_visible(tx, user_id, node_ids)) - await access.find_trashed(tx, node_ids)
+    visible = await access.find_visible(tx, user_id, node_ids)
+    return {node_id for node_id, sight in visible.items() if not sight.is_in_trash}
 
 
 _PLAN = text("""

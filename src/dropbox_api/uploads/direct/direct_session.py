@@ -112,7 +112,7 @@ async def claim_in_own_tree(
     try:
         return await claim_session(tx, settings, actor_id, actor_id, size_bytes, nodes=1)
     except (problems.QuotaExceeded, problems.TooManyFiles) as problem:
-        if not await access.is_editor_elsewhere(tx, actor_id):
+        if not await access.has_editor_grant(tx, actor_id):
             raise
         return problem
 
