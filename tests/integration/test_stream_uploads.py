@@ -1,4 +1,4 @@
-"""Content through the API itself: forms and bodies, streamed into a real S3. What fails leaves nothing behind."""
+"""Direct uploads: forms and bodies, streamed into a real S3. A failed one leaves nothing behind."""
 
 import asyncio
 import contextlib
@@ -49,7 +49,7 @@ FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 
 @pytest.fixture(scope="module")
 async def small(postgres_url: str, s3_config: S3Config) -> AsyncIterator[RunningServer]:
-    """A server that takes 6 MiB at most, one file at a time."""
+    """A server that accepts at most 6 MiB, one file at a time."""
     uploads = {"stream_max_bytes": LIMIT, "streams_at_once": 1}
     async with running_server(make_settings(postgres_url, s3_config, uploads=uploads)) as running:
         yield running
@@ -63,7 +63,7 @@ async def narrow(small: RunningServer) -> AsyncIterator[Account]:
 
 
 def form(content: bytes, filename: str | None = "file.bin", *, after: bool = False, **fields: str) -> bytes:
-    """Return a form as curl writes it; the fields stand after the file on request."""
+    """Return a form as curl writes it; with `after` the fields follow the file."""
     named = "" if filename is None else f'; filename="{filename}"'
     parts = [f'Content-Disposition: form-data; name="{name}"\r\n\r\n{value}'.encode() for name, value in fields.items()]
     file = f'Content-Disposition: form-data; name="file"{named}\r\nContent-Type: text/plain\r\n\r\n'.encode() + content
@@ -99,7 +99,7 @@ async def sessions(server: RunningServer, account: Account) -> list[Any]:
 
 
 async def objects(server: RunningServer, account: Account) -> list[str]:
-    """Return everything that the store holds of an account, finished or not."""
+    """Return the keys of all objects and open multipart uploads of an account."""
     prefix = f"blobs/{(await account.me())['id']}/"
     keys = [found.key async for found in server.store.list_objects(prefix)]
     return keys + [found.key async for found in server.store.list_multiparts(prefix)]
@@ -107,12 +107,12 @@ async def objects(server: RunningServer, account: Account) -> list[str]:
 
 async def until(condition: Callable[[], Awaitable[Any]]) -> None:
     async with asyncio.timeout(30):
-        while not await condition():  # noqa: ASYNC110 - any condition on what can be seen from outside
+        while not await condition():  # noqa: ASYNC110 - the condition asks a server
             await asyncio.sleep(0.01)
 
 
 async def nothing_is_left(server: RunningServer, account: Account, *, used_bytes: int = 0, files: int = 0) -> None:
-    """What was refused is gone from the database's counters, and from the store."""
+    """Wait until a refused upload is gone from the database's counters and from the store."""
 
     async def is_over() -> bool:
         return all(row.state not in {"creating", "active"} for row in await sessions(server, account))
@@ -127,11 +127,13 @@ async def nothing_is_left(server: RunningServer, account: Account, *, used_bytes
     await until(is_discarded)
 
 
-# What goes in comes out
+# Round trips
 
 
 @pytest.mark.parametrize("size_bytes", [0, 1, PART - 1, PART, PART + 1, 12 * MIB])
-async def test_a_file_of_a_form(server: RunningServer, account: Account, size_bytes: int) -> None:
+async def test_form_with_a_file_of_each_size_stores_it(
+    server: RunningServer, account: Account, size_bytes: int
+) -> None:
     content = BYTES[:size_bytes]
     answer = await post(account, content, "cat.jpg")
     assert answer.status_code == 201, answer.text
@@ -160,7 +162,7 @@ async def test_a_file_of_a_form(server: RunningServer, account: Account, size_by
     assert len(await objects(server, account)) == 1
 
 
-async def test_the_fields_may_stand_before_or_after_the_file(account: Account) -> None:
+async def test_form_fields_before_or_after_the_file_are_read(account: Account) -> None:
     folder = (await account.client.post("/v1/folders", json={"name": "b"})).json()
     fields = {
         "name": "named.txt",
@@ -178,7 +180,7 @@ async def test_the_fields_may_stand_before_or_after_the_file(account: Account) -
     assert (await account.me())["used_bytes"] == 100 + 101
 
 
-async def test_a_body_in_chunks_of_http(account: Account) -> None:
+async def test_form_with_chunked_transfer_encoding_is_stored(account: Account) -> None:
     answer = await account.client.post(
         "/v1/files", content=blocks(form(BYTES, "a", after=True, name="b")), headers=FORM
     )
@@ -198,18 +200,18 @@ async def test_a_body_in_chunks_of_http(account: Account) -> None:
         ("../../etc/passwd", "passwd"),
     ],
 )
-async def test_names(account: Account, filename: str, name: str) -> None:
+async def test_file_name_of_a_form_is_unescaped(account: Account, filename: str, name: str) -> None:
     assert (await sent(account, b"x", filename))["name"] == name
 
 
-async def test_a_file_without_a_name_of_its_own(account: Account) -> None:
+async def test_form_file_without_a_filename_takes_the_name_field(account: Account) -> None:
     assert (await sent(account, b"x", None, name="given"))["name"] == "given"
     answer = await post(account, b"x", None)
     assert problem(answer) == (422, "invalid-request")
     assert answer.json()["errors"] == [{"pointer": "/name", "detail": "Field required"}]
 
 
-async def test_curl(server: RunningServer, account: Account, tmp_path: Path) -> None:
+async def test_form_sent_by_curl_is_stored(server: RunningServer, account: Account, tmp_path: Path) -> None:
     (tmp_path / 'a "file".bin').write_bytes(BYTES[: PART + 7])
     bearer = ["-H", f"Authorization: {account.client.headers['Authorization']}"]
 
@@ -232,7 +234,7 @@ async def test_curl(server: RunningServer, account: Account, tmp_path: Path) -> 
     assert (put["id"], put["fingerprint"]) == (named["id"], sha256(b"new"))
 
 
-async def test_memory_stays_flat(server: RunningServer, account: Account) -> None:
+async def test_memory_of_the_server_stays_flat(server: RunningServer, account: Account) -> None:
     block = bytes(MIB // 4)
 
     async def large() -> AsyncIterator[bytes]:
@@ -255,7 +257,7 @@ async def test_memory_stays_flat(server: RunningServer, account: Account) -> Non
 # Conflicts
 
 
-async def test_a_name_that_is_taken(server: RunningServer, account: Account) -> None:
+async def test_form_at_a_taken_name_follows_its_policy(server: RunningServer, account: Account) -> None:
     first = await sent(account, b"first", "a.txt")
     refused = await post(account, b"second", "A.TXT")
     assert problem(refused) == (409, "name-taken")
@@ -267,7 +269,7 @@ async def test_a_name_that_is_taken(server: RunningServer, account: Account) -> 
     assert replaced["id"] == first["id"]
     assert replaced["revision_id"] != first["revision_id"]
     assert await download(account, first["id"]) == b"third"
-    # What stands there already is left as it is, whatever the policy.
+    # Content that the name holds already is left as it is, whatever the policy.
     again = await sent(account, b"third", "a.txt")
     assert again == replaced
     folder = (await account.client.post("/v1/folders", json={"name": "folder"})).json()
@@ -277,7 +279,7 @@ async def test_a_name_that_is_taken(server: RunningServer, account: Account) -> 
         assert answer.json()["file_id"] == folder["id"]
 
 
-async def test_of_two_at_once_one_wins(server: RunningServer, account: Account) -> None:
+async def test_concurrent_forms_for_one_name_store_one(server: RunningServer, account: Account) -> None:
     answers = await asyncio.gather(*(post(account, content, "same") for content in (b"one", b"two")))
     assert sorted(answer.status_code for answer in answers) == [201, 409]
     (won,) = [answer.json() for answer in answers if answer.status_code == 201]
@@ -286,7 +288,7 @@ async def test_of_two_at_once_one_wins(server: RunningServer, account: Account) 
     assert sha256(await download(account, won["id"])) == won["fingerprint"]
 
 
-async def test_content_that_is_stored_already_is_stored_once(server: RunningServer, account: Account) -> None:
+async def test_form_with_stored_content_keeps_one_object(server: RunningServer, account: Account) -> None:
     known = await upload_file(account, BYTES[:1000], "known")
     await sent(account, BYTES[:1000], "again")
     assert (await account.me())["used_bytes"] == 1000
@@ -300,7 +302,7 @@ async def test_content_that_is_stored_already_is_stored_once(server: RunningServ
     assert await download(account, known["id"]) == BYTES[:1000]
 
 
-# Refused
+# Refusals
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
@@ -320,7 +322,9 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("wrong", WRONG)
 @pytest.mark.parametrize("after", [False, True])
-async def test_fields_that_are_wrong(server: RunningServer, account: Account, wrong: str, after: bool) -> None:
+async def test_form_with_an_invalid_field_is_refused(
+    server: RunningServer, account: Account, wrong: str, after: bool
+) -> None:
     fields, code = WRONG[wrong]
     answer = await post(account, BYTES[: PART + 1], after=after, **fields)
     assert problem(answer)[1] == code
@@ -329,7 +333,7 @@ async def test_fields_that_are_wrong(server: RunningServer, account: Account, wr
     await nothing_is_left(server, account)
 
 
-async def test_a_folder_that_is_a_file(server: RunningServer, account: Account) -> None:
+async def test_form_for_a_folder_that_is_a_file_is_refused(server: RunningServer, account: Account) -> None:
     file = await sent(account, b"x", "x")
     for fields in ({"parent_id": file["id"]}, {"folder_path": "/x/y"}):
         assert problem(await post(account, b"y", **fields)) == (409, "not-a-folder")
@@ -347,13 +351,13 @@ BROKEN: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("broken", BROKEN)
-async def test_forms_that_are_broken(server: RunningServer, account: Account, broken: str) -> None:
+async def test_broken_form_is_422(server: RunningServer, account: Account, broken: str) -> None:
     answer = await account.client.post("/v1/files", content=BROKEN[broken], headers=FORM)
     assert problem(answer) == (422, "invalid-request")
     await nothing_is_left(server, account)
 
 
-async def test_what_is_no_form(server: RunningServer, account: Account) -> None:
+async def test_body_that_is_no_form_is_422(server: RunningServer, account: Account) -> None:
     for content_type in ("application/json", "multipart/form-data", "application/x-www-form-urlencoded"):
         answer = await account.client.post("/v1/files", content=b"{}", headers={"Content-Type": content_type})
         assert problem(answer) == (422, "invalid-request")
@@ -361,12 +365,12 @@ async def test_what_is_no_form(server: RunningServer, account: Account) -> None:
     assert await sessions(server, account) == []
 
 
-async def test_nothing_without_a_token(api: httpx2.AsyncClient) -> None:
+async def test_direct_upload_without_a_token_is_401(api: httpx2.AsyncClient) -> None:
     assert problem(await api.post("/v1/files", content=form(b"x"), headers=FORM)) == (401, "unauthenticated")
     assert problem(await api.put(f"/v1/files/{uuid.uuid4()}/content", content=b"")) == (401, "unauthenticated")
 
 
-async def test_a_full_account(server: RunningServer, account: Account) -> None:
+async def test_direct_upload_to_a_full_account_is_refused(server: RunningServer, account: Account) -> None:
     file = await sent(account, b"12345", "x")
     me = (await account.me())["id"]
     async with server.db.begin() as tx:
@@ -381,7 +385,7 @@ async def test_a_full_account(server: RunningServer, account: Account) -> None:
         assert problem(answer) == (413, "quota-exceeded")
         assert answer.json()["quota_bytes"] == 1000
     assert await sessions(server, account) == before
-    # Space is needed as for any upload, a place in the tree only for what is new.
+    # Every upload needs space; only a new file needs a free node.
     async with server.db.begin() as tx:
         full = text("UPDATE users SET quota_bytes = 1000000, quota_nodes = 1 WHERE id = :id")
         await tx.execute(full, {"id": me})
@@ -389,13 +393,13 @@ async def test_a_full_account(server: RunningServer, account: Account) -> None:
     assert (await account.client.put(put, content=b"new")).status_code == 200
 
 
-async def test_files_beyond_the_limit(small: RunningServer, narrow: Account) -> None:
+async def test_direct_upload_beyond_the_limit_is_413(small: RunningServer, narrow: Account) -> None:
     at_most = await sent(narrow, BYTES[:LIMIT], "at most")
     assert at_most["size_bytes"] == LIMIT
     before = await sessions(small, narrow)
     address = f"/v1/files/{at_most['id']}/content"
     too_much = BYTES[: LIMIT + 1]
-    # By its length, before anything is read or written.
+    # Refused by Content-Length, before anything is read or written.
     far = await post(narrow, BYTES[: LIMIT + 70_000])
     declared = await narrow.client.put(address, content=too_much)
     assert await sessions(small, narrow) == before
@@ -414,19 +418,19 @@ async def test_files_beyond_the_limit(small: RunningServer, narrow: Account) -> 
     await nothing_is_left(small, narrow, used_bytes=LIMIT, files=1)
 
 
-async def test_other_bodies_keep_their_limit(account: Account) -> None:
+async def test_json_body_keeps_its_own_limit(account: Account) -> None:
     body = b'{"name": "' + b"x" * (8 * MIB) + b'"}'
     for address in ("/v1/folders", "/v1/uploads"):
         answer = await account.client.post(address, content=body, headers={"Content-Type": "application/json"})
         assert problem(answer) == (413, "body-too-large")
 
 
-# Clients that leave
+# Clients that disconnect or stall
 
 
 @dataclass
 class Line:
-    """A connection on which a client says what it likes."""
+    """A raw connection to the server."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -457,7 +461,7 @@ def form_headers(size_bytes: int) -> tuple[str, str]:
 
 @pytest.mark.parametrize("sent_bytes", [0, 1000, PART + 100_000, 12 * MIB - 1])
 @pytest.mark.parametrize("way", ["form", "put"])
-async def test_a_client_that_leaves_half_way(
+async def test_client_that_leaves_half_way_leaves_nothing_behind(
     server: RunningServer, account: Account, sent_bytes: int, way: str
 ) -> None:
     file = await sent(account, b"old", "old")
@@ -479,21 +483,25 @@ async def test_a_client_that_leaves_half_way(
     assert await download(account, file["id"]) == b"old"
 
 
-async def test_a_client_that_says_less_than_it_promised_and_listens(server: RunningServer, account: Account) -> None:
+async def test_client_that_sends_less_than_declared_leaves_nothing_behind(
+    server: RunningServer, account: Account
+) -> None:
     body = form(b"all of it")
     async with dialled(server, account, "POST /v1/files", *form_headers(len(body) + 100)) as line:
         await line.send(body)
         line.writer.write_eof()
-        assert await line.reader.read() == b""  # there is nobody to tell
+        assert await line.reader.read() == b""  # the client has closed its side
 
-    async def was_heard() -> bool:
+    async def has_begun() -> bool:
         return bool(await sessions(server, account))
 
-    await until(was_heard)
+    await until(has_begun)
     await nothing_is_left(server, account)
 
 
-async def test_a_client_that_stalls(server: RunningServer, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_client_that_stalls_is_refused(
+    server: RunningServer, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(request_body, "STALL_S", 0.3)
     body = form(BYTES)
     async with dialled(server, account, "POST /v1/files", *form_headers(len(body))) as line:
@@ -502,8 +510,10 @@ async def test_a_client_that_stalls(server: RunningServer, account: Account, mon
     await nothing_is_left(server, account)
 
 
-async def test_nothing_is_sent_that_would_be_refused(server: RunningServer, account: Account) -> None:
-    """A client that expects `100 Continue` learns that there is no room before it has sent a byte."""
+async def test_expect_continue_to_a_full_account_is_refused_before_the_body(
+    server: RunningServer, account: Account
+) -> None:
+    """With `Expect: 100-continue` the refusal comes before the client has sent a byte of the body."""
     async with server.db.begin() as tx:
         await tx.execute(text("UPDATE users SET quota_bytes = 10 WHERE id = :id"), {"id": (await account.me())["id"]})
     headers = (*form_headers(1000), "Expect: 100-continue")
@@ -513,7 +523,7 @@ async def test_nothing_is_sent_that_would_be_refused(server: RunningServer, acco
 
 @contextlib.asynccontextmanager
 async def held_open(server: RunningServer, account: Account, name: str) -> AsyncIterator[Callable[[], Awaitable[Any]]]:
-    """Begin to send a file; what is yielded sends the rest and returns the answer."""
+    """Begin to send a file; the yielded function sends the rest and returns the answer."""
     go_on = asyncio.Event()
     body = form(b"held", name)
 
@@ -539,7 +549,7 @@ async def held_open(server: RunningServer, account: Account, name: str) -> Async
         await asyncio.gather(sending, return_exceptions=True)
 
 
-async def test_streams_wait_for_their_turn(small: RunningServer, narrow: Account) -> None:
+async def test_direct_uploads_beyond_the_slots_wait(small: RunningServer, narrow: Account) -> None:
     async with held_open(small, narrow, "first") as finish:
         second = asyncio.ensure_future(post(narrow, b"second", "second"))
 
@@ -553,7 +563,7 @@ async def test_streams_wait_for_their_turn(small: RunningServer, narrow: Account
     assert await names(narrow) == ["first", "second"]
 
 
-async def test_a_session_of_the_server_is_nobodys(server: RunningServer, account: Account) -> None:
+async def test_session_of_a_direct_upload_is_hidden_from_clients(server: RunningServer, account: Account) -> None:
     async with held_open(server, account, "held") as finish:
         (row,) = await sessions(server, account)
         assert (await account.client.get("/v1/uploads")).json()["items"] == []
@@ -569,10 +579,10 @@ async def test_a_session_of_the_server_is_nobodys(server: RunningServer, account
             ("DELETE", "", None),
         ):
             assert problem(await account.client.request(method, address + path, json=body)) == (404, "not-found")
-        # An upload of the same size is not held up by it.
+        # It does not keep an upload of the same size from starting.
         unbound = {"size_bytes": row.size_bytes, "destination": {"name": "other"}}
         assert (await account.client.post("/v1/uploads", json=unbound)).status_code == 201
-        # Nor is it a worker's to finish.
+        # A worker does not finish it.
         async with server.db.begin() as tx:
             await tx.execute(
                 text("UPDATE uploads SET next_check_at = now() - interval '1 day' WHERE id = :id"), row._mapping
@@ -587,7 +597,7 @@ async def test_a_session_of_the_server_is_nobodys(server: RunningServer, account
     assert started.json()["file"]["name"] == "instant"
 
 
-async def test_a_session_that_expired_meanwhile(server: RunningServer, account: Account) -> None:
+async def test_direct_upload_whose_session_expired_is_refused(server: RunningServer, account: Account) -> None:
     async with held_open(server, account, "late") as finish:
         (row,) = await sessions(server, account)
         async with server.db.begin() as tx:
@@ -642,7 +652,9 @@ FAULTS: dict[str, tuple[Callable[[Request], bool], int, Kind, bytes, int]] = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-async def test_a_store_that_fails(faulty: tuple[RunningServer, FaultProxy], name: str) -> None:
+async def test_direct_upload_to_a_failing_store_leaves_nothing_behind(
+    faulty: tuple[RunningServer, FaultProxy], name: str
+) -> None:
     server, proxy = faulty
     matches, size_bytes, kind, answer_bytes, status = FAULTS[name]
     account = await register_account(server.url)
@@ -659,10 +671,10 @@ async def test_a_store_that_fails(faulty: tuple[RunningServer, FaultProxy], name
         assert (await post(account, BYTES[:size_bytes], "x")).status_code == 201
 
 
-# Once
+# Idempotency-Key
 
 
-async def test_a_form_is_answered_once(server: RunningServer, account: Account) -> None:
+async def test_form_repeated_under_one_key_gets_the_first_answer(server: RunningServer, account: Account) -> None:
     first = await post(account, BYTES[: PART + 1], "x", key="k")
     assert first.status_code == 201
     before = await sessions(server, account)
@@ -675,22 +687,20 @@ async def test_a_form_is_answered_once(server: RunningServer, account: Account) 
         422,
         "idempotency-mismatch",
     )
-    # Nothing was stored to find that out.
+    # Nothing was stored for the comparison.
     assert await sessions(server, account) == before
     assert (await post(account, b"another", "x", key="other", on_conflict="rename")).json()["name"] == "x (1)"
     assert await names(account) == ["x", "x (1)"]
 
 
-async def test_a_form_is_answered_once_though_the_account_is_full_by_now(
-    server: RunningServer, account: Account
-) -> None:
+async def test_form_repeated_to_a_full_account_gets_the_first_answer(server: RunningServer, account: Account) -> None:
     first = await post(account, b"x" * 1000, "x", key="k")
     async with server.db.begin() as tx:
         await tx.execute(text("UPDATE users SET quota_bytes = 1000 WHERE id = :id"), {"id": (await account.me())["id"]})
     assert (await post(account, b"x" * 1000, "x", key="k")).json() == first.json()
 
 
-async def test_of_two_at_once_under_one_key_one_is_done(server: RunningServer, account: Account) -> None:
+async def test_concurrent_forms_under_one_key_store_one_file(server: RunningServer, account: Account) -> None:
     answers = await asyncio.gather(*(post(account, BYTES[:1000], "x", key="k", on_conflict="rename") for _ in range(4)))
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.json()["id"] for answer in answers}) == 1
@@ -698,19 +708,19 @@ async def test_of_two_at_once_under_one_key_one_is_done(server: RunningServer, a
     assert await names(account) == ["x"]
 
 
-async def test_a_refused_form_does_not_use_its_key_up(account: Account) -> None:
+async def test_refused_form_leaves_its_key_unused(account: Account) -> None:
     await sent(account, b"there", "x")
     assert problem(await post(account, b"new", "x", key="k")) == (409, "name-taken")
     assert (await post(account, b"new", "y", key="k")).status_code == 201
 
 
-async def test_content_is_put_once(account: Account) -> None:
+async def test_put_repeated_under_one_key_gets_the_first_answer(account: Account) -> None:
     file = await sent(account, b"old", "x")
     address = f"/v1/files/{file['id']}/content"
     headers = {"Idempotency-Key": "k", "If-Match": file["etag"], "Content-Type": "application/json"}
     first = await account.client.put(address, content=b'{"a": 1}', headers=headers)
     assert first.status_code == 200, first.text
-    # It has another ETag by now, and that does not matter.
+    # The file has another ETag by now; the key decides first.
     again = await account.client.put(address, content=b'{"a": 1}', headers=headers)
     assert (again.status_code, again.json()) == (200, first.json())
     other = await account.client.put(address, content=b'{"a": 2}', headers=headers)
@@ -724,7 +734,9 @@ async def test_content_is_put_once(account: Account) -> None:
 
 @pytest.mark.parametrize("size_bytes", [0, 10, 12 * MIB])
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_content_is_replaced(server: RunningServer, account: Account, size_bytes: int, chunked: bool) -> None:
+async def test_put_of_new_content_adds_a_revision(
+    server: RunningServer, account: Account, size_bytes: int, chunked: bool
+) -> None:
     file = await sent(account, b"the old content", "x.txt")
     content = BYTES[:size_bytes]
     answer = await account.client.put(
@@ -745,14 +757,14 @@ async def test_content_is_replaced(server: RunningServer, account: Account, size
     assert (me["used_bytes"], me["reserved_bytes"], me["used_nodes"]) == (15 + size_bytes, 0, 1)
 
 
-async def test_the_same_content_makes_no_revision(server: RunningServer, account: Account) -> None:
+async def test_put_of_the_same_content_makes_no_revision(server: RunningServer, account: Account) -> None:
     file = await sent(account, b"same", "x")
     answer = await account.client.put(f"/v1/files/{file['id']}/content", content=b"same")
     assert (answer.status_code, answer.json()) == (200, file)
     assert await journal(server.db, account) == [("file.created", file["id"])]
 
 
-async def test_content_and_name_change_together(server: RunningServer, account: Account) -> None:
+async def test_put_with_a_name_changes_content_and_name(server: RunningServer, account: Account) -> None:
     file = await sent(account, b"old", "x")
     taken = await sent(account, b"taken", "y")
     address = f"/v1/files/{file['id']}/content"
@@ -773,16 +785,18 @@ async def test_content_and_name_change_together(server: RunningServer, account: 
     assert kinds == ["file.created", "file.updated", "file.renamed", "file.updated", "file.renamed"]
 
 
-async def test_content_of_what_is_no_file_of_yours(server: RunningServer, account: Account, register: Register) -> None:
+async def test_put_to_a_node_that_is_no_file_of_the_caller_is_refused(
+    server: RunningServer, account: Account, register: Register
+) -> None:
     folder = (await account.client.post("/v1/folders", json={"name": "f"})).json()
-    theirs = await sent(await register(), b"theirs", "theirs")
+    foreign = await sent(await register(), b"foreign", "foreign")
     trashed = await sent(account, b"trashed", "trashed")
     await account.client.delete(f"/v1/files/{trashed['id']}")
     before = await sessions(server, account)
     for file_id, expected in (
         (folder["id"], (409, "not-a-file")),
         (folder["parent_id"], (409, "not-a-file")),
-        (theirs["id"], (404, "not-found")),
+        (foreign["id"], (404, "not-found")),
         (trashed["id"], (404, "not-found")),
         (str(uuid.uuid4()), (404, "not-found")),
         ("x", (422, "invalid-request")),
@@ -791,7 +805,7 @@ async def test_content_of_what_is_no_file_of_yours(server: RunningServer, accoun
     assert await sessions(server, account) == before
 
 
-async def test_content_that_has_changed_since(server: RunningServer, account: Account) -> None:
+async def test_put_with_an_old_etag_is_refused(server: RunningServer, account: Account) -> None:
     file = await sent(account, b"old", "x")
     address = f"/v1/files/{file['id']}/content"
     newer = (await account.client.put(address, content=b"newer")).json()
@@ -799,7 +813,7 @@ async def test_content_that_has_changed_since(server: RunningServer, account: Ac
     stale = await account.client.put(address, content=BYTES, headers={"If-Match": file["etag"]})
     assert problem(stale) == (412, "precondition-failed")
     assert stale.json()["etag"] == newer["etag"]
-    assert await sessions(server, account) == before  # nothing was stored to find that out
+    assert await sessions(server, account) == before  # refused before anything was stored
     wrong = await account.client.put(address, content=b"x", headers={"If-Match": "x"})
     assert problem(wrong) == (422, "invalid-request")
     wrong = await account.client.put(address, content=b"x", headers={"Content-Type": "picture"})
@@ -808,7 +822,7 @@ async def test_content_that_has_changed_since(server: RunningServer, account: Ac
 
 
 @pytest.mark.parametrize("meanwhile", ["replaced", "trashed"])
-async def test_a_file_that_changes_while_its_content_comes(
+async def test_put_to_a_file_that_changes_meanwhile_is_refused(
     server: RunningServer, account: Account, meanwhile: str
 ) -> None:
     file = await sent(account, b"old", "x")
@@ -830,7 +844,7 @@ async def test_a_file_that_changes_while_its_content_comes(
     assert (await account.me())["reserved_bytes"] == 0
 
 
-async def test_a_part_is_not_the_content(account: Account) -> None:
+async def test_put_of_a_range_or_encoded_content_is_422(account: Account) -> None:
     file = await upload_file(account, b"whole", "a")
     for header in ({"Content-Range": "bytes 3-4/5"}, {"Content-Encoding": "gzip"}):
         answer = await account.client.put(f"/v1/files/{file['id']}/content", content=b"le", headers=header)
@@ -838,7 +852,7 @@ async def test_a_part_is_not_the_content(account: Account) -> None:
     assert await download(account, file["id"]) == b"whole"
 
 
-async def test_put_keeps_the_type_unless_it_brings_one(account: Account) -> None:
+async def test_put_without_a_content_type_keeps_the_old_one(account: Account) -> None:
     file = await upload_file(account, b"one", "a.txt", content_type="text/plain")
     address = f"/v1/files/{file['id']}/content"
     kept = (await account.client.put(address, content=b"two")).raise_for_status().json()

@@ -1,4 +1,4 @@
-"""Interleavings that once went wrong, or nearly: each test tells one."""
+"""Interleavings and edge cases that were once wrong: one per test."""
 
 import uuid
 from collections import Counter
@@ -36,7 +36,7 @@ async def s3_upload(db: Db, upload_id: str) -> tuple[str, str]:
         return row.storage_key, row.s3_upload_id
 
 
-async def test_one_content_goes_to_a_bounded_number_of_places(account: Account) -> None:
+async def test_session_beyond_its_maximum_of_destinations_refuses_more(account: Account) -> None:
     data = noise(100)
     items = [start_body(data, f"copy-{n}") for n in range(MAX_DESTINATIONS + 20)]
     answer = (await account.client.post("/v1/uploads/batch", json={"items": items})).raise_for_status().json()
@@ -49,8 +49,8 @@ async def test_one_content_goes_to_a_bounded_number_of_places(account: Account) 
     assert len({place["file_id"] for place in done["destinations"]}) == MAX_DESTINATIONS
 
 
-async def test_an_object_that_the_store_assembled_late_is_found(account: Account, db: Db, store: S3Store) -> None:
-    """A Complete was given up, the session became active again, and then the store finished after all."""
+async def test_object_assembled_late_is_found_by_the_next_complete(account: Account, db: Db, store: S3Store) -> None:
+    """A Complete was given up, the session became active again, and then the store assembled the object after all."""
     data = noise(5 * MIB + 7)
     upload = (await start(account, data, "late.bin", strategy="multipart", chunk_size_bytes=5 * MIB))["upload"]
     await send(account, upload, data)
@@ -65,7 +65,7 @@ async def test_an_object_that_the_store_assembled_late_is_found(account: Account
     assert await download(account, done["file"]["id"]) == data
 
 
-async def test_one_items_wrong_parts_are_that_items_problem(account: Account) -> None:
+async def test_batch_item_with_wrong_parts_gets_its_own_problem(account: Account) -> None:
     data = [noise(6 * MIB) for _ in range(2)]
     wish = {"strategy": "multipart", "chunk_size_bytes": 5 * MIB}
     bad = start_body(data[0], "bad", **wish, parts=[{"number": 9, "sha256": sha256(b"")}])
@@ -86,11 +86,11 @@ async def late_and_bound(account: Account, data: bytes) -> tuple[dict[str, Any],
     return first, second
 
 
-async def test_binding_again_after_a_merge_says_the_same(account: Account) -> None:
+async def test_bind_repeated_after_a_merge_returns_the_same_session(account: Account) -> None:
     data = noise(8 * MIB + 3)
     late, bound = await late_and_bound(account, data)
     await send(account, bound, data, [1])
-    for _ in range(2):  # the answer to the first may have been lost
+    for _ in range(2):  # the answer to the first call may have been lost
         answer = await account.client.put(f"/v1/uploads/{late['id']}/fingerprint", json={"fingerprint": sha256(data)})
         kept = answer.raise_for_status().json()["upload"]
         assert kept["id"] == bound["id"]
@@ -98,7 +98,7 @@ async def test_binding_again_after_a_merge_says_the_same(account: Account) -> No
     assert (await account.me())["reserved_bytes"] == len(data)
 
 
-async def test_a_rivals_end_is_not_ours(account: Account, db: Db, store: S3Store) -> None:
+async def test_bind_after_the_other_session_lost_its_parts_goes_on(account: Account, db: Db, store: S3Store) -> None:
     data = noise(8 * MIB + 3)
     late, bound = await late_and_bound(account, data)
     await send(account, late, data)
@@ -110,7 +110,7 @@ async def test_a_rivals_end_is_not_ours(account: Account, db: Db, store: S3Store
     assert await download(account, done["file"]["id"]) == data
 
 
-async def test_verified_content_twice_at_one_place_in_one_batch_is_one_file(account: Account) -> None:
+async def test_batch_with_verified_content_twice_at_one_place_makes_one_file(account: Account) -> None:
     data = noise(50)
     await upload_file(account, data, "there")
     items = [start_body(data, "copy"), start_body(data, "copy")]
@@ -118,7 +118,7 @@ async def test_verified_content_twice_at_one_place_in_one_batch_is_one_file(acco
     assert answer["items"][0]["file"]["id"] == answer["items"][1]["file"]["id"]
 
 
-async def test_many_deep_folders_are_made_once(account: Account) -> None:
+async def test_batch_with_many_deep_folders_makes_each_once(account: Account) -> None:
     data = noise(10)
     deep = "/".join(f"level {n}" for n in range(50))
     items = [start_body(data, f"{n}", destination={"folder_path": f"{deep}/{n % 5}"}) for n in range(50)]
@@ -126,8 +126,8 @@ async def test_many_deep_folders_are_made_once(account: Account) -> None:
     assert (await account.me())["used_nodes"] == 50 + 5
 
 
-async def test_bytes_that_no_file_took_are_collected(account: Account, server: RunningServer) -> None:
-    """The same content became verified at its place while a second, false claim of it was under way."""
+async def test_content_that_no_destination_took_is_collected(account: Account, server: RunningServer) -> None:
+    """Content becomes verified at its name while a second session sends other bytes under its fingerprint."""
     data, wish = noise(5 * MIB + 1), {"strategy": "multipart", "chunk_size_bytes": 5 * MIB}
     first = (await start(account, data, "x", **wish))["upload"]
     await send(account, first, data)
@@ -148,7 +148,7 @@ async def test_bytes_that_no_file_took_are_collected(account: Account, server: R
     assert not [violation for violation in found if second["id"] in violation.detail]
 
 
-async def test_a_wrong_size_for_known_content_is_refused_wherever_it_goes(account: Account) -> None:
+async def test_start_of_known_content_with_a_wrong_size_is_refused_at_every_place(account: Account) -> None:
     data = noise(60)
     await upload_file(account, data, "there")
     for name in ("there", "elsewhere"):
@@ -156,19 +156,19 @@ async def test_a_wrong_size_for_known_content_is_refused_wherever_it_goes(accoun
         assert (answer.status_code, answer.json()["code"]) == (409, "fingerprint-mismatch")
 
 
-async def test_asking_again_for_a_late_destination_changes_nothing(account: Account) -> None:
+async def test_late_destination_requested_again_changes_nothing(account: Account) -> None:
     data = noise(5 * MIB + 1)
     upload = (await start(account, data, "x", strategy="multipart", chunk_size_bytes=5 * MIB))["upload"]
     await send(account, upload, data)
     (await account.client.post(f"/v1/uploads/{upload['id']}/complete")).raise_for_status()
     again = {"destination": {"name": "y"}}
-    for _ in range(2):  # the answer to the first may have been lost
+    for _ in range(2):  # the answer to the first call may have been lost
         (await account.client.post(f"/v1/uploads/{upload['id']}/destinations", json=again)).raise_for_status()
     assert (await account.me())["used_nodes"] == 2
 
 
-async def test_a_batch_is_decided_in_its_order(account: Account) -> None:
-    """The second item's content stands at its name when the batch begins, and no more when its turn comes."""
+async def test_batch_items_are_decided_in_their_order(account: Account) -> None:
+    """The second item's content is at its name when the batch begins, and replaced when its turn comes."""
     await upload_file(account, b"one", "y")
     await upload_file(account, b"two", "x")
     replace = {"on_conflict": "replace"}
@@ -179,8 +179,8 @@ async def test_a_batch_is_decided_in_its_order(account: Account) -> None:
     assert await download(account, second["id"]) == b"one"
 
 
-async def test_two_edits_of_one_name_that_was_deleted_twice(account: Account) -> None:
-    """Each is based on another file in the trash, and only one of the two can come back to its name."""
+async def test_two_edits_of_a_name_deleted_twice_restore_one_file(account: Account) -> None:
+    """Each edit is based on another file in the trash, and only one of the two can return to the name."""
     bases = []
     for data in (b"first", b"second"):
         file = await upload_file(account, data, "same.txt")
@@ -195,26 +195,26 @@ async def test_two_edits_of_one_name_that_was_deleted_twice(account: Account) ->
     await send(account, upload, data)
     done = (await account.client.post(f"/v1/uploads/{upload['id']}/complete")).raise_for_status().json()
     problems = [place["problem"] and place["problem"]["code"] for place in done["destinations"]]
-    assert problems == [None, None], "the second finds this very content at its name"
+    assert problems == [None, None], "the name holds the second's content already"
     assert len((await account.client.get("/v1/trash")).json()["items"]) == 1
     innocent = [start_body(b"first", "same.txt", destination=edit) for edit in edits] + [start_body(b"second", "other")]
     answer = (await account.client.post("/v1/uploads/batch", json={"items": innocent})).raise_for_status().json()
     assert answer["items"][2]["file"]["name"] == "other"
 
 
-async def test_a_refused_start_leaves_nothing_behind(account: Account) -> None:
+async def test_refused_start_undoes_its_folders_and_key(account: Account) -> None:
     body = start_body(b"x", "big", destination={"folder_path": "/x/y/z"}) | {"size_bytes": 200 * 1024**3}
     key = {"Idempotency-Key": "refused-once"}
     refused = await account.client.post("/v1/uploads", json=body, headers=key)
     assert refused.status_code == 413
     assert (await account.me())["used_nodes"] == 0
     batch = await account.client.post("/v1/uploads/batch", json={"items": [body]})
-    assert batch.json()["items"][0]["problem"]["code"] == "quota-exceeded", "of a batch each item is answered"
+    assert batch.json()["items"][0]["problem"]["code"] == "quota-exceeded", "a batch answers each item"
     small = await account.client.post("/v1/uploads", json=start_body(b"x", "small"), headers=key)
-    assert small.status_code == 201, "the key stands for nothing yet"
+    assert small.status_code == 201, "the key is not used yet"
 
 
-async def test_a_completed_upload_of_what_was_deleted_since(account: Account) -> None:
+async def test_complete_repeated_after_the_file_was_deleted_is_404(account: Account) -> None:
     upload = (await start(account, b"gone soon", "a"))["upload"]
     await send(account, upload, b"gone soon")
     address = f"/v1/uploads/{upload['id']}/complete"
@@ -225,7 +225,7 @@ async def test_a_completed_upload_of_what_was_deleted_since(account: Account) ->
     assert (await account.client.post(address)).json()["file"]["id"] == file["id"]
 
 
-async def test_a_fingerprint_finds_what_is_live(account: Account) -> None:
+async def test_fingerprint_of_trashed_files_finds_only_live_ones(account: Account) -> None:
     for folder in ("/d/e", "/f"):
         await upload_file(account, b"twice", "one", destination={"folder_path": folder})
     top = (await account.client.get("/v1/files/by-path?path=/d")).json()
@@ -236,7 +236,7 @@ async def test_a_fingerprint_finds_what_is_live(account: Account) -> None:
     assert problem(await account.client.get(f"/v1/fingerprints/{sha256(b'twice')}")) == (404, "not-found")
 
 
-async def test_times_that_are_none(account: Account) -> None:
+async def test_client_time_outside_the_calendar_is_422(account: Account) -> None:
     for time in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"):
         body = start_body(b"x", "a", client_modified_at=time)
         assert problem(await account.client.post("/v1/uploads", json=body)) == (422, "invalid-request"), time

@@ -1,4 +1,4 @@
-"""The upload journey through HTTP, on a real Postgres and S3: every step, resumed, repeated, asked wrongly."""
+"""The upload journey through HTTP, on a real Postgres and S3: every step, resumed, repeated and with bad input."""
 
 import asyncio
 import random
@@ -91,7 +91,7 @@ async def names_in_root(account: Account) -> list[str]:
         (2 * SMALLEST_CHUNK + 1, MULTI, "multipart", 3),
     ],
 )
-async def test_what_is_sent_comes_back(
+async def test_upload_of_each_size_downloads_as_sent(
     account: Account, db: Db, size_bytes: int, more: dict[str, Any], strategy: str, chunk_count: int
 ) -> None:
     data = BYTES[:size_bytes]
@@ -119,7 +119,7 @@ async def test_what_is_sent_comes_back(
     assert await journal(db, account) == [("file.created", file["id"])]
 
 
-async def test_a_single_start_carries_its_signed_part(account: Account) -> None:
+async def test_start_of_a_single_upload_carries_its_signed_part(account: Account) -> None:
     answer = await account.client.post("/v1/uploads", json=start_body(b"abc", "a"))
     assert answer.status_code == 201
     (part,) = answer.json()["parts"]
@@ -128,7 +128,7 @@ async def test_a_single_start_carries_its_signed_part(account: Account) -> None:
     assert (await complete(account, answer.json()["upload"]["id"])).status_code == 200
 
 
-async def test_chunk_hashes_known_at_start_are_signed_at_once(account: Account) -> None:
+async def test_start_with_chunk_hashes_signs_them_at_once(account: Account) -> None:
     hashes = [{"number": n, "sha256": sha256(chunk)} for n, chunk in enumerate(chunks_of(BYTES, SMALLEST_CHUNK), 1)]
     answer = await account.client.post("/v1/uploads", json=start_body(BYTES, "a", parts=hashes, **MULTI))
     parts = answer.raise_for_status().json()["parts"]
@@ -138,8 +138,8 @@ async def test_chunk_hashes_known_at_start_are_signed_at_once(account: Account) 
     assert (await complete(account, answer.json()["upload"]["id"])).status_code == 200
 
 
-async def test_hashes_of_another_plan_are_not_registered(account: Account) -> None:
-    """The server clamped the wish: the hashes are of other ranges than the ones it planned."""
+async def test_start_with_hashes_of_another_plan_registers_none(account: Account) -> None:
+    """The server clamped the requested chunk size: the hashes belong to other ranges than the planned ones."""
     hashes = [{"number": 1, "sha256": sha256(BYTES[:1])}]
     body = start_body(BYTES, "a", parts=hashes, strategy="multipart", chunk_size_bytes=1)
     answer = (await account.client.post("/v1/uploads", json=body)).raise_for_status().json()
@@ -148,7 +148,7 @@ async def test_hashes_of_another_plan_are_not_registered(account: Account) -> No
     assert (await complete(account, answer["upload"]["id"])).status_code == 200
 
 
-async def test_capabilities_say_what_the_server_does(visitor: Account) -> None:
+async def test_capabilities_show_limits_and_proof_level(visitor: Account) -> None:
     found = (await visitor.client.get("/v1/capabilities")).raise_for_status().json()
     assert found["proof_level"] in {"A", "B"}
     assert (found["single_max_bytes"], found["max_parts"], found["batch_items"]) == (8 * MIB, 9_999, 500)
@@ -158,7 +158,7 @@ async def test_capabilities_say_what_the_server_does(visitor: Account) -> None:
 # Resume
 
 
-async def test_resume_sends_only_what_the_store_lacks(account: Account) -> None:
+async def test_resume_names_only_the_chunks_the_store_lacks(account: Account) -> None:
     upload = await start(account, BYTES, "big", **MULTI)
     await send(account, upload, BYTES, [1, 3])
     answer = await account.client.post("/v1/uploads", json=start_body(BYTES, "big"))
@@ -174,13 +174,13 @@ async def test_resume_sends_only_what_the_store_lacks(account: Account) -> None:
     assert await download(account, file["id"]) == BYTES
 
 
-async def test_a_signed_part_is_no_uploaded_part(account: Account) -> None:
+async def test_reconcile_of_signed_parts_counts_none_as_uploaded(account: Account) -> None:
     upload = await start(account, BYTES, "big", **MULTI)
     await sign(account, upload, BYTES, [1, 2, 3])
     assert (await reconcile(account, upload["id"]))["missing"] == "1-3"
 
 
-async def test_chunks_are_listed_by_pages(account: Account) -> None:
+async def test_chunk_list_with_a_limit_is_paged(account: Account) -> None:
     upload = await start(account, BYTES, "big", **MULTI)
     await send(account, upload, BYTES, [2])
     await reconcile(account, upload["id"])
@@ -197,7 +197,7 @@ async def test_chunks_are_listed_by_pages(account: Account) -> None:
     assert [bool(chunk["sha256"]) for chunk in chunks] == [False, True, False]
 
 
-async def test_sessions_are_found_by_state_and_fingerprint(account: Account) -> None:
+async def test_upload_list_filters_by_state_and_fingerprint(account: Account) -> None:
     uploads = [await start(account, bytes([n]), f"{n}") for n in range(3)]
     await account.client.delete(f"/v1/uploads/{uploads[0]['id']}")
 
@@ -215,7 +215,7 @@ async def test_sessions_are_found_by_state_and_fingerprint(account: Account) -> 
     assert (shown["state"], shown["fingerprint"]) == ("active", sha256(b"\1"))
 
 
-async def test_a_fingerprint_is_known_while_sent_and_once_stored(account: Account) -> None:
+async def test_fingerprint_finds_the_live_session_then_the_file(account: Account) -> None:
     address = f"/v1/fingerprints/{sha256(b'abc')}"
     assert problem(await account.client.get(address)) == (404, "not-found")
     upload = await start(account, b"abc", "a")
@@ -226,10 +226,10 @@ async def test_a_fingerprint_is_known_while_sent_and_once_stored(account: Accoun
     assert (await account.client.get(address)).json() == {"file": file, "upload": None}
 
 
-# Completing
+# Complete
 
 
-async def test_complete_repeats_its_answer(account: Account, db: Db) -> None:
+async def test_complete_repeated_returns_the_same_answer(account: Account, db: Db) -> None:
     upload = await start(account, BYTES, "big", **MULTI)
     await send(account, upload, BYTES)
     first = await complete(account, upload["id"])
@@ -240,7 +240,7 @@ async def test_complete_repeats_its_answer(account: Account, db: Db) -> None:
 
 
 @pytest.mark.parametrize("more", [{}, MULTI], ids=["single", "multipart"])
-async def test_completing_at_once_makes_one_revision(account: Account, db: Db, more: dict[str, Any]) -> None:
+async def test_concurrent_completes_make_one_revision(account: Account, db: Db, more: dict[str, Any]) -> None:
     upload = await start(account, b"abc", "a", **more)
     await send(account, upload, b"abc")
     answers = await asyncio.gather(*(complete(account, upload["id"]) for _ in range(8)))
@@ -253,7 +253,7 @@ async def test_completing_at_once_makes_one_revision(account: Account, db: Db, m
     assert (await account.me())["used_bytes"] == 3
 
 
-async def test_starting_at_once_makes_one_session(account: Account) -> None:
+async def test_concurrent_starts_make_one_session(account: Account) -> None:
     body = start_body(BYTES, "big", **MULTI)
     answers = await asyncio.gather(*(account.client.post("/v1/uploads", json=body) for _ in range(8)))
     assert sorted(answer.status_code for answer in answers) == [200] * 7 + [201]
@@ -263,26 +263,26 @@ async def test_starting_at_once_makes_one_session(account: Account) -> None:
     assert (await account.client.delete(f"/v1/uploads/{upload_id}")).status_code == 204
 
 
-async def test_what_was_sent_as_single_is_missing_until_it_is_there(account: Account) -> None:
+async def test_complete_of_an_unsent_single_upload_is_parts_missing(account: Account) -> None:
     upload = await start(account, b"abc", "a")
     answer = await complete(account, upload["id"])
     assert problem(answer) == (409, "parts-missing")
     assert answer.json()["missing"] == "1"
 
 
-async def test_a_registered_hash_stays(account: Account) -> None:
+async def test_second_hash_for_a_registered_chunk_is_refused(account: Account) -> None:
     upload = await start(account, BYTES, "big", **MULTI)
     await sign(account, upload, BYTES, [2])
     parts = [{"number": 1, "sha256": ZEROS}, {"number": 2, "sha256": ZEROS}]
     answer = await account.client.post(f"/v1/uploads/{upload['id']}/parts", json={"parts": parts})
     assert problem(answer) == (409, "chunk-mismatch")
     assert answer.json()["numbers"] == [2]
-    # The refused request registered nothing of what it brought.
+    # The refused request registered none of its hashes.
     await send(account, upload, BYTES)
     assert (await complete(account, upload["id"])).status_code == 200
 
 
-async def test_the_one_part_of_a_single_upload_has_the_fingerprint(account: Account) -> None:
+async def test_part_hash_other_than_the_fingerprint_of_a_single_upload_is_refused(account: Account) -> None:
     upload = await start(account, b"abc", "a")
     parts = {"parts": [{"number": 1, "sha256": ZEROS}]}
     assert problem(await account.client.post(f"/v1/uploads/{upload['id']}/parts", json=parts)) == (
@@ -291,10 +291,10 @@ async def test_the_one_part_of_a_single_upload_has_the_fingerprint(account: Acco
     )
 
 
-# The fingerprint comes late
+# Late fingerprints
 
 
-async def test_send_first_hash_later(account: Account, db: Db) -> None:
+async def test_late_fingerprint_bound_after_sending_completes(account: Account, db: Db) -> None:
     started = await start_late(account, LATE, "late")
     assert started.status_code == 201
     upload = started.json()["upload"]
@@ -312,11 +312,11 @@ async def test_send_first_hash_later(account: Account, db: Db) -> None:
     assert await journal(db, account) == [("file.created", file["id"])]
 
 
-async def test_small_files_are_hashed_first(account: Account) -> None:
+async def test_late_start_of_a_small_file_requires_the_fingerprint(account: Account) -> None:
     assert problem(await start_late(account, BYTES[: 8 * MIB], "small")) == (409, "fingerprint-required")
 
 
-async def test_a_second_file_of_that_size_is_hashed_first(account: Account) -> None:
+async def test_late_start_of_a_known_size_requires_the_fingerprint(account: Account) -> None:
     upload = (await start_late(account, LATE, "a")).json()["upload"]
     second = await start_late(account, LATE, "b")
     assert problem(second) == (409, "fingerprint-required")
@@ -330,7 +330,7 @@ async def test_a_second_file_of_that_size_is_hashed_first(account: Account) -> N
 
 
 @pytest.mark.parametrize("fuller", ["bound", "unbound"])
-async def test_two_sessions_of_one_content_become_the_fuller_one(account: Account, fuller: str) -> None:
+async def test_bind_with_a_second_live_session_keeps_the_fuller_one(account: Account, fuller: str) -> None:
     unbound = (await start_late(account, LATE, "late.bin")).json()["upload"]
     bound = await start(account, LATE, "early.bin")
     await send(account, bound if fuller == "bound" else unbound, LATE, [1])
@@ -347,7 +347,7 @@ async def test_two_sessions_of_one_content_become_the_fuller_one(account: Accoun
     assert (await account.me())["used_bytes"] == len(LATE)
 
 
-async def test_binding_to_verified_content_is_a_file_at_once(account: Account, server: RunningServer) -> None:
+async def test_bind_to_verified_content_returns_the_file(account: Account, server: RunningServer) -> None:
     unbound = (await start_late(account, LATE, "late.bin")).json()["upload"]
     file = await upload_file(account, LATE, "early.bin")
     await verify_all(server)
@@ -364,7 +364,7 @@ async def test_binding_to_verified_content_is_a_file_at_once(account: Account, s
     ]
 
 
-async def test_a_fingerprint_of_another_size_is_refused(account: Account) -> None:
+async def test_bind_to_content_of_another_size_is_refused(account: Account) -> None:
     await upload_file(account, b"abc", "a")
     body = start_body(b"abc", "b") | {"size_bytes": 4}
     assert problem(await account.client.post("/v1/uploads", json=body)) == (409, "fingerprint-mismatch")
@@ -375,7 +375,7 @@ async def test_a_fingerprint_of_another_size_is_refused(account: Account) -> Non
     assert problem(await account.client.post("/v1/uploads", json=body)) == (409, "fingerprint-mismatch")
 
 
-# Content that is there already
+# Content that the owner stores already
 
 
 async def verify_all(server: RunningServer) -> None:
@@ -383,7 +383,7 @@ async def verify_all(server: RunningServer) -> None:
         pass
 
 
-async def test_verified_content_needs_no_sending(account: Account, server: RunningServer) -> None:
+async def test_start_of_verified_content_returns_the_file(account: Account, server: RunningServer) -> None:
     first = await upload_file(account, BYTES, "first", **MULTI)
     unproven = await account.client.post("/v1/uploads", json=start_body(BYTES, "second"))
     assert unproven.status_code == 201, "stored content is a claim until a worker has read it"
@@ -399,7 +399,9 @@ async def test_verified_content_needs_no_sending(account: Account, server: Runni
 
 
 @pytest.mark.parametrize("on_conflict", ["fail", "rename", "replace"])
-async def test_the_same_content_at_the_same_name_is_a_no_op(account: Account, db: Db, on_conflict: str) -> None:
+async def test_start_of_the_same_content_at_the_same_name_changes_nothing(
+    account: Account, db: Db, on_conflict: str
+) -> None:
     file = await upload_file(account, b"abc", "a")
     answer = await account.client.post(
         "/v1/uploads", json=start_body(b"abc", "a", destination={"on_conflict": on_conflict})
@@ -411,7 +413,7 @@ async def test_the_same_content_at_the_same_name_is_a_no_op(account: Account, db
 # Destinations
 
 
-async def test_folders_are_made_on_the_way(account: Account, db: Db) -> None:
+async def test_destination_path_with_missing_folders_makes_them(account: Account, db: Db) -> None:
     first = await upload_file(account, b"1", "a", destination={"folder_path": "/Photos/2026"})
     second = await upload_file(account, b"2", "b", destination={"folder_path": "photos/2026/"})
     third = await upload_file(account, b"3", "c", destination={"parent_id": first["parent_id"]})
@@ -425,7 +427,7 @@ async def test_folders_are_made_on_the_way(account: Account, db: Db) -> None:
     assert (await account.me())["used_nodes"] == 5
 
 
-async def test_a_file_is_no_folder(account: Account) -> None:
+async def test_destination_below_a_file_is_refused(account: Account) -> None:
     file = await upload_file(account, b"1", "file")
     for place in ({"folder_path": "/file/sub"}, {"folder_path": "/FILE"}, {"parent_id": file["id"]}):
         body = start_body(b"2", "a", destination=place)
@@ -439,7 +441,7 @@ async def test_a_file_is_no_folder(account: Account) -> None:
     assert problem(await account.client.post("/v1/uploads", json=unknown)) == (404, "not-found")
 
 
-async def test_a_taken_name_is_refused_before_anything_is_sent(account: Account) -> None:
+async def test_start_at_a_taken_name_is_refused(account: Account) -> None:
     file = await upload_file(account, b"1", "Straße.txt")
     for name in ("Straße.txt", "STRASSE.TXT", "Strasse.txt"):
         answer = await account.client.post("/v1/uploads", json=start_body(b"2", name))
@@ -448,7 +450,7 @@ async def test_a_taken_name_is_refused_before_anything_is_sent(account: Account)
     assert (await account.me())["reserved_bytes"] == 0
 
 
-async def test_a_folder_is_not_replaced(account: Account) -> None:
+async def test_start_at_the_name_of_a_folder_is_refused(account: Account) -> None:
     await upload_file(account, b"1", "a", destination={"folder_path": "/folder"})
     body = start_body(b"2", "folder", destination={"on_conflict": "replace"})
     assert problem(await account.client.post("/v1/uploads", json=body)) == (409, "name-taken")
@@ -456,13 +458,13 @@ async def test_a_folder_is_not_replaced(account: Account) -> None:
     assert renamed["name"] == "folder (1)"
 
 
-async def test_rename_takes_the_next_free_name(account: Account) -> None:
+async def test_on_conflict_rename_takes_the_next_free_name(account: Account) -> None:
     for n in range(3):
         await upload_file(account, bytes([n]), "src.tar.gz", destination={"on_conflict": "rename"})
     assert await names_in_root(account) == ["src (1).tar.gz", "src (2).tar.gz", "src.tar.gz"]
 
 
-async def test_replace_adds_a_revision(account: Account, db: Db) -> None:
+async def test_on_conflict_replace_adds_a_revision(account: Account, db: Db) -> None:
     first = await upload_file(account, b"1", "a")
     second = await upload_file(account, b"2", "a", destination={"on_conflict": "replace"})
     assert second["id"] == first["id"]
@@ -474,7 +476,7 @@ async def test_replace_adds_a_revision(account: Account, db: Db) -> None:
     assert (me["used_bytes"], me["used_nodes"], me["reserved_bytes"]) == (2, 1, 0)
 
 
-async def test_replace_only_what_was_seen(account: Account) -> None:
+async def test_replace_with_an_old_base_revision_is_refused(account: Account) -> None:
     first = await upload_file(account, b"1", "a")
     onto_first = {"on_conflict": "replace", "base_revision_id": first["revision_id"]}
     second = await upload_file(account, b"2", "a", destination=onto_first)
@@ -483,7 +485,7 @@ async def test_replace_only_what_was_seen(account: Account) -> None:
     assert (answer.json()["file_id"], answer.json()["revision_id"]) == (first["id"], second["revision_id"])
 
 
-async def test_one_session_many_places(account: Account, db: Db) -> None:
+async def test_session_with_many_destinations_makes_a_file_at_each(account: Account, db: Db) -> None:
     upload = await start(account, BYTES, "a", **MULTI)
     assert (await start(account, BYTES, "b"))["id"] == upload["id"]
     added = await account.client.post(f"/v1/uploads/{upload['id']}/destinations", json={"destination": {"name": "c"}})
@@ -496,7 +498,7 @@ async def test_one_session_many_places(account: Account, db: Db) -> None:
     assert (me["used_bytes"], me["used_nodes"]) == (len(BYTES), 3)
 
 
-async def test_a_name_taken_meanwhile_loses_no_bytes(account: Account, db: Db) -> None:
+async def test_name_taken_while_sending_loses_no_bytes(account: Account, db: Db) -> None:
     upload = await start(account, BYTES, "a", **MULTI)
     await send(account, upload, BYTES)
     winner = await upload_file(account, b"winner", "a")
@@ -513,7 +515,7 @@ async def test_a_name_taken_meanwhile_loses_no_bytes(account: Account, db: Db) -
     assert await journal(db, account) == [("file.created", winner["id"]), ("file.created", file_id)]
 
 
-async def test_a_destination_given_again_takes_the_new_policy(account: Account) -> None:
+async def test_destination_requested_again_takes_the_new_policy(account: Account) -> None:
     upload = await start(account, b"2", "a")
     await upload_file(account, b"1", "a")
     body = start_body(b"2", "a", destination={"on_conflict": "rename"})
@@ -522,10 +524,10 @@ async def test_a_destination_given_again_takes_the_new_policy(account: Account) 
     assert (await complete(account, upload["id"])).json()["file"]["name"] == "a (1)"
 
 
-# Endings
+# Abort and expiry
 
 
-async def test_abort_frees_what_was_reserved(account: Account, store: S3Store, db: Db) -> None:
+async def test_abort_releases_quota_and_parts(account: Account, store: S3Store, db: Db) -> None:
     upload = await start(account, BYTES, "a", **MULTI)
     await send(account, upload, BYTES, [1])
     for _ in range(2):
@@ -546,7 +548,7 @@ async def test_abort_frees_what_was_reserved(account: Account, store: S3Store, d
     assert row.s3_upload_id not in [open_.upload_id async for open_ in store.list_multiparts(row.storage_key)]
 
 
-async def test_a_completed_upload_is_not_aborted(account: Account) -> None:
+async def test_abort_of_a_completed_upload_is_refused(account: Account) -> None:
     upload = await start(account, b"abc", "a")
     await send(account, upload, b"abc")
     await complete(account, upload["id"])
@@ -556,7 +558,9 @@ async def test_a_completed_upload_is_not_aborted(account: Account) -> None:
 
 
 @pytest.mark.parametrize("more", [{}, MULTI], ids=["single", "multipart"])
-async def test_an_expired_session_says_so(account: Account, server: RunningServer, more: dict[str, Any]) -> None:
+async def test_requests_on_an_expired_session_are_upload_expired(
+    account: Account, server: RunningServer, more: dict[str, Any]
+) -> None:
     upload = await start(account, b"abc", "a", **more)
     await alter(
         server.db, "UPDATE uploads SET expires_at = now() - interval '1 second' WHERE id = :id", id=upload["id"]
@@ -573,7 +577,7 @@ async def test_an_expired_session_says_so(account: Account, server: RunningServe
     assert (await upload_file(account, b"abc", "a", **more))["name"] == "a"
 
 
-async def test_parts_that_the_store_discarded_end_the_session(account: Account, db: Db, store: S3Store) -> None:
+async def test_parts_discarded_by_the_store_expire_the_session(account: Account, db: Db, store: S3Store) -> None:
     upload = await start(account, BYTES, "a", **MULTI)
     async with db.read() as tx:
         row = (await tx.execute(text("SELECT storage_key, s3_upload_id FROM uploads WHERE id = :id"), upload)).one()
@@ -583,12 +587,12 @@ async def test_parts_that_the_store_discarded_end_the_session(account: Account, 
     assert (await account.me())["reserved_bytes"] == 0
 
 
-async def test_an_expired_url_is_asked_for_again(account: Account, db: Db, store: S3Store) -> None:
+async def test_expired_url_is_signed_again(account: Account, db: Db, store: S3Store) -> None:
     upload = await start(account, b"abc", "a")
     async with db.read() as tx:
         key = (await tx.execute(text("SELECT storage_key FROM uploads WHERE id = :id"), upload)).scalar_one()
     brief = store.sign_put(key, 3, bytes.fromhex(sha256(b"abc")), ttl_s=1)
-    # A signature is good through the second in which it ends.
+    # A signature is valid through the second in which it ends.
     await asyncio.sleep((brief.expires_at - datetime.now(UTC)).total_seconds() + 1)
     assert (await put({"url": brief.url, "headers": dict(brief.headers)}, b"abc")).status_code == 403
     await send(account, upload, b"abc")
@@ -598,7 +602,7 @@ async def test_an_expired_url_is_asked_for_again(account: Account, db: Db, store
 # Limits
 
 
-async def test_the_quota_counts_stored_and_unfinished_bytes(account: Account, db: Db) -> None:
+async def test_quota_counts_stored_and_reserved_bytes(account: Account, db: Db) -> None:
     await alter_account(db, account, "quota_bytes = 10")
     await upload_file(account, b"12345", "a")
     upload = await start(account, b"678", "b")
@@ -612,7 +616,7 @@ async def test_the_quota_counts_stored_and_unfinished_bytes(account: Account, db
     await upload_file(account, b"", "empty")
 
 
-async def test_the_number_of_files_is_limited(account: Account, db: Db) -> None:
+async def test_start_beyond_the_number_of_files_is_refused(account: Account, db: Db) -> None:
     await alter_account(db, account, "quota_nodes = 2")
     upload = await start(account, b"1", "a", destination={"folder_path": "/folder"})
     assert problem(await account.client.post("/v1/uploads", json=start_body(b"2", "b"))) == (413, "too-many-files")
@@ -625,7 +629,7 @@ async def test_the_number_of_files_is_limited(account: Account, db: Db) -> None:
     assert (await complete(account, upload["id"])).status_code == 200
 
 
-async def test_five_tebibytes_plan_and_sign(account: Account, db: Db) -> None:
+async def test_upload_of_five_tebibytes_is_planned_and_signed(account: Account, db: Db) -> None:
     await alter_account(db, account, "quota_bytes = :quota", quota=10 * TIB)
     body = start_body(b"", "huge") | {"size_bytes": 5 * TIB, "fingerprint": sha256(b"huge")}
     upload = (await account.client.post("/v1/uploads", json=body)).raise_for_status().json()["upload"]
@@ -650,13 +654,17 @@ async def test_five_tebibytes_plan_and_sign(account: Account, db: Db) -> None:
         ({"size_bytes": 0, "strategy": "multipart"}, "empty-multipart"),
     ],
 )
-async def test_sizes_that_cannot_be_stored(visitor: Account, change: dict[str, Any], reason: str) -> None:
+async def test_start_with_a_size_beyond_the_limits_is_refused(
+    visitor: Account, change: dict[str, Any], reason: str
+) -> None:
     answer = await visitor.client.post("/v1/uploads", json=start_body(b"", "a") | {"fingerprint": ZEROS} | change)
     assert problem(answer) == (422, "size-not-allowed")
     assert (answer.json()["reason"], answer.json()["max_bytes"]) == (reason, 9_999 * 5 * GIB)
 
 
-async def test_limits_are_settings(postgres_url: str, s3_config: S3Config, server: RunningServer) -> None:
+async def test_stricter_settings_refuse_what_others_allow(
+    postgres_url: str, s3_config: S3Config, server: RunningServer
+) -> None:
     """A second server on the same database, stricter than the first."""
     settings = make_settings(postgres_url, s3_config, uploads={"max_open": 2, "max_file_bytes": 10})
     async with running_server(settings) as strict:
@@ -695,7 +703,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_names_of_all_scripts_are_kept(visitor: Account, name: str) -> None:
+async def test_names_of_all_scripts_are_kept_as_typed(visitor: Account, name: str) -> None:
     folder = f"/names/{uuid.uuid4()}"
     file = await upload_file(visitor, name.encode(), name, destination={"folder_path": folder})
     assert (file["name"], file["path"]) == (name, f"{folder}/{name}")
@@ -705,7 +713,7 @@ async def test_names_of_all_scripts_are_kept(visitor: Account, name: str) -> Non
     assert listed == [file]
 
 
-async def test_names_are_kept_composed(account: Account) -> None:
+async def test_decomposed_name_is_stored_composed(account: Account) -> None:
     file = await upload_file(account, b"abc", "e\N{COMBINING ACUTE ACCENT}")
     assert file["name"] == "\N{LATIN SMALL LETTER E WITH ACUTE}"
 
@@ -725,7 +733,7 @@ async def test_names_are_kept_composed(account: Account) -> None:
         ("ü" * 128, "too-long"),
     ],
 )
-async def test_names_that_cannot_be(visitor: Account, name: str, reason: str) -> None:
+async def test_invalid_name_is_refused(visitor: Account, name: str, reason: str) -> None:
     answer = await visitor.client.post("/v1/uploads", json=start_body(b"abc", name))
     assert problem(answer) == (422, "invalid-name")
     assert answer.json()["reason"] == reason
@@ -738,7 +746,7 @@ async def test_names_that_cannot_be(visitor: Account, name: str, reason: str) ->
 
 
 @pytest.mark.parametrize("path", ["a//b", "/../b", "/".join("x" * 101)])
-async def test_paths_that_cannot_be(visitor: Account, path: str) -> None:
+async def test_invalid_path_is_refused(visitor: Account, path: str) -> None:
     body = start_body(b"abc", "a", destination={"folder_path": path})
     assert problem(await visitor.client.post("/v1/uploads", json=body)) == (422, "invalid-name")
 
@@ -777,7 +785,7 @@ async def test_paths_that_cannot_be(visitor: Account, path: str) -> None:
     ],
     ids=lambda change: str(change)[:60],
 )
-async def test_starts_that_make_no_sense(visitor: Account, change: dict[str, Any]) -> None:
+async def test_start_with_an_invalid_member_is_422(visitor: Account, change: dict[str, Any]) -> None:
     answer = await visitor.client.post("/v1/uploads", json=start_body(b"abc", "a") | change)
     assert problem(answer) == (422, "invalid-request")
     assert all(set(error) == {"pointer", "detail"} for error in answer.json()["errors"])
@@ -786,8 +794,8 @@ async def test_starts_that_make_no_sense(visitor: Account, change: dict[str, Any
 
 
 @pytest.mark.parametrize("modified_at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
-async def test_times_at_the_edge_of_time(visitor: Account, modified_at: str) -> None:
-    """Neither exists in UTC."""
+async def test_time_that_does_not_exist_in_utc_is_422(visitor: Account, modified_at: str) -> None:
+    """Neither time exists in UTC."""
     body = start_body(b"abc", "a", client_modified_at=modified_at)
     assert problem(await visitor.client.post("/v1/uploads", json=body)) == (422, "invalid-request")
     upload = await start(visitor, b"abc", "a")
@@ -796,7 +804,7 @@ async def test_times_at_the_edge_of_time(visitor: Account, modified_at: str) -> 
     assert problem(answer) == (422, "invalid-request")
 
 
-async def test_the_client_s_time_is_kept(account: Account) -> None:
+async def test_client_time_is_stored_in_utc(account: Account) -> None:
     file = await upload_file(account, b"abc", "a", client_modified_at="1969-07-20T20:17:40.5+02:00")
     assert file["client_modified_at"] == "1969-07-20T18:17:40.500000Z"
 
@@ -812,7 +820,7 @@ async def test_the_client_s_time_is_kept(account: Account) -> None:
     ],
     ids=["nothing", "half", "deep", "not UTF-8", "long number"],
 )
-async def test_bodies_that_are_no_json(visitor: Account, raw: bytes) -> None:
+async def test_body_that_is_not_json_is_refused(visitor: Account, raw: bytes) -> None:
     answer = await visitor.client.post("/v1/uploads", content=raw, headers={"Content-Type": "application/json"})
     assert problem(answer) in {(400, "malformed-json"), (422, "invalid-request")}
 
@@ -831,12 +839,12 @@ async def test_bodies_that_are_no_json(visitor: Account, raw: bytes) -> None:
         b'{"size_bytes": NaN, "destination": {"name": "a"}}',
     ],
 )
-async def test_lone_surrogates_and_other_shapes(visitor: Account, raw: bytes) -> None:
+async def test_body_with_lone_surrogates_or_another_shape_is_422(visitor: Account, raw: bytes) -> None:
     answer = await visitor.client.post("/v1/uploads", content=raw, headers={"Content-Type": "application/json"})
     assert problem(answer) in {(422, "invalid-request"), (422, "invalid-name")}
 
 
-async def test_a_body_that_is_too_large(visitor: Account) -> None:
+async def test_body_beyond_the_limit_is_413(visitor: Account) -> None:
     answer = await visitor.client.post("/v1/uploads", content=b" " * (8 * MIB + 1))
     assert problem(answer) == (413, "body-too-large")
 
@@ -856,7 +864,7 @@ async def test_a_body_that_is_too_large(visitor: Account) -> None:
     ],
     ids=lambda parts: str(parts)[:60],
 )
-async def test_parts_that_make_no_sense(visitor: Account, parts: list[dict[str, Any]]) -> None:
+async def test_sign_with_invalid_parts_is_422(visitor: Account, parts: list[dict[str, Any]]) -> None:
     upload = await start(visitor, BYTES, "a", **MULTI)
     answer = await visitor.client.post(f"/v1/uploads/{upload['id']}/parts", json={"parts": parts})
     assert problem(answer) == (422, "invalid-request")
@@ -874,7 +882,7 @@ async def test_parts_that_make_no_sense(visitor: Account, parts: list[dict[str, 
         ({"cursor": "WyJ1cGxvYWRzIiwieCJd"}, "invalid-cursor"),  # ["uploads","x"]
     ],
 )
-async def test_lists_asked_wrongly(visitor: Account, query: dict[str, str], code: str) -> None:
+async def test_upload_list_with_an_invalid_query_is_422(visitor: Account, query: dict[str, str], code: str) -> None:
     assert problem(await visitor.client.get("/v1/uploads", params=query)) == (422, code)
 
 
@@ -883,14 +891,14 @@ async def test_lists_asked_wrongly(visitor: Account, query: dict[str, str], code
     ["x", "WyJjaHVua3MiLDkyMjMzNzIwMzY4NTQ3NzU4MDhd", "WyJjaHVua3MiLDQyOTQ5NjcyOTZd", "WyJjaHVua3MiLC0xXQ"],
     ids=["nonsense", "2**63", "2**32", "-1"],
 )
-async def test_forged_chunk_cursors_break_nothing(visitor: Account, cursor: str) -> None:
+async def test_forged_chunk_cursor_is_refused_or_harmless(visitor: Account, cursor: str) -> None:
     upload = await start(visitor, b"abc", "a")
     answer = await visitor.client.get(f"/v1/uploads/{upload['id']}/chunks", params={"cursor": cursor})
     assert answer.status_code == 200 or problem(answer) == (422, "invalid-cursor")
 
 
 def upload_routes(upload_id: object) -> list[tuple[str, str, dict[str, Any] | None]]:
-    """Every route of one upload: method, address, a body that makes sense."""
+    """Return every route of one upload: method, address, a valid body."""
     at = f"/v1/uploads/{upload_id}"
     return [
         ("GET", at, None),
@@ -904,7 +912,7 @@ def upload_routes(upload_id: object) -> list[tuple[str, str, dict[str, Any] | No
     ]
 
 
-async def test_unknown_sessions(visitor: Account) -> None:
+async def test_requests_on_an_unknown_session_are_404(visitor: Account) -> None:
     for method, address, body in upload_routes(uuid.uuid4()):
         assert problem(await visitor.client.request(method, address, json=body)) == (404, "not-found")
     for method, address, body in upload_routes("nonsense"):
@@ -912,7 +920,7 @@ async def test_unknown_sessions(visitor: Account) -> None:
 
 
 @pytest.mark.parametrize("token", [None, "Bearer nonsense", "Bearer", "Basic Og=="])
-async def test_nothing_without_a_token(api: httpx2.AsyncClient, token: str | None) -> None:
+async def test_upload_routes_without_a_valid_token_are_401(api: httpx2.AsyncClient, token: str | None) -> None:
     headers = {"Authorization": token} if token else {}
     others: list[tuple[str, str, dict[str, Any] | None]] = [
         ("POST", "/v1/uploads", start_body(b"abc", "a")),
@@ -930,8 +938,8 @@ async def test_nothing_without_a_token(api: httpx2.AsyncClient, token: str | Non
 # Batches
 
 
-async def test_a_batch_answers_each_item(account: Account, db: Db) -> None:
-    """500 items: good ones, instant ones, equal ones, and one of each mistake."""
+async def test_batch_with_mixed_items_answers_each_in_order(account: Account, db: Db) -> None:
+    """500 items: new contents, stored contents, equal contents, and one of each mistake."""
     await upload_file(account, b"stored", "stored")
     await alter_account(db, account, "quota_bytes = 10000000")
     mistakes: list[tuple[dict[str, Any], str]] = [
@@ -969,13 +977,13 @@ async def test_a_batch_answers_each_item(account: Account, db: Db) -> None:
     assert [item["problem"]["code"] for item in outcomes[20:22]] == ["parts-missing", "not-found"]
     assert outcomes[22] == outcomes[3]
     assert await download(account, outcomes[7]["file"]["id"]) == b"7"
-    # stored, 7 folders, copy, 20 files and the second place of the first
+    # stored, 7 folders, copy, 20 files and the second destination of the first
     assert len(await journal(db, account)) == 1 + 7 + 1 + 20 + 1
     repeated = await account.client.post("/v1/uploads/batch/complete", json={"upload_ids": upload_ids[:20]})
     assert repeated.json()["items"] == outcomes[:20]
 
 
-async def test_a_batch_of_multipart_uploads(account: Account) -> None:
+async def test_batch_of_multipart_uploads_completes(account: Account) -> None:
     items = [start_body(bytes([n]), f"{n}", **MULTI) for n in range(5)]
     started = (await account.client.post("/v1/uploads/batch", json={"items": items})).raise_for_status().json()["items"]
     for n, item in enumerate(started):
@@ -985,8 +993,8 @@ async def test_a_batch_of_multipart_uploads(account: Account) -> None:
     assert [item["file"]["name"] for item in done.raise_for_status().json()["items"]] == ["0", "1", "2", "3", "4"]
 
 
-async def test_places_in_one_batch_do_not_collide(account: Account) -> None:
-    """Three contents for one name: one takes it, one goes beside it, one is refused when it is its turn."""
+async def test_batch_with_one_name_for_several_contents_decides_in_order(account: Account) -> None:
+    """Four contents for one name: new, renamed, replacing it, and refused when its turn comes."""
     items = [start_body(bytes([n]), "same", destination={"on_conflict": policy}) for n, policy in enumerate(POLICIES)]
     started = (await account.client.post("/v1/uploads/batch", json={"items": items})).json()["items"]
     for n, item in enumerate(started):
@@ -1003,7 +1011,7 @@ POLICIES = ("fail", "rename", "replace", "fail")
 
 
 @pytest.mark.parametrize("count", [0, 501])
-async def test_batches_have_a_size(visitor: Account, count: int) -> None:
+async def test_batch_of_none_or_too_many_items_is_422(visitor: Account, count: int) -> None:
     items = [start_body(b"x", f"{n}") for n in range(count)]
     assert problem(await visitor.client.post("/v1/uploads/batch", json={"items": items})) == (422, "invalid-request")
     ids = [str(uuid.uuid4())] * count
@@ -1011,7 +1019,7 @@ async def test_batches_have_a_size(visitor: Account, count: int) -> None:
     assert problem(answer) == (422, "invalid-request")
 
 
-async def test_two_accounts_do_not_meet(register: Register) -> None:
+async def test_same_upload_of_two_accounts_makes_two_files(register: Register) -> None:
     first, second = await register(), await register()
     one = await upload_file(first, b"abc", "same")
     two = await upload_file(second, b"abc", "same")

@@ -1,7 +1,7 @@
-"""Any order of calls leads to what a plain model of uploads says, and every invariant holds at the end.
+"""Any order of calls agrees with a plain model of uploads, and every invariant holds at the end.
 
-The machine talks to a real API in a process of its own. A chunk is 5 MiB, the least that S3 assembles, so examples are
-few and short; the failing one is printed as a program that repeats it.
+The machine talks to a real API in a process of its own. A chunk is 5 MiB, the smallest that S3 assembles, so
+examples are few and short; a failing one is printed as a program that repeats it.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ CHUNK = 5 * MIB
 EXAMPLES = 12
 STEPS = 30
 CONTENTS = {
-    # Two of one size, so that a late start meets content and sessions of its size.
+    # Two of each size, so that a late start meets content and sessions of its size.
     "small": random.Random(1).randbytes(10),
     "other small": random.Random(2).randbytes(10),
     "big": random.Random(3).randbytes(CHUNK + 1),
@@ -106,10 +106,10 @@ class Uploads(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.client.close()
 
-    # What the server is asked, and what the model says it answers
+    # Requests, and the answers that the model expects
 
     def ask(self, method: str, path: str, *allowed: int | str, **request: Any) -> dict[str, Any]:
-        """Send; the answer is one of the allowed statuses or problem codes. Return its body."""
+        """Send a request whose answer must be one of the allowed statuses or problem codes; return its body."""
         answer = self.client.request(method, path, **request)
         body: dict[str, Any] = answer.json() if answer.content else {}
         seen = body.get("code", answer.status_code) if answer.is_error else answer.status_code
@@ -117,13 +117,13 @@ class Uploads(RuleBasedStateMachine):
         return body | {"seen": seen}
 
     def live(self, content: str) -> Session | None:
-        """The live bound session of a content: there is at most one."""
+        """Return the live bound session of a content; there is at most one."""
         found = [s for s in self.sessions if s.is_live and s.is_bound and s.content == content]
         assert len(found) < 2
         return found[0] if found else None
 
     def place(self, content: str, names: set[str]) -> set[str]:
-        """Put a content at names that are free, or hold it already and verified; return those that took it."""
+        """Put a content at the names that are free or hold it verified; return these names."""
         same = content if content in self.verified else None
         placed = {name for name in names if self.files.get(name) in {None, same}}
         self.files |= dict.fromkeys(placed, content)
@@ -170,7 +170,7 @@ class Uploads(RuleBasedStateMachine):
 
     @property
     def kept(self) -> set[str]:
-        """Contents that no destination took: they are there all the same."""
+        """Contents of completed sessions, also those that no destination took."""
         return {s.content for s in self.sessions if s.state == "completed"}
 
     @precondition(lambda self: self.sessions)
@@ -246,7 +246,7 @@ class Uploads(RuleBasedStateMachine):
         elif len(session.sent) < len(session.chunks):
             self.ask("POST", path, "parts-missing")
         else:
-            if len(session.chunks) == 1:  # S3 itself compared the whole with its fingerprint
+            if len(session.chunks) == 1:  # S3 itself checked the fingerprint
                 self.verified.add(session.content)
             placed = self.place(session.content, session.destinations)
             answer = self.ask("POST", path, 200 if placed else "destination-refused")
@@ -269,19 +269,19 @@ class Uploads(RuleBasedStateMachine):
         path = f"/v1/uploads/{session.id}/fingerprint"
         body = {"fingerprint": sha256(CONTENTS[session.content])}
         if session.state == "aborted":
-            # One that was merged names the session that took its destinations.
+            # A merged session names the one that took over its destinations.
             answer = self.ask("PUT", path, "upload-ended", 200, json=body)
-            rival = self.live(session.content)
-            assert answer["seen"] == "upload-ended" or (rival and answer["upload"]["id"] == rival.id)
+            twin = self.live(session.content)
+            assert answer["seen"] == "upload-ended" or (twin and answer["upload"]["id"] == twin.id)
             return
         if session.is_bound:
             self.ask("PUT", path, 200, json=body)
             return
-        rival = self.live(session.content)
+        twin = self.live(session.content)
         answer = self.ask("PUT", path, 200, json=body)
         kept = session
-        if rival:
-            kept, dropped = (rival, session) if answer["upload"]["id"] == rival.id else (session, rival)
+        if twin:
+            kept, dropped = (twin, session) if answer["upload"]["id"] == twin.id else (session, twin)
             assert size(kept) >= size(dropped), "the fuller one is kept"
             kept.destinations |= dropped.destinations
             dropped.state = "aborted"
@@ -298,7 +298,7 @@ class Uploads(RuleBasedStateMachine):
             session.destinations.add(name)
         elif session.state == "completed":
             there = self.files.get(name)
-            # Content that stands there itself is left alone; how much of a proof that takes is the server's to say.
+            # The server may leave a name that holds this very content alone; that depends on its proof of the content.
             allowed = (200, "name-taken") if there == session.content else (200,) if there is None else ("name-taken",)
             self.ask("POST", path, *allowed, json=body)
             self.files.setdefault(name, session.content)

@@ -1,4 +1,4 @@
-"""Uploads and files against people who mean ill: strangers, thieves of hashes, forgers of bytes and of members."""
+"""Uploads and files under attack: other accounts' ids, known hashes, forged bytes, forged members, races."""
 
 import asyncio
 import json
@@ -66,22 +66,22 @@ ROUTES: list[tuple[str, str, dict[str, Any] | None]] = [
     ("DELETE", f"/v1/files/{{file_id}}/grants/{uuid.uuid4()}", None),
     ("GET", "/v1/files/{file_id}/links", None),
     ("POST", "/v1/files/{file_id}/links", {"mode": "download"}),
-    ("GET", "/v1/public/links/of-nobody/files/{file_id}/content", None),
+    ("GET", "/v1/public/links/unknown/files/{file_id}/content", None),
 ]
-"""Routes that take the id of an upload or a file; that none is forgotten is for `test_matrix.py` to see."""
+"""Routes that take the id of an upload or a file; `test_matrix.py` checks that none is missing."""
 
 
 def told(answer: httpx2.Response) -> tuple[int, dict[str, str], dict[str, Any]]:
-    """Return all that an answer tells, but for what differs between any two requests."""
+    """Return status, headers and body of an answer, without the members that differ for every request."""
     headers = {key: value for key, value in answer.headers.items() if key not in {"date", "x-request-id"}}
     body = {key: value for key, value in answer.json().items() if key not in {"instance", "request_id"}}
     return answer.status_code, headers, body
 
 
-# Strangers
+# Ids of other accounts
 
 
-async def test_a_stranger_s_ids_are_ids_of_nothing(register: Register, db: Db) -> None:
+async def test_ids_of_another_account_are_404(register: Register, db: Db) -> None:
     owner, stranger = await register(), await register()
     file = await upload_file(owner, b"secret", "secret.txt", destination={"folder_path": "/private"})
     live = await start(owner, BYTES, "live", **MULTI)
@@ -100,7 +100,7 @@ async def test_a_stranger_s_ids_are_ids_of_nothing(register: Register, db: Db) -
                 assert answer.status_code == 404, address
                 if method != "HEAD":
                     assert told(answer) == told(unknown), address
-    into_theirs: dict[str, Any] = {"parent_id": file["parent_id"]}
+    into_foreign: dict[str, Any] = {"parent_id": file["parent_id"]}
     own = await upload_file(stranger, b"own too", "own too")
     changes: list[tuple[str, str, dict[str, Any]]] = [
         ("POST", "/v1/folders", {"name": "x"}),
@@ -108,16 +108,16 @@ async def test_a_stranger_s_ids_are_ids_of_nothing(register: Register, db: Db) -
         ("POST", f"/v1/files/{own['id']}/copy", {}),
     ]
     for method, address, body in changes:
-        answer = await stranger.client.request(method, address, json=body | into_theirs)
+        answer = await stranger.client.request(method, address, json=body | into_foreign)
         assert problem(answer) == (404, "not-found"), address
     await stranger.client.delete(f"/v1/files/{own['id']}")
-    answer = await stranger.client.post(f"/v1/files/{own['id']}/restore", json=into_theirs)
+    answer = await stranger.client.post(f"/v1/files/{own['id']}/restore", json=into_foreign)
     assert problem(answer) == (404, "not-found")
-    starting = start_body(b"x", "x", destination=into_theirs)
+    starting = start_body(b"x", "x", destination=into_foreign)
     assert problem(await stranger.client.post("/v1/uploads", json=starting)) == (404, "not-found")
-    assert problem(await stranger.client.get("/v1/files", params=into_theirs)) == (404, "not-found")
+    assert problem(await stranger.client.get("/v1/files", params=into_foreign)) == (404, "not-found")
     mine = await start(stranger, b"x", "x")
-    place = {"destination": {"name": "x"} | into_theirs}
+    place = {"destination": {"name": "x"} | into_foreign}
     answer = await stranger.client.post(f"/v1/uploads/{mine['id']}/destinations", json=place)
     assert problem(answer) == (404, "not-found")
     batch = await stranger.client.post("/v1/uploads/batch/complete", json={"upload_ids": [live["id"], done["id"]]})
@@ -133,11 +133,13 @@ async def test_a_stranger_s_ids_are_ids_of_nothing(register: Register, db: Db) -
     assert (await owner.client.get(f"/v1/uploads/{live['id']}")).json()["state"] == "active"
 
 
-# Knowing a hash gives nothing
+# A known hash gives no access
 
 
 @pytest.mark.parametrize(("data", "more"), [(b"secret" * 100, {}), (BYTES, MULTI)], ids=["single", "multipart"])
-async def test_who_claims_a_fingerprint_sends_every_byte(register: Register, data: bytes, more: dict[str, Any]) -> None:
+async def test_claimed_fingerprint_of_another_account_requires_every_byte(
+    register: Register, data: bytes, more: dict[str, Any]
+) -> None:
     owner, thief = await register(), await register()
     await upload_file(owner, data, "secret", **more)
     answer = await thief.client.post("/v1/uploads", json=start_body(data, "loot", **more))
@@ -148,17 +150,17 @@ async def test_who_claims_a_fingerprint_sends_every_byte(register: Register, dat
         early = await complete(thief, upload["id"])
         assert problem(early) == (409, "parts-missing")
         assert early.json()["missing"] == upload["missing"] == ("1" if not more else "1-2")
-    # Knowing the chunk hashes too is not having the chunks.
+    # The chunk hashes do not stand in for the chunks.
     await sign(thief, upload, data, list(range(1, upload["chunk_count"] + 1)))
     assert problem(await complete(thief, upload["id"])) == (409, "parts-missing")
     assert (await thief.client.get("/v1/files")).json()["items"] == []
 
 
-async def test_known_and_unknown_fingerprints_of_others_look_alike(register: Register, db: Db) -> None:
+async def test_known_and_unknown_fingerprints_of_others_get_equal_answers(register: Register, db: Db) -> None:
     owner, curious = await register(), await register()
     await upload_file(owner, b"stored by the owner", "a")
     await start(owner, b"being sent by owner", "b")
-    contents = [b"stored by the owner", b"being sent by owner", b"of nobody at all ..."[:19]]
+    contents = [b"stored by the owner", b"being sent by owner", b"of no account at all"[:19]]
     found = []
     for data in contents:
         with record_statements(db) as executed:
@@ -184,7 +186,7 @@ async def test_known_and_unknown_fingerprints_of_others_look_alike(register: Reg
     assert listed[0] == listed[1] == listed[2]
 
 
-async def test_the_size_of_others_content_is_no_hint(register: Register) -> None:
+async def test_late_start_with_the_size_of_others_content_is_accepted(register: Register) -> None:
     owner, curious = await register(), await register()
     data = random.Random(6).randbytes(8 * 1024**2 + 1)
     await upload_file(owner, data, "a")
@@ -192,7 +194,7 @@ async def test_the_size_of_others_content_is_no_hint(register: Register) -> None
     assert (await curious.client.post("/v1/uploads", json=body)).status_code == 201
 
 
-# The store's own names stay between the server and the store
+# Keys and ids of the store are internal
 
 
 def without_urls(answer: Any) -> Any:
@@ -201,7 +203,7 @@ def without_urls(answer: Any) -> Any:
     return [without_urls(item) for item in answer] if isinstance(answer, list) else answer
 
 
-async def test_keys_and_ids_of_the_store_are_in_no_answer(account: Account, db: Db) -> None:
+async def test_answers_hold_no_keys_or_ids_of_the_store(account: Account, db: Db) -> None:
     client = account.client
     started = await client.post("/v1/uploads", json=start_body(BYTES, "a", **MULTI))
     upload = started.json()["upload"]
@@ -246,7 +248,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-async def test_names_never_reach_the_signed_path(visitor: Account, name: str) -> None:
+async def test_signed_path_holds_no_part_of_the_name(visitor: Account, name: str) -> None:
     body = start_body(b"abc", name.replace("/", "\N{DIVISION SLASH}"))
     (part,) = (await visitor.client.post("/v1/uploads", json=body)).raise_for_status().json()["parts"]
     path = httpx2.URL(part["url"]).path
@@ -261,7 +263,7 @@ async def test_names_never_reach_the_signed_path(visitor: Account, name: str) ->
     "member",
     ["owner_id", "uploader_id", "state", "storage_key", "s3_upload_id", "quota_bytes", "id", "verified", "etag"],
 )
-async def test_members_beyond_the_contract_are_refused(visitor: Account, member: str) -> None:
+async def test_request_with_a_member_beyond_the_contract_is_422(visitor: Account, member: str) -> None:
     upload = await start(visitor, b"abc", "a")
     at = f"/v1/uploads/{upload['id']}"
     extra = {member: "x"}
@@ -290,7 +292,7 @@ async def test_members_beyond_the_contract_are_refused(visitor: Account, member:
 
 @pytest.mark.parametrize("more", [{}, MULTI], ids=["single", "multipart"])
 @pytest.mark.parametrize("forged", [b"abcdefgi", b"abcdefg", b"abcdefghi", b""], ids=["flip", "less", "more", "none"])
-async def test_a_url_takes_its_bytes_only(account: Account, more: dict[str, Any], forged: bytes) -> None:
+async def test_signed_url_refuses_other_bytes(account: Account, more: dict[str, Any], forged: bytes) -> None:
     upload = await start(account, b"abcdefgh", "a", **more)
     (part,) = await sign(account, upload, b"abcdefgh", [1])
     honest = {key.lower(): value for key, value in part["headers"].items()}
@@ -304,7 +306,7 @@ async def test_a_url_takes_its_bytes_only(account: Account, more: dict[str, Any]
     assert (await complete(account, upload["id"])).status_code == 200
 
 
-async def test_a_url_of_one_part_is_no_url_of_another(account: Account) -> None:
+async def test_signed_url_of_one_part_refuses_another_part(account: Account) -> None:
     upload = await start(account, BYTES, "a", **MULTI)
     first, second = await sign(account, upload, BYTES, [1, 2])
     swapped = {"url": first["url"], "headers": second["headers"]}
@@ -316,8 +318,8 @@ async def test_a_url_of_one_part_is_no_url_of_another(account: Account) -> None:
     assert seen["missing"] == "1-2"
 
 
-async def test_a_finished_object_stays_what_it_is(account: Account) -> None:
-    """A URL that still lives can only write the same bytes again."""
+async def test_url_used_after_completion_leaves_the_object_unchanged(account: Account) -> None:
+    """A URL that is still valid can only write the same bytes again."""
     upload = await start(account, b"abc", "a")
     (part,) = await sign(account, upload, b"abc", [1])
     await put(part, b"abc")
@@ -333,7 +335,7 @@ async def test_a_finished_object_stays_what_it_is(account: Account) -> None:
 # Races for the quota
 
 
-async def test_a_hundred_starts_for_room_for_one(account: Account, db: Db) -> None:
+async def test_hundred_concurrent_starts_with_quota_for_one_admit_one(account: Account, db: Db) -> None:
     async with db.begin() as tx:
         room = text("UPDATE users SET quota_bytes = 19 WHERE id = :id")
         await tx.execute(room, {"id": (await account.me())["id"]})
@@ -345,7 +347,7 @@ async def test_a_hundred_starts_for_room_for_one(account: Account, db: Db) -> No
     assert (me["reserved_bytes"], me["used_bytes"]) == (10, 0)
 
 
-async def test_places_of_one_session_count_as_files_each(account: Account, db: Db) -> None:
+async def test_each_destination_of_a_session_counts_as_a_file(account: Account, db: Db) -> None:
     async with db.begin() as tx:
         room = text("UPDATE users SET quota_nodes = 3 WHERE id = :id")
         await tx.execute(room, {"id": (await account.me())["id"]})

@@ -1,4 +1,4 @@
-"""Forms taken apart as their bytes come in, however they are cut."""
+"""The form parser, fed with blocks of any size."""
 
 import pytest
 from hypothesis import given
@@ -30,7 +30,7 @@ def read(body: bytes, block_bytes: int = 1 << 20) -> tuple[bytes, Form]:
 FILE = part('name="file"; filename="a.txt"', b"content", "Content-Type: text/plain")
 
 
-def test_a_file_between_two_fields() -> None:
+def test_form_with_a_file_between_two_fields_gives_both() -> None:
     content, taken = read(form(part('name="name"', "Ä".encode()), FILE, part('name="note"', b"")))
     assert content == b"content"
     assert taken.fields == {"name": "Ä", "note": ""}
@@ -42,7 +42,7 @@ NEARLY = st.lists(st.sampled_from([b"\r\n--XyZ", b"\r\n", b"--", b"XyZ", b"\r", 
 
 
 @given(NEARLY.filter(lambda content: b"\r\n--XyZ" not in b"\r\n" + content), st.integers(1, 200))
-def test_the_bytes_are_the_files_however_the_form_is_cut(content: bytes, block_bytes: int) -> None:
+def test_form_cut_into_any_blocks_gives_the_same_bytes(content: bytes, block_bytes: int) -> None:
     body = form(part('name="note"', b"n"), part('name="file"; filename="f"', content), part('name="name"', b"y"))
     found, taken = read(body, block_bytes)
     assert found == content
@@ -67,7 +67,7 @@ def test_the_bytes_are_the_files_however_the_form_is_cut(content: bytes, block_b
         ("filename=\"plain\"; filename*=UTF-8''other", "plain"),  # RFC 7578 section 4.2
     ],
 )
-def test_file_names(sent: str, name: str | None) -> None:
+def test_file_name_is_unescaped_and_without_folders(sent: str, name: str | None) -> None:
     _, taken = read(form(part(f'name="file"; {sent}', b"")))
     assert taken.file
     assert taken.file.filename == name
@@ -97,7 +97,7 @@ WRONG: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.parametrize("wrong", WRONG)
 @pytest.mark.parametrize("block_bytes", [1, 7, 1 << 20])
-def test_what_is_no_such_form(wrong: str, block_bytes: int) -> None:
+def test_malformed_form_is_refused(wrong: str, block_bytes: int) -> None:
     body, pointer = WRONG[wrong]
     with pytest.raises(BadForm) as refused:
         read(body, block_bytes)
@@ -115,12 +115,12 @@ NO_FORMS = (
 
 
 @pytest.mark.parametrize("content_type", NO_FORMS)
-def test_content_types_that_are_no_form(content_type: str) -> None:
+def test_content_type_other_than_a_form_is_refused(content_type: str) -> None:
     with pytest.raises(BadForm) as refused:
         Form(content_type, FIELDS)
     assert refused.value.pointer == "/Content-Type"
 
 
-def test_a_field_as_long_as_may_be() -> None:
+def test_field_of_the_largest_size_is_accepted() -> None:
     _, taken = read(form(FILE, part('name="note"', b"x" * MAX_FIELD_BYTES)), 1000)
     assert len(taken.fields["note"]) == MAX_FIELD_BYTES

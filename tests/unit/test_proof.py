@@ -1,4 +1,4 @@
-"""The one rule by which a chunk counts as uploaded."""
+"""The one rule by which a chunk or an object counts as stored."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ PLANNED = RecordedChunk(number=1, size_bytes=10, sha256=SHA, state="planned", et
 LISTED = Part(number=1, size_bytes=10, etag="e", sha256=SHA)
 
 
-def test_nothing_listed_means_planned() -> None:
+def test_chunk_without_a_listed_part_is_planned() -> None:
     assert judge_chunk(replace(PLANNED, state="uploaded", etag="e"), None) == ChunkObservation(1, "planned", None)
 
 
@@ -27,13 +27,13 @@ def test_nothing_listed_means_planned() -> None:
         (PLANNED, replace(LISTED, sha256=OTHER), "mismatched"),
         (PLANNED, replace(LISTED, size_bytes=9), "mismatched"),
         (PLANNED, replace(LISTED, size_bytes=11), "mismatched"),
-        # A part that nobody signed proves nothing, whatever the store says of it.
+        # A part without a registered hash proves nothing, whatever the store lists for it.
         (replace(PLANNED, sha256=None), LISTED, "mismatched"),
         (replace(PLANNED, sha256=None), replace(LISTED, sha256=None), "mismatched"),
         (replace(PLANNED, size_bytes=0), replace(LISTED, size_bytes=0), "uploaded"),
     ],
 )
-def test_a_part_counts_when_size_and_registered_hash_agree(chunk: RecordedChunk, part: Part, state: str) -> None:
+def test_part_counts_when_size_and_registered_hash_agree(chunk: RecordedChunk, part: Part, state: str) -> None:
     assert judge_chunk(chunk, part) == ChunkObservation(1, state, "e")  # type: ignore[arg-type]
 
 
@@ -48,23 +48,23 @@ def test_a_part_counts_when_size_and_registered_hash_agree(chunk: RecordedChunk,
         ("", 10, "mismatched"),
     ],
 )
-def test_single_object_with_size_and_checksum_gets_state(checksum: str | None, size_bytes: int, state: str) -> None:
+def test_object_counts_when_size_and_checksum_agree(checksum: str | None, size_bytes: int, state: str) -> None:
     info = ObjectInfo(size_bytes, "e", checksum, datetime.now(UTC))
     assert judge_object(PLANNED, info) == ChunkObservation(1, state, "e")  # type: ignore[arg-type]
     assert diff_chunks([PLANNED], info) == [ChunkObservation(1, state, "e")]  # type: ignore[arg-type]
 
 
-def test_single_object_without_registered_hash_is_mismatched() -> None:
+def test_object_without_a_registered_hash_is_mismatched() -> None:
     info = ObjectInfo(10, "e", None, datetime.now(UTC))
     assert judge_object(replace(PLANNED, sha256=None), info).state == "mismatched"
 
 
-def test_absent_object_makes_the_chunk_planned() -> None:
+def test_chunk_without_its_object_is_planned() -> None:
     assert judge_object(replace(PLANNED, state="uploaded", etag="e"), None) == ChunkObservation(1, "planned", None)
     assert diff_chunks([PLANNED], None) == []
 
 
-def test_diff_holds_only_what_changes() -> None:
+def test_diff_holds_only_changed_chunks() -> None:
     chunks = [replace(PLANNED, number=number) for number in range(1, 5)]
     chunks[0] = replace(chunks[0], state="uploaded", etag="e")  # as listed: no change
     chunks[3] = replace(chunks[3], state="uploaded", etag="e")  # vanished
@@ -72,17 +72,17 @@ def test_diff_holds_only_what_changes() -> None:
     assert diff_chunks(chunks, listing) == [ChunkObservation(2, "uploaded", "e"), ChunkObservation(4, "planned", None)]
 
 
-def test_another_etag_is_a_change() -> None:
-    """Complete carries the ETag: a part sent again under the same hash must be named by its new one."""
+def test_part_with_another_etag_is_a_change() -> None:
+    """Complete carries the ETag: a part sent again under the same hash must be named by its new ETag."""
     chunk = replace(PLANNED, state="uploaded", etag="old")
     assert diff_chunks([chunk], [replace(LISTED, etag="new")]) == [ChunkObservation(1, "uploaded", "new")]
 
 
-def test_parts_outside_the_plan_are_nothing_of_ours() -> None:
+def test_part_outside_the_plan_is_ignored() -> None:
     assert diff_chunks([PLANNED], [replace(LISTED, number=2)]) == []
 
 
-def test_diff_is_settled_after_it_was_applied() -> None:
+def test_diff_after_it_was_applied_is_empty() -> None:
     chunks = [replace(PLANNED, number=number) for number in range(1, 4)]
     listing = [replace(LISTED, number=1), replace(LISTED, number=3, size_bytes=7)]
     seen = {change.number: change for change in diff_chunks(chunks, listing)}

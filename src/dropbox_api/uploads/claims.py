@@ -1,7 +1,7 @@
-"""Claims: what becomes of requests to upload, decided and written down under the owner's lock (T1).
+"""Claims: the outcome of requests to upload, decided and recorded under the owner's lock (T1).
 
-One request or five hundred take the same way: read what exists, decide in plain Python, write in bulk. Nothing is sent
-twice: content that the owner stores verified becomes a file at once, and a live session of the same content is resumed.
+One request and five hundred take the same way: read what exists, decide in plain Python, write in bulk. No content is
+sent twice: content that the owner stores verified becomes a file at once, and a live session of it is resumed.
 """
 
 import uuid
@@ -81,7 +81,7 @@ def draft_upload(settings: Settings, request: StartUpload) -> Draft | problems.P
 async def claim_uploads(
     tx: Tx, settings: Settings, actor_id: uuid.UUID, drafts: Sequence[Draft | problems.Problem], once: Once | None
 ) -> list[Claim]:
-    """Decide what becomes of each draft and write it down; return the claims in order, the drafts' problems included.
+    """Decide and record the outcome of each draft; return the claims in order, with the problems among `drafts`.
 
     Raises Replayed, IdempotencyMismatch.
     Transaction: joins tx; takes the locks of the actor and of each owner, in id order.
@@ -114,7 +114,7 @@ async def _find_owners(tx: Tx, actor_id: uuid.UUID, drafts: Sequence[Draft]) -> 
 async def _claim_for_owner(
     tx: Tx, settings: Settings, actor_id: uuid.UUID, owner_id: uuid.UUID, drafts: Sequence[Draft]
 ) -> list[Claim]:
-    """Decide what becomes of each draft into one owner's tree and write it down."""
+    """Decide and record the outcome of each draft into one owner's tree."""
     folders = await destinations.resolve_folders(tx, actor_id, [draft.place.folder for draft in drafts])
     allowance = await quota.lock_allowance(tx, settings, actor_id, owner_id)
     places = [
@@ -215,7 +215,7 @@ class _Batch:
         self._reserved_bytes = 0
 
     def decide(self, draft: Draft, place: paths.Place, node: paths.NamedNode | None) -> _Decision:
-        """Return what becomes of one draft; `node` is at its place now."""
+        """Decide one draft; `node` is at its place now."""
         request = draft.request
         content = self._existing.blobs.get(draft.fingerprint) if draft.fingerprint else None
         if content and content.size_bytes != request.size_bytes:

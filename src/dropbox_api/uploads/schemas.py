@@ -1,4 +1,4 @@
-"""What the upload routes take and answer. The journey is told in `docs/protocol.md`."""
+"""Requests and answers of the upload routes; `docs/protocol.md` describes the journey."""
 
 import uuid
 from datetime import datetime
@@ -61,12 +61,14 @@ class StartUpload(Request):
     content_type: ContentType = "application/octet-stream"
     client_modified_at: ClientTime | None = None
     chunk_size_bytes: Annotated[
-        int | None, Field(ge=1, le=2**62, description="A wish; the server clamps it to what the store takes.")
+        int | None, Field(ge=1, le=2**62, description="A request; the server clamps it to the limits of the store.")
     ] = None
     strategy: Strategy | None = None
     parts: Annotated[
         tuple[ChunkHash, ...],
-        Field(max_length=1000, description="Chunk hashes known by now: their signed URLs come with the answer."),
+        Field(
+            max_length=1000, description="Chunk hashes that are known already: the answer carries their signed URLs."
+        ),
     ] = ()
 
 
@@ -115,7 +117,7 @@ class Upload(Answer):
 
 
 class StartedUpload(Answer):
-    """Either `upload` (something to send) or `file` (the owner stores this content already)."""
+    """Either `upload` (content to send) or `file` (the owner stores this content already)."""
 
     upload: Upload | None
     file: File | None
@@ -192,7 +194,7 @@ class CompletedBatch(Answer):
 
 
 class Completed(Answer):
-    """`file` is the first destination's; `destinations` says what came of each."""
+    """`file` is the first destination's; `destinations` holds the outcome of each."""
 
     file: File
     destinations: list[DestinationState]
@@ -211,7 +213,7 @@ class Capabilities(Answer):
         Literal["A", "B"],
         Field(description="A: the store lists the hash of every part; B: it enforces them on write, unlisted."),
     ]
-    behaviours: Annotated[dict[str, bool | None], Field(description="What the server found when it probed its bucket.")]
+    behaviours: Annotated[dict[str, bool | None], Field(description="The results of the probe of the bucket at start.")]
     strategies: list[Strategy]
     single_max_bytes: int
     chunk_size_bytes: int

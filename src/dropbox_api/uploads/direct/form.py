@@ -1,6 +1,6 @@
-"""A form with one file in it, taken apart as its bytes come in. Pure: no I/O, and of the file nothing is kept.
+"""A parser for forms with one file, fed block by block. Pure: no I/O, and it keeps no byte of the file.
 
-Source: RFC 7578 (multipart/form-data); the HTML Standard, "multipart form data" (what browsers escape in file names).
+Source: RFC 7578 (multipart/form-data); the HTML Standard, "multipart form data" (how browsers escape file names).
 """
 
 import re
@@ -11,15 +11,15 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 MAX_FIELD_BYTES = 16 * 1024
-"""Of one field's value; the file is counted by whoever takes its bytes."""
+"""Of one field's value; the caller counts the bytes of the file."""
 
 _ESCAPES = {"%22": '"', "%0D": "\r", "%0A": "\n"}
-"""All that browsers escape in a file name: any other `%` is one."""
+"""All that browsers escape in a file name; every other `%` is a plain character."""
 _ESCAPED = re.compile("|".join(_ESCAPES), re.IGNORECASE)
 
 
 class BadForm(ValueError):
-    """This is no form that is taken here; `pointer` names the field ("" the form), the message is for people."""
+    """The form is malformed or unexpected; `pointer` names the field ("" the form), the message is for people."""
 
     def __init__(self, pointer: str, message: str) -> None:
         super().__init__(message)
@@ -28,18 +28,18 @@ class BadForm(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class FileHeader:
-    """What a form says about its file."""
+    """The headers of a form's file."""
 
     filename: str | None
-    """Without the folders that old browsers send along."""
+    """Without the folders that old browsers add."""
     content_type: str | None
 
 
 class Form:
-    """One form: `feed` it as long as there is something, then `close` it.
+    """One form: `feed` it block by block, then `close` it.
 
-    `content_type` is the request's header, `allowed` names the fields that may come along with the `file`, each once
-    and in any order. `fields` holds those that have come, whole; `file` is None before the file begins.
+    `content_type` is the request's header, `allowed` names the fields that may accompany the `file`, each once and in
+    any order. `fields` holds the complete ones so far; `file` is None before the file begins.
 
     Raises BadForm, here and in both methods.
     """
@@ -52,7 +52,7 @@ class Form:
         self._header_name = b""
         self._header_value = b""
         self._field: str | None = None
-        """The field whose value is coming, None while it is the file's."""
+        """The field whose value is being read, None while it is the file."""
         self._value = b""
         self._content: list[bytes] = []
         self._is_whole = False
@@ -78,7 +78,7 @@ class Form:
             raise BadForm("/Content-Type", str(error)) from None
 
     def feed(self, block: bytes) -> list[bytes]:
-        """Take the next bytes of the form; return those of the file among them."""
+        """Parse the next bytes of the form; return the bytes of the file among them."""
         self._content = []
         try:
             self._parser.write(block)
@@ -87,14 +87,14 @@ class Form:
         return self._content
 
     def close(self) -> FileHeader:
-        """Say that this was all; return what is known about the file."""
+        """End the form; return the headers of its file."""
         if not self._is_whole:
             raise BadForm("", "The form ends before its last boundary")
         if self.file is None:
             raise BadForm("/file", "Field required")
         return self.file
 
-    # What the parser finds
+    # Callbacks of the parser
 
     def _begin(self) -> None:
         self._headers = {}

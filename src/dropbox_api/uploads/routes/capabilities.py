@@ -14,7 +14,7 @@ router = APIRouter()
 
 @router.get("/capabilities", operation_id="uploads_capabilities", responses=problem_responses(problems.Unauthenticated))
 async def capabilities(context: Reader, bucket: CapabilitiesDep) -> schemas.Capabilities:
-    """Tell what this server and its store can do, as probed at start."""
+    """Return the limits and abilities of this server and its store, as probed at start."""
     settings = context.settings
     limits = plans.read_store_limits(settings)
     return schemas.Capabilities(

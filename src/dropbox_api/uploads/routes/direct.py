@@ -40,7 +40,7 @@ _FORM: dict[str, Any] = {
                     "parent_id": {
                         "type": "string",
                         "format": "uuid",
-                        "description": "The folder; the root when it is left out and folder_path, too.",
+                        "description": "The folder; the root when both it and folder_path are left out.",
                     },
                     "folder_path": {
                         "type": "string",
@@ -76,7 +76,7 @@ def _receive(request: Request, content_type: str | None) -> RequestBody:
     openapi_extra={"requestBody": _FORM},
 )
 async def send_file(context: Writer, request: Request, response: Response, once: OnceStreamedDep) -> File:
-    """Upload a small file as HTML forms and `curl -F` do. The fields may stand before or after the file."""
+    """Upload a small file as HTML forms and `curl -F` do. The fields may come before or after the file."""
     body = _receive(request, request.headers.get("content-type", ""))
     async with request.app.state.streams.hold(context.actor_id):
         file = await form_upload.send_file(context, body, once)
@@ -100,7 +100,9 @@ async def put_content(
     name: Annotated[str | None, Query(max_length=1024, description="Rename the file as well.")] = None,
     on_conflict: Annotated[
         OnConflict,
-        Query(description="When that name is taken: refuse, take `name (1).ext`, or put what is there into the trash."),
+        Query(
+            description="When that name is taken: refuse, take `name (1).ext`, or move the other file into the trash."
+        ),
     ] = "fail",
     content_type: Annotated[ContentType | None, Header(include_in_schema=False)] = None,
     if_match: IfMatch = None,
@@ -109,10 +111,10 @@ async def put_content(
 
     Without a Content-Type the file keeps its own.
     """
-    for header in ("Content-Range", "Content-Encoding"):  # a part, or something packed, is not the content
+    for header in ("Content-Range", "Content-Encoding"):  # a range or compressed bytes are not the content
         if request.headers.get(header, "identity") != "identity":
             raise problems.InvalidRequest(
-                errors=[{"pointer": f"/{header}", "detail": "the content as it is is wanted"}]
+                errors=[{"pointer": f"/{header}", "detail": "send the whole content, not encoded"}]
             )
     wanted = content_upload.NewContent(_receive(request, content_type), name, on_conflict, if_match)
     async with request.app.state.streams.hold(context.actor_id):

@@ -1,4 +1,4 @@
-"""`/v1/fingerprints`: what the caller has of a content."""
+"""`/v1/fingerprints`: the caller's file or live upload of a content."""
 
 from typing import Annotated
 
@@ -15,5 +15,5 @@ router = APIRouter()
 
 @router.get("/fingerprints/{fingerprint}", operation_id="uploads_find_fingerprint", responses=problem_responses(*OWN))
 async def find_fingerprint(context: Reader, fingerprint: Annotated[Fingerprint, Path()]) -> schemas.FingerprintHit:
-    """Tell what you have of a content. Content of other accounts answers as unknown content does."""
+    """Return your file or live upload of a content. Content of other accounts is answered as unknown content is."""
     return await fingerprints.find_fingerprint(context, fingerprint)

@@ -121,7 +121,7 @@ async def sign_parts(context: Writer, upload_id: uuid.UUID, body: schemas.SignPa
 async def bind_fingerprint(
     context: Writer, upload_id: uuid.UUID, body: schemas.BindFingerprint
 ) -> schemas.StartedUpload:
-    """Bind the fingerprint that was still being computed; the answer says which session (or file) to go on with."""
+    """Bind the fingerprint that was still being computed; the answer holds the session (or the file) to go on with."""
     return await bind.bind_fingerprint(context, upload_id, body.fingerprint)
 
 
@@ -131,7 +131,7 @@ async def bind_fingerprint(
     responses=problem_responses(*OWN, problems.UploadExpired, problems.ParentGone),
 )
 async def reconcile_upload(context: Writer, upload_id: uuid.UUID) -> schemas.Upload:
-    """Ask S3 which parts it holds, and record that."""
+    """List the parts that S3 holds, and record them."""
     await reconcile.reconcile_upload(context, upload_id)
     return await queries.get_upload(context, upload_id)
 
@@ -141,7 +141,7 @@ async def reconcile_upload(context: Writer, upload_id: uuid.UUID) -> schemas.Upl
     operation_id="uploads_complete",
     response_model=schemas.Completed,
     responses={
-        202: {"model": schemas.Upload, "description": "S3 is still at it: ask again after `Retry-After`."},
+        202: {"model": schemas.Upload, "description": "S3 is still assembling: ask again after `Retry-After`."},
         **problem_responses(
             *OWN,
             problems.FingerprintRequired,
@@ -182,7 +182,7 @@ async def complete_upload(context: Writer, upload_id: uuid.UUID) -> schemas.Comp
 async def add_destination(
     context: Writer, upload_id: uuid.UUID, once: OnceDep, body: schemas.AddDestination
 ) -> schemas.Upload:
-    """Give the content another place; a completed session's content is placed at once."""
+    """Add a destination; a completed session's content is placed there at once."""
     return await new_destination.add_destination(context, upload_id, body, once)
 
 
@@ -193,5 +193,5 @@ async def add_destination(
     responses=problem_responses(*OWN, problems.UploadCompleting, problems.UploadEnded),
 )
 async def abort_upload(context: Writer, upload_id: uuid.UUID) -> None:
-    """Abort the upload and free what it reserved."""
+    """Abort the upload and release its reservations."""
     await abort.abort_upload(context, upload_id)
