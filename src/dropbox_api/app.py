@@ -51,6 +51,7 @@ from dropbox_api.serving import STOP_WAITING
 from dropbox_api.settings import Settings
 from dropbox_api.sharing import grants
 from dropbox_api.sharing import routes as sharing
+from dropbox_api.sharing.link_tokens import LinkTokens
 from dropbox_api.storage.object_store import ObjectStore, StoreError
 from dropbox_api.storage.probe import BucketCapabilities, probe_bucket
 from dropbox_api.storage.s3 import S3Store
@@ -125,7 +126,8 @@ async def _open_services(app: FastAPI, settings: Settings, stack: AsyncExitStack
     stack.callback(state.passwords.close)
     state.health = Health(state.db, state.store, settings)
     state.access_tokens = AccessTokens(settings.auth)
-    state.shares = Shares(grants.accept, grants.end_all)
+    state.link_tokens = LinkTokens(settings.auth)
+    state.shares = Shares(grants.accept_grants, grants.revoke_all)
     state.cursors = Cursors(settings.auth)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
 
+from dropbox_api.context import Services
 from dropbox_api.db import Db
 from dropbox_api.plumbing import limits
 from dropbox_api.plumbing.limits import Limits
@@ -36,6 +37,12 @@ def limited(name: limits.LimitName) -> Any:
     return Depends(count)
 
 
+async def _services(request: Request) -> Services:
+    state = request.app.state
+    return Services(state.db, state.store, state.settings)
+
+
+ServicesDep = Annotated[Services, Depends(_services)]
 SettingsDep = Annotated[Settings, from_state("settings")]
 DbDep = Annotated[Db, from_state("db")]
 StoreDep = Annotated[ObjectStore, from_state("store")]

@@ -135,7 +135,7 @@ async def test_an_invitation_waits_and_tells_nothing_of_accounts(register: Regis
     items = (await ada.client.get(f"/v1/files/{folder}/grants")).json()["items"]
     assert {item["email"]: item["pending"] for item in items} == {known.email: False, nobody: True}
     assert [kind for kind, _ in await journal(db, ada)].count("share.granted") == 3
-    assert await grants.accept(db, uuid.UUID((await known.me())["id"])) == 0
+    assert await grants.accept_grants(db, uuid.UUID((await known.me())["id"])) == 0
 
 
 async def test_shared_with_me_lists_what_lives_newest_first(

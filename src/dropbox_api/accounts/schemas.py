@@ -15,26 +15,26 @@ MIN_PASSWORD_CHARS = 8
 MAX_PASSWORD_CHARS = 128
 
 
-def _of_characters(secret: SecretStr) -> SecretStr:
-    """Refuse halves of surrogate pairs: JSON can spell them, UTF-8 cannot."""
+def require_unicode(secret: SecretStr) -> SecretStr:
+    """Refuse lone surrogates: JSON can contain them, UTF-8 cannot."""
     try:
         secret.get_secret_value().encode()
     except UnicodeEncodeError:
-        # Not the error itself, which quotes the password.
+        # Without the original error, which quotes the password.
         raise ValueError("must consist of Unicode characters") from None
     return secret
 
 
 NewPassword = Annotated[
     SecretStr,
-    AfterValidator(_of_characters),
+    AfterValidator(require_unicode),
     Field(
         min_length=MIN_PASSWORD_CHARS,
         max_length=MAX_PASSWORD_CHARS,
         description="8 to 128 characters of any kind, kept exactly as typed.",
     ),
 ]
-_TypedPassword = Annotated[SecretStr, AfterValidator(_of_characters), Field(max_length=MAX_PASSWORD_CHARS)]
+_TypedPassword = Annotated[SecretStr, AfterValidator(require_unicode), Field(max_length=MAX_PASSWORD_CHARS)]
 Password = Annotated[
     _TypedPassword | None,
     Field(description="Yours. An account that has none leaves it out, within ten minutes of signing in."),

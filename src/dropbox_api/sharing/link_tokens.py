@@ -1,7 +1,7 @@
-"""The tokens of links. No database here, and none in the database: a token is the link's id and a MAC of it.
+"""Tokens of links: the link's id and a MAC of it, computed without the database and never stored in it.
 
-The keys are derived from the server's secret (HKDF, RFC 5869), each for one use, so that nothing signed elsewhere
-passes here. A new secret ends every link.
+The keys are derived from the server's secret (HKDF, RFC 5869), one per use: a signature made elsewhere is refused here.
+Changing the secret ends every link.
 """
 
 import base64
@@ -21,11 +21,11 @@ _MAC_BYTES = 16
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _PASS = re.compile(r"([1-9][0-9]{9,11})\.([A-Za-z0-9_-]{43})", re.ASCII)
 PASS_TTL_S = 3600
-"""How long a browser need not ask for a link's password again."""
+"""How long a browser keeps access after the password was entered."""
 
 
 class LinkTokens:
-    """Make and read tokens of links, and the passes of those who gave a link's password. `clock`: Unix time."""
+    """Make and read tokens of links, and passes for browsers that sent a link's password. `clock`: Unix time."""
 
     def __init__(self, settings: AuthSettings, clock: Callable[[], float] = time.time) -> None:
         secret = settings.secret.get_secret_value().encode()
@@ -39,26 +39,26 @@ class LinkTokens:
         return _text(link_id.bytes + hmac.digest(self._link_key, link_id.bytes, "sha256")[:_MAC_BYTES])
 
     def read(self, token: str) -> uuid.UUID | None:
-        """Return the link that a token is of, None if it is none of ours."""
+        """Return the id of the link of a token; None for a text that this server did not issue."""
         if not _TOKEN.fullmatch(token):
             return None
         link_id = uuid.UUID(bytes=base64.urlsafe_b64decode(token + "=")[:16])
         return link_id if hmac.compare_digest(self.token(link_id), token) else None
 
     def issue_pass(self, link_id: uuid.UUID, password_hash: str) -> str:
-        """Return what proves for PASS_TTL_S that its bearer gave this password of this link."""
+        """Return a pass: it proves for PASS_TTL_S that its bearer sent this password of this link."""
         until = int(self._clock()) + PASS_TTL_S
         return f"{until}.{self._pass_mac(link_id, password_hash, until)}"
 
     def is_pass(self, shown: str, link_id: uuid.UUID, password_hash: str) -> bool:
-        """Tell whether a pass is good for a link, whose password may have changed since."""
+        """Return whether a pass is valid for a link with this password now."""
         found = _PASS.fullmatch(shown)
         if not found or int(found[1]) < self._clock():
             return False
         return hmac.compare_digest(self._pass_mac(link_id, password_hash, int(found[1])), found[2])
 
     def digest(self, request: str) -> bytes:
-        """Return what a request is recognised by when it is repeated; a password in it cannot be guessed from that."""
+        """Return a keyed digest that recognises a repeated request; it does not help to guess a password in it."""
         return hmac.digest(self._request_key, request.encode(), "sha256")
 
     def _pass_mac(self, link_id: uuid.UUID, password_hash: str, until: int) -> str:

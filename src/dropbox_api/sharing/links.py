@@ -1,12 +1,13 @@
-"""Links: bearer shares. Whoever has a link's token has its access, within password, expiry and budget.
+"""Links: bearer shares. The token of a link gives access within its password, expiry and download budget.
 
-A link works until it is revoked, has expired or is used up, its node lies in the trash, or its maker is disabled
-(`access.require_link`). Its token is computed from its id (`tokens`), and stored nowhere: not with the answer of an
-`Idempotency-Key` either.
+A link works until it is revoked, expires or is used up, its node is trashed, or its maker is disabled
+(`access.require_link`). The token is computed from the link's id (`link_tokens`) and stored nowhere, not even in the
+stored answer of an `Idempotency-Key`.
 """
 
 import uuid
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
 
 import orjson
 from pydantic import BaseModel, SecretStr
@@ -14,164 +15,189 @@ from sqlalchemy import func, insert, or_, select, update
 
 from dropbox_api import access, problems
 from dropbox_api.accounts.passwords import Passwords
+from dropbox_api.context import Context
 from dropbox_api.db import Db, Tx, new_id
 from dropbox_api.files import guard
 from dropbox_api.models import Link
 from dropbox_api.plumbing import audit, idempotency, page_cursors
 from dropbox_api.plumbing.idempotency import Once, Replayed
 from dropbox_api.sharing import schemas
+from dropbox_api.sharing.bearers import LinkSecurity
 from dropbox_api.sharing.link_tokens import LinkTokens
 
+_COLUMNS = (
+    Link.id,
+    Link.node_id,
+    Link.mode,
+    Link.password_hash,
+    Link.expires_at,
+    Link.max_downloads,
+    Link.downloads,
+    Link.created_at,
+)
 
-class _Made(BaseModel):
-    """What is kept of the answer to a request that may be repeated."""
+
+@dataclass(frozen=True, slots=True)
+class LinkRow:
+    """The `_COLUMNS` of one link."""
+
+    id: uuid.UUID
+    node_id: uuid.UUID
+    mode: schemas.Mode
+    password_hash: str | None
+    expires_at: datetime | None
+    max_downloads: int | None
+    downloads: int
+    created_at: datetime
+
+
+class _StoredAnswer(BaseModel):
+    """The stored answer of a request with an `Idempotency-Key`: without the token."""
 
     id: uuid.UUID
 
 
-async def create(
-    db: Db,
-    passwords: Passwords,
-    tokens: LinkTokens,
-    actor_id: uuid.UUID,
-    node_id: uuid.UUID,
-    wanted: schemas.CreateLink,
-    *,
-    once: Once | None,
+async def create_link(
+    context: Context, security: LinkSecurity, node_id: uuid.UUID, wanted: schemas.CreateLink, once: Once | None
 ) -> schemas.Link:
-    """Make a link to a node; return it with its token. A repetition returns the link as it is by then.
+    """Create a link to a node; return it with its token. A repeated request returns the link's current state.
 
     Raises NotFound, Forbidden, RootFolder, NotAFolder (upload), IdempotencyMismatch.
     Transaction: one, under the owner's lock; the password is hashed before.
     """
     secret = wanted.password.get_secret_value() if wanted.password else ""
-    once = once and once.of(tokens.digest(f"{wanted.model_dump_json()}{secret}"))
-    password_hash = await _hash(passwords, wanted.password)
+    once = once and once.of(security.tokens.digest(f"{wanted.model_dump_json()}{secret}"))
+    password_hash = await _hash_password(security.passwords, wanted.password)
     try:
-        async with db.begin() as tx:
-            node = await guard.lock_for_change(tx, actor_id, node_id, once=once, role="owner")
+        async with context.db.begin() as tx:
+            node = await guard.lock_for_change(tx, context.actor_id, node_id, once=once, role="owner")
             if node.parent_id is None:
                 raise problems.RootFolder("The root folder cannot be shared: share folders in it")
             if wanted.mode == "upload" and node.kind != "folder":
-                raise problems.NotAFolder("Only folders take uploads")
-            row = {
-                "id": new_id(),
-                "owner_id": actor_id,
-                "created_by": actor_id,
-                "node_id": node_id,
-                "mode": wanted.mode,
-                "password_hash": password_hash,
-                "expires_at": wanted.expires_at,
-                "max_downloads": wanted.max_downloads,
-            }
-            made = (await tx.execute(insert(Link).values(row).returning(*Link.__table__.c))).one()
-            act = audit.Entry("link-created", node_id, {"link": str(made.id), "mode": made.mode})
-            await audit.record(tx, actor_id, [act])
-            await idempotency.keep_answer(tx, once, 201, _Made(id=made.id))
+                raise problems.NotAFolder("Only a folder can have an upload link")
+            link = await _insert_link(tx, context.actor_id, node_id, wanted, password_hash)
+            await idempotency.keep_answer(tx, once, 201, _StoredAnswer(id=link.id))
     except Replayed as replayed:
-        link_id = uuid.UUID(orjson.loads(replayed.answer)["id"])
-        async with db.read() as tx:
-            known = (await tx.execute(select(*Link.__table__.c).where(Link.id == link_id))).one_or_none()
-        if known is None:  # it went with its node
-            raise problems.NotFound from None
-        return _view(tokens, known)
-    return _view(tokens, made)
+        link = await _read_link(context.db, uuid.UUID(orjson.loads(replayed.answer)["id"]))
+    return _view(security.tokens, link)
 
 
-async def _hash(passwords: Passwords, password: SecretStr | None) -> str | None:
+async def _hash_password(passwords: Passwords, password: SecretStr | None) -> str | None:
     return await passwords.hash(password.get_secret_value()) if password else None
 
 
-def _view(tokens: LinkTokens, row: Any) -> schemas.Link:
-    token = tokens.token(row.id)
+async def _insert_link(
+    tx: Tx, owner_id: uuid.UUID, node_id: uuid.UUID, wanted: schemas.CreateLink, password_hash: str | None
+) -> LinkRow:
+    values = {
+        "id": new_id(),
+        "owner_id": owner_id,
+        "created_by": owner_id,
+        "node_id": node_id,
+        "mode": wanted.mode,
+        "password_hash": password_hash,
+        "expires_at": wanted.expires_at,
+        "max_downloads": wanted.max_downloads,
+    }
+    link = LinkRow(**(await tx.execute(insert(Link).values(values).returning(*_COLUMNS))).one()._asdict())
+    entry = audit.Entry("link-created", node_id, {"link": str(link.id), "mode": link.mode})
+    await audit.record(tx, owner_id, [entry])
+    return link
+
+
+async def _read_link(db: Db, link_id: uuid.UUID) -> LinkRow:
+    """Return a link, revoked or not. Raises NotFound when it was deleted with its node."""
+    async with db.read() as tx:
+        row = (await tx.execute(select(*_COLUMNS).where(Link.id == link_id))).one_or_none()
+    if row is None:
+        raise problems.NotFound
+    return LinkRow(**row._asdict())
+
+
+def _view(tokens: LinkTokens, link: LinkRow) -> schemas.Link:
+    token = tokens.token(link.id)
     return schemas.Link(
-        id=row.id,
-        node_id=row.node_id,
+        id=link.id,
+        node_id=link.node_id,
         token=token,
         url_path=f"/s/{token}",
-        mode=row.mode,
-        has_password=row.password_hash is not None,
-        expires_at=row.expires_at,
-        max_downloads=row.max_downloads,
-        downloads=row.downloads,
-        created_at=row.created_at,
+        mode=link.mode,
+        has_password=link.password_hash is not None,
+        expires_at=link.expires_at,
+        max_downloads=link.max_downloads,
+        downloads=link.downloads,
+        created_at=link.created_at,
     )
 
 
 async def list_links(
-    db: Db, tokens: LinkTokens, actor_id: uuid.UUID, node_id: uuid.UUID, *, limit: int, cursor: str | None
+    context: Context, tokens: LinkTokens, node_id: uuid.UUID, *, limit: int, cursor: str | None
 ) -> schemas.LinkList:
-    """Return to its owner a page of a node's links, newest first, those too that have expired or are used up.
+    """Return to the owner a page of a node's links, newest first; expired and used-up ones are included.
 
     Raises NotFound, Forbidden, InvalidCursor.
     """
-    page = select(*Link.__table__.c).where(Link.node_id == node_id, Link.revoked_at.is_(None))
+    page = select(*_COLUMNS).where(Link.node_id == node_id, Link.revoked_at.is_(None))
     if cursor:
         page = page.where(Link.id < page_cursors.decode_id("links", cursor))
-    async with db.read() as tx:
-        await access.require(tx, actor_id, node_id, "owner")
+    async with context.db.read() as tx:
+        await access.require(tx, context.actor_id, node_id, "owner")
         rows = (await tx.execute(page.order_by(Link.id.desc()).limit(limit + 1))).all()
-    more = page_cursors.encode_cursor("links", rows[limit - 1].id) if len(rows) > limit else None
-    return schemas.LinkList(items=[_view(tokens, row) for row in rows[:limit]], next_cursor=more)
+    items = [_view(tokens, LinkRow(**row._asdict())) for row in rows[:limit]]
+    next_cursor = page_cursors.encode_cursor("links", items[-1].id) if len(rows) > limit else None
+    return schemas.LinkList(items=items, next_cursor=next_cursor)
 
 
-async def change(
-    db: Db,
-    passwords: Passwords,
-    tokens: LinkTokens,
-    actor_id: uuid.UUID,
-    link_id: uuid.UUID,
-    wanted: schemas.ChangeLink,
+async def change_link(
+    context: Context, security: LinkSecurity, link_id: uuid.UUID, wanted: schemas.ChangeLink
 ) -> schemas.Link:
-    """Change password, expiry and budget of a link, as far as they are given; return it.
+    """Change the given members among password, expiry and budget; return the link.
 
     Raises NotFound, InvalidRequest (a budget for an upload link).
     Transaction: one, under the owner's lock; the password is hashed before.
     """
     values = wanted.model_dump(include=wanted.model_fields_set - {"password"})
     if "password" in wanted.model_fields_set:
-        values["password_hash"] = await _hash(passwords, wanted.password)
-    async with db.begin() as tx:
-        row = await _locked(tx, actor_id, link_id)
-        if row.mode == "upload" and wanted.max_downloads is not None:
-            detail = "nothing is downloaded by an upload link"
-            raise problems.InvalidRequest(errors=[{"pointer": "/max_downloads", "detail": detail}])
+        values["password_hash"] = await _hash_password(security.passwords, wanted.password)
+    async with context.db.begin() as tx:
+        link = await _lock_link(tx, context.actor_id, link_id)
+        if link.mode == "upload" and wanted.max_downloads is not None:
+            raise problems.InvalidRequest(errors=[{"pointer": "/max_downloads", "detail": schemas.NO_UPLOAD_BUDGET}])
         if values:
-            changed = update(Link).where(Link.id == link_id).values(**values).returning(*Link.__table__.c)
-            row = (await tx.execute(changed)).one()
-            detail_of = {"link": str(link_id), "changed": sorted(wanted.model_fields_set)}
-            await audit.record(tx, actor_id, [audit.Entry("link-changed", row.node_id, detail_of)])
-    return _view(tokens, row)
+            changed = update(Link).where(Link.id == link_id).values(**values).returning(*_COLUMNS)
+            link = LinkRow(**(await tx.execute(changed)).one()._asdict())
+            detail = {"link": str(link_id), "changed": sorted(wanted.model_fields_set)}
+            await audit.record(tx, context.actor_id, [audit.Entry("link-changed", link.node_id, detail)])
+    return _view(security.tokens, link)
 
 
-async def revoke(db: Db, actor_id: uuid.UUID, link_id: uuid.UUID) -> None:
+async def revoke_link(context: Context, link_id: uuid.UUID) -> None:
     """End a link at once and for good. Raises NotFound. Transaction: one, under the owner's lock."""
-    async with db.begin() as tx:
-        row = await _locked(tx, actor_id, link_id)
+    async with context.db.begin() as tx:
+        link = await _lock_link(tx, context.actor_id, link_id)
         await tx.execute(update(Link).where(Link.id == link_id).values(revoked_at=func.now()))
-        await audit.record(tx, actor_id, [audit.Entry("link-revoked", row.node_id, {"link": str(link_id)})])
+        entry = audit.Entry("link-revoked", link.node_id, {"link": str(link_id)})
+        await audit.record(tx, context.actor_id, [entry])
 
 
-async def _locked(tx: Tx, actor_id: uuid.UUID, link_id: uuid.UUID) -> Any:
-    """Lock the actor, who made the link; return its row. Raises NotFound.
+async def _lock_link(tx: Tx, actor_id: uuid.UUID, link_id: uuid.UUID) -> LinkRow:
+    """Lock the actor, who made the link and owns its node; return the link. Raises NotFound.
 
-    Not by way of the node: a link to what lies in the trash can be ended, too.
+    This does not go through the node, because a link to a trashed node can be ended too.
     """
     await guard.lock_owner(tx, actor_id)
-    mine = select(*Link.__table__.c).where(
-        Link.id == link_id, Link.owner_id == actor_id, Link.created_by == actor_id, Link.revoked_at.is_(None)
-    )
-    row = (await tx.execute(mine)).one_or_none()
+    own = (Link.id == link_id, Link.owner_id == actor_id, Link.created_by == actor_id, Link.revoked_at.is_(None))
+    row = (await tx.execute(select(*_COLUMNS).where(*own))).one_or_none()
     if row is None:
         raise problems.NotFound
-    return row
+    return LinkRow(**row._asdict())
 
 
-_SPEND = update(Link).values(downloads=Link.downloads + 1).returning(Link.id)
+_COUNT_DOWNLOAD = update(Link).values(downloads=Link.downloads + 1).returning(Link.id)
 
 
-async def spend(tx: Tx, link_id: uuid.UUID) -> None:
-    """Count one download by a link. Raises NotFound when the link works no more, used up by others just now, say.
+async def count_download(tx: Tx, link_id: uuid.UUID) -> None:
+    """Count one download. Raises NotFound when the link works no more, used up by a concurrent request for example.
 
     Transaction: joins tx, which holds the link's row until it ends.
     """
@@ -181,5 +207,5 @@ async def spend(tx: Tx, link_id: uuid.UUID) -> None:
         or_(Link.expires_at.is_(None), Link.expires_at > func.now()),
         or_(Link.max_downloads.is_(None), Link.downloads < Link.max_downloads),
     )
-    if (await tx.execute(_SPEND.where(*works))).one_or_none() is None:
+    if (await tx.execute(_COUNT_DOWNLOAD.where(*works))).one_or_none() is None:
         raise problems.NotFound

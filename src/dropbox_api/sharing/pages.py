@@ -1,7 +1,7 @@
-"""The pages of links, for people with a browser and nothing else: plain HTML, no script, one style sheet.
+"""Pages of links for browsers: plain HTML without script, one style sheet.
 
-Names and everything else that people chose are escaped by Jinja. Nothing is inline, so that the Content-Security-Policy
-(`middleware`) can forbid all that is not ours. Addresses in pages are relative: they suit a proxy with a prefix.
+Jinja escapes names and all other user input. Nothing is inline, so that the Content-Security-Policy (`middleware`) can
+forbid foreign content. Addresses in pages are relative, so that a proxy can add a prefix.
 """
 
 from datetime import datetime
@@ -14,7 +14,7 @@ STYLE = resources.files(__package__).joinpath("templates", "links.css").read_tex
 
 
 def _bytes(size_bytes: int) -> str:
-    """Return a size for people: 999 B, 1.4 MB (powers of 1000)."""
+    """Return a readable size: 999 B, 1.4 MB (powers of 1000)."""
     size, unit = float(size_bytes), "B"
     for bigger in ("kB", "MB", "GB", "TB"):
         if size < 999.5:
@@ -34,5 +34,5 @@ _environment.filters |= {"bytes": _bytes, "day": _day}
 
 
 def render(template: str, **values: Any) -> str:
-    """Return a page. `up` is the way from its address to `/s/`: "" or "../" for each level below."""
+    """Return a page. `up` is the relative path from its address to `/s/`: "" or "../" for each level below."""
     return _environment.get_template(template).render(values)

@@ -1,4 +1,4 @@
-"""What the sharing routes take and answer."""
+"""Requests and answers of the sharing routes."""
 
 import uuid
 from datetime import datetime
@@ -6,8 +6,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from dropbox_api.accounts.schemas import Address
+from dropbox_api.accounts.schemas import Address, require_unicode
 from dropbox_api.schemas import Answer, ClientTime, Request
+
+NO_UPLOAD_BUDGET = "an upload link has no downloads to count"
 
 GrantedRole = Literal["viewer", "editor"]
 Mode = Literal["view", "download", "upload"]
@@ -36,12 +38,12 @@ class ChangeGrant(Request):
 
 class Grant(Answer):
     id: uuid.UUID
-    node_id: Annotated[uuid.UUID, Field(description="What is shared: the file or folder itself, or a folder above it.")]
-    inherited: Annotated[bool, Field(description="It is on a folder above: change it there.")]
+    node_id: Annotated[uuid.UUID, Field(description="The shared file or folder: this one, or a folder above it.")]
+    inherited: Annotated[bool, Field(description="The grant is on a folder above: change it there.")]
     email: Annotated[str | None, Field(description="Null where the account was named by its id.")]
     user_id: uuid.UUID | None
     role: GrantedRole
-    pending: Annotated[bool, Field(description="It waits for an account that has proven to own this address.")]
+    pending: Annotated[bool, Field(description="The grant waits for an account that verifies this address.")]
     created_at: datetime
 
 
@@ -53,20 +55,11 @@ class GrantList(Answer):
 # Links
 
 
-def _printable(secret: SecretStr) -> SecretStr:
-    """Refuse halves of surrogate pairs: JSON can spell them, UTF-8 cannot."""
-    try:
-        secret.get_secret_value().encode()
-    except UnicodeEncodeError:
-        raise ValueError("must consist of Unicode characters") from None  # not the error itself, which quotes it
-    return secret
-
-
 LinkPassword = Annotated[
-    SecretStr, AfterValidator(_printable), Field(min_length=4, max_length=128, examples=["open sesame"])
+    SecretStr, AfterValidator(require_unicode), Field(min_length=4, max_length=128, examples=["open sesame"])
 ]
 MaxDownloads = Annotated[
-    int, Field(ge=1, le=2**53, description="The link is used up after so many downloads, views, and archives.")
+    int, Field(ge=1, le=2**53, description="Number of downloads, views and archives after which the link is used up.")
 ]
 
 
@@ -74,8 +67,8 @@ class CreateLink(Request):
     mode: Annotated[
         Mode,
         Field(
-            description="`view`: what a browser can show, shown and not saved; `download`: everything; `upload`: "
-            "people send files into the folder, and see nothing of it."
+            description="`view`: show content that a browser can show safely; `download`: also download everything; "
+            "`upload`: send files into the folder without seeing its content."
         ),
     ]
     password: LinkPassword | None = None
@@ -83,14 +76,14 @@ class CreateLink(Request):
     max_downloads: MaxDownloads | None = None
 
     @model_validator(mode="after")
-    def _sensible(self) -> Self:
+    def _upload_links_have_no_budget(self) -> Self:
         if self.mode == "upload" and self.max_downloads is not None:
-            raise ValueError("nothing is downloaded by an upload link")
+            raise ValueError(NO_UPLOAD_BUDGET)
         return self
 
 
 class ChangeLink(Request):
-    """What is left out stays; null takes it away."""
+    """A missing member stays as it is; null removes it."""
 
     password: LinkPassword | None = None
     expires_at: ClientTime | None = None
@@ -100,8 +93,8 @@ class ChangeLink(Request):
 class Link(Answer):
     id: uuid.UUID
     node_id: uuid.UUID
-    token: Annotated[str, Field(description="Whoever has it may use the link.")]
-    url_path: Annotated[str, Field(examples=["/s/AZ8k..."], description="The page of the link, on this server.")]
+    token: Annotated[str, Field(description="A secret: its bearer can use the link.")]
+    url_path: Annotated[str, Field(examples=["/s/AZ8k..."], description="Path of the link's page on this server.")]
     mode: Mode
     has_password: bool
     expires_at: datetime | None
@@ -119,12 +112,12 @@ class LinkList(Answer):
 
 
 class PublicLink(Answer):
-    """What a link leads to; nothing of whose it is."""
+    """The file or folder of a link, without its owner."""
 
-    id: Annotated[uuid.UUID, Field(description="Of the file or folder.")]
+    id: Annotated[uuid.UUID, Field(description="Id of the file or folder.")]
     name: str
     kind: Literal["file", "folder"]
-    size_bytes: Annotated[int | None, Field(description="Of a file; null for folders.")]
+    size_bytes: Annotated[int | None, Field(description="Size of a file; null for a folder.")]
     content_type: str | None
     mode: Mode
     needs_password: bool
@@ -135,7 +128,7 @@ class PublicFile(Answer):
     id: uuid.UUID
     kind: Literal["file", "folder"]
     name: str
-    path: Annotated[str, Field(description="Below the link's folder.", examples=["/2026/cat.jpg"])]
+    path: Annotated[str, Field(description="Path below the link's folder.", examples=["/2026/cat.jpg"])]
     size_bytes: int | None
     content_type: str | None
     modified_at: datetime
@@ -147,7 +140,7 @@ class PublicFileList(Answer):
 
 
 class Received(Answer):
-    """What was sent, as whoever sent it knows it."""
+    """The received file as the sender knows it, whatever name it got in the folder."""
 
     name: str
     size_bytes: int

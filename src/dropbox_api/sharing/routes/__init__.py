@@ -1,4 +1,4 @@
-"""Grants, links and shared-with-me under `/v1`; for people without an account `/v1/public/links` and pages at `/s`."""
+"""Grants, links and shared-with-me under `/v1`; the public side at `/v1/public/links`, and its pages at `/s`."""
 
 from fastapi import APIRouter
 

@@ -1,4 +1,4 @@
-"""The pages at `/s/{token}`, and what their buttons lead to. Problems are pages here, too."""
+"""The pages at `/s/{token}` and the targets of their buttons. Problems are rendered as pages too."""
 
 import uuid
 from collections.abc import Callable, Coroutine
@@ -9,25 +9,25 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 
-from dropbox_api import access, problems
-from dropbox_api.accounts.auth import PasswordsDep
-from dropbox_api.deps import DbDep, LimitsDep, SettingsDep, StoreDep, limited
+from dropbox_api import problems
+from dropbox_api.deps import PublicSlotsDep, ServicesDep, limited
 from dropbox_api.files.download import SAFE_INLINE
 from dropbox_api.sharing import pages, public
+from dropbox_api.sharing.bearers import LinkContext, LinkCredentials, open_link
 from dropbox_api.sharing.link_tokens import PASS_TTL_S
-from dropbox_api.sharing.routes.links import LinkTokensDep
-from dropbox_api.sharing.routes.public import PRIVATE, incoming, redirect, zipped
+from dropbox_api.sharing.routes.links import LinkSecurityDep
+from dropbox_api.sharing.routes.public import PRIVATE, read_request_body, redirect, stream_archive
 
 _PAGE_SIZE = 200
 
 
 class _PageRoute(APIRoute):
-    """Answers problems as pages; what is malformed leads nowhere."""
+    """Renders problems as pages; a malformed request gets the page of an unknown link."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
-        async def handle_with_pages(request: Request) -> Response:
+        async def render_problems(request: Request) -> Response:
             try:
                 return await handle(request)
             except RequestValidationError:
@@ -35,7 +35,7 @@ class _PageRoute(APIRoute):
             except problems.Problem as problem:
                 return _problem(request, problem)
 
-        return handle_with_pages
+        return render_problems
 
 
 router = APIRouter(prefix="/s", route_class=_PageRoute, include_in_schema=False, dependencies=[limited("public")])
@@ -64,53 +64,49 @@ async def style() -> Response:
 
 
 def _cookie(request: Request) -> str:
-    """Return its name: with this prefix browsers let no plain connection set it. `__Host-` would forbid its path."""
+    """Return the cookie's name: for this prefix browsers require a secure connection. `__Host-` forbids a path."""
     return "__Secure-link-pass" if request.url.scheme == "https" else "link-pass"
 
 
-async def _opened(
-    request: Request, db: DbDep, passwords: PasswordsDep, limits: LimitsDep, tokens: LinkTokensDep, token: str
-) -> access.LinkAccess:
-    key = public.Key(token, browser_pass=request.cookies.get(_cookie(request)))
-    return await public.enter(db, passwords, limits, tokens, key)
+async def _authenticate(request: Request, services: ServicesDep, security: LinkSecurityDep, token: str) -> LinkContext:
+    return await open_link(
+        services, security, LinkCredentials(token, browser_pass=request.cookies.get(_cookie(request)))
+    )
 
 
-LinkDep = Annotated[access.LinkAccess, Depends(_opened)]
+LinkBearer = Annotated[LinkContext, Depends(_authenticate)]
 
 
 @router.get("/{token}")
 async def show(
-    request: Request, link: LinkDep, db: DbDep, folder: uuid.UUID | None = None, cursor: str | None = None
+    request: Request, context: LinkBearer, folder: uuid.UUID | None = None, cursor: str | None = None
 ) -> Response:
-    """Show what the link leads to: a file, a folder's list, or a form to send files with."""
-    top = await public.describe(db, link)
+    """Show a file, the list of a folder, or a form that sends files."""
+    link = await public.describe_link(context)
     if link.mode == "upload":
-        return _page(request, "upload.html", link=top, sent=None)
-    if top.kind == "file":
-        return _page(request, "file.html", link=top, is_shown=top.content_type in SAFE_INLINE)
-    listed = await public.list_files(db, link, folder, limit=_PAGE_SIZE, cursor=cursor)
-    way = await public.folders_down(db, link, folder or top.id)
-    return _page(request, "folder.html", link=top, folder=folder, way=way, listed=listed, shown=SAFE_INLINE)
+        return _page(request, "upload.html", link=link, sent=None)
+    if link.kind == "file":
+        return _page(request, "file.html", link=link, is_shown=link.content_type in SAFE_INLINE)
+    listed = await public.list_public_files(context, folder, limit=_PAGE_SIZE, cursor=cursor)
+    path = await public.list_path(context, folder or link.id)
+    return _page(request, "folder.html", link=link, folder=folder, path=path, listed=listed, shown=SAFE_INLINE)
 
 
 @router.post("/{token}/password")
 async def give_password(
-    *,
     request: Request,
-    db: DbDep,
-    passwords: PasswordsDep,
-    limits: LimitsDep,
-    tokens: LinkTokensDep,
+    services: ServicesDep,
+    security: LinkSecurityDep,
     token: str,
     password: Annotated[str, Form(max_length=1024)],
 ) -> Response:
-    """Take the password, and give the browser a pass for an hour, for this link alone."""
-    link = await public.enter(db, passwords, limits, tokens, public.Key(token, password))
+    """Check the password, and give the browser a pass for an hour, for this link only."""
+    link = (await open_link(services, security, LinkCredentials(token, password))).link
     response = RedirectResponse(f"../{token}", 303, PRIVATE)
     if link.password_hash is not None:
         response.set_cookie(
             _cookie(request),
-            tokens.issue_pass(link.link_id, link.password_hash),
+            security.tokens.issue_pass(link.link_id, link.password_hash),
             max_age=PASS_TTL_S,
             path=f"{request.scope.get('root_path', '')}/s/{token}",
             secure=request.url.scheme == "https",
@@ -121,28 +117,21 @@ async def give_password(
 
 
 @router.get("/{token}/files/{file_id}/content")
-async def get_content(
-    *, link: LinkDep, db: DbDep, store: StoreDep, settings: SettingsDep, file_id: uuid.UUID, inline: bool = False
-) -> Response:
-    return redirect(await public.fetch(db, store, settings, link, file_id, inline=inline))
+async def get_content(context: LinkBearer, file_id: uuid.UUID, *, inline: bool = False) -> Response:
+    return redirect(await public.sign_public_download(context, file_id, inline=inline))
 
 
 @router.get("/{token}/archive")
 async def get_archive(
-    *,
-    link: LinkDep,
-    db: DbDep,
-    store: StoreDep,
-    request: Request,
-    background: BackgroundTasks,
-    folder: uuid.UUID | None = None,
+    context: LinkBearer, slots: PublicSlotsDep, background: BackgroundTasks, folder: uuid.UUID | None = None
 ) -> Response:
-    return zipped(await public.open_archive(db, store, link, folder, request.app.state.public_streams), background)
+    opened = await public.open_public_archive(context, folder, slots)
+    return stream_archive(opened, background)
 
 
 @router.post("/{token}/upload")
-async def send_file(link: LinkDep, db: DbDep, store: StoreDep, settings: SettingsDep, request: Request) -> Response:
-    """Take a file, and show the form again for the next one."""
-    async with request.app.state.public_streams.hold(link.link_id):
-        sent = await public.send(db, store, settings, link, incoming(request))
-    return _page(request, "upload.html", 201, link=await public.describe(db, link), sent=sent)
+async def send_file(context: LinkBearer, slots: PublicSlotsDep, request: Request) -> Response:
+    """Store a file, and show the form again for the next one."""
+    async with slots.hold(context.link.link_id):
+        sent = await public.receive_file(context, read_request_body(request))
+    return _page(request, "upload.html", 201, link=await public.describe_link(context), sent=sent)

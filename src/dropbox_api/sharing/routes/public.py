@@ -1,4 +1,4 @@
-"""What a link gives to people without an account. Every token that opens nothing is answered alike."""
+"""The public side of links, without an account. Every token that opens nothing gets the same answer."""
 
 import uuid
 from typing import Annotated, Any
@@ -6,71 +6,64 @@ from typing import Annotated, Any
 from fastapi import APIRouter, BackgroundTasks, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from dropbox_api import access, problems
-from dropbox_api.accounts.auth import PasswordsDep
+from dropbox_api import problems
 from dropbox_api.core.content_disposition import format_content_disposition
-from dropbox_api.deps import DbDep, LimitsDep, SettingsDep, StoreDep, limited
+from dropbox_api.deps import PublicSlotsDep, ServicesDep, limited
 from dropbox_api.files.archive import Archive
 from dropbox_api.responses import problem_responses
 from dropbox_api.sharing import public
-from dropbox_api.sharing.routes.links import Limit, LinkTokensDep
+from dropbox_api.sharing.bearers import LinkContext, LinkCredentials, open_link
+from dropbox_api.sharing.routes.links import Limit, LinkSecurityDep
 from dropbox_api.sharing.schemas import PublicFileList, PublicLink, Received
 from dropbox_api.uploads.direct.body import RequestBody, receive_body
 
 router = APIRouter(prefix="/public/links/{token}", dependencies=[limited("public")])
 
 PRIVATE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}
-"""Headers of every answer to the bearer of a link: its address is a secret."""
+"""Headers of every answer to the bearer of a link, because the address is a secret."""
 
 _LinkPassword = Annotated[
     str | None,
-    Header(alias="X-Link-Password", max_length=1024, description="Of a link that has one; UTF-8."),
+    Header(alias="X-Link-Password", max_length=1024, description="Password of the link, in UTF-8."),
 ]
 
 
-async def _opened(
-    *,
-    db: DbDep,
-    passwords: PasswordsDep,
-    limits: LimitsDep,
-    tokens: LinkTokensDep,
-    response: Response,
-    token: str,
-    password: _LinkPassword = None,
-) -> access.LinkAccess:
+async def _authenticate(
+    services: ServicesDep, security: LinkSecurityDep, response: Response, token: str, password: _LinkPassword = None
+) -> LinkContext:
     response.headers.update(PRIVATE)
-    return await public.enter(db, passwords, limits, tokens, public.Key(token, _as_typed(password)))
+    return await open_link(services, security, LinkCredentials(token, _decode_password(password)))
 
 
-def _as_typed(header: str | None) -> str | None:
-    """Return a header's value as the UTF-8 that it is; the server read its bytes as Latin-1."""
+def _decode_password(header: str | None) -> str | None:
+    """Decode the header as UTF-8; the server decoded its bytes as Latin-1."""
     try:
         return header.encode("latin-1").decode() if header is not None else None
     except UnicodeError:
         return header
 
 
-LinkDep = Annotated[access.LinkAccess, Depends(_opened)]
-_CLOSED = (problems.NotFound, problems.LinkPasswordRequired, problems.RateLimited, problems.InvalidRequest)
-_NOT_GOOD = (problems.ContentQuarantined, problems.ContentDamaged)
+LinkBearer = Annotated[LinkContext, Depends(_authenticate)]
+_REFUSED = (problems.NotFound, problems.LinkPasswordRequired, problems.RateLimited, problems.InvalidRequest)
+_UNUSABLE = (problems.ContentQuarantined, problems.ContentDamaged)
 
 
-@router.get("", operation_id="sharing_get_public_link", responses=problem_responses(*_CLOSED))
-async def get_link(link: LinkDep, db: DbDep) -> PublicLink:
-    """Show what a link leads to. One with a password shows nothing without it."""
-    return await public.describe(db, link)
+@router.get("", operation_id="sharing_get_public_link", responses=problem_responses(*_REFUSED))
+async def get_link(context: LinkBearer) -> PublicLink:
+    """Show the file or folder of a link. A link with a password shows nothing without it."""
+    return await public.describe_link(context)
 
 
 @router.get(
     "/files",
     operation_id="sharing_list_public_files",
-    responses=problem_responses(*_CLOSED, problems.NotAFolder, problems.LinkNotFor, problems.InvalidCursor),
+    responses=problem_responses(*_REFUSED, problems.NotAFolder, problems.LinkNotFor, problems.InvalidCursor),
 )
 async def list_files(
-    link: LinkDep, db: DbDep, parent_id: uuid.UUID | None = None, limit: Limit = 100, cursor: str | None = None
+    context: LinkBearer, parent_id: uuid.UUID | None = None, limit: Limit = 100, cursor: str | None = None
 ) -> PublicFileList:
-    """List the link's folder, or one below it, by name."""
-    return await public.list_files(db, link, parent_id, limit=limit, cursor=cursor)
+    """List the link's folder, or a folder below it, by name."""
+    return await public.list_public_files(context, parent_id, limit=limit, cursor=cursor)
 
 
 @router.get(
@@ -80,20 +73,16 @@ async def list_files(
     response_class=Response,
     responses={
         307: {"description": "Redirect to a signed URL of the store."},
-        **problem_responses(*_CLOSED, problems.NotAFile, problems.LinkNotFor, *_NOT_GOOD),
+        **problem_responses(*_REFUSED, problems.NotAFile, problems.LinkNotFor, *_UNUSABLE),
     },
 )
 async def get_content(
-    *,
-    link: LinkDep,
-    db: DbDep,
-    store: StoreDep,
-    settings: SettingsDep,
+    context: LinkBearer,
     file_id: uuid.UUID,
     inline: Annotated[bool, Query(description="Show instead of save; only for types that cannot run script.")] = False,
 ) -> Response:
-    """Redirect to the content; this counts as a download. By a `view` link it is always shown, never saved."""
-    return redirect(await public.fetch(db, store, settings, link, file_id, inline=inline))
+    """Redirect to the content; this counts as a download. A `view` link always shows it and never saves it."""
+    return redirect(await public.sign_public_download(context, file_id, inline=inline))
 
 
 def redirect(url: str) -> Response:
@@ -108,29 +97,23 @@ _ZIP = {"application/zip": {"schema": {"type": "string", "format": "binary"}}}
     operation_id="sharing_get_public_archive",
     response_class=Response,
     responses={
-        200: {"description": "The folder as a zip, of a length that is not known before its end.", "content": _ZIP},
-        **problem_responses(*_CLOSED, problems.NotAFolder, problems.LinkNotFor),
+        200: {"description": "The folder as a zip of unknown length.", "content": _ZIP},
+        **problem_responses(*_REFUSED, problems.NotAFolder, problems.LinkNotFor),
     },
 )
 async def get_archive(
-    *,
-    link: LinkDep,
-    db: DbDep,
-    store: StoreDep,
-    request: Request,
-    background: BackgroundTasks,
-    parent_id: uuid.UUID | None = None,
+    context: LinkBearer, slots: PublicSlotsDep, background: BackgroundTasks, parent_id: uuid.UUID | None = None
 ) -> Response:
-    """Stream the link's folder, or one below it, as a zip; this counts as one download."""
-    made = await public.open_archive(db, store, link, parent_id, request.app.state.public_streams)
-    return zipped(made, background)
+    """Stream the link's folder, or a folder below it, as a zip; this counts as one download."""
+    opened = await public.open_public_archive(context, parent_id, slots)
+    return stream_archive(opened, background)
 
 
-def zipped(made: Archive, background: BackgroundTasks) -> Response:
-    background.add_task(made.body.aclose)  # also when the client leaves: nothing is read from the store any more
-    disposition = format_content_disposition(made.filename, inline=False)
+def stream_archive(archive: Archive, background: BackgroundTasks) -> Response:
+    background.add_task(archive.body.aclose)  # also after a disconnect: stop reading from the store
+    disposition = format_content_disposition(archive.filename, inline=False)
     headers = {"Content-Disposition": disposition, "X-Content-Type-Options": "nosniff", **PRIVATE}
-    return StreamingResponse(made.body, media_type="application/zip", headers=headers, background=background)
+    return StreamingResponse(archive.body, media_type="application/zip", headers=headers, background=background)
 
 
 _FORM: dict[str, Any] = {
@@ -141,8 +124,8 @@ _FORM: dict[str, Any] = {
                 "type": "object",
                 "required": ["file"],
                 "properties": {
-                    "file": {"type": "string", "format": "binary", "description": "Its filename is the name."},
-                    "name": {"type": "string", "description": "Another name than the file's own.", "maxLength": 1024},
+                    "file": {"type": "string", "format": "binary", "description": "Its filename is the default name."},
+                    "name": {"type": "string", "description": "Name instead of the filename.", "maxLength": 1024},
                 },
                 "additionalProperties": False,
             },
@@ -157,7 +140,7 @@ _FORM: dict[str, Any] = {
     operation_id="sharing_send_public_file",
     status_code=201,
     responses=problem_responses(
-        *_CLOSED,
+        *_REFUSED,
         problems.LinkNotFor,
         problems.BodyTooLarge,
         problems.QuotaExceeded,
@@ -168,12 +151,12 @@ _FORM: dict[str, Any] = {
     ),
     openapi_extra={"requestBody": _FORM},
 )
-async def send_file(link: LinkDep, db: DbDep, store: StoreDep, settings: SettingsDep, request: Request) -> Received:
-    """Send a file to an upload link. It replaces nothing; the answer tells what was asked for, not what came of it."""
-    async with request.app.state.public_streams.hold(link.link_id):
-        return await public.send(db, store, settings, link, incoming(request))
+async def send_file(context: LinkBearer, slots: PublicSlotsDep, request: Request) -> Received:
+    """Send a file to an upload link. It replaces nothing; the answer has the requested name, not the stored one."""
+    async with slots.hold(context.link.link_id):
+        return await public.receive_file(context, read_request_body(request))
 
 
-def incoming(request: Request) -> RequestBody:
+def read_request_body(request: Request) -> RequestBody:
     headers = request.headers
     return receive_body(request.receive, headers.get("content-length", ""), headers.get("content-type", ""))

@@ -1,0 +1,68 @@
+"""Bearers of links: the check of a link's token and password before every operation of the public side."""
+
+from dataclasses import dataclass
+
+from dropbox_api import access, problems
+from dropbox_api.accounts.passwords import Passwords
+from dropbox_api.context import Services
+from dropbox_api.plumbing.limits import Limits
+from dropbox_api.sharing.link_tokens import LinkTokens
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSecurity:
+    """The protection of links: their tokens, the hashes of their passwords, and the limit of wrong passwords."""
+
+    tokens: LinkTokens
+    passwords: Passwords
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class LinkCredentials:
+    token: str
+    password: str | None = None
+    browser_pass: str | None = None
+    """The cookie that a browser got for the password."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkContext(Services):
+    """Services, and the link whose bearer an operation works for."""
+
+    link: access.LinkAccess
+
+
+async def open_link(services: Services, security: LinkSecurity, credentials: LinkCredentials) -> LinkContext:
+    """Return the context of the link that the credentials open.
+
+    Raises NotFound, the same for every token that opens nothing; LinkPasswordRequired for a missing or wrong password;
+    RateLimited after too many wrong ones, then for the right one too.
+    Transaction: none is open while the password is checked.
+    """
+    link_id = security.tokens.read(credentials.token)
+    if link_id is None:
+        raise problems.NotFound
+    async with services.db.read() as tx:
+        link = await access.require_link(tx, link_id)
+    if link.password_hash is not None:
+        await _require_password(security, link, link.password_hash, credentials)
+    return LinkContext(services.db, services.store, services.settings, link)
+
+
+async def _require_password(
+    security: LinkSecurity, link: access.LinkAccess, password_hash: str, credentials: LinkCredentials
+) -> None:
+    """Check the pass or the password of a link. Raises LinkPasswordRequired, RateLimited."""
+    browser_pass, password = credentials.browser_pass, credentials.password
+    if browser_pass and security.tokens.is_pass(browser_pass, link.link_id, password_hash):
+        return
+    if password is None:
+        raise problems.LinkPasswordRequired
+    key = str(link.link_id)
+    await security.limits.test("link_password", key)
+    is_right, _ = await security.passwords.verify(password, password_hash)
+    # Test again: of many concurrent requests all passed the test above, and none beyond the limit may get an answer.
+    await (security.limits.test if is_right else security.limits.hit)("link_password", key)
+    if not is_right:
+        raise problems.LinkPasswordRequired("The password is wrong")
