@@ -49,7 +49,7 @@ MAKERS: dict[str, Callable[[Path], GuardedServer]] = {"postgres": postgres, "sea
 
 def server_pids(server: GuardedServer) -> list[int]:
     """Return the server below the guard, without the children of Postgres, which look like it when they start."""
-    found = server._leftovers()
+    found = server._find_leftovers()
     return [pid for pid in found if parent(pid) not in found]
 
 

@@ -1,8 +1,8 @@
-"""Chunk plans: how a file of a given size is cut so that an object store accepts the pieces.
+"""Chunk plans: how to cut a file of a given size into parts that an object store accepts.
 
 Invariants: chunks are numbered densely from 1, do not overlap, cover the file exactly, and all but the last have the
-same size (Cloudflare R2 insists). A plan depends on its arguments only, so that any device can resume any session.
-Source: AWS, "Amazon S3 multipart upload limits"; what other stores do is in docs/stores.md.
+same size (Cloudflare R2 requires it). A plan depends only on its arguments, so any device can resume any session.
+Source: AWS, "Amazon S3 multipart upload limits"; docs/stores.md covers other stores.
 """
 
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ GIB = 1024 * MIB
 DEFAULT_CHUNK_BYTES = 8 * MIB
 SINGLE_MAX_BYTES = 8 * MIB
 TARGET_CHUNKS = 9_000
-"""Chunks grow with the file to stay below this: room for a client that asks for smaller ones, or for reused chunks."""
+"""Chunks grow with the file to stay below this number, which leaves room for smaller or reused chunks."""
 
 Strategy = Literal["single", "multipart"]
 PlanReason = Literal["negative-size", "beyond-store", "too-large-for-single", "empty-multipart"]
 
 
 class PlanError(ValueError):
-    """No plan exists; `reason` is stable and may be tested, the message is for people."""
+    """No plan exists. `reason` is stable, the message is for people."""
 
     def __init__(self, reason: PlanReason, message: str) -> None:
         super().__init__(message)
@@ -32,7 +32,7 @@ class PlanError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class StoreLimits:
-    """What one object store accepts; the defaults are those of AWS, less one part."""
+    """Limits of an object store; the defaults are those of AWS, less one part."""
 
     min_part_bytes: int = 5 * MIB
     """Of every part but the last."""
@@ -43,18 +43,18 @@ class StoreLimits:
 
     @property
     def largest_plan_bytes(self) -> int:
-        """Size of the largest file that can be planned: both the object and its parts must fit."""
+        """Size of the largest file that has a plan: the object and its parts must both fit."""
         return min(self.max_object_bytes, self.max_parts * self.max_part_bytes)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How one file is cut. A `single` plan has one chunk, the whole file; of an empty file it has 0 bytes."""
+    """The chunks of one file. A `single` plan has one chunk, the whole file, of 0 bytes for an empty file."""
 
     strategy: Strategy
     size_bytes: int
     chunk_size_bytes: int
-    """Of every chunk but the last, which holds the rest."""
+    """Of every chunk but the last, which has the rest."""
     chunk_count: int
 
     def offset(self, number: int) -> int:
@@ -84,10 +84,10 @@ def plan_chunks(
 ) -> Plan:
     """Cut a file of `size_bytes` >= 0 into chunks that the store accepts.
 
-    Without a `strategy` files up to `single_max_bytes` are `single`, larger ones `multipart`; `multipart` may be asked
-    for from 1 byte on, `single` only up to `single_max_bytes`. `chunk_size_bytes` is a wish for multipart chunks, never
-    an error: it is raised to what the store's minimum and number of parts demand, rounded up to a MiB, and cut to the
-    largest part. Without a wish it is `default_chunk_bytes`, or what `TARGET_CHUNKS` chunks of this file need.
+    Without a `strategy`, files up to `single_max_bytes` are `single` and larger files `multipart`. A caller may choose
+    `multipart` from 1 byte on, `single` up to `single_max_bytes`. `chunk_size_bytes` is the preferred size of multipart
+    chunks: it is raised to what the store's minimum and number of parts require, rounded up to a MiB, and capped at the
+    largest part. The default is the larger of `default_chunk_bytes` and what `TARGET_CHUNKS` chunks of this file need.
 
     Raises: PlanError.
     """

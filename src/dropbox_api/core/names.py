@@ -1,4 +1,4 @@
-"""Names of files and folders: which are allowed, when two are the same, and what a conflict copy is called.
+"""Names of files and folders: validity, equality, and alternatives for taken names.
 
 Names are kept as typed, in NFC. Two names in one folder are the same when their keys (`make_key`) are equal. What some
 file systems cannot hold (Windows' reserved names and `:`, trailing dots and spaces) is allowed here and handled by the
@@ -13,23 +13,23 @@ from collections.abc import Container
 from typing import Literal
 
 MAX_BYTES = 255
-"""Of a name in UTF-8: what ext4, APFS and NTFS have in common."""
+"""Limit of a name in UTF-8, common to ext4, APFS and NTFS."""
 MAX_DEPTH = 100
-"""Of a path, in names."""
+"""Limit of a path, in names."""
 
 NameReason = Literal["empty", "dot-name", "slash", "control-character", "surrogate", "too-long", "too-deep"]
 
 _EXTENSION = re.compile(r"(?<=[^.])(?:\.tar)?\.[^.\s]{1,16}$", re.IGNORECASE)
-"""`.pdf`, `.tar.gz`; not the whole of `.bashrc`, not `. and so on` in a sentence."""
+"""`.pdf`, `.tar.gz`; neither the whole of `.bashrc` nor the end of a sentence with spaces."""
 
 
 _NOT_IN_ARCHIVES = re.compile(r'[\\:*?"<>|\u202a-\u202e\u2066-\u2069]|[. ]+$')
-"""What Windows refuses, drops or takes for a path, and what turns the direction of all that is displayed after it."""
+"""Characters that Windows refuses, drops or reads as a path, and controls that change the direction of later text."""
 _DEVICE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?=\.|$)", re.IGNORECASE)
 
 
 class BadName(ValueError):
-    """This cannot be a name or path; `reason` is stable and may be tested, the message is for people."""
+    """An invalid name or path. `reason` is stable, the message is for people."""
 
     def __init__(self, reason: NameReason, message: str) -> None:
         super().__init__(message)
@@ -37,11 +37,11 @@ class BadName(ValueError):
 
 
 def clean_name(name: str) -> str:
-    """Return the NFC form of a name of one file or folder, otherwise as typed.
+    """Return the name of one file or folder in NFC, otherwise unchanged.
 
     Raises: BadName (empty, dot-name, slash, control-character, surrogate, too-long).
     """
-    # NFC shrinks a string at most fourfold. Ask before normalising: long runs of combining marks cost quadratic time.
+    # NFC shrinks a string at most fourfold. Check first: normalising long runs of combining marks takes quadratic time.
     if len(name) > 4 * MAX_BYTES:
         raise _too_long()
     name = unicodedata.normalize("NFC", name)
@@ -63,18 +63,18 @@ def clean_name(name: str) -> str:
 
 
 def make_key(name: str) -> str:
-    """Return what makes a name unique in its folder: blind to case and to Unicode composition. Idempotent.
+    """Return the key that is unique in a folder: equal for names that differ in case or Unicode composition only.
 
-    A key is for comparison only; it may be longer than the name.
+    Idempotent. A key is for comparison only; it may be longer than the name.
     """
     folded = unicodedata.normalize("NFC", name).casefold()
-    return unicodedata.normalize("NFC", folded)  # folding may decompose: U+01F0
+    return unicodedata.normalize("NFC", folded)  # casefold may decompose: U+01F0
 
 
 def make_conflict_name(name: str, n: int) -> str:
     """Return the `n`-th (1-based) alternative to a clean name: `report (1).pdf`, `src (1).tar.gz`.
 
-    The result is clean: where it would exceed `MAX_BYTES`, the stem loses whole characters from its end.
+    The result is clean: the stem loses whole characters from its end where the name would exceed `MAX_BYTES`.
     """
     match = _EXTENSION.search(name)
     stem, extension = (name[: match.start()], match[0]) if match else (name, "")
@@ -83,15 +83,15 @@ def make_conflict_name(name: str, n: int) -> str:
 
 
 def pick_free_name(name: str, taken_keys: Container[str]) -> str:
-    """Return the clean name itself, or its first conflict name, whose key is not taken."""
+    """Return the name itself if its key is free, else its first conflict name with a free key."""
     candidates = itertools.chain([name], (make_conflict_name(name, n) for n in itertools.count(1)))
     return next(candidate for candidate in candidates if make_key(candidate) not in taken_keys)
 
 
 def make_archive_name(name: str) -> str:
-    """Return a clean name as every system can unpack it, what some cannot hold being `_`. Clean; idempotent.
+    """Return a name that every system can unpack: unsuitable characters of a clean name become `_`. Clean; idempotent.
 
-    Different names may become the same one, and then need `make_conflict_name`.
+    Different names may become equal and then need `make_conflict_name`.
     Source: Microsoft's "Naming Files, Paths, and Namespaces".
     """
     safe = _NOT_IN_ARCHIVES.sub(lambda refused: "_" * len(refused[0]), name)
@@ -100,13 +100,13 @@ def make_archive_name(name: str) -> str:
         return safe
     longer = f"{safe[: device.end()]}_{safe[device.end() :]}"
     shorter = longer.encode()[:MAX_BYTES].decode(errors="ignore")
-    return shorter if shorter == longer else make_archive_name(shorter)  # the cut may leave a dot or space at the end
+    return shorter if shorter == longer else make_archive_name(shorter)  # the cut may end in a dot or space
 
 
 def split_path(path: str) -> list[str]:
-    """Return the clean names of `/a/b/c`, from the root down; one slash in front and one behind are optional.
+    """Return the clean names of `/a/b/c`, from the root down; one leading and one trailing slash are optional.
 
-    "" and "/" are the root: no names. At most `MAX_DEPTH` names.
+    "" and "/" are the root, an empty list. At most `MAX_DEPTH` names.
 
     Raises: BadName (too-deep, or what `clean_name` raises for one of the names; "empty" for `a//b`).
     """

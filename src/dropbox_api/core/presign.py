@@ -1,7 +1,7 @@
 """Presigned S3 URLs: AWS Signature Version 4 in the query string, without boto and without I/O.
 
-A session of 10,000 parts wants 10,000 URLs, for which botocore takes seconds. All that is constant is prepared once:
-the signing key per day, the beginning of the canonical request per batch. The URLs equal botocore's byte for byte.
+A session of 10,000 parts needs 10,000 URLs, for which botocore takes seconds. Constant parts are computed once: the
+signing key per day, the beginning of the canonical request per batch. The URLs equal botocore's byte for byte.
 Source: AWS, "Authenticating Requests: Using Query Parameters (AWS Signature Version 4)"; RFC 2104 (HMAC).
 """
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from _hashlib import HASH
 
 MAX_EXPIRES_S: Final = 7 * 24 * 3600
-"""S3 refuses URLs that would live longer."""
+"""S3 refuses a longer expiry."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _VIRTUAL_BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
@@ -40,10 +40,10 @@ class Presigner:
         bucket: str,
         addressing: Literal["path", "virtual"],
     ) -> None:
-        """Prepare for `endpoint_url` as clients see it: scheme, host, a port and a path if need be.
+        """Prepare for `endpoint_url` as clients use it: scheme, host, optional port and path.
 
-        Raises: ValueError for an endpoint that is not such a URL, and for `virtual` where the bucket cannot be a
-        single host label (dots defeat wildcard certificates) or the endpoint is an IP address.
+        Raises: ValueError for another endpoint, and for `virtual` addressing when the endpoint is an IP address or the
+        bucket is not a single host label (wildcard certificates do not cover dots).
         """
         endpoint = urlsplit(endpoint_url)
         if endpoint.scheme not in _DEFAULT_PORTS or not endpoint.hostname:
@@ -78,10 +78,10 @@ class Presigner:
         now: datetime,
         expires_s: int,
     ) -> str:
-        """Return a URL for one request, good for `expires_s` seconds (1..`MAX_EXPIRES_S`) after `now` (aware).
+        """Return a URL for one request, valid for `expires_s` seconds (1..`MAX_EXPIRES_S`) after `now` (aware).
 
-        `query` opens the URL's query string, in its order. `headers` (names in any case, without Host) are signed:
-        whoever uses the URL must send them, with these values.
+        `query` starts the URL's query string, in its order. `headers` (names in any case, without Host) are signed: the
+        client must send them with these values.
 
         Raises: ValueError for a naive `now` or `expires_s` out of bounds.
         """
@@ -116,8 +116,8 @@ class Presigner:
     ) -> list[str]:
         """Return one UploadPart URL per (part number, size in bytes, SHA-256 in base64), in order.
 
-        What `sign` would return for `Content-Length` and `x-amz-checksum-sha256`, at 2 microseconds each: 1,000 parts
-        are a fitting batch for an event loop.
+        Equal to `sign` with the headers `Content-Length` and `x-amz-checksum-sha256`, at 2 microseconds each: a batch
+        of 1,000 parts suits an event loop.
 
         Raises: ValueError for a naive `now` or `expires_s` out of bounds.
         """
@@ -126,7 +126,7 @@ class Presigner:
         parameters = self._parameters(time, expires_s, names)
         path, upload = self._path(key), _encode(upload_id)
 
-        # The three things that differ between parts cut the request into constants; the long first one is hashed once.
+        # Three values differ between parts. The constants between them are prepared; the long first one is hashed once.
         # "partNumber" and "uploadId" sort after every "X-Amz-".
         start = hashlib.sha256(f"PUT\n{path}\n{_join(sorted(parameters))}&partNumber=".encode())
         before_size = f"&uploadId={upload}\ncontent-length:"
@@ -147,7 +147,7 @@ class Presigner:
         return self._base_path + quote(key)
 
     def _parameters(self, time: str, expires_s: int, signed_headers: str) -> list[tuple[str, str]]:
-        """Return the X-Amz-* query parameters but the signature, encoded, in botocore's order."""
+        """Return the X-Amz-* query parameters except the signature, encoded, in botocore's order."""
         parameters = [
             ("X-Amz-Algorithm", "AWS4-HMAC-SHA256"),
             ("X-Amz-Credential", _encode(f"{self._access_key_id}/{self._scope(time)}")),
@@ -163,9 +163,9 @@ class Presigner:
         return f"{time[:8]}/{self._region}/s3/aws4_request"
 
     def _signing_states(self, time: str) -> tuple["HASH", "HASH"]:
-        """Return the two hash states of HMAC under the day's key; the inner one has read all but the request's hash."""
+        """Return the two hash states of HMAC with the day's key; the inner one lacks only the request's hash."""
         day = time[:8]
-        cached = self._key_of_day  # read once: another thread may be past midnight already
+        cached = self._key_of_day  # read once: another thread may replace it at midnight
         if cached is None or cached[0] != day:
             signing_key = f"AWS4{self._secret_access_key}".encode()
             for step in (day, self._region, "s3", "aws4_request"):
@@ -180,7 +180,7 @@ class Presigner:
 
 
 def _sign(inner: "HASH", outer: "HASH", request: "HASH") -> str:
-    # HMAC by hand: `hmac.HMAC.copy` does the same at twice the price.
+    # HMAC by hand, because `hmac.HMAC.copy` takes twice as long.
     inner, outer = inner.copy(), outer.copy()
     inner.update(request.hexdigest().encode())
     outer.update(inner.digest())

@@ -1,17 +1,17 @@
-"""Compact part sets: "1-120,130" says which of 10,000 parts are missing in a few bytes.
+"""Compact sets of part numbers: "1-120,130" describes up to 10,000 parts in a few bytes.
 
-One set has one text: ascending, runs joined, a lone number without a dash, "" for the empty set.
+One set has one text: ascending, runs joined, a single number without a dash, "" for the empty set.
 """
 
 import re
 from collections.abc import Iterable
 
 _ITEM = re.compile(r"([1-9][0-9]{0,8})(?:-([1-9][0-9]{0,8}))?")
-"""At most nine digits: far beyond any store's part numbers, safe in JavaScript, and cheap to parse."""
+"""At most nine digits: more than any store's part numbers, safe in JavaScript, and cheap to parse."""
 
 
 def encode_ranges(numbers: Iterable[int]) -> str:
-    """Write part numbers (1..999,999,999, in any order, duplicates ignored) as ranges.
+    """Return part numbers (1..999,999,999, in any order, duplicates ignored) as ranges.
 
     Raises: ValueError for a number outside the bounds.
     """
@@ -27,11 +27,11 @@ def encode_ranges(numbers: Iterable[int]) -> str:
 
 
 def decode_ranges(text: str, *, max_count: int) -> list[int]:
-    """Read ranges back into ascending part numbers, at most `max_count` of them.
+    """Return the ascending part numbers of ranges, at most `max_count`.
 
-    Time and memory are bounded by the text's length and `max_count`, whatever the text claims.
+    The text's length and `max_count` bound time and memory, whatever the text says.
 
-    Raises: ValueError for anything that `encode_ranges` would not have written, and for more than `max_count` numbers.
+    Raises: ValueError unless `encode_ranges` writes the same text, and for more than `max_count` numbers.
     """
     numbers: list[int] = []
     for item in text.split(",") if text else []:

@@ -1,9 +1,9 @@
-"""The bytes of a zip archive, entry after entry, for content that is never held: stored, zip64 where needed.
+"""Zip archives as a stream, entry by entry, without holding content: stored (no compression), zip64 where needed.
 
-Written by us, because a library that streams needs either a thread for each archive (stream-zip) or synchronous sources
-(zipstream-ng), and the format without compression is a few records. A file's CRC-32 is known only when it has passed:
-it follows in a data descriptor, and the central directory at the end holds everything once more.
-Invariants: sizes are known beforehand, a file that turns out different is an error; names are UTF-8; times are UTC.
+Own code, because streaming libraries need a thread per archive (stream-zip) or synchronous sources (zipstream-ng), and
+the format without compression is a few records. The CRC-32 of a file is known only after its content, so it follows in
+a data descriptor; the central directory at the end repeats everything.
+Invariants: sizes are known beforehand, and a file of another size is an error; names are UTF-8; times are UTC.
 Source: PKWARE APPNOTE 6.3.10 (4.3.7 local header, 4.3.9 data descriptor, 4.3.12 directory, 4.3.14-16 its end, 4.5.3
 zip64); Info-ZIP's extra field 0x5455 for times with a time zone.
 """
@@ -36,7 +36,7 @@ class _Entry:
         return self.size_bytes >= _MAX_32
 
     def common(self, *more: int) -> bytes:
-        """Return what local header and directory say alike: version, flags, method, time, date."""
+        """Return the fields that local header and directory share: version, flags, method, time, date."""
         version = _ZIP64 if self.is_large or any(value >= _MAX_32 for value in more) else _PLAIN
         flags = _UTF_8 | (_DESCRIPTOR_FOLLOWS if self.size_bytes else 0)
         at = self.modified_at
@@ -53,10 +53,10 @@ class _Entry:
 
 
 class ZipWriter:
-    """One archive in the making: `start`, `feed` and `end` for each entry, then `finish`.
+    """Writes one archive: call `start`, `feed` and `end` for each entry, then `finish`.
 
-    What they return is to be sent in that order, `feed` standing for the block itself. Memory: about 20 bytes an entry,
-    for the directory is kept compressed.
+    The caller sends the returned bytes in this order, and each block given to `feed` in its place. Memory: about 20
+    bytes per entry, because the directory is kept compressed.
     """
 
     def __init__(self) -> None:
@@ -68,26 +68,26 @@ class ZipWriter:
         self._directory_bytes = 0
 
     def start(self, path: str, modified_at: datetime, size_bytes: int = 0) -> bytes:
-        """Return the header of an entry; `path` is relative, and ends with a slash for a folder."""
+        """Return the header of an entry; `path` is relative, with a trailing slash for a folder."""
         entry = _Entry(path.encode(), modified_at.astimezone(UTC), size_bytes, self._sent_bytes)
         self._current = entry
         extra = entry.timestamp()
         sizes = 0
         if entry.is_large:
             sizes = _MAX_32
-            extra += struct.pack("<2H2Q", 0x0001, 16, 0, 0)  # they follow in the descriptor
+            extra += struct.pack("<2H2Q", 0x0001, 16, 0, 0)  # the descriptor has them
         header = b"PK\x03\x04" + entry.common() + struct.pack("<3I2H", 0, sizes, sizes, len(entry.name), len(extra))
         return self._sent(header + entry.name + extra)
 
     def feed(self, block: bytes) -> None:
-        """Take note of the next block of the entry's content."""
+        """Include the next block of the entry's content in its checksum and size."""
         assert self._current is not None  # noqa: S101 - between start and end
         self._current.crc = zlib.crc32(block, self._current.crc)
         self._current.passed_bytes += len(block)
         self._sent_bytes += len(block)
 
     def end(self) -> bytes:
-        """Return what follows the entry's content. Raises ValueError when that was not as large as announced."""
+        """Return the bytes after the entry's content. Raises ValueError when its size is not the announced one."""
         entry, self._current = self._current, None
         assert entry is not None  # noqa: S101 - started
         if entry.passed_bytes != entry.size_bytes:
@@ -102,7 +102,7 @@ class ZipWriter:
         return self._sent(b"PK\x07\x08" + struct.pack("<I", entry.crc) + sizes)
 
     def finish(self) -> Iterator[bytes]:
-        """Yield the directory and its end."""
+        """Yield the directory and its end records."""
         self._directory += self._squeeze.flush()
         swell = zlib.decompressobj()
         packed = bytes(self._directory)

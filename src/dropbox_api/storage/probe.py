@@ -1,11 +1,11 @@
-"""Ask a bucket, at server start, what it really enforces, and derive the level of proof that a stored part gives.
+"""The probe of a bucket at server start: what it enforces, and the level of proof that a stored part gives.
 
-About a dozen small experiments run side by side under `probe/<random>/`, each with presigned requests such as clients
-get, and clean up after themselves. Nothing is believed because of a product's name.
+About a dozen small experiments run concurrently under `probe/<random>/`, each with presigned requests as clients get
+them, and are cleaned up. The probe never relies on a product's name.
 
-- Level A: hashes are enforced on write and read back in ListParts: they can be compared.
-- Level B: enforced on write, not listed: a signed URL accepts one byte string only, so presence and size are proof.
-- None: the store enforces less than that; `missing` names what, and the server must not start.
+- Level A: the store enforces hashes on write and lists them in ListParts, where the server compares them.
+- Level B: enforced on write, not listed. A signed URL accepts one byte string only, so presence and size are proof.
+- None: the store enforces less; `missing` names the behaviours, and the server must not start.
 
 Source: `docs/stores.md`.
 """
@@ -41,7 +41,7 @@ from dropbox_api.storage.object_store import (
 from dropbox_api.storage.s3 import S3Config, S3Store
 
 REQUIRED = ("signature_enforced", "expiry_enforced", "anonymous_refused", "length_enforced", "checksum_enforced")
-"""Behaviours without which a store is refused."""
+"""Behaviours that the server requires of a store."""
 
 _TIMEOUT_S = 30
 _TTL_S = 60
@@ -51,23 +51,23 @@ _MAX_PART_NUMBERS = (9_999, 1_000)
 
 @dataclass(frozen=True, slots=True)
 class BucketCapabilities:
-    """What a bucket was seen to do."""
+    """The observed behaviours of a bucket."""
 
     level: Literal["A", "B"] | None
     behaviours: Mapping[str, bool | None]
-    """By name; None: could not be found out."""
+    """By name; None: the experiment was undecided."""
     missing: tuple[str, ...]
-    """Those of `REQUIRED` that were not seen."""
+    """The behaviours of `REQUIRED` that were not observed."""
     max_part_number: int
-    """The largest part number that was accepted, at most 9,999."""
+    """The largest accepted part number, at most 9,999."""
     clock_skew_s: float
-    """Our clock minus the store's, within half a second."""
+    """The server's clock minus the store's, within half a second."""
 
 
 async def probe_bucket(config: S3Config, *, origin: str | None = None) -> BucketCapabilities:
-    """Try the bucket through the server's own endpoint; 1 to 2 s, 11 MB sent.
+    """Run the experiments through the server's own endpoint: 1 to 2 s, 11 MB sent.
 
-    `origin`: a web origin (scheme://host:port) whose CORS preflight is tried as well.
+    `origin`: a web origin (scheme://host:port) for the experiment with a CORS preflight.
 
     Raises: StoreUnavailable when the store does not answer, StoreRejected when it refuses every
     request (credentials, bucket).
@@ -91,7 +91,7 @@ async def probe_bucket(config: S3Config, *, origin: str | None = None) -> Bucket
 
 
 class _Experiments:
-    """The experiments share a prefix and one small object; each other key is used by one experiment only."""
+    """The experiments share a prefix and one small object; each other key belongs to one experiment."""
 
     def __init__(self, store: S3Store, past: S3Store, http: aiohttp.ClientSession, origin: str | None) -> None:
         self._store = store
@@ -102,7 +102,7 @@ class _Experiments:
         self._body = secrets.token_bytes(64)
 
     async def run(self) -> BucketCapabilities:
-        await self._store.put(self._key("small"), self._body)  # whether anything works at all
+        await self._store.put(self._key("small"), self._body)  # fails first when the store refuses everything
         clock_skew_s = await self._clock_skew_s()
         experiments: dict[str, Callable[[], Awaitable[bool | None]]] = {
             "signature_enforced": self._signature_enforced,
@@ -131,7 +131,7 @@ class _Experiments:
             for upload in [upload async for upload in self._store.list_multiparts(self._prefix)]:
                 await self._store.abort_multipart(upload.key, upload.upload_id)
             await asyncio.gather(
-                *[self._store.delete(found.key) async for found in self._store.list_objects(self._prefix)]
+                *[self._store.delete(entry.key) async for entry in self._store.list_objects(self._prefix)]
             )
 
     async def _signature_enforced(self) -> bool:
@@ -193,13 +193,13 @@ class _Experiments:
     async def _cors_preflight(self) -> bool | None:
         if self._origin is None:
             return None
-        asked = {
+        preflight = {
             "origin": self._origin,
             "access-control-request-method": "PUT",
             "access-control-request-headers": "x-amz-checksum-sha256",
         }
         url = URL(self._sign_put("cors", self._body).url, encoded=True)
-        async with self._http.options(url, headers=asked) as answer:
+        async with self._http.options(url, headers=preflight) as answer:
             allowed = answer.headers.get("access-control-allow-headers", "").lower()
             return (
                 answer.status < 300
@@ -208,39 +208,40 @@ class _Experiments:
             )
 
     async def _large_object(self) -> dict[str, bool | None]:
-        """Parts of unequal size; what HEAD says of the whole; a range of it copied into another object."""
-        whole = random.randbytes(2 * _SMALLEST_PART + 4097)  # noqa: S311 - only to be told apart
+        """Complete parts of unequal size; then check the composite checksum, and copy a range into another object."""
+        whole = random.randbytes(2 * _SMALLEST_PART + 4097)  # noqa: S311 - no secret
         cut = _SMALLEST_PART + 4096
         bodies = [whole[:_SMALLEST_PART], whole[_SMALLEST_PART : _SMALLEST_PART + cut], whole[_SMALLEST_PART + cut :]]
-        found: dict[str, bool | None] = dict.fromkeys(("unequal_parts", "composite_returned", "range_copy"))
         key, upload_id, parts = await self._upload("large", bodies)
+        completed = await _observe(lambda: self._is_completed(key, upload_id, parts, len(whole)))
+        if not completed:
+            return {"unequal_parts": completed, "composite_returned": None, "range_copy": None}
+        expected = composite_digest([part.sha256 for part in parts])
+        return {
+            "unequal_parts": True,
+            "composite_returned": await _observe(lambda: self._has_checksum(key, expected)),
+            "range_copy": await _observe(lambda: self._copies_range(key, whole)),
+        }
 
-        async def unequal_parts() -> bool:
-            try:
-                await self._store.complete_multipart(key, upload_id, parts, len(whole))
-            except StoreRejected:
-                return False
-            return True
+    async def _is_completed(self, key: str, upload_id: str, parts: list[CompletedPart], size_bytes: int) -> bool:
+        try:
+            await self._store.complete_multipart(key, upload_id, parts, size_bytes)
+        except StoreRejected:
+            return False
+        return True
 
-        async def composite_returned() -> bool:
-            expected = composite_digest([part.sha256 for part in parts])
-            return (await self._store.head(key)).checksum_sha256 == expected
+    async def _has_checksum(self, key: str, expected: str) -> bool:
+        return (await self._store.head(key)).checksum_sha256 == expected
 
-        async def range_copy() -> bool:
-            start, size_bytes = _SMALLEST_PART - 500, 1000
-            target = self._key("copy")
-            copy_id = await self._store.create_multipart(target)
-            part = await self._store.copy_part(target, copy_id, 1, key, start=start, size_bytes=size_bytes)
-            expected = whole[start : start + size_bytes]
-            completed = CompletedPart(1, part.etag, _sha256(expected))
-            await self._store.complete_multipart(target, copy_id, [completed], size_bytes)
-            return b"".join([block async for block in self._store.read(target)]) == expected
-
-        found["unequal_parts"] = await _observe(unequal_parts)
-        if found["unequal_parts"]:
-            found["composite_returned"] = await _observe(composite_returned)
-            found["range_copy"] = await _observe(range_copy)
-        return found
+    async def _copies_range(self, source: str, whole: bytes) -> bool:
+        start, size_bytes = _SMALLEST_PART - 500, 1000
+        expected = whole[start : start + size_bytes]
+        key = self._key("copy")
+        upload_id = await self._store.create_multipart(key)
+        part = await self._store.copy_part(key, upload_id, 1, source, start=start, size_bytes=size_bytes)
+        completed = CompletedPart(1, part.etag, _sha256(expected))
+        await self._store.complete_multipart(key, upload_id, [completed], size_bytes)
+        return b"".join([block async for block in self._store.read(key)]) == expected
 
     async def _max_part_number(self) -> int:
         key = self._key("numbers")
@@ -254,12 +255,12 @@ class _Experiments:
     async def _clock_skew_s(self) -> float:
         before = datetime.now(UTC)
         async with self._http.get(URL(self._signed_get("small").url, encoded=True)) as answer:
-            ours = before + (datetime.now(UTC) - before) / 2
+            own_time = before + (datetime.now(UTC) - before) / 2
             stated = answer.headers.get("date")
         if stated is None:
             return 0.0
-        theirs = parsedate_to_datetime(stated) + timedelta(seconds=0.5)  # Date has whole seconds
-        return (ours - theirs).total_seconds()
+        store_time = parsedate_to_datetime(stated) + timedelta(seconds=0.5)  # Date has whole seconds
+        return (own_time - store_time).total_seconds()
 
     async def _upload(self, name: str, bodies: list[bytes]) -> tuple[str, str, list[CompletedPart]]:
         key = self._key(name)
@@ -269,7 +270,7 @@ class _Experiments:
         for request, body in zip(signed, bodies, strict=True):
             status = await self._send(request, body)
             if status != 200:
-                raise StoreRejected(str(status), "a part as signed was refused")
+                raise StoreRejected(str(status), "the store refused a part with a valid signature")
         listed = await self._store.list_parts(key, upload_id)
         return key, upload_id, [CompletedPart(p.number, p.etag, r.sha256) for p, r in zip(listed, rows, strict=True)]
 
@@ -291,7 +292,7 @@ class _Experiments:
         return self._store.sign_put(self._key(name), len(body), _sha256(body), _TTL_S)
 
     async def _send(self, signed: SignedRequest, body: bytes, extra: Mapping[str, str] | None = None) -> int:
-        # Content-Length is left to the HTTP client: it tells the truth about the body, also when that breaks the rules.
+        # The HTTP client sets Content-Length from the body, also where the experiment violates the signed length.
         headers = {name: value for name, value in signed.headers.items() if name != "content-length"}
         return await self._status("PUT", signed.url, body=body, headers=headers | dict(extra or {}))
 
@@ -306,7 +307,7 @@ class _Experiments:
 
 
 async def _observe(experiment: Callable[[], Awaitable[bool | None]]) -> bool | None:
-    """Run one experiment: an outage leaves it undecided, a refusal of what should work means no."""
+    """Run one experiment: None after an outage, False when the store refuses a request that should work."""
     try:
         return await experiment()
     except (StoreUnavailable, StoreThrottled, aiohttp.ClientError, TimeoutError):

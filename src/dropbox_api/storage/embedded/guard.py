@@ -1,17 +1,17 @@
-"""Postgres and SeaweedFS from wheels, as child processes: what `dropbox-api dev` and the tests run on.
+"""Servers as guarded child processes: the base of the embedded servers for `dropbox-api dev` and the tests.
 
-Each server is the child of a *guard*, a tiny Python process in a session of its own, which holds the read end of a pipe
-from us. End of file on that pipe stops the server in order. So there is one way to stop: closing the pipe, which `stop`
-does on purpose and the kernel does when we die, however we die. (PR_SET_PDEATHSIG would follow the starting *thread*.)
-The terminal's Ctrl-C reaches neither guard nor server.
+Each server is the child of a *guard*, a tiny Python process in its own session that reads a pipe from this process.
+End of file on the pipe stops the server gracefully: `stop` closes the pipe, and the kernel closes it when this process
+dies, however it dies. (PR_SET_PDEATHSIG would follow the starting *thread*.) The terminal's Ctrl-C reaches neither
+guard nor server.
 
 Invariants:
-- One process at a time uses a directory (a lock file, released by the kernel); only its holder touches what runs there.
-- A server left behind by a killed guard is known by its command line, which names the directory; it is stopped first.
-- Data, ports and secrets stay in the directory between runs. Nothing listens beyond 127.0.0.1.
-- Postgres refuses to run as root: then it runs as `nobody`, in a directory that `nobody` can reach.
+- One process at a time uses a directory, by a lock file that the kernel releases. Only its holder stops servers there.
+- A server whose guard was killed is recognised by its command line, which names the directory, and stopped first.
+- Data, ports and secrets stay in the directory between runs. Servers listen on 127.0.0.1 only.
 
-Linux first; macOS works without finding leftovers (no /proc). Source: `docs/stores.md` has the recipes and the figures.
+Linux first; macOS works without the search for leftover servers (no /proc). Source: `docs/stores.md` has recipes and
+figures.
 """
 
 import contextlib
@@ -37,9 +37,8 @@ _log = logging.getLogger(__name__)
 INSTALL_HINT = "pip install 'dropbox-api[server,embedded]'"
 _START_TIMEOUT_S = 60.0
 _ATTEMPTS = 3
-_PORTS = range(
-    18_000, 22_700
-)  # with the offset still below 32768, where the kernel picks ports for outgoing connections
+# With SeaweedFS's offset they stay below 32768, where the kernel picks ports for outgoing connections.
+_PORTS = range(18_000, 22_700)
 
 # argv: stop signal, seconds until SIGKILL, user id or "-", command...
 _GUARD = """
@@ -63,11 +62,11 @@ os._exit(code if code >= 0 else 128 - code)
 
 
 class EmbeddedError(RuntimeError):
-    """An embedded server could not be started; the message says why and ends with the tail of its log."""
+    """An embedded server did not start; the message gives the reason and the end of the log."""
 
 
 class GuardedServer:
-    """One guarded server in one directory. Subclasses say how it is prepared, started and known to be ready."""
+    """One guarded server in one directory. Subclasses define its command, its readiness and its user."""
 
     name: ClassVar[str]
     stop_signal: ClassVar[signal.Signals]
@@ -92,9 +91,9 @@ class GuardedServer:
         self.stop()
 
     def start(self) -> None:
-        """Start the server and return when it serves; one that died is started again, one that runs is left alone.
+        """Start the server and return when it is ready. Idempotent; a server that died is started again.
 
-        Raises EmbeddedError: not installed, directory in use, or it did not come up.
+        Raises EmbeddedError: not installed, directory in use, or not ready in time.
         """
         if self.process is not None and self.process.poll() is None:
             return
@@ -105,8 +104,8 @@ class GuardedServer:
                 try:
                     self._start_once()
                 except EmbeddedError:
-                    # Somebody may have taken the port since we looked, or the backends of a killed Postgres may still
-                    # be letting go of their shared memory.
+                    # Another process may have taken the port since, or the backends of a killed Postgres may still
+                    # release their shared memory.
                     self._stop_process()
                     if attempt == _ATTEMPTS:
                         raise
@@ -118,7 +117,7 @@ class GuardedServer:
             raise
 
     def stop(self) -> None:
-        """Stop the server in order (killing it when it takes too long) and release the directory. Idempotent."""
+        """Stop the server gracefully, kill it after `stop_patience_s`, and release the directory. Idempotent."""
         if self._lock is None:
             return
         self._stop_process()
@@ -126,14 +125,14 @@ class GuardedServer:
         self._lock = None
 
     def _command(self) -> tuple[Sequence[str], Mapping[str, str], Path]:
-        """Prepare everything and return command line, environment and working directory."""
+        """Prepare the directory; return command line, environment and working directory."""
         raise NotImplementedError
 
     def _is_ready(self) -> bool:
         raise NotImplementedError
 
     def _is_ours(self, command_line: list[str]) -> bool:
-        """Tell whether a process's command line is that of a server on our directory."""
+        """Tell whether a command line is that of a server on this directory."""
         raise NotImplementedError
 
     def _run_as(self) -> int | None:
@@ -144,7 +143,7 @@ class GuardedServer:
             return
         if not self.data_dir.exists():
             self.data_dir.mkdir(parents=True)
-            self.data_dir.chmod(0o711)  # whatever the umask: `nobody` passes through to the cluster
+            self.data_dir.chmod(0o711)  # explicit, against the umask: the user of Postgres must reach the cluster
         lock = (self.data_dir / "lock").open("a+")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -188,7 +187,7 @@ class GuardedServer:
             if time.monotonic() > deadline:
                 raise EmbeddedError(f"{self.name} was not ready after {_START_TIMEOUT_S:.0f} s. {self._log_tail()}")
             time.sleep(0.01)
-        if process.poll() is not None:  # what answered was somebody else's
+        if process.poll() is not None:  # another process answered
             raise EmbeddedError(f"{self.name} ended with code {process.returncode}. {self._log_tail()}")
 
     def _stop_process(self) -> None:
@@ -204,18 +203,18 @@ class GuardedServer:
         self._stop_leftovers()
 
     def _stop_leftovers(self) -> None:
-        """Stop servers of this directory whose guard is gone; we hold the lock, so no living process owns them."""
+        """Stop servers of this directory whose guard is gone. This process holds the lock, so no other owns them."""
         for stop, patience_s in ((self.stop_signal, self.stop_patience_s), (signal.SIGKILL, 5.0)):
-            pids = self._leftovers()
+            pids = self._find_leftovers()
             for pid in pids:
                 _log.warning("stopping %s left behind by an earlier run (pid %d)", self.name, pid)
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, stop)
             if _wait(lambda: all(map(_has_ended, pids)), patience_s):  # noqa: B023 - called at once
                 return
-        raise EmbeddedError(f"{self.name} of an earlier run does not end: pids {self._leftovers()}")
+        raise EmbeddedError(f"{self.name} of an earlier run does not end: pids {self._find_leftovers()}")
 
-    def _leftovers(self) -> list[int]:
+    def _find_leftovers(self) -> list[int]:
         found = []
         for entry in Path("/proc").glob("[0-9]*/cmdline"):
             with contextlib.suppress(OSError):
@@ -232,7 +231,7 @@ class GuardedServer:
 
 
 def fetch(url: str, *, body: bytes | None = None) -> bytes | None:
-    """GET (or PUT) and return the body of a 2xx answer, None for any other and for none."""
+    """GET (or PUT) and return the body of a 2xx response, else None."""
     request = urllib.request.Request(url, data=body, method="GET" if body is None else "PUT")  # noqa: S310 - our own URL
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
@@ -243,7 +242,7 @@ def fetch(url: str, *, body: bytes | None = None) -> bytes | None:
 
 
 def read_secret(path: Path) -> str:
-    """Return the 64 hex digits kept in a private file, made at first use."""
+    """Return the 64 hex digits of a private file; create it at first use."""
     if not path.exists():
         new = path.with_suffix(".new")
         new.unlink(missing_ok=True)
@@ -253,10 +252,10 @@ def read_secret(path: Path) -> str:
     return path.read_text().strip()
 
 
-def choose_ports(memory: Path, wished: int | None, offsets: Sequence[int]) -> int:
-    """Return the first base port, all of whose offsets are free: wished for, last used, or any; and remember it."""
+def choose_ports(memory: Path, preferred: int | None, offsets: Sequence[int]) -> int:
+    """Return the first base port with all offsets free: the preferred, the last used, or any; write it to `memory`."""
     remembered = int(memory.read_text()) if memory.exists() else None
-    known = [port for port in (wished, remembered) if port is not None]
+    known = [port for port in (preferred, remembered) if port is not None]
     others = random.sample(_PORTS, 200)
     for base in [*known, *others]:
         if all(_is_free(base + offset) for offset in offsets):
@@ -276,7 +275,7 @@ def _is_free(port: int) -> bool:
 
 
 def _has_ended(pid: int) -> bool:
-    """Tell whether a process is gone with all its threads, and with them its ports (nobody may be there to reap it)."""
+    """Tell whether a process ended with all its threads, which hold its ports; it may remain as a zombie."""
     process = Path(f"/proc/{pid}")
     try:
         state = (process / "stat").read_text().rpartition(")")[2].split()[0]

