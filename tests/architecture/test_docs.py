@@ -10,6 +10,9 @@ from dropbox_api.problems import all_problems
 from dropbox_api.settings import Settings
 
 DOCS = Path(__file__).parents[2] / "docs"
+TESTS = Path(__file__).parents[1]
+DEFINED_TEST = re.compile(r"def (test_\w+)")
+NAMED_TEST = re.compile(r"\btest_\w+")
 FIRST_CELL = re.compile(r"^(?:\|\s*|#+ )`([^`]+)`", re.MULTILINE)
 
 
@@ -25,6 +28,14 @@ def variables(model: type[BaseModel], prefix: str = "DROPBOX_") -> Iterator[str]
             yield from variables(group, f"{prefix}{name.upper()}__")
         else:
             yield f"{prefix}{name.upper()}"
+
+
+def test_tests_named_in_the_documentation_exist() -> None:
+    modules = [(path.stem, path.read_text(encoding="utf-8")) for path in TESTS.rglob("test_*.py")]
+    known = {stem for stem, _ in modules} | {name for _, text in modules for name in DEFINED_TEST.findall(text)}
+    named = [(page, name) for page in DOCS.rglob("*.md") for name in NAMED_TEST.findall(page.read_text("utf-8"))]
+    assert len(named) > 100
+    assert [f"{page.relative_to(DOCS)}: {name}" for page, name in named if name not in known] == []
 
 
 def test_documented_problems_are_exactly_the_problems() -> None:

@@ -36,7 +36,7 @@ async def store(peer: Peer) -> AsyncIterator[S3Store]:
 
 @pytest.fixture(scope="session")
 async def store_an_hour_ago(peer: Peer) -> AsyncIterator[S3Store]:
-    """The same store, signing as of an hour ago."""
+    """The same store with a clock that is one hour behind: its URLs have expired."""
     async with S3Store.open(peer.config, clock=lambda: datetime.now(UTC) - timedelta(hours=1)) as opened:
         yield opened
 

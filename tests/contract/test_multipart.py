@@ -15,7 +15,7 @@ from dropbox_api.storage.s3 import S3Store
 from tests.support.contract import Client, Peer, Uploaded, sha256, upload_parts
 
 MIB = 1 << 20
-FIVE = random.Random(5).randbytes(5 * MIB)  # the smallest part that may be followed by another
+FIVE = random.Random(5).randbytes(5 * MIB)  # the smallest size of a part before the last
 
 
 async def complete(store: S3Store, uploaded: Uploaded) -> None:
@@ -30,7 +30,7 @@ async def exists(store: S3Store, key: str) -> bool:
     return key in [found.key async for found in store.list_objects(key)]
 
 
-async def test_parts_are_listed_with_number_size_and_etag(peer: Peer, store: S3Store, client: Client, key: str) -> None:
+async def test_list_parts_returns_number_size_and_etag(peer: Peer, store: S3Store, client: Client, key: str) -> None:
     upload_id = await store.create_multipart(key)
     assert await store.list_parts(key, upload_id) == []
     bodies = {2: b"two", 9: b"number nine", 30: b""}
@@ -48,7 +48,7 @@ async def test_parts_are_listed_with_number_size_and_etag(peer: Peer, store: S3S
     await store.abort_multipart(key, upload_id)
 
 
-async def test_every_part_of_a_long_list_is_found(store: S3Store, client: Client, key: str) -> None:
+async def test_list_parts_of_many_parts_returns_all_pages(store: S3Store, client: Client, key: str) -> None:
     upload_id = await store.create_multipart(key)
     sent = 0
     for total in (999, 1_000, 1_001, 2_000, 9_999):
@@ -66,7 +66,7 @@ async def test_every_part_of_a_long_list_is_found(store: S3Store, client: Client
     await store.abort_multipart(key, upload_id)
 
 
-async def test_a_part_sent_twice_is_listed_once(store: S3Store, client: Client, key: str) -> None:
+async def test_part_sent_twice_is_listed_once(store: S3Store, client: Client, key: str) -> None:
     uploaded = await upload_parts(store, client, key, [FIVE, b"end"])
     rows = [PartToSign(1, len(FIVE), sha256(FIVE))]
     (again,) = store.sign_parts(key, uploaded.upload_id, rows, 600)
@@ -80,7 +80,7 @@ async def test_a_part_sent_twice_is_listed_once(store: S3Store, client: Client, 
     assert await read(store, key) == FIVE + b"end"
 
 
-async def test_a_completed_object_has_the_bytes_and_the_composite_digest(
+async def test_completed_object_has_the_bytes_and_the_composite_digest(
     store: S3Store, client: Client, key: str
 ) -> None:
     uploaded = await upload_parts(store, client, key, [FIVE, FIVE[::-1] + b"+", b"end"])
@@ -101,12 +101,12 @@ async def test_a_completed_object_has_the_bytes_and_the_composite_digest(
         await store.list_parts(key, uploaded.upload_id)
 
 
-async def test_completing_again_finds_it_done_or_gone(store: S3Store, client: Client, key: str) -> None:
+async def test_complete_repeated_succeeds_or_is_not_found(store: S3Store, client: Client, key: str) -> None:
     uploaded = await upload_parts(store, client, key, [FIVE, b"end"])
     await complete(store, uploaded)
     before = await store.head(key)
 
-    with contextlib.suppress(ObjectNotFound):  # MinIO's family; the caller HEADs the key
+    with contextlib.suppress(ObjectNotFound):  # MinIO answers this; callers then HEAD the key
         await complete(store, uploaded)
 
     after = await store.head(key)
@@ -144,7 +144,7 @@ BEHAVIOUR = {"wrong order": "part order checked on Complete"}
 
 
 @pytest.mark.parametrize("mistake", WRONG_LISTS)
-async def test_a_wrong_list_is_refused_and_a_right_one_still_taken(
+async def test_complete_with_a_wrong_list_is_refused_and_with_the_right_one_accepted(
     peer: Peer, store: S3Store, client: Client, key: str, mistake: str
 ) -> None:
     uploaded = await upload_parts(store, client, key, [FIVE, FIVE[::-1]])
@@ -162,7 +162,9 @@ async def test_a_wrong_list_is_refused_and_a_right_one_still_taken(
     assert await read(store, key) == uploaded.whole
 
 
-async def test_a_small_part_before_the_last_is_refused(peer: Peer, store: S3Store, client: Client, key: str) -> None:
+async def test_complete_with_a_small_part_before_the_last_is_refused(
+    peer: Peer, store: S3Store, client: Client, key: str
+) -> None:
     uploaded = await upload_parts(store, client, key, [b"small", b"end"])
     try:
         await complete(store, uploaded)
@@ -173,7 +175,9 @@ async def test_a_small_part_before_the_last_is_refused(peer: Peer, store: S3Stor
     await store.abort_multipart(key, uploaded.upload_id)
 
 
-async def test_a_wrong_object_size_is_refused(peer: Peer, store: S3Store, client: Client, key: str) -> None:
+async def test_complete_with_a_wrong_object_size_is_refused(
+    peer: Peer, store: S3Store, client: Client, key: str
+) -> None:
     uploaded = await upload_parts(store, client, key, [b"body"])
     try:
         await store.complete_multipart(key, uploaded.upload_id, uploaded.parts, 5)
@@ -183,7 +187,7 @@ async def test_a_wrong_object_size_is_refused(peer: Peer, store: S3Store, client
     peer.check("object size checked on Complete", refused)
 
 
-async def test_completing_the_unknown_is_not_found(store: S3Store, client: Client, key: str) -> None:
+async def test_complete_of_an_aborted_upload_is_not_found(store: S3Store, client: Client, key: str) -> None:
     uploaded = await upload_parts(store, client, key, [b"body"])
     await store.abort_multipart(key, uploaded.upload_id)
     with pytest.raises(ObjectNotFound):
@@ -191,7 +195,7 @@ async def test_completing_the_unknown_is_not_found(store: S3Store, client: Clien
     assert not await exists(store, key)
 
 
-async def test_aborting_is_final_and_repeatable(store: S3Store, client: Client, key: str) -> None:
+async def test_abort_repeated_succeeds_and_is_final(store: S3Store, client: Client, key: str) -> None:
     uploaded = await upload_parts(store, client, key, [b"body"])
     (signed,) = store.sign_parts(key, uploaded.upload_id, [PartToSign(1, 4, sha256(b"body"))], 600)
 
@@ -204,16 +208,16 @@ async def test_aborting_is_final_and_repeatable(store: S3Store, client: Client, 
     assert not await exists(store, key)
 
 
-async def test_listing_the_unknown_is_not_found(store: S3Store, key: str) -> None:
+async def test_list_parts_of_an_unknown_key_is_not_found(store: S3Store, key: str) -> None:
     upload_id = await store.create_multipart(key)
     with pytest.raises(ObjectNotFound):
         await store.list_parts(key + "-other", upload_id)
     await store.abort_multipart(key, upload_id)
 
 
-async def test_open_uploads_are_listed_beyond_one_page(store: S3Store, key: str) -> None:
+async def test_list_multiparts_of_many_uploads_returns_all_pages(store: S3Store, key: str) -> None:
     keys = [f"{key}/{number:04}" for number in range(1_001)]
-    stranger = await store.create_multipart(key + "-other")
+    other = await store.create_multipart(key + "-other")
     ids: list[str] = []
     for start in range(0, len(keys), 16):
         ids += await asyncio.gather(*map(store.create_multipart, keys[start : start + 16]))
@@ -223,13 +227,13 @@ async def test_open_uploads_are_listed_beyond_one_page(store: S3Store, key: str)
 
     assert sorted((u.key, u.upload_id) for u in listed) == sorted([*zip(keys, ids, strict=True), (keys[0], second)])
     assert all(abs(upload.initiated_at - datetime.now(UTC)) < timedelta(minutes=5) for upload in listed)
-    await store.abort_multipart(key + "-other", stranger)
+    await store.abort_multipart(key + "-other", other)
     for start in range(0, len(listed), 16):
         await asyncio.gather(*(store.abort_multipart(u.key, u.upload_id) for u in listed[start : start + 16]))
     assert [upload async for upload in store.list_multiparts(key)] == []
 
 
-async def test_a_part_can_be_copied_from_a_range(peer: Peer, store: S3Store, client: Client, key: str) -> None:
+async def test_copy_part_from_a_range_stores_its_bytes(peer: Peer, store: S3Store, client: Client, key: str) -> None:
     source = await upload_parts(store, client, key + "/source", [FIVE, FIVE[::-1], b"end"])
     await complete(store, source)
     start, size_bytes = 1_000, 5 * MIB + 7
@@ -260,7 +264,9 @@ async def test_a_part_can_be_copied_from_a_range(peer: Peer, store: S3Store, cli
     assert (await store.head(target)).checksum_sha256 == composite_digest([sha256(copied), sha256(b"new")])
 
 
-async def test_copying_from_or_into_the_unknown_is_not_found(store: S3Store, client: Client, key: str) -> None:
+async def test_copy_part_with_an_unknown_source_or_upload_is_not_found(
+    store: S3Store, client: Client, key: str
+) -> None:
     upload_id = await store.create_multipart(key)
     with pytest.raises(ObjectNotFound):
         await store.copy_part(key, upload_id, 1, key + "-missing", start=0, size_bytes=4)
@@ -270,7 +276,7 @@ async def test_copying_from_or_into_the_unknown_is_not_found(store: S3Store, cli
         await store.copy_part(key, upload_id, 1, key + "-source", start=0, size_bytes=4)
 
 
-async def test_a_part_that_the_server_sends(store: S3Store, key: str) -> None:
+async def test_put_part_stores_the_bytes_and_refuses_a_wrong_hash(store: S3Store, key: str) -> None:
     upload_id = await store.create_multipart(key)
     bodies = [FIVE, b"end"]
     parts = [await store.put_part(key, upload_id, n, body, sha256(body)) for n, body in enumerate(bodies, 1)]
@@ -281,9 +287,9 @@ async def test_a_part_that_the_server_sends(store: S3Store, key: str) -> None:
         (part.number, part.size_bytes, part.etag) for part in parts
     ]
 
-    with pytest.raises(StoreRejected):  # the bytes are not those of the hash
+    with pytest.raises(StoreRejected):  # the bytes do not have this hash
         await store.put_part(key, upload_id, 1, FIVE[::-1], sha256(FIVE))
-    await store.put_part(key, upload_id, 1, FIVE, sha256(FIVE))  # again
+    await store.put_part(key, upload_id, 1, FIVE, sha256(FIVE))  # a repeated part replaces the first
 
     completed = [CompletedPart(part.number, part.etag, sha256(body)) for part, body in zip(parts, bodies, strict=True)]
     await store.complete_multipart(key, upload_id, completed, 5 * MIB + 3)

@@ -1,4 +1,4 @@
-"""Whole objects, listings, encryption at rest, and what errors mean."""
+"""Whole objects, listings, encryption at rest, and errors."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ async def read(store: S3Store, key: str) -> bytes:
     return b"".join([block async for block in store.read(key)])
 
 
-async def test_what_was_put_can_be_read_with_its_checksum(store: S3Store, key: str) -> None:
+async def test_put_object_is_read_with_its_checksum(store: S3Store, key: str) -> None:
     body = random.Random(1).randbytes(3 * MIB + 17)
 
     await store.put(key, body)
@@ -33,7 +33,9 @@ async def test_what_was_put_can_be_read_with_its_checksum(store: S3Store, key: s
 
 
 @pytest.mark.parametrize(("start", "length"), [(0, 1), (0, None), (7, None), (7, 3), (9, 1), (0, 10), (3, 0)])
-async def test_ranges_are_read_exactly(store: S3Store, key: str, start: int, length: int | None) -> None:
+async def test_read_with_a_range_returns_exactly_its_bytes(
+    store: S3Store, key: str, start: int, length: int | None
+) -> None:
     body = b"0123456789"
     await store.put(key, body)
 
@@ -42,21 +44,21 @@ async def test_ranges_are_read_exactly(store: S3Store, key: str, start: int, len
     assert b"".join(blocks) == body[start : None if length is None else start + length]
 
 
-async def test_reading_may_stop_early(store: S3Store, key: str) -> None:
+async def test_read_stopped_early_releases_its_connection(store: S3Store, key: str) -> None:
     await store.put(key, bytes(8 * MIB))
-    for _ in range(60):  # more than there are connections: none may be lost
+    for _ in range(60):  # more reads than connections: each must release its own
         async with contextlib.aclosing(store.read(key)) as blocks:
             assert await anext(blocks)
 
 
-async def test_the_missing_is_not_found(store: S3Store, key: str) -> None:
+async def test_missing_object_is_not_found(store: S3Store, key: str) -> None:
     with pytest.raises(ObjectNotFound):
         await store.head(key)
     with pytest.raises(ObjectNotFound):
         await anext(store.read(key))
 
 
-async def test_deleting_is_repeatable(store: S3Store, key: str) -> None:
+async def test_delete_repeated_succeeds(store: S3Store, key: str) -> None:
     await store.put(key, b"x")
     await store.delete(key)
     await store.delete(key)
@@ -64,7 +66,7 @@ async def test_deleting_is_repeatable(store: S3Store, key: str) -> None:
         await store.head(key)
 
 
-async def test_objects_are_listed_beyond_one_page(store: S3Store, key: str) -> None:
+async def test_list_objects_of_many_objects_returns_all_pages(store: S3Store, key: str) -> None:
     keys = [f"{key}/{number:04}" for number in range(1_001)]
     await store.put(key + "-other", b"x")
     for start in range(0, len(keys), 16):
@@ -76,7 +78,7 @@ async def test_objects_are_listed_beyond_one_page(store: S3Store, key: str) -> N
     assert all(found.size_bytes == len(found.key) for found in listed)
 
 
-async def test_encryption_at_rest_changes_nothing_else(peer: Peer, client: Client, key: str) -> None:
+async def test_encryption_at_rest_leaves_content_and_checksums_unchanged(peer: Peer, client: Client, key: str) -> None:
     async with S3Store.open(replace(peer.config, sse="AES256")) as store:
         whole = random.Random(2).randbytes(5 * MIB)
         uploaded = await upload_parts(store, client, key + "/parts", [whole, b"end"])
@@ -96,14 +98,14 @@ async def test_encryption_at_rest_changes_nothing_else(peer: Peer, client: Clien
         assert b"".join(blocks) == uploaded.whole[-5:-1]
 
 
-async def test_a_missing_bucket_is_not_a_missing_object(peer: Peer, key: str) -> None:
+async def test_missing_bucket_is_rejected(peer: Peer, key: str) -> None:
     async with S3Store.open(replace(peer.config, bucket="there-is-no-such-bucket")) as store:
         for call in (store.list_parts(key, "0" * 32), anext(store.read(key)), anext(store.list_objects(key))):
             with pytest.raises(StoreRejected, match="NoSuchBucket"):
                 await call
 
 
-async def test_wrong_credentials_are_refused(peer: Peer, key: str) -> None:
+async def test_wrong_credentials_are_rejected(peer: Peer, key: str) -> None:
     async with S3Store.open(replace(peer.config, secret_access_key="wrong")) as store:
         with pytest.raises(StoreRejected, match="SignatureDoesNotMatch"):
             await store.list_parts(key, "0" * 32)

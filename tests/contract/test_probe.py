@@ -1,4 +1,4 @@
-"""The probe tells stores apart by what they do, and refuses the one that anybody can write to."""
+"""The probe classifies stores by their behaviour, and refuses a store that accepts anonymous writes."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from tests.support.ministack import Ministack
 from tests.support.stack import WEB_ORIGIN, Stack, prepare_bucket
 
 
-async def test_a_store_is_known_by_what_it_does(peer: Peer) -> None:
+async def test_probe_reports_level_and_behaviours(peer: Peer) -> None:
     found = await probe_bucket(peer.config, origin=WEB_ORIGIN)
 
     lists_hashes = "part hashes listed" not in KNOWN_DIFFERENCES[peer.name]
@@ -37,26 +37,26 @@ async def test_a_store_is_known_by_what_it_does(peer: Peer) -> None:
     assert abs(found.clock_skew_s) < 5
 
 
-async def test_the_probe_leaves_nothing_behind(peer: Peer, store: S3Store) -> None:
+async def test_probe_leaves_no_objects_and_uploads(peer: Peer, store: S3Store) -> None:
     await probe_bucket(peer.config)
     assert [found async for found in store.list_objects("probe/")] == []
     assert [upload async for upload in store.list_multiparts("probe/")] == []
 
 
-async def test_an_origin_without_a_rule_is_noticed(peer: Peer) -> None:
+async def test_probe_with_an_origin_without_a_cors_rule_reports_it(peer: Peer) -> None:
     found = await probe_bucket(peer.config, origin="https://elsewhere.example")
     assert found.behaviours["cors_preflight"] is False
     assert found.level is not None
 
 
-async def test_a_store_that_takes_anonymous_requests_is_refused(stack: Stack) -> None:
-    with Ministack(stack.directory / "credulous", checks_signatures=False) as server:
+async def test_probe_of_a_store_with_anonymous_writes_gives_no_level(stack: Stack) -> None:
+    with Ministack(stack.directory / "unsigned", checks_signatures=False) as server:
         found = await probe_bucket(await prepare_bucket(server.s3_config))
 
     assert found.level is None
     assert found.missing == ("anonymous_refused",)
 
 
-async def test_a_missing_bucket_is_said_at_once(peer: Peer) -> None:
+async def test_probe_of_a_missing_bucket_is_rejected(peer: Peer) -> None:
     with pytest.raises(StoreRejected, match="NoSuchBucket"):
         await probe_bucket(replace(peer.config, bucket="there-is-no-such-bucket"))

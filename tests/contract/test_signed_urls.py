@@ -1,4 +1,4 @@
-"""A presigned URL accepts what it was signed for, and nothing else (security: threats 3 and 5)."""
+"""A presigned URL accepts only the request that it was signed for (security: threats 3 and 5)."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -60,7 +60,7 @@ FORBIDDEN_PART = FORBIDDEN | {
 }
 
 
-async def test_a_part_url_takes_the_registered_bytes_again_and_again(store: S3Store, client: Client, key: str) -> None:
+async def test_part_url_accepts_its_bytes_repeatedly(store: S3Store, client: Client, key: str) -> None:
     upload_id = await store.create_multipart(key)
     (signed,) = store.sign_parts(key, upload_id, [PartToSign(7, len(BODY), sha256(BODY))], 600)
 
@@ -73,7 +73,7 @@ async def test_a_part_url_takes_the_registered_bytes_again_and_again(store: S3St
 
 
 @pytest.mark.parametrize("attempt", FORBIDDEN_PART)
-async def test_a_part_url_takes_nothing_else(
+async def test_part_url_refuses_altered_requests(
     store: S3Store, store_an_hour_ago: S3Store, client: Client, key: str, attempt: str
 ) -> None:
     upload_id = await store.create_multipart(key)
@@ -90,7 +90,7 @@ async def test_a_part_url_takes_nothing_else(
 
 
 @pytest.mark.parametrize("attempt", FORBIDDEN)
-async def test_a_put_url_takes_nothing_else(
+async def test_put_url_refuses_altered_requests(
     store: S3Store, store_an_hour_ago: S3Store, client: Client, key: str, attempt: str
 ) -> None:
     signed = store.sign_put(key, len(BODY), sha256(BODY), 600)
@@ -102,13 +102,15 @@ async def test_a_put_url_takes_nothing_else(
     assert [found async for found in store.list_objects(key)] == []
 
 
-async def test_an_unsigned_amz_header_is_refused(peer: Peer, store: S3Store, client: Client, key: str) -> None:
+async def test_put_url_with_an_unsigned_amz_header_is_refused(
+    peer: Peer, store: S3Store, client: Client, key: str
+) -> None:
     signed = store.sign_put(key, len(BODY), sha256(BODY), 600)
     answer = await client.send(signed, BODY, extra={"x-amz-acl": "public-read"})
     peer.check("unsigned x-amz headers refused", answer.status == 403)
 
 
-async def test_a_part_sent_after_completion_changes_nothing(store: S3Store, client: Client, key: str) -> None:
+async def test_part_sent_after_completion_leaves_the_object_unchanged(store: S3Store, client: Client, key: str) -> None:
     uploaded = await upload_parts(store, client, key, [BODY])
     rows = [PartToSign(1, len(BODY), sha256(BODY)), PartToSign(1, 5, sha256(b"wrong"))]
     same, other = store.sign_parts(key, uploaded.upload_id, rows, 600)
@@ -122,7 +124,7 @@ async def test_a_part_sent_after_completion_changes_nothing(store: S3Store, clie
     assert await _read(store, key) == BODY
 
 
-async def test_a_put_url_used_again_can_only_store_the_same_bytes(store: S3Store, client: Client, key: str) -> None:
+async def test_put_url_used_again_stores_the_same_bytes_only(store: S3Store, client: Client, key: str) -> None:
     signed = store.sign_put(key, len(BODY), sha256(BODY), 600)
     assert (await client.send(signed, BODY)).status == 200
 
@@ -132,7 +134,7 @@ async def test_a_put_url_used_again_can_only_store_the_same_bytes(store: S3Store
     assert await _read(store, key) == BODY
 
 
-async def test_the_empty_file_can_be_put(store: S3Store, client: Client, key: str) -> None:
+async def test_put_url_of_an_empty_file_stores_it(store: S3Store, client: Client, key: str) -> None:
     signed = store.sign_put(key, 0, sha256(b""), 600)
 
     assert (await client.send(signed, b"")).status == 200
@@ -154,7 +156,7 @@ NAMES = [
 
 @pytest.mark.parametrize("filename", NAMES)
 @pytest.mark.parametrize("inline", [False, True])
-async def test_a_download_carries_its_name_and_type(
+async def test_download_url_gives_the_name_and_type(
     store: S3Store, client: Client, key: str, filename: str, inline: bool
 ) -> None:
     await store.put(key, BODY)
@@ -171,7 +173,7 @@ async def test_a_download_carries_its_name_and_type(
     assert "x-injected" not in {name.lower() for name in answer.headers}
 
 
-async def test_a_download_honours_ranges_and_head(store: S3Store, client: Client, key: str) -> None:
+async def test_download_url_honours_range_and_head(store: S3Store, client: Client, key: str) -> None:
     await store.put(key, BODY)
     response = ResponseHeaders("x", "text/plain", inline=False)
     get = store.sign_get(key, response, method="GET", ttl_s=300)
@@ -187,7 +189,7 @@ async def test_a_download_honours_ranges_and_head(store: S3Store, client: Client
 @pytest.mark.parametrize(
     ("old", "new"), [("attachment", "inline"), ("text%2Fplain", "text%2Fhtml"), ("Expires=300", "Expires=3000")]
 )
-async def test_a_download_url_cannot_be_altered(store: S3Store, client: Client, key: str, old: str, new: str) -> None:
+async def test_altered_download_url_is_refused(store: S3Store, client: Client, key: str, old: str, new: str) -> None:
     await store.put(key, BODY)
     signed = store.sign_get(key, ResponseHeaders("x", "text/plain", inline=False), method="GET", ttl_s=300)
 
@@ -200,25 +202,23 @@ async def test_a_download_url_cannot_be_altered(store: S3Store, client: Client, 
     assert await _read(store, key) == BODY
 
 
-async def test_a_missing_download_is_404(store: S3Store, client: Client, key: str) -> None:
+async def test_download_url_of_a_missing_object_is_404(store: S3Store, client: Client, key: str) -> None:
     signed = store.sign_get(key, ResponseHeaders("x", "text/plain", inline=False), method="GET", ttl_s=300)
     assert (await client.send(signed, method="GET")).status == 404
     with pytest.raises(ObjectNotFound):
         await store.head(key)
 
 
-async def test_browsers_of_our_origin_only_may_upload_and_read_the_checksum(
-    store: S3Store, client: Client, key: str
-) -> None:
+async def test_cors_allows_the_configured_origin_only(store: S3Store, client: Client, key: str) -> None:
     signed = store.sign_put(key, len(BODY), sha256(BODY), 600)
     preflight = {"access-control-request-method": "PUT", "access-control-request-headers": "x-amz-checksum-sha256"}
     bare = replace(signed, headers={})
 
-    ours = await client.send(bare, method="OPTIONS", extra={"origin": WEB_ORIGIN, **preflight})
-    assert ours.status in {200, 204}
-    assert ours.headers["access-control-allow-origin"] == WEB_ORIGIN
-    theirs = await client.send(bare, method="OPTIONS", extra={"origin": "https://evil.example", **preflight})
-    assert "access-control-allow-origin" not in theirs.headers
+    allowed = await client.send(bare, method="OPTIONS", extra={"origin": WEB_ORIGIN, **preflight})
+    assert allowed.status in {200, 204}
+    assert allowed.headers["access-control-allow-origin"] == WEB_ORIGIN
+    refused = await client.send(bare, method="OPTIONS", extra={"origin": "https://evil.example", **preflight})
+    assert "access-control-allow-origin" not in refused.headers
     stored = await client.send(signed, BODY, extra={"origin": WEB_ORIGIN})
     exposed = {name.strip().lower() for name in stored.headers["access-control-expose-headers"].split(",")}
     assert {"etag", "x-amz-checksum-sha256", "content-range"} <= exposed

@@ -1,4 +1,4 @@
-"""Every plan covers its file exactly and stays inside its store's limits."""
+"""Every plan covers its file exactly and stays within the limits of its store."""
 
 from typing import Literal
 
@@ -29,7 +29,7 @@ def sizes(limits: StoreLimits) -> st.SearchStrategy[int]:
     st.none() | st.integers(1, 10 * GIB),
     st.sampled_from([None, "multipart"]),
 )
-def test_plans_fit(
+def test_plan_covers_the_file_within_the_limits(
     data: st.DataObject, limits: StoreLimits, wish_bytes: int | None, strategy: Literal["multipart"] | None
 ) -> None:
     size_bytes = data.draw(sizes(limits), label="size_bytes")
@@ -48,13 +48,13 @@ def test_plans_fit(
     if wish_bytes is None and result.chunk_size_bytes < limits.max_part_bytes:
         assert result.chunk_count <= TARGET_CHUNKS
     if wish_bytes is not None and limits.min_part_bytes <= wish_bytes <= limits.max_part_bytes:
-        # A wish inside the limits is granted, to the MiB, unless the file would need too many parts.
+        # A wish within the limits is granted, rounded up to a MiB, unless the file would need too many parts.
         granted = wish_bytes <= result.chunk_size_bytes < wish_bytes + MIB
         assert granted or wish_bytes * limits.max_parts < size_bytes
 
 
 @given(st.integers(0, 9_999 * 5 * GIB), st.none() | st.integers(1, 5 * GIB))
-def test_a_plan_made_again_with_its_own_chunk_size_is_the_same(size_bytes: int, wish_bytes: int | None) -> None:
+def test_plan_with_its_own_chunk_size_is_the_same(size_bytes: int, wish_bytes: int | None) -> None:
     first = plan_chunks(size_bytes, limits=StoreLimits(), chunk_size_bytes=wish_bytes)
     assert plan_chunks(size_bytes, limits=StoreLimits(), chunk_size_bytes=first.chunk_size_bytes) == first
 

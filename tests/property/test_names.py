@@ -25,7 +25,7 @@ def clean_names(draw: st.DrawFn) -> str:
 
 
 @given(typed)
-def test_clean_twice_is_clean_once(name: str) -> None:
+def test_clean_name_of_a_clean_name_is_unchanged(name: str) -> None:
     try:
         cleaned = names.clean_name(name)
     except BadName:
@@ -38,7 +38,7 @@ def test_clean_twice_is_clean_once(name: str) -> None:
 
 
 @given(clean_names())
-def test_key_is_stable_and_blind_to_composition_and_case(name: str) -> None:
+def test_key_of_a_name_ignores_composition_and_case(name: str) -> None:
     key = names.make_key(name)
     assert names.make_key(key) == key
     assert names.make_key(unicodedata.normalize("NFD", name)) == key
@@ -46,14 +46,14 @@ def test_key_is_stable_and_blind_to_composition_and_case(name: str) -> None:
 
 
 @given(clean_names(), st.integers(1, 10**6))
-def test_conflict_names_are_clean_and_differ_from_each_other(name: str, n: int) -> None:
+def test_conflict_names_are_clean_and_distinct(name: str, n: int) -> None:
     one, next_one = names.make_conflict_name(name, n), names.make_conflict_name(name, n + 1)
     assert names.clean_name(one) == one
     assert names.make_key(one) != names.make_key(next_one)
 
 
 @given(clean_names(), st.sets(st.integers(0, 12)))
-def test_first_free_is_the_first_that_is_free(name: str, taken: set[int]) -> None:
+def test_free_name_is_the_first_one_that_is_not_taken(name: str, taken: set[int]) -> None:
     candidates = [name, *(names.make_conflict_name(name, n) for n in range(1, 14))]
     taken_keys = {names.make_key(candidates[n]) for n in taken}
     free = names.pick_free_name(name, taken_keys)
@@ -62,7 +62,7 @@ def test_first_free_is_the_first_that_is_free(name: str, taken: set[int]) -> Non
 
 
 @given(clean_names(), st.integers(1, 1000))
-def test_an_archive_holds_names_for_every_system(name: str, n: int) -> None:
+def test_archive_name_is_valid_on_every_system(name: str, n: int) -> None:
     safe = names.make_archive_name(name)
     for unpacked in (safe, names.make_conflict_name(safe, n)):
         assert names.clean_name(unpacked) == names.make_archive_name(unpacked) == unpacked
@@ -72,6 +72,6 @@ def test_an_archive_holds_names_for_every_system(name: str, n: int) -> None:
 
 
 @given(st.lists(clean_names(), min_size=1, max_size=10))
-def test_paths_split_where_they_were_joined(segments: list[str]) -> None:
+def test_split_path_of_joined_names_returns_them(segments: list[str]) -> None:
     path = "/".join(segments)
     assert names.split_path(path) == names.split_path(f"/{path}") == names.split_path(f"/{path}/") == segments

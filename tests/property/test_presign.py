@@ -1,4 +1,4 @@
-"""Our URLs are botocore's, byte for byte: every style of endpoint, every operation, hostile text everywhere."""
+"""Presigned URLs equal those of botocore byte for byte: all endpoint styles, all operations, hostile text."""
 
 import string
 from datetime import UTC, datetime, timedelta
@@ -86,7 +86,7 @@ def presigner(store: Store) -> Presigner:
 
 @every_store
 @pytest.mark.parametrize("key", ["blobs/0197f3a2/ab12/0197", "a/ü b~(1)+", "/lead//x/../y.", "100%?&=#", "\t\n日本語"])
-def test_parts_equal_botocore(store: Store, key: str) -> None:
+def test_part_url_for_each_endpoint_equals_botocore(store: Store, key: str) -> None:
     parts = [(1, 8_388_608, "uU0nuZNNPgilLlLX2n2r+sSE7+N6U4DukIj3rOLvzek="), (9_999, 1, "A" * 43 + "=")]
     assert presigner(store).sign_parts(key, "2~up/=id", parts, now=NOW, expires_s=900) == [
         botocore_url(
@@ -110,7 +110,7 @@ def test_parts_equal_botocore(store: Store, key: str) -> None:
     now=moments,
     expires_s=expiries,
 )
-def test_any_parts_equal_botocore(
+def test_part_url_for_any_input_equals_botocore(
     *, store: Store, key: str, upload_id: str, parts: list[tuple[int, int, str]], now: datetime, expires_s: int
 ) -> None:
     assert presigner(store).sign_parts(key, upload_id, parts, now=now, expires_s=expires_s) == [
@@ -130,7 +130,7 @@ def test_any_parts_equal_botocore(
 
 
 @every_store
-def test_part_without_checksum_and_length(store: Store) -> None:
+def test_part_url_without_checksum_and_length_equals_botocore(store: Store) -> None:
     ours = presigner(store).sign(
         "PUT", "key", query={"uploadId": "u", "partNumber": "1"}, headers={}, now=NOW, expires_s=60
     )
@@ -138,7 +138,9 @@ def test_part_without_checksum_and_length(store: Store) -> None:
 
 
 @given(store=stores, key=text, size_bytes=sizes, digest=digests, kms_key=st.text(string.printable, min_size=1))
-def test_put_with_headers(store: Store, key: str, size_bytes: int, digest: str, kms_key: str) -> None:
+def test_put_url_with_headers_equals_botocore(
+    store: Store, key: str, size_bytes: int, digest: str, kms_key: str
+) -> None:
     ours = presigner(store).sign(
         "PUT",
         key,
@@ -164,7 +166,9 @@ def test_put_with_headers(store: Store, key: str, size_bytes: int, digest: str, 
 
 
 @given(store=stores, key=text, disposition=text, content_type=text)
-def test_get_with_response_headers(store: Store, key: str, disposition: str, content_type: str) -> None:
+def test_get_url_with_response_headers_equals_botocore(
+    store: Store, key: str, disposition: str, content_type: str
+) -> None:
     query = {"response-content-disposition": disposition, "response-content-type": content_type}
     assert presigner(store).sign("GET", key, query=query, headers={}, now=NOW, expires_s=300) == botocore_url(
         store,
@@ -177,7 +181,7 @@ def test_get_with_response_headers(store: Store, key: str, disposition: str, con
 
 
 @every_store
-def test_head(store: Store) -> None:
+def test_head_url_equals_botocore(store: Store) -> None:
     ours = presigner(store)
     assert ours.sign("HEAD", "k", query={}, headers={}, now=NOW, expires_s=900) == botocore_url(
         store, "head_object", "k"
@@ -187,7 +191,7 @@ def test_head(store: Store) -> None:
     ) == botocore_url(store, "head_object", "k", ChecksumMode="ENABLED")
 
 
-def test_the_signing_key_follows_the_day() -> None:
+def test_get_url_after_midnight_equals_botocore() -> None:
     ours = presigner(PLAIN)
     for now in (NOW, NOW + timedelta(seconds=1), NOW):
         assert ours.sign("GET", "k", query={}, headers={}, now=now, expires_s=9) == botocore_url(

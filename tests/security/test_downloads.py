@@ -1,4 +1,4 @@
-"""What leaves the house: who is written down for it, and that no name, type or archive does anything on arrival."""
+"""Downloads: the audit trail, and that no name, type or archive is dangerous for the client."""
 
 import io
 import stat
@@ -33,21 +33,21 @@ RUNS_SCRIPT = ["text/html", "image/svg+xml", "application/xhtml+xml", "text/xml"
 
 
 async def activity(account: Account, file_id: str) -> list[tuple[str, dict[str, Any]]]:
-    """Return what was done to a file, the oldest first."""
+    """Return action and detail of the activity of a file, oldest first."""
     items = (await account.client.get(f"/v1/files/{file_id}/activity")).raise_for_status().json()["items"]
     return [(item["action"], item["detail"]) for item in reversed(items)]
 
 
 async def follow(account: Account, address: str, **params: str) -> httpx2.Response:
     redirect = await account.client.get(address, params=params)
-    async with httpx2.AsyncClient(verify=NO_TLS, timeout=60) as nobody:
-        return (await nobody.get(redirect.headers["location"])).raise_for_status()
+    async with httpx2.AsyncClient(verify=NO_TLS, timeout=60) as client:
+        return (await client.get(redirect.headers["location"])).raise_for_status()
 
 
 # The audit trail
 
 
-async def test_every_url_that_is_handed_out_is_written_down(account: Account, register: Register) -> None:
+async def test_every_issued_url_is_in_the_audit_log(account: Account, register: Register) -> None:
     first = await upload_file(account, b"one", "a")
     second = await upload_file(account, b"two", "a", destination={"on_conflict": "replace"})
     assert second["id"] == first["id"]
@@ -57,11 +57,11 @@ async def test_every_url_that_is_handed_out_is_written_down(account: Account, re
     headers = {"User-Agent": "a browser", "X-Request-Id": "asked-for-it"}
     assert (await client.get(f"{address}/content", headers=headers)).status_code == 307
     newest = (await client.get(f"{address}/activity")).json()["items"][0]
-    told = [newest[name] for name in ("action", "actor", "address", "user_agent", "request_id")]
-    assert told == ["downloaded", account.email, "127.0.0.1", "a browser", "asked-for-it"]
+    entry = [newest[name] for name in ("action", "actor", "address", "user_agent", "request_id")]
+    assert entry == ["downloaded", account.email, "127.0.0.1", "a browser", "asked-for-it"]
     assert (await client.get(f"{address}/content", params={"revision": first["revision_id"]})).status_code == 307
     assert (await client.get(f"{address}/download")).status_code == 200
-    # Nothing is handed out by these, or nothing that reads.
+    # These requests issue no URL, or none that reads content.
     await client.head(f"{address}/content")
     await client.get(f"{address}/content", params={"revision": str(first["id"])})
     await stranger.client.get(f"{address}/content")
@@ -73,18 +73,18 @@ async def test_every_url_that_is_handed_out_is_written_down(account: Account, re
     ]
 
 
-# What a browser makes of it
+# Browsers
 
 
 @pytest.mark.parametrize("content_type", RUNS_SCRIPT)
-async def test_what_can_run_script_is_saved_even_when_it_should_be_shown(account: Account, content_type: str) -> None:
+async def test_inline_download_of_a_scriptable_type_is_an_attachment(account: Account, content_type: str) -> None:
     file = await upload_file(account, b"<script>alert(1)</script>", "x", content_type=content_type)
     shown = await follow(account, f"/v1/files/{file['id']}/content", inline="true")
     assert shown.headers["content-disposition"].startswith("attachment; ")
 
 
 @pytest.mark.parametrize("name", EVIL_NAMES)
-async def test_no_name_adds_to_the_headers(account: Account, name: str) -> None:
+async def test_hostile_name_adds_no_header_to_a_download(account: Account, name: str) -> None:
     file = await upload_file(account, b"x", name)
     redirect = await account.client.get(f"/v1/files/{file['id']}/content")
     assert (redirect.headers["cache-control"], redirect.headers["referrer-policy"]) == ("no-store", "no-referrer")
@@ -97,10 +97,10 @@ async def test_no_name_adds_to_the_headers(account: Account, name: str) -> None:
     assert extended.isascii()
 
 
-# What a person unpacks
+# Archives
 
 
-async def test_an_archive_stays_in_its_folder_on_every_system(account: Account) -> None:
+async def test_archive_with_hostile_names_stays_in_its_folder_on_every_system(account: Account) -> None:
     top = (await account.client.post("/v1/folders", json={"path": "/..\\up"})).raise_for_status().json()
     folders: list[str] = [top["id"]]
     for name in EVIL_NAMES:

@@ -1,7 +1,7 @@
-"""Every route x everybody who may come: generated from the routes that the application has and from matrix.yaml.
+"""Every route with every kind of caller, generated from the routes of the application and from matrix.yaml.
 
-A route that is not in the file fails the build, and so does one in the file that is gone. What is not about accounts at
-all (links) has its own tests, named in the file.
+The file must list exactly the routes of the application. Routes that need no account (links) have their own tests,
+named in the file.
 """
 
 import json
@@ -29,7 +29,7 @@ KINDS = {"open", "own", "node", "upload", "admin", "public", "other"}
 
 
 def routes() -> set[str]:
-    """Return every route of the application, pages too, as "METHOD path"."""
+    """Return every route of the application, including pages, as "METHOD path"."""
     app = create_app(Settings(mode="dev"))
     return {
         f"{method} {context.path}"
@@ -38,14 +38,14 @@ def routes() -> set[str]:
     }
 
 
-def test_the_matrix_knows_every_route_and_no_other() -> None:
+def test_matrix_lists_exactly_the_routes() -> None:
     assert routes() == set(MATRIX)
     assert {row["kind"] for row in MATRIX.values()} <= KINDS
 
 
 @dataclass
 class World:
-    """An owner's folder, shared; and everybody who may ask about what is in it."""
+    """A shared folder of an owner, and a client for each kind of caller."""
 
     server: RunningServer
     owner: Account
@@ -53,7 +53,7 @@ class World:
     clients: dict[str, httpx2.AsyncClient] = field(default_factory=dict)
 
     async def subject(self, path: str, row: dict[str, Any]) -> dict[str, str]:
-        """Make what the address is about, fresh for each case; return the ids in it."""
+        """Make the resource that the path names, fresh for each case; return the ids for the path."""
         unique = uuid.uuid4().hex
         place = {"destination": {"parent_id": self.folder_id, "on_conflict": "rename"}}
         ids = {"unique": unique, "fresh": sha256(unique.encode()), "fingerprint": sha256(b"matrix"), "token": "x" * 43}
@@ -164,9 +164,9 @@ def expected(row: dict[str, Any], actor: str) -> int:
 @pytest.mark.parametrize(
     "name", [name for name, row in MATRIX.items() if row["kind"] in {"own", "node", "upload", "admin"}]
 )
-async def test_everybody_gets_what_is_theirs(world: World, name: str, actor: str) -> None:
+async def test_route_answers_each_actor_with_the_status_of_the_matrix(world: World, name: str, actor: str) -> None:
     answer = await world.ask(name, actor)
     assert answer.status_code == expected(MATRIX[name], actor), answer.text
     if actor in {"stranger", "revoked", "viewer", "editor"}:
-        assert "above" not in answer.text, "nothing above what is shared shows"
+        assert "above" not in answer.text, "folders above the shared one stay hidden"
     await answer.aclose()

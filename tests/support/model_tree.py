@@ -1,4 +1,4 @@
-"""What one account's tree is: the shortest specification of every change of it, in plain Python.
+"""The tree of one account: a specification of every change in plain Python.
 
 Read `Tree` to learn what the API does; `tests/property/test_tree_machine.py` holds it to this. Nodes are numbered in
 the order they are made, the root is 0. An operation either changes the tree and returns the node as it then is, or
@@ -13,9 +13,9 @@ from dropbox_api.core import names
 
 ROOT = 0
 Where = int | str | None
-"""A folder: by number, by path, or None for what is usual."""
+"""A folder: by number, by path, or None for the default."""
 Which = tuple[int, int]
-"""A revision: the number of its file, and its own (from 1 on)."""
+"""A revision: the number of its file, and its own number (from 1)."""
 
 
 class Refused(Exception):
@@ -42,13 +42,13 @@ class Node:
     revisions: list[Revision] = field(default_factory=list)
     """Oldest first, the head last; a folder has none."""
     is_trashed: bool = False
-    """It was deleted itself: what is below it is gone because it is."""
+    """Deleted itself; nodes below it are in the trash without this mark."""
     is_purged: bool = False
-    """It was deleted for good itself."""
+    """Deleted for good itself."""
     is_gone: bool = False
-    """A worker has removed what was left of it: it is not counted any more."""
+    """Removed by a worker, and no longer counted."""
     version: int = 1
-    """Grows with each change that the ETag tells of."""
+    """Grows with each change of the ETag."""
 
     @property
     def is_folder(self) -> bool:
@@ -75,14 +75,14 @@ class Tree:
     nodes: list[Node] = field(default_factory=lambda: [Node(ROOT, None, "")])
 
     def after(self, operation: Operation) -> tuple["Tree", "Node | Refused | None"]:
-        """Return the tree after an operation, and what it answers; this one stays as it is."""
+        """Return the tree after an operation, and the answer; this tree stays unchanged."""
         tree = Tree([replace(node, revisions=list(map(replace, node.revisions))) for node in self.nodes])
         try:
             return tree, getattr(tree, operation.action)(**operation.arguments)
         except Refused as refused:
             return self, refused
 
-    # Looking
+    # Queries
 
     def above(self, node: Node) -> Iterator[Node]:
         """Yield the node, its folder, and so on up to the root."""
@@ -96,12 +96,12 @@ class Tree:
         return not any(above.is_trashed for above in self.above(node))
 
     def children(self, folder: int) -> list[Node]:
-        """Return what is in a folder, ordered by name key."""
+        """Return the children of a folder, ordered by name key."""
         found = [node for node in self.nodes if node.parent == folder and not node.is_trashed]
         return sorted(found, key=lambda node: names.make_key(node.name))
 
     def below(self, node: Node) -> list[Node]:
-        """Return a node and all that is in it; each folder is followed by what it holds, ordered by name key."""
+        """Return a node and all its descendants; each folder precedes its content, ordered by name key."""
         return [node, *(deeper for child in self.children(node.number) for deeper in self.below(child))]
 
     def trash(self) -> list[Node]:
@@ -113,14 +113,14 @@ class Tree:
 
     @property
     def stored(self) -> set[bytes]:
-        """Return each content of which there is a revision: charged once, and a file at once when it comes again."""
+        """Return each content that a revision has: charged once, and deduplicated when it is sent again."""
         return {revision.content for node in self.nodes if not node.is_gone for revision in node.revisions}
 
     def path(self, node: Node) -> str:
         return "/" + "/".join(reversed([above.name for above in self.above(node) if above.parent is not None]))
 
     def at(self, folder: int, name: str) -> Node | None:
-        """Return what stands at a name: case and Unicode composition do not count."""
+        """Return the node at a name, ignoring case and Unicode composition."""
         return next((node for node in self.children(folder) if names.make_key(node.name) == names.make_key(name)), None)
 
     def live(self, number: int) -> Node:
@@ -146,7 +146,7 @@ class Tree:
             raise Refused("not-found")
         return found
 
-    # Making
+    # Creation
 
     def make_folder(self, *, where: Where, name: str, on_conflict: str) -> Node:
         name = clean(name)
@@ -158,7 +158,7 @@ class Tree:
         return self.add(folder, name)
 
     def make_path(self, *, path: str, on_conflict: str) -> Node:
-        """Make every missing folder of a path; `on_conflict` is about the last one."""
+        """Make every missing folder of a path; `on_conflict` applies to the last one."""
         if not split(path):
             if on_conflict == "reuse":
                 return self.nodes[ROOT]
@@ -174,17 +174,17 @@ class Tree:
         folder = self.folder(where) if isinstance(where, int) else self.folders_of(split(where or ""))
         there = self.at(folder, name)
         if there is None and base and (trashed := self.trashed_base(folder, name, base)):
-            # Whoever edits what somebody else deleted has not seen that: the edit brings it back.
+            # The editor has not seen the deletion: the edit restores the file.
             trashed.is_trashed, trashed.version = False, trashed.version + 1
             there = trashed
         if there and not there.is_folder and there.head.content == content:
-            return there  # as it is, whatever was asked for
+            return there  # unchanged, whatever the request says
         if base and there and not there.is_folder and base != (there.number, len(there.revisions)):
             raise Refused("revision-conflict", there.number)
         return self.put(folder, name, Revision(content, content_type), on_conflict)
 
     def put(self, folder: int, name: str, revision: Revision, on_conflict: str) -> Node:
-        """Make a file, or a revision of the one that is to be replaced."""
+        """Make a file, or a revision of the file to replace."""
         name, replaced = self.settle(Node(-1, None, "", [revision]), folder, name, on_conflict)
         if replaced is None:
             return self.add(folder, name, revision)
@@ -193,7 +193,7 @@ class Tree:
         return replaced
 
     def copy(self, *, number: int, where: Where, name: str | None, on_conflict: str, if_match: int | None) -> Node:
-        """Copy what is live, with the newest revision of each file: no older ones, nothing a processor reported."""
+        """Copy the live nodes, each file with its newest revision only and without processing state."""
         name = None if name is None else clean(name)
         node = self.target(number, if_match)
         folder = node.parent if where is None else self.folder(where)
@@ -203,7 +203,7 @@ class Tree:
             if on_conflict == "replace" and self.at(folder, name) is node:
                 raise Refused("name-taken", number)
             return self.put(folder, name, Revision(node.head.content, node.head.content_type), on_conflict)
-        originals = self.below(node)  # before the first is made: a copy does not hold itself
+        originals = self.below(node)  # before the first copy is made: a copy does not contain itself
         name, _ = self.settle(node, folder, name, on_conflict, is_copy=True)
         copies = {number: self.add(folder, name)}
         for old in originals[1:]:
@@ -211,7 +211,7 @@ class Tree:
             copies[old.number] = self.add(copies[old.parent or ROOT].number, old.name, *heads)
         return copies[number]
 
-    # Changing
+    # Changes
 
     def change(
         self,
@@ -223,7 +223,7 @@ class Tree:
         on_conflict: str,
         if_match: int | None,
     ) -> Node:
-        """Rename, move, set the content type: what is so already is left as it is."""
+        """Rename, move, set the content type; values that are already set change nothing."""
         name = None if name is None else clean(name)
         node = self.target(number, if_match)
         if content_type is not None and node.is_folder:
@@ -254,7 +254,7 @@ class Tree:
         on_conflict: str,
         if_match: int | None,
     ) -> Node:
-        """Add a revision, unless the file holds this content, and perhaps rename it: all of that or nothing."""
+        """Add a revision, unless the file has this content, and rename if asked: all or nothing."""
         name = None if name is None else clean(name)
         node = self.live(number)
         match(node, if_match)
@@ -273,7 +273,7 @@ class Tree:
         )
 
     def restore_revision(self, *, number: int, revision: Which, if_match: int | None) -> Node:
-        """Make an older revision's content the newest, unless it is that already."""
+        """Add a revision with the content of an older one, unless it is the head."""
         node = self.live(number)
         match(node, if_match)
         old = self.revision(node, revision)
@@ -283,7 +283,7 @@ class Tree:
         return node
 
     def report(self, *, number: int, state: str, revision: Which | None, if_match: int | None) -> Node:
-        """Note what a processor says of a revision (None: the head). The ETag stays."""
+        """Record the processing state of a revision (None: the head). The ETag stays."""
         node = self.live(number)
         match(node, if_match)
         self.revision(node, revision).processing = state
@@ -309,7 +309,7 @@ class Tree:
         node.version += 1
 
     def restore(self, *, number: int, where: Where, name: str | None, on_conflict: str, if_match: int | None) -> Node:
-        """Take a node out of the trash, to where it was unless another place is named."""
+        """Restore a node from the trash, to its old folder unless another one is named."""
         name = None if name is None else clean(name)
         node = self.trashed(number, if_match)
         if where is None and not self.is_live(self.nodes[node.parent or ROOT]):
@@ -322,7 +322,7 @@ class Tree:
         return node
 
     def purge(self, *, number: int, if_match: int | None) -> None:
-        """Delete for good what is in the trash, and with it what had been deleted in it before."""
+        """Delete a node of the trash for good, with everything below it, including earlier deletions."""
         top = self.trashed(number, if_match)
         for node in self.trash():
             node.is_purged = top in self.above(node)
@@ -332,15 +332,15 @@ class Tree:
             node.is_purged = True
 
     def work(self) -> None:
-        """Do what a worker does later: remove what was deleted for good, with all that is in it."""
+        """Remove the nodes that were deleted for good, with all descendants, as a worker does later."""
         for node in self.nodes:
             if any(above.is_purged for above in self.above(node)):
                 node.is_gone = True
 
-    # What operations are made of
+    # Shared steps
 
     def target(self, number: int, if_match: int | None) -> Node:
-        """Return a live node that is to be changed; the root is not."""
+        """Return a live node for a change; the root cannot be changed."""
         node = self.live(number)
         match(node, if_match)
         if node.parent is None:
@@ -355,14 +355,14 @@ class Tree:
         return node
 
     def trashed_base(self, folder: int, name: str, base: Which) -> Node | None:
-        """Return the file of the trash that an edit of its head, at its very name, brings back."""
+        """Return the file in the trash that an edit of its head at its name restores."""
         node = self.nodes[base[0]]
         is_head = base[1] == len(node.revisions)
         is_here = node.parent == folder and names.make_key(node.name) == names.make_key(name)
         return node if is_head and is_here and node in self.trash() else None
 
     def folders_of(self, path: list[str]) -> int:
-        """Return the folder at a path, made with all that is missing on the way."""
+        """Return the folder at a path; make the missing folders."""
         folder = ROOT
         for name in path:
             there = self.at(folder, name) or self.add(folder, name)
@@ -374,7 +374,7 @@ class Tree:
     def settle(
         self, node: Node | None, folder: int, name: str, on_conflict: str, *, is_copy: bool = False
     ) -> tuple[str, Node | None]:
-        """Return the name that a node (None: a new folder) gets in a folder, and the file that makes room for it."""
+        """Return the name that a node (None: a new folder) gets in a folder, and the file that it replaces."""
         there = self.at(folder, name)
         if there is None or (there is node and not is_copy):
             return name, None

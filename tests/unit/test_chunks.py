@@ -18,7 +18,7 @@ def test_default_limits_are_those_of_aws() -> None:
 
 
 @pytest.mark.parametrize("vector", VECTORS["plans"], ids=lambda vector: vector["name"])
-def test_plan(vector: dict[str, Any]) -> None:
+def test_plan_equals_the_vector(vector: dict[str, Any]) -> None:
     result = plan_chunks(
         vector["size_bytes"],
         limits=STORES[vector["limits"]],
@@ -30,19 +30,19 @@ def test_plan(vector: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("vector", VECTORS["refused"], ids=lambda vector: vector["name"])
-def test_no_plan(vector: dict[str, Any]) -> None:
+def test_impossible_plan_is_refused_with_the_reason_of_the_vector(vector: dict[str, Any]) -> None:
     with pytest.raises(PlanError) as error:
         plan_chunks(vector["size_bytes"], limits=STORES[vector["limits"]], strategy=vector["requested_strategy"])
     assert error.value.reason == vector["reason"]
 
 
-def test_defaults_are_settings() -> None:
+def test_plan_follows_the_configured_defaults() -> None:
     result = plan_chunks(3 * MIB, limits=StoreLimits(), default_chunk_bytes=32 * MIB, single_max_bytes=2 * MIB)
     assert (result.strategy, result.chunk_size_bytes) == ("multipart", 32 * MIB)
     assert plan_chunks(2 * MIB, limits=StoreLimits(), single_max_bytes=2 * MIB).strategy == "single"
 
 
-def test_ranges() -> None:
+def test_ranges_of_a_plan_cover_the_file() -> None:
     assert list(plan_chunks(20 * MIB, limits=StoreLimits()).ranges()) == [
         (1, 0, 8 * MIB),
         (2, 8 * MIB, 8 * MIB),
@@ -52,7 +52,7 @@ def test_ranges() -> None:
 
 
 @pytest.mark.parametrize("number", [-1, 0, 4])
-def test_no_chunk_outside_the_plan(number: int) -> None:
+def test_chunk_number_outside_the_plan_is_refused(number: int) -> None:
     result = plan_chunks(20 * MIB, limits=StoreLimits())
     with pytest.raises(ValueError, match=r"not in 1\.\.3"):
         result.offset(number)

@@ -1,4 +1,4 @@
-"""What a secret is, to the log: each of these is blotted out wherever it stands, and ordinary text stays as it is."""
+"""Logs: secrets are redacted in any position, and ordinary text is unchanged."""
 
 import json
 import logging
@@ -43,7 +43,7 @@ LINK = "Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4Zm9vYmFy-_A"
         ("(b'cookie', b'a=verysecret')", "verysecret"),
     ],
 )
-def test_secrets_are_blotted_out(text: str, secret: str) -> None:
+def test_redact_removes_secrets(text: str, secret: str) -> None:
     assert secret not in logs.redact(text)
     assert logs.REDACTED in logs.redact(text)
 
@@ -58,7 +58,7 @@ def test_secrets_are_blotted_out(text: str, secret: str) -> None:
         "Uvicorn running on http://127.0.0.1:8000 (Press CTRL+C to quit)",
     ],
 )
-def test_ordinary_text_stays(text: str) -> None:
+def test_redact_keeps_ordinary_text(text: str) -> None:
     assert logs.redact(text) == text
 
 
@@ -72,7 +72,7 @@ def record(message: str, **extra: object) -> logging.LogRecord:
     )
 
 
-def test_a_line_is_one_json_object_whoever_wrote_it() -> None:
+def test_json_line_of_any_logger_is_one_object_without_secrets() -> None:
     try:
         raise ValueError(f'it was "{PAT}"\nand password="x y"')  # noqa: TRY301
     except ValueError as error:
@@ -80,20 +80,20 @@ def test_a_line_is_one_json_object_whoever_wrote_it() -> None:
         failed.exc_info = (type(error), error, error.__traceback__)
     text = line(failed, as_json=True)
     assert "\n" not in text
-    told = json.loads(text)
-    assert (told["level"], told["logger"], told["status"], told["token"]) == (
+    entry = json.loads(text)
+    assert (entry["level"], entry["logger"], entry["status"], entry["token"]) == (
         "info",
         "uvicorn.error",
         200,
         logs.REDACTED,
     )
-    assert told["event"].startswith("failed with password='[redacted]'")
-    assert "Traceback" in told["exception"]
+    assert entry["event"].startswith("failed with password='[redacted]'")
+    assert "Traceback" in entry["exception"]
     for secret in (PAT, JWT, LINK, "a b", "x y"):
         assert secret not in text
 
 
-def test_the_console_hides_them_too() -> None:
+def test_console_line_holds_no_secret() -> None:
     text = line(record(f"with {JWT}", password="hunter2"), as_json=False)
     assert JWT not in text
     assert "hunter2" not in text

@@ -1,4 +1,4 @@
-"""Names: what is kept, what is refused and why, what is the same, what a conflict copy is called."""
+"""Names: validation, equality, conflict names, paths, and names in archives."""
 
 import pytest
 
@@ -22,16 +22,16 @@ DECOMPOSED, COMPOSED = "Cafe\u0301.txt", "Café.txt"
         'q"<>|*?',
         "日本語",
         "👩\u200d👧 family",  # zero-width joiner
-        "\u202egpj.exe",  # bidirectional override: the display's business
+        "\u202egpj.exe",  # bidirectional override: allowed, displays must handle it
         "x" * 255,
         "é" * 127,
     ],
 )
-def test_kept_as_typed(name: str) -> None:
+def test_clean_name_keeps_a_valid_name(name: str) -> None:
     assert names.clean_name(name) == name
 
 
-def test_stored_in_nfc() -> None:
+def test_clean_name_composes_to_nfc() -> None:
     assert names.clean_name(DECOMPOSED) == COMPOSED
 
 
@@ -56,20 +56,20 @@ def test_stored_in_nfc() -> None:
         ("x" * 1021, "too-long"),
     ],
 )
-def test_refused(name: str, reason: str) -> None:
+def test_clean_name_of_an_invalid_name_gives_the_reason(name: str, reason: str) -> None:
     with pytest.raises(BadName) as error:
         names.clean_name(name)
     assert error.value.reason == reason
 
 
-def test_length_is_counted_after_composition() -> None:
+def test_length_of_a_name_is_counted_after_composition() -> None:
     assert names.clean_name("e\u0301" * 127) == "é" * 127  # 381 bytes as typed, 254 as stored
     three_for_two_bytes = "U\u0308\u0304"
     assert names.clean_name(three_for_two_bytes * 127) == "Ǖ" * 127
 
 
-def test_a_hostile_length_is_refused_before_it_costs() -> None:
-    # Alternating combining classes make normalisation quadratic: this would take minutes, the test's time limit is two.
+def test_clean_name_of_hostile_length_is_refused_quickly() -> None:
+    # Alternating combining classes make normalisation quadratic: it would exceed the time limit of the test.
     with pytest.raises(BadName, match="255"):
         names.clean_name("a" + "\u0301\u0323" * 1_000_000)
 
@@ -85,12 +85,12 @@ def test_a_hostile_length_is_refused_before_it_costs() -> None:
         ("Å", "\u212b"),  # the angstrom sign is a letter with a ring
     ],
 )
-def test_the_same_name(one: str, other: str) -> None:
+def test_keys_of_equivalent_names_are_equal(one: str, other: str) -> None:
     assert names.make_key(one) == names.make_key(other)
 
 
 @pytest.mark.parametrize(("one", "other"), [("a", "á"), ("a", "a "), ("a", "\uff41"), ("i", "\u0131"), ("a.b", "a:b")])
-def test_different_names(one: str, other: str) -> None:
+def test_keys_of_different_names_differ(one: str, other: str) -> None:
     assert names.make_key(one) != names.make_key(other)
 
 
@@ -113,23 +113,23 @@ def test_different_names(one: str, other: str) -> None:
         ("写真.jpg", "写真 (1).jpg"),
     ],
 )
-def test_conflict_name(name: str, first: str) -> None:
+def test_conflict_name_numbers_the_stem(name: str, first: str) -> None:
     assert names.make_conflict_name(name, 1) == first
 
 
-def test_a_long_name_gives_way_in_whole_characters() -> None:
+def test_conflict_name_of_a_long_name_is_cut_at_whole_characters() -> None:
     assert names.make_conflict_name("x" * 251 + ".pdf", 12) == "x" * 246 + " (12).pdf"
     name = names.make_conflict_name(
         "é" * 125 + ".pdf", 1
-    )  # 254 bytes; 247 are left for the stem, 246 hold whole letters
+    )  # 254 bytes; 247 are left for the stem, and 246 hold whole letters
     assert name == "é" * 123 + " (1).pdf"
 
 
-def test_first_free() -> None:
+def test_free_name_is_the_first_one_not_taken() -> None:
     assert names.pick_free_name("a.txt", set()) == "a.txt"
     assert names.pick_free_name("A.txt", {"a.txt"}) == "A (1).txt"
     assert names.pick_free_name("A.txt", {"a.txt", "a (1).txt", "a (3).txt"}) == "A (2).txt"
-    its_own_conflict_name = "x" * 247 + " (1).pdf"  # as long as a name may be: cut, it comes out the same
+    its_own_conflict_name = "x" * 247 + " (1).pdf"  # of maximal length: cutting it gives the same name
     assert names.pick_free_name(its_own_conflict_name, {its_own_conflict_name}) == "x" * 247 + " (2).pdf"
 
 
@@ -146,7 +146,7 @@ def test_first_free() -> None:
         ("/a" * 100, ["a"] * 100),
     ],
 )
-def test_split_path(path: str, expected: list[str]) -> None:
+def test_split_path_returns_clean_names(path: str, expected: list[str]) -> None:
     assert names.split_path(path) == expected
 
 
@@ -163,7 +163,7 @@ def test_split_path(path: str, expected: list[str]) -> None:
         ("/" * 1_000_000, "too-deep"),
     ],
 )
-def test_bad_path(path: str, reason: str) -> None:
+def test_split_path_of_an_invalid_path_gives_the_reason(path: str, reason: str) -> None:
     with pytest.raises(BadName) as error:
         names.split_path(path)
     assert error.value.reason == reason
@@ -195,5 +195,5 @@ def test_bad_path(path: str, reason: str) -> None:
         ("nul." + "x" * 249 + ".x", "nul_." + "x" * 249 + "_"),
     ],
 )
-def test_in_an_archive(name: str, safe: str) -> None:
+def test_archive_name_is_safe_on_every_system(name: str, safe: str) -> None:
     assert names.make_archive_name(name) == safe

@@ -1,4 +1,4 @@
-"""Presigning against AWS's own published example, and what is refused. Equality with botocore: tests/property."""
+"""Presigning: the example published by AWS, and refused inputs. Equality with botocore: tests/property."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -11,7 +11,7 @@ NOW = datetime(2013, 5, 24, tzinfo=UTC)
 
 
 def example(**changes: Any) -> Presigner:
-    """Return a signer with the credentials that AWS's documentation signs its examples with."""
+    """Return a signer with the credentials of the examples in the documentation of AWS."""
     arguments: dict[str, Any] = {
         "access_key_id": "AKIAIOSFODNN7EXAMPLE",
         "secret_access_key": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
@@ -24,7 +24,7 @@ def example(**changes: Any) -> Presigner:
     return Presigner(**(arguments | changes))
 
 
-def test_example_of_the_aws_documentation() -> None:
+def test_url_of_the_aws_example_is_the_published_one() -> None:
     url = example().sign("GET", "test.txt", query={}, headers={}, now=NOW, expires_s=86_400)
     assert url == (
         "https://examplebucket.s3.amazonaws.com/test.txt?X-Amz-Algorithm=AWS4-HMAC-SHA256"
@@ -34,7 +34,7 @@ def test_example_of_the_aws_documentation() -> None:
     )
 
 
-def test_now_may_be_in_any_zone() -> None:
+def test_url_of_the_same_moment_in_another_zone_is_the_same() -> None:
     tokyo = NOW.astimezone(timezone(timedelta(hours=9)))
     signer = example()
     assert signer.sign("GET", "k", query={}, headers={}, now=tokyo, expires_s=1) == signer.sign(
@@ -42,10 +42,10 @@ def test_now_may_be_in_any_zone() -> None:
     )
 
 
-def test_parts_are_what_sign_returns() -> None:
+def test_sign_parts_equals_sign() -> None:
     signer, digest = example(session_token="t/="), "uU0nuZNNPgilLlLX2n2r+sSE7+N6U4DukIj3rOLvzek="
     assert signer.sign_parts("k", "u", [(7, 5, digest)], now=NOW, expires_s=60) == [
-        # Signed parameters stand in botocore's order: the operation's own first.
+        # The order of query parameters is that of botocore: those of the operation first.
         signer.sign(
             "PUT",
             "k",
@@ -57,7 +57,7 @@ def test_parts_are_what_sign_returns() -> None:
     ]
 
 
-def test_each_thing_signed_changes_the_signature() -> None:
+def test_each_signed_value_changes_the_signature() -> None:
     def signature(
         key: str = "k", upload_id: str = "u", part: tuple[int, int, str] = (1, 5, "a"), ttl_s: int = 60
     ) -> str:
@@ -76,19 +76,19 @@ def test_each_thing_signed_changes_the_signature() -> None:
     assert len(signatures) == 7
 
 
-def test_no_parts_no_urls() -> None:
+def test_sign_parts_of_nothing_returns_nothing() -> None:
     assert example().sign_parts("k", "u", [], now=NOW, expires_s=60) == []
 
 
 @pytest.mark.parametrize("expires_s", [-1, 0, MAX_EXPIRES_S + 1])
-def test_expiry_outside_what_s3_accepts(expires_s: int) -> None:
+def test_expiry_outside_the_limits_of_s3_is_refused(expires_s: int) -> None:
     with pytest.raises(ValueError, match="lives"):
         example().sign_parts("k", "u", [], now=NOW, expires_s=expires_s)
     with pytest.raises(ValueError, match="lives"):
         example().sign("GET", "k", query={}, headers={}, now=NOW, expires_s=expires_s)
 
 
-def test_naive_time_is_refused() -> None:
+def test_sign_with_a_naive_time_is_refused() -> None:
     with pytest.raises(ValueError, match="aware"):
         example().sign("GET", "k", query={}, headers={}, now=NOW.replace(tzinfo=None), expires_s=1)
 
@@ -108,17 +108,17 @@ def test_naive_time_is_refused() -> None:
         {"bucket": "Upper"},
     ],
 )
-def test_endpoints_that_cannot_be_addressed(changes: dict[str, str]) -> None:
+def test_endpoint_that_cannot_be_addressed_is_refused(changes: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"endpoint|virtual"):
         example(**changes)
 
 
-def test_dotted_bucket_by_path() -> None:
+def test_dotted_bucket_is_addressed_by_path() -> None:
     url = example(bucket="dotted.bucket", addressing="path").sign(
         "GET", "k", query={}, headers={}, now=NOW, expires_s=1
     )
     assert url.startswith("https://s3.amazonaws.com/dotted.bucket/k?X-Amz-Algorithm=")
 
 
-def test_neither_secret_nor_token_shows_in_the_signer() -> None:
+def test_repr_of_the_signer_holds_no_secret() -> None:
     assert "wJalr" not in repr(example(session_token="wJalr"))

@@ -1,4 +1,4 @@
-"""What the settings refuse, so that no server starts with it."""
+"""Settings with which a server refuses to start."""
 
 import pytest
 from pydantic import ValidationError
@@ -9,12 +9,12 @@ SECRET = "0123456789abcdef" * 2
 
 
 @pytest.mark.parametrize("secret", [DEV_SECRET, SECRET[:-1], ""])
-def test_production_takes_no_secret_that_others_know_or_guess(secret: str) -> None:
+def test_production_with_a_known_or_short_secret_is_refused(secret: str) -> None:
     with pytest.raises(ValidationError, match="DROPBOX_AUTH__SECRET"):
         Settings.model_validate({"mode": "production", "auth": {"secret": secret}})
 
 
-def test_unless_told_otherwise_it_is_production(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+def test_mode_without_a_setting_is_production(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
     monkeypatch.chdir(str(tmp_path))
     monkeypatch.delenv("DROPBOX_MODE", raising=False)
     monkeypatch.delenv("DROPBOX_AUTH__SECRET", raising=False)
@@ -24,6 +24,6 @@ def test_unless_told_otherwise_it_is_production(monkeypatch: pytest.MonkeyPatch,
     assert Settings().mode == "production"
 
 
-def test_production_takes_no_failpoints() -> None:
+def test_production_with_failpoints_is_refused() -> None:
     with pytest.raises(ValidationError, match="DROPBOX_FAILPOINTS"):
         Settings.model_validate({"mode": "production", "auth": {"secret": SECRET}, "failpoints": "a=raise"})

@@ -1,4 +1,4 @@
-"""Places for transfers that pass the server."""
+"""Slots for transfers through the server."""
 
 import asyncio
 import uuid
@@ -9,7 +9,7 @@ from dropbox_api import problems
 from dropbox_api.plumbing import transfer_slots
 
 
-async def test_one_user_leaves_places_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_slots_of_one_user_are_limited_and_leave_some_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transfer_slots, "WAIT_S", 0.01)
     slots, greedy, modest = transfer_slots.TransferSlots(8), uuid.uuid4(), uuid.uuid4()
     async with slots.hold(greedy), slots.hold(greedy):
@@ -22,7 +22,7 @@ async def test_one_user_leaves_places_to_others(monkeypatch: pytest.MonkeyPatch)
         pass
 
 
-async def test_who_waits_gets_the_place_that_becomes_free() -> None:
+async def test_waiting_transfer_gets_the_next_free_slot() -> None:
     slots, users = transfer_slots.TransferSlots(1), [uuid.uuid4() for _ in range(5)]
     inside: list[uuid.UUID] = []
     peak = 0
@@ -39,7 +39,7 @@ async def test_who_waits_gets_the_place_that_becomes_free() -> None:
     assert peak == 1
 
 
-async def test_a_place_is_given_back_whatever_happens() -> None:
+async def test_slot_is_free_again_after_an_error() -> None:
     slots, user = transfer_slots.TransferSlots(1), uuid.uuid4()
     with pytest.raises(ZeroDivisionError):
         async with slots.hold(user):

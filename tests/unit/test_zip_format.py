@@ -1,4 +1,4 @@
-"""The bytes of a zip, read by Python's zipfile: more entries and more bytes than the first zip format could count."""
+"""Archives of ZipWriter read by the zipfile module, including those that need Zip64."""
 
 import io
 import zipfile
@@ -24,7 +24,7 @@ def archive(fill: Callable[[ZipWriter], Iterator[bytes]]) -> zipfile.ZipFile:
     return zipfile.ZipFile(io.BytesIO(b"".join([*fill(writer), *writer.finish()])))
 
 
-def test_what_goes_in_comes_out() -> None:
+def test_archive_reads_back_with_its_content() -> None:
     content = {"a/": b"", "a/é🎉.txt": b"five!", "a/empty": b"", "b\u0301": bytes(3_000_000)}
     read = archive(lambda writer: (entry(writer, path, data) for path, data in content.items()))
     assert read.testzip() is None
@@ -34,7 +34,7 @@ def test_what_goes_in_comes_out() -> None:
     assert [oct(info.external_attr >> 16) for info in read.infolist()] == ["0o40755", *["0o100644"] * 3]
 
 
-def test_an_archive_of_nothing() -> None:
+def test_archive_without_entries_is_valid() -> None:
     assert archive(lambda _: iter(())).infolist() == []
 
 
@@ -46,12 +46,12 @@ def test_an_archive_of_nothing() -> None:
         (datetime(2099, 12, 31, 23, 59, 59, tzinfo=UTC), (2099, 12, 31, 23, 59, 58)),
     ],
 )
-def test_times_are_told_in_utc_as_far_as_the_format_goes(at: datetime, shown: tuple[int, ...]) -> None:
+def test_times_are_in_utc_and_clamped_to_the_format(at: datetime, shown: tuple[int, ...]) -> None:
     (info,) = archive(lambda writer: iter([entry(writer, "x", at=at)])).infolist()
     assert info.date_time == shown
 
 
-def test_content_of_another_size_is_an_error() -> None:
+def test_entry_with_content_of_another_size_is_an_error() -> None:
     for content in (b"", b"four", b"sixty!"):
         writer = ZipWriter()
         writer.start("x", AT, 5)
@@ -60,14 +60,14 @@ def test_content_of_another_size_is_an_error() -> None:
             writer.end()
 
 
-def test_more_entries_than_sixteen_bits_count() -> None:
+def test_archive_of_70000_entries_reads_back() -> None:
     read = archive(lambda writer: (entry(writer, f"folder/{n}") for n in range(70_000)))
     assert len(read.infolist()) == 70_000
     assert read.read("folder/69999") == b""
 
 
 class Sparse(io.RawIOBase):
-    """A file of pieces and of zeros between them that are nowhere: gigabytes without any."""
+    """A sparse file in memory: pieces, and zeros between them that take no memory."""
 
     def __init__(self) -> None:
         self.pieces: list[tuple[int, bytes]] = []
@@ -98,14 +98,14 @@ class Sparse(io.RawIOBase):
 
 
 class Endless(bytes):
-    """Zeros that say they are as many as a block of a gigabyte; only their length is ever asked for."""
+    """Bytes that report a length of one GiB; the writer uses only their length."""
 
     def __len__(self) -> int:
         return GIB
 
 
-def test_more_bytes_than_thirty_two_bits_count() -> None:
-    """A file of 5 GiB and one that begins behind it: size, offset and the start of the directory are all too large."""
+def test_archive_of_more_than_4_gib_reads_back() -> None:
+    """Size, offset and the start of the directory exceed 32 bits."""
     file, writer = Sparse(), ZipWriter()
     file.add(writer.start("large", AT, 5 * GIB))
     for _ in range(5):
