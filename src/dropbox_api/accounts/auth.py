@@ -15,18 +15,9 @@ from dropbox_api.accounts import actors
 from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.session_tokens import AccessTokens
 from dropbox_api.context import Actor, Context, Scope
+from dropbox_api.deps import from_state
 from dropbox_api.plumbing import idempotency, limits, request_source
 from dropbox_api.problems import Forbidden, Unauthenticated
-
-
-async def _passwords(request: Request) -> Passwords:
-    passwords: Passwords = request.app.state.passwords
-    return passwords
-
-
-async def _access_tokens(request: Request) -> AccessTokens:
-    access_tokens: AccessTokens = request.app.state.access_tokens
-    return access_tokens
 
 
 async def get_actor(request: Request) -> Actor:
@@ -98,8 +89,8 @@ async def _no_store(response: Response) -> None:
 
 NoStore = Depends(_no_store)
 """For a route's `dependencies`: keeps secrets out of caches (RFC 6749 section 5.1)."""
-PasswordsDep = Annotated[Passwords, Depends(_passwords)]
-AccessTokensDep = Annotated[AccessTokens, Depends(_access_tokens)]
+PasswordsDep = Annotated[Passwords, from_state("passwords")]
+AccessTokensDep = Annotated[AccessTokens, from_state("access_tokens")]
 CurrentUser = Annotated[Context, Depends(_ContextBearer("account"))]
 """For operations on the caller's own account, which personal tokens cannot reach."""
 Reader = Annotated[Context, Depends(_ContextBearer("files:read"))]

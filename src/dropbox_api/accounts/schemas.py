@@ -1,4 +1,4 @@
-"""What the account routes take and answer."""
+"""Requests and answers of the account routes."""
 
 import uuid
 from datetime import datetime
@@ -8,7 +8,7 @@ from pydantic import AfterValidator, ConfigDict, EmailStr, Field, SecretStr, Str
 
 from dropbox_api.schemas import Answer, Request
 
-# Not case-folded: `straße.de` and `strasse.de` are the domains of two people, and whoever has one is not the other.
+# Lower-cased, not case-folded: `straße.de` and `strasse.de` are different domains.
 Address = Annotated[EmailStr, AfterValidator(str.lower), Field(description="Case does not matter.")]
 
 MIN_PASSWORD_CHARS = 8
@@ -31,13 +31,13 @@ NewPassword = Annotated[
     Field(
         min_length=MIN_PASSWORD_CHARS,
         max_length=MAX_PASSWORD_CHARS,
-        description="8 to 128 characters of any kind, kept exactly as typed.",
+        description="8 to 128 characters of any kind, used exactly as typed.",
     ),
 ]
 _TypedPassword = Annotated[SecretStr, AfterValidator(require_unicode), Field(max_length=MAX_PASSWORD_CHARS)]
 Password = Annotated[
     _TypedPassword | None,
-    Field(description="Yours. An account that has none leaves it out, within ten minutes of signing in."),
+    Field(description="Your password. An account without one omits it, within ten minutes of signing in."),
 ]
 Otp = Annotated[
     str,
@@ -56,8 +56,8 @@ class Register(Request):
 class PasswordGrant(Request):
     """The form of an OAuth2 password grant (RFC 6749 section 4.3.2).
 
-    Unlike every other request it may carry members unknown to us, such as `scope` and `client_id`: section 3.2 has
-    the token endpoint ignore them.
+    Unlike every other request it may have unknown members, such as `scope` and `client_id`: by section 3.2 the token
+    endpoint ignores them.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -65,7 +65,7 @@ class PasswordGrant(Request):
     grant_type: Literal["password"]
     username: Annotated[Address, Field(description="The address of the account.")]
     password: Annotated[SecretStr, Field(max_length=MAX_PASSWORD_CHARS)]
-    otp: Annotated[Otp | None, Field(description="Where the account has a second factor: a code of it.")] = None
+    otp: Annotated[Otp | None, Field(description="A code, if the account has a second factor.")] = None
 
 
 class Refresh(Request):
@@ -75,12 +75,12 @@ class Refresh(Request):
 
 
 class Tokens(Answer):
-    """The answer of RFC 6749 section 5.1; its names, not ours."""
+    """The answer of RFC 6749 section 5.1, which defines the names."""
 
     access_token: Annotated[str, Field(description="Goes into `Authorization: Bearer`; a JWT, opaque to clients.")]
     token_type: Literal["bearer"] = "bearer"  # noqa: S105 - the kind of token, not a token
     expires_in: Annotated[int, Field(description="Seconds until the access token expires.")]
-    refresh_token: Annotated[str, Field(description="Good for one refresh, which answers the next one.")]
+    refresh_token: Annotated[str, Field(description="Valid for one refresh, which returns the next one.")]
 
 
 class Account(Answer):
@@ -89,13 +89,13 @@ class Account(Answer):
     kind: Annotated[Literal["person", "service"], Field(description="`service`: the account of a program.")]
     is_admin: bool
     email_verified_at: datetime | None
-    second_factor: Annotated[bool, Field(description="Whether signing in takes a code, too.")]
-    has_password: Annotated[bool, Field(description="Without one they sign in elsewhere, or not at all.")]
+    second_factor: Annotated[bool, Field(description="Whether signing in needs a code.")]
+    has_password: Annotated[bool, Field(description="Without one the user signs in at the provider, or not at all.")]
     created_at: datetime
-    used_bytes: Annotated[int, Field(description="What is stored, every content once.")]
-    reserved_bytes: Annotated[int, Field(description="What open uploads may add.")]
+    used_bytes: Annotated[int, Field(description="Stored bytes, every content once.")]
+    reserved_bytes: Annotated[int, Field(description="Bytes that open uploads may add.")]
     quota_bytes: int
-    used_nodes: Annotated[int, Field(description="Files and folders, trashed ones too.")]
+    used_nodes: Annotated[int, Field(description="Files and folders, including the trash.")]
     quota_nodes: int
 
 
@@ -103,13 +103,13 @@ class Account(Answer):
 
 
 class Confirmation(Request):
-    """That it is you who asks."""
+    """Re-authentication: proof that you send the request."""
 
     password: Password = None
 
 
 class SecondFactorConfirmation(Request):
-    """That it is you who asks, with both factors."""
+    """Re-authentication with both factors."""
 
     password: Password = None
     otp: Otp
@@ -120,14 +120,14 @@ class SecondFactorCode(Request):
 
 
 class SecondFactorProposal(Answer):
-    """For an authenticator app; shown now and never again."""
+    """A secret for an authenticator app; shown once."""
 
-    secret: Annotated[str, Field(description="In base32, to type.")]
-    otpauth_url: Annotated[str, Field(description="To show as a QR code.")]
+    secret: Annotated[str, Field(description="The secret in base32, for typing.")]
+    otpauth_url: Annotated[str, Field(description="The content of a QR code.")]
 
 
 class RecoveryCodes(Answer):
-    """Each replaces a code of the app, once; shown now and never again."""
+    """Each code replaces a code of the app, once; shown once."""
 
     recovery_codes: list[str]
 
@@ -138,10 +138,12 @@ class RecoveryCodes(Answer):
 class SignIn(Answer):
     id: uuid.UUID
     user_agent: str | None
-    address: Annotated[str | None, Field(description="IP address from which they signed in.")]
+    address: Annotated[str | None, Field(description="IP address of the sign-in.")]
     created_at: datetime
-    last_used_at: Annotated[datetime, Field(description="When the tokens were renewed last: every quarter of an hour.")]
-    is_current: Annotated[bool, Field(description="Whether this very request belongs to it.")]
+    last_used_at: Annotated[
+        datetime, Field(description="Time of the last refresh, which clients do every quarter of an hour.")
+    ]
+    is_current: Annotated[bool, Field(description="Whether this request belongs to it.")]
 
 
 class SignInList(Answer):
@@ -166,13 +168,13 @@ class NewToken(Request):
     name: Annotated[
         str,
         StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$"),
-        Field(description="What it is for.", examples=["backup of the laptop"]),
+        Field(description="Purpose of the token.", examples=["backup of the laptop"]),
     ]
     scopes: Annotated[
-        set[GrantedScope], Field(min_length=1, description="What it is good for; `admin` only for administrators.")
+        set[GrantedScope], Field(min_length=1, description="Permissions of the token; `admin` only for administrators.")
     ]
     expires_in_s: Annotated[
-        int | None, Field(ge=60, le=MAX_TOKEN_TTL_S, description="Seconds that it lives; null: until it is revoked.")
+        int | None, Field(ge=60, le=MAX_TOKEN_TTL_S, description="Lifetime in seconds; null: until it is revoked.")
     ] = None
 
 
@@ -181,12 +183,12 @@ class ApiToken(Answer):
     name: str
     scopes: list[GrantedScope]
     created_at: datetime
-    last_used_at: Annotated[datetime | None, Field(description="To the minute.")]
+    last_used_at: Annotated[datetime | None, Field(description="Precise to the minute.")]
     expires_at: datetime | None
 
 
 class CreatedToken(ApiToken):
-    token: Annotated[str, Field(description="Goes into `Authorization: Bearer`; shown now and never again.")]
+    token: Annotated[str, Field(description="Goes into `Authorization: Bearer`; shown once.")]
 
 
 class TokenList(Answer):
@@ -202,13 +204,17 @@ _QuotaNodes = Annotated[int, Field(ge=0, le=2**62)]
 
 
 class NewUser(Request):
-    """Without a password a person signs in at the identity provider, or sets one by mail."""
+    """A person without a password signs in at the identity provider, or sets a password by mail."""
 
     email: Address
     password: NewPassword | None = None
     kind: Literal["person", "service"] = "person"
-    quota_bytes: Annotated[_QuotaBytes | None, Field(description="Null: what new accounts have; 0 for service.")] = None
-    quota_nodes: Annotated[_QuotaNodes | None, Field(description="Null: what new accounts have; 0 for service.")] = None
+    quota_bytes: Annotated[
+        _QuotaBytes | None, Field(description="Null: the default of new accounts; 0 for service.")
+    ] = None
+    quota_nodes: Annotated[
+        _QuotaNodes | None, Field(description="Null: the default of new accounts; 0 for service.")
+    ] = None
 
     @model_validator(mode="after")
     def _services_have_no_password(self) -> Self:
@@ -218,7 +224,7 @@ class NewUser(Request):
 
 
 class ChangeUser(Request):
-    """What is left out stays as it is."""
+    """A missing member stays as it is."""
 
     disabled: bool | None = None
     is_admin: bool | None = None
@@ -237,7 +243,7 @@ class UserList(Answer):
 
 # By mail
 
-_MailToken = Annotated[SecretStr, Field(max_length=200, description="What stands behind `token=` in the mail's link.")]
+_MailToken = Annotated[SecretStr, Field(max_length=200, description="The `token` in the link of the mail.")]
 
 
 class VerifyEmail(Request):
@@ -257,17 +263,21 @@ class ResetPassword(Request):
 
 
 class OidcProvider(Answer):
-    """Whether there is a provider at which people sign in, and what the button says."""
+    """Whether there is an OpenID provider to sign in at, and the name for its button."""
 
     enabled: bool
     name: str
 
 
 class OidcCode(Request):
-    """What the sign-in at the provider ended with, and the secret whose SHA-256 it began with."""
+    """The code of the finished sign-in at the provider, and the verifier whose SHA-256 was its challenge."""
 
     code: Annotated[SecretStr, Field(max_length=2000)]
     verifier: Annotated[
         SecretStr,
-        Field(min_length=43, max_length=128, description="Its SHA-256, base64url without padding, was `challenge`."),
+        Field(
+            min_length=43,
+            max_length=128,
+            description="A secret; its SHA-256, base64url without padding, was `challenge`.",
+        ),
     ]

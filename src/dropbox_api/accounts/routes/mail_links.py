@@ -3,26 +3,21 @@
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Response
 
 from dropbox_api.accounts import reset_password as reset
 from dropbox_api.accounts import verify_address
 from dropbox_api.accounts.auth import CurrentUser, PasswordsDep
 from dropbox_api.accounts.schemas import AskForReset, ResetPassword, VerifyEmail
 from dropbox_api.accounts.shares import Shares
-from dropbox_api.deps import DbDep, LimitsDep, MailerDep, SettingsDep, limited
+from dropbox_api.deps import DbDep, LimitsDep, MailerDep, SettingsDep, from_state, limited
 from dropbox_api.problems import Forbidden, InvalidMailToken, RateLimited, Unauthenticated, WeakPassword
 from dropbox_api.responses import BODY, problem_responses
 
 router = APIRouter(prefix="/auth")
 
 
-async def _shares(request: Request) -> Shares:
-    shares: Shares = request.app.state.shares
-    return shares
-
-
-SharesDep = Annotated[Shares, Depends(_shares)]
+SharesDep = Annotated[Shares, from_state("shares")]
 
 
 @router.post(
