@@ -1,9 +1,8 @@
-"""The database: connections, transactions, and how its errors become problems. The only place that commits.
+"""The database: connections, transactions, and the translation of its errors into problems. Only this module commits.
 
-`Db.begin()` is one read-write transaction, committed when the block ends, before the caller answers anybody.
-`Db.read()` is one snapshot without locks. Inside either no network but the database's own is awaited (an architecture
-test looks). Statements are SQLAlchemy Core on a plain connection: the tables of `models` name the columns, rows come
-back as tuples with names, and nothing is loaded behind one's back.
+`Db.begin()` is one read-write transaction, committed when the block ends, before the answer leaves. `Db.read()` runs
+queries without locks. Both await no network except the database's own (an architecture test checks). Statements are
+SQLAlchemy Core on a plain connection: `models` names tables and columns, and rows come back as named tuples.
 """
 
 import asyncio
@@ -32,29 +31,29 @@ _JOURNALS = "journals"
 
 
 def mark_journal_written(tx: Tx, user_id: uuid.UUID) -> None:
-    """Note that the transaction writes into a user's journal. The commit then wakes the readers that wait for it."""
+    """Note that the transaction writes into a user's journal; the commit then wakes its waiting readers."""
     tx.info.setdefault(_JOURNALS, set()).add(user_id)
 
 
 def new_id() -> uuid.UUID:
-    """Return a UUIDv7 (RFC 9562): ids grow with time, so that new rows land at one end of their indexes.
+    """Return a UUIDv7 (RFC 9562): ids grow with time, so new rows go to one end of their indexes.
 
-    Rows of one transaction share `created_at` and are told apart by their ids: 12 bits below the millisecond (method 3
-    of the RFC's 6.2, steps of 244 ns) keep those that one process makes one after another in order.
+    Rows of one transaction share `created_at`, so their ids give the order: 12 bits below the millisecond (method 3 of
+    the RFC's 6.2, steps of 244 ns) order the ids that one process makes in sequence.
     """
     ms, rest_ns = divmod(time.time_ns(), 1_000_000)
     fraction = (rest_ns << 12) // 1_000_000
-    chance = int.from_bytes(os.urandom(8)) >> 2
-    return uuid.UUID(int=ms << 80 | 0x7 << 76 | fraction << 64 | 0x2 << 62 | chance)
+    random_bits = int.from_bytes(os.urandom(8)) >> 2
+    return uuid.UUID(int=ms << 80 | 0x7 << 76 | fraction << 64 | 0x2 << 62 | random_bits)
 
 
 CONSTRAINTS: Mapping[str, type[problems.Problem]] = {
     "users_email_key": problems.EmailTaken,
     "nodes_name_key": problems.NameTaken,
 }
-"""What a violated constraint means. Services check first, under the owner's lock: this is for what they cannot see."""
+"""The problem of a violated constraint. Operations check first, under the owner's lock; this covers unlocked races."""
 
-_GONE = (
+_UNAVAILABLE = (
     asyncpg.exceptions.PostgresConnectionError,
     asyncpg.exceptions.AdminShutdownError,
     asyncpg.exceptions.CrashShutdownError,
@@ -77,14 +76,14 @@ class Db:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        # Reads need no COMMIT and take no snapshot longer than a statement: one round trip a query.
+        # Reads need no COMMIT and no snapshot beyond one statement: one round trip per query.
         self._reader = engine.execution_options(isolation_level="AUTOCOMMIT")
         self.on_commit: Callable[[Collection[uuid.UUID]], None] = lambda _: None
-        """Called after a commit with the users whose journals were written; must return at once."""
+        """Called after a commit with the users whose journals were written. It must return at once."""
 
     @classmethod
     def connect(cls, settings: DatabaseSettings) -> Self:
-        """Prepare a pool; nothing is connected until the first transaction."""
+        """Create a pool; the first transaction opens the first connection."""
         connect_args: dict[str, Any] = {
             "timeout": settings.connect_timeout_s,
             "command_timeout": settings.statement_timeout_s,
@@ -112,12 +111,12 @@ class Db:
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Tx]:
-        """Run the block in one transaction (READ COMMITTED: what is read after a lock is current) and commit it.
+        """Run the block in one transaction (READ COMMITTED: a read after a lock is current) and commit it.
 
-        Raises Unavailable (database gone or overloaded; the outcome of a commit is then unknown and callers repeat),
-        or the problem of a violated constraint.
+        Raises: Unavailable when the database is down or overloaded (the outcome of a commit is then unknown, and the
+            caller repeats), or the problem of a violated constraint.
         """
-        with _translated():
+        with _ErrorTranslation():
             async with self._engine.connect() as tx:
                 tx.info.pop(_JOURNALS, None)  # left by a rolled-back transaction on this connection
                 async with tx.begin():
@@ -128,14 +127,14 @@ class Db:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Tx]:
-        """Run the block's queries without a transaction of their own: each sees what is committed when it starts."""
-        with _translated():
+        """Run the block's queries in autocommit mode: each one sees the rows committed when it starts."""
+        with _ErrorTranslation():
             async with self._reader.connect() as tx:
                 yield tx
 
     @property
     def in_use(self) -> int:
-        """How many connections of the pool are in use now."""
+        """The number of connections of the pool in use."""
         return self._engine.pool.checkedout()  # type: ignore[attr-defined, no-any-return]
 
     async def close(self) -> None:
@@ -150,8 +149,8 @@ async def use_snapshot(tx: Tx) -> None:
     await tx.execute(_SNAPSHOT)
 
 
-class _translated:  # noqa: N801 - reads as a word in `with _translated():`
-    """Turn database errors into problems; leave everything else alone."""
+class _ErrorTranslation:
+    """Turn database errors into problems; leave all other exceptions unchanged."""
 
     def __enter__(self) -> None: ...
 
@@ -159,19 +158,19 @@ class _translated:  # noqa: N801 - reads as a word in `with _translated():`
         if error is None or isinstance(error, (problems.Problem, asyncio.CancelledError)):
             return
         if isinstance(error, PoolTimeout):
-            raise problems.Unavailable("Too many requests are waiting for the database", retry_after_s=2) from error
+            raise problems.Unavailable("Too many requests wait for the database", retry_after_s=2) from error
         if isinstance(error, IntegrityError):
             problem = CONSTRAINTS.get(getattr(_cause(error), "constraint_name", "") or "")
             if problem:
                 raise problem from error
         if isinstance(error, DBAPIError):
-            gone = error.connection_invalidated or isinstance(error, InterfaceError) or isinstance(_cause(error), _GONE)
-            if gone:
+            is_lost = error.connection_invalidated or isinstance(error, InterfaceError)
+            if is_lost or isinstance(_cause(error), _UNAVAILABLE):
                 raise problems.Unavailable("The database does not answer", retry_after_s=2) from error
         elif isinstance(error, (OSError, asyncpg.exceptions.PostgresError, asyncpg.exceptions.InterfaceError)):
             raise problems.Unavailable("The database does not answer", retry_after_s=2) from error
 
 
 def _cause(error: DBAPIError) -> BaseException | None:
-    """Return asyncpg's own exception beneath SQLAlchemy's wrapper."""
+    """Return asyncpg's exception inside SQLAlchemy's wrapper."""
     return error.orig.__cause__ if error.orig is not None else None

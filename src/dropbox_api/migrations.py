@@ -1,4 +1,4 @@
-"""Bring the schema to the newest revision. Safe to run from several processes at once: they queue on a lock."""
+"""Upgrade the schema to the newest revision. Concurrent runs are safe: they queue on a lock."""
 
 from pathlib import Path
 
@@ -13,11 +13,11 @@ from sqlalchemy.pool import NullPool
 from dropbox_api.settings import DatabaseSettings
 
 MIGRATION_LOCK = 4_801_717_001
-"""Any number, as long as nothing else of ours takes it as an advisory lock."""
+"""The key of the advisory lock: an arbitrary number, unique in this code base."""
 
 
 def script_directory() -> Path:
-    """Return where the migrations are: inside the wheel, or beside `src` in a checkout."""
+    """Return the folder of the migrations: inside the wheel, or beside `src` in a checkout."""
     packaged = Path(__file__).with_name("_alembic")
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "alembic"
 
@@ -33,7 +33,7 @@ def config(connection: Connection | None = None) -> Config:
 async def migrate(settings: DatabaseSettings) -> None:
     """Upgrade the database to head.
 
-    Transaction: all of it in one; a migration that fails leaves the schema as it was.
+    Transaction: one for all migrations; a failure leaves the schema unchanged.
     """
     engine = create_async_engine(settings.url.get_secret_value(), poolclass=NullPool)
     try:
@@ -45,12 +45,12 @@ async def migrate(settings: DatabaseSettings) -> None:
 
 
 def head() -> str | None:
-    """Return the revision that this code needs."""
+    """Return the schema revision that this code needs."""
     return ScriptDirectory.from_config(config()).get_current_head()
 
 
 async def current(settings: DatabaseSettings) -> str | None:
-    """Return the revision that the database is at, None for an empty one."""
+    """Return the schema revision of the database, None for an empty one."""
     engine = create_async_engine(settings.url.get_secret_value(), poolclass=NullPool)
     try:
         async with engine.connect() as connection:

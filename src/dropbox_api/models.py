@@ -1,8 +1,8 @@
-"""Every table, on one page. Constraints are named, because `db.CONSTRAINTS` speaks of them by name.
+"""Every table, on one page. Constraints have names, because `db.CONSTRAINTS` maps them to problems.
 
-Rows belong to one user: `owner_id` (or `recipient_id`) stands in the keys and hot queries of the big tables, so that a
-distributed Postgres can take over where one machine ends. Ids are UUIDv7 made by the server. Times are aware UTC.
-Invariants that span tables (I1-I7) are written down in `docs/data.md` and checked by `dropbox-api doctor --check`.
+Every row belongs to one user: keys and hot queries of the big tables contain `owner_id` (or `recipient_id`), so that a
+distributed Postgres can partition them. Ids are UUIDv7 made by the server. Times are aware UTC. `docs/data.md` defines
+the invariants that span tables (I1-I7); `dropbox-api doctor --check` checks them.
 """
 
 import uuid
@@ -43,7 +43,7 @@ class Base(DeclarativeBase):
             "ck": "%(table_name)s_%(constraint_name)s_check",
         }
     )
-    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own way
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads a plain dict
         uuid.UUID: Id,
         datetime: DateTime(timezone=True),
         str: Text,
@@ -58,7 +58,7 @@ def _now() -> Mapped[datetime]:
 
 
 class User(Base):
-    """An account. Its row is the lock under which everything its owner has changes, one change at a time."""
+    """An account. Its row is the lock for every change in its tree and journal."""
 
     __tablename__ = "users"
     __table_args__ = (
@@ -70,20 +70,20 @@ class User(Base):
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     email: Mapped[str]
-    """As typed, but in lower case: addresses are one per mailbox."""
+    """As typed, in lower case, so that one mailbox has one account."""
     kind: Mapped[str] = mapped_column(server_default="person")
-    """`service`: an account of a program. It has tokens, and neither password nor files of its own."""
+    """`service`: the account of a program, with tokens and without password and files."""
     is_admin: Mapped[bool] = mapped_column(server_default=text("false"))
     password_hash: Mapped[str | None]
-    """None: no way to sign in by password (OIDC only, or a service account)."""
+    """None: the account cannot sign in by password (OIDC only, or a service account)."""
     password_changed_at: Mapped[datetime | None]
     email_verified_at: Mapped[datetime | None]
-    """Since when we know that who has the account reads the mail of its address."""
+    """When the account proved that it receives the mail of its address."""
     totp_secret: Mapped[bytes | None]
-    """Encrypted with a key derived from the server's secret. Without `totp_enabled_at`: proposed, not yet confirmed."""
+    """Encrypted with a key derived from the server's secret. Unconfirmed while `totp_enabled_at` is None."""
     totp_enabled_at: Mapped[datetime | None]
     totp_last_step: Mapped[int] = mapped_column(server_default="0")
-    """Number of the 30 seconds whose code was used last: each code is good once."""
+    """Number of the 30-second step of the last used code: each code is valid once."""
     created_at: Mapped[datetime] = _now()
     disabled_at: Mapped[datetime | None]
     quota_bytes: Mapped[int]
@@ -93,7 +93,7 @@ class User(Base):
     """Bytes that live upload sessions may still turn into blobs (I4)."""
     quota_nodes: Mapped[int]
     used_nodes: Mapped[int] = mapped_column(server_default="0")
-    """Files and folders, trashed ones too, the root not."""
+    """Files and folders, including trashed ones, excluding the root."""
     reserved_nodes: Mapped[int] = mapped_column(server_default="0")
     """Destinations of live upload sessions."""
     journal_seq: Mapped[int] = mapped_column(server_default="0")
@@ -111,9 +111,9 @@ class Session(Base):
     refresh_hash: Mapped[bytes]
     """SHA-256 of the newest refresh token."""
     previous_hash: Mapped[bytes | None]
-    """SHA-256 of the token that was exchanged for it: good once more for a moment, should the answer be lost."""
+    """SHA-256 of its predecessor, which remains valid for a short grace period in case the answer was lost."""
     generation: Mapped[int] = mapped_column(Integer, server_default="1")
-    """How often the token was rotated; a token of an older generation is a reuse."""
+    """Number of rotations; a token of an older generation is a reuse."""
     user_agent: Mapped[str | None]
     address: Mapped[str | None]
     created_at: Mapped[datetime] = _now()
@@ -123,17 +123,17 @@ class Session(Base):
 
 
 class Node(Base):
-    """The identity of a file or folder; survives rename and move. One root folder a user (no parent, no name)."""
+    """The identity of a file or folder; survives rename and move. One root folder per user (no parent, no name)."""
 
     __tablename__ = "nodes"
     __table_args__ = (
         Index("nodes_name_key", "parent_id", "name_key", unique=True, postgresql_where=text("trashed_at IS NULL")),
         Index("nodes_root_key", "owner_id", unique=True, postgresql_where=text("parent_id IS NULL")),
         Index("nodes_owner_id_idx", "owner_id", "id"),
-        # The three orders of a list: whoever asks for a page reads that page, however large the folder is.
+        # The three orders of a list: a page costs the same for every folder size.
         Index("nodes_by_size_idx", "parent_id", "size_bytes", "id", postgresql_where=text("trashed_at IS NULL")),
         Index("nodes_by_time_idx", "parent_id", "modified_at", "id", postgresql_where=text("trashed_at IS NULL")),
-        # Trashed children, too: what a purge walks, and what the foreign key asks when a node is deleted.
+        # Includes trashed children: for the purge, and for the foreign key when a node is deleted.
         Index("nodes_parent_id_idx", "parent_id"),
         Index("nodes_folders_idx", "parent_id", postgresql_where=text("kind = 'folder'")),
         Index(
@@ -165,18 +165,18 @@ class Node(Base):
     name: Mapped[str]
     """As typed, in NFC."""
     name_key: Mapped[str]
-    """Case-folded NFC: what must be unique in a folder."""
+    """Case-folded NFC, unique among the live nodes of a folder."""
     head_revision_id: Mapped[uuid.UUID | None]
     size_bytes: Mapped[int] = mapped_column(server_default="0")
     """Of the head revision, for ordering; 0 for folders."""
     version: Mapped[int] = mapped_column(server_default="1")
-    """Grows with every change of the node: the ETag."""
+    """Incremented by every change of the node: the ETag."""
     created_at: Mapped[datetime] = _now()
     modified_at: Mapped[datetime] = _now()
     trashed_at: Mapped[datetime | None]
-    """Since when it is in the trash, with all below it: only the node that was deleted has it, not those below."""
+    """When the node went to the trash, with everything below it. Only the deleted node has it, not its descendants."""
     purged_at: Mapped[datetime | None]
-    """Deleted for good: nobody sees it any more, a worker removes it and all below it."""
+    """When the node was deleted permanently: it is hidden until a worker removes it and everything below it."""
 
 
 class Blob(Base):
@@ -213,9 +213,9 @@ class Blob(Base):
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     owner_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
     fingerprint: Mapped[bytes]
-    """What was claimed; when `content_status` is verified, what it is."""
+    """The client's claim until `content_status` is verified."""
     true_fingerprint: Mapped[bytes | None]
-    """What the verifier found where that differs from the claim (quarantined)."""
+    """The verifier's result if it differs from the claim (quarantined)."""
     size_bytes: Mapped[int]
     encoding: Mapped[str] = mapped_column(server_default="identity")
     storage_key: Mapped[str]
@@ -226,10 +226,10 @@ class Blob(Base):
     created_at: Mapped[datetime] = _now()
     verified_at: Mapped[datetime | None]
     scrubbed_at: Mapped[datetime | None]
-    """When it was last read again, or found damaged."""
+    """When scrub last read the object, or found it damaged."""
     deleting_at: Mapped[datetime | None]
     unreferenced_at: Mapped[datetime | None]
-    """Since when no revision needs it; collected some time after, if that is still so."""
+    """When the last reference disappeared; garbage collection removes the blob a grace period later."""
     lease_until: Mapped[datetime | None]
     lease_token: Mapped[uuid.UUID | None]
 
@@ -277,12 +277,12 @@ class Revision(Base):
     author_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
     client_modified_at: Mapped[datetime | None]
     upload_destination_id: Mapped[uuid.UUID | None]
-    """Which destination made it: one revision per destination, however often it is finalised (I6)."""
+    """The upload destination that created it; unique, so that repeated finalising creates one revision (I6)."""
     created_at: Mapped[datetime] = _now()
     superseded_at: Mapped[datetime | None]
-    """Since when another revision is the head."""
+    """When another revision became the head."""
     processing_state: Mapped[str | None]
-    """What a downstream processor last reported; None before the first report."""
+    """The last report of a downstream processor; None before the first one."""
     processing_detail: Mapped[str | None]
     processing_at: Mapped[datetime | None]
 
@@ -318,9 +318,9 @@ class Upload(Base):
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     uploader_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
     owner_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
-    """Whose quota it counts on and whose blob it becomes."""
+    """The account that is charged and that will own the blob."""
     fingerprint: Mapped[bytes | None]
-    """None while the client still hashes (late fingerprint)."""
+    """None until the client binds it (late fingerprint)."""
     encoding: Mapped[str] = mapped_column(server_default="identity")
     size_bytes: Mapped[int]
     strategy: Mapped[str]
@@ -329,32 +329,32 @@ class Upload(Base):
     state: Mapped[str]
     storage_key: Mapped[str]
     s3_upload_id: Mapped[str | None]
-    """S3's own id: never accepted from a client, never shown."""
+    """S3's own id: never accepted from a client and never answered."""
     created_at: Mapped[datetime] = _now()
     last_activity_at: Mapped[datetime] = _now()
     expires_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     next_check_at: Mapped[datetime]
-    """When a worker looks at it next, if nothing happens before."""
+    """When a worker checks the session next, unless activity postpones it."""
     checks: Mapped[int] = mapped_column(Integer, server_default="0")
-    """How often a worker looked in vain since the last activity (backoff)."""
+    """Number of checks without result since the last activity (backoff)."""
     listed_at: Mapped[datetime | None]
-    """When the newest recorded listing of S3 began: older ones are ignored."""
+    """When the newest recorded listing of S3 began; results of older listings are ignored."""
     lease_token: Mapped[uuid.UUID | None]
-    """Fencing: only the holder may record what S3 said while `creating` or `completing`."""
+    """Fencing token: only the lease holder may record S3's answers while `creating` or `completing`."""
     lease_until: Mapped[datetime | None]
     rejections: Mapped[int] = mapped_column(Integer, server_default="0")
-    """How often S3 refused to assemble the parts; the second time ends the session."""
+    """Number of refusals of S3 to assemble the parts; the second one ends the session."""
     gone_since: Mapped[datetime | None]
-    """Since when S3 knows neither the multipart upload nor the object, while `completing`."""
+    """When S3 first reported neither the multipart upload nor the object while `completing`."""
     failure: Mapped[str | None]
     blob_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("blobs.id", ondelete="SET NULL"))
     leftover: Mapped[bool] = mapped_column(server_default=text("false"))
-    """Ended, but S3 may still hold parts or an object under its key: a worker removes them."""
+    """The session has ended, and a worker must still remove its parts or object from S3."""
 
 
 class UploadChunk(Base):
-    """The status of one chunk, as S3 itself reported it. Frozen while the session is `completing`."""
+    """The status of one chunk as S3 reported it. Frozen while the session is `completing`."""
 
     __tablename__ = "upload_chunks"
     __table_args__ = (
@@ -367,13 +367,13 @@ class UploadChunk(Base):
     offset_bytes: Mapped[int]
     size_bytes: Mapped[int]
     sha256: Mapped[bytes | None]
-    """Registered when its URL was signed; never changes afterwards."""
+    """Registered when the first URL is signed; immutable afterwards."""
     state: Mapped[str] = mapped_column(server_default="planned")
     etag: Mapped[str | None]
 
 
 class UploadDestination(Base):
-    """Where the content of a session goes. Each succeeds or is refused on its own."""
+    """A destination of a session's content. Each one succeeds or is refused independently."""
 
     __tablename__ = "upload_destinations"
     __table_args__ = (
@@ -384,7 +384,7 @@ class UploadDestination(Base):
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     upload_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("uploads.id", ondelete="CASCADE"))
     parent_id: Mapped[uuid.UUID]
-    """No foreign key: the folder may be gone by the time the bytes are there."""
+    """No foreign key: the folder may be deleted before the upload completes."""
     name: Mapped[str]
     on_conflict: Mapped[str]
     base_revision_id: Mapped[uuid.UUID | None]
@@ -392,32 +392,32 @@ class UploadDestination(Base):
     client_modified_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = _now()
     revision_id: Mapped[uuid.UUID | None]
-    """What came of it."""
+    """The created or changed file, if the destination succeeded."""
     node_id: Mapped[uuid.UUID | None]
     problem: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
-    """Or why nothing did."""
+    """The problem, if the destination was refused."""
 
 
 class Event(Base):
     """A recipient's journal, numbered without gaps in commit order (the counter is `users.journal_seq`)."""
 
     __tablename__ = "events"
-    __table_args__ = {"postgresql_partition_by": "HASH (recipient_id)"}  # noqa: RUF012 - SQLAlchemy's own way
+    __table_args__ = {"postgresql_partition_by": "HASH (recipient_id)"}  # noqa: RUF012 - SQLAlchemy reads a plain dict
 
     recipient_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     seq: Mapped[int] = mapped_column(primary_key=True)
     id: Mapped[uuid.UUID]
-    """Of what happened: the same in all journals, in webhooks and messages."""
+    """The same in all journals, in webhooks and in messages."""
     kind: Mapped[str]
     owner_id: Mapped[uuid.UUID]
-    """Whose node it is."""
+    """The owner of the node."""
     node_id: Mapped[uuid.UUID]
     payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
     created_at: Mapped[datetime] = _now()
 
 
 class Outbox(Base):
-    """What everybody else is to be told: written with the change it announces, read by the relay.
+    """Changes for other recipients, webhooks and the topic: written with the change, read by the relay.
 
     The first columns are those of Debezium's outbox event router.
     """
@@ -440,32 +440,32 @@ class Outbox(Base):
     type: Mapped[str]
     payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
     seq: Mapped[int]
-    """Its number in the owner's journal: ids are made before the lock is held, numbers under it."""
+    """Its number in the owner's journal. Numbers are assigned under the lock, ids before it."""
     recipients: Mapped[list[uuid.UUID]] = mapped_column(ARRAY(Id))
-    """Who had access before the change, or has since, but for the owner: as of the change's own transaction."""
+    """Accounts with access before or after the change, except the owner, as of the change's transaction."""
     fanned_at: Mapped[datetime | None]
-    """Since when it is in all journals, and its deliveries are planned."""
+    """When the relay had copied it into all journals and planned its deliveries."""
     attempts: Mapped[int] = mapped_column(Integer, server_default="0")
     parked_at: Mapped[datetime | None]
-    """It failed too often: what follows goes ahead of it, and an operator looks (`dropbox-api doctor`)."""
+    """When it was parked after too many failures: later rows overtake it; `dropbox-api doctor` reports it."""
     failure: Mapped[str | None]
     created_at: Mapped[datetime] = _now()
 
 
 class RelayLease(Base):
-    """Who sends an owner's changes to the bus, or calls a webhook: one worker a queue, so that its order is kept."""
+    """The lease on a message queue (an owner's for the topic, or a webhook's): one worker per queue keeps its order."""
 
     __tablename__ = "relay_leases"
 
     queue_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    """A user or a webhook."""
+    """The id of a user or a webhook."""
     token: Mapped[uuid.UUID]
-    """Fences: whoever records an outcome names it."""
+    """Fencing token: recording a result requires it."""
     until: Mapped[datetime]
 
 
 class Webhook(Base):
-    """An address that is told what its user's journal says."""
+    """A URL that receives the events of its user's journal."""
 
     __tablename__ = "webhooks"
     __table_args__ = (Index("webhooks_user_id_idx", "user_id"),)
@@ -476,7 +476,7 @@ class Webhook(Base):
     secret: Mapped[bytes]
     """Encrypted with a key derived from the server's secret."""
     kinds: Mapped[list[str]] = mapped_column(ARRAY(Text))
-    """Which kinds it is told of; none named: all."""
+    """The kinds of events that it receives; empty means all."""
     description: Mapped[str] = mapped_column(server_default="")
     created_at: Mapped[datetime] = _now()
     failing_since: Mapped[datetime | None]
@@ -486,7 +486,7 @@ class Webhook(Base):
 
 
 class Delivery(Base):
-    """One event on its way to one webhook: the log of what was tried, and the queue of what is to be."""
+    """One event for one webhook: both the queue of planned calls and the log of past ones."""
 
     __tablename__ = "deliveries"
     __table_args__ = (
@@ -503,7 +503,7 @@ class Delivery(Base):
     kind: Mapped[str]
     node_id: Mapped[uuid.UUID]
     body: Mapped[bytes]
-    """What is signed and sent, the same at each attempt."""
+    """The signed bytes, the same at each attempt."""
     state: Mapped[str] = mapped_column(server_default="pending")
     attempts: Mapped[int] = mapped_column(Integer, server_default="0")
     next_attempt_at: Mapped[datetime] = _now()
@@ -514,7 +514,7 @@ class Delivery(Base):
 
 
 class JobRun(Base):
-    """What the last run of a job did, and all runs together: for `doctor` and `/metrics`, whichever process ran it."""
+    """The last run of a job and the totals of all runs, of all processes: for `doctor` and `/metrics`."""
 
     __tablename__ = "job_runs"
 
@@ -531,7 +531,7 @@ class JobRun(Base):
 
 
 class AuditEntry(Base):
-    """Who did what to which node, from where. Written with the change itself, read by the node's owner."""
+    """Audit trail: actor, action, node and network address. Written with the change, read by the node's owner."""
 
     __tablename__ = "audit_log"
     __table_args__ = (Index("audit_log_node_id_idx", "owner_id", "node_id", "id"),)
@@ -539,7 +539,7 @@ class AuditEntry(Base):
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     owner_id: Mapped[uuid.UUID]
     node_id: Mapped[uuid.UUID]
-    """No foreign keys: the log outlives what it tells of."""
+    """No foreign keys: the log outlives nodes."""
     actor_id: Mapped[uuid.UUID | None]
     """None: the server itself (a worker)."""
     action: Mapped[str]
@@ -551,7 +551,7 @@ class AuditEntry(Base):
 
 
 class IdempotencyKey(Base):
-    """A creating request that may be repeated: written with what it creates, answered once, replayed for a day."""
+    """A creating request and its answer: written with the created rows, replayed for a day."""
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (Index("idempotency_keys_created_at_idx", "created_at"),)
@@ -559,15 +559,15 @@ class IdempotencyKey(Base):
     user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
     request_hash: Mapped[bytes]
-    """SHA-256 of method, address and body: another body under the same key is a mistake of the client's."""
+    """SHA-256 of method, path and body: the same key with another body is a client error."""
     status: Mapped[int | None] = mapped_column(Integer)
     answer: Mapped[bytes | None]
-    """None until there is one: a repetition then runs again."""
+    """None until the answer is recorded; until then a repetition runs again."""
     created_at: Mapped[datetime] = _now()
 
 
 class OidcIdentity(Base):
-    """Who an OpenID provider says somebody is: its issuer and subject, which never change hands."""
+    """A user's identity at an OpenID provider: issuer and subject, which are never reassigned."""
 
     __tablename__ = "oidc_identities"
     __table_args__ = (Index("oidc_identities_user_id_idx", "user_id"),)
@@ -581,18 +581,18 @@ class OidcIdentity(Base):
 
 
 class RecoveryCode(Base):
-    """What replaces a second factor that was lost, once."""
+    """A single-use replacement for a lost second factor."""
 
     __tablename__ = "recovery_codes"
 
     user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
     code_hash: Mapped[bytes] = mapped_column(primary_key=True)
-    """HMAC-SHA256 under a key derived from the server's secret: the codes are random, but short."""
+    """HMAC-SHA256 under a key derived from the server's secret, because the codes are random but short."""
     used_at: Mapped[datetime | None]
 
 
 class ApiToken(Base):
-    """A personal access token, or a service account's: lives until it is revoked or expires."""
+    """A token of a user or a service account, valid until it expires or is revoked."""
 
     __tablename__ = "api_tokens"
     __table_args__ = (
@@ -612,7 +612,7 @@ class ApiToken(Base):
 
 
 class MailToken(Base):
-    """What a link in a mail proves: that its reader owns the address. Good once, for a while."""
+    """The token of a link in a mail, which proves access to the address. Single-use, short-lived."""
 
     __tablename__ = "mail_tokens"
     __table_args__ = (
@@ -624,14 +624,14 @@ class MailToken(Base):
     user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     purpose: Mapped[str]
     email: Mapped[str]
-    """The address that is proven; of no use once the account has another one."""
+    """The address that it confirms; invalid after the account's address changes."""
     created_at: Mapped[datetime] = _now()
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
 
 
 class Grant(Base):
-    """Somebody may see (viewer) or change (editor) a node and all below it."""
+    """An account may see (viewer) or change (editor) a node and everything below it."""
 
     __tablename__ = "grants"
     __table_args__ = (
@@ -643,19 +643,19 @@ class Grant(Base):
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     owner_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
-    """Of the node."""
+    """The owner of the node."""
     node_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"))
     email: Mapped[str]
-    """As it was invited, in lower case."""
+    """The invited address, in lower case."""
     grantee_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
-    """None: an invitation that waits for an account whose address is verified."""
+    """None while the grant is pending: no account has verified the address."""
     role: Mapped[str]
     created_by: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     created_at: Mapped[datetime] = _now()
 
 
 class Link(Base):
-    """A bearer share: whoever has its token has its access, within password, expiry and budget."""
+    """A bearer share: its token grants access, within password, expiry and budget."""
 
     __tablename__ = "links"
     __table_args__ = (
@@ -665,7 +665,7 @@ class Link(Base):
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    """The token is made of it and a MAC: it is stored nowhere."""
+    """The token is this id and a MAC; the token itself is not stored."""
     owner_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     node_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"))
     mode: Mapped[str]

@@ -1,7 +1,7 @@
 """Declare problems in OpenAPI: `@router.post(..., responses=problem_responses(*BODY, EmailTaken))`.
 
-What an operation can answer stands beside it, once, as the classes that it raises. `ProblemDocument` is referenced by
-name; it is a component of the document because `app` puts it there. Nothing of FastAPI here: plain dictionaries.
+Each route lists the problem classes that it can answer. `ProblemDocument` is referenced by name; `app` adds it to the
+components. This module returns plain dictionaries and imports nothing of FastAPI.
 """
 
 from collections import defaultdict
@@ -18,11 +18,14 @@ from dropbox_api.problems import (
 )
 
 BODY: tuple[type[Problem], ...] = (MalformedJson, BodyTooLarge, InvalidRequest)
-"""What every operation with a JSON body can answer."""
+"""The problems of every operation with a JSON body."""
 
 _ALWAYS: tuple[type[Problem], ...] = (RateLimited, InternalError, Unavailable)
 _RETRY_AFTER = {
-    "Retry-After": {"description": "Seconds to wait before asking again.", "schema": {"type": "integer", "minimum": 0}}
+    "Retry-After": {
+        "description": "Seconds to wait before repeating the request.",
+        "schema": {"type": "integer", "minimum": 0},
+    }
 }
 _HEADERS: dict[int, dict[str, Any]] = {
     401: {"WWW-Authenticate": {"description": "Always `Bearer`.", "schema": {"type": "string"}}},
@@ -34,7 +37,7 @@ _HEADERS: dict[int, dict[str, Any]] = {
 def problem_responses(*problems: type[Problem]) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI responses for these problems, rate-limited, internal-error and unavailable.
 
-    Shape: one response object a status, in ascending order, with one named example a code.
+    Shape: one response object per status, in ascending order, with one named example per code.
     """
     by_status: dict[int, list[type[Problem]]] = defaultdict(list)
     for problem in dict.fromkeys((*problems, *_ALWAYS)):

@@ -1,4 +1,4 @@
-"""Shapes that every feature's requests and answers are made of: strict requests, typed ids, problem documents."""
+"""Shapes shared by the requests and answers of all features: strict requests, typed values, problem documents."""
 
 from datetime import MAXYEAR, UTC, datetime
 from typing import Annotated, Literal
@@ -28,25 +28,25 @@ ContentType = Annotated[
 OnConflict = Literal["fail", "rename", "replace"]
 
 
-def _in_utc(at: datetime) -> datetime:
+def _to_utc(at: datetime) -> datetime:
     try:
         return at.astimezone(UTC)
     except OverflowError:
-        raise ValueError("there is no such time in UTC") from None
+        raise ValueError("the time is out of range in UTC") from None
 
 
-def _of_a_change(at: datetime) -> datetime:
-    if not 1 < at.year < MAXYEAR:  # some languages' zero time, and what Postgres takes for infinity
-        raise ValueError("this is no time at which anything was changed")
+def _check_change_year(at: datetime) -> datetime:
+    if not 1 < at.year < MAXYEAR:  # the zero time of some languages, and Postgres' infinity
+        raise ValueError("the year must lie between 2 and 9998")
     return at
 
 
-Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
-ClientTime = Annotated[Time, AfterValidator(_of_a_change)]
+Time = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+ClientTime = Annotated[Time, AfterValidator(_check_change_year)]
 
 
 class Request(BaseModel):
-    """A body from a client: unknown members are refused, so that nobody sets what is not theirs to set."""
+    """A body from a client. Unknown members are refused, so that a client cannot set undeclared ones."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -63,7 +63,7 @@ class FieldError(Answer):
 
 
 class ProblemDocument(BaseModel):
-    """RFC 9457 `application/problem+json`; each code may add members, see `docs/problems.md`."""
+    """RFC 9457 `application/problem+json`. Each code may add members: see `docs/problems.md`."""
 
     model_config = ConfigDict(extra="allow")
 
