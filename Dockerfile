@@ -3,7 +3,7 @@ FROM python:3.11-slim AS build
 RUN pip install --no-cache-dir --disable-pip-version-check 'uv>=0.9,<1'
 ENV UV_PROJECT_ENVIRONMENT=/app/.venv UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1
 WORKDIR /build
-# Dependencies first: they change less often than the code.
+# Dependencies first, because they change less often than the code.
 COPY pyproject.toml uv.lock README.md LICENSE ./
 RUN uv sync --frozen --no-dev --extra server --no-install-project
 COPY alembic alembic
@@ -17,7 +17,7 @@ ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1 DROPBOX_HTTP__HOST=0.0.0.0
 USER app
 WORKDIR /app
 EXPOSE 8000
-# Only for `serve`; docker-compose.yml turns it off for the worker.
+# For `serve`; docker-compose.yml disables it for the worker.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=2)"]
 ENTRYPOINT ["dropbox-api"]

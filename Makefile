@@ -1,11 +1,11 @@
-# Everything is set up by the targets themselves; a bare machine needs python3 >= 3.11 (with venv) and make.
+# The targets set up everything; a bare machine needs python3 >= 3.11 (with venv) and make.
 
 export UV_PYTHON_PREFERENCE = only-system
 export UV_PROJECT_ENVIRONMENT = .venv
 UV = .uv/bin/uv
 RUN = $(UV) run --frozen --all-extras
 PYTEST = $(RUN) pytest
-# Each process has servers of its own; a file's tests stay together, because they share what they made.
+# Each process starts its own servers; the tests of a file share fixtures, so they stay in one process.
 PARALLEL = -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help run test check bench unit contract integration faults faults-long fix types lint openapi migrate clean words
@@ -14,15 +14,15 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 .uv/bin/uv:
-	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (python3)"; exit 1; }
-	@python3 -m venv .uv || { echo "python3 cannot make environments: on Debian, 'apt install python3-venv'"; rm -rf .uv; exit 1; }
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "python3 must be 3.11 or newer"; exit 1; }
+	@python3 -m venv .uv || { echo "python3 lacks venv: on Debian, 'apt install python3-venv'"; rm -rf .uv; exit 1; }
 	@.uv/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
 
 .venv/.ready: pyproject.toml uv.lock | .uv/bin/uv
 	@$(UV) sync --frozen --all-extras --quiet
 	@touch $@
 
-run: .venv/.ready ## Start everything on this machine and print the address
+run: .venv/.ready ## Start API, worker, Postgres and store on this machine
 	@exec .venv/bin/dropbox-api dev
 
 test: .venv/.ready ## Run all tests
@@ -39,36 +39,36 @@ lint: .venv/.ready
 types: .venv/.ready
 	$(RUN) mypy
 
-words: ## Report banned words: name a component instead of a pronoun
+words: ## Report banned words
 	@python3 tests/support/words.py
 
-fix: .venv/.ready ## Format, and mend what can be mended
+fix: .venv/.ready ## Format, and fix lint errors automatically
 	$(RUN) ruff check --fix
 	$(RUN) ruff format
 
-unit: .venv/.ready ## Tests without servers
+unit: .venv/.ready ## Run the tests without servers
 	$(PYTEST) tests/unit tests/property tests/architecture
 
-contract: .venv/.ready ## The store suite, against every store
+contract: .venv/.ready ## Run the store suite against every store
 	$(PYTEST) tests/contract
 
-integration: .venv/.ready ## Tests through HTTP
+integration: .venv/.ready ## Run the tests through HTTP
 	$(PYTEST) $(PARALLEL) tests/integration tests/security
 
-faults: .venv/.ready ## Kill and failure points, the short slice
+faults: .venv/.ready ## Run the fault tests, the short slice
 	$(PYTEST) tests/faults
 
-faults-long: .venv/.ready ## Every failpoint, every action, many seeds
+faults-long: .venv/.ready ## Run every failpoint with every action and many seeds
 	FAULTS=long $(PYTEST) tests/faults tests/property/test_tree_machine.py --timeout=3600
 
-bench: .venv/.ready ## Measure against other tools; writes bench/RESULTS.md
+bench: .venv/.ready ## Measure against other tools; write bench/RESULTS.md
 	$(RUN) python -m bench
 
 openapi: .venv/.ready ## Write openapi.yaml
 	$(RUN) dropbox-api openapi > openapi.yaml
 
-migrate: .venv/.ready ## Bring the database of DROPBOX_DATABASE__URL to the newest schema
+migrate: .venv/.ready ## Upgrade the database of DROPBOX_DATABASE__URL to the newest schema
 	$(RUN) dropbox-api migrate
 
-clean: ## Remove environments and caches; .dev with your data stays
+clean: ## Remove environments and caches; keep .dev with its data
 	rm -rf .uv .venv .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,11 +1,11 @@
-"""A downstream processor: hears of each new file, downloads it, hashes it, and reports what it found.
+"""A downstream processor: receives a message for each new file, downloads it, hashes it, and reports the result.
 
     export DROPBOX_URL=http://127.0.0.1:8000   # and
-    export DROPBOX_TOKEN=...                   # of a service account that sees the folder: files:read and processing
-    WEBHOOK_SECRET=whsec_... python examples/processor.py --port 9000       # told by a webhook
+    export DROPBOX_TOKEN=...                   # of a service account with a grant: files:read and processing
+    WEBHOOK_SECRET=whsec_... python examples/processor.py --port 9000       # by a webhook
     python examples/processor.py --queue https://sqs.eu-central-1.amazonaws.com/1/files      # or by SNS through SQS
 
-Messages may come twice and in any order: reporting is idempotent and names the revision, so neither matters.
+Messages may repeat and arrive in any order: a report is idempotent and names the revision.
 """
 
 import argparse
@@ -31,7 +31,7 @@ api.headers["Authorization"] = f"Bearer {os.environ['DROPBOX_TOKEN']}"
 
 
 def process(message: dict[str, Any]) -> None:
-    """Hash the revision that a `file.stored` tells of; pass over what was deleted since, or is not ours to see."""
+    """Hash the revision of a `file.stored`; skip a file that is deleted or no longer visible."""
     if message["kind"] != "file.stored":
         return
     file, revision = f"/v1/files/{message['file_id']}", message["detail"]["revision_id"]
@@ -45,7 +45,7 @@ def process(message: dict[str, Any]) -> None:
         return
     try:
         digest = hashlib.sha256()
-        # Redirected to the object store; httpx does not take our token there.
+        # The API redirects to the object store; httpx sends no token there.
         with api.stream("GET", f"{file}/content", params={"revision": revision}, follow_redirects=True) as answer:
             for block in answer.raise_for_status().iter_bytes(1 << 20):
                 digest.update(block)
@@ -56,19 +56,19 @@ def process(message: dict[str, Any]) -> None:
 
 
 def is_signed(headers: Message, body: bytes, secret: str) -> bool:
-    """Verify that a webhook's call comes from our server, and is of now (https://www.standardwebhooks.com)."""
+    """Return whether the server signed the call within five minutes (https://www.standardwebhooks.com)."""
     message_id, sent_at = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "0")
     key = base64.b64decode(secret.removeprefix("whsec_"))
     digest = hmac.digest(key, f"{message_id}.{sent_at}.".encode() + body, hashlib.sha256)
-    ours = "v1," + base64.b64encode(digest).decode()
+    expected = "v1," + base64.b64encode(digest).decode()
     signatures = headers.get("webhook-signature", "").split()
     is_recent = sent_at.isdecimal() and abs(time.time() - int(sent_at)) < 300
-    return is_recent and any(hmac.compare_digest(ours.encode(), theirs.encode()) for theirs in signatures)
+    return is_recent and any(hmac.compare_digest(expected.encode(), given.encode()) for given in signatures)
 
 
 def serve(port: int, secret: str) -> None:
-    """Take a webhook's calls; answer at once and process behind that, since a call is given up after some seconds."""
-    waiting: queue.Queue[bytes] = queue.Queue()  # in memory: what must survive a crash comes by SQS
+    """Receive a webhook's calls. Answer at once and process afterwards, because a call times out after seconds."""
+    waiting: queue.Queue[bytes] = queue.Queue()  # in memory; use SQS for messages that must survive a crash
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -82,16 +82,16 @@ def serve(port: int, secret: str) -> None:
     threading.Thread(target=ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever, daemon=True).start()
     while True:
         body = waiting.get()
-        for pause_s in (0, 1, 10, 60):  # the API may be away for a moment, and nobody tells us again
+        for pause_s in (0, 1, 10, 60):  # the API may be down for a moment, and an answered message is not repeated
             time.sleep(pause_s)
             if attempt(body):
                 break
 
 
 def consume(queue_url: str) -> None:
-    """Take messages from a queue that is subscribed to the topic; what fails comes again, until the queue gives up.
+    """Receive messages from a queue that is subscribed to the topic; the queue repeats failed ones.
 
-    Its visibility timeout is to be longer than the largest file takes.
+    Its visibility timeout must exceed the processing time of the largest file.
     """
     sqs = boto3.client("sqs")
     while True:
@@ -101,11 +101,11 @@ def consume(queue_url: str) -> None:
 
 
 def attempt(body: str | bytes) -> bool:
-    """Process a message; say so if it fails. One that cannot be read, or is not ours, keeps us from no other one."""
+    """Process a message and return whether it succeeded. A failure is logged and leaves other messages unaffected."""
     try:
-        said = json.loads(body)
-        wrapped = said.get("Type") == "Notification"  # by SNS, unless it delivers raw messages
-        process(json.loads(said["Message"]) if wrapped else said)
+        message = json.loads(body)
+        is_wrapped = message.get("Type") == "Notification"  # SNS wraps messages unless raw delivery is on
+        process(json.loads(message["Message"]) if is_wrapped else message)
     except Exception:
         log.exception("%.200r", body)
         return False
@@ -114,7 +114,7 @@ def attempt(body: str | bytes) -> bool:
 
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--port", type=int, default=9000, help="of the webhook, on 127.0.0.1")
+    arguments.add_argument("--port", type=int, default=9000, help="port of the webhook on 127.0.0.1")
     arguments.add_argument("--queue", metavar="URL", help="read this SQS queue instead")
     given = arguments.parse_args()
     if given.queue:

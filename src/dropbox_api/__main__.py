@@ -1,4 +1,4 @@
-"""`dropbox-api`: the server's command line. Each command but `dev` takes its settings from the environment."""
+"""`dropbox-api`: the server's command line. Every command except `dev` reads its settings from the environment."""
 
 import asyncio
 import gc
@@ -41,7 +41,7 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-users_command = typer.Typer(help="Manage accounts, straight in the database.", no_args_is_help=True)
+users_command = typer.Typer(help="Manage accounts, directly in the database.", no_args_is_help=True)
 cli.add_typer(users_command, name="users")
 
 
@@ -50,8 +50,8 @@ def main() -> None:
     cli()
 
 
-def _load() -> Settings:
-    """Read the settings; a wrong one ends the program with a sentence, not a traceback."""
+def _load_settings() -> Settings:
+    """Read the settings; a wrong one ends the program with a message instead of a traceback."""
     try:
         settings = Settings()
     except ValidationError as error:
@@ -65,11 +65,11 @@ def _load() -> Settings:
 
 @cli.command()
 def dev(
-    data: Annotated[Path, typer.Option(help="Where data, logs and secrets are kept.")] = Path(".dev"),
-    port: Annotated[int | None, typer.Option(help="Of the API; another free one is taken when it is in use.")] = None,
+    data: Annotated[Path, typer.Option(help="Folder of data, logs and secrets.")] = Path(".dev"),
+    port: Annotated[int | None, typer.Option(help="Port of the API; a free one if it is in use.")] = None,
 ) -> None:
     """Run everything on this machine: embedded Postgres and S3, API and worker."""
-    from dropbox_api import dev as everything  # noqa: PLC0415 - needs the `embedded` extra, the others do not
+    from dropbox_api import dev as everything  # noqa: PLC0415 - only this command needs the extra `embedded`
 
     try:
         everything.run(data.absolute(), port=port)
@@ -81,7 +81,7 @@ def dev(
 @cli.command()
 def serve() -> None:
     """Serve the API."""
-    settings = _load()
+    settings = _load_settings()
     uvicorn.run(
         "dropbox_api.__main__:application",
         factory=True,
@@ -93,10 +93,10 @@ def serve() -> None:
 
 
 def application() -> object:
-    """Build the application from the environment: what uvicorn's worker processes call."""
-    app = create_app(_load())
-    # Thousands of requests may wait, and nothing of them is garbage: to look through them all again and again takes
-    # half the time in which they could be answered. What was built until now stays anyway.
+    """Create the application from the environment; uvicorn's processes call this."""
+    app = create_app(_load_settings())
+    # Thousands of waiting requests are live objects: scanning them for garbage again and again takes half of the
+    # processor time. Objects that exist by now stay alive anyway.
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
     return app
@@ -108,12 +108,12 @@ def worker(
     dry_run: Annotated[bool, typer.Option(help="With --once sweep: report only.")] = False,
 ) -> None:
     """Run the background jobs."""
-    settings = _load()
+    settings = _load_settings()
     if once is None:
-        asyncio.run(_until_stopped(settings))
+        asyncio.run(_run_until_stopped(settings))
         return
     if once not in JOBS or (dry_run and once != "sweep"):
-        typer.echo(f"jobs: {', '.join(JOBS)}; --dry-run goes with sweep", err=True)
+        typer.echo(f"jobs: {', '.join(JOBS)}; --dry-run works only with sweep", err=True)
         raise typer.Exit(2)
 
     async def job() -> None:
@@ -126,10 +126,10 @@ def worker(
             typer.echo(note)
         typer.echo(f"{once}: found {report.found}, done {report.done}, failed {report.failed}")
 
-    asyncio.run(_explained(job()))
+    asyncio.run(_report_errors(job()))
 
 
-async def _until_stopped(settings: Settings) -> None:
+async def _run_until_stopped(settings: Settings) -> None:
     task = asyncio.ensure_future(runner.run_forever(settings))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -140,10 +140,10 @@ async def _until_stopped(settings: Settings) -> None:
         logging.getLogger(__name__).info("worker stopped")
 
 
-async def _explained(work: object) -> None:
-    """Await something; what is not there ends the program with a sentence."""
+async def _report_errors(work: Awaitable[None]) -> None:
+    """Await the work; a problem or a store error ends the program with a message."""
     try:
-        await work  # type: ignore[misc]
+        await work
     except (problems.Problem, StoreError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
@@ -151,8 +151,8 @@ async def _explained(work: object) -> None:
 
 @cli.command()
 def migrate() -> None:
-    """Bring the database to the newest schema."""
-    settings = _load()
+    """Upgrade the database to the newest schema."""
+    settings = _load_settings()
     asyncio.run(migrations.migrate(settings.database))
     typer.echo(f"schema is at {migrations.head()}")
 
@@ -167,10 +167,10 @@ def openapi() -> None:
 
 @cli.command()
 def doctor(
-    check: Annotated[bool, typer.Option("--check", help="Check the invariants of all data, too.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Also check the invariants of all data.")] = False,
 ) -> None:
-    """Look at database, store and workers; say what is wrong and what to do. Exit code 1 when something is."""
-    settings = _load()
+    """Check database, store and workers, and print a remedy for each fault. Exit code 1 after any fault."""
+    settings = _load_settings()
     healthy = asyncio.run(_doctor(settings, check=check))
     raise typer.Exit(0 if healthy else 1)
 
@@ -190,7 +190,7 @@ async def _doctor(settings: Settings, *, check: bool) -> bool:
         try:
             found = await probe_bucket(read_s3_config(settings))
         except StoreError as error:
-            say(False, f"store: {error.detail}", "look at DROPBOX_S3__*, the bucket, and its policy")
+            say(False, f"store: {error.detail}", "check DROPBOX_S3__*, the bucket and its policy")
         else:
             level = found.level or f"none: {', '.join(found.missing)}"
             say(found.level is not None, f"store: level of proof {level}", "this store cannot be trusted with uploads")
@@ -209,27 +209,27 @@ async def _doctor(settings: Settings, *, check: bool) -> bool:
 
 
 async def _doctor_database(settings: Settings, say: Callable[..., None]) -> bool:
-    """Return whether there is a database to ask anything else."""
+    """Return whether database and schema are usable for further checks."""
     try:
         fault = find_schema_fault(await migrations.current(settings.database))
         say(True, "database: answers")
-    except Exception as error:  # noqa: BLE001 - whatever it is, a person wants to read it
-        say(False, f"database: {type(error).__name__}: {error}", "look at DROPBOX_DATABASE__URL")
+    except Exception as error:  # noqa: BLE001 - the operator must see every error
+        say(False, f"database: {type(error).__name__}: {error}", "check DROPBOX_DATABASE__URL")
         return False
     say(fault is None, f"schema: {fault or migrations.head()}", "run `dropbox-api migrate`")
     try:
-        heard = await wakeup.can_listen(settings.database)
+        can_listen = await wakeup.can_listen(settings.database)
     except Exception as error:  # noqa: BLE001
-        heard, said = False, f"{type(error).__name__}: {error}"
+        can_listen, result = False, f"{type(error).__name__}: {error}"
     else:
-        said = "hears what is notified" if heard else "hears nothing"
-    say(heard, f"listen connection: {said}", "set DROPBOX_DATABASE__LISTEN_URL to Postgres itself, not to a pool")
+        result = "receives notifications" if can_listen else "receives no notifications"
+    say(can_listen, f"listen connection: {result}", "set DROPBOX_DATABASE__LISTEN_URL to Postgres itself")
     return fault is None
 
 
 # Users
 
-UserWork = Callable[[Db, Settings], Awaitable[None]]
+_UserWork = Callable[[Db, Settings], Awaitable[None]]
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGTP]i?)?B?", re.IGNORECASE)
 
 
@@ -237,7 +237,7 @@ def _parse_bytes(text: str) -> int:
     """Read a size such as 50GiB, 1.5TB or 1048576."""
     found = _SIZE.fullmatch(text.strip())
     if found is None:
-        raise typer.BadParameter(f"{text!r} is no size: write 50GiB, 1.5TB or a number of bytes")
+        raise typer.BadParameter(f"{text!r} is not a size: write 50GiB, 1.5TB or a number of bytes")
     unit = (found[2] or "").lower()
     factor = (1024 if unit.endswith("i") else 1000) ** " kmgtp".index(unit[:1] or " ")
     return int(Decimal(found[1]) * factor)
@@ -245,14 +245,14 @@ def _parse_bytes(text: str) -> int:
 
 Email = Annotated[str, typer.Argument(help="The address of the account.")]
 QuotaBytes = Annotated[
-    int | None, typer.Option("--bytes", parser=_parse_bytes, metavar="SIZE", help="What may be stored, such as 50GiB.")
+    int | None, typer.Option("--bytes", parser=_parse_bytes, metavar="SIZE", help="The quota, such as 50GiB.")
 ]
-QuotaNodes = Annotated[int | None, typer.Option("--nodes", min=0, help="How many files and folders there may be.")]
+QuotaNodes = Annotated[int | None, typer.Option("--nodes", min=0, help="The quota of files and folders.")]
 
 
-def _on_users(work: UserWork) -> None:
-    """Do something in the database; what cannot be done ends the program with a sentence."""
-    settings = _load()
+def _run_with_database(work: _UserWork) -> None:
+    """Run the work with a database connection; an error ends the program with a message."""
+    settings = _load_settings()
 
     async def connected() -> None:
         db = Db.connect(settings.database)
@@ -262,7 +262,7 @@ def _on_users(work: UserWork) -> None:
             await db.close()
 
     try:
-        asyncio.run(_explained(connected()))
+        asyncio.run(_report_errors(connected()))
     except ValidationError as error:
         for entry in error.errors(include_input=False):
             typer.echo(f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}".removeprefix(": "), err=True)
@@ -274,7 +274,7 @@ def _change_user(email: str, **changes: Any) -> None:
         user_id = await users.require_user_id(db, email.lower())
         _show(await users.change_user(db, user_id, ChangeUser(**changes)))
 
-    _on_users(work)
+    _run_with_database(work)
 
 
 def _show(user: ManagedUser) -> None:
@@ -291,7 +291,7 @@ def _show(user: ManagedUser) -> None:
 
 @users_command.command("list")
 def list_users(text: Annotated[str | None, typer.Argument(help="A part of the address.")] = None) -> None:
-    """List accounts: id, address, what they store, and what is special."""
+    """List accounts: id, address, usage and flags."""
 
     async def work(db: Db, _: Settings) -> None:
         cursor = None
@@ -303,21 +303,25 @@ def list_users(text: Annotated[str | None, typer.Argument(help="A part of the ad
             if cursor is None:
                 return
 
-    _on_users(work)
+    _run_with_database(work)
 
 
 @users_command.command("create")
 def create_user(
     *,
     email: Email,
-    service: Annotated[bool, typer.Option("--service", help="The account of a program: it has tokens alone.")] = False,
+    service: Annotated[bool, typer.Option("--service", help="The account of a program: tokens only.")] = False,
     administers: Annotated[bool, typer.Option("--admin", help="Make it an administrator.")] = False,
-    password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from a line.")] = False,
-    no_password: Annotated[bool, typer.Option("--no-password", help="They sign in elsewhere, or by mail.")] = False,
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from one line of stdin.")
+    ] = False,
+    no_password: Annotated[
+        bool, typer.Option("--no-password", help="The user sets one by mail, or signs in by OIDC.")
+    ] = False,
     quota_bytes: QuotaBytes = None,
     quota_nodes: QuotaNodes = None,
 ) -> None:
-    """Create an account; it asks for the password unless told otherwise."""
+    """Create an account. Asks for the password unless an option says otherwise."""
     password = None
     if password_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
@@ -343,24 +347,24 @@ def create_user(
             user = await users.change_user(db, user.id, ChangeUser(is_admin=True))
         _show(user)
 
-    _on_users(work)
+    _run_with_database(work)
 
 
 @users_command.command("disable")
 def disable_user(email: Email) -> None:
-    """Lock an account: its sign-ins and tokens end at once, its files stay."""
+    """Disable an account: its sessions and tokens end at once, its files stay."""
     _change_user(email, disabled=True)
 
 
 @users_command.command("enable")
 def enable_user(email: Email) -> None:
-    """Let a disabled account sign in again."""
+    """Enable a disabled account."""
     _change_user(email, disabled=False)
 
 
 @users_command.command("quota")
 def set_quota(email: Email, quota_bytes: QuotaBytes = None, quota_nodes: QuotaNodes = None) -> None:
-    """Set how much an account may store. Less than it stores deletes nothing: nothing more fits."""
+    """Set the quota of an account. A quota below its usage deletes nothing and refuses new content."""
     _change_user(email, quota_bytes=quota_bytes, quota_nodes=quota_nodes)
 
 
@@ -374,24 +378,24 @@ def set_admin(
 
 @users_command.command("reset-second-factor")
 def reset_second_factor(email: Email) -> None:
-    """Turn off the second factor of somebody who lost it, and end their sign-ins. Make sure that it is them."""
+    """Turn off a lost second factor and end the account's sessions. Verify the user's identity first."""
 
     async def work(db: Db, _: Settings) -> None:
         user_id = await users.require_user_id(db, email.lower())
         await users.remove_second_factor(db, user_id)
         _show(await users.get_user(db, user_id))
 
-    _on_users(work)
+    _run_with_database(work)
 
 
 @users_command.command("token")
 def create_token(
     email: Email,
-    name: Annotated[str, typer.Option(help="What it is for.")],
+    name: Annotated[str, typer.Option(help="The purpose of the token.")],
     scope: Annotated[list[str], typer.Option(help="files:read, files:write or processing; may be repeated.")],
-    days: Annotated[int | None, typer.Option(min=1, help="How long it lives; without, until it is revoked.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="Days until it expires; default: never.")] = None,
 ) -> None:
-    """Make an access token for a service account, and print it: it is shown now and never again."""
+    """Create an access token for a service account and print it. It is shown only once."""
 
     async def work(db: Db, _: Settings) -> None:
         expires_in_s = None if days is None else days * 86400
@@ -400,7 +404,7 @@ def create_token(
         created = await personal_tokens.create_service_token(db, user_id, new)
         typer.echo(created.token)
 
-    _on_users(work)
+    _run_with_database(work)
 
 
 if __name__ == "__main__":

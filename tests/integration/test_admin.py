@@ -426,7 +426,7 @@ class TestCommandLine:
             (("disable", "unknown@example.com"), "There is no user unknown@example.com"),
             (("create", "unknown", "--no-password"), "email"),
             (("create", "a@example.com", "--password-stdin"), "password"),
-            (("quota", "a@example.com", "--bytes", "much"), "is no size"),
+            (("quota", "a@example.com", "--bytes", "much"), "is not a size"),
         ],
     )
     async def test_users_command_that_fails_says_why(
