@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pwd
 import re
 import subprocess
 import tempfile
@@ -33,6 +34,7 @@ from tests.support.server import (
 )
 from tests.support.stack import prepare_bucket
 
+UNPRIVILEGED_UID = 65534
 CONFIG = """
 [databases]
 dropbox = host={host} port={port} dbname={database} user={user} password={password}
@@ -101,7 +103,7 @@ def database(own_url: str, listen_port: int, directory: Path) -> Iterator[dict[s
         )
     )
     config.chmod(0o644)
-    as_user = ["-u", "nobody"] if os.geteuid() == 0 else []
+    as_user = ["-u", pwd.getpwuid(UNPRIVILEGED_UID).pw_name] if os.geteuid() == 0 else []
     process = subprocess.Popen([pgbouncer, "-q", *as_user, str(config)])
     try:
         wait_until_open(process, listen_port)

@@ -50,7 +50,7 @@ class Stack:
 @contextlib.contextmanager
 def running_stack() -> Iterator[Stack]:
     directory = Path(tempfile.mkdtemp(prefix="dropbox-api-tests-"))
-    directory.chmod(0o711)  # Postgres is run by `nobody` when the tests are run by root
+    directory.chmod(0o711)  # Postgres runs as an unprivileged user when the tests run as root
     stack = Stack(directory)
     try:
         yield stack

@@ -1,4 +1,4 @@
-"""Signed URLs of CloudFront, against botocore's signer and OpenSSL's verifier."""
+"""Signed URLs of CloudFront, compared with the signer of botocore and verified by OpenSSL."""
 
 import json
 import subprocess
@@ -45,15 +45,15 @@ def policy_of(url: str) -> bytes:
 
 
 @pytest.mark.parametrize("address", [None, "192.0.2.7"])
-def test_urls_are_those_of_botocore(address: str | None) -> None:
-    ours = signed(bind_address=address is not None, address=address)
-    theirs = CloudFrontSigner("K123", lambda policy: KEY.sign(policy, padding.PKCS1v15(), hashes.SHA1()))  # noqa: S303
-    resource = ours.partition("&Policy=")[0]
-    policy = theirs.build_policy(resource, UNTIL, ip_address=address)
-    assert ours == theirs.generate_presigned_url(resource, policy=policy)
+def test_url_equals_botocore(address: str | None) -> None:
+    url = signed(bind_address=address is not None, address=address)
+    peer = CloudFrontSigner("K123", lambda policy: KEY.sign(policy, padding.PKCS1v15(), hashes.SHA1()))  # noqa: S303
+    resource = url.partition("&Policy=")[0]
+    policy = peer.build_policy(resource, UNTIL, ip_address=address)
+    assert url == peer.generate_presigned_url(resource, policy=policy)
 
 
-def test_openssl_agrees_with_the_signature(tmp_path: Path) -> None:
+def test_signature_is_verified_by_openssl(tmp_path: Path) -> None:
     url = signed()
     public = KEY.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     files = {
@@ -69,7 +69,7 @@ def test_openssl_agrees_with_the_signature(tmp_path: Path) -> None:
     assert subprocess.run(verify, cwd=tmp_path, capture_output=True, check=False).returncode != 0
 
 
-def test_the_policy_is_of_this_url_alone() -> None:
+def test_policy_covers_exactly_this_url() -> None:
     url = signed()
     (statement,) = json.loads(policy_of(url))["Statement"]
     assert url.startswith(statement["Resource"] + "&Policy=")
@@ -85,23 +85,23 @@ def test_the_policy_is_of_this_url_alone() -> None:
     ("address", "only"),
     [("192.0.2.7", "192.0.2.7/32"), ("::ffff:192.0.2.7", "192.0.2.7/32"), ("2001:db8::7", "2001:db8::7/128")],
 )
-def test_a_bound_url_is_for_one_address(address: str, only: str) -> None:
+def test_bound_url_is_valid_for_one_address(address: str, only: str) -> None:
     (statement,) = json.loads(policy_of(signed(bind_address=True, address=address)))["Statement"]
     assert statement["Condition"]["IpAddress"] == {"AWS:SourceIp": only}
 
 
 @pytest.mark.parametrize("address", [None, "", "testclient", "192.0.2.0/24"])
-def test_where_urls_are_bound_nobody_gets_one_that_is_not(address: str | None) -> None:
+def test_bound_url_without_a_client_address_is_refused(address: str | None) -> None:
     with pytest.raises(ValueError, match="address"):
         signed(bind_address=True, address=address)
 
 
-def test_the_longest_name_fits_into_the_longest_url_that_cloudfront_takes() -> None:
+def test_url_with_the_longest_name_is_within_the_limit_of_cloudfront() -> None:
     query = QUERY | {"response-content-disposition": format_content_disposition("日" * 85, inline=False)}
     assert len(CloudFront(URL, "K" * 20, pem(KEY)).sign("b" * 300, query, expires_at=UNTIL, address=None)) < 8192
 
 
-def test_what_is_too_large_for_one_answer_comes_from_the_store_unless_urls_are_bound() -> None:
+def test_object_above_the_limit_is_served_only_by_bound_urls() -> None:
     assert [CloudFront(URL, "K", pem(KEY)).serves(size) for size in (0, 50 * 10**9, 50 * 10**9 + 1)] == [
         True,
         True,
@@ -120,7 +120,7 @@ def test_what_is_too_large_for_one_answer_comes_from_the_store_unless_urls_are_b
     ],
     ids=["nothing", "damaged", "locked", "not-rsa"],
 )
-def test_a_key_that_cannot_be_read_is_refused_by_the_name_of_its_setting(unreadable: str) -> None:
+def test_unreadable_key_is_refused_with_the_name_of_its_setting(unreadable: str) -> None:
     cdn = {"url": URL, "key_pair_id": "K", "private_key": unreadable}
     settings = Settings.model_validate({"mode": "dev", "cdn": cdn})
     with pytest.raises(ValueError, match="DROPBOX_CDN__PRIVATE_KEY") as error:
@@ -129,7 +129,7 @@ def test_a_key_that_cannot_be_read_is_refused_by_the_name_of_its_setting(unreada
     assert not any(line in shown for line in unreadable.splitlines() if line)
 
 
-def test_the_key_is_not_shown_with_the_configuration() -> None:
+def test_repr_of_the_configuration_holds_no_key() -> None:
     cdn = {"url": URL, "key_pair_id": "K", "private_key": pem(KEY)}
     config = read_s3_config(Settings.model_validate({"mode": "dev", "cdn": cdn}))
     assert config.cdn is not None

@@ -1,4 +1,4 @@
-"""The codes of a second factor: RFC 6238's own vectors, the window, and what is kept of them."""
+"""Codes of a second factor: the vectors of RFC 6238, the window, and recovery codes."""
 
 import base64
 
@@ -8,7 +8,7 @@ from dropbox_api.accounts import codes
 from dropbox_api.settings import AuthSettings
 
 SETTINGS = AuthSettings.model_validate({"secret": "0123456789abcdef0123456789abcdef"})
-OTHERS = AuthSettings.model_validate({"secret": "fedcba9876543210fedcba9876543210"})
+OTHER_SETTINGS = AuthSettings.model_validate({"secret": "fedcba9876543210fedcba9876543210"})
 SECRET = base64.b32encode(b"12345678901234567890").decode()
 
 
@@ -22,8 +22,8 @@ SECRET = base64.b32encode(b"12345678901234567890").decode()
         (20000000000, "65353130"),
     ],
 )
-def test_the_vectors_of_rfc_6238(at_s: int, eight_digits: str) -> None:
-    """Of appendix B, SHA-1; a code of six digits is the end of one of eight."""
+def test_code_of_the_rfc_6238_vectors_is_found_within_its_window(at_s: int, eight_digits: str) -> None:
+    """Appendix B, SHA-1: the code of six digits is the end of the code of eight."""
     code = eight_digits[-6:]
     assert codes.find_step(SECRET, code, after_step=0, now_s=at_s) == at_s // 30
     assert codes.find_step(SECRET, code, after_step=at_s // 30, now_s=at_s) is None
@@ -34,13 +34,13 @@ def test_the_vectors_of_rfc_6238(at_s: int, eight_digits: str) -> None:
 
 
 @pytest.mark.parametrize("code", ["", "94287082", "28708", "28708\uff12", "0x1234"])
-def test_nothing_else_is_a_code(code: str) -> None:
+def test_malformed_code_is_refused(code: str) -> None:
     assert codes.find_step(SECRET, code, after_step=0, now_s=59) is None
 
 
-def test_recovery_codes_differ_and_are_told_apart_by_their_hash_alone() -> None:
+def test_recovery_codes_and_their_hashes_are_distinct() -> None:
     made = codes.new_recovery_codes()
     assert len(set(made)) == 10
     assert len({codes.recovery_hash(SETTINGS, code) for code in made}) == 10
     assert codes.recovery_hash(SETTINGS, made[0]) == codes.recovery_hash(SETTINGS, f" {made[0].upper()} ")
-    assert codes.recovery_hash(SETTINGS, made[0]) != codes.recovery_hash(OTHERS, made[0])
+    assert codes.recovery_hash(SETTINGS, made[0]) != codes.recovery_hash(OTHER_SETTINGS, made[0])

@@ -1,4 +1,4 @@
-"""Mail: what a message looks like, and how it is handed over."""
+"""Mail: format of messages, delivery by SMTP and to files."""
 
 import email
 import logging
@@ -17,13 +17,13 @@ MAIL = Mail("anna@example.com", "Grüße", "Guten Tag,\n\nhttps://example.com/ve
 
 
 class Inbox:
-    """Keeps what an SMTP server takes, after refusing `refusals` times."""
+    """Stores the messages of an SMTP server after it refused `refusals` times."""
 
     def __init__(self, refusals: int = 0) -> None:
         self.refusals = refusals
         self.messages: list[Message] = []
 
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802, ARG002 - aiosmtpd's names
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802, ARG002 - names of aiosmtpd
         if self.refusals:
             self.refusals -= 1
             return "451 try later"
@@ -40,7 +40,7 @@ class Receiver(Controller):
         super()._trigger_server()  # type: ignore[no-untyped-call]
 
 
-async def sent(inbox: Inbox, *mails: Mail) -> None:
+async def send_all(inbox: Inbox, *mails: Mail) -> None:
     receiver = Receiver(inbox, hostname="127.0.0.1", port=0)
     receiver.start()
     try:
@@ -53,9 +53,9 @@ async def sent(inbox: Inbox, *mails: Mail) -> None:
         receiver.stop()
 
 
-async def test_a_real_server_gets_what_was_sent() -> None:
+async def test_send_delivers_the_message_to_a_real_server() -> None:
     inbox = Inbox()
-    await sent(inbox, MAIL)
+    await send_all(inbox, MAIL)
     (message,) = inbox.messages
     assert message["To"] == "anna@example.com"
     assert message["Subject"] == "Grüße"
@@ -66,22 +66,22 @@ async def test_a_real_server_gets_what_was_sent() -> None:
     assert message.get_content().replace("\r\n", "\n") == MAIL.text  # type: ignore[attr-defined]
 
 
-async def test_what_fails_is_tried_three_times() -> None:
+async def test_send_with_failures_makes_three_attempts() -> None:
     inbox = Inbox(refusals=2)
-    await sent(inbox, MAIL)
+    await send_all(inbox, MAIL)
     assert len(inbox.messages) == 1
     inbox = Inbox(refusals=3)
-    await sent(inbox, MAIL)
+    await send_all(inbox, MAIL)
     assert inbox.messages == []
 
 
-async def test_what_fails_for_good_names_nobody_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    await sent(Inbox(refusals=9), MAIL)
+async def test_log_of_an_abandoned_mail_holds_no_address(caplog: pytest.LogCaptureFixture) -> None:
+    await send_all(Inbox(refusals=9), MAIL)
     assert "given up" in caplog.text
     assert "anna@example.com" not in caplog.text
 
 
-async def test_a_server_without_tls_gets_nothing_where_tls_is_wanted() -> None:
+async def test_send_with_required_tls_to_a_server_without_it_delivers_nothing() -> None:
     inbox = Inbox()
     receiver = Receiver(inbox, hostname="127.0.0.1", port=0)
     receiver.start()
@@ -97,20 +97,20 @@ async def test_a_server_without_tls_gets_nothing_where_tls_is_wanted() -> None:
 
 
 @pytest.mark.parametrize("subject", ["a\r\nBcc: eve@example.com", "a\nX: y", "a\x00b\x85c\u2028d"])
-def test_a_subject_cannot_become_a_header(subject: str) -> None:
+def test_subject_with_line_breaks_adds_no_header(subject: str) -> None:
     message = email.message_from_bytes(to_message(Mail("a@example.com", subject, "x"), "me@example.com").as_bytes())
     assert message["Bcc"] is None
     assert message["X"] is None
     assert message["Subject"]
 
 
-@pytest.mark.parametrize("to", ["a@example.com\r\nBcc: eve@example.com", "a@example.com, eve@example.com", "nobody"])
-def test_only_one_address_is_an_address(to: str) -> None:
+@pytest.mark.parametrize("to", ["a@example.com\r\nBcc: eve@example.com", "a@example.com, eve@example.com", "unknown"])
+def test_recipient_that_is_not_one_address_is_refused(to: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         to_message(Mail(to, "x", "x"), "me@example.com")
 
 
-async def test_files_hold_whole_messages_for_their_owner_alone(tmp_path: Path) -> None:
+async def test_send_to_files_writes_whole_messages_for_their_owner_only(tmp_path: Path) -> None:
     mailer = Mailer(MailSettings(file_dir=str(tmp_path / "mail")))
     mailer.send(MAIL)
     await mailer.close()
@@ -119,7 +119,7 @@ async def test_files_hold_whole_messages_for_their_owner_alone(tmp_path: Path) -
     assert email.message_from_bytes(path.read_bytes(), policy=default)["To"] == "anna@example.com"
 
 
-async def test_without_mail_nothing_is_even_composed(caplog: pytest.LogCaptureFixture) -> None:
+async def test_send_without_a_mail_server_composes_nothing(caplog: pytest.LogCaptureFixture) -> None:
     async def compose() -> Mail:
         raise AssertionError
 
@@ -133,7 +133,7 @@ async def test_without_mail_nothing_is_even_composed(caplog: pytest.LogCaptureFi
     ]
 
 
-async def test_what_cannot_be_composed_breaks_nothing(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+async def test_failed_composition_is_logged_and_sends_nothing(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     async def compose() -> Mail:
         raise RuntimeError("the database is gone")
 

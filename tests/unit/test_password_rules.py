@@ -1,4 +1,4 @@
-"""What passes for a password."""
+"""Rules for passwords."""
 
 import pytest
 
@@ -12,7 +12,7 @@ EMAIL = "anna.smith@example.com"
     "password",
     [
         "correct horse battery",
-        "x9 zqfmw",  # eight are enough
+        "x9 zqfmw",  # eight characters, the minimum
         "пароль в три слова",
         "🔑" * 8,
         "no capital no digit",
@@ -20,7 +20,7 @@ EMAIL = "anna.smith@example.com"
         "smith of anna",  # parts of the address alone
     ],
 )
-def test_what_is_hard_to_guess_passes(password: str) -> None:
+def test_strong_password_is_accepted(password: str) -> None:
     require_strong(password, EMAIL)
 
 
@@ -38,12 +38,12 @@ def test_what_is_hard_to_guess_passes(password: str) -> None:
         ("my-Dropbox-2024", "contains-address"),
     ],
 )
-def test_what_is_easy_to_guess_is_refused(password: str, reason: str) -> None:
+def test_weak_password_is_refused_with_its_reason(password: str, reason: str) -> None:
     with pytest.raises(WeakPassword) as refused:
         require_strong(password, EMAIL)
     assert refused.value.extra["reason"] == reason
     assert password not in str(refused.value)
 
 
-def test_a_short_name_is_part_of_too_many_words() -> None:
+def test_password_with_a_short_name_of_the_address_is_accepted() -> None:
     require_strong("banana boat trip", "ana@example.com")

@@ -1,4 +1,4 @@
-"""Password hashing: strong enough, never more at a time than allowed, and the same work for unknown accounts."""
+"""Password hashing: strength, limited concurrency, and the same work for unknown accounts."""
 
 import asyncio
 import threading
@@ -15,7 +15,7 @@ CONCURRENCY = 2
 
 
 class Watched(PasswordHash):
-    """Counts the checks, and how many ran at the same time."""
+    """Counts checks, and the maximum that ran concurrently."""
 
     def __init__(self, inner: PasswordHash) -> None:
         super().__init__(inner.hashers)
@@ -48,20 +48,20 @@ def watched(passwords: Passwords, monkeypatch: pytest.MonkeyPatch) -> Watched:
     return result
 
 
-async def test_a_password_is_what_was_typed(passwords: Passwords) -> None:
+async def test_verify_compares_the_password_exactly(passwords: Passwords) -> None:
     stored = await passwords.hash("Pässword 1")
     assert await passwords.verify("Pässword 1", stored) == (True, None)
     for wrong in ("pässword 1", "Pässword 1 ", "Pa\u0308ssword 1", "Pässword 1\0", ""):
         assert await passwords.verify(wrong, stored) == (False, None)
 
 
-async def test_hashes_are_salted_argon2id_of_owasps_strength(passwords: Passwords) -> None:
+async def test_hash_is_salted_argon2id_with_the_parameters_of_owasp(passwords: Passwords) -> None:
     one, two = await passwords.hash("same"), await passwords.hash("same")
     assert one != two
     assert one.startswith("$argon2id$v=19$m=47104,t=1,p=1$")
 
 
-async def test_a_weaker_hash_is_replaced_when_the_password_is_right(passwords: Passwords) -> None:
+async def test_verify_of_a_weak_hash_returns_a_stronger_one(passwords: Passwords) -> None:
     old = Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1).hash("secret")
     assert await passwords.verify("wrong", old) == (False, None)
     right, better = await passwords.verify("secret", old)
@@ -70,13 +70,13 @@ async def test_a_weaker_hash_is_replaced_when_the_password_is_right(passwords: P
     assert await passwords.verify("secret", better) == (True, None)
 
 
-async def test_an_unknown_account_costs_the_same_hash(passwords: Passwords, watched: Watched) -> None:
+async def test_verify_without_an_account_costs_the_same_hash(passwords: Passwords, watched: Watched) -> None:
     assert await passwords.verify("secret", None) == (False, None)
     assert watched.checks == 1
     assert passwords._argon2.current_hasher.check_needs_rehash(passwords._decoy) is False
 
 
-async def test_a_storm_of_sign_ins_queues(passwords: Passwords, watched: Watched) -> None:
+async def test_concurrent_verifications_are_limited(passwords: Passwords, watched: Watched) -> None:
     await asyncio.gather(*(passwords.verify("secret", None) for _ in range(8)))
     assert watched.checks == 8
     assert watched.most_running <= CONCURRENCY

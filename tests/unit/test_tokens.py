@@ -1,4 +1,4 @@
-"""Access tokens: what we signed and nothing else; refresh tokens: shape and hash."""
+"""Access tokens: only unaltered tokens of this server are accepted. Refresh tokens: shape and hash."""
 
 import hashlib
 import hmac
@@ -35,13 +35,13 @@ def tokens(now: float = NOW) -> AccessTokens:
 
 
 def signed(header: dict[str, Any] = {}, claims: dict[str, Any] = {}, key: OctKey = KEY) -> str:  # noqa: B006
-    """Sign with our own key what we would never sign; a member that is None is left out."""
+    """Return a token with this header and these claims, under the key of the server; omit members that are None."""
     header = {name: value for name, value in (HEADER | header).items() if value is not None}
     claims = {name: value for name, value in (CLAIMS | claims).items() if value is not None}
     return jwt.encode(header, claims, key, [header["alg"]], default_type=None)
 
 
-def refused(token: str, now: float = NOW) -> bool:
+def is_refused(token: str, now: float = NOW) -> bool:
     try:
         tokens(now).require(token)
     except Unauthenticated:
@@ -49,33 +49,33 @@ def refused(token: str, now: float = NOW) -> bool:
     return False
 
 
-def test_what_was_issued_is_accepted_by_every_server_with_the_secret() -> None:
+def test_issued_token_is_accepted_under_the_same_secret() -> None:
     assert tokens().require(tokens().issue(IDENTITY)) == IDENTITY
     assert tokens().require(signed()) == IDENTITY
 
 
 @pytest.mark.parametrize(("age_s", "expired"), [(0, False), (899, False), (904, False), (905, True), (10**9, True)])
-def test_it_expires_after_its_lifetime_and_five_seconds_of_leeway(age_s: int, expired: bool) -> None:
-    assert refused(tokens().issue(IDENTITY), NOW + age_s) is expired
+def test_token_expires_after_its_lifetime_and_five_seconds_of_leeway(age_s: int, expired: bool) -> None:
+    assert is_refused(tokens().issue(IDENTITY), NOW + age_s) is expired
 
 
-def test_every_change_of_a_single_character_is_refused() -> None:
+def test_token_with_one_changed_character_is_refused() -> None:
     token = tokens().issue(IDENTITY)
     for at, character in enumerate(token):
-        # The neighbours in the base64 alphabet change, at the end, only those bits that mean nothing.
+        # Neighbours in the base64 alphabet change, in the last character, only unused bits.
         for other in {chr(ord(character) ^ 1), chr(ord(character) + 1), "A", "_", "=", ".", " ", "!", "é", "\0"}:
             changed = token[:at] + other + token[at + 1 :]
-            assert changed == token or refused(changed), (at, other)
+            assert changed == token or is_refused(changed), (at, other)
 
 
-def test_every_cut_and_every_addition_is_refused() -> None:
+def test_shortened_or_extended_token_is_refused() -> None:
     token = tokens().issue(IDENTITY)
     for at in range(len(token)):
-        assert refused(token[:at])
-        assert refused(token[at + 1 :])
+        assert is_refused(token[:at])
+        assert is_refused(token[at + 1 :])
     for extra in [*string.whitespace, "=", "A", ".", ".A"]:
-        assert refused(token + extra)
-        assert refused(extra + token)
+        assert is_refused(token + extra)
+        assert is_refused(extra + token)
 
 
 @pytest.mark.parametrize(
@@ -90,22 +90,22 @@ def test_every_cut_and_every_addition_is_refused() -> None:
         {"cty": "JWT"},
     ],
 )
-def test_no_other_header_is_accepted_though_the_key_is_ours(header: dict[str, Any]) -> None:
-    assert refused(signed(header))
+def test_token_with_another_header_is_refused(header: dict[str, Any]) -> None:
+    assert is_refused(signed(header))
 
 
 @pytest.mark.parametrize("claim", CLAIMS)
-def test_every_claim_is_needed(claim: str) -> None:
-    assert refused(signed(claims={claim: None}))
+def test_token_without_a_claim_is_refused(claim: str) -> None:
+    assert is_refused(signed(claims={claim: None}))
 
 
 @pytest.mark.parametrize(
     "claims",
     [
-        {"iss": "someone-else"},
+        {"iss": "another-service"},
         {"iss": ""},
-        {"aud": "someone-else"},
-        {"aud": ["someone-else"]},
+        {"aud": "another-service"},
+        {"aud": ["another-service"]},
         {"aud": {"dropbox-api": True}},
         {"sub": "admin"},
         {"sub": 1},
@@ -120,21 +120,21 @@ def test_every_claim_is_needed(claim: str) -> None:
         {"nbf": NOW + 60},
     ],
 )
-def test_every_claim_is_checked(claims: dict[str, Any]) -> None:
-    assert refused(signed(claims=claims))
+def test_token_with_a_wrong_claim_is_refused(claims: dict[str, Any]) -> None:
+    assert is_refused(signed(claims=claims))
 
 
-def test_another_key_is_refused_and_so_is_the_bare_secret() -> None:
-    assert refused(signed(key=OctKey.import_key("f" * 32)))
-    assert refused(signed(key=OctKey.import_key(SECRET)))
+def test_token_under_another_key_or_the_bare_secret_is_refused() -> None:
+    assert is_refused(signed(key=OctKey.import_key("f" * 32)))
+    assert is_refused(signed(key=OctKey.import_key(SECRET)))
 
 
 @pytest.mark.parametrize("text", ["", ".", "..", "a.b.c", "null", "é" * 100, "A" * 1_000_000, "A." * 500_000])
-def test_garbage_is_refused(text: str) -> None:
-    assert refused(text)
+def test_garbage_as_token_is_refused(text: str) -> None:
+    assert is_refused(text)
 
 
-def test_refresh_tokens_are_random_and_parse_to_themselves() -> None:
+def test_refresh_token_is_random_and_parses_to_itself() -> None:
     one, two = RefreshToken.new(IDENTITY.session_id, 7), RefreshToken.new(IDENTITY.session_id, 7)
     assert one.text != two.text
     assert RefreshToken.parse(one.text) == one
@@ -157,5 +157,5 @@ def test_refresh_tokens_are_random_and_parse_to_themselves() -> None:
         f"{'0' * 32}.1.{'é' * 43}",
     ],
 )
-def test_what_is_no_refresh_token_parses_to_none(text: str) -> None:
+def test_malformed_refresh_token_parses_to_none(text: str) -> None:
     assert RefreshToken.parse(text) is None
