@@ -31,8 +31,9 @@ from dropbox_api.settings import Settings
 from dropbox_api.storage.embedded.guard import EmbeddedError
 from dropbox_api.storage.object_store import StoreError
 from dropbox_api.storage.probe import probe_bucket
-from dropbox_api.workers import invariants, runner, standing
-from dropbox_api.workers.jobs import JOBS, sweep
+from dropbox_api.workers import diagnosis, invariants, runner
+from dropbox_api.workers.jobs import JOBS
+from dropbox_api.workers.sweep import report_orphans
 
 cli = typer.Typer(
     help="A self-hosted Dropbox on your own Postgres and your own S3 bucket.",
@@ -118,8 +119,8 @@ def worker(
 
     async def job() -> None:
         if dry_run:
-            async with runner.connected(settings) as (db, store):
-                report = await sweep(db, store, settings, dry_run=True)
+            async with runner.open_services(settings) as services:
+                report = await report_orphans(services)
         else:
             report = await runner.run_once(settings, once)
         for note in report.notes:
@@ -186,7 +187,8 @@ async def _doctor(settings: Settings, *, check: bool) -> bool:
     say(True, f"settings: dropbox-api {__version__}, mode {settings.mode}")
     if not await _doctor_database(settings, say):
         return False
-    async with runner.connected(settings) as (db, store):
+    async with runner.open_services(settings) as services:
+        db, store = services.db, services.store
         try:
             found = await probe_bucket(read_s3_config(settings))
         except StoreError as error:
@@ -198,10 +200,10 @@ async def _doctor(settings: Settings, *, check: bool) -> bool:
                 typer.echo(f"      {'yes' if holds else 'no ' if holds is False else '?  '} {behaviour}")
             skewed = find_clock_fault(found.clock_skew_s)
             say(skewed is None, f"clock: {skewed or 'the same as the store'}", "run NTP on both")
-        for finding in await standing.look(db, settings):
-            say(finding.is_good, finding.said, finding.remedy)
+        for finding in await diagnosis.diagnose(db, settings):
+            say(finding.is_good, finding.message, finding.remedy)
         if check:
-            broken = await invariants.violations(db, store)
+            broken = await invariants.find_violations(db, store)
             for violation in broken:
                 say(False, f"{violation.invariant}: {violation.detail}")
             say(not broken, f"invariants: {len(broken)} violations")

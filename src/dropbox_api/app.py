@@ -22,13 +22,14 @@ from dropbox_api.accounts import routes as accounts
 from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.session_tokens import AccessTokens
 from dropbox_api.accounts.shares import Shares
+from dropbox_api.context import Services
 from dropbox_api.db import Db
 from dropbox_api.events.cursor import Cursors
 from dropbox_api.events.wakeup import Wakeup
 from dropbox_api.feed import routes as feed
 from dropbox_api.files import routes as files
 from dropbox_api.hooks import routes as hooks
-from dropbox_api.hooks.notifications import Lookout
+from dropbox_api.hooks.notifications import NotificationReconciler
 from dropbox_api.middleware import (
     AddressLimit,
     BodyLimit,
@@ -118,8 +119,8 @@ async def _open_services(app: FastAPI, settings: Settings, stack: AsyncExitStack
     state.mailer = Mailer(settings.mail)
     stack.push_async_callback(state.mailer.close)
     stack.push_async_callback(complete.cancel_assemblies)
-    state.lookout = Lookout(state.db, state.store, settings)
-    stack.push_async_callback(state.lookout.close)
+    state.notification_reconciler = NotificationReconciler(Services(state.db, state.store, settings))
+    stack.push_async_callback(state.notification_reconciler.close)
     state.wakeup = await Wakeup.start(state.db, settings)
     stack.push_async_callback(state.wakeup.stop)
     state.passwords = Passwords(settings.auth.hash_concurrency)

@@ -16,11 +16,13 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
+from dropbox_api.context import Services
 from dropbox_api.db import Db
 from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import ObjectStore
 from dropbox_api.storage.s3 import S3Config
-from dropbox_api.workers import jobs, runner
+from dropbox_api.workers import runner
+from dropbox_api.workers.finish import finish_stale_uploads
 from tests.support.journeys import (
     AND_INTERNAL,
     CHUNK,
@@ -107,6 +109,10 @@ class World:
     store: ObjectStore
     api: ApiProcess
 
+    @property
+    def services(self) -> Services:
+        return Services(self.db, self.store, self.settings)
+
     async def check(self, journey: Journey) -> None:
         await settle(self.db, self.store, self.settings)
         await journey.check(self.api.url, self.db)
@@ -132,9 +138,9 @@ async def world(postgres_url: str, s3_config: S3Config) -> AsyncIterator[World]:
             WORKER__SWEEP_GRACE_S="0",
             WORKER__SCRUB_DAYS="0.000001",
         )
-        db, store = await stack.enter_async_context(runner.connected(settings))
+        services = await stack.enter_async_context(runner.open_services(settings))
         api = await stack.enter_async_context(running_process(variables))
-        yield World(variables, settings, db, store, api)
+        yield World(variables, settings, services.db, services.store, api)
 
 
 async def expose(journey: Journey, api: ApiProcess, action: Action) -> bool:
@@ -197,7 +203,7 @@ async def finish_as_worker(world: World) -> None:
             async with world.db.read() as tx:
                 if not (await tx.execute(is_open)).scalar_one():
                     return
-            await jobs.finish_stale(world.db, world.store, world.settings)
+            await finish_stale_uploads(world.services)
             await asyncio.sleep(0.05)
 
 

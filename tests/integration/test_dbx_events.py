@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from dropbox_api.storage.s3 import S3Config
-from dropbox_api.workers.relay import relay
+from dropbox_api.workers.relay import relay_changes
 from tests.support.dbx import Dbx, finished, signed_in
 from tests.support.fake_server import Scripted, fake_server
 from tests.support.ports import reserve_port
@@ -358,18 +358,18 @@ async def test_a_place_that_others_share(dbx: Dbx, server: RunningServer, tmp_pa
         await verify(server.db, bob.account)
         await dbx("share", "/Team", bob.account.email)
         await bob("mkdir", "/Team")  # of the same path, and another one
-        await relay(server.db, server.store, server.settings)
+        await relay_changes(server.services)
         async with watching(bob, "shared:Team", "--", *SHOW) as process:
             await put(bob, "/Team/mine")
             await put(dbx, "/private/hidden")
             await put(dbx, "/Team/plans/a")
-            await relay(server.db, server.store, server.settings)
+            await relay_changes(server.services)
             assert await process.line() == "file.created shared:Team/plans/a none 1"
             await dbx("mv", "/Team/plans/a", "/private/a")
-            await relay(server.db, server.store, server.settings)
+            await relay_changes(server.services)
             assert await process.line() == "file.moved  shared:Team/plans/a 1"
             await dbx("unshare", "/Team", bob.account.email)
-            await relay(server.db, server.store, server.settings)
+            await relay_changes(server.services)
             assert (await process.line()).startswith("share.revoked  shared:Team 1")
             await process.end()
         mine = [short(line) for line in (await bob("events")).out.splitlines()]
@@ -385,11 +385,11 @@ async def test_a_place_within_what_others_share_goes_and_comes_with_it(
     async with signed_in(server, tmp_path / "bob") as bob:
         await verify(server.db, bob.account)
         await dbx("share", "/private/Team", bob.account.email)
-        await relay(server.db, server.store, server.settings)
+        await relay_changes(server.services)
         async with watching(bob, "shared:Team/plans", "--", *SHOW) as process:
 
             async def told() -> str:
-                await relay(server.db, server.store, server.settings)
+                await relay_changes(server.services)
                 return await process.line()
 
             await dbx("unshare", "/private/Team", bob.account.email)

@@ -65,7 +65,7 @@ def problems_in(said: str) -> list[str]:
 
 async def test_doctor_with_problems_names_each_and_its_remedy(settings: Settings, own_db: Db) -> None:
     code, said = await run(settings, "doctor")
-    assert (code, problems_in(said)) == (1, ["workers: none was ever seen: start `dropbox-api worker`"]), said
+    assert (code, problems_in(said)) == (1, ["workers: none has ever run: start `dropbox-api worker`"]), said
     code, said = await run(settings, "worker", "--once", "forget")
     assert (code, said) == (0, "forget: found 0, done 0, failed 0\n")
     code, said = await run(settings, "doctor", "--check")
@@ -93,7 +93,7 @@ async def test_doctor_with_problems_names_each_and_its_remedy(settings: Settings
     assert code == 1
     assert [line.split(":")[0] for line in problems_in(said)] == ["jobs", "relay"]
     assert "forget (ValueError: of a kind)" in said
-    assert "1 changes put aside (no reason)" in said
+    assert "1 changes parked (no reason)" in said
 
 
 async def test_empty_runs_are_recorded_in_batches_and_all_others_at_once(own_db: Db) -> None:
@@ -112,14 +112,14 @@ async def test_empty_runs_are_recorded_in_batches_and_all_others_at_once(own_db:
         await work(Report(0, 0))
     assert await row() == (1, 0, 0, 0, 0, 0), "empty runs are recorded later"
     await work(Report(3, 2, 1))
-    written._untold["job"].written_at_s -= runs.BUSY_S
+    written._unrecorded["job"].written_at_s -= runs.BUSY_PAUSE_S
     await work(Report(1, 1))
     assert await row() == (53, 3, 1, 1, 1, 0)
 
     async def fails() -> Report:
         raise ValueError("of a kind")
 
-    written._untold["job"].written_at_s -= runs.BUSY_S
+    written._unrecorded["job"].written_at_s -= runs.BUSY_PAUSE_S
     async with own_db.read() as tx:
         before = (await tx.execute(text("SELECT finished_at FROM job_runs"))).scalar_one()
     with pytest.raises(ValueError, match="of a kind"):

@@ -15,10 +15,12 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
+from dropbox_api.context import Services
 from dropbox_api.db import Db, new_id
 from dropbox_api.events.wakeup import Wakeup
 from dropbox_api.feed import routes
-from dropbox_api.workers import retention
+from dropbox_api.workers import retain
+from dropbox_api.workers.retain import apply_retention
 from tests.conftest import Register
 from tests.support.server import (
     Account,
@@ -173,7 +175,7 @@ async def test_what_the_journal_does_not_reach_back_to_is_gone(account: Account,
     )
     async with db.begin() as tx:
         await tx.execute(age, {"me": me})
-    await retention.retain(db, server.store, server.settings)
+    await apply_retention(Services(db, server.store, server.settings))
     assert problem(await account.client.get("/v1/events", params={"cursor": beginning})) == (410, "cursor-expired")
     since = {"since": "2000-01-01T00:00:00Z"}
     assert problem(await account.client.get("/v1/events", params=since)) == (410, "cursor-expired")
@@ -212,14 +214,14 @@ async def test_retention_takes_a_beginning_and_leaves_no_gap(
     account: Account, server: RunningServer, db: Db, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An old event behind a young one stays: of a change that took long, with an early time."""
-    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(retain, "ROWS_PER_TRANSACTION", 2)
     for n in range(7):
         await make_folder(account, f"/{n}")
     me = (await account.me())["id"]
     age = text("UPDATE events SET created_at = now() - interval '40 days' WHERE recipient_id = :me AND seq <> 6")
     async with db.begin() as tx:
         await tx.execute(age, {"me": me})
-    await retention.retain(db, server.store, server.settings)
+    await apply_retention(Services(db, server.store, server.settings))
     left = text("SELECT seq FROM events WHERE recipient_id = :me ORDER BY seq")
     async with db.read() as tx:
         assert (await tx.execute(left, {"me": me})).scalars().all() == [6, 7]
@@ -241,7 +243,7 @@ async def test_retention_forgets_deliveries_that_are_over(account: Account, serv
                     ),
                     {"id": new_id(), "webhook_id": webhook_id, "kind": f"{days}", "state": state, "days": days},
                 )
-    await retention.retain(db, server.store, server.settings)
+    await apply_retention(Services(db, server.store, server.settings))
     left = text("SELECT kind, state FROM deliveries WHERE webhook_id = :id ORDER BY kind, state")
     async with db.begin() as tx:
         rows = (await tx.execute(left, {"id": webhook_id})).all()
@@ -556,12 +558,12 @@ async def test_what_nobody_was_told_of_is_found_all_the_same(postgres_url: str, 
 async def test_anything_is_heard_by_everybody_who_asks(server: RunningServer, account: Account) -> None:
     """As the worker does: what was written while it was at work is not waited for."""
     wakeup = wakeup_of(server)
-    before = await wakeup.anything(0)
-    waiting = [asyncio.create_task(wakeup.anything(60)) for _ in range(2)]
+    before = await wakeup.wait_for_change(0)
+    waiting = [asyncio.create_task(wakeup.wait_for_change(60)) for _ in range(2)]
     await asyncio.sleep(0)
     await make_folder(account, "/anything")
     assert all(number > before for number in await asyncio.gather(*waiting))
-    assert await wakeup.anything(60, after=before) > before
+    assert await wakeup.wait_for_change(60, after=before) > before
 
 
 # Server-sent events

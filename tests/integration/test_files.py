@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from dropbox_api.settings import MIB
-from dropbox_api.workers import jobs
+from dropbox_api.workers.verify import verify_next_blob
 from tests.support.server import (
     MULTI,
     NO_TLS,
@@ -294,7 +294,7 @@ async def test_quarantined_content_is_accepted_for_what_it_is(account: Account, 
         await store.put(part["url"], headers=part["headers"], content=b"what it is")
     file = (await account.client.post(f"/v1/uploads/{upload['id']}/complete")).json()["file"]
     assert problem(await account.client.post(f"/v1/files/{file['id']}/accept-content")) == (409, "not-quarantined")
-    while (await jobs.verify(server.db, server.store, server.settings)).found:
+    while (await verify_next_blob(server.services)).found:
         pass
     seen = await at(account, "/a")
     assert (seen["content_status"], seen["fingerprint"]) == ("quarantined", sha256(b"what it is not"))
@@ -327,7 +327,7 @@ async def test_accepted_content_that_is_stored_already_is_stored_once(account: A
     async with httpx2.AsyncClient(verify=NO_TLS, timeout=60) as store:
         await store.put(part["url"], headers=part["headers"], content=b"known")
     file = (await account.client.post(f"/v1/uploads/{upload['id']}/complete")).json()["file"]
-    while (await jobs.verify(server.db, server.store, server.settings)).found:
+    while (await verify_next_blob(server.services)).found:
         pass
     assert (await account.me())["used_bytes"] == 10
     accepted = (await account.client.post(f"/v1/files/{file['id']}/accept-content")).raise_for_status().json()

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from dropbox_api.context import Services
 from dropbox_api.settings import NotificationSettings, Settings
 from dropbox_api.storage.messages import MessagesError, OutgoingMessage, Queue, Topic
 from dropbox_api.storage.object_store import StoreUnavailable
 from dropbox_api.storage.s3 import S3Config, S3Store
-from dropbox_api.workers.consuming import consume
+from dropbox_api.workers.consume import consume_notifications
 from tests.conftest import Register
 from tests.support.bus import CONFIG, Bus, running_bus
 from tests.support.server import SMALLEST_CHUNK, Account, RunningServer, send, start
@@ -151,7 +152,7 @@ async def test_the_job_looks_where_messages_point_and_deletes_them(
         '{"Event": "s3:TestEvent"}',
     ):
         await bus.send(queue_url, body)
-    report = await consume(server.db, server.store, consuming(server, bus, queue_url))
+    report = await consume_notifications(Services(server.db, server.store, consuming(server, bus, queue_url)))
     assert (report.found, report.done, report.failed) == (7, 7, 0)
     assert [await missing(account, upload_id) for upload_id, _ in uploads] == ["1"] * 3
     assert await bus.count_messages(queue_url) == 0
@@ -167,7 +168,7 @@ async def test_what_could_not_be_looked_at_stays_in_the_queue(
     async with S3Store.open(replace(s3_config, endpoint_url=NOWHERE)) as away:
         with pytest.raises(StoreUnavailable):
             await away.list_parts(key, "any")
-        report = await consume(server.db, away, settings)
+        report = await consume_notifications(Services(server.db, away, settings))
     assert (report.found, report.done, report.failed) == (1, 0, 1)
     assert await bus.count_messages(queue_url) == 1
     assert await missing(account, upload_id) == "1-2"
@@ -184,10 +185,10 @@ async def test_a_session_that_lost_its_place_holds_nobody_up(
     _, key = await sent(editor, server, "homeless", destination={"parent_id": folder_id})
     (await owner.client.delete(f"/v1/files/{folder_id}")).raise_for_status()
     await bus.send(queue_url, event(key))
-    report = await consume(server.db, server.store, consuming(server, bus, queue_url))
+    report = await consume_notifications(Services(server.db, server.store, consuming(server, bus, queue_url)))
     assert (report.found, report.done, report.failed) == (1, 1, 0)
 
 
 async def test_without_a_queue_there_is_nothing_to_do(server: RunningServer) -> None:
-    report = await consume(server.db, server.store, server.settings)
+    report = await consume_notifications(server.services)
     assert (report.found, report.done) == (0, 0)

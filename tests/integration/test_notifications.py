@@ -19,13 +19,14 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
+from dropbox_api.context import Services
 from dropbox_api.db import Db
-from dropbox_api.hooks.notifications import MAX_NAMES, Lookout, names_in
+from dropbox_api.hooks.notifications import MAX_NAMES, NotificationReconciler, parse_notification
 from dropbox_api.settings import Settings
 from dropbox_api.storage.embedded.seaweedfs import EmbeddedS3, StoreWebhook
 from dropbox_api.storage.object_store import ObjectStore, Part
 from dropbox_api.storage.s3 import S3Config, S3Store
-from dropbox_api.workers.jobs import finish_idle
+from dropbox_api.workers.finish import finish_idle_uploads
 from tests.support.database import fresh_database
 from tests.support.ports import reserve_port
 from tests.support.server import (
@@ -142,7 +143,7 @@ async def test_a_single_object_shows_and_its_file_comes_though_its_client_is_gon
     await until(expedited)
     async with told.db.begin() as tx:
         await tx.execute(text("UPDATE uploads SET next_check_at = now() WHERE id = :id"), {"id": upload["id"]})
-    await finish_idle(told.db, told.store, told.settings)
+    await finish_idle_uploads(told.services)
     assert (await look_at(account, upload["id"]))["state"] == "completed"
     await account.client.aclose()
 
@@ -253,20 +254,20 @@ class Counted:
 
 async def test_a_storm_costs_a_look_a_round(session: Session, listening: RunningServer) -> None:
     store = Counted(listening.store)
-    lookout = Lookout(listening.db, cast("ObjectStore", store), listening.settings)
+    reconciler = NotificationReconciler(Services(listening.db, cast("ObjectStore", store), listening.settings))
     began_at = time.monotonic()
     for number in range(1000):
-        lookout.notice({session.key} if number % 2 else {session.s3_upload_id})
+        reconciler.submit({session.key} if number % 2 else {session.s3_upload_id})
         await asyncio.sleep(0)
     await send(session.account, session.upload, DATA, [1])
-    lookout.notice({session.key})  # the last one is not forgotten over the first
+    reconciler.submit({session.key})  # the last one is not forgotten over the first
 
     async def followed() -> bool:
         return await session.missing() == "2-3"
 
     await until(followed)
     assert 1 <= store.lists <= (time.monotonic() - began_at) / 0.5 + 1
-    await lookout.close()
+    await reconciler.close()
 
 
 @pytest.mark.parametrize(
@@ -305,7 +306,7 @@ async def test_nonsense_is_taken_and_forgotten(session: Session, said: Any) -> N
 
 def test_only_new_content_of_our_bucket_is_looked_for() -> None:
     def names(said: Any) -> set[str]:
-        return names_in(json.dumps(said), BUCKET)
+        return parse_notification(json.dumps(said), BUCKET)
 
     assert names(s3_event("blobs/a+b/%2B")) == {"blobs/a b/+"}, "S3 encodes keys as forms do"
     assert names(s3_event("key", bucket="another")) == set()
@@ -317,15 +318,15 @@ def test_only_new_content_of_our_bucket_is_looked_for() -> None:
     many = {"Records": [s3_event(f"key{number}")["Records"][0] for number in range(MAX_NAMES + 5)]}
     assert len(names(many)) == MAX_NAMES
     with pytest.raises(ValueError, match="JSON"):
-        names_in(b"<xml/>", BUCKET)
+        parse_notification(b"<xml/>", BUCKET)
 
 
 async def test_what_waits_is_bounded(listening: RunningServer) -> None:
-    lookout = Lookout(listening.db, listening.store, listening.settings)
+    reconciler = NotificationReconciler(listening.services)
     for batch in range(30):
-        lookout.notice({f"unknown/{batch}/{number}" for number in range(MAX_NAMES)})
-    assert len(lookout._waiting) == 10 * MAX_NAMES
-    await lookout.close()
+        reconciler.submit({f"unknown/{batch}/{number}" for number in range(MAX_NAMES)})
+    assert len(reconciler._pending) == 10 * MAX_NAMES
+    await reconciler.close()
 
 
 # Who may tell

@@ -152,8 +152,8 @@ async def test_server_and_jobs_behind_pgbouncer_in_transaction_mode_work(
             assert (await client.get(f"{one.url}/readyz")).json()["status"] == "ready"
         pairs = [(one.url, other.url), (other.url, one.url)]
         await asyncio.gather(*(run_journey(*pairs[number % 2], number) for number in range(8)))
-    async with runner.connected(settings) as (db, store):
+    async with runner.open_services(settings) as services:
         for job in jobs.JOBS.values():
-            report = await job(db, store, settings)
+            report = await job.run(services)
             assert not report.failed, (job, report)
-        await assert_invariants(db, store)
+        await assert_invariants(services.db, services.store)

@@ -17,9 +17,12 @@ import pytest
 from dropbox_api.accounts import personal_tokens, users
 from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.schemas import NewToken, NewUser
+from dropbox_api.context import Services
 from dropbox_api.settings import Settings, SnsSettings
 from dropbox_api.storage.s3 import S3Config
-from dropbox_api.workers import delivering, publishing, relay
+from dropbox_api.workers.deliver import deliver_messages
+from dropbox_api.workers.publish import publish_changes
+from dropbox_api.workers.relay import relay_changes
 from tests.support.bus import CONFIG, Bus, running_bus
 from tests.support.fault_proxy import Fault, FaultProxy, running_proxy
 from tests.support.ports import reserve_port
@@ -59,7 +62,7 @@ class Place:
         async with asyncio.timeout(60):
             while True:
                 for job in jobs:
-                    await job(self.server.db, self.server.store, settings)
+                    await job(Services(self.server.db, self.server.store, settings))
                 file = (await self.owner.client.get(f"/v1/files/{file_id}")).raise_for_status().json()
                 if file["processing"] and file["processing"]["state"] in {"succeeded", "failed"}:
                     assert file["processing"]["detail"] == f"SHA-256 {sha256(DATA)}"
@@ -137,7 +140,7 @@ async def test_processor_with_a_webhook_reports_on_a_stored_file(place: Place, p
                     await asyncio.sleep(0.05)
         assert forged.status_code == 401
         file_id = await place.upload("by webhook")
-        states = await place.processed(file_id, place.server.settings, [relay.relay, delivering.deliver])
+        states = await place.processed(file_id, place.server.settings, [relay_changes, deliver_messages])
     assert states == ["running", "succeeded"]
     (await place.owner.client.delete(f"/v1/webhooks/{webhook['id']}")).raise_for_status()
 
@@ -156,7 +159,7 @@ async def test_processor_with_a_queue_reports_on_a_stored_file(place: Place, bus
     )
     with running(environment, "--queue", queue_url):
         file_id = await place.upload("by queue")
-        states = await place.processed(file_id, settings, [relay.relay, publishing.publish])
+        states = await place.processed(file_id, settings, [relay_changes, publish_changes])
     assert states == ["running", "succeeded"]
 
 

@@ -8,10 +8,16 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from dropbox_api.context import Services
 from dropbox_api.db import Db
 from dropbox_api.settings import Settings
 from dropbox_api.storage.s3 import S3Config
-from dropbox_api.workers import jobs, purging, reports
+from dropbox_api.workers import batches, reports
+from dropbox_api.workers.collect import collect_blobs
+from dropbox_api.workers.forget import forget_idempotency_keys
+from dropbox_api.workers.prune import prune_revisions
+from dropbox_api.workers.purge import purge_trash
+from dropbox_api.workers.verify import verify_next_blob
 from tests.support.server import (
     MULTI,
     SMALLEST_CHUNK,
@@ -51,7 +57,7 @@ async def run(server: RunningServer, job: reports.Job, **files: Any) -> int:
     """Run a job until it finds nothing; return what it did. `files`: other settings of that group."""
     settings = altered(server.settings, **files)
     done = 0
-    while (report := await job(server.db, server.store, settings)).done:
+    while (report := await job(Services(server.db, server.store, settings))).done:
         assert report.failed == 0
         done += report.done
     return done
@@ -122,9 +128,9 @@ async def test_the_trash_is_purged_after_its_time(account: Account, server: Runn
     young, old = await put_file(account, b"young", "/young"), await put_file(account, b"old", "/old")
     await delete(account, young["id"], old["id"])
     await alter_node(server.db, old["id"], "trashed_at = trashed_at - interval '29 days 23 hours'")
-    assert await run(server, purging.purge) == 0
+    assert await run(server, purge_trash) == 0
     await alter_node(server.db, old["id"], "trashed_at = trashed_at - interval '1 hour'")
-    assert await run(server, purging.purge) == 2, "one mark, one row"
+    assert await run(server, purge_trash) == 2, "one mark, one row"
     assert await trash(account) == ["young"]
     assert await used(account) == (5, 1)
     assert (await journal(server.db, account))[-1] == ("file.deleted", old["id"])
@@ -158,19 +164,19 @@ async def test_a_folder_is_purged_with_all_below_it(account: Account, server: Ru
 
     await delete_for_good(account, folder_id)
     assert (await used(account))[1] == 15, "a worker frees it"
-    assert await run(server, purging.purge) == 14
+    assert await run(server, purge_trash) == 14
     assert await used(account) == (60, 1)
     assert await trash(account) == []
     assert await keys(server.db, account) == before, "reference first, object later"
-    await run(server, jobs.collect)
+    await run(server, collect_blobs)
     (left,) = await keys(server.db, account)
     assert [await is_stored(server.store, key) for key in sorted(before)] == [key == left for key in sorted(before)]
     assert await download(account, kept["id"]) == b"shared" * 10
 
     await delete_for_good(account, kept["id"])
-    await run(server, purging.purge)
+    await run(server, purge_trash)
     assert await used(account) == (0, 0)
-    await run(server, jobs.collect)
+    await run(server, collect_blobs)
     assert await keys(server.db, account) == set()
     assert not await is_stored(server.store, left)
 
@@ -181,7 +187,7 @@ async def test_what_was_deleted_on_its_own_goes_with_its_folder(account: Account
     await delete(account, inner_id)
     await delete_for_good(account, folder_id)
     assert await trash(account) == []
-    assert await run(server, purging.purge) == 3
+    assert await run(server, purge_trash) == 3
     gone = {("file.deleted", inner_id), ("file.deleted", folder_id)}
     assert set((await journal(server.db, account))[-2:]) == gone
     assert problem(await account.client.post(f"/v1/files/{inner_id}/restore")) == (404, "not-found")
@@ -198,7 +204,7 @@ async def test_a_trashed_folder_inside_a_purged_one_inside_a_purged_one(
         await delete(account, ids["/a/b/c/d"], ids["/a/b"], ids["/a"])
         found = [(await account.client.delete(f"/v1/trash/{ids[path]}")).status_code for path in names]
         assert found == answers, "what is deleted for good takes along what had been deleted within"
-        assert await run(server, purging.purge) == 5
+        assert await run(server, purge_trash) == 5
         assert await used(account) == (0, 0)
 
 
@@ -206,15 +212,15 @@ async def test_a_purge_goes_on_where_it_was_cut_off(
     account: Account, server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two workers at once, batches of one, a bounded look: every row is counted once."""
-    monkeypatch.setattr(purging, "BATCH", 1)
-    monkeypatch.setattr(purging, "AT_ONCE", 3)
+    monkeypatch.setattr(batches, "ROWS_PER_TRANSACTION", 1)
+    monkeypatch.setattr(batches, "ROWS_PER_QUERY", 3)
     folder_id = await make_folder(account, "/a")
     for path in ("/a/b/c", "/a/d", "/a/e/f/g"):
         await make_folder(account, path)
     for number in range(5):
         await put_file(account, bytes([number]) * 10, f"/a/b/{number}")
     await delete_for_good(account, folder_id)
-    done = await asyncio.gather(*(run(server, purging.purge) for _ in range(2)))
+    done = await asyncio.gather(*(run(server, purge_trash) for _ in range(2)))
     assert sum(done) == 12
     assert await used(account) == (0, 0)
 
@@ -224,7 +230,7 @@ async def test_emptying_the_trash_frees_its_space(account: Account, server: Runn
     assert await used(account) == (4, 3)
     await delete(account, *(file["id"] for file in files[:2]))
     (await account.client.delete("/v1/trash")).raise_for_status()
-    assert await run(server, purging.purge) == 2
+    assert await run(server, purge_trash) == 2
     assert await used(account) == (4, 1)
 
 
@@ -236,10 +242,10 @@ async def test_content_of_every_state_is_given_up(account: Account, server: Runn
         await tx.execute(text(owned), {"status": status, "id": (await account.me())["id"]})
     await delete_for_good(account, file["id"])
     (key,) = await keys(server.db, account)
-    await run(server, purging.purge)
+    await run(server, purge_trash)
     assert await used(account) == (0, 0)
-    assert (await jobs.verify(server.db, server.store, server.settings)).found == 0
-    await run(server, jobs.collect)
+    assert (await verify_next_blob(server.services)).found == 0
+    await run(server, collect_blobs)
     assert not await is_stored(server.store, key)
 
 
@@ -248,7 +254,7 @@ async def test_restoring_races_a_purge(account: Account, server: RunningServer) 
 
     async def purge(pause_s: float) -> None:
         await asyncio.sleep(pause_s)
-        await run(server, purging.purge)
+        await run(server, purge_trash)
 
     outcomes = []
     for attempt in range(10):
@@ -276,15 +282,15 @@ async def test_content_given_up_is_sent_anew(account: Account, server: RunningSe
     first = await put_file(account, b"again", "/a")
     (old,) = await keys(server.db, account)
     await delete_for_good(account, first["id"])
-    await run(server, purging.purge)
+    await run(server, purge_trash)
     missing = await account.client.get(f"/v1/fingerprints/{sha256(b'again')}")
     assert problem(missing) == (404, "not-found")
     upload = await start(account, b"again", "a")
     await send(account, upload, b"again")
-    await run(server, jobs.collect)
+    await run(server, collect_blobs)
     assert not await is_stored(server.store, old)
     file = (await complete(account, upload["id"])).raise_for_status().json()["file"]
-    await run(server, jobs.collect)
+    await run(server, collect_blobs)
     assert await download(account, file["id"]) == b"again"
     assert await used(account) == (5, 1)
 
@@ -300,9 +306,9 @@ async def test_instant_uploads_race_a_purge(account: Account, server: RunningSer
             await asyncio.sleep(pause_s)
             return await upload_file(account, data, name)
 
-        file, *_ = await asyncio.gather(again(attempt * 0.002), run(server, purging.purge), run(server, jobs.collect))
-        await run(server, purging.purge)
-        await run(server, jobs.collect)
+        file, *_ = await asyncio.gather(again(attempt * 0.002), run(server, purge_trash), run(server, collect_blobs))
+        await run(server, purge_trash)
+        await run(server, collect_blobs)
         assert await download(account, file["id"]) == data
     assert await used(account) == (6 * 50, 6)
 
@@ -315,8 +321,8 @@ async def test_content_that_is_still_to_be_placed_is_kept(account: Account, serv
     assert problem(await complete(account, upload["id"])) == (409, "destination-refused")
     file = await put_file(account, b"content", "/file")
     await delete_for_good(account, file["id"])
-    await run(server, purging.purge)
-    await run(server, jobs.collect)
+    await run(server, purge_trash)
+    await run(server, collect_blobs)
     assert await used(account) == (6 + 7, 1), "it is kept for a week, and charged"
     place = {"destination": {"name": "rescued"}}
     answer = await account.client.post(f"/v1/uploads/{upload['id']}/destinations", json=place)
@@ -325,7 +331,7 @@ async def test_content_that_is_still_to_be_placed_is_kept(account: Account, serv
 
     # Now that it has had a place, nothing waits for it any more.
     await delete_for_good(account, rescued)
-    await run(server, purging.purge)
+    await run(server, purge_trash)
     assert await used(account) == (6, 1)
     answer = await account.client.post(f"/v1/uploads/{upload['id']}/destinations", json=place)
     assert problem(answer) == (409, "nothing-to-place")
@@ -336,7 +342,7 @@ async def test_a_completed_upload_does_not_keep_its_content(account: Account, se
     await send(account, upload, b"done")
     file = (await complete(account, upload["id"])).raise_for_status().json()["file"]
     await delete_for_good(account, file["id"])
-    await run(server, purging.purge)
+    await run(server, purge_trash)
     assert await used(account) == (0, 0)
     answer = await account.client.post(
         f"/v1/uploads/{upload['id']}/destinations", json={"destination": {"name": "again"}}
@@ -352,16 +358,16 @@ async def test_revisions_are_pruned_by_count(account: Account, server: RunningSe
         file = await replace(account, b"x" * number, "/a")
     for number in range(1, 4):
         few = await replace(account, b"y" * number, "/few")
-    assert await run(server, purging.prune, revisions_keep=7) == 0
-    assert await run(server, purging.prune, revisions_keep=3) == 3
+    assert await run(server, prune_revisions, revisions_keep=7) == 0
+    assert await run(server, prune_revisions, revisions_keep=3) == 3
     assert await revisions(account, file["id"]) == [6, 5, 4]
     assert await revisions(account, few["id"]) == [3, 2, 1]
     assert await used(account) == (6 + 5 + 4 + 3 + 2 + 1, 2)
-    assert await run(server, purging.prune, revisions_keep=1) == 4
+    assert await run(server, prune_revisions, revisions_keep=1) == 4
     assert await revisions(account, file["id"]) == [6]
-    assert await run(server, purging.prune, revisions_keep=1) == 0, "never the head"
+    assert await run(server, prune_revisions, revisions_keep=1) == 0, "never the head"
     assert await download(account, file["id"]) == b"x" * 6
-    await run(server, jobs.collect)
+    await run(server, collect_blobs)
     assert len(await keys(server.db, account)) == 2
     assert (await replace(account, b"next", "/a"))["id"] == file["id"]
     assert await revisions(account, file["id"]) == [7, 6]
@@ -381,12 +387,12 @@ async def test_revisions_are_pruned_by_age(account: Account, server: RunningServ
             await tx.execute(mine, {"id": (await account.me())["id"]})
 
     await age(179, "true")
-    assert await run(server, purging.prune) == 0
+    assert await run(server, prune_revisions) == 0
     await age(1, "number = 1")
-    assert await run(server, purging.prune) == 2
+    assert await run(server, prune_revisions) == 2
     assert await revisions(account, file["id"]) == [3, 2]
     await age(1, "number > 1")
-    assert await run(server, purging.prune) == 2
+    assert await run(server, prune_revisions) == 2
     restored = await account.client.post(f"/v1/files/{gone['id']}/restore")
     assert restored.status_code == 200
     for file_id, content in ((file["id"], b"333"), (gone["id"], b"333" * 10)):
@@ -404,12 +410,12 @@ async def test_pruning_leaves_shared_content_and_what_is_processed(account: Acco
     second = (await account.client.get(f"/v1/files/{file['id']}/revisions")).json()["items"][1]["id"]
     running = {"state": "running", "revision_id": second}
     (await account.client.put(path, json=running)).raise_for_status()
-    await run(server, purging.prune, revisions_keep=1, revisions_keep_s=0)
+    await run(server, prune_revisions, revisions_keep=1, revisions_keep_s=0)
     assert await revisions(account, file["id"]) == [3, 2]
     (await account.client.put(path, json=running | {"state": "succeeded"})).raise_for_status()
-    await run(server, purging.prune, revisions_keep=1)
+    await run(server, prune_revisions, revisions_keep=1)
     assert await revisions(account, file["id"]) == [3]
-    await run(server, jobs.collect)
+    await run(server, collect_blobs)
     assert await download(account, other["id"]) == b"first"
     assert await used(account) == (5 + 5, 2)
 
@@ -418,12 +424,12 @@ async def test_pruning_goes_on_until_nothing_is_left(
     account: Account, server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It runs once an hour, so that one run does it all, look after look and owner after owner."""
-    monkeypatch.setattr(purging, "BATCH", 2)
-    monkeypatch.setattr(purging, "AT_ONCE", 3)
+    monkeypatch.setattr(batches, "ROWS_PER_TRANSACTION", 2)
+    monkeypatch.setattr(batches, "ROWS_PER_QUERY", 3)
     for number in range(8):
         file = await replace(account, b"x" * number, "/a")
     settings = altered(server.settings, revisions_keep=1)
-    report = await purging.prune(server.db, server.store, settings)
+    report = await prune_revisions(Services(server.db, server.store, settings))
     assert report.found == report.done >= 7
     assert await revisions(account, file["id"]) == [8]
 
@@ -434,7 +440,7 @@ async def test_pruning_goes_on_until_nothing_is_left(
 async def test_keys_are_forgotten_after_their_time(
     account: Account, server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(purging, "BATCH", 2)
+    monkeypatch.setattr(batches, "ROWS_PER_TRANSACTION", 2)
 
     async def make(name: str) -> tuple[int, str]:
         answer = await account.client.post("/v1/folders", json={"name": name}, headers={"Idempotency-Key": name})
@@ -448,6 +454,6 @@ async def test_keys_are_forgotten_after_their_time(
         async with server.db.begin() as tx:
             await tx.execute(text(aged.format(by)))
         assert [await make(name) for name in names[:1]] == made[:1]
-        assert await run(server, purging.forget) == forgotten
+        assert await run(server, forget_idempotency_keys) == forgotten
     assert [status for status, _ in [await make(name) for name in names]] == [409] * 5
     assert await make("young") == young

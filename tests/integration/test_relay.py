@@ -12,14 +12,18 @@ import pytest
 from sqlalchemy import text
 
 from dropbox_api import problems
+from dropbox_api.context import Services
 from dropbox_api.db import Db, Tx
-from dropbox_api.hooks import outward
-from dropbox_api.plumbing import encryption, failpoints
+from dropbox_api.hooks.signatures import create_secret, encrypt_webhook_secret
+from dropbox_api.plumbing import failpoints
 from dropbox_api.settings import HookSettings, Settings
 from dropbox_api.storage import messages
 from dropbox_api.storage.s3 import S3Config
-from dropbox_api.workers import delivering, outbox, publishing, relay, runner
-from dropbox_api.workers.leases import Lease
+from dropbox_api.workers import deliver, outbox, relay, runner
+from dropbox_api.workers.deliver import deliver_messages
+from dropbox_api.workers.leases import QueueLease
+from dropbox_api.workers.publish import publish_changes
+from dropbox_api.workers.relay import relay_changes
 from tests.support.bus import Bus, running_bus
 from tests.support.ministack import Ministack
 from tests.support.process import environment, run_job
@@ -66,13 +70,17 @@ class World:
             self.told[user_id].append((owner_id, event_id))
         return event_id
 
+    @property
+    def services(self) -> Services:
+        return Services(self.db, self.store, self.settings)
+
     async def rows(self, query: str, **values: Any) -> list[Any]:
         async with self.db.read() as tx:
             return list((await tx.execute(text(query), values)).all())
 
     async def relay(self, **groups: Any) -> Any:
         settings = self.settings.model_copy(update=groups)
-        return await relay.relay(self.db, self.store, settings)
+        return await relay_changes(Services(self.db, self.store, settings))
 
     async def relay_all(self) -> None:
         while (await self.relay()).done:
@@ -107,14 +115,14 @@ async def world(postgres_url: str, s3_config: S3Config, variables: dict[str, str
         variables |= environment(
             url, s3_config, HOOKS__ALLOW_HTTP="true", HOOKS__ALLOWED_NETWORKS='["127.0.0.0/8"]', HOOKS__TIMEOUT_S="30"
         )
-        async with runner.connected(settings) as (db, store):
-            yield World(db, store, settings)
+        async with runner.open_services(settings) as services:
+            yield World(services.db, services.store, settings)
 
 
 async def add_webhook(world: World, user_id: uuid.UUID, url: str) -> uuid.UUID:
     """Make a webhook as the API does; how it signs is of no account here."""
     webhook_id = uuid.uuid4()
-    sealed = encryption.encrypt_secret(world.settings.auth, outward.SECRETS, webhook_id, outward.new_secret())
+    sealed = encrypt_webhook_secret(world.settings.auth, webhook_id, create_secret())
     make = text("INSERT INTO webhooks (id, user_id, url, secret, kinds) VALUES (:id, :user_id, :url, :secret, '{}')")
     async with world.db.begin() as tx:
         await tx.execute(make, {"id": webhook_id, "user_id": user_id, "url": url, "secret": sealed})
@@ -262,14 +270,14 @@ async def test_a_worker_killed_while_it_delivers_delivers_again(world: World, va
         await world.relay_all()
         assert await run_job(variables, "deliver", "workers.deliver.after_send=kill@3") == -9
         assert [message["id"] for message in receiver.messages] == ids[:3]
-        report = await delivering.deliver(world.db, world.store, world.settings)
+        report = await deliver_messages(world.services)
         assert report.found == 0, "the lease of who died holds"
         failpoints.arm("workers.deliver.after_send=raise@2")
         await world.end_leases()
         with pytest.raises(failpoints.FailpointError):
-            await delivering.deliver(world.db, world.store, world.settings)
+            await deliver_messages(world.services)
         await world.end_leases()
-        await delivering.deliver(world.db, world.store, world.settings)
+        await deliver_messages(world.services)
         # Once more what was sent when they died, and the order of first attempts stays.
         assert [message["id"] for message in receiver.messages] == [*ids[:3], *ids[2:4], *ids[3:]]
     rows = await world.rows("SELECT state, attempts FROM deliveries")
@@ -287,20 +295,20 @@ async def test_what_cannot_be_recorded_for_one_webhook_keeps_no_other_waiting(
         await world.happen(one)
         ids = [str(await world.happen(other)) for _ in range(5)]
         await world.relay_all()
-        record = delivering._record
+        record = deliver._record_attempt
 
-        async def record_or_fail(tx: Tx, settings: HookSettings, lease: Lease, *more: Any) -> bool:
+        async def record_or_fail(tx: Tx, settings: HookSettings, lease: QueueLease, *more: Any) -> bool:
             if lease.queue_id == unlucky_id:
                 raise problems.Unavailable("The database does not answer")
             return await record(tx, settings, lease, *more)
 
-        monkeypatch.setattr(delivering, "_record", record_or_fail)
-        report = await delivering.deliver(world.db, world.store, world.settings)
+        monkeypatch.setattr(deliver, "_record_attempt", record_or_fail)
+        report = await deliver_messages(world.services)
         assert (report.done, report.failed) == (5, 1)
         assert [message["id"] for message in lucky.messages] == ids
         monkeypatch.undo()
         await world.end_leases()
-        assert (await delivering.deliver(world.db, world.store, world.settings)).done == 1
+        assert (await deliver_messages(world.services)).done == 1
         assert len(unlucky.messages) == 2
         assert unlucky.messages[0] == unlucky.messages[1]
 
@@ -354,7 +362,7 @@ async def test_the_topic_is_told_in_order(world: World, subscribed: Subscribed) 
     await world.relay_all()
     await world.check_journals()
     assert len(await world.rows("SELECT * FROM outbox WHERE fanned_at IS NOT NULL")) == 24
-    report = await publishing.publish(world.db, world.store, world.settings)
+    report = await publish_changes(world.services)
     assert (report.done, report.failed) == (24, 0)
     arrived: dict[str, list[str]] = defaultdict(list)
     for message in await received():
@@ -363,7 +371,7 @@ async def test_the_topic_is_told_in_order(world: World, subscribed: Subscribed) 
     assert arrived == happened
     assert await world.rows("SELECT * FROM outbox") == []
     assert await world.rows("SELECT * FROM relay_leases") == []
-    assert (await publishing.publish(world.db, world.store, world.settings)).found == 0
+    assert (await publish_changes(world.services)).found == 0
 
 
 async def test_a_worker_killed_while_it_publishes_publishes_again(
@@ -376,10 +384,10 @@ async def test_a_worker_killed_while_it_publishes_publishes_again(
     ids = [str(await world.happen(owner)) for _ in range(12)]
     await world.relay_all()
     assert await run_job(variables, "publish", "workers.publish.after_send=kill@2") == -9
-    await publishing.publish(world.db, world.store, world.settings)
+    await publish_changes(world.services)
     assert len(await world.rows("SELECT * FROM outbox")) == 7, "the lease of who died holds"
     await world.end_leases()
-    await publishing.publish(world.db, world.store, world.settings)
+    await publish_changes(world.services)
     assert await world.rows("SELECT * FROM outbox") == []
     arrived = [message["id"] for message in await received()]
     assert list(dict.fromkeys(arrived)) == ids
@@ -405,11 +413,11 @@ async def test_a_topic_that_does_not_answer_is_asked_again(world: World, subscri
     owner = await world.person()
     event_id = await world.happen(owner)
     await world.relay_all()
-    report = await publishing.publish(world.db, world.store, world.settings)
+    report = await publish_changes(world.services)
     assert (report.done, report.failed) == (0, 1)
     (row,) = await world.rows("SELECT * FROM outbox")
     assert row.parked_at is None
-    assert (await publishing.publish(world.db, world.store, with_topic(world.settings, sns))).done == 1
+    assert (await publish_changes(Services(world.db, world.store, with_topic(world.settings, sns)))).done == 1
     assert [message["id"] for message in await received()] == [str(event_id)]
 
 
@@ -424,7 +432,7 @@ async def test_what_the_topic_refuses_for_good_is_put_aside(
     await world.relay_all()
     fake = Fake({ids[1]: "InvalidParameter: too long"})
     monkeypatch.setattr(messages.Topic, "publish", lambda _, some: fake.publish(some))
-    while (await publishing.publish(world.db, world.store, world.settings)).done:
+    while (await publish_changes(world.services)).done:
         pass
     assert fake.published == [ids[0], *ids[2:]]
     (row,) = await world.rows("SELECT * FROM outbox")
@@ -436,5 +444,5 @@ async def test_without_a_topic_nothing_is_kept_for_it(world: World) -> None:
     await world.happen(await world.person())
     await world.relay_all()
     assert await world.rows("SELECT * FROM outbox") == []
-    report = await publishing.publish(world.db, world.store, world.settings)
+    report = await publish_changes(world.services)
     assert (report.found, report.done) == (0, 0)

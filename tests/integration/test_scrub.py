@@ -11,9 +11,15 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from dropbox_api.context import Services
 from dropbox_api.settings import Settings
 from dropbox_api.storage.s3 import S3Config
-from dropbox_api.workers import jobs, reports, scrubbing
+from dropbox_api.workers import repair, reports
+from dropbox_api.workers.collect import collect_blobs
+from dropbox_api.workers.inspection import Chunk
+from dropbox_api.workers.scrub import scrub_blobs
+from dropbox_api.workers.sweep import sweep_orphans
+from dropbox_api.workers.verify import verify_next_blob
 from tests.support.server import (
     MULTI,
     SMALLEST_CHUNK,
@@ -43,17 +49,17 @@ class World:
         return self.server.settings.model_copy(update={"worker": worker})
 
     async def scrub(self) -> reports.Report:
-        return await scrubbing.scrub(self.server.db, self.server.store, self.settings)
+        return await scrub_blobs(Services(self.server.db, self.server.store, self.settings))
 
     async def verify(self) -> None:
-        while (await jobs.verify(self.server.db, self.server.store, self.settings)).found:
+        while (await verify_next_blob(Services(self.server.db, self.server.store, self.settings))).found:
             pass
 
     async def collect(self) -> None:
         """Let go of the objects that nothing needs any more."""
-        while (await jobs.collect(self.server.db, self.server.store, self.settings)).found:
+        while (await collect_blobs(Services(self.server.db, self.server.store, self.settings))).found:
             pass
-        await jobs.sweep(self.server.db, self.server.store, self.settings)
+        await sweep_orphans(Services(self.server.db, self.server.store, self.settings))
 
     async def query(self, statement: str, **values: Any) -> list[Any]:
         async with self.server.db.read() as tx:
@@ -160,7 +166,7 @@ async def test_a_chunk_is_mended_from_another_file(world: World, account: Accoun
 async def test_a_chunk_that_is_everywhere_hides_no_other(
     world: World, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scrubbing, "SOURCES_OF_A_CHUNK", 2)
+    monkeypatch.setattr(repair, "SOURCES_PER_CHUNK", 2)
     common, rare = (random.Random(f"scrub {word}").randbytes(SMALLEST_CHUNK) for word in ("common", "rare"))
     data = common + rare
     file = await upload_file(account, data, "lost", strategy="multipart", chunk_size_bytes=SMALLEST_CHUNK)
@@ -174,8 +180,9 @@ async def test_a_chunk_that_is_everywhere_hides_no_other(
     async with world.server.db.begin() as tx:
         await tx.execute(text(filler), filled)
     async with world.server.db.read() as tx:
-        chunks = (await tx.execute(text("SELECT * FROM blob_chunks WHERE blob_id = :id"), {"id": blob.id})).all()
-    found = await scrubbing._elsewhere(world.server.db, blob, chunks)
+        manifest = text("SELECT number, offset_bytes, size_bytes, sha256 FROM blob_chunks WHERE blob_id = :id")
+        chunks = [Chunk(*row) for row in await tx.execute(manifest, {"id": blob.id})]
+    found = await repair.find_candidates(world.server.db, blob, chunks)
     async with world.server.db.begin() as tx:
         await tx.execute(text("DELETE FROM blob_chunks WHERE blob_id = :id AND number > 1"), filled)
     assert {number: len(sources) for number, sources in found.items()} == {1: 2, 2: 1}
@@ -277,7 +284,7 @@ async def test_two_workers_share_the_work(world: World, account: Account) -> Non
         await tx.execute(text("UPDATE blobs SET scrubbed_at = now() - interval '2 days'"))
     all_of_it = await world.query("SELECT count(*) AS n FROM blobs WHERE content_status = 'verified'")
     db, store = world.server.db, world.server.store
-    both = await asyncio.gather(*(scrubbing.scrub(db, store, settings) for _ in range(2)))
+    both = await asyncio.gather(*(scrub_blobs(Services(db, store, settings)) for _ in range(2)))
     assert sum(report.done for report in both) == all_of_it[0].n
 
 
@@ -291,10 +298,10 @@ async def test_a_run_reads_its_share(world: World, account: Account) -> None:
     recent = "scrubbed_at > now() - interval '1 hour'"
     ours = f"SELECT sum(size_bytes) AS total, sum(size_bytes) FILTER (WHERE {recent}) AS read"
     largest = (await world.query("SELECT max(size_bytes) AS n FROM blobs"))[0].n
-    await scrubbing.scrub(world.server.db, world.server.store, tenth)
+    await scrub_blobs(Services(world.server.db, world.server.store, tenth))
     row = (await world.query(f"{ours} FROM blobs WHERE content_status = 'verified'"))[0]
     assert row.total / 10 <= row.read <= row.total / 10 + largest
-    again = await scrubbing.scrub(world.server.db, world.server.store, tenth)
+    again = await scrub_blobs(Services(world.server.db, world.server.store, tenth))
     assert again.done <= 1, "what was read in this interval counts, whoever read it"
     off = world.settings.model_copy(update={"worker": worker.model_copy(update={"scrub_days": 0})})
-    assert (await scrubbing.scrub(world.server.db, world.server.store, off)).found == 0
+    assert (await scrub_blobs(Services(world.server.db, world.server.store, off))).found == 0

@@ -20,7 +20,9 @@ from dropbox_api.models import Blob, BlobChunk, Upload
 from dropbox_api.settings import MIB
 from dropbox_api.storage.s3 import S3Config
 from dropbox_api.uploads.direct import body as request_body
-from dropbox_api.workers import jobs
+from dropbox_api.workers.discard import discard_leftovers
+from dropbox_api.workers.expire import expire_uploads
+from dropbox_api.workers.finish import finish_idle_uploads
 from tests.conftest import Register
 from tests.support.fault_proxy import Fault, FaultProxy, Kind, Request, is_complete, running_proxy, s3_error
 from tests.support.server import (
@@ -296,7 +298,7 @@ async def test_form_with_stored_content_keeps_one_object(server: RunningServer, 
     assert (row.state, row.leftover) == ("completed", True)
     async with server.db.begin() as tx:
         await tx.execute(text("UPDATE uploads SET ended_at = now() - interval '1 day' WHERE id = :id"), {"id": row.id})
-    while (await jobs.discard(server.db, server.store, server.settings)).found:
+    while (await discard_leftovers(server.services)).found:
         pass
     assert len(await objects(server, account)) == 1
     assert await download(account, known["id"]) == BYTES[:1000]
@@ -587,7 +589,7 @@ async def test_session_of_a_direct_upload_is_hidden_from_clients(server: Running
             await tx.execute(
                 text("UPDATE uploads SET next_check_at = now() - interval '1 day' WHERE id = :id"), row._mapping
             )
-        await jobs.finish_idle(server.db, server.store, server.settings)
+        await finish_idle_uploads(server.services)
         answer = await finish()
         assert answer.status_code == 201, answer.text
     fingerprint = sha256(b"held")
@@ -604,12 +606,12 @@ async def test_direct_upload_whose_session_expired_is_refused(server: RunningSer
             await tx.execute(
                 text("UPDATE uploads SET expires_at = now() - interval '1 s' WHERE id = :id"), {"id": row.id}
             )
-        await jobs.expire(server.db, server.store, server.settings)
+        await expire_uploads(server.services)
         assert problem(await finish()) == (409, "upload-expired")
     assert (await account.me())["reserved_bytes"] == 0
     async with server.db.begin() as tx:
         await tx.execute(text("UPDATE uploads SET ended_at = now() - interval '1 day' WHERE id = :id"), {"id": row.id})
-    while (await jobs.discard(server.db, server.store, server.settings)).found:
+    while (await discard_leftovers(server.services)).found:
         pass
     await nothing_is_left(server, account)
 

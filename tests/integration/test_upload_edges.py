@@ -13,8 +13,8 @@ from dropbox_api.settings import MIB
 from dropbox_api.storage.object_store import CompletedPart
 from dropbox_api.storage.s3 import S3Store
 from dropbox_api.uploads.destinations import MAX_DESTINATIONS
-from dropbox_api.workers import jobs
-from dropbox_api.workers.invariants import violations
+from dropbox_api.workers.invariants import find_violations
+from dropbox_api.workers.verify import verify_next_blob
 from tests.support.server import Account, RunningServer, download, problem, send, sha256, start_body, upload_file
 
 
@@ -135,7 +135,7 @@ async def test_content_that_no_destination_took_is_collected(account: Account, s
     replace = {"destination": {"on_conflict": "replace"}}
     second = (await start(account, data, "x", **wish, **replace))["upload"]
     await send(account, second, noise(len(data)))
-    while (await jobs.verify(server.db, server.store, server.settings)).found:
+    while (await verify_next_blob(server.services)).found:
         pass
     (await account.client.post(f"/v1/uploads/{second['id']}/complete")).raise_for_status()
 
@@ -144,7 +144,7 @@ async def test_content_that_no_destination_took_is_collected(account: Account, s
         waiting = {str(row.id): row.unreferenced_at for row in await tx.execute(blobs)}
     assert waiting[first["id"]] is None
     assert waiting[second["id"]] is not None
-    found = await violations(server.db, server.store)
+    found = await find_violations(server.db, server.store)
     assert not [violation for violation in found if second["id"] in violation.detail]
 
 

@@ -13,7 +13,8 @@ from sqlalchemy import text
 from dropbox_api.db import Db
 from dropbox_api.settings import MIB
 from dropbox_api.storage.s3 import S3Config, S3Store
-from dropbox_api.workers import jobs
+from dropbox_api.workers.expire import expire_uploads
+from dropbox_api.workers.verify import verify_next_blob
 from tests.conftest import Register
 from tests.support.server import (
     MULTI,
@@ -379,7 +380,7 @@ async def test_bind_to_content_of_another_size_is_refused(account: Account) -> N
 
 
 async def verify_all(server: RunningServer) -> None:
-    while (await jobs.verify(server.db, server.store, server.settings)).found:
+    while (await verify_next_blob(server.services)).found:
         pass
 
 
@@ -565,7 +566,7 @@ async def test_requests_on_an_expired_session_are_upload_expired(
     await alter(
         server.db, "UPDATE uploads SET expires_at = now() - interval '1 second' WHERE id = :id", id=upload["id"]
     )
-    await jobs.expire(server.db, server.store, server.settings)
+    await expire_uploads(server.services)
     parts = {"parts": [{"number": 1, "sha256": sha256(b"abc")}]}
     assert problem(await account.client.post(f"/v1/uploads/{upload['id']}/parts", json=parts)) == (
         409,

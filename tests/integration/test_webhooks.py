@@ -17,11 +17,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from sqlalchemy import text
 
+from dropbox_api.context import Services
 from dropbox_api.db import Db
-from dropbox_api.hooks import addresses, sending
+from dropbox_api.hooks import delivery_client, targets
 from dropbox_api.settings import Settings
 from dropbox_api.storage.s3 import S3Config
-from dropbox_api.workers import delivering, invariants, relay
+from dropbox_api.workers import invariants
+from dropbox_api.workers.deliver import deliver_messages
+from dropbox_api.workers.relay import relay_changes
 from tests.support.receiver import Call, Receiver, running_receiver
 from tests.support.server import (
     UNKNOWN_ID,
@@ -90,7 +93,7 @@ async def hook(account: Account, url: str, **more: Any) -> dict[str, Any]:
 
 
 async def relay_all(server: RunningServer) -> None:
-    while (report := await relay.relay(server.db, server.store, server.settings)).found:
+    while (report := await relay_changes(server.services)).found:
         assert report.failed == 0
 
 
@@ -99,7 +102,7 @@ async def run(server: RunningServer, **hooks: Any) -> Settings:
     changed = server.settings.hooks.model_copy(update=hooks)
     settings = server.settings.model_copy(update={"hooks": changed})
     await relay_all(server)
-    while (await delivering.deliver(server.db, server.store, settings)).found:
+    while (await deliver_messages(Services(server.db, server.store, settings))).found:
         pass
     return settings
 
@@ -291,7 +294,7 @@ async def test_others_learn_what_is_shared_and_then_only_that_it_is_gone(
 async def test_disabled_users_are_told_nothing(server: RunningServer, account: Account, receiver: Receiver) -> None:
     await hook(account, receiver.url)
     await upload_file(account, b"before", "before")
-    await relay.relay(server.db, server.store, server.settings)
+    await relay_changes(server.services)
     async with server.db.begin() as tx:
         disable = text("UPDATE users SET disabled_at = now() WHERE email = :email")
         await tx.execute(disable, {"email": account.email})
@@ -307,7 +310,7 @@ async def test_disabled_users_are_told_nothing(server: RunningServer, account: A
     async with server.db.begin() as tx:
         assert (await tx.execute(text("SELECT count(*) FROM deliveries"))).scalar_one() == planned > 0
         await tx.execute(text("UPDATE deliveries SET next_attempt_at = now() - interval '1 day'"))
-    found = await invariants.violations(server.db, server.store)
+    found = await invariants.find_violations(server.db, server.store)
     assert not [violation for violation in found if violation.invariant == "I12"]  # they wait for their user
 
 
@@ -646,7 +649,7 @@ async def test_names_are_looked_up_anew_at_each_call(
         asked.append(name)
         return answers[0]
 
-    monkeypatch.setattr(addresses, "look_up", look_up)
+    monkeypatch.setattr(targets, "resolve_name", look_up)
     webhook = await hook(account, receiver.url.replace("127.0.0.1", "hooks.example"), kinds=["file.stored"])
     await is_failing(server.db, webhook)
     for inside in (["10.0.0.1"], ["127.0.0.1", "169.254.169.254"]):
@@ -710,12 +713,12 @@ async def test_the_certificate_must_be_for_the_name(
     asked_for: list[str | None] = []
     context.sni_callback = lambda _socket, name, _context: asked_for.append(name)
     trusting = ssl.create_default_context(cafile=str(chain))
-    monkeypatch.setattr(sending, "trusted", lambda: trusting)
+    monkeypatch.setattr(delivery_client, "load_trusted_authorities", lambda: trusting)
 
     async def look_up(_: str) -> list[str]:
         return ["127.0.0.1"]
 
-    monkeypatch.setattr(addresses, "look_up", look_up)
+    monkeypatch.setattr(targets, "resolve_name", look_up)
     async with running_receiver(context) as receiver:
         good = await hook(account, receiver.url.replace("127.0.0.1", "hooks.example"))
         other = await hook(account, receiver.url.replace("127.0.0.1", "other.example"))
@@ -727,7 +730,7 @@ async def test_the_certificate_must_be_for_the_name(
         for webhook in (other, literal):
             (pending,) = await log_of(account, webhook)
             assert pending["state"] == "pending"
-            assert pending["last_error"].startswith("the certificate does not hold: ")
+            assert pending["last_error"].startswith("the certificate is invalid: ")
         assert len(receiver.calls) == 1
         assert receiver.calls[0].headers["host"].startswith("hooks.example:")
         assert set(asked_for) == {"hooks.example", "other.example", None}
@@ -762,7 +765,7 @@ async def test_several_workers_call_a_webhook_in_order_and_once(
         await make_folder(account, f"/{number}")
     await relay_all(server)
     settings = server.settings
-    await asyncio.gather(*(delivering.deliver(server.db, server.store, settings) for _ in range(4)))
+    await asyncio.gather(*(deliver_messages(Services(server.db, server.store, settings)) for _ in range(4)))
     await run(server)
     async with server.db.read() as tx:
         journal = text("SELECT id FROM events WHERE recipient_id = :id ORDER BY seq")

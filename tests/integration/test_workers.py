@@ -8,11 +8,18 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from dropbox_api.context import Services
 from dropbox_api.db import Db
 from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import CompletedPart
 from dropbox_api.storage.s3 import S3Config, S3Store
 from dropbox_api.workers import jobs, reports, runner
+from dropbox_api.workers.collect import collect_blobs
+from dropbox_api.workers.discard import discard_leftovers
+from dropbox_api.workers.expire import expire_uploads
+from dropbox_api.workers.finish import finish_idle_uploads, finish_stale_uploads
+from dropbox_api.workers.sweep import report_orphans, sweep_orphans
+from dropbox_api.workers.verify import verify_next_blob
 from tests.support.server import (
     MULTI,
     SMALLEST_CHUNK,
@@ -70,7 +77,7 @@ async def row(db: Db, upload: dict[str, Any]) -> Any:
 
 
 async def run_until_idle(job: reports.Job, server: RunningServer) -> None:
-    while (await job(server.db, server.store, server.settings)).found:
+    while (await job(server.services)).found:
         pass
 
 
@@ -91,7 +98,7 @@ async def test_finish_stale_takes_over_a_lapsed_lease(
     account: Account, db: Db, store: S3Store, settings: Settings
 ) -> None:
     upload = await crashed(account, db, "now() - interval '1 second'")
-    report = await jobs.finish_stale(db, store, settings)
+    report = await finish_stale_uploads(Services(db, store, settings))
     assert (report.found, report.done, report.failed) == (1, 1, 0)
     assert (await row(db, upload)).state == "completed"
     file = (await complete(account, upload["id"])).raise_for_status().json()["file"]
@@ -103,13 +110,13 @@ async def test_finish_stale_leaves_a_held_lease_alone(
     account: Account, db: Db, store: S3Store, settings: Settings
 ) -> None:
     upload = await crashed(account, db, "now() + interval '1 hour'")
-    assert (await jobs.finish_stale(db, store, settings)).found == 0
+    assert (await finish_stale_uploads(Services(db, store, settings))).found == 0
     assert problem(await account.client.delete(f"/v1/uploads/{upload['id']}")) == (409, "upload-completing")
     parts = {"parts": [{"number": 1, "sha256": sha256(BYTES[:SMALLEST_CHUNK])}]}
     answer = await account.client.post(f"/v1/uploads/{upload['id']}/parts", json=parts)
     assert problem(answer) == (409, "upload-completing")
     await alter_upload(db, upload, "lease_until = NULL")
-    assert (await jobs.finish_stale(db, store, settings)).done == 1
+    assert (await finish_stale_uploads(Services(db, store, settings))).done == 1
 
 
 async def test_finish_stale_after_s3_had_assembled_the_object(
@@ -124,7 +131,7 @@ async def test_finish_stale_after_s3_had_assembled_the_object(
     from_row = [CompletedPart(*part) for part in parts]
     await store.complete_multipart(claimed.storage_key, claimed.s3_upload_id, from_row, len(BYTES))
     await alter_upload(db, upload, "lease_until = now() - interval '1 second'")
-    assert (await jobs.finish_stale(db, store, settings)).done == 1
+    assert (await finish_stale_uploads(Services(db, store, settings))).done == 1
     file = (await complete(account, upload["id"])).raise_for_status().json()["file"]
     assert await download(account, file["id"]) == BYTES
 
@@ -141,7 +148,7 @@ async def test_finish_idle_completes_what_its_client_left(
     await send(account, single, b"single")
     for upload in (multi, single):
         await alter_upload(db, upload, "next_check_at = now() - interval '1 second'")
-    report = await jobs.finish_idle(db, store, settings)
+    report = await finish_idle_uploads(Services(db, store, settings))
     assert (report.found, report.done) == (2, 2)
     listed = (await account.client.get("/v1/files")).json()["items"]
     assert [item["name"] for item in listed] == ["multi", "single"]
@@ -157,11 +164,11 @@ async def test_finish_idle_looks_less_and_less_often(
     waits = []
     for _ in range(3):
         await alter_upload(db, upload, "next_check_at = now() - interval '1 second'")
-        assert (await jobs.finish_idle(db, store, settings)).found == 1
+        assert (await finish_idle_uploads(Services(db, store, settings))).found == 1
         async with db.read() as tx:
             wait = text("SELECT extract(epoch FROM next_check_at - now()) FROM uploads WHERE id = :id")
             waits.append(float((await tx.execute(wait, {"id": upload["id"]})).scalar_one()))
-        assert (await jobs.finish_idle(db, store, settings)).found == 0
+        assert (await finish_idle_uploads(Services(db, store, settings))).found == 0
     assert waits[0] < waits[1] < waits[2]
     after = await row(db, upload)
     assert (after.state, after.checks) == ("active", 3)
@@ -181,7 +188,7 @@ async def test_finish_idle_does_not_look_in_vain(
         upload = (await account.client.post("/v1/uploads", json=body)).json()["upload"]
         await sign(account, upload, late, [1, 2])
     await alter_upload(db, upload, "next_check_at = now() - interval '1 second'")
-    assert (await jobs.finish_idle(db, store, settings)).found == 0
+    assert (await finish_idle_uploads(Services(db, store, settings))).found == 0
     assert (await row(db, upload)).checks == 0
 
 
@@ -195,13 +202,13 @@ async def test_expire_ends_what_is_late_and_nothing_else(
     completing = await crashed(account, db, "now() + interval '1 hour'")
     for upload in (late, completing):
         await alter_upload(db, upload, "expires_at = now() - interval '1 second'")
-    report = await jobs.expire(db, store, settings)
+    report = await expire_uploads(Services(db, store, settings))
     assert (report.found, report.done) == (1, 1)
     states = [(await row(db, upload)).state for upload in (late, alive, completing)]
     assert states == ["expired", "active", "completing"]
     assert (await account.me())["reserved_bytes"] == len(b"alive") + len(BYTES)
     await alter_upload(db, completing, "lease_until = NULL")
-    assert (await jobs.finish_stale(db, store, settings)).done == 1
+    assert (await finish_stale_uploads(Services(db, store, settings))).done == 1
 
 
 @pytest.mark.parametrize("more", [{}, MULTI], ids=["single", "multipart"])
@@ -213,11 +220,11 @@ async def test_discard_removes_what_an_ended_session_left(
     await put(part, b"abc")
     key = (await row(db, upload)).storage_key
     await account.client.delete(f"/v1/uploads/{upload['id']}")
-    await jobs.discard(db, store, settings)
+    await discard_leftovers(Services(db, store, settings))
     assert (await row(db, upload)).leftover, "a signed URL still lives: a part may yet land"
     await put(part, b"abc")
     await alter_upload(db, upload, "ended_at = now() - interval '2 hours'")
-    assert (await jobs.discard(db, store, settings)).done == 1
+    assert (await discard_leftovers(Services(db, store, settings))).done == 1
     assert not (await row(db, upload)).leftover
     assert not await is_stored(store, key)
     assert [item.key async for item in store.list_multiparts(key)] == []
@@ -229,7 +236,7 @@ async def test_discard_keeps_what_a_blob_needs(account: Account, db: Db, store: 
         owned = text("SELECT id FROM uploads WHERE owner_id = :id")
         upload = {"id": (await tx.execute(owned, {"id": (await account.me())["id"]})).scalar_one()}
     await alter_upload(db, upload, "leftover = true, ended_at = now() - interval '2 hours'")
-    assert (await jobs.discard(db, store, settings)).done == 1
+    assert (await discard_leftovers(Services(db, store, settings))).done == 1
     assert await download(account, file["id"]) == b"needed"
 
 
@@ -239,22 +246,22 @@ async def test_discard_keeps_what_a_blob_needs(account: Account, db: Db, store: 
 async def test_verify_reads_the_whole(account: Account, server: RunningServer) -> None:
     file = await upload_file(account, BYTES, "a", **MULTI)
     assert file["content_status"] == "stored"
-    await run_until_idle(jobs.verify, server)
+    await run_until_idle(verify_next_blob, server)
     seen = (await account.client.get(f"/v1/files/{file['id']}")).json()
     assert (seen["content_status"], seen["fingerprint"]) == ("verified", sha256(BYTES))
     assert await journal(server.db, account) == [("file.created", file["id"]), ("file.verified", file["id"])]
 
 
 async def test_verify_leaves_a_held_blob_alone(account: Account, server: RunningServer) -> None:
-    await run_until_idle(jobs.verify, server)
+    await run_until_idle(verify_next_blob, server)
     file = await upload_file(account, b"abc", "a", **MULTI)
     lease = "UPDATE blobs SET lease_token = gen_random_uuid(), lease_until = {} WHERE content_status = 'stored'"
     async with server.db.begin() as tx:
         await tx.execute(text(lease.format("now() + interval '1 hour'")))
-    assert (await jobs.verify(server.db, server.store, server.settings)).found == 0
+    assert (await verify_next_blob(server.services)).found == 0
     async with server.db.begin() as tx:
         await tx.execute(text(lease.format("now() - interval '1 second'")))
-    assert (await jobs.verify(server.db, server.store, server.settings)).done == 1
+    assert (await verify_next_blob(server.services)).done == 1
     assert (await account.client.get(f"/v1/files/{file['id']}")).json()["content_status"] == "verified"
 
 
@@ -263,7 +270,7 @@ async def test_verify_quarantines_a_false_claim(account: Account, server: Runnin
     upload = (await account.client.post("/v1/uploads", json=body)).json()["upload"]
     await send(account, upload, b"truth")
     file = (await complete(account, upload["id"])).json()["file"]
-    await run_until_idle(jobs.verify, server)
+    await run_until_idle(verify_next_blob, server)
     seen = (await account.client.get(f"/v1/files/{file['id']}")).json()
     assert (seen["content_status"], seen["true_fingerprint"]) == ("quarantined", sha256(b"truth"))
     assert await journal(server.db, account) == [("file.created", file["id"]), ("file.quarantined", file["id"])]
@@ -276,24 +283,24 @@ async def test_verify_quarantines_a_false_claim(account: Account, server: Runnin
 async def test_what_is_gone_before_it_was_verified_is_damaged_and_holds_up_nothing(
     account: Account, server: RunningServer
 ) -> None:
-    await run_until_idle(jobs.verify, server)
+    await run_until_idle(verify_next_blob, server)
     lost, kept = [await upload_file(account, data, data.decode(), **MULTI) for data in (b"lost", b"kept longer")]
     lost_keys = text("SELECT storage_key FROM blobs WHERE fingerprint = :fingerprint AND content_status = 'stored'")
     async with server.db.read() as tx:
         key = (await tx.execute(lost_keys, {"fingerprint": bytes.fromhex(lost["fingerprint"])})).scalar_one()
     await server.store.delete(key)
-    report = await jobs.verify(server.db, server.store, server.settings)
+    report = await verify_next_blob(server.services)
     assert (report.found, report.done, report.failed) == (1, 0, 1)
-    assert "its object is gone" in report.notes[0]
-    assert (await jobs.verify(server.db, server.store, server.settings)).done == 1
-    assert (await jobs.verify(server.db, server.store, server.settings)).found == 0
+    assert "its object is missing" in report.notes[0]
+    assert (await verify_next_blob(server.services)).done == 1
+    assert (await verify_next_blob(server.services)).found == 0
     seen = [(await account.client.get(f"/v1/files/{file['id']}")).json()["content_status"] for file in (lost, kept)]
     assert seen == ["damaged", "verified"]
     assert ("file.damaged", lost["id"]) in await journal(server.db, account)
     assert problem(await account.client.get(f"/v1/files/{lost['id']}/content")) == (409, "content-damaged")
     # Sent again it is whole again.
     again = await upload_file(account, b"lost", "again", **MULTI)
-    await run_until_idle(jobs.verify, server)
+    await run_until_idle(verify_next_blob, server)
     for file in (lost, again):
         assert (await account.client.get(f"/v1/files/{file['id']}")).json()["content_status"] == "verified"
     assert await download(account, lost["id"]) == b"lost"
@@ -304,7 +311,7 @@ async def test_verify_merges_equal_content(account: Account, server: RunningServ
     first = await upload_file(account, BYTES, "a", **MULTI)
     second = await upload_file(account, BYTES, "b", **MULTI)
     assert (await account.me())["used_bytes"] == 2 * len(BYTES)
-    await run_until_idle(jobs.verify, server)
+    await run_until_idle(verify_next_blob, server)
     assert (await account.me())["used_bytes"] == len(BYTES)
     told = await journal(db, account)
     assert told[:2] == [("file.created", first["id"]), ("file.created", second["id"])]
@@ -316,9 +323,9 @@ async def test_verify_merges_equal_content(account: Account, server: RunningServ
         assert (await tx.execute(owned, me)).one() == (2, 1)
         before = list((await tx.execute(keys, me)).scalars())
     assert len(before) == 2
-    await jobs.collect(db, store, server.settings)
+    await collect_blobs(Services(db, store, server.settings))
     assert all([await is_stored(store, key) for key in before]), "the grace period is not over"
-    while (await jobs.collect(db, store, impatient)).found:
+    while (await collect_blobs(Services(db, store, impatient))).found:
         pass
     async with db.read() as tx:
         (kept,) = (await tx.execute(keys, me)).scalars()
@@ -342,7 +349,7 @@ async def test_collect_gives_up_content_that_nobody_placed(
         assert problem(await complete(account, upload["id"])) == (409, "destination-refused")
     assert (await account.me())["used_bytes"] == 3 + 3 + 6
     keys = [(await row(db, upload)).storage_key for upload in uploads]
-    await jobs.collect(db, store, impatient)
+    await collect_blobs(Services(db, store, impatient))
     assert all([await is_stored(store, key) for key in keys]), "it is kept for a week"
 
     rescued, lost = uploads
@@ -352,7 +359,7 @@ async def test_collect_gives_up_content_that_nobody_placed(
     async with db.begin() as tx:
         aged = "UPDATE blobs SET unreferenced_at = now() - interval '8 days' WHERE unreferenced_at IS NOT NULL"
         await tx.execute(text(aged))
-    while (await jobs.collect(db, store, impatient)).found:
+    while (await collect_blobs(Services(db, store, impatient))).found:
         pass
     assert [await is_stored(store, key) for key in keys] == [True, False]
     assert (await account.me())["used_bytes"] == 3 + 6
@@ -381,15 +388,15 @@ async def test_sweep_removes_what_no_row_knows(
     async def stands() -> tuple[bool, bool]:
         return await is_stored(store, orphan), upload_id in [one.upload_id async for one in store.list_multiparts(key)]
 
-    young = await jobs.sweep(db, store, settings)
+    young = await sweep_orphans(Services(db, store, settings))
     assert (young.done, await stands()) == (0, (True, True)), "younger than the grace period"
-    dry = await jobs.sweep(db, store, impatient, dry_run=True)
+    dry = await report_orphans(Services(db, store, impatient))
     assert {f"object {orphan}", f"multipart upload {key}"} <= set(dry.notes)
     assert (dry.done, await stands()) == (0, (True, True))
-    report = await jobs.sweep(db, store, impatient)
+    report = await sweep_orphans(Services(db, store, impatient))
     assert (report.found, report.done) == (dry.found, dry.found)
     assert await stands() == (False, False)
-    assert (await jobs.sweep(db, store, impatient)).found == 0
+    assert (await sweep_orphans(Services(db, store, impatient))).found == 0
     assert await download(account, file["id"]) == b"abc"
     await send(account, live, BYTES, [2])
     for upload in (live, sent):

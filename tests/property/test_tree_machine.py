@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from dropbox_api.problems import all_problems
-from dropbox_api.workers import purging
+from dropbox_api.workers.purge import purge_trash
 from tests.support.model_tree import ROOT, Node, Operation, Refused, Tree, Where, Which
 from tests.support.server import Account, RunningServer, assert_invariants, journal, put, register_account, sha256
 
@@ -293,7 +293,7 @@ class Wire:
 
     async def perform(self, operation: Operation) -> Answer:
         if operation.action == "work":
-            await purging.purge(self.server.db, self.server.store, self.server.settings)
+            await purge_trash(self.server.services)
             return 204, {}
         arguments = dict(operation.arguments)
         number, if_match = arguments.pop("number", None), arguments.pop("if_match", None)

@@ -332,5 +332,5 @@ async def test_any_order_of_calls_keeps_the_invariants(world: World) -> None:
     )
     Uploads.world = world
     await asyncio.to_thread(run_state_machine_as_test, Uploads, settings=limits)
-    async with runner.connected(world.settings) as (db, store):
-        assert await invariants.violations(db, store) == []
+    async with runner.open_services(world.settings) as services:
+        assert await invariants.find_violations(services.db, services.store) == []

@@ -9,9 +9,12 @@ import httpx2
 import pytest
 from sqlalchemy import event, text
 
+from dropbox_api.context import Services
 from dropbox_api.db import Db
 from dropbox_api.storage.s3 import S3Config
-from dropbox_api.workers import jobs
+from dropbox_api.workers.expire import expire_uploads
+from dropbox_api.workers.finish import finish_stale_uploads
+from dropbox_api.workers.verify import verify_next_blob
 from tests.conftest import Register
 from tests.support.server import (
     MULTI,
@@ -188,7 +191,7 @@ async def test_who_was_put_out_finishes_no_upload(people: People, server: Runnin
     async with db.begin() as tx:
         late = text("UPDATE uploads SET expires_at = now() - interval '1 second' WHERE uploader_id = :id")
         await tx.execute(late, {"id": (await ed.me())["id"]})
-    await jobs.expire(db, server.store, server.settings)
+    await expire_uploads(Services(db, server.store, server.settings))
     owner = await ada.me()
     assert (owner["reserved_bytes"], owner["used_nodes"]) == (0, 2)
 
@@ -297,8 +300,8 @@ async def test_an_upload_that_cannot_be_finished_ends(people: People, server: Ru
         async with db.begin() as tx:
             of = {"ids": [upload["id"] for upload in uploads]}
             await tx.execute(text(f"UPDATE uploads SET {change} WHERE id = ANY(CAST(:ids AS uuid[]))"), of)
-        await jobs.finish_stale(db, server.store, server.settings)
-        await jobs.expire(db, server.store, server.settings)
+        await finish_stale_uploads(Services(db, server.store, server.settings))
+        await expire_uploads(Services(db, server.store, server.settings))
 
     at = f"/v1/uploads/{uploads[0]['id']}"
     await let("expires_at = now() - interval '1 second'")
@@ -322,7 +325,7 @@ async def test_an_address_of_content_does_not_tell_that_the_owner_had_it(
     ada, ed, folder, _ = people
     data = random.Random(way).randbytes(SMALLEST_CHUNK + 1000)
     mine = await upload_file(ada, data, "mine.bin", **MULTI)
-    while (await jobs.verify(server.db, server.store, server.settings)).found:
+    while (await verify_next_blob(server.services)).found:
         pass
     before = await ada.me()
     place: dict[str, Any] = {"destination": {"parent_id": folder}}
@@ -337,7 +340,7 @@ async def test_an_address_of_content_does_not_tell_that_the_owner_had_it(
         file = await upload_file(ed, b"before", "x.bin", **place)
         (await ed.client.put(f"/v1/files/{file['id']}/content", content=data)).raise_for_status()
         before["used_bytes"] += len(b"before")
-    while (await jobs.verify(server.db, server.store, server.settings)).found:
+    while (await verify_next_blob(server.services)).found:
         pass
     where = (await ed.client.get(f"/v1/files/{file['id']}/download")).json()
     owners = (await ada.client.get(f"/v1/files/{mine['id']}/download")).json()

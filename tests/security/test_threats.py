@@ -28,6 +28,7 @@ from sqlalchemy import text
 from dropbox_api.accounts import oidc, oidc_flow
 from dropbox_api.accounts.session_tokens import AccessTokens
 from dropbox_api.app import create_app
+from dropbox_api.context import Services
 from dropbox_api.db import Db
 from dropbox_api.plumbing import logs
 from dropbox_api.problems import OidcFailed
@@ -35,7 +36,7 @@ from dropbox_api.serving import HEAD_S, MAX_HEAD_BYTES
 from dropbox_api.settings import DEV_SECRET, Settings
 from dropbox_api.storage.object_store import CompletedPart, ObjectInfo, Part
 from dropbox_api.storage.s3 import S3Config
-from dropbox_api.workers import jobs
+from dropbox_api.workers.verify import verify_next_blob
 from tests.conftest import Register
 from tests.support.ministack import Ministack
 from tests.support.plans import record_statements, texts_of
@@ -266,7 +267,7 @@ async def test_late_fingerprint_of_others_content_reveals_nothing(register: Regi
     stored, unknown = (kind + uuid.uuid4().bytes + bytes(size_bytes - 17) for kind in (b"s", b"u"))
     file = await upload_file(owner, stored, "stored")
     while (await owner.client.get(f"/v1/files/{file['id']}")).json()["content_status"] != "verified":
-        await jobs.verify(server.db, server.store, server.settings)
+        await verify_next_blob(server.services)
     found = []
     for data in (unknown, stored):
         body = {"size_bytes": size_bytes, "destination": {"name": "own"}}
@@ -695,6 +696,6 @@ async def test_upload_with_opaque_etags_is_verified(
     data = os.urandom(SMALLEST_CHUNK + 1000)
     file = await upload_file(account, data, "a", **more)
     while (seen := (await account.client.get(f"/v1/files/{file['id']}")).json())["content_status"] == "stored":
-        await jobs.verify(server.db, store, server.settings)
+        await verify_next_blob(Services(server.db, store, server.settings))
     assert (seen["content_status"], seen["fingerprint"]) == ("verified", sha256(data))
     assert await download(account, file["id"]) == data

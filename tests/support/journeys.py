@@ -15,10 +15,12 @@ from typing import Any
 import httpx2
 from sqlalchemy import text
 
+from dropbox_api.context import Services
 from dropbox_api.db import Db
 from dropbox_api.settings import MIB, Settings
 from dropbox_api.storage.object_store import ObjectStore
-from dropbox_api.workers import invariants, jobs, purging
+from dropbox_api.workers import batches, invariants, jobs
+from dropbox_api.workers.sweep import sweep_orphans
 from tests.support.server import Account, put, register_account, send, sha256, start_body, upload_file
 
 CHUNK = 5 * MIB
@@ -297,7 +299,7 @@ class Purge(Journey):
             self.folder_id = file["parent_id"]
             # A copy into itself doubles the folder.
             twice = {"parent_id": self.folder_id, "on_conflict": "rename"}
-            while (await account.me())["used_nodes"] <= purging.BATCH + 1:
+            while (await account.me())["used_nodes"] <= batches.ROWS_PER_TRANSACTION + 1:
                 require_ok(await client.post(f"/v1/files/{self.folder_id}/copy", json=twice))
 
     async def _attempt(self, account: Account) -> None:
@@ -380,7 +382,7 @@ class Rot(Journey):
         was = await self._key(db)
         async with asyncio.timeout(PATIENCE_S):
             while await self._key(db) == was:
-                await jobs.JOBS["scrub"](db, store, settings)
+                await jobs.JOBS["scrub"].run(Services(db, store, settings))
                 await asyncio.sleep(0.05)
 
     async def _key(self, db: Db) -> str:
@@ -469,10 +471,10 @@ async def settle(db: Db, store: ObjectStore, settings: Settings) -> None:
         while await _unsettled(db):
             await age_rows(db)
             for name in ("finish-stale", "verify", "expire", "discard", "purge", "prune", "collect"):
-                report = await jobs.JOBS[name](db, store, settings)
+                report = await jobs.JOBS[name].run(Services(db, store, settings))
                 assert report.failed == 0, (name, report)
             await asyncio.sleep(0.05)
-    await jobs.sweep(db, store, settings)
+    await sweep_orphans(Services(db, store, settings))
 
 
 async def _unsettled(db: Db) -> bool:
@@ -489,7 +491,7 @@ async def _unsettled(db: Db) -> bool:
 
 async def check_all(db: Db, store: ObjectStore) -> None:
     """Require the invariants, and that every multipart upload at the store belongs to a session."""
-    assert await invariants.violations(db, store) == []
+    assert await invariants.find_violations(db, store) == []
     async with db.read() as tx:
         live = await tx.execute(text("SELECT s3_upload_id FROM uploads WHERE state IN ('creating', 'active')"))
         known = set(live.scalars())

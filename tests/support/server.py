@@ -17,6 +17,7 @@ from sqlalchemy import text
 
 from dropbox_api import serving
 from dropbox_api.app import create_app
+from dropbox_api.context import Services
 from dropbox_api.db import Db
 from dropbox_api.migrations import migrate
 from dropbox_api.problems import all_problems
@@ -73,6 +74,10 @@ class RunningServer:
     def store(self) -> S3Store:
         store: S3Store = self.app.state.store
         return store
+
+    @property
+    def services(self) -> Services:
+        return Services(self.db, self.store, self.settings)
 
 
 @contextlib.asynccontextmanager
@@ -263,6 +268,6 @@ async def assert_invariants(db: Db, store: ObjectStore) -> None:
     """Require every invariant, except for objects of other databases in the shared bucket."""
     async with db.read() as tx:
         ours = {str(user_id) for user_id in (await tx.execute(text("SELECT id FROM users"))).scalars()}
-    found = await invariants.violations(db, store)
+    found = await invariants.find_violations(db, store)
     broken = [one for one in found if one.invariant != "I3" or any(owner in one.detail for owner in ours)]
     assert not broken, broken

@@ -1,12 +1,12 @@
-"""Wake-ups: who waits for news of a journal is told to look, in this process at once, in others by way of Postgres.
+"""Wake the readers that wait for new events, in this process and, through Postgres, in the others.
 
-After a commit this process' own waiters are woken, and the others get a NOTIFY: one at a time, what comes meanwhile
-goes with the next, and never inside the transaction of a change, since Postgres lets one transaction with a NOTIFY
-commit after the other. A wake-up says nothing but "look": it may come for nothing, late, or never. Nothing is lost by
-that, because whoever waits registers first and looks then, and because journals of those who wait are compared with
-what they have seen every few seconds, whatever was heard.
+After a commit the process wakes its own waiters and sends a NOTIFY to the other processes: one at a time, with the
+changes of the meantime in the next one. The NOTIFY is never inside the transaction of a change, because Postgres
+commits transactions with a NOTIFY one after the other. A wake-up only means "read again"; it may be spurious, late or
+lost. No event is missed: a reader registers its waiter before it reads, and every few seconds the process compares the
+journals of all waiters with what they have seen.
 
-One connection of the process listens. It must be direct: a pool in transaction mode has no sessions to listen in.
+One connection of the process listens. It must be direct: a pool in transaction mode has no sessions for LISTEN.
 """
 
 import asyncio
@@ -26,11 +26,11 @@ from dropbox_api.settings import DatabaseSettings, Settings
 
 CHANNEL = "dropbox_journals"
 
-_IDS_AT_ONCE = 200
-"""What a NOTIFY carries is less than 8,000 bytes; an id and a space are 37."""
-_ASK_S = 30.0
-"""The listening connection is asked so often whether it is still there: nobody speaks on it for hours."""
-_ANSWER_S = 5.0
+_IDS_PER_NOTIFY = 200
+"""The payload of a NOTIFY is limited to 8,000 bytes; an id and a space are 37."""
+_PROBE_S = 30.0
+"""Interval of probes of the listening connection, which may be idle for hours."""
+_PROBE_TIMEOUT_S = 5.0
 _MAX_PAUSE_S = 10.0
 
 T = TypeVar("T")
@@ -42,14 +42,14 @@ _NEWEST = text("SELECT id, journal_seq FROM users WHERE id = ANY(CAST(:ids AS uu
 
 
 class Waiter:
-    """One who waits for news of one journal: `with wakeup.waiter(user_id) as waiter`, then look, then wait."""
+    """Waits for new events of one journal: `with wakeup.waiter(user_id) as waiter`, then read, then wait."""
 
     __slots__ = ("_is_woken", "_timeout", "_wakeup", "seq", "user_id")
 
     def __init__(self, wakeup: "Wakeup", user_id: uuid.UUID) -> None:
         self.user_id = user_id
         self.seq = 0
-        """Number of the newest event that was seen; kept by whoever looks."""
+        """Number of the newest event that the reader has seen; the reader sets it."""
         self._wakeup = wakeup
         self._is_woken = False
         self._timeout: asyncio.Timeout | None = None
@@ -66,16 +66,17 @@ class Waiter:
             self._timeout.reschedule(0)
         self._is_woken = True
 
-    async def wait(self, until: float, other: Callable[[], Awaitable[object]]) -> bool:
-        """Wait until woken (True), also before this call, or until the loop's clock says `until` (False).
+    async def wait(self, until: float, meanwhile: Callable[[], Awaitable[object]]) -> bool:
+        """Wait for a wake-up (True) or until the loop's clock reads `until` (False).
 
-        Meanwhile `other` runs, and is cancelled then; what it raises, passes. A wake-up is a time-out that comes early:
-        no task is needed to wait for two things, and ten thousand who wait have ten thousand tasks, not more.
+        A wake-up before this call counts. `meanwhile` runs during the wait and is then cancelled; its exceptions pass
+        through. A wake-up is an early time-out, so waiting for two things needs no extra task: ten thousand waiting
+        requests are ten thousand tasks.
         """
         if not self._is_woken:
             try:
                 async with asyncio.timeout_at(until) as self._timeout:
-                    await other()
+                    await meanwhile()
             except TimeoutError:
                 pass
             finally:
@@ -84,59 +85,59 @@ class Waiter:
         return woken
 
 
-class Looks:
-    """What those who were woken ask the database: few at a time, for others need it, too, and the same only once."""
+class QueryCoalescer:
+    """Runs the queries of woken readers: few at a time, and equal queries once."""
 
-    def __init__(self, at_once: int) -> None:
-        self._gate = asyncio.Semaphore(at_once)
-        self._to_come: dict[Hashable, asyncio.Task[Any]] = {}
+    def __init__(self, concurrency: int) -> None:
+        self._slots = asyncio.Semaphore(concurrency)
+        self._queued: dict[Hashable, asyncio.Task[Any]] = {}
 
-    async def once(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Return what `work` finds, and what it raises: one call for all who ask by this key before it has begun.
+    async def run(self, key: Hashable, query: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Return the result of `query`; one call serves all callers with this key that arrive before it begins.
 
-        Who asks later may have been woken by something newer, and gets another.
+        A later caller may know of a newer event and gets a new call. Raises as `query` does.
         """
-        task: asyncio.Task[T] | None = self._to_come.get(key)
+        task: asyncio.Task[T] | None = self._queued.get(key)
         if task is None:
-            task = self._to_come[key] = asyncio.create_task(self._look(key, work))
-        return await asyncio.shield(task)  # whoever leaves does not take it from the others
+            task = self._queued[key] = asyncio.create_task(self._run_queued(key, query))
+        return await asyncio.shield(task)  # a cancelled caller must not cancel the call of the others
 
-    async def _look(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        async with self._gate:
-            del self._to_come[key]
-            return await work()
+    async def _run_queued(self, key: Hashable, query: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        async with self._slots:
+            del self._queued[key]
+            return await query()
 
 
 class Wakeup:
-    """Those who wait in this process, and its ear and voice among the others."""
+    """The waiters of this process, and its connection to the other processes."""
 
     def __init__(self, db: Db, settings: Settings) -> None:
         self._db = db
         self._settings = settings
-        self._me = uuid.uuid4()
-        """Leads every NOTIFY of this process, which needs not hear itself."""
+        self._process_id = uuid.uuid4()
+        """First word of this process's NOTIFYs, by which it ignores its own."""
         self._waiters: dict[uuid.UUID, set[Waiter]] = {}
-        self._untold: set[uuid.UUID] = set()
-        self._has_untold = asyncio.Event()
-        self._changes = 0
+        self._unsent: set[uuid.UUID] = set()
+        self._has_unsent = asyncio.Event()
+        self._change_count = 0
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.is_closing = False
         self.waiting = 0
-        """How many wait now."""
-        self.looks = Looks(max(1, settings.database.pool_size // 2))
+        """Number of registered waiters."""
+        self.queries = QueryCoalescer(max(1, settings.database.pool_size // 2))
 
     @classmethod
     async def start(cls, db: Db, settings: Settings) -> Self:
-        """Begin to listen, and to be told by `db` of each commit; Postgres need not be there yet."""
+        """Start to listen and to follow the commits of `db`. Postgres may still be down."""
         wakeup = cls(db, settings)
-        loops = {"listen": wakeup._listen, "notify": wakeup._tell, "compare": wakeup._keep_comparing}
+        loops = {"listen": wakeup._listen, "notify": wakeup._send_notifies, "compare": wakeup._compare_periodically}
         wakeup._tasks = [asyncio.create_task(loop(), name=f"wakeup-{name}") for name, loop in loops.items()]
         db.on_commit = wakeup.notify
         return wakeup
 
     async def stop(self) -> None:
-        """End everything. Whoever waits is let go, as by `close`."""
+        """Release all waiters, as `close` does, and stop."""
         self.close()
         self._db.on_commit = lambda _: None
         for task in self._tasks:
@@ -144,11 +145,11 @@ class Wakeup:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def close(self) -> None:
-        """Let go of all who wait, and of whoever comes to: the process is about to end."""
+        """Release all waiters, present and future: the process is about to end."""
         self.is_closing = True
         self._wake(list(self._waiters))
 
-    # Who waits
+    # Waiters
 
     def waiter(self, user_id: uuid.UUID) -> Waiter:
         return Waiter(self, user_id)
@@ -170,53 +171,53 @@ class Wakeup:
             del self._waiters[waiter.user_id]
         self.waiting -= 1
 
-    async def anything(self, timeout_s: float, after: int | None = None) -> int:
-        """Wait until anybody's journal was written into, by whichever process, but no longer than `timeout_s`.
+    async def wait_for_change(self, timeout_s: float, after: int | None = None) -> int:
+        """Wait until any process writes to any journal, for at most `timeout_s`.
 
-        Returns a number for `after` of the next call, which then returns at once when something was written since this
-        one returned: so nothing is missed by whoever is at work in between. None: from now on.
+        Returns a number for `after` of the next call. That call returns at once when a write came in between, so a
+        caller that works between two calls misses none. `after` None: wait from now on.
         """
-        seen = self._changes if after is None else after
+        seen = self._change_count if after is None else after
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while self._changes == seen:
+                while self._change_count == seen:
                     await self._changed.wait()
-        return self._changes
+        return self._change_count
 
     def notify(self, user_ids: Collection[uuid.UUID]) -> None:
-        """Wake whoever waits for these journals, here and in all other processes. Returns at once."""
+        """Wake the waiters of these journals, in this and in all other processes. Returns at once."""
         self._wake(user_ids)
-        self._untold.update(user_ids)
-        self._has_untold.set()
+        self._unsent.update(user_ids)
+        self._has_unsent.set()
 
     def _wake(self, user_ids: Iterable[uuid.UUID]) -> None:
         for user_id in user_ids:
             for waiter in self._waiters.get(user_id, ()):
                 waiter.wake()
-        self._changes += 1
+        self._change_count += 1
         self._changed.set()
         self._changed = asyncio.Event()
 
-    # The other processes
+    # Other processes
 
-    async def _tell(self) -> None:
+    async def _send_notifies(self) -> None:
         while True:
-            await self._has_untold.wait()
-            told = [self._untold.pop() for _ in range(min(_IDS_AT_ONCE, len(self._untold)))]
-            if not self._untold:
-                self._has_untold.clear()
-            payload = " ".join(map(str, [self._me, *told]))
+            await self._has_unsent.wait()
+            user_ids = [self._unsent.pop() for _ in range(min(_IDS_PER_NOTIFY, len(self._unsent)))]
+            if not self._unsent:
+                self._has_unsent.clear()
+            payload = " ".join(map(str, [self._process_id, *user_ids]))
             try:
                 async with self._db.read() as tx:
                     await tx.execute(_NOTIFY, {"payload": payload})
-            except Exception as error:  # noqa: BLE001 - whatever it is: those who wait find out by themselves
+            except Exception as error:  # noqa: BLE001 - any error: the other processes compare
                 log.warning("other processes were not woken: %s", error)
 
-    def _heard(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
+    def _receive_notify(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         first, *rest = str(payload).split(" ")
-        if first == str(self._me):
+        if first == str(self._process_id):
             return
-        with contextlib.suppress(ValueError):  # of somebody who has nothing to say to us
+        with contextlib.suppress(ValueError):  # not a NOTIFY of this server
             self._wake([uuid.UUID(word) for word in (first, *rest)])
 
     async def _listen(self) -> None:
@@ -235,37 +236,37 @@ class Wakeup:
                 async with engine.connect() as connection:
                     try:
                         raw: Any = (await connection.get_raw_connection()).driver_connection
-                        await raw.add_listener(CHANNEL, self._heard)
+                        await raw.add_listener(CHANNEL, self._receive_notify)
                         pause_s = 0.1
                         self._wake(())
-                        await self._compare()  # for what was said while nobody listened
-                        await self._until_gone(raw)
+                        await self._compare_journals()  # events of the time without a connection
+                        await self._wait_for_disconnect(raw)
                     finally:
                         await connection.invalidate()
-            except Exception as error:  # noqa: BLE001 - whatever it is: without this, wake-ups are only late
+            except Exception as error:  # noqa: BLE001 - any error: wake-ups are only late
                 log.warning("not listening for changes made elsewhere: %s", error)
             await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - no secret
             pause_s = min(2 * pause_s, _MAX_PAUSE_S)
 
-    async def _until_gone(self, raw: Any) -> None:
-        gone = asyncio.Event()
-        raw.add_termination_listener(lambda _: gone.set())
+    async def _wait_for_disconnect(self, raw: Any) -> None:
+        disconnected = asyncio.Event()
+        raw.add_termination_listener(lambda _: disconnected.set())
         while not raw.is_closed():
             try:
-                await asyncio.wait_for(gone.wait(), _ASK_S)
+                await asyncio.wait_for(disconnected.wait(), _PROBE_S)
             except TimeoutError:
-                await raw.execute("SELECT 1", timeout=_ANSWER_S)
+                await raw.execute("SELECT 1", timeout=_PROBE_TIMEOUT_S)
 
-    async def _keep_comparing(self) -> None:
+    async def _compare_periodically(self) -> None:
         while True:
             await asyncio.sleep(self._settings.events.poll_interval_s)
             try:
-                await self._compare()
-            except Exception as error:  # noqa: BLE001 - whatever it is: it is tried again
+                await self._compare_journals()
+            except Exception as error:  # noqa: BLE001 - any error: the next round tries again
                 log.warning("journals were not compared: %s", error)
 
-    async def _compare(self) -> None:
-        """Wake those whose journal is not where they have seen it, should they not have heard."""
+    async def _compare_journals(self) -> None:
+        """Wake the waiters whose journal has other events than they have seen."""
         waiters = [waiter for waiting in self._waiters.values() for waiter in waiting]
         if not waiters:
             return
@@ -278,19 +279,19 @@ class Wakeup:
 
 
 async def can_listen(settings: DatabaseSettings) -> bool:
-    """Tell whether a connection that listens hears what another one notifies: through a pool it may not."""
+    """Return whether a listening connection receives NOTIFYs: through a pool it may not."""
     engine = create_async_engine((settings.listen_url or settings.url).get_secret_value(), poolclass=NullPool)
-    channel, heard = f"{CHANNEL}_doctor", asyncio.Event()
+    channel, received = f"{CHANNEL}_doctor", asyncio.Event()
     try:
         async with engine.connect() as connection:
             raw: Any = (await connection.get_raw_connection()).driver_connection
-            await raw.add_listener(channel, lambda *_: heard.set())
+            await raw.add_listener(channel, lambda *_: received.set())
             async with engine.connect() as other:
                 await other.execution_options(isolation_level="AUTOCOMMIT")
                 await other.exec_driver_sql(f"NOTIFY {channel}")
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(heard.wait(), _ANSWER_S)
+                await asyncio.wait_for(received.wait(), _PROBE_TIMEOUT_S)
             await connection.invalidate()
     finally:
         await engine.dispose()
-    return heard.is_set()
+    return received.is_set()

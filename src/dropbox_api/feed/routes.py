@@ -78,11 +78,11 @@ class _Reading(Response):
 
     async def _look(self, *, again: bool = True) -> service.Page:
         """Read on. `again`: who asks was last asked about before they waited."""
-        request, looks = self._request, self._wakeup.looks
+        request, queries = self._request, self._wakeup.queries
         if again:
-            await looks.once(request.headers.get("authorization"), lambda: authenticate_again(request))
+            await queries.run(request.headers.get("authorization"), lambda: authenticate_again(request))
         wanted = (self._actor_id, self._position, self._limit)
-        page = await looks.once(wanted, lambda: service.read(request.app.state.db, *wanted))
+        page = await queries.run(wanted, lambda: service.read(request.app.state.db, *wanted))
         self._position = page.position
         return page
 

@@ -1,12 +1,13 @@
-"""What must always hold, asked of a real database and its bucket: `dropbox-api doctor --check`.
+"""The invariants of the data, checked against a real database and its bucket: `dropbox-api doctor --check`.
 
-Run while nothing changes, or take a single finding with a grain of salt: the two stores are not read at one instant.
-The invariants are explained in `docs/data.md`.
+Run it while the server is idle. Database and bucket are not read at one instant, so during changes a single violation
+may be false. `docs/data.md` explains the invariants.
 """
 
 import asyncio
+import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import select, text
 
@@ -15,9 +16,9 @@ from dropbox_api.db import Db
 from dropbox_api.models import Blob
 from dropbox_api.storage.object_store import ObjectNotFound, ObjectStore
 
-HEADS_AT_ONCE = 32
+HEAD_CONCURRENCY = 32
 STUCK_S = 3600
-"""Whatever waits longer to be told of was forgotten, or no worker runs."""
+"""A change or delivery that waits longer is stuck, or no worker runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +55,14 @@ _QUERIES: dict[str, tuple[str, str]] = {
     ),
     "I5 gaps in a journal": (
         "I5",
-        # Its beginning may have been old enough to be deleted, or all of it.
+        # Retention deletes the beginning of a journal, or all of it.
         """SELECT u.email, u.journal_seq AS says, count(e.seq) AS events, max(e.seq) AS newest FROM users u
            JOIN events e ON e.recipient_id = u.id
            GROUP BY u.id HAVING u.journal_seq <> max(e.seq) OR count(e.seq) <> max(e.seq) - min(e.seq) + 1""",
     ),
     "I5 outbox out of order": (
         "I5",
-        # Its numbers are those of the owner's journal; of one owner nothing overtakes but what was put aside.
+        # Numbers are those of the owner's journal. Only a parked change is overtaken by later ones of its owner.
         """SELECT o.id, o.aggregateid AS owner_id, o.seq FROM outbox o LEFT JOIN users u ON u.id = o.aggregateid
            WHERE u.id IS NULL OR o.seq > u.journal_seq
            UNION ALL
@@ -70,12 +71,12 @@ _QUERIES: dict[str, tuple[str, str]] = {
            WHERE sooner.id <> later.id AND (sooner.seq = later.seq OR (
                sooner.fanned_at IS NULL AND sooner.parked_at IS NULL AND later.fanned_at IS NOT NULL))""",
     ),
-    "I12 change that nobody is told of, and that is not put aside": (
+    "I12 change that is neither relayed nor parked": (
         "I12",
         f"""SELECT id, created_at, attempts FROM outbox
            WHERE parked_at IS NULL AND created_at < now() - interval '{STUCK_S} seconds'""",
     ),
-    "I12 delivery that was due long ago": (
+    "I12 delivery that is overdue": (
         "I12",
         f"""SELECT d.id, d.next_attempt_at FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id
            JOIN users u ON u.id = w.user_id
@@ -86,7 +87,7 @@ _QUERIES: dict[str, tuple[str, str]] = {
         "I12",
         "SELECT id, state FROM deliveries WHERE (state = 'delivered') <> (delivered_at IS NOT NULL)",
     ),
-    "I5 node that no event made": (
+    "I5 node without an event of its creation": (
         "I5",
         """SELECT n.id FROM nodes n JOIN events first ON first.recipient_id = n.owner_id AND first.seq = 1
            WHERE n.parent_id IS NOT NULL AND NOT EXISTS (
@@ -95,22 +96,22 @@ _QUERIES: dict[str, tuple[str, str]] = {
     ),
     "I5 replay differs from the tree": (
         "I5",
-        # What is below something deleted has no event of its own, and no mark of its own.
-        """SELECT n.id, told.kind, n.trashed_at, n.purged_at FROM nodes n
+        # A node below a deleted folder has neither an event nor a mark of its own.
+        """SELECT n.id, last.kind, n.trashed_at, n.purged_at FROM nodes n
            JOIN events first ON first.recipient_id = n.owner_id AND first.seq = 1 LEFT JOIN (
                SELECT DISTINCT ON (recipient_id, node_id) recipient_id, node_id, kind FROM events
                WHERE kind IN ('file.created', 'file.trashed', 'file.restored', 'file.deleted')
                ORDER BY recipient_id, node_id, seq DESC
-           ) told ON told.recipient_id = n.owner_id AND told.node_id = n.id
+           ) last ON last.recipient_id = n.owner_id AND last.node_id = n.id
            WHERE n.parent_id IS NOT NULL AND CASE
-               WHEN n.purged_at IS NOT NULL THEN told.kind = 'file.deleted'
-               WHEN n.trashed_at IS NOT NULL THEN told.kind = 'file.trashed'
-               ELSE told.kind IN ('file.created', 'file.restored')
+               WHEN n.purged_at IS NOT NULL THEN last.kind = 'file.deleted'
+               WHEN n.trashed_at IS NOT NULL THEN last.kind = 'file.trashed'
+               ELSE last.kind IN ('file.created', 'file.restored')
            END IS NOT TRUE""",
     ),
     "I6 completed without content": (
         "I6",
-        # Content that no destination took, or that was purged since, is collected: the session remains without it.
+        # Content without a destination, or purged since, is collected; the session stays without a blob.
         """SELECT p.id FROM uploads p WHERE p.state = 'completed' AND (p.ended_at IS NULL OR (
                p.blob_id IS NULL AND EXISTS (
                    SELECT FROM upload_destinations d JOIN revisions r ON r.upload_destination_id = d.id
@@ -137,7 +138,7 @@ _QUERIES: dict[str, tuple[str, str]] = {
         """SELECT r.id FROM revisions r JOIN blobs b ON b.id = r.blob_id
            WHERE b.content_status = 'deleting' OR b.size_bytes <> r.size_bytes""",
     ),
-    "I3 content that nothing needs and nobody collects": (
+    "I3 unreferenced content that is not collected": (
         "I3",
         """SELECT b.id, b.content_status FROM blobs b
            WHERE b.content_status <> 'deleting' AND b.unreferenced_at IS NULL
@@ -154,7 +155,7 @@ _QUERIES: dict[str, tuple[str, str]] = {
            WHERE n.parent_id IS NOT NULL
              AND (up.id IS NULL OR up.kind <> 'folder' OR up.owner_id <> n.owner_id)""",
     ),
-    "I7 deleted for good, but not in the trash": (
+    "I7 purged node outside the trash": (
         "I7",
         "SELECT id FROM nodes WHERE purged_at IS NOT NULL AND (trashed_at IS NULL OR parent_id IS NULL)",
     ),
@@ -164,7 +165,7 @@ _QUERIES: dict[str, tuple[str, str]] = {
            LEFT JOIN revisions r ON r.id = n.head_revision_id
            WHERE n.size_bytes <> coalesce(r.size_bytes, 0)""",
     ),
-    "I7 replaced head, or older revision that was never replaced": (
+    "I7 superseded head, or older revision that is not superseded": (
         "I7",
         """SELECT r.id, r.number, r.superseded_at FROM revisions r JOIN nodes n ON n.id = r.node_id
            WHERE (r.superseded_at IS NULL) <> (r.id IS NOT DISTINCT FROM n.head_revision_id)""",
@@ -189,40 +190,54 @@ _QUERIES: dict[str, tuple[str, str]] = {
 }
 
 
-async def violations(db: Db, store: ObjectStore) -> list[Violation]:
-    """Return everything that does not hold: I2 (by HEAD of every object), I3 to I7, I12. Reads only."""
-    found: list[Violation] = []
+@dataclass(frozen=True, slots=True)
+class StoredBlob:
+    """A blob that must have an object."""
+
+    id: uuid.UUID
+    storage_key: str
+    size_bytes: int
+    composite_digest: str | None
+    fingerprint: bytes
+
+
+_STORED_BLOB = (Blob.id, Blob.storage_key, Blob.size_bytes, Blob.composite_digest, Blob.fingerprint)
+
+
+async def find_violations(db: Db, store: ObjectStore) -> list[Violation]:
+    """Return the violations of I2 (by a HEAD of every object), I3 to I7, and I12. Reads only."""
+    violations: list[Violation] = []
     async with db.read() as tx:
         for title, (invariant, query) in _QUERIES.items():
             for row in (await tx.execute(text(query))).mappings():
                 values = ", ".join(f"{key}={value}" for key, value in row.items())
-                found.append(Violation(invariant, f"{title}: {values}"))
-        columns = (Blob.id, Blob.storage_key, Blob.size_bytes, Blob.composite_digest, Blob.fingerprint)
-        blobs = (await tx.execute(select(*columns).where(Blob.content_status.not_in(("deleting", "damaged"))))).all()
-    gate = asyncio.Semaphore(HEADS_AT_ONCE)
-
-    async def look(blob: Any) -> Violation | None:
-        async with gate:
-            return await _look(store, blob)
-
-    found += [violation for violation in await asyncio.gather(*map(look, blobs)) if violation]
-    return found + await _unreferenced(db, store)
+                violations.append(Violation(invariant, f"{title}: {values}"))
+        stored = select(*_STORED_BLOB).where(Blob.content_status.not_in(("deleting", "damaged")))
+        blobs = [StoredBlob(*row) for row in await tx.execute(stored)]
+    return violations + await _check_objects(store, blobs) + await _find_unknown_objects(db, store)
 
 
-async def _look(store: ObjectStore, blob: Any) -> Violation | None:
+async def _check_objects(store: ObjectStore, blobs: Sequence[StoredBlob]) -> list[Violation]:
+    """I2: every blob has its object."""
+    slots = asyncio.Semaphore(HEAD_CONCURRENCY)
+
+    async def check(blob: StoredBlob) -> Violation | None:
+        async with slots:
+            return await _check_object(store, blob)
+
+    return [violation for violation in await asyncio.gather(*map(check, blobs)) if violation]
+
+
+async def _check_object(store: ObjectStore, blob: StoredBlob) -> Violation | None:
     try:
         stored = await store.head(blob.storage_key)
     except ObjectNotFound:
         return Violation("I2", f"blob {blob.id} has no object")
     expected = blob.composite_digest or to_base64(blob.fingerprint)
-    if stored.size_bytes != blob.size_bytes or stored.checksum_sha256 not in {
-        None,
-        expected,
-        expected.partition("-")[0],
-    }:
-        return Violation(
-            "I2", f"blob {blob.id} has another object: {stored.size_bytes} bytes, {stored.checksum_sha256}"
-        )
+    allowed = {None, expected, expected.partition("-")[0]}
+    if stored.size_bytes != blob.size_bytes or stored.checksum_sha256 not in allowed:
+        other = f"{stored.size_bytes} bytes, {stored.checksum_sha256}"
+        return Violation("I2", f"blob {blob.id} has another object: {other}")
     return None
 
 
@@ -231,15 +246,15 @@ _IS_KNOWN = text("""
 """)
 
 
-async def _unreferenced(db: Db, store: ObjectStore) -> list[Violation]:
-    """I3, the part that a single look can tell: an object under a key that no upload and no blob ever had.
+async def _find_unknown_objects(db: Db, store: ObjectStore) -> list[Violation]:
+    """I3, as far as one look can check it: every object's key belongs to a blob or to an upload, live or ended.
 
-    What took the place of a damaged object has no session.
+    The blob alone counts for the new object of a repaired blob, which has no upload.
     """
-    found: list[Violation] = []
+    violations: list[Violation] = []
     async for item in store.list_objects("blobs/"):
         async with db.read() as tx:
             known = await tx.execute(_IS_KNOWN, {"key": item.key})
             if known.first() is None:
-                found.append(Violation("I3", f"object {item.key} belongs to no session"))
-    return found
+                violations.append(Violation("I3", f"object {item.key} belongs to no session"))
+    return violations

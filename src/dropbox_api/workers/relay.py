@@ -1,9 +1,8 @@
-"""From the outbox to everybody else's journals, and to the queue of what webhooks are to be sent.
+"""Job `relay`: copy changes from the outbox to the journals of their recipients, and plan webhook deliveries.
 
-`relay` copies an owner's changes into the journals of whoever else is told, plans what webhooks are to be sent, and
-empties the outbox, all of a batch in one transaction: from Postgres to Postgres it happens once or not at all. An owner
-is claimed by an advisory lock that ends with the transaction. What leaves the house then is `publishing`'s and
-`delivering`'s. ADR 0007 has the numbering, ADR 0016 who is told.
+One transaction does both for a batch of one owner's changes and removes the batch from the outbox. It is all in
+Postgres, so each change is relayed exactly once. An advisory lock that ends with the transaction claims the owner.
+Network calls follow in `publish` and `deliver`. ADR 0007 explains the numbering, ADR 0016 the recipients.
 """
 
 import itertools
@@ -11,52 +10,54 @@ import logging
 import uuid
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, case, delete, func, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from dropbox_api import access, problems
+from dropbox_api.context import Services
 from dropbox_api.db import Db, Tx, mark_journal_written, new_id
-from dropbox_api.hooks import outward
+from dropbox_api.hooks.event_messages import EventMessage, build_webhook_messages
 from dropbox_api.models import Outbox, User, Webhook
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.plumbing.store_config import read_topic_config
 from dropbox_api.settings import Settings
-from dropbox_api.storage.object_store import ObjectStore
 from dropbox_api.workers import outbox
+from dropbox_api.workers.outbox import OutboxChange
 from dropbox_api.workers.reports import Report
 
 log = logging.getLogger(__name__)
 
 MAX_COPIES = 5_000
-"""Journal entries written in one transaction, which keeps all their readers' own changes waiting."""
+"""Journal entries per transaction: it blocks the changes of all their recipients."""
 
 _CLAIM_OWNER = text("SELECT pg_try_advisory_xact_lock(hashtextextended('relay ' || CAST(:owner_id AS uuid), 0))")
 
 
-async def relay(db: Db, store: ObjectStore, settings: Settings) -> Report:  # noqa: ARG001 - every job has one shape
-    """Fan out a batch of every owner who has something to tell."""
+async def relay_changes(services: Services) -> Report:
+    """Relay a batch of each owner's changes."""
+    db, settings = services.db, services.settings
     done = failed = 0
-    for owner_id in await outbox.owners(db, outbox.TO_FAN_OUT):
+    for owner_id in await outbox.list_owners(db, outbox.TO_RELAY):
         try:
-            done += await _fan_out(db, settings, owner_id, outbox.BATCH)
+            done += await _relay_batch(db, settings, owner_id, outbox.BATCH)
         except problems.Unavailable:
             raise
-        except Exception:  # some row of it; whichever that is, it must not keep the others waiting
-            log.exception("changes of user %s could not be relayed at once", owner_id)
-            good, bad = await _fan_out_singly(db, settings, owner_id)
+        except Exception:  # an error of one change must not stop the others
+            log.exception("a batch of changes of user %s could not be relayed: trying one by one", owner_id)
+            good, bad = await _relay_singly(db, settings, owner_id)
             done, failed = done + good, failed + bad
         await failpoint("workers.relay.after_fan_out")
     return Report(done + failed, done, failed)
 
 
-async def _fan_out_singly(db: Db, settings: Settings, owner_id: uuid.UUID) -> tuple[int, int]:
-    """Tell of one change after the other, as far as it goes; return of how many, and how many failed.
+async def _relay_singly(db: Db, settings: Settings, owner_id: uuid.UUID) -> tuple[int, int]:
+    """Relay an owner's changes one by one; return how many succeeded and how many failed.
 
-    What follows a change that fails waits for it, until that one is parked.
+    A failing change blocks the later ones until it is parked.
     """
-    first = select(Outbox.id).where(*_to_tell(owner_id)).order_by(Outbox.seq).limit(1)
+    first = select(Outbox.id).where(*_is_pending(owner_id)).order_by(Outbox.seq).limit(1)
     done = failed = 0
     while done + failed < outbox.BATCH:
         async with db.read() as tx:
@@ -64,138 +65,164 @@ async def _fan_out_singly(db: Db, settings: Settings, owner_id: uuid.UUID) -> tu
         if change_id is None:
             break
         try:
-            told = await _fan_out(db, settings, owner_id, 1)
+            relayed = await _relay_batch(db, settings, owner_id, 1)
         except problems.Unavailable:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is noted
+        except Exception as error:  # noqa: BLE001 - any error is recorded with the change
             failed += 1
-            if not await _note_failure(db, settings, change_id, error):
+            if not await _record_failure(db, settings, change_id, error):
                 break
         else:
-            done += told
-            if not told:  # somebody else is at it
+            done += relayed
+            if not relayed:  # another worker has claimed the owner
                 break
     return done, failed
 
 
-async def _note_failure(db: Db, settings: Settings, change_id: uuid.UUID, error: Exception) -> bool:
-    """Count an attempt that failed; return whether it was the last one."""
+async def _record_failure(db: Db, settings: Settings, change_id: uuid.UUID, error: Exception) -> bool:
+    """Count a failed attempt; return whether the change is parked now."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     attempts = Outbox.attempts + 1
-    noted = {
+    failure = {
         "attempts": attempts,
         "failure": f"{type(error).__name__}: {cause}"[: outbox.MAX_FAILURE_CHARS],
         "parked_at": case((attempts >= settings.worker.park_after, func.now())),
     }
     this = (Outbox.id == change_id, Outbox.fanned_at.is_(None))
     async with db.begin() as tx:
-        row = (await tx.execute(update(Outbox).where(*this).values(noted).returning(Outbox.parked_at))).one_or_none()
+        row = (await tx.execute(update(Outbox).where(*this).values(failure).returning(Outbox.parked_at))).one_or_none()
     if row is None or row.parked_at is None:
         return False
-    log.error("change %s is put aside: %s", change_id, noted["failure"])
+    log.error("change %s is parked: %s", change_id, failure["failure"])
     return True
 
 
-async def _fan_out(db: Db, settings: Settings, owner_id: uuid.UUID, limit: int) -> int:
-    """Tell others of an owner's first changes; return of how many. Does nothing while somebody else does it."""
+async def _relay_batch(db: Db, settings: Settings, owner_id: uuid.UUID, limit: int) -> int:
+    """Relay an owner's first changes; return how many. Does nothing while another worker has claimed the owner."""
     async with db.begin() as tx:
         if not (await tx.execute(_CLAIM_OWNER, {"owner_id": owner_id})).scalar_one():
             return 0
-        # After the claim: an older look could see what its last holder has told already.
-        rows = await _first_changes(tx, owner_id, limit)
-        if not rows:
+        # Read after the claim: an earlier read could see changes that the previous holder has relayed.
+        changes = await _read_first_changes(tx, owner_id, limit)
+        if not changes:
             return 0
-        recipient_ids = sorted({user_id for row in rows for user_id in row.recipients} - {owner_id})
-        planned = await _plan(tx, rows, [owner_id, *recipient_ids])
-        await _copy(tx, rows, recipient_ids)
+        recipient_ids = sorted({user_id for change in changes for user_id in change.recipients} - {owner_id})
+        planned = await _plan_deliveries(tx, changes, [owner_id, *recipient_ids])
+        await _copy_to_journals(tx, changes, recipient_ids)
         await _insert_deliveries(tx, planned)
-        done = Outbox.id.in_([row.id for row in rows])
+        relayed = Outbox.id.in_([change.id for change in changes])
         if read_topic_config(settings.sns) is None:
-            await tx.execute(delete(Outbox).where(done))
+            await tx.execute(delete(Outbox).where(relayed))
         else:
-            await tx.execute(update(Outbox).where(done).values(fanned_at=func.now(), attempts=0, failure=None))
-    return len(rows)
+            await tx.execute(update(Outbox).where(relayed).values(fanned_at=func.now(), attempts=0, failure=None))
+    return len(changes)
 
 
-def _to_tell(owner_id: uuid.UUID) -> tuple[ColumnElement[bool], ...]:
+def _is_pending(owner_id: uuid.UUID) -> tuple[ColumnElement[bool], ...]:
     return Outbox.aggregateid == owner_id, Outbox.fanned_at.is_(None), Outbox.parked_at.is_(None)
 
 
-async def _first_changes(tx: Tx, owner_id: uuid.UUID, limit: int) -> Sequence[Any]:
-    rows = (await tx.execute(outbox.changes(*_to_tell(owner_id)).limit(limit))).all()
-    copies = itertools.accumulate(len(row.recipients) for row in rows)
-    fit = sum(1 for _ in itertools.takewhile(lambda count: count <= MAX_COPIES, copies))
-    return rows[: max(fit, 1)]
+async def _read_first_changes(tx: Tx, owner_id: uuid.UUID, limit: int) -> Sequence[OutboxChange]:
+    """Return at most `limit` changes with at most `MAX_COPIES` recipients in total, but at least one change."""
+    changes = await outbox.read_changes(tx, *_is_pending(owner_id), limit=limit)
+    copies = itertools.accumulate(len(change.recipients) for change in changes)
+    fitting = sum(1 for _ in itertools.takewhile(lambda count: count <= MAX_COPIES, copies))
+    return changes[: max(fitting, 1)]
 
 
 _COPY = text("""
-    WITH told AS (
-        SELECT recipient_id, outbox.*, row_number() OVER (PARTITION BY recipient_id ORDER BY seq) AS place
+    WITH copied AS (
+        SELECT recipient_id, outbox.*, row_number() OVER (PARTITION BY recipient_id ORDER BY seq) AS position
         FROM outbox, unnest(recipients) AS recipient_id
         WHERE outbox.id = ANY(CAST(:ids AS uuid[])) AND recipient_id <> aggregateid
     ), counter AS (
-        UPDATE users SET journal_seq = journal_seq + more.entries
-        FROM (SELECT recipient_id, count(*) AS entries FROM told GROUP BY recipient_id) more
-        WHERE users.id = more.recipient_id RETURNING users.id, journal_seq - more.entries AS base
+        UPDATE users SET journal_seq = journal_seq + added.entries
+        FROM (SELECT recipient_id, count(*) AS entries FROM copied GROUP BY recipient_id) added
+        WHERE users.id = added.recipient_id RETURNING users.id, journal_seq - added.entries AS base
     )
     INSERT INTO events (recipient_id, seq, id, kind, owner_id, node_id, payload)
-    SELECT counter.id, base + place, told.id, type, aggregateid,
+    SELECT counter.id, base + position, copied.id, type, aggregateid,
         CAST(payload ->> 'node_id' AS uuid), payload - 'node_id'
-    FROM told JOIN counter ON counter.id = told.recipient_id
+    FROM copied JOIN counter ON counter.id = copied.recipient_id
 """)
 
 
-async def _copy(tx: Tx, rows: Sequence[Any], recipient_ids: Sequence[uuid.UUID]) -> None:
-    """Append these changes, in order, to the journals of whoever is told.
+async def _copy_to_journals(tx: Tx, changes: Sequence[OutboxChange], recipient_ids: Sequence[uuid.UUID]) -> None:
+    """Append the changes, in order, to the recipients' journals.
 
-    Dated as of now, which is when they come into those journals: whoever reads what was added since some time must not
-    miss what was long on its way.
+    Entries are dated now, when they enter the journal: a reader of the events since some time must not miss a change
+    that waited in the outbox.
     """
     if not recipient_ids:
         return
     locked = select(User.id).where(User.id.in_(recipient_ids)).order_by(User.id).with_for_update(key_share=True)
     for user_id in (await tx.execute(locked)).scalars():
         mark_journal_written(tx, user_id)
-    await tx.execute(_COPY, {"ids": [row.id for row in rows]})
+    await tx.execute(_COPY, {"ids": [change.id for change in changes]})
 
 
-# What webhooks are told
-
-Planned = tuple[uuid.UUID, uuid.UUID, outward.Message]
-"""Webhook, file, and what it is told of that."""
+# Deliveries
 
 
-async def _plan(tx: Tx, rows: Sequence[Any], user_ids: Sequence[uuid.UUID]) -> list[Planned]:
-    """Return what these users' webhooks are to be sent of the changes, in order. Disabled ones are sent nothing."""
-    works = (Webhook.disabled_at.is_(None), User.disabled_at.is_(None))
-    theirs = select(Webhook.id, Webhook.user_id, Webhook.kinds).join(User).where(User.id.in_(user_ids), *works)
-    webhooks = defaultdict(list)
-    for webhook in await tx.execute(theirs):
-        webhooks[webhook.user_id].append(webhook)
-    planned: list[Planned] = []
-    for user_id, own in webhooks.items():
-        told = [outbox.happened(row) for row in rows if user_id in (row.owner_id, *row.recipients)]
-        seen = await _seen(tx, user_id, {event.file_id for event in told if event.owner_id != user_id})
-        for event in told:
-            sees = event.owner_id == user_id or event.file_id in seen
+@dataclass(frozen=True, slots=True)
+class PlannedDelivery:
+    """A message that one webhook is to receive."""
+
+    webhook_id: uuid.UUID
+    file_id: uuid.UUID
+    message: EventMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """An enabled webhook and the kinds of messages that it wants; no kinds: all of them."""
+
+    webhook_id: uuid.UUID
+    kinds: Sequence[str]
+
+    def wants(self, kind: str) -> bool:
+        return not self.kinds or kind in self.kinds
+
+
+async def _plan_deliveries(
+    tx: Tx, changes: Sequence[OutboxChange], user_ids: Sequence[uuid.UUID]
+) -> list[PlannedDelivery]:
+    """Return the deliveries of the changes to these users' webhooks, in order."""
+    planned: list[PlannedDelivery] = []
+    for user_id, subscriptions in (await _find_subscriptions(tx, user_ids)).items():
+        events = [change.to_event() for change in changes if user_id in (change.owner_id, *change.recipients)]
+        others_file_ids = {event.file_id for event in events if event.owner_id != user_id}
+        visible = await _find_visible_files(tx, user_id, others_file_ids)
+        for event in events:
+            has_access = event.owner_id == user_id or event.file_id in visible
             planned += [
-                (webhook.id, event.file_id, message)
-                for message in outward.messages(event, user_id, sees=sees)
-                for webhook in own
-                if not webhook.kinds or message.kind in webhook.kinds
+                PlannedDelivery(subscription.webhook_id, event.file_id, message)
+                for message in build_webhook_messages(event, user_id, has_access=has_access)
+                for subscription in subscriptions
+                if subscription.wants(message.kind)
             ]
     return planned
 
 
-async def _seen(tx: Tx, user_id: uuid.UUID, node_ids: set[uuid.UUID]) -> set[uuid.UUID]:
-    """Return which of others' files somebody sees now."""
+async def _find_subscriptions(tx: Tx, user_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[Subscription]]:
+    """Return the enabled webhooks of enabled users, by user."""
+    is_enabled = (Webhook.disabled_at.is_(None), User.disabled_at.is_(None))
+    enabled = select(Webhook.user_id, Webhook.id, Webhook.kinds).join(User).where(User.id.in_(user_ids), *is_enabled)
+    subscriptions: dict[uuid.UUID, list[Subscription]] = defaultdict(list)
+    for user_id, webhook_id, kinds in await tx.execute(enabled):
+        subscriptions[user_id].append(Subscription(webhook_id, kinds))
+    return subscriptions
+
+
+async def _find_visible_files(tx: Tx, user_id: uuid.UUID, node_ids: set[uuid.UUID]) -> set[uuid.UUID]:
+    """Return the nodes of other owners that the user can read now, without those in the trash."""
     if not node_ids:
         return set()
     visible = await access.find_visible(tx, user_id, node_ids)
     return {node_id for node_id, sight in visible.items() if not sight.is_in_trash}
 
 
-_PLAN = text("""
+_INSERT_DELIVERIES = text("""
     INSERT INTO deliveries (id, webhook_id, event_id, kind, node_id, body, next_attempt_at)
     SELECT planned.id, webhook_id, event_id, kind, node_id, body, (SELECT clock_timestamp()) FROM unnest(
         CAST(:ids AS uuid[]), CAST(:webhook_ids AS uuid[]), CAST(:event_ids AS uuid[]), CAST(:kinds AS text[]),
@@ -204,20 +231,20 @@ _PLAN = text("""
     JOIN webhooks ON webhooks.id = webhook_id
     ON CONFLICT (webhook_id, event_id, kind) DO NOTHING
 """)
-"""The database's clock orders batches, whichever machine planned them; within a batch the ids do."""
+"""The database's clock orders the batches, whichever machine planned them; the ids order a batch."""
 
 
-async def _insert_deliveries(tx: Tx, planned: Sequence[Planned]) -> None:
+async def _insert_deliveries(tx: Tx, planned: Sequence[PlannedDelivery]) -> None:
     if not planned:
         return
     await tx.execute(
-        _PLAN,
+        _INSERT_DELIVERIES,
         {
             "ids": [new_id() for _ in planned],
-            "webhook_ids": [webhook_id for webhook_id, _, _ in planned],
-            "event_ids": [message.id for _, _, message in planned],
-            "kinds": [message.kind for _, _, message in planned],
-            "node_ids": [file_id for _, file_id, _ in planned],
-            "bodies": [message.body for _, _, message in planned],
+            "webhook_ids": [delivery.webhook_id for delivery in planned],
+            "event_ids": [delivery.message.id for delivery in planned],
+            "kinds": [delivery.message.kind for delivery in planned],
+            "node_ids": [delivery.file_id for delivery in planned],
+            "bodies": [delivery.message.body for delivery in planned],
         },
     )

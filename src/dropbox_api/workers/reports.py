@@ -1,21 +1,22 @@
-"""What a job is, and what it says of one run."""
+"""The signature of a job, and the report of one run."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from dropbox_api.db import Db
-from dropbox_api.settings import Settings
-from dropbox_api.storage.object_store import ObjectStore
+from dropbox_api.context import Services
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one run did; `found` > 0 means that there may be more to do right away."""
+    """Counts of one run. While `done` > 0 the runner runs the job again at once."""
 
     found: int
     done: int
     failed: int = 0
     notes: tuple[str, ...] = ()
+    """Facts for the operator, one line each."""
 
 
-Job = Callable[[Db, ObjectStore, Settings], Awaitable[Report]]
+Job = Callable[[Services], Awaitable[Report]]
+"""A job claims a small amount of work, does it, and records it. A worker may die at any point: another run repeats the
+unrecorded work. Several workers run the same jobs: a claim skips rows that another worker holds."""

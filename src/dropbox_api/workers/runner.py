@@ -1,8 +1,4 @@
-"""Run the jobs for ever, each on its own clock; a job that fails is logged and tried again later.
-
-What carries news onward (`relay`, `publish`, `deliver`) runs as soon as something was written into a journal, by
-whichever process; its clock is for what nobody heard of.
-"""
+"""The runner: runs every job forever, each on its schedule. A failed run is logged, and the job runs again later."""
 
 import asyncio
 import logging
@@ -12,53 +8,51 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from dropbox_api import problems
+from dropbox_api.context import Services
 from dropbox_api.db import Db
 from dropbox_api.events.wakeup import Wakeup
 from dropbox_api.plumbing import failpoints
 from dropbox_api.plumbing.store_config import read_s3_config
 from dropbox_api.settings import Settings
-from dropbox_api.storage.object_store import ObjectStore, StoreError
+from dropbox_api.storage.object_store import StoreError
 from dropbox_api.storage.s3 import S3Store
 from dropbox_api.uploads import complete
 from dropbox_api.workers.jobs import JOBS
-from dropbox_api.workers.reports import Job, Report
+from dropbox_api.workers.reports import Report
 from dropbox_api.workers.runs import Runs
+from dropbox_api.workers.schedule import Schedule, ScheduledJob
 
 log = logging.getLogger(__name__)
 
-PROMPT_JOBS = {"relay", "publish", "deliver"}
-SLOW_JOBS = {"prune", "retain", "scrub", "sweep"}
-"""On the clock of the sweep: one run does all there is to do."""
-
 
 @asynccontextmanager
-async def connected(settings: Settings) -> AsyncIterator[tuple[Db, ObjectStore]]:
-    """Yield what jobs work on."""
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Connect the database and the object store for jobs."""
     failpoints.arm(settings.failpoints)
     db = Db.connect(settings.database)
     try:
         async with S3Store.open(read_s3_config(settings)) as store:
-            yield db, store
+            yield Services(db, store, settings)
     finally:
         await complete.cancel_assemblies()
         await db.close()
 
 
 async def run_once(settings: Settings, name: str) -> Report:
-    """Run one job once and return its report. Raises KeyError for a job that does not exist."""
+    """Run one job once and return its report. Raises KeyError for an unknown job."""
     job = JOBS[name]
-    async with connected(settings) as (db, store):
-        wakeup = await Wakeup.start(db, settings)
+    async with open_services(settings) as services:
+        wakeup = await Wakeup.start(services.db, settings)
         try:
-            return await Runs(db).run(name, lambda: job(db, store, settings))
+            return await Runs(services.db).run(name, lambda: job.run(services))
         finally:
             await wakeup.stop()
 
 
 async def run_forever(settings: Settings) -> None:
     """Run every job until cancelled."""
-    async with connected(settings) as (db, store):
-        worker = Worker(settings, db, store, await Wakeup.start(db, settings), Runs(db))
+    async with open_services(settings) as services:
+        worker = Worker(services, await Wakeup.start(services.db, settings), Runs(services.db))
         try:
             async with asyncio.TaskGroup() as group:
                 for name, job in JOBS.items():
@@ -69,37 +63,36 @@ async def run_forever(settings: Settings) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    settings: Settings
-    db: Db
-    store: ObjectStore
+    services: Services
     wakeup: Wakeup
     runs: Runs
 
-    async def repeat(self, name: str, job: Job) -> None:
-        """Run one job for ever."""
-        slow = name in SLOW_JOBS
-        clock_s = self.settings.worker.sweep_interval_s if slow else self.settings.worker.interval_s
+    async def repeat(self, name: str, job: ScheduledJob) -> None:
+        """Run one job forever."""
+        settings = self.services.settings.worker
+        interval_s = settings.sweep_interval_s if job.schedule is Schedule.SWEEP else settings.interval_s
         seen: int | None = None
         while True:
-            # Jitter, so that several workers do not ask in step.
-            pause_s = clock_s * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
-            if name in PROMPT_JOBS:
-                seen = await self.wakeup.anything(pause_s, seen)
+            # Jitter, so that several workers do not poll at the same time.
+            pause_s = interval_s * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+            if job.schedule is Schedule.ON_CHANGE:
+                seen = await self.wakeup.wait_for_change(pause_s, seen)
             else:
                 await asyncio.sleep(pause_s)
             try:
-                while (report := await self._run(name, job)).done:
-                    log.info("%s: found %d, done %d, failed %d", name, report.found, report.done, report.failed)
-                    for note in report.notes if name == "scrub" else ():
-                        log.warning("%s: %s", name, note)
-                    if name == "relay":  # there may be something to publish and to deliver now, here or elsewhere
-                        self.wakeup.notify(())
-                    if slow:
-                        break
+                await self._run_while_busy(name, job)
             except (problems.Problem, StoreError) as error:
                 log.warning("%s: %s", name, error)
             except Exception:
                 log.exception("%s failed", name)
 
-    async def _run(self, name: str, job: Job) -> Report:
-        return await self.runs.run(name, lambda: job(self.db, self.store, self.settings))
+    async def _run_while_busy(self, name: str, job: ScheduledJob) -> None:
+        """Run a job until a run does nothing; a job on the sweep's schedule runs once."""
+        while (report := await self.runs.run(name, lambda: job.run(self.services))).done:
+            log.info("%s: found %d, done %d, failed %d", name, report.found, report.done, report.failed)
+            for note in report.notes if name == "scrub" else ():
+                log.warning("%s: %s", name, note)
+            if name == "relay":  # `publish` and `deliver` may have work now, in any process
+                self.wakeup.notify(())
+            if job.schedule is Schedule.SWEEP:
+                break

@@ -1,7 +1,7 @@
-"""What runs of jobs leave behind in `job_runs`: for `doctor` and `/metrics`, whichever process ran them.
+"""Record the runs of jobs in `job_runs`, from where `doctor` and `/metrics` read them.
 
-Cheaply: jobs look for work every few seconds and mostly find none. What was done is written within a second or with the
-next run, that nothing was done every ten seconds.
+Jobs poll every few seconds and mostly find no work, so runs are recorded in groups: a run with work within a second or
+with the next run, runs without work every ten seconds.
 """
 
 import logging
@@ -19,8 +19,8 @@ from dropbox_api.workers.reports import Report
 
 log = logging.getLogger(__name__)
 
-QUIET_S = 10.0
-BUSY_S = 1.0
+IDLE_PAUSE_S = 10.0
+BUSY_PAUSE_S = 1.0
 _MAX_ERROR_CHARS = 300
 
 _RECORD = text("""
@@ -34,11 +34,13 @@ _RECORD = text("""
         runs_total = known.runs_total + excluded.runs_total, done_total = known.done_total + excluded.done_total,
         failed_total = known.failed_total + excluded.failed_total
 """)
-"""`finished_at` is of the last run that came to its end: one that raised leaves it as it was, and says why."""
+"""`finished_at` is the end of the last run that returned. A run that raised sets `error` instead."""
 
 
 @dataclass(slots=True)
-class _Untold:
+class _Unrecorded:
+    """Counts of one job's runs since the last write."""
+
     written_at_s: float = float("-inf")
     runs: int = 0
     done: int = 0
@@ -46,31 +48,31 @@ class _Untold:
 
 
 class Runs:
-    """Runs of this process' jobs. One per process."""
+    """Runs and records the jobs of this process. One per process."""
 
     def __init__(self, db: Db) -> None:
         self._db = db
-        self._untold: dict[str, _Untold] = {}
+        self._unrecorded: dict[str, _Unrecorded] = {}
 
     async def run(self, name: str, job: Callable[[], Awaitable[Report]]) -> Report:
-        """Run a job once, write down what came of it, and return its report; raises what the job raises."""
+        """Run a job once, record the run, and return its report. Raises as the job does."""
         began_at = datetime.now(UTC)
         try:
             report = await job()
         except Exception as error:
-            said = " ".join(f"{type(error).__name__}: {error}".split())[:_MAX_ERROR_CHARS]
-            await self._note(name, began_at, Report(0, 0, 1), said)
+            message = " ".join(f"{type(error).__name__}: {error}".split())[:_MAX_ERROR_CHARS]
+            await self._record(name, began_at, Report(0, 0, 1), message)
             raise
-        await self._note(name, began_at, report, None)
+        await self._record(name, began_at, report, None)
         return report
 
-    async def _note(self, name: str, began_at: datetime, report: Report, error: str | None) -> None:
-        untold = self._untold.setdefault(name, _Untold())
-        untold.runs += 1
-        untold.done += report.done
-        untold.failed += report.failed
-        pause_s = BUSY_S if untold.done or untold.failed else QUIET_S
-        if time.monotonic() - untold.written_at_s < pause_s:
+    async def _record(self, name: str, began_at: datetime, report: Report, error: str | None) -> None:
+        unrecorded = self._unrecorded.setdefault(name, _Unrecorded())
+        unrecorded.runs += 1
+        unrecorded.done += report.done
+        unrecorded.failed += report.failed
+        pause_s = BUSY_PAUSE_S if unrecorded.done or unrecorded.failed else IDLE_PAUSE_S
+        if time.monotonic() - unrecorded.written_at_s < pause_s:
             return
         row: dict[str, Any] = {
             "name": name,
@@ -79,13 +81,13 @@ class Runs:
             "done": report.done,
             "failed": report.failed,
             "error": error,
-            "runs_total": untold.runs,
-            "done_total": untold.done,
-            "failed_total": untold.failed,
+            "runs_total": unrecorded.runs,
+            "done_total": unrecorded.done,
+            "failed_total": unrecorded.failed,
         }
         try:
             async with self._db.begin() as tx:
                 await tx.execute(_RECORD, row)
         except problems.Unavailable:
-            return  # it goes with the next
-        self._untold[name] = _Untold(time.monotonic())
+            return  # the next run's record includes it
+        self._unrecorded[name] = _Unrecorded(time.monotonic())

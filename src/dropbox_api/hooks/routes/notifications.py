@@ -1,4 +1,4 @@
-"""`POST /v1/notifications/store`: what the object store calls."""
+"""`POST /v1/notifications/store`, which the object store calls."""
 
 import secrets
 
@@ -34,13 +34,13 @@ async def store_notification(request: Request, settings: SettingsDep, counting: 
     It takes the bearer token of the server's settings, not an account's. What it says is only where to look.
     """
     token = settings.notifications.token
-    said = request.headers.get("authorization", "").encode()
-    if token is None or not secrets.compare_digest(said, b"Bearer " + token.get_secret_value().encode()):
+    given = request.headers.get("authorization", "").encode()
+    if token is None or not secrets.compare_digest(given, b"Bearer " + token.get_secret_value().encode()):
         # Not counted by the gate: the store itself may call as often as it likes.
         await counting.hit("address", limits.address_key(request.client.host if request.client else None))
         raise problems.Unauthenticated if token else problems.NotFound
     try:
-        names = notifications.names_in(await request.body(), settings.s3.bucket)
+        names = notifications.parse_notification(await request.body(), settings.s3.bucket)
     except ValueError:
         raise problems.MalformedJson from None
-    request.app.state.lookout.notice(names)
+    request.app.state.notification_reconciler.submit(names)

@@ -1,8 +1,8 @@
-"""Which addresses users may have us call: public ones, over TLS (`docs/security.md`, threat 19).
+"""Decide which addresses of users the server calls: public ones, over TLS (`docs/security.md`, threat 19).
 
-A name is looked up once, every address that it has is judged, and one of these very addresses is connected to: a second
-look-up could answer something else (DNS rebinding). So all that is called goes through `resolve`, at each call anew;
-nobody else asks for names. What stands inside another address (IPv4 in IPv6, 6to4, NAT64) is judged as itself.
+`resolve_target` resolves the name once, checks all its addresses, and returns one of them to connect to. A second
+resolution could return another address (DNS rebinding), so every call goes through `resolve_target` and no other code
+resolves names. An IPv4 address inside an IPv6 address (mapped, 6to4, NAT64) is checked as itself.
 """
 
 import asyncio
@@ -16,35 +16,35 @@ import httpx
 from dropbox_api import problems
 from dropbox_api.settings import HookSettings
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-LOOK_UP_TIMEOUT_S = 5
+RESOLVE_TIMEOUT_S = 5
 
 _THREADS = ThreadPoolExecutor(4, thread_name_prefix="hooks-names")
-"""Of their own: strangers' name servers that are slow keep nobody else waiting."""
+"""Separate threads: slow name servers of users must not delay other name resolution."""
 
 _NOT_PUBLIC = tuple(map(ipaddress.IPv4Network, ("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24")))
-"""What `is_global` lets pass: the host itself on Azure, the metadata of Oracle's cloud, relays of 6to4."""
+"""Refused although `is_global` holds: the host on Azure, the metadata service of Oracle's cloud, 6to4 relays."""
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _COMPATIBLE = ipaddress.IPv6Network("::/96")
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """Where to connect to, and as what."""
+class WebhookTarget:
+    """The address to connect to, and the names to send."""
 
     url: httpx.URL
-    """With the address instead of the name."""
+    """The URL with the IP address in place of the name."""
     host: str
-    """The `Host` header: the name, and the port unless it is the scheme's."""
+    """The `Host` header: the name, with the port unless it is the scheme's default."""
     name: str
-    """What the certificate must be for."""
+    """The name in the certificate."""
 
 
-def parse(settings: HookSettings, url: str) -> httpx.URL:
-    """Read an address that may be called as far as its looks go.
+def parse_target_url(settings: HookSettings, url: str) -> httpx.URL:
+    """Parse and check a URL, without resolving its name.
 
-    Raises AddressRefused with its `reason`, InvalidRequest for what is no URL, or has a fragment.
+    Raises AddressRefused with its `reason`, InvalidRequest (not a URL, or a URL with a fragment).
     """
     try:
         parsed = httpx.URL(url)
@@ -67,38 +67,38 @@ def _invalid(detail: str) -> problems.InvalidRequest:
     return problems.InvalidRequest(errors=[{"pointer": "/url", "detail": detail}])
 
 
-async def resolve(settings: HookSettings, url: str) -> Target:
-    """Look the name up, once, and return where to connect to.
+async def resolve_target(settings: HookSettings, url: str) -> WebhookTarget:
+    """Check a URL, resolve its name once, and return the target of a connection.
 
-    Raises what `parse` does; AddressRefused also when there is no such name (`name`), or any of its addresses is not a
-    public one and in none of the allowed networks (`address`).
+    Raises as `parse_target_url`, and AddressRefused when the name does not exist (`name`) or one of its addresses is
+    neither public nor in an allowed network (`address`).
     """
-    parsed = parse(settings, url)
+    parsed = parse_target_url(settings, url)
     name = parsed.raw_host.decode("ascii")
     try:
-        async with asyncio.timeout(LOOK_UP_TIMEOUT_S):
-            found = await look_up(name)
-        addresses = [ipaddress.ip_address(text) for text in found]
+        async with asyncio.timeout(RESOLVE_TIMEOUT_S):
+            texts = await resolve_name(name)
+        addresses = [ipaddress.ip_address(text) for text in texts]
     except (OSError, UnicodeError, ValueError):  # a TimeoutError is an OSError
         raise problems.AddressRefused("There is no such name", reason="name") from None
     if not addresses:
         raise problems.AddressRefused("There is no such name", reason="name")
-    if not all(may_call(settings, address) for address in addresses):
+    if not all(is_allowed(settings, address) for address in addresses):
         raise problems.AddressRefused(reason="address")
-    return Target(parsed.copy_with(host=str(addresses[0])), parsed.netloc.decode("ascii"), name)
+    return WebhookTarget(parsed.copy_with(host=str(addresses[0])), parsed.netloc.decode("ascii"), name)
 
 
-async def look_up(name: str) -> list[str]:
-    """Return the addresses of a name, the one to be preferred first. Raises OSError when it has none."""
-    found = await asyncio.get_running_loop().run_in_executor(
+async def resolve_name(name: str) -> list[str]:
+    """Return the IP addresses of a name, in order of preference. Raises OSError when it has none."""
+    entries = await asyncio.get_running_loop().run_in_executor(
         _THREADS, lambda: socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     )
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    return list(dict.fromkeys(str(entry[4][0]) for entry in entries))
 
 
-def may_call(settings: HookSettings, address: Address) -> bool:
-    """Tell whether an address is public, or in a network that the operator allows."""
-    address = _innermost(address)
+def is_allowed(settings: HookSettings, address: IpAddress) -> bool:
+    """Return whether an address is public, or in a network that the operator allows."""
+    address = _unwrap_ipv4(address)
     if any(address in ipaddress.ip_network(network, strict=False) for network in settings.allowed_networks):
         return True
     return (
@@ -109,8 +109,8 @@ def may_call(settings: HookSettings, address: Address) -> bool:
     )
 
 
-def _innermost(address: Address) -> Address:
-    """Return the IPv4 address that an IPv6 address leads to, if it does."""
+def _unwrap_ipv4(address: IpAddress) -> IpAddress:
+    """Return the IPv4 address inside an IPv6 address; other addresses as they are."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     inner = address.ipv4_mapped or address.sixtofour

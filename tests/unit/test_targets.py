@@ -6,7 +6,7 @@ import ipaddress
 import pytest
 
 from dropbox_api import problems
-from dropbox_api.hooks import addresses
+from dropbox_api.hooks import targets
 from dropbox_api.settings import HookSettings
 
 USUAL = HookSettings()
@@ -23,7 +23,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
             raise OSError(name)
         return known[name]
 
-    monkeypatch.setattr(addresses, "look_up", look_up)
+    monkeypatch.setattr(targets, "resolve_name", look_up)
     return known
 
 
@@ -71,14 +71,14 @@ PUBLIC = ["93.184.216.34", "1.1.1.1", "2606:4700::1111", "::ffff:93.184.216.34",
 async def test_what_is_inside_is_refused(names: dict[str, list[str]], address: str) -> None:
     names["hooks.example"] = [address]
     with pytest.raises(problems.AddressRefused) as refused:
-        await addresses.resolve(USUAL, "https://hooks.example/")
+        await targets.resolve_target(USUAL, "https://hooks.example/")
     assert refused.value.extra == {"reason": "address"}
 
 
 @pytest.mark.parametrize("address", PUBLIC)
 async def test_what_is_public_is_called_at_that_very_address(names: dict[str, list[str]], address: str) -> None:
     names["hooks.example"] = [address]
-    target = await addresses.resolve(USUAL, "https://hooks.example:8443/a?b=c")
+    target = await targets.resolve_target(USUAL, "https://hooks.example:8443/a?b=c")
     assert ipaddress.ip_address(target.url.host) == ipaddress.ip_address(address)
     assert (target.url.port, target.url.raw_path) == (8443, b"/a?b=c")
     assert (target.host, target.name) == ("hooks.example:8443", "hooks.example")
@@ -88,23 +88,23 @@ async def test_what_is_public_is_called_at_that_very_address(names: dict[str, li
 async def test_one_address_inside_refuses_the_name(names: dict[str, list[str]], inside: str) -> None:
     names["hooks.example"] = ["93.184.216.34", inside]
     with pytest.raises(problems.AddressRefused):
-        await addresses.resolve(USUAL, "https://hooks.example/")
+        await targets.resolve_target(USUAL, "https://hooks.example/")
 
 
 @pytest.mark.parametrize("spelled", ["2130706433", "0x7f.1", "127.1", "0177.0.0.1", "localhost", "[::1]", "0"])
 async def test_other_spellings_are_what_they_mean(spelled: str) -> None:
     """Asks the resolver of the machine, which knows them all."""
     with pytest.raises((problems.AddressRefused, problems.InvalidRequest)):
-        await addresses.resolve(USUAL, f"https://{spelled}/")
+        await targets.resolve_target(USUAL, f"https://{spelled}/")
 
 
 async def test_the_operator_allows_networks_of_their_own(names: dict[str, list[str]]) -> None:
     names |= {"inside": ["10.1.2.3"], "mapped": ["::ffff:10.1.2.3"], "other": ["10.2.0.1"], "both": ["10.1.2.3", "::1"]}
-    assert (await addresses.resolve(OWN, "http://inside/")).url.host == "10.1.2.3"
-    await addresses.resolve(OWN, "https://mapped/")
+    assert (await targets.resolve_target(OWN, "http://inside/")).url.host == "10.1.2.3"
+    await targets.resolve_target(OWN, "https://mapped/")
     for name in ("other", "both"):
         with pytest.raises(problems.AddressRefused):
-            await addresses.resolve(OWN, f"https://{name}/")
+            await targets.resolve_target(OWN, f"https://{name}/")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ async def test_the_operator_allows_networks_of_their_own(names: dict[str, list[s
 async def test_what_is_refused_says_why(names: dict[str, list[str]], url: str, reason: str) -> None:
     names["hooks.example"] = ["93.184.216.34"]
     with pytest.raises(problems.AddressRefused) as refused:
-        await addresses.resolve(USUAL, url)
+        await targets.resolve_target(USUAL, url)
     assert refused.value.extra == {"reason": reason}
 
 
@@ -146,14 +146,14 @@ async def test_what_is_refused_says_why(names: dict[str, list[str]], url: str, r
 async def test_what_is_no_url_is_no_valid_request(names: dict[str, list[str]], url: str) -> None:
     names["h"] = ["93.184.216.34"]
     with pytest.raises(problems.InvalidRequest) as refused:
-        await addresses.resolve(USUAL, url)
+        await targets.resolve_target(USUAL, url)
     assert refused.value.extra["errors"][0]["pointer"] == "/url"
 
 
 async def test_a_name_without_addresses_is_none(names: dict[str, list[str]]) -> None:
     names["h"] = []
     with pytest.raises(problems.AddressRefused) as refused:
-        await addresses.resolve(USUAL, "https://h/")
+        await targets.resolve_target(USUAL, "https://h/")
     assert refused.value.extra == {"reason": "name"}
 
 
@@ -162,8 +162,8 @@ async def test_a_slow_name_server_is_not_waited_for(monkeypatch: pytest.MonkeyPa
         await asyncio.Event().wait()
         return []
 
-    monkeypatch.setattr(addresses, "look_up", never)
-    monkeypatch.setattr(addresses, "LOOK_UP_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(targets, "resolve_name", never)
+    monkeypatch.setattr(targets, "RESOLVE_TIMEOUT_S", 0.01)
     with pytest.raises(problems.AddressRefused) as refused:
-        await addresses.resolve(USUAL, "https://h/")
+        await targets.resolve_target(USUAL, "https://h/")
     assert refused.value.extra == {"reason": "name"}

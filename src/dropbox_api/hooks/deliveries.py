@@ -1,0 +1,109 @@
+"""The log of deliveries: list it, test a webhook, deliver again."""
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Select, func, insert, select, update
+
+from dropbox_api import access, problems
+from dropbox_api.context import Context
+from dropbox_api.db import Tx, new_id
+from dropbox_api.hooks import schemas
+from dropbox_api.hooks.event_messages import build_ping
+from dropbox_api.hooks.pauses import end_pause
+from dropbox_api.hooks.webhooks import require_webhook
+from dropbox_api.models import Delivery, Webhook
+from dropbox_api.plumbing import page_cursors
+
+_DELIVERY = (
+    Delivery.id,
+    Delivery.webhook_id,
+    Delivery.event_id,
+    Delivery.kind,
+    Delivery.node_id,
+    Delivery.state,
+    Delivery.attempts,
+    Delivery.next_attempt_at,
+    Delivery.last_status,
+    Delivery.last_error,
+    Delivery.created_at,
+    Delivery.delivered_at,
+)
+
+
+async def ping_webhook(context: Context, webhook_id: uuid.UUID) -> schemas.Delivery:
+    """Plan the delivery of a `ping`. Raises NotFound."""
+    message = build_ping(uuid.uuid4(), context.actor_id)
+    values = {
+        "id": new_id(),
+        "webhook_id": webhook_id,
+        "event_id": message.id,
+        "kind": message.kind,
+        "node_id": webhook_id,  # the column is required, and a ping is about no file
+        "body": message.body,
+        "next_attempt_at": func.clock_timestamp(),
+    }
+    async with context.db.begin() as tx:
+        await require_webhook(tx, context.actor_id, webhook_id)
+        await end_pause(tx, webhook_id)
+        planned = await tx.execute(insert(Delivery).values(values).returning(*_DELIVERY))
+        return _show_delivery(planned.mappings().one())
+
+
+async def list_webhook_deliveries(
+    context: Context, webhook_id: uuid.UUID, *, state: schemas.State | None, limit: int, cursor: str | None
+) -> schemas.DeliveryList:
+    """List the deliveries of a webhook, newest first. Raises NotFound, InvalidCursor."""
+    query = select(*_DELIVERY).where(Delivery.webhook_id == webhook_id)
+    if state is not None:
+        query = query.where(Delivery.state == state)
+    async with context.db.read() as tx:
+        await require_webhook(tx, context.actor_id, webhook_id)
+        return await _read_page(tx, query, limit, cursor)
+
+
+async def list_file_deliveries(
+    context: Context, file_id: uuid.UUID, *, limit: int, cursor: str | None
+) -> schemas.DeliveryList:
+    """List the deliveries of the user's webhooks about a file that the user may read, newest first.
+
+    Raises NotFound, InvalidCursor.
+    """
+    own = select(Webhook.id).where(Webhook.user_id == context.actor_id)
+    query = select(*_DELIVERY).where(Delivery.node_id == file_id, Delivery.webhook_id.in_(own))
+    async with context.db.read() as tx:
+        await access.require(tx, context.actor_id, file_id)
+        return await _read_page(tx, query, limit, cursor)
+
+
+async def redeliver(context: Context, webhook_id: uuid.UUID, delivery_id: uuid.UUID) -> schemas.Delivery:
+    """Plan to send a message again, under its own id, whatever its state. Raises NotFound."""
+    this = (Delivery.id == delivery_id, Delivery.webhook_id == webhook_id)
+    pending = {"state": "pending", "next_attempt_at": func.clock_timestamp(), "delivered_at": None}
+    redelivery = update(Delivery).where(*this).values(pending).returning(*_DELIVERY)
+    async with context.db.begin() as tx:
+        await require_webhook(tx, context.actor_id, webhook_id)
+        await end_pause(tx, webhook_id)
+        row = (await tx.execute(redelivery)).mappings().one_or_none()
+    if row is None:
+        raise problems.NotFound
+    return _show_delivery(row)
+
+
+async def _read_page(tx: Tx, query: Select[*tuple[Any, ...]], limit: int, cursor: str | None) -> schemas.DeliveryList:
+    if cursor is not None:
+        query = query.where(Delivery.id < page_cursors.decode_id("deliveries", cursor))
+    rows = (await tx.execute(query.order_by(Delivery.id.desc()).limit(limit + 1))).mappings().all()
+    items = [_show_delivery(row) for row in rows[:limit]]
+    has_more = len(rows) > limit
+    next_cursor = page_cursors.encode_cursor("deliveries", items[-1].id) if has_more else None
+    return schemas.DeliveryList(items=items, next_cursor=next_cursor)
+
+
+def _show_delivery(row: Mapping[Any, Any]) -> schemas.Delivery:
+    values = dict(row)
+    node_id = values.pop("node_id")
+    if row["state"] != "pending":
+        values["next_attempt_at"] = None
+    return schemas.Delivery(file_id=None if row["kind"] == "ping" else node_id, **values)

@@ -1,0 +1,76 @@
+"""Checks of `dropbox-api doctor`: whether workers run, and what an operator must repair."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+
+from dropbox_api.db import Db
+from dropbox_api.settings import Settings
+
+MAX_LAG_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check."""
+
+    is_good: bool
+    message: str
+    remedy: str
+    """What the operator should do about a bad result."""
+
+
+_STATUS = text("""
+    SELECT
+        current_setting('server_version') AS version,
+        (SELECT string_agg(extname, ', ' ORDER BY extname) FROM pg_extension) AS extensions,
+        (SELECT pg_database_size(current_database())) AS database_bytes,
+        (SELECT extract(epoch FROM now() - max(coalesce(finished_at, started_at))) FROM job_runs) AS worker_age_s,
+        (SELECT string_agg(name || ' (' || error || ')', ', ' ORDER BY name) FROM job_runs WHERE error IS NOT NULL)
+            AS failing_jobs,
+        (SELECT extract(epoch FROM now() - min(created_at)) FROM outbox WHERE parked_at IS NULL) AS lag_s,
+        (SELECT count(*) FROM outbox WHERE parked_at IS NOT NULL) AS parked,
+        (SELECT min(failure) FROM outbox WHERE parked_at IS NOT NULL) AS failure,
+        (SELECT count(*) FROM webhooks WHERE disabled_at IS NULL AND failing_since < now() - interval '1 hour')
+            AS failing_webhooks,
+        (SELECT count(*) FROM blobs WHERE content_status = 'damaged') AS damaged,
+        (SELECT count(*) FROM blobs WHERE content_status = 'quarantined') AS quarantined
+""")
+
+
+async def diagnose(db: Db, settings: Settings) -> list[Finding]:
+    """Return the results of all checks, good and bad. Raises Unavailable."""
+    async with db.read() as tx:
+        status: Any = (await tx.execute(_STATUS)).one()
+    is_new = int(status.version.split(".")[0]) >= 18
+    idle_s = max(60.0, 3 * settings.worker.interval_s)
+    age_s, lag_s = status.worker_age_s, float(status.lag_s or 0)
+    seen = "none has ever run" if age_s is None else f"last run {age_s:.0f} s ago"
+    size = f"{status.database_bytes / 1024**3:.2f} GiB"
+    webhooks = f"webhooks: {status.failing_webhooks} fail for more than an hour"
+    return [
+        Finding(
+            is_new,
+            f"Postgres {status.version}, {size}, extensions {status.extensions}",
+            "the server is tested with Postgres 18",
+        ),
+        Finding(age_s is not None and age_s < idle_s, f"workers: {seen}", "start `dropbox-api worker`"),
+        Finding(not status.failing_jobs, f"jobs: {status.failing_jobs or 'none fails'}", "read the worker's log"),
+        Finding(lag_s < MAX_LAG_S, f"relay: {lag_s:.0f} s behind", "start a worker, or read its log"),
+        Finding(
+            not status.parked,
+            f"relay: {status.parked} changes parked{f' ({status.failure})' if status.failure else ''}",
+            "see docs/operations.md, When something is wrong",
+        ),
+        Finding(
+            not status.failing_webhooks,
+            webhooks,
+            "their users see the reason; if all of them fail, check this host's firewall",
+        ),
+        Finding(
+            not status.damaged,
+            f"content: {status.damaged} objects damaged, {status.quarantined} quarantined",
+            "check the store's disks; restore the objects from its copy, then `dropbox-api worker --once scrub`",
+        ),
+    ]

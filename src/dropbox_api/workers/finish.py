@@ -1,0 +1,80 @@
+"""Jobs `finish-stale` and `finish-idle`: complete uploads that their clients or servers abandoned."""
+
+import logging
+import uuid
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, func, select, text, update
+
+from dropbox_api import problems
+from dropbox_api.context import Services
+from dropbox_api.db import Db
+from dropbox_api.models import Upload, UploadChunk
+from dropbox_api.plumbing import request_source
+from dropbox_api.storage.object_store import StoreError
+from dropbox_api.uploads.complete import finish_session
+from dropbox_api.uploads.sessions import IS_LEASE_FREE
+from dropbox_api.workers.reports import Report
+
+log = logging.getLogger(__name__)
+
+SESSIONS_PER_RUN = 20
+MAX_BACKOFF_DOUBLINGS = 10
+
+
+class DueSession(NamedTuple):
+    """An upload session that a worker should try to complete."""
+
+    id: uuid.UUID
+    uploader_id: uuid.UUID
+
+
+async def finish_stale_uploads(services: Services) -> Report:
+    """Complete `completing` sessions whose lease has lapsed."""
+    lease_s = services.settings.uploads.lease_s
+    return await _complete_sessions(
+        services, await _claim_due(services.db, lease_s, Upload.state == "completing", IS_LEASE_FREE)
+    )
+
+
+async def finish_idle_uploads(services: Services) -> Report:
+    """Complete active sessions whose client is silent although every part may be stored.
+
+    Only sessions with a URL signed for every chunk are worth a ListParts.
+    """
+    unsigned = select(UploadChunk.number).where(UploadChunk.upload_id == Upload.id, UploadChunk.sha256.is_(None))
+    conditions = (Upload.state == "active", Upload.fingerprint.is_not(None), ~unsigned.exists())
+    pause_s = services.settings.uploads.idle_finalise_s
+    return await _complete_sessions(services, await _claim_due(services.db, pause_s, *conditions))
+
+
+async def _claim_due(db: Db, pause_s: float, *conditions: ColumnElement[bool]) -> Sequence[DueSession]:
+    """Return due sessions and postpone their next check. The pause doubles with each check."""
+    due = select(Upload.id).where(*conditions, Upload.next_check_at < func.now()).order_by(Upload.next_check_at)
+    doubled_s = pause_s * func.power(2, func.least(Upload.checks, MAX_BACKOFF_DOUBLINGS))
+    postponed = {
+        "checks": Upload.checks + 1,
+        "next_check_at": func.now() + doubled_s * text("interval '1 second'"),
+    }
+    claimed = Upload.id.in_(due.limit(SESSIONS_PER_RUN).with_for_update(skip_locked=True))
+    postpone = update(Upload).where(claimed).values(**postponed).returning(Upload.id, Upload.uploader_id)
+    async with db.begin() as tx:
+        return [DueSession(*row) for row in await tx.execute(postpone)]
+
+
+async def _complete_sessions(services: Services, sessions: Sequence[DueSession]) -> Report:
+    done = failed = 0
+    for session in sessions:
+        try:
+            with request_source.act_for(session.uploader_id):
+                done += await finish_session(services, session.uploader_id, session.id)
+        except (problems.PartsMissing, problems.DestinationRefused, problems.UploadExpired, problems.ParentGone):
+            done += 1
+        except (problems.Problem, StoreError) as error:
+            failed += 1
+            log.warning("upload %s could not be completed: %s", session.id, error)
+        except Exception:  # an unexpected error of one session must not stop the others
+            failed += 1
+            log.exception("upload %s could not be completed", session.id)
+    return Report(len(sessions), done, failed)
