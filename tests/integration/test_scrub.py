@@ -16,7 +16,7 @@ from dropbox_api.settings import Settings
 from dropbox_api.storage.s3 import S3Config
 from dropbox_api.workers import repair, reports
 from dropbox_api.workers.collect import collect_blobs
-from dropbox_api.workers.inspection import Chunk
+from dropbox_api.workers.inspection import ManifestChunk
 from dropbox_api.workers.scrub import scrub_blobs
 from dropbox_api.workers.sweep import sweep_orphans
 from dropbox_api.workers.verify import verify_next_blob
@@ -181,7 +181,7 @@ async def test_a_chunk_that_is_everywhere_hides_no_other(
         await tx.execute(text(filler), filled)
     async with world.server.db.read() as tx:
         manifest = text("SELECT number, offset_bytes, size_bytes, sha256 FROM blob_chunks WHERE blob_id = :id")
-        chunks = [Chunk(*row) for row in await tx.execute(manifest, {"id": blob.id})]
+        chunks = [ManifestChunk(*row) for row in await tx.execute(manifest, {"id": blob.id})]
     found = await repair.find_candidates(world.server.db, blob, chunks)
     async with world.server.db.begin() as tx:
         await tx.execute(text("DELETE FROM blob_chunks WHERE blob_id = :id AND number > 1"), filled)

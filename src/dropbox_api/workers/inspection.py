@@ -39,7 +39,7 @@ class _BrokenOffError(StoreUnavailable):
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
+class ManifestChunk:
     """One line of a blob's manifest."""
 
     number: int
@@ -62,23 +62,23 @@ class Tally:
     notes: list[str] = field(default_factory=list)
 
 
-async def read_manifest(db: Db, blob_id: uuid.UUID) -> Sequence[Chunk]:
+async def read_manifest(db: Db, blob_id: uuid.UUID) -> Sequence[ManifestChunk]:
     """Return the chunks of a blob in order."""
     manifest = select(*_CHUNK).where(BlobChunk.blob_id == blob_id).order_by(BlobChunk.number)
     async with db.read() as tx:
-        return [Chunk(*row) for row in await tx.execute(manifest)]
+        return [ManifestChunk(*row) for row in await tx.execute(manifest)]
 
 
 async def find_damaged_chunks(
-    store: ObjectStore, key: str, chunks: Sequence[Chunk], fingerprint: bytes, tally: Tally
-) -> Sequence[Chunk]:
+    store: ObjectStore, key: str, chunks: Sequence[ManifestChunk], fingerprint: bytes, tally: Tally
+) -> Sequence[ManifestChunk]:
     """Return the chunks of an object that differ from the manifest in two reads.
 
     Raises StoreError when the state of the object cannot be determined.
     """
     whole = hashlib.sha256()
     is_whole_known = True
-    damaged: list[Chunk] = []
+    damaged: list[ManifestChunk] = []
     is_unreadable = False
     for chunk in chunks:
         fault = await find_fault(store, key, chunk.offset_bytes, chunk, whole)
@@ -103,7 +103,7 @@ async def find_damaged_chunks(
 
 
 async def find_fault(
-    store: ObjectStore, key: str, start: int, chunk: Chunk, whole: Digest | None = None
+    store: ObjectStore, key: str, start: int, chunk: ManifestChunk, whole: Digest | None = None
 ) -> StoreError | None:
     """Read a chunk's bytes at `start` of an object; return the fault, or None when they match the chunk's hash.
 

@@ -16,7 +16,7 @@ from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.storage.object_store import CompletedPart, ObjectStore, StoreUnavailable
 from dropbox_api.uploads.proof import is_expected_object
 from dropbox_api.workers.blob_condition import replace_object
-from dropbox_api.workers.inspection import Chunk, Tally, find_damaged_chunks, find_fault
+from dropbox_api.workers.inspection import ManifestChunk, Tally, find_damaged_chunks, find_fault
 from dropbox_api.workers.leases import LeasedBlob
 
 MAX_IN_MEMORY = 64 * 1024**2
@@ -33,7 +33,11 @@ class Source:
 
 
 async def repair_blob(
-    services: Services, blob: LeasedBlob, chunks: Sequence[Chunk], damaged: Sequence[Chunk], tally: Tally
+    services: Services,
+    blob: LeasedBlob,
+    chunks: Sequence[ManifestChunk],
+    damaged: Sequence[ManifestChunk],
+    tally: Tally,
 ) -> bool:
     """Give a damaged blob a new object. Return False when good bytes of a chunk are nowhere, or the lease was lost.
 
@@ -55,7 +59,7 @@ async def repair_blob(
 
 
 async def _find_sources(
-    services: Services, blob: LeasedBlob, chunks: Sequence[Chunk], damaged: Sequence[Chunk]
+    services: Services, blob: LeasedBlob, chunks: Sequence[ManifestChunk], damaged: Sequence[ManifestChunk]
 ) -> dict[int, Source] | None:
     """Return a source of good bytes for each chunk number; None when a chunk has none. Raises StoreError."""
     sources = {chunk.number: Source(blob.storage_key, chunk.offset_bytes) for chunk in chunks}
@@ -86,7 +90,7 @@ _EQUAL_BLOBS = text("""
 """)
 
 
-async def find_candidates(db: Db, blob: LeasedBlob, damaged: Sequence[Chunk]) -> dict[int, list[Source]]:
+async def find_candidates(db: Db, blob: LeasedBlob, damaged: Sequence[ManifestChunk]) -> dict[int, list[Source]]:
     """Return, for each damaged chunk's number, where equal bytes may be; the owner's own objects come first."""
     wanted = {
         "owner_id": blob.owner_id,
@@ -107,7 +111,7 @@ async def find_candidates(db: Db, blob: LeasedBlob, damaged: Sequence[Chunk]) ->
 
 
 async def _build_object(
-    store: ObjectStore, key: str, size_bytes: int, chunks: Sequence[Chunk], sources: dict[int, Source]
+    store: ObjectStore, key: str, size_bytes: int, chunks: Sequence[ManifestChunk], sources: dict[int, Source]
 ) -> str | None:
     """Store an object made of these chunks; return its composite digest, None for an object stored in one piece.
 
