@@ -1,4 +1,4 @@
-"""Downloads through CloudFront, played by a server that checks policy and signature as AWS describes them."""
+"""Downloads through a fake CloudFront that checks policy and signature as AWS describes them."""
 
 import asyncio
 import ipaddress
@@ -45,12 +45,12 @@ REFUSED = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n
 
 @dataclass
 class Distribution:
-    """Lets through what is signed, and asks the bucket for it with credentials of its own."""
+    """Accepts signed requests and fetches the object from the bucket with its own credentials."""
 
     bucket: S3Config
     url: str = ""
     late_s: int = 0
-    """How far its clock is ahead."""
+    """How far the distribution's clock is ahead."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -150,11 +150,11 @@ async def owner(behind: RunningServer) -> AsyncIterator[Account]:
 
 
 async def fetch(url: str, method: str = "GET", **headers: str) -> httpx2.Response:
-    async with httpx2.AsyncClient(verify=NO_TLS, timeout=60) as nobody:
-        return await nobody.request(method, url, headers=headers)
+    async with httpx2.AsyncClient(verify=NO_TLS, timeout=60) as client:
+        return await client.request(method, url, headers=headers)
 
 
-async def test_a_download_goes_through_the_distribution(owner: Account, cdn: Distribution) -> None:
+async def test_download_goes_through_the_distribution(owner: Account, cdn: Distribution) -> None:
     data = bytes(range(256)) * 4096
     file = await upload_file(owner, data, NAME, content_type="text/html")
     redirect = await owner.client.get(f"/v1/files/{file['id']}/content")
@@ -175,7 +175,7 @@ async def test_a_download_goes_through_the_distribution(owner: Account, cdn: Dis
     assert (seen.status_code, seen.headers["content-length"]) == (200, str(len(data)))
 
 
-async def test_uploads_go_straight_to_the_store(owner: Account, cdn: Distribution, behind: RunningServer) -> None:
+async def test_upload_goes_directly_to_the_store(owner: Account, cdn: Distribution, behind: RunningServer) -> None:
     body = {"fingerprint": "0" * 64, "size_bytes": 9 * MIB, "destination": {"name": "x"}}
     upload = (await owner.client.post("/v1/uploads", json=body)).raise_for_status().json()["upload"]
     parts = {"parts": [{"number": 1, "sha256": "0" * 64}]}
@@ -183,7 +183,7 @@ async def test_uploads_go_straight_to_the_store(owner: Account, cdn: Distributio
     assert signed["parts"][0]["url"].startswith(str(behind.settings.s3.endpoint_url))
 
 
-async def test_urls_end_and_cannot_be_altered(owner: Account, cdn: Distribution) -> None:
+async def test_url_expired_or_altered_is_refused(owner: Account, cdn: Distribution) -> None:
     file = await upload_file(owner, b"mine", "a.txt")
     other = await upload_file(owner, b"other", "b.txt")
     url, of_other = [
@@ -214,8 +214,8 @@ async def test_urls_end_and_cannot_be_altered(owner: Account, cdn: Distribution)
         cdn.late_s = 0
 
 
-async def test_a_bound_url_is_for_who_asked(owner: Account, behind: RunningServer) -> None:
-    """The same client under another of its addresses: only where URLs are bound does it matter."""
+async def test_bound_url_from_another_address_is_refused(owner: Account, behind: RunningServer) -> None:
+    """The same client from another address: refused only where URLs are bound."""
     file = await upload_file(owner, b"mine", "a.txt")
     url = (await owner.client.get(f"/v1/files/{file['id']}/content")).headers["location"]
     elsewhere = httpx2.AsyncHTTPTransport(local_address="127.0.0.2")
@@ -223,7 +223,7 @@ async def test_a_bound_url_is_for_who_asked(owner: Account, behind: RunningServe
         assert (await client.get(url)).status_code == (403 if behind.settings.cdn.bind_address else 200)
 
 
-async def test_a_server_does_not_start_with_a_key_that_it_cannot_read(
+async def test_server_with_an_unreadable_key_does_not_start(
     postgres_url: str, s3_config: S3Config, cdn: Distribution
 ) -> None:
     settings = with_cdn(make_settings(postgres_url, s3_config), cdn, private_key="-----BEGIN SECRET-----")

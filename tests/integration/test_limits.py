@@ -1,4 +1,4 @@
-"""Limits: a request beyond one is 429 with Retry-After, and no header of the client evades it."""
+"""A request that exceeds a limit is 429 with Retry-After, and no header of the client evades the limit."""
 
 import asyncio
 import contextlib
@@ -92,7 +92,7 @@ async def test_forged_forwarding_header_leaves_the_limit_unchanged(serve: Serve,
 async def test_address_from_a_trusted_proxy_is_limited(serve: Serve) -> None:
     async with serve(address="2/hour", http={"trusted_proxies": ["127.0.0.0/8"]}) as (_, client):
         for address in ("192.0.2.1", "192.0.2.2"):
-            # The entries left of it may be written by the client.
+            # The client may write the entries to the left.
             headers = [{"X-Forwarded-For": f"198.51.100.{n}, {address}"} for n in range(3)]
             answers = [await client.get("/v1/me", headers=each) for each in headers]
             assert [is_refused(answer) for answer in answers] == [False, False, True]

@@ -1,4 +1,4 @@
-"""What `S3Store` makes of a store that fails, stalls or lies: a scripted HTTP server plays the store."""
+"""`S3Store` against a scripted HTTP server that fails, stalls or sends wrong responses."""
 
 import asyncio
 import socket
@@ -30,7 +30,7 @@ PARTS = [CompletedPart(1, "etag", bytes(32))]
 
 
 class Script:
-    """A server that answers with what the test says, and counts the requests."""
+    """A server with scripted responses; it records the requests."""
 
     def __init__(self) -> None:
         self.requests: list[web.Request] = []
@@ -91,7 +91,7 @@ async def store(config: S3Config) -> AsyncIterator[S3Store]:
         (412, "PreconditionFailed", StoreConflict),
     ],
 )
-async def test_complete_is_tried_once_and_believes_the_body_before_the_status(
+async def test_complete_with_an_error_body_raises_its_error_without_retry(
     script: Script, store: S3Store, status: int, code: str, expected: type[StoreError]
 ) -> None:
     script.say_error(status, code)
@@ -103,7 +103,7 @@ async def test_complete_is_tried_once_and_believes_the_body_before_the_status(
     assert len(script.requests) == 1
 
 
-async def test_complete_waits_through_white_space_for_the_verdict(script: Script, store: S3Store) -> None:
+async def test_complete_with_leading_white_space_waits_for_the_result(script: Script, store: S3Store) -> None:
     async def slowly(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
@@ -118,13 +118,13 @@ async def test_complete_waits_through_white_space_for_the_verdict(script: Script
 
 
 @pytest.mark.parametrize("body", ["", "   ", "<CompleteMultipartUploadResult><Loc", "<html></html>"])
-async def test_a_complete_without_a_verdict_has_an_unknown_outcome(script: Script, store: S3Store, body: str) -> None:
+async def test_complete_without_a_result_is_unavailable(script: Script, store: S3Store, body: str) -> None:
     script.say(200, body)
     with pytest.raises(StoreUnavailable):
         await store.complete_multipart("key", "id", PARTS, 1)
 
 
-async def test_complete_says_exactly_what_was_frozen(script: Script, store: S3Store) -> None:
+async def test_complete_sends_exactly_the_given_parts(script: Script, store: S3Store) -> None:
     bodies = []
 
     async def record(request: web.Request) -> web.Response:
@@ -141,14 +141,14 @@ async def test_complete_says_exactly_what_was_frozen(script: Script, store: S3St
     assert f"<ChecksumSHA256>{to_base64(bytes(32))}</ChecksumSHA256>".encode() in bodies[0]
 
 
-async def test_a_copy_refused_inside_a_200_is_refused(script: Script, store: S3Store) -> None:
+async def test_copy_with_an_error_inside_a_200_is_refused(script: Script, store: S3Store) -> None:
     script.say_error(200, "InvalidRequest")
     with pytest.raises(StoreRejected, match="InvalidRequest"):
         await store.copy_part("key", "id", 1, "source", start=0, size_bytes=5)
 
 
 @pytest.mark.parametrize("call", ["list_parts", "abort_multipart"])
-async def test_calls_that_may_be_repeated_survive_two_failures(script: Script, store: S3Store, call: str) -> None:
+async def test_idempotent_call_survives_two_failures(script: Script, store: S3Store, call: str) -> None:
     async def third_time(_: web.Request) -> web.Response:
         if len(script.requests) < 3:
             return web.Response(status=503, text="<Error><Code>SlowDown</Code></Error>")
@@ -159,7 +159,7 @@ async def test_calls_that_may_be_repeated_survive_two_failures(script: Script, s
     assert len(script.requests) == 3
 
 
-async def test_a_store_that_stays_throttled_is_given_up_after_three(script: Script, store: S3Store) -> None:
+async def test_throttled_call_fails_after_three_attempts(script: Script, store: S3Store) -> None:
     script.say_error(503, "SlowDown")
     with pytest.raises(StoreThrottled):
         await store.list_parts("key", "id")
@@ -169,16 +169,16 @@ async def test_a_store_that_stays_throttled_is_given_up_after_three(script: Scri
     assert len(script.requests) == 6
 
 
-async def test_a_proxys_404_does_not_make_files_look_lost(script: Script, store: S3Store) -> None:
+async def test_proxy_404_is_unavailable(script: Script, store: S3Store) -> None:
     script.say(404, "<html>no route</html>")
     for call in (store.list_parts("key", "id"), anext(store.read("key")), store.delete("key")):
         with pytest.raises(StoreUnavailable):
             await call
-    with pytest.raises(ObjectNotFound):  # a HEAD's answer has no body to tell them apart
+    with pytest.raises(ObjectNotFound):  # the response to a HEAD has no body with a code
         await store.head("key")
 
 
-async def test_redirects_are_not_followed(script: Script, store: S3Store) -> None:
+async def test_redirect_is_refused(script: Script, store: S3Store) -> None:
     async def elsewhere(_: web.Request) -> web.Response:
         return web.Response(status=307, headers={"location": "http://127.0.0.1:9/elsewhere"})
 
@@ -200,10 +200,10 @@ def _page(numbers: range, *, next_marker: int | None) -> str:
 
 @pytest.mark.parametrize("page_size", [1, 7, 10, 99, 100, 1_000])
 @pytest.mark.parametrize("shrinking", [False, True])
-async def test_pages_of_any_length_give_every_part(
+async def test_list_parts_with_pages_of_any_length_returns_every_part(
     script: Script, store: S3Store, page_size: int, shrinking: bool
 ) -> None:
-    """`shrinking`: a store may end a page early; every second one is half as long."""
+    """`shrinking`: a store may end a page early; every second page has half the length."""
     existing = [n for n in range(1, 101) if n % 10]  # numbers with gaps
 
     async def listing(request: web.Request) -> web.Response:
@@ -217,13 +217,13 @@ async def test_pages_of_any_length_give_every_part(
     assert [part.number for part in await store.list_parts("key", "id")] == existing
 
 
-async def test_a_list_that_does_not_advance_is_given_up(script: Script, store: S3Store) -> None:
+async def test_list_parts_that_does_not_advance_is_unavailable(script: Script, store: S3Store) -> None:
     script.say(200, _page(range(1, 3), next_marker=2))
     with pytest.raises(StoreUnavailable, match="advance"):
         await store.list_parts("key", "id")
 
 
-async def test_an_upload_gone_between_two_pages_is_not_found(script: Script, store: S3Store) -> None:
+async def test_list_parts_of_an_upload_gone_between_pages_is_not_found(script: Script, store: S3Store) -> None:
     async def vanishing(request: web.Request) -> web.Response:
         if "part-number-marker" in request.query:
             return web.Response(status=404, text="<Error><Code>NoSuchUpload</Code></Error>")
@@ -234,7 +234,7 @@ async def test_an_upload_gone_between_two_pages_is_not_found(script: Script, sto
         await store.list_parts("key", "id")
 
 
-async def test_a_body_cut_short_is_noticed(script: Script, store: S3Store) -> None:
+async def test_truncated_body_is_unavailable(script: Script, store: S3Store) -> None:
     async def cut(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-length": "100"})
         await response.prepare(request)
@@ -250,7 +250,7 @@ async def test_a_body_cut_short_is_noticed(script: Script, store: S3Store) -> No
         await anext(blocks)
 
 
-async def test_a_stalled_store_is_unavailable(script: Script, config: S3Config) -> None:
+async def test_stalled_store_is_unavailable(script: Script, config: S3Config) -> None:
     released = asyncio.Event()
 
     async def stall(_: web.Request) -> web.Response:
@@ -265,7 +265,7 @@ async def test_a_stalled_store_is_unavailable(script: Script, config: S3Config) 
     released.set()
 
 
-async def test_an_unreachable_store_is_unavailable() -> None:
+async def test_unreachable_store_is_unavailable() -> None:
     with socket.socket() as closed:  # bound, not listening: connections are refused
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
@@ -278,7 +278,7 @@ async def test_an_unreachable_store_is_unavailable() -> None:
                     await call
 
 
-async def test_urls_carry_the_public_endpoint_and_calls_use_the_own_one(script: Script, config: S3Config) -> None:
+async def test_urls_have_the_public_endpoint_and_calls_use_the_internal_one(script: Script, config: S3Config) -> None:
     now = datetime(2026, 11, 20, 12, 0, 0, 999_999, tzinfo=UTC)
     script.say(200, _page(range(0), next_marker=None))
     public = replace(config, public_endpoint_url="https://files.example.com/s3")
@@ -297,10 +297,10 @@ async def test_urls_carry_the_public_endpoint_and_calls_use_the_own_one(script: 
     assert [request.path for request in script.requests] == ["/bucket/a/b"]
 
 
-async def test_the_machines_own_credentials_are_followed(
+async def test_rotated_machine_credentials_are_used(
     script: Script, config: S3Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The environment stands in for an instance role; rotation replaces the frozen credentials."""
+    """Credentials of the environment replace an instance role; the test rotates them."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "first")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "token+1")
@@ -313,11 +313,11 @@ async def test_the_machines_own_credentials_are_followed(
         source = await store._session.get_credentials()  # type: ignore[misc]
         source.access_key = "second"
         async with asyncio.timeout(30):
-            while "=second%2F" not in store.sign_put("k", 1, bytes(32), 60).url:  # noqa: ASYNC110 - nobody tells
+            while "=second%2F" not in store.sign_put("k", 1, bytes(32), 60).url:  # noqa: ASYNC110 - there is no event
                 await asyncio.sleep(0.01)
 
 
-async def test_no_credentials_at_all_are_said_at_once(config: S3Config, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_open_without_credentials_raises(config: S3Config, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

@@ -1,4 +1,4 @@
-"""Reading S3's answers: lists of parts, errors, and what they mean; file names in Content-Disposition."""
+"""Parsing of S3's responses: lists of parts and errors; file names in Content-Disposition."""
 
 from base64 import b64encode
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ def page(rows: Sequence[str], *, more: str = "<IsTruncated>false</IsTruncated>",
 
 
 @pytest.mark.parametrize("namespace", [NAMESPACE, ""])
-def test_a_page_is_read_with_or_without_namespace_and_hashes(namespace: str) -> None:
+def test_parse_page_with_or_without_namespace_and_hashes(namespace: str) -> None:
     hashed = f"<ChecksumSHA256>{b64encode(DIGEST).decode()}</ChecksumSHA256>"
     body = page([row(1, size=5, etag="abc-1", extra=hashed), row(3, extra="<ChecksumSHA256/>")], namespace=namespace)
 
@@ -47,7 +47,7 @@ def test_a_page_is_read_with_or_without_namespace_and_hashes(namespace: str) -> 
     assert found.next_marker is None
 
 
-def test_a_truncated_page_says_where_the_next_begins() -> None:
+def test_parse_truncated_page_returns_the_next_marker() -> None:
     more = "<NextPartNumberMarker>1000</NextPartNumberMarker><IsTruncated>true</IsTruncated>"
     assert parse_parts_page(page([row(1000)], more=more)).next_marker == 1000
 
@@ -67,12 +67,12 @@ def test_a_truncated_page_says_where_the_next_begins() -> None:
     ],
     ids=["empty", "text", "cut", "other root", "no size", "bad number", "short hash", "bad hash", "no marker"],
 )
-def test_an_unreadable_page_is_an_outage_and_not_an_empty_list(body: bytes) -> None:
+def test_parse_unreadable_page_is_unavailable(body: bytes) -> None:
     with pytest.raises(StoreUnavailable):
         parse_parts_page(body)
 
 
-def test_entities_are_not_expanded() -> None:
+def test_parse_page_with_entities_is_refused() -> None:
     bomb = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>'
     body = f"<?xml version='1.0'?>{bomb}<ListPartsResult>&b;</ListPartsResult>"
     with pytest.raises(StoreUnavailable, match="document type"):
@@ -85,7 +85,7 @@ def test_entities_are_not_expanded() -> None:
         parse_parts_page(declaration.encode() + body.partition("?>")[2].encode("cp037"))
 
 
-def test_the_newest_row_of_a_number_counts_whatever_the_order() -> None:
+def test_keep_newest_in_any_order_returns_the_last_modified_row() -> None:
     old, new = ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00.001Z")
     rows = [
         row(2, etag="new", modified=new),
@@ -99,7 +99,7 @@ def test_the_newest_row_of_a_number_counts_whatever_the_order() -> None:
     assert [(part.number, part.etag) for part in parts] == [(1, "new"), (2, "new"), (3, "second")]
 
 
-def test_an_error_is_recognised_behind_white_space() -> None:
+def test_parse_error_after_white_space_returns_it() -> None:
     body = b"  \n <?xml version='1.0'?>\n\n<Error><Code>InternalError</Code><Message>sorry</Message></Error>"
     assert parse_error(body) == ("InternalError", "sorry")
     assert parse_error(b"<Fine/>") is None
@@ -114,7 +114,7 @@ def test_an_error_is_recognised_behind_white_space() -> None:
         (404, "NoSuchUpload", ObjectNotFound),
         (200, "NoSuchUpload", ObjectNotFound),
         (404, "NoSuchBucket", StoreRejected),
-        (404, "", StoreUnavailable),  # a proxy's, not S3's
+        (404, "", StoreUnavailable),  # made by a proxy, not by S3
         (404, "404", StoreUnavailable),
         (409, "ConditionalRequestConflict", StoreConflict),
         (409, "OperationAborted", StoreConflict),
@@ -141,7 +141,7 @@ def test_an_error_is_recognised_behind_white_space() -> None:
         (418, "SomethingNew", StoreRejected),
     ],
 )
-def test_every_answer_has_one_meaning(status: int, code: str, expected: type[StoreError]) -> None:
+def test_make_store_error_maps_status_and_code(status: int, code: str, expected: type[StoreError]) -> None:
     error = make_store_error(status, code, "why")
     assert type(error) is expected
     assert "why" in error.detail
@@ -149,26 +149,26 @@ def test_every_answer_has_one_meaning(status: int, code: str, expected: type[Sto
         assert error.code == (code or str(status))
 
 
-def test_only_the_answer_to_a_head_may_leave_the_code_out() -> None:
+def test_404_without_a_code_is_not_found_for_head_only() -> None:
     assert type(make_store_error(404, "404", "Not Found", is_head=True)) is ObjectNotFound
     assert type(make_store_error(403, "403", "Forbidden", is_head=True)) is StoreRejected
     assert type(make_store_error(503, "503", "", is_head=True)) is StoreUnavailable
 
 
 @given(st.text(), st.booleans())
-def test_no_file_name_escapes_its_header(filename: str, inline: bool) -> None:
+def test_content_disposition_of_any_name_is_one_safe_header(filename: str, inline: bool) -> None:
     value = format_content_disposition(filename, inline=inline)
 
     assert all(" " <= c <= "~" for c in value)
     kind, plain, extended = value.split("; ")[0], *value.split('"')[1::2], value.rpartition("; ")[2]
     assert kind == ("inline" if inline else "attachment")
-    assert value == f'{kind}; filename="{plain}"; {extended}'  # exactly two quotes, none of them the name's
+    assert value == f'{kind}; filename="{plain}"; {extended}'  # exactly two quotes, none from the name
     assert not set(plain) & set('"\\/%')
     assert extended.startswith("filename*=UTF-8''")
     assert unquote(extended.removeprefix("filename*=UTF-8''")) == filename.encode(errors="replace").decode()
 
 
-def test_plain_names_stay_readable() -> None:
+def test_content_disposition_of_a_plain_name_stays_readable() -> None:
     assert (
         format_content_disposition("a b.txt", inline=False)
         == "attachment; filename=\"a b.txt\"; filename*=UTF-8''a%20b.txt"

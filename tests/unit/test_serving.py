@@ -59,10 +59,10 @@ def test_uvicorn_method_keeps_its_parameters(name: str) -> None:
 
 async def test_uvicorn_has_no_member_with_the_name_of_one_of_ours() -> None:
     connection, _ = connect()
-    theirs = dir(HttpToolsProtocol(connection.config, ServerState(), {}))
+    inherited = dir(HttpToolsProtocol(connection.config, ServerState(), {}))
     own = {name for name in vars(BoundedConnection) if not name.startswith("__")} - METHODS.keys()
     assert "_timer" in own
-    assert not own.intersection(theirs)
+    assert not own.intersection(inherited)
 
 
 async def test_shutdown_ends_waiting_requests() -> None:

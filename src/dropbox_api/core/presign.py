@@ -88,7 +88,7 @@ class Presigner:
         time = _timestamp(now, expires_s)
         signed = {name.lower(): " ".join(value.split()) for name, value in headers.items()} | {"host": self._host}
         names = sorted(signed)
-        parameters = [(_encode(name), _encode(value)) for name, value in query.items()]
+        parameters = [(_quote(name), _quote(value)) for name, value in query.items()]
         parameters += self._parameters(time, expires_s, ";".join(names))
         path = self._path(key)
         request = "\n".join(
@@ -124,7 +124,7 @@ class Presigner:
         time = _timestamp(now, expires_s)
         names = "content-length;host;x-amz-checksum-sha256"
         parameters = self._parameters(time, expires_s, names)
-        path, upload = self._path(key), _encode(upload_id)
+        path, upload = self._path(key), _quote(upload_id)
 
         # Three values differ between parts. The constants between them are prepared; the long first one is hashed once.
         # "partNumber" and "uploadId" sort after every "X-Amz-".
@@ -150,13 +150,13 @@ class Presigner:
         """Return the X-Amz-* query parameters except the signature, encoded, in botocore's order."""
         parameters = [
             ("X-Amz-Algorithm", "AWS4-HMAC-SHA256"),
-            ("X-Amz-Credential", _encode(f"{self._access_key_id}/{self._scope(time)}")),
+            ("X-Amz-Credential", _quote(f"{self._access_key_id}/{self._scope(time)}")),
             ("X-Amz-Date", time),
             ("X-Amz-Expires", str(expires_s)),
-            ("X-Amz-SignedHeaders", _encode(signed_headers)),
+            ("X-Amz-SignedHeaders", _quote(signed_headers)),
         ]
         if self._session_token is not None:
-            parameters.append(("X-Amz-Security-Token", _encode(self._session_token)))
+            parameters.append(("X-Amz-Security-Token", _quote(self._session_token)))
         return parameters
 
     def _scope(self, time: str) -> str:
@@ -195,7 +195,7 @@ def _timestamp(now: datetime, expires_s: int) -> str:
     return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
 
 
-def _encode(text: str) -> str:
+def _quote(text: str) -> str:
     return quote(text, safe="")
 
 

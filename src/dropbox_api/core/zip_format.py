@@ -23,7 +23,7 @@ _BLOCK_BYTES = 1 << 20
 
 
 @dataclass(slots=True)
-class _Entry:
+class _ZipEntry:
     name: bytes
     modified_at: datetime
     size_bytes: int
@@ -62,14 +62,14 @@ class ZipWriter:
     def __init__(self) -> None:
         self._sent_bytes = 0
         self._entries = 0
-        self._current: _Entry | None = None
+        self._current: _ZipEntry | None = None
         self._squeeze = zlib.compressobj(1)
         self._directory = bytearray()
         self._directory_bytes = 0
 
     def start(self, path: str, modified_at: datetime, size_bytes: int = 0) -> bytes:
         """Return the header of an entry; `path` is relative, with a trailing slash for a folder."""
-        entry = _Entry(path.encode(), modified_at.astimezone(UTC), size_bytes, self._sent_bytes)
+        entry = _ZipEntry(path.encode(), modified_at.astimezone(UTC), size_bytes, self._sent_bytes)
         self._current = entry
         extra = entry.timestamp()
         sizes = 0
@@ -121,7 +121,7 @@ class ZipWriter:
         return piece
 
 
-def _directory_record(entry: _Entry) -> bytes:
+def _directory_record(entry: _ZipEntry) -> bytes:
     size = min(entry.size_bytes, _MAX_32)
     offset = min(entry.offset_bytes, _MAX_32)
     large = [entry.size_bytes] * 2 if entry.is_large else []

@@ -43,28 +43,28 @@ def decode_id(kind: str, cursor: str) -> uuid.UUID:
 # Parsers accept the values that Postgres accepts. Each raises ValueError, also for another JSON type.
 
 
-def _text(part: Any) -> str:
+def _parse_text(part: Any) -> str:
     if not isinstance(part, str) or "\0" in part:
         raise ValueError(part)
     return part
 
 
-def _number(part: Any) -> int:
+def _parse_number(part: Any) -> int:
     if type(part) is not int or not -(2**63) <= part < 2**63:
         raise ValueError(part)
     return part
 
 
-def _time(part: Any) -> datetime:
-    at = datetime.fromisoformat(_text(part))
+def _parse_datetime(part: Any) -> datetime:
+    at = datetime.fromisoformat(_parse_text(part))
     if at.tzinfo is None or not 1 < at.year < MAXYEAR:
         raise ValueError(part)
     return at
 
 
 _PARSERS: Mapping[type[KeyPart], Callable[[Any], KeyPart]] = {
-    str: _text,
-    int: _number,
-    uuid.UUID: lambda part: uuid.UUID(_text(part)),
-    datetime: _time,
+    str: _parse_text,
+    int: _parse_number,
+    uuid.UUID: lambda part: uuid.UUID(_parse_text(part)),
+    datetime: _parse_datetime,
 }

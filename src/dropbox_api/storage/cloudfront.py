@@ -55,8 +55,8 @@ class CloudFront:
             condition["IpAddress"] = {"AWS:SourceIp": _single_address_range(address)}
         policy = json.dumps({"Statement": [{"Resource": resource, "Condition": condition}]}, separators=(",", ":"))
         signature = self._key.sign(policy.encode(), padding.PKCS1v15(), hashes.SHA1())  # noqa: S303 - CloudFront's choice
-        signed = f"Policy={_encode(policy.encode())}&Signature={_encode(signature)}&Key-Pair-Id={self._key_pair_id}"
-        return f"{resource}&{signed}"
+        signed = f"Policy={_encode_base64(policy.encode())}&Signature={_encode_base64(signature)}"
+        return f"{resource}&{signed}&Key-Pair-Id={self._key_pair_id}"
 
 
 def _single_address_range(address: str | None) -> str:
@@ -66,6 +66,6 @@ def _single_address_range(address: str | None) -> str:
     return str(ipaddress.ip_network(mapped or ip))
 
 
-def _encode(data: bytes) -> str:
+def _encode_base64(data: bytes) -> str:
     """Return base64 with CloudFront's replacements for the characters that a query string cannot contain."""
     return b64encode(data).decode().translate(str.maketrans("+=/", "-_~"))

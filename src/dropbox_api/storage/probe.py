@@ -146,7 +146,7 @@ class _Experiments:
         )
 
     async def _expiry_enforced(self) -> bool:
-        expired = self._past.sign_put(self._key("expired"), len(self._body), _sha256(self._body), _TTL_S)
+        expired = self._past.sign_put(self._key("expired"), len(self._body), _hash(self._body), _TTL_S)
         return _refused(await self._send(expired, self._body))
 
     async def _anonymous_refused(self) -> bool:
@@ -176,7 +176,7 @@ class _Experiments:
 
     async def _checksum_listed(self) -> bool:
         key, upload_id, _ = await self._upload("listed", [self._body])
-        return [part.sha256 for part in await self._store.list_parts(key, upload_id)] == [_sha256(self._body)]
+        return [part.sha256 for part in await self._store.list_parts(key, upload_id)] == [_hash(self._body)]
 
     async def _wrong_etag_refused(self) -> bool:
         key, upload_id, parts = await self._upload("etag", [self._body])
@@ -184,7 +184,7 @@ class _Experiments:
 
     async def _wrong_part_checksum_refused(self) -> bool:
         key, upload_id, parts = await self._upload("part-checksum", [self._body])
-        return await self._is_rejected(key, upload_id, [replace(parts[0], sha256=_sha256(b"something else"))])
+        return await self._is_rejected(key, upload_id, [replace(parts[0], sha256=_hash(b"something else"))])
 
     async def _conditional_put(self) -> bool:
         signed = self._sign_put("small", self._body)
@@ -239,7 +239,7 @@ class _Experiments:
         key = self._key("copy")
         upload_id = await self._store.create_multipart(key)
         part = await self._store.copy_part(key, upload_id, 1, source, start=start, size_bytes=size_bytes)
-        completed = CompletedPart(1, part.etag, _sha256(expected))
+        completed = CompletedPart(1, part.etag, _hash(expected))
         await self._store.complete_multipart(key, upload_id, [completed], size_bytes)
         return b"".join([block async for block in self._store.read(key)]) == expected
 
@@ -289,7 +289,7 @@ class _Experiments:
         return self._store.sign_get(self._key(name), response, method="GET", ttl_s=_TTL_S)
 
     def _sign_put(self, name: str, body: bytes) -> SignedRequest:
-        return self._store.sign_put(self._key(name), len(body), _sha256(body), _TTL_S)
+        return self._store.sign_put(self._key(name), len(body), _hash(body), _TTL_S)
 
     async def _send(self, signed: SignedRequest, body: bytes, extra: Mapping[str, str] | None = None) -> int:
         # The HTTP client sets Content-Length from the body, also where the experiment violates the signed length.
@@ -320,9 +320,9 @@ def _refused(status: int) -> bool:
     return 400 <= status < 500
 
 
-def _sha256(body: bytes) -> bytes:
+def _hash(body: bytes) -> bytes:
     return hashlib.sha256(body).digest()
 
 
 def _to_sign(number: int, body: bytes) -> PartToSign:
-    return PartToSign(number, len(body), _sha256(body))
+    return PartToSign(number, len(body), _hash(body))

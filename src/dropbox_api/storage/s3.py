@@ -174,7 +174,7 @@ class S3Store(UrlSigner):
         query = {"partNumber": str(number), "uploadId": upload_id}
         checksum = {"x-amz-checksum-sha256": to_base64(sha256)}
         headers, _ = await retry(lambda: self._http.send("PUT", key, query=query, headers=checksum, body=body))
-        stored_sha256 = _parse_sha256(headers.get("x-amz-checksum-sha256"))
+        stored_sha256 = _decode_sha256(headers.get("x-amz-checksum-sha256"))
         return Part(number, len(body), headers["ETag"].strip('"'), stored_sha256)
 
     async def list_parts(self, key: str, upload_id: str) -> list[Part]:
@@ -243,7 +243,7 @@ class S3Store(UrlSigner):
                 CopySourceRange=f"bytes={start}-{start + size_bytes - 1}",
             )
         copied = answer["CopyPartResult"]
-        return Part(number, size_bytes, copied["ETag"].strip('"'), _parse_sha256(copied.get("ChecksumSHA256")))
+        return Part(number, size_bytes, copied["ETag"].strip('"'), _decode_sha256(copied.get("ChecksumSHA256")))
 
     async def list_multiparts(self, prefix: str) -> AsyncIterator[MultipartRef]:
         pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self.config.bucket, Prefix=prefix)
@@ -409,7 +409,7 @@ def _store_errors() -> Iterator[None]:
         raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
 
 
-def _parse_sha256(text: str | None) -> bytes | None:
+def _decode_sha256(text: str | None) -> bytes | None:
     return b64decode(text) if text else None
 
 

@@ -49,7 +49,7 @@ def parse_parts_page(body: bytes) -> PartsPage:
     try:
         for element in root.iterfind(namespace + "Part"):
             row = {child.tag: child.text or "" for child in element}
-            part = Part(int(row[number]), int(row[size]), row[etag].strip('"'), _sha256(row.get(sha256, "")))
+            part = Part(int(row[number]), int(row[size]), row[etag].strip('"'), _parse_checksum(row.get(sha256, "")))
             rows.append((part, row[modified]))
         truncated = root.findtext(namespace + "IsTruncated", "").strip() == "true"
         marker = int(root.findtext(namespace + "NextPartNumberMarker", "")) if truncated else None
@@ -63,7 +63,7 @@ def keep_newest(rows: list[tuple[Part, str]]) -> list[Part]:
     newest: dict[int, tuple[Part, str]] = {}
     for row in rows:
         number = row[0].number
-        if number not in newest or _time(row[1]) >= _time(newest[number][1]):
+        if number not in newest or _parse_time(row[1]) >= _parse_time(newest[number][1]):
             newest[number] = row
     return [newest[number][0] for number in sorted(newest)]
 
@@ -128,7 +128,7 @@ def _fields(element: ET.Element) -> dict[str, str]:
     return {_name(child): child.text or "" for child in element}
 
 
-def _time(text: str) -> datetime:
+def _parse_time(text: str) -> datetime:
     try:
         time = datetime.fromisoformat(text)
     except ValueError as error:
@@ -136,7 +136,7 @@ def _time(text: str) -> datetime:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _sha256(text: str) -> bytes | None:
+def _parse_checksum(text: str) -> bytes | None:
     if not text:
         return None
     try:
