@@ -1,4 +1,4 @@
-"""Accounts through HTTP: registering, signing in, refreshing, signing out, and who is let in afterwards."""
+"""Accounts through HTTP: register, sign in, refresh, sign out, and authentication of requests."""
 
 import asyncio
 import base64
@@ -45,7 +45,7 @@ def problem(response: httpx2.Response) -> tuple[int, str]:
 
 
 def told(response: httpx2.Response) -> dict[str, Any]:
-    """What a problem tells the caller, without what differs between any two requests."""
+    """The members of a problem that are equal for equal requests."""
     return {name: value for name, value in response.json().items() if name not in {"instance", "request_id"}}
 
 
@@ -57,7 +57,7 @@ async def alter_session(db: Db, tokens: dict[str, Any], **values: Any) -> None:
 
 
 class TestRegister:
-    async def test_a_new_account_is_empty_and_has_a_root_folder(self, api: httpx2.AsyncClient, db: Db) -> None:
+    async def test_new_account_is_empty_and_has_a_root_folder(self, api: httpx2.AsyncClient, db: Db) -> None:
         email = new_address()
         answer = await api.post("/v1/auth/register", json={"email": email, "password": PASSWORD})
         assert answer.status_code == 201
@@ -72,7 +72,7 @@ class TestRegister:
             nodes = (await tx.execute(query)).all()
         assert [tuple(node) for node in nodes] == [("folder", "", None)]
 
-    async def test_an_address_is_one_account_however_it_is_written(self, api: httpx2.AsyncClient) -> None:
+    async def test_address_in_another_case_is_the_same_account(self, api: httpx2.AsyncClient) -> None:
         name = uuid.uuid4().hex
         first = {"email": f"  {name}@Example.com ", "password": PASSWORD}
         assert (await api.post("/v1/auth/register", json=first)).json()["email"] == f"{name}@example.com"
@@ -81,8 +81,8 @@ class TestRegister:
             assert problem(again) == (409, "email-taken")
             assert (await sign_in(api, written, PASSWORD)).status_code == 200
 
-    async def test_addresses_that_only_look_alike_are_two_accounts(self, api: httpx2.AsyncClient) -> None:
-        """They are mailboxes of two people: case folding would take one for the other."""
+    async def test_addresses_that_look_alike_are_two_accounts(self, api: httpx2.AsyncClient) -> None:
+        """They are different mailboxes, which case folding would merge."""
         tag = uuid.uuid4().hex
         for email in (
             f"x@strasse-{tag}.de",
@@ -93,13 +93,13 @@ class TestRegister:
             answer = await api.post("/v1/auth/register", json={"email": email, "password": PASSWORD})
             assert (answer.status_code, answer.json()["email"]) == (201, email.lower())
 
-    async def test_half_a_surrogate_pair_is_no_character(self, api: httpx2.AsyncClient) -> None:
+    async def test_password_with_a_lone_surrogate_is_refused(self, api: httpx2.AsyncClient) -> None:
         body = json.dumps({"email": new_address(), "password": PASSWORD + "\ud800"})
         answer = await api.post("/v1/auth/register", content=body, headers={"Content-Type": "application/json"})
         assert problem(answer) == (422, "invalid-request")
         assert PASSWORD not in answer.text
 
-    async def test_of_concurrent_registrations_exactly_one_wins(self, api: httpx2.AsyncClient) -> None:
+    async def test_concurrent_registrations_of_one_address_admit_one(self, api: httpx2.AsyncClient) -> None:
         email = new_address()
         bodies = [{"email": email, "password": f"{PASSWORD} {n}"} for n in range(8)]
         answers = await asyncio.gather(*(api.post("/v1/auth/register", json=body) for body in bodies))
@@ -115,8 +115,8 @@ class TestRegister:
             {"password": "x" * 129},
             {"password": None},
             {"password": 12345678},
-            {"email": "nobody"},
-            {"email": "nobody@"},
+            {"email": "anna"},
+            {"email": "anna@"},
             {"email": "a\0b@example.com"},
             {"email": f"{'x' * 300}@example.com"},
             {"id": str(uuid.UUID(int=1))},
@@ -124,24 +124,26 @@ class TestRegister:
             {"disabled_at": None},
         ],
     )
-    async def test_what_is_not_asked_for_is_refused(self, api: httpx2.AsyncClient, change: dict[str, Any]) -> None:
+    async def test_register_with_an_invalid_body_is_refused(
+        self, api: httpx2.AsyncClient, change: dict[str, Any]
+    ) -> None:
         body = {"email": new_address(), "password": PASSWORD} | change
         assert problem(await api.post("/v1/auth/register", json=body)) == (422, "invalid-request")
 
     @pytest.mark.parametrize("password", ["k3v9-x2q", "x" * 128, "        ", "пароль-пароль", "🔑" * 128])
-    async def test_any_eight_to_128_characters_are_a_password(self, api: httpx2.AsyncClient, password: str) -> None:
+    async def test_password_of_8_to_128_characters_is_accepted(self, api: httpx2.AsyncClient, password: str) -> None:
         email = new_address()
         body = {"email": email, "password": password}
         assert (await api.post("/v1/auth/register", json=body)).status_code == 201
         assert (await sign_in(api, email, password)).status_code == 200
         assert problem(await sign_in(api, email, password[:-1])) == (401, "invalid-credentials")
 
-    async def test_what_others_would_try_first_is_refused(self, api: httpx2.AsyncClient) -> None:
+    async def test_register_with_a_common_password_is_refused(self, api: httpx2.AsyncClient) -> None:
         answer = await api.post("/v1/auth/register", json={"email": new_address(), "password": "password1"})
         assert problem(answer) == (422, "weak-password")
         assert answer.json()["reason"] == "common"
 
-    async def test_a_closed_server_takes_nobody(self, db: Db) -> None:
+    async def test_register_on_a_closed_server_is_refused(self, db: Db) -> None:
         passwords = Passwords(1)
         settings = AuthSettings(registration="closed")
         with pytest.raises(RegistrationClosed):
@@ -150,7 +152,7 @@ class TestRegister:
 
 
 class TestSignIn:
-    async def test_tokens_are_answered_as_oauth2_has_them(self, register: Any, api: httpx2.AsyncClient) -> None:
+    async def test_sign_in_returns_tokens_in_the_form_of_oauth2(self, register: Any, api: httpx2.AsyncClient) -> None:
         account = await register()
         answer = await sign_in(api, account.email, account.password)
         assert answer.status_code == 200
@@ -161,9 +163,7 @@ class TestSignIn:
         assert tokens["expires_in"] > 0
         assert (await me(api, tokens["access_token"])).json()["email"] == account.email
 
-    async def test_a_stranger_a_wrong_password_and_a_disabled_account_look_alike(
-        self, register: Any, api: httpx2.AsyncClient, db: Db
-    ) -> None:
+    async def test_refused_sign_ins_get_equal_answers(self, register: Any, api: httpx2.AsyncClient, db: Db) -> None:
         known, disabled = await register(), await register()
         async with db.begin() as tx:
             await tx.execute(update(User).where(User.email == disabled.email).values(disabled_at=func.now()))
@@ -175,7 +175,7 @@ class TestSignIn:
         assert set(wrong.headers) == set(unknown.headers) == set(off.headers)
         assert wrong.headers["www-authenticate"] == "Bearer"
 
-    async def test_the_log_tells_of_accounts_by_their_id_and_of_strangers_nothing(
+    async def test_log_of_a_sign_in_has_the_user_id_and_no_address(
         self, register: Any, api: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture
     ) -> None:
         account, stranger = await register(), new_address()
@@ -184,27 +184,29 @@ class TestSignIn:
             await sign_in(api, account.email, account.password)
             await sign_in(api, account.email, "a wrong password")
             await sign_in(api, stranger, "a wrong password")
-        told = [record.getMessage() for record in caplog.records if record.name.startswith("dropbox_api.accounts.")]
-        assert [user_id in line for line in told] == [True, True, False]
-        assert not [line for line in told if "@" in line or "a wrong password" in line]
+        lines = [record.getMessage() for record in caplog.records if record.name.startswith("dropbox_api.accounts.")]
+        assert [user_id in line for line in lines] == [True, True, False]
+        assert not [line for line in lines if "@" in line or "a wrong password" in line]
 
     @pytest.mark.parametrize("change", [{"grant_type": "client_credentials"}, {"grant_type": ""}, {"username": "a\0b"}])
-    async def test_only_the_password_grant_is_understood(self, api: httpx2.AsyncClient, change: dict[str, str]) -> None:
+    async def test_token_with_another_grant_is_refused(self, api: httpx2.AsyncClient, change: dict[str, str]) -> None:
         form = {"grant_type": "password", "username": new_address(), "password": PASSWORD} | change
         assert problem(await api.post("/v1/auth/token", data=form)) == (422, "invalid-request")
 
-    async def test_the_form_is_not_json(self, register: Any, api: httpx2.AsyncClient) -> None:
+    async def test_token_with_a_json_body_is_refused(self, register: Any, api: httpx2.AsyncClient) -> None:
         account = await register()
         body = {"grant_type": "password", "username": account.email, "password": account.password}
         assert problem(await api.post("/v1/auth/token", json=body)) == (422, "invalid-request")
 
-    async def test_what_oauth2_clients_add_is_ignored(self, register: Any, api: httpx2.AsyncClient) -> None:
+    async def test_token_with_unknown_form_members_ignores_them(self, register: Any, api: httpx2.AsyncClient) -> None:
         account = await register()
         form = {"grant_type": "password", "username": account.email, "password": account.password}
         answer = await api.post("/v1/auth/token", data=form | {"scope": "", "client_id": "swagger"})
         assert answer.status_code == 200
 
-    async def test_a_hash_of_older_parameters_is_replaced(self, register: Any, api: httpx2.AsyncClient, db: Db) -> None:
+    async def test_sign_in_replaces_a_hash_of_older_parameters(
+        self, register: Any, api: httpx2.AsyncClient, db: Db
+    ) -> None:
         account = await register()
         weak = Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1).hash("old password")
         async with db.begin() as tx:
@@ -218,7 +220,7 @@ class TestSignIn:
 
 
 class TestRefresh:
-    async def test_it_rotates_and_both_new_tokens_work(self, register: Any, api: httpx2.AsyncClient) -> None:
+    async def test_refresh_rotates_and_both_new_tokens_work(self, register: Any, api: httpx2.AsyncClient) -> None:
         account = await register()
         tokens = account.tokens
         for _ in range(3):
@@ -229,7 +231,7 @@ class TestRefresh:
             tokens = answer.json()
             assert (await me(api, tokens["access_token"])).json()["email"] == account.email
 
-    async def test_an_older_token_ends_the_whole_session(self, register: Any, api: httpx2.AsyncClient) -> None:
+    async def test_refresh_with_an_older_token_ends_the_session(self, register: Any, api: httpx2.AsyncClient) -> None:
         account = await register()
         stolen = account.tokens["refresh_token"]
         second = (await refresh(api, stolen)).json()
@@ -239,7 +241,9 @@ class TestRefresh:
         for tokens in (account.tokens, second, newest):
             assert problem(await me(api, tokens["access_token"])) == (401, "unauthenticated")
 
-    async def test_other_sessions_of_the_account_stay(self, register: Any, api: httpx2.AsyncClient) -> None:
+    async def test_refresh_with_an_older_token_leaves_other_sessions(
+        self, register: Any, api: httpx2.AsyncClient
+    ) -> None:
         account = await register()
         other = (await sign_in(api, account.email, account.password)).json()
         second = (await refresh(api, account.tokens["refresh_token"])).json()
@@ -249,7 +253,7 @@ class TestRefresh:
         assert (await me(api, other["access_token"])).status_code == 200
         assert (await refresh(api, other["refresh_token"])).status_code == 200
 
-    async def test_a_client_that_lost_the_answer_asks_again(
+    async def test_refresh_repeated_within_the_grace_is_accepted(
         self, register: Any, api: httpx2.AsyncClient, db: Db
     ) -> None:
         account = await register()
@@ -261,7 +265,7 @@ class TestRefresh:
         assert problem(await refresh(api, lost["refresh_token"])) == (401, "invalid-refresh-token")
         assert problem(await me(api, newest["access_token"])) == (401, "unauthenticated")
 
-    async def test_asking_again_later_than_the_grace_ends_the_session(
+    async def test_refresh_repeated_after_the_grace_ends_the_session(
         self, register: Any, api: httpx2.AsyncClient, db: Db
     ) -> None:
         account = await register()
@@ -270,7 +274,7 @@ class TestRefresh:
         assert problem(await refresh(api, account.tokens["refresh_token"])) == (401, "invalid-refresh-token")
         assert problem(await me(api, newest["access_token"])) == (401, "unauthenticated")
 
-    async def test_of_concurrent_refreshes_one_successor_is_good(self, register: Any, api: httpx2.AsyncClient) -> None:
+    async def test_concurrent_refreshes_leave_one_valid_successor(self, register: Any, api: httpx2.AsyncClient) -> None:
         account = await register()
         token = account.tokens["refresh_token"]
         answers = await asyncio.gather(*(refresh(api, token) for _ in range(8)))
@@ -278,7 +282,7 @@ class TestRefresh:
         newest = max((answer.json()["refresh_token"] for answer in answers), key=lambda token: int(token.split(".")[1]))
         assert (await refresh(api, newest)).status_code == 200
 
-    async def test_a_forged_token_neither_passes_nor_ends_the_session(
+    async def test_refresh_with_a_forged_token_is_refused_and_ends_nothing(
         self, register: Any, api: httpx2.AsyncClient
     ) -> None:
         account = await register()
@@ -291,7 +295,7 @@ class TestRefresh:
             assert answer.status_code in {401, 422}
         assert (await refresh(api, account.tokens["refresh_token"])).status_code == 200
 
-    async def test_an_expired_session_is_over_and_a_refresh_prolongs_it(
+    async def test_refresh_extends_a_session_until_it_expires(
         self, register: Any, api: httpx2.AsyncClient, db: Db
     ) -> None:
         account = await register()
@@ -307,7 +311,7 @@ class TestRefresh:
         assert problem(await refresh(api, tokens["refresh_token"])) == (401, "invalid-refresh-token")
         assert problem(await me(api, tokens["access_token"])) == (401, "unauthenticated")
 
-    async def test_a_session_ends_however_often_it_is_refreshed(
+    async def test_refresh_does_not_extend_a_session_beyond_its_maximum(
         self, register: Any, server: RunningServer, api: httpx2.AsyncClient, db: Db
     ) -> None:
         account = await register()
@@ -320,20 +324,22 @@ class TestRefresh:
             ends = Session.expires_at == Session.created_at + timedelta(seconds=server.settings.auth.session_max_s)
             assert await tx.scalar(select(ends).where(Session.id == session.session_id))
 
-    async def test_a_disabled_account_is_out_at_once(self, register: Any, api: httpx2.AsyncClient, db: Db) -> None:
+    async def test_refresh_of_a_disabled_account_is_refused(
+        self, register: Any, api: httpx2.AsyncClient, db: Db
+    ) -> None:
         account = await register()
         async with db.begin() as tx:
             await tx.execute(update(User).where(User.email == account.email).values(disabled_at=func.now()))
         assert problem(await account.client.get("/v1/me")) == (401, "unauthenticated")
         assert problem(await refresh(api, account.tokens["refresh_token"])) == (401, "invalid-refresh-token")
 
-    async def test_unknown_members_are_refused(self, register: Any, api: httpx2.AsyncClient) -> None:
+    async def test_refresh_with_unknown_members_is_refused(self, register: Any, api: httpx2.AsyncClient) -> None:
         account = await register()
         body = {"refresh_token": account.tokens["refresh_token"], "user_id": str(uuid.uuid4())}
         assert problem(await api.post("/v1/auth/refresh", json=body)) == (422, "invalid-request")
         assert problem(await api.post("/v1/auth/logout", json=body)) == (422, "invalid-request")
 
-    async def test_the_database_holds_no_token(self, register: Any, db: Db) -> None:
+    async def test_database_holds_no_refresh_token(self, register: Any, db: Db) -> None:
         account = await register()
         token = RefreshToken.parse(account.tokens["refresh_token"])
         assert token is not None
@@ -344,7 +350,7 @@ class TestRefresh:
 
 
 class TestLogout:
-    async def test_the_session_is_over_at_once_and_twice_is_fine(self, register: Any, api: httpx2.AsyncClient) -> None:
+    async def test_sign_out_ends_the_session_and_is_idempotent(self, register: Any, api: httpx2.AsyncClient) -> None:
         account = await register()
         token = account.tokens["refresh_token"]
         assert (await account.client.get("/v1/me")).status_code == 200
@@ -354,20 +360,22 @@ class TestLogout:
         assert problem(await account.client.get("/v1/me")) == (401, "unauthenticated")
         assert problem(await refresh(api, token)) == (401, "invalid-refresh-token")
 
-    async def test_a_replaced_token_signs_out_too(self, register: Any, api: httpx2.AsyncClient) -> None:
+    async def test_sign_out_with_a_replaced_token_ends_the_session(
+        self, register: Any, api: httpx2.AsyncClient
+    ) -> None:
         account = await register()
         newest = (await refresh(api, account.tokens["refresh_token"])).json()
         assert (await logout(api, account.tokens["refresh_token"])).status_code == 204
         assert problem(await me(api, newest["access_token"])) == (401, "unauthenticated")
 
-    async def test_only_the_session_of_the_token_ends(self, register: Any, api: httpx2.AsyncClient) -> None:
+    async def test_sign_out_leaves_other_sessions(self, register: Any, api: httpx2.AsyncClient) -> None:
         account, stranger = await register(), await register()
         other = (await sign_in(api, account.email, account.password)).json()
         await logout(api, account.tokens["refresh_token"])
         assert (await me(api, other["access_token"])).status_code == 200
         assert (await stranger.client.get("/v1/me")).status_code == 200
 
-    async def test_a_forged_token_ends_nothing(self, register: Any, api: httpx2.AsyncClient) -> None:
+    async def test_sign_out_with_a_forged_token_ends_nothing(self, register: Any, api: httpx2.AsyncClient) -> None:
         account = await register()
         session, generation, secret = account.tokens["refresh_token"].split(".")
         for token in (f"{session}.{generation}.{'A' * len(secret)}", f"{session}.999999999.{secret}", "x", ""):
@@ -376,7 +384,7 @@ class TestLogout:
 
 
 class TestMe:
-    async def test_everyone_sees_themselves(self, register: Any) -> None:
+    async def test_me_shows_the_account_of_the_caller(self, register: Any) -> None:
         accounts = [await register(), await register()]
         shown = [(await account.client.get("/v1/me")).json() for account in accounts]
         assert [account["email"] for account in shown] == [account.email for account in accounts]
@@ -397,7 +405,7 @@ class TestMe:
             "quota_nodes",
         }
 
-    async def test_a_session_speaks_for_its_own_user_only(self, register: Any, db: Db) -> None:
+    async def test_session_id_of_another_user_is_refused(self, register: Any, db: Db) -> None:
         """A session id beside another user's id is refused, though both exist."""
         account, victim = await register(), await register()
         async with db.read() as tx:
@@ -408,7 +416,7 @@ class TestMe:
         with pytest.raises(Unauthenticated):
             await authenticate_session(db, Identity(victim_id, session.session_id))
 
-    async def test_no_mutation_of_the_token_is_let_in(self, register: Any, api: httpx2.AsyncClient) -> None:
+    async def test_mutated_access_token_is_refused(self, register: Any, api: httpx2.AsyncClient) -> None:
         account, other = await register(), await register()
         good = account.tokens["access_token"]
         for bad in mutations(good, other.tokens["access_token"]):
@@ -418,7 +426,7 @@ class TestMe:
         assert (await me(api, good)).status_code == 200
 
     @pytest.mark.parametrize("header", [None, "", "Bearer", "Basic {}", "{}", "Token {}", "Bearer  {}"])
-    async def test_only_a_bearer_header_counts(
+    async def test_other_authorization_headers_are_refused(
         self, register: Any, api: httpx2.AsyncClient, header: str | None
     ) -> None:
         account = await register()
@@ -427,7 +435,7 @@ class TestMe:
         assert problem(response) == (401, "unauthenticated")
         assert response.headers["www-authenticate"] == "Bearer"
 
-    async def test_a_refresh_token_or_a_query_parameter_opens_nothing(
+    async def test_refresh_token_or_query_parameter_does_not_authenticate(
         self, register: Any, api: httpx2.AsyncClient
     ) -> None:
         account = await register()
@@ -445,7 +453,7 @@ def decode(segment: str) -> Any:
 
 
 def mutations(token: str, of_another: str) -> list[str]:
-    """Return what someone without the key may try; what someone with it may try is in unit/test_tokens."""
+    """Return forgeries that need no key; unit/test_tokens has those that need it."""
     header, payload, signature = token.split(".")
     claims = decode(payload)
     another_payload = of_another.split(".")[1]

@@ -1,4 +1,4 @@
-"""Links: made by owners, used by people without an account, through the API and by the pages without a script."""
+"""Links: created by owners, used without an account through the API and the pages."""
 
 import asyncio
 import io
@@ -50,10 +50,10 @@ async def send(api: httpx2.AsyncClient, link: dict[str, Any], name: str, data: b
     return await api.post(public(link, "/upload"), files={"file": (name, data, "text/plain")}, data=fields)
 
 
-# Made, listed, changed, revoked
+# Create, list, change, revoke
 
 
-async def test_a_link_is_made_listed_changed_and_revoked(account: Account, api: httpx2.AsyncClient, db: Db) -> None:
+async def test_link_is_created_listed_changed_and_revoked(account: Account, api: httpx2.AsyncClient, db: Db) -> None:
     file = await upload_file(account, b"hello", "hello.txt")
     at = f"/v1/files/{file['id']}/links"
     link = await make_link(account, file["id"], password=PASSWORD, max_downloads=5)
@@ -78,7 +78,7 @@ async def test_a_link_is_made_listed_changed_and_revoked(account: Account, api: 
         assert all(link["token"] not in row for (row,) in rows)
 
 
-async def test_an_idempotency_key_makes_one_link_and_keeps_no_token(account: Account, db: Db) -> None:
+async def test_create_link_under_one_key_creates_one_and_stores_no_token(account: Account, db: Db) -> None:
     file = await upload_file(account, b"once", "once.txt")
     at, key = f"/v1/files/{file['id']}/links", {"Idempotency-Key": "k"}
     body = {"mode": "view", "password": PASSWORD}
@@ -93,7 +93,7 @@ async def test_an_idempotency_key_makes_one_link_and_keeps_no_token(account: Acc
     assert all(made[0]["token"] not in answer for answer in kept)
 
 
-async def test_only_owners_make_links_and_not_to_their_root(account: Account) -> None:
+async def test_create_link_by_others_or_to_the_root_is_refused(account: Account) -> None:
     file = await upload_file(account, b"x", "x.txt")
     root = (await account.client.get("/v1/files/by-path?path=/")).json()["id"]
 
@@ -106,7 +106,7 @@ async def test_only_owners_make_links_and_not_to_their_root(account: Account) ->
     assert await make(file["id"], mode="view", password="") == (422, "invalid-request")
 
 
-def test_tokens_are_of_their_link_their_use_and_their_secret() -> None:
+def test_token_of_another_link_use_or_secret_is_refused() -> None:
     now = 2_000_000_000.0
     ours = LinkTokens(AuthSettings(), lambda: now)
     other = LinkTokens(AuthSettings.model_validate({"secret": "x" * 32}), lambda: now)
@@ -114,7 +114,7 @@ def test_tokens_are_of_their_link_their_use_and_their_secret() -> None:
     token = ours.token(link_id)
     assert ours.read(token) == link_id
     assert other.read(token) is None
-    for at in range(len(token)):  # every bit of it counts, those too that base64 ignores
+    for at in range(len(token)):  # every bit counts, also those that base64 ignores
         for letter in "AQgw_-z":
             forged = token[:at] + letter + token[at + 1 :]
             assert forged == token or ours.read(forged) is None
@@ -129,10 +129,10 @@ def test_tokens_are_of_their_link_their_use_and_their_secret() -> None:
     assert not ours.is_pass(shown, link_id, "hash")
 
 
-# What it gives
+# Access
 
 
-async def test_a_download_link_of_a_file(account: Account, api: httpx2.AsyncClient) -> None:
+async def test_download_link_of_a_file_gives_its_content(account: Account, api: httpx2.AsyncClient) -> None:
     file = await upload_file(account, b"hello", "hello.html", content_type="text/html")
     link = await make_link(account, file["id"])
     shown = await api.get(public(link))
@@ -159,7 +159,7 @@ async def test_a_download_link_of_a_file(account: Account, api: httpx2.AsyncClie
     assert [(action, detail.get("link")) for action, detail in told[:2]] == [("downloaded", link["id"])] * 2
 
 
-async def test_a_folder_link_shows_what_is_below_and_nothing_above(account: Account, api: httpx2.AsyncClient) -> None:
+async def test_folder_link_shows_only_nodes_below_it(account: Account, api: httpx2.AsyncClient) -> None:
     above = await make_folder(account, "/very private")
     top = await make_folder(account, "/very private/holiday")
     below = await make_folder(account, "/very private/holiday/2026")
@@ -214,7 +214,7 @@ async def test_lists_of_links_have_pages(account: Account, api: httpx2.AsyncClie
     assert problem(await api.get(public(link, "/files?cursor=bogus"))) == (422, "invalid-cursor")
 
 
-async def test_a_view_link_shows_what_is_safe_and_saves_nothing(account: Account, api: httpx2.AsyncClient) -> None:
+async def test_view_link_shows_safe_types_and_allows_no_download(account: Account, api: httpx2.AsyncClient) -> None:
     top = await make_folder(account, "/view")
     image = await upload_file(account, b"png", "a.png", destination={"parent_id": top}, content_type="image/png")
     page = await upload_file(account, b"<p>", "a.html", destination={"parent_id": top}, content_type="text/html")
@@ -227,10 +227,10 @@ async def test_a_view_link_shows_what_is_safe_and_saves_nothing(account: Account
     assert listed["downloads"] == 1
 
 
-# Budget, expiry, password, death
+# Budget, expiry, password, end
 
 
-async def test_a_budget_of_one_is_spent_once(account: Account, api: httpx2.AsyncClient) -> None:
+async def test_concurrent_downloads_with_a_budget_of_one_admit_one(account: Account, api: httpx2.AsyncClient) -> None:
     file = await upload_file(account, b"once", "once.txt")
     link = await make_link(account, file["id"], max_downloads=1)
     at = public(link, f"/files/{file['id']}/content")
@@ -244,9 +244,7 @@ async def test_a_budget_of_one_is_spent_once(account: Account, api: httpx2.Async
     assert (await api.get(at)).status_code == 307
 
 
-async def test_every_token_that_opens_nothing_is_answered_alike(
-    register: Register, api: httpx2.AsyncClient, db: Db
-) -> None:
+async def test_tokens_that_open_nothing_get_equal_answers(register: Register, api: httpx2.AsyncClient, db: Db) -> None:
     owner, leaver = await register(), await register()
     answers = []
 
@@ -275,7 +273,7 @@ async def test_every_token_that_opens_nothing_is_answered_alike(
     for link in (revoked, expired, used):
         await asked(link["token"])
     await owner.client.delete(f"/v1/files/{folder}")
-    for link in (locked, trashed):  # a password does not keep it alive
+    for link in (locked, trashed):  # with a password too
         await asked(link["token"])
     await owner.client.post(f"/v1/files/{folder}/restore")
     assert (await api.get(public(trashed))).status_code == 200
@@ -286,7 +284,7 @@ async def test_every_token_that_opens_nothing_is_answered_alike(
     assert len({str(answer) for answer in answers}) == 1
 
 
-async def test_a_link_of_something_below_the_trash_is_dead(account: Account, api: httpx2.AsyncClient) -> None:
+async def test_link_to_a_node_below_a_trashed_folder_is_404(account: Account, api: httpx2.AsyncClient) -> None:
     outer = await make_folder(account, "/outer")
     inner = await make_folder(account, "/outer/inner")
     link = await make_link(account, inner)
@@ -297,7 +295,9 @@ async def test_a_link_of_something_below_the_trash_is_dead(account: Account, api
     assert problem(await api.get(public(link))) == GONE
 
 
-async def test_a_password_is_asked_for_everywhere(account: Account, api: httpx2.AsyncClient) -> None:
+async def test_link_with_a_password_refuses_every_operation_without_it(
+    account: Account, api: httpx2.AsyncClient
+) -> None:
     top = await make_folder(account, "/secret")
     file = await upload_file(account, b"s", "s.txt", destination={"parent_id": top})
     link = await make_link(account, top, password=PASSWORD)
@@ -310,10 +310,10 @@ async def test_a_password_is_asked_for_everywhere(account: Account, api: httpx2.
         assert (await api.get(public(link, path), headers=right)).status_code in {200, 307}
 
 
-# File requests
+# Upload links
 
 
-async def test_a_file_request_takes_files_and_tells_nothing(account: Account, api: httpx2.AsyncClient) -> None:
+async def test_upload_link_receives_files_and_reveals_nothing(account: Account, api: httpx2.AsyncClient) -> None:
     inbox = await make_folder(account, "/inbox")
     await upload_file(account, b"mine", "cv.txt", destination={"parent_id": inbox})
     link = await make_link(account, inbox, "upload")
@@ -334,7 +334,7 @@ async def test_a_file_request_takes_files_and_tells_nothing(account: Account, ap
         assert problem(answer) == (422, "invalid-request")
 
 
-async def test_a_file_request_tells_no_quota(account: Account, api: httpx2.AsyncClient, db: Db) -> None:
+async def test_upload_link_reveals_no_quota(account: Account, api: httpx2.AsyncClient, db: Db) -> None:
     link = await make_link(account, await make_folder(account, "/full"), "upload")
     async with db.begin() as tx:
         await tx.execute(text("UPDATE users SET quota_bytes = 10 WHERE email = :email"), {"email": account.email})
@@ -343,9 +343,7 @@ async def test_a_file_request_tells_no_quota(account: Account, api: httpx2.Async
     assert not any(key.endswith("_bytes") for key in answer.json())
 
 
-async def test_a_file_request_revoked_while_the_file_comes_takes_nothing(
-    account: Account, api: httpx2.AsyncClient
-) -> None:
+async def test_upload_link_revoked_during_an_upload_stores_nothing(account: Account, api: httpx2.AsyncClient) -> None:
     inbox = await make_folder(account, "/closing")
     link = await make_link(account, inbox, "upload")
     boundary = b"----b"
@@ -365,7 +363,7 @@ async def test_a_file_request_revoked_while_the_file_comes_takes_nothing(
     assert (await account.me())["reserved_bytes"] == 0
 
 
-async def test_a_file_request_takes_more_than_a_json_body(account: Account, server: RunningServer) -> None:
+async def test_upload_link_accepts_more_than_a_json_body(account: Account, server: RunningServer) -> None:
     link = await make_link(account, await make_folder(account, "/large"), "upload")
     data = b"x" * (server.settings.http.max_body_bytes + 1)
     async with httpx2.AsyncClient(base_url=server.url, timeout=60, verify=NO_TLS) as api:
@@ -389,7 +387,7 @@ def hrefs(page: httpx2.Response) -> list[str]:
     return [str(page.url.join(found.replace("&amp;", "&"))) for found in re.findall(r'href="([^"]+)"', page.text)]
 
 
-async def test_people_browse_a_folder_without_a_script(account: Account, api: httpx2.AsyncClient) -> None:
+async def test_page_of_a_folder_is_browsed_without_script(account: Account, api: httpx2.AsyncClient) -> None:
     top = await make_folder(account, "/<b>&bold")
     inner = await make_folder(account, "/<b>&bold/inner")
     await upload_file(account, b"deep", "<script>.txt", destination={"parent_id": inner}, content_type="text/plain")
@@ -412,7 +410,7 @@ async def test_people_browse_a_folder_without_a_script(account: Account, api: ht
     assert [one.headers["content-disposition"].partition(";")[0] for one in got] == ["inline", "attachment"]
 
 
-async def test_people_give_the_password_once_a_browser(account: Account, api: httpx2.AsyncClient) -> None:
+async def test_page_asks_for_the_password_once_per_browser(account: Account, api: httpx2.AsyncClient) -> None:
     file = await upload_file(account, b"hidden", "hidden.txt")
     link = await make_link(account, file["id"], password=PASSWORD)
     other = await make_link(account, file["id"], password=PASSWORD)
@@ -437,7 +435,7 @@ async def test_people_give_the_password_once_a_browser(account: Account, api: ht
     assert (await api.get(link["url_path"])).status_code == 401
 
 
-async def test_people_send_a_file_by_a_form(account: Account, api: httpx2.AsyncClient) -> None:
+async def test_page_sends_a_file_by_a_form(account: Account, api: httpx2.AsyncClient) -> None:
     inbox = await make_folder(account, "/letters")
     link = await make_link(account, inbox, "upload")
     page = await api.get(link["url_path"])
@@ -457,7 +455,7 @@ async def test_people_send_a_file_by_a_form(account: Account, api: httpx2.AsyncC
     assert_is_page(refused)
 
 
-async def test_whatever_is_wrong_is_a_page(account: Account, api: httpx2.AsyncClient) -> None:
+async def test_problems_are_rendered_as_pages(account: Account, api: httpx2.AsyncClient) -> None:
     file = await upload_file(account, b"<p>", "a.html", content_type="text/html")
     link = await make_link(account, file["id"], "view")
     for path in ("/archive", f"/files/{file['id']}/content"):
@@ -471,8 +469,8 @@ async def test_whatever_is_wrong_is_a_page(account: Account, api: httpx2.AsyncCl
         assert "does not work" in page.text
 
 
-async def test_a_page_leads_back_to_no_other_address(postgres_url: str, s3_config: S3Config) -> None:
-    """Whoever asks too often is shown a page that names the token, before anybody looked whether it is one."""
+async def test_page_of_a_refused_token_links_to_no_other_host(postgres_url: str, s3_config: S3Config) -> None:
+    """The page of a refused request contains the token before the server has checked it."""
     limits = NO_LIMITS | {"public": "1/minute"}
     settings = make_settings(postgres_url, s3_config, limits=limits)
     async with running_server(settings) as strict, httpx2.AsyncClient(base_url=strict.url, timeout=60) as api:

@@ -1,4 +1,4 @@
-"""Addresses are proven, and passwords set anew, by what stands in mails."""
+"""Addresses are verified, and passwords reset, by the links in mails."""
 
 import asyncio
 import email
@@ -31,7 +31,7 @@ PUBLIC_URL = "https://files.example.com/box"
 
 
 class Post:
-    """A server whose mails go into a folder, and what arrives there."""
+    """A server that writes its mails into a folder, and those mails."""
 
     def __init__(self, server: RunningServer, folder: Path) -> None:
         self.server = server
@@ -42,14 +42,14 @@ class Post:
         return await register_account(self.server.url, f"{uuid.uuid4().hex}@example.com")
 
     async def mails(self, to: str, subject: str) -> list[str]:
-        """Return what was sent to this address so far under this subject, the oldest first."""
-        # What is on its way is awaited, as at the end of the server.
+        """Return the mails to this address with this subject, oldest first."""
+        # Wait for mails in progress, as the server does when it stops.
         await self.server.app.state.mailer.close()
         found = [email.message_from_bytes(path.read_bytes(), policy=default) for path in sorted(self.folder.iterdir())]
         return [message.get_content() for message in found if (message["To"], message["Subject"]) == (to, subject)]
 
     async def token(self, to: str, subject: str) -> str:
-        """Return the token in the newest such mail."""
+        """Return the token in the newest of these mails."""
         found = re.search(r"\?token=([\w-]{43})\s", (await self.mails(to, subject))[-1])
         assert found
         return found[1]
@@ -96,8 +96,8 @@ async def anna(post: Post) -> AsyncIterator[Account]:
         yield account
 
 
-class TestVerifying:
-    async def test_registering_sends_a_mail_whose_token_proves_the_address(self, post: Post, anna: Account) -> None:
+class TestVerify:
+    async def test_registration_sends_a_mail_that_verifies_the_address(self, post: Post, anna: Account) -> None:
         (mail,) = await post.mails(anna.email, VERIFY)
         assert f"{PUBLIC_URL}/verify-email?token=" in mail
         assert (await anna.me())["email_verified_at"] is None
@@ -106,7 +106,7 @@ class TestVerifying:
         assert (await anna.me())["email_verified_at"] is not None
         assert problem(await post.verify(token)) == (422, "invalid-mail-token")
 
-    async def test_only_the_newest_token_is_good(self, post: Post, anna: Account) -> None:
+    async def test_new_mail_voids_the_older_token(self, post: Post, anna: Account) -> None:
         older = await post.token(anna.email, VERIFY)
         assert (await anna.client.post("/v1/auth/verify-email/request")).status_code == 202
         newer = await post.token(anna.email, VERIFY)
@@ -114,27 +114,27 @@ class TestVerifying:
         assert problem(await post.verify(older)) == (422, "invalid-mail-token")
         assert (await post.verify(newer)).status_code == 204
 
-    async def test_a_proven_address_gets_no_more_mails(self, post: Post, anna: Account) -> None:
+    async def test_verified_address_gets_no_more_mails(self, post: Post, anna: Account) -> None:
         await post.verify(await post.token(anna.email, VERIFY))
         assert (await anna.client.post("/v1/auth/verify-email/request")).status_code == 202
         assert len(await post.mails(anna.email, VERIFY)) == 1
 
-    async def test_a_token_expires(self, post: Post, anna: Account) -> None:
+    async def test_expired_token_is_refused(self, post: Post, anna: Account) -> None:
         token = await post.token(anna.email, VERIFY)
         await post.run("UPDATE mail_tokens SET expires_at = now() WHERE email = :email", email=anna.email)
         assert problem(await post.verify(token)) == (422, "invalid-mail-token")
 
-    async def test_a_token_is_for_the_address_it_was_sent_to(self, post: Post, anna: Account) -> None:
+    async def test_token_of_a_changed_address_is_refused(self, post: Post, anna: Account) -> None:
         token = await post.token(anna.email, VERIFY)
         await post.run("UPDATE users SET email = :new WHERE email = :old", old=anna.email, new=f"new.{anna.email}")
         assert problem(await post.verify(token)) == (422, "invalid-mail-token")
 
-    async def test_a_token_is_for_its_purpose(self, post: Post, anna: Account) -> None:
+    async def test_token_of_another_purpose_is_refused(self, post: Post, anna: Account) -> None:
         verify, reset = await post.token(anna.email, VERIFY), await post.ask_to_reset(anna.email)
         assert problem(await post.reset(verify)) == (422, "invalid-mail-token")
         assert problem(await post.verify(reset)) == (422, "invalid-mail-token")
 
-    async def test_tokens_are_kept_as_hashes(self, post: Post, anna: Account) -> None:
+    async def test_database_holds_only_hashes_of_tokens(self, post: Post, anna: Account) -> None:
         token = await post.token(anna.email, VERIFY)
         async with post.server.db.read() as tx:
             rows = await tx.execute(
@@ -144,7 +144,7 @@ class TestVerifying:
         assert token not in row
         assert token.encode().hex() not in row
 
-    async def test_invitations_wait_for_the_proof(self, post: Post, anna: Account) -> None:
+    async def test_invitations_are_accepted_when_the_address_is_verified(self, post: Post, anna: Account) -> None:
         async with (await post.register()).client as guest, (await post.register()).client as stranger:
             address = (await guest.get("/v1/me")).json()["email"]
             folder = (await anna.client.post("/v1/folders", json={"name": "Shared"})).raise_for_status().json()["id"]
@@ -156,8 +156,8 @@ class TestVerifying:
             assert (await stranger.get(f"/v1/files/{folder}")).status_code == 404
 
 
-class TestResetting:
-    async def test_a_new_password_replaces_the_old_one_and_ends_all_sessions(self, post: Post, anna: Account) -> None:
+class TestReset:
+    async def test_reset_replaces_the_password_and_ends_all_sessions(self, post: Post, anna: Account) -> None:
         token = await post.ask_to_reset(anna.email)
         assert (await post.reset(token)).status_code == 204
         assert problem(await post.sign_in(anna.email, PASSWORD)) == (401, "invalid-credentials")
@@ -168,7 +168,7 @@ class TestResetting:
         me = await post.api.get("/v1/me", headers={"Authorization": f"Bearer {access_token}"})
         assert me.json()["email_verified_at"] is not None
 
-    async def test_it_does_not_get_around_the_second_factor(self, post: Post, anna: Account) -> None:
+    async def test_reset_keeps_the_second_factor(self, post: Post, anna: Account) -> None:
         factor = "/v1/me/second-factor"
         proposal = await anna.client.post(factor, json={"password": anna.password})
         code = pyotp.TOTP(proposal.raise_for_status().json()["secret"]).now()
@@ -178,7 +178,7 @@ class TestResetting:
         assert problem(await post.sign_in(anna.email, NEW_PASSWORD, code)) == (401, "invalid-credentials")
         assert (await post.sign_in(anna.email, NEW_PASSWORD, confirmed["recovery_codes"][0])).status_code == 200
 
-    async def test_a_token_is_good_once_even_at_the_same_moment(self, post: Post, anna: Account) -> None:
+    async def test_concurrent_resets_with_one_token_admit_one(self, post: Post, anna: Account) -> None:
         token = await post.token(anna.email, VERIFY)
         waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%users%'")
         async with post.server.db.begin() as tx:
@@ -189,7 +189,7 @@ class TestResetting:
                 await tx.execute(text("SELECT pg_stat_clear_snapshot()"))
         assert sorted([(await answer).status_code for answer in verifying]) == [204, 422]
 
-    async def test_a_weak_password_does_not_use_the_token_up(self, post: Post, anna: Account) -> None:
+    async def test_reset_with_a_weak_password_keeps_the_token(self, post: Post, anna: Account) -> None:
         token = await post.ask_to_reset(anna.email)
         for password, reason in (("iloveyou", "common"), (f"my {anna.email}", "contains-address")):
             answer = await post.reset(token, password)
@@ -197,29 +197,27 @@ class TestResetting:
             assert answer.json()["reason"] == reason
         assert (await post.reset(token)).status_code == 204
 
-    async def test_nobody_learns_who_has_an_account(self, post: Post, anna: Account) -> None:
-        nobody = f"{uuid.uuid4().hex}@example.com"
+    async def test_reset_requests_get_equal_answers_for_unknown_addresses(self, post: Post, anna: Account) -> None:
+        unknown_address = f"{uuid.uuid4().hex}@example.com"
         answers = [
             await post.api.post("/v1/auth/reset-password/request", json={"email": address})
-            for address in (anna.email, nobody)
+            for address in (anna.email, unknown_address)
         ]
         known, unknown = [
             (answer.status_code, answer.content, answer.headers.keys() - {"date", "x-request-id"}) for answer in answers
         ]
         assert known == unknown
-        assert await post.mails(nobody, RESET) == []
+        assert await post.mails(unknown_address, RESET) == []
         assert len(await post.mails(anna.email, RESET)) == 1
 
-    async def test_the_disabled_get_no_mail_and_their_tokens_end(self, post: Post, anna: Account) -> None:
+    async def test_disabled_account_gets_no_mail_and_its_token_is_refused(self, post: Post, anna: Account) -> None:
         token = await post.ask_to_reset(anna.email)
         await post.run("UPDATE users SET disabled_at = now() WHERE email = :email", email=anna.email)
         assert problem(await post.reset(token)) == (422, "invalid-mail-token")
         await post.api.post("/v1/auth/reset-password/request", json={"email": anna.email})
         assert len(await post.mails(anna.email, RESET)) == 1
 
-    async def test_what_whoever_registered_with_a_foreign_address_shared_is_shared_no_more(
-        self, post: Post, anna: Account
-    ) -> None:
+    async def test_reset_before_verification_revokes_shares(self, post: Post, anna: Account) -> None:
         accomplice = await post.register()
         async with accomplice.client as other:
             await verify(post.server.db, accomplice)
@@ -232,13 +230,13 @@ class TestResetting:
             assert problem(await other.get(f"/v1/files/{folder}")) == (404, "not-found")
             assert problem(await post.api.get(public(link))) == (404, "not-found")
 
-    async def test_what_one_has_shared_outlives_a_reset(self, post: Post, anna: Account) -> None:
+    async def test_reset_after_verification_keeps_shares(self, post: Post, anna: Account) -> None:
         await verify(post.server.db, anna)
         link = await make_link(anna, await make_folder(anna, "/box"), "upload")
         await post.reset(await post.ask_to_reset(anna.email))
         assert (await post.api.get(public(link))).status_code == 200
 
-    async def test_tokens_of_whoever_registered_with_a_foreign_address_end(self, post: Post, anna: Account) -> None:
+    async def test_reset_before_verification_revokes_tokens(self, post: Post, anna: Account) -> None:
         made = await anna.client.post("/v1/me/tokens", json={"name": "mine", "scopes": ["files:read"]})
         bearer = {"Authorization": f"Bearer {made.raise_for_status().json()['token']}"}
         assert (await post.api.get("/v1/files", headers=bearer)).status_code == 200
@@ -247,7 +245,7 @@ class TestResetting:
 
 
 class TestPages:
-    async def test_opening_changes_nothing_and_the_button_does(self, post: Post, anna: Account) -> None:
+    async def test_verification_page_verifies_only_by_its_button(self, post: Post, anna: Account) -> None:
         token = await post.token(anna.email, VERIFY)
         page = await post.api.get("/verify-email", params={"token": token})
         assert page.status_code == 200
@@ -259,7 +257,7 @@ class TestPages:
         again = await post.api.post("/verify-email", data={"token": token})
         assert (again.status_code, "The link has expired" in again.text) == (422, True)
 
-    async def test_a_password_is_set_without_a_script(self, post: Post, anna: Account) -> None:
+    async def test_reset_page_sets_a_password_without_script(self, post: Post, anna: Account) -> None:
         token = await post.ask_to_reset(anna.email)
         assert 'type="password"' in (await post.api.get("/reset-password", params={"token": token})).text
         weak = await post.api.post("/reset-password", data={"token": token, "new_password": "short"})
@@ -269,7 +267,7 @@ class TestPages:
         assert (await post.sign_in(anna.email, NEW_PASSWORD)).status_code == 200
 
     @pytest.mark.parametrize("path", ["/verify-email", "/reset-password"])
-    async def test_pages_run_nothing_and_tell_nobody(self, post: Post, path: str) -> None:
+    async def test_pages_allow_no_script_and_send_no_referrer(self, post: Post, path: str) -> None:
         page = await post.api.get(path, params={"token": '"><script>alert(1)</script>'})
         assert "<script" not in page.text
         assert "default-src 'none'" in page.headers["content-security-policy"]
@@ -277,7 +275,7 @@ class TestPages:
         assert page.headers["cache-control"] == "no-store"
 
 
-async def test_easy_passwords_register_nobody(api: httpx2.AsyncClient) -> None:
+async def test_register_with_a_weak_password_is_refused(api: httpx2.AsyncClient) -> None:
     for password, reason in (("iloveyou", "common"), ("xx bert.miller", "contains-address")):
         answer = await api.post("/v1/auth/register", json={"email": "bert.miller@example.com", "password": password})
         assert problem(answer) == (422, "weak-password")

@@ -1,4 +1,4 @@
-"""Signing in at an OpenID provider: the whole dance, with a real provider and a browser that follows it."""
+"""Sign in at an OpenID provider: the whole flow, with a real provider and a browser that follows redirects."""
 
 import asyncio
 import base64
@@ -62,7 +62,7 @@ def s256(verifier: str) -> str:
 
 @dataclass
 class Browser:
-    """One browser, which keeps cookies, in front of one server."""
+    """One browser with cookies, and one server."""
 
     http: httpx2.AsyncClient
     verifier: str
@@ -71,7 +71,7 @@ class Browser:
         return await self.http.get("/v1/auth/oidc/start", params={"challenge": s256(self.verifier)} | query)
 
     async def authorize(self, location: str, subject: str, **claims: Any) -> str:
-        """Sign in at the provider as this subject; return path and query of the way back."""
+        """Sign in at the provider as this subject; return path and query of the callback."""
         address = urlsplit(location)
         provider = f"{address.scheme}://{address.netloc}"
         (await self.http.put(f"{provider}/users/{subject}", json=claims)).raise_for_status()
@@ -79,8 +79,8 @@ class Browser:
         back = urlsplit(answer.headers["location"])
         return f"{back.path}?{back.query}"
 
-    async def dance(self, subject: str, **claims: Any) -> dict[str, str]:
-        """Go all the way; return what the page at the end gets."""
+    async def complete_flow(self, subject: str, **claims: Any) -> dict[str, str]:
+        """Complete the flow; return the answer that the last page gets."""
         location = (await self.start(redirect="/app")).headers["location"]
         return answer_of(await self.http.get(await self.authorize(location, subject, **claims)))
 
@@ -113,28 +113,28 @@ async def other(server: RunningServer) -> AsyncIterator[Browser]:
         yield Browser(http, secrets.token_urlsafe(48))
 
 
-class TestTheDance:
-    async def test_it_is_announced(self, browser: Browser) -> None:
+class TestFlow:
+    async def test_provider_is_announced(self, browser: Browser) -> None:
         assert (await browser.http.get("/v1/auth/oidc")).json() == {"enabled": True, "name": "Our company"}
 
-    async def test_a_newcomer_gets_an_account_and_keeps_it(self, browser: Browser) -> None:
+    async def test_new_subject_gets_an_account_and_keeps_it(self, browser: Browser) -> None:
         subject, address = uuid.uuid4().hex, new_address()
-        first = await browser.dance(subject, email=address.upper(), email_verified=True)
+        first = await browser.complete_flow(subject, email=address.upper(), email_verified=True)
         me = await browser.me(first["code"])
         assert (me["email"], me["has_password"]) == (address, False)
         assert me["email_verified_at"] is not None
-        # From then on the subject counts, whatever address the provider tells.
-        again = await browser.dance(subject, email=new_address(), email_verified=False)
+        # From then on the subject identifies the account, with any address.
+        again = await browser.complete_flow(subject, email=new_address(), email_verified=False)
         assert (await browser.me(again["code"]))["id"] == me["id"]
 
-    async def test_two_people_are_two_accounts(self, browser: Browser) -> None:
+    async def test_two_subjects_get_two_accounts(self, browser: Browser) -> None:
         ids = set()
         for _ in range(2):
-            found = await browser.dance(uuid.uuid4().hex, email=new_address(), email_verified=True)
+            found = await browser.complete_flow(uuid.uuid4().hex, email=new_address(), email_verified=True)
             ids.add((await browser.me(found["code"]))["id"])
         assert len(ids) == 2
 
-    async def test_the_request_asks_for_all_that_protects_it(self, browser: Browser) -> None:
+    async def test_authorization_request_has_state_nonce_and_pkce(self, browser: Browser) -> None:
         started = await browser.start(redirect="/app")
         query = {name: values[0] for name, values in parse_qs(urlsplit(started.headers["location"]).query).items()}
         assert (query["response_type"], query["code_challenge_method"]) == ("code", "S256")
@@ -145,7 +145,7 @@ class TestTheDance:
         assert "SameSite=lax" in cookie
         assert query["nonce"] not in cookie
 
-    async def test_a_cli_gets_the_code_on_its_own_port(self, browser: Browser) -> None:
+    async def test_command_line_gets_the_code_on_its_port(self, browser: Browser) -> None:
         location = (await browser.start(cli_port=50_000)).headers["location"]
         back = await browser.authorize(location, uuid.uuid4().hex, email=new_address(), email_verified=True)
         where = urlsplit((await browser.http.get(back)).headers["location"])
@@ -155,64 +155,66 @@ class TestTheDance:
     @pytest.mark.parametrize(
         "redirect", ["//evil.example", "/\\evil.example", "https://evil.example", "/\t/evil.example", "app", ""]
     )
-    async def test_nobody_is_sent_elsewhere(self, browser: Browser, redirect: str) -> None:
+    async def test_start_with_a_redirect_to_another_host_is_refused(self, browser: Browser, redirect: str) -> None:
         assert problem(await browser.start(redirect=redirect)) == (422, "invalid-request")
 
-    async def test_the_provider_says_no(self, browser: Browser) -> None:
+    async def test_refusal_of_the_provider_is_reported(self, browser: Browser) -> None:
         location = (await browser.start(redirect="/app")).headers["location"]
         state = parse_qs(urlsplit(location).query)["state"][0]
         back = await browser.http.get("/v1/auth/oidc/callback", params={"error": "access_denied", "state": state})
         assert answer_of(back) == {"error": "denied"}
 
 
-class TestAccountsThatAreThere:
-    async def test_a_proven_address_links(self, server: RunningServer, browser: Browser) -> None:
+class TestExistingAccounts:
+    async def test_verified_address_links_an_account(self, server: RunningServer, browser: Browser) -> None:
         account = await register_account(server.url)
         async with account.client, server.db.begin() as tx:
             await tx.execute(text("UPDATE users SET email_verified_at = now() WHERE email = :e"), {"e": account.email})
-        found = await browser.dance(uuid.uuid4().hex, email=account.email, email_verified=True)
+        found = await browser.complete_flow(uuid.uuid4().hex, email=account.email, email_verified=True)
         me = await browser.me(found["code"])
         assert (me["email"], me["has_password"]) == (account.email, True)
 
-    async def test_an_address_that_only_looks_alike_does_not(self, server: RunningServer, browser: Browser) -> None:
+    async def test_address_that_looks_alike_links_no_account(self, server: RunningServer, browser: Browser) -> None:
         tag = uuid.uuid4().hex
         account = await register_account(server.url, f"x@strasse-{tag}.de")
         async with account.client, server.db.begin() as tx:
             await tx.execute(text("UPDATE users SET email_verified_at = now() WHERE email = :e"), {"e": account.email})
-        found = await browser.dance(uuid.uuid4().hex, email=f"x@straße-{tag}.de", email_verified=True)
+        found = await browser.complete_flow(uuid.uuid4().hex, email=f"x@straße-{tag}.de", email_verified=True)
         assert (await browser.me(found["code"]))["email"] == f"x@straße-{tag}.de"
 
-    @pytest.mark.parametrize(("ours", "theirs"), [(False, True), (True, False), (False, False)])
-    async def test_an_unproven_one_does_not(
-        self, server: RunningServer, browser: Browser, ours: bool, theirs: bool
+    @pytest.mark.parametrize(("verified_here", "verified_there"), [(False, True), (True, False), (False, False)])
+    async def test_unverified_address_links_no_account(
+        self, server: RunningServer, browser: Browser, verified_here: bool, verified_there: bool
     ) -> None:
         account = await register_account(server.url)
         async with account.client, server.db.begin() as tx:
-            if ours:
+            if verified_here:
                 await tx.execute(
                     text("UPDATE users SET email_verified_at = now() WHERE email = :e"), {"e": account.email}
                 )
-        found = await browser.dance(uuid.uuid4().hex, email=account.email, email_verified=theirs)
+        found = await browser.complete_flow(uuid.uuid4().hex, email=account.email, email_verified=verified_there)
         assert found == {"error": "address-not-verified"}
 
     @pytest.mark.parametrize(
         "claims", [{}, {"email": "x@example.com"}, {"email": "no address", "email_verified": True}]
     )
-    async def test_no_account_without_a_proven_address(self, browser: Browser, claims: dict[str, Any]) -> None:
-        assert await browser.dance(uuid.uuid4().hex, **claims) == {"error": "address-not-verified"}
+    async def test_unverified_address_creates_no_account(self, browser: Browser, claims: dict[str, Any]) -> None:
+        assert await browser.complete_flow(uuid.uuid4().hex, **claims) == {"error": "address-not-verified"}
 
-    async def test_the_disabled_stay_out(self, server: RunningServer, browser: Browser) -> None:
+    async def test_disabled_account_is_refused(self, server: RunningServer, browser: Browser) -> None:
         subject, address = uuid.uuid4().hex, new_address()
-        first = await browser.dance(subject, email=address, email_verified=True)
+        first = await browser.complete_flow(subject, email=address, email_verified=True)
         async with server.db.begin() as tx:
             await tx.execute(text("UPDATE users SET disabled_at = now() WHERE email = :e"), {"e": address})
         assert problem(await browser.redeem(first["code"])) == (422, "oidc-failed")
         for again in (subject, uuid.uuid4().hex):
-            assert await browser.dance(again, email=address, email_verified=True) == {"error": "account-disabled"}
+            assert await browser.complete_flow(again, email=address, email_verified=True) == {
+                "error": "account-disabled"
+            }
 
-    async def test_who_is_disabled_at_this_moment_is_not_let_in(self, server: RunningServer, browser: Browser) -> None:
+    async def test_account_disabled_before_redeem_is_refused(self, server: RunningServer, browser: Browser) -> None:
         address = new_address()
-        found = await browser.dance(uuid.uuid4().hex, email=address, email_verified=True)
+        found = await browser.complete_flow(uuid.uuid4().hex, email=address, email_verified=True)
         waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%users%'")
         async with server.db.begin() as tx:
             await tx.execute(text("UPDATE users SET disabled_at = now() WHERE email = :e"), {"e": address})
@@ -222,16 +224,16 @@ class TestAccountsThatAreThere:
                 await tx.execute(text("SELECT pg_stat_clear_snapshot()"))
         assert refused(await redeeming) == "code"
 
-    async def test_a_service_account_never_signs_in(self, server: RunningServer, browser: Browser) -> None:
+    async def test_service_account_is_refused(self, server: RunningServer, browser: Browser) -> None:
         address = new_address()
-        found = await browser.dance(uuid.uuid4().hex, email=address, email_verified=True)
+        found = await browser.complete_flow(uuid.uuid4().hex, email=address, email_verified=True)
         async with server.db.begin() as tx:
             await tx.execute(text("UPDATE users SET kind = 'service' WHERE email = :e"), {"e": address})
         assert refused(await browser.redeem(found["code"])) == "code"
 
 
 class TestAttacks:
-    async def test_another_browser_cannot_finish(self, browser: Browser, other: Browser) -> None:
+    async def test_callback_in_another_browser_is_refused(self, browser: Browser, other: Browser) -> None:
         location = (await browser.start(redirect="/app")).headers["location"]
         back = await browser.authorize(location, uuid.uuid4().hex, email=new_address(), email_verified=True)
         assert refused(await other.http.get(back)) == "state"
@@ -239,19 +241,19 @@ class TestAttacks:
         assert refused(await other.http.get(back)) == "state"
 
     @pytest.mark.parametrize("state", ["", "wrong", "ä"])
-    async def test_a_wrong_state_is_refused(self, browser: Browser, state: str) -> None:
+    async def test_callback_with_a_wrong_state_is_refused(self, browser: Browser, state: str) -> None:
         await browser.start(redirect="/app")
         answer = await browser.http.get("/v1/auth/oidc/callback", params={"code": "x", "state": state})
         assert refused(answer) == "state"
 
-    async def test_a_wrong_code_of_the_provider(self, browser: Browser) -> None:
+    async def test_callback_with_a_wrong_code_of_the_provider_is_reported(self, browser: Browser) -> None:
         location = (await browser.start(redirect="/app")).headers["location"]
         state = parse_qs(urlsplit(location).query)["state"][0]
         back = await browser.http.get("/v1/auth/oidc/callback", params={"code": "made up", "state": state})
         assert answer_of(back) == {"error": "code"}
 
-    async def test_a_nonce_of_another_sign_in(self, browser: Browser) -> None:
-        """The provider is asked under a nonce that this browser did not begin with."""
+    async def test_id_token_with_a_nonce_of_another_sign_in_is_refused(self, browser: Browser) -> None:
+        """The authorization request has the nonce of another flow."""
         location = (await browser.start(redirect="/app")).headers["location"]
         nonce = parse_qs(urlsplit(location).query)["nonce"][0]
         back = await browser.authorize(
@@ -262,15 +264,15 @@ class TestAttacks:
         )
         assert answer_of(await browser.http.get(back)) == {"error": "id-token"}
 
-    async def test_our_code_is_good_once_and_with_its_verifier(self, browser: Browser, other: Browser) -> None:
-        found = await browser.dance(uuid.uuid4().hex, email=new_address(), email_verified=True)
+    async def test_code_works_once_and_with_its_verifier(self, browser: Browser, other: Browser) -> None:
+        found = await browser.complete_flow(uuid.uuid4().hex, email=new_address(), email_verified=True)
         assert refused(await other.redeem(found["code"])) == "code"
         assert (await browser.redeem(found["code"])).status_code == 200
         assert refused(await browser.redeem(found["code"])) == "code"
         assert refused(await browser.redeem(found["code"][:-4] + "AAA=")) == "code"
 
-    async def test_our_code_is_good_for_a_minute(self, server: RunningServer, browser: Browser) -> None:
-        found = await browser.dance(uuid.uuid4().hex, email=new_address(), email_verified=True)
+    async def test_code_works_for_a_minute(self, server: RunningServer, browser: Browser) -> None:
+        found = await browser.complete_flow(uuid.uuid4().hex, email=new_address(), email_verified=True)
         box = oidc_flow._fernet(server.settings.auth, "code")
         sealed = box.decrypt(found["code"])
         now = int(time.time())
@@ -279,12 +281,12 @@ class TestAttacks:
         young = box.encrypt_at_time(sealed, now - oidc_flow.CODE_TTL_S // 2).decode()
         assert (await browser.redeem(young)).status_code == 200
 
-    async def test_of_concurrent_uses_of_a_code_one_signs_in(self, browser: Browser) -> None:
-        found = await browser.dance(uuid.uuid4().hex, email=new_address(), email_verified=True)
+    async def test_concurrent_redeems_of_a_code_admit_one(self, browser: Browser) -> None:
+        found = await browser.complete_flow(uuid.uuid4().hex, email=new_address(), email_verified=True)
         answers = await asyncio.gather(*(browser.redeem(found["code"]) for _ in range(6)))
         assert sorted(answer.status_code for answer in answers) == [200] + [422] * 5
 
-    async def test_a_cookie_of_a_state_is_no_code(self, browser: Browser) -> None:
+    async def test_cookie_as_a_code_is_refused(self, browser: Browser) -> None:
         await browser.start(redirect="/app")
         assert refused(await browser.redeem(browser.http.cookies["oidc"])) == "code"
 
@@ -309,7 +311,7 @@ def signed(change: dict[str, Any], key: RSAKey = KEY) -> str:
     return jwt.encode({"alg": "RS256", "kid": "a"}, claims, key, ["RS256"])
 
 
-def test_a_good_id_token_passes() -> None:
+def test_valid_id_token_is_accepted() -> None:
     assert check(signed({})) == GOOD
     assert check(signed({"aud": ["dropbox"], "azp": "dropbox"}))["sub"] == "1"
 
@@ -325,7 +327,7 @@ def test_a_good_id_token_passes() -> None:
         *({name: None} for name in GOOD),
     ],
 )
-def test_an_id_token_of_other_claims_is_refused(change: dict[str, Any]) -> None:
+def test_id_token_with_wrong_claims_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(OidcFailed):
         check(signed(change))
 
@@ -342,7 +344,7 @@ def unsigned() -> str:
 
 
 def signed_by_published_key() -> str:
-    """The old confusion: the public key as the secret of a MAC."""
+    """Algorithm confusion: the public key as the secret of a MAC."""
     header = base64.urlsafe_b64encode(b'{"alg":"HS256","kid":"a"}').rstrip(b"=").decode()
     text = f"{header}.{signed({}).split('.')[1]}"
     mac = hmac.digest(KEY.as_pem(private=False), text.encode(), "sha256")
@@ -353,33 +355,37 @@ def signed_by_published_key() -> str:
     "forge",
     [altered, unsigned, lambda: signed({}, OTHER_KEY), lambda: "", lambda: "a.b.c", signed_by_published_key],
 )
-def test_a_forged_id_token_is_refused(forge: Callable[[], str]) -> None:
+def test_forged_id_token_is_refused(forge: Callable[[], str]) -> None:
     with pytest.raises(OidcFailed):
         check(forge())
 
 
 class TestConfigurations:
     @pytest.mark.parametrize("issuer", ["http://127.0.0.1:9", "http://[broken"])
-    async def test_a_provider_that_is_down(self, postgres_url: str, s3_config: S3Config, issuer: str) -> None:
+    async def test_unreachable_provider_is_reported(self, postgres_url: str, s3_config: S3Config, issuer: str) -> None:
         settings = make_settings(postgres_url, s3_config, oidc=CLIENT | {"issuer": issuer})
         async with running_server(settings) as server, httpx2.AsyncClient(base_url=server.url, timeout=60) as http:
             started = await Browser(http, "v" * 43).start(redirect="/app")
             assert answer_of(started) == {"error": "provider-unavailable"}
 
-    async def test_without_a_provider(self, api_without: httpx2.AsyncClient) -> None:
+    async def test_routes_without_a_provider_are_404(self, api_without: httpx2.AsyncClient) -> None:
         assert (await api_without.get("/v1/auth/oidc")).json()["enabled"] is False
         assert problem(await Browser(api_without, "v" * 43).start()) == (404, "not-found")
         back = await api_without.get("/v1/auth/oidc/callback", params={"code": "x", "state": "y"})
         assert problem(back) == (404, "not-found")
 
-    async def test_where_nobody_new_is_wanted(self, postgres_url: str, s3_config: S3Config, provider: str) -> None:
+    async def test_closed_registration_refuses_a_new_subject(
+        self, postgres_url: str, s3_config: S3Config, provider: str
+    ) -> None:
         closed = CLIENT | {"issuer": provider, "registration": False}
         settings = make_settings(postgres_url, s3_config, oidc=closed)
         async with running_server(settings) as server, httpx2.AsyncClient(base_url=server.url, timeout=60) as http:
-            found = await Browser(http, "v" * 43).dance(uuid.uuid4().hex, email=new_address(), email_verified=True)
+            found = await Browser(http, "v" * 43).complete_flow(
+                uuid.uuid4().hex, email=new_address(), email_verified=True
+            )
             assert found == {"error": "registration-closed"}
 
-    async def test_over_https_the_cookie_is_of_this_host_alone(
+    async def test_cookie_over_https_has_the_host_prefix(
         self, postgres_url: str, s3_config: S3Config, provider: str
     ) -> None:
         settings = make_settings(

@@ -1,4 +1,4 @@
-"""The second factor through HTTP: turned on and off, asked for, and every code good once."""
+"""The second factor through HTTP: turn on and off, sign in, and use every code once."""
 
 import asyncio
 import time
@@ -38,7 +38,7 @@ async def alter(db: Db, account: Account, **values: Any) -> None:
 
 
 async def fresh_code(db: Db, account: Account, secret: str) -> str:
-    """Return the code of now, as good as if it had not been used."""
+    """Return the current code, and forget that it was used."""
     await alter(db, account, totp_last_step=0)
     return pyotp.TOTP(secret).now()
 
@@ -60,8 +60,8 @@ async def turn_on(account: Account) -> tuple[str, list[str]]:
     return secret, answer.raise_for_status().json()["recovery_codes"]
 
 
-class TestTurningOn:
-    async def test_it_is_on_only_when_a_code_was_confirmed(
+class TestTurnOn:
+    async def test_second_factor_is_on_after_a_confirmed_code(
         self, account: Account, api: httpx2.AsyncClient, db: Db
     ) -> None:
         proposal = await account.client.post(FACTOR, json={"password": account.password})
@@ -84,7 +84,7 @@ class TestTurningOn:
         code = await fresh_code(db, account, secret)
         assert (await me(api, await sign_in(api, account, code))).status_code == 200
 
-    async def test_a_wrong_code_turns_nothing_on(self, account: Account, api: httpx2.AsyncClient) -> None:
+    async def test_confirm_with_a_wrong_code_is_refused(self, account: Account, api: httpx2.AsyncClient) -> None:
         assert problem(await account.client.post(f"{FACTOR}/confirm", json={"code": "123456"})) == (
             409,
             "second-factor-state",
@@ -94,14 +94,14 @@ class TestTurningOn:
             assert problem(await account.client.post(f"{FACTOR}/confirm", json={"code": code})) == WRONG
         assert (await sign_in(api, account)).status_code == 200
 
-    async def test_a_later_proposal_replaces_the_earlier_one(self, account: Account) -> None:
+    async def test_later_proposal_replaces_the_earlier_one(self, account: Account) -> None:
         first, second = await propose(account), await propose(account)
         answer = await account.client.post(f"{FACTOR}/confirm", json={"code": pyotp.TOTP(first).now()})
         assert problem(answer) == WRONG
         answer = await account.client.post(f"{FACTOR}/confirm", json={"code": pyotp.TOTP(second).now()})
         assert answer.status_code == 200
 
-    async def test_what_is_on_is_not_replaced(self, account: Account, db: Db) -> None:
+    async def test_propose_while_on_is_refused(self, account: Account, db: Db) -> None:
         secret, _ = await turn_on(account)
         answer = await account.client.post(FACTOR, json={"password": account.password})
         assert problem(answer) == (409, "second-factor-state")
@@ -109,18 +109,18 @@ class TestTurningOn:
         answer = await account.client.post(f"{FACTOR}/confirm", json={"code": code})
         assert problem(answer) == (409, "second-factor-state")
 
-    async def test_it_takes_the_password(self, account: Account) -> None:
+    async def test_propose_with_a_wrong_password_is_refused(self, account: Account) -> None:
         for body in ({"password": "wrong password"}, {"password": None}, {}):
             assert problem(await account.client.post(FACTOR, json=body)) == WRONG
 
-    async def test_all_other_sign_ins_end(self, account: Account, api: httpx2.AsyncClient) -> None:
+    async def test_confirm_ends_all_other_sign_ins(self, account: Account, api: httpx2.AsyncClient) -> None:
         other = await sign_in(api, account)
         assert (await me(api, other)).status_code == 200
         await turn_on(account)
         assert problem(await me(api, other)) == (401, "unauthenticated")
         assert (await account.client.get("/v1/me")).status_code == 200
 
-    async def test_of_concurrent_confirmations_one_wins(self, account: Account, db: Db) -> None:
+    async def test_concurrent_confirmations_admit_one(self, account: Account, db: Db) -> None:
         secret = await propose(account)
         body = {"code": pyotp.TOTP(secret).now()}
         answers = await asyncio.gather(*(account.client.post(f"{FACTOR}/confirm", json=body) for _ in range(6)))
@@ -129,7 +129,7 @@ class TestTurningOn:
         async with db.read() as tx:
             assert await tx.scalar(query.where(User.email == account.email)) == 10
 
-    async def test_without_a_password_a_fresh_sign_in_stands_for_it(self, account: Account, db: Db) -> None:
+    async def test_propose_without_a_password_needs_a_fresh_sign_in(self, account: Account, db: Db) -> None:
         await alter(db, account, password_hash=None)
         secret, _ = await turn_on(account)
         old = update(Session).values(created_at=func.now() - FRESH)
@@ -142,8 +142,8 @@ class TestTurningOn:
         assert (await account.me())["second_factor"] is True
 
 
-class TestSigningIn:
-    async def test_a_code_is_good_once(self, account: Account, api: httpx2.AsyncClient, db: Db) -> None:
+class TestSignIn:
+    async def test_code_works_once(self, account: Account, api: httpx2.AsyncClient, db: Db) -> None:
         secret = await propose(account)
         first = pyotp.TOTP(secret).now()
         (await account.client.post(f"{FACTOR}/confirm", json={"code": first})).raise_for_status()
@@ -152,24 +152,22 @@ class TestSigningIn:
         assert (await sign_in(api, account, code)).status_code == 200
         assert problem(await sign_in(api, account, code)) == WRONG
 
-    async def test_no_older_code_follows_a_newer_one(self, account: Account, api: httpx2.AsyncClient, db: Db) -> None:
+    async def test_older_code_after_a_newer_one_is_refused(
+        self, account: Account, api: httpx2.AsyncClient, db: Db
+    ) -> None:
         secret, _ = await turn_on(account)
         await alter(db, account, totp_last_step=0)
         older, newer = code_in(secret, 0), code_in(secret, 1)
         assert (await sign_in(api, account, newer)).status_code == 200
         assert problem(await sign_in(api, account, older)) == WRONG
 
-    async def test_of_concurrent_uses_of_a_code_one_gets_in(
-        self, account: Account, api: httpx2.AsyncClient, db: Db
-    ) -> None:
+    async def test_concurrent_uses_of_a_code_admit_one(self, account: Account, api: httpx2.AsyncClient, db: Db) -> None:
         secret, recovery = await turn_on(account)
         for code in (await fresh_code(db, account, secret), recovery[0]):
             answers = await asyncio.gather(*(sign_in(api, account, code) for _ in range(6)))
             assert Counter(answer.status_code for answer in answers) == {200: 1, 401: 5}
 
-    async def test_a_recovery_code_is_good_once_however_it_is_written(
-        self, account: Account, api: httpx2.AsyncClient
-    ) -> None:
+    async def test_recovery_code_works_once_in_any_spelling(self, account: Account, api: httpx2.AsyncClient) -> None:
         _, recovery = await turn_on(account)
         one, two, three, four = recovery[:4]
         written = {one: one, two: two.upper(), three: three.replace("-", ""), four: f" {four} "}
@@ -177,7 +175,9 @@ class TestSigningIn:
             assert (await sign_in(api, account, otp)).status_code == 200
             assert problem(await sign_in(api, account, code)) == WRONG
 
-    async def test_codes_of_others_are_worth_nothing(self, register: Register, api: httpx2.AsyncClient, db: Db) -> None:
+    async def test_code_of_another_account_is_refused(
+        self, register: Register, api: httpx2.AsyncClient, db: Db
+    ) -> None:
         account, other = await register(), await register()
         await turn_on(account)
         secret, recovery = await turn_on(other)
@@ -185,7 +185,7 @@ class TestSigningIn:
             assert problem(await sign_in(api, account, code)) == WRONG
             assert (await sign_in(api, other, code)).status_code == 200
 
-    async def test_a_wrong_password_looks_the_same_with_any_code_and_uses_none_up(
+    async def test_wrong_password_gets_an_equal_answer_and_uses_no_code(
         self, register: Register, api: httpx2.AsyncClient, db: Db
     ) -> None:
         account = await register()
@@ -204,22 +204,24 @@ class TestSigningIn:
         assert {problem(answer) for answer in answers} == {WRONG}
         assert (await sign_in(api, account, code)).status_code == 200
 
-    async def test_the_disabled_get_in_with_no_code(self, account: Account, api: httpx2.AsyncClient, db: Db) -> None:
+    async def test_disabled_account_with_a_code_is_refused(
+        self, account: Account, api: httpx2.AsyncClient, db: Db
+    ) -> None:
         secret, recovery = await turn_on(account)
         await alter(db, account, disabled_at=func.now())
         for code in (None, await fresh_code(db, account, secret), recovery[0]):
             assert problem(await sign_in(api, account, code)) == WRONG
 
     @pytest.mark.parametrize("otp", ["\0", "é" * 6, "x" * 41, "123456\n"])
-    async def test_what_cannot_be_a_code_is_refused(self, account: Account, api: httpx2.AsyncClient, otp: str) -> None:
+    async def test_malformed_code_is_refused(self, account: Account, api: httpx2.AsyncClient, otp: str) -> None:
         assert problem(await sign_in(api, account, otp)) == (422, "invalid-request")
 
-    async def test_a_code_where_none_is_needed_does_no_harm(self, account: Account, api: httpx2.AsyncClient) -> None:
+    async def test_code_without_a_second_factor_is_ignored(self, account: Account, api: httpx2.AsyncClient) -> None:
         assert (await sign_in(api, account, "123456")).status_code == 200
 
 
-class TestTurningOff:
-    async def test_it_takes_both_factors_and_ends_other_sign_ins(
+class TestTurnOff:
+    async def test_turn_off_needs_both_factors_and_ends_other_sign_ins(
         self, account: Account, api: httpx2.AsyncClient, db: Db
     ) -> None:
         secret, recovery = await turn_on(account)
@@ -242,7 +244,7 @@ class TestTurningOff:
         body = {"password": account.password, "otp": recovery[1]}
         assert problem(await account.client.request("DELETE", FACTOR, json=body)) == (409, "second-factor-state")
 
-    async def test_a_recovery_code_does_as_well(self, account: Account) -> None:
+    async def test_turn_off_with_a_recovery_code_is_accepted(self, account: Account) -> None:
         _, recovery = await turn_on(account)
         body = {"password": account.password, "otp": recovery[3]}
         assert (await account.client.request("DELETE", FACTOR, json=body)).status_code == 204
@@ -263,7 +265,7 @@ class TestTurningOff:
         assert (await sign_in(api, account, new[1])).status_code == 200
 
 
-async def test_the_database_holds_neither_secret_nor_code(account: Account, db: Db) -> None:
+async def test_database_holds_neither_secret_nor_code(account: Account, db: Db) -> None:
     secret, recovery = await turn_on(account)
     async with db.read() as tx:
         user = (await tx.execute(select(User.__table__).where(User.email == account.email))).one()
@@ -273,10 +275,8 @@ async def test_the_database_holds_neither_secret_nor_code(account: Account, db: 
     assert not [code for code in recovery if code in everything or code.replace("-", "") in everything]
 
 
-async def test_a_secret_moved_into_another_row_opens_nothing(
-    register: Register, api: httpx2.AsyncClient, db: Db
-) -> None:
-    """Whoever can write to the database only cannot give their own app to somebody else's account."""
+async def test_secret_in_another_row_is_not_decrypted(register: Register, api: httpx2.AsyncClient, db: Db) -> None:
+    """An attacker with write access to the database alone cannot bind an own app to another account."""
     mallory, victim = await register(), await register(password=PASSWORD)
     secret, _ = await turn_on(mallory)
     await turn_on(victim)

@@ -1,4 +1,4 @@
-"""Where one is signed in through HTTP: listed, ended, and ended by a new password."""
+"""Sign-ins through HTTP: listed, ended, and ended by a new password."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ async def sign_in(api: httpx2.AsyncClient, account: Account, **change: Any) -> h
 
 
 async def bearer(api: httpx2.AsyncClient, account: Account, agent: str = "test") -> dict[str, str]:
-    """Sign in once more; return the headers to ask with."""
+    """Sign in again; return the headers of the new session."""
     form = {"grant_type": "password", "username": account.email, "password": account.password}
     answer = await api.post("/v1/auth/token", data=form, headers={"User-Agent": agent})
     return {"Authorization": f"Bearer {answer.raise_for_status().json()['access_token']}"}
@@ -57,7 +57,7 @@ async def passwords() -> AsyncIterator[Passwords]:
 
 
 class TestList:
-    async def test_it_says_where_and_since_when(self, account: Account, api: httpx2.AsyncClient) -> None:
+    async def test_list_shows_client_address_and_times(self, account: Account, api: httpx2.AsyncClient) -> None:
         await bearer(api, account, "a phone")
         listed = await sessions(account)
         phone, first = listed["items"]
@@ -69,7 +69,7 @@ class TestList:
         assert parsed is not None
         assert first["id"] == str(parsed.session_id)
 
-    async def test_it_comes_in_pages(self, account: Account, api: httpx2.AsyncClient) -> None:
+    async def test_list_of_sign_ins_has_pages(self, account: Account, api: httpx2.AsyncClient) -> None:
         for agent in ("one", "two", "three"):
             await bearer(api, account, agent)
         page = await sessions(account, limit=3)
@@ -79,7 +79,7 @@ class TestList:
         assert rest["next_cursor"] is None
         assert problem(await account.client.get("/v1/me/sessions", params={"cursor": "x"})) == (422, "invalid-cursor")
 
-    async def test_it_holds_neither_those_of_others_nor_what_ended(
+    async def test_list_omits_ended_sign_ins_and_other_accounts(
         self, register: Register, api: httpx2.AsyncClient, db: Db
     ) -> None:
         account, _ = await register(), await register()
@@ -93,7 +93,7 @@ class TestList:
 
 
 class TestEnd:
-    async def test_one_ends_at_once(self, account: Account, api: httpx2.AsyncClient) -> None:
+    async def test_end_of_one_sign_in_works_at_once(self, account: Account, api: httpx2.AsyncClient) -> None:
         other = await sign_in(api, account)
         headers = {"Authorization": f"Bearer {other.json()['access_token']}"}
         session_id = (await sessions(account))["items"][0]["id"]
@@ -104,7 +104,7 @@ class TestEnd:
         assert problem(await account.client.delete(f"/v1/me/sessions/{session_id}")) == (404, "not-found")
         assert (await account.client.get("/v1/me")).status_code == 200
 
-    async def test_nobody_ends_those_of_others(self, register: Register) -> None:
+    async def test_end_of_a_sign_in_of_another_account_is_404(self, register: Register) -> None:
         account, other = await register(), await register()
         session_id = (await sessions(other))["items"][0]["id"]
         assert problem(await account.client.delete(f"/v1/me/sessions/{session_id}")) == (404, "not-found")
@@ -112,7 +112,7 @@ class TestEnd:
         assert (await account.client.delete("/v1/me/sessions")).status_code == 204
         assert (await other.client.get("/v1/me")).status_code == 200
 
-    async def test_all_others_end_at_once(self, account: Account, api: httpx2.AsyncClient) -> None:
+    async def test_end_of_all_other_sign_ins_works_at_once(self, account: Account, api: httpx2.AsyncClient) -> None:
         others = [await bearer(api, account) for _ in range(2)]
         assert (await account.client.delete("/v1/me/sessions")).status_code == 204
         for headers in others:
@@ -121,7 +121,7 @@ class TestEnd:
 
 
 class TestPassword:
-    async def test_a_new_one_replaces_the_old_and_ends_other_sign_ins(
+    async def test_new_password_replaces_the_old_and_ends_other_sign_ins(
         self, account: Account, api: httpx2.AsyncClient
     ) -> None:
         other = await bearer(api, account)
@@ -134,18 +134,18 @@ class TestPassword:
         refreshed = await api.post("/v1/auth/refresh", json={"refresh_token": account.tokens["refresh_token"]})
         assert refreshed.status_code == 200
 
-    async def test_it_takes_the_old_one(self, account: Account, api: httpx2.AsyncClient) -> None:
+    async def test_change_without_the_old_password_is_refused(self, account: Account, api: httpx2.AsyncClient) -> None:
         for body in ({"current_password": "wrong password"}, {"current_password": None}, {}):
             answer = await account.client.put("/v1/me/password", json=body | {"new_password": NEW_PASSWORD})
             assert problem(answer) == (401, "invalid-credentials")
         assert (await sign_in(api, account)).status_code == 200
 
     @pytest.mark.parametrize("new", ["short", "x" * 129, None])
-    async def test_it_must_be_one(self, account: Account, new: str | None) -> None:
+    async def test_change_to_an_invalid_password_is_refused(self, account: Account, new: str | None) -> None:
         body = {"current_password": account.password, "new_password": new}
         assert problem(await account.client.put("/v1/me/password", json=body)) == (422, "invalid-request")
 
-    async def test_it_must_not_be_easy_to_guess(self, account: Account, api: httpx2.AsyncClient) -> None:
+    async def test_change_to_a_weak_password_is_refused(self, account: Account, api: httpx2.AsyncClient) -> None:
         for new, reason in (("password1", "common"), (account.email, "contains-address")):
             body = {"current_password": account.password, "new_password": new}
             refused = await account.client.put("/v1/me/password", json=body)
@@ -154,13 +154,13 @@ class TestPassword:
         assert (await sign_in(api, account)).status_code == 200
 
     @pytest.mark.parametrize("member", ["current_password", "new_password"])
-    async def test_half_a_surrogate_pair_is_no_character(self, account: Account, member: str) -> None:
+    async def test_change_to_a_password_with_a_lone_surrogate_is_refused(self, account: Account, member: str) -> None:
         body = {"current_password": account.password, "new_password": NEW_PASSWORD, member: "half a pair \ud800"}
         headers = {"Content-Type": "application/json"}
         answer = await account.client.put("/v1/me/password", content=json.dumps(body), headers=headers)
         assert problem(answer) == (422, "invalid-request")
 
-    async def test_of_concurrent_changes_one_wins(self, account: Account, api: httpx2.AsyncClient) -> None:
+    async def test_concurrent_password_changes_admit_one(self, account: Account, api: httpx2.AsyncClient) -> None:
         def body(number: int) -> dict[str, str]:
             return {"current_password": account.password, "new_password": f"{NEW_PASSWORD} {number}"}
 
@@ -169,7 +169,7 @@ class TestPassword:
         signed_in = [await sign_in(api, account, password=f"{NEW_PASSWORD} {n}") for n in range(4)]
         assert [one.status_code == 200 for one in signed_in] == [one.status_code == 204 for one in answers]
 
-    async def test_mails_that_would_set_another_are_void(self, account: Account, db: Db) -> None:
+    async def test_change_of_password_voids_open_reset_mails(self, account: Account, db: Db) -> None:
         user_id = uuid.UUID((await account.me())["id"])
         mailed = {
             "token_hash": uuid.uuid4().bytes,
@@ -185,7 +185,9 @@ class TestPassword:
         async with db.read() as tx:
             assert await tx.scalar(select(MailToken.used_at).where(MailToken.user_id == user_id)) is not None
 
-    async def test_a_first_one_takes_a_fresh_sign_in(self, register: Register, api: httpx2.AsyncClient, db: Db) -> None:
+    async def test_first_password_needs_a_fresh_sign_in(
+        self, register: Register, api: httpx2.AsyncClient, db: Db
+    ) -> None:
         fresh, old = await register(), await register()
         for account in (fresh, old):
             await alter(db, account, password_hash=None)
@@ -201,7 +203,9 @@ class TestPassword:
         assert (await fresh.me())["has_password"] is True
 
 
-async def test_a_server_may_insist_on_a_verified_address(account: Account, db: Db, passwords: Passwords) -> None:
+async def test_sign_in_without_a_required_verified_address_is_403(
+    account: Account, db: Db, passwords: Passwords
+) -> None:
     settings = AuthSettings(require_verified_email=True)
 
     async def enter() -> None:

@@ -1,4 +1,4 @@
-"""Access tokens of long life through HTTP: made, shown once, used within their scopes, and gone at once."""
+"""Personal access tokens through HTTP: created, shown once, used within their scopes, revoked at once."""
 
 import asyncio
 import uuid
@@ -60,7 +60,7 @@ def guarded(dependant: Dependant) -> Iterator[Scope]:
 
 
 def operations() -> dict[tuple[str, str], Scope]:
-    """Return the scope of every operation that takes one, by method and path."""
+    """Return the scope of every operation that needs one, by method and path."""
     found: dict[tuple[str, str], Scope] = {}
     for context in iter_route_contexts(create_app(Settings(mode="dev")).routes):
         route = context.original_route
@@ -75,7 +75,7 @@ OPERATIONS = operations()
 
 @pytest.fixture(scope="module")
 async def lacking(server: RunningServer) -> AsyncIterator[dict[Scope, dict[str, str]]]:
-    """Headers of an administrator's tokens, by the one scope that each lacks; `account` every token lacks."""
+    """Headers of an administrator's tokens, by the one scope that each lacks; every token lacks `account`."""
     account = await register_account(server.url)
     async with account.client:
         await alter(server.db, account, is_admin=True)
@@ -86,30 +86,30 @@ async def lacking(server: RunningServer) -> AsyncIterator[dict[Scope, dict[str, 
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
-async def test_no_operation_takes_a_token_without_its_scope(
+async def test_operation_with_a_token_without_its_scope_is_forbidden(
     api: httpx2.AsyncClient, lacking: dict[Scope, dict[str, str]], method: str, path: str
 ) -> None:
-    """Every scope but the one: `forbidden`, whatever else is wrong with the request. Without a token: 401."""
+    """A token with every other scope is `forbidden`, before any other check. Without a token: 401."""
     scope = OPERATIONS[method, path]
     address = "/".join(str(uuid.UUID(int=1)) if part.startswith("{") else part for part in path.split("/"))
     refused = await api.request(method, address, headers=lacking[scope])
-    nobody = await api.request(method, address)
+    anonymous = await api.request(method, address)
     if method == "HEAD":  # has no body
-        assert (refused.status_code, nobody.status_code) == (403, 401)
+        assert (refused.status_code, anonymous.status_code) == (403, 401)
     else:
         assert problem(refused) == (403, "forbidden")
         assert refused.json()["scope"] == scope
-        assert problem(nobody) == OUT
+        assert problem(anonymous) == OUT
 
 
-def test_the_account_itself_and_its_administration_are_behind_scopes_of_their_own() -> None:
+def test_account_and_admin_operations_have_scopes_of_their_own() -> None:
     for (_, path), scope in OPERATIONS.items():
         assert (scope == "account") == path.startswith(("/v1/me", "/v1/auth"))
         assert (scope == "admin") == path.startswith("/v1/admin")
 
 
-class TestMaking:
-    async def test_it_is_shown_once(self, account: Account, db: Db) -> None:
+class TestCreate:
+    async def test_created_token_is_shown_once(self, account: Account, db: Db) -> None:
         answer = await account.client.post(TOKENS, json={"name": " backup ", "scopes": ["share", "files:read"]})
         assert answer.status_code == 201
         assert answer.headers["cache-control"] == "no-store"
@@ -142,11 +142,11 @@ class TestMaking:
             {"user_id": str(uuid.UUID(int=1))},
         ],
     )
-    async def test_what_is_not_asked_for_is_refused(self, account: Account, change: dict[str, Any]) -> None:
+    async def test_create_token_with_an_invalid_body_is_refused(self, account: Account, change: dict[str, Any]) -> None:
         body = {"name": "a program", "scopes": ["files:read"]} | change
         assert problem(await account.client.post(TOKENS, json=body)) == (422, "invalid-request")
 
-    async def test_only_an_administrator_gives_admin(self, account: Account, db: Db) -> None:
+    async def test_admin_scope_needs_an_administrator(self, account: Account, db: Db) -> None:
         body = {"name": "a program", "scopes": ["files:read", "admin"]}
         refused = await account.client.post(TOKENS, json=body)
         assert problem(refused) == (403, "forbidden")
@@ -154,7 +154,7 @@ class TestMaking:
         assert (await account.client.post(TOKENS, json=body)).status_code == 201
         await alter(db, account, is_admin=False)
 
-    async def test_the_list_comes_in_pages_and_is_ones_own(self, register: Register) -> None:
+    async def test_list_of_tokens_has_pages_and_only_own_tokens(self, register: Register) -> None:
         account, other = await register(), await register()
         await make(other)
         made = [(await make(account, name=f"number {number}"))["id"] for number in range(3)]
@@ -165,8 +165,8 @@ class TestMaking:
         assert problem(await account.client.get(TOKENS, params={"cursor": "x"})) == (422, "invalid-cursor")
 
 
-class TestUsing:
-    async def test_it_does_what_its_scopes_say(self, account: Account, api: httpx2.AsyncClient) -> None:
+class TestUse:
+    async def test_token_works_within_its_scopes(self, account: Account, api: httpx2.AsyncClient) -> None:
         reads, writes = await make(account), await make(account, "files:write")
         assert (await use(api, reads["token"])).status_code == 200
         refused = await use(api, writes["token"])
@@ -178,26 +178,28 @@ class TestUsing:
         listed = (await use(api, reads["token"])).json()["items"]
         assert [one["name"] for one in listed] == ["made by a program"]
 
-    async def test_it_never_reaches_the_account(self, account: Account, api: httpx2.AsyncClient) -> None:
+    async def test_token_of_every_scope_does_not_reach_the_account(
+        self, account: Account, api: httpx2.AsyncClient
+    ) -> None:
         token = (await make(account, *(scope for scope in GRANTABLE if scope != "admin")))["token"]
         body = {"name": "another", "scopes": ["files:read"]}
         assert problem(await api.post(TOKENS, json=body, headers=bearer(token))) == (403, "forbidden")
         assert problem(await api.delete("/v1/me/sessions", headers=bearer(token))) == (403, "forbidden")
 
-    async def test_it_serves_an_idempotent_request(self, account: Account, api: httpx2.AsyncClient) -> None:
+    async def test_token_works_with_an_idempotency_key(self, account: Account, api: httpx2.AsyncClient) -> None:
         headers = bearer((await make(account, "files:write"))["token"]) | {"Idempotency-Key": uuid.uuid4().hex}
         answers = [await api.post("/v1/folders", json={"name": "once"}, headers=headers) for _ in range(2)]
         assert [answer.status_code for answer in answers] == [201, 201]
         assert answers[0].json() == answers[1].json()
 
-    async def test_a_refresh_token_it_is_not(self, account: Account, api: httpx2.AsyncClient) -> None:
+    async def test_personal_token_is_no_refresh_token(self, account: Account, api: httpx2.AsyncClient) -> None:
         token = (await make(account))["token"]
         assert problem(await api.post("/v1/auth/refresh", json={"refresh_token": token})) == (
             401,
             "invalid-refresh-token",
         )
 
-    async def test_nothing_like_it_is_let_in(self, account: Account, api: httpx2.AsyncClient) -> None:
+    async def test_altered_token_is_refused(self, account: Account, api: httpx2.AsyncClient) -> None:
         token = (await make(account))["token"]
         secret = token.removeprefix(PREFIX)
         for wrong in (
@@ -217,7 +219,9 @@ class TestUsing:
             assert problem(await use(api, wrong)) == OUT, wrong[:100]
         assert (await use(api, token)).status_code == 200
 
-    async def test_its_use_is_noted_once_a_minute(self, account: Account, api: httpx2.AsyncClient, db: Db) -> None:
+    async def test_use_of_a_token_is_recorded_once_a_minute(
+        self, account: Account, api: httpx2.AsyncClient, db: Db
+    ) -> None:
         async def noted() -> Any:
             return (await account.client.get(TOKENS)).json()["items"][0]["last_used_at"]
 
@@ -232,7 +236,7 @@ class TestUsing:
         await use(api, token["token"])
         assert await noted() > first
 
-    async def test_it_costs_one_query(self, account: Account, db: Db) -> None:
+    async def test_authentication_by_token_takes_one_query(self, account: Account, db: Db) -> None:
         token = (await make(account))["token"]
         await actors.authenticate_token(db, token)
         with record_statements(db) as executed:
@@ -240,8 +244,8 @@ class TestUsing:
         assert [statement.split()[0] for statement in texts_of(executed) if "api_tokens" in statement] == ["SELECT"]
 
 
-class TestEnding:
-    async def test_a_revoked_one_is_out_at_once(self, account: Account, api: httpx2.AsyncClient) -> None:
+class TestRevoke:
+    async def test_revoked_token_is_refused_at_once(self, account: Account, api: httpx2.AsyncClient) -> None:
         token, other = await make(account), await make(account)
         assert (await use(api, token["token"])).status_code == 200
         assert (await account.client.delete(f"{TOKENS}/{token['id']}")).status_code == 204
@@ -250,13 +254,15 @@ class TestEnding:
         assert (await use(api, other["token"])).status_code == 200
         assert [one["id"] for one in (await account.client.get(TOKENS)).json()["items"]] == [other["id"]]
 
-    async def test_nobody_revokes_those_of_others(self, register: Register, api: httpx2.AsyncClient) -> None:
+    async def test_revoke_of_a_token_of_another_account_is_404(
+        self, register: Register, api: httpx2.AsyncClient
+    ) -> None:
         account, other = await register(), await register()
         token = await make(other)
         assert problem(await account.client.delete(f"{TOKENS}/{token['id']}")) == (404, "not-found")
         assert (await use(api, token["token"])).status_code == 200
 
-    async def test_an_expired_one_is_out(self, account: Account, api: httpx2.AsyncClient, db: Db) -> None:
+    async def test_expired_token_is_refused(self, account: Account, api: httpx2.AsyncClient, db: Db) -> None:
         token = await make(account, expires_in_s=3600)
         assert token["expires_at"] > token["created_at"]
         assert (await use(api, token["token"])).status_code == 200
@@ -264,14 +270,16 @@ class TestEnding:
         assert problem(await use(api, token["token"])) == OUT
         assert (await account.client.get(TOKENS)).json()["items"] == []
 
-    async def test_those_of_the_disabled_are_out_at_once(
+    async def test_token_of_a_disabled_account_is_refused_at_once(
         self, account: Account, api: httpx2.AsyncClient, db: Db
     ) -> None:
         token = await make(account)
         await alter(db, account, disabled_at=func.now())
         assert problem(await use(api, token["token"])) == OUT
 
-    async def test_admin_ends_with_the_administration(self, account: Account, api: httpx2.AsyncClient, db: Db) -> None:
+    async def test_admin_scope_ends_with_the_admin_role(
+        self, account: Account, api: httpx2.AsyncClient, db: Db
+    ) -> None:
         await alter(db, account, is_admin=True)
         token = (await make(account, "admin", "files:read"))["token"]
         assert (await use(api, token, "/v1/admin/users")).status_code == 200
@@ -279,7 +287,7 @@ class TestEnding:
         assert problem(await use(api, token, "/v1/admin/users")) == (403, "forbidden")
         assert (await use(api, token)).status_code == 200
 
-    async def test_a_new_password_leaves_them(self, account: Account, api: httpx2.AsyncClient) -> None:
+    async def test_tokens_outlive_a_new_password(self, account: Account, api: httpx2.AsyncClient) -> None:
         token = (await make(account))["token"]
         body = {"current_password": account.password, "new_password": "an entirely new password"}
         (await account.client.put("/v1/me/password", json=body)).raise_for_status()
