@@ -59,7 +59,7 @@ async def fetch(account: Account, folder_id: str) -> zipfile.ZipFile:
 
 
 async def mark(server: RunningServer, file: dict[str, Any], status: str) -> None:
-    """Give a file's content a status that honest stores and clients never lead to."""
+    """Set the status of the content of a file to one that correct stores and clients never cause."""
     async with server.db.begin() as tx:
         of = "SELECT blob_id FROM revisions WHERE id = :id"
         statement = text(f"UPDATE blobs SET content_status = :status WHERE id = ({of})")
@@ -72,10 +72,10 @@ def held(read: zipfile.ZipFile) -> dict[str, bytes]:
     return {name: read.read(name) for name in read.namelist()}
 
 
-# What is in it
+# Content
 
 
-async def test_a_folder_with_all_below_it(account: Account, tmp_path: Path) -> None:
+async def test_archive_of_a_folder_holds_all_its_descendants(account: Account, tmp_path: Path) -> None:
     top = await create_folder(account, "/photos")
     await put_file(account, "/photos/large.bin", LARGE, client_modified_at="2020-02-03T04:05:06+02:00")
     await put_file(account, "/photos/b/c/deep.txt", b"deep")
@@ -85,8 +85,8 @@ async def test_a_folder_with_all_below_it(account: Account, tmp_path: Path) -> N
     await put_file(account, "/elsewhere.txt", b"not asked for")
     answer = await account.client.get(f"/v1/files/{top['id']}/archive")
     assert answer.status_code == 200
-    told = {name: answer.headers[name] for name in ("content-type", "cache-control", "x-content-type-options")}
-    assert told == {
+    headers = {name: answer.headers[name] for name in ("content-type", "cache-control", "x-content-type-options")}
+    assert headers == {
         "content-type": "application/zip",
         "cache-control": "no-store",
         "x-content-type-options": "nosniff",
@@ -113,7 +113,7 @@ async def test_a_folder_with_all_below_it(account: Account, tmp_path: Path) -> N
         if shutil.which(command[0]):
             done = await asyncio.to_thread(subprocess.run, command, cwd=tmp_path, capture_output=True, check=False)
             assert (command, done.returncode, done.stderr) == (command, 0, b"")
-    if shutil.which("bsdtar"):  # a reader that cannot seek has only the headers and descriptors on its way
+    if shutil.which("bsdtar"):  # a reader that cannot seek depends on headers and descriptors
         piped = tmp_path / "piped"
         piped.mkdir()
         command = ["bsdtar", "-xf", "-"]
@@ -122,7 +122,7 @@ async def test_a_folder_with_all_below_it(account: Account, tmp_path: Path) -> N
             assert name.endswith("/") or (piped / name).read_bytes() == content
 
 
-async def test_the_root_folder_has_no_name_to_begin_with(account: Account) -> None:
+async def test_archive_of_the_root_has_no_top_folder(account: Account) -> None:
     root = await find(account, "/")
     empty = await account.client.get(f"/v1/files/{root['id']}/archive")
     assert empty.headers["content-disposition"].startswith('attachment; filename="files.zip"')
@@ -131,7 +131,7 @@ async def test_the_root_folder_has_no_name_to_begin_with(account: Account) -> No
     assert held(await fetch(account, root["id"])) == {"a/": b"", "a/b.txt": b"b"}
 
 
-async def test_a_folder_of_several_pages(account: Account) -> None:
+async def test_archive_of_many_files_holds_all_pages(account: Account) -> None:
     names = [f"{n:04}" for n in range(2 * archive._PAGE + 1)]
     first, *others = [start_body(b"", name, destination={"folder_path": "/many"}) for name in names]
     await upload_file(account, b"", first["destination"]["name"], destination={"folder_path": "/many"})
@@ -158,10 +158,10 @@ UNPACKED = {
     "CON": "CON_ (1)",
     "dot.": "dot_ (1)",
 }
-"""Names as typed, and what becomes of them, in this folder: whatever can keep its name does."""
+"""Name as typed -> name in the archive; a valid name is kept."""
 
 
-async def test_names_are_made_for_every_system_and_stay_apart(account: Account) -> None:
+async def test_archive_names_are_safe_on_every_system_and_distinct(account: Account) -> None:
     top = await create_folder(account, "/C: of \\")
     for name in UNPACKED:
         await upload_file(account, name.encode(), name, destination={"parent_id": top["id"]})
@@ -174,7 +174,7 @@ async def test_names_are_made_for_every_system_and_stay_apart(account: Account) 
 
 
 @pytest.mark.parametrize("status", ["quarantined", "damaged"])
-async def test_content_that_cannot_be_trusted_is_named_instead(
+async def test_archive_with_untrusted_content_names_it_instead(
     account: Account, server: RunningServer, status: str
 ) -> None:
     top = await create_folder(account, "/top")
@@ -192,10 +192,10 @@ async def test_content_that_cannot_be_trusted_is_named_instead(
     assert unpacked["top/NOT-INCLUDED (1).txt"].decode() == f"top/in/b_d: {archive.LEFT_OUT[status]}\n"
 
 
-# Who may
+# Access
 
 
-async def test_only_folders_and_only_those_that_one_may_see(register: Register, account: Account) -> None:
+async def test_archive_of_a_file_or_an_invisible_folder_is_refused(register: Register, account: Account) -> None:
     stranger = await register()
     file = await put_file(account, "/a/file", b"x")
     folder = f"/v1/files/{file['parent_id']}/archive"
@@ -206,11 +206,11 @@ async def test_only_folders_and_only_those_that_one_may_see(register: Register, 
     assert problem(await account.client.get(folder)) == (404, "not-found")
 
 
-# What goes away meanwhile
+# Changes during the download
 
 
-async def test_a_tree_that_changes_meanwhile(account: Account, server: RunningServer) -> None:
-    """The archive is made no faster than it is read: after its first bytes all else is still to come."""
+async def test_archive_of_a_changing_tree_holds_each_file_once(account: Account, server: RunningServer) -> None:
+    """The server makes the archive no faster than the client reads it, so the changes come before the rest."""
     top = await create_folder(account, "/top")
     await put_file(account, "/top/a.bin", LARGE)
     for path in ("b/moved.txt", "c.txt", "d/below.txt", "e/renamed.txt", "f/replaced.txt"):
@@ -248,7 +248,7 @@ async def test_a_tree_that_changes_meanwhile(account: Account, server: RunningSe
     }
 
 
-async def test_a_lost_object_breaks_the_archive_where_everyone_notices(account: Account, server: RunningServer) -> None:
+async def test_archive_with_a_lost_object_breaks_off(account: Account, server: RunningServer) -> None:
     top = await create_folder(account, "/top")
     await put_file(account, "/top/a", LARGE)
     lost = await put_file(account, "/top/b", b"lost")
@@ -269,13 +269,13 @@ async def test_a_lost_object_breaks_the_archive_where_everyone_notices(account: 
         await read()
     with pytest.raises(zipfile.BadZipFile):
         zipfile.ZipFile(io.BytesIO(got))
-    await server.store.put(key, b"lost")  # other tests look whether anything is missing
+    await server.store.put(key, b"lost")  # the invariants need the object
 
 
-async def test_a_client_that_leaves_gives_the_connection_to_the_store_back(
+async def test_archive_of_a_leaving_client_releases_the_store_connection(
     postgres_url: str, s3_config: S3Config
 ) -> None:
-    """There is only one: whoever would keep it, after the client is gone, would block everyone."""
+    """The store has one connection: an archive that kept it would block all others."""
     async with fresh_database(postgres_url) as url:
         settings = make_settings(url, s3_config)
         only_one = settings.model_copy(update={"s3": settings.s3.model_copy(update={"max_connections": 1})})
@@ -292,8 +292,10 @@ async def test_a_client_that_leaves_gives_the_connection_to_the_store_back(
                 assert len(held(zipfile.ZipFile(io.BytesIO(whole.content)))["top/z"]) == 24 * MIB
 
 
-async def test_a_closed_archive_reads_no_more(account: Account, server: RunningServer, s3_config: S3Config) -> None:
-    """Whatever has been read of it: nothing, a part of a file, all."""
+async def test_closed_archive_releases_the_store_connection(
+    account: Account, server: RunningServer, s3_config: S3Config
+) -> None:
+    """After reading nothing, a part of a file, or everything."""
     top = await create_folder(account, "/top")
     await put_file(account, "/top/a", LARGE)
     whole = len((await account.client.get(f"/v1/files/{top['id']}/archive")).content)
@@ -308,7 +310,7 @@ async def test_a_closed_archive_reads_no_more(account: Account, server: RunningS
             assert [piece async for piece in made.body] == []
 
 
-async def test_an_archive_is_in_the_audit_trail(account: Account) -> None:
+async def test_archive_is_in_the_activity_of_the_folder(account: Account) -> None:
     top = await create_folder(account, "/top")
     await fetch(account, top["id"])
     newest, *_ = (await account.client.get(f"/v1/files/{top['id']}/activity")).json()["items"]

@@ -1,4 +1,4 @@
-"""Search through HTTP: names in any script, typos, ranks, filters, pages; never the trash, never others' files."""
+"""Search through HTTP: names in any script, typos, order, filters, pages, and files that it excludes."""
 
 import base64
 import random
@@ -35,7 +35,7 @@ async def page(account: Account, **query: Any) -> dict[str, Any]:
 
 
 async def search(account: Account, q: str | None = None, **query: Any) -> list[str]:
-    """Return the names of all that is found, best first, read in pages of the given limit."""
+    """Return the names of all results, best first, read in pages of the given limit."""
     wanted = ({} if q is None else {"q": q}) | query
     names: list[str] = []
     cursor: dict[str, str] = {}
@@ -49,7 +49,7 @@ async def search(account: Account, q: str | None = None, **query: Any) -> list[s
 
 
 async def put(account: Account, *paths: str, **more: Any) -> list[dict[str, Any]]:
-    """Make files of these paths, the oldest first."""
+    """Upload files with these paths; return them, oldest first."""
     files = []
     for path in paths:
         folder, _, name = path.rpartition("/")
@@ -91,7 +91,7 @@ NAMES = [
 
 @pytest.fixture(scope="module")
 async def library(server: RunningServer) -> AsyncIterator[Account]:
-    """An account with files in many scripts; nothing here changes it."""
+    """An account with names in many scripts; no test changes it."""
     account = await register_account(server.url)
     async with account.client:
         await put(account, *(f"/library/{name}" for name in NAMES))
@@ -115,7 +115,7 @@ async def library(server: RunningServer) -> AsyncIterator[Account]:
         ("fotos", ["Fotos 2024"]),
         ("photos", ["Fotos 2024"]),
         ("2025", []),
-        # nothing of it is syntax
+        # no character is syntax
         ("100%", ["100% sure_thing.txt"]),
         ("sure_thing", ["100% sure_thing.txt", "100 percent surething.txt"]),
         ("%", ["100% sure_thing.txt"]),
@@ -126,7 +126,7 @@ async def library(server: RunningServer) -> AsyncIterator[Account]:
         (".*", []),
         ("(", []),
         ("a/b", []),
-        # accents as they may be typed, and case
+        # accents in any composition, and case
         ("résumé", ["r\u00e9sum\u00e9.doc"]),
         ("re\u0301sume\u0301", ["r\u00e9sum\u00e9.doc"]),
         ("RE\u0301SUM\u00c9", ["r\u00e9sum\u00e9.doc"]),
@@ -136,7 +136,7 @@ async def library(server: RunningServer) -> AsyncIterator[Account]:
         ("SÜDEN", ["Straße nach Süden.gpx"]),
         ("İSTANBUL", ["İstanbul gezisi.mp4"]),
         ("\u0131l\u0131ca", ["ISPARTA \u0131l\u0131ca.mp4"]),
-        # scripts without spaces or letters, from the right, of one character
+        # scripts without spaces, right-to-left scripts, single characters
         ("日本語", ["日本語の資料.docx"]),
         ("料", ["日本語の資料.docx"]),
         ("문서", ["한국어 문서.hwp"]),
@@ -146,26 +146,26 @@ async def library(server: RunningServer) -> AsyncIterator[Account]:
         ("👦", [EMOJI]),
         ("🇨🇭", [EMOJI]),
         ("👩‍👩‍👧‍👦 family", [EMOJI]),
-        # as long as may be
+        # longest names
         (WIDE.upper(), [WIDE]),
         ("x" * 251 + ".tgz", ["x" * 251 + ".tgz"]),
         ("x" * 255, []),
         (" ".join("abcdefghijklmnopqrstuvwxyz"), []),
     ],
 )
-async def test_words_are_found_in_names(library: Account, q: str, found: list[str]) -> None:
+async def test_search_finds_the_words_of_names(library: Account, q: str, found: list[str]) -> None:
     expected = ["Caf\u00e9\u0301 menu.pdf" if "menu" in name else name for name in found]
     assert await search(library, q, kind="file") == expected
 
 
-async def test_what_is_found_is_a_file_as_everywhere(library: Account) -> None:
+async def test_search_result_equals_the_file(library: Account) -> None:
     (item,) = (await page(library, q="report"))["items"]
     assert item["path"] == "/library/report.pdf"
     assert item == (await library.client.get(f"/v1/files/{item['id']}")).json()
 
 
-async def test_better_matches_come_first(account: Account) -> None:
-    """The whole name, its beginning, the beginning of a word, any part of it, and something like it."""
+async def test_search_orders_better_matches_first(account: Account) -> None:
+    """Order: whole name, its beginning, the beginning of a word, any part, similar names."""
     ranked = [
         "Report.pdf",
         "report",
@@ -190,7 +190,7 @@ async def test_better_matches_come_first(account: Account) -> None:
         assert await search(account, "report", limit=limit) == expected
 
 
-async def test_of_equals_the_last_changed_comes_first(account: Account) -> None:
+async def test_search_orders_equal_matches_by_last_change(account: Account) -> None:
     await put(account, "/a/note 1", "/a/note 2", "/a/note 3")
     assert await search(account, "note", limit=1) == ["note 3", "note 2", "note 1"]
     await upload_file(account, b"changed", "note 1", destination={"folder_path": "/a", "on_conflict": "replace"})
@@ -198,17 +198,17 @@ async def test_of_equals_the_last_changed_comes_first(account: Account) -> None:
     assert await search(account, kind="file", limit=2) == ["note 1", "note 3", "note 2"]
 
 
-async def test_every_word_must_match(account: Account) -> None:
+async def test_search_with_several_words_matches_all_of_them(account: Account) -> None:
     await put(account, "/budget 2024.xls", "/budget 2023.xls", "/holiday 2024.jpg")
     assert await search(account, "budget 2024") == ["budget 2024.xls"]
     assert await search(account, "2024 budgte") == ["budget 2024.xls"]
     assert await search(account, "bud 20 xls") == ["budget 2023.xls", "budget 2024.xls"]
 
 
-# Where and of what kind
+# Folders and filters
 
 
-async def test_a_search_below_a_folder(account: Account) -> None:
+async def test_search_below_a_folder_finds_descendants_only(account: Account) -> None:
     await put(account, "/a/cat 1", "/a/b/c/cat 2", "/cat 3", "/ab/cat 4")
     folder = (await account.client.get("/v1/files/by-path?path=/a")).json()
     assert sorted(await search(account, "cat")) == ["cat 1", "cat 2", "cat 3", "cat 4"]
@@ -219,7 +219,7 @@ async def test_a_search_below_a_folder(account: Account) -> None:
     assert await search(account, kind="folder", path="/a") == ["c", "b"]
 
 
-async def test_filters_narrow_it_down_or_do_alone(account: Account) -> None:
+async def test_search_filters_apply_with_and_without_words(account: Account) -> None:
     await create_folder(account, "/pictures")
     types = {"a.jpg": "image/jpeg", "b.png": "Image/PNG", "c.txt": "text/plain; charset=utf-8", "d.imagex": "imagex/y"}
     for size, (name, content_type) in enumerate(types.items(), 1):
@@ -239,7 +239,7 @@ async def test_filters_narrow_it_down_or_do_alone(account: Account) -> None:
     assert len(await search(account, kind="file", path="/pictures", limit=3)) == 4
 
 
-async def test_times_are_a_half_open_range(account: Account) -> None:
+async def test_search_by_time_uses_a_half_open_range(account: Account) -> None:
     first, second = await put(account, "/first", "/second")
     assert await search(account, modified_after=second["modified_at"]) == ["second"]
     assert await search(account, modified_before=second["modified_at"]) == ["first"]
@@ -259,9 +259,7 @@ MANY_NAMES = """
 """
 
 
-async def test_what_is_rare_is_looked_up_and_not_compared_with_every_name(
-    postgres_url: str, s3_config: S3Config
-) -> None:
+async def test_search_for_rare_words_uses_the_trigram_index(postgres_url: str, s3_config: S3Config) -> None:
     async with separate_server(postgres_url, s3_config) as large:
         account = await register_account(large.url)
         async with account.client:
@@ -270,23 +268,23 @@ async def test_what_is_rare_is_looked_up_and_not_compared_with_every_name(
                 await tx.execute(text(MANY_NAMES), {"me": (await account.me())["id"], "parent_id": root["id"]})
             await put(account, "/Quarterly results.xlsx")
             async with large.db.read() as tx:
-                # As autovacuum does before long: what was inserted last waits beside the index, and makes it dear.
+                # As autovacuum does: new rows wait in the pending list of the index and make it expensive.
                 await tx.exec_driver_sql("VACUUM ANALYZE nodes")
             for q in ("quarterly", "results quart", "quaterly", "resluts quarterly"):
                 with record_statements(large.db) as seen:
                     assert await search(account, q) == ["Quarterly results.xlsx"]
                 looks = [question for question in seen if "nodes.name_key LIKE" in question[0]]
-                assert len(looks) == 2, "parts, then what is similar"
+                assert len(looks) == 2, "first parts of names, then similar names"
                 for question in looks:
                     nodes = await explain(large.db, question, pg_trgm__word_similarity_threshold=str(SIMILARITY))
                     assert "nodes_name_trgm_idx" in {node.get("Index Name") for node in nodes}, q
                     assert not any(node["Node Type"] == "Seq Scan" for node in nodes), q
 
 
-# What is never found
+# Exclusions
 
 
-async def test_what_is_in_the_trash_is_never_found(account: Account) -> None:
+async def test_search_excludes_the_trash(account: Account) -> None:
     (kept, *_) = await put(account, "/cat", *(f"/a/b/cat {n}" for n in range(9)), "/a/catalogue")
     folder = (await account.client.get("/v1/files/by-path?path=/a/b")).json()
     await trash(account, folder["id"])
@@ -306,24 +304,24 @@ async def test_what_is_in_the_trash_is_never_found(account: Account) -> None:
     assert len(await search(account, "cat", limit=2)) == 10
 
 
-async def test_names_of_others_are_never_found(account: Account, library: Account) -> None:
+async def test_search_excludes_files_of_other_accounts(account: Account, library: Account) -> None:
     for q in ("report", "reprot", "library", "日本語"):
         assert await search(account, q) == []
     assert await search(account, kind="file") == []
-    theirs = (await library.client.get("/v1/files/by-path?path=/library")).json()
-    query = {"q": "report", "parent_id": theirs["id"]}
+    folder = (await library.client.get("/v1/files/by-path?path=/library")).json()
+    query = {"q": "report", "parent_id": folder["id"]}
     assert problem(await account.client.get("/v1/search", params=query)) == (404, "not-found")
 
 
-async def test_the_root_folder_is_never_found(account: Account) -> None:
+async def test_search_excludes_the_root_folder(account: Account) -> None:
     assert await search(account, kind="folder") == []
 
 
-async def test_nothing_without_a_token(api: httpx2.AsyncClient) -> None:
+async def test_search_without_a_token_is_401(api: httpx2.AsyncClient) -> None:
     assert problem(await api.get("/v1/search?q=a")) == (401, "unauthenticated")
 
 
-# Asked wrongly
+# Invalid queries
 
 
 def forged(*key: Any) -> str:
@@ -374,18 +372,18 @@ NOW = "2026-01-01T00:00:00+00:00"
     ],
     ids=str,
 )
-async def test_searches_asked_wrongly(library: Account, query: dict[str, str], answer: str) -> None:
+async def test_search_with_an_invalid_query_is_refused(library: Account, query: dict[str, str], answer: str) -> None:
     status = {"not-found": 404, "not-a-folder": 409}.get(answer, 422)
     assert problem(await library.client.get("/v1/search", params=query)) == (status, answer)
 
 
 @pytest.mark.parametrize("score", [2**63 - 1, -(2**63), 2**40, 0])
-async def test_any_score_is_a_place_to_go_on_from(library: Account, score: int) -> None:
-    """Cursors are not signed: what was made up must not break anything."""
+async def test_search_with_a_made_up_cursor_succeeds(library: Account, score: int) -> None:
+    """Cursors are not signed, so a made-up one must not cause an error."""
     await page(library, q="report", cursor=forged("search", score, NOW, str(uuid.uuid4())))
 
 
-async def test_nonsense_finds_something_or_nothing(library: Account) -> None:
+async def test_search_for_random_text_never_fails(library: Account) -> None:
     seed = random.randrange(2**32)
     print("seed", seed)
     chance = random.Random(seed)

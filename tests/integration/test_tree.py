@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("invariants_hold")
 
 
 def good(answer: httpx2.Response) -> dict[str, Any]:
-    """Return a file that an operation answered, having compared its ETag with the header's."""
+    """Return the file of an answer, and require that its ETag equals that of the header."""
     file: dict[str, Any] = answer.raise_for_status().json()
     assert answer.headers["etag"] == file["etag"]
     return file
@@ -71,16 +71,16 @@ async def set_quota_nodes(server: RunningServer, account: Account, nodes: int) -
         await tx.execute(text("UPDATE users SET quota_nodes = :n WHERE email = :e"), {"n": nodes, "e": account.email})
 
 
-# Making folders
+# Folders
 
 
-async def test_a_folder_is_made_by_name_or_by_path(account: Account) -> None:
+async def test_create_folder_by_name_or_path_makes_missing_folders(account: Account) -> None:
     answer = await account.client.post("/v1/folders", json={"name": "Photos"})
     assert answer.status_code == 201
     photos = good(answer)
     assert (photos["kind"], photos["path"], photos["size_bytes"]) == ("folder", "/Photos", None)
     rome = await folder(account, "/photos/2026/Rome")
-    assert rome["path"] == "/Photos/2026/Rome", "what is there keeps its spelling"
+    assert rome["path"] == "/Photos/2026/Rome", "existing folders keep their spelling"
     by_id = {"name": "x", "parent_id": rome["id"]}
     assert good(await account.client.post("/v1/folders", json=by_id))["path"] == "/Photos/2026/Rome/x"
     by_path = {"name": "y", "parent_path": "/photos/2026"}
@@ -88,7 +88,7 @@ async def test_a_folder_is_made_by_name_or_by_path(account: Account) -> None:
     assert (await account.me())["used_nodes"] == 5
 
 
-async def test_a_folder_whose_name_is_taken(account: Account) -> None:
+async def test_create_folder_with_a_taken_name_follows_the_conflict_policy(account: Account) -> None:
     first = await folder(account, "/a")
     await upload_file(account, b"", "file")
     again = {"name": "A"}
@@ -128,13 +128,15 @@ async def test_a_folder_whose_name_is_taken(account: Account) -> None:
     ],
     ids=lambda value: str(value)[:60],
 )
-async def test_folders_asked_wrongly(account: Account, body: dict[str, Any], answer: tuple[int, str]) -> None:
+async def test_create_folder_with_an_invalid_body_is_refused(
+    account: Account, body: dict[str, Any], answer: tuple[int, str]
+) -> None:
     assert problem(await account.client.post("/v1/folders", json=body)) == answer
     assert await names(account) == []
     assert (await account.me())["used_nodes"] == 0
 
 
-async def test_half_a_surrogate_pair_is_no_name(account: Account) -> None:
+async def test_create_folder_with_a_lone_surrogate_is_refused(account: Account) -> None:
     body = b'{"name": "\\ud800"}'
     answer = await account.client.post("/v1/folders", content=body, headers={"Content-Type": "application/json"})
     assert problem(answer) == (422, "invalid-request")
@@ -143,9 +145,9 @@ async def test_half_a_surrogate_pair_is_no_name(account: Account) -> None:
 @pytest.mark.parametrize(
     "name", ["x" * 255, "👩‍👩‍👧‍👦", "e\u0301", "שלום", "a. ", "CON", "C:\\x", "..."], ids=["255 bytes", *"1234567"]
 )
-async def test_names_are_kept_as_typed(account: Account, name: str) -> None:
+async def test_folder_name_is_kept_as_typed_in_nfc(account: Account, name: str) -> None:
     made = good(await account.client.post("/v1/folders", json={"name": name}))
-    expected = "\u00e9" if name == "e\u0301" else name  # one character, however it was typed
+    expected = "\u00e9" if name == "e\u0301" else name  # composed to one character
     assert made["name"] == expected
     assert (await at(account, f"/{name}") or {})["id"] == made["id"]
     again = good(await account.client.post("/v1/folders", json={"name": name, "on_conflict": "rename"}))
@@ -153,7 +155,7 @@ async def test_names_are_kept_as_typed(account: Account, name: str) -> None:
     assert len(again["name"].encode()) <= 255
 
 
-async def test_folders_are_at_most_99_deep(account: Account) -> None:
+async def test_folder_below_99_levels_is_refused(account: Account) -> None:
     deepest = await folder(account, "/x" * 99)
     below = {"name": "y", "parent_id": deepest["id"]}
     assert problem(await account.client.post("/v1/folders", json=below)) == (422, "invalid-name")
@@ -170,13 +172,13 @@ async def test_folders_are_at_most_99_deep(account: Account) -> None:
     assert problem(copied) == (422, "invalid-name")
 
 
-# Renaming and moving
+# Changes
 
 
-async def test_rename_move_and_both(account: Account) -> None:
+async def test_change_file_renames_and_moves_it(account: Account) -> None:
     file = await upload_file(account, b"one", "Report.PDF", destination={"folder_path": "/a"})
     renamed = await change(account, file, name="report.pdf")
-    assert renamed["path"] == "/a/report.pdf", "another case of the same name"
+    assert renamed["path"] == "/a/report.pdf", "the same name in another case"
     assert renamed["etag"] != file["etag"]
     moved = await change(account, file, parent_path="/")
     assert moved["path"] == "/report.pdf"
@@ -186,10 +188,10 @@ async def test_rename_move_and_both(account: Account) -> None:
     assert both["revision_id"] == file["revision_id"]
     assert await download(account, file["id"]) == b"one"
     same = await change(account, file, parent_path="/b", name="final.pdf")
-    assert same == both, "what is so already is left as it is"
+    assert same == both, "equal values change nothing"
 
 
-async def test_content_type_changes_alone(account: Account) -> None:
+async def test_change_content_type_leaves_the_revision_unchanged(account: Account) -> None:
     file = await upload_file(account, b"<p>", "page")
     changed = await change(account, file, content_type="text/html")
     assert (changed["content_type"], changed["revision_id"]) == ("text/html", file["revision_id"])
@@ -200,7 +202,7 @@ async def test_content_type_changes_alone(account: Account) -> None:
     assert await refused(account, file, content_type="text/html\r\nX: y") == (422, "invalid-request")
 
 
-async def test_a_name_that_is_taken(account: Account) -> None:
+async def test_change_to_a_taken_name_follows_the_conflict_policy(account: Account) -> None:
     a = await upload_file(account, b"a", "a.txt")
     b = await upload_file(account, b"b", "b.txt")
     taken = await account.client.patch(f"/v1/files/{b['id']}", json={"name": "A.TXT"})
@@ -211,21 +213,23 @@ async def test_a_name_that_is_taken(account: Account) -> None:
     instead = await change(account, b, name="a.txt", on_conflict="replace")
     assert (instead["id"], instead["name"]) == (b["id"], "a.txt")
     assert await names(account) == ["a.txt"]
-    assert [item["id"] for item in await trash(account)] == [a["id"]], "what was replaced is not lost"
+    assert [item["id"] for item in await trash(account)] == [a["id"]], "the replaced file is in the trash"
     docs = await folder(account, "/docs")
     assert await refused(account, b, name="docs", on_conflict="replace") == (409, "name-taken")
     assert await refused(account, docs, name="a.txt", on_conflict="replace") == (409, "name-taken")
 
 
-async def test_renaming_again_beside_what_is_taken_changes_nothing(account: Account) -> None:
+async def test_repeated_rename_with_a_conflict_is_unchanged(account: Account) -> None:
     await upload_file(account, b"a", "a.txt")
     b = await upload_file(account, b"b", "b.txt")
     beside = await change(account, b, name="a.txt", on_conflict="rename")
     assert beside["name"] == "a (1).txt"
-    assert await change(account, b, name="a.txt", on_conflict="rename") == beside, "as when the answer was lost"
+    assert await change(account, b, name="a.txt", on_conflict="rename") == beside, (
+        "a client repeats after a lost answer"
+    )
 
 
-async def test_a_folder_moves_with_all_that_is_in_it(account: Account, db: Db) -> None:
+async def test_move_folder_moves_its_descendants_with_one_event(account: Account, db: Db) -> None:
     inner = await folder(account, "/a/b/c")
     await upload_file(account, b"1", "1", destination={"parent_id": inner["id"]})
     top = await at(account, "/a")
@@ -235,11 +239,13 @@ async def test_a_folder_moves_with_all_that_is_in_it(account: Account, db: Db) -
     await change(account, top, parent_path="/z", name="A")
     assert (await at(account, "/z/A/b/c/1") or {})["parent_id"] == inner["id"]
     assert await at(account, "/a") is None
-    told = await journal(db, account)
-    assert [kind for kind, _ in told[len(before) :]] == ["file.created", "file.moved"], "one event, however large"
+    events = await journal(db, account)
+    assert [kind for kind, _ in events[len(before) :]] == ["file.created", "file.moved"], (
+        "one event for any number of descendants"
+    )
 
 
-async def test_a_folder_cannot_be_moved_into_itself(account: Account) -> None:
+async def test_move_folder_into_itself_is_refused(account: Account) -> None:
     inner = await folder(account, "/a/b/c")
     top = await at(account, "/a")
     assert top
@@ -248,7 +254,7 @@ async def test_a_folder_cannot_be_moved_into_itself(account: Account) -> None:
     assert await at(account, "/a/b/c")
 
 
-async def test_changes_asked_wrongly(account: Account) -> None:
+async def test_change_with_an_invalid_body_is_refused(account: Account) -> None:
     file = await upload_file(account, b"a", "a")
     root = await at(account, "/")
     assert root
@@ -273,7 +279,7 @@ async def test_changes_asked_wrongly(account: Account) -> None:
     assert await at(account, "/a") == file
 
 
-async def test_two_renames_to_one_name_at_once(account: Account) -> None:
+async def test_concurrent_renames_to_one_name_admit_one(account: Account) -> None:
     files = [await upload_file(account, b"", f"{n}") for n in range(6)]
     answers = await asyncio.gather(
         *(account.client.patch(f"/v1/files/{file['id']}", json={"name": "one"}) for file in files)
@@ -282,7 +288,7 @@ async def test_two_renames_to_one_name_at_once(account: Account) -> None:
     assert len(await names(account)) == 6
 
 
-async def test_crossing_moves_make_no_cycle(account: Account) -> None:
+async def test_concurrent_crossing_moves_admit_one(account: Account) -> None:
     for turn in range(5):
         a, b = await folder(account, f"/{turn}/a"), await folder(account, f"/{turn}/b")
         answers = await asyncio.gather(
@@ -292,8 +298,8 @@ async def test_crossing_moves_make_no_cycle(account: Account) -> None:
         assert sorted(answer.status_code for answer in answers) == [200, 409]
 
 
-async def test_permission_is_asked_again_under_the_lock(account: Account, db: Db) -> None:
-    """The folder is deleted while both requests wait for their owner's lock."""
+async def test_change_of_a_node_deleted_before_the_lock_is_not_found(account: Account, db: Db) -> None:
+    """The folder is deleted while both requests wait for the lock of the owner."""
     file = await upload_file(account, b"", "a", destination={"folder_path": "/x"})
     user = {"email": account.email}
     async with db.begin() as tx:
@@ -304,23 +310,23 @@ async def test_permission_is_asked_again_under_the_lock(account: Account, db: Db
         ]
         blocked = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
         async with asyncio.timeout(30):
-            while (await tx.execute(blocked)).scalar_one() < len(waiting):  # noqa: ASYNC110 - nothing else tells
+            while (await tx.execute(blocked)).scalar_one() < len(waiting):  # noqa: ASYNC110 - no event to wait for
                 await asyncio.sleep(0.01)
         await tx.execute(
             text("UPDATE nodes SET trashed_at = now() WHERE id = :id"), {"id": uuid.UUID(file["parent_id"])}
         )
     for answer in await asyncio.gather(*waiting):
         assert problem(answer) == (404, "not-found")
-    async with db.begin() as tx:  # nobody was told of it
+    async with db.begin() as tx:  # undo: the deletion has no event
         await tx.execute(
             text("UPDATE nodes SET trashed_at = NULL WHERE id = :id"), {"id": uuid.UUID(file["parent_id"])}
         )
 
 
-# Guards
+# If-Match
 
 
-async def test_if_match_guards_every_change(account: Account) -> None:
+async def test_change_with_a_stale_etag_is_precondition_failed(account: Account) -> None:
     file = await upload_file(account, b"one", "a")
     stale = {"If-Match": file["etag"]}
     await upload_file(account, b"two", "a", destination={"on_conflict": "replace"})
@@ -347,10 +353,10 @@ async def test_if_match_guards_every_change(account: Account) -> None:
     await put_away(account, file)
     for method, where in (("POST", f"{address}/restore"), ("DELETE", f"/v1/trash/{file['id']}")):
         answer = await account.client.request(method, where, headers={"If-Match": now["etag"]})
-        assert problem(answer) == (412, "precondition-failed"), "deleting is a change, too"
+        assert problem(answer) == (412, "precondition-failed"), "deletion changes the ETag"
 
 
-async def test_of_two_changes_with_one_etag_one_is_made(account: Account) -> None:
+async def test_concurrent_changes_with_one_etag_admit_one(account: Account) -> None:
     file = await upload_file(account, b"", "a")
     answers = await asyncio.gather(
         *(
@@ -364,7 +370,7 @@ async def test_of_two_changes_with_one_etag_one_is_made(account: Account) -> Non
 # Copies
 
 
-async def test_a_copy_moves_no_bytes(account: Account) -> None:
+async def test_copy_file_shares_the_content(account: Account) -> None:
     file = await upload_file(account, b"content", "a.txt", content_type="text/plain")
     used = (await account.me())["used_bytes"]
     answer = await account.client.post(f"/v1/files/{file['id']}/copy", json={"name": "b.txt"})
@@ -385,10 +391,10 @@ async def test_a_copy_moves_no_bytes(account: Account) -> None:
     replaced = good(await account.client.post(again, json={"name": "c.txt", "on_conflict": "replace"}))
     assert (replaced["id"], replaced["fingerprint"]) == (other["id"], file["fingerprint"])
     await upload_file(account, b"changed", "a.txt", destination={"on_conflict": "replace"})
-    assert await download(account, copied["id"]) == b"content", "a copy is a file of its own"
+    assert await download(account, copied["id"]) == b"content", "a copy is independent of its source"
 
 
-async def test_a_folder_is_copied_with_all_that_is_live_in_it(account: Account, db: Db) -> None:
+async def test_copy_folder_copies_its_live_descendants(account: Account, db: Db) -> None:
     for path, data in (("/a/x", b"1"), ("/a/b/y", b"2"), ("/a/b/c/z", b"3"), ("/a/gone", b"4")):
         parent, _, name = path.rpartition("/")
         file = await upload_file(account, data, name, destination={"folder_path": parent})
@@ -407,15 +413,15 @@ async def test_a_folder_is_copied_with_all_that_is_live_in_it(account: Account, 
     assert (after["used_nodes"] - before["used_nodes"], after["used_bytes"]) == (6, before["used_bytes"])
     x = await at(account, "/copy/x")
     listed = await account.client.get(f"/v1/files/{(x or {})['id']}/revisions")
-    assert [revision["number"] for revision in listed.json()["items"]] == [1], "older revisions stay behind"
+    assert [revision["number"] for revision in listed.json()["items"]] == [1], "the copy has the newest revision only"
     into = good(await account.client.post(f"/v1/files/{copied['id']}/copy", json={"parent_path": "/copy/b"}))
     assert into["path"] == "/copy/b/copy"
-    assert await names(account, "/copy/b/copy/b") == ["c", "y"], "a copy into itself holds what was there before"
+    assert await names(account, "/copy/b/copy/b") == ["c", "y"], "a copy into itself holds the earlier content"
     kinds = [kind for kind, _ in await journal(db, account)]
     assert kinds.count("file.created") == (await account.me())["used_nodes"]
 
 
-async def test_a_copy_needs_room_for_all_of_it(register: Register, server: RunningServer) -> None:
+async def test_copy_beyond_the_node_quota_is_refused_as_a_whole(register: Register, server: RunningServer) -> None:
     account = await register()
     for name in "abc":
         await upload_file(account, b"", name, destination={"folder_path": "/x"})
@@ -427,7 +433,7 @@ async def test_a_copy_needs_room_for_all_of_it(register: Register, server: Runni
     assert await names(account) == ["x"]
     one = await account.client.post("/v1/folders", json={"path": "/1/2/3/4"})
     assert problem(one) == (413, "too-many-files")
-    assert await names(account) == ["x"], "a path is made as a whole or not at all"
+    assert await names(account) == ["x"], "the server makes a whole path or nothing"
     await set_quota_nodes(server, account, 8)
     good(await account.client.post(f"/v1/files/{top['id']}/copy", json={"name": "y"}))
     assert problem(await account.client.post("/v1/folders", json={"name": "z"})) == (413, "too-many-files")
@@ -436,7 +442,7 @@ async def test_a_copy_needs_room_for_all_of_it(register: Register, server: Runni
 # The trash
 
 
-async def test_what_is_deleted_can_be_had_back(account: Account, db: Db) -> None:
+async def test_restore_of_a_deleted_folder_brings_back_its_content(account: Account, db: Db) -> None:
     file = await upload_file(account, b"one", "a", destination={"folder_path": "/x/y"})
     top = await at(account, "/x")
     assert top
@@ -457,7 +463,7 @@ async def test_what_is_deleted_can_be_had_back(account: Account, db: Db) -> None
     assert kinds[-2:] == ["file.trashed", "file.restored"]
 
 
-async def test_restored_beside_what_stands_there_now(account: Account) -> None:
+async def test_restore_with_a_taken_name_gets_a_free_name(account: Account) -> None:
     old = await upload_file(account, b"old", "a.txt")
     await put_away(account, old)
     new = await upload_file(account, b"new", "a.txt")
@@ -470,7 +476,7 @@ async def test_restored_beside_what_stands_there_now(account: Account) -> None:
     assert good(await account.client.post(f"/v1/files/{new['id']}/restore", json=elsewhere))["path"] == "/f/b.txt"
 
 
-async def test_restored_only_into_a_folder_that_is_there(account: Account) -> None:
+async def test_restore_without_its_folder_needs_another_one(account: Account) -> None:
     file = await upload_file(account, b"", "a", destination={"folder_path": "/x"})
     top = await at(account, "/x")
     assert top
@@ -485,11 +491,11 @@ async def test_restored_only_into_a_folder_that_is_there(account: Account) -> No
     assert await names(account, "/x") == []
 
 
-async def test_the_trash_is_emptied(account: Account, db: Db) -> None:
+async def test_trash_is_listed_purged_and_emptied(account: Account, db: Db) -> None:
     for name in "abc":
         await put_away(account, await upload_file(account, name.encode(), name))
     first, *others = await trash(account)
-    assert [item["name"] for item in (first, *others)] == ["c", "b", "a"], "last deleted first"
+    assert [item["name"] for item in (first, *others)] == ["c", "b", "a"], "latest deletion first"
     page = (await account.client.get("/v1/trash", params={"limit": 2})).json()
     rest = (await account.client.get("/v1/trash", params={"limit": 2, "cursor": page["next_cursor"]})).json()
     assert [item["name"] for item in page["items"] + rest["items"]] == ["c", "b", "a"]
@@ -507,7 +513,7 @@ async def test_the_trash_is_emptied(account: Account, db: Db) -> None:
     assert kinds.count("file.deleted") == 3
 
 
-async def test_what_was_deleted_before_goes_with_its_folder(account: Account) -> None:
+async def test_purge_of_a_folder_includes_earlier_deletions(account: Account) -> None:
     file = await upload_file(account, b"", "n", destination={"folder_path": "/f"})
     top = await at(account, "/f")
     assert top
@@ -518,7 +524,7 @@ async def test_what_was_deleted_before_goes_with_its_folder(account: Account) ->
     assert problem(await account.client.post(f"/v1/files/{file['id']}/restore")) == (404, "not-found")
 
 
-async def test_restoring_is_repeatable(account: Account) -> None:
+async def test_restore_repeated_under_one_key_is_the_same(account: Account) -> None:
     file = await upload_file(account, b"", "a")
     await put_away(account, file)
     key = {"Idempotency-Key": str(uuid.uuid4())}
@@ -527,8 +533,8 @@ async def test_restoring_is_repeatable(account: Account) -> None:
     assert good(again) == good(first)
 
 
-async def test_new_content_for_a_file_in_the_trash_brings_it_back(account: Account) -> None:
-    """Whoever edits what somebody else deleted meanwhile names the revision that they edited."""
+async def test_upload_based_on_a_trashed_revision_restores_its_file(account: Account) -> None:
+    """An editor of a file that another client deleted names the edited revision as the base."""
     file = await upload_file(account, b"one", "a")
     await put_away(account, file)
     based = {"on_conflict": "replace", "base_revision_id": file["revision_id"]}
@@ -539,13 +545,13 @@ async def test_new_content_for_a_file_in_the_trash_brings_it_back(account: Accou
     assert [revision["fingerprint"] for revision in listed.json()["items"]] == [sha256(b"two"), sha256(b"one")]
     await put_away(account, edited)
     fresh = await upload_file(account, b"three", "a", destination={"on_conflict": "replace"})
-    assert fresh["id"] != file["id"], "without a base it is another file"
+    assert fresh["id"] != file["id"], "without a base it is a new file"
 
 
 # Revisions
 
 
-async def test_every_replacement_keeps_what_it_replaced(account: Account) -> None:
+async def test_replacements_keep_every_revision_restorable(account: Account) -> None:
     for data in (b"one", b"two", b"three"):
         file = await upload_file(account, data, "a", destination={"on_conflict": "replace"}, content_type="x/y")
     address = f"/v1/files/{file['id']}"
@@ -561,7 +567,7 @@ async def test_every_replacement_keeps_what_it_replaced(account: Account) -> Non
     assert restored["fingerprint"] == sha256(b"one")
     assert await download(account, file["id"]) == b"one"
     again = good(await account.client.post(f"{address}/revisions/{restored['revision_id']}/restore"))
-    assert again == restored, "the head is left as it is"
+    assert again == restored, "the head is unchanged"
     now = (await account.client.get(f"{address}/revisions")).json()["items"]
     assert [one["fingerprint"] for one in now] == [sha256(data) for data in (b"one", b"three", b"two", b"one")]
     other = await upload_file(account, b"other", "b")
@@ -575,15 +581,15 @@ async def test_every_replacement_keeps_what_it_replaced(account: Account) -> Non
 # Processing and activity
 
 
-async def test_a_processor_reports(account: Account) -> None:
+async def test_processing_report_sets_the_state_of_a_revision(account: Account) -> None:
     first = await upload_file(account, b"one", "a")
     assert first["processing"] is None
     address = f"/v1/files/{first['id']}"
     running = good(await account.client.put(f"{address}/processing", json={"state": "running", "detail": "page 3"}))
     assert (running["processing"]["state"], running["processing"]["detail"]) == ("running", "page 3")
-    assert running["etag"] == first["etag"], "the file has not changed"
+    assert running["etag"] == first["etag"], "reports leave the ETag unchanged"
     second = await upload_file(account, b"two", "a", destination={"on_conflict": "replace"})
-    assert second["processing"] is None, "each revision has its own"
+    assert second["processing"] is None, "each revision has its own state"
     late = {"state": "failed", "revision_id": first["revision_id"]}
     assert good(await account.client.put(f"{address}/processing", json=late))["processing"] is None
     listed = (await account.client.get(f"{address}/revisions")).json()["items"]
@@ -600,7 +606,7 @@ async def test_a_processor_reports(account: Account) -> None:
         assert problem(await account.client.put(f"{where}/processing", json=body)) == answer, body
 
 
-async def test_what_is_being_processed_is_deleted_only_with_force(account: Account) -> None:
+async def test_delete_during_processing_requires_force(account: Account) -> None:
     file = await upload_file(account, b"one", "a", destination={"folder_path": "/x/y"})
     top = await at(account, "/x")
     assert top
@@ -617,14 +623,14 @@ async def test_what_is_being_processed_is_deleted_only_with_force(account: Accou
     inner = await at(account, "/x/y")
     assert inner
     await put_away(account, inner, force=True)
-    await put_away(account, restored)  # what is in the trash already holds nothing up
+    await put_away(account, restored)  # nodes in the trash do not require force
     good(await account.client.post(f"/v1/files/{top['id']}/restore"))
     good(await account.client.post(f"/v1/files/{inner['id']}/restore"))
     await account.client.put(report, json={"state": "succeeded"})
     await put_away(account, top)
 
 
-async def test_activity_tells_who_did_what_from_where(account: Account) -> None:
+async def test_activity_lists_action_actor_and_address(account: Account) -> None:
     file = await upload_file(account, b"one", "a")
     address = f"/v1/files/{file['id']}"
     headers = {"User-Agent": "curl/8", "X-Request-Id": "mine-1"}
