@@ -13,6 +13,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 TESTS = Path(__file__).parents[1]
 DEFINED_TEST = re.compile(r"def (test_\w+)")
 NAMED_TEST = re.compile(r"\btest_\w+")
+SERVER = Path(__file__).parents[2] / "src" / "dropbox_api"
+NAMED_MODULE = re.compile(r"`((?:[a-z_]+[./])+[a-z_]+)`")
 FIRST_CELL = re.compile(r"^(?:\|\s*|#+ )`([^`]+)`", re.MULTILINE)
 
 
@@ -36,6 +38,25 @@ def test_tests_named_in_the_documentation_exist() -> None:
     named = [(page, name) for page in DOCS.rglob("*.md") for name in NAMED_TEST.findall(page.read_text("utf-8"))]
     assert len(named) > 100
     assert [f"{page.relative_to(DOCS)}: {name}" for page, name in named if name not in known] == []
+
+
+def is_module_or_member(name: str) -> bool:
+    """Return whether a dotted name is a module of the server, or a word in the module that its beginning names."""
+    parts = re.split(r"[./]", name.removesuffix(".py"))
+    folder, module = SERVER.joinpath(*parts), SERVER.joinpath(*parts[:-1]).with_suffix(".py")
+    return (
+        folder.is_dir()
+        or folder.with_suffix(".py").is_file()
+        or (module.is_file() and re.search(rf"\b{parts[-1]}\b", module.read_text("utf-8")) is not None)
+    )
+
+
+def test_server_modules_named_in_the_documentation_exist() -> None:
+    features = {path.stem for path in SERVER.iterdir()}
+    names = [(page, name) for page in DOCS.rglob("*.md") for name in NAMED_MODULE.findall(page.read_text("utf-8"))]
+    named = [(page, name) for page, name in names if re.split(r"[./]", name)[0] in features]
+    assert len(named) > 20
+    assert [f"{page.relative_to(DOCS)}: {name}" for page, name in named if not is_module_or_member(name)] == []
 
 
 def test_documented_problems_are_exactly_the_problems() -> None:
