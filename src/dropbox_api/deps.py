@@ -5,7 +5,7 @@ They are async because FastAPI runs plain functions in a thread, for every reque
 
 from typing import Annotated, Any
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Query, Request
 
 from dropbox_api.context import Services
 from dropbox_api.db import Db
@@ -55,6 +55,8 @@ StreamSlotsDep = Annotated[TransferSlots, from_state("streams")]
 ArchiveSlotsDep = Annotated[TransferSlots, from_state("archives")]
 PublicSlotsDep = Annotated[TransferSlots, from_state("public_streams")]
 """Archives and uploads of links."""
+PageLimit = Annotated[int, Query(ge=1, le=1000)]
+"""The `limit` of a list."""
 IfMatch = Annotated[
     str | None,
     Header(

@@ -1,17 +1,19 @@
 """Actors: the account for which an access token speaks, checked against the database at every request."""
 
 from datetime import timedelta
+from typing import get_args
 
 from sqlalchemy import bindparam, func, or_, select, update
 
 from dropbox_api.accounts import personal_tokens, sessions
+from dropbox_api.accounts.schemas import GrantedScope
 from dropbox_api.accounts.session_tokens import AccessTokens, Identity
 from dropbox_api.context import Actor, Scope
 from dropbox_api.db import Db
 from dropbox_api.models import ApiToken, Session, User
 from dropbox_api.problems import Unauthenticated
 
-GRANTABLE: tuple[Scope, ...] = ("files:read", "files:write", "share", "processing", "admin")
+GRANTABLE: tuple[GrantedScope, ...] = get_args(GrantedScope)
 """The scopes that a personal access token may have."""
 
 _ADMIN_SCOPES: frozenset[Scope] = frozenset({*GRANTABLE, "account"})

@@ -143,11 +143,12 @@ async def _require_below(tx: Tx, link: access.LinkAccess, node_id: uuid.UUID | N
 
 _READ_PATH = text(f"""
     WITH RECURSIVE {access.ancestors_cte("nodes WHERE id = :node_id", "name", climb="ancestors.id <> :top_id")}
-    SELECT id, name FROM ancestors WHERE id <> :top_id ORDER BY height DESC
+    SELECT id, name FROM ancestors WHERE id <> :top_id AND EXISTS (SELECT FROM ancestors WHERE id = :top_id)
+    ORDER BY height DESC
 """)
 
 
 async def _read_path(tx: Tx, link: access.LinkAccess, node_id: uuid.UUID) -> list[PathFolder]:
-    """Return the folders from below the link's own down to a node that `_require_below` returned."""
+    """Return the folders from below the link's own down to a node; none for a node that is not below it (any more)."""
     rows = await tx.execute(_READ_PATH, {"node_id": node_id, "top_id": link.top.node_id})
     return [PathFolder(*row) for row in rows]

@@ -1,13 +1,13 @@
 """Personal access tokens."""
 
 import uuid
-from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 
 from dropbox_api.accounts import personal_tokens
 from dropbox_api.accounts.auth import CurrentUser, NoStore
 from dropbox_api.accounts.schemas import CreatedToken, NewToken, TokenList
+from dropbox_api.deps import PageLimit
 from dropbox_api.problems import Forbidden, InvalidCursor, InvalidRequest, NotFound, Unauthenticated
 from dropbox_api.responses import BODY, problem_responses
 
@@ -36,9 +36,7 @@ async def create(context: CurrentUser, body: NewToken) -> CreatedToken:
     operation_id="accounts_list_tokens",
     responses=problem_responses(*_ACCOUNT, InvalidRequest, InvalidCursor),
 )
-async def list_tokens(
-    context: CurrentUser, limit: Annotated[int, Query(ge=1, le=1000)] = 100, cursor: str | None = None
-) -> TokenList:
+async def list_tokens(context: CurrentUser, limit: PageLimit = 100, cursor: str | None = None) -> TokenList:
     """List your valid access tokens, newest first."""
     return await personal_tokens.list_tokens(context.db, context.actor_id, limit=limit, cursor=cursor)
 

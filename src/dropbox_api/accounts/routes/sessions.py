@@ -1,14 +1,14 @@
 """The caller's sessions and password."""
 
 import uuid
-from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 
 from dropbox_api.accounts import change_password as password_change
 from dropbox_api.accounts import sessions
 from dropbox_api.accounts.auth import CurrentUser, PasswordsDep, limited_by_user
 from dropbox_api.accounts.schemas import ChangePassword, SignInList
+from dropbox_api.deps import PageLimit
 from dropbox_api.problems import (
     Forbidden,
     InvalidCredentials,
@@ -30,9 +30,7 @@ _ACCOUNT = (Unauthenticated, Forbidden)
     operation_id="accounts_list_sessions",
     responses=problem_responses(*_ACCOUNT, InvalidRequest, InvalidCursor),
 )
-async def list_sessions(
-    context: CurrentUser, limit: Annotated[int, Query(ge=1, le=1000)] = 100, cursor: str | None = None
-) -> SignInList:
+async def list_sessions(context: CurrentUser, limit: PageLimit = 100, cursor: str | None = None) -> SignInList:
     """List your sign-ins, newest first."""
     return await sessions.list_sessions(context, limit=limit, cursor=cursor)
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from dropbox_api.accounts import personal_tokens, users
 from dropbox_api.accounts.auth import Administrator, NoStore, PasswordsDep
 from dropbox_api.accounts.schemas import ChangeUser, CreatedToken, ManagedUser, NewToken, NewUser, TokenList, UserList
+from dropbox_api.deps import PageLimit
 from dropbox_api.problems import (
     EmailTaken,
     Forbidden,
@@ -21,14 +22,13 @@ from dropbox_api.responses import BODY, problem_responses
 
 router = APIRouter(prefix="/admin/users")
 _ADMIN = (Unauthenticated, Forbidden)
-Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
 @router.get("", operation_id="accounts_list_users", responses=problem_responses(*_ADMIN, InvalidRequest, InvalidCursor))
 async def list_users(
     context: Administrator,
     q: Annotated[str | None, Query(max_length=320, pattern=r"^[^\x00]*$", description="A part of the address.")] = None,
-    limit: Limit = 100,
+    limit: PageLimit = 100,
     cursor: str | None = None,
 ) -> UserList:
     """List the users, oldest first."""
@@ -87,7 +87,7 @@ async def create_token(context: Administrator, user_id: uuid.UUID, body: NewToke
     responses=problem_responses(*_ADMIN, InvalidRequest, InvalidCursor, NotFound),
 )
 async def list_tokens(
-    context: Administrator, user_id: uuid.UUID, limit: Limit = 100, cursor: str | None = None
+    context: Administrator, user_id: uuid.UUID, limit: PageLimit = 100, cursor: str | None = None
 ) -> TokenList:
     """List a user's valid access tokens, newest first."""
     await users.get_user(context.db, user_id)

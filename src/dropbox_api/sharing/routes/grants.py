@@ -1,12 +1,12 @@
 """Grants of files and folders, and the list of what others share with the caller."""
 
 import uuid
-from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Response
 
 from dropbox_api import problems
 from dropbox_api.accounts.auth import OnceDep, Reader, Sharer
+from dropbox_api.deps import PageLimit
 from dropbox_api.files.schemas import FileList
 from dropbox_api.responses import BODY, problem_responses
 from dropbox_api.sharing import grants
@@ -14,7 +14,6 @@ from dropbox_api.sharing.schemas import ChangeGrant, CreateGrant, Grant, GrantLi
 
 router = APIRouter()
 
-Limit = Annotated[int, Query(ge=1, le=1000)]
 _PROBLEMS = (problems.Unauthenticated, problems.Forbidden, problems.InvalidRequest, problems.NotFound)
 
 
@@ -23,7 +22,9 @@ _PROBLEMS = (problems.Unauthenticated, problems.Forbidden, problems.InvalidReque
     operation_id="sharing_list_grants",
     responses=problem_responses(*_PROBLEMS, problems.InvalidCursor),
 )
-async def list_grants(context: Sharer, file_id: uuid.UUID, limit: Limit = 100, cursor: str | None = None) -> GrantList:
+async def list_grants(
+    context: Sharer, file_id: uuid.UUID, limit: PageLimit = 100, cursor: str | None = None
+) -> GrantList:
     """List the grants on the file or folder and on the folders above it. Only for the owner."""
     return await grants.list_grants(context, file_id, limit=limit, cursor=cursor)
 
@@ -80,7 +81,7 @@ async def delete_grant(context: Sharer, file_id: uuid.UUID, grant_id: uuid.UUID)
         problems.Unauthenticated, problems.Forbidden, problems.InvalidRequest, problems.InvalidCursor
     ),
 )
-async def list_shared_with_me(context: Reader, limit: Limit = 100, cursor: str | None = None) -> FileList:
+async def list_shared_with_me(context: Reader, limit: PageLimit = 100, cursor: str | None = None) -> FileList:
     """List what others share with you, newest grant first. List a folder with `GET /v1/files?parent_id=`."""
     return await grants.list_shared_with_me(context, limit=limit, cursor=cursor)
 

@@ -3,10 +3,11 @@
 import uuid
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
 
 from dropbox_api import problems
 from dropbox_api.accounts.auth import OnceStreamedDep, Sharer
+from dropbox_api.deps import PageLimit
 from dropbox_api.responses import BODY, problem_responses
 from dropbox_api.sharing import links
 from dropbox_api.sharing.bearers import LinkSecurity
@@ -14,7 +15,6 @@ from dropbox_api.sharing.schemas import ChangeLink, CreateLink, Link, LinkList
 
 router = APIRouter()
 
-Limit = Annotated[int, Query(ge=1, le=1000)]
 _PROBLEMS = (problems.Unauthenticated, problems.Forbidden, problems.InvalidRequest, problems.NotFound)
 
 
@@ -32,7 +32,7 @@ LinkSecurityDep = Annotated[LinkSecurity, Depends(_link_security)]
     responses=problem_responses(*_PROBLEMS, problems.InvalidCursor),
 )
 async def list_links(
-    context: Sharer, security: LinkSecurityDep, file_id: uuid.UUID, limit: Limit = 100, cursor: str | None = None
+    context: Sharer, security: LinkSecurityDep, file_id: uuid.UUID, limit: PageLimit = 100, cursor: str | None = None
 ) -> LinkList:
     """List the links that were not revoked, newest first. Only for the owner."""
     return await links.list_links(context, security.tokens, file_id, limit=limit, cursor=cursor)

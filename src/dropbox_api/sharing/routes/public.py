@@ -8,12 +8,12 @@ from fastapi.responses import StreamingResponse
 
 from dropbox_api import problems
 from dropbox_api.core.content_disposition import format_content_disposition
-from dropbox_api.deps import PublicSlotsDep, ServicesDep, limited
+from dropbox_api.deps import PageLimit, PublicSlotsDep, ServicesDep, limited
 from dropbox_api.files.archive import Archive
 from dropbox_api.responses import problem_responses
 from dropbox_api.sharing import public
 from dropbox_api.sharing.bearers import LinkContext, LinkCredentials, open_link
-from dropbox_api.sharing.routes.links import Limit, LinkSecurityDep
+from dropbox_api.sharing.routes.links import LinkSecurityDep
 from dropbox_api.sharing.schemas import PublicFileList, PublicLink, Received
 from dropbox_api.uploads.direct.body import RequestBody, receive_body
 
@@ -60,7 +60,7 @@ async def get_link(context: LinkBearer) -> PublicLink:
     responses=problem_responses(*_REFUSED, problems.NotAFolder, problems.LinkNotFor, problems.InvalidCursor),
 )
 async def list_files(
-    context: LinkBearer, parent_id: uuid.UUID | None = None, limit: Limit = 100, cursor: str | None = None
+    context: LinkBearer, parent_id: uuid.UUID | None = None, limit: PageLimit = 100, cursor: str | None = None
 ) -> PublicFileList:
     """List the link's folder, or a folder below it, by name."""
     return await public.list_public_files(context, parent_id, limit=limit, cursor=cursor)
