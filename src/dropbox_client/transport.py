@@ -197,7 +197,8 @@ class Transport:
     def _explain(self, error: Exception, netloc: str) -> Stopped | Unreachable:
         if self._closed:
             return Stopped("stopped")
-        return Unreachable(f"no response from {netloc}: {str(error) or type(error).__name__}")
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+        return Unreachable(f"no response from {netloc}: {reason}")
 
 
 def _exchange(

@@ -1,4 +1,4 @@
-"""The SDK and its HTTP: what it repeats, what it gives up, and whom it shows its tokens."""
+"""The SDK and its HTTP: retries, permanent failures, and the use of tokens."""
 
 import gzip
 import json
@@ -55,7 +55,7 @@ def client(server: FakeServer, tokens: TokenMemory) -> Iterator[Client]:
 
 @pytest.fixture
 def pauses(client: Client, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses that the client would have made."""
+    """The pauses of the client, recorded instead of waited."""
     made: list[float] = []
 
     def wait(pause_s: float) -> bool:
@@ -66,7 +66,9 @@ def pauses(client: Client, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return made
 
 
-def test_busy_is_asked_again_and_retry_after_obeyed(server: FakeServer, client: Client, pauses: list[float]) -> None:
+def test_transient_failures_are_retried_and_retry_after_obeyed(
+    server: FakeServer, client: Client, pauses: list[float]
+) -> None:
     server.script = [
         problem(503, "unavailable", {"Retry-After": "7"}),
         Scripted(502, b"<html>a proxy</html>"),
@@ -79,14 +81,16 @@ def test_busy_is_asked_again_and_retry_after_obeyed(server: FakeServer, client: 
     assert 3 <= pauses[2] <= 5
 
 
-def test_a_bug_is_not_asked_for_ever(server: FakeServer, client: Client, pauses: list[float]) -> None:
+def test_status_500_is_retried_a_few_times(server: FakeServer, client: Client, pauses: list[float]) -> None:
     server.script = [problem(500, "internal-error", retryable=True)] * 3
     with pytest.raises(ApiProblem, match="detail of internal-error"):
         client.me()
     assert len(pauses) == 2
 
 
-def test_a_refusal_is_raised_at_once_with_its_members(server: FakeServer, client: Client, pauses: list[float]) -> None:
+def test_problem_is_raised_immediately_with_its_members(
+    server: FakeServer, client: Client, pauses: list[float]
+) -> None:
     server.script = [problem(409, "parts-missing", missing="1-3", mismatched="")]
     with pytest.raises(ApiProblem) as raised:
         client.complete("1")
@@ -95,16 +99,14 @@ def test_a_refusal_is_raised_at_once_with_its_members(server: FakeServer, client
     assert pauses == []
 
 
-def test_what_is_no_problem_document_is_a_problem_all_the_same(server: FakeServer, client: Client) -> None:
+def test_response_without_problem_document_raises_a_problem(server: FakeServer, client: Client) -> None:
     server.script = [Scripted(418, b"short and stout")]
     with pytest.raises(ApiProblem) as raised:
         client.me()
     assert raised.value.code == "http-418"
 
 
-def test_a_repeated_start_carries_the_same_idempotency_key(
-    server: FakeServer, client: Client, pauses: list[float]
-) -> None:
+def test_retried_start_repeats_the_idempotency_key(server: FakeServer, client: Client, pauses: list[float]) -> None:
     started: dict[str, Any] = {"upload": None, "file": None, "parts": []}
     server.script = [problem(503, "unavailable"), answer(started), answer(started)]
     for _ in range(2):
@@ -114,7 +116,7 @@ def test_a_repeated_start_carries_the_same_idempotency_key(
     assert len(pauses) == 1
 
 
-def test_a_server_that_is_not_there_is_given_up(tokens: TokenMemory, server: FakeServer) -> None:
+def test_unreachable_server_is_given_up(tokens: TokenMemory, server: FakeServer) -> None:
     server.script = [problem(503, "unavailable")]
     with Client(server.url, tokens, retry_for_s=0) as impatient, pytest.raises(ApiProblem, match="unavailable"):
         impatient.me()
@@ -126,7 +128,7 @@ def test_a_server_that_is_not_there_is_given_up(tokens: TokenMemory, server: Fak
         impatient.me()
 
 
-def test_connections_are_kept_and_one_that_died_idle_is_replaced_silently(
+def test_connections_are_reused_and_a_dead_idle_one_is_replaced(
     server: FakeServer, client: Client, pauses: list[float]
 ) -> None:
     server.script = [answer(ME), answer(ME, close=True)]
@@ -138,7 +140,7 @@ def test_connections_are_kept_and_one_that_died_idle_is_replaced_silently(
     assert pauses == []
 
 
-def test_an_answer_that_comes_before_the_body_was_read_is_heard(server: FakeServer, client: Client) -> None:
+def test_early_response_is_returned(server: FakeServer, client: Client) -> None:
     block = memoryview(bytes(2**20))
     size = 256 * len(block)
     server.script = [Scripted(403, b"<Code>AccessDenied</Code>", close=True, read_body=False)]
@@ -146,12 +148,12 @@ def test_an_answer_that_comes_before_the_body_was_read_is_heard(server: FakeServ
     assert reply.status == 403
 
 
-def test_compressed_answers(server: FakeServer, client: Client) -> None:
+def test_compressed_response_is_decoded(server: FakeServer, client: Client) -> None:
     server.script = [Scripted(body=gzip.compress(json.dumps(ME).encode()), headers={"Content-Encoding": "gzip"})]
     assert client.me().quota_bytes == 2
 
 
-def test_pages_are_followed_to_the_end(server: FakeServer, client: Client) -> None:
+def test_list_reads_all_pages(server: FakeServer, client: Client) -> None:
     chunk = {"number": 1, "offset_bytes": 0, "size_bytes": 1, "sha256": None, "state": "planned", "etag": None}
     server.script = [
         answer({"items": [chunk], "next_cursor": "a/b"}),
@@ -161,7 +163,7 @@ def test_pages_are_followed_to_the_end(server: FakeServer, client: Client) -> No
     assert "cursor=a%2Fb" in server.asked[1].path
 
 
-def test_an_expired_token_is_renewed_and_the_request_repeated(
+def test_expired_token_is_renewed_and_the_request_repeated(
     server: FakeServer, client: Client, tokens: TokenMemory
 ) -> None:
     server.script = [
@@ -181,27 +183,27 @@ def test_an_expired_token_is_renewed_and_the_request_repeated(
     assert (kept.access_token, kept.refresh_token) == ("access-2", "refresh-2")
 
 
-def test_a_token_that_another_process_renewed_is_used(server: FakeServer, client: Client, tokens: TokenMemory) -> None:
+def test_token_renewed_by_another_process_is_used(server: FakeServer, client: Client, tokens: TokenMemory) -> None:
     tokens.save(Tokens(server.url, "ada@example.org", "access-2", "refresh-2"))
     server.script = [problem(401, "unauthenticated"), answer(ME)]
     client.me()
     assert server.asked[1].headers["authorization"] == "Bearer access-2"
 
 
-def test_a_sign_in_that_ended(server: FakeServer, client: Client) -> None:
+def test_ended_sign_in_raises(server: FakeServer, client: Client) -> None:
     server.script = [problem(401, "unauthenticated"), problem(401, "invalid-refresh-token")]
     with pytest.raises(NotSignedIn):
         client.me()
 
 
-def test_tokens_are_shown_to_their_own_server_only(server: FakeServer) -> None:
+def test_tokens_are_sent_only_to_their_server(server: FakeServer) -> None:
     of_another = TokenMemory(Tokens("https://files.example.org", "ada@example.org", "secret", "secret"))
     with Client(server.url, of_another) as client, pytest.raises(NotSignedIn):
         client.me()
     assert server.asked == []
 
 
-def test_close_ends_a_request_that_waits(server: FakeServer, client: Client) -> None:
+def test_close_aborts_a_request(server: FakeServer, client: Client) -> None:
     server.script = [Scripted(hang=True)]
     ended: list[BaseException] = []
 
@@ -240,7 +242,7 @@ ROOT = FOLDER | {"id": "root", "name": "", "parent_id": None, "path": "/"}
         lambda client: client.restore_revision("1", "2"),
     ],
 )
-def test_what_creates_carries_one_key_through_all_its_repetitions(
+def test_creations_repeat_one_idempotency_key(
     server: FakeServer, client: Client, pauses: list[float], create: Callable[[Client], File]
 ) -> None:
     renewed = {"access_token": "access-2", "refresh_token": "refresh-2", "token_type": "bearer", "expires_in": 900}
@@ -255,14 +257,14 @@ def test_what_creates_carries_one_key_through_all_its_repetitions(
     assert server.asked[-1].headers["idempotency-key"] not in keys
 
 
-def test_a_batch_is_started_once(server: FakeServer, client: Client, pauses: list[float]) -> None:
+def test_batch_start_repeats_one_idempotency_key(server: FakeServer, client: Client, pauses: list[float]) -> None:
     server.script = [problem(503, "unavailable"), answer({"items": []})]
     client.start_batch([NewUpload(1, Destination("x"))])
     first, repeated = (asked.headers["idempotency-key"] for asked in server.asked)
     assert first == repeated
 
 
-def test_a_member_of_a_newer_server_is_ignored_and_one_of_an_older_missed_by_nobody() -> None:
+def test_unknown_and_missing_optional_members_are_accepted() -> None:
     old = {name: value for name, value in NODE.items() if name not in {"processing", "trashed_at"}}
     assert File.from_json(old | {"colour": "red"}).processing is None
     report = {"state": "failed", "detail": "too dark", "updated_at": "2026-01-01T00:00:00Z"}
@@ -274,7 +276,7 @@ def test_a_member_of_a_newer_server_is_ignored_and_one_of_an_older_missed_by_nob
 
 @pytest.fixture
 def dbx(server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Runs `dbx` in this process, signed in to the fake server."""
+    """Run `dbx` in this process, signed in to the fake server."""
     TokenFile(tmp_path / "tokens.json").save(Tokens(server.url, "ada@example.org", "access", "refresh"))
     monkeypatch.setenv("DBX_CONFIG_DIR", str(tmp_path))
     monkeypatch.delenv("DBX_SERVER", raising=False)
@@ -290,13 +292,13 @@ def dbx(server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 CHANGED = problem(412, "precondition-failed", etag='"2"')
 
 
-def test_rm_removes_what_it_saw(server: FakeServer, dbx: Callable[..., int]) -> None:
+def test_rm_sends_the_etag_that_it_saw(server: FakeServer, dbx: Callable[..., int]) -> None:
     server.script = [answer(NODE), CHANGED, answer(NODE | {"etag": '"2"'}), Scripted(204, b"")]
     assert dbx("rm", "/a") == 0
     assert [asked.headers.get("if-match") for asked in server.asked] == [None, '"1"', None, '"2"']
 
 
-def test_rm_gives_up_what_changes_again(
+def test_rm_of_a_file_that_changes_again_fails(
     server: FakeServer, dbx: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.script = [answer(NODE), CHANGED, answer(NODE), CHANGED]
@@ -304,12 +306,12 @@ def test_rm_gives_up_what_changes_again(
     assert "precondition-failed" in capsys.readouterr().err
 
 
-def test_rm_whose_answer_was_lost(server: FakeServer, dbx: Callable[..., int]) -> None:
+def test_rm_with_a_lost_response_succeeds(server: FakeServer, dbx: Callable[..., int]) -> None:
     server.script = [answer(NODE), Scripted(hang_up=True), problem(404, "not-found")]
     assert dbx("rm", "/a") == 0
 
 
-def test_mv_moves_what_it_saw(server: FakeServer, dbx: Callable[..., int]) -> None:
+def test_mv_sends_the_etag_that_it_saw(server: FakeServer, dbx: Callable[..., int]) -> None:
     nothing = problem(404, "not-found")
     now, moved = NODE | {"etag": '"2"'}, NODE | {"name": "b", "path": "/b"}
     server.script = [nothing, answer(NODE), answer(ROOT), CHANGED, answer(now), answer(moved)]
@@ -317,14 +319,14 @@ def test_mv_moves_what_it_saw(server: FakeServer, dbx: Callable[..., int]) -> No
     assert [asked.headers["if-match"] for asked in server.asked if asked.method == "PATCH"] == ['"1"', '"2"']
 
 
-def test_mv_of_what_was_only_changed_is_not_taken_for_done(server: FakeServer, dbx: Callable[..., int]) -> None:
+def test_mv_of_a_changed_file_is_repeated(server: FakeServer, dbx: Callable[..., int]) -> None:
     now, moved = NODE | {"etag": '"2"'}, NODE | {"name": "b", "path": "/b"}
     server.script = [problem(404, "not-found"), answer(NODE), answer(ROOT), CHANGED, answer(now), answer(moved)]
     assert dbx("mv", "/a", "/b", "--on-conflict", "rename") == 0
     assert server.asked[-1].method == "PATCH"
 
 
-def test_mv_leaves_alone_what_somebody_moved_meanwhile(
+def test_mv_of_a_file_moved_meanwhile_fails(
     server: FakeServer, dbx: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     elsewhere = NODE | {"path": "/elsewhere/a", "parent_id": "2", "etag": '"2"'}
@@ -333,7 +335,7 @@ def test_mv_leaves_alone_what_somebody_moved_meanwhile(
     assert "precondition-failed" in capsys.readouterr().err
 
 
-def test_mv_whose_answer_was_lost(
+def test_mv_with_a_lost_response_succeeds(
     server: FakeServer, dbx: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     moved = NODE | {"name": "b", "path": "/b", "etag": '"2"'}
@@ -343,7 +345,7 @@ def test_mv_whose_answer_was_lost(
     assert capsys.readouterr().out == "/a -> /b\n"
 
 
-def test_restore_whose_answer_was_lost(server: FakeServer, dbx: Callable[..., int]) -> None:
+def test_restore_with_a_lost_response_succeeds(server: FakeServer, dbx: Callable[..., int]) -> None:
     node_id = "00000000-0000-7000-8000-000000000000"
     server.script = [Scripted(hang_up=True), problem(404, "not-found"), answer(NODE)]
     assert dbx("restore", node_id) == 0
@@ -352,7 +354,7 @@ def test_restore_whose_answer_was_lost(server: FakeServer, dbx: Callable[..., in
 @pytest.mark.parametrize(
     "path", ["/f/../../evil", "/f/..", "/f/./x", "/f//etc/evil", "/f/a\0b", "/f/\ud800", "/elsewhere/evil", "/f"]
 )
-def test_no_name_leads_out_of_the_folder(
+def test_download_folder_refuses_names_that_leave_it(
     server: FakeServer, dbx: Callable[..., int], tmp_path: Path, path: str
 ) -> None:
     folder = FOLDER | {"name": "f", "path": "/f"}
@@ -362,7 +364,9 @@ def test_no_name_leads_out_of_the_folder(
     assert [found.name for found in tmp_path.rglob("*")] == ["tokens.json", "in", "f"]
 
 
-def test_nor_does_the_name_of_a_file(server: FakeServer, dbx: Callable[..., int], tmp_path: Path) -> None:
+def test_download_refuses_a_name_that_leaves_the_folder(
+    server: FakeServer, dbx: Callable[..., int], tmp_path: Path
+) -> None:
     server.script = [answer(NODE | {"name": "../evil"})]
     assert dbx("download", "/a", str(tmp_path)) == 1
     assert [found.name for found in tmp_path.rglob("*")] == ["tokens.json"]
@@ -377,7 +381,7 @@ def test_nor_does_the_name_of_a_file(server: FakeServer, dbx: Callable[..., int]
         ("", "/", ["a", "b c/"]),
     ],
 )
-def test_paths_that_a_shell_offers(
+def test_complete_path_lists_matching_paths(
     *,
     server: FakeServer,
     dbx: Callable[..., int],
@@ -394,7 +398,7 @@ def test_paths_that_a_shell_offers(
     assert f"path={quote(asked, safe='')}" in server.asked[0].path
 
 
-def test_help_and_mistakes_import_nothing_that_takes_time() -> None:
+def test_help_imports_no_slow_modules() -> None:
     program = (
         "import sys; import dropbox_client.cli as cli; cli.build_parser().format_help();"
         "print({'http.client', 'ssl', 'json', 'dataclasses', 'pathlib', 'rich'} & {*sys.modules} - before)"

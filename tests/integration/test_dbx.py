@@ -1,4 +1,4 @@
-"""`dbx` as its users run it: real processes, the real server, the real store, and a network that misbehaves."""
+"""`dbx` transfers with real processes, server and store, through a proxy that injects network faults."""
 
 import asyncio
 import contextlib
@@ -46,11 +46,11 @@ async def dbx(behind_proxy: RunningServer, proxy: StoreProxy, tmp_path: Path) ->
         proxy.released.set()
 
 
-# Up and down
+# Upload and download
 
 
 @pytest.mark.parametrize("size", [0, 1, 8 * MIB, 8 * MIB + 1, 20 * MIB + 12345])
-async def test_there_and_back(dbx: Dbx, tmp_path: Path, size: int) -> None:
+async def test_upload_and_download_preserve_content_and_time(dbx: Dbx, tmp_path: Path, size: int) -> None:
     data = make_file(tmp_path / "file.bin", size)
     os.utime(tmp_path / "file.bin", ns=(0, 1_700_000_000_123_456_000))
     done = await dbx("upload", "file.bin", "/some/where", "--json")
@@ -65,7 +65,7 @@ async def test_there_and_back(dbx: Dbx, tmp_path: Path, size: int) -> None:
 @pytest.mark.parametrize(
     "name", ["räksmörgås 🦐.txt", "%41?#&+.txt", "' \"quoted\\.txt", unicodedata.normalize("NFD", "é")]
 )
-async def test_any_name(dbx: Dbx, tmp_path: Path, name: str) -> None:
+async def test_upload_of_any_name_round_trips(dbx: Dbx, tmp_path: Path, name: str) -> None:
     data = make_file(tmp_path / name, 1000)
     await dbx("upload", name, "--to", "/ünï cödé")
     listed = await dbx("ls", "/ünï cödé", "--json")
@@ -76,7 +76,7 @@ async def test_any_name(dbx: Dbx, tmp_path: Path, name: str) -> None:
     assert [file.read_bytes() for file in downloaded] == [data, data]
 
 
-async def test_the_same_content_is_sent_once(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
+async def test_upload_of_stored_content_sends_nothing(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
     make_file(tmp_path / "small", 1000)
     await dbx("upload", "small")
     proxy.requests.clear()
@@ -86,7 +86,7 @@ async def test_the_same_content_is_sent_once(dbx: Dbx, proxy: StoreProxy, tmp_pa
     assert (await dbx.remote("/elsewhere/small"))["size_bytes"] == 1000
 
 
-async def test_a_name_that_is_taken(dbx: Dbx, tmp_path: Path) -> None:
+async def test_upload_to_a_taken_name_follows_on_conflict(dbx: Dbx, tmp_path: Path) -> None:
     make_file(tmp_path / "x", 10)
     await dbx("upload", "x")
     first = await dbx.remote("/x")
@@ -102,14 +102,16 @@ async def test_a_name_that_is_taken(dbx: Dbx, tmp_path: Path) -> None:
     assert replaced["size_bytes"] == 20
 
 
-async def test_a_tree(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
+async def test_upload_of_a_tree_stores_every_file(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     contents: dict[str, bytes] = {}
     for folder in ("", "a/", "a/b/"):
         (tree / folder).mkdir(parents=True, exist_ok=True)
         contents[f"{folder}empty"] = make_file(tree / folder / "empty", 0)
         for number in range(20):
-            contents[f"{folder}{number}"] = make_file(tree / folder / str(number), 100 * number)  # same in each folder
+            contents[f"{folder}{number}"] = make_file(
+                tree / folder / str(number), 100 * number
+            )  # the same content in each folder
     contents["large"] = make_file(tree / "large", 9 * MIB)
     (tree / "link").symlink_to("large")
     (tree / os.fsdecode(b"\xff")).write_bytes(b"no Unicode name")
@@ -128,7 +130,7 @@ async def test_a_tree(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
     assert len([record for record in again.records if "path" in record]) == len(contents)
 
 
-async def test_one_bad_file_does_not_stop_the_others(dbx: Dbx, tmp_path: Path) -> None:
+async def test_upload_with_a_bad_file_continues(dbx: Dbx, tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     tree.mkdir()
     for name in ("a", "b\nc", "d"):
@@ -139,18 +141,18 @@ async def test_one_bad_file_does_not_stop_the_others(dbx: Dbx, tmp_path: Path) -
     assert "missing: No such file" in done.err
 
 
-# Interrupted
+# Interruptions
 
 
 async def hold_from_part_4(dbx: Dbx, proxy: StoreProxy, *arguments: str) -> asyncio.subprocess.Process:
-    """Start an upload and return when parts 1 to 3 have landed and others are on their way."""
+    """Start an upload and return when parts 1 to 3 are stored and others are in flight."""
     proxy.decide = lambda request: Do.HOLD if request.part > 3 else Do.PASS
     process = await dbx.start("upload", "file", *arguments)
     await proxy.until(lambda: proxy.sent() == [1, 2, 3] and proxy.held > 0)
     return process
 
 
-async def test_killed_half_way_it_sends_only_what_is_missing(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
+async def test_killed_upload_resumes_with_missing_parts(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
     data = make_file(tmp_path / "file", 40 * MIB)
     process = await hold_from_part_4(dbx, proxy)
     process.kill()
@@ -162,7 +164,7 @@ async def test_killed_half_way_it_sends_only_what_is_missing(dbx: Dbx, proxy: St
     assert (await dbx.remote("/file"))["fingerprint"] == sha256(data)
 
 
-async def test_ctrl_c_stops_at_once_and_says_how_to_go_on(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
+async def test_ctrl_c_stops_and_says_how_to_continue(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
     make_file(tmp_path / "file", 40 * MIB)
     process = await hold_from_part_4(dbx, proxy)
     process.send_signal(signal.SIGINT)
@@ -177,7 +179,7 @@ async def test_ctrl_c_stops_at_once_and_says_how_to_go_on(dbx: Dbx, proxy: Store
 
 
 async def unbound_session(dbx: Dbx, data: bytes, numbers: list[int]) -> dict[str, Any]:
-    """Leave a session as a client does that was killed before it knew the fingerprint."""
+    """Create the session of a client that was killed before it knew the fingerprint."""
     body = {"size_bytes": len(data), "destination": {"name": "file", "on_conflict": "replace"}}
     started = (await dbx.account.client.post("/v1/uploads", json=body)).raise_for_status().json()
     await send(dbx.account, started["upload"], data, numbers)
@@ -185,7 +187,7 @@ async def unbound_session(dbx: Dbx, data: bytes, numbers: list[int]) -> dict[str
     return upload
 
 
-async def test_killed_before_it_knew_the_fingerprint(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
+async def test_upload_killed_before_the_fingerprint_resumes(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
     data = make_file(tmp_path / "file", 40 * MIB)
     session = await unbound_session(dbx, data, [1, 3])
     proxy.requests.clear()
@@ -195,16 +197,16 @@ async def test_killed_before_it_knew_the_fingerprint(dbx: Dbx, proxy: StoreProxy
     assert (await dbx.account.client.get(f"/v1/uploads/{session['id']}")).json()["state"] == "completed"
 
 
-async def test_a_session_of_another_file_of_that_size_is_left_alone(dbx: Dbx, tmp_path: Path) -> None:
+async def test_session_of_another_file_of_the_same_size_is_left_alone(dbx: Dbx, tmp_path: Path) -> None:
     data = make_file(tmp_path / "file", 20 * MIB)
-    other = data[: 10 * MIB] + bytes(10 * MIB)  # begins alike
+    other = data[: 10 * MIB] + bytes(10 * MIB)  # the same beginning
     session = await unbound_session(dbx, other, [1, 2, 3])
     await dbx("upload", "file", "/here")
     assert (await dbx.remote("/here/file"))["fingerprint"] == sha256(data)
     assert [left["id"] for left in await dbx.live_sessions()] == [session["id"]]
 
 
-async def test_a_session_with_chunks_of_other_bytes_is_never_completed(dbx: Dbx, tmp_path: Path) -> None:
+async def test_session_with_chunks_of_other_bytes_is_aborted(dbx: Dbx, tmp_path: Path) -> None:
     data = make_file(tmp_path / "file", 20 * MIB)
     torn = data[: 10 * MIB] + bytes(10 * MIB)
     session = await unbound_session(dbx, torn, [1, 2])
@@ -218,7 +220,7 @@ async def test_a_session_with_chunks_of_other_bytes_is_never_completed(dbx: Dbx,
     assert (await dbx.account.client.get(f"/v1/uploads/{session['id']}")).json()["state"] == "aborted"
 
 
-async def test_resume_and_abort_by_id(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
+async def test_uploads_resume_and_abort_by_id(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
     data = make_file(tmp_path / "file", 20 * MIB)
     session = await unbound_session(dbx, data, [1])
     (listed,) = (await dbx("uploads", "--json")).records
@@ -235,11 +237,11 @@ async def test_resume_and_abort_by_id(dbx: Dbx, proxy: StoreProxy, tmp_path: Pat
     assert await dbx.live_sessions() == []
 
 
-# Changed
+# Changes during the upload
 
 
 @pytest.mark.parametrize("change", ["in place", "appended", "truncated"])
-async def test_a_file_that_changes_while_it_is_sent_is_not_stored(
+async def test_file_changed_during_upload_is_not_stored(
     dbx: Dbx, proxy: StoreProxy, tmp_path: Path, change: str
 ) -> None:
     make_file(tmp_path / "file", 40 * MIB)
@@ -260,7 +262,7 @@ async def test_a_file_that_changes_while_it_is_sent_is_not_stored(
     assert await dbx.live_sessions() == []
 
 
-async def test_a_changed_file_is_tried_again_if_asked(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
+async def test_changed_file_is_retried_with_the_option(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
     make_file(tmp_path / "file", 40 * MIB)
     process = await hold_from_part_4(dbx, proxy, "--retry-changed")
     with (tmp_path / "file").open("r+b") as file:
@@ -272,12 +274,12 @@ async def test_a_changed_file_is_tried_again_if_asked(dbx: Dbx, proxy: StoreProx
     assert (await dbx.remote("/file"))["fingerprint"] == now
 
 
-# A bad network
+# Network faults
 
 
 @pytest.mark.parametrize("fault", [Do.FLIP, Do.SPOIL, Do.BUSY, Do.CUT, Do.LOSE])
 @pytest.mark.parametrize("size", [1 * MIB, 20 * MIB])
-async def test_faults_on_the_way_up(dbx: Dbx, proxy: StoreProxy, tmp_path: Path, fault: Do, size: int) -> None:
+async def test_upload_survives_faults(dbx: Dbx, proxy: StoreProxy, tmp_path: Path, fault: Do, size: int) -> None:
     data = make_file(tmp_path / "file", size)
 
     def decide(request: Request) -> Do:
@@ -291,7 +293,7 @@ async def test_faults_on_the_way_up(dbx: Dbx, proxy: StoreProxy, tmp_path: Path,
 
 
 @pytest.mark.parametrize("fault", [Do.SPOIL, Do.BUSY, Do.CUT, Do.LOSE])
-async def test_faults_on_the_way_down(dbx: Dbx, proxy: StoreProxy, tmp_path: Path, fault: Do) -> None:
+async def test_download_survives_faults(dbx: Dbx, proxy: StoreProxy, tmp_path: Path, fault: Do) -> None:
     data = make_file(tmp_path / "file", 20 * MIB)
     await dbx("upload", "file")
     proxy.decide = lambda request: fault if request.method == "GET" and request.tries < 2 else Do.PASS
@@ -299,31 +301,31 @@ async def test_faults_on_the_way_down(dbx: Dbx, proxy: StoreProxy, tmp_path: Pat
     assert (tmp_path / "back").read_bytes() == data
 
 
-async def test_damage_on_the_way_down_leaves_everything_as_it_was(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
+async def test_damaged_download_changes_no_local_file(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
     make_file(tmp_path / "file", 20 * MIB)
     await dbx("upload", "file")
-    (tmp_path / "kept").write_text("what was there")
-    before = sorted(os.listdir(tmp_path))  # noqa: PTH208 - names are what is compared
+    (tmp_path / "kept").write_text("previous content")
+    before = sorted(os.listdir(tmp_path))  # noqa: PTH208 - compares names
     proxy.decide = lambda request: Do.FLIP if request.method == "GET" and request.part > 1 else Do.PASS
     failed = await dbx("download", "/file", "kept", "--overwrite", code=1)
     assert "does not match its fingerprint" in failed.err
-    assert (tmp_path / "kept").read_text() == "what was there"
+    assert (tmp_path / "kept").read_text() == "previous content"
     assert sorted(os.listdir(tmp_path)) == before  # noqa: PTH208
 
 
-async def test_a_local_file_is_replaced_only_if_asked(dbx: Dbx, tmp_path: Path) -> None:
+async def test_local_file_is_replaced_only_with_overwrite(dbx: Dbx, tmp_path: Path) -> None:
     data = make_file(tmp_path / "file", 1000)
     await dbx("upload", "file")
-    (tmp_path / "kept").write_text("what was there")
+    (tmp_path / "kept").write_text("previous content")
     refused = await dbx("download", "/file", "kept", code=1)
     assert "already exists" in refused.err
-    assert (tmp_path / "kept").read_text() == "what was there"
+    assert (tmp_path / "kept").read_text() == "previous content"
     await dbx("download", "/file", "kept", "--overwrite")
     assert (tmp_path / "kept").read_bytes() == data
     assert "already there" in (await dbx("download", "/file", "kept")).out
 
 
-async def test_a_terminal_shows_bars_and_a_pipe_stays_clean(dbx: Dbx, tmp_path: Path) -> None:
+async def test_progress_bars_appear_on_a_terminal_only(dbx: Dbx, tmp_path: Path) -> None:
     make_file(tmp_path / "file", 20 * MIB)
     leader, follower = pty.openpty()
     try:
@@ -340,10 +342,10 @@ async def test_a_terminal_shows_bars_and_a_pipe_stays_clean(dbx: Dbx, tmp_path: 
     assert b"1 file, 20.0 MiB" in shown
 
 
-# Several at once
+# Concurrency
 
 
-async def test_two_processes_send_one_file(dbx: Dbx, tmp_path: Path) -> None:
+async def test_two_processes_upload_one_file(dbx: Dbx, tmp_path: Path) -> None:
     data = make_file(tmp_path / "file", 40 * MIB)
     both = [await dbx.start("upload", "file", folder) for folder in ("/one", "/two")]
     await asyncio.gather(*map(finished, both))
@@ -354,11 +356,11 @@ async def test_two_processes_send_one_file(dbx: Dbx, tmp_path: Path) -> None:
     assert (tmp_path / "back").read_bytes() == data
 
 
-async def test_many_that_refresh_at_once_do_not_end_the_sign_in(dbx: Dbx, behind_proxy: RunningServer) -> None:
+async def test_concurrent_refreshes_keep_the_sign_in(dbx: Dbx, behind_proxy: RunningServer) -> None:
     barrier = threading.Barrier(4)
 
     def ask() -> str:
-        tokens = TokenFile(dbx.home / "config" / "tokens.json")  # as a process of its own would have it
+        tokens = TokenFile(dbx.home / "config" / "tokens.json")  # as in a separate process
         with Client(behind_proxy.url, tokens) as client:
             barrier.wait()
             return client.me().email
@@ -372,7 +374,7 @@ async def test_many_that_refresh_at_once_do_not_end_the_sign_in(dbx: Dbx, behind
 # Exit codes
 
 
-async def test_whoever_is_not_signed_in(dbx: Dbx, tmp_path: Path) -> None:
+async def test_command_without_sign_in_exits_3(dbx: Dbx, tmp_path: Path) -> None:
     tokens = tmp_path / "config" / "tokens.json"
     assert tokens.stat().st_mode & 0o777 == 0o600
     await dbx("logout")
@@ -381,7 +383,7 @@ async def test_whoever_is_not_signed_in(dbx: Dbx, tmp_path: Path) -> None:
         assert "dbx login" in (await dbx(*command, code=3)).err
 
 
-async def test_a_wrong_password_and_a_taken_address(dbx: Dbx, behind_proxy: RunningServer) -> None:
+async def test_login_with_wrong_password_or_taken_address_fails(dbx: Dbx, behind_proxy: RunningServer) -> None:
     login = ("login", "--server", behind_proxy.url, "--email", dbx.account.email, "--password-stdin")
     assert "invalid-credentials" in (await dbx(*login, stdin="wrong password\n", code=1)).err
     assert "email-taken" in (await dbx(*login, "--register", stdin="another password\n", code=1)).err
@@ -414,7 +416,7 @@ async def test_wrong_usage(dbx: Dbx, arguments: list[str]) -> None:
     assert "Traceback" not in done.err
 
 
-async def test_no_server(dbx: Dbx) -> None:
+async def test_unreachable_server_exits_4(dbx: Dbx) -> None:
     with contextlib.closing(await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)) as closed:
         port = closed.sockets[0].getsockname()[1]
     dbx.change_sign_in(server=f"http://127.0.0.1:{port}")
@@ -422,7 +424,7 @@ async def test_no_server(dbx: Dbx) -> None:
 
 
 @pytest.mark.parametrize("closed", ["1", "2"])
-async def test_a_closed_output_is_no_error(dbx: Dbx, closed: str) -> None:
+async def test_closed_output_is_no_error(dbx: Dbx, closed: str) -> None:
     command = f"exec {sys.executable} -m dropbox_client mkdir /made {closed}>&-"
     process = await asyncio.create_subprocess_shell(command, env=dbx.environment, stdout=PIPE, stderr=PIPE)
     out, err = await process.communicate()

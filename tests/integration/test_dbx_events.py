@@ -1,4 +1,4 @@
-"""`dbx events` and `dbx watch`: what is told, to whom, and that nothing is lost or told twice on the way."""
+"""`dbx events` and `dbx watch`: output, commands, state, and delivery exactly once."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ async def dbx(server: RunningServer, tmp_path: Path) -> AsyncIterator[Dbx]:
 
 
 async def put(dbx: Dbx, path: str, data: bytes = b"content") -> str:
-    """Store a file, folders included; return its id."""
+    """Store a file and its folders; return its id."""
     folder, _, name = path.rpartition("/")
     where = {"folder_path": folder or "/", "on_conflict": "replace"}
     file = await upload_file(dbx.account, data, name, destination=where)
@@ -38,7 +38,7 @@ async def put(dbx: Dbx, path: str, data: bytes = b"content") -> str:
 
 
 class Process:
-    """A `dbx` that goes on until the block ends."""
+    """A `dbx` process that runs until the block ends."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
@@ -77,13 +77,13 @@ async def running(dbx: Dbx, *arguments: str | Path) -> AsyncIterator[Process]:
         yield Process(process)
     finally:
         if process.returncode is None:
-            process.terminate()  # and not killed: what it runs is to end, too
+            process.terminate()  # not killed: its child must end too
             await process.wait()
 
 
 @contextlib.asynccontextmanager
 async def following(dbx: Dbx, *arguments: str) -> AsyncIterator[Process]:
-    """`dbx events --follow` that has begun: a folder of its own making was told of."""
+    """`dbx events --follow` that has printed the event of a new folder."""
     async with running(dbx, "events", "--follow", "--json", *arguments) as process:
         first = asyncio.create_task(process.line())
         count = 0
@@ -105,7 +105,7 @@ async def watching(dbx: Dbx, *arguments: str | Path) -> AsyncIterator[Process]:
 
 
 def short(line: str) -> tuple[str, str]:
-    """Return what happened and where of a line for people."""
+    """Return label and path of a line of text."""
     _, _, happened, place = (
         line.replace("to the trash", "trashed").replace("brought back", "restored").split(maxsplit=3)
     )
@@ -113,15 +113,15 @@ def short(line: str) -> tuple[str, str]:
 
 
 def told(line: str) -> tuple[str, str | None]:
-    """Return what happened and where of a line for programs."""
+    """Return kind and path of a line of JSON."""
     event = json.loads(line)
     return event["kind"], event["file"] and event["file"]["path"]
 
 
-# What there is
+# Listing
 
 
-async def test_people_read_what_happened_in_words(dbx: Dbx) -> None:
+async def test_events_as_text_describe_changes(dbx: Dbx) -> None:
     await dbx("mkdir", "/trip")
     await put(dbx, "/trip/cat.jpg", b"x" * 2048)
     await dbx("mv", "/trip/cat.jpg", "/trip/dog.jpg")
@@ -130,13 +130,13 @@ async def test_people_read_what_happened_in_words(dbx: Dbx) -> None:
     lines = (await dbx("events")).out.splitlines()
     assert [short(line)[0] for line in lines] == ["added", "added", "renamed", "added", "trashed"]
     assert lines[0].endswith("  /trip/")
-    assert lines[1].endswith("  added                   2.0 KiB  /trip/dog.jpg")  # as it is now
+    assert lines[1].endswith("  added                   2.0 KiB  /trip/dog.jpg")  # its current state
     assert lines[4].endswith("  /gone.txt")  # found in the trash
     assert "content" not in (await dbx("events", "--kind", "file.renamed", "--kind", "file.moved")).out
     assert len((await dbx("events", "--kind", "file.renamed")).out.splitlines()) == 1
 
 
-async def test_programs_read_on_from_a_cursor(dbx: Dbx) -> None:
+async def test_events_as_json_resume_from_a_cursor(dbx: Dbx) -> None:
     await dbx("mkdir", "/a", "/b")
     records = (await dbx("events", "--json", "--since", "2h")).records
     assert [(one["kind"], one["file"]["path"]) for one in records] == [("file.created", "/a"), ("file.created", "/b")]
@@ -148,7 +148,7 @@ async def test_programs_read_on_from_a_cursor(dbx: Dbx) -> None:
     assert "(invalid-cursor)" in (await dbx("events", "--cursor", "nonsense", code=1)).err
 
 
-async def test_what_is_below_a_path(dbx: Dbx) -> None:
+async def test_events_with_a_path_show_only_events_below_it(dbx: Dbx) -> None:
     for path in ("/in/a", "/in/deep/b", "/inside", "/out"):
         await put(dbx, path)
     await dbx("rm", "/in/a", "/out")
@@ -180,7 +180,7 @@ async def test_wrong_usage(dbx: Dbx, arguments: list[str]) -> None:
 # Following
 
 
-async def test_follow_tells_at_once_and_ends_quietly(dbx: Dbx) -> None:
+async def test_follow_prints_events_immediately_and_ends_quietly(dbx: Dbx) -> None:
     async with following(dbx) as process:
         await put(dbx, "/cat.jpg")
         assert told(await process.line()) == ("file.created", "/cat.jpg")
@@ -189,7 +189,7 @@ async def test_follow_tells_at_once_and_ends_quietly(dbx: Dbx) -> None:
         assert await process.end() == ("", "")
 
 
-async def test_a_reader_that_has_seen_enough_ends_it_quietly(dbx: Dbx) -> None:
+async def test_follow_with_a_closed_reader_ends_quietly(dbx: Dbx) -> None:
     async with following(dbx) as process:
         transport: Any = process.process._transport  # type: ignore[attr-defined]
         transport.get_pipe_transport(1).close()
@@ -198,7 +198,7 @@ async def test_a_reader_that_has_seen_enough_ends_it_quietly(dbx: Dbx) -> None:
         assert done.err == ""
 
 
-async def test_follow_below_a_path_knows_what_was_there(dbx: Dbx) -> None:
+async def test_follow_below_a_path_includes_earlier_items(dbx: Dbx) -> None:
     for path in ("/began/a", "/out/b"):
         await put(dbx, path)
     async with following(dbx, "/began") as process:
@@ -207,7 +207,7 @@ async def test_follow_below_a_path_knows_what_was_there(dbx: Dbx) -> None:
         assert (await process.end())[0] == ""
 
 
-async def test_nothing_is_lost_or_told_twice_when_the_server_comes_back(
+async def test_follow_across_a_restart_prints_each_event_once(
     postgres_url: str, s3_config: S3Config, tmp_path: Path
 ) -> None:
     settings = make_settings(postgres_url, s3_config)
@@ -218,7 +218,7 @@ async def test_nothing_is_lost_or_told_twice_when_the_server_comes_back(
             process = await stack.enter_async_context(following(person))
             await put(person, "/before")
             assert told(await process.line()) == ("file.created", "/before")
-        async with running_server(settings) as other:  # elsewhere: what changes while the follower has no server
+        async with running_server(settings) as other:  # another port: changes while the follower has no server
             person.account.client.base_url = other.url
             for count in range(3):
                 await put(person, f"/meanwhile-{count}")
@@ -235,7 +235,7 @@ async def test_nothing_is_lost_or_told_twice_when_the_server_comes_back(
 # Watching
 
 
-async def test_watch_runs_the_command_with_what_it_has_to_know(dbx: Dbx) -> None:
+async def test_watch_passes_the_event_to_the_command(dbx: Dbx) -> None:
     file_id = await put(dbx, "/in/deep/a")
     await put(dbx, "/out/folder/b")
     script = 'read -r event; echo "$DBX_KIND|$DBX_PATH|${DBX_OLD_PATH-none}|$DBX_FILE_ID|$DBX_COUNT"; echo "$event"'
@@ -253,13 +253,13 @@ async def test_watch_runs_the_command_with_what_it_has_to_know(dbx: Dbx) -> None
         assert await run() == ["file.renamed", "/in/deep/b", "/in/deep/a"]
         await dbx("mv", "/in/deep", "/in/deeper")
         assert await run() == ["file.renamed", "/in/deeper", "/in/deep"]
-        await dbx("mv", "/out/folder", "/in")  # what is in it is below the place, too, from now on
+        await dbx("mv", "/out/folder", "/in")  # its contents are in the tree from now on
         assert await run() == ["file.moved", "/in/folder", "none"]
         await dbx("rm", "/in/folder/b")
         assert await run() == ["file.trashed", "", "/in/folder/b"]
         await dbx("restore", "/in/folder/b")
         assert await run() == ["file.restored", "/in/folder/b", "none"]
-        await dbx("mv", "/in/folder", "/out")  # and from now on not any more
+        await dbx("mv", "/in/folder", "/out")  # and no longer from now on
         assert await run() == ["file.moved", "/out/folder", "/in/folder"]
         await dbx("rm", "/out/folder/b")
         await dbx("mv", "/in", "/renamed")
@@ -271,7 +271,7 @@ async def test_watch_runs_the_command_with_what_it_has_to_know(dbx: Dbx) -> None
         assert await process.end() == ("", "")
 
 
-async def test_what_becomes_of_a_folder_above_becomes_of_the_place(dbx: Dbx) -> None:
+async def test_watch_reports_changes_of_an_ancestor(dbx: Dbx) -> None:
     await put(dbx, "/a/b/in/x")
     await put(dbx, "/a/beside")
     async with watching(dbx, "/a/b/in", "--", *SHOW) as process:
@@ -283,7 +283,7 @@ async def test_what_becomes_of_a_folder_above_becomes_of_the_place(dbx: Dbx) -> 
         await dbx("mkdir", "/other")
         await dbx("mv", "/A/b", "/other")
         assert await process.line() == "file.moved /other/b/in /A/b/in 1"
-        await dbx("rm", "/A")  # not above it any more
+        await dbx("rm", "/A")  # no longer an ancestor
         await dbx("mv", "/other", "/another")
         assert await process.line() == "file.renamed /another/b/in /other/b/in 1"
     watch = ("/another/b/in", "--state", "state", "--", *SHOW)
@@ -302,7 +302,7 @@ async def test_what_becomes_of_a_folder_above_becomes_of_the_place(dbx: Dbx) -> 
     assert lines == ["added", "moved"]
 
 
-async def test_watch_only_some_kinds_and_once(dbx: Dbx) -> None:
+async def test_watch_filters_kinds_and_runs_once(dbx: Dbx) -> None:
     await dbx("mkdir", "/in")
     async with watching(dbx, "/in", "--kind", "file.trashed", "--once", "--", *SHOW) as process:
         await put(dbx, "/in/a")
@@ -314,7 +314,7 @@ async def test_watch_only_some_kinds_and_once(dbx: Dbx) -> None:
         assert "false exited with 1" in (await finished(process.process, stdin=None, code=1)).err
 
 
-async def test_many_changes_are_one_run(dbx: Dbx) -> None:
+async def test_watch_coalesces_changes(dbx: Dbx) -> None:
     await dbx("mkdir", "/in")
     async with watching(dbx, "/in", "--coalesce", "5", "--once", "--", "sh", "-c", "cat; echo $DBX_COUNT") as process:
         for name in ("a", "b", "c"):
@@ -325,7 +325,7 @@ async def test_many_changes_are_one_run(dbx: Dbx) -> None:
         assert int(count) > 1
 
 
-async def test_a_command_that_fails_is_reported_and_does_not_stop_it(dbx: Dbx) -> None:
+async def test_watch_reports_a_failed_command_and_continues(dbx: Dbx) -> None:
     await dbx("mkdir", "/in")
     fail = ("sh", "-c", 'echo "$DBX_PATH"; [ "$DBX_PATH" != /in/bad ] || kill -9 $$')
     async with watching(dbx, "/in", "--", *fail) as process:
@@ -336,14 +336,14 @@ async def test_a_command_that_fails_is_reported_and_does_not_stop_it(dbx: Dbx) -
         assert err == "dbx: sh was killed by SIGKILL, for file.created /in/bad\n"
 
 
-async def test_what_python_has_no_word_for_does_not_stop_it(dbx: Dbx, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_watch_survives_unencodable_paths_and_unnamed_signals(dbx: Dbx, monkeypatch: pytest.MonkeyPatch) -> None:
     await dbx("mkdir", "/in")
     for name, value in {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}.items():
         monkeypatch.setenv(name, value)
     fail = ("sh", "-c", '[ "$DBX_PATH" != /in/odd ] || kill -40 $$; echo "$DBX_PATH"')
     async with watching(dbx, "/in", "--", *fail) as process:
-        await put(dbx, "/in/\u00fcber")  # no environment of ASCII holds it
-        await put(dbx, "/in/odd")  # only the first and last of these signals have names
+        await put(dbx, "/in/\u00fcber")  # an ASCII environment cannot represent it
+        await put(dbx, "/in/odd")  # only the first and last real-time signals have names
         await put(dbx, "/in/good")
         assert await process.line() == "/in/good"
         _, err = await process.end()
@@ -351,13 +351,13 @@ async def test_what_python_has_no_word_for_does_not_stop_it(dbx: Dbx, monkeypatc
         assert "sh was killed by signal 40, for file.created /in/odd" in err
 
 
-async def test_a_place_that_others_share(dbx: Dbx, server: RunningServer, tmp_path: Path) -> None:
+async def test_watch_of_a_shared_folder_follows_the_share(dbx: Dbx, server: RunningServer, tmp_path: Path) -> None:
     await dbx("mkdir", "-p", "/Team/plans", "/private")
     (tmp_path / "bob").mkdir()
     async with signed_in(server, tmp_path / "bob") as bob:
         await verify(server.db, bob.account)
         await dbx("share", "/Team", bob.account.email)
-        await bob("mkdir", "/Team")  # of the same path, and another one
+        await bob("mkdir", "/Team")  # another folder of the same path
         await relay_changes(server.services)
         async with watching(bob, "shared:Team", "--", *SHOW) as process:
             await put(bob, "/Team/mine")
@@ -377,9 +377,7 @@ async def test_a_place_that_others_share(dbx: Dbx, server: RunningServer, tmp_pa
         assert mine[-1][0] == "unshared"
 
 
-async def test_a_place_within_what_others_share_goes_and_comes_with_it(
-    dbx: Dbx, server: RunningServer, tmp_path: Path
-) -> None:
+async def test_watch_inside_a_shared_folder_follows_the_share(dbx: Dbx, server: RunningServer, tmp_path: Path) -> None:
     await put(dbx, "/private/Team/plans/a")
     (tmp_path / "bob").mkdir()
     async with signed_in(server, tmp_path / "bob") as bob:
@@ -416,7 +414,7 @@ async def test_a_place_within_what_others_share_goes_and_comes_with_it(
 # The state
 
 
-async def test_what_changes_while_it_does_not_run_is_told_when_it_runs_again(dbx: Dbx) -> None:
+async def test_watch_with_state_processes_changes_made_meanwhile(dbx: Dbx) -> None:
     await put(dbx, "/in/old")
     watch = ("/in", "--state", "state", "--", *SHOW)
     async with watching(dbx, "--once", *watch) as process:
@@ -433,7 +431,9 @@ async def test_what_changes_while_it_does_not_run_is_told_when_it_runs_again(dbx
         assert await process.line() == "file.created /in/c none 1"
         await process.end()
     assert "the state of watching /in" in (await dbx("watch", "/", *watch[1:], code=2)).err
-    assert "No such file" in (await dbx("watch", "/in", "--state", "", "--", "true", code=1)).err  # an unset variable
+    assert (
+        "No such file" in (await dbx("watch", "/in", "--state", "", "--", "true", code=1)).err
+    )  # as with an unset variable
     kept = (dbx.home / "state").read_bytes()
     (dbx.home / "state").write_bytes(kept[:4096] + b"\xff" * (len(kept) - 4096))
     assert (await dbx("watch", *watch, code=1)).err == "dbx: state: database disk image is malformed\n"
@@ -441,19 +441,19 @@ async def test_what_changes_while_it_does_not_run_is_told_when_it_runs_again(dbx
     assert "state" in (await dbx("watch", *watch, code=1)).err
 
 
-async def test_killed_in_the_middle_it_begins_with_the_change_that_was_not_dealt_with(dbx: Dbx) -> None:
+async def test_killed_watch_resumes_with_the_unsettled_change(dbx: Dbx) -> None:
     await dbx("mkdir", "/in")
-    # /in/b waits for the file `go`, so that the kill comes while its command runs.
+    # The command of /in/b waits for the file `go`, so that the kill arrives while it runs.
     script = 'echo "$DBX_PATH"; if [ "$DBX_PATH" = /in/b ]; then until [ -e go ]; do sleep 0.05; done; fi'
     watch = ("/in", "--state", "state", "--", "sh", "-c", script)
     async with watching(dbx, *watch) as process:
         await process.end()
-    for name in ("a", "b", "c"):  # one page of the journal
+    for name in ("a", "b", "c"):  # one page of events
         await put(dbx, f"/in/{name}")
     async with watching(dbx, *watch) as process:
         assert [await process.line(), await process.line()] == ["/in/a", "/in/b"]
         process.process.kill()
-        (dbx.home / "go").touch()  # what a kill leaves behind ends
+        (dbx.home / "go").touch()  # the orphaned command ends
         await process.process.wait()
     async with watching(dbx, *watch) as process:
         assert [await process.line(), await process.line()] == ["/in/b", "/in/c"]
@@ -461,7 +461,7 @@ async def test_killed_in_the_middle_it_begins_with_the_change_that_was_not_dealt
         assert await process.line() == "/in/d"
 
 
-async def test_exit_on_error_begins_with_that_change_next_time(dbx: Dbx) -> None:
+async def test_watch_after_exit_on_error_resumes_with_that_change(dbx: Dbx) -> None:
     await dbx("mkdir", "/in")
     watch = ("/in", "--state", "state", "--exit-on-error", "--", "sh", "-c", 'echo "$DBX_PATH"; [ -e good ]')
     async with watching(dbx, *watch) as process:
@@ -475,7 +475,7 @@ async def test_exit_on_error_begins_with_that_change_next_time(dbx: Dbx) -> None
         assert [await process.line(), await process.line()] == ["/in/a", "/in/b"]
 
 
-async def test_what_was_told_but_not_dealt_with_comes_again_whatever_became_of_it(dbx: Dbx) -> None:
+async def test_unsettled_change_is_repeated_although_the_file_changed(dbx: Dbx) -> None:
     await put(dbx, "/a/in/x")
     await dbx("mkdir", "/out")
     show = ("sh", "-c", f"{SHOW[2]}; [ -e good ]")
@@ -514,14 +514,14 @@ async def test_what_was_told_but_not_dealt_with_comes_again_whatever_became_of_i
 
 @pytest.fixture(autouse=True, scope="module")
 def _hang_ups_are_heard() -> Iterator[None]:
-    """Of tests that were started with `nohup` the programs, too, would be deaf to them."""
+    """Under `nohup` the child processes of the tests would ignore these signals too."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-async def test_signals_reach_all_that_the_command_has_started(dbx: Dbx, number: int, code: int) -> None:
+async def test_signals_reach_all_descendants_of_the_command(dbx: Dbx, number: int, code: int) -> None:
     await dbx("mkdir", "/in")
     script = "trap 'echo tidied; exit 1' INT TERM HUP; sh -c 'echo $$; exec sleep 1000'; true"
     async with watching(dbx, "/in", "--state", "state", "--", "sh", "-c", script) as process:
@@ -529,25 +529,25 @@ async def test_signals_reach_all_that_the_command_has_started(dbx: Dbx, number: 
         child = int(await process.line())
         out, err = await process.end(number, code=code)
         assert out == "tidied\n"
-        assert "dbx" not in err  # the shell may say something
+        assert "dbx" not in err  # the shell may print a message
         assert await gone(child)
 
 
-async def test_a_second_signal_kills_what_does_not_listen(dbx: Dbx) -> None:
+async def test_second_signal_kills_the_command(dbx: Dbx) -> None:
     await dbx("mkdir", "/in")
     script = "trap 'echo heard' INT; echo $$; while :; do sleep 0.1; done"
     async with watching(dbx, "/in", "--", "sh", "-c", script) as process:
         await put(dbx, "/in/a")
         child = int(await process.line())
         process.process.send_signal(signal.SIGINT)
-        assert await process.line() == "heard"  # of two that wait to be heard, only one is
+        assert await process.line() == "heard"  # of two pending signals only one is delivered
         assert process.process.returncode is None
         assert (await process.end())[0] == ""
         assert await gone(child)
 
 
 async def gone(pid: int) -> bool:
-    """Wait until a process has ended."""
+    """Wait for the end of a process."""
     async with asyncio.timeout(LONG_S):
         while True:
             try:
@@ -557,14 +557,14 @@ async def gone(pid: int) -> bool:
             await asyncio.sleep(0.02)
 
 
-# A journal that does not reach back
+# Expired cursors
 
 
 def answer(document: dict[str, Any], status: int = 200) -> Scripted:
     return Scripted(status, json.dumps(document).encode())
 
 
-async def test_a_journal_that_does_not_reach_back(dbx: Dbx) -> None:
+async def test_expired_cursor_is_reported(dbx: Dbx) -> None:
     expired = answer({"code": "cursor-expired", "status": 410, "detail": "The journal does not reach back"}, 410)
     with fake_server() as fake:
         dbx.change_sign_in(server=fake.url)

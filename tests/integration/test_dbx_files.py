@@ -1,4 +1,4 @@
-"""`dbx` on the tree: folders, names, copies, trash, versions, search, and folders fetched whole."""
+"""`dbx` on files: folders, names, copies, trash, versions, search, and downloads of folders."""
 
 import asyncio
 import os
@@ -40,26 +40,26 @@ async def dbx(behind_proxy: RunningServer, proxy: StoreProxy, tmp_path: Path) ->
 
 
 async def put(dbx: Dbx, path: str, data: bytes = b"content") -> dict[str, str]:
-    """Store a file, folders included."""
+    """Store a file and its folders."""
     folder, _, name = path.rpartition("/")
     where = {"folder_path": folder or "/", "on_conflict": "replace"}
     return await upload_file(dbx.account, data, name, destination=where)
 
 
 async def tree(dbx: Dbx) -> list[str]:
-    """Return every path of the account, folders with a slash behind."""
+    """Return all paths of the account, folders with a trailing slash."""
     return [f"/{path}" for path in (await dbx("ls", "-R")).out.splitlines()]
 
 
 def local_tree(top: Path) -> dict[str, bytes | None]:
-    """Return what is below a local folder: content by path, None for folders."""
+    """Return the contents of a local folder by path, None for folders."""
     return {str(path.relative_to(top)): None if path.is_dir() else path.read_bytes() for path in sorted(top.rglob("*"))}
 
 
 # mkdir, mv, cp, rm
 
 
-async def test_mkdir(dbx: Dbx) -> None:
+async def test_mkdir_creates_folders(dbx: Dbx) -> None:
     assert (await dbx("mkdir", "/a", "b/")).out == ""
     refused = await dbx("mkdir", "/a", "/missing/c", "/d", code=1)
     assert (
@@ -72,17 +72,17 @@ async def test_mkdir(dbx: Dbx) -> None:
     assert await tree(dbx) == ["/a/", "/a/x/", "/a/x/y/", "/b/", "/d/"]
 
 
-async def test_mv_renames_moves_and_tells_where_to(dbx: Dbx) -> None:
+async def test_mv_renames_moves_and_prints_the_new_path(dbx: Dbx) -> None:
     for path in ("/one", "/two", "/in/three"):
         await put(dbx, path, path.encode())
     assert (await dbx("mv", "/one", "/in/uno")).out == "/one -> /in/uno\n"
     await dbx("mv", "/two", "/in/three", "/in/uno", "/in")
     await dbx("mv", "/in", "/out")
     assert await tree(dbx) == ["/out/", "/out/three", "/out/two", "/out/uno"]
-    assert (await dbx("mv", "/out", "/Out")).out == "/out -> /Out\n"  # not into itself: only case changes
+    assert (await dbx("mv", "/out", "/Out")).out == "/out -> /Out\n"  # only the case changes: not a move into itself
 
 
-async def test_mv_where_the_name_is_taken(dbx: Dbx) -> None:
+async def test_mv_to_a_taken_name_follows_on_conflict(dbx: Dbx) -> None:
     await put(dbx, "/a.txt", b"a")
     await put(dbx, "/b.txt", b"b")
     assert "name-taken" in (await dbx("mv", "/a.txt", "/b.txt", code=1)).err
@@ -92,18 +92,18 @@ async def test_mv_where_the_name_is_taken(dbx: Dbx) -> None:
     assert "/b.txt" in (await dbx("trash")).out
 
 
-async def test_mv_what_cannot_be(dbx: Dbx) -> None:
+async def test_mv_of_impossible_targets_fails(dbx: Dbx) -> None:
     await dbx("mkdir", "-p", "/a/b")
     await put(dbx, "/file")
     assert "into-itself" in (await dbx("mv", "/a", "/a/b", code=1)).err
     assert "root-folder" in (await dbx("mv", "/", "/a", code=1)).err
     assert "not-found" in (await dbx("mv", "/file", "/missing/file", code=1)).err
     assert "not a folder" in (await dbx("mv", "/a", "/file", "/nowhere", code=2)).err
-    moved = await dbx("mv", "/missing", "/file", "/a", code=1)  # one that fails does not stop the other
+    moved = await dbx("mv", "/missing", "/file", "/a", code=1)  # a failure does not stop the others
     assert moved.out == "/file -> /a/file\n"
 
 
-async def test_cp_moves_no_bytes(dbx: Dbx, proxy: StoreProxy) -> None:
+async def test_cp_transfers_no_bytes(dbx: Dbx, proxy: StoreProxy) -> None:
     await put(dbx, "/a/b/file", b"content")
     await dbx("mkdir", "/there")
     proxy.requests.clear()
@@ -115,7 +115,7 @@ async def test_cp_moves_no_bytes(dbx: Dbx, proxy: StoreProxy) -> None:
     assert (await dbx("cat", "/there/a/b/file", "/file")).out == "contentcontent"
 
 
-async def test_rm_is_undone_by_restore(dbx: Dbx) -> None:
+async def test_restore_undoes_rm(dbx: Dbx) -> None:
     for path in ("/a/one", "/a/two", "/three"):
         await put(dbx, path)
     removed = await dbx("rm", "/a", "/three", "/missing", code=1)
@@ -130,7 +130,7 @@ async def test_rm_is_undone_by_restore(dbx: Dbx) -> None:
     assert "root-folder" in (await dbx("rm", "/", code=1)).err
 
 
-async def test_rm_waits_for_processors_unless_forced(dbx: Dbx) -> None:
+async def test_rm_of_a_processed_file_needs_force(dbx: Dbx) -> None:
     file = await put(dbx, "/a/film")
     report = await dbx.account.client.put(f"/v1/files/{file['id']}/processing", json={"state": "running"})
     report.raise_for_status()
@@ -143,7 +143,7 @@ async def test_rm_waits_for_processors_unless_forced(dbx: Dbx) -> None:
 # The trash and versions
 
 
-async def test_restore_the_last_deleted_of_one_path(dbx: Dbx) -> None:
+async def test_restore_of_an_ambiguous_path_takes_the_last_deleted(dbx: Dbx) -> None:
     for content in (b"first", b"second"):
         await put(dbx, "/file", content)
         await dbx("rm", "/file")
@@ -156,14 +156,14 @@ async def test_restore_the_last_deleted_of_one_path(dbx: Dbx) -> None:
     assert (await dbx("cat", "/there/file")).out == "first"
 
 
-async def test_restore_beside_what_has_the_name_now(dbx: Dbx) -> None:
+async def test_restore_to_a_taken_name_gets_a_number(dbx: Dbx) -> None:
     await put(dbx, "/file.txt", b"old")
     await dbx("rm", "/file.txt")
     await put(dbx, "/file.txt", b"new")
     assert (await dbx("restore", "/file.txt")).out == "/file.txt -> /file (1).txt\n"
 
 
-async def test_restore_what_is_not_in_the_trash_itself(dbx: Dbx) -> None:
+async def test_restore_of_an_item_not_in_the_trash_fails(dbx: Dbx) -> None:
     await put(dbx, "/a/b/file")
     await dbx("rm", "/a/b")
     assert "its folder /a/b is in the trash" in (await dbx("restore", "/a/b/file", code=1)).err
@@ -171,7 +171,7 @@ async def test_restore_what_is_not_in_the_trash_itself(dbx: Dbx) -> None:
     assert "not-found" in (await dbx("restore", "00000000-0000-7000-8000-000000000000", code=1)).err
 
 
-async def test_the_trash_is_emptied_by_those_who_mean_it(dbx: Dbx) -> None:
+async def test_trash_empty_needs_confirmation(dbx: Dbx) -> None:
     for name in ("a", "b", "c"):
         await put(dbx, f"/{name}")
         await dbx("rm", f"/{name}")
@@ -189,7 +189,7 @@ async def test_the_trash_is_emptied_by_those_who_mean_it(dbx: Dbx) -> None:
         assert len((await dbx("trash", "--json")).records) == left
 
 
-async def test_versions(dbx: Dbx, tmp_path: Path) -> None:
+async def test_versions_are_listed_downloaded_and_restored(dbx: Dbx, tmp_path: Path) -> None:
     for content in (b"one", b"two!"):
         await put(dbx, "/file", content)
     listed = (await dbx("versions", "/file")).out.splitlines()
@@ -211,7 +211,7 @@ async def test_versions(dbx: Dbx, tmp_path: Path) -> None:
 # ls and search
 
 
-async def test_ls(dbx: Dbx) -> None:
+async def test_ls_lists_sorts_and_recurses(dbx: Dbx) -> None:
     for path, size in (("/a", 20), ("/b", 30), ("/folder/c", 10)):
         await put(dbx, path, bytes(size))
     assert (await dbx("ls")).out == "a\nb\nfolder/\n"
@@ -230,7 +230,7 @@ async def test_ls(dbx: Dbx) -> None:
     assert shown.keys() == a.keys()
 
 
-async def test_search(dbx: Dbx) -> None:
+async def test_search_finds_by_name_type_and_kind(dbx: Dbx) -> None:
     for path in ("/a/report.pdf", "/b/Quarterly Report.txt", "/b/other"):
         await put(dbx, path)
     await dbx("mkdir", "/reports")
@@ -248,7 +248,7 @@ async def test_search(dbx: Dbx) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1000, 8 * MIB, 20 * MIB + 5])
-async def test_cat(dbx: Dbx, tmp_path: Path, size: int) -> None:
+async def test_cat_writes_the_content(dbx: Dbx, tmp_path: Path, size: int) -> None:
     data = make_file(tmp_path / "file", size)
     await dbx("upload", "file")
     process = await dbx.start("cat", "/file", "/file")
@@ -258,7 +258,7 @@ async def test_cat(dbx: Dbx, tmp_path: Path, size: int) -> None:
 
 
 @pytest.mark.parametrize(("size", "written"), [(1000, 0), (20 * MIB, 16 * MIB)])
-async def test_cat_never_ends_well_with_other_bytes(
+async def test_cat_of_damaged_content_fails(
     dbx: Dbx, proxy: StoreProxy, tmp_path: Path, size: int, written: int
 ) -> None:
     make_file(tmp_path / "file", size)
@@ -271,7 +271,7 @@ async def test_cat_never_ends_well_with_other_bytes(
     assert len(out) == written
 
 
-async def test_cat_whose_reader_has_seen_enough(dbx: Dbx, tmp_path: Path) -> None:
+async def test_cat_with_a_closed_reader_ends_quietly(dbx: Dbx, tmp_path: Path) -> None:
     make_file(tmp_path / "file", 20 * MIB)
     await dbx("upload", "file")
     process = await dbx.start("cat", "/file")
@@ -283,7 +283,7 @@ async def test_cat_whose_reader_has_seen_enough(dbx: Dbx, tmp_path: Path) -> Non
     await process.wait()
 
 
-async def test_cat_goes_on_after_what_is_not_there(dbx: Dbx) -> None:
+async def test_cat_with_a_missing_file_continues(dbx: Dbx) -> None:
     await put(dbx, "/file", b"content")
     done = await dbx("cat", "/missing", "/file", "/", code=1)
     assert done.out == "content"
@@ -291,7 +291,7 @@ async def test_cat_goes_on_after_what_is_not_there(dbx: Dbx) -> None:
     assert "not-a-file" in done.err
 
 
-# Folders down, and up
+# Folders
 
 
 @pytest.fixture
@@ -306,7 +306,7 @@ def there(tmp_path: Path) -> Path:
     return top
 
 
-async def test_a_folder_there_and_back(dbx: Dbx, proxy: StoreProxy, there: Path, tmp_path: Path) -> None:
+async def test_folder_upload_and_download_round_trip(dbx: Dbx, proxy: StoreProxy, there: Path, tmp_path: Path) -> None:
     await dbx("upload", "tree", "/up")
     done = await dbx("download", "/up/tree", "new/back")
     assert local_tree(tmp_path / "new/back/tree") == local_tree(there)
@@ -320,7 +320,7 @@ async def test_a_folder_there_and_back(dbx: Dbx, proxy: StoreProxy, there: Path,
     assert local_tree(tmp_path / "all/up/tree") == local_tree(there)
 
 
-async def test_what_is_in_the_way_is_told_and_the_rest_fetched(dbx: Dbx, there: Path, tmp_path: Path) -> None:
+async def test_folder_download_reports_obstacles_and_continues(dbx: Dbx, there: Path, tmp_path: Path) -> None:
     await dbx("upload", "tree")
     back, outside = tmp_path / "back/tree", tmp_path / "outside"
     back.mkdir(parents=True)
@@ -342,7 +342,7 @@ async def test_what_is_in_the_way_is_told_and_the_rest_fetched(dbx: Dbx, there: 
     assert local_tree(back) == local_tree(there)
 
 
-async def test_damage_of_one_file_does_not_stop_the_others(
+async def test_folder_download_with_a_damaged_file_continues(
     dbx: Dbx, proxy: StoreProxy, there: Path, tmp_path: Path
 ) -> None:
     await dbx("upload", "tree")
@@ -353,7 +353,7 @@ async def test_damage_of_one_file_does_not_stop_the_others(
     assert local_tree(tmp_path / "back/tree") == local_tree(there)
 
 
-async def test_a_folder_that_was_cut_off_goes_on(dbx: Dbx, proxy: StoreProxy, there: Path, tmp_path: Path) -> None:
+async def test_interrupted_folder_download_resumes(dbx: Dbx, proxy: StoreProxy, there: Path, tmp_path: Path) -> None:
     await dbx("upload", "tree")
     proxy.decide = lambda request: Do.HOLD if request.part > 1 and request.method == "GET" else Do.PASS
     process = await dbx.start("download", "/tree", "back")
@@ -368,14 +368,14 @@ async def test_a_folder_that_was_cut_off_goes_on(dbx: Dbx, proxy: StoreProxy, th
     assert local_tree(tmp_path / "back/tree") == local_tree(there)
 
 
-async def test_uploading_an_empty_folder(dbx: Dbx, tmp_path: Path) -> None:
+async def test_upload_of_an_empty_folder_creates_it(dbx: Dbx, tmp_path: Path) -> None:
     (tmp_path / "empty/below").mkdir(parents=True)
     await dbx("upload", "empty", "/up")
     await dbx("upload", "empty", "/up")
     assert await tree(dbx) == ["/up/", "/up/empty/", "/up/empty/below/"]
 
 
-# A download that is cut off
+# Interrupted downloads
 
 
 def parts(folder: Path) -> list[Path]:
@@ -383,7 +383,7 @@ def parts(folder: Path) -> list[Path]:
 
 
 async def cut_off(dbx: Dbx, proxy: StoreProxy, folder: Path) -> None:
-    """Kill a download of /file, of 5 ranges, when exactly the first 3 of them are there."""
+    """Kill a download of /file, which has 5 ranges, after exactly the first 3."""
     proxy.decide = lambda request: Do.HOLD if request.method == "GET" and request.part >= 24 * MIB else Do.PASS
     process = await dbx.start("download", "/file", "back")
 
@@ -401,7 +401,7 @@ async def cut_off(dbx: Dbx, proxy: StoreProxy, folder: Path) -> None:
     proxy.reset()
 
 
-async def test_a_killed_download_fetches_only_what_is_missing(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
+async def test_killed_download_resumes_with_missing_ranges(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
     data = make_file(tmp_path / "file", 40 * MIB)
     await dbx("upload", "file")
     await cut_off(dbx, proxy, tmp_path)
@@ -412,7 +412,7 @@ async def test_a_killed_download_fetches_only_what_is_missing(dbx: Dbx, proxy: S
     assert parts(tmp_path) == []
 
 
-async def test_what_a_killed_download_left_is_not_believed(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
+async def test_damaged_partial_file_is_fetched_again(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
     data = make_file(tmp_path / "file", 40 * MIB)
     await dbx("upload", "file")
     await cut_off(dbx, proxy, tmp_path)
@@ -424,7 +424,7 @@ async def test_what_a_killed_download_left_is_not_believed(dbx: Dbx, proxy: Stor
     assert parts(tmp_path) == []
 
 
-async def test_what_is_left_of_another_version_is_not_used(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
+async def test_partial_file_of_another_version_is_not_used(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
     make_file(tmp_path / "file", 40 * MIB)
     await dbx("upload", "file")
     await cut_off(dbx, proxy, tmp_path)
@@ -435,12 +435,12 @@ async def test_what_is_left_of_another_version_is_not_used(dbx: Dbx, proxy: Stor
     assert (tmp_path / "back").read_bytes() == data
 
 
-async def test_two_downloads_to_one_place(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
+async def test_two_downloads_to_one_path(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
     data = make_file(tmp_path / "file", 40 * MIB)
     await dbx("upload", "file")
     proxy.decide = lambda request: Do.HOLD if request.method == "GET" else Do.PASS
     both = [await dbx.start("download", "/file", "back", "--overwrite") for _ in range(2)]
-    await proxy.until(lambda: proxy.held >= 8)  # four ranges of each: they do not share a temporary file
+    await proxy.until(lambda: proxy.held >= 8)  # four ranges of each: they have separate temporary files
     assert len(parts(tmp_path)) == 2
     proxy.decide = lambda _: Do.PASS
     proxy.released.set()
@@ -449,10 +449,10 @@ async def test_two_downloads_to_one_place(dbx: Dbx, proxy: StoreProxy, tmp_path:
     assert parts(tmp_path) == []
 
 
-# The shell
+# Completion
 
 
-async def test_completing_paths_is_quiet_whatever_happens(dbx: Dbx) -> None:
+async def test_complete_path_is_silent_on_any_failure(dbx: Dbx) -> None:
     nothing = Done(0, "", "")
     assert await dbx("complete-path", "/missing/x") == nothing
     with fake_server() as silent:

@@ -1,4 +1,4 @@
-"""`dbx` among people: sharing, links, other people's folders, and the ways to sign in."""
+"""`dbx` with several accounts: sharing, links, shared folders, and sign-in."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ Person = Callable[[str], Awaitable[Dbx]]
 
 @pytest.fixture
 async def person(server: RunningServer, tmp_path: Path) -> AsyncIterator[Person]:
-    """Makes people who have confirmed their addresses and are signed in."""
+    """Create accounts with a confirmed address, signed in."""
     async with contextlib.AsyncExitStack() as people:
 
         async def make(name: str) -> Dbx:
@@ -60,7 +60,7 @@ async def bob(ada: Dbx, person: Person) -> Dbx:
 # Grants
 
 
-async def test_share_lists_changes_and_ends(ada: Dbx, person: Person) -> None:
+async def test_share_is_listed_changed_and_revoked(ada: Dbx, person: Person) -> None:
     bob = await person("bob")
     assert (await ada("share", "/Team")).out == ""
     email = bob.account.email
@@ -83,7 +83,7 @@ async def test_share_lists_changes_and_ends(ada: Dbx, person: Person) -> None:
     assert "not shared with this address" in (await ada("unshare", "/Team", email, code=1)).err
 
 
-async def test_a_viewer_looks_and_does_not_touch(ada: Dbx, person: Person) -> None:
+async def test_viewer_can_read_and_not_change(ada: Dbx, person: Person) -> None:
     vi = await person("vi")
     await ada("share", "Team", vi.account.email)
     assert (await vi("cat", "shared:team/plans/a.txt")).out == "what ada wrote"
@@ -97,10 +97,10 @@ async def test_a_viewer_looks_and_does_not_touch(ada: Dbx, person: Person) -> No
     assert "(forbidden)" in (await vi("upload", "mine", "--to", "shared:Team", code=1)).err
 
 
-# Working in folders of others
+# Shared folders
 
 
-async def test_the_tree_of_somebody_else(ada: Dbx, bob: Dbx) -> None:
+async def test_editor_changes_a_shared_tree(ada: Dbx, bob: Dbx) -> None:
     top = (await ada.remote("/Team"))["id"]
     assert (await bob("ls", "shared:Team")).out == "plans/\n"
     assert (await bob("ls", f"id:{top}/plans")).out == (await bob("ls", "shared:Team/plans/a.txt")).out == "a.txt\n"
@@ -120,11 +120,11 @@ async def test_the_tree_of_somebody_else(ada: Dbx, bob: Dbx) -> None:
     ]  # fmt: skip
     [version] = (await bob("versions", "shared:Team/other/b.txt", "--json")).records
     assert version["author"] == bob.account.email
-    assert (await bob("ls")).out == ""  # nothing of it is in the own tree
+    assert (await bob("ls")).out == ""  # the own tree is unchanged
     assert "only the owner can restore it" in (await bob("restore", "shared:Team/plans", code=2)).err
 
 
-async def test_a_tree_goes_up_into_a_shared_folder_and_comes_down_from_it(ada: Dbx, bob: Dbx) -> None:
+async def test_tree_round_trips_through_a_shared_folder(ada: Dbx, bob: Dbx) -> None:
     tree = bob.home / "tree"
     contents = {}
     for path in ("one", "deep/er/two", "deep/three"):
@@ -149,7 +149,7 @@ async def test_a_tree_goes_up_into_a_shared_folder_and_comes_down_from_it(ada: D
     assert (bob.home / "one").read_bytes() == contents["one"]
 
 
-async def test_a_file_in_the_way_of_a_folder_costs_what_is_below_it_and_no_more(ada: Dbx, bob: Dbx) -> None:
+async def test_upload_below_a_file_fails_only_there(ada: Dbx, bob: Dbx) -> None:
     for path in ("plans/a.txt/inner", "beside"):
         (bob.home / path).parent.mkdir(parents=True, exist_ok=True)
         make_file(bob.home / path, 10)
@@ -158,7 +158,7 @@ async def test_a_file_in_the_way_of_a_folder_costs_what_is_below_it_and_no_more(
     assert (await ada("ls", "/Team")).out == "beside\nplans/\n"
 
 
-async def test_names_that_are_several_or_none(ada: Dbx, bob: Dbx, person: Person) -> None:
+async def test_shared_names_ambiguous_or_missing_are_refused(ada: Dbx, bob: Dbx, person: Person) -> None:
     eve = await person("eve")
     await eve("mkdir", "/TEAM")
     await eve("share", "/TEAM", bob.account.email)
@@ -172,13 +172,13 @@ async def test_names_that_are_several_or_none(ada: Dbx, bob: Dbx, person: Person
     assert (await bob("ls")).out == "shared:own/\n"
 
 
-async def test_what_is_shared_is_offered_to_complete(bob: Dbx) -> None:
+async def test_complete_path_lists_shared_items(bob: Dbx) -> None:
     assert (await bob("complete-path", "shared:T")).out == "shared:Team/\n"
     assert (await bob("complete-path", "shared:Team/pl")).out == "shared:Team/plans/\n"
     assert (await bob("complete-path", "shared:X")).out == ""
 
 
-async def test_leaving(ada: Dbx, bob: Dbx) -> None:
+async def test_leave_ends_the_access(ada: Dbx, bob: Dbx) -> None:
     top = (await ada.remote("/Team"))["id"]
     assert "'nothing'" in (await bob("leave", "nothing", code=1)).err
     await bob("leave", "team")
@@ -189,7 +189,7 @@ async def test_leaving(ada: Dbx, bob: Dbx) -> None:
     assert (await bob("shared")).out == ""
 
 
-async def test_paths_below_a_folder(ada: Dbx, bob: Dbx, person: Person) -> None:
+async def test_by_path_below_a_folder(ada: Dbx, bob: Dbx, person: Person) -> None:
     top, file = (await ada.remote("/Team"))["id"], (await ada.remote("/Team/plans/a.txt"))["id"]
 
     async def at(dbx: Dbx, folder_id: str, path: str) -> str | tuple[int, str]:
@@ -213,7 +213,7 @@ async def test_paths_below_a_folder(ada: Dbx, bob: Dbx, person: Person) -> None:
 # Links
 
 
-async def test_a_link_is_an_address_that_works_until_it_is_ended(ada: Dbx, api: httpx2.AsyncClient) -> None:
+async def test_link_works_until_it_is_revoked(ada: Dbx, api: httpx2.AsyncClient) -> None:
     made = await ada("link", "/Team/plans/a.txt")
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/s/\S+\n", made.out)
     token = made.out.strip().rpartition("/")[2]
@@ -228,7 +228,7 @@ async def test_a_link_is_an_address_that_works_until_it_is_ended(ada: Dbx, api: 
     assert "(not-found)" in (await ada("unlink", link_id, code=1)).err
 
 
-async def test_what_a_link_is_good_for(ada: Dbx) -> None:
+async def test_link_options_are_applied(ada: Dbx) -> None:
     limits = ("--expires", "2h", "--max-downloads", "3", "--password-stdin")
     [made] = (await ada("link", "/Team", "--view", *limits, "--json", stdin="open sesame\n")).records
     assert (made["mode"], made["has_password"], made["max_downloads"]) == ("view", True, 3)
@@ -246,7 +246,7 @@ async def test_what_a_link_is_good_for(ada: Dbx) -> None:
 # Tokens and devices
 
 
-async def test_a_token_is_printed_once_and_is_all_that_a_program_needs(
+async def test_token_is_printed_once_and_works_in_the_environment(
     ada: Dbx, tmp_path: Path, server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = await ada("tokens", "create", "backup", "--scope", "files:read", "--expires", "90d")
@@ -268,7 +268,7 @@ async def test_a_token_is_printed_once_and_is_all_that_a_program_needs(
     assert "DBX_TOKEN" in (await program("logout", code=2)).err
 
 
-async def test_a_token_instead_of_a_sign_in(ada: Dbx, tmp_path: Path, server: RunningServer) -> None:
+async def test_login_with_a_token(ada: Dbx, tmp_path: Path, server: RunningServer) -> None:
     made = await ada("tokens", "create", "backup", "--scope", "files:read", "--scope", "files:write", "--json")
     [record] = made.records
     program = Dbx(tmp_path / "program", ada.account)
@@ -285,7 +285,7 @@ async def test_a_token_instead_of_a_sign_in(ada: Dbx, tmp_path: Path, server: Ru
     assert "not signed in" in (await program("ls", code=3)).err
 
 
-async def test_devices_are_shown_and_signed_out(ada: Dbx, tmp_path: Path, server: RunningServer) -> None:
+async def test_devices_are_listed_and_revoked(ada: Dbx, tmp_path: Path, server: RunningServer) -> None:
     async def another(name: str) -> Dbx:
         device = Dbx(tmp_path / name, ada.account)
         device.home.mkdir()
@@ -303,16 +303,16 @@ async def test_devices_are_shown_and_signed_out(ada: Dbx, tmp_path: Path, server
     assert len((await ada("devices", "--json")).records) == 1
 
 
-# Signing in
+# Sign-in
 
 
 async def again(server: RunningServer, account: Account) -> None:
-    """Let the code of the app that was just used be good once more."""
+    """Accept the last used code of the app again."""
     async with server.db.begin() as tx:
         await tx.execute(text("UPDATE users SET totp_last_step = 0 WHERE email = :email"), {"email": account.email})
 
 
-async def test_the_second_factor(ada: Dbx, server: RunningServer, tmp_path: Path) -> None:
+async def test_second_factor_is_enabled_used_and_disabled(ada: Dbx, server: RunningServer, tmp_path: Path) -> None:
     password = ada.account.password
     process = await ada.start("second-factor", "enable")
     assert process.stdin
@@ -341,17 +341,17 @@ async def test_the_second_factor(ada: Dbx, server: RunningServer, tmp_path: Path
     await laptop(*login, stdin=f"{password}\n")
 
 
-async def test_another_password(ada: Dbx, server: RunningServer) -> None:
+async def test_password_change_keeps_this_sign_in(ada: Dbx, server: RunningServer) -> None:
     new = "a different horse altogether"
     assert "(invalid-credentials)" in (await ada("password", stdin=f"wrong password\n{new}\n", code=1)).err
     await ada("password", stdin=f"{ada.account.password}\n{new}\n")
-    await ada("ls")  # this sign-in goes on
+    await ada("ls")  # this sign-in stays valid
     login = ("login", "--server", server.url, "--email", ada.account.email, "--password-stdin")
     await ada(*login, stdin=f"{ada.account.password}\n", code=1)
     await ada(*login, stdin=f"{new}\n")
 
 
-async def test_whoami_tells_what_is_particular(person: Person, server: RunningServer) -> None:
+async def test_whoami_shows_account_attributes(person: Person, server: RunningServer) -> None:
     eve = await person("eve")
     assert "administrator" not in (await eve("whoami")).out
     strange = text("UPDATE users SET is_admin = true, email_verified_at = NULL WHERE email = :email")
@@ -362,13 +362,13 @@ async def test_whoami_tells_what_is_particular(person: Person, server: RunningSe
     assert (record["is_admin"], record["second_factor"]) == (True, False)
 
 
-# Signing in with a browser, the browser being us
+# Browser sign-in, with the test as browser
 
 
 @pytest.fixture
 def issuer() -> Iterator[str]:
     with warnings.catch_warnings():
-        importlib.import_module("authlib.deprecate")  # asks for its warnings always, when it is imported
+        importlib.import_module("authlib.deprecate")  # enables its warnings at import
         warnings.simplefilter("ignore")
         oidc_provider_mock = importlib.import_module("oidc_provider_mock")
     with oidc_provider_mock.run_server_in_thread(require_nonce=True) as running:
@@ -384,8 +384,8 @@ def port_of(address: str) -> str:
     return parse_qs(urlsplit(address).query)["cli_port"][0]
 
 
-@pytest.mark.filterwarnings("ignore:get_jwt_config:DeprecationWarning")  # the provider's own, in its thread
-async def test_a_sign_in_with_a_browser(
+@pytest.mark.filterwarnings("ignore:get_jwt_config:DeprecationWarning")  # a warning of the provider in its thread
+async def test_browser_sign_in(
     postgres_url: str, s3_config: S3Config, issuer: str, tmp_path: Path, account: Account
 ) -> None:
     oidc = {"issuer": issuer, "client_id": "dropbox", "client_secret": "of the client", "name": "Our company"}
@@ -404,7 +404,7 @@ async def test_a_sign_in_with_a_browser(
         claims = {"email": "new@example.com", "email_verified": True}
         (await browser.put(f"{issuer}/users/new", json=claims)).raise_for_status()
         to_server = urlsplit((await browser.post(to_provider, data={"sub": "new"})).headers["location"])
-        # The provider knows the port that the server would have, not the free one that it has here.
+        # The provider is configured with the default port of the server, not with its free port in this test.
         to_dbx = (await browser.get(f"{server.url}{to_server.path}?{to_server.query}")).headers["location"]
         assert to_dbx.startswith(f"{callers}/?code=")
         page = await browser.get(to_dbx)
@@ -426,7 +426,7 @@ def answer(document: object, status: int = 200) -> Scripted:
     return Scripted(status, json.dumps(document).encode())
 
 
-async def test_a_sign_in_with_a_browser_that_fails(provider: FakeServer, tmp_path: Path, account: Account) -> None:
+async def test_failed_browser_sign_in_is_reported(provider: FakeServer, tmp_path: Path, account: Account) -> None:
     dbx = Dbx(tmp_path, account)
     login = ("login", "--server", provider.url, "--sso", "--no-browser")
     provider.script = [answer({"enabled": False, "name": "Example"})]
@@ -443,5 +443,5 @@ async def test_a_sign_in_with_a_browser_that_fails(provider: FakeServer, tmp_pat
     assert r"'access_denied\x1b[2J'" in await coming_back_with(error="access_denied\x1b[2J")
     refused = {"code": "oidc-failed", "status": 422, "detail": "This code is not yours", "retryable": False}
     provider.script = [answer(refused, 422)]
-    assert "(oidc-failed)" in await coming_back_with(code="of-somebody-else")
+    assert "(oidc-failed)" in await coming_back_with(code="of-another-account")
     assert not (tmp_path / "config/tokens.json").exists()

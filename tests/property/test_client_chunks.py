@@ -1,4 +1,4 @@
-"""The client's reading of ranges and its cutting of files, for any set and any size."""
+"""Ranges and chunks, for any set of numbers and any size."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +8,7 @@ from dropbox_client.transfer.chunks import Chunks, parse_ranges
 
 
 @given(st.sets(st.integers(1, 10_000)))
-def test_the_client_reads_what_the_server_writes(numbers: set[int]) -> None:
+def test_parse_ranges_inverts_the_encoding_of_the_server(numbers: set[int]) -> None:
     assert parse_ranges(ranges.encode_ranges(numbers)) == sorted(numbers)
 
 

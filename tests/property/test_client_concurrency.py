@@ -1,4 +1,4 @@
-"""Whatever the link does, the number of parallel parts stays within its bounds."""
+"""The concurrency limit, for any sequence of events."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +9,7 @@ events = st.lists(st.one_of(st.none(), st.floats(0.001, 100)), max_size=300)
 
 
 @given(events)
-def test_the_limit_keeps_its_bounds(events: list[float | None]) -> None:
+def test_limit_stays_within_its_bounds(events: list[float | None]) -> None:
     now = 0.0
     limit = ConcurrencyLimit(clock=lambda: now)
     for seconds in events:

@@ -1,4 +1,4 @@
-"""What can be typed, and how it is read."""
+"""The types of arguments."""
 
 import pytest
 
@@ -9,12 +9,12 @@ UUID = "01900000-0000-7000-8000-000000000000"
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("30m", 1800), ("12h", 43200), ("90d", 7776000), ("2w", 1209600)])
-def test_a_duration(text: str, seconds: int) -> None:
+def test_duration_valid_is_read_in_seconds(text: str, seconds: int) -> None:
     assert duration_s(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "d", "7", "0d", "-1d", "1.5h", "7 days", "7D"])
-def test_what_is_no_duration(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_duration_invalid_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         build_parser().parse_args(["link", "/a", f"--expires={text}"])
     assert "--expires" in capsys.readouterr().err
@@ -31,5 +31,5 @@ def test_what_is_no_duration(text: str, capsys: pytest.CaptureFixture[str]) -> N
         ("id:mine", "/id:mine"),
     ],
 )
-def test_a_place_on_the_server(typed: str, meant: str) -> None:
+def test_remote_path_is_normalized(typed: str, meant: str) -> None:
     assert remote_path(typed) == meant

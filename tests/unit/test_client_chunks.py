@@ -1,4 +1,4 @@
-"""What the client foresees of the server's plan, and the ranges that it reads, against the shared vectors."""
+"""Predicted chunk sizes and parsed ranges, against the server and the shared vectors."""
 
 import json
 from pathlib import Path
@@ -21,12 +21,12 @@ VECTORS = json.loads((Path(__file__).parents[1] / "vectors/ranges.json").read_te
 
 
 @pytest.mark.parametrize("vector", VECTORS["ranges"], ids=lambda vector: vector["text"] or "none")
-def test_ranges_of_the_vectors(vector: dict[str, Any]) -> None:
+def test_parse_ranges_matches_the_vectors(vector: dict[str, Any]) -> None:
     assert parse_ranges(vector["text"]) == sorted(set(vector["numbers"]))
 
 
 @pytest.mark.parametrize("size", [8 * MIB + 1, 1 * GIB, 50 * GIB, 71 * GIB, 5 * 1024 * GIB])
-def test_the_expected_plan_is_the_servers(size: int) -> None:
+def test_expected_chunk_size_equals_the_plan_of_the_server(size: int) -> None:
     planned = plan_chunks(size, limits=StoreLimits())
     expected = Chunks(size, expected_chunk_bytes(size, 8 * MIB))
     assert (expected.chunk_size_bytes, expected.count) == (planned.chunk_size_bytes, planned.chunk_count)
@@ -35,16 +35,16 @@ def test_the_expected_plan_is_the_servers(size: int) -> None:
     ]
 
 
-def test_an_empty_file_has_one_empty_chunk() -> None:
+def test_empty_file_has_one_empty_chunk() -> None:
     empty = Chunks(0, 0)
     assert (empty.count, empty.offset(1), empty.bytes_of(1)) == (1, 0, 0)
 
 
-def test_no_wish_without_a_measurement_or_need() -> None:
+def test_preferred_chunk_size_without_measurement_or_need_is_none() -> None:
     assert preferred_chunk_bytes(50 * GIB, None) is None
     assert preferred_chunk_bytes(1 * GIB, 500 * MIB) is None
 
 
-def test_small_chunks_on_a_slow_link_and_large_ones_for_a_huge_file_on_a_fast_one() -> None:
+def test_preferred_chunk_size_depends_on_the_measured_rate() -> None:
     assert preferred_chunk_bytes(1 * GIB, 300 * KIB) == 5 * MIB
     assert preferred_chunk_bytes(50 * GIB, 500 * MIB) == 64 * MIB

@@ -1,4 +1,4 @@
-"""What the shells offer. Bash is run; zsh and fish are not on every machine."""
+"""The completion scripts. Only bash is run: zsh and fish are not available on every machine."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ REMOTE = ["/photos/", "/photos/rome 2026/", "/photos/rome 2026/cat.jpg", "/photo
 
 
 def offered(folder: Path, line: str) -> list[str]:
-    """Return what bash offers for the last word of a line; the server holds `REMOTE`."""
+    """Return the completions of bash for the last word of a line; the server has the paths `REMOTE`."""
     program = f"""
         dbx() {{
             [[ $1 == complete-path ]] || {{ {DBX} "$@"; return; }}
@@ -59,7 +59,7 @@ def offered(folder: Path, line: str) -> list[str]:
         ("dbx download /photos/romeo.jpg he''", ["here.txt"]),
         ("dbx upload he''", ["here.txt"]),
         ("dbx upload here.txt /pl''", ["/plan:b"]),
-        ("dbx ls shared :", ["Team/"]),  # as bash cuts shared:
+        ("dbx ls shared :", ["Team/"]),  # bash splits at the colon
         ("dbx ls shared : Te", ["Team/"]),
         ("dbx mv /plan : b shared : Te", ["Team/"]),
         ("dbx upload here.txt shared : T", ["Team/"]),
@@ -67,13 +67,13 @@ def offered(folder: Path, line: str) -> list[str]:
         ("dbx nonsense ''", []),
     ],
 )
-def test_bash_offers(tmp_path: Path, line: str, expected: list[str]) -> None:
+def test_bash_completes_the_last_word(tmp_path: Path, line: str, expected: list[str]) -> None:
     (tmp_path / "here.txt").touch()
     assert offered(tmp_path, line) == expected
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_script_names_every_command_of_the_help_and_no_other(shell: str) -> None:
+def test_script_contains_every_command_of_the_help(shell: str) -> None:
     def run(*arguments: str) -> str:
         return subprocess.run([*DBX.split(), *arguments], capture_output=True, text=True, check=True).stdout
 
@@ -85,4 +85,4 @@ def test_a_script_names_every_command_of_the_help_and_no_other(shell: str) -> No
         "copy files and folders on the server" if shell != "bash" else "mkdir",
     ):
         assert name in script
-    assert script.count("complete-path") == 1  # what is called, not offered
+    assert script.count("complete-path") == 1  # called by the script, not offered

@@ -1,4 +1,4 @@
-"""How many parts are on the wire: grows while that helps, halves when the store pushes back."""
+"""The limit of parts in flight: growth, decrease and slots."""
 
 import pytest
 
@@ -26,13 +26,13 @@ def limit(clock: Clock) -> ConcurrencyLimit:
 
 
 def window(limit: ConcurrencyLimit, clock: Clock, rate_bytes_s: float) -> None:
-    """Let one window of parts land at this rate."""
+    """Record one window of parts at this rate."""
     for _ in range(2 * limit.limit):
         clock.now += PART / rate_bytes_s
         limit.record_part(PART)
 
 
-def test_it_grows_to_the_maximum_while_every_step_pays(limit: ConcurrencyLimit, clock: Clock) -> None:
+def test_limit_grows_to_the_maximum_while_throughput_rises(limit: ConcurrencyLimit, clock: Clock) -> None:
     limits = [limit.limit]
     for _ in range(MAX_PARALLEL):
         window(limit, clock, rate_bytes_s=limit.limit * 1e6)
@@ -40,7 +40,7 @@ def test_it_grows_to_the_maximum_while_every_step_pays(limit: ConcurrencyLimit, 
     assert limits == [*range(START_PARALLEL, MAX_PARALLEL + 1), *[MAX_PARALLEL] * START_PARALLEL]
 
 
-def test_it_takes_back_a_step_that_brought_nothing(limit: ConcurrencyLimit, clock: Clock) -> None:
+def test_limit_reverts_a_step_without_gain(limit: ConcurrencyLimit, clock: Clock) -> None:
     window(limit, clock, 100e6)
     assert limit.limit == START_PARALLEL + 1
     window(limit, clock, 100e6)
@@ -48,20 +48,20 @@ def test_it_takes_back_a_step_that_brought_nothing(limit: ConcurrencyLimit, cloc
     assert limit.rate_bytes_s == pytest.approx(100e6)
 
 
-def test_it_never_runs_away_on_a_link_that_is_full(limit: ConcurrencyLimit, clock: Clock) -> None:
+def test_limit_stays_low_on_a_saturated_link(limit: ConcurrencyLimit, clock: Clock) -> None:
     for _ in range(100):
         window(limit, clock, 100e6)
         assert limit.limit <= START_PARALLEL + 1
 
 
-def test_refusals_halve_it_but_not_below_the_minimum(limit: ConcurrencyLimit, clock: Clock) -> None:
+def test_refusals_halve_the_limit_down_to_the_minimum(limit: ConcurrencyLimit, clock: Clock) -> None:
     for expected in (2, 2):
         clock.now += 10
         limit.record_refusal()
         assert limit.limit == expected == MIN_PARALLEL
 
 
-def test_refusals_at_the_same_moment_count_once(limit: ConcurrencyLimit, clock: Clock) -> None:
+def test_refusals_at_the_same_time_count_once(limit: ConcurrencyLimit, clock: Clock) -> None:
     for _ in range(6):
         window(limit, clock, limit.limit * 1e6)
     assert limit.limit == 10
@@ -72,7 +72,7 @@ def test_refusals_at_the_same_moment_count_once(limit: ConcurrencyLimit, clock: 
     assert limit.limit == 5
 
 
-def test_slots_are_never_more_than_the_limit(limit: ConcurrencyLimit) -> None:
+def test_slots_never_exceed_the_limit(limit: ConcurrencyLimit) -> None:
     slots = [limit.slot() for _ in range(START_PARALLEL)]
     for slot in slots:
         slot.__enter__()

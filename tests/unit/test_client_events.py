@@ -1,4 +1,4 @@
-"""How a journal is read on and on: what is asked again, what is waited for, and where it goes on."""
+"""Continuous reading of events: retries, pauses and cursors."""
 
 import json
 import threading
@@ -55,7 +55,7 @@ def client(server: FakeServer) -> Iterator[Client]:
 
 @pytest.fixture
 def pauses(client: Client, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses that the client would have made."""
+    """The pauses of the client, recorded instead of waited."""
     made: list[float] = []
 
     def wait(pause_s: float) -> bool:
@@ -71,9 +71,7 @@ def asked(server: FakeServer) -> list[dict[str, str]]:
     return [{name: values[0] for name, values in parse_qs(urlsplit(one.path).query).items()} for one in server.asked]
 
 
-def test_pages_are_read_to_the_end_and_only_the_last_event_of_one_has_a_place(
-    server: FakeServer, client: Client
-) -> None:
+def test_events_read_all_pages_and_put_the_cursor_on_the_last_event(server: FakeServer, client: Client) -> None:
     server.script = [page("1", "2", cursor="c2", has_more=True), page("3", cursor="c3")]
     events = list(client.events("c0"))
     assert [(event.id, event.cursor) for event in events] == [("1", "c0"), ("2", "c2"), ("3", "c3")]
@@ -81,7 +79,7 @@ def test_pages_are_read_to_the_end_and_only_the_last_event_of_one_has_a_place(
     assert [(one["cursor"], one["wait_s"]) for one in asked(server)] == [("c0", "0"), ("c2", "0")]
 
 
-def test_a_time_is_where_it_begins_and_never_asked_for_again(server: FakeServer, client: Client) -> None:
+def test_events_since_sends_the_time_only_once(server: FakeServer, client: Client) -> None:
     server.script = [page(cursor="c1", has_more=True), page("1", cursor="c2")]
     since = datetime(2026, 1, 1, tzinfo=UTC)
     assert [event.id for event in client.events(since=since)] == ["1"]
@@ -90,7 +88,7 @@ def test_a_time_is_where_it_begins_and_never_asked_for_again(server: FakeServer,
     assert (second["cursor"], "since" in second) == ("c1", False)
 
 
-def test_with_neither_it_begins_at_the_call(server: FakeServer, client: Client) -> None:
+def test_events_without_cursor_or_time_start_now(server: FakeServer, client: Client) -> None:
     server.script = [answer({"cursor": "now"})]
     events = client.events(follow=True)
     assert [one.path for one in server.asked] == ["/v1/events/cursor"]
@@ -99,14 +97,16 @@ def test_with_neither_it_begins_at_the_call(server: FakeServer, client: Client) 
     assert (asked(server)[1]["cursor"], asked(server)[1]["wait_s"]) == ("now", "60")
 
 
-def test_whatever_breaks_it_goes_on_where_it_was(server: FakeServer, client: Client, pauses: list[float]) -> None:
+def test_follow_after_any_failure_resumes_at_the_cursor(
+    server: FakeServer, client: Client, pauses: list[float]
+) -> None:
     server.script = [
         page("1", cursor="c1"),
-        Scripted(hang_up=True),  # a kept connection is replaced silently, but once
+        Scripted(hang_up=True),  # a pooled connection is replaced silently, but only once
         Scripted(hang_up=True),
         problem(503, "unavailable"),
         Scripted(502, b"<html>"),
-        Scripted(404, b"404 page not found"),  # a proxy that knows of no server behind it now
+        Scripted(404, b"404 page not found"),  # a proxy without its server
         problem(401, "unauthenticated"),
         answer({"access_token": "access-2", "refresh_token": "refresh-2"}),
         page("2", cursor="c2"),
@@ -119,8 +119,8 @@ def test_whatever_breaks_it_goes_on_where_it_was(server: FakeServer, client: Cli
     assert len(pauses) == 4
 
 
-def test_only_the_server_itself_knows_what_is_gone(server: FakeServer, client: Client) -> None:
-    """A proxy says 404, too, while the server behind it is away; an event must not be left out for that."""
+def test_watched_tree_ignores_404_of_a_proxy(server: FakeServer, client: Client) -> None:
+    """A proxy answers 404 while its server is away; no event may be skipped because of that."""
     folder = {
         "id": "top", "kind": "folder", "name": "in", "parent_id": "root", "path": "/in", "size_bytes": None,
         "fingerprint": None, "content_type": None, "revision_id": None, "content_status": None, "owner": "ada",
@@ -141,7 +141,7 @@ def test_only_the_server_itself_knows_what_is_gone(server: FakeServer, client: C
         assert watched.find_concerning(client, Event.from_json(told)) is None
 
 
-def test_before_the_first_answer_it_gives_up(server: FakeServer, client: Client) -> None:
+def test_follow_before_the_first_response_raises(server: FakeServer, client: Client) -> None:
     server.script = [Scripted(hang_up=True), problem(503, "unavailable")]
     with pytest.raises(Unreachable):
         next(client.events("c0", follow=True))
@@ -149,29 +149,25 @@ def test_before_the_first_answer_it_gives_up(server: FakeServer, client: Client)
         next(client.events("c0", follow=True))
 
 
-def test_a_server_that_is_busy_is_left_alone(server: FakeServer, client: Client, pauses: list[float]) -> None:
+def test_reader_pauses_for_the_requested_backoff(server: FakeServer, client: Client, pauses: list[float]) -> None:
     server.script = [page(cursor="c1", backoff_s=7.5), page("1", cursor="c2")]
     assert next(client.events("c0", follow=True)).id == "1"
     assert pauses == [7.5]
 
 
-def test_one_that_does_not_wait_is_not_asked_all_the_time(
-    server: FakeServer, client: Client, pauses: list[float]
-) -> None:
+def test_reader_pauses_after_quick_empty_pages(server: FakeServer, client: Client, pauses: list[float]) -> None:
     server.script = [page(cursor="c1"), page(cursor="c1"), page("1", cursor="c2")]
     assert next(client.events("c0", follow=True)).id == "1"
     assert pauses == [1, 1]
 
 
-def test_a_page_of_what_is_not_ours_to_see_is_followed_by_the_next_at_once(
-    server: FakeServer, client: Client, pauses: list[float]
-) -> None:
+def test_empty_page_with_more_is_followed_immediately(server: FakeServer, client: Client, pauses: list[float]) -> None:
     server.script = [page(cursor="c1", has_more=True), page("1", cursor="c2")]
     assert next(client.events("c0", follow=True)).id == "1"
     assert pauses == []
 
 
-def test_a_journal_that_does_not_reach_back(server: FakeServer, client: Client, pauses: list[float]) -> None:
+def test_expired_cursor_is_reported(server: FakeServer, client: Client, pauses: list[float]) -> None:
     server.script = [page("1", cursor="c1"), cursor_expired()]
     events = client.events("c0", follow=True)
     next(events)
@@ -181,7 +177,7 @@ def test_a_journal_that_does_not_reach_back(server: FakeServer, client: Client, 
     assert pauses == []
 
 
-def test_what_will_not_pass_is_raised(server: FakeServer, client: Client) -> None:
+def test_follow_permanent_failure_is_raised(server: FakeServer, client: Client) -> None:
     server.script = [page("1", cursor="c1"), problem(422, "invalid-cursor")]
     events = client.events("c0", follow=True)
     next(events)
@@ -189,9 +185,7 @@ def test_what_will_not_pass_is_raised(server: FakeServer, client: Client) -> Non
         next(events)
 
 
-def test_whoever_wants_to_know_hears_of_each_outage_once(
-    server: FakeServer, client: Client, pauses: list[float]
-) -> None:
+def test_reconnector_reports_each_outage_once(server: FakeServer, client: Client, pauses: list[float]) -> None:
     heard: list[ClientError | None] = []
     lost = problem(503, "unavailable")
     server.script = [page("1", cursor="c1"), lost, lost, page("2", cursor="c2"), lost, page("3", cursor="c3")]
@@ -201,7 +195,7 @@ def test_whoever_wants_to_know_hears_of_each_outage_once(
     assert len(pauses) == 3
 
 
-def test_close_ends_a_wait(server: FakeServer, client: Client) -> None:
+def test_close_ends_a_pause(server: FakeServer, client: Client) -> None:
     server.script = [Scripted(hang=True)]
     ended: list[type[BaseException]] = []
 
@@ -220,7 +214,7 @@ def test_close_ends_a_wait(server: FakeServer, client: Client) -> None:
     assert ended == [Stopped]
 
 
-def test_a_kind_of_a_newer_server_is_read() -> None:
+def test_event_of_unknown_kind_is_read() -> None:
     document = {"id": "1", "kind": "file.painted", "file_id": "2", "at": "2026-01-01T00:00:00Z", "file": None,
                 "detail": {"colour": "red"}, "new_member": 1}  # fmt: skip
     assert Event.from_json(document).kind == "file.painted"

@@ -1,4 +1,4 @@
-"""The hash cache: right or silent."""
+"""The hash cache returns correct hashes or none."""
 
 import os
 from dataclasses import replace
@@ -24,7 +24,7 @@ def open_cache(path: Path) -> HashCache:
     return HashCache(path, clock_ns=lambda: NOW_NS)
 
 
-def test_what_was_stored_is_found_by_another_process(path: Path) -> None:
+def test_stored_hashes_are_found_by_another_process(path: Path) -> None:
     first = open_cache(path)
     first.store(FILE, OLD, HASHES)
     first.close()
@@ -34,7 +34,7 @@ def test_what_was_stored_is_found_by_another_process(path: Path) -> None:
 
 
 @pytest.mark.parametrize("member", ["size_bytes", "mtime_ns", "ctime_ns", "inode", "device"])
-def test_another_identity_is_another_file(path: Path, member: str) -> None:
+def test_find_with_another_identity_returns_none(path: Path, member: str) -> None:
     cache = open_cache(path)
     cache.store(FILE, OLD, HASHES)
     assert cache.find(FILE, replace(OLD, **{member: getattr(OLD, member) + 1})) is None
@@ -43,7 +43,7 @@ def test_another_identity_is_another_file(path: Path, member: str) -> None:
 
 
 @pytest.mark.parametrize("member", ["mtime_ns", "ctime_ns"])
-def test_a_file_touched_just_now_is_not_remembered(path: Path, member: str) -> None:
+def test_store_of_a_recently_changed_file_is_skipped(path: Path, member: str) -> None:
     racy = replace(OLD, **{member: NOW_NS - 10**9})
     cache = open_cache(path)
     cache.store(FILE, racy, HASHES)
@@ -51,7 +51,7 @@ def test_a_file_touched_just_now_is_not_remembered(path: Path, member: str) -> N
     cache.close()
 
 
-def test_a_damaged_cache_is_thrown_away(path: Path) -> None:
+def test_damaged_cache_is_deleted(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(os.urandom(8192))
     broken = open_cache(path)
@@ -64,7 +64,7 @@ def test_a_damaged_cache_is_thrown_away(path: Path) -> None:
     fresh.close()
 
 
-def test_no_place_for_a_cache_is_no_error(tmp_path: Path) -> None:
+def test_unusable_cache_path_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     cache = open_cache(tmp_path / "file" / "hashes.sqlite")
     cache.store(FILE, OLD, HASHES)

@@ -1,4 +1,4 @@
-"""The conductor's books: how many calls a file costs, what is sent again, and that nothing runs on after an error."""
+"""The upload pipeline: number of signing calls, repeated parts, and its end after an error."""
 
 import threading
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ NOW = datetime.now(UTC)
 
 
 class Signer:
-    """Signs anything, and remembers what it was asked for."""
+    """Signs any part and records the batches."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -36,7 +36,7 @@ class Signer:
 
 
 class Sender:
-    """Takes every part at once, but for what `answers` says of a number's first tries."""
+    """Stores every part immediately, except for the scripted `answers` of its first attempts."""
 
     def __init__(self, answers: Mapping[int, list[PartResult | Exception]] | None = None) -> None:
         self.cancelled = threading.Event()
@@ -89,7 +89,7 @@ def run(pipeline: UploadPipeline, todo: list[int], signed: list[SignedPart] | No
     pipeline.run(todo, signed or [], also_hash=(), on_fingerprint=lambda _: None)
 
 
-def test_6400_parts_cost_few_calls_and_the_first_is_small(senders: ThreadPoolExecutor, source: Source) -> None:
+def test_6400_parts_need_few_signing_calls_with_a_small_first_one(senders: ThreadPoolExecutor, source: Source) -> None:
     signer, sender = Signer(), Sender()
     run(make_pipeline(6400, signer, sender, senders, source), list(range(1, 6401)))
     sizes = [len(batch) for batch in signer.batches]
@@ -99,14 +99,14 @@ def test_6400_parts_cost_few_calls_and_the_first_is_small(senders: ThreadPoolExe
     assert sorted(sender.landed) == list(range(1, 6401))
 
 
-def test_only_what_is_missing_is_signed_and_sent(senders: ThreadPoolExecutor, source: Source) -> None:
+def test_only_missing_parts_are_signed_and_sent(senders: ThreadPoolExecutor, source: Source) -> None:
     signer, sender = Signer(), Sender()
     run(make_pipeline(10, signer, sender, senders, source), [2, 3, 9])
     assert sorted(sender.landed) == [2, 3, 9]
     assert signer.batches == [[2, 3, 9]]
 
 
-def test_parts_signed_with_the_start_need_no_call(senders: ThreadPoolExecutor, source: Source) -> None:
+def test_presigned_parts_need_no_signing_call(senders: ThreadPoolExecutor, source: Source) -> None:
     signer, sender = Signer(), Sender()
     part = SignedPart(1, "", {}, 0, CHUNK, NOW)
     run(make_pipeline(1, signer, sender, senders, source), [1], [part])
@@ -114,14 +114,14 @@ def test_parts_signed_with_the_start_need_no_call(senders: ThreadPoolExecutor, s
     assert signer.batches == []
 
 
-def test_an_expired_url_is_asked_for_again(senders: ThreadPoolExecutor, source: Source) -> None:
+def test_expired_url_is_signed_again(senders: ThreadPoolExecutor, source: Source) -> None:
     signer, sender = Signer(), Sender({2: [PartResult.URL_EXPIRED, PartResult.URL_EXPIRED]})
     run(make_pipeline(3, signer, sender, senders, source), [1, 2, 3])
     assert sorted(sender.landed) == [1, 2, 3]
     assert sorted(number for batch in signer.batches for number in batch) == [1, 2, 2, 2, 3]
 
 
-def test_a_url_that_is_never_good_is_given_up(senders: ThreadPoolExecutor, source: Source) -> None:
+def test_url_that_stays_refused_fails_the_upload(senders: ThreadPoolExecutor, source: Source) -> None:
     with pytest.raises(TransferFailed, match="part 2"):
         run(make_pipeline(3, Signer(), Sender({2: [PartResult.URL_EXPIRED] * 99}), senders, source), [1, 2, 3])
 
@@ -130,7 +130,7 @@ def test_a_url_that_is_never_good_is_given_up(senders: ThreadPoolExecutor, sourc
     ("answer", "error"),
     [(PartResult.SESSION_GONE, SessionGone), (TransferFailed("no"), TransferFailed), (KeyError("x"), KeyError)],
 )
-def test_an_error_ends_it_and_no_sender_runs_on(
+def test_error_stops_all_senders(
     answer: PartResult | Exception, error: type[Exception], senders: ThreadPoolExecutor, source: Source
 ) -> None:
     sender = Sender({5: [answer]})
@@ -142,8 +142,8 @@ def test_an_error_ends_it_and_no_sender_runs_on(
     assert len(sender.landed) < 2000
 
 
-@pytest.mark.timeout(20)  # it would wait for ever
-def test_ctrl_c_between_two_entries_of_the_books_ends_it_all_the_same(
+@pytest.mark.timeout(20)  # a failure would block forever
+def test_ctrl_c_during_bookkeeping_ends_the_pipeline(
     senders: ThreadPoolExecutor, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = make_pipeline(10, Signer(), Sender(), senders, source)

@@ -1,4 +1,4 @@
-"""When the client tries again, and when it stops: with a clock of the test's own."""
+"""Pauses and the end of retries, with a fake clock."""
 
 from dropbox_client.retry import Backoff, RetryWindow
 
@@ -20,7 +20,7 @@ def test_pauses_double_up_to_the_cap() -> None:
     assert [backoff.next_pause_s() for _ in range(5)] == [1, 2, 4, 5, 5]
 
 
-def test_pauses_are_drawn_from_zero_on() -> None:
+def test_pauses_are_uniform_from_zero() -> None:
     drawn: list[tuple[float, float]] = []
 
     def uniform(low: float, high: float) -> float:
@@ -32,12 +32,12 @@ def test_pauses_are_drawn_from_zero_on() -> None:
     assert drawn == [(0, 1), (0, 2), (0, 4)]
 
 
-def test_retry_after_is_the_least() -> None:
+def test_retry_after_is_a_lower_bound() -> None:
     backoff = Backoff(RetryWindow(1000, clock=Clock()), base_s=1, uniform=_longest)
     assert backoff.next_pause_s(at_least_s=30) == 31
 
 
-def test_it_gives_up_when_patience_is_over() -> None:
+def test_backoff_at_the_end_of_the_window_gives_up() -> None:
     clock = Clock()
     backoff = Backoff(RetryWindow(10, clock=clock), base_s=4, cap_s=4, uniform=_longest)
     assert backoff.next_pause_s() == 4
@@ -47,7 +47,7 @@ def test_it_gives_up_when_patience_is_over() -> None:
     assert backoff.next_pause_s() is None
 
 
-def test_progress_elsewhere_renews_patience() -> None:
+def test_renewed_window_extends_the_retries() -> None:
     clock = Clock()
     window = RetryWindow(10, clock=clock)
     backoff = Backoff(window, base_s=1, cap_s=1, uniform=_longest)

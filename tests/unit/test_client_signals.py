@@ -1,4 +1,4 @@
-"""Signals that end us are heard, also where the interpreter would lose them; and how commands that we run end."""
+"""Delivery of signals that the interpreter would lose, and the exit of child processes."""
 
 import os
 import signal
@@ -28,11 +28,11 @@ with ExitOnSignal():
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
-def test_a_signal_that_came_in_a_destructor_ends_us(name: str, code: int) -> None:
-    """Sockets and files have destructors: this is where one in some thousands comes."""
+def test_signal_in_a_destructor_ends_the_process(name: str, code: int) -> None:
+    """Sockets and files have destructors: about one signal in some thousands arrives inside one."""
     done = subprocess.run([sys.executable, "-c", SWALLOWED.format(name=name)], check=False, timeout=60, stderr=-1)
     assert done.returncode == code
-    assert b"Exception ignored" in done.stderr  # else this is a test of nothing
+    assert b"Exception ignored" in done.stderr  # the signal arrived inside the destructor
 
 
 WAITING = """
@@ -55,18 +55,18 @@ sys.modules["dropbox_client.cli.waiting"] = ModuleType("waiting")
 sys.modules["dropbox_client.cli.waiting.commands"] = commands
 sys.exit(cli._run(Namespace(run="waiting.wait")))
 """
-"""The signal does not interrupt what the main thread waits for: as when it comes just before that."""
+"""The signal does not interrupt the wait of the main thread, as if it had arrived just before."""
 
 
-def test_a_ctrl_c_that_came_on_the_way_into_a_wait_ends_it() -> None:
+def test_ctrl_c_just_before_a_blocking_wait_ends_it() -> None:
     done = subprocess.run([sys.executable, "-c", WAITING], check=False, timeout=60, stderr=-1)
     assert done.returncode == 130
     assert b"interrupted" in done.stderr
 
 
 @pytest.mark.parametrize("context", [ExitOnSignal, interruptible])
-def test_afterwards_signals_are_heard_as_before(context: Callable[[], AbstractContextManager[object]]) -> None:
-    """And the alarm of whoever is around us (here pytest-timeout) still comes."""
+def test_signal_handlers_and_timers_are_restored(context: Callable[[], AbstractContextManager[object]]) -> None:
+    """The timer of the surrounding code, here pytest-timeout, stays active."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
     before = [signal.getsignal(number) for number in numbers]
     left_s, each_s = signal.getitimer(signal.ITIMER_REAL)
@@ -81,21 +81,21 @@ def test_afterwards_signals_are_heard_as_before(context: Callable[[], AbstractCo
 DAEMON = "import os, time; os.fork() or (os.setsid(), time.sleep(60))"
 
 
-def test_a_command_ends_though_a_daemon_of_it_keeps_what_it_did_not_read() -> None:
+def test_command_ends_although_its_daemon_keeps_stdin_open() -> None:
     began_at = time.monotonic()
     with CommandRunner() as runner, runner.shielded():
         assert runner.run([sys.executable, "-c", DAEMON], os.environ, bytes(1 << 20)) == 0
     assert time.monotonic() - began_at < 30
 
 
-def test_a_command_reads_all_that_it_is_told() -> None:
+def test_command_reads_its_whole_stdin() -> None:
     read = "import sys; sys.exit(sys.stdin.buffer.read() != bytes(1 << 20))"
     with CommandRunner() as runner, runner.shielded():
         assert runner.run([sys.executable, "-c", read], os.environ, bytes(1 << 20)) == 0
 
 
-def test_how_a_command_ended_is_known_also_where_nobody_wanted_to_know() -> None:
-    """Whoever started us may ignore the end of children, and so would we."""
+def test_exit_code_is_known_although_sigchld_is_ignored() -> None:
+    """A process inherits an ignored SIGCHLD from its parent."""
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
         with CommandRunner() as runner, runner.shielded():

@@ -1,4 +1,4 @@
-"""Reading a file that may change: hashes against the vectors, and every kind of change found out."""
+"""Local files: hashes against the vectors, and detection of changes."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ VECTORS = json.loads((Path(__file__).parents[1] / "vectors/fingerprints.json").r
 
 
 @pytest.mark.parametrize("vector", VECTORS["fingerprints"], ids=lambda vector: vector["name"])
-def test_fingerprints_of_the_vectors(vector: dict[str, Any], tmp_path: Path) -> None:
+def test_fingerprints_match_the_vectors(vector: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes((vector["text"] * vector["repeat"]).encode())
     with Source(path) as source:
@@ -27,7 +27,7 @@ def test_fingerprints_of_the_vectors(vector: dict[str, Any], tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("chunk_bytes", [BLOCK_BYTES - 1, BLOCK_BYTES, 3 * BLOCK_BYTES + 7, 10 * BLOCK_BYTES])
-def test_one_pass_hashes_the_whole_and_its_chunks(chunk_bytes: int, tmp_path: Path) -> None:
+def test_hash_file_returns_hashes_of_the_file_and_its_chunks(chunk_bytes: int, tmp_path: Path) -> None:
     data = os.urandom(7 * BLOCK_BYTES + 13)
     path = tmp_path / "file"
     path.write_bytes(data)
@@ -58,7 +58,7 @@ def _replace(path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [_append, _rewrite_and_set_the_old_time, _replace, Path.unlink])
-def test_every_change_is_noticed(change: Any, tmp_path: Path) -> None:
+def test_check_detects_every_change(change: Any, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"x" * 1000)
     with Source(path) as source:
@@ -68,7 +68,7 @@ def test_every_change_is_noticed(change: Any, tmp_path: Path) -> None:
             source.check()
 
 
-def test_a_file_cut_short_while_it_is_read(tmp_path: Path) -> None:
+def test_file_truncated_while_read_raises(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"x" * 1000)
     with Source(path) as source:
@@ -77,7 +77,7 @@ def test_a_file_cut_short_while_it_is_read(tmp_path: Path) -> None:
             hash_range(source, 0, 1000)
 
 
-def test_only_regular_files_are_opened_and_a_fifo_does_not_make_us_wait(tmp_path: Path) -> None:
+def test_open_of_a_special_file_raises_without_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     for path in (tmp_path / "fifo", tmp_path, tmp_path / "missing"):
         with pytest.raises(Unreadable):

@@ -1,4 +1,4 @@
-"""Tokens on disk: for their owner only, replaced whole, one refresher at a time."""
+"""The token file: private, replaced atomically, one refresh at a time."""
 
 import threading
 from pathlib import Path
@@ -15,7 +15,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "dbx" / "tokens.json"
 
 
-def test_what_is_saved_is_loaded_and_forgotten(path: Path) -> None:
+def test_saved_tokens_are_loaded_and_deleted(path: Path) -> None:
     tokens = TokenFile(path)
     assert tokens.load() is None
     tokens.save(TOKENS)
@@ -25,20 +25,20 @@ def test_what_is_saved_is_loaded_and_forgotten(path: Path) -> None:
     assert tokens.load() is None
 
 
-def test_only_the_owner_may_read_them(path: Path) -> None:
+def test_token_file_is_private(path: Path) -> None:
     TokenFile(path).save(TOKENS)
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"server": "x"}', '{"other": 1}'])
-def test_a_damaged_file_is_no_sign_in(path: Path, text: str) -> None:
+def test_damaged_token_file_loads_none(path: Path, text: str) -> None:
     path.parent.mkdir()
     path.write_text(text)
     assert TokenFile(path).load() is None
 
 
-def test_a_failed_save_leaves_the_old_tokens(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_save_keeps_the_old_tokens(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tokens = TokenFile(path)
     tokens.save(TOKENS)
 
@@ -52,13 +52,13 @@ def test_a_failed_save_leaves_the_old_tokens(path: Path, monkeypatch: pytest.Mon
     assert [entry.name for entry in path.parent.iterdir()] == ["tokens.json"]
 
 
-def test_one_at_a_time_holds_the_lock_even_while_the_file_is_replaced(path: Path) -> None:
+def test_lock_is_exclusive_while_the_file_is_replaced(path: Path) -> None:
     inside: list[int] = []
     most = 0
 
     def refresh() -> None:
         nonlocal most
-        tokens = TokenFile(path)  # as another process would have it
+        tokens = TokenFile(path)  # as in another process
         for number in range(20):
             with tokens.locked():
                 inside.append(number)

@@ -1,4 +1,4 @@
-"""Which argument is the destination, and which files a folder means."""
+"""The destination of an upload, and the walk over local files."""
 
 import os
 from pathlib import Path
@@ -26,11 +26,13 @@ UUID = "01900000-0000-7000-8000-000000000000"
         (["a", "id:nothing"], None, (["a", "id:nothing"], "/")),
     ],
 )
-def test_the_destination_rule(arguments: list[str], to: str | None, expected: tuple[list[str], str]) -> None:
+def test_split_destination_follows_the_rule(
+    arguments: list[str], to: str | None, expected: tuple[list[str], str]
+) -> None:
     assert split_destination(arguments, to) == expected
 
 
-def test_a_last_argument_that_exists_here_too_is_ambiguous(tmp_path: Path) -> None:
+def test_split_destination_with_an_existing_local_path_is_ambiguous(tmp_path: Path) -> None:
     with pytest.raises(AmbiguousDestination, match=f"--to {tmp_path}"):
         split_destination(["a", str(tmp_path)], None)
     dangling = tmp_path / "link"
@@ -39,13 +41,13 @@ def test_a_last_argument_that_exists_here_too_is_ambiguous(tmp_path: Path) -> No
         split_destination(["a", str(dangling)], None)
 
 
-def test_a_remote_folder_begins_with_a_slash() -> None:
+def test_split_destination_without_a_slash_is_refused() -> None:
     with pytest.raises(AmbiguousDestination, match="begin with /"):
         split_destination(["a"], "photos")
 
 
 def found(walk: Walk) -> dict[str, str]:
-    """Return where each file goes, by its name on this computer."""
+    """Return the remote path of each file by its local name."""
     return {item.path.name: f"{item.folder.rstrip('/')}/{item.name}" for item in walk}
 
 
@@ -59,7 +61,7 @@ def tree(tmp_path: Path) -> Path:
     return top
 
 
-def test_a_folder_becomes_a_folder_of_its_name(tree: Path) -> None:
+def test_walk_maps_a_folder_to_its_name(tree: Path) -> None:
     walk = Walk([str(tree)], "/backup", "replace")
     assert found(walk) == {
         "cat.jpg": "/backup/photos/cat.jpg",
@@ -69,7 +71,7 @@ def test_a_folder_becomes_a_folder_of_its_name(tree: Path) -> None:
     assert walk.empty_folders == ["/backup/photos/empty"]
 
 
-def test_a_folder_of_which_nothing_is_sent_is_empty(tree: Path) -> None:
+def test_walk_without_files_reports_an_empty_folder(tree: Path) -> None:
     (tree / "empty" / "link").symlink_to("nowhere")
     (tree / "2026" / "räksmörgås.txt").unlink()
     (tree / "2026" / "rome" / "day 1").mkdir(parents=True)
@@ -78,12 +80,12 @@ def test_a_folder_of_which_nothing_is_sent_is_empty(tree: Path) -> None:
     assert walk.empty_folders == ["/photos/2026/rome/day 1", "/photos/empty"]
 
 
-def test_a_dot_means_what_is_in_the_folder(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_walk_of_a_dot_maps_the_contents(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tree)
     assert found(Walk(["."], "/", "replace"))["cat.jpg"] == "/cat.jpg"
 
 
-def test_links_in_folders_are_reported_and_a_named_one_is_followed(tree: Path) -> None:
+def test_walk_skips_links_in_folders_and_follows_a_named_one(tree: Path) -> None:
     (tree / "link").symlink_to("cat.jpg")
     (tree / "loop").symlink_to(tree)
     walk = Walk([str(tree)], "/", "replace")
@@ -92,7 +94,7 @@ def test_links_in_folders_are_reported_and_a_named_one_is_followed(tree: Path) -
     assert set(found(Walk([str(tree / "link")], "/", "replace"))) == {"link"}
 
 
-def test_what_a_download_left_is_not_sent(tree: Path) -> None:
+def test_walk_skips_partial_downloads(tree: Path) -> None:
     (tree / ".cat.jpg.0123456789abcdef.dbx-part").write_bytes(b"ca")
     (tree / "notes.dbx-part").write_bytes(b"mine")
     walk = Walk([str(tree)], "/", "replace")
@@ -100,7 +102,7 @@ def test_what_a_download_left_is_not_sent(tree: Path) -> None:
     assert [entry.failed for entry in walk.skipped] == [False]
 
 
-def test_what_cannot_be_sent_is_reported_and_the_rest_goes_on(tree: Path) -> None:
+def test_walk_skips_unusable_files_and_continues(tree: Path) -> None:
     os.mkfifo(tree / "fifo")
     (tree / os.fsdecode(b"not-\xff-unicode")).write_bytes(b"")
     walk = Walk([str(tree / "missing"), str(tree)], "/", "replace")
@@ -112,7 +114,7 @@ def test_what_cannot_be_sent_is_reported_and_the_rest_goes_on(tree: Path) -> Non
     }
 
 
-def test_names_that_are_one_to_the_server_do_not_replace_each_other(tree: Path) -> None:
+def test_walk_skips_a_second_name_that_is_equal_on_the_server(tree: Path) -> None:
     (tree / "CAT.jpg").write_bytes(b"another cat")
     walk = Walk([str(tree)], "/", "replace")
     assert set(found(walk)) == {"CAT.jpg", "räksmörgås.txt"}
@@ -120,7 +122,7 @@ def test_names_that_are_one_to_the_server_do_not_replace_each_other(tree: Path) 
     assert {"CAT.jpg", "cat.jpg"} <= set(found(Walk([str(tree)], "/", "rename")))
 
 
-def test_two_arguments_of_one_name(tmp_path: Path) -> None:
+def test_walk_of_two_arguments_with_one_name_skips_the_second(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "x").write_text(folder)

@@ -13,6 +13,7 @@ from dropbox_client.errors import ApiProblem, Usage
 from dropbox_client.models import File, Processing
 
 _KIB = 1024
+_WRITE_TO_STDIN = "write it to stdin"
 
 T = TypeVar("T")
 
@@ -71,25 +72,25 @@ def ask(question: str) -> str:
 
 
 def ask_required(question: str, alternative: str) -> str:
-    """Return a non-empty answer. Raises Usage, which names `alternative`."""
+    """Return a non-empty answer. Raises Usage, which suggests `alternative`."""
     answer = ask(question).strip()
     if not answer:
-        raise Usage(f"no input: use {alternative}")
+        raise _no_answer(question, alternative)
     return answer
 
 
-def ask_secret(question: str, *, alternative: str = "stdin") -> str:
+def ask_secret(question: str, *, alternative: str = _WRITE_TO_STDIN) -> str:
     """Return a secret, without echo on a terminal, else from the next line of stdin. Raises Usage."""
     if not sys.stdin.isatty():
         if answer := sys.stdin.readline().rstrip("\n"):
             return answer
-        raise Usage(f"no input: use {alternative}")
+        raise _no_answer(question, alternative)
     import getpass  # noqa: PLC0415
 
     return getpass.getpass(question)
 
 
-def ask_new_secret(question: str, *, alternative: str = "stdin") -> str:
+def ask_new_secret(question: str, *, alternative: str = _WRITE_TO_STDIN) -> str:
     """Like `ask_secret`, but a terminal prompts twice. Raises Usage if the two inputs differ."""
     secret = ask_secret(question, alternative=alternative)
     if sys.stdin.isatty() and ask_secret("Repeat: ") != secret:
@@ -97,15 +98,19 @@ def ask_new_secret(question: str, *, alternative: str = "stdin") -> str:
     return secret
 
 
+def _no_answer(question: str, alternative: str) -> Usage:
+    return Usage(f"no answer to {question.strip(' :')!r}: {alternative}")
+
+
 # Text
 
 
 def describe_error(error: Exception) -> str:
-    """Return the text of an error, with the code of a problem."""
+    """Return the text of an error; of a problem its details and its code."""
     if not isinstance(error, ApiProblem):
         return str(error)
     details = [f"{item['pointer']}: {item['detail']}" for item in error.extra.get("errors") or ()]
-    return f"{'; '.join([error.detail, *details])} ({error.code})"
+    return f"{'; '.join(details) or error.detail} ({error.code})"
 
 
 def format_bytes(size_bytes: float) -> str:

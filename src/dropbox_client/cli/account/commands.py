@@ -30,7 +30,7 @@ def login(options: Namespace) -> None:
             sign_in_with_browser(client, open_browser=not options.no_browser)
             email = client.me().email
         else:
-            email = options.email or output.ask_required("Email: ", "--email")
+            email = options.email or output.ask_required("Email: ", "use --email")
             _sign_in_with_password(client, email, options)
     output.print_note(f"signed in to {client.base_url} as {email}")
 
@@ -39,9 +39,9 @@ def _sign_in_with_password(client: Client, email: str, options: Namespace) -> No
     if options.password_stdin:
         password = sys.stdin.readline().rstrip("\n")
     elif options.register:
-        password = output.ask_new_secret("Password: ", alternative="--password-stdin")
+        password = output.ask_new_secret("Password: ", alternative="use --password-stdin")
     else:
-        password = output.ask_secret("Password: ", alternative="--password-stdin")
+        password = output.ask_secret("Password: ", alternative="use --password-stdin")
     if options.register:
         client.register(email, password)
     try:
@@ -53,7 +53,7 @@ def _sign_in_with_password(client: Client, email: str, options: Namespace) -> No
 
 
 def _ask_otp(options: Namespace) -> str:
-    return options.otp or output.ask_required("Code of your app, or a recovery code: ", "--otp")
+    return options.otp or output.ask_required("Code of your app, or a recovery code: ", "use --otp")
 
 
 def logout(_: Namespace) -> None:
@@ -115,7 +115,7 @@ def enable_second_factor(_: Namespace) -> None:
         output.print_note(
             f"Add this secret to your authenticator app: {proposal.secret}\nor open: {proposal.otpauth_url}"
         )
-        code = output.ask_required("Code that the app shows: ", "stdin, with the code on the line after the password")
+        code = output.ask_required("Code that the app shows: ", "write it to stdin, on the line after the password")
         codes = client.confirm_second_factor(code)
     output.print_note("The second factor is on. Store these recovery codes: each one replaces a code of the app once.")
     output.print_text("\n".join(codes))

@@ -168,7 +168,7 @@ def rm(options: Namespace) -> int:
         failed = for_each(options.paths, partial(_trash, client, force=options.force))
     trashed = len(options.paths) - failed
     if trashed:
-        output.print_note(f"{trashed} moved to the trash; `dbx restore PATH` restores them")
+        output.print_note(f"{trashed} moved to the trash; to restore: `dbx restore PATH`")
     return failed
 
 

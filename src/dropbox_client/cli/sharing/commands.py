@@ -108,7 +108,7 @@ def _ask_link_password(options: Namespace) -> str | None:
     if options.password_stdin:
         return output.ask("").rstrip("\n")
     if options.password:
-        return output.ask_new_secret("Password of the link: ", alternative="--password-stdin")
+        return output.ask_new_secret("Password of the link: ", alternative="use --password-stdin")
     return None
 
 
