@@ -109,9 +109,7 @@ async def test_upload_of_a_tree_stores_every_file(dbx: Dbx, proxy: StoreProxy, t
         (tree / folder).mkdir(parents=True, exist_ok=True)
         contents[f"{folder}empty"] = make_file(tree / folder / "empty", 0)
         for number in range(20):
-            contents[f"{folder}{number}"] = make_file(
-                tree / folder / str(number), 100 * number
-            )  # the same content in each folder
+            contents[f"{folder}{number}"] = make_file(tree / folder / str(number), 100 * number)  # equal in each folder
     contents["large"] = make_file(tree / "large", 9 * MIB)
     (tree / "link").symlink_to("large")
     (tree / os.fsdecode(b"\xff")).write_bytes(b"no Unicode name")
