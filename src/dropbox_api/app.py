@@ -37,7 +37,7 @@ from dropbox_api.middleware import (
     RequestLog,
     StandardHeaders,
     UnhandledErrors,
-    render,
+    render_problem,
 )
 from dropbox_api.plumbing import failpoints, metrics
 from dropbox_api.plumbing.health import Health
@@ -220,7 +220,7 @@ async def readyz(request: Request) -> JSONResponse:
 async def get_metrics(request: Request) -> Response:
     """Return the metrics in the text format of Prometheus; needs the metrics token."""
     state = request.app.state
-    if not metrics.is_allowed(state.settings, request.headers.get("authorization", "")):
+    if not metrics.is_scrape_allowed(state.settings, request.headers.get("authorization", "")):
         raise problems.NotFound
     gauges = metrics.ProcessGauges(
         events_waiting=state.wakeup.waiting,
@@ -252,13 +252,13 @@ async def _replay(_: Request, error: Exception) -> Response:
 
 async def _on_problem(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, problems.Problem)  # noqa: S101
-    return render(request.scope, error)
+    return render_problem(request.scope, error)
 
 
 async def _on_store_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, StoreError)  # noqa: S101
     log.warning("store error: %s", error.detail)
-    return render(request.scope, to_problem(error))
+    return render_problem(request.scope, to_problem(error))
 
 
 _MAX_FIELD_ERRORS = 100
@@ -269,8 +269,8 @@ async def _on_invalid_request(request: Request, error: Exception) -> JSONRespons
     assert isinstance(error, RequestValidationError)  # noqa: S101
     errors = error.errors()[:_MAX_FIELD_ERRORS]
     if any(entry["type"] == "json_invalid" for entry in errors):
-        return render(request.scope, problems.MalformedJson())
-    return render(request.scope, problems.InvalidRequest(errors=[_field_error(entry) for entry in errors]))
+        return render_problem(request.scope, problems.MalformedJson())
+    return render_problem(request.scope, problems.InvalidRequest(errors=[_field_error(entry) for entry in errors]))
 
 
 _PROBLEM_OF_STATUS: Mapping[int, type[problems.Problem]] = {
@@ -284,7 +284,7 @@ _PROBLEM_OF_STATUS: Mapping[int, type[problems.Problem]] = {
 
 async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101
-    response = render(request.scope, _PROBLEM_OF_STATUS.get(error.status_code, problems.InternalError)())
+    response = render_problem(request.scope, _PROBLEM_OF_STATUS.get(error.status_code, problems.InternalError)())
     response.headers.update(error.headers or {})
     return response
 

@@ -42,7 +42,7 @@ _PAGE_POLICY = (
 _NO_STORE = (b"cache-control", b"no-store")
 
 
-def render(scope: Scope, problem: problems.Problem) -> JSONResponse:
+def render_problem(scope: Scope, problem: problems.Problem) -> JSONResponse:
     """Return the RFC 9457 response for a problem."""
     headers = {}
     if problem.retry_after_s is not None or problem.status == 503:
@@ -185,7 +185,7 @@ class UnhandledErrors:
             if scope["type"] != "http" or has_begun:
                 raise
             log.exception("unhandled error on %s %s", scope["method"], _template(scope))
-            await render(scope, problems.InternalError())(scope, receive, send)
+            await render_problem(scope, problems.InternalError())(scope, receive, send)
 
 
 _HEALTH = ("/healthz", "/readyz")
@@ -237,7 +237,7 @@ class AddressLimit:
             try:
                 await self.counters.hit("address", address)
             except problems.RateLimited as problem:
-                await render(scope, problem)(scope, receive, send)
+                await render_problem(scope, problem)(scope, receive, send)
                 return
         await self.app(scope, receive, send)
 

@@ -1,4 +1,4 @@
-"""Leases that outlive transactions are renewed while their holder is at work."""
+"""Renewal of leases that outlive a transaction, while their holder works."""
 
 import asyncio
 import contextlib
@@ -13,9 +13,10 @@ from dropbox_api.db import Db
 
 @contextlib.asynccontextmanager
 async def heartbeat(db: Db, held: Update, lease_s: float) -> AsyncIterator[None]:
-    """Renew the `lease_until` of the row that `held` is of, as long as its token is ours, while the block runs.
+    """Renew `lease_until` of the leased row while the block runs.
 
-    A lost lease does no harm: what its holder writes is refused.
+    `held`: an UPDATE of that row on the condition that its token is still the holder's. Losing the lease is harmless:
+    the token fences every later write of the holder.
     """
 
     async def beat() -> None:

@@ -50,7 +50,7 @@ _COUNTS = text(f"""
 """)
 
 
-def is_allowed(settings: Settings, authorization: str) -> bool:
+def is_scrape_allowed(settings: Settings, authorization: str) -> bool:
     """Tell whether a caller with this header may read the metrics. Without a configured token: in `dev` only."""
     token = settings.http.metrics_token
     if token is None:

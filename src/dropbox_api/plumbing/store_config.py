@@ -7,9 +7,9 @@ from dropbox_api.storage.s3 import S3Config
 
 
 def read_s3_config(settings: Settings) -> S3Config:
-    """Return what the store client needs of the settings.
+    """Return the configuration of the store client.
 
-    Raises ValueError when CloudFront's private key cannot be read; its message names the setting, and not the key.
+    Raises ValueError when CloudFront's private key is unreadable; the message names the setting without the key.
     """
     s3 = settings.s3
     return S3Config(
@@ -26,28 +26,28 @@ def read_s3_config(settings: Settings) -> S3Config:
         connect_timeout_s=s3.connect_timeout_s,
         read_timeout_s=s3.read_timeout_s,
         max_connections=s3.max_connections,
-        cdn=_cdn(settings.cdn),
+        cdn=_read_cdn(settings.cdn),
     )
 
 
 def read_topic_config(sns: SnsSettings) -> MessagesConfig | None:
-    """Return where changes are published, None where nowhere."""
-    return _messages(sns.topic_arn, sns)
+    """Return the topic for published changes, None when none is configured."""
+    return _read_messages_config(sns.topic_arn, sns)
 
 
 def read_queue_config(notifications: NotificationSettings) -> MessagesConfig | None:
-    """Return where the store's notifications are read, None where nowhere."""
-    return _messages(notifications.queue_url, notifications)
+    """Return the queue of the store's notifications, None when none is configured."""
+    return _read_messages_config(notifications.queue_url, notifications)
 
 
-def _messages(name: str | None, where: SnsSettings | NotificationSettings) -> MessagesConfig | None:
+def _read_messages_config(name: str | None, settings: SnsSettings | NotificationSettings) -> MessagesConfig | None:
     if name is None:
         return None
-    secret = where.secret_access_key.get_secret_value() if where.secret_access_key else None
-    return MessagesConfig(name, where.region, where.endpoint_url, where.access_key_id, secret)
+    secret = settings.secret_access_key.get_secret_value() if settings.secret_access_key else None
+    return MessagesConfig(name, settings.region, settings.endpoint_url, settings.access_key_id, secret)
 
 
-def _cdn(cdn: CdnSettings) -> CloudFront | None:
+def _read_cdn(cdn: CdnSettings) -> CloudFront | None:
     if cdn.url is None or cdn.key_pair_id is None or cdn.private_key is None:
         return None
     try:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from dropbox_api.core.chunks import Strategy
 from dropbox_api.files.schemas import File
 from dropbox_api.schemas import (
     Answer,
@@ -19,7 +20,6 @@ from dropbox_api.schemas import (
 )
 
 State = Literal["creating", "active", "completing", "completed", "aborted", "expired", "failed"]
-Strategy = Literal["single", "multipart"]
 PartNumber = Annotated[int, Field(ge=1, le=10_000)]
 
 

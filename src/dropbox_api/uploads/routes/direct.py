@@ -7,7 +7,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from dropbox_api import problems
 from dropbox_api.accounts.auth import OnceStreamedDep, Writer
-from dropbox_api.deps import IfMatch
+from dropbox_api.deps import IfMatch, StreamSlotsDep
 from dropbox_api.files.schemas import File
 from dropbox_api.responses import problem_responses
 from dropbox_api.schemas import ContentType, OnConflict
@@ -75,10 +75,12 @@ def _receive(request: Request, content_type: str | None) -> RequestBody:
     responses=problem_responses(*_DIRECT, problems.NotAFolder, problems.CrossOwner, problems.TooManyFiles),
     openapi_extra={"requestBody": _FORM},
 )
-async def send_file(context: Writer, request: Request, response: Response, once: OnceStreamedDep) -> File:
+async def send_file(
+    context: Writer, slots: StreamSlotsDep, request: Request, response: Response, once: OnceStreamedDep
+) -> File:
     """Upload a small file as HTML forms and `curl -F` do. The fields may come before or after the file."""
     body = _receive(request, request.headers.get("content-type", ""))
-    async with request.app.state.streams.hold(context.actor_id):
+    async with slots.hold(context.actor_id):
         file = await form_upload.send_file(context, body, once)
     response.headers.update({"ETag": file.etag, "Location": f"/v1/files/{file.id}"})
     return file
@@ -93,6 +95,7 @@ async def send_file(context: Writer, request: Request, response: Response, once:
 async def put_content(
     *,
     context: Writer,
+    slots: StreamSlotsDep,
     request: Request,
     response: Response,
     file_id: uuid.UUID,
@@ -117,7 +120,7 @@ async def put_content(
                 errors=[{"pointer": f"/{header}", "detail": "send the whole content, not encoded"}]
             )
     wanted = content_upload.NewContent(_receive(request, content_type), name, on_conflict, if_match)
-    async with request.app.state.streams.hold(context.actor_id):
+    async with slots.hold(context.actor_id):
         file = await content_upload.put_content(context, file_id, wanted, once)
     response.headers["ETag"] = file.etag
     return file
