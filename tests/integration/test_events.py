@@ -18,7 +18,9 @@ from sqlalchemy import text
 from dropbox_api.context import Services
 from dropbox_api.db import Db, new_id
 from dropbox_api.events.wakeup import Wakeup
-from dropbox_api.feed import routes
+from dropbox_api.feed.read import FeedPage
+from dropbox_api.feed.routes import stream as stream_route
+from dropbox_api.feed.routes.reader import JournalResponse
 from dropbox_api.workers import retain
 from dropbox_api.workers.retain import apply_retention
 from tests.conftest import Register
@@ -390,16 +392,16 @@ async def test_a_wake_up_between_the_look_and_the_wait_is_not_lost(
     server: RunningServer, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The change is made after the poll has looked in vain, before it waits."""
-    looked = routes._Reading._look
+    read_next = JournalResponse._read_next
     changed: list[str] = []
 
-    async def look_and_let_change(self: Any, *, again: bool = True) -> Any:
-        page = await looked(self, again=again)
+    async def read_and_change(self: JournalResponse) -> FeedPage:
+        page = await read_next(self)
         if not changed:
             changed.append(await make_folder(account, "/in between"))
         return page
 
-    monkeypatch.setattr(routes._Reading, "_look", look_and_let_change)
+    monkeypatch.setattr(JournalResponse, "_read_next", read_and_change)
     found = await read(account, wait_s=60)
     assert [event["file_id"] for event in found["events"]] == changed
 
@@ -616,8 +618,8 @@ async def test_a_stream_tells_what_happens_and_goes_on_after_the_last_id(
 async def test_a_quiet_stream_gives_signs_of_life_and_ends_with_the_session(
     server: RunningServer, account: Account, db: Db, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(routes, "HEARTBEAT_S", 0.02)
-    monkeypatch.setattr(routes, "ASK_AGAIN_S", 0.1)
+    monkeypatch.setattr(stream_route, "HEARTBEAT_S", 0.02)
+    monkeypatch.setattr(stream_route, "AUTHENTICATE_AGAIN_S", 0.1)
     me = (await account.me())["id"]
     async with streaming(account) as (_, stream):
         assert await anext(stream) == {"": ""}
