@@ -1,4 +1,4 @@
-"""Topics and queues as SNS and SQS have them (ministack), and the job that reads the store's notifications."""
+"""Topics and queues of SNS and SQS (ministack), and the job that reads notifications of the store."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ def outgoing(number: int, **changes: Any) -> OutgoingMessage:
 
 
 async def drained(queue: Queue, count: int) -> list[dict[str, Any]]:
-    """Receive and delete until so many are there; return what SNS wrapped around them."""
+    """Receive and delete this many messages; return their SNS envelopes."""
     bodies: list[dict[str, Any]] = []
     async with asyncio.timeout(30):
         while len(bodies) < count:
@@ -47,7 +47,7 @@ async def drained(queue: Queue, count: int) -> list[dict[str, Any]]:
     return bodies
 
 
-async def test_what_is_published_arrives_with_its_attributes(bus: Bus) -> None:
+async def test_published_message_arrives_with_its_attributes(bus: Bus) -> None:
     topic_arn, queue_url = await bus.create_topic(), await bus.create_queue()
     await bus.subscribe(topic_arn, queue_url)
     async with Topic.open(bus.config(topic_arn)) as topic, Queue.open(bus.config(queue_url)) as queue:
@@ -59,17 +59,17 @@ async def test_what_is_published_arrives_with_its_attributes(bus: Bus) -> None:
     assert {body["MessageAttributes"]["kind"]["Value"] for body in bodies} == {"file.stored"}
 
 
-async def test_a_fifo_topic_keeps_order_and_takes_each_once(bus: Bus) -> None:
+async def test_fifo_topic_keeps_order_and_deduplicates(bus: Bus) -> None:
     topic_arn, queue_url = await bus.create_topic(FifoTopic="true"), await bus.create_queue(FifoQueue="true")
     await bus.subscribe(topic_arn, queue_url)
     async with Topic.open(bus.config(topic_arn)) as topic, Queue.open(bus.config(queue_url)) as queue:
-        for _ in range(2):  # the second time as after a lost answer
+        for _ in range(2):  # the second time is a retry after a lost answer
             await topic.publish([outgoing(number) for number in range(5)])
         bodies = await drained(queue, 5)
     assert [json.loads(body["Message"])["number"] for body in bodies] == list(range(5))
 
 
-async def test_a_message_comes_again_until_it_is_done(bus: Bus) -> None:
+async def test_message_is_received_again_until_it_is_deleted(bus: Bus) -> None:
     hidden, back = await bus.create_queue(VisibilityTimeout="60"), await bus.create_queue(VisibilityTimeout="1")
     for queue_url in (hidden, back):
         await bus.send(queue_url, "again")
@@ -84,7 +84,7 @@ async def test_a_message_comes_again_until_it_is_done(bus: Bus) -> None:
         assert [[message.body for message in await queue.receive()] for _ in range(2)] == [["again"]] * 2
 
 
-async def test_every_failure_is_one_kind_of_error(bus: Bus) -> None:
+async def test_failures_of_the_bus_raise_one_error(bus: Bus) -> None:
     arn = "arn:aws:sns:us-east-1:000000000000:unknown"
     async with Topic.open(bus.config(arn)) as topic, Queue.open(bus.config(f"{bus.endpoint_url}/0/unknown")) as queue:
         for failing in (topic.publish([outgoing(1)]), queue.receive(0), queue.delete(["no receipt"])):
@@ -98,7 +98,7 @@ async def test_every_failure_is_one_kind_of_error(bus: Bus) -> None:
     assert "secret" not in repr(away)
 
 
-async def test_of_a_batch_that_is_taken_in_part_the_refused_are_named(bus: Bus) -> None:
+async def test_partly_accepted_batch_names_the_refused_messages(bus: Bus) -> None:
     topic_arn = await bus.create_topic()
     async with Topic.open(bus.config(topic_arn)) as topic:
         with pytest.raises(MessagesError) as refusal:
@@ -125,7 +125,7 @@ def event(key: str) -> str:
 
 
 async def sent(account: Account, server: RunningServer, name: str, **wanted: Any) -> tuple[str, str]:
-    """Send a part of a session; return the session's id and its storage key."""
+    """Send a part of a session; return its id and its storage key."""
     data = bytes(SMALLEST_CHUNK) + name.encode()
     upload = await start(account, data, name, strategy="multipart", chunk_size_bytes=SMALLEST_CHUNK, **wanted)
     await send(account, upload, data, [2])
@@ -138,7 +138,7 @@ async def missing(account: Account, upload_id: str) -> str:
     return str((await account.client.get(f"/v1/uploads/{upload_id}")).raise_for_status().json()["missing"])
 
 
-async def test_the_job_looks_where_messages_point_and_deletes_them(
+async def test_consume_reconciles_the_named_sessions_and_deletes_messages(
     server: RunningServer, account: Account, bus: Bus
 ) -> None:
     queue_url = await bus.create_queue(VisibilityTimeout="60")
@@ -158,7 +158,7 @@ async def test_the_job_looks_where_messages_point_and_deletes_them(
     assert await bus.count_messages(queue_url) == 0
 
 
-async def test_what_could_not_be_looked_at_stays_in_the_queue(
+async def test_consume_with_a_failing_store_keeps_the_message(
     server: RunningServer, account: Account, bus: Bus, s3_config: S3Config
 ) -> None:
     queue_url = await bus.create_queue(VisibilityTimeout="60")
@@ -174,7 +174,7 @@ async def test_what_could_not_be_looked_at_stays_in_the_queue(
     assert await missing(account, upload_id) == "1-2"
 
 
-async def test_a_session_that_lost_its_place_holds_nobody_up(
+async def test_consume_of_a_failing_session_does_not_block_others(
     server: RunningServer, register: Register, bus: Bus
 ) -> None:
     queue_url = await bus.create_queue(VisibilityTimeout="60")
@@ -189,6 +189,6 @@ async def test_a_session_that_lost_its_place_holds_nobody_up(
     assert (report.found, report.done, report.failed) == (1, 1, 0)
 
 
-async def test_without_a_queue_there_is_nothing_to_do(server: RunningServer) -> None:
+async def test_consume_without_a_queue_does_nothing(server: RunningServer) -> None:
     report = await consume_notifications(server.services)
     assert (report.found, report.done) == (0, 0)

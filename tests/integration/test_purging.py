@@ -1,4 +1,4 @@
-"""What ends by itself: old trash, old revisions, old keys. Seen through HTTP, with the worker's jobs run in between."""
+"""Retention: jobs remove old trash, old revisions and old idempotency keys, observed through HTTP."""
 
 import asyncio
 import random
@@ -124,7 +124,7 @@ async def keys(db: Db, account: Account) -> set[str]:
 # purge
 
 
-async def test_the_trash_is_purged_after_its_time(account: Account, server: RunningServer) -> None:
+async def test_trash_beyond_its_retention_is_purged(account: Account, server: RunningServer) -> None:
     young, old = await put_file(account, b"young", "/young"), await put_file(account, b"old", "/old")
     await delete(account, young["id"], old["id"])
     await alter_node(server.db, old["id"], "trashed_at = trashed_at - interval '29 days 23 hours'")
@@ -138,13 +138,13 @@ async def test_the_trash_is_purged_after_its_time(account: Account, server: Runn
     async with server.db.read() as tx:
         entries = (await tx.execute(log, {"id": old["id"]})).all()
     assert [entry.action for entry in entries] == ["created", "trashed", "purged"]
-    assert entries[-1].actor_id is None, "nobody asked for it"
+    assert entries[-1].actor_id is None, "the purge has no actor"
     answer = await account.client.post(f"/v1/files/{young['id']}/restore")
     assert await download(account, answer.raise_for_status().json()["id"]) == b"young"
 
 
-async def test_a_folder_is_purged_with_all_below_it(account: Account, server: RunningServer) -> None:
-    """Counters are exact, content that a survivor shares stays, and objects go only with the last of their files."""
+async def test_purge_of_a_folder_removes_its_descendants(account: Account, server: RunningServer) -> None:
+    """Counters are exact, content shared with a live file stays, and an object goes with its last file."""
     kept = await put_file(account, b"shared" * 10, "/kept")
     folder_id = await make_folder(account, "/a")
     await make_folder(account, "/a/b/c/d")
@@ -181,7 +181,7 @@ async def test_a_folder_is_purged_with_all_below_it(account: Account, server: Ru
     assert not await is_stored(server.store, left)
 
 
-async def test_what_was_deleted_on_its_own_goes_with_its_folder(account: Account, server: RunningServer) -> None:
+async def test_purge_of_a_folder_includes_earlier_deletions_in_it(account: Account, server: RunningServer) -> None:
     folder_id, inner_id = await make_folder(account, "/a"), await make_folder(account, "/a/inner")
     await put_file(account, b"x", "/a/inner/x")
     await delete(account, inner_id)
@@ -194,10 +194,8 @@ async def test_what_was_deleted_on_its_own_goes_with_its_folder(account: Account
     assert await used(account) == (0, 0)
 
 
-async def test_a_trashed_folder_inside_a_purged_one_inside_a_purged_one(
-    account: Account, server: RunningServer
-) -> None:
-    """Deleted for good one after the other, from the inside and from the outside: no order breaks a foreign key."""
+async def test_purge_of_nested_deletions_succeeds_in_any_order(account: Account, server: RunningServer) -> None:
+    """Deleted for good from the inside out and from the outside in: no order violates a foreign key."""
     inwards, outwards = ("/a", "/a/b", "/a/b/c/d"), ("/a/b/c/d", "/a/b", "/a")
     for names, answers in ((inwards, [204, 404, 404]), (outwards, [204, 204, 204])):
         ids = {path: await make_folder(account, path) for path in ("/a", "/a/b", "/a/b/c", "/a/b/c/d", "/a/b/c/d/e")}
@@ -208,10 +206,10 @@ async def test_a_trashed_folder_inside_a_purged_one_inside_a_purged_one(
         assert await used(account) == (0, 0)
 
 
-async def test_a_purge_goes_on_where_it_was_cut_off(
+async def test_purge_in_small_batches_counts_every_row_once(
     account: Account, server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two workers at once, batches of one, a bounded look: every row is counted once."""
+    """Two concurrent workers and batches of one: every row is counted once."""
     monkeypatch.setattr(batches, "ROWS_PER_TRANSACTION", 1)
     monkeypatch.setattr(batches, "ROWS_PER_QUERY", 3)
     folder_id = await make_folder(account, "/a")
@@ -225,7 +223,7 @@ async def test_a_purge_goes_on_where_it_was_cut_off(
     assert await used(account) == (0, 0)
 
 
-async def test_emptying_the_trash_frees_its_space(account: Account, server: RunningServer) -> None:
+async def test_emptied_trash_frees_its_quota(account: Account, server: RunningServer) -> None:
     files = [await put_file(account, b"same", f"/{number}") for number in range(3)]
     assert await used(account) == (4, 3)
     await delete(account, *(file["id"] for file in files[:2]))
@@ -235,7 +233,7 @@ async def test_emptying_the_trash_frees_its_space(account: Account, server: Runn
 
 
 @pytest.mark.parametrize("status", ["quarantined", "damaged", "stored"])
-async def test_content_of_every_state_is_given_up(account: Account, server: RunningServer, status: str) -> None:
+async def test_purge_releases_content_in_every_state(account: Account, server: RunningServer, status: str) -> None:
     file = await upload_file(account, BYTES, "a", **MULTI)
     async with server.db.begin() as tx:
         owned = "UPDATE blobs SET content_status = :status WHERE owner_id = :id"
@@ -249,8 +247,8 @@ async def test_content_of_every_state_is_given_up(account: Account, server: Runn
     assert not await is_stored(server.store, key)
 
 
-async def test_restoring_races_a_purge(account: Account, server: RunningServer) -> None:
-    """Whoever comes first: the folder is back as a whole, or gone as a whole."""
+async def test_restore_during_a_purge_is_whole_or_refused(account: Account, server: RunningServer) -> None:
+    """The folder is restored as a whole or purged as a whole."""
 
     async def purge(pause_s: float) -> None:
         await asyncio.sleep(pause_s)
@@ -277,8 +275,8 @@ async def test_restoring_races_a_purge(account: Account, server: RunningServer) 
     print("in the order of how late the purge began:", outcomes)
 
 
-async def test_content_given_up_is_sent_anew(account: Account, server: RunningServer) -> None:
-    """The same bytes right after the purge: the old object is on its way out and must not be built upon."""
+async def test_upload_of_released_content_is_sent_again(account: Account, server: RunningServer) -> None:
+    """The same bytes right after the purge: the server must not reuse an object that is being deleted."""
     first = await put_file(account, b"again", "/a")
     (old,) = await keys(server.db, account)
     await delete_for_good(account, first["id"])
@@ -295,8 +293,8 @@ async def test_content_given_up_is_sent_anew(account: Account, server: RunningSe
     assert await used(account) == (5, 1)
 
 
-async def test_instant_uploads_race_a_purge(account: Account, server: RunningServer) -> None:
-    """Each is placed at once or sent anew; whatever was acknowledged can be read when the dust has settled."""
+async def test_deduplicated_uploads_during_a_purge_stay_readable(account: Account, server: RunningServer) -> None:
+    """Each upload is deduplicated or sent again; all acknowledged files are readable afterwards."""
     for attempt in range(6):
         data = f"{attempt}".encode() * 50
         first = await put_file(account, data, f"/first-{attempt}")
@@ -313,8 +311,8 @@ async def test_instant_uploads_race_a_purge(account: Account, server: RunningSer
     assert await used(account) == (6 * 50, 6)
 
 
-async def test_content_that_is_still_to_be_placed_is_kept(account: Account, server: RunningServer) -> None:
-    """A session whose every destination was refused may still name another place, though the only file is purged."""
+async def test_purge_keeps_content_of_a_session_without_a_destination(account: Account, server: RunningServer) -> None:
+    """A session without an accepted destination may still name one, although the only file is purged."""
     upload = await start(account, b"content", "taken")
     await send(account, upload, b"content")
     await put_file(account, b"winner", "/taken")
@@ -329,7 +327,7 @@ async def test_content_that_is_still_to_be_placed_is_kept(account: Account, serv
     rescued = answer.raise_for_status().json()["destinations"][-1]["file_id"]
     assert await download(account, rescued) == b"content"
 
-    # Now that it has had a place, nothing waits for it any more.
+    # With a destination, the session no longer keeps the content.
     await delete_for_good(account, rescued)
     await run(server, purge_trash)
     assert await used(account) == (6, 1)
@@ -337,7 +335,7 @@ async def test_content_that_is_still_to_be_placed_is_kept(account: Account, serv
     assert problem(answer) == (409, "nothing-to-place")
 
 
-async def test_a_completed_upload_does_not_keep_its_content(account: Account, server: RunningServer) -> None:
+async def test_completed_upload_does_not_keep_its_content(account: Account, server: RunningServer) -> None:
     upload = await start(account, b"done", "done")
     await send(account, upload, b"done")
     file = (await complete(account, upload["id"])).raise_for_status().json()["file"]
@@ -353,7 +351,7 @@ async def test_a_completed_upload_does_not_keep_its_content(account: Account, se
 # prune
 
 
-async def test_revisions_are_pruned_by_count(account: Account, server: RunningServer) -> None:
+async def test_revisions_beyond_the_count_are_pruned(account: Account, server: RunningServer) -> None:
     for number in range(1, 7):
         file = await replace(account, b"x" * number, "/a")
     for number in range(1, 4):
@@ -373,8 +371,8 @@ async def test_revisions_are_pruned_by_count(account: Account, server: RunningSe
     assert await revisions(account, file["id"]) == [7, 6]
 
 
-async def test_revisions_are_pruned_by_age(account: Account, server: RunningServer) -> None:
-    """Counted from when they were replaced. A head may be as old as it likes; so may what the trash holds."""
+async def test_revisions_beyond_the_age_are_pruned(account: Account, server: RunningServer) -> None:
+    """The age counts from the replacement. Heads and revisions in the trash have no age limit."""
     for data in (b"1", b"22", b"333"):
         file = await replace(account, data, "/a")
         gone = await replace(account, data * 10, "/gone")
@@ -401,7 +399,7 @@ async def test_revisions_are_pruned_by_age(account: Account, server: RunningServ
     assert await used(account) == (33, 2)
 
 
-async def test_pruning_leaves_shared_content_and_what_is_processed(account: Account, server: RunningServer) -> None:
+async def test_prune_keeps_shared_content_and_processed_revisions(account: Account, server: RunningServer) -> None:
     first = await replace(account, b"first", "/a")
     other = await copy(account, first["id"], name="copy")
     await replace(account, b"second", "/a")
@@ -420,10 +418,10 @@ async def test_pruning_leaves_shared_content_and_what_is_processed(account: Acco
     assert await used(account) == (5 + 5, 2)
 
 
-async def test_pruning_goes_on_until_nothing_is_left(
+async def test_prune_in_small_batches_removes_everything_due(
     account: Account, server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It runs once an hour, so that one run does it all, look after look and owner after owner."""
+    """The job runs once an hour, so one run must do everything, batch by batch and owner by owner."""
     monkeypatch.setattr(batches, "ROWS_PER_TRANSACTION", 2)
     monkeypatch.setattr(batches, "ROWS_PER_QUERY", 3)
     for number in range(8):
@@ -437,7 +435,7 @@ async def test_pruning_goes_on_until_nothing_is_left(
 # forget
 
 
-async def test_keys_are_forgotten_after_their_time(
+async def test_idempotency_keys_beyond_their_lifetime_are_forgotten(
     account: Account, server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batches, "ROWS_PER_TRANSACTION", 2)

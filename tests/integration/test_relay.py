@@ -1,4 +1,4 @@
-"""The relay: other people's journals, in order and without gaps whoever dies, and the message bus."""
+"""The relay: journals of other accounts, deliveries and the bus, in order and complete after killed workers."""
 
 import asyncio
 import json
@@ -32,12 +32,12 @@ from tests.support.server import make_settings, migrated_database
 
 
 class World:
-    """A database of this test's own, with people in it and changes to be told."""
+    """A database with accounts, and with changes to relay."""
 
     def __init__(self, db: Db, store: Any, settings: Settings) -> None:
         self.db, self.store, self.settings = db, store, settings
         self.told: dict[uuid.UUID, list[tuple[uuid.UUID, uuid.UUID]]] = defaultdict(list)
-        """Who is to be told of what, as (owner, event), in the order of each owner."""
+        """Expected events of each recipient as (owner, event), in the order of each owner."""
         self._seq: dict[uuid.UUID, int] = defaultdict(int)
 
     async def person(self) -> uuid.UUID:
@@ -91,7 +91,7 @@ class World:
             await tx.exec_driver_sql("UPDATE relay_leases SET until = now()")
 
     async def check_journals(self) -> None:
-        """Each recipient has each event once, numbered without gaps, in the order of each owner."""
+        """Require that each recipient has each event once, without gaps, in the order of each owner."""
         for user_id, told in self.told.items():
             events = await self.rows("SELECT * FROM events WHERE recipient_id = :id ORDER BY seq", id=user_id)
             assert [event.seq for event in events] == list(range(1, len(told) + 1))
@@ -120,7 +120,7 @@ async def world(postgres_url: str, s3_config: S3Config, variables: dict[str, str
 
 
 async def add_webhook(world: World, user_id: uuid.UUID, url: str) -> uuid.UUID:
-    """Make a webhook as the API does; how it signs is of no account here."""
+    """Make a webhook as the API does; its signature does not matter here."""
     webhook_id = uuid.uuid4()
     sealed = encrypt_webhook_secret(world.settings.auth, webhook_id, create_secret())
     make = text("INSERT INTO webhooks (id, user_id, url, secret, kinds) VALUES (:id, :user_id, :url, :secret, '{}')")
@@ -132,7 +132,7 @@ async def add_webhook(world: World, user_id: uuid.UUID, url: str) -> uuid.UUID:
 # Journals
 
 
-async def test_recipients_are_told_once_and_woken(world: World) -> None:
+async def test_relay_writes_each_event_once_and_wakes_readers(world: World) -> None:
     owner, one, two = [await world.person() for _ in range(3)]
     woken: list[Any] = []
     world.db.on_commit = woken.extend
@@ -147,7 +147,7 @@ async def test_recipients_are_told_once_and_woken(world: World) -> None:
     assert (await world.relay()).found == 0
 
 
-async def test_what_is_told_is_what_the_owner_was_told(world: World) -> None:
+async def test_relayed_event_equals_the_event_of_the_owner(world: World) -> None:
     owner, one = await world.person(), await world.person()
     event_id = await world.happen(owner, one, owner, kind="file.created", payload='{"revision_id": "r"}')
     world.told.pop(owner)
@@ -157,14 +157,14 @@ async def test_what_is_told_is_what_the_owner_was_told(world: World) -> None:
     assert event.payload == {"revision_id": "r"}
 
 
-async def test_who_is_gone_is_not_told(world: World) -> None:
+async def test_relay_to_a_deleted_account_skips_it(world: World) -> None:
     owner, one = await world.person(), await world.person()
     await world.happen(owner, one, uuid.uuid4())
     await world.relay()
     assert [event.recipient_id for event in await world.rows("SELECT * FROM events")] == [one]
 
 
-async def test_batches_end_when_many_are_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_relay_batches_are_bounded_by_recipients(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox, "BATCH", 4)
     monkeypatch.setattr(relay, "MAX_COPIES", 6)
     owner, *others = [await world.person() for _ in range(4)]
@@ -178,7 +178,7 @@ async def test_batches_end_when_many_are_told(world: World, monkeypatch: pytest.
     await world.check_journals()
 
 
-async def test_one_owner_is_relayed_by_one_worker_at_a_time(world: World) -> None:
+async def test_concurrent_relays_share_no_owner(world: World) -> None:
     people = [await world.person() for _ in range(6)]
     shuffled = random.Random(5)
     for _ in range(200):
@@ -189,8 +189,8 @@ async def test_one_owner_is_relayed_by_one_worker_at_a_time(world: World) -> Non
     await world.check_journals()
 
 
-async def test_workers_that_are_killed_lose_nothing_and_repeat_nothing(world: World, variables: dict[str, str]) -> None:
-    """Three relay at once while things go on happening, and die one after the other, wherever they are."""
+async def test_relay_with_killed_workers_loses_and_repeats_nothing(world: World, variables: dict[str, str]) -> None:
+    """Three workers relay while changes continue, and are killed one after the other."""
     people = [await world.person() for _ in range(5)]
     shuffled = random.Random(7)
     over = asyncio.Event()
@@ -214,11 +214,11 @@ async def test_workers_that_are_killed_lose_nothing_and_repeat_nothing(world: Wo
     await world.check_journals()
 
 
-# What cannot be relayed
+# Failing changes
 
 
 async def poison(world: World, event_id: uuid.UUID) -> None:
-    """Let the database refuse one change, whoever is told of it."""
+    """Let the database refuse one change for every recipient."""
     async with world.db.begin() as tx:
         await tx.exec_driver_sql(
             f"""CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -227,7 +227,7 @@ async def poison(world: World, event_id: uuid.UUID) -> None:
         await tx.exec_driver_sql("CREATE TRIGGER refuse BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION refuse()")
 
 
-async def test_a_change_that_cannot_be_relayed_is_put_aside_and_the_rest_goes_on(world: World) -> None:
+async def test_relay_of_a_failing_change_parks_it_and_continues(world: World) -> None:
     owner, other_owner, one = [await world.person() for _ in range(3)]
     before = [await world.happen(owner, one) for _ in range(3)]
     bad = await world.happen(owner, one)
@@ -250,7 +250,7 @@ async def test_a_change_that_cannot_be_relayed_is_put_aside_and_the_rest_goes_on
     assert (row.id, row.attempts) == (bad, 3)
     assert row.parked_at
     assert (await world.relay(worker=worker)).found == 0
-    # Mended and put back by the operator.
+    # The operator repairs the cause and puts the change back.
     async with world.db.begin() as tx:
         await tx.exec_driver_sql("DROP TRIGGER refuse ON events")
         await tx.exec_driver_sql("UPDATE outbox SET parked_at = NULL")
@@ -259,10 +259,10 @@ async def test_a_change_that_cannot_be_relayed_is_put_aside_and_the_rest_goes_on
     assert [row.seq for row in numbers] == list(range(1, 9))
 
 
-# Deaths
+# Killed workers
 
 
-async def test_a_worker_killed_while_it_delivers_delivers_again(world: World, variables: dict[str, str]) -> None:
+async def test_delivery_after_a_killed_worker_is_repeated(world: World, variables: dict[str, str]) -> None:
     owner = await world.person()
     async with running_receiver() as receiver:
         await add_webhook(world, owner, receiver.url)
@@ -278,14 +278,14 @@ async def test_a_worker_killed_while_it_delivers_delivers_again(world: World, va
             await deliver_messages(world.services)
         await world.end_leases()
         await deliver_messages(world.services)
-        # Once more what was sent when they died, and the order of first attempts stays.
+        # Messages in flight are sent again, and the order of first attempts stays.
         assert [message["id"] for message in receiver.messages] == [*ids[:3], *ids[2:4], *ids[3:]]
     rows = await world.rows("SELECT state, attempts FROM deliveries")
     assert [tuple(row) for row in rows] == [("delivered", 1)] * 6
     assert await world.rows("SELECT * FROM relay_leases") == []
 
 
-async def test_what_cannot_be_recorded_for_one_webhook_keeps_no_other_waiting(
+async def test_delivery_with_a_failing_record_does_not_block_others(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other = await world.person(), await world.person()
@@ -327,7 +327,7 @@ Subscribed = tuple[dict[str, Any], Callable[[], Awaitable[list[dict[str, Any]]]]
 
 @pytest.fixture
 async def subscribed(bus: Bus) -> AsyncIterator[Subscribed]:
-    """A FIFO topic with a queue behind it: settings, and what reads all that has arrived."""
+    """A FIFO topic with a subscribed queue: settings, and a function that reads all messages."""
     topic, queue_url = await bus.create_topic(FifoTopic="true"), await bus.create_queue(FifoQueue="true")
     await bus.subscribe(topic, queue_url)
     keys = {"access_key_id": Ministack.access_key_id, "secret_access_key": Ministack.secret_access_key}
@@ -347,7 +347,7 @@ def with_topic(settings: Settings, sns: dict[str, Any]) -> Settings:
     return Settings.model_validate(settings.model_dump() | {"sns": sns})
 
 
-async def test_the_topic_is_told_in_order(world: World, subscribed: Subscribed) -> None:
+async def test_publish_keeps_the_order(world: World, subscribed: Subscribed) -> None:
     sns, received = subscribed
     world.settings = with_topic(world.settings, sns)
     owners, other = [await world.person() for _ in range(3)], await world.person()
@@ -374,7 +374,7 @@ async def test_the_topic_is_told_in_order(world: World, subscribed: Subscribed) 
     assert (await publish_changes(world.services)).found == 0
 
 
-async def test_a_worker_killed_while_it_publishes_publishes_again(
+async def test_publish_after_a_killed_worker_is_repeated(
     world: World, variables: dict[str, str], subscribed: Subscribed
 ) -> None:
     sns, received = subscribed
@@ -394,7 +394,7 @@ async def test_a_worker_killed_while_it_publishes_publishes_again(
 
 
 class Fake:
-    """A topic that refuses what it is told to."""
+    """A topic that refuses the given messages."""
 
     def __init__(self, refused: dict[str, str], detail: str = "") -> None:
         self.refused, self.detail = refused, detail
@@ -407,7 +407,7 @@ class Fake:
         self.published += [one.id for one in some]
 
 
-async def test_a_topic_that_does_not_answer_is_asked_again(world: World, subscribed: Subscribed) -> None:
+async def test_publish_to_a_silent_topic_is_retried(world: World, subscribed: Subscribed) -> None:
     sns, received = subscribed
     world.settings = with_topic(world.settings, sns | {"endpoint_url": "http://127.0.0.1:1"})
     owner = await world.person()
@@ -421,10 +421,10 @@ async def test_a_topic_that_does_not_answer_is_asked_again(world: World, subscri
     assert [message["id"] for message in await received()] == [str(event_id)]
 
 
-async def test_what_the_topic_refuses_for_good_is_put_aside(
+async def test_publish_of_a_refused_message_parks_it(
     world: World, subscribed: Subscribed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The real topic refuses nothing that we send: what it would say is said in its place."""
+    """The real topic refuses no message of the server, so a substitute refuses."""
     sns, _ = subscribed
     world.settings = with_topic(world.settings, sns)
     owner = await world.person()
@@ -440,7 +440,7 @@ async def test_what_the_topic_refuses_for_good_is_put_aside(
     assert row.parked_at
 
 
-async def test_without_a_topic_nothing_is_kept_for_it(world: World) -> None:
+async def test_relay_without_a_topic_keeps_no_rows_for_it(world: World) -> None:
     await world.happen(await world.person())
     await world.relay_all()
     assert await world.rows("SELECT * FROM outbox") == []

@@ -1,4 +1,4 @@
-"""Scrubbing: what the store damaged or lost is found, refused, told of, and mended where equal bytes are left."""
+"""Scrubbing: damaged and lost objects are found, refused, reported, and repaired from equal bytes."""
 
 import asyncio
 import random
@@ -38,7 +38,7 @@ from tests.support.stack import Stack
 
 @dataclass
 class World:
-    """A database and a bucket of these tests' own, where all is due to be read at each run."""
+    """A server with its own database and bucket, where every blob is due at each run."""
 
     server: RunningServer
     volumes: Path
@@ -56,7 +56,7 @@ class World:
             pass
 
     async def collect(self) -> None:
-        """Let go of the objects that nothing needs any more."""
+        """Delete the objects that are no longer needed."""
         while (await collect_blobs(Services(self.server.db, self.server.store, self.settings))).found:
             pass
         await sweep_orphans(Services(self.server.db, self.server.store, self.settings))
@@ -70,9 +70,9 @@ class World:
         return (await self.query(found, id=uuid.UUID(file["revision_id"])))[0]
 
     def flip(self, data: bytes) -> int:
-        """Flip a bit in the store's own files wherever these bytes begin; return in how many places.
+        """Flip a bit in the files of the store wherever these bytes begin; return the number of places.
 
-        The store cuts what it is given into pieces of its own, so only the beginning is looked for.
+        The store splits objects into its own pieces, so only the beginning is searched for.
         """
         found, data = 0, data[:1000]
         for path in self.volumes.rglob("*.dat"):
@@ -87,7 +87,7 @@ class World:
         return found
 
     async def replace(self, file: dict[str, Any], data: bytes) -> None:
-        """Put other bytes into the object, as a store does that notices nothing."""
+        """Put other bytes into the object without any error of the store."""
         await self.server.store.put((await self.blob(file)).storage_key, data)
 
 
@@ -120,7 +120,7 @@ async def is_refused(account: Account, file: dict[str, Any]) -> None:
         assert problem(answer) == (409, "content-damaged")
 
 
-async def test_what_is_whole_is_read_and_stays(world: World, account: Account) -> None:
+async def test_scrub_of_intact_content_changes_nothing(world: World, account: Account) -> None:
     data = random.Random("scrub 1").randbytes(SMALLEST_CHUNK + 1000)
     files = [await upload_file(account, data, "a", **MULTI), await upload_file(account, b"", "empty")]
     await world.verify()
@@ -136,8 +136,8 @@ async def test_what_is_whole_is_read_and_stays(world: World, account: Account) -
     assert [kind for kind, _ in told] == ["file.created", "file.created", "file.verified"]
 
 
-async def test_a_chunk_is_mended_from_another_file(world: World, account: Account) -> None:
-    """The files share one chunk, under one owner; the damaged one is built anew, the other left alone."""
+async def test_scrub_repairs_a_chunk_from_another_file(world: World, account: Account) -> None:
+    """Two files of one owner share a chunk; the damaged one is rebuilt, the other is unchanged."""
     rng = random.Random("scrub 2")
     shared, one, two = (rng.randbytes(SMALLEST_CHUNK) for _ in range(3))
     rotten = await upload_file(account, one + shared, "rotten", **MULTI)
@@ -163,7 +163,7 @@ async def test_a_chunk_is_mended_from_another_file(world: World, account: Accoun
     assert (await world.scrub()).notes == ()
 
 
-async def test_a_chunk_that_is_everywhere_hides_no_other(
+async def test_scrub_with_a_very_frequent_chunk_finds_sources_of_others(
     world: World, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(repair, "SOURCES_PER_CHUNK", 2)
@@ -188,24 +188,24 @@ async def test_a_chunk_that_is_everywhere_hides_no_other(
     assert {number: len(sources) for number, sources in found.items()} == {1: 2, 2: 1}
 
 
-async def test_a_bit_flipped_on_the_disk_is_found_and_mended_from_somebody_elses_file(
-    world: World, account: Account
-) -> None:
-    """SeaweedFS finds it out by its CRC, tries for a while, and then says that it failed."""
+async def test_scrub_repairs_a_flipped_bit_from_a_file_of_another_account(world: World, account: Account) -> None:
+    """SeaweedFS detects it by its CRC, retries for a while, and then answers with an error."""
     data = random.Random("scrub 3").randbytes(100_000)
     rotten = await upload_file(account, data, "rotten")
     assert world.flip(data) == 1
     other = await register_account(world.server.url)
     async with other.client:
-        await upload_file(other, data, "theirs")
+        await upload_file(other, data, "copy")
         assert any("repaired" in note for note in (await world.scrub()).notes)
-        assert [kind for kind, _ in await journal(world.server.db, other)] == ["file.created"], "nobody is told"
+        assert [kind for kind, _ in await journal(world.server.db, other)] == ["file.created"], (
+            "the other account gets no event"
+        )
     assert await status(account, rotten) == "verified"
     assert await download(account, rotten["id"]) == data
     assert (await world.scrub()).notes == ()
 
 
-async def test_damage_without_another_copy_stays_and_is_refused(world: World, account: Account) -> None:
+async def test_damaged_content_without_another_copy_is_refused(world: World, account: Account) -> None:
     data = random.Random("scrub 4").randbytes(100_000)
     file = await upload_file(account, data, "only")
     await world.replace(file, flipped(data))
@@ -223,7 +223,7 @@ async def test_damage_without_another_copy_stays_and_is_refused(world: World, ac
     for _ in range(2):
         assert (await world.scrub()).notes == (), "it is known"
     assert [kind for kind, _ in await journal(world.server.db, account)][:2] == ["file.created", "file.damaged"]
-    # It is not stored, so it is sent again, and by that mended, wherever it goes.
+    # Damaged content counts as missing: a client sends it again, which repairs it under any name.
     again = await upload_file(account, data, "again")
     assert again["id"] != file["id"]
     for each in (file, again):
@@ -237,7 +237,7 @@ async def test_damage_without_another_copy_stays_and_is_refused(world: World, ac
     await assert_invariants(world.server.db, world.server.store)
 
 
-async def test_content_sent_again_in_parts_mends_once_it_is_verified(world: World, account: Account) -> None:
+async def test_content_sent_again_repairs_after_verification(world: World, account: Account) -> None:
     data = random.Random("scrub 5").randbytes(SMALLEST_CHUNK + 5)
     file = await upload_file(account, data, "a", **MULTI)
     await world.verify()
@@ -252,7 +252,7 @@ async def test_content_sent_again_in_parts_mends_once_it_is_verified(world: Worl
     assert (await account.me())["used_bytes"] == len(data)
 
 
-async def test_a_lost_object_is_damage(world: World, account: Account) -> None:
+async def test_scrub_of_a_lost_object_reports_damage(world: World, account: Account) -> None:
     file = await upload_file(account, b"to be lost", "lost")
     blob = await world.blob(file)
     await world.server.store.delete(blob.storage_key)
@@ -264,7 +264,7 @@ async def test_a_lost_object_is_damage(world: World, account: Account) -> None:
     assert await download(account, file["id"]) == b"to be lost"
 
 
-async def test_a_short_object_is_damage(world: World, account: Account) -> None:
+async def test_scrub_of_a_short_object_reports_damage(world: World, account: Account) -> None:
     file = await upload_file(account, b"ten bytes.", "short")
     blob = await world.blob(file)
     await world.server.store.put(blob.storage_key, b"ten")
@@ -275,7 +275,7 @@ async def test_a_short_object_is_damage(world: World, account: Account) -> None:
     assert await status(account, file) == "verified"
 
 
-async def test_two_workers_share_the_work(world: World, account: Account) -> None:
+async def test_concurrent_scrubs_share_the_work(world: World, account: Account) -> None:
     for number in range(6):
         await upload_file(account, str(number).encode(), str(number))
     worker = world.settings.worker.model_copy(update={"scrub_days": 1, "sweep_interval_s": 86400})
@@ -288,7 +288,7 @@ async def test_two_workers_share_the_work(world: World, account: Account) -> Non
     assert sum(report.done for report in both) == all_of_it[0].n
 
 
-async def test_a_run_reads_its_share(world: World, account: Account) -> None:
+async def test_scrub_run_reads_its_share_only(world: World, account: Account) -> None:
     for number in range(40):
         await upload_file(account, random.Random(f"share {number}").randbytes(10_000), str(number))
     worker = world.settings.worker.model_copy(update={"scrub_days": 1, "sweep_interval_s": 8640})
@@ -302,6 +302,6 @@ async def test_a_run_reads_its_share(world: World, account: Account) -> None:
     row = (await world.query(f"{ours} FROM blobs WHERE content_status = 'verified'"))[0]
     assert row.total / 10 <= row.read <= row.total / 10 + largest
     again = await scrub_blobs(Services(world.server.db, world.server.store, tenth))
-    assert again.done <= 1, "what was read in this interval counts, whoever read it"
+    assert again.done <= 1, "bytes read in this interval count for all workers"
     off = world.settings.model_copy(update={"worker": worker.model_copy(update={"scrub_days": 0})})
     assert (await scrub_blobs(Services(world.server.db, world.server.store, off))).found == 0
