@@ -101,21 +101,23 @@ class Connection:
             headers["If-Match"] = if_match
         timeout_s = IDLE_TIMEOUT_S + wait_s
         if not is_authenticated:
-            return self._retry(method, url, headers, payload, timeout_s)
+            return self._send_with_retries(method, url, headers, payload, timeout_s)
 
         tokens = self._tokens or self._load_tokens()
         if tokens is None:
             raise NotSignedIn("you are not signed in")
         try:
-            return self._retry(method, url, _with_bearer(headers, tokens), payload, timeout_s)
+            return self._send_with_retries(method, url, _with_bearer(headers, tokens), payload, timeout_s)
         except ApiProblem as problem:
             if problem.code != "unauthenticated":  # for instance invalid-credentials: a wrong password
                 raise
             if not tokens.refresh_token:
                 raise NotSignedIn("the server rejects this access token") from problem
-        return self._retry(method, url, _with_bearer(headers, self._renew(tokens)), payload, timeout_s)
+        return self._send_with_retries(method, url, _with_bearer(headers, self._renew(tokens)), payload, timeout_s)
 
-    def _retry(self, method: str, url: str, headers: Mapping[str, str], payload: bytes, timeout_s: float) -> Response:
+    def _send_with_retries(
+        self, method: str, url: str, headers: Mapping[str, str], payload: bytes, timeout_s: float
+    ) -> Response:
         backoff = Backoff(RetryWindow(self.retry_for_s))
         tries = 0
         while True:
