@@ -10,7 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import typer
 import uvicorn
@@ -176,13 +176,18 @@ def doctor(
     raise typer.Exit(0 if healthy else 1)
 
 
+class _Say(Protocol):
+    def __call__(self, is_good: bool, message: str, remedy: str = "") -> None:
+        """Print one finding, with its remedy if it is a fault."""
+
+
 async def _doctor(settings: Settings, *, check: bool) -> bool:
     healthy = True
 
-    def say(good: bool, message: str, remedy: str = "") -> None:
+    def say(is_good: bool, message: str, remedy: str = "") -> None:
         nonlocal healthy
-        healthy &= good
-        typer.echo(f"{'ok' if good else '!!'}  {message}{f': {remedy}' if remedy and not good else ''}")
+        healthy &= is_good
+        typer.echo(f"{'ok' if is_good else '!!'}  {message}{f': {remedy}' if remedy and not is_good else ''}")
 
     say(True, f"settings: dropbox-api {__version__}, mode {settings.mode}")
     if not await _doctor_database(settings, say):
@@ -190,16 +195,20 @@ async def _doctor(settings: Settings, *, check: bool) -> bool:
     async with runner.open_services(settings) as services:
         db, store = services.db, services.store
         try:
-            found = await probe_bucket(read_s3_config(settings))
+            capabilities = await probe_bucket(read_s3_config(settings))
         except StoreError as error:
             say(False, f"store: {error.detail}", "check DROPBOX_S3__*, the bucket and its policy")
         else:
-            level = found.level or f"none: {', '.join(found.missing)}"
-            say(found.level is not None, f"store: level of proof {level}", "this store cannot be trusted with uploads")
-            for behaviour, holds in sorted(found.behaviours.items()):
+            level = capabilities.level or f"none: {', '.join(capabilities.missing)}"
+            say(
+                capabilities.level is not None,
+                f"store: level of proof {level}",
+                "this store cannot be trusted with uploads",
+            )
+            for behaviour, holds in sorted(capabilities.behaviours.items()):
                 typer.echo(f"      {'yes' if holds else 'no ' if holds is False else '?  '} {behaviour}")
-            skewed = find_clock_fault(found.clock_skew_s)
-            say(skewed is None, f"clock: {skewed or 'the same as the store'}", "run NTP on both")
+            clock_fault = find_clock_fault(capabilities.clock_skew_s)
+            say(clock_fault is None, f"clock: {clock_fault or 'the same as the store'}", "run NTP on both")
         for finding in await diagnosis.diagnose(db, settings):
             say(finding.is_good, finding.message, finding.remedy)
         if check:
@@ -210,7 +219,7 @@ async def _doctor(settings: Settings, *, check: bool) -> bool:
     return healthy
 
 
-async def _doctor_database(settings: Settings, say: Callable[..., None]) -> bool:
+async def _doctor_database(settings: Settings, say: _Say) -> bool:
     """Return whether database and schema are usable for further checks."""
     try:
         fault = find_schema_fault(await migrations.current(settings.database))
