@@ -39,8 +39,8 @@ def test_malformed_code_is_refused(code: str) -> None:
 
 
 def test_recovery_codes_and_their_hashes_are_distinct() -> None:
-    made = codes.new_recovery_codes()
+    made = codes.make_recovery_codes()
     assert len(set(made)) == 10
-    assert len({codes.recovery_hash(SETTINGS, code) for code in made}) == 10
-    assert codes.recovery_hash(SETTINGS, made[0]) == codes.recovery_hash(SETTINGS, f" {made[0].upper()} ")
-    assert codes.recovery_hash(SETTINGS, made[0]) != codes.recovery_hash(OTHER_SETTINGS, made[0])
+    assert len({codes.hash_recovery_code(SETTINGS, code) for code in made}) == 10
+    assert codes.hash_recovery_code(SETTINGS, made[0]) == codes.hash_recovery_code(SETTINGS, f" {made[0].upper()} ")
+    assert codes.hash_recovery_code(SETTINGS, made[0]) != codes.hash_recovery_code(OTHER_SETTINGS, made[0])

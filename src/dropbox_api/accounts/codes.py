@@ -32,12 +32,12 @@ _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 _GROUPS, _GROUP_CHARS = 3, 4
 
 
-def new_secret() -> str:
+def make_secret() -> str:
     """Return a secret for an app, 160 random bits in base32."""
     return pyotp.random_base32()
 
 
-def otpauth_url(secret: str, email: str) -> str:
+def build_otpauth_url(secret: str, email: str) -> str:
     """Return the URL in a secret's QR code (the Key URI format of Google Authenticator)."""
     return pyotp.TOTP(secret).provisioning_uri(name=email, issuer_name=_ISSUER)
 
@@ -55,21 +55,21 @@ def find_step(secret: str, code: str, *, after_step: int, now_s: float | None = 
     return max(right, default=None)
 
 
-def new_recovery_codes() -> list[str]:
+def make_recovery_codes() -> list[str]:
     """Return ten codes such as `abcd-efgh-jkmn`."""
-    return ["-".join(_group() for _ in range(_GROUPS)) for _ in range(RECOVERY_CODES)]
+    return ["-".join(_make_group() for _ in range(_GROUPS)) for _ in range(RECOVERY_CODES)]
 
 
-def _group() -> str:
+def _make_group() -> str:
     return "".join(secrets.choice(_ALPHABET) for _ in range(_GROUP_CHARS))
 
 
-def recovery_hash(settings: AuthSettings, code: str) -> bytes:
+def hash_recovery_code(settings: AuthSettings, code: str) -> bytes:
     """Return the stored HMAC of a recovery code; case, hyphens and spaces do not matter."""
-    return hmac.digest(encryption.derive_key(settings, "recovery codes"), _bare(code).encode(), "sha256")
+    return hmac.digest(encryption.derive_key(settings, "recovery codes"), _strip_code(code).encode(), "sha256")
 
 
-def _bare(code: str) -> str:
+def _strip_code(code: str) -> str:
     return code.replace("-", "").replace(" ", "").casefold()
 
 
@@ -78,11 +78,11 @@ async def spend_code(tx: Tx, settings: AuthSettings, user_id: uuid.UUID, code: s
 
     Transaction: joins tx, which holds the user's lock: of two concurrent requests with one code, one succeeds.
     """
-    bare = _bare(code)
+    bare = _strip_code(code)
     if len(bare) != _DIGITS:
         unused = (
             RecoveryCode.user_id == user_id,
-            RecoveryCode.code_hash == recovery_hash(settings, bare),
+            RecoveryCode.code_hash == hash_recovery_code(settings, bare),
             RecoveryCode.used_at.is_(None),
         )
         used = update(RecoveryCode).where(*unused).values(used_at=func.now())

@@ -47,7 +47,7 @@ class MailTemplate:
     """The page of this server that the link opens."""
 
 
-async def issue_token(
+async def issue_mail_token(
     db: Db, settings: AuthSettings, purpose: Purpose, is_recipient: ColumnElement[bool]
 ) -> IssuedMailToken | None:
     """Issue a token to the one active person whom the condition selects; older tokens of the purpose are void.
@@ -85,7 +85,7 @@ async def require_recipient(tx: Tx, token: str, purpose: Purpose) -> Recipient:
     return Recipient(*row)
 
 
-async def spend_token(tx: Tx, token: str, purpose: Purpose) -> Recipient:
+async def spend_mail_token(tx: Tx, token: str, purpose: Purpose) -> Recipient:
     """Use up a token and return its recipient. Raises InvalidMailToken.
 
     Transaction: joins tx, takes the user's lock.

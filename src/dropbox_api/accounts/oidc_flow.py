@@ -36,7 +36,7 @@ class Flow(BaseModel):
 
     @property
     def provider_challenge(self) -> str:
-        return challenge_of(self.verifier)
+        return make_challenge(self.verifier)
 
     def destination(self, **answer: str) -> str:
         """Return the address that gets the answer: a port of the command line, or the fragment of a page here."""
@@ -93,10 +93,10 @@ def decrypt_code(settings: AuthSettings, encrypted: str, verifier: str) -> Code 
         code = Code.model_validate_json(_fernet(settings, "code").decrypt(encrypted, ttl=CODE_TTL_S))
     except (InvalidToken, ValidationError):
         return None
-    return code if hmac.compare_digest(challenge_of(verifier), code.challenge) else None
+    return code if hmac.compare_digest(make_challenge(verifier), code.challenge) else None
 
 
-def challenge_of(verifier: str) -> str:
+def make_challenge(verifier: str) -> str:
     """Return the challenge of a verifier (RFC 7636 section 4.2)."""
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 

@@ -26,7 +26,7 @@ async def compose_reset(db: Db, settings: Settings, email: str) -> Mail | None:
 
     Runs in the background, the search for the account included: the answer and its time are equal for both.
     """
-    issued = await mail_tokens.issue_token(db, settings.auth, "reset", User.email == email)
+    issued = await mail_tokens.issue_mail_token(db, settings.auth, "reset", User.email == email)
     return mail_tokens.compose_mail(settings, _TEMPLATE, issued) if issued else None
 
 
@@ -42,7 +42,7 @@ async def reset_password(db: Db, passwords: Passwords, shares: Shares, token: st
     password_rules.require_strong(password, email)
     password_hash = await passwords.hash(password)
     async with db.begin() as tx:
-        recipient = await mail_tokens.spend_token(tx, token, "reset")
+        recipient = await mail_tokens.spend_mail_token(tx, token, "reset")
         await account.set_password(tx, recipient.user_id, password_hash)
         if recipient.email_verified_at is None:
             await personal_tokens.revoke_tokens(tx, recipient.user_id)

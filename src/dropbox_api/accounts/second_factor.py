@@ -32,12 +32,12 @@ async def propose_secret(context: Context, passwords: Passwords, proof: Confirma
     Raises InvalidCredentials, Forbidden (see `reauthenticate`), SecondFactorState when the second factor is on.
     """
     await reauthenticate(context, passwords, proof.password)
-    user_id, secret = context.actor_id, codes.new_secret()
+    user_id, secret = context.actor_id, codes.make_secret()
     encrypted = encryption.encrypt_secret(context.settings.auth, codes.SECRETS, user_id, secret)
     async with context.db.begin() as tx:
         await _lock_while_off(tx, user_id)
         await tx.execute(update(User).where(User.id == user_id).values(totp_secret=encrypted))
-    return SecondFactorProposal(secret=secret, otpauth_url=codes.otpauth_url(secret, context.actor.email))
+    return SecondFactorProposal(secret=secret, otpauth_url=codes.build_otpauth_url(secret, context.actor.email))
 
 
 async def confirm_secret(context: Context, code: str) -> RecoveryCodes:
@@ -120,7 +120,7 @@ def _lock_query(user_id: uuid.UUID) -> Select[bytes | None, datetime | None]:
 
 async def _replace_recovery_codes(tx: Tx, settings: AuthSettings, user_id: uuid.UUID) -> RecoveryCodes:
     await tx.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
-    new = codes.new_recovery_codes()
-    rows = [{"user_id": user_id, "code_hash": codes.recovery_hash(settings, code)} for code in new]
+    new = codes.make_recovery_codes()
+    rows = [{"user_id": user_id, "code_hash": codes.hash_recovery_code(settings, code)} for code in new]
     await tx.execute(insert(RecoveryCode), rows)
     return RecoveryCodes(recovery_codes=new)

@@ -26,13 +26,13 @@ what is shared with you.
 async def compose_verification(db: Db, settings: Settings, user_id: uuid.UUID) -> Mail | None:
     """Return a mail that verifies a user's address; None if it is verified. Runs in the background."""
     unverified = (User.id == user_id) & User.email_verified_at.is_(None)
-    issued = await mail_tokens.issue_token(db, settings.auth, "verify", unverified)
+    issued = await mail_tokens.issue_mail_token(db, settings.auth, "verify", unverified)
     return mail_tokens.compose_mail(settings, _TEMPLATE, issued) if issued else None
 
 
 async def verify_address(db: Db, shares: Shares, token: str) -> None:
     """Record the address of the token's account as verified and accept its grants. Raises InvalidMailToken."""
     async with db.begin() as tx:
-        recipient = await mail_tokens.spend_token(tx, token, "verify")
+        recipient = await mail_tokens.spend_mail_token(tx, token, "verify")
         await account.record_verified_address(tx, recipient.user_id)
     await accept_shares(db, shares, recipient.user_id)

@@ -40,7 +40,7 @@ async def open_link(services: Services, security: LinkSecurity, credentials: Lin
     RateLimited after too many wrong ones, then for the right one too.
     Transaction: none is open while the password is checked.
     """
-    link_id = security.tokens.read(credentials.token)
+    link_id = security.tokens.find_link_id(credentials.token)
     if link_id is None:
         raise problems.NotFound
     async with services.db.read() as tx:

@@ -12,9 +12,7 @@ import time
 import uuid
 from collections.abc import Callable
 
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
+from dropbox_api.plumbing.encryption import derive_key
 from dropbox_api.settings import AuthSettings
 
 _MAC_BYTES = 16
@@ -28,22 +26,21 @@ class LinkTokens:
     """Make and read tokens of links, and passes for browsers that sent a link's password. `clock`: Unix time."""
 
     def __init__(self, settings: AuthSettings, clock: Callable[[], float] = time.time) -> None:
-        secret = settings.secret.get_secret_value().encode()
-        self._link_key = _derived(secret, b"dropbox-api link token")
-        self._pass_key = _derived(secret, b"dropbox-api link pass")
-        self._request_key = _derived(secret, b"dropbox-api link request")
+        self._link_key = derive_key(settings, "link token")
+        self._pass_key = derive_key(settings, "link pass")
+        self._request_key = derive_key(settings, "link request")
         self._clock = clock
 
-    def token(self, link_id: uuid.UUID) -> str:
+    def issue_token(self, link_id: uuid.UUID) -> str:
         """Return the token of a link: 43 characters of base64url."""
-        return _text(link_id.bytes + hmac.digest(self._link_key, link_id.bytes, "sha256")[:_MAC_BYTES])
+        return _encode(link_id.bytes + hmac.digest(self._link_key, link_id.bytes, "sha256")[:_MAC_BYTES])
 
-    def read(self, token: str) -> uuid.UUID | None:
+    def find_link_id(self, token: str) -> uuid.UUID | None:
         """Return the id of the link of a token; None for a text that this server did not issue."""
         if not _TOKEN.fullmatch(token):
             return None
         link_id = uuid.UUID(bytes=base64.urlsafe_b64decode(token + "=")[:16])
-        return link_id if hmac.compare_digest(self.token(link_id), token) else None
+        return link_id if hmac.compare_digest(self.issue_token(link_id), token) else None
 
     def issue_pass(self, link_id: uuid.UUID, password_hash: str) -> str:
         """Return a pass: it proves for PASS_TTL_S that its bearer sent this password of this link."""
@@ -57,18 +54,14 @@ class LinkTokens:
             return False
         return hmac.compare_digest(self._pass_mac(link_id, password_hash, int(found[1])), found[2])
 
-    def digest(self, request: str) -> bytes:
+    def digest_request(self, request: str) -> bytes:
         """Return a keyed digest that recognises a repeated request; it does not help to guess a password in it."""
         return hmac.digest(self._request_key, request.encode(), "sha256")
 
     def _pass_mac(self, link_id: uuid.UUID, password_hash: str, until: int) -> str:
         version = hashlib.sha256(password_hash.encode()).digest()
-        return _text(hmac.digest(self._pass_key, link_id.bytes + version + until.to_bytes(8), "sha256"))
+        return _encode(hmac.digest(self._pass_key, link_id.bytes + version + until.to_bytes(8), "sha256"))
 
 
-def _derived(secret: bytes, use: bytes) -> bytes:
-    return HKDF(algorithm=SHA256(), length=32, salt=None, info=use).derive(secret)
-
-
-def _text(value: bytes) -> str:
+def _encode(value: bytes) -> str:
     return base64.urlsafe_b64encode(value).decode().rstrip("=")

@@ -66,7 +66,7 @@ async def create_link(
     Transaction: one, under the owner's lock; the password is hashed before.
     """
     secret = wanted.password.get_secret_value() if wanted.password else ""
-    once = once and once.of(security.tokens.digest(f"{wanted.model_dump_json()}{secret}"))
+    once = once and once.of(security.tokens.digest_request(f"{wanted.model_dump_json()}{secret}"))
     password_hash = await _hash_password(security.passwords, wanted.password)
     try:
         async with context.db.begin() as tx:
@@ -115,7 +115,7 @@ async def _read_link(db: Db, link_id: uuid.UUID) -> LinkRow:
 
 
 def _view(tokens: LinkTokens, link: LinkRow) -> schemas.Link:
-    token = tokens.token(link.id)
+    token = tokens.issue_token(link.id)
     return schemas.Link(
         id=link.id,
         node_id=link.node_id,

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 STYLE = resources.files(__package__).joinpath("templates", "links.css").read_text(encoding="utf-8")
 
 
-def _bytes(size_bytes: int) -> str:
+def _format_bytes(size_bytes: int) -> str:
     """Return a readable size: 999 B, 1.4 MB (powers of 1000)."""
     size, unit = float(size_bytes), "B"
     for bigger in ("kB", "MB", "GB", "TB"):
@@ -23,14 +23,14 @@ def _bytes(size_bytes: int) -> str:
     return f"{size:.0f} {unit}" if unit == "B" or size >= 99.5 else f"{size:.1f} {unit}"
 
 
-def _day(at: datetime) -> str:
+def _format_day(at: datetime) -> str:
     return f"{at.day} {at:%B %Y}"
 
 
 _environment = Environment(
     loader=PackageLoader("dropbox_api.sharing"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
 )
-_environment.filters |= {"bytes": _bytes, "day": _day}
+_environment.filters |= {"bytes": _format_bytes, "day": _format_day}
 
 
 def render(template: str, **values: Any) -> str:
