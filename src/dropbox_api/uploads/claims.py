@@ -300,8 +300,7 @@ class _Batch:
 
     def _add_destination(self, upload_id: uuid.UUID, draft: Draft, place: paths.Place) -> None:
         """Collect a destination: a new one, or the newest values of one that is requested again."""
-        request = draft.request
-        row = destinations.make_destination_row(upload_id, place[0], draft.place.name, request.destination, request)
+        row = destinations.make_destination_row(upload_id, place[0], draft.place.name, draft.request)
         self._touched.add(upload_id)
         destination_id = self._existing.destinations.get((upload_id, *place))
         if destination_id is None:

@@ -7,8 +7,7 @@ caller is an editor, or by path in the caller's own tree, where missing folders 
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import select
 
@@ -121,20 +120,11 @@ async def require_open_destination(tx: Tx, session: UploadSession) -> None:
         raise problems.ParentGone
 
 
-class FileMetadata(Protocol):
-    """The part of a request that describes its file."""
-
-    @property
-    def content_type(self) -> str: ...
-
-    @property
-    def client_modified_at(self) -> datetime | None: ...
-
-
 def make_destination_row(
-    upload_id: uuid.UUID, parent_id: uuid.UUID, name: str, wanted: schemas.Destination, metadata: FileMetadata
+    upload_id: uuid.UUID, parent_id: uuid.UUID, name: str, request: schemas.StartUpload | schemas.AddDestination
 ) -> dict[str, Any]:
-    """Return a new row of `upload_destinations`; `name` is the clean form of the name that is wanted."""
+    """Return a new row of `upload_destinations`; `name` is the clean form of the requested name."""
+    wanted = request.destination
     return {
         "id": new_id(),
         "upload_id": upload_id,
@@ -142,6 +132,6 @@ def make_destination_row(
         "name": name,
         "on_conflict": wanted.on_conflict,
         "base_revision_id": wanted.base_revision_id,
-        "content_type": metadata.content_type,
-        "client_modified_at": metadata.client_modified_at,
+        "content_type": request.content_type,
+        "client_modified_at": request.client_modified_at,
     }

@@ -39,7 +39,7 @@ async def add_destination(
         counted = select(func.count()).where(UploadDestination.upload_id == upload_id)
         if (await tx.execute(counted)).scalar_one() >= MAX_DESTINATIONS:
             raise problems.TooManyFiles(f"One upload has at most {MAX_DESTINATIONS} destinations")
-        row = destinations.make_destination_row(upload_id, folder_id, place.name, wanted.destination, wanted)
+        row = destinations.make_destination_row(upload_id, folder_id, place.name, wanted)
         await tx.execute(insert(UploadDestination), [row])
         if session.state == "completed":
             await _place_content(tx, session, row["id"])

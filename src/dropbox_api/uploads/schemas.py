@@ -31,7 +31,7 @@ class Destination(Request):
     name: Annotated[str, Field(max_length=1024, examples=["cat.jpg"])]
     on_conflict: Annotated[
         OnConflict,
-        Field(description="When the name is taken: refuse, take `name (1).ext`, or add a revision to what is there."),
+        Field(description="When the name is taken: refuse, take `name (1).ext`, or add a revision to that file."),
     ] = "fail"
     base_revision_id: Annotated[
         uuid.UUID | None, Field(description="With `replace`: only if this is still the head revision.")
