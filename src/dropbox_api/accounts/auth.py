@@ -55,20 +55,20 @@ class _Bearer(SecurityBase):
         self.model = OAuth2(flows=OAuthFlows(password=flow))
         self.scheme_name = "bearer"
 
-    async def __call__(self, request: Request) -> Actor:
-        """Return the caller. Raises Unauthenticated; Forbidden when the token lacks the scope."""
+    async def __call__(self, request: Request) -> Context:
+        """Return the services and the caller. Raises Unauthenticated; Forbidden when the token lacks the scope."""
         actor = await get_actor(request)
         if self.scope not in actor.scopes:
             raise Forbidden(f"This needs a token with the scope {self.scope}", scope=self.scope)
-        return actor
-
-
-class _ContextBearer(_Bearer):
-    async def __call__(self, request: Request) -> Context:  # type: ignore[override]
-        """Return the services together with the caller. Raises Unauthenticated, Forbidden (the scope is missing)."""
-        actor = await super().__call__(request)
         state = request.app.state
         return Context(state.db, state.store, state.settings, actor)
+
+
+class _ActorBearer(_Bearer):
+    """For routes that do not take a context yet."""
+
+    async def __call__(self, request: Request) -> Actor:  # type: ignore[override]
+        return (await super().__call__(request)).actor
 
 
 def limited_by_user(name: limits.LimitName) -> Any:
@@ -91,19 +91,16 @@ NoStore = Depends(_no_store)
 """For a route's `dependencies`: keeps secrets out of caches (RFC 6749 section 5.1)."""
 PasswordsDep = Annotated[Passwords, from_state("passwords")]
 AccessTokensDep = Annotated[AccessTokens, from_state("access_tokens")]
-CurrentUser = Annotated[Context, Depends(_ContextBearer("account"))]
+CurrentUser = Annotated[Context, Depends(_Bearer("account"))]
 """For operations on the caller's own account, which personal tokens cannot reach."""
-Reader = Annotated[Context, Depends(_ContextBearer("files:read"))]
-Writer = Annotated[Context, Depends(_ContextBearer("files:write"))]
-Sharer = Annotated[Context, Depends(_ContextBearer("share"))]
-Processor = Annotated[Context, Depends(_ContextBearer("processing"))]
-Administrator = Annotated[Context, Depends(_ContextBearer("admin"))]
-CurrentUserActor = Annotated[Actor, Depends(_Bearer("account"))]
-ReaderActor = Annotated[Actor, Depends(_Bearer("files:read"))]
-WriterActor = Annotated[Actor, Depends(_Bearer("files:write"))]
-SharerActor = Annotated[Actor, Depends(_Bearer("share"))]
-ProcessorActor = Annotated[Actor, Depends(_Bearer("processing"))]
-AdministratorActor = Annotated[Actor, Depends(_Bearer("admin"))]
+Reader = Annotated[Context, Depends(_Bearer("files:read"))]
+Writer = Annotated[Context, Depends(_Bearer("files:write"))]
+Sharer = Annotated[Context, Depends(_Bearer("share"))]
+Processor = Annotated[Context, Depends(_Bearer("processing"))]
+Administrator = Annotated[Context, Depends(_Bearer("admin"))]
+ReaderActor = Annotated[Actor, Depends(_ActorBearer("files:read"))]
+WriterActor = Annotated[Actor, Depends(_ActorBearer("files:write"))]
+ProcessorActor = Annotated[Actor, Depends(_ActorBearer("processing"))]
 
 
 _IdempotencyKey = Annotated[
