@@ -368,11 +368,12 @@ async def test_forged_form_of_another_site_is_401(account: Account, api: httpx2.
 MAY_CALL = {
     "accounts/oidc_provider.py": {"httpx"},
     "dev.py": {"socket"},
-    "hooks/addresses.py": {"httpx", "socket"},
-    "hooks/sending.py": {"httpx"},
+    "hooks/delivery_client.py": {"httpx"},
+    "hooks/targets.py": {"httpx", "socket"},
     "plumbing/mail.py": {"aiosmtplib"},
     "storage/messages.py": {"aioboto3", "aiohttp"},
     "storage/s3.py": {"aioboto3", "aiohttp"},
+    "storage/s3_http.py": {"aiohttp"},
     "storage/probe.py": {"aiohttp"},
     "storage/embedded/guard.py": {"socket", "urllib.request"},
 }
