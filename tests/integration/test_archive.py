@@ -16,6 +16,7 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
+from dropbox_api.context import Actor, Context, Scope
 from dropbox_api.files import archive
 from dropbox_api.plumbing.transfer_slots import TransferSlots
 from dropbox_api.settings import MIB
@@ -209,6 +210,12 @@ async def test_archive_of_a_file_or_an_invisible_folder_is_refused(register: Reg
 # Changes during the download
 
 
+def _make_context(server: RunningServer, store: S3Store, user_id: uuid.UUID) -> Context:
+    scopes = frozenset[Scope]({"files:read"})
+    actor = Actor(user_id, "ada@example.org", "person", is_admin=False, scopes=scopes, session_id=None)
+    return Context(server.db, store, server.settings, actor)
+
+
 async def test_archive_of_a_changing_tree_holds_each_file_once(account: Account, server: RunningServer) -> None:
     """The server makes the archive no faster than the client reads it, so the changes come before the rest."""
     top = await create_folder(account, "/top")
@@ -216,7 +223,7 @@ async def test_archive_of_a_changing_tree_holds_each_file_once(account: Account,
     for path in ("b/moved.txt", "c.txt", "d/below.txt", "e/renamed.txt", "f/replaced.txt"):
         await put_file(account, f"/top/{path}", path.encode())
     made = await archive.open_archive(
-        server.db, server.store, await account_id(account), uuid.UUID(top["id"]), TransferSlots(4)
+        _make_context(server, server.store, await account_id(account)), uuid.UUID(top["id"]), TransferSlots(4)
     )
     async with aclosing(made.body):
         pieces = [await anext(made.body)]
@@ -301,8 +308,8 @@ async def test_closed_archive_releases_the_store_connection(
     whole = len((await account.client.get(f"/v1/files/{top['id']}/archive")).content)
     async with S3Store.open(replace(s3_config, max_connections=1)) as store:
         for wanted_bytes in (0, 1, whole):
-            me = await account_id(account)
-            made = await archive.open_archive(server.db, store, me, uuid.UUID(top["id"]), TransferSlots(4))
+            context = _make_context(server, store, await account_id(account))
+            made = await archive.open_archive(context, uuid.UUID(top["id"]), TransferSlots(4))
             got = 0
             while got < wanted_bytes:
                 got += len(await anext(made.body))

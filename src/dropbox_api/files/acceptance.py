@@ -5,7 +5,7 @@ import uuid
 from sqlalchemy import func, select, update
 
 from dropbox_api import access, problems
-from dropbox_api.db import Db
+from dropbox_api.context import Context
 from dropbox_api.events import journal
 from dropbox_api.files import blobs, guard, views
 from dropbox_api.files.schemas import File
@@ -13,14 +13,14 @@ from dropbox_api.models import Blob, Node, Revision
 from dropbox_api.plumbing import audit
 
 
-async def accept_content(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID) -> File:
+async def accept_content(context: Context, node_id: uuid.UUID) -> File:
     """Accept quarantined content under its true fingerprint; return the file.
 
     Raises NotFound, Forbidden, NotAFile, NotQuarantined.
     Transaction: one, under the owner's lock.
     """
-    async with db.begin() as tx:
-        granted = await access.require(tx, actor_id, node_id, "owner")
+    async with context.db.begin() as tx:
+        granted = await access.require(tx, context.actor_id, node_id, "owner")
         if granted.kind != "file":
             raise problems.NotAFile
         await guard.lock_owner(tx, granted.owner_id)
@@ -46,4 +46,4 @@ async def accept_content(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID) -> Fil
             tx, granted.owner_id, [journal.Change("file.verified", changed_id) for changed_id in node_ids]
         )
         await audit.record(tx, granted.owner_id, [audit.Entry("content-accepted", node_id)])
-        return await views.get_file(tx, actor_id, node_id)
+        return await views.get_file(tx, context.actor_id, node_id)

@@ -5,19 +5,17 @@ import uuid
 from sqlalchemy import select
 
 from dropbox_api import access
-from dropbox_api.db import Db
+from dropbox_api.context import Context
 from dropbox_api.files.schemas import Activity, ActivityList
 from dropbox_api.models import AuditEntry, User
 from dropbox_api.plumbing import page_cursors
 
 
-async def list_activity(
-    db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, *, limit: int, cursor: str | None
-) -> ActivityList:
+async def list_activity(context: Context, node_id: uuid.UUID, *, limit: int, cursor: str | None) -> ActivityList:
     """Return to its owner who did what to a node, newest first, by pages. Raises NotFound, Forbidden, InvalidCursor."""
     entry = AuditEntry.__table__.c
-    async with db.read() as tx:
-        granted = await access.require(tx, actor_id, node_id, "owner")
+    async with context.db.read() as tx:
+        granted = await access.require(tx, context.actor_id, node_id, "owner")
         page = (
             select(*entry, User.email)
             .outerjoin(User, User.id == AuditEntry.actor_id)

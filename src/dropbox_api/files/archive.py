@@ -18,13 +18,14 @@ from typing import Any, NamedTuple
 from sqlalchemy import bindparam, select
 
 from dropbox_api import access, problems
+from dropbox_api.context import Context, Services
 from dropbox_api.core import names
 from dropbox_api.core.zip_format import ZipWriter
 from dropbox_api.db import Db, Tx
 from dropbox_api.models import Blob, Node, Revision
 from dropbox_api.plumbing import audit
 from dropbox_api.plumbing.transfer_slots import TransferSlots
-from dropbox_api.storage.object_store import ObjectStore, StoreError
+from dropbox_api.storage.object_store import StoreError
 
 LEFT_OUT = {
     "quarantined": "its content is not what was announced",
@@ -45,9 +46,7 @@ class Archive(NamedTuple):
     body: AsyncGenerator[bytes]
 
 
-async def open_archive(
-    db: Db, store: ObjectStore, actor_id: uuid.UUID, folder_id: uuid.UUID, slots: TransferSlots
-) -> Archive:
+async def open_archive(context: Context, folder_id: uuid.UUID, slots: TransferSlots) -> Archive:
     """Return a folder as a zip: what to call it, and its bytes, which the caller closes.
 
     `slots` bounds how many are read at a time: each holds a connection to the store, of which uploads need some, too.
@@ -55,9 +54,9 @@ async def open_archive(
     Raises NotFound, NotAFolder; while it is read, CutShort, or Unavailable when the database is.
     Transaction: one, for the audit trail; then a short read for each page of a folder.
     """
-    async with db.begin() as tx:
-        top = await find_top(tx, await access.require(tx, actor_id, folder_id))
-    return await make(db, store, top, slots.hold(actor_id))
+    async with context.db.begin() as tx:
+        top = await read_top(tx, await access.require(tx, context.actor_id, folder_id))
+    return await stream_archive(context, top, slots.hold(context.actor_id))
 
 
 class Top(NamedTuple):
@@ -68,7 +67,7 @@ class Top(NamedTuple):
     modified_at: datetime
 
 
-async def find_top(tx: Tx, granted: access.Access, detail: Mapping[str, str] = MappingProxyType({})) -> Top:
+async def read_top(tx: Tx, granted: access.Access, detail: Mapping[str, str] = MappingProxyType({})) -> Top:
     """Return a folder to which somebody has access, to be archived, and write down that it is. Raises NotAFolder.
 
     Transaction: joins tx.
@@ -80,10 +79,13 @@ async def find_top(tx: Tx, granted: access.Access, detail: Mapping[str, str] = M
     return Top(granted.node_id, names.make_archive_name(folder.name) if folder.name else "", folder.modified_at)
 
 
-async def make(db: Db, store: ObjectStore, top: Top, place: AbstractAsyncContextManager[None]) -> Archive:
-    """Return a folder as a zip, as `open_archive` does, asking nobody for permission; `place` is entered meanwhile."""
-    pieces = _pieces(db, store, _Level(top.folder_id, f"{top.name}/" if top.name else ""), top.modified_at)
-    body = _joined(pieces, place)
+async def stream_archive(services: Services, top: Top, slot: AbstractAsyncContextManager[None]) -> Archive:
+    """Return a folder as a zip, as `open_archive` does, without a check of permission.
+
+    The stream holds `slot` from its first byte to its last.
+    """
+    pieces = _pieces(services, _Level(top.folder_id, f"{top.name}/" if top.name else ""), top.modified_at)
+    body = _joined(pieces, slot)
     first = await anext(body)  # before anything is answered: it may have to wait for its turn in vain
     return Archive(f"{top.name or 'files'}.zip", _all_of(first, body))
 
@@ -95,10 +97,10 @@ async def _all_of(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[b
             yield piece
 
 
-async def _joined(pieces: AsyncGenerator[bytes], place: AbstractAsyncContextManager[None]) -> AsyncGenerator[bytes]:
+async def _joined(pieces: AsyncGenerator[bytes], slot: AbstractAsyncContextManager[None]) -> AsyncGenerator[bytes]:
     waiting: list[bytes] = []
     waiting_bytes = 0
-    async with place, aclosing(pieces):
+    async with slot, aclosing(pieces):
         async for piece in pieces:
             waiting.append(piece)
             waiting_bytes += len(piece)
@@ -109,12 +111,12 @@ async def _joined(pieces: AsyncGenerator[bytes], place: AbstractAsyncContextMana
         yield b"".join(waiting)
 
 
-async def _pieces(db: Db, store: ObjectStore, top: "_Level", modified_at: datetime) -> AsyncGenerator[bytes]:
+async def _pieces(services: Services, top: "_Level", modified_at: datetime) -> AsyncGenerator[bytes]:
     writer = ZipWriter()
     left_out: list[str] = []
     if top.path:
         yield writer.start(top.path, modified_at) + writer.end()
-    async with aclosing(_walk(db, top)) as met:
+    async with aclosing(_walk(services.db, top)) as met:
         async for path, row in met:
             if row.content_status in LEFT_OUT:
                 left_out.append(f"{path}: {LEFT_OUT[row.content_status]}\n")
@@ -122,7 +124,7 @@ async def _pieces(db: Db, store: ObjectStore, top: "_Level", modified_at: dateti
             yield writer.start(path, _time_of(row), row.size_bytes or 0)
             try:
                 if row.size_bytes:
-                    async with aclosing(store.read(row.storage_key)) as blocks:
+                    async with aclosing(services.store.read(row.storage_key)) as blocks:
                         async for block in blocks:
                             writer.feed(block)
                             yield block
@@ -130,7 +132,7 @@ async def _pieces(db: Db, store: ObjectStore, top: "_Level", modified_at: dateti
             except (StoreError, ValueError) as error:
                 raise CutShort(f"an archive was cut short at {row.storage_key}: {error}") from error
     if left_out:
-        async with db.read() as tx:
+        async with services.db.read() as tx:
             name = await _free_name(tx, top, "NOT-INCLUDED.txt")
         text = "".join(left_out).encode()
         header = writer.start(top.path + name, datetime.now(UTC), len(text))

@@ -1,7 +1,6 @@
 """What a change of the tree checks under the owner's lock: that a node may leave its folder, fits, and has a name."""
 
 import uuid
-from typing import Any
 
 from sqlalchemy import text
 
@@ -9,15 +8,17 @@ from dropbox_api import access, problems
 from dropbox_api.core import names
 from dropbox_api.db import Tx
 from dropbox_api.files import paths
+from dropbox_api.files.guard import LockedNode
 from dropbox_api.schemas import OnConflict
 
 
-async def require_movable(tx: Tx, actor_id: uuid.UUID, node: Any) -> None:
-    """Raise Forbidden where the actor may not change the folder that a node (its row) is taken out of.
+async def require_movable(tx: Tx, actor_id: uuid.UUID, node: LockedNode) -> None:
+    """Require that the actor may change the folder that a node is taken out of.
 
-    So it is with what is shared itself: its place is its owner's business.
+    Only the owner moves or deletes a node that is shared by itself.
+    Raises RootFolder, Forbidden.
     """
-    if not await access.is_editor(tx, actor_id, node.parent_id):
+    if not await access.is_editor(tx, actor_id, node.folder_id):
         raise problems.Forbidden("Only its owner moves or deletes what is shared itself; you can leave it")
 
 
@@ -43,9 +44,9 @@ _REACHES = text("""
 
 
 async def require_room_below(tx: Tx, folder_id: uuid.UUID, node_id: uuid.UUID | None = None) -> None:
-    """See that a new folder (or the folder `node_id` with all below it, trashed or not) fits below a folder.
+    """Require that a new folder, or the folder `node_id` with all below it, in the trash or not, fits below a folder.
 
-    Raises InvalidName (too-deep). Without a bound, every look at a path would take as long as somebody likes.
+    The bound on depth bounds the cost of every walk to the root. Raises InvalidName (too-deep).
     """
     depth = (await tx.execute(_DEPTH, {"node_id": folder_id})).scalar_one()
     levels = names.MAX_DEPTH - 1 - depth  # of folders that fit below
@@ -65,7 +66,7 @@ async def require_outside(tx: Tx, node_id: uuid.UUID, folder_id: uuid.UUID) -> N
 async def settle_name(
     tx: Tx, kind: str, parent_id: uuid.UUID, name: str, on_conflict: OnConflict, node_id: uuid.UUID | None = None
 ) -> tuple[str, uuid.UUID | None]:
-    """Return the name that a node (None: a new one) gets in a folder, and the file that has to make room for it.
+    """Return the name that a node (None: a new one) gets in a folder, and the file that it replaces.
 
     Raises NameTaken.
     """

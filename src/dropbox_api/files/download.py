@@ -6,11 +6,11 @@ from typing import NamedTuple
 from sqlalchemy import select
 
 from dropbox_api import access, problems
-from dropbox_api.db import Db, Tx
+from dropbox_api.context import Context, Services
+from dropbox_api.db import Tx
 from dropbox_api.models import Blob, Node, Revision
 from dropbox_api.plumbing import request_source
-from dropbox_api.settings import Settings
-from dropbox_api.storage.object_store import ObjectStore, ResponseHeaders, SignedRequest
+from dropbox_api.storage.object_store import ResponseHeaders, SignedRequest
 
 
 class StoredContent(NamedTuple):
@@ -27,16 +27,14 @@ class StoredContent(NamedTuple):
     etag: str
 
 
-async def get_content(
-    db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, revision_id: uuid.UUID | None = None
-) -> StoredContent:
+async def get_content(context: Context, node_id: uuid.UUID, revision_id: uuid.UUID | None = None) -> StoredContent:
     """Return where a file's content (its head's, or that of one revision) is stored.
 
     Raises NotFound (no such file, revision, or it is not the caller's to see), NotAFile, ContentQuarantined,
     ContentDamaged.
     """
-    async with db.read() as tx:
-        return await read_content(tx, await access.require(tx, actor_id, node_id), revision_id)
+    async with context.db.read() as tx:
+        return await read_content(tx, await access.require(tx, context.actor_id, node_id), revision_id)
 
 
 async def read_content(tx: Tx, granted: access.Access, revision_id: uuid.UUID | None = None) -> StoredContent:
@@ -90,15 +88,13 @@ SAFE_INLINE = frozenset(
 """Types that a browser shows without running anything; HTML and SVG are not among them."""
 
 
-def sign_content(
-    store: ObjectStore, settings: Settings, content: StoredContent, method: str, *, inline: bool
-) -> SignedRequest:
-    """Return a URL of content that is good for minutes. `inline` is heeded for types that are SAFE_INLINE only."""
-    return store.sign_download(
+def sign_content(services: Services, content: StoredContent, method: str, *, inline: bool) -> SignedRequest:
+    """Return a URL of content that is valid for minutes. `inline` has an effect only for the types of SAFE_INLINE."""
+    return services.store.sign_download(
         content.storage_key,
         ResponseHeaders(content.name, content.content_type, inline=inline and content.content_type in SAFE_INLINE),
         method=method,
-        ttl_s=settings.uploads.download_url_ttl_s,
+        ttl_s=services.settings.uploads.download_url_ttl_s,
         size_bytes=content.size_bytes,
         address=request_source.get_source().address,
     )

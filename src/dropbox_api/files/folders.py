@@ -11,6 +11,7 @@ from dropbox_api.core import names
 from dropbox_api.db import Tx, new_id
 from dropbox_api.events import journal
 from dropbox_api.files import paths
+from dropbox_api.files.guard import LockedNode
 from dropbox_api.files.paths import Place
 from dropbox_api.models import Node, User
 from dropbox_api.plumbing import audit
@@ -34,9 +35,9 @@ async def find_folder(
     parent_path: str | None,
     role: access.Role = "viewer",
 ) -> access.Access | None:
-    """Return the folder that a request names by id or by path (of the actor's own tree); None when it names none.
+    """Return the folder that a request names by id or by a path in the actor's own tree; None when it names none.
 
-    Raises NotFound, Forbidden (the actor is less than `role` there), NotAFolder, InvalidName.
+    Raises NotFound, Forbidden (a lower role than `role`), NotAFolder, InvalidName.
     """
     if parent_path is not None:
         parent_id = await paths.resolve_path(tx, actor_id, parent_path)
@@ -46,15 +47,15 @@ async def find_folder(
 
 
 async def choose_folder(
-    tx: Tx, actor_id: uuid.UUID, node: Any, parent_id: uuid.UUID | None, parent_path: str | None
+    tx: Tx, actor_id: uuid.UUID, node: LockedNode, parent_id: uuid.UUID | None, parent_path: str | None
 ) -> uuid.UUID:
-    """Return the folder into which the actor may put a node: the one that is named, or the one where it is.
+    """Return the folder that a node goes to: the one that the request names, or else the folder where it is.
 
-    Raises NotFound, Forbidden, NotAFolder, InvalidName; CrossOwner: the folder is in somebody else's tree.
+    Raises NotFound, Forbidden, NotAFolder, InvalidName, CrossOwner (the folder has another owner than the node).
     """
     named = await find_folder(tx, actor_id, parent_id, parent_path, "editor")
     if named is None:
-        return node.parent_id  # type: ignore[no-any-return]
+        return node.folder_id
     if named.owner_id != node.owner_id:
         raise problems.CrossOwner
     return named.node_id
@@ -63,10 +64,10 @@ async def choose_folder(
 async def ensure_folders(
     tx: Tx, owner_id: uuid.UUID, wanted: Sequence[tuple[str, ...]]
 ) -> dict[tuple[str, ...], uuid.UUID | problems.Problem]:
-    """Return the folder at each path (clean names, () is the root), making what is missing on the way.
+    """Return the folder at each path (clean names, () is the root) of the owner's tree; make missing folders.
 
-    Raises nothing: a path through a file gets NotAFolder, one beyond the account's number of nodes TooManyFiles, one
-    that leaves no name to what would be in it InvalidName.
+    Raises nothing. The result of a path can be NotAFolder (a file is on the path), TooManyFiles (the account has no
+    room for the folder) or InvalidName (too deep to hold a file).
     Transaction: joins tx, which holds the owner's lock.
     """
     root_id: uuid.UUID = (
@@ -78,7 +79,7 @@ async def ensure_folders(
     wanted = [path for path in wanted if path not in found]
     room = await count_free_nodes(tx, owner_id)
     created: list[dict[str, Any]] = []
-    # By depth, so that one query a level finds all of it, however many paths there are.
+    # Level by level: one query for each level, for any number of paths.
     for depth in range(1, max((len(path) for path in wanted), default=0) + 1):
         level = {path[:depth] for path in wanted if len(path) >= depth}
         places: dict[tuple[str, ...], Place] = {}
@@ -143,6 +144,6 @@ async def insert_folder(tx: Tx, owner_id: uuid.UUID, parent_id: uuid.UUID, name:
 
 
 async def count_free_nodes(tx: Tx, owner_id: uuid.UUID) -> int:
-    """Return how many more files and folders the owner may have."""
+    """Return how many more files and folders the owner's quota permits."""
     room = select(User.quota_nodes - User.used_nodes - User.reserved_nodes).where(User.id == owner_id)
     return (await tx.execute(room)).scalar_one()

@@ -1,84 +1,139 @@
-"""How every change of the tree begins: the owner's lock, then permission and `If-Match`, asked again under it.
+"""The start of every change of the tree: lock the owner, check permission under the lock, compare `If-Match`.
 
-Changes of one owner's tree are serial, so what is read after the lock stays true until it is written: no two moves make
-a cycle, no two files get one name.
+Changes of one owner's tree are serial, so values read under the lock stay true until the transaction ends: no two moves
+make a cycle, no two files get one name.
 """
 
 import re
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from sqlalchemy import select, update
 
 from dropbox_api import access, problems
 from dropbox_api.db import Tx
 from dropbox_api.models import Node, User
-from dropbox_api.plumbing import idempotency
-from dropbox_api.plumbing.idempotency import Once
 
 
-async def lock_owner(tx: Tx, owner_id: uuid.UUID) -> Any:
-    """Take the lock that every change of an owner's things begins with; return the counters.
+class OwnerCounters(NamedTuple):
+    """The quota of an owner and its use: bytes, and files and folders."""
 
-    NO KEY UPDATE: it excludes other changes, but not a sign-in that merely refers to the user.
+    quota_bytes: int
+    used_bytes: int
+    reserved_bytes: int
+    quota_nodes: int
+    used_nodes: int
+    reserved_nodes: int
+
+
+_COUNTERS = (
+    User.quota_bytes,
+    User.used_bytes,
+    User.reserved_bytes,
+    User.quota_nodes,
+    User.used_nodes,
+    User.reserved_nodes,
+)
+
+
+async def lock_owner(tx: Tx, owner_id: uuid.UUID) -> OwnerCounters:
+    """Take the lock that every change of an owner's tree begins with; return the owner's counters.
+
+    NO KEY UPDATE: it excludes other changes, but no sign-in, which only refers to the user.
     """
-    columns = (User.quota_bytes, User.used_bytes, User.reserved_bytes, User.quota_nodes, User.used_nodes)
-    locked = select(*columns, User.reserved_nodes).where(User.id == owner_id).with_for_update(key_share=True)
-    return (await tx.execute(locked)).one()
+    locked = select(*_COUNTERS).where(User.id == owner_id).with_for_update(key_share=True)
+    return OwnerCounters(*(await tx.execute(locked)).one())
+
+
+@dataclass(frozen=True, slots=True)
+class LockedNode:
+    """A node whose owner's lock the transaction holds."""
+
+    id: uuid.UUID
+    owner_id: uuid.UUID
+    parent_id: uuid.UUID | None
+    """None for the root folder."""
+    kind: str
+    """"file" or "folder"."""
+    name: str
+    name_key: str
+    head_revision_id: uuid.UUID | None
+    """None for a folder."""
+    version: int
+
+    @property
+    def folder_id(self) -> uuid.UUID:
+        """The folder that holds the node. Raises RootFolder."""
+        if self.parent_id is None:
+            raise problems.RootFolder
+        return self.parent_id
+
+    @property
+    def revision_id(self) -> uuid.UUID:
+        """The head revision of a file. Raises NotAFile."""
+        if self.head_revision_id is None:
+            raise problems.NotAFile
+        return self.head_revision_id
+
+
+_NODE = (
+    Node.id,
+    Node.owner_id,
+    Node.parent_id,
+    Node.kind,
+    Node.name,
+    Node.name_key,
+    Node.head_revision_id,
+    Node.version,
+)
+
+
+async def lock_for_change(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID, role: access.Role = "editor") -> LockedNode:
+    """Lock the owner of a live node on which the actor has at least `role`; return the node.
+
+    Raises NotFound, Forbidden.
+    """
+    granted = await access.require(tx, actor_id, node_id, role)
+    await lock_owner(tx, granted.owner_id)
+    await access.require(tx, actor_id, node_id, role)
+    return await _get_locked(tx, node_id)
+
+
+async def lock_trashed(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID) -> LockedNode:
+    """Lock the owner, who is the actor, of a node that was itself deleted; return the node. Raises NotFound."""
+    granted = await access.require_trashed(tx, actor_id, node_id)
+    await lock_owner(tx, granted.owner_id)
+    await access.require_trashed(tx, actor_id, node_id)
+    return await _get_locked(tx, node_id)
+
+
+async def _get_locked(tx: Tx, node_id: uuid.UUID) -> LockedNode:
+    return LockedNode(*(await tx.execute(select(*_NODE).where(Node.id == node_id))).one())
 
 
 _ETAG = re.compile(r'\s*(?:W/)?"([^"]*)"\s*(?:,|$)')
 
 
-async def lock_for_change(
-    tx: Tx,
-    actor_id: uuid.UUID,
-    node_id: uuid.UUID,
-    if_match: str | None = None,
-    *,
-    once: Once | None = None,
-    role: access.Role = "editor",
-    in_trash: bool = False,
-) -> Any:
-    """Lock the owner of a node to which the actor is at least `role`; return its row (every column of `nodes`).
-
-    `in_trash`: it must lie in the trash itself; otherwise it must be live. `once` is claimed before the ETag is looked
-    at: what was done under the key has changed it.
-    Raises NotFound, Forbidden, PreconditionFailed, InvalidRequest (`if_match` is no list of ETags), Replayed,
-    IdempotencyMismatch.
-    """
-    if in_trash:
-        granted = await access.require_trashed(tx, actor_id, node_id)
-        await lock_owner(tx, granted.owner_id)
-        await access.require_trashed(tx, actor_id, node_id)
-    else:
-        granted = await access.require(tx, actor_id, node_id, role)
-        await lock_owner(tx, granted.owner_id)
-        await access.require(tx, actor_id, node_id, role)
-    node = (await tx.execute(select(*Node.__table__.c).where(Node.id == node_id))).one()
-    await idempotency.claim_key(tx, once)
-    if if_match is not None:
-        _require_match(node.version, if_match)
-    return node
-
-
-def _require_match(version: int, if_match: str) -> None:
+def require_match(node: LockedNode, if_match: str | None) -> None:
     """Compare a node's version with an If-Match header (RFC 9110 section 13.1.1): `*`, or a list of ETags.
 
-    Raises PreconditionFailed, InvalidRequest. A proxy that compressed the answer made the ETag weak: that is forgiven.
+    A weak ETag counts as a strong one, because a proxy that compresses an answer weakens its ETag. Claim an idempotency
+    key before: a change that was made under the key has changed the version.
+    Raises PreconditionFailed, InvalidRequest (not a list of ETags).
     """
-    if if_match.strip() == "*":
+    if if_match is None or if_match.strip() == "*":
         return
     listed = _ETAG.findall(if_match)
     if not listed or _ETAG.sub("", if_match).strip():
         raise problems.InvalidRequest(
             errors=[{"pointer": "/If-Match", "detail": 'should be "*" or a list of ETags in quotes'}]
         )
-    if str(version) not in listed:
-        raise problems.PreconditionFailed(etag=f'"{version}"')
+    if str(node.version) not in listed:
+        raise problems.PreconditionFailed(etag=f'"{node.version}"')
 
 
 async def update_node(tx: Tx, node_id: uuid.UUID, values: Mapping[str, Any]) -> None:
-    """Set columns of a node, and with them its version; its time is that of its content and stays."""
+    """Set columns of a node and count its version up; `modified_at` is the time of the content and stays."""
     await tx.execute(update(Node).where(Node.id == node_id).values(version=Node.version + 1, **values))

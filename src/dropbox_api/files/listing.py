@@ -12,14 +12,15 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Select, Text, and_, bindparam, literal, select, text, tuple_
 
-from dropbox_api.db import Db, Tx, use_snapshot
+from dropbox_api.context import Context
+from dropbox_api.db import Tx, use_snapshot
 from dropbox_api.files import folders, paths, views
 from dropbox_api.files.schemas import File, FileList, ListFiles
 from dropbox_api.models import Blob, Node, Revision
 from dropbox_api.plumbing import page_cursors
 
 
-async def list_files(db: Db, actor_id: uuid.UUID, wanted: ListFiles) -> FileList:
+async def list_files(context: Context, wanted: ListFiles) -> FileList:
     """Return a page of a folder (the root when none is named), of all below it, or of those that pass the filters.
 
     A filter makes the list flat: files of the caller's whole account, or below the folder if one is named, ordered by
@@ -27,10 +28,10 @@ async def list_files(db: Db, actor_id: uuid.UUID, wanted: ListFiles) -> FileList
     Raises NotFound, NotAFolder, InvalidName, InvalidCursor.
     """
     if wanted.is_filtered:
-        return await _list_matching(db, actor_id, wanted)
+        return await _list_matching(context, wanted)
     if wanted.recursive:
-        return await _list_below(db, actor_id, wanted)
-    return await _list_children(db, actor_id, wanted)
+        return await _list_below(context, wanted)
+    return await _list_children(context, wanted)
 
 
 async def _folder_id(tx: Tx, actor_id: uuid.UUID, wanted: ListFiles) -> uuid.UUID:
@@ -41,18 +42,18 @@ async def _folder_id(tx: Tx, actor_id: uuid.UUID, wanted: ListFiles) -> uuid.UUI
 # One folder
 
 
-async def _list_children(db: Db, actor_id: uuid.UUID, wanted: ListFiles) -> FileList:
+async def _list_children(context: Context, wanted: ListFiles) -> FileList:
     column = wanted.order.removeprefix("-")
     keys = _KEYS[column]
     page = views.select_files().add_columns(Node.size_bytes.label("order_bytes"))
-    async with db.read() as tx:
-        page = page.where(Node.parent_id == await _folder_id(tx, actor_id, wanted), Node.trashed_at.is_(None))
+    async with context.db.read() as tx:
+        page = page.where(Node.parent_id == await _folder_id(tx, context.actor_id, wanted), Node.trashed_at.is_(None))
         if wanted.cursor:
             key, after = tuple_(*keys), tuple_(*_decode(wanted.order, wanted.cursor))
             page = page.where(key < after if wanted.order.startswith("-") else key > after)
         order = [key.desc() for key in keys] if wanted.order.startswith("-") else keys
         rows = (await tx.execute(page.order_by(*order).limit(wanted.limit + 1))).all()
-        items = await views.build_files(tx, actor_id, rows[: wanted.limit])
+        items = await views.build_files(tx, context.actor_id, rows[: wanted.limit])
     more = _encode(wanted.order, rows[wanted.limit - 1]) if len(rows) > wanted.limit else None
     return FileList(items=items, next_cursor=more)
 
@@ -114,14 +115,14 @@ _CHILDREN = text("""
 """)
 
 
-async def _list_below(db: Db, actor_id: uuid.UUID, wanted: ListFiles) -> FileList:
-    async with db.begin() as tx:
+async def _list_below(context: Context, wanted: ListFiles) -> FileList:
+    async with context.db.begin() as tx:
         await use_snapshot(tx)
-        folder_id = await _folder_id(tx, actor_id, wanted)
+        folder_id = await _folder_id(tx, context.actor_id, wanted)
         kind = f"files below {folder_id}"
         last = page_cursors.decode_key(kind, wanted.cursor, str)[0].split("/") if wanted.cursor else []
         found = await _walk(tx, await _resume(tx, folder_id, last), wanted.limit + 1)
-        items = await _in_order(tx, actor_id, [entry.node_id for entry in found[: wanted.limit]])
+        items = await _in_order(tx, context.actor_id, [entry.node_id for entry in found[: wanted.limit]])
     # No name holds a slash, and no key of one.
     more = (
         page_cursors.encode_cursor(kind, "/".join(found[wanted.limit - 1].keys)) if len(found) > wanted.limit else None
@@ -184,17 +185,17 @@ async def _in_order(tx: Tx, actor_id: uuid.UUID, node_ids: Sequence[uuid.UUID]) 
 # Filters
 
 
-async def _list_matching(db: Db, actor_id: uuid.UUID, wanted: ListFiles) -> FileList:
-    async with db.begin() as tx:
+async def _list_matching(context: Context, wanted: ListFiles) -> FileList:
+    async with context.db.begin() as tx:
         await use_snapshot(tx)
-        folder = await folders.find_folder(tx, actor_id, wanted.parent_id, wanted.path)
-        matching = _matching(folder.owner_id if folder else actor_id, wanted)
+        folder = await folders.find_folder(tx, context.actor_id, wanted.parent_id, wanted.path)
+        matching = _matching(folder.owner_id if folder else context.actor_id, wanted)
         if folder:
             matching = matching.where(await views.condition_below(tx, folder.node_id))
         if wanted.cursor:
             matching = matching.where(Node.id > page_cursors.decode_id("files matching", wanted.cursor))
         found = await views.read_live(tx, matching, wanted.limit + 1)
-        items = await _in_order(tx, actor_id, [row.id for row in found[: wanted.limit]])
+        items = await _in_order(tx, context.actor_id, [row.id for row in found[: wanted.limit]])
     more = page_cursors.encode_cursor("files matching", items[-1].id) if len(found) > wanted.limit else None
     return FileList(items=items, next_cursor=more)
 

@@ -3,29 +3,29 @@
 import uuid
 
 from dropbox_api import access, problems
-from dropbox_api.db import Db
+from dropbox_api.context import Context
 from dropbox_api.files import paths, views
 from dropbox_api.files.schemas import File
 
 
-async def get_node(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID) -> File:
+async def get_node(context: Context, node_id: uuid.UUID) -> File:
     """Return a file or folder. Raises NotFound."""
-    async with db.read() as tx:
-        await access.require(tx, actor_id, node_id)
-        return await views.get_file(tx, actor_id, node_id)
+    async with context.db.read() as tx:
+        await access.require(tx, context.actor_id, node_id)
+        return await views.get_file(tx, context.actor_id, node_id)
 
 
-async def get_node_by_path(db: Db, actor_id: uuid.UUID, path: str) -> File:
+async def get_node_by_path(context: Context, path: str) -> File:
     """Return what stands at a path of the caller's own tree; "/" is the root folder. Raises NotFound, InvalidName."""
-    async with db.read() as tx:
-        node_id = await paths.resolve_path(tx, actor_id, path)
-        return await views.get_file(tx, actor_id, node_id)
+    async with context.db.read() as tx:
+        node_id = await paths.resolve_path(tx, context.actor_id, path)
+        return await views.get_file(tx, context.actor_id, node_id)
 
 
-async def get_node_below(db: Db, actor_id: uuid.UUID, folder_id: uuid.UUID, path: str) -> File:
+async def get_node_below(context: Context, folder_id: uuid.UUID, path: str) -> File:
     """Return what stands at a path below a folder; "/" is the folder. Raises NotFound, NotAFolder, InvalidName."""
-    async with db.read() as tx:
-        folder = await access.require(tx, actor_id, folder_id)
+    async with context.db.read() as tx:
+        folder = await access.require(tx, context.actor_id, folder_id)
         if folder.kind != "folder":
             raise problems.NotAFolder
-        return await views.get_file(tx, actor_id, await paths.resolve_below(tx, folder_id, path))
+        return await views.get_file(tx, context.actor_id, await paths.resolve_below(tx, folder_id, path))

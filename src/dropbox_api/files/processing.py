@@ -1,11 +1,11 @@
-"""What happens to a file beside its owner's changes: the reports of downstream processors, and the audit trail."""
+"""Reports of downstream processors about a revision."""
 
 import uuid
 
 from sqlalchemy import func, update
 
 from dropbox_api import access, problems
-from dropbox_api.db import Db
+from dropbox_api.context import Context
 from dropbox_api.events import journal
 from dropbox_api.files import guard, views
 from dropbox_api.files.schemas import File, ReportProcessing
@@ -14,22 +14,21 @@ from dropbox_api.plumbing import audit
 
 
 async def report_processing(
-    db: Db,
-    actor_id: uuid.UUID,
+    context: Context,
     node_id: uuid.UUID,
     wanted: ReportProcessing,
     if_match: str | None,
-    *,
-    role: access.Role,
 ) -> File:
-    """Record how the processing of a revision stands; return the file. The file's ETag stays: it has not changed.
+    """Record the state of the processing of a revision; return the file. The file's ETag stays.
 
-    `role`: what one has to be to report; a service account need only be let in, others must be editors.
+    A service account that may read the file may report; another account must be an editor.
     Raises NotFound (file or revision), Forbidden, NotAFile, PreconditionFailed.
     Transaction: one, under the owner's lock. Idempotent.
     """
-    async with db.begin() as tx:
-        node = await guard.lock_for_change(tx, actor_id, node_id, if_match, role=role)
+    role: access.Role = "viewer" if context.actor.kind == "service" else "editor"
+    async with context.db.begin() as tx:
+        node = await guard.lock_for_change(tx, context.actor_id, node_id, role)
+        guard.require_match(node, if_match)
         if node.kind != "file":
             raise problems.NotAFile("A folder is not processed")
         revision_id = wanted.revision_id or node.head_revision_id
@@ -40,4 +39,4 @@ async def report_processing(
             raise problems.NotFound("The file has no such revision")
         await journal.append_changes(tx, node.owner_id, [journal.Change("file.processing", node_id, told)])
         await audit.record(tx, node.owner_id, [audit.Entry("processing-reported", node_id, told)])
-        return await views.get_file(tx, actor_id, node_id)
+        return await views.get_file(tx, context.actor_id, node_id)

@@ -1,4 +1,4 @@
-"""Revisions: every replacement keeps what it replaced. Restoring one makes a new revision of the same content."""
+"""Revisions: a replacement keeps the replaced revision. Restoring one makes a new revision of the same content."""
 
 import uuid
 from dataclasses import replace
@@ -6,7 +6,7 @@ from dataclasses import replace
 from sqlalchemy import BigInteger, literal, select
 
 from dropbox_api import access, problems
-from dropbox_api.db import Db
+from dropbox_api.context import Context
 from dropbox_api.files import guard, put, views
 from dropbox_api.files.schemas import File, RevisionList
 from dropbox_api.files.schemas import Revision as RevisionView
@@ -15,9 +15,7 @@ from dropbox_api.plumbing import audit, idempotency, page_cursors
 from dropbox_api.plumbing.idempotency import Once
 
 
-async def list_revisions(
-    db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, *, limit: int, cursor: str | None
-) -> RevisionList:
+async def list_revisions(context: Context, node_id: uuid.UUID, *, limit: int, cursor: str | None) -> RevisionList:
     """Return a page of a file's revisions, newest first. Raises NotFound, NotAFile, InvalidCursor."""
     columns = (Revision.id, Revision.number, Revision.size_bytes, Revision.content_type, Revision.client_modified_at)
     page = (
@@ -31,8 +29,8 @@ async def list_revisions(
     if cursor:
         (before,) = page_cursors.decode_key("revisions", cursor, int)
         page = page.where(Revision.number < literal(before, BigInteger))
-    async with db.read() as tx:
-        if (await access.require(tx, actor_id, node_id)).kind != "file":
+    async with context.db.read() as tx:
+        if (await access.require(tx, context.actor_id, node_id)).kind != "file":
             raise problems.NotAFile
         rows = (await tx.execute(page.order_by(Revision.number.desc()).limit(limit + 1))).all()
         head = (await tx.execute(select(Node.head_revision_id).where(Node.id == node_id))).scalar_one()
@@ -57,8 +55,7 @@ async def list_revisions(
 
 
 async def restore_revision(
-    db: Db,
-    actor_id: uuid.UUID,
+    context: Context,
     node_id: uuid.UUID,
     revision_id: uuid.UUID,
     *,
@@ -68,23 +65,25 @@ async def restore_revision(
     """Make an older revision's content the head again, as a new revision; return the file.
 
     Raises NotFound (file or revision), NotAFile, PreconditionFailed, IdempotencyMismatch.
-    Transaction: one, under the owner's lock. Idempotent: the head is left as it is.
+    Transaction: one, under the owner's lock. Idempotent: restoring the head changes nothing.
     """
-    async with db.begin() as tx:
-        node = await guard.lock_for_change(tx, actor_id, node_id, if_match, once=once)
+    async with context.db.begin() as tx:
+        node = await guard.lock_for_change(tx, context.actor_id, node_id)
+        await idempotency.claim_key(tx, once)
+        guard.require_match(node, if_match)
         if node.kind != "file":
             raise problems.NotAFile
         mine = select(Revision.id).where(Revision.id == revision_id, Revision.node_id == node_id)
         if (await tx.execute(mine)).scalar_one_or_none() is None:
             raise problems.NotFound("The file has no such revision")
         if revision_id != node.head_revision_id:
-            at = (node.parent_id, node.name)
-            again = await put.load_placement(tx, revision_id, author_id=actor_id, at=at, on_conflict="replace")
+            at = (node.folder_id, node.name)
+            again = await put.load_placement(tx, revision_id, author_id=context.actor_id, at=at, on_conflict="replace")
             (placed,) = await put.put_files(tx, node.owner_id, [replace(again, is_of_file=True)])
             if isinstance(placed, problems.Problem):
                 raise placed
             act = audit.Entry("revision-restored", node_id, {"revision_id": str(revision_id)})
             await audit.record(tx, node.owner_id, [act])
-        file = await views.get_file(tx, actor_id, node_id)
+        file = await views.get_file(tx, context.actor_id, node_id)
         await idempotency.keep_answer(tx, once, 200, file)
     return file

@@ -28,7 +28,8 @@ from sqlalchemy import (
 )
 
 from dropbox_api import access
-from dropbox_api.db import Db, Tx, use_snapshot
+from dropbox_api.context import Context
+from dropbox_api.db import Tx, use_snapshot
 from dropbox_api.files import folders, views
 from dropbox_api.files.schemas import FileList, SearchFiles
 from dropbox_api.models import Node, Revision
@@ -50,24 +51,24 @@ _PREPARE = text("""
 """).bindparams(similarity=str(SIMILARITY))
 
 
-async def search_files(db: Db, actor_id: uuid.UUID, wanted: SearchFiles) -> FileList:
+async def search_files(context: Context, wanted: SearchFiles) -> FileList:
     """Return a page of the files and folders that match, best first; without `q`, last changed first.
 
     Of the caller's own and of all that is shared with them, or of a folder; nothing in the trash, no root folder.
     Raises NotFound, NotAFolder, InvalidName, InvalidCursor.
     """
-    async with db.begin() as tx:
+    async with context.db.begin() as tx:
         await use_snapshot(tx)
         await tx.execute(_PREPARE)
-        folder = await folders.find_folder(tx, actor_id, wanted.parent_id, wanted.path)
+        folder = await folders.find_folder(tx, context.actor_id, wanted.parent_id, wanted.path)
         if folder:
             scope = and_(Node.owner_id == folder.owner_id, await views.condition_below(tx, folder.node_id))
         else:
-            scope = await access.visible_condition(tx, actor_id)
+            scope = await access.visible_condition(tx, context.actor_id)
         passing = _passing(scope, wanted)
         before = page_cursors.decode_key("search", wanted.cursor, int, datetime, uuid.UUID) if wanted.cursor else None
         rows = await _page(tx, passing, wanted.q, before, wanted.limit + 1)
-        files = await views.find_files(tx, actor_id, [row.id for row in rows[: wanted.limit]])
+        files = await views.find_files(tx, context.actor_id, [row.id for row in rows[: wanted.limit]])
     items = [files[row.id] for row in rows[: wanted.limit]]
     last = rows[wanted.limit - 1] if len(rows) > wanted.limit else None
     more = page_cursors.encode_cursor("search", last.score, last.modified_at, last.id) if last else None

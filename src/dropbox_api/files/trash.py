@@ -1,18 +1,19 @@
-"""The trash: what was deleted, for a month, and then for good.
+"""The trash: delete, restore, list, and delete for good.
 
-Only the node that was deleted is marked; what is below it is gone because it is (`trashed_at` of `nodes`). Deleting for
-good marks it again (`purged_at`), which hides it at once; a worker removes the rows, then the objects.
+`trashed_at` marks only the node that was deleted; the nodes below it are in the trash with it. Deleting for good marks
+it once more (`purged_at`), which hides it at once. A worker removes the rows, then the objects.
 """
 
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import func, select, text, tuple_, update
+from sqlalchemy import ColumnElement, func, select, text, tuple_, update
 
 from dropbox_api import access, problems
+from dropbox_api.context import Context
 from dropbox_api.core import names
-from dropbox_api.db import Db, Tx
+from dropbox_api.db import Tx
 from dropbox_api.events import journal
 from dropbox_api.files import checks, folders, guard, paths, views
 from dropbox_api.files.schemas import File, FileList, RestoreFile
@@ -23,35 +24,36 @@ from dropbox_api.plumbing.idempotency import Once
 PURGE_AT_ONCE = 2_000
 
 
-async def delete_node(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, *, if_match: str | None, force: bool) -> None:
+async def delete_node(context: Context, node_id: uuid.UUID, *, if_match: str | None, force: bool) -> None:
     """Put a node with all below it into the
 
     Raises NotFound, Forbidden, PreconditionFailed, RootFolder, ProcessingRunning (unless `force`).
     Transaction: one, under the owner's lock.
     """
-    async with db.begin() as tx:
-        node = await guard.lock_for_change(tx, actor_id, node_id, if_match)
-        if node.parent_id is None:
-            raise problems.RootFolder
-        await checks.require_movable(tx, actor_id, node)
+    async with context.db.begin() as tx:
+        node = await guard.lock_for_change(tx, context.actor_id, node_id)
+        guard.require_match(node, if_match)
+        await checks.require_movable(tx, context.actor_id, node)
         await move_to_trash(tx, node.owner_id, node_id, force=force)
 
 
 async def restore_node(
-    db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, wanted: RestoreFile, if_match: str | None, once: Once | None
+    context: Context, node_id: uuid.UUID, wanted: RestoreFile, if_match: str | None, once: Once | None
 ) -> File:
-    """Take a node out of the trash, with all below it, to where it was or where the request says; return it.
+    """Take a node out of the trash with all below it, to its old folder or the one that the request names; return it.
 
-    Raises NotFound (not in the trash, or no such folder), PreconditionFailed, ParentGone (its folder is in the trash
-    itself, or gone), NotAFolder, NameTaken, InvalidName.
+    Raises NotFound (not in the trash, or no such folder), PreconditionFailed, ParentGone (its old folder is in the
+    trash or removed), NotAFolder, NameTaken, InvalidName, IdempotencyMismatch.
     Transaction: one, under the owner's lock.
     """
     name = paths.clean_name(wanted.name) if wanted.name is not None else None
-    async with db.begin() as tx:
-        node = await guard.lock_for_change(tx, actor_id, node_id, if_match, once=once, in_trash=True)
-        parent_id = await folders.choose_folder(tx, actor_id, node, wanted.parent_id, wanted.parent_path)
+    async with context.db.begin() as tx:
+        node = await guard.lock_trashed(tx, context.actor_id, node_id)
+        await idempotency.claim_key(tx, once)
+        guard.require_match(node, if_match)
+        parent_id = await folders.choose_folder(tx, context.actor_id, node, wanted.parent_id, wanted.parent_path)
         if parent_id == node.parent_id:
-            await _require_there(tx, actor_id, parent_id)
+            await _require_live(tx, context.actor_id, parent_id)
         if node.kind == "folder":
             await checks.require_outside(tx, node_id, parent_id)
             await checks.require_room_below(tx, parent_id, node_id)
@@ -61,49 +63,58 @@ async def restore_node(
         below = await list_shared_below(tx, node.owner_id, node_id)
         await journal.append_changes(tx, node.owner_id, [journal.Change("file.restored", node_id), *below])
         await audit.record(tx, node.owner_id, [audit.Entry("restored", node_id, {"name": name})])
-        file = await views.get_file(tx, actor_id, node_id)
+        file = await views.get_file(tx, context.actor_id, node_id)
         await idempotency.keep_answer(tx, once, 200, file)
         return file
 
 
-async def _require_there(tx: Tx, actor_id: uuid.UUID, parent_id: uuid.UUID) -> None:
+async def _require_live(tx: Tx, actor_id: uuid.UUID, parent_id: uuid.UUID) -> None:
     try:
         await access.require(tx, actor_id, parent_id)
     except problems.NotFound:
         raise problems.ParentGone("Its folder is in the trash or gone: restore that first, or name another") from None
 
 
-async def list_trash(db: Db, actor_id: uuid.UUID, *, limit: int, cursor: str | None) -> FileList:
-    """Return a page of what the caller's trash holds, last deleted first. Raises InvalidCursor."""
-    page = views.select_files().where(Node.owner_id == actor_id, Node.trashed_at.is_not(None), Node.purged_at.is_(None))
+def _is_in_trash_of(owner_id: uuid.UUID) -> tuple[ColumnElement[bool], ...]:
+    return Node.owner_id == owner_id, Node.trashed_at.is_not(None), Node.purged_at.is_(None)
+
+
+async def list_trash(context: Context, *, limit: int, cursor: str | None) -> FileList:
+    """Return a page of the caller's trash, last deleted first. Raises InvalidCursor."""
+    page = views.select_files().where(
+        Node.owner_id == context.actor_id, Node.trashed_at.is_not(None), Node.purged_at.is_(None)
+    )
     if cursor:
         page = page.where(
             tuple_(Node.trashed_at, Node.id) < tuple_(*page_cursors.decode_key("trash", cursor, datetime, uuid.UUID))
         )
-    async with db.read() as tx:
+    async with context.db.read() as tx:
         rows = (await tx.execute(page.order_by(Node.trashed_at.desc(), Node.id.desc()).limit(limit + 1))).all()
-        items = await views.build_files(tx, actor_id, rows[:limit])
+        items = await views.build_files(tx, context.actor_id, rows[:limit])
     last = rows[limit - 1] if len(rows) > limit else None
     more = page_cursors.encode_cursor("trash", last.trashed_at, last.id) if last else None
     return FileList(items=items, next_cursor=more)
 
 
-async def empty_trash(db: Db, actor_id: uuid.UUID) -> None:
+async def empty_trash(context: Context) -> None:
     """Delete for good all that is in the caller's trash now.
 
     Transaction: one a batch, under the owner's lock: killed in between, the rest is still in the
     """
-    async with db.read() as tx:
+    async with context.db.read() as tx:
         now = (await tx.execute(select(func.clock_timestamp()))).scalar_one()
     in_trash = select(Node.id).where(
-        Node.owner_id == actor_id, Node.trashed_at.is_not(None), Node.purged_at.is_(None), Node.trashed_at <= now
+        Node.owner_id == context.actor_id,
+        Node.trashed_at.is_not(None),
+        Node.purged_at.is_(None),
+        Node.trashed_at <= now,
     )
     more = True
     while more:
-        async with db.begin() as tx:
-            await guard.lock_owner(tx, actor_id)
+        async with context.db.begin() as tx:
+            await guard.lock_owner(tx, context.actor_id)
             batch = (await tx.execute(in_trash.order_by(Node.trashed_at).limit(PURGE_AT_ONCE))).scalars().all()
-            await mark_purged(tx, actor_id, batch)
+            await mark_purged(tx, context.actor_id, batch)
         more = len(batch) == PURGE_AT_ONCE
 
 
@@ -118,13 +129,14 @@ _TRASH_BELOW = text("""
 """)
 
 
-async def purge_node(db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, *, if_match: str | None) -> None:
-    """Delete for good one node that is in the trash, with all that was in it, deleted on its own or not.
+async def purge_node(context: Context, node_id: uuid.UUID, *, if_match: str | None) -> None:
+    """Delete for good one node in the trash, with all below it, nodes that were deleted before it as well.
 
     Raises NotFound, PreconditionFailed.
     """
-    async with db.begin() as tx:
-        node = await guard.lock_for_change(tx, actor_id, node_id, if_match, in_trash=True)
+    async with context.db.begin() as tx:
+        node = await guard.lock_trashed(tx, context.actor_id, node_id)
+        guard.require_match(node, if_match)
         nested = (await tx.execute(_TRASH_BELOW, {"node_id": node_id})).scalars().all()
         await mark_purged(tx, node.owner_id, [node_id, *nested])
 
@@ -154,9 +166,9 @@ _SHARED_BELOW = text(f"""
 
 
 async def list_shared_below(tx: Tx, owner_id: uuid.UUID, node_id: uuid.UUID) -> list[journal.Change]:
-    """Return what else to tell when a folder, live now, goes into the trash or has come back.
+    """Return the further changes to report when a live folder goes into the trash or has come back.
 
-    Who sees nothing of it, but something below that is shared by itself, learns that this is gone, or there again.
+    Grantees of a node below it, who may not see the folder, are told that their node is gone or back.
     """
     shared = await tx.execute(_SHARED_BELOW, {"owner_id": owner_id, "node_id": node_id})
     return [journal.Change("file.moved", shared_id) for shared_id in shared.scalars()]

@@ -1,4 +1,4 @@
-"""Changes of the tree: folders made, nodes renamed, moved and copied. No bytes move, ever."""
+"""Changes of the tree: make folders, rename, move and copy nodes. No object in the store is touched."""
 
 import asyncio
 import uuid
@@ -8,10 +8,12 @@ from typing import Any
 from sqlalchemy import insert, text, update
 
 from dropbox_api import access, problems
+from dropbox_api.context import Context
 from dropbox_api.core import names
-from dropbox_api.db import Db, Tx, new_id
+from dropbox_api.db import Tx, new_id
 from dropbox_api.events import journal
 from dropbox_api.files import checks, folders, guard, paths, put, trash, views
+from dropbox_api.files.guard import LockedNode
 from dropbox_api.files.schemas import ChangeFile, CopyFile, CreateFolder, File
 from dropbox_api.models import Node, Revision, User
 from dropbox_api.plumbing import audit, idempotency
@@ -20,42 +22,41 @@ from dropbox_api.plumbing.idempotency import Once
 from dropbox_api.schemas import OnConflict
 
 MAX_COPY_NODES = 100_000
-"""Of one copy: it is one transaction, in which nothing else of its owner's changes."""
+"""The most that one copy makes: it is one transaction, which holds the owner's lock."""
 COPY_AT_ONCE = 2_000
-"""Rows a statement: the event loop breathes in between."""
+"""Rows of one statement; the event loop runs in between."""
 
 
-async def create_folder(db: Db, actor_id: uuid.UUID, wanted: CreateFolder, once: Once | None) -> File:
-    """Make a folder, or every missing folder of a path; return the last one.
+async def create_folder(context: Context, wanted: CreateFolder, once: Once | None) -> File:
+    """Make a folder, or every missing folder of a path; return the last folder.
 
     Raises NotFound (parent), NotAFolder, InvalidName, NameTaken, TooManyFiles, IdempotencyMismatch.
     Transaction: one, under the owner's lock.
     """
     above = tuple(paths.split_path(wanted.path)) if wanted.path is not None else ()
     name = paths.clean_name(wanted.name) if wanted.name is not None else None
-    async with db.begin() as tx:
-        parent = await folders.find_folder(tx, actor_id, wanted.parent_id, wanted.parent_path, "editor")
-        owner_id = parent.owner_id if parent else actor_id
+    async with context.db.begin() as tx:
+        parent = await folders.find_folder(tx, context.actor_id, wanted.parent_id, wanted.parent_path, "editor")
+        owner_id = parent.owner_id if parent else context.actor_id
         await guard.lock_owner(tx, owner_id)
         await idempotency.claim_key(tx, once)
-        parent = await folders.find_folder(tx, actor_id, wanted.parent_id, wanted.parent_path, "editor")
+        parent = await folders.find_folder(tx, context.actor_id, wanted.parent_id, wanted.parent_path, "editor")
         if name is None and above:
             above, name = above[:-1], above[-1]
         found = parent.node_id if parent else (await folders.ensure_folders(tx, owner_id, [above]))[above]
         if isinstance(found, problems.Problem):
             raise found
-        node_id = found if name is None else await _create_in_folder(tx, owner_id, found, name, wanted.on_conflict)
+        node_id = found if name is None else await _make_folder(tx, owner_id, (found, name), wanted.on_conflict)
         if name is None and wanted.on_conflict != "reuse":
             raise problems.NameTaken("The root folder is there already", file_id=str(node_id))
-        file = await views.get_file(tx, actor_id, node_id)
+        file = await views.get_file(tx, context.actor_id, node_id)
         await idempotency.keep_answer(tx, once, 201, file)
     return file
 
 
-async def _create_in_folder(
-    tx: Tx, owner_id: uuid.UUID, parent_id: uuid.UUID, name: str, on_conflict: str
-) -> uuid.UUID:
-    """Return the folder of a name in a folder, made unless `on_conflict` lets the one be it that is there."""
+async def _make_folder(tx: Tx, owner_id: uuid.UUID, at: tuple[uuid.UUID, str], on_conflict: str) -> uuid.UUID:
+    """Make a folder at a name in a folder; return it, or with "reuse" the folder that has the name already."""
+    parent_id, name = at
     place = (parent_id, names.make_key(name))
     there = (await paths.find_nodes_at(tx, [place])).get(place)
     if there and on_conflict == "reuse" and there.kind == "folder":
@@ -68,53 +69,52 @@ async def _create_in_folder(
     return await folders.insert_folder(tx, owner_id, parent_id, name)
 
 
-async def change_node(
-    db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, wanted: ChangeFile, if_match: str | None
-) -> File:
-    """Rename and move a node, or set its content type; return it. Writes one row, however much is below it.
+async def change_node(context: Context, node_id: uuid.UUID, wanted: ChangeFile, if_match: str | None) -> File:
+    """Rename and move a node, or set its content type; return it. Writes one row for a folder of any size.
 
     Raises NotFound (node or folder), Forbidden, CrossOwner, PreconditionFailed, RootFolder, IntoItself, InvalidName,
-    NameTaken, NotAFolder,
-    NotAFile (content type of a folder), ProcessingRunning (of the file that would be replaced).
-    Transaction: one, under the owner's lock. Idempotent: what is so already is left as it is.
+    NameTaken, NotAFolder, NotAFile (content type of a folder), ProcessingRunning (of the file that would be replaced).
+    Transaction: one, under the owner's lock. Idempotent: a change that is made already writes nothing.
     """
     name = paths.clean_name(wanted.name) if wanted.name is not None else None
-    async with db.begin() as tx:
-        node = await guard.lock_for_change(tx, actor_id, node_id, if_match)
+    async with context.db.begin() as tx:
+        node = await guard.lock_for_change(tx, context.actor_id, node_id)
+        guard.require_match(node, if_match)
         if node.parent_id is None:
             raise problems.RootFolder
         if wanted.content_type is not None and node.kind != "file":
             raise problems.NotAFile("A folder has no content type")
-        parent_id = await folders.choose_folder(tx, actor_id, node, wanted.parent_id, wanted.parent_path)
+        parent_id = await folders.choose_folder(tx, context.actor_id, node, wanted.parent_id, wanted.parent_path)
         if parent_id != node.parent_id:
-            await checks.require_movable(tx, actor_id, node)
-        await rename_or_move(tx, actor_id, node, parent_id, name or node.name, wanted.on_conflict)
+            await checks.require_movable(tx, context.actor_id, node)
+        await rename_or_move(tx, context.actor_id, node, parent_id, name or node.name, wanted.on_conflict)
         if wanted.content_type is not None:
             await set_content_type(tx, node, wanted.content_type)
-        return await views.get_file(tx, actor_id, node_id)
+        return await views.get_file(tx, context.actor_id, node_id)
 
 
 async def rename_or_move(
-    tx: Tx, actor_id: uuid.UUID, node: Any, parent_id: uuid.UUID, name: str, on_conflict: OnConflict
+    tx: Tx, actor_id: uuid.UUID, node: LockedNode, parent_id: uuid.UUID, name: str, on_conflict: OnConflict
 ) -> None:
-    """Give a live node (its row) this clean name in this folder, unless it has it already.
+    """Move a live node to a clean name in a folder, unless it is there already.
 
-    What stands beside a file that is shared by itself is not the actor's: they replace nothing, nor learn what it is.
+    An actor without access to the folder, who edits a file that is shared by itself, replaces no file beside it and
+    gets no id of one.
 
     Raises NameTaken, IntoItself, InvalidName (too deep), ProcessingRunning (of the file that would be replaced).
-    Transaction: joins tx, which holds the owner's lock and has seen that the actor may.
+    Transaction: joins tx, which holds the owner's lock and has checked the actor's permission.
     """
     moves = parent_id != node.parent_id
     if moves and node.kind == "folder":
         await checks.require_outside(tx, node.id, parent_id)
         await checks.require_room_below(tx, parent_id, node.id)
-    is_theirs = await access.is_editor(tx, actor_id, parent_id)
-    if on_conflict == "replace" and not is_theirs:
+    may_edit_folder = await access.is_editor(tx, actor_id, parent_id)
+    if on_conflict == "replace" and not may_edit_folder:
         on_conflict = "fail"
     try:
         name, replaced = await checks.settle_name(tx, node.kind, parent_id, name, on_conflict, node_id=node.id)
     except problems.NameTaken as taken:
-        raise taken if is_theirs else problems.NameTaken() from None
+        raise taken if may_edit_folder else problems.NameTaken() from None
     if not moves and name == node.name:
         return
     if replaced:
@@ -130,49 +130,55 @@ async def rename_or_move(
     await audit.record(tx, node.owner_id, [act])
 
 
-async def set_content_type(tx: Tx, node: Any, content_type: str) -> None:
-    """Set the content type of a file's head, unless it has it. Transaction: joins tx, which holds the owner's lock."""
+async def set_content_type(tx: Tx, node: LockedNode, content_type: str) -> None:
+    """Set the content type of a file's head revision. Idempotent.
+
+    Transaction: joins tx, which holds the owner's lock.
+    """
     head = update(Revision).where(Revision.id == node.head_revision_id, Revision.content_type != content_type)
     if (await tx.execute(head.values(content_type=content_type))).rowcount:
         await guard.update_node(tx, node.id, {})
-        # Without a `revision_id`, which would announce new content.
+        # Without a `revision_id`, because that would announce new content.
         await journal.append_changes(tx, node.owner_id, [journal.Change("file.updated", node.id)])
         await audit.record(tx, node.owner_id, [audit.Entry("content-type-changed", node.id, {"to": content_type})])
 
 
 async def copy_node(
-    db: Db, actor_id: uuid.UUID, node_id: uuid.UUID, wanted: CopyFile, if_match: str | None, once: Once | None
+    context: Context, node_id: uuid.UUID, wanted: CopyFile, if_match: str | None, once: Once | None
 ) -> File:
-    """Copy a file, or a folder with all below it as it is now; return the copy. Trash and older revisions stay behind.
+    """Copy a file, or a folder with all below it; return the copy. It has neither trash nor older revisions.
 
     Raises NotFound (node or folder), Forbidden, CrossOwner, PreconditionFailed, NotAFolder, InvalidName, NameTaken,
     TooManyFiles, RootFolder, IdempotencyMismatch.
-    Transaction: one, under the owner's lock: there is the whole copy or none of it.
+    Transaction: one, under the owner's lock.
     """
     name = paths.clean_name(wanted.name) if wanted.name is not None else None
-    async with db.begin() as tx:
-        node = await guard.lock_for_change(tx, actor_id, node_id, if_match, once=once, role="viewer")
+    async with context.db.begin() as tx:
+        node = await guard.lock_for_change(tx, context.actor_id, node_id, "viewer")
+        await idempotency.claim_key(tx, once)
+        guard.require_match(node, if_match)
         if node.parent_id is None:
             raise problems.RootFolder("The root folder cannot be copied: copy what is in it")
-        parent_id = await folders.choose_folder(tx, actor_id, node, wanted.parent_id, wanted.parent_path)
-        await access.require(tx, actor_id, parent_id, "editor")
+        parent_id = await folders.choose_folder(tx, context.actor_id, node, wanted.parent_id, wanted.parent_path)
+        await access.require(tx, context.actor_id, parent_id, "editor")
         if node.kind == "file":
-            copied = await _copy_file(tx, actor_id, node, parent_id, name or node.name, wanted.on_conflict)
+            copy_id = await _copy_file(tx, context.actor_id, node, (parent_id, name or node.name), wanted.on_conflict)
         else:
-            copied = await _copy_folder(tx, actor_id, node, parent_id, name or node.name, wanted.on_conflict)
+            copy_id = await _copy_folder(tx, context.actor_id, node, (parent_id, name or node.name), wanted.on_conflict)
         await failpoint("files.copy.before_commit")
-        file = await views.get_file(tx, actor_id, copied)
+        file = await views.get_file(tx, context.actor_id, copy_id)
         await idempotency.keep_answer(tx, once, 201, file)
     return file
 
 
 async def _copy_file(
-    tx: Tx, actor_id: uuid.UUID, node: Any, parent_id: uuid.UUID, name: str, on_conflict: str
+    tx: Tx, actor_id: uuid.UUID, node: LockedNode, at: tuple[uuid.UUID, str], on_conflict: OnConflict
 ) -> uuid.UUID:
+    parent_id, name = at
     if on_conflict == "replace" and (parent_id, names.make_key(name)) == (node.parent_id, node.name_key):
         raise problems.NameTaken("A file cannot be replaced by a copy of itself", file_id=str(node.id))
     placement = await put.load_placement(
-        tx, node.head_revision_id, author_id=actor_id, at=(parent_id, name), on_conflict=on_conflict
+        tx, node.revision_id, author_id=actor_id, at=(parent_id, name), on_conflict=on_conflict
     )
     (placed,) = await put.put_files(tx, node.owner_id, [placement])
     if isinstance(placed, problems.Problem):
@@ -211,20 +217,21 @@ _COPY_HEADS = text("""
 
 
 async def _copy_folder(
-    tx: Tx, actor_id: uuid.UUID, node: Any, parent_id: uuid.UUID, name: str, on_conflict: Any
+    tx: Tx, actor_id: uuid.UUID, node: LockedNode, at: tuple[uuid.UUID, str], on_conflict: OnConflict
 ) -> uuid.UUID:
+    parent_id, name = at
     name, _ = await checks.settle_name(tx, "folder", parent_id, name, on_conflict)
     await checks.require_room_below(tx, parent_id, node.id)
-    # Listed before the first row is written: a folder may be copied into itself, and the copy does not hold itself.
+    # Read before the first row is written: a folder may be copied into itself, and the copy does not contain itself.
     rows = (await tx.execute(_BELOW, {"node_id": node.id, "limit": MAX_COPY_NODES + 1})).all()
     if len(rows) > MAX_COPY_NODES:
         raise problems.TooManyFiles(f"One copy makes at most {MAX_COPY_NODES} files and folders")
     if len(rows) > await folders.count_free_nodes(tx, node.owner_id):
         raise problems.TooManyFiles
-    copied = new_id()
+    copy_id = new_id()
     await tx.execute(
         insert(Node).values(
-            id=copied,
+            id=copy_id,
             owner_id=node.owner_id,
             parent_id=parent_id,
             kind="folder",
@@ -232,21 +239,21 @@ async def _copy_folder(
             name_key=names.make_key(name),
         )
     )
-    await journal.append_changes(tx, node.owner_id, [journal.Change("file.created", copied)])
-    new_ids = {node.id: copied}
+    await journal.append_changes(tx, node.owner_id, [journal.Change("file.created", copy_id)])
+    new_ids = {node.id: copy_id}
     for start in range(1, len(rows), COPY_AT_ONCE):
         await _copy_rows(tx, node.owner_id, actor_id, rows[start : start + COPY_AT_ONCE], new_ids)
         await asyncio.sleep(0)
     used = User.used_nodes + len(rows)
     await tx.execute(update(User).where(User.id == node.owner_id).values(used_nodes=used))
-    await audit.record(tx, node.owner_id, [audit.Entry("copied", copied, {"name": name, "from": str(node.id)})])
-    return copied
+    await audit.record(tx, node.owner_id, [audit.Entry("copied", copy_id, {"name": name, "from": str(node.id)})])
+    return copy_id
 
 
 async def _copy_rows(
     tx: Tx, owner_id: uuid.UUID, author_id: uuid.UUID, rows: Sequence[Any], new_ids: dict[uuid.UUID, uuid.UUID]
 ) -> None:
-    """Copy nodes whose parents are copied already; `new_ids`: old id -> copy's, extended by these."""
+    """Copy nodes whose parents are copied already; `new_ids` maps each old id to the id of its copy and grows."""
     for row in rows:
         new_ids[row.id] = new_id()
     copies = {
@@ -258,7 +265,7 @@ async def _copy_rows(
     await tx.execute(_COPY_NODES, copies)
     await tx.execute(_COPY_HEADS, copies | {"author_id": author_id})
     changes = [
-        journal.Change("file.created", copy_id, {"revision_id": str(revision_id)} if revision_id else {})
-        for copy_id, revision_id in zip(copies["ids"], copies["revision_ids"], strict=True)
+        journal.Change("file.created", new, {"revision_id": str(revision_id)} if revision_id else {})
+        for new, revision_id in zip(copies["ids"], copies["revision_ids"], strict=True)
     ]
     await journal.append_changes(tx, owner_id, changes)

@@ -70,7 +70,8 @@ async def create_link(
     password_hash = await _hash_password(security.passwords, wanted.password)
     try:
         async with context.db.begin() as tx:
-            node = await guard.lock_for_change(tx, context.actor_id, node_id, once=once, role="owner")
+            node = await guard.lock_for_change(tx, context.actor_id, node_id, "owner")
+            await idempotency.claim_key(tx, once)
             if node.parent_id is None:
                 raise problems.RootFolder("The root folder cannot be shared: share folders in it")
             if wanted.mode == "upload" and node.kind != "folder":

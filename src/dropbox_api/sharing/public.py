@@ -103,7 +103,7 @@ async def sign_public_download(context: LinkContext, file_id: uuid.UUID, *, inli
         entry = {"link": str(link.link_id), "revision_id": str(content.revision_id)}
         await audit.record(tx, content.owner_id, [audit.Entry("downloaded", file_id, entry)])
     shows = inline or link.mode == "view"
-    return download.sign_content(context.store, context.settings, content, "GET", inline=shows).url
+    return download.sign_content(context, content, "GET", inline=shows).url
 
 
 async def open_public_archive(
@@ -118,9 +118,9 @@ async def open_public_archive(
     link_id = context.link.link_id
     async with context.db.begin() as tx:
         granted = await _require_below(tx, context.link, folder_id)
-        top = await archive.find_top(tx, granted, {"link": str(link_id)})
+        top = await archive.read_top(tx, granted, {"link": str(link_id)})
         await links.count_download(tx, link_id)
-    return await archive.make(context.db, context.store, top, slots.hold(link_id))
+    return await archive.stream_archive(context, top, slots.hold(link_id))
 
 
 async def receive_file(context: LinkContext, body: RequestBody) -> schemas.Received:

@@ -53,7 +53,7 @@ async def require_folder_owner(tx: Tx, actor_id: uuid.UUID, folder_id: uuid.UUID
     """
     if folder_id is None:
         return actor_id
-    return (await _require_by_id(tx, actor_id, folder_id)).owner_id
+    return (await folders.get_folder(tx, actor_id, folder_id, "editor")).owner_id
 
 
 async def require_folder(tx: Tx, actor_id: uuid.UUID, owner_id: uuid.UUID, folder: FolderReference) -> uuid.UUID:
@@ -63,7 +63,7 @@ async def require_folder(tx: Tx, actor_id: uuid.UUID, owner_id: uuid.UUID, folde
     Transaction: joins tx, which holds the owner's lock.
     """
     if folder.folder_id is not None:
-        granted = await _require_by_id(tx, actor_id, folder.folder_id)
+        granted = await folders.get_folder(tx, actor_id, folder.folder_id, "editor")
         if granted.owner_id != owner_id:
             raise problems.CrossOwner("The folder belongs to another owner than the content")
         return granted.node_id
@@ -88,16 +88,10 @@ async def resolve_folders(
     by_id: dict[uuid.UUID, uuid.UUID | problems.Problem] = {}
     for folder_id in {folder.folder_id for folder in wanted if folder.folder_id}:
         try:
-            by_id[folder_id] = (await _require_by_id(tx, actor_id, folder_id)).node_id
+            by_id[folder_id] = (await folders.get_folder(tx, actor_id, folder_id, "editor")).node_id
         except (problems.NotFound, problems.Forbidden, problems.NotAFolder) as refusal:
             by_id[folder_id] = refusal
     return [by_id[folder.folder_id] if folder.folder_id else by_path[folder.path] for folder in wanted]
-
-
-async def _require_by_id(tx: Tx, actor_id: uuid.UUID, folder_id: uuid.UUID) -> access.Access:
-    granted = await folders.find_folder(tx, actor_id, folder_id, None, "editor")
-    assert granted is not None  # noqa: S101 - a folder was named
-    return granted
 
 
 async def has_open_destination(tx: Tx, session: UploadSession) -> bool:

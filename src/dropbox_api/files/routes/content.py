@@ -7,10 +7,9 @@ from fastapi import APIRouter, BackgroundTasks, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from dropbox_api import problems
-from dropbox_api.accounts.auth import ReaderActor, WriterActor
+from dropbox_api.accounts.auth import Reader, Writer
+from dropbox_api.context import Context
 from dropbox_api.core.content_disposition import format_content_disposition
-from dropbox_api.db import Db
-from dropbox_api.deps import DbDep, SettingsDep, StoreDep
 from dropbox_api.files import acceptance, archive, download
 from dropbox_api.files.schemas import Download, File
 from dropbox_api.plumbing import audit
@@ -32,46 +31,40 @@ _DOWNLOAD = problem_responses(*_NOT_YOURS, problems.NotAFile, problems.ContentQu
 @router.head("/files/{file_id}/content", operation_id="files_head_content", status_code=307, include_in_schema=False)
 async def get_content(
     *,
-    actor: ReaderActor,
-    db: DbDep,
-    store: StoreDep,
-    settings: SettingsDep,
+    context: Reader,
     request: Request,
     file_id: uuid.UUID,
     revision: uuid.UUID | None = None,
     inline: Annotated[bool, Query(description="Show instead of save; only for types that cannot run script.")] = False,
 ) -> Response:
     """Redirect to the content. The URL lives for minutes; send a Range header along for a part."""
-    content = await download.get_content(db, actor.user_id, file_id, revision)
-    signed = download.sign_content(store, settings, content, request.method, inline=inline)
+    content = await download.get_content(context, file_id, revision)
+    signed = download.sign_content(context, content, request.method, inline=inline)
     if request.method == "GET":
-        await _note_download(db, file_id, content)
+        await _note_download(context, file_id, content)
     headers = {"Location": signed.url, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
     return Response(status_code=307, headers=headers)
 
 
-async def _note_download(db: Db, file_id: uuid.UUID, content: download.StoredContent) -> None:
+async def _note_download(context: Context, file_id: uuid.UUID, content: download.StoredContent) -> None:
     """Write down that a URL of the content is handed out; whether it is used, only the store learns."""
     entry = audit.Entry("downloaded", file_id, {"revision_id": str(content.revision_id)})
-    async with db.begin() as tx:
+    async with context.db.begin() as tx:
         await audit.record(tx, content.owner_id, [entry])
 
 
 @router.get("/files/{file_id}/download", operation_id="files_download", name="download", responses=_DOWNLOAD)
 async def get_download(
     *,
-    actor: ReaderActor,
-    db: DbDep,
-    store: StoreDep,
-    settings: SettingsDep,
+    context: Reader,
     response: Response,
     file_id: uuid.UUID,
     revision: uuid.UUID | None = None,
 ) -> Download:
     """Give a signed URL of the content, with what is needed to check it."""
-    content = await download.get_content(db, actor.user_id, file_id, revision)
-    signed = download.sign_content(store, settings, content, "GET", inline=False)
-    await _note_download(db, file_id, content)
+    content = await download.get_content(context, file_id, revision)
+    signed = download.sign_content(context, content, "GET", inline=False)
+    await _note_download(context, file_id, content)
     response.headers["Cache-Control"] = "no-store"
     return Download.model_validate(
         {
@@ -101,9 +94,7 @@ _ZIP = {"application/zip": {"schema": {"type": "string", "format": "binary"}}}
 )
 async def get_archive(
     *,
-    actor: ReaderActor,
-    db: DbDep,
-    store: StoreDep,
+    context: Reader,
     request: Request,
     background: BackgroundTasks,
     file_id: uuid.UUID,
@@ -113,7 +104,7 @@ async def get_archive(
     Quarantined and damaged files are left out; `NOT-INCLUDED.txt`, the last entry, names them. If a file cannot be
     read, the connection is closed before the end: an archive that arrived whole is whole.
     """
-    made = await archive.open_archive(db, store, actor.user_id, file_id, request.app.state.archives)
+    made = await archive.open_archive(context, file_id, request.app.state.archives)
     background.add_task(made.body.aclose)  # also when the client leaves: nothing is read from the store any more
     headers = {
         "Content-Disposition": format_content_disposition(made.filename, inline=False),
@@ -128,6 +119,6 @@ async def get_archive(
     operation_id="files_accept_content",
     responses=problem_responses(*_NOT_YOURS, problems.NotAFile, problems.NotQuarantined),
 )
-async def accept_content(actor: WriterActor, db: DbDep, file_id: uuid.UUID) -> File:
+async def accept_content(context: Writer, file_id: uuid.UUID) -> File:
     """Accept quarantined content for what it is: its fingerprint becomes the true one."""
-    return await acceptance.accept_content(db, actor.user_id, file_id)
+    return await acceptance.accept_content(context, file_id)

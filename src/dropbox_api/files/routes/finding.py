@@ -6,8 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from dropbox_api import problems
-from dropbox_api.accounts.auth import ReaderActor
-from dropbox_api.deps import DbDep
+from dropbox_api.accounts.auth import Reader
 from dropbox_api.files import listing, lookup, search
 from dropbox_api.files.schemas import File, FileList, ListFiles, SearchFiles
 from dropbox_api.responses import problem_responses
@@ -19,13 +18,13 @@ _LIST = problem_responses(*_NOT_YOURS, problems.NotAFolder, problems.InvalidName
 
 
 @router.get("/files", operation_id="files_list", responses=_LIST)
-async def list_files(actor: ReaderActor, db: DbDep, wanted: Annotated[ListFiles, Query()]) -> FileList:
+async def list_files(context: Reader, wanted: Annotated[ListFiles, Query()]) -> FileList:
     """List a folder by id or path, the root when neither is given; or, with `recursive`, all that is below it.
 
     `fingerprint`, `content_status` and `processing` make the list flat: the files that pass all of these filters, in
     the whole account or below the folder, ordered by id. `order` and `recursive` do not matter then.
     """
-    return await listing.list_files(db, actor.user_id, wanted)
+    return await listing.list_files(context, wanted)
 
 
 @router.get(
@@ -34,13 +33,12 @@ async def list_files(actor: ReaderActor, db: DbDep, wanted: Annotated[ListFiles,
     responses=problem_responses(*_NOT_YOURS, problems.InvalidName),
 )
 async def get_by_path(
-    actor: ReaderActor,
-    db: DbDep,
+    context: Reader,
     response: Response,
     path: Annotated[str, Query(max_length=4096, examples=["/photos/cat.jpg"])],
 ) -> File:
     """Show what stands at a path."""
-    return _tagged(response, await lookup.get_node_by_path(db, actor.user_id, path))
+    return _tagged(response, await lookup.get_node_by_path(context, path))
 
 
 @router.get(
@@ -49,20 +47,19 @@ async def get_by_path(
     responses=problem_responses(*_NOT_YOURS, problems.NotAFolder, problems.InvalidName),
 )
 async def get_below(
-    actor: ReaderActor,
-    db: DbDep,
+    context: Reader,
     response: Response,
     file_id: uuid.UUID,
     path: Annotated[str, Query(max_length=4096, examples=["/2026/cat.jpg"])],
 ) -> File:
     """Show what stands at a path below a folder, such as one that others share; `/` is the folder itself."""
-    return _tagged(response, await lookup.get_node_below(db, actor.user_id, file_id, path))
+    return _tagged(response, await lookup.get_node_below(context, file_id, path))
 
 
 @router.get("/files/{file_id}", operation_id="files_get", responses=problem_responses(*_NOT_YOURS))
-async def get(actor: ReaderActor, db: DbDep, file_id: uuid.UUID, response: Response) -> File:
+async def get(context: Reader, file_id: uuid.UUID, response: Response) -> File:
     """Show a file or folder."""
-    return _tagged(response, await lookup.get_node(db, actor.user_id, file_id))
+    return _tagged(response, await lookup.get_node(context, file_id))
 
 
 def _tagged(response: Response, file: File) -> File:
@@ -71,10 +68,10 @@ def _tagged(response: Response, file: File) -> File:
 
 
 @router.get("/search", operation_id="files_search", responses=_LIST)
-async def search_files(actor: ReaderActor, db: DbDep, wanted: Annotated[SearchFiles, Query()]) -> FileList:
+async def search_files(context: Reader, wanted: Annotated[SearchFiles, Query()]) -> FileList:
     """Search names, in the whole account or below a folder. Kind, type, size and time narrow it down, or do alone.
 
     Every word of `q` must be part of the name. Best first: the whole name, its beginning, beginnings of words, anything
     in it; then names that are merely similar, so that typos find something, too. Never what is in the trash.
     """
-    return await search.search_files(db, actor.user_id, wanted)
+    return await search.search_files(context, wanted)

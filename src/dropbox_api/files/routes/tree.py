@@ -5,9 +5,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from dropbox_api import access, problems
-from dropbox_api.accounts.auth import OnceDep, ProcessorActor, ReaderActor, WriterActor
-from dropbox_api.deps import DbDep, IfMatch
+from dropbox_api import problems
+from dropbox_api.accounts.auth import OnceDep, Processor, Reader, Writer
+from dropbox_api.deps import IfMatch
 from dropbox_api.files import activity, processing, revisions, trash, tree
 from dropbox_api.files.schemas import (
     ActivityList,
@@ -41,9 +41,9 @@ def _tagged(response: Response, file: File) -> File:
     status_code=201,
     responses=problem_responses(*_NOT_YOURS, *BODY, *_NAMES, problems.TooManyFiles, problems.IdempotencyMismatch),
 )
-async def create_folder(actor: WriterActor, db: DbDep, response: Response, once: OnceDep, body: CreateFolder) -> File:
+async def create_folder(context: Writer, response: Response, once: OnceDep, body: CreateFolder) -> File:
     """Make a folder by its name in another one, or every missing folder of a path."""
-    return _tagged(response, await tree.create_folder(db, actor.user_id, body, once))
+    return _tagged(response, await tree.create_folder(context, body, once))
 
 
 @router.patch(
@@ -61,10 +61,10 @@ async def create_folder(actor: WriterActor, db: DbDep, response: Response, once:
     ),
 )
 async def update(
-    *, actor: WriterActor, db: DbDep, response: Response, file_id: uuid.UUID, body: ChangeFile, if_match: IfMatch = None
+    *, context: Writer, response: Response, file_id: uuid.UUID, body: ChangeFile, if_match: IfMatch = None
 ) -> File:
     """Rename, move, or both at once; or set the content type. Folders of any size move in no time."""
-    return _tagged(response, await tree.change_node(db, actor.user_id, file_id, body, if_match))
+    return _tagged(response, await tree.change_node(context, file_id, body, if_match))
 
 
 @router.delete(
@@ -75,14 +75,13 @@ async def update(
 )
 async def delete(
     *,
-    actor: WriterActor,
-    db: DbDep,
+    context: Writer,
     file_id: uuid.UUID,
     force: Annotated[bool, Query(description="Even if a processor is working on it.")] = False,
     if_match: IfMatch = None,
 ) -> None:
     """Move a file, or a folder with all that is in it, to the trash."""
-    await trash.delete_node(db, actor.user_id, file_id, if_match=if_match, force=force)
+    await trash.delete_node(context, file_id, if_match=if_match, force=force)
 
 
 @router.post(
@@ -102,8 +101,7 @@ async def delete(
 )
 async def copy(
     *,
-    actor: WriterActor,
-    db: DbDep,
+    context: Writer,
     response: Response,
     file_id: uuid.UUID,
     once: OnceDep,
@@ -111,7 +109,7 @@ async def copy(
     if_match: IfMatch = None,
 ) -> File:
     """Copy a file, or a folder with all that is in it. No bytes move, and none are charged."""
-    return _tagged(response, await tree.copy_node(db, actor.user_id, file_id, body, if_match, once))
+    return _tagged(response, await tree.copy_node(context, file_id, body, if_match, once))
 
 
 # The trash
@@ -122,21 +120,21 @@ async def copy(
     operation_id="files_list_trash",
     responses=problem_responses(problems.Unauthenticated, problems.InvalidRequest, problems.InvalidCursor),
 )
-async def list_trash(actor: ReaderActor, db: DbDep, limit: Limit = 100, cursor: str | None = None) -> FileList:
+async def list_trash(context: Reader, limit: Limit = 100, cursor: str | None = None) -> FileList:
     """List what was deleted, last deleted first. It stays for 30 days unless the server is set otherwise."""
-    return await trash.list_trash(db, actor.user_id, limit=limit, cursor=cursor)
+    return await trash.list_trash(context, limit=limit, cursor=cursor)
 
 
 @router.delete("/trash", operation_id="files_empty_trash", status_code=204, responses=problem_responses(*_NOT_YOURS))
-async def empty_trash(actor: WriterActor, db: DbDep) -> None:
+async def empty_trash(context: Writer) -> None:
     """Delete for good all that is in the trash. Its space is free as soon as a worker has been by."""
-    await trash.empty_trash(db, actor.user_id)
+    await trash.empty_trash(context)
 
 
 @router.delete("/trash/{file_id}", operation_id="files_purge", status_code=204, responses=problem_responses(*_GUARDED))
-async def purge(actor: WriterActor, db: DbDep, file_id: uuid.UUID, if_match: IfMatch = None) -> None:
+async def purge(context: Writer, file_id: uuid.UUID, if_match: IfMatch = None) -> None:
     """Delete one thing in the trash for good, with all that was in it."""
-    await trash.purge_node(db, actor.user_id, file_id, if_match=if_match)
+    await trash.purge_node(context, file_id, if_match=if_match)
 
 
 @router.post(
@@ -148,8 +146,7 @@ async def purge(actor: WriterActor, db: DbDep, file_id: uuid.UUID, if_match: IfM
 )
 async def restore(
     *,
-    actor: WriterActor,
-    db: DbDep,
+    context: Writer,
     response: Response,
     file_id: uuid.UUID,
     once: OnceDep,
@@ -157,9 +154,7 @@ async def restore(
     if_match: IfMatch = None,
 ) -> File:
     """Take it out of the trash to its old place, or beside what stands there now; or to where the body says."""
-    return _tagged(
-        response, await trash.restore_node(db, actor.user_id, file_id, body or RestoreFile(), if_match, once)
-    )
+    return _tagged(response, await trash.restore_node(context, file_id, body or RestoreFile(), if_match, once))
 
 
 # Revisions
@@ -171,10 +166,10 @@ async def restore(
     responses=problem_responses(*_NOT_YOURS, problems.NotAFile, problems.InvalidCursor),
 )
 async def list_revisions(
-    actor: ReaderActor, db: DbDep, file_id: uuid.UUID, limit: Limit = 100, cursor: str | None = None
+    context: Reader, file_id: uuid.UUID, limit: Limit = 100, cursor: str | None = None
 ) -> RevisionList:
     """List the revisions of a file, newest first. `GET .../content?revision=` fetches one."""
-    return await revisions.list_revisions(db, actor.user_id, file_id, limit=limit, cursor=cursor)
+    return await revisions.list_revisions(context, file_id, limit=limit, cursor=cursor)
 
 
 @router.post(
@@ -184,8 +179,7 @@ async def list_revisions(
 )
 async def restore_revision(
     *,
-    actor: WriterActor,
-    db: DbDep,
+    context: Writer,
     response: Response,
     file_id: uuid.UUID,
     revision_id: uuid.UUID,
@@ -193,7 +187,7 @@ async def restore_revision(
     if_match: IfMatch = None,
 ) -> File:
     """Make an older revision the newest again. What was the newest stays, as an older one."""
-    file = await revisions.restore_revision(db, actor.user_id, file_id, revision_id, if_match=if_match, once=once)
+    file = await revisions.restore_revision(context, file_id, revision_id, if_match=if_match, once=once)
     return _tagged(response, file)
 
 
@@ -207,16 +201,14 @@ async def restore_revision(
 )
 async def report_processing(
     *,
-    actor: ProcessorActor,
-    db: DbDep,
+    context: Processor,
     response: Response,
     file_id: uuid.UUID,
     body: ReportProcessing,
     if_match: IfMatch = None,
 ) -> File:
     """Report how a downstream processor gets on with a revision. While it is `running`, deleting asks for `force`."""
-    role: access.Role = "viewer" if actor.kind == "service" else "editor"
-    return _tagged(response, await processing.report_processing(db, actor.user_id, file_id, body, if_match, role=role))
+    return _tagged(response, await processing.report_processing(context, file_id, body, if_match))
 
 
 @router.get(
@@ -225,7 +217,7 @@ async def report_processing(
     responses=problem_responses(*_NOT_YOURS, problems.InvalidCursor),
 )
 async def list_activity(
-    actor: ReaderActor, db: DbDep, file_id: uuid.UUID, limit: Limit = 100, cursor: str | None = None
+    context: Reader, file_id: uuid.UUID, limit: Limit = 100, cursor: str | None = None
 ) -> ActivityList:
     """List who did what to it, and from where, newest first."""
-    return await activity.list_activity(db, actor.user_id, file_id, limit=limit, cursor=cursor)
+    return await activity.list_activity(context, file_id, limit=limit, cursor=cursor)

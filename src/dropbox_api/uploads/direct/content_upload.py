@@ -2,7 +2,6 @@
 
 import uuid
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import select
 
@@ -10,6 +9,7 @@ from dropbox_api import problems
 from dropbox_api.context import Context
 from dropbox_api.db import Tx
 from dropbox_api.files import guard, paths, put, tree, views
+from dropbox_api.files.guard import LockedNode
 from dropbox_api.files.schemas import File
 from dropbox_api.models import Revision
 from dropbox_api.plumbing import idempotency
@@ -63,11 +63,11 @@ async def put_content(context: Context, node_id: uuid.UUID, wanted: NewContent, 
             node = await _lock_file(tx, actor_id, node_id, wanted.if_match)
             placement = put.Placement(
                 destination_id=None,
-                parent_id=node.parent_id,
+                parent_id=node.folder_id,
                 name=node.name,
                 on_conflict="replace",
                 base_revision_id=None,
-                content_type=body.content_type or await _get_content_type(tx, node.head_revision_id),
+                content_type=body.content_type or await _get_content_type(tx, node.revision_id),
                 client_modified_at=None,
                 author_id=actor_id,
                 content=content,
@@ -78,19 +78,21 @@ async def put_content(context: Context, node_id: uuid.UUID, wanted: NewContent, 
                 await tree.set_content_type(tx, node, placement.content_type)
                 file = await views.get_file(tx, actor_id, node_id)
             if name is not None:
-                await tree.rename_or_move(tx, actor_id, node, node.parent_id, name, wanted.on_conflict)
+                await tree.rename_or_move(tx, actor_id, node, node.folder_id, name, wanted.on_conflict)
                 file = await views.get_file(tx, actor_id, node_id)
             await idempotency.keep_answer(tx, once, 200, file)
         await failpoint("uploads.stream.after_t2")
     return file
 
 
-async def _lock_file(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID, if_match: str | None) -> Any:
-    """Lock the owner of a file that the actor may edit; return its row. Raises what `lock_for_change` does, NotAFile.
+async def _lock_file(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID, if_match: str | None) -> LockedNode:
+    """Lock the owner of a file that the actor may edit; return the file.
 
+    Raises NotFound, Forbidden, PreconditionFailed, InvalidRequest, NotAFile.
     Transaction: joins tx.
     """
-    node = await guard.lock_for_change(tx, actor_id, node_id, if_match)
+    node = await guard.lock_for_change(tx, actor_id, node_id)
+    guard.require_match(node, if_match)
     if node.kind != "file":
         raise problems.NotAFile
     return node
