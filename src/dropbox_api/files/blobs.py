@@ -1,23 +1,31 @@
-"""What becomes of blobs once their whole content is known: verified, merged with an equal one, or quarantined;
-and of damaged ones once the same content is stored anew.
-"""
+"""Blobs: whether one is still needed, and its states: verified, merged with an equal blob, quarantined, replaced."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import Boolean, ColumnElement, func, literal_column, select, text, update
 
 from dropbox_api.db import Tx
 from dropbox_api.events import journal
 from dropbox_api.models import Blob, Node, Revision, Upload, User
 
+IS_REFERENCED_SQL = "EXISTS (SELECT FROM revisions WHERE revisions.blob_id = blobs.id)"
+"""Whether a row of `blobs` is still needed: a revision has it for its content."""
+IS_REFERENCED: ColumnElement[bool] = literal_column(IS_REFERENCED_SQL, Boolean)
+
+
+async def mark_referenced(tx: Tx, blob_ids: Collection[uuid.UUID]) -> None:
+    """Record that new revisions refer to blobs. Transaction: joins tx, which holds the owner's lock."""
+    unreferenced = update(Blob).where(Blob.id.in_(blob_ids), Blob.unreferenced_at.is_not(None))
+    await tx.execute(unreferenced.values(unreferenced_at=None))
+
 
 async def mark_verified(tx: Tx, owner_id: uuid.UUID, blob_id: uuid.UUID) -> uuid.UUID:
-    """Record that a blob's fingerprint is true; return the blob that holds this content from now on.
+    """Record that a blob's fingerprint is true; return the blob that has this content from now on.
 
-    Where the owner stores verified content of this fingerprint already, the revisions of both move to one blob, the
-    other is given back to the sweep, and the owner's used bytes shrink. What the owner sent gives way; what somebody
-    else sent stays, for they see its address: another one would tell them that the owner had this content.
+    If the owner stores verified content of this fingerprint already, all revisions of both blobs move to one of them,
+    the sweep collects the other, and the owner's used bytes shrink. The blob of another uploader is kept: a changed key
+    would reveal to that uploader that the owner already had the content.
     Transaction: joins tx, which holds the owner's lock.
     """
     blob = (await tx.execute(select(Blob.fingerprint, Blob.encoding, Blob.size_bytes).where(Blob.id == blob_id))).one()
@@ -46,10 +54,9 @@ async def mark_verified(tx: Tx, owner_id: uuid.UUID, blob_id: uuid.UUID) -> uuid
 
 
 async def _merge_into(tx: Tx, owner_id: uuid.UUID, blob_id: uuid.UUID, kept: uuid.UUID, size_bytes: int) -> None:
-    """Let another blob of the same content stand for this one everywhere."""
+    """Replace a blob everywhere by another blob of the same content."""
     await tx.execute(update(Revision).where(Revision.blob_id == blob_id).values(blob_id=kept))
-    is_needed = select(Revision.id).where(Revision.blob_id == kept).exists()
-    await tx.execute(update(Blob).where(Blob.id == kept, is_needed).values(unreferenced_at=None))
+    await tx.execute(update(Blob).where(Blob.id == kept, IS_REFERENCED).values(unreferenced_at=None))
     await tx.execute(update(Upload).where(Upload.blob_id == blob_id).values(blob_id=kept))
     gone = {"content_status": "deleting", "deleting_at": func.now(), **NO_LEASE}
     await tx.execute(update(Blob).where(Blob.id == blob_id).values(gone))
@@ -66,7 +73,7 @@ _REPAIRABLE = text("""
 
 
 async def replace_damaged(tx: Tx, owner_id: uuid.UUID, blob_ids: Sequence[uuid.UUID]) -> None:
-    """Let blobs that are now known to be good stand for damaged ones of the same content, and tell of their files.
+    """Replace damaged blobs by verified ones of the same content, and report their files as repaired.
 
     Transaction: joins tx, which holds the owner's lock.
     """
@@ -79,7 +86,7 @@ NO_LEASE = {"lease_token": None, "lease_until": None}
 
 
 async def mark_quarantined(tx: Tx, blob_id: uuid.UUID, true_fingerprint: bytes) -> None:
-    """Record that a blob's bytes hash to something else than was claimed.
+    """Record that a blob's content has another hash than its claimed fingerprint.
 
     Transaction: joins tx, which holds the owner's lock.
     """
@@ -91,7 +98,7 @@ async def mark_quarantined(tx: Tx, blob_id: uuid.UUID, true_fingerprint: bytes) 
 
 
 async def append_head_events(tx: Tx, owner_id: uuid.UUID, blob_id: uuid.UUID, kind: journal.EventKind) -> None:
-    """Tell of every file whose head is this blob. Transaction: joins tx, which holds the owner's lock."""
+    """Report a change of every file whose head is this blob. Transaction: joins tx, which holds the owner's lock."""
     heads = select(Node.id, Revision.id.label("revision_id")).join(Revision, Revision.id == Node.head_revision_id)
     rows = await tx.execute(heads.where(Revision.blob_id == blob_id).order_by(Node.id))
     changes = [journal.Change(kind, row.id, {"revision_id": str(row.revision_id)}) for row in rows]

@@ -35,18 +35,18 @@ Place = tuple[uuid.UUID, str]
 
 @dataclass(slots=True)
 class NamedNode:
-    """What stands at a name; members about content are None for a folder."""
+    """The live node at a name; a folder has None for its content."""
 
     node_id: uuid.UUID
     kind: str
     revision_id: uuid.UUID | None
     revision_number: int
     verified: bytes | None
-    """The fingerprint, where the content is proven as a whole."""
+    """The fingerprint where it is proven for the whole content."""
     blob_id: uuid.UUID | None
 
 
-_STANDS_AT = (
+_NODES_AT = (
     select(
         Node.parent_id,
         Node.name_key,
@@ -72,12 +72,12 @@ _STANDS_AT = (
 
 
 async def find_nodes_at(tx: Tx, places: Sequence[Place]) -> dict[Place, NamedNode]:
-    """Return what stands at each of these names; free ones are left out."""
+    """Return the live node at each of the names; free names are left out."""
     if not places:
         return {}
     unique = list(set(places))
     arrays = {"parent_ids": [parent_id for parent_id, _ in unique], "name_keys": [key for _, key in unique]}
-    rows = await tx.execute(_STANDS_AT, arrays)
+    rows = await tx.execute(_NODES_AT, arrays)
     return {
         (row.parent_id, row.name_key): NamedNode(
             row.id,
@@ -98,6 +98,7 @@ async def resolve_path(tx: Tx, owner_id: uuid.UUID, path: str) -> uuid.UUID:
 
 
 async def resolve_below(tx: Tx, node_id: uuid.UUID, path: str) -> uuid.UUID:
+    """Return the node at a path below a folder. Raises NotFound, InvalidName."""
     for segment in split_path(path):
         place = (node_id, names.make_key(segment))
         there = (await find_nodes_at(tx, [place])).get(place)
@@ -111,14 +112,14 @@ async def choose_free_name(
     tx: Tx,
     parent_id: uuid.UUID,
     name: str,
-    standing: Mapping[Place, NamedNode] = MappingProxyType({}),
+    nodes: Mapping[Place, NamedNode] = MappingProxyType({}),
     searched: dict[Place, int] | None = None,
     node_id: uuid.UUID | None = None,
 ) -> str:
-    """Return the first conflict name that is free in the folder, names of this very batch included.
+    """Return the first conflict name that is free in the folder and not among `nodes`, the names of the same batch.
 
-    The name of `node_id` counts as free: that node may keep it. `searched` remembers where the last search for a name
-    began, so that a batch of one name is not quadratic.
+    The name of `node_id` counts as free: that node may keep it. `searched` maps a name to the number where the last
+    search began, so that a batch of equal names takes linear time.
     """
     step = 50
     searched = {} if searched is None else searched
@@ -129,6 +130,6 @@ async def choose_free_name(
         places = [(parent_id, names.make_key(candidate)) for candidate in candidates]
         taken = await find_nodes_at(tx, places)
         for candidate, at in zip(candidates, places, strict=True):
-            if at not in standing and (at not in taken or taken[at].node_id == node_id):
+            if at not in nodes and (at not in taken or taken[at].node_id == node_id):
                 return candidate
     raise problems.NameTaken

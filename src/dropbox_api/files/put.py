@@ -1,12 +1,12 @@
-"""Put content at names: the only code that makes nodes and revisions of uploaded content.
+"""Put content at names: uploads, copies and restored revisions alike.
 
-Everything here joins a transaction that holds the owner's row lock, so what is read stays true until it is written:
-read what stands there, decide in plain Python, write in bulk. Each placement succeeds or gets its own problem.
+Everything here joins a transaction that holds the owner's lock, so values stay true until they are written: read the
+nodes at the names, decide in plain Python, write in bulk. Each placement succeeds or gets its own problem.
 """
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ from dropbox_api import access, problems
 from dropbox_api.core import names
 from dropbox_api.db import Tx, new_id
 from dropbox_api.events import journal
-from dropbox_api.files import folders, paths
+from dropbox_api.files import blobs, folders, paths
 from dropbox_api.files.paths import NamedNode, Place
 from dropbox_api.models import Blob, Node, Revision, User
 from dropbox_api.plumbing import audit
@@ -31,13 +31,18 @@ class Content:
     size_bytes: int
     is_verified: bool
 
+    @property
+    def verified_fingerprint(self) -> bytes | None:
+        """The fingerprint where it is proven for the whole content."""
+        return self.fingerprint if self.is_verified else None
+
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """One content on its way to one name."""
+    """A content, and the name in a folder that it is put at."""
 
     destination_id: uuid.UUID | None
-    """Of an upload: None for what comes from elsewhere."""
+    """The destination of an upload session; None for other content."""
     parent_id: uuid.UUID
     name: str
     """Clean (NFC)."""
@@ -48,13 +53,15 @@ class Placement:
     author_id: uuid.UUID
     content: Content
     is_copy: bool = False
-    """A copy is made even where this very content stands already."""
+    """Make a new revision even if the name has this very content."""
     is_of_file: bool = False
-    """New content of the file that stands there, which the author was seen to edit; its folder may not be theirs."""
+    """New content of the file at the name. The author may edit that file, but perhaps not its folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlacedFile:
+    """The file that has the content of a placement."""
+
     node_id: uuid.UUID
     revision_id: uuid.UUID
     name: str
@@ -63,101 +70,122 @@ class PlacedFile:
 async def put_files(
     tx: Tx, owner_id: uuid.UUID, placements: Sequence[Placement]
 ) -> list[PlacedFile | problems.Problem]:
-    """Make each content the file of its name, in order; return what came of each, in the same order.
+    """Put each content at its name, in order; return the results in the same order.
 
-    A name that already holds this very content (the same object, or verified) is left as it is, whatever the policy.
+    A name that already has this very content (the same blob, or the same verified fingerprint) keeps its revision under
+    any policy.
 
-    Returns one of: what was placed, ParentGone, NameTaken, RevisionConflict, TooManyFiles.
+    Result: the file, or ParentGone, NameTaken, RevisionConflict or TooManyFiles.
     Transaction: joins tx, which holds the owner's lock; checks everything again under it.
     """
-    open_to = {
+    open_folders = {
         author_id: await access.find_open_folders(
             tx, author_id, owner_id, {p.parent_id for p in placements if p.author_id == author_id}
         )
         for author_id in {p.author_id for p in placements}
     }
-    room = await folders.count_free_nodes(tx, owner_id)
+    free_nodes = await folders.count_free_nodes(tx, owner_id)
     await _restore_bases(
-        tx, owner_id, [p for p in placements if p.base_revision_id and p.parent_id in open_to[p.author_id]]
+        tx, owner_id, [p for p in placements if p.base_revision_id and p.parent_id in open_folders[p.author_id]]
     )
-    standing = await paths.find_nodes_at(tx, [(p.parent_id, names.make_key(p.name)) for p in placements])
-    nodes: list[dict[str, Any]] = []
-    replaced: dict[uuid.UUID, dict[str, Any]] = {}
-    revisions: list[dict[str, Any]] = []
-    changes: list[journal.Change] = []
-    acts: list[audit.Entry] = []
-    results: list[PlacedFile | problems.Problem] = []
-    searched: dict[Place, int] = {}
-    for p in placements:
-        if not p.is_of_file and p.parent_id not in open_to[p.author_id]:
-            results.append(problems.ParentGone())
-            continue
-        name = p.name
-        there = standing.get((p.parent_id, names.make_key(name)))
-        if there and there.revision_id and not p.is_copy and _holds(there, p.content):
-            results.append(PlacedFile(there.node_id, there.revision_id, name))
-            continue
-        refused = find_conflict(there, p.on_conflict, p.base_revision_id)
-        if refused:
-            results.append(refused)
-            continue
-        if there and p.on_conflict == "rename":
-            name = await paths.choose_free_name(tx, p.parent_id, name, standing, searched)
-            there = None
-        if there is None and len(nodes) >= room:
-            results.append(problems.TooManyFiles())
-            continue
-        revision_id = new_id()
-        verified = p.content.fingerprint if p.content.is_verified else None
-        if there is None:
-            there = NamedNode(new_id(), "file", revision_id, 1, verified, p.content.blob_id)
-            standing[p.parent_id, names.make_key(name)] = there
-            nodes.append(
-                {
-                    "id": there.node_id,
-                    "owner_id": owner_id,
-                    "parent_id": p.parent_id,
-                    "kind": "file",
-                    "name": name,
-                    "name_key": names.make_key(name),
-                    "head_revision_id": revision_id,
-                    "size_bytes": p.content.size_bytes,
-                }
-            )
-            changes.append(journal.Change("file.created", there.node_id, {"revision_id": str(revision_id)}))
-            acts.append(audit.Entry("copied" if p.is_copy else "created", there.node_id, {"name": name}))
-        else:
-            there.revision_id, there.revision_number = revision_id, there.revision_number + 1
-            there.verified, there.blob_id = verified, p.content.blob_id
-            replaced[there.node_id] = {"of_node": there.node_id, "head": revision_id, "size": p.content.size_bytes}
-            changes.append(journal.Change("file.updated", there.node_id, {"revision_id": str(revision_id)}))
-            acts.append(audit.Entry("replaced", there.node_id, {"revision_id": str(revision_id)}))
-        revisions.append(
-            {
-                "id": revision_id,
-                "owner_id": owner_id,
-                "node_id": there.node_id,
-                "number": there.revision_number,
-                "blob_id": p.content.blob_id,
-                "size_bytes": p.content.size_bytes,
-                "content_type": p.content_type,
-                "author_id": p.author_id,
-                "client_modified_at": p.client_modified_at,
-                "upload_destination_id": p.destination_id,
-            }
-        )
-        results.append(PlacedFile(there.node_id, revision_id, name))
-    await _write(tx, owner_id, nodes, replaced, revisions)
-    await journal.append_changes(tx, owner_id, changes)
-    await audit.record(tx, owner_id, acts)
+    nodes = await paths.find_nodes_at(tx, [(p.parent_id, names.make_key(p.name)) for p in placements])
+    batch = _Batch(owner_id, open_folders, free_nodes, nodes)
+    results = [await _decide(tx, batch, placement) for placement in placements]
+    await _write(tx, batch)
     return results
 
 
-async def _restore_bases(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Placement]) -> None:
-    """Take files out of the trash whose head is what a placement at their very name is based on.
+@dataclass(slots=True)
+class _Batch:
+    """The decisions about placements into one owner's tree, and the rows that they need."""
 
-    Whoever edits a file that somebody else deleted meanwhile has not seen that: the edit brings it back, with its
-    older revisions.
+    owner_id: uuid.UUID
+    open_folders: Mapping[uuid.UUID, set[uuid.UUID]]
+    """The folders into which each author may put files."""
+    free_nodes: int
+    nodes: dict[Place, NamedNode]
+    """The nodes at the names of the batch, as they are after the decisions so far."""
+    searched: dict[Place, int] = field(default_factory=dict)
+    """Where `choose_free_name` goes on for a name."""
+    new_nodes: list[dict[str, Any]] = field(default_factory=list)
+    new_heads: dict[uuid.UUID, dict[str, Any]] = field(default_factory=dict)
+    """By node that existed before the batch."""
+    new_revisions: list[dict[str, Any]] = field(default_factory=list)
+    changes: list[journal.Change] = field(default_factory=list)
+    entries: list[audit.Entry] = field(default_factory=list)
+
+    def add_file(self, placement: Placement, name: str) -> PlacedFile:
+        """Make a new file at a free name."""
+        content, revision_id = placement.content, new_id()
+        node = NamedNode(new_id(), "file", revision_id, 1, content.verified_fingerprint, content.blob_id)
+        self.nodes[placement.parent_id, names.make_key(name)] = node
+        self.new_nodes.append(
+            {
+                "id": node.node_id,
+                "owner_id": self.owner_id,
+                "parent_id": placement.parent_id,
+                "kind": "file",
+                "name": name,
+                "name_key": names.make_key(name),
+                "head_revision_id": revision_id,
+                "size_bytes": content.size_bytes,
+            }
+        )
+        self.changes.append(journal.Change("file.created", node.node_id, {"revision_id": str(revision_id)}))
+        self.entries.append(audit.Entry("copied" if placement.is_copy else "created", node.node_id, {"name": name}))
+        return self._add_revision(placement, node, revision_id, name)
+
+    def replace_head(self, placement: Placement, node: NamedNode) -> PlacedFile:
+        """Make the content the head of the file at the name."""
+        content, revision_id = placement.content, new_id()
+        node.revision_id, node.revision_number = revision_id, node.revision_number + 1
+        node.verified, node.blob_id = content.verified_fingerprint, content.blob_id
+        self.new_heads[node.node_id] = {"of_node": node.node_id, "head": revision_id, "size": content.size_bytes}
+        self.changes.append(journal.Change("file.updated", node.node_id, {"revision_id": str(revision_id)}))
+        self.entries.append(audit.Entry("replaced", node.node_id, {"revision_id": str(revision_id)}))
+        return self._add_revision(placement, node, revision_id, placement.name)
+
+    def _add_revision(self, placement: Placement, node: NamedNode, revision_id: uuid.UUID, name: str) -> PlacedFile:
+        self.new_revisions.append(
+            {
+                "id": revision_id,
+                "owner_id": self.owner_id,
+                "node_id": node.node_id,
+                "number": node.revision_number,
+                "blob_id": placement.content.blob_id,
+                "size_bytes": placement.content.size_bytes,
+                "content_type": placement.content_type,
+                "author_id": placement.author_id,
+                "client_modified_at": placement.client_modified_at,
+                "upload_destination_id": placement.destination_id,
+            }
+        )
+        return PlacedFile(node.node_id, revision_id, name)
+
+
+async def _decide(tx: Tx, batch: _Batch, placement: Placement) -> PlacedFile | problems.Problem:
+    """Decide about one placement and add its rows to the batch. Reads only, and only to find a free name."""
+    if not placement.is_of_file and placement.parent_id not in batch.open_folders[placement.author_id]:
+        return problems.ParentGone()
+    name = placement.name
+    node = batch.nodes.get((placement.parent_id, names.make_key(name)))
+    if node and node.revision_id and not placement.is_copy and _has_content(node, placement.content):
+        return PlacedFile(node.node_id, node.revision_id, name)
+    refusal = find_conflict(node, placement.on_conflict, placement.base_revision_id)
+    if refusal:
+        return refusal
+    if node and placement.on_conflict == "rename":
+        name = await paths.choose_free_name(tx, placement.parent_id, name, batch.nodes, batch.searched)
+        node = None
+    if node is None and len(batch.new_nodes) >= batch.free_nodes:
+        return problems.TooManyFiles()
+    return batch.add_file(placement, name) if node is None else batch.replace_head(placement, node)
+
+
+async def _restore_bases(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Placement]) -> None:
+    """Take a file out of the trash if a placement at its name is based on its head revision.
+
+    The author edited a file that was deleted in the meantime: the edit brings the file back with its older revisions.
     """
     if not placements:
         return
@@ -184,46 +212,41 @@ async def _restore_bases(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Place
     await audit.record(tx, owner_id, [audit.Entry("restored", node_id) for node_id in restored])
 
 
-def _holds(there: NamedNode, content: Content) -> bool:
-    return there.blob_id == content.blob_id or there.verified == content.fingerprint
+def _has_content(node: NamedNode, content: Content) -> bool:
+    return node.blob_id == content.blob_id or node.verified == content.fingerprint
 
 
 def find_conflict(
-    there: NamedNode | None, on_conflict: str, base_revision_id: uuid.UUID | None
+    node: NamedNode | None, on_conflict: str, base_revision_id: uuid.UUID | None
 ) -> problems.Problem | None:
-    """Return why new content may not go where `there` stands, None when it may."""
-    if there is None or on_conflict == "rename":
+    """Return the reason why new content may not be put at the name of a node (None: a free name), or None."""
+    if node is None or on_conflict == "rename":
         return None
-    if on_conflict == "fail" or there.kind == "folder":
-        return problems.NameTaken(file_id=str(there.node_id))
-    if base_revision_id not in {None, there.revision_id}:
-        return problems.RevisionConflict(file_id=str(there.node_id), revision_id=str(there.revision_id))
+    if on_conflict == "fail" or node.kind == "folder":
+        return problems.NameTaken(file_id=str(node.node_id))
+    if base_revision_id not in {None, node.revision_id}:
+        return problems.RevisionConflict(file_id=str(node.node_id), revision_id=str(node.revision_id))
     return None
 
 
-async def _write(
-    tx: Tx,
-    owner_id: uuid.UUID,
-    nodes: Sequence[Mapping[str, Any]],
-    replaced: Mapping[uuid.UUID, Mapping[str, Any]],
-    revisions: Sequence[Mapping[str, Any]],
-) -> None:
-    if nodes:
-        await tx.execute(insert(Node), nodes)
-        await tx.execute(update(User).where(User.id == owner_id).values(used_nodes=User.used_nodes + len(nodes)))
-    if revisions:
-        await tx.execute(insert(Revision), revisions)
-        needed = {row["blob_id"] for row in revisions}
-        again = update(Blob).where(Blob.id.in_(needed), Blob.unreferenced_at.is_not(None))
-        await tx.execute(again.values(unreferenced_at=None))
-    if replaced:
-        await tx.execute(_NEW_HEAD, list(replaced.values()))
+async def _write(tx: Tx, batch: _Batch) -> None:
+    if batch.new_nodes:
+        await tx.execute(insert(Node), batch.new_nodes)
+        used_nodes = User.used_nodes + len(batch.new_nodes)
+        await tx.execute(update(User).where(User.id == batch.owner_id).values(used_nodes=used_nodes))
+    if batch.new_revisions:
+        await tx.execute(insert(Revision), batch.new_revisions)
+        await blobs.mark_referenced(tx, {row["blob_id"] for row in batch.new_revisions})
+    if batch.new_heads:
+        await tx.execute(_NEW_HEAD, list(batch.new_heads.values()))
         older = update(Revision).where(
-            Revision.node_id.in_(replaced),
+            Revision.node_id.in_(batch.new_heads),
             Revision.superseded_at.is_(None),
-            Revision.id.not_in([row["head"] for row in replaced.values()]),
+            Revision.id.not_in([row["head"] for row in batch.new_heads.values()]),
         )
         await tx.execute(older.values(superseded_at=func.now()))
+    await journal.append_changes(tx, batch.owner_id, batch.changes)
+    await audit.record(tx, batch.owner_id, batch.entries)
 
 
 _NEW_HEAD = (
@@ -241,7 +264,7 @@ _NEW_HEAD = (
 async def load_placement(
     tx: Tx, revision_id: uuid.UUID, *, author_id: uuid.UUID, at: tuple[uuid.UUID, str], on_conflict: str
 ) -> Placement:
-    """Return the placement that makes a new revision of an existing one's content, at a name in a folder."""
+    """Return the placement of an existing revision's content at a name in a folder."""
     columns = (Revision.content_type, Revision.client_modified_at, Revision.blob_id, Blob.fingerprint, Blob.size_bytes)
     found = select(*columns, Blob.content_status).join(Blob, Blob.id == Revision.blob_id)
     row = (await tx.execute(found.where(Revision.id == revision_id))).one()

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, func, insert, select, text, update
 
 from dropbox_api.db import Tx
 from dropbox_api.files import blobs, guard, put
-from dropbox_api.models import Blob, Revision, Upload, UploadChunk, UploadDestination, User
+from dropbox_api.models import Blob, Upload, UploadChunk, UploadDestination, User
 from dropbox_api.uploads import fingerprints, sessions
 from dropbox_api.uploads.sessions import UploadSession
 
@@ -196,9 +196,8 @@ async def settle_destinations(tx: Tx, owner_id: uuid.UUID, content: Mapping[uuid
     ]
     await tx.execute(_DECIDE, decided)
     # Refused by every destination, or not needed because its places hold this very content already.
-    referenced = select(Revision.id).where(Revision.blob_id == Blob.id).exists()
     blob_ids = {item.blob_id for item in content.values()}
-    unreferenced = update(Blob).where(Blob.id.in_(blob_ids), ~referenced)
+    unreferenced = update(Blob).where(Blob.id.in_(blob_ids), ~blobs.IS_REFERENCED)
     await tx.execute(unreferenced.values(unreferenced_at=func.now()))
 
 

@@ -6,10 +6,11 @@ from datetime import timedelta
 from sqlalchemy import text
 
 from dropbox_api.db import Tx
+from dropbox_api.files import blobs
 
-_UNNEEDED = """
+_UNNEEDED = f"""
     id = ANY(CAST(:ids AS uuid[])) AND content_status <> 'deleting' AND unreferenced_at IS NULL
-    AND NOT EXISTS (SELECT FROM revisions WHERE revisions.blob_id = blobs.id)
+    AND NOT {blobs.IS_REFERENCED_SQL}
 """
 
 _RETAIN_UNPLACED = text(f"""

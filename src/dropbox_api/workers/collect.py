@@ -10,8 +10,8 @@ from datetime import timedelta
 from sqlalchemy import func, select, text, update
 
 from dropbox_api.context import Services
-from dropbox_api.files import guard
-from dropbox_api.models import Blob, Revision, User
+from dropbox_api.files import blobs, guard
+from dropbox_api.models import Blob, User
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.storage.object_store import StoreError
 from dropbox_api.workers.reports import Report
@@ -20,7 +20,6 @@ log = logging.getLogger(__name__)
 
 BLOBS_PER_RUN = 20
 
-_IS_REFERENCED = select(Revision.id).where(Revision.blob_id == Blob.id).exists()
 
 _DELETE_ROW = text("DELETE FROM blobs WHERE id = :id AND content_status = 'deleting'")
 
@@ -36,7 +35,7 @@ async def _mark_unreferenced(services: Services) -> Report:
     """Mark blobs that have been without a revision for too long, and reduce their owners' usage."""
     db = services.db
     deadline = func.now() - timedelta(seconds=services.settings.uploads.unplaced_ttl_s)
-    is_garbage = (Blob.unreferenced_at < deadline, Blob.content_status != "deleting", ~_IS_REFERENCED)
+    is_garbage = (Blob.unreferenced_at < deadline, Blob.content_status != "deleting", ~blobs.IS_REFERENCED)
     garbage = select(Blob.id, Blob.owner_id, Blob.size_bytes).where(*is_garbage).order_by(Blob.unreferenced_at)
     async with db.read() as tx:
         found = (await tx.execute(garbage.limit(BLOBS_PER_RUN))).all()
@@ -57,7 +56,7 @@ async def _delete_marked(services: Services) -> Report:
     """Delete the objects, then the rows, of blobs marked for longer than the grace period."""
     db = services.db
     deadline = func.now() - timedelta(seconds=services.settings.worker.sweep_grace_s)
-    is_due = (Blob.content_status == "deleting", Blob.deleting_at < deadline, ~_IS_REFERENCED)
+    is_due = (Blob.content_status == "deleting", Blob.deleting_at < deadline, ~blobs.IS_REFERENCED)
     async with db.read() as tx:
         due = select(Blob.id, Blob.storage_key).where(*is_due)
         found = (await tx.execute(due.limit(BLOBS_PER_RUN))).all()
