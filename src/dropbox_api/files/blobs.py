@@ -8,6 +8,7 @@ from sqlalchemy import Boolean, ColumnElement, func, literal_column, select, tex
 from dropbox_api.db import Tx
 from dropbox_api.events import journal
 from dropbox_api.models import Blob, Node, Revision, Upload, User
+from dropbox_api.plumbing.row_leases import NO_LEASE
 
 IS_REFERENCED_SQL = "EXISTS (SELECT FROM revisions WHERE revisions.blob_id = blobs.id)"
 """Whether a row of `blobs` is still needed: a revision has it for its content."""
@@ -80,9 +81,6 @@ async def replace_damaged(tx: Tx, owner_id: uuid.UUID, blob_ids: Sequence[uuid.U
     for row in await tx.execute(_REPAIRABLE, {"ids": list(blob_ids), "owner_id": owner_id}):
         await append_head_events(tx, owner_id, row.id, "file.repaired")
         await _merge_into(tx, owner_id, row.id, row.good_id, row.size_bytes)
-
-
-NO_LEASE = {"lease_token": None, "lease_until": None}
 
 
 async def mark_quarantined(tx: Tx, blob_id: uuid.UUID, true_fingerprint: bytes) -> None:

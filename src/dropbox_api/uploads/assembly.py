@@ -16,7 +16,7 @@ from dropbox_api.db import Db
 from dropbox_api.files import guard
 from dropbox_api.models import Upload, UploadChunk
 from dropbox_api.plumbing.failpoints import failpoint
-from dropbox_api.plumbing.heartbeat import heartbeat
+from dropbox_api.plumbing.row_leases import keep_lease
 from dropbox_api.plumbing.store_problems import to_problem
 from dropbox_api.storage.object_store import CompletedPart, ObjectNotFound, StoreConflict, StoreError, StoreRejected
 from dropbox_api.uploads import queries, reconcile, sessions
@@ -45,7 +45,7 @@ async def assemble_session(services: Services, upload_id: uuid.UUID, token: uuid
         parts = [CompletedPart(row.number, row.etag, row.sha256) for row in await tx.execute(frozen)]
     try:
         held = update(Upload).where(Upload.id == upload_id, Upload.lease_token == token)
-        async with heartbeat(services.db, held, services.settings.uploads.lease_s):
+        async with keep_lease(services.db, held, services.settings.uploads.lease_s):
             stored = await _assemble(services, session, parts, token)
     except StoreError as error:
         await _give_back(services.db, upload_id, token)

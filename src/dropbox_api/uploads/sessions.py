@@ -6,17 +6,18 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Select, func, or_, select, text, update
+from sqlalchemy import Select, func, select, text, update
 
 from dropbox_api import problems
 from dropbox_api.db import Tx
 from dropbox_api.models import LIVE_UPLOAD, Upload
+from dropbox_api.plumbing.row_leases import is_lease_free
 from dropbox_api.settings import Settings
 
 LIVE_STATES = ("creating", "active", "completing")
 IS_LIVE = text(LIVE_UPLOAD)
 """SQL condition on `uploads`: the session is live. The same text as in the partial indexes."""
-IS_LEASE_FREE = or_(Upload.lease_until.is_(None), Upload.lease_until < func.now())
+IS_LEASE_FREE = is_lease_free(Upload.lease_until)
 """SQL condition on `uploads`: no process holds the session, or its lease has lapsed."""
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, func, select, update
 from dropbox_api.db import Db
 from dropbox_api.files import blobs, guard
 from dropbox_api.models import Blob
+from dropbox_api.plumbing.row_leases import NO_LEASE
 from dropbox_api.workers.leases import LeasedBlob
 
 
@@ -42,7 +43,7 @@ async def _record_whole(db: Db, blob: LeasedBlob, new_object: dict[str, Any]) ->
         status = (await tx.execute(select(Blob.content_status).where(*_is_held(blob)))).scalar_one_or_none()
         if status is None:
             return False
-        scrubbed = {"scrubbed_at": func.now(), **blobs.NO_LEASE, **new_object}
+        scrubbed = {"scrubbed_at": func.now(), **NO_LEASE, **new_object}
         await tx.execute(update(Blob).where(Blob.id == blob.id).values(**scrubbed))
         if status == "damaged":
             await blobs.append_head_events(tx, blob.owner_id, blob.id, "file.repaired")
@@ -70,4 +71,4 @@ async def mark_damaged(db: Db, blob: LeasedBlob) -> bool:
 async def release_blob(db: Db, blob: LeasedBlob) -> None:
     """Give the blob's lease up."""
     async with db.begin() as tx:
-        await tx.execute(update(Blob).where(*_is_held(blob)).values(**blobs.NO_LEASE))
+        await tx.execute(update(Blob).where(*_is_held(blob)).values(**NO_LEASE))

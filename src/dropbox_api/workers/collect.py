@@ -20,7 +20,6 @@ log = logging.getLogger(__name__)
 
 BLOBS_PER_RUN = 20
 
-
 _DELETE_ROW = text("DELETE FROM blobs WHERE id = :id AND content_status = 'deleting'")
 
 

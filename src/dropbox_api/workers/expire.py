@@ -25,7 +25,7 @@ async def expire_uploads(services: Services) -> Report:
         found = (await tx.execute(expired.limit(SESSIONS_PER_RUN))).all()
     done = 0
     for owner_id in {owner_id for _, owner_id in found}:
-        upload_ids = [upload_id for upload_id, uploader in found if uploader == owner_id]
+        upload_ids = [upload_id for upload_id, session_owner_id in found if session_owner_id == owner_id]
         async with db.begin() as tx:
             await guard.lock_owner(tx, owner_id)
             still_expired = select(Upload.id).where(Upload.id.in_(upload_ids), is_expired).with_for_update()

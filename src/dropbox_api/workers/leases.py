@@ -7,16 +7,16 @@ only while the row still has its token; when the worker dies, the lease lapses a
 import uuid
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, func, or_, select, text, update
+from sqlalchemy import ColumnElement, func, select, text, update
 from sqlalchemy.orm import InstrumentedAttribute
 
 from dropbox_api.context import Services
 from dropbox_api.db import Db, Tx
 from dropbox_api.models import Blob
-from dropbox_api.plumbing.heartbeat import heartbeat
+from dropbox_api.plumbing.row_leases import is_lease_free, keep_lease
 
 # Queues: the changes of one owner for the topic, or the deliveries of one webhook
 
@@ -105,11 +105,6 @@ _LEASED_BLOB = (
 )
 
 
-def is_lease_free(until: InstrumentedAttribute[datetime | None]) -> ColumnElement[bool]:
-    """Return the SQL condition on a `lease_until` column that holds for rows that no worker holds."""
-    return or_(until.is_(None), until < func.now())
-
-
 async def claim_blob(
     services: Services, order: InstrumentedAttribute[Any], *conditions: ColumnElement[bool]
 ) -> LeasedBlob | None:
@@ -130,4 +125,4 @@ async def claim_blob(
 def keep_blob_lease(services: Services, blob: LeasedBlob) -> AbstractAsyncContextManager[None]:
     """Renew the lease while the block runs. A lost lease shows when the worker records its result."""
     held = update(Blob).where(Blob.id == blob.id, Blob.lease_token == blob.lease_token)
-    return heartbeat(services.db, held, services.settings.worker.verify_lease_s)
+    return keep_lease(services.db, held, services.settings.worker.verify_lease_s)

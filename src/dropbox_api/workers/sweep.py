@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import or_, select, text
+from sqlalchemy import or_, select
 
 from dropbox_api.context import Services
 from dropbox_api.db import Db
-from dropbox_api.models import LIVE_UPLOAD, Blob, Upload
+from dropbox_api.models import Blob, Upload
 from dropbox_api.storage.object_store import MultipartRef
+from dropbox_api.uploads.sessions import IS_LIVE
 from dropbox_api.workers.reports import Report
 
 KEYS_PER_QUERY = 500
@@ -77,7 +78,7 @@ async def _find_object_orphans(services: Services) -> AsyncIterator[list[str]]:
     yield await _select_unknown_keys(services.db, keys)
 
 
-_MAY_HAVE_CONTENT = or_(text(LIVE_UPLOAD), Upload.leftover.is_(True))
+_MAY_HAVE_CONTENT = or_(IS_LIVE, Upload.leftover.is_(True))
 """Live sessions, and ended ones that job `discard` has yet to clean up."""
 
 
