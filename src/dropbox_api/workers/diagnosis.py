@@ -1,7 +1,7 @@
 """Checks of `dropbox-api doctor`: whether workers run, and what an operator must repair."""
 
 from dataclasses import dataclass
-from typing import Any
+from decimal import Decimal
 
 from sqlalchemy import text
 
@@ -39,10 +39,30 @@ _STATUS = text("""
 """)
 
 
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One row of `_STATUS`."""
+
+    version: str
+    extensions: str | None
+    database_bytes: int
+    worker_age_s: Decimal | None
+    """Time since the last run of any job; None when no job has ever run."""
+    failing_jobs: str | None
+    lag_s: Decimal | None
+    """Age of the oldest change that is not relayed; None without such a change."""
+    parked: int
+    failure: str | None
+    """The error of one parked change."""
+    failing_webhooks: int
+    damaged: int
+    quarantined: int
+
+
 async def diagnose(db: Db, settings: Settings) -> list[Finding]:
     """Return the results of all checks, good and bad. Raises Unavailable."""
     async with db.read() as tx:
-        status: Any = (await tx.execute(_STATUS)).one()
+        status = Status(*(await tx.execute(_STATUS)).one())
     is_new = int(status.version.split(".")[0]) >= 18
     idle_s = max(60.0, 3 * settings.worker.interval_s)
     age_s, lag_s = status.worker_age_s, float(status.lag_s or 0)

@@ -27,7 +27,7 @@ JOBS: Mapping[str, ScheduledJob] = {
     "finish-stale": ScheduledJob(finish_stale_uploads),
     "finish-idle": ScheduledJob(finish_idle_uploads),
     "consume": ScheduledJob(consume_notifications),
-    "relay": ScheduledJob(relay_changes, Schedule.ON_CHANGE),
+    "relay": ScheduledJob(relay_changes, Schedule.ON_CHANGE, makes_work=True),
     "publish": ScheduledJob(publish_changes, Schedule.ON_CHANGE),
     "deliver": ScheduledJob(deliver_messages, Schedule.ON_CHANGE),
     "verify": ScheduledJob(verify_next_blob),
@@ -39,5 +39,5 @@ JOBS: Mapping[str, ScheduledJob] = {
     "retain": ScheduledJob(apply_retention, Schedule.SWEEP),
     "collect": ScheduledJob(collect_blobs),
     "sweep": ScheduledJob(sweep_orphans, Schedule.SWEEP),
-    "scrub": ScheduledJob(scrub_blobs, Schedule.SWEEP),
+    "scrub": ScheduledJob(scrub_blobs, Schedule.SWEEP, logs_notes=True),
 }

@@ -5,12 +5,15 @@ from collections.abc import Sequence
 from datetime import timedelta
 from itertools import groupby
 from operator import attrgetter
+from typing import NamedTuple
 
 from sqlalchemy import text
 
 from dropbox_api.context import Services
+from dropbox_api.db import Db
 from dropbox_api.files import guard
 from dropbox_api.plumbing.failpoints import failpoint
+from dropbox_api.settings import FileSettings
 from dropbox_api.workers import batches
 from dropbox_api.workers.blob_release import release_unreferenced
 from dropbox_api.workers.reports import Report
@@ -38,31 +41,40 @@ _PRUNE = text("""
 """)
 
 
+class OldRevision(NamedTuple):
+    id: uuid.UUID
+    owner_id: uuid.UUID
+
+
 async def prune_revisions(services: Services) -> Report:
     """Remove revisions that were replaced too long ago or by too many newer ones.
 
     Heads and revisions in processing stay. Counting reads all replaced revisions, so the job runs hourly.
     """
-    files = services.settings.files
     found = done = 0
     has_more = True
     while has_more:
-        wanted = {
-            "keep_time": timedelta(seconds=files.revisions_keep_s),
-            "keep": files.revisions_keep,
-            "limit": batches.ROWS_PER_QUERY,
-        }
-        async with services.db.read() as tx:
-            old = (await tx.execute(_OLD_REVISIONS, wanted)).all()
+        old = await _list_old_revisions(services.db, services.settings.files)
         pruned = 0
-        for owner_id, rows in groupby(old, attrgetter("owner_id")):
-            for batch in batches.split_into_batches([row.id for row in rows]):
+        for owner_id, revisions in groupby(old, attrgetter("owner_id")):
+            for batch in batches.split_into_batches([revision.id for revision in revisions]):
                 pruned += await _remove_revisions(services, owner_id, batch)
                 await failpoint("workers.prune.after_batch")
         found += len(old)
         done += pruned
         has_more = pruned == batches.ROWS_PER_QUERY
     return Report(found, done)
+
+
+async def _list_old_revisions(db: Db, settings: FileSettings) -> Sequence[OldRevision]:
+    """Return old revisions, ordered by owner."""
+    wanted = {
+        "keep_time": timedelta(seconds=settings.revisions_keep_s),
+        "keep": settings.revisions_keep,
+        "limit": batches.ROWS_PER_QUERY,
+    }
+    async with db.read() as tx:
+        return [OldRevision(*row) for row in await tx.execute(_OLD_REVISIONS, wanted)]
 
 
 async def _remove_revisions(services: Services, owner_id: uuid.UUID, revision_ids: Sequence[uuid.UUID]) -> int:

@@ -7,6 +7,7 @@ only leaves less work. A blob that loses its last revision becomes garbage, whic
 import uuid
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import NamedTuple
 
 from sqlalchemy import func, select, text
 
@@ -76,6 +77,14 @@ _DEEPEST = text(f"""{_BELOW_PURGED}
 _NESTED = text(f"{_BELOW_PURGED} SELECT id FROM below WHERE is_in_trash")
 
 
+class PurgedNode(NamedTuple):
+    """A node that was purged, or lies below a purged node."""
+
+    id: uuid.UUID
+    is_in_trash: bool
+    """It was in the trash on its own, and is not purged itself."""
+
+
 async def _list_purged_subtrees(db: Db, owner_id: uuid.UUID) -> Sequence[uuid.UUID]:
     """Return one owner's purged nodes and all nodes below them, children before their parents.
 
@@ -84,12 +93,13 @@ async def _list_purged_subtrees(db: Db, owner_id: uuid.UUID) -> Sequence[uuid.UU
     """
     while True:
         async with db.read() as tx:
-            rows = (await tx.execute(_DEEPEST, {"owner_id": owner_id, "limit": batches.ROWS_PER_QUERY})).all()
-        if not rows or not rows[0].is_in_trash:
-            return [row.id for row in rows]
+            rows = await tx.execute(_DEEPEST, {"owner_id": owner_id, "limit": batches.ROWS_PER_QUERY})
+            nodes = [PurgedNode(*row) for row in rows]
+        if not nodes or not nodes[0].is_in_trash:
+            return [node.id for node in nodes]
         async with db.begin() as tx:
             await guard.lock_owner(tx, owner_id)
-            nested = (await tx.execute(_NESTED, {"owner_id": owner_id})).scalars().all()
+            nested: Sequence[uuid.UUID] = (await tx.execute(_NESTED, {"owner_id": owner_id})).scalars().all()
             for batch in batches.split_into_batches(nested):
                 await trash.mark_purged(tx, owner_id, batch)
 

@@ -90,9 +90,9 @@ class Worker:
         """Run a job until a run does nothing; a job on the sweep's schedule runs once."""
         while (report := await self.runs.run(name, lambda: job.run(self.services))).done:
             log.info("%s: found %d, done %d, failed %d", name, report.found, report.done, report.failed)
-            for note in report.notes if name == "scrub" else ():
+            for note in report.notes if job.logs_notes else ():
                 log.warning("%s: %s", name, note)
-            if name == "relay":  # `publish` and `deliver` may have work now, in any process
+            if job.makes_work:
                 self.wakeup.notify(())
             if job.schedule is Schedule.SWEEP:
                 break

@@ -19,3 +19,7 @@ class Schedule(Enum):
 class ScheduledJob:
     run: Job
     schedule: Schedule = Schedule.POLL
+    logs_notes: bool = False
+    """The runner logs the notes of a report as warnings."""
+    makes_work: bool = False
+    """After a run that did work, the `ON_CHANGE` jobs of all processes run at once."""
