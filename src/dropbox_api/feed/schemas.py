@@ -1,4 +1,4 @@
-"""What readers of the journal get."""
+"""Requests and answers of the journal's routes."""
 
 import uuid
 from datetime import datetime
@@ -12,18 +12,18 @@ from dropbox_api.schemas import Answer, ClientTime, Request
 
 _Cursor = Annotated[
     str | None,
-    Field(max_length=100, description="Go on after what the answer with this cursor held. Not with `since`."),
+    Field(max_length=100, description="Continue after the answer that had this cursor. Excludes `since`."),
 ]
 
 
 class StreamEvents(Request):
-    """Where to begin; from now on, when nothing says."""
+    """Where to begin; without a member, at the newest event."""
 
     cursor: _Cursor = None
     since: Annotated[
         ClientTime | None,
         Field(
-            description="Begin with what has happened since, for a first look: go on with the cursor of the answer.",
+            description="Begin with the events since this time. Continue with the cursor of the answer.",
             examples=["2026-03-01T00:00:00Z"],
         ),
     ] = None
@@ -37,31 +37,29 @@ class StreamEvents(Request):
 
 class ReadEvents(StreamEvents):
     limit: Annotated[int, Field(ge=1, le=1000)] = 500
-    wait_s: Annotated[
-        float, Field(ge=0, le=90, description="While there is nothing, wait so long for something to happen.")
-    ] = 0
+    wait_s: Annotated[float, Field(ge=0, le=90, description="Without an event, wait this long for the next one.")] = 0
 
 
 class Event(Answer):
-    """Something that happened to a file or folder that you see, or saw until then."""
+    """A change of a file or folder to which you have access, or had until this change."""
 
-    id: uuid.UUID = Field(description="The same for everybody who is told, in webhooks and messages, too.")
+    id: uuid.UUID = Field(description="The same for all recipients, and in webhooks and messages.")
     kind: EventKind
     file_id: uuid.UUID
     at: datetime
     file: File | None = Field(
-        description="As it is now, not as it was then; null when it is gone, or not yours to see."
+        description="The file as it is now; null when it is in the trash or deleted, or when you have no access."
     )
     detail: dict[str, Any] = Field(
-        description="What the kind adds, such as `revision_id`, or `role` of a share; empty when `file` is null."
+        description="Members of the kind, such as `revision_id`, or `role` of a share; empty when `file` is null."
     )
 
 
 class EventList(Answer):
-    events: list[Event] = Field(description="In the order in which they happened; each change once.")
-    cursor: str = Field(description="Goes on after the last of them. Keep it: it is good for as long as the journal.")
-    has_more: bool = Field(description="Whether there is more to be had at once.")
-    backoff_s: float | None = Field(None, description="The server is busy: ask again after so many seconds.")
+    events: list[Event] = Field(description="In journal order; each change once.")
+    cursor: str = Field(description="Continues after the last event. It is valid for the retention time.")
+    has_more: bool = Field(description="More events are available now.")
+    backoff_s: float | None = Field(None, description="Seconds to wait before the next request: the server is busy.")
 
 
 class Cursor(Answer):

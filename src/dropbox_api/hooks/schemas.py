@@ -1,4 +1,4 @@
-"""What the routes of webhooks take and answer."""
+"""Requests and answers of the webhook routes."""
 
 import uuid
 from datetime import datetime
@@ -10,7 +10,7 @@ from dropbox_api.events.journal import EventKind
 from dropbox_api.schemas import Answer, Request
 
 MessageKind = EventKind | Literal["file.stored"]
-"""What a webhook can be told of: what journals tell, and that there is new content to be had."""
+"""The kinds of events in journals, and `file.stored` for new content."""
 
 DisabledReason = Literal["user", "gone", "failing", "secret"]
 
@@ -20,13 +20,17 @@ Url = Annotated[
     str,
     StringConstraints(min_length=1, max_length=2000, pattern=r"^[!-~]+$"),
     Field(
-        description="`https`, a public address, neither credentials nor a fragment in it.",
+        description="`https` to a public address, without credentials and fragment.",
         examples=["https://example.org/dropbox"],
     ),
 ]
 Kinds = Annotated[
     list[MessageKind],
-    Field(max_length=100, description="What to be told of; none named: everything.", examples=[["file.stored"]]),
+    Field(
+        max_length=100,
+        description="The kinds of messages to send; an empty list means all kinds.",
+        examples=[["file.stored"]],
+    ),
 ]
 Description = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
@@ -38,12 +42,12 @@ class NewWebhook(Request):
 
 
 class ChangeWebhook(Request):
-    """What is left out stays as it is."""
+    """Members that are left out keep their values."""
 
     url: Url | None = None
     kinds: Kinds | None = None
     description: Description | None = None
-    enabled: bool | None = Field(None, description="`true` switches a disabled webhook on again.")
+    enabled: bool | None = Field(None, description="`true` enables a disabled webhook, `false` disables it.")
 
 
 class Webhook(Answer):
@@ -52,20 +56,20 @@ class Webhook(Answer):
     kinds: list[MessageKind]
     description: str
     created_at: datetime
-    failing_since: datetime | None = Field(description="The first failure after the last success.")
+    failing_since: datetime | None = Field(description="Time of the first failure after the last success.")
     disabled_at: datetime | None
     disabled_reason: DisabledReason | None = Field(
-        description="`user`: you did it. `gone`: the receiver answered 410. `failing`: it failed for days. `secret`: "
-        "the server's own secret is another one now; rotate this one's and switch it on."
+        description="`user`: you disabled it. `gone`: the receiver answered 410. `failing`: all attempts failed for "
+        "days. `secret`: the server's own secret has changed; rotate the webhook's secret and enable the webhook."
     )
 
 
 class CreatedWebhook(Webhook):
-    secret: str = Field(description="Signs what is sent. It is shown now and never again.", examples=["whsec_..."])
+    secret: str = Field(description="Signs all messages. The server shows it only once.", examples=["whsec_..."])
 
 
 class Secret(Answer):
-    secret: str = Field(description="Signs from now on what is sent. It is shown now and never again.")
+    secret: str = Field(description="Signs all messages from now on. The server shows it only once.")
 
 
 class WebhookList(Answer):
@@ -74,17 +78,17 @@ class WebhookList(Answer):
 
 
 class Delivery(Answer):
-    """One message on its way to one webhook, and what became of it."""
+    """One message to one webhook, and its state."""
 
     id: uuid.UUID
     webhook_id: uuid.UUID
-    event_id: uuid.UUID = Field(description="The message's `id`, its `webhook-id` header, too.")
+    event_id: uuid.UUID = Field(description="The `id` of the message, also its `webhook-id` header.")
     kind: MessageKind | Literal["ping"]
     file_id: uuid.UUID | None
     state: State
     attempts: int
-    next_attempt_at: datetime | None = Field(description="Not before this; null when it is done with.")
-    last_status: int | None = Field(description="What the receiver answered last; null when it did not.")
+    next_attempt_at: datetime | None = Field(description="Earliest time of the next attempt; null when there is none.")
+    last_status: int | None = Field(description="Status of the last attempt; null without an answer.")
     last_error: str | None
     created_at: datetime
     delivered_at: datetime | None

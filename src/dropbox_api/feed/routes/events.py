@@ -30,11 +30,11 @@ _PROBLEMS = (
 
 @router.get("", operation_id="events_list", response_model=EventList, responses=problem_responses(*_PROBLEMS))
 async def list_events(context: Reader, request: Request, wanted: Annotated[ReadEvents, Query()]) -> Response:
-    """Read your journal: what happened to your files and to what is shared with you, in order, each change once.
+    """Read your journal: the changes of your files and of the files shared with you, in order, each change once.
 
-    With neither `cursor` nor `since` it begins now. With `wait_s` the answer comes as soon as there is something, and
-    is empty when there was nothing in that time. Go on with the cursor of the answer, also of an empty one.
-    `cursor-expired`: list everything again, having taken `GET /v1/events/cursor` before.
+    Without `cursor` and `since` it begins now. With `wait_s` the answer comes with the next event, and is empty when
+    that time ends first. Continue with the cursor of the answer, of an empty one too.
+    On `cursor-expired`, get `GET /v1/events/cursor`, then list all files again.
     """
     position = await get_start_position(context, request.app.state.cursors, wanted)
     return Poll(request, context.actor_id, position, wanted.limit, wanted.wait_s)
@@ -46,14 +46,14 @@ async def list_events(context: Reader, request: Request, wanted: Annotated[ReadE
     responses=problem_responses(problems.Unauthenticated, problems.Forbidden),
 )
 async def get_cursor(context: Reader, request: Request) -> Cursor:
-    """Return the cursor of now. First sync: take it, list your files, then read events from it."""
+    """Get the cursor after the newest event. First sync: get it, list your files, then read the events after it."""
     return Cursor(cursor=await get_newest_cursor(context, request.app.state.cursors))
 
 
 _STREAM_RESPONSE: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Server-sent events: `id` is the cursor after the event, `event` its kind, `data` the Event. "
-        "Comments are signs of life. A last `event: end` carries the problem that ended the stream.",
+        "Comments are heartbeats. A last `event: end` carries the problem that ended the stream.",
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     }
 }
@@ -70,16 +70,16 @@ async def stream_events(
     request: Request,
     wanted: Annotated[StreamEvents, Query()],
     last_event_id: Annotated[
-        str | None, Header(max_length=100, description="A cursor; goes before the one in the address.")
+        str | None, Header(max_length=100, description="A cursor; takes precedence over the query.")
     ] = None,
 ) -> Response:
-    """Have your events sent as they happen (server-sent events), from where `GET /v1/events` would begin.
+    """Receive your events as server-sent events, beginning where `GET /v1/events` would begin.
 
-    The stream ends when your session or token does, and when the server does: come back with the last id.
+    The stream ends with your session or token, and when the server stops. Then connect again with the last id.
     """
     if last_event_id:
         wanted = StreamEvents(cursor=last_event_id)
     position = await get_start_position(context, request.app.state.cursors, wanted)
     if request.app.state.wakeup.is_full:
-        raise problems.Unavailable("Too many wait here already", retry_after_s=random.randint(5, 15))  # noqa: S311
+        raise problems.Unavailable("Too many requests wait for events", retry_after_s=random.randint(5, 15))  # noqa: S311
     return Stream(request, context.actor_id, position, _STREAM_LIMIT)

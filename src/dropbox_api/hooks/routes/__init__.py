@@ -1,4 +1,4 @@
-"""Webhooks, and what the object store says of itself, under `/v1`."""
+"""Routes of webhooks and of the object store's notifications, under `/v1`."""
 
 from fastapi import APIRouter
 

@@ -29,14 +29,14 @@ router = APIRouter()
     openapi_extra={"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}},
 )
 async def store_notification(request: Request, settings: SettingsDep, counting: LimitsDep) -> None:
-    """Be told by the object store that something of it has changed: S3's event messages, or SeaweedFS's.
+    """Receive a notification of the object store about changed objects, in the format of S3 or of SeaweedFS.
 
-    It takes the bearer token of the server's settings, not an account's. What it says is only where to look.
+    Requires the bearer token of the server's settings, not an account's. The server checks the named objects itself.
     """
     token = settings.notifications.token
     given = request.headers.get("authorization", "").encode()
     if token is None or not secrets.compare_digest(given, b"Bearer " + token.get_secret_value().encode()):
-        # Not counted by the gate: the store itself may call as often as it likes.
+        # Counted here and not by the gate: the store's own calls are unlimited.
         await counting.hit("address", limits.address_key(request.client.host if request.client else None))
         raise problems.Unauthenticated if token else problems.NotFound
     try:

@@ -25,7 +25,7 @@ router = APIRouter()
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
 _ACCOUNT = (problems.Unauthenticated, problems.Forbidden)
-_YOURS = (*_ACCOUNT, problems.InvalidRequest, problems.NotFound)
+_WEBHOOK = (*_ACCOUNT, problems.InvalidRequest, problems.NotFound)
 
 
 @router.post(
@@ -36,10 +36,10 @@ _YOURS = (*_ACCOUNT, problems.InvalidRequest, problems.NotFound)
     responses=problem_responses(*BODY, *_ACCOUNT, problems.AddressRefused, problems.TooManyWebhooks),
 )
 async def create_webhook(context: Writer, body: NewWebhook) -> CreatedWebhook:
-    """Have an address of yours told what happens to your files, and to those that are shared with you.
+    """Create a webhook: the server sends it the events of your files and of the files that are shared with you.
 
-    Its secret is shown now and never again. This takes no `Idempotency-Key`: the answer is a secret, and is kept
-    nowhere. Was it lost, delete the webhook that the list shows and make another.
+    The secret is in this answer only. This operation takes no `Idempotency-Key`, because the server stores no answer
+    with a secret. After a lost answer, find the webhook in the list, delete it and create another.
     """
     return await webhooks.create_webhook(context, body)
 
@@ -54,19 +54,19 @@ async def list_webhooks(context: Reader, limit: Limit = 100, cursor: str | None 
     return await webhooks.list_webhooks(context, limit=limit, cursor=cursor)
 
 
-@router.get("/webhooks/{webhook_id}", operation_id="hooks_get_webhook", responses=problem_responses(*_YOURS))
+@router.get("/webhooks/{webhook_id}", operation_id="hooks_get_webhook", responses=problem_responses(*_WEBHOOK))
 async def get_webhook(context: Reader, webhook_id: uuid.UUID) -> Webhook:
-    """Look at a webhook: whether it works, and if not, since when and why."""
+    """Get a webhook: whether it works, and if not, since when and why."""
     return await webhooks.get_webhook(context, webhook_id)
 
 
 @router.patch(
     "/webhooks/{webhook_id}",
     operation_id="hooks_update_webhook",
-    responses=problem_responses(*BODY, *_YOURS, problems.AddressRefused),
+    responses=problem_responses(*BODY, *_WEBHOOK, problems.AddressRefused),
 )
 async def update_webhook(context: Writer, body: ChangeWebhook, webhook_id: uuid.UUID) -> Webhook:
-    """Change a webhook, or switch it off and on. What is on its way goes to the new address."""
+    """Change, disable or enable a webhook. Pending deliveries go to the new address."""
     return await webhooks.change_webhook(context, webhook_id, body)
 
 
@@ -74,10 +74,10 @@ async def update_webhook(context: Writer, body: ChangeWebhook, webhook_id: uuid.
     "/webhooks/{webhook_id}",
     operation_id="hooks_delete_webhook",
     status_code=204,
-    responses=problem_responses(*_YOURS),
+    responses=problem_responses(*_WEBHOOK),
 )
 async def delete_webhook(context: Writer, webhook_id: uuid.UUID) -> None:
-    """Delete a webhook, and the log of its deliveries. What is on its way is not sent."""
+    """Delete a webhook and the log of its deliveries. Pending deliveries are not sent."""
     await webhooks.delete_webhook(context, webhook_id)
 
 
@@ -85,10 +85,10 @@ async def delete_webhook(context: Writer, webhook_id: uuid.UUID) -> None:
     "/webhooks/{webhook_id}/rotate-secret",
     operation_id="hooks_rotate_secret",
     dependencies=[NoStore],
-    responses=problem_responses(*_YOURS),
+    responses=problem_responses(*_WEBHOOK),
 )
 async def rotate_secret(context: Writer, webhook_id: uuid.UUID) -> Secret:
-    """Give a webhook another secret. All that is sent from now on is signed with it, repetitions too."""
+    """Give a webhook a new secret, which signs all messages from now on, repeated ones too."""
     return await webhooks.rotate_secret(context, webhook_id)
 
 
@@ -96,17 +96,17 @@ async def rotate_secret(context: Writer, webhook_id: uuid.UUID) -> Secret:
     "/webhooks/{webhook_id}/test",
     operation_id="hooks_test_webhook",
     status_code=202,
-    responses=problem_responses(*_YOURS),
+    responses=problem_responses(*_WEBHOOK),
 )
 async def ping_webhook(context: Writer, webhook_id: uuid.UUID) -> Delivery:
-    """Send it a `ping`. What became of that, the log of deliveries says."""
+    """Send a `ping` to a webhook. The log of deliveries shows the result."""
     return await deliveries.ping_webhook(context, webhook_id)
 
 
 @router.get(
     "/webhooks/{webhook_id}/deliveries",
     operation_id="hooks_list_deliveries",
-    responses=problem_responses(*_YOURS, problems.InvalidCursor),
+    responses=problem_responses(*_WEBHOOK, problems.InvalidCursor),
 )
 async def list_deliveries(
     context: Reader,
@@ -115,7 +115,7 @@ async def list_deliveries(
     limit: Limit = 100,
     cursor: str | None = None,
 ) -> DeliveryList:
-    """List what it was told, or is to be, newest first. The log goes back a week, unless the server says otherwise."""
+    """List the deliveries of a webhook, newest first. The log keeps them for a week by default."""
     return await deliveries.list_webhook_deliveries(context, webhook_id, state=state, limit=limit, cursor=cursor)
 
 
@@ -123,20 +123,20 @@ async def list_deliveries(
     "/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver",
     operation_id="hooks_redeliver",
     status_code=202,
-    responses=problem_responses(*_YOURS),
+    responses=problem_responses(*_WEBHOOK),
 )
 async def redeliver(context: Writer, webhook_id: uuid.UUID, delivery_id: uuid.UUID) -> Delivery:
-    """Send a message again, whatever became of it before. Its id stays, so that a receiver can tell."""
+    """Send a message again, whatever its state. It keeps its id, so that the receiver can deduplicate."""
     return await deliveries.redeliver(context, webhook_id, delivery_id)
 
 
 @router.get(
     "/files/{file_id}/deliveries",
     operation_id="hooks_list_file_deliveries",
-    responses=problem_responses(*_YOURS, problems.InvalidCursor),
+    responses=problem_responses(*_WEBHOOK, problems.InvalidCursor),
 )
 async def list_file_deliveries(
     context: Reader, file_id: uuid.UUID, limit: Limit = 100, cursor: str | None = None
 ) -> DeliveryList:
-    """List what your webhooks were told of a file or folder, or are to be, newest first."""
+    """List the deliveries of your webhooks about a file or folder, newest first."""
     return await deliveries.list_file_deliveries(context, file_id, limit=limit, cursor=cursor)
