@@ -104,9 +104,9 @@ def _add_state(app: FastAPI, settings: Settings) -> None:
     state.settings = settings
     state.metrics = metrics.Metrics()
     state.limits = Limits(settings.limits)
-    state.streams = TransferSlots(streams_at_once)
+    state.direct_uploads = TransferSlots(streams_at_once)
     state.archives = TransferSlots(streams_at_once)
-    state.public_streams = TransferSlots(max(1, streams_at_once // 2))  # of links: slow visitors leave users the rest
+    state.link_transfers = TransferSlots(max(1, streams_at_once // 2))  # of links: slow visitors leave users the rest
 
 
 async def _open_services(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> None:
@@ -224,7 +224,7 @@ async def get_metrics(request: Request) -> Response:
         raise problems.NotFound
     gauges = metrics.ProcessGauges(
         events_waiting=state.wakeup.waiting,
-        streams_waiting=state.streams.waiting + state.archives.waiting + state.public_streams.waiting,
+        streams_waiting=state.direct_uploads.waiting + state.archives.waiting + state.link_transfers.waiting,
         connections_in_use=state.db.in_use,
     )
     return Response(await state.metrics.scrape(state.db, gauges), media_type=metrics.CONTENT_TYPE)

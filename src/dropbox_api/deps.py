@@ -50,10 +50,10 @@ CapabilitiesDep = Annotated[BucketCapabilities, from_state("capabilities")]
 LimitsDep = Annotated[Limits, from_state("limits")]
 """For limits by other keys than addresses: `await limits.hit("mail", email)`."""
 MailerDep = Annotated[Mailer, from_state("mailer")]
-StreamSlotsDep = Annotated[TransferSlots, from_state("streams")]
+DirectSlotsDep = Annotated[TransferSlots, from_state("direct_uploads")]
 """Uploads whose bytes pass through the server."""
 ArchiveSlotsDep = Annotated[TransferSlots, from_state("archives")]
-PublicSlotsDep = Annotated[TransferSlots, from_state("public_streams")]
+PublicSlotsDep = Annotated[TransferSlots, from_state("link_transfers")]
 """Archives and uploads of links."""
 PageLimit = Annotated[int, Query(ge=1, le=1000)]
 """The `limit` of a list."""

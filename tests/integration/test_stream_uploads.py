@@ -556,7 +556,7 @@ async def test_direct_uploads_beyond_the_slots_wait(small: RunningServer, narrow
         second = asyncio.ensure_future(post(narrow, b"second", "second"))
 
         async def waits() -> bool:
-            return bool(small.app.state.streams.waiting)
+            return bool(small.app.state.direct_uploads.waiting)
 
         await until(waits)
         assert len(await sessions(small, narrow)) == 1

@@ -28,15 +28,15 @@ async def get_actor(request: Request) -> Actor:
     known: Actor | None = getattr(request.state, "actor", None)
     if known is not None:
         return known
-    actor = await authenticate_again(request)
+    actor = await authenticate_request(request)
     request_source.set_actor(actor.user_id)
     await request.app.state.limits.hit("user", str(actor.user_id))
     request.state.actor = actor
     return actor
 
 
-async def authenticate_again(request: Request) -> Actor:
-    """Return the caller as of now: a long-lived response goes on only while its session or token is live.
+async def authenticate_request(request: Request) -> Actor:
+    """Check the token of a request and return its caller; a long response repeats it while it runs.
 
     Raises Unauthenticated.
     """
@@ -62,13 +62,6 @@ class _Bearer(SecurityBase):
             raise Forbidden(f"This needs a token with the scope {self.scope}", scope=self.scope)
         state = request.app.state
         return Context(state.db, state.store, state.settings, actor)
-
-
-class _ActorBearer(_Bearer):
-    """For routes that do not take a context yet."""
-
-    async def __call__(self, request: Request) -> Actor:  # type: ignore[override]
-        return (await super().__call__(request)).actor
 
 
 def limited_by_user(name: limits.LimitName) -> Any:
@@ -98,9 +91,6 @@ Writer = Annotated[Context, Depends(_Bearer("files:write"))]
 Sharer = Annotated[Context, Depends(_Bearer("share"))]
 Processor = Annotated[Context, Depends(_Bearer("processing"))]
 Administrator = Annotated[Context, Depends(_Bearer("admin"))]
-ReaderActor = Annotated[Actor, Depends(_ActorBearer("files:read"))]
-WriterActor = Annotated[Actor, Depends(_ActorBearer("files:write"))]
-ProcessorActor = Annotated[Actor, Depends(_ActorBearer("processing"))]
 
 
 _IdempotencyKey = Annotated[
@@ -126,7 +116,7 @@ async def _once(
     return once
 
 
-async def _once_streamed(
+async def _once_without_body(
     request: Request, actor: Annotated[Actor, Depends(get_actor)], key: _IdempotencyKey = None
 ) -> idempotency.Once | None:
     """Return the request under its key without its body, which the operation adds later by `Once.of`."""
@@ -139,4 +129,4 @@ def _build_once(request: Request, actor: Actor, key: str) -> idempotency.Once:
 
 
 OnceDep = Annotated[idempotency.Once | None, Depends(_once)]
-OnceStreamedDep = Annotated[idempotency.Once | None, Depends(_once_streamed)]
+OnceWithoutBodyDep = Annotated[idempotency.Once | None, Depends(_once_without_body)]

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 from fastapi import Request
 from fastapi.responses import Response
 
-from dropbox_api.accounts.auth import authenticate_again
+from dropbox_api.accounts.auth import authenticate_request
 from dropbox_api.events.cursor import Cursors
 from dropbox_api.events.journal import JournalPosition
 from dropbox_api.events.wakeup import Wakeup
@@ -61,5 +61,5 @@ class JournalResponse(Response):
     async def _authenticate_and_read_next(self) -> FeedPage:
         """Read the next page after a wait, which the session may not survive. Raises Unauthenticated, CursorExpired."""
         request = self._request
-        await self._wakeup.queries.run(request.headers.get("authorization"), lambda: authenticate_again(request))
+        await self._wakeup.queries.run(request.headers.get("authorization"), lambda: authenticate_request(request))
         return await self._read_next()

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 
 from dropbox_api import problems
 from dropbox_api.accounts.auth import OnceDep, Processor, Reader, Writer
-from dropbox_api.deps import IfMatch
+from dropbox_api.deps import IfMatch, PageLimit
 from dropbox_api.files import activity, processing, revisions, trash, tree
 from dropbox_api.files.schemas import (
     ActivityList,
@@ -24,7 +24,6 @@ from dropbox_api.responses import BODY, problem_responses
 
 router = APIRouter()
 
-Limit = Annotated[int, Query(ge=1, le=1000)]
 _NOT_YOURS = (problems.Unauthenticated, problems.Forbidden, problems.InvalidRequest, problems.NotFound)
 _NAMES = (problems.NotAFolder, problems.InvalidName, problems.NameTaken)
 _GUARDED = (*_NOT_YOURS, problems.PreconditionFailed)
@@ -120,7 +119,7 @@ async def copy(
     operation_id="files_list_trash",
     responses=problem_responses(problems.Unauthenticated, problems.InvalidRequest, problems.InvalidCursor),
 )
-async def list_trash(context: Reader, limit: Limit = 100, cursor: str | None = None) -> FileList:
+async def list_trash(context: Reader, limit: PageLimit = 100, cursor: str | None = None) -> FileList:
     """List what was deleted, last deleted first. It stays for 30 days unless the server is set otherwise."""
     return await trash.list_trash(context, limit=limit, cursor=cursor)
 
@@ -166,7 +165,7 @@ async def restore(
     responses=problem_responses(*_NOT_YOURS, problems.NotAFile, problems.InvalidCursor),
 )
 async def list_revisions(
-    context: Reader, file_id: uuid.UUID, limit: Limit = 100, cursor: str | None = None
+    context: Reader, file_id: uuid.UUID, limit: PageLimit = 100, cursor: str | None = None
 ) -> RevisionList:
     """List the revisions of a file, newest first. `GET .../content?revision=` fetches one."""
     return await revisions.list_revisions(context, file_id, limit=limit, cursor=cursor)
@@ -217,7 +216,7 @@ async def report_processing(
     responses=problem_responses(*_NOT_YOURS, problems.InvalidCursor),
 )
 async def list_activity(
-    context: Reader, file_id: uuid.UUID, limit: Limit = 100, cursor: str | None = None
+    context: Reader, file_id: uuid.UUID, limit: PageLimit = 100, cursor: str | None = None
 ) -> ActivityList:
     """List who did what to it, and from where, newest first."""
     return await activity.list_activity(context, file_id, limit=limit, cursor=cursor)

@@ -1,12 +1,12 @@
 """Routes of webhooks and of the log of deliveries."""
 
 import uuid
-from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 
 from dropbox_api import problems
 from dropbox_api.accounts.auth import NoStore, Reader, Writer
+from dropbox_api.deps import PageLimit
 from dropbox_api.hooks import deliveries, webhooks
 from dropbox_api.hooks.schemas import (
     ChangeWebhook,
@@ -23,7 +23,6 @@ from dropbox_api.responses import BODY, problem_responses
 
 router = APIRouter()
 
-Limit = Annotated[int, Query(ge=1, le=1000)]
 _ACCOUNT = (problems.Unauthenticated, problems.Forbidden)
 _WEBHOOK = (*_ACCOUNT, problems.InvalidRequest, problems.NotFound)
 
@@ -49,7 +48,7 @@ async def create_webhook(context: Writer, body: NewWebhook) -> CreatedWebhook:
     operation_id="hooks_list_webhooks",
     responses=problem_responses(*_ACCOUNT, problems.InvalidRequest, problems.InvalidCursor),
 )
-async def list_webhooks(context: Reader, limit: Limit = 100, cursor: str | None = None) -> WebhookList:
+async def list_webhooks(context: Reader, limit: PageLimit = 100, cursor: str | None = None) -> WebhookList:
     """List your webhooks, newest first."""
     return await webhooks.list_webhooks(context, limit=limit, cursor=cursor)
 
@@ -112,7 +111,7 @@ async def list_deliveries(
     context: Reader,
     webhook_id: uuid.UUID,
     state: State | None = None,
-    limit: Limit = 100,
+    limit: PageLimit = 100,
     cursor: str | None = None,
 ) -> DeliveryList:
     """List the deliveries of a webhook, newest first. The log keeps them for a week by default."""
@@ -136,7 +135,7 @@ async def redeliver(context: Writer, webhook_id: uuid.UUID, delivery_id: uuid.UU
     responses=problem_responses(*_WEBHOOK, problems.InvalidCursor),
 )
 async def list_file_deliveries(
-    context: Reader, file_id: uuid.UUID, limit: Limit = 100, cursor: str | None = None
+    context: Reader, file_id: uuid.UUID, limit: PageLimit = 100, cursor: str | None = None
 ) -> DeliveryList:
     """List the deliveries of your webhooks about a file or folder, newest first."""
     return await deliveries.list_file_deliveries(context, file_id, limit=limit, cursor=cursor)

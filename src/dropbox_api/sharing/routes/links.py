@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 
 from dropbox_api import problems
-from dropbox_api.accounts.auth import OnceStreamedDep, Sharer
+from dropbox_api.accounts.auth import OnceWithoutBodyDep, Sharer
 from dropbox_api.deps import PageLimit
 from dropbox_api.responses import BODY, problem_responses
 from dropbox_api.sharing import links
@@ -47,7 +47,7 @@ async def list_links(
     ),
 )
 async def create_link(
-    context: Sharer, security: LinkSecurityDep, file_id: uuid.UUID, once: OnceStreamedDep, body: CreateLink
+    context: Sharer, security: LinkSecurityDep, file_id: uuid.UUID, once: OnceWithoutBodyDep, body: CreateLink
 ) -> Link:
     """Create a link: the bearer of its token has the access that `mode` allows, without an account.
 

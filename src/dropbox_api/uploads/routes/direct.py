@@ -6,8 +6,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from dropbox_api import problems
-from dropbox_api.accounts.auth import OnceStreamedDep, Writer
-from dropbox_api.deps import IfMatch, StreamSlotsDep
+from dropbox_api.accounts.auth import OnceWithoutBodyDep, Writer
+from dropbox_api.deps import DirectSlotsDep, IfMatch
 from dropbox_api.files.schemas import File
 from dropbox_api.responses import problem_responses
 from dropbox_api.schemas import ContentType, OnConflict
@@ -76,7 +76,7 @@ def _receive(request: Request, content_type: str | None) -> RequestBody:
     openapi_extra={"requestBody": _FORM},
 )
 async def send_file(
-    context: Writer, slots: StreamSlotsDep, request: Request, response: Response, once: OnceStreamedDep
+    context: Writer, slots: DirectSlotsDep, request: Request, response: Response, once: OnceWithoutBodyDep
 ) -> File:
     """Upload a small file as HTML forms and `curl -F` do. The fields may come before or after the file."""
     body = _receive(request, request.headers.get("content-type", ""))
@@ -95,11 +95,11 @@ async def send_file(
 async def put_content(
     *,
     context: Writer,
-    slots: StreamSlotsDep,
+    slots: DirectSlotsDep,
     request: Request,
     response: Response,
     file_id: uuid.UUID,
-    once: OnceStreamedDep,
+    once: OnceWithoutBodyDep,
     name: Annotated[str | None, Query(max_length=1024, description="Rename the file as well.")] = None,
     on_conflict: Annotated[
         OnConflict,

@@ -8,14 +8,13 @@ from fastapi.responses import JSONResponse
 
 from dropbox_api import problems
 from dropbox_api.accounts.auth import OnceDep, Reader, Writer, limited_by_user
+from dropbox_api.deps import PageLimit
 from dropbox_api.responses import BODY, problem_responses
 from dropbox_api.schemas import Fingerprint
 from dropbox_api.uploads import abort, bind, complete, new_destination, parts, queries, reconcile, schemas, start
 from dropbox_api.uploads.routes.problem_sets import LIVE, OWN
 
 router = APIRouter()
-
-Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
 @router.post(
@@ -86,7 +85,7 @@ async def get_upload(context: Reader, upload_id: uuid.UUID) -> schemas.Upload:
     responses=problem_responses(*OWN, problems.InvalidCursor),
 )
 async def list_chunks(
-    context: Reader, upload_id: uuid.UUID, limit: Limit = 1000, cursor: str | None = None
+    context: Reader, upload_id: uuid.UUID, limit: PageLimit = 1000, cursor: str | None = None
 ) -> schemas.ChunkList:
     """List the status of every chunk."""
     return await queries.list_chunks(context, upload_id, limit=limit, cursor=cursor)
