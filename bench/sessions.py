@@ -39,7 +39,7 @@ class _InstantStore:
     async def create_multipart(self, key: str) -> str:
         return f"upload-of-{key}"
 
-    async def list_parts(self, key: str, upload_id: str) -> list[Part]:  # noqa: ARG002
+    async def list_parts(self, key: str, s3_upload_id: str) -> list[Part]:  # noqa: ARG002
         return self.parts
 
 

@@ -301,7 +301,7 @@ async def _abort_all(stack: Stack) -> None:
 
     async with S3Store.open(stack.s3_config) as store:
         for upload in [upload async for upload in store.list_multiparts("")]:
-            await store.abort_multipart(upload.key, upload.upload_id)
+            await store.abort_multipart(upload.key, upload.s3_upload_id)
 
 
 def _abandon(client: Client) -> None:

@@ -225,11 +225,11 @@ async def test_list_multiparts_of_many_uploads_returns_all_pages(store: S3Store,
 
     listed = [upload async for upload in store.list_multiparts(key + "/")]
 
-    assert sorted((u.key, u.upload_id) for u in listed) == sorted([*zip(keys, ids, strict=True), (keys[0], second)])
+    assert sorted((u.key, u.s3_upload_id) for u in listed) == sorted([*zip(keys, ids, strict=True), (keys[0], second)])
     assert all(abs(upload.initiated_at - datetime.now(UTC)) < timedelta(minutes=5) for upload in listed)
     await store.abort_multipart(key + "-other", other)
     for start in range(0, len(listed), 16):
-        await asyncio.gather(*(store.abort_multipart(u.key, u.upload_id) for u in listed[start : start + 16]))
+        await asyncio.gather(*(store.abort_multipart(u.key, u.s3_upload_id) for u in listed[start : start + 16]))
     assert [upload async for upload in store.list_multiparts(key)] == []
 
 

@@ -244,9 +244,9 @@ class Counted:
     store: S3Store
     lists: int = 0
 
-    async def list_parts(self, key: str, upload_id: str) -> list[Part]:
+    async def list_parts(self, key: str, s3_upload_id: str) -> list[Part]:
         self.lists += 1
-        return await self.store.list_parts(key, upload_id)
+        return await self.store.list_parts(key, s3_upload_id)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.store, name)

@@ -546,7 +546,7 @@ async def test_abort_releases_quota_and_parts(account: Account, store: S3Store, 
     assert upload["id"] != (await start(account, BYTES, "a", **MULTI))["id"]
     async with db.read() as tx:
         row = (await tx.execute(text("SELECT storage_key, s3_upload_id FROM uploads WHERE id = :id"), upload)).one()
-    assert row.s3_upload_id not in [open_.upload_id async for open_ in store.list_multiparts(row.storage_key)]
+    assert row.s3_upload_id not in [open_.s3_upload_id async for open_ in store.list_multiparts(row.storage_key)]
 
 
 async def test_abort_of_a_completed_upload_is_refused(account: Account) -> None:

@@ -386,7 +386,9 @@ async def test_sweep_removes_what_no_row_knows(
     upload_id = await store.create_multipart(key)
 
     async def stands() -> tuple[bool, bool]:
-        return await is_stored(store, orphan), upload_id in [one.upload_id async for one in store.list_multiparts(key)]
+        return await is_stored(store, orphan), upload_id in [
+            one.s3_upload_id async for one in store.list_multiparts(key)
+        ]
 
     young = await sweep_orphans(Services(db, store, settings))
     assert (young.done, await stands()) == (0, (True, True)), "younger than the grace period"

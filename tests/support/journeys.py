@@ -495,4 +495,4 @@ async def check_all(db: Db, store: ObjectStore) -> None:
     async with db.read() as tx:
         live = await tx.execute(text("SELECT s3_upload_id FROM uploads WHERE state IN ('creating', 'active')"))
         known = set(live.scalars())
-    assert {upload.upload_id async for upload in store.list_multiparts("blobs/")} <= known
+    assert {upload.s3_upload_id async for upload in store.list_multiparts("blobs/")} <= known

@@ -101,7 +101,7 @@ class MultipartRef:
     """One open multipart upload in a listing."""
 
     key: str
-    upload_id: str
+    s3_upload_id: str
     initiated_at: datetime
 
 
@@ -147,7 +147,7 @@ class ObjectStore(Protocol):
         """
         ...
 
-    async def put_part(self, key: str, upload_id: str, number: int, body: bytes, sha256: bytes) -> Part:
+    async def put_part(self, key: str, s3_upload_id: str, number: int, body: bytes, sha256: bytes) -> Part:
         """Store one part; the store checks its SHA-256 (raw 32 bytes) and may report it in the returned part.
 
         Idempotent: a repeated part replaces the earlier one. Raises ObjectNotFound when the upload is gone,
@@ -155,7 +155,7 @@ class ObjectStore(Protocol):
         """
         ...
 
-    async def list_parts(self, key: str, upload_id: str) -> list[Part]:
+    async def list_parts(self, key: str, s3_upload_id: str) -> list[Part]:
         """Return every part from all pages, the newest per number, ordered by number.
 
         Idempotent. Raises ObjectNotFound when the upload is gone.
@@ -163,7 +163,7 @@ class ObjectStore(Protocol):
         ...
 
     async def complete_multipart(
-        self, key: str, upload_id: str, parts: Sequence[CompletedPart], size_bytes: int
+        self, key: str, s3_upload_id: str, parts: Sequence[CompletedPart], size_bytes: int
     ) -> None:
         """Assemble the object from exactly these parts, numbered densely from 1. An error inside a 200 is an error.
 
@@ -173,7 +173,7 @@ class ObjectStore(Protocol):
         """
         ...
 
-    async def abort_multipart(self, key: str, upload_id: str) -> None:
+    async def abort_multipart(self, key: str, s3_upload_id: str) -> None:
         """Discard an open upload and its parts. Idempotent: an absent upload is success.
 
         A part in flight may still arrive: repeat the call until `list_parts` raises ObjectNotFound.
@@ -181,7 +181,7 @@ class ObjectStore(Protocol):
         ...
 
     async def copy_part(
-        self, key: str, upload_id: str, number: int, source_key: str, *, start: int, size_bytes: int
+        self, key: str, s3_upload_id: str, number: int, source_key: str, *, start: int, size_bytes: int
     ) -> Part:
         """Copy a range of another object into a part (UploadPartCopy); `sha256` is the store's, if it reports one.
 
@@ -220,7 +220,7 @@ class ObjectStore(Protocol):
         """Send a cheap request; return the server's clock minus the store's, within half a second. Idempotent."""
         ...
 
-    def sign_parts(self, key: str, upload_id: str, parts: Sequence[PartToSign], ttl_s: int) -> list[SignedRequest]:
+    def sign_parts(self, key: str, s3_upload_id: str, parts: Sequence[PartToSign], ttl_s: int) -> list[SignedRequest]:
         """Presign one UploadPart per entry, in order; content-length and x-amz-checksum-sha256 are signed. No I/O."""
         ...
 

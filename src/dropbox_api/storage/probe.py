@@ -129,7 +129,7 @@ class _Experiments:
     async def clean_up(self) -> None:
         with contextlib.suppress(StoreError):
             for upload in [upload async for upload in self._store.list_multiparts(self._prefix)]:
-                await self._store.abort_multipart(upload.key, upload.upload_id)
+                await self._store.abort_multipart(upload.key, upload.s3_upload_id)
             await asyncio.gather(
                 *[self._store.delete(entry.key) async for entry in self._store.list_objects(self._prefix)]
             )
@@ -165,8 +165,8 @@ class _Experiments:
         without = replace(signed, headers={"content-length": signed.headers["content-length"]})
         other = bytes(reversed(self._body))
         key = self._key("parts")
-        upload_id = await self._store.create_multipart(key)
-        (part,) = self._store.sign_parts(key, upload_id, [_to_sign(1, self._body)], _TTL_S)
+        s3_upload_id = await self._store.create_multipart(key)
+        (part,) = self._store.sign_parts(key, s3_upload_id, [_to_sign(1, self._body)], _TTL_S)
         return (
             _refused(await self._send(signed, other))
             and _refused(await self._send(without, other))
@@ -175,16 +175,16 @@ class _Experiments:
         )
 
     async def _checksum_listed(self) -> bool:
-        key, upload_id, _ = await self._upload("listed", [self._body])
-        return [part.sha256 for part in await self._store.list_parts(key, upload_id)] == [_hash(self._body)]
+        key, s3_upload_id, _ = await self._upload("listed", [self._body])
+        return [part.sha256 for part in await self._store.list_parts(key, s3_upload_id)] == [_hash(self._body)]
 
     async def _wrong_etag_refused(self) -> bool:
-        key, upload_id, parts = await self._upload("etag", [self._body])
-        return await self._is_rejected(key, upload_id, [replace(parts[0], etag="0" * 32)])
+        key, s3_upload_id, parts = await self._upload("etag", [self._body])
+        return await self._is_rejected(key, s3_upload_id, [replace(parts[0], etag="0" * 32)])
 
     async def _wrong_part_checksum_refused(self) -> bool:
-        key, upload_id, parts = await self._upload("part-checksum", [self._body])
-        return await self._is_rejected(key, upload_id, [replace(parts[0], sha256=_hash(b"something else"))])
+        key, s3_upload_id, parts = await self._upload("part-checksum", [self._body])
+        return await self._is_rejected(key, s3_upload_id, [replace(parts[0], sha256=_hash(b"something else"))])
 
     async def _conditional_put(self) -> bool:
         signed = self._sign_put("small", self._body)
@@ -212,8 +212,8 @@ class _Experiments:
         whole = random.randbytes(2 * _SMALLEST_PART + 4097)  # noqa: S311 - no secret
         cut = _SMALLEST_PART + 4096
         bodies = [whole[:_SMALLEST_PART], whole[_SMALLEST_PART : _SMALLEST_PART + cut], whole[_SMALLEST_PART + cut :]]
-        key, upload_id, parts = await self._upload("large", bodies)
-        completed = await _observe(lambda: self._is_completed(key, upload_id, parts, len(whole)))
+        key, s3_upload_id, parts = await self._upload("large", bodies)
+        completed = await _observe(lambda: self._is_completed(key, s3_upload_id, parts, len(whole)))
         if not completed:
             return {"unequal_parts": completed, "composite_returned": None, "range_copy": None}
         expected = composite_digest([part.sha256 for part in parts])
@@ -223,9 +223,9 @@ class _Experiments:
             "range_copy": await _observe(lambda: self._copies_range(key, whole)),
         }
 
-    async def _is_completed(self, key: str, upload_id: str, parts: list[CompletedPart], size_bytes: int) -> bool:
+    async def _is_completed(self, key: str, s3_upload_id: str, parts: list[CompletedPart], size_bytes: int) -> bool:
         try:
-            await self._store.complete_multipart(key, upload_id, parts, size_bytes)
+            await self._store.complete_multipart(key, s3_upload_id, parts, size_bytes)
         except StoreRejected:
             return False
         return True
@@ -237,17 +237,17 @@ class _Experiments:
         start, size_bytes = _SMALLEST_PART - 500, 1000
         expected = whole[start : start + size_bytes]
         key = self._key("copy")
-        upload_id = await self._store.create_multipart(key)
-        part = await self._store.copy_part(key, upload_id, 1, source, start=start, size_bytes=size_bytes)
+        s3_upload_id = await self._store.create_multipart(key)
+        part = await self._store.copy_part(key, s3_upload_id, 1, source, start=start, size_bytes=size_bytes)
         completed = CompletedPart(1, part.etag, _hash(expected))
-        await self._store.complete_multipart(key, upload_id, [completed], size_bytes)
+        await self._store.complete_multipart(key, s3_upload_id, [completed], size_bytes)
         return b"".join([block async for block in self._store.read(key)]) == expected
 
     async def _max_part_number(self) -> int:
         key = self._key("numbers")
-        upload_id = await self._store.create_multipart(key)
+        s3_upload_id = await self._store.create_multipart(key)
         for number in _MAX_PART_NUMBERS:
-            (signed,) = self._store.sign_parts(key, upload_id, [_to_sign(number, self._body)], _TTL_S)
+            (signed,) = self._store.sign_parts(key, s3_upload_id, [_to_sign(number, self._body)], _TTL_S)
             if await self._send(signed, self._body) == 200:
                 return number
         return 1
@@ -264,19 +264,19 @@ class _Experiments:
 
     async def _upload(self, name: str, bodies: list[bytes]) -> tuple[str, str, list[CompletedPart]]:
         key = self._key(name)
-        upload_id = await self._store.create_multipart(key)
+        s3_upload_id = await self._store.create_multipart(key)
         rows = [_to_sign(number, body) for number, body in enumerate(bodies, 1)]
-        signed = self._store.sign_parts(key, upload_id, rows, _TTL_S)
+        signed = self._store.sign_parts(key, s3_upload_id, rows, _TTL_S)
         for request, body in zip(signed, bodies, strict=True):
             status = await self._send(request, body)
             if status != 200:
                 raise StoreRejected(str(status), "the store refused a part with a valid signature")
-        listed = await self._store.list_parts(key, upload_id)
-        return key, upload_id, [CompletedPart(p.number, p.etag, r.sha256) for p, r in zip(listed, rows, strict=True)]
+        listed = await self._store.list_parts(key, s3_upload_id)
+        return key, s3_upload_id, [CompletedPart(p.number, p.etag, r.sha256) for p, r in zip(listed, rows, strict=True)]
 
-    async def _is_rejected(self, key: str, upload_id: str, parts: list[CompletedPart]) -> bool:
+    async def _is_rejected(self, key: str, s3_upload_id: str, parts: list[CompletedPart]) -> bool:
         try:
-            await self._store.complete_multipart(key, upload_id, parts, len(self._body))
+            await self._store.complete_multipart(key, s3_upload_id, parts, len(self._body))
         except (StoreRejected, ObjectNotFound):
             return True
         return False

@@ -170,20 +170,20 @@ class S3Store(UrlSigner):
             )
         return answer["UploadId"]
 
-    async def put_part(self, key: str, upload_id: str, number: int, body: bytes, sha256: bytes) -> Part:
-        query = {"partNumber": str(number), "uploadId": upload_id}
+    async def put_part(self, key: str, s3_upload_id: str, number: int, body: bytes, sha256: bytes) -> Part:
+        query = {"partNumber": str(number), "uploadId": s3_upload_id}
         checksum = {"x-amz-checksum-sha256": to_base64(sha256)}
         headers, _ = await retry(lambda: self._http.send("PUT", key, query=query, headers=checksum, body=body))
         stored_sha256 = _decode_sha256(headers.get("x-amz-checksum-sha256"))
         return Part(number, len(body), headers["ETag"].strip('"'), stored_sha256)
 
-    async def list_parts(self, key: str, upload_id: str) -> list[Part]:
-        page = await self._parts_page(key, upload_id, after=0)
+    async def list_parts(self, key: str, s3_upload_id: str) -> list[Part]:
+        page = await self._parts_page(key, s3_upload_id, after=0)
         rows, marker, width = list(page.rows), page.next_marker, max(1, len(page.rows))
         # A page of N rows after number M holds every part of M+1..M+N, so several pages can be fetched at once.
         while marker is not None:
             starts = [marker + i * width for i in range(_PAGES_AT_ONCE)]
-            pages = await asyncio.gather(*(self._parts_page(key, upload_id, after=start) for start in starts))
+            pages = await asyncio.gather(*(self._parts_page(key, s3_upload_id, after=start) for start in starts))
             for start, page in zip(starts, pages, strict=True):
                 rows += page.rows
                 marker = page.next_marker
@@ -195,8 +195,8 @@ class S3Store(UrlSigner):
                     break
         return keep_newest(rows)
 
-    async def _parts_page(self, key: str, upload_id: str, *, after: int) -> PartsPage:
-        query = {"uploadId": upload_id, "max-parts": str(_LIST_PAGE)}
+    async def _parts_page(self, key: str, s3_upload_id: str, *, after: int) -> PartsPage:
+        query = {"uploadId": s3_upload_id, "max-parts": str(_LIST_PAGE)}
         if after:
             query["part-number-marker"] = str(after)
 
@@ -206,7 +206,7 @@ class S3Store(UrlSigner):
         return await retry(read_page)
 
     async def complete_multipart(
-        self, key: str, upload_id: str, parts: Sequence[CompletedPart], size_bytes: int
+        self, key: str, s3_upload_id: str, parts: Sequence[CompletedPart], size_bytes: int
     ) -> None:
         # Built by hand: boto's serializer holds the event loop for 160 ms at 9,999 parts.
         lines = "".join(
@@ -219,25 +219,25 @@ class S3Store(UrlSigner):
         response = await self._http.send(
             "POST",
             key,
-            query={"uploadId": upload_id},
+            query={"uploadId": s3_upload_id},
             headers={"content-type": "application/xml", "x-amz-mp-object-size": str(size_bytes)},
             body=body,
             read_timeout_s=_COMPLETE_TIMEOUT_S,
         )
         require_root(response.body, "CompleteMultipartUploadResult")  # a 200 alone proves nothing
 
-    async def abort_multipart(self, key: str, upload_id: str) -> None:
+    async def abort_multipart(self, key: str, s3_upload_id: str) -> None:
         with contextlib.suppress(ObjectNotFound), _store_errors():
-            await self._client.abort_multipart_upload(Bucket=self.config.bucket, Key=key, UploadId=upload_id)
+            await self._client.abort_multipart_upload(Bucket=self.config.bucket, Key=key, UploadId=s3_upload_id)
 
     async def copy_part(
-        self, key: str, upload_id: str, number: int, source_key: str, *, start: int, size_bytes: int
+        self, key: str, s3_upload_id: str, number: int, source_key: str, *, start: int, size_bytes: int
     ) -> Part:
         with _store_errors():
             answer = await self._client.upload_part_copy(
                 Bucket=self.config.bucket,
                 Key=key,
-                UploadId=upload_id,
+                UploadId=s3_upload_id,
                 PartNumber=number,
                 CopySource={"Bucket": self.config.bucket, "Key": source_key},
                 CopySourceRange=f"bytes={start}-{start + size_bytes - 1}",

@@ -23,10 +23,10 @@ class UrlSigner:
         self._encryption_headers = encryption_headers
         self._clock = clock
 
-    def sign_parts(self, key: str, upload_id: str, parts: Sequence[PartToSign], ttl_s: int) -> list[SignedRequest]:
+    def sign_parts(self, key: str, s3_upload_id: str, parts: Sequence[PartToSign], ttl_s: int) -> list[SignedRequest]:
         now = self._clock()
         rows = [(part.number, part.size_bytes, to_base64(part.sha256)) for part in parts]
-        urls = self.presigner.sign_parts(key, upload_id, rows, now=now, expires_s=ttl_s)
+        urls = self.presigner.sign_parts(key, s3_upload_id, rows, now=now, expires_s=ttl_s)
         expires_at = _get_expiry(now, ttl_s)
         return [
             SignedRequest(url, {"content-length": str(size_bytes), "x-amz-checksum-sha256": sha256}, expires_at)

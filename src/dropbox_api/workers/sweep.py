@@ -26,8 +26,8 @@ async def sweep_orphans(services: Services) -> Report:
     async for upload in _find_multipart_orphans(services):
         found += 1
         notes.append(_describe_upload(upload))
-        if not await _is_known_upload(db, upload.upload_id):
-            await store.abort_multipart(upload.key, upload.upload_id)
+        if not await _is_known_upload(db, upload.s3_upload_id):
+            await store.abort_multipart(upload.key, upload.s3_upload_id)
             done += 1
     async for keys in _find_object_orphans(services):
         found += len(keys)
@@ -61,7 +61,7 @@ def _grace_deadline(services: Services) -> datetime:
 async def _find_multipart_orphans(services: Services) -> AsyncIterator[MultipartRef]:
     deadline = _grace_deadline(services)
     async for upload in services.store.list_multiparts("blobs/"):
-        if upload.initiated_at < deadline and not await _is_known_upload(services.db, upload.upload_id):
+        if upload.initiated_at < deadline and not await _is_known_upload(services.db, upload.s3_upload_id):
             yield upload
 
 
