@@ -277,7 +277,7 @@ class Revision(Base):
     author_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
     client_modified_at: Mapped[datetime | None]
     upload_destination_id: Mapped[uuid.UUID | None]
-    """The upload destination that created it; unique, so that repeated finalising creates one revision (I6)."""
+    """The upload destination that created it; unique, so that completing twice creates one revision (I6)."""
     created_at: Mapped[datetime] = _now()
     superseded_at: Mapped[datetime | None]
     """When another revision became the head."""

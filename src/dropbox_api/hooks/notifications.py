@@ -30,6 +30,7 @@ from dropbox_api.models import Upload, UploadChunk
 from dropbox_api.plumbing import request_source
 from dropbox_api.storage.object_store import StoreError
 from dropbox_api.uploads.reconcile import reconcile_session
+from dropbox_api.uploads.sessions import IS_DIRECT
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +125,7 @@ async def _find_sessions(db: Db, names: Collection[str]) -> Sequence[NamedSessio
     is_named = or_(Upload.storage_key == wanted, Upload.s3_upload_id == wanted)
     active = select(Upload.id, Upload.uploader_id).where(is_named, Upload.state == "active")
     async with db.read() as tx:
-        return [NamedSession(*row) for row in await tx.execute(active.where(Upload.strategy != "stream"))]
+        return [NamedSession(*row) for row in await tx.execute(active.where(~IS_DIRECT))]
 
 
 async def _expedite_completion(db: Db, upload_ids: Sequence[uuid.UUID]) -> None:

@@ -33,7 +33,7 @@ async def abort_upload(context: Context, upload_id: uuid.UUID) -> None:
             raise problems.UploadCompleting(retry_after_s=1)
         if session.state == "completed":
             raise problems.UploadEnded("The upload is completed: it is a file now", state="completed")
-        await sessions.end_sessions(tx, owner_id, [upload_id], "aborted", leftover=True)
+        await sessions.end_sessions(tx, owner_id, [upload_id], "aborted", has_leftovers=True)
     await failpoint("uploads.abort.after_t1")
     await discard_parts(context, upload_id)
 
@@ -47,12 +47,12 @@ async def abort_without_destination(tx: Tx, owner_id: uuid.UUID, uploader_id: uu
     live = sessions.select_sessions(
         Upload.owner_id == owner_id,
         Upload.uploader_id == uploader_id,
-        Upload.strategy != "stream",
+        ~sessions.IS_DIRECT,
         sessions.IS_LIVE,
     )
     uploads = [UploadSession(*row) for row in (await tx.execute(live)).all()]
     closed = [session.id for session in uploads if not await destinations.has_open_destination(tx, session)]
-    await sessions.end_sessions(tx, owner_id, closed, "aborted", leftover=True)
+    await sessions.end_sessions(tx, owner_id, closed, "aborted", has_leftovers=True)
 
 
 async def discard_parts(services: Services, upload_id: uuid.UUID) -> None:

@@ -48,10 +48,10 @@ async def assemble_session(services: Services, upload_id: uuid.UUID, token: uuid
         async with keep_lease(services.db, held, services.settings.uploads.lease_s):
             stored = await _assemble(services, session, parts, token)
     except StoreError as error:
-        await _give_back(services.db, upload_id, token)
+        await _release_lease(services.db, upload_id, token)
         raise to_problem(error) from error
     except problems.Unavailable:
-        await _give_back(services.db, upload_id, token)
+        await _release_lease(services.db, upload_id, token)
         raise
     await failpoint("uploads.complete.after_head")
     async with services.db.begin() as tx:
@@ -65,7 +65,9 @@ async def _assemble(
     """Complete at S3, then look at the object; the answer to Complete alone is not believed."""
     is_unknown = False
     try:
-        await services.store.complete_multipart(session.storage_key, session.multipart_id, parts, session.size_bytes)
+        await services.store.complete_multipart(
+            session.storage_key, session.known_s3_upload_id, parts, session.size_bytes
+        )
     except ObjectNotFound:
         is_unknown = True  # completed by an earlier holder, or discarded: HEAD decides
     except StoreConflict as conflict:
@@ -76,7 +78,7 @@ async def _assemble(
     try:
         info = await services.store.head(session.storage_key)
     except ObjectNotFound:
-        await _give_up_or_wait(services, session, token, is_unknown=is_unknown)
+        await _raise_missing_object(services, session, token, is_unknown=is_unknown)
     digest = composite_digest([part.sha256 for part in parts])
     if not is_expected_object(info, session.size_bytes, digest):
         await _fail(services.db, session, token, "the assembled object is not what was sent")
@@ -96,7 +98,7 @@ async def _reopen_rejected(
     async with services.db.read() as tx:
         listed_at = await reconcile.read_clock(tx)
     try:
-        parts = await services.store.list_parts(session.storage_key, session.multipart_id)
+        parts = await services.store.list_parts(session.storage_key, session.known_s3_upload_id)
     except ObjectNotFound:
         return  # assembled or discarded meanwhile
     if session.rejections + 1 >= MAX_REJECTIONS:
@@ -122,7 +124,7 @@ async def _reopen_rejected(
     raise problems.Unavailable(f"The store refused to assemble the parts: {rejected.code}", retry_after_s=1)
 
 
-async def _give_up_or_wait(
+async def _raise_missing_object(
     services: Services, session: UploadSession, token: uuid.UUID, *, is_unknown: bool
 ) -> NoReturn:
     """The object does not exist: give the lease back, or fail the session after `gone_grace_s`.
@@ -154,10 +156,12 @@ async def _fail(db: Db, session: UploadSession, token: uuid.UUID | None, reason:
         holder = select(Upload.lease_token, Upload.state).where(Upload.id == session.id).with_for_update()
         now = (await tx.execute(holder)).one()
         if now.state == "completing" and now.lease_token == token:
-            await sessions.end_sessions(tx, session.owner_id, [session.id], "failed", leftover=True, failure=reason)
+            await sessions.end_sessions(
+                tx, session.owner_id, [session.id], "failed", has_leftovers=True, failure=reason
+            )
 
 
-async def _give_back(db: Db, upload_id: uuid.UUID, token: uuid.UUID) -> None:
+async def _release_lease(db: Db, upload_id: uuid.UUID, token: uuid.UUID) -> None:
     """Give the lease back; when the database does not answer it lapses by itself."""
     with contextlib.suppress(problems.Unavailable):
         async with db.begin() as tx:

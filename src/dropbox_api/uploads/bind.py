@@ -146,7 +146,7 @@ async def _find_stored_content(tx: Tx, session: UploadSession, digest: bytes) ->
 
 async def _complete_with(tx: Tx, session: UploadSession, content: put.Content) -> uuid.UUID:
     """Complete a session with content that is stored already; return the file. Raises DestinationRefused."""
-    await sessions.end_sessions(tx, session.owner_id, [session.id], "completed", leftover=True)
+    await sessions.end_sessions(tx, session.owner_id, [session.id], "completed", has_leftovers=True)
     values = {"fingerprint": content.fingerprint, "blob_id": content.blob_id}
     await tx.execute(update(Upload).where(Upload.id == session.id).values(**values))
     await record.settle_destinations(tx, session.owner_id, {session.id: content})
@@ -171,7 +171,7 @@ async def _merge(tx: Tx, session: UploadSession, twin: UploadSession, digest: by
         for place in by_id[dropped.id].destinations
         if (place.parent_id, names.make_key(place.name)) not in places
     ]
-    await sessions.end_sessions(tx, session.owner_id, [dropped.id], "aborted", leftover=True)
+    await sessions.end_sessions(tx, session.owner_id, [dropped.id], "aborted", has_leftovers=True)
     if moving:
         moved = update(UploadDestination).where(UploadDestination.id.in_(moving))
         await tx.execute(moved.values(upload_id=kept.id))

@@ -169,7 +169,7 @@ async def _find_existing(tx: Tx, actor_id: uuid.UUID, owner_id: uuid.UUID, draft
     live = select(Upload.id, Upload.fingerprint, Upload.size_bytes).where(
         Upload.owner_id == owner_id,
         Upload.uploader_id == actor_id,
-        Upload.strategy != "stream",
+        ~sessions.IS_DIRECT,
         sessions.IS_LIVE,
         or_(
             and_(Upload.fingerprint.in_(wanted), Upload.encoding == "identity"),
@@ -311,7 +311,7 @@ class _Batch:
 
     async def write(self, tx: Tx, settings: Settings) -> None:
         """Write the collected sessions, chunks, destinations and reservations; `placements` is left to the caller."""
-        activity = sessions.activity_values(settings)
+        activity = sessions.build_client_activity(settings)
         if self._uploads:
             await tx.execute(insert(Upload).values(**activity), self._uploads)
             await tx.execute(_INSERT_CHUNKS, {"ids": [row["id"] for row in self._uploads]})

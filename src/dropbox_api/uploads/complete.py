@@ -55,10 +55,10 @@ async def complete_upload(context: Context, upload_id: uuid.UUID) -> schemas.Com
     UploadEnded, UploadExpired, UploadFailed, DestinationRefused, Unavailable, StoreError.
     Transaction: T1, S3, T2.
     """
-    session = await _get_completable(context, context.actor_id, upload_id)
+    session = await _get_completable(context.db, context.actor_id, upload_id)
     if session.state in {"creating", "active"}:
         session = await reconcile.reconcile_upload(context, upload_id)
-    if not await _finish(context, session):
+    if not await _complete_reconciled(context, session):
         return None
     async with context.db.read() as tx:
         session = await sessions.get_session(tx, context.actor_id, upload_id)
@@ -69,25 +69,25 @@ async def complete_upload(context: Context, upload_id: uuid.UUID) -> schemas.Com
     return result
 
 
-async def finish_session(services: Services, uploader_id: uuid.UUID, upload_id: uuid.UUID) -> bool:
+async def complete_session(services: Services, uploader_id: uuid.UUID, upload_id: uuid.UUID) -> bool:
     """Complete a session for a worker, which does not prolong its life; return False when S3 needs longer.
 
     Raises what `complete_upload` does, but not DestinationRefused: a refused destination settles the session too.
     Transaction: T1, S3, T2.
     """
-    session = await _get_completable(services, uploader_id, upload_id)
+    session = await _get_completable(services.db, uploader_id, upload_id)
     if session.state in {"creating", "active"}:
         session = await reconcile.reconcile_session(services, uploader_id, upload_id)
-    if not await _finish(services, session):
+    if not await _complete_reconciled(services, session):
         return False
     async with services.db.read() as tx:
         _require_completed(await sessions.get_session(tx, uploader_id, upload_id))
     return True
 
 
-async def _get_completable(services: Services, uploader_id: uuid.UUID, upload_id: uuid.UUID) -> UploadSession:
+async def _get_completable(db: Db, uploader_id: uuid.UUID, upload_id: uuid.UUID) -> UploadSession:
     """Return a session that may be completed, or has ended. Raises NotFound, ParentGone, FingerprintRequired."""
-    async with services.db.read() as tx:
+    async with db.read() as tx:
         session = await sessions.get_session(tx, uploader_id, upload_id)
         if session.state != "completed":
             await destinations.require_open_destination(tx, session)
@@ -102,7 +102,7 @@ def _require_completed(session: UploadSession) -> None:
         raise problems.UploadCompleting(retry_after_s=1)
 
 
-async def _finish(services: Services, session: UploadSession) -> bool:
+async def _complete_reconciled(services: Services, session: UploadSession) -> bool:
     """Bring a reconciled session to its end, unless it has ended; return False when S3 needs longer.
 
     Raises PartsMissing, UploadFailed, Unavailable.
@@ -225,7 +225,7 @@ async def _assemble_in_time(services: Services, session: UploadSession) -> bool:
 def _retire(task: asyncio.Task[None]) -> None:
     _running.discard(task)
     if not task.cancelled() and (error := task.exception()) and not isinstance(error, problems.Problem):
-        log.error("finalising failed", exc_info=error)
+        log.error("completion failed", exc_info=error)
 
 
 async def cancel_assemblies() -> None:

@@ -24,18 +24,16 @@ CREATING_POLL_S = 0.1
 CREATING_WAIT_S = 5.0
 
 
-async def get_opened_session(services: Services, uploader_id: uuid.UUID, upload_id: uuid.UUID) -> UploadSession:
-    """Return one of the uploader's sessions, with its multipart upload opened if the creator died before that.
+async def ensure_open_session(services: Services, session: UploadSession) -> UploadSession:
+    """Open the multipart upload of a session whose creator died before that; return the session as it is afterwards.
 
-    Raises NotFound, StoreError; Unavailable while another process is creating it.
+    Raises StoreError; Unavailable while another process is creating it.
     """
-    async with services.db.read() as tx:
-        session = await sessions.get_session(tx, uploader_id, upload_id)
     if session.state != "creating":
         return session
-    await open_multipart(services, upload_id)
+    await open_multipart(services, session.id)
     async with services.db.read() as tx:
-        return await sessions.get_session(tx, uploader_id, upload_id)
+        return await sessions.get_session(tx, session.uploader_id, session.id)
 
 
 async def open_multipart(services: Services, upload_id: uuid.UUID) -> None:

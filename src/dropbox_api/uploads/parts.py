@@ -40,7 +40,9 @@ async def sign_parts(
     hashes = {part.number: parse_sha256(part.sha256) for part in wanted}
     if len(hashes) < len(wanted):
         raise problems.InvalidRequest(errors=[{"pointer": "/parts", "detail": "a part number appears twice"}])
-    await multipart.get_opened_session(context, context.actor_id, upload_id)
+    async with context.db.read() as tx:
+        session = await sessions.get_session(tx, context.actor_id, upload_id)
+    await multipart.ensure_open_session(context, session)
     async with context.db.begin() as tx:
         session = await sessions.lock_session(tx, context.actor_id, upload_id)
         await destinations.require_open_destination(tx, session)
@@ -112,7 +114,7 @@ def _sign_multipart(
     """Return a signed URL for each chunk of a multipart session."""
     to_sign = [PartToSign(chunk.number, chunk.size_bytes, chunk.sha256) for chunk in chunks]
     ttl_s = services.settings.uploads.url_ttl_s
-    signed = services.store.sign_parts(session.storage_key, session.multipart_id, to_sign, ttl_s)
+    signed = services.store.sign_parts(session.storage_key, session.known_s3_upload_id, to_sign, ttl_s)
     return [_view(chunk, request) for chunk, request in zip(chunks, signed, strict=True)]
 
 

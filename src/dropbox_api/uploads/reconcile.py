@@ -27,19 +27,21 @@ async def reconcile_upload(context: Context, upload_id: uuid.UUID) -> UploadSess
     upload (the session ends, the client starts again); Unavailable, StoreError.
     Transaction: read, S3, then one that applies the listing only if no newer one was applied.
     """
-    return await _reconcile(context, context.actor_id, upload_id, sessions.activity_values(context.settings))
+    async with context.db.read() as tx:
+        session = await sessions.get_session(tx, context.actor_id, upload_id)
+    return await _reconcile(context, session, sessions.build_client_activity(context.settings))
 
 
 async def reconcile_session(services: Services, uploader_id: uuid.UUID, upload_id: uuid.UUID) -> UploadSession:
     """Do what `reconcile_upload` does, without a request of the client: the session's life is not prolonged."""
-    return await _reconcile(services, uploader_id, upload_id, {})
+    async with services.db.read() as tx:
+        session = await sessions.get_session(tx, uploader_id, upload_id)
+    return await _reconcile(services, session, {})
 
 
-async def _reconcile(
-    services: Services, uploader_id: uuid.UUID, upload_id: uuid.UUID, activity: Mapping[str, Any]
-) -> UploadSession:
+async def _reconcile(services: Services, session: UploadSession, activity: Mapping[str, Any]) -> UploadSession:
     """Reconcile a session; `activity` holds column values that are set together with the listing."""
-    session = await multipart.get_opened_session(services, uploader_id, upload_id)
+    session = await multipart.ensure_open_session(services, session)
     if session.state != "active":
         return session
     async with services.db.read() as tx:
@@ -53,10 +55,10 @@ async def _reconcile(
         return session  # assembled by a Complete that was given up too early: the next one finds the object
     await failpoint("uploads.reconcile.after_list")
     async with services.db.begin() as tx:
-        session = await sessions.lock_session(tx, uploader_id, upload_id)
+        session = await sessions.lock_session(tx, session.uploader_id, session.id)
         if session.state == "active" and (session.listed_at is None or session.listed_at < listed_at):
-            await apply_listing(tx, upload_id, listing)
-            recorded = update(Upload).where(Upload.id == upload_id)
+            await apply_listing(tx, session.id, listing)
+            recorded = update(Upload).where(Upload.id == session.id)
             await tx.execute(recorded.values(listed_at=listed_at, **activity))
     return session
 
@@ -71,7 +73,7 @@ async def _list(store: ObjectStore, session: UploadSession) -> Listing:
     """Return what S3 holds of a session. Raises NotFound when S3 does not know the multipart upload, StoreError."""
     if session.is_single:
         return await find_object(store, session)
-    return await store.list_parts(session.storage_key, session.multipart_id)
+    return await store.list_parts(session.storage_key, session.known_s3_upload_id)
 
 
 async def find_object(store: ObjectStore, session: UploadSession) -> ObjectInfo | None:
@@ -119,5 +121,5 @@ async def _expire_discarded(db: Db, session: UploadSession) -> UploadSession:
         now = await sessions.lock_session(tx, session.uploader_id, session.id)
         if now.state != "active" or now.s3_upload_id != session.s3_upload_id:
             return now
-        await sessions.end_sessions(tx, now.owner_id, [now.id], "expired", leftover=True)
+        await sessions.end_sessions(tx, now.owner_id, [now.id], "expired", has_leftovers=True)
     raise problems.UploadExpired("The store has discarded the parts; start again")

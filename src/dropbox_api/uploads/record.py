@@ -48,7 +48,7 @@ async def record_completion(tx: Tx, owner_id: uuid.UUID, stored: Sequence[Stored
     if not uploads:
         return
     content = await record_blobs(tx, owner_id, uploads, by_id)
-    await sessions.end_sessions(tx, owner_id, content, "completed", leftover=False)
+    await sessions.end_sessions(tx, owner_id, content, "completed", has_leftovers=False)
     outcomes = [
         {
             "upload_id": session.id,

@@ -17,6 +17,8 @@ from dropbox_api.settings import Settings
 LIVE_STATES = ("creating", "active", "completing")
 IS_LIVE = text(LIVE_UPLOAD)
 """SQL condition on `uploads`: the session is live. The same text as in the partial indexes."""
+IS_DIRECT = Upload.strategy == "stream"
+"""SQL condition on `uploads`: a direct upload, whose client knows no session."""
 IS_LEASE_FREE = is_lease_free(Upload.lease_until)
 """SQL condition on `uploads`: no process holds the session, or its lease has lapsed."""
 
@@ -71,8 +73,8 @@ class UploadSession:
         return self.fingerprint
 
     @property
-    def multipart_id(self) -> str:
-        """S3's upload id; a session of strategy `multipart` has one from `active` on."""
+    def known_s3_upload_id(self) -> str:
+        """S3's id of the multipart upload; a session of strategy `multipart` has one from `active` on."""
         if self.s3_upload_id is None:
             raise ValueError(f"upload {self.id} has no multipart upload")
         return self.s3_upload_id
@@ -100,7 +102,7 @@ async def lock_session(tx: Tx, uploader_id: uuid.UUID, upload_id: uuid.UUID) -> 
 
 
 def _select_own(uploader_id: uuid.UUID, upload_id: uuid.UUID) -> Select[Any]:
-    return select_sessions(Upload.id == upload_id, Upload.uploader_id == uploader_id, Upload.strategy != "stream")
+    return select_sessions(Upload.id == upload_id, Upload.uploader_id == uploader_id, ~IS_DIRECT)
 
 
 async def _require_own(tx: Tx, statement: Select[Any]) -> UploadSession:
@@ -126,8 +128,8 @@ async def has_free_lease(tx: Tx, upload_id: uuid.UUID) -> bool:
     return (await tx.execute(free)).scalar_one_or_none() is not None
 
 
-def activity_values(settings: Settings) -> dict[str, Any]:
-    """Return the column values that record a request of the client: the session's life is prolonged."""
+def build_client_activity(settings: Settings) -> dict[str, Any]:
+    """Return the column values that record a request of the client and prolong the session."""
     return {
         "last_activity_at": func.now(),
         "expires_at": func.now() + timedelta(seconds=settings.uploads.session_ttl_s),
@@ -138,7 +140,7 @@ def activity_values(settings: Settings) -> dict[str, Any]:
 
 async def touch_session(tx: Tx, upload_id: uuid.UUID, settings: Settings) -> None:
     """Record a request of the client. Transaction: joins tx."""
-    await tx.execute(update(Upload).where(Upload.id == upload_id).values(**activity_values(settings)))
+    await tx.execute(update(Upload).where(Upload.id == upload_id).values(**build_client_activity(settings)))
 
 
 _END = text(f"""
@@ -164,14 +166,20 @@ async def end_sessions(
     upload_ids: Iterable[uuid.UUID],
     state: Literal["completed", "aborted", "expired", "failed"],
     *,
-    leftover: bool,
+    has_leftovers: bool,
     failure: str | None = None,
 ) -> set[uuid.UUID]:
     """End live sessions of one owner and release the quota that they reserved; return those that this call ended.
 
-    No other code releases a reservation. `leftover`: S3 may still hold parts or an object of them, so that a worker
-    has to look.
+    No other code releases a reservation. `has_leftovers`: S3 may still hold parts or an object of them, which a
+    worker removes.
     Transaction: joins tx, which holds the owner's lock.
     """
-    values = {"state": state, "leftover": leftover, "failure": failure, "owner_id": owner_id, "ids": list(upload_ids)}
+    values = {
+        "state": state,
+        "leftover": has_leftovers,
+        "failure": failure,
+        "owner_id": owner_id,
+        "ids": list(upload_ids),
+    }
     return set((await tx.execute(_END, values)).scalars())

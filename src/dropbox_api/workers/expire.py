@@ -30,5 +30,5 @@ async def expire_uploads(services: Services) -> Report:
             await guard.lock_owner(tx, owner_id)
             still_expired = select(Upload.id).where(Upload.id.in_(upload_ids), is_expired).with_for_update()
             locked_ids = list((await tx.execute(still_expired)).scalars())
-            done += len(await end_sessions(tx, owner_id, locked_ids, "expired", leftover=True))
+            done += len(await end_sessions(tx, owner_id, locked_ids, "expired", has_leftovers=True))
     return Report(len(found), done)

@@ -13,7 +13,7 @@ from dropbox_api.db import Db
 from dropbox_api.models import Upload, UploadChunk
 from dropbox_api.plumbing import request_source
 from dropbox_api.storage.object_store import StoreError
-from dropbox_api.uploads.complete import finish_session
+from dropbox_api.uploads.complete import complete_session
 from dropbox_api.uploads.sessions import IS_LEASE_FREE
 from dropbox_api.workers.reports import Report
 
@@ -68,7 +68,7 @@ async def _complete_sessions(services: Services, sessions: Sequence[DueSession])
     for session in sessions:
         try:
             with request_source.act_for(session.uploader_id):
-                done += await finish_session(services, session.uploader_id, session.id)
+                done += await complete_session(services, session.uploader_id, session.id)
         except (problems.PartsMissing, problems.DestinationRefused, problems.UploadExpired, problems.ParentGone):
             done += 1
         except (problems.Problem, StoreError) as error:

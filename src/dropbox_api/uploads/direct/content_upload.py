@@ -19,6 +19,7 @@ from dropbox_api.schemas import OnConflict
 from dropbox_api.uploads import plans
 from dropbox_api.uploads.direct import direct_session
 from dropbox_api.uploads.direct.body import RequestBody
+from dropbox_api.uploads.direct.direct_session import Reservation
 from dropbox_api.uploads.direct.intake import open_intake
 
 
@@ -41,16 +42,15 @@ async def put_content(context: Context, node_id: uuid.UUID, wanted: NewContent, 
     the renaming), IdempotencyMismatch, Replayed, UploadExpired (it took too long), Unavailable, StoreError.
     Transaction: T1, S3, T2. Idempotent: by `once`.
     """
-    settings, actor_id = context.settings, context.actor_id
-    body, max_bytes = wanted.body, plans.max_direct_bytes(settings)
+    actor_id, body, max_bytes = context.actor_id, wanted.body, plans.max_direct_bytes(context.settings)
     body.require_size(max_bytes, max_bytes)
     name = paths.clean_name(wanted.name) if wanted.name is not None else None
     async with context.db.begin() as tx:
         session = None
         if not await idempotency.is_answered(tx, once):
             node = await _lock_file(tx, actor_id, node_id, wanted.if_match)
-            size_bytes = body.bound_content(max_bytes)
-            session = await direct_session.claim_session(tx, settings, actor_id, node.owner_id, size_bytes, nodes=0)
+            reservation = Reservation(actor_id, node.owner_id, body.bound_content(max_bytes), nodes=0)
+            session = await direct_session.claim_session(tx, context.settings, reservation)
     async with open_intake(context, session) as intake:
         async for block in body.blocks:
             await intake.take(block)

@@ -1,7 +1,7 @@
 """The session of a direct upload: claimed before the bytes come (T1), turned into content afterwards (T2)."""
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -23,8 +23,20 @@ SILENCE = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
+class Reservation:
+    """The quota that a direct upload needs: of its owner, and of the uploader's live sessions."""
+
+    uploader_id: uuid.UUID
+    owner_id: uuid.UUID
+    size_bytes: int
+    """Upper bound of the content's size."""
+    nodes: int
+    """New files and folders that must be free as well."""
+
+
+@dataclass(frozen=True, slots=True)
 class DirectSession:
-    """A claimed session of strategy `stream`."""
+    """A claimed session; its strategy in the database is `stream`."""
 
     id: uuid.UUID
     owner_id: uuid.UUID
@@ -62,7 +74,7 @@ class ReceivedBody:
     """None where no session was claimed: the request was answered before."""
 
 
-def activity_values() -> dict[str, Any]:
+def build_server_activity() -> dict[str, Any]:
     """Return the column values that show that this process still works on a session."""
     return {"last_activity_at": func.now(), "expires_at": func.now() + SILENCE}
 
@@ -70,49 +82,48 @@ def activity_values() -> dict[str, Any]:
 # T1
 
 
-async def claim_session(
-    tx: Tx, settings: Settings, actor_id: uuid.UUID, owner_id: uuid.UUID, size_bytes: int, *, nodes: int
-) -> DirectSession:
-    """Make a session for up to `size_bytes` of content and reserve quota for them; `nodes` must be free as well.
+async def claim_session(tx: Tx, settings: Settings, wanted: Reservation) -> DirectSession:
+    """Make a session and reserve the bytes of its content; its nodes must be free but are not reserved.
 
     Raises QuotaExceeded, TooManyFiles, TooManyUploads. Transaction: joins tx; takes the owner's lock.
     """
-    allowance = await quota.lock_allowance(tx, settings, actor_id, owner_id)
-    if problem := allowance.take(size_bytes, nodes=nodes, sessions=1):
+    owner_id = wanted.owner_id
+    allowance = await quota.lock_allowance(tx, settings, wanted.uploader_id, owner_id)
+    if problem := allowance.take(wanted.size_bytes, nodes=wanted.nodes, sessions=1):
         raise problem
     upload_id = new_id()
     session = DirectSession(upload_id, owner_id, f"blobs/{owner_id}/late/{upload_id}")
     row = {
         "id": upload_id,
-        "uploader_id": actor_id,
+        "uploader_id": wanted.uploader_id,
         "owner_id": owner_id,
-        "size_bytes": size_bytes,
+        "size_bytes": wanted.size_bytes,
         "strategy": "stream",
         "chunk_size_bytes": plans.direct_part_bytes(settings),
         "chunk_count": 0,
         "state": "active",
         "storage_key": session.storage_key,
     }
-    await tx.execute(insert(Upload).values(**row | sessions.activity_values(settings) | activity_values()))
-    await quota.reserve_quota(tx, owner_id, size_bytes, 0)
+    await tx.execute(insert(Upload).values(**row | sessions.build_client_activity(settings) | build_server_activity()))
+    await quota.reserve_quota(tx, owner_id, wanted.size_bytes, 0)
     return session
 
 
 async def claim_in_own_tree(
-    tx: Tx, settings: Settings, actor_id: uuid.UUID, size_bytes: int, once: Once | None
+    tx: Tx, settings: Settings, wanted: Reservation, once: Once | None
 ) -> DirectSession | problems.Problem | None:
-    """Claim a session in the actor's own tree for a form's file, before any of it is read.
+    """Claim a session in the uploader's own tree for a form's file, before any of it is read.
 
     Returns None when the request was answered before. Returns QuotaExceeded or TooManyFiles, instead of raising it,
-    to an actor who can edit folders of other accounts: the form may name such a folder, and `claim_in_folder` decides.
+    to an uploader who can edit folders of other accounts: the form may name one, and `claim_in_folder` decides.
     Raises and takes locks as `claim_session` does. Transaction: joins tx.
     """
     if await idempotency.is_answered(tx, once):
         return None
     try:
-        return await claim_session(tx, settings, actor_id, actor_id, size_bytes, nodes=1)
+        return await claim_session(tx, settings, wanted)
     except (problems.QuotaExceeded, problems.TooManyFiles) as problem:
-        if not await access.has_editor_grant(tx, actor_id):
+        if not await access.has_editor_grant(tx, wanted.uploader_id):
             raise
         return problem
 
@@ -120,28 +131,28 @@ async def claim_in_own_tree(
 async def claim_in_folder(
     tx: Tx,
     settings: Settings,
-    actor_id: uuid.UUID,
+    wanted: Reservation,
     folder_id: uuid.UUID | None,
-    claim: DirectSession | problems.Problem,
-    size_bytes: int,
+    provisional: DirectSession | problems.Problem,
 ) -> DirectSession:
     """Return the session for a form's file, now that the fields before the file say on whose quota it counts.
 
-    `claim` is the result of `claim_in_own_tree`; where the folder has another owner, its session is ended, empty as it
-    is.
+    `provisional` is what `claim_in_own_tree` returned for `wanted`. Where the folder has another owner, its session,
+    still empty, ends.
     Raises NotFound, Forbidden, NotAFolder, and what `claim_session` raises. Transaction: joins tx; takes both owners'
     locks.
     """
+    actor_id = wanted.uploader_id
     owner_id = await destinations.require_folder_owner(tx, actor_id, folder_id)
     if owner_id == actor_id:
-        if isinstance(claim, problems.Problem):
-            raise claim
-        return claim
+        if isinstance(provisional, problems.Problem):
+            raise provisional
+        return provisional
     for user_id in sorted({actor_id, owner_id}):
         await guard.lock_owner(tx, user_id)
-    if isinstance(claim, DirectSession):
-        await sessions.end_sessions(tx, actor_id, [claim.id], "aborted", leftover=False)
-    return await claim_session(tx, settings, actor_id, owner_id, size_bytes, nodes=1)
+    if isinstance(provisional, DirectSession):
+        await sessions.end_sessions(tx, actor_id, [provisional.id], "aborted", has_leftovers=False)
+    return await claim_session(tx, settings, replace(wanted, owner_id=owner_id))
 
 
 # T2
@@ -156,7 +167,7 @@ async def record_content(tx: Tx, session: DirectSession | None, received: Receiv
     if session is None or received.object is None:
         raise problems.Unavailable("The answer to this Idempotency-Key has just been forgotten", retry_after_s=1)
     # First: the release counts on the row, whose size must still be the one that was reserved.
-    if not await sessions.end_sessions(tx, session.owner_id, [session.id], "completed", leftover=False):
+    if not await sessions.end_sessions(tx, session.owner_id, [session.id], "completed", has_leftovers=False):
         raise problems.UploadExpired
     parts = received.object.parts
     own = update(Upload).where(Upload.id == session.id)

@@ -9,7 +9,7 @@ from dropbox_api.plumbing.idempotency import Once
 from dropbox_api.uploads import destinations, plans
 from dropbox_api.uploads.direct import direct_session, form_request
 from dropbox_api.uploads.direct.body import RequestBody
-from dropbox_api.uploads.direct.direct_session import DirectSession
+from dropbox_api.uploads.direct.direct_session import DirectSession, Reservation
 from dropbox_api.uploads.direct.intake import open_intake
 
 
@@ -24,18 +24,16 @@ async def send_file(context: Context, body: RequestBody, once: Once | None) -> F
     settings, actor_id = context.settings, context.actor_id
     max_bytes = plans.max_direct_bytes(settings)
     form = form_request.open_form(body, form_request.FORM_FIELDS, max_bytes)
-    size_bytes = body.bound_content(max_bytes)
+    wanted = Reservation(actor_id, actor_id, body.bound_content(max_bytes), nodes=1)
     async with context.db.begin() as tx:
-        claim = await direct_session.claim_in_own_tree(tx, settings, actor_id, size_bytes, once)
-    async with open_intake(context, claim if isinstance(claim, DirectSession) else None) as intake:
+        provisional = await direct_session.claim_in_own_tree(tx, settings, wanted, once)
+    async with open_intake(context, provisional if isinstance(provisional, DirectSession) else None) as intake:
         pieces = form_request.read_pieces(body, form, max_bytes)
         first = await anext(pieces, b"")  # the fields before the file are known by now
-        if claim is not None:
+        if provisional is not None:
             named_id = form_request.read_named_folder(form)
             async with context.db.begin() as tx:
-                intake.session = await direct_session.claim_in_folder(
-                    tx, settings, actor_id, named_id, claim, size_bytes
-                )
+                intake.session = await direct_session.claim_in_folder(tx, settings, wanted, named_id, provisional)
         await intake.take(first)
         async for piece in pieces:
             await intake.take(piece)

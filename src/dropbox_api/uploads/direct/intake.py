@@ -21,7 +21,7 @@ from dropbox_api.uploads.direct.direct_session import (
     ReceivedBody,
     SentObject,
     SentPart,
-    activity_values,
+    build_server_activity,
 )
 from dropbox_api.uploads.proof import is_expected_object
 
@@ -112,7 +112,7 @@ class Intake:
         # Before the part: a worker that has to clean up knows the multipart upload of everything that was sent.
         live = update(Upload).where(Upload.id == session.id, Upload.state == "active")
         async with self._services.db.begin() as tx:
-            held = await tx.execute(live.values(s3_upload_id=s3_upload_id, **activity_values()))
+            held = await tx.execute(live.values(s3_upload_id=s3_upload_id, **build_server_activity()))
         if not held.rowcount:
             raise problems.UploadExpired
         sha256 = await asyncio.to_thread(_sha256, body)
@@ -142,13 +142,13 @@ class Intake:
         try:
             async with self._services.db.begin() as tx:
                 await guard.lock_owner(tx, session.owner_id)
-                ended = await sessions.end_sessions(tx, session.owner_id, [session.id], "aborted", leftover=True)
+                ended = await sessions.end_sessions(tx, session.owner_id, [session.id], "aborted", has_leftovers=True)
             if ended and self._s3_upload_id is not None:
                 await self._services.store.abort_multipart(session.storage_key, self._s3_upload_id)
             if ended:
                 await self._services.store.delete(session.storage_key)
         except (problems.Unavailable, StoreError) as error:
-            log.warning("a stream is left to the workers: %s", error)
+            log.warning("a direct upload is left to the workers: %s", error)
 
 
 def _sha256(data: bytes) -> bytes:

@@ -10,6 +10,7 @@ from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.uploads import destinations, plans
 from dropbox_api.uploads.direct import direct_session, form_request
 from dropbox_api.uploads.direct.body import RequestBody
+from dropbox_api.uploads.direct.direct_session import Reservation
 from dropbox_api.uploads.direct.intake import open_intake
 
 
@@ -41,8 +42,8 @@ async def _send(services: Services, link: access.LinkAccess, body: RequestBody) 
     max_bytes = plans.max_direct_bytes(settings)
     form = form_request.open_form(body, form_request.LINK_FORM_FIELDS, max_bytes)
     async with services.db.begin() as tx:
-        size_bytes = body.bound_content(max_bytes)
-        session = await direct_session.claim_session(tx, settings, owner_id, owner_id, size_bytes, nodes=1)
+        reservation = Reservation(owner_id, owner_id, body.bound_content(max_bytes), nodes=1)
+        session = await direct_session.claim_session(tx, settings, reservation)
     async with open_intake(services, session) as intake:
         async for piece in form_request.read_pieces(body, form, max_bytes):
             await intake.take(piece)
