@@ -14,7 +14,6 @@ from dropbox_api.plumbing.limits import Limits
 from dropbox_api.plumbing.mail import Mailer
 from dropbox_api.plumbing.transfer_slots import TransferSlots
 from dropbox_api.settings import Settings
-from dropbox_api.storage.object_store import ObjectStore
 from dropbox_api.storage.probe import BucketCapabilities
 
 
@@ -45,7 +44,6 @@ async def _services(request: Request) -> Services:
 ServicesDep = Annotated[Services, Depends(_services)]
 SettingsDep = Annotated[Settings, from_state("settings")]
 DbDep = Annotated[Db, from_state("db")]
-StoreDep = Annotated[ObjectStore, from_state("store")]
 CapabilitiesDep = Annotated[BucketCapabilities, from_state("capabilities")]
 LimitsDep = Annotated[Limits, from_state("limits")]
 """For limits by other keys than addresses: `await limits.hit("mail", email)`."""

@@ -11,15 +11,11 @@ S3_STORE_USERS = {path for path in modules() if path.startswith("storage/")} | {
 
 ROWS = {"row", "rows", "upload", "blob", "node", "user", "event"}
 """Names of parameters that hold rows of the database; each row has its own type."""
-UNTYPED = {
-    *("files/archive.py", "files/checks.py", "files/folders.py", "files/tree.py", "files/views.py"),
-    "hooks/deliveries.py",
-    "plumbing/logs.py",
-}
-"""`plumbing/logs.py` takes events of Sentry. The rows of the others still lack a type: remove each when it has one."""
+UNTYPED = {"plumbing/logs.py"}
+"""Its events are those of Sentry, not rows."""
 NOUNS = {"listing", "plumbing", "processing", "sharing", "signing"}
 """Words in -ing that are nouns of the field."""
-GERUNDS = {"files/routes/finding.py", "serving.py"}
+GERUNDS = {"serving.py"}
 """Modules that still have to be renamed: remove each when it has a noun or a verb as its name."""
 
 

@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
 from datetime import MAXYEAR, UTC, datetime
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 from sqlalchemy import bindparam, select
 
@@ -111,6 +111,21 @@ async def _joined(pieces: AsyncGenerator[bytes], slot: AbstractAsyncContextManag
         yield b"".join(waiting)
 
 
+class _Child(NamedTuple):
+    """A file or folder in a folder, as `_CHILDREN` selects it."""
+
+    id: uuid.UUID
+    kind: Literal["file", "folder"]
+    name: str
+    name_key: str
+    modified_at: datetime
+    client_modified_at: datetime | None
+    size_bytes: int | None
+    """None for a folder, and for a file that is being purged, as the next two."""
+    storage_key: str | None
+    content_status: str | None
+
+
 async def _pieces(services: Services, top: "_Level", modified_at: datetime) -> AsyncGenerator[bytes]:
     writer = ZipWriter()
     left_out: list[str] = []
@@ -118,12 +133,13 @@ async def _pieces(services: Services, top: "_Level", modified_at: datetime) -> A
         yield writer.start(top.path, modified_at) + writer.end()
     async with aclosing(_walk(services.db, top)) as met:
         async for path, row in met:
-            if row.content_status in LEFT_OUT:
-                left_out.append(f"{path}: {LEFT_OUT[row.content_status]}\n")
+            reason = LEFT_OUT.get(row.content_status or "")
+            if reason:
+                left_out.append(f"{path}: {reason}\n")
                 continue
             yield writer.start(path, _time_of(row), row.size_bytes or 0)
             try:
-                if row.size_bytes:
+                if row.size_bytes and row.storage_key:
                     async with aclosing(services.store.read(row.storage_key)) as blocks:
                         async for block in blocks:
                             writer.feed(block)
@@ -142,9 +158,9 @@ async def _pieces(services: Services, top: "_Level", modified_at: datetime) -> A
         yield piece
 
 
-def _time_of(row: Any) -> datetime:
+def _time_of(row: _Child) -> datetime:
     """Return when a file was changed; a client's time that no zip can hold does not count."""
-    told: datetime | None = row.client_modified_at
+    told = row.client_modified_at
     return told if told and told.tzinfo and 1 < told.year < MAXYEAR else row.modified_at
 
 
@@ -154,7 +170,7 @@ class _Level:
 
     folder_id: uuid.UUID
     path: str
-    page: deque[tuple[str, Any]] = field(default_factory=deque)
+    page: deque[tuple[str, _Child]] = field(default_factory=deque)
     """Names in the archive, and rows, that are still to come."""
     after: str = ""
     """Name key of the last row that was read."""
@@ -189,7 +205,7 @@ _STANDS_THERE = select(Node.id).where(
 )
 
 
-async def _walk(db: Db, top: _Level) -> AsyncGenerator[tuple[str, Any]]:
+async def _walk(db: Db, top: _Level) -> AsyncGenerator[tuple[str, _Child]]:
     """Yield path and row of everything below a folder; a folder comes before what it holds."""
     levels = [top]
     while levels:
@@ -209,7 +225,8 @@ async def _walk(db: Db, top: _Level) -> AsyncGenerator[tuple[str, Any]]:
 
 
 async def _turn_page(tx: Tx, level: _Level) -> None:
-    rows = (await tx.execute(_CHILDREN, {"folder_id": level.folder_id, "after": level.after})).all()
+    children = await tx.execute(_CHILDREN, {"folder_id": level.folder_id, "after": level.after})
+    rows = [_Child._make(row) for row in children]
     level.read = len(rows) < _PAGE
     for row in rows:
         name = names.make_archive_name(row.name)

@@ -15,7 +15,7 @@ from sqlalchemy import BigInteger, Select, Text, and_, bindparam, literal, selec
 from dropbox_api.context import Context
 from dropbox_api.db import Tx, use_snapshot
 from dropbox_api.files import folders, paths, views
-from dropbox_api.files.schemas import File, FileList, ListFiles
+from dropbox_api.files.schemas import File, FileList, ListFiles, Order
 from dropbox_api.models import Blob, Node, Revision
 from dropbox_api.plumbing import page_cursors
 
@@ -45,14 +45,14 @@ async def _folder_id(tx: Tx, actor_id: uuid.UUID, wanted: ListFiles) -> uuid.UUI
 async def _list_children(context: Context, wanted: ListFiles) -> FileList:
     column = wanted.order.removeprefix("-")
     keys = _KEYS[column]
-    page = views.select_files().add_columns(Node.size_bytes.label("order_bytes"))
+    page = views.select_files()
     async with context.db.read() as tx:
         page = page.where(Node.parent_id == await _folder_id(tx, context.actor_id, wanted), Node.trashed_at.is_(None))
         if wanted.cursor:
             key, after = tuple_(*keys), tuple_(*_decode(wanted.order, wanted.cursor))
             page = page.where(key < after if wanted.order.startswith("-") else key > after)
         order = [key.desc() for key in keys] if wanted.order.startswith("-") else keys
-        rows = (await tx.execute(page.order_by(*order).limit(wanted.limit + 1))).all()
+        rows = [views.FileRow._make(row) for row in await tx.execute(page.order_by(*order).limit(wanted.limit + 1))]
         items = await views.build_files(tx, context.actor_id, rows[: wanted.limit])
     more = _encode(wanted.order, rows[wanted.limit - 1]) if len(rows) > wanted.limit else None
     return FileList(items=items, next_cursor=more)
@@ -66,18 +66,18 @@ _KEYS: dict[str, tuple[Any, ...]] = {
 }
 
 
-def _encode(order: str, last: Any) -> str:
+def _encode(order: Order, last: views.FileRow) -> str:
     match order.removeprefix("-"):
         case "name":
             key: tuple[page_cursors.KeyPart, ...] = (last.name_key,)
         case "size":
-            key = (last.order_bytes, last.id)
+            key = (last.sort_bytes, last.id)
         case _:
             key = (last.modified_at, last.id)
     return page_cursors.encode_cursor(f"files {order}", *key)
 
 
-def _decode(order: str, cursor: str) -> tuple[Any, ...]:
+def _decode(order: Order, cursor: str) -> tuple[Any, ...]:
     """Return the key in a cursor, as `_KEYS` of its order. Raises InvalidCursor."""
     kind = f"files {order}"
     match order.removeprefix("-"):
@@ -200,7 +200,7 @@ async def _list_matching(context: Context, wanted: ListFiles) -> FileList:
     return FileList(items=items, next_cursor=more)
 
 
-def _matching(owner_id: uuid.UUID, wanted: ListFiles) -> Select[*tuple[Any, ...]]:
+def _matching(owner_id: uuid.UUID, wanted: ListFiles) -> Select[uuid.UUID, uuid.UUID | None]:
     """Select the files of an owner that pass the filters and are not in the trash themselves, ordered by id.
 
     States stand in the statement itself: Postgres plans a rare one otherwise than a common one.

@@ -18,10 +18,9 @@ from dropbox_api.plumbing.idempotency import Once
 async def list_revisions(context: Context, node_id: uuid.UUID, *, limit: int, cursor: str | None) -> RevisionList:
     """Return a page of a file's revisions, newest first. Raises NotFound, NotAFile, InvalidCursor."""
     columns = (Revision.id, Revision.number, Revision.size_bytes, Revision.content_type, Revision.client_modified_at)
+    processing = (Revision.processing_state, Revision.processing_detail, Revision.processing_at)
     page = (
-        select(
-            *columns, Revision.created_at, *views.PROCESSING_COLUMNS, Blob.fingerprint, Blob.content_status, User.email
-        )
+        select(*columns, *processing, Revision.created_at, Blob.fingerprint, Blob.content_status, User.email)
         .join(Blob, Blob.id == Revision.blob_id)
         .join(User, User.id == Revision.author_id)
         .where(Revision.node_id == node_id)
@@ -46,7 +45,7 @@ async def list_revisions(context: Context, node_id: uuid.UUID, *, limit: int, cu
             author=row.email,
             client_modified_at=row.client_modified_at,
             created_at=row.created_at,
-            processing=views.read_processing(row),
+            processing=views.build_processing(row.processing_state, row.processing_detail, row.processing_at),
         )
         for row in rows[:limit]
     ]

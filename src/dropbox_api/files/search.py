@@ -9,7 +9,7 @@ database's locale calls letters. Both are answered by one trigram index, where a
 import re
 import uuid
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -51,6 +51,23 @@ _PREPARE = text("""
 """).bindparams(similarity=str(SIMILARITY))
 
 
+class _Match(NamedTuple):
+    """A node that matches."""
+
+    id: uuid.UUID
+    parent_id: uuid.UUID
+    modified_at: datetime
+    score: int
+
+    @property
+    def rank(self) -> "_Rank":
+        return self.score, self.modified_at, self.id
+
+
+_Rank = tuple[int, datetime, uuid.UUID]
+"""Score, time of the last change and id: matches come in descending order of their ranks."""
+
+
 async def search_files(context: Context, wanted: SearchFiles) -> FileList:
     """Return a page of the files and folders that match, best first; without `q`, last changed first.
 
@@ -71,7 +88,7 @@ async def search_files(context: Context, wanted: SearchFiles) -> FileList:
         files = await views.find_files(tx, context.actor_id, [row.id for row in rows[: wanted.limit]])
     items = [files[row.id] for row in rows[: wanted.limit]]
     last = rows[wanted.limit - 1] if len(rows) > wanted.limit else None
-    more = page_cursors.encode_cursor("search", last.score, last.modified_at, last.id) if last else None
+    more = page_cursors.encode_cursor("search", *last.rank) if last else None
     return FileList(items=items, next_cursor=more)
 
 
@@ -100,8 +117,8 @@ def _passing(scope: ColumnElement[bool], wanted: SearchFiles) -> Select[*tuple[A
 
 
 async def _page(
-    tx: Tx, passing: Select[*tuple[Any, ...]], q: str | None, before: tuple[Any, ...] | None, limit: int
-) -> list[Any]:
+    tx: Tx, passing: Select[*tuple[Any, ...]], q: str | None, before: _Rank | None, limit: int
+) -> list[_Match]:
     """Return the first `limit` matches behind a score, time and id, best first.
 
     Similar names rank behind all others: nobody looks for them before the others have run out.
@@ -110,7 +127,7 @@ async def _page(
         return await _ranked(tx, passing, literal(0, BigInteger), before, limit)
     words = q.split(maxsplit=MAX_WORDS - 1)
     has_all = and_(*map(_is_part, words))
-    rows = []
+    rows: list[_Match] = []
     if before is None or before[0] > _SIMILAR:
         rows = await _ranked(tx, passing.where(has_all), _score(q, words), before, limit)
     if len(rows) < limit and any(map(_may_be_a_typo, words)):
@@ -123,15 +140,15 @@ async def _ranked(
     tx: Tx,
     matching: Select[*tuple[Any, ...]],
     score: ColumnElement[int],
-    before: tuple[Any, ...] | None,
+    before: _Rank | None,
     limit: int,
-) -> list[Any]:
+) -> list[_Match]:
     rank = (score, Node.modified_at, Node.id)
     if before:
         score_before, *rest = before
         matching = matching.where(tuple_(*rank) < tuple_(literal(score_before, BigInteger), *rest))
     matching = matching.add_columns(score.label("score")).order_by(*(column.desc() for column in rank))
-    return await views.read_live(tx, matching, limit)
+    return [_Match._make(row) for row in await views.read_live(tx, matching, limit)]
 
 
 def _literally(typed: str) -> str:
@@ -167,7 +184,7 @@ def _score(q: str, words: list[str]) -> ColumnElement[int]:
     return cast(scores, BigInteger)
 
 
-def _score_of_word(word: str) -> ColumnElement[Any]:
+def _score_of_word(word: str) -> ColumnElement[int]:
     similarity = func.floor(_SIMILAR * func.word_similarity(word, Node.name_key))
     word_begins = Node.name_key.regexp_match(f"(^|[^[:alnum:]]){re.escape(word)}")
     return case((word_begins, _WORD_BEGINS), (_is_part(word), _PART), else_=similarity)

@@ -89,10 +89,11 @@ async def list_trash(context: Context, *, limit: int, cursor: str | None) -> Fil
             tuple_(Node.trashed_at, Node.id) < tuple_(*page_cursors.decode_key("trash", cursor, datetime, uuid.UUID))
         )
     async with context.db.read() as tx:
-        rows = (await tx.execute(page.order_by(Node.trashed_at.desc(), Node.id.desc()).limit(limit + 1))).all()
+        page = page.order_by(Node.trashed_at.desc(), Node.id.desc()).limit(limit + 1)
+        rows = [views.FileRow._make(row) for row in await tx.execute(page)]
         items = await views.build_files(tx, context.actor_id, rows[:limit])
     last = rows[limit - 1] if len(rows) > limit else None
-    more = page_cursors.encode_cursor("trash", last.trashed_at, last.id) if last else None
+    more = page_cursors.encode_cursor("trash", last.trashed_at, last.id) if last and last.trashed_at else None
     return FileList(items=items, next_cursor=more)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from typing import Literal, NamedTuple
 
 from sqlalchemy import insert, text, update
 
@@ -186,6 +186,15 @@ async def _copy_file(
     return placed.node_id
 
 
+class _TreeRow(NamedTuple):
+    """A node to copy."""
+
+    id: uuid.UUID
+    parent_id: uuid.UUID
+    """Copied before the node."""
+    kind: Literal["file", "folder"]
+
+
 _BELOW = text("""
     WITH RECURSIVE below AS (
         SELECT id, parent_id, kind, 0 AS depth FROM nodes WHERE id = :node_id
@@ -223,7 +232,8 @@ async def _copy_folder(
     name, _ = await checks.settle_name(tx, "folder", parent_id, name, on_conflict)
     await checks.require_room_below(tx, parent_id, node.id)
     # Read before the first row is written: a folder may be copied into itself, and the copy does not contain itself.
-    rows = (await tx.execute(_BELOW, {"node_id": node.id, "limit": MAX_COPY_NODES + 1})).all()
+    below = await tx.execute(_BELOW, {"node_id": node.id, "limit": MAX_COPY_NODES + 1})
+    rows = [_TreeRow._make(row) for row in below]
     if len(rows) > MAX_COPY_NODES:
         raise problems.TooManyFiles(f"One copy makes at most {MAX_COPY_NODES} files and folders")
     if len(rows) > await folders.count_free_nodes(tx, node.owner_id):
@@ -251,21 +261,23 @@ async def _copy_folder(
 
 
 async def _copy_rows(
-    tx: Tx, owner_id: uuid.UUID, author_id: uuid.UUID, rows: Sequence[Any], new_ids: dict[uuid.UUID, uuid.UUID]
+    tx: Tx, owner_id: uuid.UUID, author_id: uuid.UUID, rows: Sequence[_TreeRow], new_ids: dict[uuid.UUID, uuid.UUID]
 ) -> None:
     """Copy nodes whose parents are copied already; `new_ids` maps each old id to the id of its copy and grows."""
     for row in rows:
         new_ids[row.id] = new_id()
+    copy_ids = [new_ids[row.id] for row in rows]
+    revision_ids = [new_id() if row.kind == "file" else None for row in rows]
     copies = {
         "old_ids": [row.id for row in rows],
-        "ids": [new_ids[row.id] for row in rows],
+        "ids": copy_ids,
         "parent_ids": [new_ids[row.parent_id] for row in rows],
-        "revision_ids": [new_id() if row.kind == "file" else None for row in rows],
+        "revision_ids": revision_ids,
     }
     await tx.execute(_COPY_NODES, copies)
     await tx.execute(_COPY_HEADS, copies | {"author_id": author_id})
     changes = [
-        journal.Change("file.created", new, {"revision_id": str(revision_id)} if revision_id else {})
-        for new, revision_id in zip(copies["ids"], copies["revision_ids"], strict=True)
+        journal.Change("file.created", copy_id, {"revision_id": str(revision_id)} if revision_id else {})
+        for copy_id, revision_id in zip(copy_ids, revision_ids, strict=True)
     ]
     await journal.append_changes(tx, owner_id, changes)

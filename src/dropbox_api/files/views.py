@@ -2,27 +2,59 @@
 
 import uuid
 from collections.abc import Iterable, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal, NamedTuple, TypeVarTuple
 
-from sqlalchemy import ARRAY, ColumnElement, Select, any_, bindparam, literal, select, text
+from sqlalchemy import ARRAY, ColumnElement, Row, Select, any_, bindparam, literal, select, text
 
 from dropbox_api import access, problems
 from dropbox_api.db import Tx
-from dropbox_api.files.schemas import File, Processing
+from dropbox_api.files.schemas import ContentStatus, File, Processing, ProcessingState
 from dropbox_api.models import Blob, Id, Node, Revision, User
 
-PROCESSING_COLUMNS = (Revision.processing_state, Revision.processing_detail, Revision.processing_at)
+Columns = TypeVarTuple("Columns")
 
 
-def read_processing(row: Any) -> Processing | None:
-    """Return what was reported about a revision, from a row with the columns PROCESSING_COLUMNS."""
-    if row.processing_state is None:
+def build_processing(
+    state: ProcessingState | None, detail: str | None, updated_at: datetime | None
+) -> Processing | None:
+    """Return the last report about a revision, from its three columns; None without a report."""
+    if state is None or updated_at is None:
         return None
-    return Processing(state=row.processing_state, detail=row.processing_detail, updated_at=row.processing_at)
+    return Processing(state=state, detail=detail, updated_at=updated_at)
+
+
+class FileRow(NamedTuple):
+    """A node with its head revision and content, as `select_files` selects it. A folder has None for both."""
+
+    id: uuid.UUID
+    kind: Literal["file", "folder"]
+    name: str
+    name_key: str
+    parent_id: uuid.UUID | None
+    owner_id: uuid.UUID
+    version: int
+    sort_bytes: int
+    """Size of the head revision; 0 for a folder."""
+    created_at: datetime
+    modified_at: datetime
+    trashed_at: datetime | None
+    email: str
+    """Address of the owner."""
+    revision_id: uuid.UUID | None
+    size_bytes: int | None
+    content_type: str | None
+    client_modified_at: datetime | None
+    processing_state: ProcessingState | None
+    processing_detail: str | None
+    processing_at: datetime | None
+    fingerprint: bytes | None
+    true_fingerprint: bytes | None
+    content_status: ContentStatus | None
 
 
 def select_files() -> Select[*tuple[Any, ...]]:
-    """Select nodes with what `build_files` needs of their head revision and content."""
+    """Select nodes with the columns of `FileRow`, in their order."""
     return (
         select(
             Node.id,
@@ -32,6 +64,7 @@ def select_files() -> Select[*tuple[Any, ...]]:
             Node.parent_id,
             Node.owner_id,
             Node.version,
+            Node.size_bytes.label("sort_bytes"),
             Node.created_at,
             Node.modified_at,
             Node.trashed_at,
@@ -40,7 +73,9 @@ def select_files() -> Select[*tuple[Any, ...]]:
             Revision.size_bytes,
             Revision.content_type,
             Revision.client_modified_at,
-            *PROCESSING_COLUMNS,
+            Revision.processing_state,
+            Revision.processing_detail,
+            Revision.processing_at,
             Blob.fingerprint,
             Blob.true_fingerprint,
             Blob.content_status,
@@ -51,7 +86,7 @@ def select_files() -> Select[*tuple[Any, ...]]:
     )
 
 
-async def build_files(tx: Tx, actor_id: uuid.UUID, rows: Sequence[Any]) -> list[File]:
+async def build_files(tx: Tx, actor_id: uuid.UUID, rows: Sequence[FileRow]) -> list[File]:
     """Turn rows of `select_files` into files as the actor sees them, in their order; others' are left out."""
     seen = await access.find_visible(tx, actor_id, (row.id for row in rows))
     return [
@@ -67,7 +102,7 @@ async def build_files(tx: Tx, actor_id: uuid.UUID, rows: Sequence[Any]) -> list[
             revision_id=row.revision_id,
             content_status=row.content_status,
             true_fingerprint=row.true_fingerprint.hex() if row.true_fingerprint and row.owner_id == actor_id else None,
-            processing=read_processing(row),
+            processing=build_processing(row.processing_state, row.processing_detail, row.processing_at),
             created_at=row.created_at,
             modified_at=row.modified_at,
             client_modified_at=row.client_modified_at,
@@ -89,7 +124,7 @@ async def find_files(tx: Tx, actor_id: uuid.UUID, node_ids: Iterable[uuid.UUID])
 
     What is in the trash is not: who must not see that asks `access` before.
     """
-    rows = (await tx.execute(_BY_ID, {"ids": list(node_ids)})).all()
+    rows = [FileRow._make(row) for row in await tx.execute(_BY_ID, {"ids": list(node_ids)})]
     return {file.id: file for file in await build_files(tx, actor_id, rows)}
 
 
@@ -124,14 +159,14 @@ async def condition_below(tx: Tx, folder_id: uuid.UUID) -> ColumnElement[bool]:
     return Node.parent_id == any_(literal(folder_ids, ARRAY(Id)))
 
 
-async def read_live(tx: Tx, candidates: Select[*tuple[Any, ...]], wanted: int) -> list[Any]:
+async def read_live(tx: Tx, candidates: Select[*Columns], wanted: int) -> list[Row[*Columns]]:
     """Return the first candidates that nothing in the trash lies above, in their order.
 
     `candidates`: selects nodes that are not in the trash themselves, ordered, with `parent_id` among the columns. Only
     from those that may be answered is it looked upwards; whoever has much in the trash pays for looking on.
     Transaction: joins tx, which sees one moment (`use_snapshot`).
     """
-    live: list[Any] = []
+    live: list[Row[*Columns]] = []
     passed, at_once = 0, wanted
     while True:
         rows = (await tx.execute(candidates.offset(passed).limit(at_once))).all()

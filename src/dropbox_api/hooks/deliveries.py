@@ -1,8 +1,8 @@
 """The log of deliveries: list it, test a webhook, deliver again."""
 
 import uuid
-from collections.abc import Mapping
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from sqlalchemy import Select, func, insert, select, update
 
@@ -15,6 +15,24 @@ from dropbox_api.hooks.pauses import end_pause
 from dropbox_api.hooks.webhooks import require_webhook
 from dropbox_api.models import Delivery, Webhook
 from dropbox_api.plumbing import page_cursors
+
+
+class _DeliveryRow(NamedTuple):
+    """A delivery, as the columns _DELIVERY select it."""
+
+    id: uuid.UUID
+    webhook_id: uuid.UUID
+    event_id: uuid.UUID
+    kind: str
+    node_id: uuid.UUID
+    state: schemas.State
+    attempts: int
+    next_attempt_at: datetime
+    last_status: int | None
+    last_error: str | None
+    created_at: datetime
+    delivered_at: datetime | None
+
 
 _DELIVERY = (
     Delivery.id,
@@ -48,7 +66,7 @@ async def ping_webhook(context: Context, webhook_id: uuid.UUID) -> schemas.Deliv
         await require_webhook(tx, context.actor_id, webhook_id)
         await end_pause(tx, webhook_id)
         planned = await tx.execute(insert(Delivery).values(values).returning(*_DELIVERY))
-        return _show_delivery(planned.mappings().one())
+        return _show_delivery(_DeliveryRow._make(planned.one()))
 
 
 async def list_webhook_deliveries(
@@ -85,25 +103,25 @@ async def redeliver(context: Context, webhook_id: uuid.UUID, delivery_id: uuid.U
     async with context.db.begin() as tx:
         await require_webhook(tx, context.actor_id, webhook_id)
         await end_pause(tx, webhook_id)
-        row = (await tx.execute(redelivery)).mappings().one_or_none()
+        row = (await tx.execute(redelivery)).one_or_none()
     if row is None:
         raise problems.NotFound
-    return _show_delivery(row)
+    return _show_delivery(_DeliveryRow._make(row))
 
 
 async def _read_page(tx: Tx, query: Select[*tuple[Any, ...]], limit: int, cursor: str | None) -> schemas.DeliveryList:
     if cursor is not None:
         query = query.where(Delivery.id < page_cursors.decode_id("deliveries", cursor))
-    rows = (await tx.execute(query.order_by(Delivery.id.desc()).limit(limit + 1))).mappings().all()
-    items = [_show_delivery(row) for row in rows[:limit]]
+    rows = (await tx.execute(query.order_by(Delivery.id.desc()).limit(limit + 1))).all()
+    items = [_show_delivery(_DeliveryRow._make(row)) for row in rows[:limit]]
     has_more = len(rows) > limit
     next_cursor = page_cursors.encode_cursor("deliveries", items[-1].id) if has_more else None
     return schemas.DeliveryList(items=items, next_cursor=next_cursor)
 
 
-def _show_delivery(row: Mapping[Any, Any]) -> schemas.Delivery:
-    values = dict(row)
+def _show_delivery(row: _DeliveryRow) -> schemas.Delivery:
+    values = row._asdict()
     node_id = values.pop("node_id")
-    if row["state"] != "pending":
+    if row.state != "pending":
         values["next_attempt_at"] = None
-    return schemas.Delivery(file_id=None if row["kind"] == "ping" else node_id, **values)
+    return schemas.Delivery(file_id=None if row.kind == "ping" else node_id, **values)

@@ -264,7 +264,8 @@ async def list_shared_with_me(context: Context, *, limit: int, cursor: str | Non
     async with context.db.begin() as tx:
         await use_snapshot(tx)
         rows = await views.read_live(tx, granted.order_by(Grant.id.desc()), limit + 1)
-        items = await views.build_files(tx, context.actor_id, rows[:limit])
+        files = [views.FileRow._make(columns) for *columns, _ in rows[:limit]]
+        items = await views.build_files(tx, context.actor_id, files)
     more = len(rows) > limit
     next_cursor = page_cursors.encode_cursor("shared with me", rows[limit - 1].grant_id) if more else None
     return FileList(items=items, next_cursor=next_cursor)

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from dropbox_api.files.routes import content, finding, tree
+from dropbox_api.files.routes import content, find, tree
 
 router = APIRouter(prefix="/v1", tags=["files"])
-for part in (finding, tree, content):
+for part in (find, tree, content):
     router.include_router(part.router)

@@ -9,6 +9,7 @@ from dropbox_api import problems
 from dropbox_api.accounts.auth import OnceDep, Processor, Reader, Writer
 from dropbox_api.deps import IfMatch, PageLimit
 from dropbox_api.files import activity, processing, revisions, trash, tree
+from dropbox_api.files.routes.etag import add_etag
 from dropbox_api.files.schemas import (
     ActivityList,
     ChangeFile,
@@ -29,11 +30,6 @@ _NAMES = (problems.NotAFolder, problems.InvalidName, problems.NameTaken)
 _GUARDED = (*_NOT_YOURS, problems.PreconditionFailed)
 
 
-def _tagged(response: Response, file: File) -> File:
-    response.headers["ETag"] = file.etag
-    return file
-
-
 @router.post(
     "/folders",
     operation_id="files_create_folder",
@@ -42,7 +38,7 @@ def _tagged(response: Response, file: File) -> File:
 )
 async def create_folder(context: Writer, response: Response, once: OnceDep, body: CreateFolder) -> File:
     """Make a folder by its name in another one, or every missing folder of a path."""
-    return _tagged(response, await tree.create_folder(context, body, once))
+    return add_etag(response, await tree.create_folder(context, body, once))
 
 
 @router.patch(
@@ -63,7 +59,7 @@ async def update(
     *, context: Writer, response: Response, file_id: uuid.UUID, body: ChangeFile, if_match: IfMatch = None
 ) -> File:
     """Rename, move, or both at once; or set the content type. Folders of any size move in no time."""
-    return _tagged(response, await tree.change_node(context, file_id, body, if_match))
+    return add_etag(response, await tree.change_node(context, file_id, body, if_match))
 
 
 @router.delete(
@@ -108,7 +104,7 @@ async def copy(
     if_match: IfMatch = None,
 ) -> File:
     """Copy a file, or a folder with all that is in it. No bytes move, and none are charged."""
-    return _tagged(response, await tree.copy_node(context, file_id, body, if_match, once))
+    return add_etag(response, await tree.copy_node(context, file_id, body, if_match, once))
 
 
 # The trash
@@ -153,7 +149,7 @@ async def restore(
     if_match: IfMatch = None,
 ) -> File:
     """Take it out of the trash to its old place, or beside what stands there now; or to where the body says."""
-    return _tagged(response, await trash.restore_node(context, file_id, body or RestoreFile(), if_match, once))
+    return add_etag(response, await trash.restore_node(context, file_id, body or RestoreFile(), if_match, once))
 
 
 # Revisions
@@ -187,7 +183,7 @@ async def restore_revision(
 ) -> File:
     """Make an older revision the newest again. What was the newest stays, as an older one."""
     file = await revisions.restore_revision(context, file_id, revision_id, if_match=if_match, once=once)
-    return _tagged(response, file)
+    return add_etag(response, file)
 
 
 # What is told about a file
@@ -207,7 +203,7 @@ async def report_processing(
     if_match: IfMatch = None,
 ) -> File:
     """Report how a downstream processor gets on with a revision. While it is `running`, deleting asks for `force`."""
-    return _tagged(response, await processing.report_processing(context, file_id, body, if_match))
+    return add_etag(response, await processing.report_processing(context, file_id, body, if_match))
 
 
 @router.get(

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Response
 from dropbox_api import problems
 from dropbox_api.accounts.auth import Reader
 from dropbox_api.files import listing, lookup, search
+from dropbox_api.files.routes.etag import add_etag
 from dropbox_api.files.schemas import File, FileList, ListFiles, SearchFiles
 from dropbox_api.responses import problem_responses
 
@@ -38,7 +39,7 @@ async def get_by_path(
     path: Annotated[str, Query(max_length=4096, examples=["/photos/cat.jpg"])],
 ) -> File:
     """Show what stands at a path."""
-    return _tagged(response, await lookup.get_node_by_path(context, path))
+    return add_etag(response, await lookup.get_node_by_path(context, path))
 
 
 @router.get(
@@ -53,18 +54,13 @@ async def get_below(
     path: Annotated[str, Query(max_length=4096, examples=["/2026/cat.jpg"])],
 ) -> File:
     """Show what stands at a path below a folder, such as one that others share; `/` is the folder itself."""
-    return _tagged(response, await lookup.get_node_below(context, file_id, path))
+    return add_etag(response, await lookup.get_node_below(context, file_id, path))
 
 
 @router.get("/files/{file_id}", operation_id="files_get", responses=problem_responses(*_NOT_YOURS))
 async def get(context: Reader, file_id: uuid.UUID, response: Response) -> File:
     """Show a file or folder."""
-    return _tagged(response, await lookup.get_node(context, file_id))
-
-
-def _tagged(response: Response, file: File) -> File:
-    response.headers["ETag"] = file.etag
-    return file
+    return add_etag(response, await lookup.get_node(context, file_id))
 
 
 @router.get("/search", operation_id="files_search", responses=_LIST)
