@@ -37,7 +37,7 @@ _PIECE_BYTES = 1 << 16
 """Smaller pieces are sent together: the headers of an archive are many and short."""
 
 
-class CutShort(Exception):
+class BrokenArchive(Exception):
     """An object cannot be read, or is not what it was; whoever streams the archive closes the connection."""
 
 
@@ -51,7 +51,7 @@ async def open_archive(context: Context, folder_id: uuid.UUID, slots: TransferSl
 
     `slots` bounds how many are read at a time: each holds a connection to the store, of which uploads need some, too.
 
-    Raises NotFound, NotAFolder; while it is read, CutShort, or Unavailable when the database is.
+    Raises NotFound, NotAFolder; while it is read, BrokenArchive, or Unavailable when the database is.
     Transaction: one, for the audit trail; then a short read for each page of a folder.
     """
     async with context.db.begin() as tx:
@@ -84,20 +84,20 @@ async def stream_archive(services: Services, top: Top, slot: AbstractAsyncContex
 
     The stream holds `slot` from its first byte to its last.
     """
-    pieces = _pieces(services, _Level(top.folder_id, f"{top.name}/" if top.name else ""), top.modified_at)
-    body = _joined(pieces, slot)
+    pieces = _build_pieces(services, _Level(top.folder_id, f"{top.name}/" if top.name else ""), top.modified_at)
+    body = _join_pieces(pieces, slot)
     first = await anext(body)  # before anything is answered: it may have to wait for its turn in vain
-    return Archive(f"{top.name or 'files'}.zip", _all_of(first, body))
+    return Archive(f"{top.name or 'files'}.zip", _prepend(first, body))
 
 
-async def _all_of(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+async def _prepend(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
     async with aclosing(rest):
         yield first
         async for piece in rest:
             yield piece
 
 
-async def _joined(pieces: AsyncGenerator[bytes], slot: AbstractAsyncContextManager[None]) -> AsyncGenerator[bytes]:
+async def _join_pieces(pieces: AsyncGenerator[bytes], slot: AbstractAsyncContextManager[None]) -> AsyncGenerator[bytes]:
     waiting: list[bytes] = []
     waiting_bytes = 0
     async with slot, aclosing(pieces):
@@ -126,7 +126,7 @@ class _Child(NamedTuple):
     content_status: str | None
 
 
-async def _pieces(services: Services, top: "_Level", modified_at: datetime) -> AsyncGenerator[bytes]:
+async def _build_pieces(services: Services, top: "_Level", modified_at: datetime) -> AsyncGenerator[bytes]:
     writer = ZipWriter()
     left_out: list[str] = []
     if top.path:
@@ -137,7 +137,7 @@ async def _pieces(services: Services, top: "_Level", modified_at: datetime) -> A
             if reason:
                 left_out.append(f"{path}: {reason}\n")
                 continue
-            yield writer.start(path, _time_of(row), row.size_bytes or 0)
+            yield writer.start(path, _choose_time(row), row.size_bytes or 0)
             try:
                 if row.size_bytes and row.storage_key:
                     async with aclosing(services.store.read(row.storage_key)) as blocks:
@@ -146,10 +146,10 @@ async def _pieces(services: Services, top: "_Level", modified_at: datetime) -> A
                             yield block
                 yield writer.end()
             except (StoreError, ValueError) as error:
-                raise CutShort(f"an archive was cut short at {row.storage_key}: {error}") from error
+                raise BrokenArchive(f"an archive was cut short at {row.storage_key}: {error}") from error
     if left_out:
         async with services.db.read() as tx:
-            name = await _free_name(tx, top, "NOT-INCLUDED.txt")
+            name = await _choose_free_name(tx, top, "NOT-INCLUDED.txt")
         text = "".join(left_out).encode()
         header = writer.start(top.path + name, datetime.now(UTC), len(text))
         writer.feed(text)
@@ -158,7 +158,7 @@ async def _pieces(services: Services, top: "_Level", modified_at: datetime) -> A
         yield piece
 
 
-def _time_of(row: _Child) -> datetime:
+def _choose_time(row: _Child) -> datetime:
     """Return when a file was changed; a client's time that no zip can hold does not count."""
     told = row.client_modified_at
     return told if told and told.tzinfo and 1 < told.year < MAXYEAR else row.modified_at
@@ -200,7 +200,7 @@ _CHILDREN = (
     .order_by(Node.name_key)
     .limit(_PAGE)
 )
-_STANDS_THERE = select(Node.id).where(
+_NODE_AT = select(Node.id).where(
     Node.parent_id == bindparam("folder_id"), Node.name_key == bindparam("name_key"), Node.trashed_at.is_(None)
 )
 
@@ -212,7 +212,7 @@ async def _walk(db: Db, top: _Level) -> AsyncGenerator[tuple[str, _Child]]:
         level = levels[-1]
         if not level.page and not level.read:
             async with db.read() as tx:
-                await _turn_page(tx, level)
+                await _read_page(tx, level)
         if not level.page:
             levels.pop()
             continue
@@ -224,19 +224,19 @@ async def _walk(db: Db, top: _Level) -> AsyncGenerator[tuple[str, _Child]]:
             yield level.path + name, row
 
 
-async def _turn_page(tx: Tx, level: _Level) -> None:
+async def _read_page(tx: Tx, level: _Level) -> None:
     children = await tx.execute(_CHILDREN, {"folder_id": level.folder_id, "after": level.after})
     rows = [_Child._make(row) for row in children]
     level.read = len(rows) < _PAGE
     for row in rows:
         name = names.make_archive_name(row.name)
         if name != row.name or row.name_key in level.given:
-            name = await _free_name(tx, level, name)
+            name = await _choose_free_name(tx, level, name)
         level.page.append((name, row))
         level.after = row.name_key
 
 
-async def _free_name(tx: Tx, level: _Level, wanted: str) -> str:
+async def _choose_free_name(tx: Tx, level: _Level, wanted: str) -> str:
     """Return a name for something that cannot have its own: none that was given here before, nor that of a node."""
     number = level.next_number.get(names.make_key(wanted), 0)
     while True:
@@ -244,7 +244,7 @@ async def _free_name(tx: Tx, level: _Level, wanted: str) -> str:
         number += 1
         name_key = names.make_key(name)
         place = {"folder_id": level.folder_id, "name_key": name_key}
-        if name_key not in level.given and (await tx.execute(_STANDS_THERE, place)).first() is None:
+        if name_key not in level.given and (await tx.execute(_NODE_AT, place)).first() is None:
             break
     level.given.add(name_key)
     level.next_number[names.make_key(wanted)] = number

@@ -9,7 +9,7 @@ from dropbox_api.core import names
 from dropbox_api.db import Tx
 from dropbox_api.files import paths
 from dropbox_api.files.guard import LockedNode
-from dropbox_api.schemas import OnConflict
+from dropbox_api.files.paths import Target
 
 
 async def require_movable(tx: Tx, actor_id: uuid.UUID, node: LockedNode) -> None:
@@ -43,7 +43,7 @@ _REACHES = text("""
 """)
 
 
-async def require_room_below(tx: Tx, folder_id: uuid.UUID, node_id: uuid.UUID | None = None) -> None:
+async def require_depth_below(tx: Tx, folder_id: uuid.UUID, node_id: uuid.UUID | None = None) -> None:
     """Require that a new folder, or the folder `node_id` with all below it, in the trash or not, fits below a folder.
 
     The bound on depth bounds the cost of every walk to the root. Raises InvalidName (too-deep).
@@ -64,18 +64,17 @@ async def require_outside(tx: Tx, node_id: uuid.UUID, folder_id: uuid.UUID) -> N
 
 
 async def settle_name(
-    tx: Tx, kind: str, parent_id: uuid.UUID, name: str, on_conflict: OnConflict, node_id: uuid.UUID | None = None
+    tx: Tx, kind: str, target: Target, node_id: uuid.UUID | None = None
 ) -> tuple[str, uuid.UUID | None]:
-    """Return the name that a node (None: a new one) gets in a folder, and the file that it replaces.
+    """Return the name that a node (None: a new one) gets at a target, and the file that it replaces.
 
     Raises NameTaken.
     """
-    place = (parent_id, names.make_key(name))
-    there = (await paths.find_nodes_at(tx, [place])).get(place)
-    if there is None or there.node_id == node_id:
-        return name, None
-    if on_conflict == "rename":
-        return await paths.choose_free_name(tx, parent_id, name, node_id=node_id), None
-    if on_conflict == "replace" and there.kind == kind == "file":
-        return name, there.node_id
-    raise problems.NameTaken(file_id=str(there.node_id))
+    other = (await paths.find_nodes_at(tx, [target.key])).get(target.key)
+    if other is None or other.node_id == node_id:
+        return target.name, None
+    if target.on_conflict == "rename":
+        return await paths.choose_free_name(tx, target.parent_id, target.name, node_id=node_id), None
+    if target.on_conflict == "replace" and other.kind == kind == "file":
+        return target.name, other.node_id
+    raise problems.NameTaken(file_id=str(other.node_id))

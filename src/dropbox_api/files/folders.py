@@ -12,7 +12,8 @@ from dropbox_api.db import Tx, new_id
 from dropbox_api.events import journal
 from dropbox_api.files import paths
 from dropbox_api.files.guard import LockedNode
-from dropbox_api.files.paths import Place
+from dropbox_api.files.paths import NodeKey, Target
+from dropbox_api.files.schemas import ChangeFile, CopyFile, RestoreFile
 from dropbox_api.models import Node, User
 from dropbox_api.plumbing import audit
 
@@ -46,19 +47,18 @@ async def find_folder(
     return await get_folder(tx, actor_id, parent_id, role)
 
 
-async def choose_folder(
-    tx: Tx, actor_id: uuid.UUID, node: LockedNode, parent_id: uuid.UUID | None, parent_path: str | None
-) -> uuid.UUID:
-    """Return the folder that a node goes to: the one that the request names, or else the folder where it is.
+async def choose_target(
+    tx: Tx, actor_id: uuid.UUID, node: LockedNode, wanted: ChangeFile | CopyFile | RestoreFile, name: str | None
+) -> Target:
+    """Return the target of a node: its folder and its name, except where the request names others.
 
+    `name` is the name of the request, cleaned before the transaction.
     Raises NotFound, Forbidden, NotAFolder, InvalidName, CrossOwner (the folder has another owner than the node).
     """
-    named = await find_folder(tx, actor_id, parent_id, parent_path, "editor")
-    if named is None:
-        return node.folder_id
-    if named.owner_id != node.owner_id:
+    named = await find_folder(tx, actor_id, wanted.parent_id, wanted.parent_path, "editor")
+    if named and named.owner_id != node.owner_id:
         raise problems.CrossOwner
-    return named.node_id
+    return Target(named.node_id if named else node.folder_id, name or node.name, wanted.on_conflict)
 
 
 async def ensure_folders(
@@ -82,7 +82,7 @@ async def ensure_folders(
     # Level by level: one query for each level, for any number of paths.
     for depth in range(1, max((len(path) for path in wanted), default=0) + 1):
         level = {path[:depth] for path in wanted if len(path) >= depth}
-        places: dict[tuple[str, ...], Place] = {}
+        places: dict[tuple[str, ...], NodeKey] = {}
         for path in level:
             above = found[path[:-1]]
             if isinstance(above, uuid.UUID):
@@ -90,7 +90,7 @@ async def ensure_folders(
             else:
                 found[path] = above
         standing = await paths.find_nodes_at(tx, list(places.values()))
-        made: dict[Place, uuid.UUID] = {}
+        made: dict[NodeKey, uuid.UUID] = {}
         fresh: list[dict[str, Any]] = []
         for path, place in places.items():
             there = standing.get(place)

@@ -90,7 +90,7 @@ _NODE = (
 )
 
 
-async def lock_for_change(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID, role: access.Role = "editor") -> LockedNode:
+async def lock_node(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID, role: access.Role) -> LockedNode:
     """Lock the owner of a live node on which the actor has at least `role`; return the node.
 
     Raises NotFound, Forbidden.
@@ -101,7 +101,7 @@ async def lock_for_change(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID, role:
     return await _get_locked(tx, node_id)
 
 
-async def lock_trashed(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID) -> LockedNode:
+async def lock_trashed_node(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID) -> LockedNode:
     """Lock the owner, who is the actor, of a node that was itself deleted; return the node. Raises NotFound."""
     granted = await access.require_trashed(tx, actor_id, node_id)
     await lock_owner(tx, granted.owner_id)

@@ -34,7 +34,7 @@ async def list_files(context: Context, wanted: ListFiles) -> FileList:
     return await _list_children(context, wanted)
 
 
-async def _folder_id(tx: Tx, actor_id: uuid.UUID, wanted: ListFiles) -> uuid.UUID:
+async def _resolve_folder(tx: Tx, actor_id: uuid.UUID, wanted: ListFiles) -> uuid.UUID:
     granted = await folders.find_folder(tx, actor_id, wanted.parent_id, wanted.path)
     return granted.node_id if granted else await paths.resolve_path(tx, actor_id, "/")
 
@@ -47,14 +47,16 @@ async def _list_children(context: Context, wanted: ListFiles) -> FileList:
     keys = _KEYS[column]
     page = views.select_files()
     async with context.db.read() as tx:
-        page = page.where(Node.parent_id == await _folder_id(tx, context.actor_id, wanted), Node.trashed_at.is_(None))
+        page = page.where(
+            Node.parent_id == await _resolve_folder(tx, context.actor_id, wanted), Node.trashed_at.is_(None)
+        )
         if wanted.cursor:
-            key, after = tuple_(*keys), tuple_(*_decode(wanted.order, wanted.cursor))
+            key, after = tuple_(*keys), tuple_(*_decode_key(wanted.order, wanted.cursor))
             page = page.where(key < after if wanted.order.startswith("-") else key > after)
         order = [key.desc() for key in keys] if wanted.order.startswith("-") else keys
         rows = [views.FileRow._make(row) for row in await tx.execute(page.order_by(*order).limit(wanted.limit + 1))]
         items = await views.build_files(tx, context.actor_id, rows[: wanted.limit])
-    more = _encode(wanted.order, rows[wanted.limit - 1]) if len(rows) > wanted.limit else None
+    more = _encode_key(wanted.order, rows[wanted.limit - 1]) if len(rows) > wanted.limit else None
     return FileList(items=items, next_cursor=more)
 
 
@@ -66,7 +68,7 @@ _KEYS: dict[str, tuple[Any, ...]] = {
 }
 
 
-def _encode(order: Order, last: views.FileRow) -> str:
+def _encode_key(order: Order, last: views.FileRow) -> str:
     match order.removeprefix("-"):
         case "name":
             key: tuple[page_cursors.KeyPart, ...] = (last.name_key,)
@@ -77,7 +79,7 @@ def _encode(order: Order, last: views.FileRow) -> str:
     return page_cursors.encode_cursor(f"files {order}", *key)
 
 
-def _decode(order: Order, cursor: str) -> tuple[Any, ...]:
+def _decode_key(order: Order, cursor: str) -> tuple[Any, ...]:
     """Return the key in a cursor, as `_KEYS` of its order. Raises InvalidCursor."""
     kind = f"files {order}"
     match order.removeprefix("-"):
@@ -118,11 +120,11 @@ _CHILDREN = text("""
 async def _list_below(context: Context, wanted: ListFiles) -> FileList:
     async with context.db.begin() as tx:
         await use_snapshot(tx)
-        folder_id = await _folder_id(tx, context.actor_id, wanted)
+        folder_id = await _resolve_folder(tx, context.actor_id, wanted)
         kind = f"files below {folder_id}"
         last = page_cursors.decode_key(kind, wanted.cursor, str)[0].split("/") if wanted.cursor else []
         found = await _walk(tx, await _resume(tx, folder_id, last), wanted.limit + 1)
-        items = await _in_order(tx, context.actor_id, [entry.node_id for entry in found[: wanted.limit]])
+        items = await _load_in_order(tx, context.actor_id, [entry.node_id for entry in found[: wanted.limit]])
     # No name holds a slash, and no key of one.
     more = (
         page_cursors.encode_cursor(kind, "/".join(found[wanted.limit - 1].keys)) if len(found) > wanted.limit else None
@@ -156,14 +158,14 @@ async def _walk(tx: Tx, starts: Sequence[_Entry], wanted: int) -> list[_Entry]:
     begun = set(starts)
     known, folders = list(starts), list(starts)
     while folders:
-        children = await _children(tx, folders, wanted)
+        children = await _read_children(tx, folders, wanted)
         known = [there for entry in known for there in (entry, *children.get(entry, ()))][: wanted + len(starts)]
         new = {child for siblings in children.values() for child in siblings if child.is_folder}
         folders = [entry for entry in known if entry in new]
     return [entry for entry in known if entry not in begun][:wanted]
 
 
-async def _children(tx: Tx, folders: list[_Entry], wanted: int) -> dict[_Entry, list[_Entry]]:
+async def _read_children(tx: Tx, folders: list[_Entry], wanted: int) -> dict[_Entry, list[_Entry]]:
     """Return the children of folders in their order, `wanted` in all, by their folder."""
     bound = {
         "folder_ids": [folder.node_id for folder in folders],
@@ -177,7 +179,7 @@ async def _children(tx: Tx, folders: list[_Entry], wanted: int) -> dict[_Entry, 
     return children
 
 
-async def _in_order(tx: Tx, actor_id: uuid.UUID, node_ids: Sequence[uuid.UUID]) -> list[File]:
+async def _load_in_order(tx: Tx, actor_id: uuid.UUID, node_ids: Sequence[uuid.UUID]) -> list[File]:
     files = await views.find_files(tx, actor_id, node_ids)
     return [files[node_id] for node_id in node_ids]
 
@@ -189,18 +191,18 @@ async def _list_matching(context: Context, wanted: ListFiles) -> FileList:
     async with context.db.begin() as tx:
         await use_snapshot(tx)
         folder = await folders.find_folder(tx, context.actor_id, wanted.parent_id, wanted.path)
-        matching = _matching(folder.owner_id if folder else context.actor_id, wanted)
+        matching = _select_matching(folder.owner_id if folder else context.actor_id, wanted)
         if folder:
-            matching = matching.where(await views.condition_below(tx, folder.node_id))
+            matching = matching.where(await views.build_below_condition(tx, folder.node_id))
         if wanted.cursor:
             matching = matching.where(Node.id > page_cursors.decode_id("files matching", wanted.cursor))
         found = await views.read_live(tx, matching, wanted.limit + 1)
-        items = await _in_order(tx, context.actor_id, [row.id for row in found[: wanted.limit]])
+        items = await _load_in_order(tx, context.actor_id, [row.id for row in found[: wanted.limit]])
     more = page_cursors.encode_cursor("files matching", items[-1].id) if len(found) > wanted.limit else None
     return FileList(items=items, next_cursor=more)
 
 
-def _matching(owner_id: uuid.UUID, wanted: ListFiles) -> Select[uuid.UUID, uuid.UUID | None]:
+def _select_matching(owner_id: uuid.UUID, wanted: ListFiles) -> Select[uuid.UUID, uuid.UUID | None]:
     """Select the files of an owner that pass the filters and are not in the trash themselves, ordered by id.
 
     States stand in the statement itself: Postgres plans a rare one otherwise than a common one.

@@ -11,6 +11,7 @@ from dropbox_api import problems
 from dropbox_api.core import names
 from dropbox_api.db import Tx
 from dropbox_api.models import Blob, Node, Revision
+from dropbox_api.schemas import OnConflict
 
 
 def split_path(path: str) -> list[str]:
@@ -29,8 +30,22 @@ def clean_name(name: str) -> str:
         raise problems.InvalidName(str(bad), reason=bad.reason) from None
 
 
-Place = tuple[uuid.UUID, str]
-"""A name in a folder: (parent id, name key)."""
+NodeKey = tuple[uuid.UUID, str]
+"""What is unique among live nodes: (parent id, name key)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The name in a folder that a node gets, and the policy when the name is taken."""
+
+    parent_id: uuid.UUID
+    name: str
+    """Clean (NFC)."""
+    on_conflict: OnConflict
+
+    @property
+    def key(self) -> NodeKey:
+        return self.parent_id, names.make_key(self.name)
 
 
 @dataclass(slots=True)
@@ -71,7 +86,7 @@ _NODES_AT = (
 )
 
 
-async def find_nodes_at(tx: Tx, places: Sequence[Place]) -> dict[Place, NamedNode]:
+async def find_nodes_at(tx: Tx, places: Sequence[NodeKey]) -> dict[NodeKey, NamedNode]:
     """Return the live node at each of the names; free names are left out."""
     if not places:
         return {}
@@ -112,8 +127,8 @@ async def choose_free_name(
     tx: Tx,
     parent_id: uuid.UUID,
     name: str,
-    nodes: Mapping[Place, NamedNode] = MappingProxyType({}),
-    searched: dict[Place, int] | None = None,
+    nodes: Mapping[NodeKey, NamedNode] = MappingProxyType({}),
+    searched: dict[NodeKey, int] | None = None,
     node_id: uuid.UUID | None = None,
 ) -> str:
     """Return the first conflict name that is free in the folder and not among `nodes`, the names of the same batch.

@@ -27,7 +27,7 @@ async def report_processing(
     """
     role: access.Role = "viewer" if context.actor.kind == "service" else "editor"
     async with context.db.begin() as tx:
-        node = await guard.lock_for_change(tx, context.actor_id, node_id, role)
+        node = await guard.lock_node(tx, context.actor_id, node_id, role)
         guard.require_match(node, if_match)
         if node.kind != "file":
             raise problems.NotAFile("A folder is not processed")

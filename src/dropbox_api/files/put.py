@@ -17,7 +17,7 @@ from dropbox_api.core import names
 from dropbox_api.db import Tx, new_id
 from dropbox_api.events import journal
 from dropbox_api.files import blobs, folders, paths
-from dropbox_api.files.paths import NamedNode, Place
+from dropbox_api.files.paths import NamedNode, NodeKey, Target
 from dropbox_api.models import Blob, Node, Revision, User
 from dropbox_api.plumbing import audit
 
@@ -103,9 +103,9 @@ class _Batch:
     open_folders: Mapping[uuid.UUID, set[uuid.UUID]]
     """The folders into which each author may put files."""
     free_nodes: int
-    nodes: dict[Place, NamedNode]
+    nodes: dict[NodeKey, NamedNode]
     """The nodes at the names of the batch, as they are after the decisions so far."""
-    searched: dict[Place, int] = field(default_factory=dict)
+    searched: dict[NodeKey, int] = field(default_factory=dict)
     """Where `choose_free_name` goes on for a name."""
     new_nodes: list[dict[str, Any]] = field(default_factory=list)
     new_heads: dict[uuid.UUID, dict[str, Any]] = field(default_factory=dict)
@@ -261,18 +261,16 @@ _NEW_HEAD = (
 )
 
 
-async def load_placement(
-    tx: Tx, revision_id: uuid.UUID, *, author_id: uuid.UUID, at: tuple[uuid.UUID, str], on_conflict: str
-) -> Placement:
-    """Return the placement of an existing revision's content at a name in a folder."""
+async def load_placement(tx: Tx, revision_id: uuid.UUID, target: Target, *, author_id: uuid.UUID) -> Placement:
+    """Return the placement of an existing revision's content at a target."""
     columns = (Revision.content_type, Revision.client_modified_at, Revision.blob_id, Blob.fingerprint, Blob.size_bytes)
     found = select(*columns, Blob.content_status).join(Blob, Blob.id == Revision.blob_id)
     row = (await tx.execute(found.where(Revision.id == revision_id))).one()
     return Placement(
         destination_id=None,
-        parent_id=at[0],
-        name=at[1],
-        on_conflict=on_conflict,
+        parent_id=target.parent_id,
+        name=target.name,
+        on_conflict=target.on_conflict,
         base_revision_id=None,
         content_type=row.content_type,
         client_modified_at=row.client_modified_at,

@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, literal, select
 from dropbox_api import access, problems
 from dropbox_api.context import Context
 from dropbox_api.files import guard, put, views
+from dropbox_api.files.paths import Target
 from dropbox_api.files.schemas import File, RevisionList
 from dropbox_api.files.schemas import Revision as RevisionView
 from dropbox_api.models import Blob, Node, Revision, User
@@ -67,7 +68,7 @@ async def restore_revision(
     Transaction: one, under the owner's lock. Idempotent: restoring the head changes nothing.
     """
     async with context.db.begin() as tx:
-        node = await guard.lock_for_change(tx, context.actor_id, node_id)
+        node = await guard.lock_node(tx, context.actor_id, node_id, "editor")
         await idempotency.claim_key(tx, once)
         guard.require_match(node, if_match)
         if node.kind != "file":
@@ -76,8 +77,8 @@ async def restore_revision(
         if (await tx.execute(mine)).scalar_one_or_none() is None:
             raise problems.NotFound("The file has no such revision")
         if revision_id != node.head_revision_id:
-            at = (node.folder_id, node.name)
-            again = await put.load_placement(tx, revision_id, author_id=context.actor_id, at=at, on_conflict="replace")
+            target = Target(node.folder_id, node.name, "replace")
+            again = await put.load_placement(tx, revision_id, target, author_id=context.actor_id)
             (placed,) = await put.put_files(tx, node.owner_id, [replace(again, is_of_file=True)])
             if isinstance(placed, problems.Problem):
                 raise placed

@@ -79,12 +79,12 @@ async def search_files(context: Context, wanted: SearchFiles) -> FileList:
         await tx.execute(_PREPARE)
         folder = await folders.find_folder(tx, context.actor_id, wanted.parent_id, wanted.path)
         if folder:
-            scope = and_(Node.owner_id == folder.owner_id, await views.condition_below(tx, folder.node_id))
+            scope = and_(Node.owner_id == folder.owner_id, await views.build_below_condition(tx, folder.node_id))
         else:
             scope = await access.visible_condition(tx, context.actor_id)
-        passing = _passing(scope, wanted)
+        passing = _select_candidates(scope, wanted)
         before = page_cursors.decode_key("search", wanted.cursor, int, datetime, uuid.UUID) if wanted.cursor else None
-        rows = await _page(tx, passing, wanted.q, before, wanted.limit + 1)
+        rows = await _read_page(tx, passing, wanted.q, before, wanted.limit + 1)
         files = await views.find_files(tx, context.actor_id, [row.id for row in rows[: wanted.limit]])
     items = [files[row.id] for row in rows[: wanted.limit]]
     last = rows[wanted.limit - 1] if len(rows) > wanted.limit else None
@@ -92,7 +92,7 @@ async def search_files(context: Context, wanted: SearchFiles) -> FileList:
     return FileList(items=items, next_cursor=more)
 
 
-def _passing(scope: ColumnElement[bool], wanted: SearchFiles) -> Select[*tuple[Any, ...]]:
+def _select_candidates(scope: ColumnElement[bool], wanted: SearchFiles) -> Select[*tuple[Any, ...]]:
     """Select the nodes within a scope that pass everything but `q`. Only files have a size or a type."""
     found = select(Node.id, Node.parent_id, Node.modified_at).where(
         scope, Node.trashed_at.is_(None), Node.parent_id.is_not(None)
@@ -110,13 +110,13 @@ def _passing(scope: ColumnElement[bool], wanted: SearchFiles) -> Select[*tuple[A
     if wanted.content_type:
         stored = func.lower(Revision.content_type)
         parameters = "" if wanted.content_type.endswith("/") else ";"
-        begins = stored.like(f"{_literally(wanted.content_type + parameters)}%")
+        begins = stored.like(f"{_escape_like(wanted.content_type + parameters)}%")
         found = found.join(Revision, Revision.id == Node.head_revision_id)
         found = found.where(or_(stored == wanted.content_type, begins))
     return found
 
 
-async def _page(
+async def _read_page(
     tx: Tx, passing: Select[*tuple[Any, ...]], q: str | None, before: _Rank | None, limit: int
 ) -> list[_Match]:
     """Return the first `limit` matches behind a score, time and id, best first.
@@ -124,19 +124,19 @@ async def _page(
     Similar names rank behind all others: nobody looks for them before the others have run out.
     """
     if q is None:
-        return await _ranked(tx, passing, literal(0, BigInteger), before, limit)
+        return await _read_ranked(tx, passing, literal(0, BigInteger), before, limit)
     words = q.split(maxsplit=MAX_WORDS - 1)
     has_all = and_(*map(_is_part, words))
     rows: list[_Match] = []
     if before is None or before[0] > _SIMILAR:
-        rows = await _ranked(tx, passing.where(has_all), _score(q, words), before, limit)
-    if len(rows) < limit and any(map(_may_be_a_typo, words)):
+        rows = await _read_ranked(tx, passing.where(has_all), _build_score(q, words), before, limit)
+    if len(rows) < limit and any(map(_is_typo_candidate, words)):
         similar = passing.where(*map(_is_part_or_similar, words), not_(has_all))
-        rows += await _ranked(tx, similar, _score(q, words), None if rows else before, limit - len(rows))
+        rows += await _read_ranked(tx, similar, _build_score(q, words), None if rows else before, limit - len(rows))
     return rows
 
 
-async def _ranked(
+async def _read_ranked(
     tx: Tx,
     matching: Select[*tuple[Any, ...]],
     score: ColumnElement[int],
@@ -151,40 +151,40 @@ async def _ranked(
     return [_Match._make(row) for row in await views.read_live(tx, matching, limit)]
 
 
-def _literally(typed: str) -> str:
+def _escape_like(typed: str) -> str:
     """Return a LIKE pattern for exactly this."""
     return re.sub(r"[\\%_]", r"\\\g<0>", typed)
 
 
 def _is_part(word: str) -> ColumnElement[bool]:
-    return Node.name_key.like(f"%{_literally(word)}%")
+    return Node.name_key.like(f"%{_escape_like(word)}%")
 
 
-def _may_be_a_typo(word: str) -> bool:
+def _is_typo_candidate(word: str) -> bool:
     """Tell whether somebody who typed it may mean another word: short ones and numbers are like far too many."""
     return len(word) >= 4 and not any(map(str.isdigit, word))
 
 
 def _is_part_or_similar(word: str) -> ColumnElement[bool]:
-    if not _may_be_a_typo(word):
+    if not _is_typo_candidate(word):
         return _is_part(word)
     # A word of n letters has n + 1 trigrams. Of one with fewer the locale knows only fragments: these are in any name.
     has_letters = func.cardinality(func.show_trgm(word)) > len(word)
     return or_(_is_part(word), and_(has_letters, Node.name_key.op("%>")(word)))
 
 
-def _score(q: str, words: list[str]) -> ColumnElement[int]:
+def _build_score(q: str, words: list[str]) -> ColumnElement[int]:
     name = Node.name_key
-    whole = or_(name == q, name.like(f"{_literally(q)}.%"))
+    whole = or_(name == q, name.like(f"{_escape_like(q)}.%"))
     scores = case(
         (whole, _WHOLE),
-        (name.like(f"{_literally(q)}%"), _BEGINS),
-        else_=func.least(*map(_score_of_word, words)),
+        (name.like(f"{_escape_like(q)}%"), _BEGINS),
+        else_=func.least(*map(_build_word_score, words)),
     )
     return cast(scores, BigInteger)
 
 
-def _score_of_word(word: str) -> ColumnElement[int]:
+def _build_word_score(word: str) -> ColumnElement[int]:
     similarity = func.floor(_SIMILAR * func.word_similarity(word, Node.name_key))
     word_begins = Node.name_key.regexp_match(f"(^|[^[:alnum:]]){re.escape(word)}")
     return case((word_begins, _WORD_BEGINS), (_is_part(word), _PART), else_=similarity)

@@ -31,7 +31,7 @@ async def delete_node(context: Context, node_id: uuid.UUID, *, if_match: str | N
     Transaction: one, under the owner's lock.
     """
     async with context.db.begin() as tx:
-        node = await guard.lock_for_change(tx, context.actor_id, node_id)
+        node = await guard.lock_node(tx, context.actor_id, node_id, "editor")
         guard.require_match(node, if_match)
         await checks.require_movable(tx, context.actor_id, node)
         await move_to_trash(tx, node.owner_id, node_id, force=force)
@@ -48,16 +48,17 @@ async def restore_node(
     """
     name = paths.clean_name(wanted.name) if wanted.name is not None else None
     async with context.db.begin() as tx:
-        node = await guard.lock_trashed(tx, context.actor_id, node_id)
+        node = await guard.lock_trashed_node(tx, context.actor_id, node_id)
         await idempotency.claim_key(tx, once)
         guard.require_match(node, if_match)
-        parent_id = await folders.choose_folder(tx, context.actor_id, node, wanted.parent_id, wanted.parent_path)
+        target = await folders.choose_target(tx, context.actor_id, node, wanted, name)
+        parent_id = target.parent_id
         if parent_id == node.parent_id:
             await _require_live(tx, context.actor_id, parent_id)
         if node.kind == "folder":
             await checks.require_outside(tx, node_id, parent_id)
-            await checks.require_room_below(tx, parent_id, node_id)
-        name, _ = await checks.settle_name(tx, node.kind, parent_id, name or node.name, wanted.on_conflict)
+            await checks.require_depth_below(tx, parent_id, node_id)
+        name, _ = await checks.settle_name(tx, node.kind, target)
         placed = {"parent_id": parent_id, "name": name, "name_key": names.make_key(name), "trashed_at": None}
         await guard.update_node(tx, node_id, placed)
         below = await list_shared_below(tx, node.owner_id, node_id)
@@ -81,9 +82,7 @@ def _is_in_trash_of(owner_id: uuid.UUID) -> tuple[ColumnElement[bool], ...]:
 
 async def list_trash(context: Context, *, limit: int, cursor: str | None) -> FileList:
     """Return a page of the caller's trash, last deleted first. Raises InvalidCursor."""
-    page = views.select_files().where(
-        Node.owner_id == context.actor_id, Node.trashed_at.is_not(None), Node.purged_at.is_(None)
-    )
+    page = views.select_files().where(*_is_in_trash_of(context.actor_id))
     if cursor:
         page = page.where(
             tuple_(Node.trashed_at, Node.id) < tuple_(*page_cursors.decode_key("trash", cursor, datetime, uuid.UUID))
@@ -104,12 +103,7 @@ async def empty_trash(context: Context) -> None:
     """
     async with context.db.read() as tx:
         now = (await tx.execute(select(func.clock_timestamp()))).scalar_one()
-    in_trash = select(Node.id).where(
-        Node.owner_id == context.actor_id,
-        Node.trashed_at.is_not(None),
-        Node.purged_at.is_(None),
-        Node.trashed_at <= now,
-    )
+    in_trash = select(Node.id).where(*_is_in_trash_of(context.actor_id), Node.trashed_at <= now)
     more = True
     while more:
         async with context.db.begin() as tx:
@@ -136,7 +130,7 @@ async def purge_node(context: Context, node_id: uuid.UUID, *, if_match: str | No
     Raises NotFound, PreconditionFailed.
     """
     async with context.db.begin() as tx:
-        node = await guard.lock_trashed(tx, context.actor_id, node_id)
+        node = await guard.lock_trashed_node(tx, context.actor_id, node_id)
         guard.require_match(node, if_match)
         nested = (await tx.execute(_TRASH_BELOW, {"node_id": node_id})).scalars().all()
         await mark_purged(tx, node.owner_id, [node_id, *nested])

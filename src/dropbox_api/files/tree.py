@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 from sqlalchemy import insert, text, update
@@ -14,12 +15,12 @@ from dropbox_api.db import Tx, new_id
 from dropbox_api.events import journal
 from dropbox_api.files import checks, folders, guard, paths, put, trash, views
 from dropbox_api.files.guard import LockedNode
+from dropbox_api.files.paths import Target
 from dropbox_api.files.schemas import ChangeFile, CopyFile, CreateFolder, File
 from dropbox_api.models import Node, Revision, User
 from dropbox_api.plumbing import audit, idempotency
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.plumbing.idempotency import Once
-from dropbox_api.schemas import OnConflict
 
 MAX_COPY_NODES = 100_000
 """The most that one copy makes: it is one transaction, which holds the owner's lock."""
@@ -65,7 +66,7 @@ async def _make_folder(tx: Tx, owner_id: uuid.UUID, at: tuple[uuid.UUID, str], o
         name = await paths.choose_free_name(tx, parent_id, name)
     elif there:
         raise problems.NameTaken(file_id=str(there.node_id))
-    await checks.require_room_below(tx, parent_id)
+    await checks.require_depth_below(tx, parent_id)
     return await folders.insert_folder(tx, owner_id, parent_id, name)
 
 
@@ -78,25 +79,23 @@ async def change_node(context: Context, node_id: uuid.UUID, wanted: ChangeFile, 
     """
     name = paths.clean_name(wanted.name) if wanted.name is not None else None
     async with context.db.begin() as tx:
-        node = await guard.lock_for_change(tx, context.actor_id, node_id)
+        node = await guard.lock_node(tx, context.actor_id, node_id, "editor")
         guard.require_match(node, if_match)
         if node.parent_id is None:
             raise problems.RootFolder
         if wanted.content_type is not None and node.kind != "file":
             raise problems.NotAFile("A folder has no content type")
-        parent_id = await folders.choose_folder(tx, context.actor_id, node, wanted.parent_id, wanted.parent_path)
-        if parent_id != node.parent_id:
+        target = await folders.choose_target(tx, context.actor_id, node, wanted, name)
+        if target.parent_id != node.parent_id:
             await checks.require_movable(tx, context.actor_id, node)
-        await rename_or_move(tx, context.actor_id, node, parent_id, name or node.name, wanted.on_conflict)
+        await rename_or_move(tx, context.actor_id, node, target)
         if wanted.content_type is not None:
             await set_content_type(tx, node, wanted.content_type)
         return await views.get_file(tx, context.actor_id, node_id)
 
 
-async def rename_or_move(
-    tx: Tx, actor_id: uuid.UUID, node: LockedNode, parent_id: uuid.UUID, name: str, on_conflict: OnConflict
-) -> None:
-    """Move a live node to a clean name in a folder, unless it is there already.
+async def rename_or_move(tx: Tx, actor_id: uuid.UUID, node: LockedNode, target: Target) -> None:
+    """Move a live node to a target, unless it is there already.
 
     An actor without access to the folder, who edits a file that is shared by itself, replaces no file beside it and
     gets no id of one.
@@ -104,15 +103,16 @@ async def rename_or_move(
     Raises NameTaken, IntoItself, InvalidName (too deep), ProcessingRunning (of the file that would be replaced).
     Transaction: joins tx, which holds the owner's lock and has checked the actor's permission.
     """
+    parent_id = target.parent_id
     moves = parent_id != node.parent_id
     if moves and node.kind == "folder":
         await checks.require_outside(tx, node.id, parent_id)
-        await checks.require_room_below(tx, parent_id, node.id)
+        await checks.require_depth_below(tx, parent_id, node.id)
     may_edit_folder = await access.is_editor(tx, actor_id, parent_id)
-    if on_conflict == "replace" and not may_edit_folder:
-        on_conflict = "fail"
+    if target.on_conflict == "replace" and not may_edit_folder:
+        target = replace(target, on_conflict="fail")
     try:
-        name, replaced = await checks.settle_name(tx, node.kind, parent_id, name, on_conflict, node_id=node.id)
+        name, replaced = await checks.settle_name(tx, node.kind, target, node_id=node.id)
     except problems.NameTaken as taken:
         raise taken if may_edit_folder else problems.NameTaken() from None
     if not moves and name == node.name:
@@ -154,32 +154,25 @@ async def copy_node(
     """
     name = paths.clean_name(wanted.name) if wanted.name is not None else None
     async with context.db.begin() as tx:
-        node = await guard.lock_for_change(tx, context.actor_id, node_id, "viewer")
+        node = await guard.lock_node(tx, context.actor_id, node_id, "viewer")
         await idempotency.claim_key(tx, once)
         guard.require_match(node, if_match)
         if node.parent_id is None:
             raise problems.RootFolder("The root folder cannot be copied: copy what is in it")
-        parent_id = await folders.choose_folder(tx, context.actor_id, node, wanted.parent_id, wanted.parent_path)
-        await access.require(tx, context.actor_id, parent_id, "editor")
-        if node.kind == "file":
-            copy_id = await _copy_file(tx, context.actor_id, node, (parent_id, name or node.name), wanted.on_conflict)
-        else:
-            copy_id = await _copy_folder(tx, context.actor_id, node, (parent_id, name or node.name), wanted.on_conflict)
+        target = await folders.choose_target(tx, context.actor_id, node, wanted, name)
+        await access.require(tx, context.actor_id, target.parent_id, "editor")
+        copy_content = _copy_file if node.kind == "file" else _copy_folder
+        copy_id = await copy_content(tx, context.actor_id, node, target)
         await failpoint("files.copy.before_commit")
         file = await views.get_file(tx, context.actor_id, copy_id)
         await idempotency.keep_answer(tx, once, 201, file)
     return file
 
 
-async def _copy_file(
-    tx: Tx, actor_id: uuid.UUID, node: LockedNode, at: tuple[uuid.UUID, str], on_conflict: OnConflict
-) -> uuid.UUID:
-    parent_id, name = at
-    if on_conflict == "replace" and (parent_id, names.make_key(name)) == (node.parent_id, node.name_key):
+async def _copy_file(tx: Tx, actor_id: uuid.UUID, node: LockedNode, target: Target) -> uuid.UUID:
+    if target.on_conflict == "replace" and target.key == (node.parent_id, node.name_key):
         raise problems.NameTaken("A file cannot be replaced by a copy of itself", file_id=str(node.id))
-    placement = await put.load_placement(
-        tx, node.revision_id, author_id=actor_id, at=(parent_id, name), on_conflict=on_conflict
-    )
+    placement = await put.load_placement(tx, node.revision_id, target, author_id=actor_id)
     (placed,) = await put.put_files(tx, node.owner_id, [placement])
     if isinstance(placed, problems.Problem):
         raise placed
@@ -225,12 +218,9 @@ _COPY_HEADS = text("""
 """)
 
 
-async def _copy_folder(
-    tx: Tx, actor_id: uuid.UUID, node: LockedNode, at: tuple[uuid.UUID, str], on_conflict: OnConflict
-) -> uuid.UUID:
-    parent_id, name = at
-    name, _ = await checks.settle_name(tx, "folder", parent_id, name, on_conflict)
-    await checks.require_room_below(tx, parent_id, node.id)
+async def _copy_folder(tx: Tx, actor_id: uuid.UUID, node: LockedNode, target: Target) -> uuid.UUID:
+    name, _ = await checks.settle_name(tx, "folder", target)
+    await checks.require_depth_below(tx, target.parent_id, node.id)
     # Read before the first row is written: a folder may be copied into itself, and the copy does not contain itself.
     below = await tx.execute(_BELOW, {"node_id": node.id, "limit": MAX_COPY_NODES + 1})
     rows = [_TreeRow._make(row) for row in below]
@@ -243,7 +233,7 @@ async def _copy_folder(
         insert(Node).values(
             id=copy_id,
             owner_id=node.owner_id,
-            parent_id=parent_id,
+            parent_id=target.parent_id,
             kind="folder",
             name=name,
             name_key=names.make_key(name),

@@ -147,7 +147,7 @@ _FOLDERS_BELOW = text("""
 """)
 
 
-async def condition_below(tx: Tx, folder_id: uuid.UUID) -> ColumnElement[bool]:
+async def build_below_condition(tx: Tx, folder_id: uuid.UUID) -> ColumnElement[bool]:
     """Return the condition that a node lies somewhere below a live folder; below the root folder is everything.
 
     The folders are bound as an array, not joined: Postgres can plan with their number then.

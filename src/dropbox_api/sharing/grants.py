@@ -61,7 +61,7 @@ async def create_grant(
     """
     owner_id = context.actor_id
     async with context.db.begin() as tx:
-        node = await guard.lock_for_change(tx, owner_id, node_id, "owner")
+        node = await guard.lock_node(tx, owner_id, node_id, "owner")
         await idempotency.claim_key(tx, once)
         if node.parent_id is None:
             raise problems.RootFolder("The root folder cannot be shared: share folders in it")

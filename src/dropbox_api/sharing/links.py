@@ -70,7 +70,7 @@ async def create_link(
     password_hash = await _hash_password(security.passwords, wanted.password)
     try:
         async with context.db.begin() as tx:
-            node = await guard.lock_for_change(tx, context.actor_id, node_id, "owner")
+            node = await guard.lock_node(tx, context.actor_id, node_id, "owner")
             await idempotency.claim_key(tx, once)
             if node.parent_id is None:
                 raise problems.RootFolder("The root folder cannot be shared: share folders in it")

@@ -214,7 +214,7 @@ class _Batch:
         self._touched: set[uuid.UUID] = set()
         self._reserved_bytes = 0
 
-    def decide(self, draft: Draft, place: paths.Place, node: paths.NamedNode | None) -> _Decision:
+    def decide(self, draft: Draft, place: paths.NodeKey, node: paths.NamedNode | None) -> _Decision:
         """Decide one draft; `node` is at its place now."""
         request = draft.request
         content = self._existing.blobs.get(draft.fingerprint) if draft.fingerprint else None
@@ -256,7 +256,7 @@ class _Batch:
         return _PendingFile(len(self.placements) - 1)
 
     def _resume(
-        self, draft: Draft, place: paths.Place, upload_id: uuid.UUID, size_bytes: int
+        self, draft: Draft, place: paths.NodeKey, upload_id: uuid.UUID, size_bytes: int
     ) -> SessionClaim | problems.Problem:
         """Resume a live session of the same content, whose destinations include this place from now on."""
         if size_bytes != draft.request.size_bytes:
@@ -271,7 +271,7 @@ class _Batch:
         self._add_destination(upload_id, draft, place)
         return SessionClaim(upload_id, is_new=False, needs_multipart=True)
 
-    def _open(self, draft: Draft, place: paths.Place) -> SessionClaim:
+    def _open(self, draft: Draft, place: paths.NodeKey) -> SessionClaim:
         """Collect a new session with its one destination."""
         upload_id = new_id()
         folder_of_key = draft.fingerprint.hex() if draft.fingerprint else "late"
@@ -298,7 +298,7 @@ class _Batch:
             self._existing.sessions[draft.fingerprint] = (upload_id, draft.request.size_bytes)
         return SessionClaim(upload_id, is_new=True, needs_multipart=not is_single)
 
-    def _add_destination(self, upload_id: uuid.UUID, draft: Draft, place: paths.Place) -> None:
+    def _add_destination(self, upload_id: uuid.UUID, draft: Draft, place: paths.NodeKey) -> None:
         """Collect a destination: a new one, or the newest values of one that is requested again."""
         row = destinations.make_destination_row(upload_id, place[0], draft.place.name, draft.request)
         self._touched.add(upload_id)

@@ -13,6 +13,7 @@ from sqlalchemy import select, text
 
 from dropbox_api.core.fingerprint import to_base64
 from dropbox_api.db import Db
+from dropbox_api.files.blobs import IS_REFERENCED_SQL
 from dropbox_api.models import Blob
 from dropbox_api.storage.object_store import ObjectNotFound, ObjectStore
 
@@ -140,9 +141,8 @@ _QUERIES: dict[str, tuple[str, str]] = {
     ),
     "I3 unreferenced content that is not collected": (
         "I3",
-        """SELECT b.id, b.content_status FROM blobs b
-           WHERE b.content_status <> 'deleting' AND b.unreferenced_at IS NULL
-             AND NOT EXISTS (SELECT FROM revisions r WHERE r.blob_id = b.id)""",
+        f"""SELECT id, content_status FROM blobs
+           WHERE content_status <> 'deleting' AND unreferenced_at IS NULL AND NOT {IS_REFERENCED_SQL}""",
     ),
     "I2 manifest does not cover its blob": (
         "I2",

@@ -10,6 +10,7 @@ from dropbox_api.context import Context
 from dropbox_api.db import Tx
 from dropbox_api.files import guard, paths, put, tree, views
 from dropbox_api.files.guard import LockedNode
+from dropbox_api.files.paths import Target
 from dropbox_api.files.schemas import File
 from dropbox_api.models import Revision
 from dropbox_api.plumbing import idempotency
@@ -78,7 +79,7 @@ async def put_content(context: Context, node_id: uuid.UUID, wanted: NewContent, 
                 await tree.set_content_type(tx, node, placement.content_type)
                 file = await views.get_file(tx, actor_id, node_id)
             if name is not None:
-                await tree.rename_or_move(tx, actor_id, node, node.folder_id, name, wanted.on_conflict)
+                await tree.rename_or_move(tx, actor_id, node, Target(node.folder_id, name, wanted.on_conflict))
                 file = await views.get_file(tx, actor_id, node_id)
             await idempotency.keep_answer(tx, once, 200, file)
         await failpoint("uploads.stream.after_t2")
@@ -91,7 +92,7 @@ async def _lock_file(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID, if_match: 
     Raises NotFound, Forbidden, PreconditionFailed, InvalidRequest, NotAFile.
     Transaction: joins tx.
     """
-    node = await guard.lock_for_change(tx, actor_id, node_id)
+    node = await guard.lock_node(tx, actor_id, node_id, "editor")
     guard.require_match(node, if_match)
     if node.kind != "file":
         raise problems.NotAFile
