@@ -1,4 +1,4 @@
-"""The journal through HTTP: what is told to whom, how it is waited for, and that nothing is lost on the way.
+"""The journal through HTTP: which events each reader sees, waiting for them, and that no wake-up is lost.
 
 Copies for others are the relay's: `relay` runs it once, as the worker does.
 """
@@ -49,7 +49,7 @@ async def read(account: Account, **query: Any) -> dict[str, Any]:
     return found
 
 
-def told(found: dict[str, Any]) -> list[tuple[str, str]]:
+def kinds_and_files(found: dict[str, Any]) -> list[tuple[str, str]]:
     return [(event["kind"], event["file_id"]) for event in found["events"]]
 
 
@@ -59,10 +59,10 @@ def wakeup_of(server: RunningServer) -> Wakeup:
 
 
 async def until_waiting(server: RunningServer, count: int) -> None:
-    """Return when so many wait in this server and have looked at what there is."""
+    """Return when this number of requests wait in the server, after their read."""
     wakeup = wakeup_of(server)
     async with asyncio.timeout(30):
-        while wakeup.waiting != count or any(  # noqa: ASYNC110 - nobody tells of who waits
+        while wakeup.waiting != count or any(  # noqa: ASYNC110 - waiters signal nothing
             waiter._timeout is None for waiters in wakeup._waiters.values() for waiter in waiters
         ):
             await asyncio.sleep(0.005)
@@ -70,7 +70,7 @@ async def until_waiting(server: RunningServer, count: int) -> None:
 
 @contextlib.asynccontextmanager
 async def polling(server: RunningServer, account: Account, **query: Any) -> AsyncIterator[asyncio.Task[Any]]:
-    """A long poll that waits."""
+    """A waiting long poll."""
     already = wakeup_of(server).waiting
     task = asyncio.create_task(account.client.get("/v1/events", params=POLL | query))
     await until_waiting(server, already + 1)
@@ -82,13 +82,13 @@ async def polling(server: RunningServer, account: Account, **query: Any) -> Asyn
 # Reading
 
 
-async def test_the_journal_tells_each_change_once_in_order_with_the_file_as_it_is(account: Account) -> None:
+async def test_read_shows_each_change_once_in_order_with_the_current_file(account: Account) -> None:
     cursor = await cursor_of(account)
     folder_id = await make_folder(account, "/trip")
     file = await upload_file(account, b"cat", "cat.jpg")
     await account.client.patch(f"/v1/files/{file['id']}", json={"name": "dog.jpg"})
     found = await read(account, cursor=cursor)
-    assert told(found) == [
+    assert kinds_and_files(found) == [
         ("file.created", folder_id),
         ("file.created", file["id"]),
         ("file.renamed", file["id"]),
@@ -101,7 +101,7 @@ async def test_the_journal_tells_each_change_once_in_order_with_the_file_as_it_i
     assert (again["events"], again["cursor"]) == ([], found["cursor"])
 
 
-async def test_pages_follow_each_other(account: Account) -> None:
+async def test_read_with_a_limit_returns_pages_without_gaps(account: Account) -> None:
     cursor = await cursor_of(account)
     ids = [await make_folder(account, f"/folder {n}") for n in range(5)]
     seen, more = [], True
@@ -113,24 +113,24 @@ async def test_pages_follow_each_other(account: Account) -> None:
     assert seen == ids
 
 
-async def test_without_a_place_to_begin_it_begins_now(account: Account) -> None:
+async def test_read_without_a_start_begins_now(account: Account) -> None:
     await make_folder(account, "/before")
     found = await read(account)
     assert found["events"] == []
     after = await make_folder(account, "/after")
-    assert told(await read(account, cursor=found["cursor"])) == [("file.created", after)]
+    assert kinds_and_files(await read(account, cursor=found["cursor"])) == [("file.created", after)]
 
 
-async def test_since_begins_with_the_first_event_of_that_time_or_later(account: Account) -> None:
+async def test_read_since_a_time_begins_with_the_first_event_of_it(account: Account) -> None:
     before = await make_folder(account, "/before")
     at = (await read(account, since="2000-01-01T00:00:00Z"))["events"][-1]["at"]
     after = await make_folder(account, "/after")
-    assert told(await read(account, since=at))[0] == ("file.created", before)
-    assert told(await read(account, since="2000-01-01T00:00:00Z"))[-1] == ("file.created", after)
-    assert told(await read(account, since="2999-01-01T00:00:00+02:00")) == []
+    assert kinds_and_files(await read(account, since=at))[0] == ("file.created", before)
+    assert kinds_and_files(await read(account, since="2000-01-01T00:00:00Z"))[-1] == ("file.created", after)
+    assert kinds_and_files(await read(account, since="2999-01-01T00:00:00+02:00")) == []
 
 
-async def test_what_is_in_the_trash_or_gone_is_null_and_its_kind_tells(account: Account) -> None:
+async def test_event_of_a_trashed_file_has_a_kind_and_no_file(account: Account) -> None:
     cursor = await cursor_of(account)
     file = await upload_file(account, b"gone", "gone.txt")
     await account.client.delete(f"/v1/files/{file['id']}")
@@ -141,7 +141,7 @@ async def test_what_is_in_the_trash_or_gone_is_null_and_its_kind_tells(account: 
     ]
 
 
-async def test_a_cursor_is_good_for_its_user_alone_and_nobody_makes_one_up(register: Register) -> None:
+async def test_cursor_that_is_forged_or_of_another_user_is_invalid(register: Register) -> None:
     mine, other = await register(), await register()
     cursor = await cursor_of(mine)
     forged = [
@@ -165,7 +165,7 @@ async def test_a_cursor_is_good_for_its_user_alone_and_nobody_makes_one_up(regis
         assert problem(await mine.client.get("/v1/events", params=wrong)) == (422, "invalid-request")
 
 
-async def test_what_the_journal_does_not_reach_back_to_is_gone(account: Account, server: RunningServer, db: Db) -> None:
+async def test_read_from_before_the_retention_is_expired(account: Account, server: RunningServer, db: Db) -> None:
     beginning = await cursor_of(account)
     for name in ("one", "two"):
         await make_folder(account, f"/{name}")
@@ -181,10 +181,10 @@ async def test_what_the_journal_does_not_reach_back_to_is_gone(account: Account,
     assert problem(await account.client.get("/v1/events", params={"cursor": beginning})) == (410, "cursor-expired")
     since = {"since": "2000-01-01T00:00:00Z"}
     assert problem(await account.client.get("/v1/events", params=since)) == (410, "cursor-expired")
-    assert len(told(await read(account, cursor=later))) == 1
+    assert len(kinds_and_files(await read(account, cursor=later))) == 1
 
 
-async def test_after_a_restore_from_a_backup_no_reader_goes_on_in_another_history(account: Account, db: Db) -> None:
+async def test_cursor_from_before_a_restore_of_the_database_is_expired(account: Account, db: Db) -> None:
     await make_folder(account, "/one")
     kept = await cursor_of(account)
     await make_folder(account, "/two")
@@ -201,21 +201,21 @@ async def test_after_a_restore_from_a_backup_no_reader_goes_on_in_another_histor
             "UPDATE users SET journal_seq = 1 WHERE id = :me",
         ):
             await tx.execute(text(older), {"me": me})
-    for name in ("before", "2", "3", "4"):  # the journal has not come so far, comes there, and goes beyond it
+    for name in ("before", "2", "3", "4"):  # the journal is shorter than the cursors, as long, and longer
         if name != "before":
             await make_folder(account, f"/{name}")
         for cursor in undone_cursors:
             for path in ("/v1/events", "/v1/events/stream"):
                 assert problem(await account.client.get(path, params={"cursor": cursor})) == (410, "cursor-expired")
-    assert len(told(await read(account, cursor=kept))) == 3
-    async with db.begin() as tx:  # others look whether journals that reach back to their beginning make the tree
+    assert len(kinds_and_files(await read(account, cursor=kept))) == 3
+    async with db.begin() as tx:  # other tests compare complete journals with the tree
         await tx.execute(text("DELETE FROM events WHERE recipient_id = :me AND seq = 1"), {"me": me})
 
 
-async def test_retention_takes_a_beginning_and_leaves_no_gap(
+async def test_retention_of_a_journal_leaves_no_gap(
     account: Account, server: RunningServer, db: Db, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An old event behind a young one stays: of a change that took long, with an early time."""
+    """An old event behind a young one stays: it is of a long transaction, with an early time."""
     monkeypatch.setattr(retain, "ROWS_PER_TRANSACTION", 2)
     for n in range(7):
         await make_folder(account, f"/{n}")
@@ -229,7 +229,9 @@ async def test_retention_takes_a_beginning_and_leaves_no_gap(
         assert (await tx.execute(left, {"me": me})).scalars().all() == [6, 7]
 
 
-async def test_retention_forgets_deliveries_that_are_over(account: Account, server: RunningServer, db: Db) -> None:
+async def test_retention_of_deliveries_keeps_young_and_pending_ones(
+    account: Account, server: RunningServer, db: Db
+) -> None:
     me, webhook_id = uuid.UUID((await account.me())["id"]), new_id()
     async with db.begin() as tx:
         await tx.execute(
@@ -253,7 +255,7 @@ async def test_retention_forgets_deliveries_that_are_over(account: Account, serv
     assert [tuple(row) for row in rows] == [("1", "delivered"), ("1", "failed"), ("1", "pending"), ("8", "pending")]
 
 
-# What others see
+# Other recipients
 
 _COPY = text("""
     WITH counter AS (UPDATE users SET journal_seq = journal_seq + 1 WHERE id = :to RETURNING journal_seq)
@@ -264,7 +266,7 @@ _COPY = text("""
 
 
 async def carry(db: Db, owner: Account, to: Account) -> None:
-    """Copy what the owner's outbox has for somebody into their journal, in its order, as the relay does."""
+    """Copy the owner's changes from the outbox to a recipient's journal, in order, as the relay does."""
     ids = {"owner": (await owner.me())["id"], "to": (await to.me())["id"]}
     waiting = text(
         "SELECT id FROM outbox WHERE aggregateid = :owner AND CAST(:to AS uuid) = ANY(recipients) ORDER BY seq"
@@ -279,34 +281,34 @@ async def carry(db: Db, owner: Account, to: Account) -> None:
 
 
 async def share(owner: Account, node_id: str, to: Account) -> str:
-    """By account: no address need be proven."""
+    """Share by account, which needs no verified address."""
     body = {"user_id": (await to.me())["id"], "role": "viewer"}
     made = (await owner.client.post(f"/v1/files/{node_id}/grants", json=body)).raise_for_status().json()
     grant_id: str = made["id"]
     return grant_id
 
 
-async def test_whoever_it_is_shared_with_is_told_as_they_see_it(register: Register, db: Db) -> None:
+async def test_event_of_a_shared_file_shows_the_path_below_the_share(register: Register, db: Db) -> None:
     owner, guest = await register(), await register()
     folder_id = await make_folder(owner, "/above/shared")
     await share(owner, folder_id, guest)
     file = await upload_file(owner, b"1", "a.txt", destination={"parent_id": folder_id})
     await carry(db, owner, guest)
     found = await read(guest, since="2000-01-01T00:00:00Z")
-    assert told(found) == [("share.granted", folder_id), ("file.created", file["id"])]
+    assert kinds_and_files(found) == [("share.granted", folder_id), ("file.created", file["id"])]
     granted, created = found["events"]
     assert granted["detail"]["role"] == "viewer"
     assert (created["file"]["path"], created["file"]["role"]) == ("/shared/a.txt", "viewer")
     assert "above" not in json.dumps(found)
 
 
-async def test_after_a_share_is_revoked_only_the_removal_is_told(register: Register, db: Db) -> None:
+async def test_read_after_a_revoke_shows_only_the_removal(register: Register, db: Db) -> None:
     owner, guest = await register(), await register()
     folder_id = await make_folder(owner, "/shared")
     grant_id = await share(owner, folder_id, guest)
     await carry(db, owner, guest)
     cursor = await cursor_of(guest)
-    # In their journal already, but not yet read when the share ends.
+    # Already in the guest's journal, but unread when the share ends.
     file = await upload_file(owner, b"secret", "secret.txt", destination={"parent_id": folder_id})
     await owner.client.patch(f"/v1/files/{file['id']}", json={"name": "renamed.txt"})
     await carry(db, owner, guest)
@@ -321,7 +323,7 @@ async def test_after_a_share_is_revoked_only_the_removal_is_told(register: Regis
     assert not (await read(guest, cursor=found["cursor"]))["events"]
 
 
-async def test_moving_out_of_a_share_is_told_by_id_alone(register: Register, db: Db) -> None:
+async def test_event_of_a_move_out_of_a_share_shows_only_the_id(register: Register, db: Db) -> None:
     owner, guest = await register(), await register()
     folder_id = await make_folder(owner, "/shared")
     await share(owner, folder_id, guest)
@@ -336,9 +338,7 @@ async def test_moving_out_of_a_share_is_told_by_id_alone(register: Register, db:
     assert "private" not in json.dumps(found)
 
 
-async def test_what_is_shared_by_itself_is_told_of_when_a_folder_above_goes_and_returns(
-    register: Register, db: Db
-) -> None:
+async def test_trash_and_restore_above_a_share_reach_its_recipients(register: Register, db: Db) -> None:
     owner, guest = await register(), await register()
     folder_id = await make_folder(owner, "/above/shared")
     above_id = await make_folder(owner, "/above")
@@ -351,7 +351,7 @@ async def test_what_is_shared_by_itself_is_told_of_when_a_folder_above_goes_and_
     (await owner.client.post(f"/v1/files/{above_id}/restore", json={})).raise_for_status()
     await carry(db, owner, guest)
     back = await read(guest, cursor=gone["cursor"])
-    assert told(gone) == told(back) == [("file.moved", folder_id)]
+    assert kinds_and_files(gone) == kinds_and_files(back) == [("file.moved", folder_id)]
     assert gone["events"][0]["file"] is None
     assert back["events"][0]["file"]["path"] == "/shared"
 
@@ -359,28 +359,28 @@ async def test_what_is_shared_by_itself_is_told_of_when_a_folder_above_goes_and_
 # Waiting
 
 
-async def test_a_poll_is_answered_as_soon_as_something_happens(server: RunningServer, account: Account) -> None:
+async def test_poll_is_answered_by_the_next_event(server: RunningServer, account: Account) -> None:
     async with polling(server, account) as poll:
         folder_id = await make_folder(account, "/new")
         found = (await poll).json()
-    assert told(found) == [("file.created", folder_id)]
+    assert kinds_and_files(found) == [("file.created", folder_id)]
     assert wakeup_of(server).waiting == 0
 
 
-async def test_what_happened_before_is_not_waited_for(server: RunningServer, account: Account) -> None:
+async def test_poll_with_events_to_read_does_not_wait(server: RunningServer, account: Account) -> None:
     cursor = await cursor_of(account)
     await make_folder(account, "/new")
     assert len((await read(account, cursor=cursor, wait_s=90))["events"]) == 1
 
 
-async def test_a_poll_ends_when_its_time_is_over(server: RunningServer, account: Account) -> None:
+async def test_poll_without_an_event_ends_in_time(server: RunningServer, account: Account) -> None:
     cursor = await cursor_of(account)
     found = await read(account, cursor=cursor, wait_s=0.05)
     assert (found["events"], found["cursor"], found["has_more"]) == ([], cursor, False)
     assert wakeup_of(server).waiting == 0
 
 
-async def test_others_news_wake_nobody(server: RunningServer, register: Register) -> None:
+async def test_poll_is_not_woken_by_events_of_others(server: RunningServer, register: Register) -> None:
     one, other = await register(), await register()
     async with polling(server, one) as poll:
         await make_folder(other, "/new")
@@ -388,10 +388,10 @@ async def test_others_news_wake_nobody(server: RunningServer, register: Register
         assert len((await poll).json()["events"]) == 1
 
 
-async def test_a_wake_up_between_the_look_and_the_wait_is_not_lost(
+async def test_poll_sees_an_event_between_its_read_and_its_wait(
     server: RunningServer, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The change is made after the poll has looked in vain, before it waits."""
+    """The change is made after the poll has read an empty page and before it waits."""
     read_next = JournalResponse._read_next
     changed: list[str] = []
 
@@ -406,7 +406,7 @@ async def test_a_wake_up_between_the_look_and_the_wait_is_not_lost(
     assert [event["file_id"] for event in found["events"]] == changed
 
 
-async def test_a_waiting_poll_holds_no_connection(server: RunningServer, account: Account) -> None:
+async def test_waiting_polls_hold_no_connection(server: RunningServer, account: Account) -> None:
     async with contextlib.AsyncExitStack() as polls:
         for _ in range(server.settings.database.pool_size + server.settings.database.pool_overflow + 1):
             await polls.enter_async_context(polling(server, account))
@@ -416,9 +416,7 @@ async def test_a_waiting_poll_holds_no_connection(server: RunningServer, account
 
 
 @pytest.mark.parametrize("how", ["signed out", "disabled", "token revoked"])
-async def test_whose_session_ended_while_they_waited_gets_nothing(
-    server: RunningServer, register: Register, db: Db, how: str
-) -> None:
+async def test_poll_of_a_session_that_ends_is_401(server: RunningServer, register: Register, db: Db, how: str) -> None:
     account, writer = await register(), None
     token: dict[str, Any] = {}
     if how == "token revoked":
@@ -443,14 +441,14 @@ async def test_whose_session_ended_while_they_waited_gets_nothing(
         await writer.client.aclose()
 
 
-async def test_who_leaves_is_forgotten(server: RunningServer, account: Account) -> None:
+async def test_poll_of_a_disconnected_client_is_removed(server: RunningServer, account: Account) -> None:
     async with polling(server, account):
         assert wakeup_of(server).waiting == 1
     await until_waiting(server, 0)
     assert not wakeup_of(server)._waiters
 
 
-async def test_more_than_may_wait_are_sent_away_for_a_while(postgres_url: str, s3_config: Any) -> None:
+async def test_requests_beyond_the_limit_of_waiters_get_a_backoff(postgres_url: str, s3_config: Any) -> None:
     settings = make_settings(postgres_url, s3_config, events={"max_waiting": 1})
     async with running_server(settings) as server:
         account = await register_account(server.url)
@@ -465,7 +463,7 @@ async def test_more_than_may_wait_are_sent_away_for_a_while(postgres_url: str, s
             await until_waiting(server, 0)
 
 
-async def test_shutting_down_lets_everybody_go(postgres_url: str, s3_config: Any) -> None:
+async def test_shutdown_answers_all_waiting_requests(postgres_url: str, s3_config: Any) -> None:
     async with contextlib.AsyncExitStack() as clients:
         async with running_server(make_settings(postgres_url, s3_config)) as server:
             account = await register_account(server.url)
@@ -473,7 +471,7 @@ async def test_shutting_down_lets_everybody_go(postgres_url: str, s3_config: Any
             poll = asyncio.create_task(account.client.get("/v1/events", params={"wait_s": 90}))
             stream = asyncio.create_task(account.client.get("/v1/events/stream"))
             await until_waiting(server, 2)
-        # Had it hung, uvicorn would have cancelled both after its 30 seconds: no answer, or half of one.
+        # After 30 seconds uvicorn would cancel hanging requests: no answer, or a partial one.
         answered = (await poll).raise_for_status().json()
         assert answered["events"] == []
         assert (await stream).raise_for_status().text.startswith("retry: ")
@@ -484,7 +482,7 @@ async def test_shutting_down_lets_everybody_go(postgres_url: str, s3_config: Any
 
 @contextlib.asynccontextmanager
 async def two_servers(postgres_url: str, s3_config: Any, poll_interval_s: float) -> AsyncIterator[Any]:
-    """Two API servers on one database, as two processes are; and an account signed in at both."""
+    """Two API servers on one database, like two processes, and an account signed in at both."""
     settings = make_settings(postgres_url, s3_config, events={"poll_interval_s": poll_interval_s})
     async with running_server(settings) as one, running_server(settings) as other:
         account = await register_account(one.url)
@@ -507,20 +505,20 @@ async def listeners(postgres_url: str) -> list[int]:
 
 async def until_listening(postgres_url: str, at_least: int, but: tuple[int, ...] = ()) -> list[int]:
     async with asyncio.timeout(30):
-        while len(set(pids := await listeners(postgres_url)) - set(but)) < at_least:  # noqa: ASYNC110 - nor of these
+        while len(set(pids := await listeners(postgres_url)) - set(but)) < at_least:  # noqa: ASYNC110 - Postgres signals nothing
             await asyncio.sleep(0.02)
     return pids
 
 
-async def test_a_change_made_elsewhere_wakes_who_waits_here(postgres_url: str, s3_config: Any) -> None:
+async def test_change_in_another_process_wakes_a_poll(postgres_url: str, s3_config: Any) -> None:
     servers = two_servers(postgres_url, s3_config, poll_interval_s=3600)
     async with servers as (one, here, there), polling(one, here) as poll:
         folder_id = await make_folder(there, "/elsewhere")
-        assert told((await poll).json()) == [("file.created", folder_id)]
+        assert kinds_and_files((await poll).json()) == [("file.created", folder_id)]
 
 
-async def test_a_listener_that_was_cut_off_comes_back_and_misses_nothing(postgres_url: str, s3_config: Any) -> None:
-    """What is written while nobody listens is found when somebody does again: the comparing is off."""
+async def test_listener_after_a_disconnect_reconnects_and_misses_nothing(postgres_url: str, s3_config: Any) -> None:
+    """Events of the time without a listener are found after it reconnects; the periodic comparison is off."""
     async with two_servers(postgres_url, s3_config, poll_interval_s=3600) as (one, here, there):
         raw = await asyncpg.connect(postgres_url.replace("+asyncpg", ""))
         async with polling(one, here) as poll:
@@ -528,16 +526,16 @@ async def test_a_listener_that_was_cut_off_comes_back_and_misses_nothing(postgre
             for pid in cut:
                 await raw.execute("SELECT pg_terminate_backend($1)", pid)
             folder_id = await make_folder(there, "/meanwhile")
-            assert told((await poll).json()) == [("file.created", folder_id)]
+            assert kinds_and_files((await poll).json()) == [("file.created", folder_id)]
         await until_listening(postgres_url, at_least=len(cut), but=tuple(cut))
         async with polling(one, here) as poll:
             folder_id = await make_folder(there, "/afterwards")
-            assert told((await poll).json()) == [("file.created", folder_id)]
+            assert kinds_and_files((await poll).json()) == [("file.created", folder_id)]
         await raw.close()
 
 
-async def test_what_nobody_was_told_of_is_found_all_the_same(postgres_url: str, s3_config: Any) -> None:
-    """A process that dies between its commit and its NOTIFY leaves just this."""
+async def test_event_without_a_notify_is_found_by_the_comparison(postgres_url: str, s3_config: Any) -> None:
+    """A process that dies between its commit and its NOTIFY leaves such an event."""
     settings = make_settings(postgres_url, s3_config, events={"poll_interval_s": 0.05})
     async with running_server(settings) as server:
         account = await register_account(server.url)
@@ -554,11 +552,11 @@ async def test_what_nobody_was_told_of_is_found_all_the_same(postgres_url: str, 
                     uuid.UUID(folder_id),
                 )
                 await raw.close()
-                assert told((await poll).json()) == [("file.verified", folder_id)]
+                assert kinds_and_files((await poll).json()) == [("file.verified", folder_id)]
 
 
-async def test_anything_is_heard_by_everybody_who_asks(server: RunningServer, account: Account) -> None:
-    """As the worker does: what was written while it was at work is not waited for."""
+async def test_wait_for_change_returns_to_all_waiters(server: RunningServer, account: Account) -> None:
+    """As in the worker: a change during its work ends the next wait at once."""
     wakeup = wakeup_of(server)
     before = await wakeup.wait_for_change(0)
     waiting = [asyncio.create_task(wakeup.wait_for_change(60)) for _ in range(2)]
@@ -572,7 +570,7 @@ async def test_anything_is_heard_by_everybody_who_asks(server: RunningServer, ac
 
 
 async def messages(lines: AsyncIterator[str]) -> AsyncGenerator[dict[str, str], None]:
-    """Parse a stream as a browser does; comments are messages of their own here."""
+    """Parse a stream as a browser does, with comments as messages."""
     fields: dict[str, str] = {}
     async for line in lines:
         if not line:
@@ -594,9 +592,7 @@ async def streaming(account: Account, **headers: str) -> AsyncIterator[tuple[htt
         await lines.aclose()
 
 
-async def test_a_stream_tells_what_happens_and_goes_on_after_the_last_id(
-    server: RunningServer, account: Account
-) -> None:
+async def test_stream_sends_events_and_resumes_after_the_last_id(server: RunningServer, account: Account) -> None:
     async with streaming(account) as (answer, stream):
         assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
         assert answer.headers["cache-control"] == "no-store"
@@ -610,12 +606,12 @@ async def test_a_stream_tells_what_happens_and_goes_on_after_the_last_id(
     second = await make_folder(account, "/second")
     async with streaming(account, **{"Last-Event-ID": message["id"]}) as (_, stream):
         assert json.loads((await anext(stream))["data"])["file_id"] == second
-    # The ids are the poll's cursors, too.
-    assert told(await read(account, cursor=message["id"])) == [("file.created", second)]
+    # The ids are cursors of the poll, too.
+    assert kinds_and_files(await read(account, cursor=message["id"])) == [("file.created", second)]
     await until_waiting(server, 0)
 
 
-async def test_a_quiet_stream_gives_signs_of_life_and_ends_with_the_session(
+async def test_idle_stream_sends_heartbeats_and_ends_with_the_session(
     server: RunningServer, account: Account, db: Db, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream_route, "HEARTBEAT_S", 0.02)
@@ -632,24 +628,22 @@ async def test_a_quiet_stream_gives_signs_of_life_and_ends_with_the_session(
     await until_waiting(server, 0)
 
 
-async def test_a_stream_tells_nothing_once_the_session_has_ended(
-    server: RunningServer, register: Register, db: Db
-) -> None:
+async def test_stream_of_an_ended_session_sends_no_event(server: RunningServer, register: Register, db: Db) -> None:
     account, other = await register(), await register()
     me = (await account.me())["id"]
-    folder_id = await make_folder(other, "/theirs")
+    folder_id = await make_folder(other, "/shared")
     await share(other, folder_id, account)
     async with streaming(account) as (_, stream):
         async with db.begin() as tx:
             await tx.execute(text("UPDATE sessions SET revoked_at = now() WHERE user_id = :me"), {"me": me})
-        await make_folder(other, "/theirs/secret")
+        await make_folder(other, "/shared/secret")
         await carry_by_id(db, other, me)
         wakeup_of(server).notify([uuid.UUID(me)])
         assert [message["event"] async for message in stream] == ["end"]
 
 
 async def carry_by_id(db: Db, owner: Account, to: str) -> None:
-    """As `carry`, for somebody who is not signed in any more."""
+    """Do what `carry` does, for a recipient who is signed out."""
     ids = {"owner": (await owner.me())["id"], "to": to}
     waiting = text(
         "SELECT id FROM outbox WHERE aggregateid = :owner AND CAST(:to AS uuid) = ANY(recipients) ORDER BY seq"

@@ -1,6 +1,6 @@
-"""What the store says of itself makes us look there, is never believed, and costs little.
+"""Notifications of the store make the server reconcile the named sessions, change nothing else, and cost little.
 
-The store that tells is a SeaweedFS of its own, whose webhook calls a server on a port that was chosen before.
+The notifying store is a separate SeaweedFS, whose webhook calls a server on a reserved port.
 """
 
 import asyncio
@@ -53,12 +53,12 @@ PLAN = {"strategy": "multipart", "chunk_size_bytes": SMALLEST_CHUNK}
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(30):
-        while not await condition():  # noqa: ASYNC110 - any condition on what others do
+        while not await condition():  # noqa: ASYNC110 - the conditions have no event
             await asyncio.sleep(0.02)
 
 
-async def look_at(account: Account, upload_id: str) -> dict[str, Any]:
-    """Return a session as Postgres has it: asking this way makes nobody look into the store."""
+async def get_session(account: Account, upload_id: str) -> dict[str, Any]:
+    """Return a session as Postgres has it, with a request that does not read the store."""
     answer: dict[str, Any] = (await account.client.get(f"/v1/uploads/{upload_id}")).raise_for_status().json()
     return answer
 
@@ -77,7 +77,7 @@ def filer_event(path: str, event: str = "create") -> dict[str, Any]:
     return {"event_type": event, "key": path, "message": {"new_entry": {"name": path.rpartition("/")[2]}}}
 
 
-# A store that tells
+# A store that notifies
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def port() -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def telling_store(port: int) -> Iterator[S3Config]:
+def notifying_store(port: int) -> Iterator[S3Config]:
     directory = Path(tempfile.mkdtemp(prefix="dropbox-api-tests-"))
     webhook = StoreWebhook(f"http://127.0.0.1:{port}{ADDRESS}", TOKEN)
     try:
@@ -98,59 +98,59 @@ def telling_store(port: int) -> Iterator[S3Config]:
 
 
 @pytest.fixture(scope="module")
-async def told(postgres_url: str, telling_store: S3Config, port: int) -> AsyncIterator[RunningServer]:
-    async with S3Store.open(telling_store) as store:
-        await store.ensure_bucket([])  # before anybody is there to be told
+async def notified(postgres_url: str, notifying_store: S3Config, port: int) -> AsyncIterator[RunningServer]:
+    async with S3Store.open(notifying_store) as store:
+        await store.ensure_bucket([])  # before the server runs
     async with fresh_database(postgres_url) as url:
-        settings = make_settings(url, telling_store, notifications={"token": TOKEN})
+        settings = make_settings(url, notifying_store, notifications={"token": TOKEN})
         async with running_server(settings, port=port) as server:
             yield server
 
 
-async def test_each_part_shows_without_a_word_of_its_client(told: RunningServer) -> None:
-    account = await register_account(told.url)
-    upload = await start(account, DATA, "told.bin", **PLAN)
+async def test_sent_part_shows_without_a_request_of_the_client(notified: RunningServer) -> None:
+    account = await register_account(notified.url)
+    upload = await start(account, DATA, "parts.bin", **PLAN)
     waits_s = []
     for number, left in ((2, "1,3"), (1, "3"), (3, "")):
         await send(account, upload, DATA, [number])
         began_at = time.monotonic()
 
         async def shows(left: str = left) -> bool:
-            return bool((await look_at(account, upload["id"]))["missing"] == left)
+            return bool((await get_session(account, upload["id"]))["missing"] == left)
 
         await until(shows)
         waits_s.append(round(time.monotonic() - began_at, 3))
     print("seconds from PUT to status:", waits_s)
-    assert (await look_at(account, upload["id"]))["state"] == "active"
+    assert (await get_session(account, upload["id"]))["state"] == "active"
     await account.client.aclose()
 
 
-async def test_a_single_object_shows_and_its_file_comes_though_its_client_is_gone(told: RunningServer) -> None:
-    account = await register_account(told.url)
+async def test_single_upload_of_a_silent_client_is_completed(notified: RunningServer) -> None:
+    account = await register_account(notified.url)
     upload = await start(account, b"left alone", "left.txt")
     await send(account, upload, b"left alone")
 
     async def shows() -> bool:
-        return bool((await look_at(account, upload["id"]))["missing"] == "")
+        return bool((await get_session(account, upload["id"]))["missing"] == "")
 
     await until(shows)
 
-    async def expedited() -> bool:  # instead of in a quarter of an hour
-        async with told.db.read() as tx:
+    async def expedited() -> bool:  # instead of in 15 minutes
+        async with notified.db.read() as tx:
             soon = "SELECT next_check_at < now() + interval '61 seconds' FROM uploads WHERE id = :id"
             return bool((await tx.execute(text(soon), {"id": upload["id"]})).scalar_one())
 
     await until(expedited)
-    async with told.db.begin() as tx:
+    async with notified.db.begin() as tx:
         await tx.execute(text("UPDATE uploads SET next_check_at = now() WHERE id = :id"), {"id": upload["id"]})
-    await finish_idle_uploads(told.services)
-    assert (await look_at(account, upload["id"]))["state"] == "completed"
+    await finish_idle_uploads(notified.services)
+    assert (await get_session(account, upload["id"]))["state"] == "completed"
     await account.client.aclose()
 
 
-async def test_a_store_whose_calls_are_not_taken_goes_on_storing(port: int) -> None:
+async def test_store_with_an_unresponsive_receiver_continues_to_store(port: int) -> None:
     directory = Path(tempfile.mkdtemp(prefix="dropbox-api-tests-"))
-    with socket.create_server(("127.0.0.1", 0), backlog=1) as deaf:  # takes connections, and answers none
+    with socket.create_server(("127.0.0.1", 0), backlog=1) as deaf:  # accepts connections and never answers
         webhook = StoreWebhook(f"http://127.0.0.1:{deaf.getsockname()[1]}{ADDRESS}", TOKEN)
         with EmbeddedS3(directory / "s3", access_key_id="a", secret_access_key="b", webhook=webhook) as s3:
             assert (directory / "s3" / "notification.toml").stat().st_mode & 0o777 == 0o600, "it holds the token"
@@ -162,29 +162,31 @@ async def test_a_store_whose_calls_are_not_taken_goes_on_storing(port: int) -> N
     shutil.rmtree(directory, ignore_errors=True)
 
 
-# What a notification can say, and what comes of it. The session's store tells nobody: here the tests do.
+# The content of notifications. The tests send them, because the session's store does not notify.
 
 
 @pytest.fixture(scope="module")
-async def listening(postgres_url: str, s3_config: S3Config) -> AsyncIterator[RunningServer]:
+async def notifiable(postgres_url: str, s3_config: S3Config) -> AsyncIterator[RunningServer]:
     groups: dict[str, Any] = {"notifications": {"token": TOKEN}, "http": {"max_body_bytes": 100_000}}
     async with separate_server(postgres_url, s3_config, **groups) as server:
         yield server
 
 
 @pytest.fixture
-async def session(listening: RunningServer) -> AsyncIterator["Session"]:
+async def session(notifiable: RunningServer) -> AsyncIterator["Session"]:
     async with AsyncExitStack() as stack:
-        account = await register_account(listening.url)
+        account = await register_account(notifiable.url)
         stack.push_async_callback(account.client.aclose)
-        client = await stack.enter_async_context(httpx2.AsyncClient(base_url=listening.url, headers=BEARER, timeout=60))
+        client = await stack.enter_async_context(
+            httpx2.AsyncClient(base_url=notifiable.url, headers=BEARER, timeout=60)
+        )
         upload = await start(account, DATA, "session.bin", **PLAN)
-        found = await row(listening.db, upload["id"])
+        found = await row(notifiable.db, upload["id"])
         yield Session(account, client, upload, found.storage_key, found.s3_upload_id)
 
 
 class Session:
-    """An upload being sent, and the store's own client to speak of it."""
+    """An upload session, and a client that sends notifications as the store does."""
 
     def __init__(
         self, account: Account, store: httpx2.AsyncClient, upload: dict[str, Any], key: str, s3_upload_id: str
@@ -195,51 +197,51 @@ class Session:
         self.key = key
         self.s3_upload_id = s3_upload_id
 
-    async def say(self, said: Any) -> int:
-        return (await self.store.post(ADDRESS, content=json.dumps(said))).status_code
+    async def notify(self, notification: Any) -> int:
+        return (await self.store.post(ADDRESS, content=json.dumps(notification))).status_code
 
     async def missing(self) -> str:
-        return str((await look_at(self.account, self.upload["id"]))["missing"])
+        return str((await get_session(self.account, self.upload["id"]))["missing"])
 
 
 @pytest.mark.parametrize("way", ["s3", "sns", "part", "object"])
-async def test_every_way_of_telling_makes_us_look(session: Session, way: str) -> None:
+async def test_notification_in_each_format_reconciles_the_session(session: Session, way: str) -> None:
     await send(session.account, session.upload, DATA, [1])
     event = s3_event(session.key, event="s3:ObjectCreated:CompleteMultipartUpload")
     part = f"/buckets/{BUCKET}/.uploads/{session.s3_upload_id}/0001_1c5e.part"
-    said: dict[str, Any] = {
+    notification: dict[str, Any] = {
         "s3": event,
         "sns": {"Type": "Notification", "MessageId": "1", "Message": json.dumps(event)},
         "part": filer_event(part),
         "object": filer_event(f"/buckets/{BUCKET}/{session.key}", "update"),
     }[way]
     assert await session.missing() == "1-3"
-    assert await session.say(said) == 204
+    assert await session.notify(notification) == 204
 
-    async def looked() -> bool:
+    async def is_reconciled() -> bool:
         return await session.missing() == "2-3"
 
-    await until(looked)
+    await until(is_reconciled)
 
 
-async def test_what_is_claimed_but_not_there_changes_nothing(session: Session, listening: RunningServer) -> None:
-    before = await row(listening.db, session.upload["id"])
+async def test_notification_of_missing_parts_changes_nothing(session: Session, notifiable: RunningServer) -> None:
+    before = await row(notifiable.db, session.upload["id"])
     for number in (1, 2, 3):
         part = f"/buckets/{BUCKET}/.uploads/{session.s3_upload_id}/{number:04}_x.part"
-        assert await session.say(filer_event(part)) == 204
+        assert await session.notify(filer_event(part)) == 204
 
-    async def looked() -> bool:
-        return (await row(listening.db, session.upload["id"])).listed_at is not None
+    async def is_reconciled() -> bool:
+        return (await row(notifiable.db, session.upload["id"])).listed_at is not None
 
-    await until(looked)
-    after = await row(listening.db, session.upload["id"])
-    assert after._asdict() == before._asdict() | {"listed_at": after.listed_at}, "its life is not prolonged either"
+    await until(is_reconciled)
+    after = await row(notifiable.db, session.upload["id"])
+    assert after._asdict() == before._asdict() | {"listed_at": after.listed_at}, "the session's expiry stays"
     assert await session.missing() == "1-3"
 
 
 @dataclass
 class Counted:
-    """The store itself, which counts."""
+    """The store, with a count of its listings."""
 
     store: S3Store
     lists: int = 0
@@ -252,15 +254,15 @@ class Counted:
         return getattr(self.store, name)
 
 
-async def test_a_storm_costs_a_look_a_round(session: Session, listening: RunningServer) -> None:
-    store = Counted(listening.store)
-    reconciler = NotificationReconciler(Services(listening.db, cast("ObjectStore", store), listening.settings))
+async def test_many_notifications_cost_one_listing_per_round(session: Session, notifiable: RunningServer) -> None:
+    store = Counted(notifiable.store)
+    reconciler = NotificationReconciler(Services(notifiable.db, cast("ObjectStore", store), notifiable.settings))
     began_at = time.monotonic()
     for number in range(1000):
         reconciler.submit({session.key} if number % 2 else {session.s3_upload_id})
         await asyncio.sleep(0)
     await send(session.account, session.upload, DATA, [1])
-    reconciler.submit({session.key})  # the last one is not forgotten over the first
+    reconciler.submit({session.key})  # a repeated name counts again
 
     async def followed() -> bool:
         return await session.missing() == "2-3"
@@ -271,7 +273,7 @@ async def test_a_storm_costs_a_look_a_round(session: Session, listening: Running
 
 
 @pytest.mark.parametrize(
-    "said",
+    "notification",
     [
         {},
         [],
@@ -292,23 +294,23 @@ async def test_a_storm_costs_a_look_a_round(session: Session, listening: Running
         s3_event("\u00fc" * 500),
     ],
 )
-async def test_nonsense_is_taken_and_forgotten(session: Session, said: Any) -> None:
-    assert await session.say(said) == 204
-    await session.say(s3_event(session.key))
+async def test_notification_in_an_unknown_format_is_ignored(session: Session, notification: Any) -> None:
+    assert await session.notify(notification) == 204
+    await session.notify(s3_event(session.key))
     await send(session.account, session.upload, DATA, [3])
-    await session.say(s3_event(session.key))
+    await session.notify(s3_event(session.key))
 
-    async def looked() -> bool:  # nobody stumbled over it
+    async def is_reconciled() -> bool:  # the server still works
         return await session.missing() == "1-2"
 
-    await until(looked)
+    await until(is_reconciled)
 
 
-def test_only_new_content_of_our_bucket_is_looked_for() -> None:
-    def names(said: Any) -> set[str]:
-        return parse_notification(json.dumps(said), BUCKET)
+def test_parse_notification_names_only_new_content_of_the_bucket() -> None:
+    def names(notification: Any) -> set[str]:
+        return parse_notification(json.dumps(notification), BUCKET)
 
-    assert names(s3_event("blobs/a+b/%2B")) == {"blobs/a b/+"}, "S3 encodes keys as forms do"
+    assert names(s3_event("blobs/a+b/%2B")) == {"blobs/a b/+"}, "S3 encodes keys like form fields"
     assert names(s3_event("key", bucket="another")) == set()
     assert names(s3_event("key", event="ObjectRemoved:Delete")) == set()
     assert names(filer_event(f"/buckets/{BUCKET}2/key")) == set()
@@ -321,40 +323,40 @@ def test_only_new_content_of_our_bucket_is_looked_for() -> None:
         parse_notification(b"<xml/>", BUCKET)
 
 
-async def test_what_waits_is_bounded(listening: RunningServer) -> None:
-    reconciler = NotificationReconciler(listening.services)
+async def test_number_of_pending_names_is_limited(notifiable: RunningServer) -> None:
+    reconciler = NotificationReconciler(notifiable.services)
     for batch in range(30):
         reconciler.submit({f"unknown/{batch}/{number}" for number in range(MAX_NAMES)})
     assert len(reconciler._pending) == 10 * MAX_NAMES
     await reconciler.close()
 
 
-# Who may tell
+# Authentication
 
 
-async def test_without_the_setting_there_is_no_such_address(api: httpx2.AsyncClient) -> None:
+async def test_notification_without_a_token_in_the_settings_is_404(api: httpx2.AsyncClient) -> None:
     assert problem(await api.post(ADDRESS, headers=BEARER, json={})) == (404, "not-found")
     assert problem(await api.post(ADDRESS, json={})) == (404, "not-found")
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", f"Bearer {TOKEN}x", TOKEN, f"Basic {TOKEN}", "Bearer \xfc"])
-async def test_nobody_else_may_tell(listening: RunningServer, header: str) -> None:
-    async with httpx2.AsyncClient(base_url=listening.url, timeout=60) as client:
+async def test_notification_with_a_wrong_token_is_401(notifiable: RunningServer, header: str) -> None:
+    async with httpx2.AsyncClient(base_url=notifiable.url, timeout=60) as client:
         answer = await client.post(ADDRESS, headers={b"Authorization": header.encode("latin1")}, content=b"no JSON")
         assert problem(answer) == (401, "unauthenticated")
 
 
-async def test_a_persons_token_is_not_the_stores(session: Session) -> None:
+async def test_notification_with_an_account_token_is_401(session: Session) -> None:
     assert problem(await session.account.client.post(ADDRESS, json={})) == (401, "unauthenticated")
 
 
-async def test_bodies_are_bounded_and_json(session: Session) -> None:
+async def test_notification_must_be_json_of_limited_size(session: Session) -> None:
     assert problem(await session.store.post(ADDRESS, content=b"<xml/>")) == (400, "malformed-json")
     assert problem(await session.store.post(ADDRESS, content=b"[" * 90_000)) == (400, "malformed-json")
     assert problem(await session.store.post(ADDRESS, content=b" " * 100_001)) == (413, "body-too-large")
 
 
-async def test_the_store_calls_as_often_as_it_likes_and_guessers_do_not(postgres_url: str, s3_config: S3Config) -> None:
+async def test_notifications_are_unlimited_and_guesses_are_limited(postgres_url: str, s3_config: S3Config) -> None:
     limits = NO_LIMITS | {"address": "5/minute"}
     settings: Settings = make_settings(postgres_url, s3_config, notifications={"token": TOKEN}, limits=limits)
     async with running_server(settings) as server, httpx2.AsyncClient(base_url=server.url, timeout=60) as client:

@@ -36,7 +36,7 @@ class World:
 
     def __init__(self, db: Db, store: Any, settings: Settings) -> None:
         self.db, self.store, self.settings = db, store, settings
-        self.told: dict[uuid.UUID, list[tuple[uuid.UUID, uuid.UUID]]] = defaultdict(list)
+        self.expected: dict[uuid.UUID, list[tuple[uuid.UUID, uuid.UUID]]] = defaultdict(list)
         """Expected events of each recipient as (owner, event), in the order of each owner."""
         self._seq: dict[uuid.UUID, int] = defaultdict(int)
 
@@ -67,7 +67,7 @@ class World:
                 values,
             )
         for user_id in recipients:
-            self.told[user_id].append((owner_id, event_id))
+            self.expected[user_id].append((owner_id, event_id))
         return event_id
 
     @property
@@ -92,13 +92,13 @@ class World:
 
     async def check_journals(self) -> None:
         """Require that each recipient has each event once, without gaps, in the order of each owner."""
-        for user_id, told in self.told.items():
+        for user_id, expected_events in self.expected.items():
             events = await self.rows("SELECT * FROM events WHERE recipient_id = :id ORDER BY seq", id=user_id)
-            assert [event.seq for event in events] == list(range(1, len(told) + 1))
+            assert [event.seq for event in events] == list(range(1, len(expected_events) + 1))
             ((newest,),) = await self.rows("SELECT journal_seq FROM users WHERE id = :id", id=user_id)
-            assert newest == len(told)
-            for owner_id in {owner_id for owner_id, _ in told}:
-                expected = [event_id for of, event_id in told if of == owner_id]
+            assert newest == len(expected_events)
+            for owner_id in {owner_id for owner_id, _ in expected_events}:
+                expected = [event_id for of, event_id in expected_events if of == owner_id]
                 assert [event.id for event in events if event.owner_id == owner_id] == expected
 
 
@@ -150,7 +150,7 @@ async def test_relay_writes_each_event_once_and_wakes_readers(world: World) -> N
 async def test_relayed_event_equals_the_event_of_the_owner(world: World) -> None:
     owner, one = await world.person(), await world.person()
     event_id = await world.happen(owner, one, owner, kind="file.created", payload='{"revision_id": "r"}')
-    world.told.pop(owner)
+    world.expected.pop(owner)
     await world.relay()
     (event,) = await world.rows("SELECT * FROM events")
     assert (event.id, event.kind, event.owner_id, event.recipient_id) == (event_id, "file.created", owner, one)
@@ -242,7 +242,7 @@ async def test_relay_of_a_failing_change_parks_it_and_continues(world: World) ->
     assert "this one not" in row.failure
     await world.relay(worker=worker)
     ids = {event.id for event in await world.rows("SELECT id FROM events")}
-    assert ids == {*before, elsewhere}, "what follows waits"
+    assert ids == {*before, elsewhere}, "later changes wait"
     await world.relay(worker=worker)
     events = await world.rows("SELECT * FROM events WHERE owner_id = :id ORDER BY seq", id=owner)
     assert [event.id for event in events] == before + after
@@ -271,7 +271,7 @@ async def test_delivery_after_a_killed_worker_is_repeated(world: World, variable
         assert await run_job(variables, "deliver", "workers.deliver.after_send=kill@3") == -9
         assert [message["id"] for message in receiver.messages] == ids[:3]
         report = await deliver_messages(world.services)
-        assert report.found == 0, "the lease of who died holds"
+        assert report.found == 0, "the lease of the killed worker holds"
         failpoints.arm("workers.deliver.after_send=raise@2")
         await world.end_leases()
         with pytest.raises(failpoints.FailpointError):
@@ -385,7 +385,7 @@ async def test_publish_after_a_killed_worker_is_repeated(
     await world.relay_all()
     assert await run_job(variables, "publish", "workers.publish.after_send=kill@2") == -9
     await publish_changes(world.services)
-    assert len(await world.rows("SELECT * FROM outbox")) == 7, "the lease of who died holds"
+    assert len(await world.rows("SELECT * FROM outbox")) == 7, "the lease of the killed worker holds"
     await world.end_leases()
     await publish_changes(world.services)
     assert await world.rows("SELECT * FROM outbox") == []

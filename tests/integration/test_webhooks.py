@@ -1,4 +1,4 @@
-"""Webhooks: made and changed through HTTP, told by the worker's jobs, received on a real socket."""
+"""Webhooks: managed through HTTP, called by the worker's jobs, received on a real socket."""
 
 import asyncio
 import datetime as dt
@@ -40,7 +40,7 @@ from tests.support.sharing import grant, make_folder, verify
 HOOKS: dict[str, Any] = {
     "allow_http": True,
     "allowed_networks": ["127.0.0.0/8"],
-    "timeout_s": 30,  # a busy machine's receiver is slow, and no test but those of slow ones is about that
+    "timeout_s": 30,  # long, for a busy machine; the tests of slow receivers set their own
     "per_user": 3,
     "concurrency": 4,
 }
@@ -54,7 +54,7 @@ async def server(postgres_url: str, s3_config: S3Config) -> AsyncIterator[Runnin
 
 
 @pytest.fixture(autouse=True)
-async def nothing_waits(server: RunningServer) -> None:
+async def empty_queues(server: RunningServer) -> None:
     async with server.db.begin() as tx:
         for table in ("webhooks", "outbox", "relay_leases"):
             await tx.execute(text(f"DELETE FROM {table}"))
@@ -98,7 +98,7 @@ async def relay_all(server: RunningServer) -> None:
 
 
 async def run(server: RunningServer, **hooks: Any) -> Settings:
-    """Relay all that there is, and deliver all that is due."""
+    """Relay all changes, and deliver all due messages."""
     changed = server.settings.hooks.model_copy(update=hooks)
     settings = server.settings.model_copy(update={"hooks": changed})
     await relay_all(server)
@@ -108,14 +108,14 @@ async def run(server: RunningServer, **hooks: Any) -> Settings:
 
 
 async def later(db: Db) -> None:
-    """Let what waits for its turn have it, and leave nobody alone any longer."""
+    """Make all pending deliveries due, and end all leases and pauses."""
     async with db.begin() as tx:
         await tx.execute(text("UPDATE deliveries SET next_attempt_at = now() WHERE state = 'pending'"))
         await tx.execute(text("DELETE FROM relay_leases"))
 
 
-async def is_failing(db: Db, webhook: dict[str, Any]) -> None:
-    """Let it fail for an hour already: it is left alone for minutes then, not for 2 s as one that has just begun."""
+async def let_fail_for_an_hour(db: Db, webhook: dict[str, Any]) -> None:
+    """Make a webhook fail since an hour ago: its next pause is minutes long, instead of 2 s after a first failure."""
     async with db.begin() as tx:
         since = text("UPDATE webhooks SET failing_since = now() - interval '1 hour' WHERE id = :id")
         await tx.execute(since, {"id": webhook["id"]})
@@ -139,10 +139,12 @@ async def change(account: Account, webhook: dict[str, Any], **changes: Any) -> d
     return changed
 
 
-# Making and changing
+# Creating and changing
 
 
-async def test_the_secret_is_shown_once(server: RunningServer, account: Account, receiver: Receiver) -> None:
+async def test_created_webhook_shows_its_secret_once(
+    server: RunningServer, account: Account, receiver: Receiver
+) -> None:
     answer = await account.client.post("/v1/webhooks", json={"url": receiver.url, "kinds": ["file.stored"]})
     assert (answer.status_code, answer.headers["cache-control"]) == (201, "no-store")
     made = answer.json()
@@ -154,7 +156,7 @@ async def test_the_secret_is_shown_once(server: RunningServer, account: Account,
         assert secret.encode() not in (await tx.execute(text("SELECT secret FROM webhooks"))).scalar_one()
 
 
-async def test_lists_go_page_by_page(account: Account, receiver: Receiver) -> None:
+async def test_list_of_webhooks_has_pages(account: Account, receiver: Receiver) -> None:
     made = [(await hook(account, receiver.url))["id"] for _ in range(3)]
     first = (await account.client.get("/v1/webhooks", params={"limit": 2})).json()
     rest = (await account.client.get("/v1/webhooks", params={"limit": 2, "cursor": first["next_cursor"]})).json()
@@ -162,7 +164,7 @@ async def test_lists_go_page_by_page(account: Account, receiver: Receiver) -> No
     assert rest["next_cursor"] is None
 
 
-async def test_there_are_so_many_and_no_more(account: Account, receiver: Receiver) -> None:
+async def test_concurrent_creations_stop_at_the_limit(account: Account, receiver: Receiver) -> None:
     answers = await asyncio.gather(*(account.client.post("/v1/webhooks", json={"url": receiver.url}) for _ in range(6)))
     refused = [problem(answer) for answer in answers if answer.status_code != 201]
     assert refused == [(409, "too-many-webhooks")] * 3
@@ -184,7 +186,7 @@ async def test_there_are_so_many_and_no_more(account: Account, receiver: Receive
         ({"url": "http://127.0.0.1/", "secret": "mine"}, (422, "invalid-request")),
     ],
 )
-async def test_what_is_not_called_is_refused_at_once(
+async def test_webhook_with_a_forbidden_address_or_member_is_refused(
     account: Account, receiver: Receiver, body: dict[str, Any], expected: tuple[int, str]
 ) -> None:
     assert problem(await account.client.post("/v1/webhooks", json=body)) == expected
@@ -194,7 +196,7 @@ async def test_what_is_not_called_is_refused_at_once(
         assert (await look(account, made))["url"] == receiver.url
 
 
-async def test_what_is_not_named_stays(account: Account, receiver: Receiver) -> None:
+async def test_change_of_a_webhook_keeps_other_members(account: Account, receiver: Receiver) -> None:
     made = await hook(account, receiver.url, kinds=["file.stored"], description="one")
     changed = await change(account, made, description="")
     assert (changed["kinds"], changed["description"], changed["url"]) == (["file.stored"], "", receiver.url)
@@ -202,7 +204,7 @@ async def test_what_is_not_named_stays(account: Account, receiver: Receiver) -> 
     assert await change(account, made) == await look(account, made)
 
 
-async def test_others_webhooks_are_not_there(account: Account, register: Register, receiver: Receiver) -> None:
+async def test_webhooks_of_others_are_404(account: Account, register: Register, receiver: Receiver) -> None:
     made = await hook(account, receiver.url)
     delivery = (await account.client.post(f"/v1/webhooks/{made['id']}/test")).json()
     stranger = await register()
@@ -224,10 +226,10 @@ async def test_others_webhooks_are_not_there(account: Account, register: Registe
     assert [one["id"] for one in (await stranger.client.get("/v1/webhooks")).json()["items"]] == [own["id"]]
 
 
-# What is told
+# Messages
 
 
-async def test_what_happens_is_told_in_order_and_signed(
+async def test_deliver_sends_changes_in_order_and_signed(
     server: RunningServer, account: Account, receiver: Receiver
 ) -> None:
     webhook = await hook(account, receiver.url)
@@ -258,7 +260,9 @@ async def test_what_happens_is_told_in_order_and_signed(
     assert len(receiver.calls) == 5
 
 
-async def test_only_the_kinds_asked_for(server: RunningServer, account: Account, receiver: Receiver) -> None:
+async def test_deliver_sends_only_the_selected_kinds(
+    server: RunningServer, account: Account, receiver: Receiver
+) -> None:
     await hook(account, receiver.url, kinds=["file.stored", "file.trashed"])
     file = await upload_file(account, b"kinds", "a")
     (await account.client.delete(f"/v1/files/{file['id']}")).raise_for_status()
@@ -266,7 +270,7 @@ async def test_only_the_kinds_asked_for(server: RunningServer, account: Account,
     assert [message["kind"] for message in receiver.messages] == ["file.stored", "file.trashed"]
 
 
-async def test_others_learn_what_is_shared_and_then_only_that_it_is_gone(
+async def test_deliver_to_a_former_recipient_sends_only_the_removal(
     server: RunningServer, account: Account, register: Register, receiver: Receiver
 ) -> None:
     other = await register()
@@ -280,7 +284,7 @@ async def test_others_learn_what_is_shared_and_then_only_that_it_is_gone(
     await run(server)
     assert [m["kind"] for m in receiver.messages] == ["share.granted", "file.created", "file.stored"]
     assert receiver.messages[0]["detail"]["role"] == "viewer"
-    # All of this before anybody is told: what they may know is settled then.
+    # All before the relay, which checks access when it plans the messages.
     (await account.client.patch(f"/v1/files/{file['id']}", json={"name": "secret"})).raise_for_status()
     (await account.client.delete(f"/v1/files/{folder_id}/grants/{granted['id']}")).raise_for_status()
     await upload_file(account, b"not shared", "b", destination={"parent_id": folder_id})
@@ -291,7 +295,9 @@ async def test_others_learn_what_is_shared_and_then_only_that_it_is_gone(
     assert message["recipient_id"] == (await other.me())["id"] != message["owner_id"]
 
 
-async def test_disabled_users_are_told_nothing(server: RunningServer, account: Account, receiver: Receiver) -> None:
+async def test_deliver_to_a_disabled_user_sends_nothing(
+    server: RunningServer, account: Account, receiver: Receiver
+) -> None:
     await hook(account, receiver.url)
     await upload_file(account, b"before", "before")
     await relay_changes(server.services)
@@ -311,10 +317,11 @@ async def test_disabled_users_are_told_nothing(server: RunningServer, account: A
         assert (await tx.execute(text("SELECT count(*) FROM deliveries"))).scalar_one() == planned > 0
         await tx.execute(text("UPDATE deliveries SET next_attempt_at = now() - interval '1 day'"))
     found = await invariants.find_violations(server.db, server.store)
-    assert not [violation for violation in found if violation.invariant == "I12"]  # they wait for their user
+    # The messages wait until the user is enabled.
+    assert not [violation for violation in found if violation.invariant == "I12"]
 
 
-async def test_files_say_whether_their_messages_arrived(
+async def test_deliveries_of_a_file_are_those_of_own_webhooks(
     server: RunningServer, account: Account, register: Register, receiver: Receiver
 ) -> None:
     await hook(account, receiver.url, kinds=["file.stored"])
@@ -329,13 +336,13 @@ async def test_files_say_whether_their_messages_arrived(
     await verify(server.db, stranger)
     await grant(account, file["id"], stranger, "viewer")
     shared = (await stranger.client.get(f"/v1/files/{file['id']}/deliveries")).json()
-    assert shared["items"] == [], "what others' webhooks were told is theirs to know"
+    assert shared["items"] == [], "deliveries of others' webhooks are hidden"
 
 
 # Failures
 
 
-async def test_what_failed_is_sent_again_and_again_under_its_own_id(
+async def test_deliver_after_failures_repeats_the_message_under_its_id(
     server: RunningServer, account: Account, receiver: Receiver
 ) -> None:
     webhook = await hook(account, receiver.url, kinds=["file.stored"])
@@ -349,7 +356,7 @@ async def test_what_failed_is_sent_again_and_again_under_its_own_id(
     await later(server.db)
     await run(server)
     await run(server)
-    assert len(receiver.calls) == 2, "not before its time"
+    assert len(receiver.calls) == 2, "the retry is not due"
     receiver.answer = lambda _: 204
     await later(server.db)
     await run(server)
@@ -360,7 +367,7 @@ async def test_what_failed_is_sent_again_and_again_under_its_own_id(
     assert (await look(account, webhook))["failing_since"] is None
 
 
-async def test_the_pauses_grow_until_it_is_given_up(
+async def test_retries_back_off_until_the_delivery_fails(
     server: RunningServer, account: Account, receiver: Receiver
 ) -> None:
     webhook = await hook(account, receiver.url, kinds=["file.stored"])
@@ -386,16 +393,16 @@ async def test_the_pauses_grow_until_it_is_given_up(
     assert len(receiver.calls) == 9
 
 
-async def test_one_that_fails_does_not_stop_those_after_it(
+async def test_failing_message_does_not_block_later_ones(
     server: RunningServer, account: Account, receiver: Receiver
 ) -> None:
     await hook(account, receiver.url, kinds=["file.stored"])
     files = [await upload_file(account, str(number).encode(), str(number)) for number in range(25)]
     receiver.answer = lambda call: 400 if call.message["file_id"] == files[3]["id"] else 200
     await run(server)
-    told = [message["file_id"] for message in receiver.messages]
-    assert list(dict.fromkeys(told)) == [file["id"] for file in files]
-    assert set(told[25:]) <= {files[3]["id"]}  # in 4 s at the earliest, which it may take
+    sent_ids = [message["file_id"] for message in receiver.messages]
+    assert list(dict.fromkeys(sent_ids)) == [file["id"] for file in files]
+    assert set(sent_ids[25:]) <= {files[3]["id"]}  # its retry is due after 4 s at the earliest, which the run may take
     receiver.answer = lambda _: 200
     receiver.calls.clear()
     await later(server.db)
@@ -434,7 +441,7 @@ async def flood(writer: asyncio.StreamWriter) -> None:
         writer.write(b"x" * 100_000)
         await writer.drain()
         sent += 100_000
-    raise AssertionError("all of it was read")
+    raise AssertionError("the whole body was read")
 
 
 @pytest.mark.parametrize(
@@ -454,7 +461,7 @@ async def flood(writer: asyncio.StreamWriter) -> None:
     ],
     ids=["hang", "drip", "close", "not-http", "redirect", "long-header", "away"],
 )
-async def test_receivers_that_misbehave_have_failed(
+async def test_deliver_to_a_broken_receiver_records_the_failure(
     server: RunningServer, account: Account, receiver: Receiver, answer: Any, status: int | None, error: str
 ) -> None:
     webhook = await hook(account, receiver.url, kinds=["file.stored"])
@@ -467,7 +474,7 @@ async def test_receivers_that_misbehave_have_failed(
 
 
 @pytest.mark.parametrize("answer", [flood, drip_body])
-async def test_what_comes_after_the_status_does_not_matter(
+async def test_deliver_with_a_good_status_and_an_endless_body_succeeds(
     server: RunningServer, account: Account, receiver: Receiver, answer: Any
 ) -> None:
     webhook = await hook(account, receiver.url, kinds=["file.stored"])
@@ -478,12 +485,12 @@ async def test_what_comes_after_the_status_does_not_matter(
     assert (delivered["state"], delivered["last_status"]) == ("delivered", 200)
 
 
-async def test_where_nobody_answers_is_left_alone_for_a_while(
+async def test_webhook_whose_receiver_is_down_is_paused(
     server: RunningServer, account: Account, receiver: Receiver
 ) -> None:
-    """However much there is to tell; and whoever answers does not wait for whoever does not."""
+    """Five pending messages cause one call. Other webhooks are called meanwhile."""
     away, here = await hook(account, receiver.url), await hook(account, receiver.url.replace("hook", "here"))
-    await is_failing(server.db, away)
+    await let_fail_for_an_hour(server.db, away)
     receiver.answer = lambda call: 200 if call.path == "/here" else 503
     for number in range(5):
         await make_folder(account, f"/{number}")
@@ -498,9 +505,11 @@ async def test_where_nobody_answers_is_left_alone_for_a_while(
     assert [call.path for call in receiver.calls] == ["/hook"] * 5
 
 
-async def test_whoever_mends_it_need_not_wait(server: RunningServer, account: Account, receiver: Receiver) -> None:
+async def test_ping_of_a_paused_webhook_ends_the_pause(
+    server: RunningServer, account: Account, receiver: Receiver
+) -> None:
     webhook = await hook(account, receiver.url)
-    await is_failing(server.db, webhook)
+    await let_fail_for_an_hour(server.db, webhook)
     receiver.answer = lambda _: 503
     await make_folder(account, "/a")
     await make_folder(account, "/b")
@@ -514,7 +523,9 @@ async def test_whoever_mends_it_need_not_wait(server: RunningServer, account: Ac
     assert (await look(account, webhook))["failing_since"] is None
 
 
-async def test_gone_is_gone(server: RunningServer, account: Account, receiver: Receiver) -> None:
+async def test_deliver_answered_410_disables_the_webhook(
+    server: RunningServer, account: Account, receiver: Receiver
+) -> None:
     webhook = await hook(account, receiver.url)
     receiver.answer = lambda _: 410
     await upload_file(account, b"gone", "a")
@@ -538,7 +549,7 @@ async def test_gone_is_gone(server: RunningServer, account: Account, receiver: R
     assert [message["kind"] for message in receiver.messages[1:]] == ["file.stored", "file.created"]
 
 
-async def test_whoever_only_fails_for_days_is_switched_off(
+async def test_webhook_that_fails_for_days_is_disabled(
     server: RunningServer, account: Account, receiver: Receiver
 ) -> None:
     webhook = await hook(account, receiver.url, kinds=["file.stored"])
@@ -559,7 +570,7 @@ async def test_whoever_only_fails_for_days_is_switched_off(
     assert (failed["state"], failed["attempts"]) == ("failed", 3)
 
 
-async def test_what_was_delivered_can_be_delivered_again(
+async def test_redeliver_of_a_delivered_message_sends_it_again(
     server: RunningServer, account: Account, receiver: Receiver
 ) -> None:
     webhook = await hook(account, receiver.url, kinds=["file.stored"])
@@ -573,7 +584,9 @@ async def test_what_was_delivered_can_be_delivered_again(
     assert len({call.message["id"] for call in receiver.calls}) == 1
 
 
-async def test_a_ping_and_another_secret(server: RunningServer, account: Account, receiver: Receiver) -> None:
+async def test_ping_after_a_rotation_is_signed_with_the_new_secret(
+    server: RunningServer, account: Account, receiver: Receiver
+) -> None:
     webhook = await hook(account, receiver.url, kinds=["file.stored"])
     answer = await account.client.post(f"/v1/webhooks/{webhook['id']}/test")
     assert (answer.status_code, answer.json()["kind"], answer.json()["file_id"]) == (202, "ping", None)
@@ -586,7 +599,7 @@ async def test_a_ping_and_another_secret(server: RunningServer, account: Account
     assert not call.is_signed_with(webhook["secret"])
 
 
-async def test_deleted_and_switched_off_webhooks_are_not_called(
+async def test_deliver_skips_deleted_and_disabled_webhooks(
     server: RunningServer, account: Account, receiver: Receiver
 ) -> None:
     deleted, off = await hook(account, receiver.url), await hook(account, receiver.url)
@@ -600,7 +613,7 @@ async def test_deleted_and_switched_off_webhooks_are_not_called(
     assert (failed["state"], failed["last_error"]) == ("failed", "the webhook was switched off")
 
 
-async def test_a_secret_that_the_server_cannot_read_switches_it_off(
+async def test_webhook_with_an_unreadable_secret_is_disabled(
     server: RunningServer, account: Account, receiver: Receiver
 ) -> None:
     webhook = await hook(account, receiver.url)
@@ -617,7 +630,9 @@ async def test_a_secret_that_the_server_cannot_read_switches_it_off(
     assert receiver.calls[-1].is_signed_with(secret)
 
 
-async def test_log_pages_and_states(server: RunningServer, account: Account, receiver: Receiver) -> None:
+async def test_log_of_deliveries_has_pages_and_states(
+    server: RunningServer, account: Account, receiver: Receiver
+) -> None:
     webhook = await hook(account, receiver.url)
     for number in range(5):
         await make_folder(account, f"/{number}")
@@ -638,10 +653,10 @@ async def test_log_pages_and_states(server: RunningServer, account: Account, rec
 # Names
 
 
-async def test_names_are_looked_up_anew_at_each_call(
+async def test_deliver_resolves_the_name_at_each_call(
     server: RunningServer, account: Account, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rebinding: what was a public address when it was registered leads inside later."""
+    """DNS rebinding: a name has an allowed address at the registration and an internal one later."""
     answers = [["127.0.0.1"]]
     asked: list[str] = []
 
@@ -651,7 +666,7 @@ async def test_names_are_looked_up_anew_at_each_call(
 
     monkeypatch.setattr(targets, "resolve_name", look_up)
     webhook = await hook(account, receiver.url.replace("127.0.0.1", "hooks.example"), kinds=["file.stored"])
-    await is_failing(server.db, webhook)
+    await let_fail_for_an_hour(server.db, webhook)
     for inside in (["10.0.0.1"], ["127.0.0.1", "169.254.169.254"]):
         answers[0] = inside
         await upload_file(account, str(inside).encode(), str(inside))
@@ -663,12 +678,12 @@ async def test_names_are_looked_up_anew_at_each_call(
     asked.clear()
     await later(server.db)
     await run(server)
-    assert asked == ["hooks.example"] * 2, "once a call"
+    assert asked == ["hooks.example"] * 2, "once per call"
     assert {call.headers["host"].partition(":")[0] for call in receiver.calls} == {"hooks.example"}
     assert {one["state"] for one in await log_of(account, webhook)} == {"delivered"}
 
 
-async def test_no_proxy_of_the_environment_is_used(
+async def test_deliver_uses_no_proxy_of_the_environment(
     server: RunningServer, account: Account, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running_receiver() as proxy:
@@ -681,7 +696,7 @@ async def test_no_proxy_of_the_environment_is_used(
 
 
 def certificate(directory: Path, name: str) -> tuple[ssl.SSLContext, Path]:
-    """Return how to serve as this name, and whom to trust for that."""
+    """Return a server's context for this name, and the file of its certificate authority."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = dt.datetime.now(dt.UTC)
@@ -706,7 +721,7 @@ def certificate(directory: Path, name: str) -> tuple[ssl.SSLContext, Path]:
     return context, chain
 
 
-async def test_the_certificate_must_be_for_the_name(
+async def test_deliver_with_a_certificate_for_another_name_fails(
     server: RunningServer, account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context, chain = certificate(tmp_path, "hooks.example")
@@ -736,7 +751,9 @@ async def test_the_certificate_must_be_for_the_name(
         assert set(asked_for) == {"hooks.example", "other.example", None}
 
 
-async def test_usual_settings_call_nothing_inside(server: RunningServer, account: Account, receiver: Receiver) -> None:
+async def test_deliver_with_default_settings_calls_no_internal_address(
+    server: RunningServer, account: Account, receiver: Receiver
+) -> None:
     webhook = await hook(account, receiver.url)
     await make_folder(account, "/a")
     await run(server, allow_http=False)
@@ -750,7 +767,7 @@ async def test_usual_settings_call_nothing_inside(server: RunningServer, account
 # Several workers
 
 
-async def test_several_workers_call_a_webhook_in_order_and_once(
+async def test_concurrent_workers_deliver_in_order_and_once(
     server: RunningServer, account: Account, receiver: Receiver
 ) -> None:
     await hook(account, receiver.url)
@@ -773,8 +790,8 @@ async def test_several_workers_call_a_webhook_in_order_and_once(
         assert [uuid.UUID(message["id"]) for message in receiver.messages] == list(events)
 
 
-def test_a_call_is_checked_by_the_receiver_itself() -> None:
-    """The verifier of these tests refuses what is not signed."""
+def test_call_without_a_valid_signature_fails_the_check() -> None:
+    """Checks the verifier of these tests."""
     headers = {"webhook-id": "a", "webhook-timestamp": "1", "webhook-signature": "v1,"}
     assert not Call("/", headers, b"{}").is_signed_with("whsec_AAAA")
     assert ipaddress.ip_address("127.0.0.1") in ipaddress.ip_network(HOOKS["allowed_networks"][0])

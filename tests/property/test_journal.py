@@ -35,7 +35,7 @@ POSITIONS = st.builds(journal.JournalPosition, st.integers(0, 2**63 - 1), st.int
 
 
 @given(USER_IDS, POSITIONS)
-def test_cursor_decodes_to_the_place_it_encodes(user_id: uuid.UUID, position: journal.JournalPosition) -> None:
+def test_cursor_decodes_to_the_position_it_encodes(user_id: uuid.UUID, position: journal.JournalPosition) -> None:
     assert CURSORS.decode(user_id, CURSORS.encode(user_id, position)) == position
 
 
