@@ -67,7 +67,7 @@ _APPEND = text(f"""
         SELECT start AS place, grantee_id AS user_id FROM ancestors JOIN grants ON grants.node_id = ancestors.id
         WHERE grantee_id IS NOT NULL
         UNION SELECT place, user_id FROM other
-    ), told AS (
+    ), grouped AS (
         SELECT place, array_agg(user_id ORDER BY user_id) AS user_ids FROM recipient GROUP BY place
     ), journal AS (
         INSERT INTO events (recipient_id, seq, id, kind, owner_id, node_id, payload)
@@ -76,7 +76,7 @@ _APPEND = text(f"""
     INSERT INTO outbox (id, aggregatetype, aggregateid, type, payload, seq, recipients)
     SELECT id, 'file', :owner_id, kind, jsonb_build_object('node_id', node_id) || CAST(payload AS jsonb), base + place,
         coalesce(user_ids, '{{}}')
-    FROM counter, change LEFT JOIN told USING (place)
+    FROM counter, change LEFT JOIN grouped USING (place)
 """)
 
 

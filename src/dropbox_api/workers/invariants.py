@@ -247,7 +247,7 @@ _IS_KNOWN = text("""
 
 
 async def _find_unknown_objects(db: Db, store: ObjectStore) -> list[Violation]:
-    """I3, as far as one look can check it: every object's key belongs to a blob or to an upload, live or ended.
+    """I3, as far as one listing can check it: every object's key belongs to a blob or to an upload, live or ended.
 
     The blob alone counts for the new object of a repaired blob, which has no upload.
     """

@@ -1,4 +1,4 @@
-"""The table of jobs: the work of the server that no request asks for.
+"""The table of jobs: the work of the server outside requests.
 
 To add a job, write one module, named as the job, with a function `(services: Services) -> Report`, and add one line
 here. The runner, `worker --once NAME` and the metrics find it in this table. `reports.Job` states what a job must do.
