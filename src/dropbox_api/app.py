@@ -62,8 +62,8 @@ from dropbox_api.uploads import routes as uploads
 log = logging.getLogger(__name__)
 
 DESCRIPTION = """
-Uploads go straight to S3: start a session by fingerprint, request signed URLs, PUT the chunks, complete.
-A file counts as stored when S3's own ListParts confirms every part. Every error is an RFC 9457 problem.
+Upload sessions send all bytes to the store: start one by fingerprint, request signed URLs, PUT the chunks, complete.
+An upload is complete only when the store's part list or HEAD confirms it. Every error is an RFC 9457 problem.
 """
 
 
