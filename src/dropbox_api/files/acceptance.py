@@ -1,4 +1,4 @@
-"""Acceptance of quarantined content: its owner takes it for what it is."""
+"""Acceptance of quarantined content: the owner confirms its true fingerprint."""
 
 import uuid
 

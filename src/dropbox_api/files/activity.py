@@ -12,7 +12,7 @@ from dropbox_api.plumbing import page_cursors
 
 
 async def list_activity(context: Context, node_id: uuid.UUID, *, limit: int, cursor: str | None) -> ActivityList:
-    """Return to its owner who did what to a node, newest first, by pages. Raises NotFound, Forbidden, InvalidCursor."""
+    """Return to the owner a page of the changes of a node, newest first. Raises NotFound, Forbidden, InvalidCursor."""
     entry = AuditEntry.__table__.c
     async with context.db.read() as tx:
         granted = await access.require(tx, context.actor_id, node_id, "owner")

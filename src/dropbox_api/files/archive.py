@@ -1,9 +1,9 @@
-"""A folder as a zip, streamed while it is made: nothing of it is ever held, and no transaction is.
+"""A folder as a zip, streamed while the server builds it: no whole file in memory, no open transaction.
 
-The tree is read a page at a time, depth first, each folder in the order of its names. What changes meanwhile is in the
-archive as it was when its turn came; a file deleted since then can still be read, for its object outlives it by days.
-What cannot be read ends the stream in the middle: a broken zip is noticed, one without a file is not. Content that
-cannot be trusted is left out, and the last entry says so.
+The server reads the tree in pages, depth first, each folder in the order of its names. The archive has each page as it
+was when it was read. A file that is deleted later can still be read, because its object outlives it by days. A read
+error ends the stream early: a client detects a broken zip, but not a missing file. Quarantined and damaged files are
+left out, and the last entry lists them.
 """
 
 import uuid
@@ -32,26 +32,28 @@ LEFT_OUT = {
     "damaged": "its content was damaged in the store",
 }
 _PAGE = 100
-"""Rows a read: a tree as deep as it may be holds a page at each of its levels."""
+"""Rows of one read. The walk keeps one page for each level of the tree."""
 _PIECE_BYTES = 1 << 16
-"""Smaller pieces are sent together: the headers of an archive are many and short."""
+"""Smaller pieces are sent together, because the headers of an archive are many and short."""
 
 
 class BrokenArchive(Exception):
-    """An object cannot be read, or is not what it was; whoever streams the archive closes the connection."""
+    """An object cannot be read, or its content has changed. The server closes the connection."""
 
 
 class Archive(NamedTuple):
+    """The name of a zip, and its bytes, which the caller closes."""
+
     filename: str
     body: AsyncGenerator[bytes]
 
 
 async def open_archive(context: Context, folder_id: uuid.UUID, slots: TransferSlots) -> Archive:
-    """Return a folder as a zip: what to call it, and its bytes, which the caller closes.
+    """Return a folder as a zip.
 
-    `slots` bounds how many are read at a time: each holds a connection to the store, of which uploads need some, too.
+    `slots` limits concurrent archives: each one holds a connection to the store, and uploads need some as well.
 
-    Raises NotFound, NotAFolder; while it is read, BrokenArchive, or Unavailable when the database is.
+    Raises NotFound, NotAFolder; while the body is read, BrokenArchive, or Unavailable when the database is.
     Transaction: one, for the audit trail; then a short read for each page of a folder.
     """
     async with context.db.begin() as tx:
@@ -60,7 +62,7 @@ async def open_archive(context: Context, folder_id: uuid.UUID, slots: TransferSl
 
 
 class Top(NamedTuple):
-    """The folder that an archive is of."""
+    """The folder to archive."""
 
     folder_id: uuid.UUID
     name: str
@@ -68,7 +70,7 @@ class Top(NamedTuple):
 
 
 async def read_top(tx: Tx, granted: access.Access, detail: Mapping[str, str] = MappingProxyType({})) -> Top:
-    """Return a folder to which somebody has access, to be archived, and write down that it is. Raises NotAFolder.
+    """Return the folder to archive, whose access the caller has checked, and audit it. Raises NotAFolder.
 
     Transaction: joins tx.
     """
@@ -86,7 +88,7 @@ async def stream_archive(services: Services, top: Top, slot: AbstractAsyncContex
     """
     pieces = _build_pieces(services, _Level(top.folder_id, f"{top.name}/" if top.name else ""), top.modified_at)
     body = _join_pieces(pieces, slot)
-    first = await anext(body)  # before anything is answered: it may have to wait for its turn in vain
+    first = await anext(body)  # waits for the slot, so that a timeout becomes a problem response
     return Archive(f"{top.name or 'files'}.zip", _prepend(first, body))
 
 
@@ -131,8 +133,8 @@ async def _build_pieces(services: Services, top: "_Level", modified_at: datetime
     left_out: list[str] = []
     if top.path:
         yield writer.start(top.path, modified_at) + writer.end()
-    async with aclosing(_walk(services.db, top)) as met:
-        async for path, row in met:
+    async with aclosing(_walk(services.db, top)) as entries:
+        async for path, row in entries:
             reason = LEFT_OUT.get(row.content_status or "")
             if reason:
                 left_out.append(f"{path}: {reason}\n")
@@ -159,27 +161,26 @@ async def _build_pieces(services: Services, top: "_Level", modified_at: datetime
 
 
 def _choose_time(row: _Child) -> datetime:
-    """Return when a file was changed; a client's time that no zip can hold does not count."""
-    told = row.client_modified_at
-    return told if told and told.tzinfo and 1 < told.year < MAXYEAR else row.modified_at
+    """Return the client's time of a file, or the server's where a zip cannot hold the client's."""
+    sent = row.client_modified_at
+    return sent if sent and sent.tzinfo and 1 < sent.year < MAXYEAR else row.modified_at
 
 
 @dataclass(slots=True)
 class _Level:
-    """A folder on the way down; `path` is empty or ends with a slash."""
+    """A folder on the current path of the walk; `path` is empty or ends with a slash."""
 
     folder_id: uuid.UUID
     path: str
     page: deque[tuple[str, _Child]] = field(default_factory=deque)
-    """Names in the archive, and rows, that are still to come."""
+    """Names in the archive, and rows, that are not yet written."""
     after: str = ""
     """Name key of the last row that was read."""
-    read: bool = False
-    """Whether the last page was read."""
-    given: set[str] = field(default_factory=set)
-    """Keys of the names that this archive made up here."""
+    is_last_page: bool = False
+    given_keys: set[str] = field(default_factory=set)
+    """Keys of the names that this archive invented in the folder."""
     next_number: dict[str, int] = field(default_factory=dict)
-    """By the key of a name that was wanted: which of its alternatives to try next."""
+    """The next number to try, by the key of the wanted name."""
 
 
 _CHILDREN = (
@@ -206,11 +207,11 @@ _NODE_AT = select(Node.id).where(
 
 
 async def _walk(db: Db, top: _Level) -> AsyncGenerator[tuple[str, _Child]]:
-    """Yield path and row of everything below a folder; a folder comes before what it holds."""
+    """Yield path and row of all nodes below a folder, each folder before its content."""
     levels = [top]
     while levels:
         level = levels[-1]
-        if not level.page and not level.read:
+        if not level.page and not level.is_last_page:
             async with db.read() as tx:
                 await _read_page(tx, level)
         if not level.page:
@@ -220,32 +221,32 @@ async def _walk(db: Db, top: _Level) -> AsyncGenerator[tuple[str, _Child]]:
         if row.kind == "folder":
             levels.append(_Level(row.id, f"{level.path}{name}/"))
             yield levels[-1].path, row
-        elif row.storage_key is not None:  # else it is being purged
+        elif row.storage_key is not None:  # None: the file is being purged
             yield level.path + name, row
 
 
 async def _read_page(tx: Tx, level: _Level) -> None:
     children = await tx.execute(_CHILDREN, {"folder_id": level.folder_id, "after": level.after})
     rows = [_Child._make(row) for row in children]
-    level.read = len(rows) < _PAGE
+    level.is_last_page = len(rows) < _PAGE
     for row in rows:
         name = names.make_archive_name(row.name)
-        if name != row.name or row.name_key in level.given:
+        if name != row.name or row.name_key in level.given_keys:
             name = await _choose_free_name(tx, level, name)
         level.page.append((name, row))
         level.after = row.name_key
 
 
 async def _choose_free_name(tx: Tx, level: _Level, wanted: str) -> str:
-    """Return a name for something that cannot have its own: none that was given here before, nor that of a node."""
+    """Return a name for a node whose own name does not fit: not given before, and not the name of another node."""
     number = level.next_number.get(names.make_key(wanted), 0)
     while True:
         name = names.make_conflict_name(wanted, number) if number else wanted
         number += 1
         name_key = names.make_key(name)
         place = {"folder_id": level.folder_id, "name_key": name_key}
-        if name_key not in level.given and (await tx.execute(_NODE_AT, place)).first() is None:
+        if name_key not in level.given_keys and (await tx.execute(_NODE_AT, place)).first() is None:
             break
-    level.given.add(name_key)
+    level.given_keys.add(name_key)
     level.next_number[names.make_key(wanted)] = number
     return name

@@ -1,4 +1,4 @@
-"""What a change of the tree checks under the owner's lock: that a node may leave its folder, fits, and has a name."""
+"""Checks of moves, copies and deletes under the owner's lock: permission to leave a folder, depth, cycles, names."""
 
 import uuid
 
@@ -13,13 +13,13 @@ from dropbox_api.files.paths import Target
 
 
 async def require_movable(tx: Tx, actor_id: uuid.UUID, node: LockedNode) -> None:
-    """Require that the actor may change the folder that a node is taken out of.
+    """Require that the actor may edit the folder that holds a node.
 
-    Only the owner moves or deletes a node that is shared by itself.
+    Only the owner moves or deletes a node whose folder the actor may not edit.
     Raises RootFolder, Forbidden.
     """
     if not await access.is_editor(tx, actor_id, node.folder_id):
-        raise problems.Forbidden("Only its owner moves or deletes what is shared itself; you can leave it")
+        raise problems.Forbidden("Only the owner can move or delete this item; you can remove your own access")
 
 
 _DEPTH = text(f"""
@@ -44,9 +44,9 @@ _REACHES = text("""
 
 
 async def require_depth_below(tx: Tx, folder_id: uuid.UUID, node_id: uuid.UUID | None = None) -> None:
-    """Require that a new folder, or the folder `node_id` with all below it, in the trash or not, fits below a folder.
+    """Require that a new folder, or the folder `node_id` with all below it, in the trash or not, is not too deep.
 
-    The bound on depth bounds the cost of every walk to the root. Raises InvalidName (too-deep).
+    The limit bounds the cost of every walk to the root. Raises InvalidName (too-deep).
     """
     depth = (await tx.execute(_DEPTH, {"node_id": folder_id})).scalar_one()
     levels = names.MAX_DEPTH - 1 - depth  # of folders that fit below

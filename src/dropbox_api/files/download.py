@@ -14,7 +14,7 @@ from dropbox_api.storage.object_store import ResponseHeaders, SignedRequest
 
 
 class StoredContent(NamedTuple):
-    """What is needed to hand out one revision's content."""
+    """The content of one revision: where it is stored and how to serve it."""
 
     owner_id: uuid.UUID
     name: str
@@ -30,15 +30,14 @@ class StoredContent(NamedTuple):
 async def get_content(context: Context, node_id: uuid.UUID, revision_id: uuid.UUID | None = None) -> StoredContent:
     """Return where a file's content (its head's, or that of one revision) is stored.
 
-    Raises NotFound (no such file, revision, or it is not the caller's to see), NotAFile, ContentQuarantined,
-    ContentDamaged.
+    Raises NotFound (no such file or revision, or no access), NotAFile, ContentQuarantined, ContentDamaged.
     """
     async with context.db.read() as tx:
         return await read_content(tx, await access.require(tx, context.actor_id, node_id), revision_id)
 
 
 async def read_content(tx: Tx, granted: access.Access, revision_id: uuid.UUID | None = None) -> StoredContent:
-    """Return where the content of a file is stored to which somebody has access.
+    """Return where the content of a file is stored; the caller has checked access.
 
     Raises NotFound (no such revision), NotAFile, ContentQuarantined, ContentDamaged.
     """
@@ -85,7 +84,7 @@ SAFE_INLINE = frozenset(
         "video/webm",
     }
 )
-"""Types that a browser shows without running anything; HTML and SVG are not among them."""
+"""Types that a browser shows without running scripts, so neither HTML nor SVG."""
 
 
 def sign_content(services: Services, content: StoredContent, method: str, *, inline: bool) -> SignedRequest:

@@ -1,4 +1,4 @@
-"""Folders: the one that a request names, those that a path needs, and how many more an account may have."""
+"""Folders: resolve the folder of a request, make the folders of a path, count the free nodes of a quota."""
 
 import uuid
 from collections.abc import Sequence
@@ -89,16 +89,16 @@ async def ensure_folders(
                 places[path] = (above, names.make_key(path[-1]))
             else:
                 found[path] = above
-        standing = await paths.find_nodes_at(tx, list(places.values()))
+        existing = await paths.find_nodes_at(tx, list(places.values()))
         made: dict[NodeKey, uuid.UUID] = {}
         fresh: list[dict[str, Any]] = []
         for path, place in places.items():
-            there = standing.get(place)
-            if there is not None:
+            node = existing.get(place)
+            if node is not None:
                 found[path] = (
-                    there.node_id
-                    if there.kind == "folder"
-                    else problems.NotAFolder(f"{'/'.join(('', *path))} is a file", file_id=str(there.node_id))
+                    node.node_id
+                    if node.kind == "folder"
+                    else problems.NotAFolder(f"{'/'.join(('', *path))} is a file", file_id=str(node.node_id))
                 )
             elif place in made:  # the same folder, typed in another case
                 found[path] = made[place]

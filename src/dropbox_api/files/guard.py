@@ -119,8 +119,8 @@ _ETAG = re.compile(r'\s*(?:W/)?"([^"]*)"\s*(?:,|$)')
 def require_match(node: LockedNode, if_match: str | None) -> None:
     """Compare a node's version with an If-Match header (RFC 9110 section 13.1.1): `*`, or a list of ETags.
 
-    A weak ETag counts as a strong one, because a proxy that compresses an answer weakens its ETag. Claim an idempotency
-    key before: a change that was made under the key has changed the version.
+    A weak ETag counts as a strong one, because a proxy that compresses an answer weakens its ETag. Claim the
+    idempotency key before this check: a first request under the same key has changed the version.
     Raises PreconditionFailed, InvalidRequest (not a list of ETags).
     """
     if if_match is None or if_match.strip() == "*":

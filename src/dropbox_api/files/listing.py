@@ -1,7 +1,7 @@
-"""Lists of files: a folder in three orders, everything below it, and the few that are of one content or in one state.
+"""Lists of files: one folder in three orders, all nodes below a folder, and files by content or state.
 
-Pages are keyset pages: each begins behind the last entry of the one before, and costs the same wherever it begins and
-however large the folder is. What changes between two pages is in the list or not; nothing else is lost or told twice.
+Pages are keyset pages: each starts after the last entry of the previous page and costs the same at any position and for
+any folder size. A change between two pages may or may not appear; all other entries appear exactly once.
 """
 
 import uuid
@@ -21,10 +21,10 @@ from dropbox_api.plumbing import page_cursors
 
 
 async def list_files(context: Context, wanted: ListFiles) -> FileList:
-    """Return a page of a folder (the root when none is named), of all below it, or of those that pass the filters.
+    """Return a page of a folder (by default the root), of all nodes below it, or of the files that pass the filters.
 
-    A filter makes the list flat: files of the caller's whole account, or below the folder if one is named, ordered by
-    id; `order` and `recursive` say nothing then.
+    With a filter the list is flat: files of the caller's whole account, or below the named folder, ordered by id. It
+    ignores `order` and `recursive`.
     Raises NotFound, NotAFolder, InvalidName, InvalidCursor.
     """
     if wanted.is_filtered:
@@ -60,7 +60,7 @@ async def _list_children(context: Context, wanted: ListFiles) -> FileList:
     return FileList(items=items, next_cursor=more)
 
 
-# Each is an index of `nodes` behind the folder: a page is one range of it, read forwards or backwards.
+# Each key is an index of `nodes` after the folder: a page is one range of it, read forwards or backwards.
 _KEYS: dict[str, tuple[Any, ...]] = {
     "name": (Node.name_key,),
     "size": (Node.size_bytes, Node.id),
@@ -96,12 +96,12 @@ def _decode_key(order: Order, cursor: str) -> tuple[Any, ...]:
 
 
 class _Entry(NamedTuple):
-    """A folder to read the children of, those behind a key; or one of the children found."""
+    """A node below the listed folder. Of a folder, `after` is the key after which its children are read."""
 
     node_id: uuid.UUID
     is_folder: bool
     keys: tuple[str, ...]
-    """Name keys from the listed folder down to it."""
+    """Name keys of the path from the listed folder to the node."""
     after: str = ""
 
 
@@ -125,7 +125,7 @@ async def _list_below(context: Context, wanted: ListFiles) -> FileList:
         last = page_cursors.decode_key(kind, wanted.cursor, str)[0].split("/") if wanted.cursor else []
         found = await _walk(tx, await _resume(tx, folder_id, last), wanted.limit + 1)
         items = await _load_in_order(tx, context.actor_id, [entry.node_id for entry in found[: wanted.limit]])
-    # No name holds a slash, and no key of one.
+    # Neither names nor their keys contain a slash.
     more = (
         page_cursors.encode_cursor(kind, "/".join(found[wanted.limit - 1].keys)) if len(found) > wanted.limit else None
     )
@@ -133,9 +133,9 @@ async def _list_below(context: Context, wanted: ListFiles) -> FileList:
 
 
 async def _resume(tx: Tx, folder_id: uuid.UUID, last: Sequence[str]) -> list[_Entry]:
-    """Return where the list goes on behind the entry whose path is `last`: the deepest folder first.
+    """Return the folders where the list continues after the entry with the path `last`, the deepest folder first.
 
-    Where a folder on that path is there no more, the list goes on behind its key.
+    If a folder on that path no longer exists, the list continues after its key.
     """
     starts = [_Entry(folder_id, True, ())]
     for depth, key in enumerate(last):
@@ -152,21 +152,21 @@ async def _resume(tx: Tx, folder_id: uuid.UUID, last: Sequence[str]) -> list[_En
 async def _walk(tx: Tx, starts: Sequence[_Entry], wanted: int) -> list[_Entry]:
     """Return the first entries in and below these folders, depth-first.
 
-    One query a level of the tree, for as many entries as may still be among the first: what is found below can only
-    move others back, so that what is too far back already is not looked into.
+    One query for each level of the tree. An entry beyond the first `wanted` ones is not read any deeper, because nodes
+    of lower levels only move it further back.
     """
     begun = set(starts)
     known, folders = list(starts), list(starts)
     while folders:
         children = await _read_children(tx, folders, wanted)
-        known = [there for entry in known for there in (entry, *children.get(entry, ()))][: wanted + len(starts)]
+        known = [node for entry in known for node in (entry, *children.get(entry, ()))][: wanted + len(starts)]
         new = {child for siblings in children.values() for child in siblings if child.is_folder}
         folders = [entry for entry in known if entry in new]
     return [entry for entry in known if entry not in begun][:wanted]
 
 
 async def _read_children(tx: Tx, folders: list[_Entry], wanted: int) -> dict[_Entry, list[_Entry]]:
-    """Return the children of folders in their order, `wanted` in all, by their folder."""
+    """Return the first `wanted` children of all the folders together, in order, by folder."""
     bound = {
         "folder_ids": [folder.node_id for folder in folders],
         "after": [folder.after for folder in folders],
@@ -203,9 +203,9 @@ async def _list_matching(context: Context, wanted: ListFiles) -> FileList:
 
 
 def _select_matching(owner_id: uuid.UUID, wanted: ListFiles) -> Select[uuid.UUID, uuid.UUID | None]:
-    """Select the files of an owner that pass the filters and are not in the trash themselves, ordered by id.
+    """Select the files of an owner that pass the filters and are not trashed themselves, ordered by id.
 
-    States stand in the statement itself: Postgres plans a rare one otherwise than a common one.
+    States are literals in the statement, because Postgres plans a rare state differently from a common one.
     """
     found = (
         select(Node.id, Node.parent_id)

@@ -16,14 +16,14 @@ async def get_node(context: Context, node_id: uuid.UUID) -> File:
 
 
 async def get_node_by_path(context: Context, path: str) -> File:
-    """Return what stands at a path of the caller's own tree; "/" is the root folder. Raises NotFound, InvalidName."""
+    """Return the node at a path of the caller's own tree; "/" is the root folder. Raises NotFound, InvalidName."""
     async with context.db.read() as tx:
         node_id = await paths.resolve_path(tx, context.actor_id, path)
         return await views.get_file(tx, context.actor_id, node_id)
 
 
 async def get_node_below(context: Context, folder_id: uuid.UUID, path: str) -> File:
-    """Return what stands at a path below a folder; "/" is the folder. Raises NotFound, NotAFolder, InvalidName."""
+    """Return the node at a path below a folder; "/" is the folder. Raises NotFound, NotAFolder, InvalidName."""
     async with context.db.read() as tx:
         folder = await access.require(tx, context.actor_id, folder_id)
         if folder.kind != "folder":

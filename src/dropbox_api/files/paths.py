@@ -31,7 +31,7 @@ def clean_name(name: str) -> str:
 
 
 NodeKey = tuple[uuid.UUID, str]
-"""What is unique among live nodes: (parent id, name key)."""
+"""The unique key of a live node: (parent id, name key)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +116,10 @@ async def resolve_below(tx: Tx, node_id: uuid.UUID, path: str) -> uuid.UUID:
     """Return the node at a path below a folder. Raises NotFound, InvalidName."""
     for segment in split_path(path):
         place = (node_id, names.make_key(segment))
-        there = (await find_nodes_at(tx, [place])).get(place)
-        if there is None:
-            raise problems.NotFound(f"There is nothing at {path!r}")
-        node_id = there.node_id
+        node = (await find_nodes_at(tx, [place])).get(place)
+        if node is None:
+            raise problems.NotFound(f"No file or folder has the path {path!r}")
+        node_id = node.node_id
     return node_id
 
 

@@ -32,11 +32,11 @@ async def report_processing(
         if node.kind != "file":
             raise problems.NotAFile("A folder is not processed")
         revision_id = wanted.revision_id or node.head_revision_id
-        told = {"state": wanted.state, "detail": wanted.detail, "revision_id": str(revision_id)}
+        report = {"state": wanted.state, "detail": wanted.detail, "revision_id": str(revision_id)}
         values = {"processing_state": wanted.state, "processing_detail": wanted.detail, "processing_at": func.now()}
         of_file = update(Revision).where(Revision.id == revision_id, Revision.node_id == node_id)
         if not (await tx.execute(of_file.values(**values))).rowcount:
             raise problems.NotFound("The file has no such revision")
-        await journal.append_changes(tx, node.owner_id, [journal.Change("file.processing", node_id, told)])
-        await audit.record(tx, node.owner_id, [audit.Entry("processing-reported", node_id, told)])
+        await journal.append_changes(tx, node.owner_id, [journal.Change("file.processing", node_id, report)])
+        await audit.record(tx, node.owner_id, [audit.Entry("processing-reported", node_id, report)])
         return await views.get_file(tx, context.actor_id, node_id)

@@ -53,7 +53,7 @@ class Placement:
     author_id: uuid.UUID
     content: Content
     is_copy: bool = False
-    """Make a new revision even if the name has this very content."""
+    """Make a new revision even if the file at the name has the same content."""
     is_of_file: bool = False
     """New content of the file at the name. The author may edit that file, but perhaps not its folder."""
 
@@ -72,7 +72,7 @@ async def put_files(
 ) -> list[PlacedFile | problems.Problem]:
     """Put each content at its name, in order; return the results in the same order.
 
-    A name that already has this very content (the same blob, or the same verified fingerprint) keeps its revision under
+    A file that already has the same content (the same blob, or the same verified fingerprint) keeps its revision under
     any policy.
 
     Result: the file, or ParentGone, NameTaken, RevisionConflict or TooManyFiles.

@@ -1,4 +1,4 @@
-"""What the file routes take and answer."""
+"""Requests and responses of the file routes."""
 
 import uuid
 from datetime import datetime
@@ -36,7 +36,7 @@ class File(Answer):
     kind: Literal["file", "folder"]
     name: Annotated[str, Field(description="Empty for the root folder.")]
     parent_id: uuid.UUID | None
-    path: Annotated[str, Field(description="In the trash: where it was.", examples=["/photos/2026/cat.jpg"])]
+    path: Annotated[str, Field(description="In the trash: the old path.", examples=["/photos/2026/cat.jpg"])]
     size_bytes: int | None
     fingerprint: Fingerprint | None
     content_type: str | None
@@ -46,7 +46,7 @@ class File(Answer):
         Field(description="`stored`: every chunk proven; `verified`: the whole proven; `quarantined`: not as claimed."),
     ]
     true_fingerprint: Annotated[
-        str | None, Field(description="What quarantined content really hashes to; shown to its owner only.")
+        str | None, Field(description="The true hash of quarantined content; only its owner sees it.")
     ] = None
     processing: Processing | None
     created_at: datetime
@@ -64,7 +64,7 @@ class FileList(Answer):
 
 
 class Download(Answer):
-    url: Annotated[str, Field(description="Anyone who has it may read the content until it expires.")]
+    url: Annotated[str, Field(description="Grants access to its holder until it expires.")]
     expires_at: datetime
     size_bytes: int
     fingerprint: Fingerprint
@@ -74,7 +74,7 @@ class Download(Answer):
     etag: Annotated[str, Field(description="The store's ETag, for If-Range; not an MD5 to rely on.")]
 
 
-# Finding
+# Lists and search
 
 
 class _Find(BaseModel):
@@ -98,24 +98,24 @@ class ListFiles(_Find):
         Order,
         Field(
             description="`-` is descending. Folders count as 0 bytes; names are compared without case; equal sizes and"
-            " times are told apart by id.",
+            " times are ordered by id.",
             examples=["-modified"],
         ),
     ] = "name"
     recursive: Annotated[
         bool,
         Field(
-            description="All that is below the folder, depth-first by name, each folder before what is in it. Only in"
+            description="All nodes below the folder, depth-first by name, each folder before its content. Only in"
             " the order `name`."
         ),
     ] = False
     fingerprint: Annotated[Fingerprint | None, Field(description="Files with this content now.")] = None
     content_status: Annotated[
-        ContentStatus | None, Field(description="Files whose content is so.", examples=["quarantined"])
+        ContentStatus | None, Field(description="Files with this content status.", examples=["quarantined"])
     ] = None
     processing: Annotated[
         ProcessingState | None,
-        Field(description="Files of whose newest revision a processor last reported this.", examples=["failed"]),
+        Field(description="Files whose newest revision has this last report of a processor.", examples=["failed"]),
     ] = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
 
@@ -138,7 +138,7 @@ def _searchable(q: str) -> str:
 
 
 class SearchFiles(_Find):
-    """`q` is kept as the key of a name: blind to case and to how accents were typed."""
+    """`q` is stored as the key of a name, so case and the encoding of accents do not matter."""
 
     q: Annotated[
         str | None,
@@ -171,7 +171,7 @@ class SearchFiles(_Find):
     def _something(self) -> Self:
         filters = (self.kind, self.content_type, self.min_bytes, self.max_bytes)
         if all(wanted is None for wanted in (self.q, *filters, self.modified_after, self.modified_before)):
-            raise ValueError("say what to search for: q, or a filter")
+            raise ValueError("q or a filter is required")
         return self
 
 
@@ -192,13 +192,13 @@ class _Place(Request):
 
 
 class CreateFolder(_Place):
-    """One folder by its name in another (the root when none is given), or a whole path with all that is missing."""
+    """One folder by its name in another (by default the root), or every missing folder of a path."""
 
     name: Name | None = None
     path: Annotated[str | None, Field(max_length=4096, examples=["/photos/2026/rome"])] = None
     on_conflict: Annotated[
         Literal["fail", "rename", "reuse"],
-        Field(description="When the name is taken: refuse, take `name (1)`, or answer the folder that is there."),
+        Field(description="When the name is taken: refuse, take `name (1)`, or return the existing folder."),
     ] = "fail"
 
     @model_validator(mode="after")
@@ -211,15 +211,15 @@ class CreateFolder(_Place):
 
 
 class ChangeFile(_Place):
-    """Rename (name), move (parent), or both at once; or another content type. What is left out stays."""
+    """Rename (name), move (parent), or set the content type. Omitted members stay unchanged."""
 
     name: Name | None = None
     content_type: ContentType | None = None
     on_conflict: Annotated[
         OnConflict,
         Field(
-            description="When the name is taken there: refuse, take `name (1).ext`, or (a file by a file only) put what"
-            " is there into the trash."
+            description="When the name is taken there: refuse, take `name (1).ext`, or (a file by a file only) put the"
+            " existing file into the trash."
         ),
     ] = "fail"
 
@@ -231,20 +231,20 @@ class ChangeFile(_Place):
 
 
 class CopyFile(_Place):
-    """Where the copy goes: the same folder and name unless said otherwise. No bytes move."""
+    """The target of a copy: by default the same folder and name. The server copies no bytes."""
 
     name: Name | None = None
     on_conflict: Annotated[
         OnConflict,
         Field(
             description="When the name is taken: refuse, take `name (1).ext`, or (a file by a file only) add a revision"
-            " to what is there."
+            " to the existing file."
         ),
     ] = "fail"
 
 
 class RestoreFile(_Place):
-    """Where it goes: to its old folder and name unless said otherwise."""
+    """The target of a restore: by default the old folder and name."""
 
     name: Name | None = None
     on_conflict: Annotated[
@@ -263,7 +263,7 @@ class Revision(Answer):
     fingerprint: Fingerprint
     content_type: str
     content_status: ContentStatus
-    author: Annotated[str, Field(description="Address of who made it.")]
+    author: Annotated[str, Field(description="Address of the account that made it.")]
     client_modified_at: datetime | None
     created_at: datetime
     processing: Processing | None
@@ -285,7 +285,7 @@ class ReportProcessing(Request):
 class Activity(Answer):
     id: uuid.UUID
     action: Annotated[str, Field(examples=["renamed"])]
-    actor: Annotated[str | None, Field(description="Address of who did it; null: the server itself.")]
+    actor: Annotated[str | None, Field(description="Address of the account; null: the server itself.")]
     address: Annotated[str | None, Field(description="Network address that the request came from.")]
     user_agent: str | None
     request_id: str | None

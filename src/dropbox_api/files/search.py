@@ -1,9 +1,9 @@
-"""Search by name: every word of what was typed is part of the name, or nearly so (a typo).
+"""Search by name: every word of the query is part of the name, or similar to a part of it (a typo).
 
-Ranked: the whole name (its extension counts or not), the beginning of the name, beginnings of words, anything in it;
-behind all of these the names with something similar. Equal ranks: last changed first. Nothing of the query is syntax.
-Parts are found in any script; similarity (pg_trgm, https://www.postgresql.org/docs/current/pgtrgm.html) sees what the
-database's locale calls letters. Both are answered by one trigram index, where a word holds three letters.
+Order: whole name (with or without its extension), start of the name, start of a word, any part of the name, then names
+that are only similar. Equal ranks: last changed first. The query has no syntax.
+Parts match in any script. Similarity (pg_trgm, https://www.postgresql.org/docs/current/pgtrgm.html) knows the letters
+of the database's locale. One trigram index answers both for words of at least three letters.
 """
 
 import re
@@ -36,15 +36,15 @@ from dropbox_api.models import Node, Revision
 from dropbox_api.plumbing import page_cursors
 
 MAX_WORDS = 8
-"""Of a query; the eighth is all the rest."""
+"""Words of a query; the last one is the rest of the query."""
 SIMILARITY = 0.37
-"""How much of a word's trigrams a name must have: `invioce` and `invoice.pdf` share 3 of 8."""
+"""Share of a word's trigrams that a name must have: `invioce` and `invoice.pdf` share 3 of 8."""
 
 _WHOLE, _BEGINS, _WORD_BEGINS, _PART, _SIMILAR = 104, 103, 102, 101, 100
-"""Scores. Up to 100 it is the similarity in percent of the word that is least like the name."""
+"""Scores. A score up to 100 is the similarity, in percent, of the least similar word."""
 
-# The operator that the index knows compares with a setting. What was typed decides on the plan: one letter is in every
-# name, ten letters are in few.
+# The operator of the index compares with a setting. The plan depends on the query: one letter is in almost every name,
+# ten letters are in few.
 _PREPARE = text("""
     SELECT set_config('pg_trgm.word_similarity_threshold', :similarity, true),
         set_config('plan_cache_mode', 'force_custom_plan', true)
@@ -52,7 +52,7 @@ _PREPARE = text("""
 
 
 class _Match(NamedTuple):
-    """A node that matches."""
+    """A node that matches a search."""
 
     id: uuid.UUID
     parent_id: uuid.UUID
@@ -71,7 +71,7 @@ _Rank = tuple[int, datetime, uuid.UUID]
 async def search_files(context: Context, wanted: SearchFiles) -> FileList:
     """Return a page of the files and folders that match, best first; without `q`, last changed first.
 
-    Of the caller's own and of all that is shared with them, or of a folder; nothing in the trash, no root folder.
+    Searches the caller's own nodes and those shared with the caller, or one folder; no trash and no root folder.
     Raises NotFound, NotAFolder, InvalidName, InvalidCursor.
     """
     async with context.db.begin() as tx:
@@ -93,7 +93,7 @@ async def search_files(context: Context, wanted: SearchFiles) -> FileList:
 
 
 def _select_candidates(scope: ColumnElement[bool], wanted: SearchFiles) -> Select[*tuple[Any, ...]]:
-    """Select the nodes within a scope that pass everything but `q`. Only files have a size or a type."""
+    """Select the nodes of a scope that pass all filters except `q`. Only files have a size or a type."""
     found = select(Node.id, Node.parent_id, Node.modified_at).where(
         scope, Node.trashed_at.is_(None), Node.parent_id.is_not(None)
     )
@@ -119,9 +119,9 @@ def _select_candidates(scope: ColumnElement[bool], wanted: SearchFiles) -> Selec
 async def _read_page(
     tx: Tx, passing: Select[*tuple[Any, ...]], q: str | None, before: _Rank | None, limit: int
 ) -> list[_Match]:
-    """Return the first `limit` matches behind a score, time and id, best first.
+    """Return the first `limit` matches after a rank, best first.
 
-    Similar names rank behind all others: nobody looks for them before the others have run out.
+    Similar names rank after all others, so the second query runs only when the first returns too few rows.
     """
     if q is None:
         return await _read_ranked(tx, passing, literal(0, BigInteger), before, limit)
@@ -152,7 +152,7 @@ async def _read_ranked(
 
 
 def _escape_like(typed: str) -> str:
-    """Return a LIKE pattern for exactly this."""
+    """Return a LIKE pattern that matches exactly this text."""
     return re.sub(r"[\\%_]", r"\\\g<0>", typed)
 
 
@@ -161,14 +161,14 @@ def _is_part(word: str) -> ColumnElement[bool]:
 
 
 def _is_typo_candidate(word: str) -> bool:
-    """Tell whether somebody who typed it may mean another word: short ones and numbers are like far too many."""
+    """Tell whether to search for similar words: short words and numbers resemble too many others."""
     return len(word) >= 4 and not any(map(str.isdigit, word))
 
 
 def _is_part_or_similar(word: str) -> ColumnElement[bool]:
     if not _is_typo_candidate(word):
         return _is_part(word)
-    # A word of n letters has n + 1 trigrams. Of one with fewer the locale knows only fragments: these are in any name.
+    # A word of n letters has n + 1 trigrams. With fewer, the locale knows only fragments, which any name may contain.
     has_letters = func.cardinality(func.show_trgm(word)) > len(word)
     return or_(_is_part(word), and_(has_letters, Node.name_key.op("%>")(word)))
 

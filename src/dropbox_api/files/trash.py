@@ -1,7 +1,7 @@
 """The trash: delete, restore, list, and delete for good.
 
-`trashed_at` marks only the node that was deleted; the nodes below it are in the trash with it. Deleting for good marks
-it once more (`purged_at`), which hides it at once. A worker removes the rows, then the objects.
+`trashed_at` marks only the deleted node; the nodes below it are in the trash with it. Deletion for good sets
+`purged_at`, which hides the node at once. A worker removes the rows, then the objects.
 """
 
 import uuid
@@ -25,7 +25,7 @@ PURGE_AT_ONCE = 2_000
 
 
 async def delete_node(context: Context, node_id: uuid.UUID, *, if_match: str | None, force: bool) -> None:
-    """Put a node with all below it into the
+    """Move a node with all below it to the trash.
 
     Raises NotFound, Forbidden, PreconditionFailed, RootFolder, ProcessingRunning (unless `force`).
     Transaction: one, under the owner's lock.
@@ -73,7 +73,7 @@ async def _require_live(tx: Tx, actor_id: uuid.UUID, parent_id: uuid.UUID) -> No
     try:
         await access.require(tx, actor_id, parent_id)
     except problems.NotFound:
-        raise problems.ParentGone("Its folder is in the trash or gone: restore that first, or name another") from None
+        raise problems.ParentGone("The folder is in the trash or deleted: restore it first, or name another") from None
 
 
 def _is_in_trash_of(owner_id: uuid.UUID) -> tuple[ColumnElement[bool], ...]:
@@ -97,9 +97,9 @@ async def list_trash(context: Context, *, limit: int, cursor: str | None) -> Fil
 
 
 async def empty_trash(context: Context) -> None:
-    """Delete for good all that is in the caller's trash now.
+    """Delete all nodes in the caller's trash for good.
 
-    Transaction: one a batch, under the owner's lock: killed in between, the rest is still in the
+    Transaction: one for each batch, under the owner's lock; after a crash the remaining nodes are still in the trash.
     """
     async with context.db.read() as tx:
         now = (await tx.execute(select(func.clock_timestamp()))).scalar_one()
@@ -163,14 +163,14 @@ _SHARED_BELOW = text(f"""
 async def list_shared_below(tx: Tx, owner_id: uuid.UUID, node_id: uuid.UUID) -> list[journal.Change]:
     """Return the further changes to report when a live folder goes into the trash or has come back.
 
-    Grantees of a node below it, who may not see the folder, are told that their node is gone or back.
+    Grantees of a node below it may not see the folder, so they get an event about their own node.
     """
     shared = await tx.execute(_SHARED_BELOW, {"owner_id": owner_id, "node_id": node_id})
     return [journal.Change("file.moved", shared_id) for shared_id in shared.scalars()]
 
 
 async def move_to_trash(tx: Tx, owner_id: uuid.UUID, node_id: uuid.UUID, *, force: bool) -> None:
-    """Put a live node with all below it into the  Writes one row, however large the folder is.
+    """Move a live node with all below it to the trash. Writes one row for a folder of any size.
 
     Raises ProcessingRunning, unless `force`. Transaction: joins tx, which holds the owner's lock.
     """

@@ -23,7 +23,7 @@ from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.plumbing.idempotency import Once
 
 MAX_COPY_NODES = 100_000
-"""The most that one copy makes: it is one transaction, which holds the owner's lock."""
+"""Limit of one copy, which is one transaction and holds the owner's lock."""
 COPY_AT_ONCE = 2_000
 """Rows of one statement; the event loop runs in between."""
 
@@ -49,7 +49,7 @@ async def create_folder(context: Context, wanted: CreateFolder, once: Once | Non
             raise found
         node_id = found if name is None else await _make_folder(tx, owner_id, (found, name), wanted.on_conflict)
         if name is None and wanted.on_conflict != "reuse":
-            raise problems.NameTaken("The root folder is there already", file_id=str(node_id))
+            raise problems.NameTaken("The root folder already exists", file_id=str(node_id))
         file = await views.get_file(tx, context.actor_id, node_id)
         await idempotency.keep_answer(tx, once, 201, file)
     return file
@@ -59,13 +59,13 @@ async def _make_folder(tx: Tx, owner_id: uuid.UUID, at: tuple[uuid.UUID, str], o
     """Make a folder at a name in a folder; return it, or with "reuse" the folder that has the name already."""
     parent_id, name = at
     place = (parent_id, names.make_key(name))
-    there = (await paths.find_nodes_at(tx, [place])).get(place)
-    if there and on_conflict == "reuse" and there.kind == "folder":
-        return there.node_id
-    if there and on_conflict == "rename":
+    other = (await paths.find_nodes_at(tx, [place])).get(place)
+    if other and on_conflict == "reuse" and other.kind == "folder":
+        return other.node_id
+    if other and on_conflict == "rename":
         name = await paths.choose_free_name(tx, parent_id, name)
-    elif there:
-        raise problems.NameTaken(file_id=str(there.node_id))
+    elif other:
+        raise problems.NameTaken(file_id=str(other.node_id))
     await checks.require_depth_below(tx, parent_id)
     return await folders.insert_folder(tx, owner_id, parent_id, name)
 
@@ -95,10 +95,9 @@ async def change_node(context: Context, node_id: uuid.UUID, wanted: ChangeFile, 
 
 
 async def rename_or_move(tx: Tx, actor_id: uuid.UUID, node: LockedNode, target: Target) -> None:
-    """Move a live node to a target, unless it is there already.
+    """Move a live node to a target. Does nothing if it already has that folder and name.
 
-    An actor without access to the folder, who edits a file that is shared by itself, replaces no file beside it and
-    gets no id of one.
+    An actor who may edit the file but not its folder cannot replace another file in it and gets no id of one.
 
     Raises NameTaken, IntoItself, InvalidName (too deep), ProcessingRunning (of the file that would be replaced).
     Transaction: joins tx, which holds the owner's lock and has checked the actor's permission.
@@ -158,7 +157,7 @@ async def copy_node(
         await idempotency.claim_key(tx, once)
         guard.require_match(node, if_match)
         if node.parent_id is None:
-            raise problems.RootFolder("The root folder cannot be copied: copy what is in it")
+            raise problems.RootFolder("The root folder cannot be copied: copy the items in it")
         target = await folders.choose_target(tx, context.actor_id, node, wanted, name)
         await access.require(tx, context.actor_id, target.parent_id, "editor")
         copy_content = _copy_file if node.kind == "file" else _copy_folder
@@ -184,7 +183,7 @@ class _TreeRow(NamedTuple):
 
     id: uuid.UUID
     parent_id: uuid.UUID
-    """Copied before the node."""
+    """The server copies it before the node."""
     kind: Literal["file", "folder"]
 
 
@@ -221,7 +220,7 @@ _COPY_HEADS = text("""
 async def _copy_folder(tx: Tx, actor_id: uuid.UUID, node: LockedNode, target: Target) -> uuid.UUID:
     name, _ = await checks.settle_name(tx, "folder", target)
     await checks.require_depth_below(tx, target.parent_id, node.id)
-    # Read before the first row is written: a folder may be copied into itself, and the copy does not contain itself.
+    # Read before the first write, because a folder may be copied into itself.
     below = await tx.execute(_BELOW, {"node_id": node.id, "limit": MAX_COPY_NODES + 1})
     rows = [_TreeRow._make(row) for row in below]
     if len(rows) > MAX_COPY_NODES:

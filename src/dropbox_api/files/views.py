@@ -1,4 +1,4 @@
-"""How nodes are read: rows with their head revision and path, and what is live or below a folder."""
+"""Read nodes: with their head revision and path, live ones, and those below a folder."""
 
 import uuid
 from collections.abc import Iterable, Sequence
@@ -87,7 +87,7 @@ def select_files() -> Select[*tuple[Any, ...]]:
 
 
 async def build_files(tx: Tx, actor_id: uuid.UUID, rows: Sequence[FileRow]) -> list[File]:
-    """Turn rows of `select_files` into files as the actor sees them, in their order; others' are left out."""
+    """Turn rows into files as the actor sees them, in the same order, without rows that the actor may not see."""
     seen = await access.find_visible(tx, actor_id, (row.id for row in rows))
     return [
         File(
@@ -120,16 +120,16 @@ _BY_ID = select_files().where(Node.id.in_(bindparam("ids", expanding=True)))
 
 
 async def find_files(tx: Tx, actor_id: uuid.UUID, node_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, File]:
-    """Return these files and folders as the actor sees them; those that are not theirs to see are left out.
+    """Return these files and folders as the actor sees them, without those that the actor may not see.
 
-    What is in the trash is not: who must not see that asks `access` before.
+    Nodes in the trash are included; the caller excludes them with `access` where needed.
     """
     rows = [FileRow._make(row) for row in await tx.execute(_BY_ID, {"ids": list(node_ids)})]
     return {file.id: file for file in await build_files(tx, actor_id, rows)}
 
 
 async def get_file(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID) -> File:
-    """Return one file or folder that the actor may see. Raises NotFound when it is gone since permission was asked."""
+    """Return one file or folder that the actor may see. Raises NotFound if it was deleted after the check."""
     file = (await find_files(tx, actor_id, [node_id])).get(node_id)
     if file is None:
         raise problems.NotFound
@@ -148,9 +148,9 @@ _FOLDERS_BELOW = text("""
 
 
 async def build_below_condition(tx: Tx, folder_id: uuid.UUID) -> ColumnElement[bool]:
-    """Return the condition that a node lies somewhere below a live folder; below the root folder is everything.
+    """Return the condition that a node is at any depth below a live folder; every node is below the root folder.
 
-    The folders are bound as an array, not joined: Postgres can plan with their number then.
+    The folders are bound as an array instead of joined, so that Postgres plans with their number.
     """
     above = select(Node.parent_id).where(Node.id == folder_id)
     if (await tx.execute(above)).scalar_one() is None:
@@ -160,11 +160,11 @@ async def build_below_condition(tx: Tx, folder_id: uuid.UUID) -> ColumnElement[b
 
 
 async def read_live(tx: Tx, candidates: Select[*Columns], wanted: int) -> list[Row[*Columns]]:
-    """Return the first candidates that nothing in the trash lies above, in their order.
+    """Return the first `wanted` candidates without a trashed folder above them, in their order.
 
-    `candidates`: selects nodes that are not in the trash themselves, ordered, with `parent_id` among the columns. Only
-    from those that may be answered is it looked upwards; whoever has much in the trash pays for looking on.
-    Transaction: joins tx, which sees one moment (`use_snapshot`).
+    `candidates` selects nodes that are not trashed themselves, ordered, with `parent_id` among the columns. Each round
+    checks the ancestors of one batch, and reads a larger batch when too many candidates are in the trash.
+    Transaction: joins tx, which reads one snapshot (`use_snapshot`).
     """
     live: list[Row[*Columns]] = []
     passed, at_once = 0, wanted

@@ -1,4 +1,4 @@
-"""Fetch content. A file's bytes never pass here: its downloads are redirects to the store, or to the CDN before it."""
+"""Fetch content. Downloads are redirects to the store or its CDN; only archives pass through the API."""
 
 import uuid
 from typing import Annotated
@@ -47,7 +47,7 @@ async def get_content(
 
 
 async def _note_download(context: Context, file_id: uuid.UUID, content: download.StoredContent) -> None:
-    """Write down that a URL of the content is handed out; whether it is used, only the store learns."""
+    """Audit that the server signed a URL of the content; only the store knows whether a client used it."""
     entry = audit.Entry("downloaded", file_id, {"revision_id": str(content.revision_id)})
     async with context.db.begin() as tx:
         await audit.record(tx, content.owner_id, [entry])
@@ -105,7 +105,7 @@ async def get_archive(
     read, the connection is closed before the end: an archive that arrived whole is whole.
     """
     made = await archive.open_archive(context, file_id, request.app.state.archives)
-    background.add_task(made.body.aclose)  # also when the client leaves: nothing is read from the store any more
+    background.add_task(made.body.aclose)  # also after a disconnect: stops reading from the store
     headers = {
         "Content-Disposition": format_content_disposition(made.filename, inline=False),
         "Cache-Control": "no-store",

@@ -20,10 +20,10 @@ _LIST = problem_responses(*_NOT_YOURS, problems.NotAFolder, problems.InvalidName
 
 @router.get("/files", operation_id="files_list", responses=_LIST)
 async def list_files(context: Reader, wanted: Annotated[ListFiles, Query()]) -> FileList:
-    """List a folder by id or path, the root when neither is given; or, with `recursive`, all that is below it.
+    """List a folder by id or path (by default the root), or with `recursive` all nodes below it.
 
     `fingerprint`, `content_status` and `processing` make the list flat: the files that pass all of these filters, in
-    the whole account or below the folder, ordered by id. `order` and `recursive` do not matter then.
+    the whole account or below the folder, ordered by id. `order` and `recursive` are then ignored.
     """
     return await listing.list_files(context, wanted)
 
@@ -38,7 +38,7 @@ async def get_by_path(
     response: Response,
     path: Annotated[str, Query(max_length=4096, examples=["/photos/cat.jpg"])],
 ) -> File:
-    """Show what stands at a path."""
+    """Show the file or folder at a path."""
     return add_etag(response, await lookup.get_node_by_path(context, path))
 
 
@@ -53,7 +53,7 @@ async def get_below(
     file_id: uuid.UUID,
     path: Annotated[str, Query(max_length=4096, examples=["/2026/cat.jpg"])],
 ) -> File:
-    """Show what stands at a path below a folder, such as one that others share; `/` is the folder itself."""
+    """Show the file or folder at a path below a folder, such as a shared one; `/` is the folder itself."""
     return add_etag(response, await lookup.get_node_below(context, file_id, path))
 
 
@@ -65,9 +65,9 @@ async def get(context: Reader, file_id: uuid.UUID, response: Response) -> File:
 
 @router.get("/search", operation_id="files_search", responses=_LIST)
 async def search_files(context: Reader, wanted: Annotated[SearchFiles, Query()]) -> FileList:
-    """Search names, in the whole account or below a folder. Kind, type, size and time narrow it down, or do alone.
+    """Search names in the whole account or below a folder; filter by kind, type, size and time, with or without `q`.
 
-    Every word of `q` must be part of the name. Best first: the whole name, its beginning, beginnings of words, anything
-    in it; then names that are merely similar, so that typos find something, too. Never what is in the trash.
+    Every word of `q` must be part of the name. Best first: the whole name, its start, the start of a word, any part;
+    then names that are only similar, which covers typos. The trash is excluded.
     """
     return await search.search_files(context, wanted)

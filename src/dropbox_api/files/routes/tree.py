@@ -1,4 +1,4 @@
-"""Change the tree: folders, names, copies, trash, revisions; and what is told about a file."""
+"""Change the tree: folders, names, copies, trash, revisions; processing reports and activity of a file."""
 
 import uuid
 from typing import Annotated
@@ -37,7 +37,7 @@ _GUARDED = (*_NOT_YOURS, problems.PreconditionFailed)
     responses=problem_responses(*_NOT_YOURS, *BODY, *_NAMES, problems.TooManyFiles, problems.IdempotencyMismatch),
 )
 async def create_folder(context: Writer, response: Response, once: OnceDep, body: CreateFolder) -> File:
-    """Make a folder by its name in another one, or every missing folder of a path."""
+    """Make a folder by its name in another folder, or every missing folder of a path."""
     return add_etag(response, await tree.create_folder(context, body, once))
 
 
@@ -58,7 +58,7 @@ async def create_folder(context: Writer, response: Response, once: OnceDep, body
 async def update(
     *, context: Writer, response: Response, file_id: uuid.UUID, body: ChangeFile, if_match: IfMatch = None
 ) -> File:
-    """Rename, move, or both at once; or set the content type. Folders of any size move in no time."""
+    """Rename, move, or both at once; or set the content type. Takes the same time for a folder of any size."""
     return add_etag(response, await tree.change_node(context, file_id, body, if_match))
 
 
@@ -72,10 +72,10 @@ async def delete(
     *,
     context: Writer,
     file_id: uuid.UUID,
-    force: Annotated[bool, Query(description="Even if a processor is working on it.")] = False,
+    force: Annotated[bool, Query(description="Delete even while a processor works on it.")] = False,
     if_match: IfMatch = None,
 ) -> None:
-    """Move a file, or a folder with all that is in it, to the trash."""
+    """Move a file, or a folder with all its content, to the trash."""
     await trash.delete_node(context, file_id, if_match=if_match, force=force)
 
 
@@ -103,7 +103,7 @@ async def copy(
     body: CopyFile,
     if_match: IfMatch = None,
 ) -> File:
-    """Copy a file, or a folder with all that is in it. No bytes move, and none are charged."""
+    """Copy a file, or a folder with all its content. The server copies no bytes and charges none."""
     return add_etag(response, await tree.copy_node(context, file_id, body, if_match, once))
 
 
@@ -116,19 +116,19 @@ async def copy(
     responses=problem_responses(problems.Unauthenticated, problems.InvalidRequest, problems.InvalidCursor),
 )
 async def list_trash(context: Reader, limit: PageLimit = 100, cursor: str | None = None) -> FileList:
-    """List what was deleted, last deleted first. It stays for 30 days unless the server is set otherwise."""
+    """List the trash, last deleted first. Deleted files stay for 30 days by default."""
     return await trash.list_trash(context, limit=limit, cursor=cursor)
 
 
 @router.delete("/trash", operation_id="files_empty_trash", status_code=204, responses=problem_responses(*_NOT_YOURS))
 async def empty_trash(context: Writer) -> None:
-    """Delete for good all that is in the trash. Its space is free as soon as a worker has been by."""
+    """Delete everything in the trash for good. A worker then frees its space."""
     await trash.empty_trash(context)
 
 
 @router.delete("/trash/{file_id}", operation_id="files_purge", status_code=204, responses=problem_responses(*_GUARDED))
 async def purge(context: Writer, file_id: uuid.UUID, if_match: IfMatch = None) -> None:
-    """Delete one thing in the trash for good, with all that was in it."""
+    """Delete one file or folder in the trash for good, with all its content."""
     await trash.purge_node(context, file_id, if_match=if_match)
 
 
@@ -148,7 +148,10 @@ async def restore(
     body: RestoreFile | None = None,
     if_match: IfMatch = None,
 ) -> File:
-    """Take it out of the trash to its old place, or beside what stands there now; or to where the body says."""
+    """Restore a file or folder from the trash to its old folder and name, or to those in the body.
+
+    By default a taken name becomes `name (1)`.
+    """
     return add_etag(response, await trash.restore_node(context, file_id, body or RestoreFile(), if_match, once))
 
 
@@ -181,12 +184,12 @@ async def restore_revision(
     once: OnceDep,
     if_match: IfMatch = None,
 ) -> File:
-    """Make an older revision the newest again. What was the newest stays, as an older one."""
+    """Make a new revision with the content of an older one. The other revisions stay."""
     file = await revisions.restore_revision(context, file_id, revision_id, if_match=if_match, once=once)
     return add_etag(response, file)
 
 
-# What is told about a file
+# Processing and activity
 
 
 @router.put(
@@ -202,7 +205,7 @@ async def report_processing(
     body: ReportProcessing,
     if_match: IfMatch = None,
 ) -> File:
-    """Report how a downstream processor gets on with a revision. While it is `running`, deleting asks for `force`."""
+    """Report the state of a downstream processor for a revision. While it is `running`, a delete needs `force`."""
     return add_etag(response, await processing.report_processing(context, file_id, body, if_match))
 
 
@@ -214,5 +217,5 @@ async def report_processing(
 async def list_activity(
     context: Reader, file_id: uuid.UUID, limit: PageLimit = 100, cursor: str | None = None
 ) -> ActivityList:
-    """List who did what to it, and from where, newest first."""
+    """List the changes of a file with their actors and addresses, newest first."""
     return await activity.list_activity(context, file_id, limit=limit, cursor=cursor)
