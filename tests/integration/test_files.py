@@ -65,14 +65,14 @@ async def from_store(account: Account, address: str, **request: Any) -> httpx2.R
 # Looking up
 
 
-async def test_a_new_account_has_an_empty_root(account: Account) -> None:
+async def test_root_of_a_new_account_is_empty(account: Account) -> None:
     assert (await account.client.get("/v1/files")).json() == {"items": [], "next_cursor": None}
     root = await at(account, "/")
     assert (root["kind"], root["name"], root["path"], root["parent_id"]) == ("folder", "", "/", None)
     assert (await account.client.get(f"/v1/files/{root['id']}")).json() == root
 
 
-async def test_a_file_is_found_by_id_and_by_path(owner: Account) -> None:
+async def test_get_by_id_and_by_path_returns_the_same_item(owner: Account) -> None:
     file = await at(owner, "/folder/small.txt")
     assert (file["size_bytes"], file["fingerprint"], file["content_status"]) == (5, sha256(b"small"), "verified")
     by_id = await owner.client.get(f"/v1/files/{file['id']}")
@@ -84,7 +84,7 @@ async def test_a_file_is_found_by_id_and_by_path(owner: Account) -> None:
     assert (folder["kind"], folder["id"], folder["size_bytes"]) == ("folder", file["parent_id"], None)
 
 
-async def test_a_folder_is_listed_by_pages_in_the_order_of_names(account: Account) -> None:
+async def test_list_of_a_folder_in_pages_of_any_size_is_ordered_by_name(account: Account) -> None:
     names = ["b", "A", "ä", "10", "9", "Z.txt", "_", "日本"]
     items = [start_body(b"", name, destination={"folder_path": "/x"}) for name in names]
     first, *others = items
@@ -131,11 +131,11 @@ async def test_a_folder_is_listed_by_pages_in_the_order_of_names(account: Accoun
     ],
     ids=str,
 )
-async def test_lists_asked_wrongly(owner: Account, query: dict[str, str], answer: tuple[int, str]) -> None:
+async def test_list_with_an_invalid_query_is_refused(owner: Account, query: dict[str, str], answer: tuple[int, str]) -> None:
     assert problem(await owner.client.get("/v1/files", params=query)) == answer
 
 
-async def test_lookups_asked_wrongly(owner: Account) -> None:
+async def test_lookup_of_an_invalid_or_missing_item_is_refused(owner: Account) -> None:
     wrong: list[tuple[str, tuple[int, str]]] = [
         ("/v1/files/by-path", (422, "invalid-request")),
         ("/v1/files/by-path?path=/nowhere", (404, "not-found")),
@@ -150,14 +150,14 @@ async def test_lookups_asked_wrongly(owner: Account) -> None:
         assert problem(await owner.client.get(address)) == answer, address
 
 
-async def test_a_folder_has_no_content(owner: Account) -> None:
+async def test_content_of_a_folder_is_refused(owner: Account) -> None:
     folder = (await at(owner, "/folder"))["id"]
     assert problem(await owner.client.get(f"/v1/files/{folder}/content")) == (409, "not-a-file")
     assert problem(await owner.client.get(f"/v1/files/{folder}/download")) == (409, "not-a-file")
     assert problem(await owner.client.post(f"/v1/files/{folder}/accept-content")) == (409, "not-a-file")
 
 
-async def test_nothing_without_a_token(owner: Account, api: httpx2.AsyncClient) -> None:
+async def test_request_without_a_token_is_unauthenticated(owner: Account, api: httpx2.AsyncClient) -> None:
     file = await at(owner, "/big.bin")
     for address in ("", "/by-path?path=/", f"/{file['id']}", f"/{file['id']}/content", f"/{file['id']}/download"):
         assert problem(await api.get(f"/v1/files{address}")) == (401, "unauthenticated")
@@ -167,7 +167,7 @@ async def test_nothing_without_a_token(owner: Account, api: httpx2.AsyncClient) 
 # Content
 
 
-async def test_content_is_a_redirect_that_nobody_keeps(owner: Account) -> None:
+async def test_content_is_a_redirect_without_caching(owner: Account) -> None:
     file = await at(owner, "/big.bin")
     answer = await owner.client.get(f"/v1/files/{file['id']}/content")
     assert answer.status_code == 307
@@ -185,7 +185,7 @@ async def test_content_is_a_redirect_that_nobody_keeps(owner: Account) -> None:
         ("bytes=-7", len(BYTES) - 7, len(BYTES)),
     ],
 )
-async def test_a_range_of_content(owner: Account, wanted: str, start: int, stop: int) -> None:
+async def test_content_with_a_range_returns_these_bytes(owner: Account, wanted: str, start: int, stop: int) -> None:
     file = await at(owner, "/big.bin")
     answer = await from_store(owner, f"/v1/files/{file['id']}/content", headers={"Range": wanted})
     assert answer.status_code == 206
@@ -193,14 +193,14 @@ async def test_a_range_of_content(owner: Account, wanted: str, start: int, stop:
     assert answer.content == BYTES[start:stop]
 
 
-async def test_head_of_content(owner: Account) -> None:
+async def test_head_of_content_returns_size_and_name(owner: Account) -> None:
     file = await at(owner, "/big.bin")
     answer = await from_store(owner, f"/v1/files/{file['id']}/content", method="HEAD")
     assert (answer.status_code, answer.headers["content-length"]) == (200, str(len(BYTES)))
     assert "big.bin" in answer.headers["content-disposition"]
 
 
-async def test_a_url_is_good_for_its_method_only(owner: Account) -> None:
+async def test_signed_url_with_another_method_or_signature_is_refused(owner: Account) -> None:
     file = await at(owner, "/folder/small.txt")
     url = (await owner.client.get(f"/v1/files/{file['id']}/content")).headers["location"]
     async with httpx2.AsyncClient(verify=NO_TLS, timeout=60) as nobody:
@@ -210,7 +210,7 @@ async def test_a_url_is_good_for_its_method_only(owner: Account) -> None:
         assert (await nobody.get(url)).content == b"small"
 
 
-async def test_download_says_what_to_check(owner: Account) -> None:
+async def test_download_returns_size_fingerprint_and_etag(owner: Account) -> None:
     file = await at(owner, "/big.bin")
     answer = await owner.client.get(f"/v1/files/{file['id']}/download")
     assert answer.headers["cache-control"] == "no-store"
@@ -242,7 +242,7 @@ async def test_download_says_what_to_check(owner: Account) -> None:
         "x" * 255,
     ],
 )
-async def test_the_name_comes_along(owner: Account, name: str) -> None:
+async def test_content_of_any_name_has_that_name_in_its_header(owner: Account, name: str) -> None:
     """RFC 6266: whoever understands `filename*` gets the exact name; nothing ends the header before its time."""
     file = await upload_file(owner, b"small", name, destination={"folder_path": "/names"})
     answer = await from_store(owner, f"/v1/files/{file['id']}/content")
@@ -257,7 +257,7 @@ async def test_the_name_comes_along(owner: Account, name: str) -> None:
     ("content_type", "disposition"),
     [("image/png", "inline"), ("text/html", "attachment"), ("image/svg+xml", "attachment"), ("x/y", "attachment")],
 )
-async def test_only_harmless_types_are_shown(owner: Account, content_type: str, disposition: str) -> None:
+async def test_inline_content_is_inline_for_safe_types_only(owner: Account, content_type: str, disposition: str) -> None:
     place = {"folder_path": "/types"}
     name = content_type.replace("/", "-")
     file = await upload_file(owner, b"small", name, destination=place, content_type=content_type)
@@ -268,7 +268,7 @@ async def test_only_harmless_types_are_shown(owner: Account, content_type: str, 
     assert saved.headers["content-disposition"].startswith("attachment")
 
 
-async def test_older_revisions_stay(account: Account) -> None:
+async def test_content_of_an_older_revision_is_returned(account: Account) -> None:
     first = await upload_file(account, b"one", "a")
     second = await upload_file(account, b"two", "a", destination={"on_conflict": "replace"})
     other = await upload_file(account, b"three", "b")
@@ -285,7 +285,7 @@ async def test_older_revisions_stay(account: Account) -> None:
 # Quarantine
 
 
-async def test_quarantined_content_is_accepted_for_what_it_is(account: Account, server: RunningServer) -> None:
+async def test_accept_of_quarantined_content_adopts_its_true_fingerprint(account: Account, server: RunningServer) -> None:
     claimed = start_body(b"what it is not", "a", **MULTI) | {"size_bytes": len(b"what it is")}
     upload = (await account.client.post("/v1/uploads", json=claimed)).json()["upload"]
     parts = {"parts": [{"number": 1, "sha256": sha256(b"what it is")}]}
@@ -318,7 +318,7 @@ async def test_quarantined_content_is_accepted_for_what_it_is(account: Account, 
     assert kinds == ["file.created", "file.quarantined", "file.verified", "file.created"]
 
 
-async def test_accepted_content_that_is_stored_already_is_stored_once(account: Account, server: RunningServer) -> None:
+async def test_accept_of_content_already_stored_deduplicates(account: Account, server: RunningServer) -> None:
     known = await upload_file(account, b"known", "known")
     body = start_body(b"claimed", "a", **MULTI) | {"size_bytes": 5}
     upload = (await account.client.post("/v1/uploads", json=body)).json()["upload"]
@@ -336,5 +336,5 @@ async def test_accepted_content_that_is_stored_already_is_stored_once(account: A
     assert await download(account, file["id"]) == await download(account, known["id"]) == b"known"
 
 
-def test_the_large_file_spans_two_parts() -> None:
+def test_large_file_spans_two_parts() -> None:
     assert SMALLEST_CHUNK < len(BYTES) < 8 * MIB

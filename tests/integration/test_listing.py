@@ -96,7 +96,7 @@ async def shelf(server: RunningServer) -> AsyncIterator[Account]:
 
 
 @pytest.mark.parametrize("order", ORDERS)
-async def test_a_folder_is_listed_in_its_orders_whatever_the_page(shelf: Account, order: str) -> None:
+async def test_list_of_a_folder_in_pages_of_any_size_keeps_the_order(shelf: Account, order: str) -> None:
     everything = await pages(shelf, 1000, path="/shelf")
     keys: dict[str, Callable[[dict[str, Any]], Any]] = {
         "name": lambda item: names.make_key(item["name"]),
@@ -109,7 +109,7 @@ async def test_a_folder_is_listed_in_its_orders_whatever_the_page(shelf: Account
         assert await pages(shelf, limit, path="/shelf", order=order) == expected
 
 
-async def test_entries_of_one_moment_and_size_are_told_apart_by_id(hoard: Account, large: RunningServer) -> None:
+async def test_list_of_items_of_equal_time_and_size_is_ordered_by_id(hoard: Account, large: RunningServer) -> None:
     """Rows of one transaction have one time; a keyset of the time alone would lose or repeat them."""
     folder = await create_folder(hoard, "/at once")
     await insert_nodes(large.db, hoard, folder["id"], 25)
@@ -120,14 +120,14 @@ async def test_entries_of_one_moment_and_size_are_told_apart_by_id(hoard: Accoun
         assert len(ids) == 25
 
 
-async def test_changes_of_size_and_time_show_in_the_order(account: Account) -> None:
+async def test_list_after_a_replacement_follows_the_new_size_and_time(account: Account) -> None:
     await put_files(account, ("/a", b"1"), ("/b", b"22"), ("/c", b"333"))
     await upload_file(account, b"4444", "a", destination={"on_conflict": "replace"})
     assert paths(await pages(account, 2, order="-size")) == ["/a", "/c", "/b"]
     assert paths(await pages(account, 2, order="-modified")) == ["/a", "/c", "/b"]
 
 
-async def test_a_cursor_is_good_for_the_order_it_was_made_for(shelf: Account) -> None:
+async def test_cursor_of_another_order_is_refused(shelf: Account) -> None:
     cursors = {order: (await page(shelf, path="/shelf", order=order, limit=2))["next_cursor"] for order in ORDERS}
     cursors["recursive"] = (await page(shelf, path="/shelf", recursive=True, limit=2))["next_cursor"]
     cursors["matching"] = (await page(shelf, content_status="verified", limit=2))["next_cursor"]
@@ -138,7 +138,7 @@ async def test_a_cursor_is_good_for_the_order_it_was_made_for(shelf: Account) ->
                 assert problem(await shelf.client.get("/v1/files", params=query)) == (422, "invalid-cursor")
 
 
-async def test_a_recursive_cursor_is_good_for_its_folder(shelf: Account) -> None:
+async def test_recursive_cursor_of_another_folder_is_refused(shelf: Account) -> None:
     cursor = (await page(shelf, path="/shelf", recursive=True, limit=2))["next_cursor"]
     query = {"path": "/", "recursive": "true", "cursor": cursor}
     assert problem(await shelf.client.get("/v1/files", params=query)) == (422, "invalid-cursor")
@@ -160,7 +160,7 @@ async def test_a_recursive_cursor_is_good_for_its_folder(shelf: Account) -> None
     ],
     ids=str,
 )
-async def test_forged_cursors(shelf: Account, query: dict[str, str]) -> None:
+async def test_forged_cursor_is_refused(shelf: Account, query: dict[str, str]) -> None:
     assert problem(await shelf.client.get("/v1/files", params=query)) == (422, "invalid-cursor")
 
 
@@ -184,7 +184,7 @@ async def test_forged_cursors(shelf: Account, query: dict[str, str]) -> None:
     ],
     ids=str,
 )
-async def test_lists_asked_wrongly(shelf: Account, query: dict[str, str]) -> None:
+async def test_list_with_an_invalid_order_or_filter_is_refused(shelf: Account, query: dict[str, str]) -> None:
     assert problem(await shelf.client.get("/v1/files", params=query)) == (422, "invalid-request")
 
 
@@ -228,7 +228,7 @@ async def hoard(large: RunningServer) -> AsyncIterator[Account]:
 
 
 @pytest.mark.parametrize("order", ORDERS)
-async def test_a_page_of_a_large_folder_is_one_range_of_an_index(
+async def test_page_of_a_large_folder_reads_one_range_of_an_index(
     hoard: Account, large: RunningServer, order: str
 ) -> None:
     """No sort, and no look at the rest of the folder: on the first page and behind a cursor, with whatever plan."""
@@ -281,7 +281,7 @@ async def plant(account: Account, tree: Model, above: str = "") -> None:
             await plant(account, below, f"{above}/{name}")
 
 
-async def test_all_below_is_listed_depth_first_whatever_the_page(account: Account) -> None:
+async def test_recursive_list_in_pages_of_any_size_is_depth_first(account: Account) -> None:
     seed = random.randrange(2**32)
     print("seed", seed)
     tree = random_tree(random.Random(seed))
@@ -296,7 +296,7 @@ async def test_all_below_is_listed_depth_first_whatever_the_page(account: Accoun
             assert listed == list(walk(below, f"/{name}"))
 
 
-async def test_a_level_is_looked_at_in_one_query(account: Account, db: Db) -> None:
+async def test_recursive_list_reads_each_level_in_one_query(account: Account, db: Db) -> None:
     """Whatever the number of folders: a page costs about a page."""
     chance = random.Random(5)
     for branch in "abcdefgh":
@@ -308,7 +308,7 @@ async def test_a_level_is_looked_at_in_one_query(account: Account, db: Db) -> No
     assert sum("unnest" in statement and "LATERAL" in statement for statement, _ in seen) == 4
 
 
-async def test_what_is_in_the_trash_is_not_below(account: Account) -> None:
+async def test_recursive_list_omits_the_trash(account: Account) -> None:
     await plant(account, {"a": {"b": {"c": None}, "d": None}, "e": {"f": None}, "g": None})
     folder = (await account.client.get("/v1/files/by-path?path=/a/b")).json()
     await trash(account, folder["id"])
@@ -320,7 +320,7 @@ async def test_what_is_in_the_trash_is_not_below(account: Account) -> None:
     assert paths(await pages(account, 2, recursive=True))[:3] == ["/a", "/a/b", "/a/b/c"]
 
 
-async def test_the_list_goes_on_where_its_folder_was(account: Account) -> None:
+async def test_recursive_list_continues_after_its_last_folder_changed(account: Account) -> None:
     """The last entry's folder is trashed, renamed forwards or backwards, or becomes a file between two pages."""
     await plant(account, {"a": {"b": {"c": None, "d": None}, "e": None}, "f": None})
     first = await page(account, recursive=True, limit=3)
@@ -340,7 +340,7 @@ async def test_the_list_goes_on_where_its_folder_was(account: Account) -> None:
     assert paths((await page(account, **rest))["items"]) == ["/f"]
 
 
-async def test_changes_between_pages_neither_break_nor_repeat(account: Account) -> None:
+async def test_recursive_list_during_changes_has_each_unchanged_item_once(account: Account) -> None:
     """Every path is told once, in order; what nobody touched is told in any case."""
     seed = random.randrange(2**32)
     print("seed", seed)
@@ -372,7 +372,7 @@ async def test_changes_between_pages_neither_break_nor_repeat(account: Account) 
     assert {item["id"] for item in before if untouched(item)} <= seen
 
 
-async def test_a_path_as_deep_and_long_as_may_be(account: Account) -> None:
+async def test_recursive_list_of_the_deepest_path_is_complete(account: Account) -> None:
     parent: str | None = None
     for depth in range(99):
         body = {"name": f"{depth:03}" + "x" * 252, "parent_id": parent}
@@ -384,7 +384,7 @@ async def test_a_path_as_deep_and_long_as_may_be(account: Account) -> None:
 # Filters
 
 
-async def test_files_are_found_by_content(account: Account) -> None:
+async def test_list_by_fingerprint_has_files_with_that_content(account: Account) -> None:
     await put_files(account, ("/a", b"same"), ("/b/c", b"same"), ("/d", b"other"))
     await upload_file(account, b"old", "e")
     await upload_file(account, b"new", "e", destination={"on_conflict": "replace"})
@@ -398,7 +398,7 @@ async def test_files_are_found_by_content(account: Account) -> None:
     assert paths(await pages(account, 9, **query)) == ["/d"]
 
 
-async def test_files_are_found_by_what_was_reported(account: Account) -> None:
+async def test_list_by_processing_state_has_files_in_that_state(account: Account) -> None:
     await put_files(account, *((f"/a/{name}", name.encode()) for name in "123456"), ("/7", b"7"))
     files = {item["name"]: item["id"] for item in await pages(account, 99, content_status="verified")}
     assert len(files) == 7
@@ -418,7 +418,7 @@ async def test_files_are_found_by_what_was_reported(account: Account) -> None:
     assert paths(await pages(account, 9, processing="failed")) == ["/a/1", "/a/2"]
 
 
-async def test_filters_are_ordered_by_id_and_see_no_trash(account: Account, register: Any) -> None:
+async def test_filtered_list_is_ordered_by_id_and_omits_the_trash(account: Account, register: Any) -> None:
     other = await register()
     await put_files(other, ("/theirs", b"x"))
     await put_files(account, *((f"/a/b/{name}", b"x") for name in "123"), ("/c", b"x"))
@@ -437,7 +437,7 @@ async def test_filters_are_ordered_by_id_and_see_no_trash(account: Account, regi
     assert paths(await pages(account, 1, content_status="verified", path="/a")) == []
 
 
-async def test_quarantined_files_are_found(account: Account, server: RunningServer) -> None:
+async def test_list_by_content_status_has_quarantined_files(account: Account, server: RunningServer) -> None:
     file = await upload_file(account, b"x", "bad")
     await upload_file(account, b"y", "good")
     async with server.db.begin() as tx:
@@ -479,7 +479,7 @@ OTHERS = """
 """
 
 
-async def test_a_rare_state_is_found_through_an_index(large: RunningServer) -> None:
+async def test_list_by_a_rare_state_uses_an_index(large: RunningServer) -> None:
     account, other = await register_account(large.url), await register_account(large.url)
     async with account.client, other.client:
         root = (await account.client.get("/v1/files/by-path?path=/")).json()["id"]
@@ -507,7 +507,7 @@ async def test_a_rare_state_is_found_through_an_index(large: RunningServer) -> N
 # Both ways to look something up carry the ETag
 
 
-async def test_single_answers_carry_the_etag(account: Account) -> None:
+async def test_get_by_id_and_by_path_have_the_etag_header(account: Account) -> None:
     await put_files(account, ("/a/b", b"x"))
     for path in ("/", "/a", "/a/b"):
         by_path = await account.client.get("/v1/files/by-path", params={"path": path})

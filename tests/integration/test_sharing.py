@@ -53,7 +53,7 @@ async def shared(people: tuple[Account, Account, Account]) -> dict[str, Any]:
 # Giving and taking
 
 
-async def test_grants_are_given_changed_listed_and_taken_back(people: tuple[Account, Account, Account], db: Db) -> None:
+async def test_grant_is_created_changed_listed_and_revoked(people: tuple[Account, Account, Account], db: Db) -> None:
     ada, ed, _ = people
     folder = await make_folder(ada, "/a")
     inner = await make_folder(ada, "/a/b")
@@ -90,7 +90,7 @@ async def test_grants_are_given_changed_listed_and_taken_back(people: tuple[Acco
     assert [action for action, _ in told[1:3]] == ["role-changed"] * 2
 
 
-async def test_what_cannot_be_shared(people: tuple[Account, Account, Account]) -> None:
+async def test_share_with_an_invalid_item_or_grantee_is_refused(people: tuple[Account, Account, Account]) -> None:
     ada, ed, _ = people
     folder = await make_folder(ada, "/a")
     root = (await ada.client.get("/v1/files/by-path?path=/")).json()["id"]
@@ -107,7 +107,7 @@ async def test_what_cannot_be_shared(people: tuple[Account, Account, Account]) -
     assert await share(folder, email=ed.email, role="owner") == (422, "invalid-request")
 
 
-async def test_an_idempotency_key_shares_once(people: tuple[Account, Account, Account], db: Db) -> None:
+async def test_share_repeated_with_an_idempotency_key_creates_one_grant(people: tuple[Account, Account, Account], db: Db) -> None:
     ada, ed, _ = people
     folder = await make_folder(ada, "/a")
     body, key = {"email": ed.email, "role": "viewer"}, {"Idempotency-Key": "k"}
@@ -117,7 +117,7 @@ async def test_an_idempotency_key_shares_once(people: tuple[Account, Account, Ac
     assert [kind for kind, _ in await journal(db, ada)].count("share.granted") == 1
 
 
-async def test_an_invitation_waits_and_tells_nothing_of_accounts(register: Register, db: Db) -> None:
+async def test_grant_to_an_unconfirmed_address_is_pending_and_hides_accounts(register: Register, db: Db) -> None:
     ada, known = await register(), await register()
     folder = await make_folder(ada, "/a")
     nobody = "nobody-" + known.email
@@ -138,7 +138,7 @@ async def test_an_invitation_waits_and_tells_nothing_of_accounts(register: Regis
     assert await grants.accept_grants(db, uuid.UUID((await known.me())["id"])) == 0
 
 
-async def test_shared_with_me_lists_what_lives_newest_first(
+async def test_shared_with_me_lists_live_items_newest_first(
     people: tuple[Account, Account, Account], register: Register
 ) -> None:
     ada, ed, _ = people
@@ -163,7 +163,7 @@ async def test_shared_with_me_lists_what_lives_newest_first(
     assert await names_in(ed.client, "/v1/shared-with-me") == ["third", "first"]
 
 
-async def test_a_grantee_leaves_and_can_end_no_other_s(
+async def test_grantee_can_end_own_grant_only(
     people: tuple[Account, Account, Account], shared: dict[str, Any]
 ) -> None:
     ada, ed, vi = people
@@ -236,7 +236,7 @@ def assert_shows_nothing_above(ada: Account, shared: dict[str, Any], answer: Any
 
 
 @pytest.mark.parametrize("number", range(len(READS)))
-async def test_viewers_and_editors_read(
+async def test_read_by_viewer_or_editor_succeeds(
     people: tuple[Account, Account, Account], shared: dict[str, Any], number: int
 ) -> None:
     ada, ed, vi = people
@@ -248,7 +248,7 @@ async def test_viewers_and_editors_read(
 
 
 @pytest.mark.parametrize("number", range(len(CHANGES)))
-async def test_editors_change_and_viewers_do_not(
+async def test_change_by_editor_succeeds_and_by_viewer_is_forbidden(
     people: tuple[Account, Account, Account], shared: dict[str, Any], db: Db, number: int
 ) -> None:
     ada, ed, vi = people
@@ -264,7 +264,7 @@ async def test_editors_change_and_viewers_do_not(
 
 
 @pytest.mark.parametrize("number", range(len(OWNERS)))
-async def test_what_is_the_owner_s_is_nobody_else_s(
+async def test_operation_of_the_owner_by_grantee_is_refused(
     people: tuple[Account, Account, Account], shared: dict[str, Any], number: int
 ) -> None:
     _, ed, vi = people
@@ -273,7 +273,7 @@ async def test_what_is_the_owner_s_is_nobody_else_s(
     assert (await ed.client.get(f"/v1/files/{shared['top']}")).status_code == 200
 
 
-async def test_what_is_not_shared_stays_unseen(
+async def test_unshared_item_is_hidden_from_grantees(
     people: tuple[Account, Account, Account], shared: dict[str, Any]
 ) -> None:
     _, ed, vi = people
@@ -286,7 +286,7 @@ async def test_what_is_not_shared_stays_unseen(
         assert await names_in(other.client, "/v1/search", q="beside") == []
 
 
-async def test_a_shared_file_shows_nothing_around_it(people: tuple[Account, Account, Account]) -> None:
+async def test_shared_file_hides_its_folder_and_siblings(people: tuple[Account, Account, Account]) -> None:
     ada, ed, _ = people
     folder = await make_folder(ada, f"/{HIDDEN}")
     file = await upload_file(ada, b"one", "one.txt", destination={"parent_id": folder})
@@ -325,7 +325,7 @@ async def test_a_shared_file_shows_nothing_around_it(people: tuple[Account, Acco
     assert listed == []
 
 
-async def test_a_viewer_gets_the_archive(people: tuple[Account, Account, Account], shared: dict[str, Any]) -> None:
+async def test_archive_by_viewer_holds_the_shared_folder(people: tuple[Account, Account, Account], shared: dict[str, Any]) -> None:
     _, _, vi = people
     archive = await vi.client.get(f"/v1/files/{shared['top']}/archive")
     with zipfile.ZipFile(io.BytesIO(archive.content)) as zipped:
@@ -333,7 +333,7 @@ async def test_a_viewer_gets_the_archive(people: tuple[Account, Account, Account
     assert await download(vi, shared["deep"]["id"]) == b"deep"
 
 
-async def test_copies_into_one_s_own_tree_cross_owners(
+async def test_copy_or_move_to_another_owner_is_refused(
     people: tuple[Account, Account, Account], shared: dict[str, Any]
 ) -> None:
     _, ed, vi = people
@@ -352,7 +352,7 @@ async def test_copies_into_one_s_own_tree_cross_owners(
 # Nested grants, moves, trash
 
 
-async def test_the_best_of_nested_grants_counts(
+async def test_nested_grants_give_the_highest_role(
     people: tuple[Account, Account, Account], shared: dict[str, Any]
 ) -> None:
     ada, _, vi = people
@@ -370,7 +370,7 @@ async def test_the_best_of_nested_grants_counts(
     assert problem(await vi.client.get(deep)) == (404, "not-found")
 
 
-async def test_an_editor_of_what_stands_in_a_viewed_folder_cannot_take_it_out_of_there(
+async def test_removal_of_a_shared_folder_from_a_viewed_folder_is_forbidden(
     people: tuple[Account, Account, Account], shared: dict[str, Any]
 ) -> None:
     """What is in the folder above is not theirs to change, and the shared folder itself is in it."""
@@ -386,7 +386,7 @@ async def test_an_editor_of_what_stands_in_a_viewed_folder_cannot_take_it_out_of
     assert (await vi.client.patch(deep, json={"parent_id": other})).status_code == 200
 
 
-async def test_what_the_owner_moves_out_of_a_share_is_gone_for_others(
+async def test_item_moved_out_of_a_share_is_hidden_from_grantees(
     people: tuple[Account, Account, Account], shared: dict[str, Any]
 ) -> None:
     ada, ed, _ = people
@@ -395,7 +395,7 @@ async def test_what_the_owner_moves_out_of_a_share_is_gone_for_others(
     assert await names_in(ed.client, "/v1/files", parent_id=shared["top"], recursive=True) == ["file.txt"]
 
 
-async def test_the_trash_is_the_owner_s(people: tuple[Account, Account, Account], shared: dict[str, Any]) -> None:
+async def test_trash_of_shared_items_is_visible_to_the_owner_only(people: tuple[Account, Account, Account], shared: dict[str, Any]) -> None:
     ada, ed, vi = people
     file_id = shared["file"]["id"]
     assert (await ed.client.delete(f"/v1/files/{file_id}")).status_code == 204
@@ -409,7 +409,7 @@ async def test_the_trash_is_the_owner_s(people: tuple[Account, Account, Account]
     assert await download(vi, file_id) == b"one"
 
 
-async def test_if_match_guards_what_several_people_change(
+async def test_change_by_editor_with_a_stale_etag_is_412(
     people: tuple[Account, Account, Account], shared: dict[str, Any]
 ) -> None:
     ada, ed, _ = people
@@ -420,7 +420,7 @@ async def test_if_match_guards_what_several_people_change(
     assert problem(await ed.client.put(f"{at}/content", content=b"x", headers=etag)) == (412, "precondition-failed")
 
 
-async def test_a_service_account_is_let_in_by_its_address(register: Register, db: Db) -> None:
+async def test_grant_to_a_service_account_is_effective_at_once(register: Register, db: Db) -> None:
     ada, robot = await register(), await register()
     async with db.begin() as tx:
         await tx.execute(text("UPDATE users SET kind = 'service' WHERE email = :email"), {"email": robot.email})

@@ -94,7 +94,7 @@ async def crashed(account: Account, db: Db, lease: str) -> dict[str, Any]:
     return upload
 
 
-async def test_finish_stale_takes_over_a_lapsed_lease(
+async def test_finish_stale_takes_over_an_expired_lease(
     account: Account, db: Db, store: S3Store, settings: Settings
 ) -> None:
     upload = await crashed(account, db, "now() - interval '1 second'")
@@ -106,7 +106,7 @@ async def test_finish_stale_takes_over_a_lapsed_lease(
     assert await journal(db, account) == [("file.created", file["id"])]
 
 
-async def test_finish_stale_leaves_a_held_lease_alone(
+async def test_finish_stale_skips_a_live_lease(
     account: Account, db: Db, store: S3Store, settings: Settings
 ) -> None:
     upload = await crashed(account, db, "now() + interval '1 hour'")
@@ -119,7 +119,7 @@ async def test_finish_stale_leaves_a_held_lease_alone(
     assert (await finish_stale_uploads(Services(db, store, settings))).done == 1
 
 
-async def test_finish_stale_after_s3_had_assembled_the_object(
+async def test_finish_stale_after_s3_assembled_the_object_records_it(
     account: Account, db: Db, store: S3Store, settings: Settings
 ) -> None:
     """The holder died between S3's answer and its own record: the multipart upload is gone, the object is there."""
@@ -139,7 +139,7 @@ async def test_finish_stale_after_s3_had_assembled_the_object(
 # finish-idle
 
 
-async def test_finish_idle_completes_what_its_client_left(
+async def test_finish_idle_completes_sessions_with_all_parts(
     account: Account, db: Db, store: S3Store, settings: Settings
 ) -> None:
     multi = await start(account, BYTES, "multi", **MULTI)
@@ -154,7 +154,7 @@ async def test_finish_idle_completes_what_its_client_left(
     assert [item["name"] for item in listed] == ["multi", "single"]
 
 
-async def test_finish_idle_looks_less_and_less_often(
+async def test_finish_idle_checks_at_growing_intervals(
     account: Account, db: Db, store: S3Store, settings: Settings
 ) -> None:
     upload = await start(account, BYTES, "a", **MULTI)
@@ -176,7 +176,7 @@ async def test_finish_idle_looks_less_and_less_often(
 
 
 @pytest.mark.parametrize("hurdle", ["unsigned", "unbound"])
-async def test_finish_idle_does_not_look_in_vain(
+async def test_finish_idle_skips_sessions_that_cannot_complete(
     account: Account, db: Db, store: S3Store, settings: Settings, hurdle: str
 ) -> None:
     if hurdle == "unsigned":
@@ -195,7 +195,7 @@ async def test_finish_idle_does_not_look_in_vain(
 # expire, discard
 
 
-async def test_expire_ends_what_is_late_and_nothing_else(
+async def test_expire_ends_only_expired_sessions(
     account: Account, db: Db, store: S3Store, settings: Settings
 ) -> None:
     late, alive = await start(account, b"late", "late"), await start(account, b"alive", "alive")
@@ -212,7 +212,7 @@ async def test_expire_ends_what_is_late_and_nothing_else(
 
 
 @pytest.mark.parametrize("more", [{}, MULTI], ids=["single", "multipart"])
-async def test_discard_removes_what_an_ended_session_left(
+async def test_discard_deletes_the_leftovers_of_an_ended_session(
     account: Account, db: Db, store: S3Store, settings: Settings, more: dict[str, Any]
 ) -> None:
     upload = await start(account, b"abc", "a", **more)
@@ -230,7 +230,7 @@ async def test_discard_removes_what_an_ended_session_left(
     assert [item.key async for item in store.list_multiparts(key)] == []
 
 
-async def test_discard_keeps_what_a_blob_needs(account: Account, db: Db, store: S3Store, settings: Settings) -> None:
+async def test_discard_keeps_the_object_of_a_blob(account: Account, db: Db, store: S3Store, settings: Settings) -> None:
     file = await upload_file(account, b"needed", "a")
     async with db.read() as tx:
         owned = text("SELECT id FROM uploads WHERE owner_id = :id")
@@ -243,7 +243,7 @@ async def test_discard_keeps_what_a_blob_needs(account: Account, db: Db, store: 
 # verify
 
 
-async def test_verify_reads_the_whole(account: Account, server: RunningServer) -> None:
+async def test_verify_reads_the_whole_object(account: Account, server: RunningServer) -> None:
     file = await upload_file(account, BYTES, "a", **MULTI)
     assert file["content_status"] == "stored"
     await run_until_idle(verify_next_blob, server)
@@ -252,7 +252,7 @@ async def test_verify_reads_the_whole(account: Account, server: RunningServer) -
     assert await journal(server.db, account) == [("file.created", file["id"]), ("file.verified", file["id"])]
 
 
-async def test_verify_leaves_a_held_blob_alone(account: Account, server: RunningServer) -> None:
+async def test_verify_skips_a_leased_blob(account: Account, server: RunningServer) -> None:
     await run_until_idle(verify_next_blob, server)
     file = await upload_file(account, b"abc", "a", **MULTI)
     lease = "UPDATE blobs SET lease_token = gen_random_uuid(), lease_until = {} WHERE content_status = 'stored'"
@@ -280,7 +280,7 @@ async def test_verify_quarantines_a_false_claim(account: Account, server: Runnin
         assert (answer.status_code, answer.json()["file"]) == (201, None)
 
 
-async def test_what_is_gone_before_it_was_verified_is_damaged_and_holds_up_nothing(
+async def test_verify_of_a_missing_object_marks_it_damaged_and_continues(
     account: Account, server: RunningServer
 ) -> None:
     await run_until_idle(verify_next_blob, server)
@@ -337,7 +337,7 @@ async def test_verify_merges_equal_content(account: Account, server: RunningServ
 # collect
 
 
-async def test_collect_gives_up_content_that_nobody_placed(
+async def test_collect_deletes_unplaced_content_after_a_week(
     account: Account, server: RunningServer, impatient: Settings
 ) -> None:
     db, store = server.db, server.store
@@ -373,7 +373,7 @@ async def test_collect_gives_up_content_that_nobody_placed(
 # sweep
 
 
-async def test_sweep_removes_what_no_row_knows(
+async def test_sweep_deletes_orphans_after_the_grace_period(
     account: Account, db: Db, store: S3Store, settings: Settings, impatient: Settings
 ) -> None:
     file = await upload_file(account, b"abc", "a")
@@ -406,5 +406,5 @@ async def test_sweep_removes_what_no_row_knows(
 
 
 @pytest.mark.parametrize("name", sorted(jobs.JOBS))
-async def test_every_job_runs_by_name(settings: Settings, name: str) -> None:
+async def test_run_once_by_name_runs_each_job(settings: Settings, name: str) -> None:
     assert (await runner.run_once(settings, name)).failed == 0

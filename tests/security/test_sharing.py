@@ -62,7 +62,7 @@ async def revoke(ada: Account, folder: str, given: dict[str, Any]) -> None:
 # What an editor learns
 
 
-async def test_an_editor_learns_nothing_of_what_the_owner_stores(people: People, db: Db) -> None:
+async def test_start_by_editor_reveals_no_content_of_the_owner(people: People, db: Db) -> None:
     ada, ed, folder, _ = people
     stored, sending, unknown = b"stored by ada", b"sent by ada..", b"of nobody ...."[:13]
     await upload_file(ada, stored, "elsewhere.txt", destination={"folder_path": "/private"})
@@ -90,7 +90,7 @@ async def test_an_editor_learns_nothing_of_what_the_owner_stores(people: People,
     assert found[0][:2] == (201, None)
 
 
-async def test_sizes_of_the_owner_s_content_are_no_hint_to_an_editor(people: People) -> None:
+async def test_late_start_by_editor_with_the_size_of_owner_content_is_accepted(people: People) -> None:
     ada, ed, folder, _ = people
     data = random.Random(6).randbytes(8 * 1024**2 + 1)
     await upload_file(ada, data, "a")
@@ -99,7 +99,7 @@ async def test_sizes_of_the_owner_s_content_are_no_hint_to_an_editor(people: Peo
 
 
 @pytest.mark.parametrize("way", ["start", "batch", "form", "put"])
-async def test_the_owner_s_quota_binds_an_editor_and_is_not_told(people: People, db: Db, way: str) -> None:
+async def test_upload_by_editor_beyond_the_owner_quota_is_refused_without_numbers(people: People, db: Db, way: str) -> None:
     ada, ed, folder, _ = people
     file = await upload_file(ada, b"x", "x.txt", destination={"parent_id": folder})
     async with db.begin() as tx:
@@ -122,7 +122,7 @@ async def test_the_owner_s_quota_binds_an_editor_and_is_not_told(people: People,
     assert mine.status_code == 201
 
 
-async def test_who_has_no_room_may_send_a_form_to_who_has(people: People, db: Db) -> None:
+async def test_form_upload_by_editor_is_charged_to_the_owner_only(people: People, db: Db) -> None:
     ada, ed, folder, _ = people
     async with db.begin() as tx:
         await tx.execute(text("UPDATE users SET quota_bytes = 0 WHERE email = :email"), {"email": ed.email})
@@ -137,7 +137,7 @@ async def test_who_has_no_room_may_send_a_form_to_who_has(people: People, db: Db
 # Whose it is
 
 
-async def test_an_editor_s_uploads_are_the_owner_s(people: People) -> None:
+async def test_upload_by_editor_belongs_to_the_owner(people: People) -> None:
     ada, ed, folder, _ = people
     place: dict[str, Any] = {"destination": {"parent_id": folder}}
     whole = await upload_file(ed, b"whole", "whole.txt", **place)
@@ -168,7 +168,7 @@ async def test_an_editor_s_uploads_are_the_owner_s(people: People) -> None:
 # After the revoke
 
 
-async def test_who_was_put_out_finishes_no_upload(people: People, server: RunningServer, db: Db) -> None:
+async def test_upload_by_revoked_editor_is_not_completed(people: People, server: RunningServer, db: Db) -> None:
     ada, ed, folder, given = people
     place: dict[str, Any] = {"destination": {"parent_id": folder}}
     single = await start(ed, b"single", "single.txt", **place)
@@ -196,7 +196,7 @@ async def test_who_was_put_out_finishes_no_upload(people: People, server: Runnin
     assert (owner["reserved_bytes"], owner["used_nodes"]) == (0, 2)
 
 
-async def test_who_was_put_out_gets_no_url_any_more(people: People) -> None:
+async def test_read_by_revoked_editor_is_not_found(people: People) -> None:
     ada, ed, folder, given = people
     file = await upload_file(ada, b"one", "one.txt", destination={"parent_id": folder})
     assert (await ed.client.get(f"/v1/files/{file['id']}/download")).status_code == 200
@@ -210,7 +210,7 @@ async def test_who_was_put_out_gets_no_url_any_more(people: People) -> None:
     assert (await ed.client.get("/v1/shared-with-me")).json()["items"] == []
 
 
-async def test_a_name_in_the_owner_s_tree_is_no_way_around(people: People) -> None:
+async def test_destination_by_editor_outside_the_share_is_refused(people: People) -> None:
     """A destination that is added later, a folder above, a place by path: each is asked about."""
     ada, ed, folder, _ = people
     private = (await ada.client.get("/v1/files/by-path?path=/private")).json()["id"]
@@ -230,7 +230,7 @@ async def row_of(db: Db, upload: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("way", ["revoke", "role", "share again", "leave"])
-async def test_who_may_not_edit_any_more_holds_none_of_the_owner_s_room(people: People, way: str) -> None:
+async def test_loss_of_the_editor_role_releases_reserved_quota(people: People, way: str) -> None:
     ada, ed, folder, given = people
     at = f"/v1/files/{folder}/grants"
     kept = await make_folder(ada, "/private/shared/kept")
@@ -253,7 +253,7 @@ async def test_who_may_not_edit_any_more_holds_none_of_the_owner_s_room(people: 
         assert (await ed.client.delete(f"/v1/uploads/{upload['id']}")).status_code == 204
 
 
-async def test_an_upload_without_a_place_is_not_kept_alive(people: People, db: Db) -> None:
+async def test_upload_to_a_folder_moved_out_of_the_share_is_not_extended(people: People, db: Db) -> None:
     ada, ed, _, _ = people
     inner = await make_folder(ada, "/private/shared/inner")
     upload = await start(ed, BYTES, "x", destination={"parent_id": inner}, **MULTI)
@@ -270,7 +270,7 @@ async def test_an_upload_without_a_place_is_not_kept_alive(people: People, db: D
         assert (await ed.client.delete(f"/v1/uploads/{one['id']}")).status_code == 204
 
 
-async def test_a_batch_without_a_place_charges_nobody(people: People) -> None:
+async def test_batch_to_a_folder_moved_out_of_the_share_charges_no_quota(people: People) -> None:
     ada, ed, _, _ = people
     inner = await make_folder(ada, "/private/shared/inner")
     upload = await start(ed, b"x" * 1000, "x", destination={"parent_id": inner})
@@ -282,7 +282,7 @@ async def test_a_batch_without_a_place_charges_nobody(people: People) -> None:
     assert (await ada.me())["used_bytes"] == 0
 
 
-async def test_an_upload_that_cannot_be_finished_ends(people: People, server: RunningServer, db: Db) -> None:
+async def test_stale_completion_to_a_folder_moved_out_of_the_share_ends(people: People, server: RunningServer, db: Db) -> None:
     """Its holder died, and the folder has left the share since: nobody can complete it any more."""
     ada, ed, _, _ = people
     inner = await make_folder(ada, "/private/shared/inner")
@@ -318,7 +318,7 @@ async def test_an_upload_that_cannot_be_finished_ends(people: People, server: Ru
 
 
 @pytest.mark.parametrize("way", ["single", "form", "put", "parts"])
-async def test_an_address_of_content_does_not_tell_that_the_owner_had_it(
+async def test_download_url_for_editor_hides_that_the_owner_had_the_content(
     people: People, server: RunningServer, way: str
 ) -> None:
     """The store's address of what an editor sent is made of their own session, whatever the owner stores."""
@@ -357,7 +357,7 @@ async def test_an_address_of_content_does_not_tell_that_the_owner_had_it(
 # Guessing a link's password
 
 
-async def test_wrong_passwords_of_a_link_are_counted(postgres_url: str, s3_config: S3Config) -> None:
+async def test_link_password_after_three_wrong_ones_is_rate_limited(postgres_url: str, s3_config: S3Config) -> None:
     limits = NO_LIMITS | {"link_password": "3/hour"}
     async with running_server(make_settings(postgres_url, s3_config, limits=limits)) as strict:
         owner = await register_account(strict.url)
@@ -376,7 +376,7 @@ async def test_wrong_passwords_of_a_link_are_counted(postgres_url: str, s3_confi
             assert (await api.get(public(other), headers=right)).status_code == 200
 
 
-async def test_many_guesses_at_once_are_no_more_guesses(postgres_url: str, s3_config: S3Config) -> None:
+async def test_concurrent_link_passwords_share_one_limit(postgres_url: str, s3_config: S3Config) -> None:
     limits = NO_LIMITS | {"link_password": "3/hour"}
     async with running_server(make_settings(postgres_url, s3_config, limits=limits)) as strict:
         owner = await register_account(strict.url)
@@ -392,7 +392,7 @@ async def test_many_guesses_at_once_are_no_more_guesses(postgres_url: str, s3_co
 # Who somebody is
 
 
-async def test_an_id_tells_no_address(people: People) -> None:
+async def test_grant_by_user_id_reveals_no_email(people: People) -> None:
     """Ids of owners stand in the addresses of their content: whoever finds one there learns nothing more by it."""
     ada, ed, _, _ = people
     bait = await make_folder(ed, "/bait")
