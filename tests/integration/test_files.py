@@ -1,4 +1,4 @@
-"""Files through HTTP: looked up, listed, and downloaded from a real S3 under signed URLs."""
+"""Files through HTTP: lookup, lists, and downloads from a real S3 with signed URLs."""
 
 import asyncio
 import base64
@@ -37,7 +37,7 @@ BYTES = random.Random(2).randbytes(SMALLEST_CHUNK + 1000)
 
 @pytest.fixture(scope="module")
 async def owner(server: RunningServer) -> AsyncIterator[Account]:
-    """An account with one large file, /big.bin, and /folder/small.txt; nothing here changes it."""
+    """An account with one large file, /big.bin, and /folder/small.txt; the tests do not change these."""
     account = await register_account(server.url)
     async with account.client:
         await upload_file(account, BYTES, "big.bin", **MULTI)
@@ -45,42 +45,42 @@ async def owner(server: RunningServer) -> AsyncIterator[Account]:
         yield account
 
 
-async def at(account: Account, path: str) -> dict[str, Any]:
+async def get_by_path(account: Account, path: str) -> dict[str, Any]:
     file: dict[str, Any] = (
         (await account.client.get("/v1/files/by-path", params={"path": path})).raise_for_status().json()
     )
     return file
 
 
-async def from_store(account: Account, address: str, **request: Any) -> httpx2.Response:
-    """Follow the redirect by hand, as a client that drops its token on the way."""
+async def fetch_from_store(account: Account, address: str, **request: Any) -> httpx2.Response:
+    """Follow the redirect with a second client that has no token."""
     redirect = await account.client.request(request.get("method", "GET"), address, follow_redirects=False)
     assert redirect.status_code == 307
-    async with httpx2.AsyncClient(verify=NO_TLS, timeout=60) as nobody:
-        return await nobody.request(
+    async with httpx2.AsyncClient(verify=NO_TLS, timeout=60) as anonymous:
+        return await anonymous.request(
             request.get("method", "GET"), redirect.headers["location"], headers=request.get("headers", {})
         )
 
 
-# Looking up
+# Lookup and lists
 
 
 async def test_root_of_a_new_account_is_empty(account: Account) -> None:
     assert (await account.client.get("/v1/files")).json() == {"items": [], "next_cursor": None}
-    root = await at(account, "/")
+    root = await get_by_path(account, "/")
     assert (root["kind"], root["name"], root["path"], root["parent_id"]) == ("folder", "", "/", None)
     assert (await account.client.get(f"/v1/files/{root['id']}")).json() == root
 
 
 async def test_get_by_id_and_by_path_returns_the_same_item(owner: Account) -> None:
-    file = await at(owner, "/folder/small.txt")
+    file = await get_by_path(owner, "/folder/small.txt")
     assert (file["size_bytes"], file["fingerprint"], file["content_status"]) == (5, sha256(b"small"), "verified")
     by_id = await owner.client.get(f"/v1/files/{file['id']}")
     assert by_id.json() == file
     assert by_id.headers["etag"] == file["etag"]
     for path in ("folder/small.txt", "/FOLDER/Small.TXT", "/folder/small.txt/"):
-        assert await at(owner, path) == file
-    folder = await at(owner, "/folder")
+        assert await get_by_path(owner, path) == file
+    folder = await get_by_path(owner, "/folder")
     assert (folder["kind"], folder["id"], folder["size_bytes"]) == ("folder", file["parent_id"], None)
 
 
@@ -89,10 +89,10 @@ async def test_list_of_a_folder_in_pages_of_any_size_is_ordered_by_name(account:
     items = [start_body(b"", name, destination={"folder_path": "/x"}) for name in names]
     first, *others = items
     await upload_file(account, b"", first["destination"]["name"], destination={"folder_path": "/x"})
-    # The content is there now: each is a file at once.
-    started = await account.client.post("/v1/uploads/batch", json={"items": others})
-    assert all(item["file"] for item in started.json()["items"])
-    folder = await at(account, "/x")
+    # The content is stored: each start creates its file at once.
+    batch = await account.client.post("/v1/uploads/batch", json={"items": others})
+    assert all(item["file"] for item in batch.json()["items"])
+    folder = await get_by_path(account, "/x")
     expected = sorted(names, key=str.casefold)
     for query in ({"path": "/x"}, {"parent_id": folder["id"]}):
         for limit in (1, 3, 8, 1000):
@@ -151,14 +151,14 @@ async def test_lookup_of_an_invalid_or_missing_item_is_refused(owner: Account) -
 
 
 async def test_content_of_a_folder_is_refused(owner: Account) -> None:
-    folder = (await at(owner, "/folder"))["id"]
+    folder = (await get_by_path(owner, "/folder"))["id"]
     assert problem(await owner.client.get(f"/v1/files/{folder}/content")) == (409, "not-a-file")
     assert problem(await owner.client.get(f"/v1/files/{folder}/download")) == (409, "not-a-file")
     assert problem(await owner.client.post(f"/v1/files/{folder}/accept-content")) == (409, "not-a-file")
 
 
 async def test_request_without_a_token_is_unauthenticated(owner: Account, api: httpx2.AsyncClient) -> None:
-    file = await at(owner, "/big.bin")
+    file = await get_by_path(owner, "/big.bin")
     for address in ("", "/by-path?path=/", f"/{file['id']}", f"/{file['id']}/content", f"/{file['id']}/download"):
         assert problem(await api.get(f"/v1/files{address}")) == (401, "unauthenticated")
     assert problem(await api.post(f"/v1/files/{file['id']}/accept-content")) == (401, "unauthenticated")
@@ -168,7 +168,7 @@ async def test_request_without_a_token_is_unauthenticated(owner: Account, api: h
 
 
 async def test_content_is_a_redirect_without_caching(owner: Account) -> None:
-    file = await at(owner, "/big.bin")
+    file = await get_by_path(owner, "/big.bin")
     answer = await owner.client.get(f"/v1/files/{file['id']}/content")
     assert answer.status_code == 307
     assert (answer.headers["cache-control"], answer.headers["referrer-policy"]) == ("no-store", "no-referrer")
@@ -186,45 +186,45 @@ async def test_content_is_a_redirect_without_caching(owner: Account) -> None:
     ],
 )
 async def test_content_with_a_range_returns_these_bytes(owner: Account, wanted: str, start: int, stop: int) -> None:
-    file = await at(owner, "/big.bin")
-    answer = await from_store(owner, f"/v1/files/{file['id']}/content", headers={"Range": wanted})
+    file = await get_by_path(owner, "/big.bin")
+    answer = await fetch_from_store(owner, f"/v1/files/{file['id']}/content", headers={"Range": wanted})
     assert answer.status_code == 206
     assert answer.headers["content-range"] == f"bytes {start}-{stop - 1}/{len(BYTES)}"
     assert answer.content == BYTES[start:stop]
 
 
 async def test_head_of_content_returns_size_and_name(owner: Account) -> None:
-    file = await at(owner, "/big.bin")
-    answer = await from_store(owner, f"/v1/files/{file['id']}/content", method="HEAD")
+    file = await get_by_path(owner, "/big.bin")
+    answer = await fetch_from_store(owner, f"/v1/files/{file['id']}/content", method="HEAD")
     assert (answer.status_code, answer.headers["content-length"]) == (200, str(len(BYTES)))
     assert "big.bin" in answer.headers["content-disposition"]
 
 
 async def test_signed_url_with_another_method_or_signature_is_refused(owner: Account) -> None:
-    file = await at(owner, "/folder/small.txt")
+    file = await get_by_path(owner, "/folder/small.txt")
     url = (await owner.client.get(f"/v1/files/{file['id']}/content")).headers["location"]
-    async with httpx2.AsyncClient(verify=NO_TLS, timeout=60) as nobody:
-        assert (await nobody.put(url, content=b"other")).status_code == 403
-        assert (await nobody.delete(url)).status_code == 403
-        assert (await nobody.get(url.replace("X-Amz-Signature=", "X-Amz-Signature=0"))).status_code == 403
-        assert (await nobody.get(url)).content == b"small"
+    async with httpx2.AsyncClient(verify=NO_TLS, timeout=60) as anonymous:
+        assert (await anonymous.put(url, content=b"other")).status_code == 403
+        assert (await anonymous.delete(url)).status_code == 403
+        assert (await anonymous.get(url.replace("X-Amz-Signature=", "X-Amz-Signature=0"))).status_code == 403
+        assert (await anonymous.get(url)).content == b"small"
 
 
 async def test_download_returns_size_fingerprint_and_etag(owner: Account) -> None:
-    file = await at(owner, "/big.bin")
+    file = await get_by_path(owner, "/big.bin")
     answer = await owner.client.get(f"/v1/files/{file['id']}/download")
     assert answer.headers["cache-control"] == "no-store"
-    told = answer.json()
-    assert {key: told[key] for key in ("size_bytes", "fingerprint", "encoding", "revision_id")} == {
+    info = answer.json()
+    assert {key: info[key] for key in ("size_bytes", "fingerprint", "encoding", "revision_id")} == {
         "size_bytes": len(BYTES),
         "fingerprint": sha256(BYTES),
         "encoding": "identity",
         "revision_id": file["revision_id"],
     }
-    async with httpx2.AsyncClient(verify=NO_TLS, timeout=60) as nobody:
-        content = await nobody.get(told["url"])
+    async with httpx2.AsyncClient(verify=NO_TLS, timeout=60) as anonymous:
+        content = await anonymous.get(info["url"])
     assert content.content == BYTES
-    assert content.headers["etag"].strip('"') == told["etag"].strip('"')
+    assert content.headers["etag"].strip('"') == info["etag"].strip('"')
 
 
 @pytest.mark.parametrize(
@@ -243,9 +243,9 @@ async def test_download_returns_size_fingerprint_and_etag(owner: Account) -> Non
     ],
 )
 async def test_content_of_any_name_has_that_name_in_its_header(owner: Account, name: str) -> None:
-    """RFC 6266: whoever understands `filename*` gets the exact name; nothing ends the header before its time."""
+    """RFC 6266: a client that supports `filename*` gets the exact name; no character of it ends the header early."""
     file = await upload_file(owner, b"small", name, destination={"folder_path": "/names"})
-    answer = await from_store(owner, f"/v1/files/{file['id']}/content")
+    answer = await fetch_from_store(owner, f"/v1/files/{file['id']}/content")
     assert answer.content == b"small"
     disposition = answer.headers["content-disposition"]
     assert disposition.startswith("attachment;")
@@ -261,10 +261,10 @@ async def test_inline_content_is_inline_for_safe_types_only(owner: Account, cont
     place = {"folder_path": "/types"}
     name = content_type.replace("/", "-")
     file = await upload_file(owner, b"small", name, destination=place, content_type=content_type)
-    shown = await from_store(owner, f"/v1/files/{file['id']}/content?inline=true")
+    shown = await fetch_from_store(owner, f"/v1/files/{file['id']}/content?inline=true")
     assert shown.headers["content-disposition"].startswith(disposition)
     assert shown.headers["content-type"] == content_type
-    saved = await from_store(owner, f"/v1/files/{file['id']}/content")
+    saved = await fetch_from_store(owner, f"/v1/files/{file['id']}/content")
     assert saved.headers["content-disposition"].startswith("attachment")
 
 
@@ -273,46 +273,46 @@ async def test_content_of_an_older_revision_is_returned(account: Account) -> Non
     second = await upload_file(account, b"two", "a", destination={"on_conflict": "replace"})
     other = await upload_file(account, b"three", "b")
     at_a = f"/v1/files/{first['id']}/content"
-    assert (await from_store(account, f"{at_a}?revision={first['revision_id']}")).content == b"one"
-    assert (await from_store(account, f"{at_a}?revision={second['revision_id']}")).content == b"two"
-    assert (await from_store(account, at_a)).content == b"two"
+    assert (await fetch_from_store(account, f"{at_a}?revision={first['revision_id']}")).content == b"one"
+    assert (await fetch_from_store(account, f"{at_a}?revision={second['revision_id']}")).content == b"two"
+    assert (await fetch_from_store(account, at_a)).content == b"two"
     for revision in (other["revision_id"], uuid.uuid4()):
         assert problem(await account.client.get(f"{at_a}?revision={revision}")) == (404, "not-found")
-    told = await account.client.get(f"/v1/files/{first['id']}/download?revision={first['revision_id']}")
-    assert told.json()["fingerprint"] == sha256(b"one")
+    info = await account.client.get(f"/v1/files/{first['id']}/download?revision={first['revision_id']}")
+    assert info.json()["fingerprint"] == sha256(b"one")
 
 
 # Quarantine
 
 
 async def test_accept_of_quarantined_content_adopts_its_true_fingerprint(account: Account, server: RunningServer) -> None:
-    claimed = start_body(b"what it is not", "a", **MULTI) | {"size_bytes": len(b"what it is")}
+    claimed = start_body(b"claimed content", "a", **MULTI) | {"size_bytes": len(b"sent content")}
     upload = (await account.client.post("/v1/uploads", json=claimed)).json()["upload"]
-    parts = {"parts": [{"number": 1, "sha256": sha256(b"what it is")}]}
+    parts = {"parts": [{"number": 1, "sha256": sha256(b"sent content")}]}
     (part,) = (await account.client.post(f"/v1/uploads/{upload['id']}/parts", json=parts)).json()["parts"]
     async with httpx2.AsyncClient(verify=NO_TLS, timeout=60) as store:
-        await store.put(part["url"], headers=part["headers"], content=b"what it is")
+        await store.put(part["url"], headers=part["headers"], content=b"sent content")
     file = (await account.client.post(f"/v1/uploads/{upload['id']}/complete")).json()["file"]
     assert problem(await account.client.post(f"/v1/files/{file['id']}/accept-content")) == (409, "not-quarantined")
     while (await verify_next_blob(server.services)).found:
         pass
-    seen = await at(account, "/a")
-    assert (seen["content_status"], seen["fingerprint"]) == ("quarantined", sha256(b"what it is not"))
-    assert seen["true_fingerprint"] == sha256(b"what it is")
-    again = await account.client.post("/v1/uploads", json=start_body(b"what it is not", "b"))
-    assert again.status_code == 201, "a false claim is never deduplicated against"
+    seen = await get_by_path(account, "/a")
+    assert (seen["content_status"], seen["fingerprint"]) == ("quarantined", sha256(b"claimed content"))
+    assert seen["true_fingerprint"] == sha256(b"sent content")
+    again = await account.client.post("/v1/uploads", json=start_body(b"claimed content", "b"))
+    assert again.status_code == 201, "content with a false fingerprint is not deduplicated"
     await account.client.delete(f"/v1/uploads/{again.json()['upload']['id']}")
 
     answers = await asyncio.gather(
         *(account.client.post(f"/v1/files/{file['id']}/accept-content") for _ in range(3)),
     )
     assert sorted(answer.status_code for answer in answers) == [200, 409, 409]
-    accepted = await at(account, "/a")
-    assert (accepted["content_status"], accepted["fingerprint"]) == ("verified", sha256(b"what it is"))
+    accepted = await get_by_path(account, "/a")
+    assert (accepted["content_status"], accepted["fingerprint"]) == ("verified", sha256(b"sent content"))
     assert accepted["true_fingerprint"] is None
     assert accepted["etag"] != seen["etag"]
-    assert await download(account, file["id"]) == b"what it is"
-    instant = await account.client.post("/v1/uploads", json=start_body(b"what it is", "copy"))
+    assert await download(account, file["id"]) == b"sent content"
+    instant = await account.client.post("/v1/uploads", json=start_body(b"sent content", "copy"))
     assert instant.json()["file"]["name"] == "copy"
     kinds = [kind for kind, _ in await journal(server.db, account)]
     assert kinds == ["file.created", "file.quarantined", "file.verified", "file.created"]

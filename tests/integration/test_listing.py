@@ -1,4 +1,4 @@
-"""Lists through HTTP: a folder in six orders, all that is below it, and the few in one state; page by page."""
+"""Lists through HTTP in pages: a folder in six orders, recursive lists, and lists by fingerprint or state."""
 
 import base64
 import random
@@ -40,7 +40,7 @@ async def page(account: Account, **query: Any) -> dict[str, Any]:
 async def pages(
     account: Account, limit: int, between: Callable[[], Awaitable[None]] | None = None, **query: Any
 ) -> list[dict[str, Any]]:
-    """Return a list to its end; `between` is called after each page but the last."""
+    """Return the items of all pages; `between` is called after each page but the last."""
     items: list[dict[str, Any]] = []
     cursor: dict[str, str] = {}
     while True:
@@ -56,7 +56,7 @@ async def pages(
 
 
 async def put_files(account: Account, *files: tuple[str, bytes]) -> None:
-    """Make files of these paths and contents."""
+    """Upload files with these paths and contents."""
     for path, data in files:
         folder, _, name = path.rpartition("/")
         await upload_file(account, data, name, destination={"folder_path": folder or "/"})
@@ -78,12 +78,12 @@ def forged(*key: Any) -> str:
     return base64.urlsafe_b64encode(orjson.dumps(key)).decode().rstrip("=")
 
 
-# A folder in order
+# Orders of a folder
 
 
 @pytest.fixture(scope="module")
 async def shelf(server: RunningServer) -> AsyncIterator[Account]:
-    """An account whose folder /shelf holds files of few sizes and two folders; nothing here changes it."""
+    """An account whose folder /shelf holds files of few sizes and two folders; the tests do not change it."""
     account = await register_account(server.url)
     async with account.client:
         contents = {"b.txt": b"22", "A.txt": b"1", "ä": b"333", "10": b"22", "9": b"", "Z": b"22", "日本": b"1"}
@@ -110,7 +110,7 @@ async def test_list_of_a_folder_in_pages_of_any_size_keeps_the_order(shelf: Acco
 
 
 async def test_list_of_items_of_equal_time_and_size_is_ordered_by_id(hoard: Account, large: RunningServer) -> None:
-    """Rows of one transaction have one time; a keyset of the time alone would lose or repeat them."""
+    """Rows of one transaction have equal times; a cursor of the time alone would skip or repeat rows."""
     folder = await create_folder(hoard, "/at once")
     await insert_nodes(large.db, hoard, folder["id"], 25)
     for order in ("size", "-size", "modified", "-modified"):
@@ -188,7 +188,7 @@ async def test_list_with_an_invalid_order_or_filter_is_refused(shelf: Account, q
     assert problem(await shelf.client.get("/v1/files", params=query)) == (422, "invalid-request")
 
 
-# A page of a large folder costs a page
+# Cost of a page of a large folder
 
 
 FOLDER_OF_MANY = """
@@ -201,7 +201,7 @@ FOLDER_OF_MANY = """
 async def insert_nodes(
     db: Db, account: Account, parent_id: str, count: int, size_bytes: str = "0", modified_at: str = "now()"
 ) -> None:
-    """Put many entries into a folder, at once and with times and sizes to order by."""
+    """Insert many entries into a folder in one transaction; sizes and times are SQL expressions of `i`."""
     statement = FOLDER_OF_MANY.format(size_bytes=size_bytes, modified_at=modified_at)
     async with db.begin() as tx:
         bound = {"owner_id": (await account.me())["id"], "parent_id": parent_id, "count": count}
@@ -210,7 +210,7 @@ async def insert_nodes(
 
 @pytest.fixture(scope="module")
 async def large(postgres_url: str, s3_config: S3Config) -> AsyncIterator[RunningServer]:
-    """A server with its own database: rows inserted by SQL have neither events nor content in the store."""
+    """A server with its own database: rows inserted by SQL would break the invariants of the shared one."""
     async with separate_server(postgres_url, s3_config) as running:
         yield running
 
@@ -231,7 +231,7 @@ async def hoard(large: RunningServer) -> AsyncIterator[Account]:
 async def test_page_of_a_large_folder_reads_one_range_of_an_index(
     hoard: Account, large: RunningServer, order: str
 ) -> None:
-    """No sort, and no look at the rest of the folder: on the first page and behind a cursor, with whatever plan."""
+    """The first page and a page after a cursor need no sort and no filter, under custom and generic plans."""
     index = {"name": "nodes_name_key", "size": "nodes_by_size_idx", "modified": "nodes_by_time_idx"}
     with record_statements(large.db) as seen:
         first = await page(hoard, path="/large", order=order)
@@ -248,14 +248,14 @@ async def test_page_of_a_large_folder_reads_one_range_of_an_index(
             assert "Filter" not in scan
 
 
-# All that is below
+# Recursive lists
 
 
 Model = dict[str, Any]
 
 
 def walk(tree: Model, above: str = "") -> Iterator[str]:
-    """Yield the paths of a nested dict (None: a file), depth-first, as the server should."""
+    """Yield the paths of a nested dict (None: a file), depth-first: the expected order of the server."""
     for name in sorted(tree, key=names.make_key):
         yield f"{above}/{name}"
         if tree[name] is not None:
@@ -297,7 +297,7 @@ async def test_recursive_list_in_pages_of_any_size_is_depth_first(account: Accou
 
 
 async def test_recursive_list_reads_each_level_in_one_query(account: Account, db: Db) -> None:
-    """Whatever the number of folders: a page costs about a page."""
+    """The number of queries depends on the depth, not on the number of folders."""
     chance = random.Random(5)
     for branch in "abcdefgh":
         for leaf in "xyz":
@@ -341,7 +341,7 @@ async def test_recursive_list_continues_after_its_last_folder_changed(account: A
 
 
 async def test_recursive_list_during_changes_has_each_unchanged_item_once(account: Account) -> None:
-    """Every path is told once, in order; what nobody touched is told in any case."""
+    """Paths are unique and in order; items without a change are all listed."""
     seed = random.randrange(2**32)
     print("seed", seed)
     chance = random.Random(seed)
@@ -393,7 +393,7 @@ async def test_list_by_fingerprint_has_files_with_that_content(account: Account)
     assert paths(await pages(account, 1, fingerprint=sha256(b"same"), path="/")) == sorted(["/a", "/b/c"])
     assert paths(await pages(account, 9, fingerprint=sha256(b"new"))) == ["/e"]
     assert paths(await pages(account, 9, fingerprint=sha256(b"old"))) == []
-    # Order and recursive do not matter then.
+    # A list by fingerprint ignores `order` and `recursive`.
     query: dict[str, Any] = {"fingerprint": sha256(b"other"), "order": "-size", "recursive": True}
     assert paths(await pages(account, 9, **query)) == ["/d"]
 
@@ -413,14 +413,14 @@ async def test_list_by_processing_state_has_files_in_that_state(account: Account
         assert found["processing"]["state"] == state
     assert paths(await pages(account, 9, processing="failed", fingerprint=sha256(b"2"))) == ["/a/2"]
     assert paths(await pages(account, 9, processing="failed", content_status="stored")) == []
-    # A new revision was not processed yet.
+    # A new revision has no processing state.
     await upload_file(account, b"new", "7", destination={"on_conflict": "replace"})
     assert paths(await pages(account, 9, processing="failed")) == ["/a/1", "/a/2"]
 
 
 async def test_filtered_list_is_ordered_by_id_and_omits_the_trash(account: Account, register: Any) -> None:
     other = await register()
-    await put_files(other, ("/theirs", b"x"))
+    await put_files(other, ("/other", b"x"))
     await put_files(account, *((f"/a/b/{name}", b"x") for name in "123"), ("/c", b"x"))
     listed = await pages(account, 1, content_status="verified")
     assert [item["id"] for item in listed] == sorted(item["id"] for item in listed)
@@ -450,7 +450,7 @@ async def test_list_by_content_status_has_quarantined_files(account: Account, se
         await tx.execute(statement, bound | {"to": "verified"})
 
 
-# What rare states are found by
+# Indexes for rare states
 
 MANY_FILES = """
     WITH made AS (
@@ -504,7 +504,7 @@ async def test_list_by_a_rare_state_uses_an_index(large: RunningServer) -> None:
             assert not any(node["Node Type"] == "Seq Scan" for node in nodes), query
 
 
-# Both ways to look something up carry the ETag
+# ETag of lookups
 
 
 async def test_get_by_id_and_by_path_have_the_etag_header(account: Account) -> None:

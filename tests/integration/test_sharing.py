@@ -1,4 +1,4 @@
-"""Grants: who gets in, how far, and until when. Three accounts: Ada owns, Ed edits, Vi looks."""
+"""Grants through HTTP: roles, inheritance and revocation. Three accounts: Ada owns, Ed edits, Vi views."""
 
 import io
 import json
@@ -25,19 +25,22 @@ from tests.support.sharing import grant, make_folder, names_in, verify
 pytestmark = pytest.mark.usefixtures("invariants_hold")
 
 
+People = tuple[Account, Account, Account]
+"""The owner, an editor and a viewer."""
+
 HIDDEN = "above all"
-"""The folder above what is shared: nobody else ever reads of it."""
+"""Name of the folder above the shared one; answers to grantees never contain it."""
 
 
 @pytest.fixture
-async def people(register: Register, db: Db) -> tuple[Account, Account, Account]:
+async def people(register: Register, db: Db) -> People:
     ada, ed, vi = await register(), await register(), await register()
     await verify(db, ed, vi)
     return ada, ed, vi
 
 
 @pytest.fixture
-async def shared(people: tuple[Account, Account, Account]) -> dict[str, Any]:
+async def shared(people: People) -> dict[str, Any]:
     """Ada's folder /above all/shared, which Ed edits and Vi views, with a file and a folder in it."""
     ada, ed, vi = people
     above = await make_folder(ada, f"/{HIDDEN}")
@@ -50,10 +53,10 @@ async def shared(people: tuple[Account, Account, Account]) -> dict[str, Any]:
     return {"above": above, "top": top, "inner": inner, "file": file, "deep": deep, "beside": beside, "grants": given}
 
 
-# Giving and taking
+# Grants
 
 
-async def test_grant_is_created_changed_listed_and_revoked(people: tuple[Account, Account, Account], db: Db) -> None:
+async def test_grant_is_created_changed_listed_and_revoked(people: People, db: Db) -> None:
     ada, ed, _ = people
     folder = await make_folder(ada, "/a")
     inner = await make_folder(ada, "/a/b")
@@ -90,7 +93,7 @@ async def test_grant_is_created_changed_listed_and_revoked(people: tuple[Account
     assert [action for action, _ in told[1:3]] == ["role-changed"] * 2
 
 
-async def test_share_with_an_invalid_item_or_grantee_is_refused(people: tuple[Account, Account, Account]) -> None:
+async def test_share_with_an_invalid_item_or_grantee_is_refused(people: People) -> None:
     ada, ed, _ = people
     folder = await make_folder(ada, "/a")
     root = (await ada.client.get("/v1/files/by-path?path=/")).json()["id"]
@@ -107,7 +110,7 @@ async def test_share_with_an_invalid_item_or_grantee_is_refused(people: tuple[Ac
     assert await share(folder, email=ed.email, role="owner") == (422, "invalid-request")
 
 
-async def test_share_repeated_with_an_idempotency_key_creates_one_grant(people: tuple[Account, Account, Account], db: Db) -> None:
+async def test_share_repeated_with_an_idempotency_key_creates_one_grant(people: People, db: Db) -> None:
     ada, ed, _ = people
     folder = await make_folder(ada, "/a")
     body, key = {"email": ed.email, "role": "viewer"}, {"Idempotency-Key": "k"}
@@ -120,9 +123,9 @@ async def test_share_repeated_with_an_idempotency_key_creates_one_grant(people: 
 async def test_grant_to_an_unconfirmed_address_is_pending_and_hides_accounts(register: Register, db: Db) -> None:
     ada, known = await register(), await register()
     folder = await make_folder(ada, "/a")
-    nobody = "nobody-" + known.email
+    unknown = "unknown-" + known.email
     answers = []
-    for email in (known.email, nobody):  # the first has an account, and has not proven the address
+    for email in (known.email, unknown):  # the first has an account with an unconfirmed address
         answer = await ada.client.post(f"/v1/files/{folder}/grants", json={"email": email, "role": "editor"})
         body = {key: value for key, value in answer.json().items() if key not in {"id", "created_at", "email"}}
         answers.append((answer.status_code, body))
@@ -133,13 +136,13 @@ async def test_grant_to_an_unconfirmed_address_is_pending_and_hides_accounts(reg
     assert await names_in(known.client, "/v1/shared-with-me") == ["a"]
     assert (await known.client.get(f"/v1/files/{folder}")).json()["role"] == "editor"
     items = (await ada.client.get(f"/v1/files/{folder}/grants")).json()["items"]
-    assert {item["email"]: item["pending"] for item in items} == {known.email: False, nobody: True}
+    assert {item["email"]: item["pending"] for item in items} == {known.email: False, unknown: True}
     assert [kind for kind, _ in await journal(db, ada)].count("share.granted") == 3
     assert await grants.accept_grants(db, uuid.UUID((await known.me())["id"])) == 0
 
 
 async def test_shared_with_me_lists_live_items_newest_first(
-    people: tuple[Account, Account, Account], register: Register
+    people: People, register: Register
 ) -> None:
     ada, ed, _ = people
     other = await register()
@@ -164,7 +167,7 @@ async def test_shared_with_me_lists_live_items_newest_first(
 
 
 async def test_grantee_can_end_own_grant_only(
-    people: tuple[Account, Account, Account], shared: dict[str, Any]
+    people: People, shared: dict[str, Any]
 ) -> None:
     ada, ed, vi = people
     at, given = f"/v1/files/{shared['top']}/grants", shared["grants"]
@@ -178,7 +181,7 @@ async def test_grantee_can_end_own_grant_only(
     assert [item["email"] for item in (await ada.client.get(at)).json()["items"]] == [ed.email]
 
 
-# What roles are good for
+# Roles
 
 READS = [
     ("GET", "/v1/files/{file}", None),
@@ -237,7 +240,7 @@ def assert_shows_nothing_above(ada: Account, shared: dict[str, Any], answer: Any
 
 @pytest.mark.parametrize("number", range(len(READS)))
 async def test_read_by_viewer_or_editor_succeeds(
-    people: tuple[Account, Account, Account], shared: dict[str, Any], number: int
+    people: People, shared: dict[str, Any], number: int
 ) -> None:
     ada, ed, vi = people
     for reader in (ed, vi):
@@ -249,7 +252,7 @@ async def test_read_by_viewer_or_editor_succeeds(
 
 @pytest.mark.parametrize("number", range(len(CHANGES)))
 async def test_change_by_editor_succeeds_and_by_viewer_is_forbidden(
-    people: tuple[Account, Account, Account], shared: dict[str, Any], db: Db, number: int
+    people: People, shared: dict[str, Any], db: Db, number: int
 ) -> None:
     ada, ed, vi = people
     before = (await ada.me(), await vi.me(), await journal(db, ada))
@@ -259,13 +262,13 @@ async def test_change_by_editor_succeeds_and_by_viewer_is_forbidden(
     assert answer.status_code in {200, 201, 204}, answer.text
     if answer.content:
         assert_shows_nothing_above(ada, shared, answer)
-    mine = await ed.me()
-    assert (mine["used_bytes"], mine["reserved_bytes"], mine["used_nodes"]) == (0, 0, 0)
+    editor = await ed.me()
+    assert (editor["used_bytes"], editor["reserved_bytes"], editor["used_nodes"]) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("number", range(len(OWNERS)))
 async def test_operation_of_the_owner_by_grantee_is_refused(
-    people: tuple[Account, Account, Account], shared: dict[str, Any], number: int
+    people: People, shared: dict[str, Any], number: int
 ) -> None:
     _, ed, vi = people
     for other in (ed, vi):
@@ -274,7 +277,7 @@ async def test_operation_of_the_owner_by_grantee_is_refused(
 
 
 async def test_unshared_item_is_hidden_from_grantees(
-    people: tuple[Account, Account, Account], shared: dict[str, Any]
+    people: People, shared: dict[str, Any]
 ) -> None:
     _, ed, vi = people
     for other in (ed, vi):
@@ -286,7 +289,7 @@ async def test_unshared_item_is_hidden_from_grantees(
         assert await names_in(other.client, "/v1/search", q="beside") == []
 
 
-async def test_shared_file_hides_its_folder_and_siblings(people: tuple[Account, Account, Account]) -> None:
+async def test_shared_file_hides_its_folder_and_siblings(people: People) -> None:
     ada, ed, _ = people
     folder = await make_folder(ada, f"/{HIDDEN}")
     file = await upload_file(ada, b"one", "one.txt", destination={"parent_id": folder})
@@ -309,7 +312,7 @@ async def test_shared_file_hides_its_folder_and_siblings(people: tuple[Account, 
     assert back.status_code == 200
     assert await download(ed, file["id"]) == b"one"
     assert HIDDEN not in put.text + back.text
-    # What stands beside it is not theirs: neither to replace by a name, nor to learn of.
+    # The editor can neither replace a sibling by its name nor read its id.
     beside = await upload_file(ada, b"secret", "taken.txt", destination={"parent_id": folder})
     renamed = f"/v1/files/{file['id']}/content?name=taken.txt&on_conflict=replace"
     for taken in (
@@ -325,7 +328,7 @@ async def test_shared_file_hides_its_folder_and_siblings(people: tuple[Account, 
     assert listed == []
 
 
-async def test_archive_by_viewer_holds_the_shared_folder(people: tuple[Account, Account, Account], shared: dict[str, Any]) -> None:
+async def test_archive_by_viewer_holds_the_shared_folder(people: People, shared: dict[str, Any]) -> None:
     _, _, vi = people
     archive = await vi.client.get(f"/v1/files/{shared['top']}/archive")
     with zipfile.ZipFile(io.BytesIO(archive.content)) as zipped:
@@ -334,7 +337,7 @@ async def test_archive_by_viewer_holds_the_shared_folder(people: tuple[Account, 
 
 
 async def test_copy_or_move_to_another_owner_is_refused(
-    people: tuple[Account, Account, Account], shared: dict[str, Any]
+    people: People, shared: dict[str, Any]
 ) -> None:
     _, ed, vi = people
     for other in (ed, vi):
@@ -353,7 +356,7 @@ async def test_copy_or_move_to_another_owner_is_refused(
 
 
 async def test_nested_grants_give_the_highest_role(
-    people: tuple[Account, Account, Account], shared: dict[str, Any]
+    people: People, shared: dict[str, Any]
 ) -> None:
     ada, _, vi = people
     below = await grant(ada, shared["inner"], vi, "editor")
@@ -371,9 +374,9 @@ async def test_nested_grants_give_the_highest_role(
 
 
 async def test_removal_of_a_shared_folder_from_a_viewed_folder_is_forbidden(
-    people: tuple[Account, Account, Account], shared: dict[str, Any]
+    people: People, shared: dict[str, Any]
 ) -> None:
-    """What is in the folder above is not theirs to change, and the shared folder itself is in it."""
+    """Its removal would change the folder above, which the caller may only view."""
     ada, _, vi = people
     await grant(ada, shared["inner"], vi, "editor")
     other = await make_folder(ada, "/other")
@@ -387,7 +390,7 @@ async def test_removal_of_a_shared_folder_from_a_viewed_folder_is_forbidden(
 
 
 async def test_item_moved_out_of_a_share_is_hidden_from_grantees(
-    people: tuple[Account, Account, Account], shared: dict[str, Any]
+    people: People, shared: dict[str, Any]
 ) -> None:
     ada, ed, _ = people
     await ada.client.patch(f"/v1/files/{shared['inner']}", json={"parent_id": shared["above"]})
@@ -395,7 +398,7 @@ async def test_item_moved_out_of_a_share_is_hidden_from_grantees(
     assert await names_in(ed.client, "/v1/files", parent_id=shared["top"], recursive=True) == ["file.txt"]
 
 
-async def test_trash_of_shared_items_is_visible_to_the_owner_only(people: tuple[Account, Account, Account], shared: dict[str, Any]) -> None:
+async def test_trash_of_shared_items_is_visible_to_the_owner_only(people: People, shared: dict[str, Any]) -> None:
     ada, ed, vi = people
     file_id = shared["file"]["id"]
     assert (await ed.client.delete(f"/v1/files/{file_id}")).status_code == 204
@@ -410,7 +413,7 @@ async def test_trash_of_shared_items_is_visible_to_the_owner_only(people: tuple[
 
 
 async def test_change_by_editor_with_a_stale_etag_is_412(
-    people: tuple[Account, Account, Account], shared: dict[str, Any]
+    people: People, shared: dict[str, Any]
 ) -> None:
     ada, ed, _ = people
     at = f"/v1/files/{shared['file']['id']}"

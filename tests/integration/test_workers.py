@@ -1,4 +1,4 @@
-"""Each job of the worker, run once on a real database and a real bucket: what it does, and what it leaves alone."""
+"""Each job of the worker on a real database and a real bucket: its effect, and what it leaves unchanged."""
 
 import random
 import uuid
@@ -61,7 +61,7 @@ def settings(server: RunningServer) -> Settings:
 
 @pytest.fixture
 def impatient(server: RunningServer) -> Settings:
-    """Settings under which nothing is too young to be removed."""
+    """Settings without a grace period before garbage collection."""
     worker = server.settings.worker.model_copy(update={"sweep_grace_s": 0})
     return server.settings.model_copy(update={"worker": worker})
 
@@ -84,8 +84,8 @@ async def run_until_idle(job: reports.Job, server: RunningServer) -> None:
 # finish-stale
 
 
-async def crashed(account: Account, db: Db, lease: str) -> dict[str, Any]:
-    """Return a session whose holder began to complete it and is not heard of since."""
+async def start_and_abandon_completion(account: Account, db: Db, lease: str) -> dict[str, Any]:
+    """Return a session in state `completing` whose lease holder has died; `lease` is the SQL of its end."""
     upload = await start(account, BYTES, "a", **MULTI)
     await send(account, upload, BYTES)
     (await account.client.post(f"/v1/uploads/{upload['id']}/reconcile")).raise_for_status()
@@ -97,7 +97,7 @@ async def crashed(account: Account, db: Db, lease: str) -> dict[str, Any]:
 async def test_finish_stale_takes_over_an_expired_lease(
     account: Account, db: Db, store: S3Store, settings: Settings
 ) -> None:
-    upload = await crashed(account, db, "now() - interval '1 second'")
+    upload = await start_and_abandon_completion(account, db, "now() - interval '1 second'")
     report = await finish_stale_uploads(Services(db, store, settings))
     assert (report.found, report.done, report.failed) == (1, 1, 0)
     assert (await row(db, upload)).state == "completed"
@@ -109,7 +109,7 @@ async def test_finish_stale_takes_over_an_expired_lease(
 async def test_finish_stale_skips_a_live_lease(
     account: Account, db: Db, store: S3Store, settings: Settings
 ) -> None:
-    upload = await crashed(account, db, "now() + interval '1 hour'")
+    upload = await start_and_abandon_completion(account, db, "now() + interval '1 hour'")
     assert (await finish_stale_uploads(Services(db, store, settings))).found == 0
     assert problem(await account.client.delete(f"/v1/uploads/{upload['id']}")) == (409, "upload-completing")
     parts = {"parts": [{"number": 1, "sha256": sha256(BYTES[:SMALLEST_CHUNK])}]}
@@ -122,8 +122,8 @@ async def test_finish_stale_skips_a_live_lease(
 async def test_finish_stale_after_s3_assembled_the_object_records_it(
     account: Account, db: Db, store: S3Store, settings: Settings
 ) -> None:
-    """The holder died between S3's answer and its own record: the multipart upload is gone, the object is there."""
-    upload = await crashed(account, db, "now() + interval '1 hour'")
+    """The holder died after S3 assembled the object and before the record: the object exists, the multipart upload does not."""
+    upload = await start_and_abandon_completion(account, db, "now() + interval '1 hour'")
     claimed = await row(db, upload)
     async with db.read() as tx:
         chunks = text("SELECT number, etag, sha256 FROM upload_chunks WHERE upload_id = :id ORDER BY number")
@@ -172,7 +172,7 @@ async def test_finish_idle_checks_at_growing_intervals(
     assert waits[0] < waits[1] < waits[2]
     after = await row(db, upload)
     assert (after.state, after.checks) == ("active", 3)
-    assert after.expires_at == before.expires_at, "looking at a session does not keep it alive"
+    assert after.expires_at == before.expires_at, "a check does not extend the session"
 
 
 @pytest.mark.parametrize("hurdle", ["unsigned", "unbound"])
@@ -199,7 +199,7 @@ async def test_expire_ends_only_expired_sessions(
     account: Account, db: Db, store: S3Store, settings: Settings
 ) -> None:
     late, alive = await start(account, b"late", "late"), await start(account, b"alive", "alive")
-    completing = await crashed(account, db, "now() + interval '1 hour'")
+    completing = await start_and_abandon_completion(account, db, "now() + interval '1 hour'")
     for upload in (late, completing):
         await alter_upload(db, upload, "expires_at = now() - interval '1 second'")
     report = await expire_uploads(Services(db, store, settings))
@@ -221,7 +221,7 @@ async def test_discard_deletes_the_leftovers_of_an_ended_session(
     key = (await row(db, upload)).storage_key
     await account.client.delete(f"/v1/uploads/{upload['id']}")
     await discard_leftovers(Services(db, store, settings))
-    assert (await row(db, upload)).leftover, "a signed URL still lives: a part may yet land"
+    assert (await row(db, upload)).leftover, "a signed URL is still valid: a part may still arrive"
     await put(part, b"abc")
     await alter_upload(db, upload, "ended_at = now() - interval '2 hours'")
     assert (await discard_leftovers(Services(db, store, settings))).done == 1
@@ -274,7 +274,7 @@ async def test_verify_quarantines_a_false_claim(account: Account, server: Runnin
     seen = (await account.client.get(f"/v1/files/{file['id']}")).json()
     assert (seen["content_status"], seen["true_fingerprint"]) == ("quarantined", sha256(b"truth"))
     assert await journal(server.db, account) == [("file.created", file["id"]), ("file.quarantined", file["id"])]
-    # Neither what was claimed nor what it is counts as stored.
+    # Neither the claimed nor the true fingerprint is deduplicated.
     for data in (b"claim", b"truth"):
         answer = await account.client.post("/v1/uploads", json=start_body(data, data.decode()))
         assert (answer.status_code, answer.json()["file"]) == (201, None)
@@ -298,7 +298,7 @@ async def test_verify_of_a_missing_object_marks_it_damaged_and_continues(
     assert seen == ["damaged", "verified"]
     assert ("file.damaged", lost["id"]) in await journal(server.db, account)
     assert problem(await account.client.get(f"/v1/files/{lost['id']}/content")) == (409, "content-damaged")
-    # Sent again it is whole again.
+    # A second upload of the content repairs both files.
     again = await upload_file(account, b"lost", "again", **MULTI)
     await run_until_idle(verify_next_blob, server)
     for file in (lost, again):
@@ -313,9 +313,9 @@ async def test_verify_merges_equal_content(account: Account, server: RunningServ
     assert (await account.me())["used_bytes"] == 2 * len(BYTES)
     await run_until_idle(verify_next_blob, server)
     assert (await account.me())["used_bytes"] == len(BYTES)
-    told = await journal(db, account)
-    assert told[:2] == [("file.created", first["id"]), ("file.created", second["id"])]
-    assert sorted(told[2:]) == sorted([("file.verified", first["id"]), ("file.verified", second["id"])])
+    entries = await journal(db, account)
+    assert entries[:2] == [("file.created", first["id"]), ("file.created", second["id"])]
+    assert sorted(entries[2:]) == sorted([("file.verified", first["id"]), ("file.verified", second["id"])])
     owned = text("SELECT count(*), count(DISTINCT blob_id) FROM revisions WHERE owner_id = :id")
     keys = text("SELECT storage_key FROM blobs WHERE owner_id = :id")
     me = {"id": (await account.me())["id"]}
@@ -350,7 +350,7 @@ async def test_collect_deletes_unplaced_content_after_a_week(
     assert (await account.me())["used_bytes"] == 3 + 3 + 6
     keys = [(await row(db, upload)).storage_key for upload in uploads]
     await collect_blobs(Services(db, store, impatient))
-    assert all([await is_stored(store, key) for key in keys]), "it is kept for a week"
+    assert all([await is_stored(store, key) for key in keys]), "unplaced content is kept for a week"
 
     rescued, lost = uploads
     place = {"destination": {"name": "rescued"}}
@@ -385,19 +385,19 @@ async def test_sweep_deletes_orphans_after_the_grace_period(
     await store.put(orphan, b"orphan")
     upload_id = await store.create_multipart(key)
 
-    async def stands() -> tuple[bool, bool]:
+    async def find_orphans() -> tuple[bool, bool]:
         return await is_stored(store, orphan), upload_id in [
             one.s3_upload_id async for one in store.list_multiparts(key)
         ]
 
     young = await sweep_orphans(Services(db, store, settings))
-    assert (young.done, await stands()) == (0, (True, True)), "younger than the grace period"
+    assert (young.done, await find_orphans()) == (0, (True, True)), "younger than the grace period"
     dry = await report_orphans(Services(db, store, impatient))
     assert {f"object {orphan}", f"multipart upload {key}"} <= set(dry.notes)
-    assert (dry.done, await stands()) == (0, (True, True))
+    assert (dry.done, await find_orphans()) == (0, (True, True))
     report = await sweep_orphans(Services(db, store, impatient))
     assert (report.found, report.done) == (dry.found, dry.found)
-    assert await stands() == (False, False)
+    assert await find_orphans() == (False, False)
     assert (await sweep_orphans(Services(db, store, impatient))).found == 0
     assert await download(account, file["id"]) == b"abc"
     await send(account, live, BYTES, [2])

@@ -1,4 +1,4 @@
-"""Sharing against people who mean ill: editors who would know what an owner stores, grantees who were put out."""
+"""Sharing under attack: editors who probe the content of the owner, and grantees after a revocation."""
 
 import asyncio
 import json
@@ -45,7 +45,7 @@ BYTES = random.Random(8).randbytes(SMALLEST_CHUNK + 1000)
 
 @pytest.fixture
 async def people(register: Register, db: Db) -> tuple[Account, Account, str, dict[str, Any]]:
-    """Ada, Ed, Ada's folder /private/shared that he edits, and his grant."""
+    """Ada, Ed, Ada's folder /private/shared, which Ed may edit, and the grant."""
     ada, ed = await register(), await register()
     await verify(db, ed)
     folder = await make_folder(ada, "/private/shared")
@@ -59,12 +59,12 @@ async def revoke(ada: Account, folder: str, given: dict[str, Any]) -> None:
     (await ada.client.delete(f"/v1/files/{folder}/grants/{given['id']}")).raise_for_status()
 
 
-# What an editor learns
+# Content and quota of the owner are hidden from editors
 
 
 async def test_start_by_editor_reveals_no_content_of_the_owner(people: People, db: Db) -> None:
     ada, ed, folder, _ = people
-    stored, sending, unknown = b"stored by ada", b"sent by ada..", b"of nobody ...."[:13]
+    stored, sending, unknown = b"stored by ada", b"sent by ada..", b"not uploaded."
     await upload_file(ada, stored, "elsewhere.txt", destination={"folder_path": "/private"})
     await start(ada, sending, "sending.txt")
     engine = db._engine.sync_engine
@@ -114,9 +114,9 @@ async def test_upload_by_editor_beyond_the_owner_quota_is_refused_without_number
         answer = await ed.client.post("/v1/files", data=form, files={"file": ("y.txt", b"y" * 100)})
     else:
         answer = await ed.client.put(f"/v1/files/{file['id']}/content", content=b"y" * 100)
-    told = answer.json()["items"][0]["problem"] if way == "batch" else answer.json()
-    assert told["code"] == "quota-exceeded"
-    assert not {"quota_bytes", "used_bytes", "reserved_bytes"} & set(told)
+    refusal = answer.json()["items"][0]["problem"] if way == "batch" else answer.json()
+    assert refusal["code"] == "quota-exceeded"
+    assert not {"quota_bytes", "used_bytes", "reserved_bytes"} & set(refusal)
     assert (await ada.me())["reserved_bytes"] == 0
     mine = await ed.client.post("/v1/uploads", json=start_body(b"y" * 100, "y.txt"))
     assert mine.status_code == 201
@@ -134,7 +134,7 @@ async def test_form_upload_by_editor_is_charged_to_the_owner_only(people: People
         assert (await person.me())["reserved_bytes"] == 0
 
 
-# Whose it is
+# Owner of uploads by editors
 
 
 async def test_upload_by_editor_belongs_to_the_owner(people: People) -> None:
@@ -146,7 +146,7 @@ async def test_upload_by_editor_belongs_to_the_owner(people: People) -> None:
     last = ("parent_id", (None, folder))
     late = await ed.client.post("/v1/files", files=[("file", ("late.txt", b"l" * 300_000)), last])
     assert form.status_code == 201
-    assert problem(late) == (409, "cross-owner")  # whose quota it is is settled before the file comes
+    assert problem(late) == (409, "cross-owner")  # the server chooses the quota before it reads the file
     items = [start_body(f"{n}".encode(), f"{n}.txt", **place) for n in range(3)]
     batch = (await ed.client.post("/v1/uploads/batch", json={"items": items})).json()["items"]
     for n, item in enumerate(batch):
@@ -157,15 +157,15 @@ async def test_upload_by_editor_belongs_to_the_owner(people: People) -> None:
     for file in (whole, parts, form.json()):
         assert (file["owner"], file["role"], file["path"].split("/")[1]) == (ada.email, "editor", "shared")
         assert "private" not in json.dumps(file)
-    theirs = await ed.me()
-    assert (theirs["used_bytes"], theirs["reserved_bytes"], theirs["used_nodes"]) == (0, 0, 0)
-    owners = await ada.me()
-    assert (owners["used_bytes"], owners["reserved_bytes"]) == (len(b"whole") + len(BYTES) + len(b"form") + 3, 0)
+    editor = await ed.me()
+    assert (editor["used_bytes"], editor["reserved_bytes"], editor["used_nodes"]) == (0, 0, 0)
+    owner = await ada.me()
+    assert (owner["used_bytes"], owner["reserved_bytes"]) == (len(b"whole") + len(BYTES) + len(b"form") + 3, 0)
     revisions = await ada.client.get(f"/v1/files/{whole['id']}/revisions")
     assert revisions.json()["items"][0]["author"] == ed.email
 
 
-# After the revoke
+# After a revocation
 
 
 async def test_upload_by_revoked_editor_is_not_completed(people: People, server: RunningServer, db: Db) -> None:
@@ -176,7 +176,7 @@ async def test_upload_by_revoked_editor_is_not_completed(people: People, server:
     (first,) = await sign(ed, multi, BYTES, [1])
     await send(ed, single, b"single")
     await revoke(ada, folder, given)
-    (await put(first, BYTES[:SMALLEST_CHUNK])).raise_for_status()  # the URL was his; what it brings is nobody's
+    (await put(first, BYTES[:SMALLEST_CHUNK])).raise_for_status()  # a signed URL outlives the grant; its part is never used
     for upload in (single, multi):
         assert problem(await complete(ed, upload["id"])) == (409, "parent-gone")
         parts = {"parts": [{"number": 1, "sha256": "0" * 64}]}
@@ -211,7 +211,7 @@ async def test_read_by_revoked_editor_is_not_found(people: People) -> None:
 
 
 async def test_destination_by_editor_outside_the_share_is_refused(people: People) -> None:
-    """A destination that is added later, a folder above, a place by path: each is asked about."""
+    """The server checks access for later destinations and new folders too."""
     ada, ed, folder, _ = people
     private = (await ada.client.get("/v1/files/by-path?path=/private")).json()["id"]
     upload = await start(ed, b"abc", "abc.txt", destination={"parent_id": folder})
@@ -283,7 +283,7 @@ async def test_batch_to_a_folder_moved_out_of_the_share_charges_no_quota(people:
 
 
 async def test_stale_completion_to_a_folder_moved_out_of_the_share_ends(people: People, server: RunningServer, db: Db) -> None:
-    """Its holder died, and the folder has left the share since: nobody can complete it any more."""
+    """The holder of the lease died and the folder left the share: completion is no longer possible."""
     ada, ed, _, _ = people
     inner = await make_folder(ada, "/private/shared/inner")
     place: dict[str, Any] = {"destination": {"parent_id": inner}}
@@ -296,7 +296,7 @@ async def test_stale_completion_to_a_folder_moved_out_of_the_share_ends(people: 
     private = (await ada.client.get("/v1/files/by-path?path=/private")).json()["id"]
     await ada.client.patch(f"/v1/files/{inner}", json={"parent_id": private})
 
-    async def let(change: str) -> None:
+    async def alter_and_run_jobs(change: str) -> None:
         async with db.begin() as tx:
             of = {"ids": [upload["id"] for upload in uploads]}
             await tx.execute(text(f"UPDATE uploads SET {change} WHERE id = ANY(CAST(:ids AS uuid[]))"), of)
@@ -304,24 +304,24 @@ async def test_stale_completion_to_a_folder_moved_out_of_the_share_ends(people: 
         await expire_uploads(Services(db, server.store, server.settings))
 
     at = f"/v1/uploads/{uploads[0]['id']}"
-    await let("expires_at = now() - interval '1 second'")
+    await alter_and_run_jobs("expires_at = now() - interval '1 second'")
     assert problem(await ed.client.delete(at)) == (409, "upload-completing")
-    await let("lease_until = now() - interval '1 second', checks = 3, next_check_at = now()")
+    await alter_and_run_jobs("lease_until = now() - interval '1 second', checks = 3, next_check_at = now()")
     assert [(await row_of(db, upload)).state for upload in uploads] == ["completing"] * 2
     assert (await ed.client.delete(at)).status_code == 204
-    await let("checks = 11")
+    await alter_and_run_jobs("checks = 11")
     assert [(await row_of(db, upload)).state for upload in uploads] == ["aborted", "expired"]
     assert (await ada.me())["reserved_bytes"] == 0
 
 
-# Where content lies
+# Storage keys
 
 
 @pytest.mark.parametrize("way", ["single", "form", "put", "parts"])
 async def test_download_url_for_editor_hides_that_the_owner_had_the_content(
     people: People, server: RunningServer, way: str
 ) -> None:
-    """The store's address of what an editor sent is made of their own session, whatever the owner stores."""
+    """The URL names the upload of the editor, whether or not the owner has the content."""
     ada, ed, folder, _ = people
     data = random.Random(way).randbytes(SMALLEST_CHUNK + 1000)
     mine = await upload_file(ada, data, "mine.bin", **MULTI)
@@ -354,7 +354,7 @@ async def test_download_url_for_editor_hides_that_the_owner_had_the_content(
         assert await download(reader, node_id) == data
 
 
-# Guessing a link's password
+# Password guesses for links
 
 
 async def test_link_password_after_three_wrong_ones_is_rate_limited(postgres_url: str, s3_config: S3Config) -> None:
@@ -365,7 +365,7 @@ async def test_link_password_after_three_wrong_ones_is_rate_limited(postgres_url
             folder = await make_folder(owner, "/guarded")
             link, other = [await make_link(owner, folder, password="right one") for _ in range(2)]
             right = {"X-Link-Password": "right one"}
-            for _ in range(5):  # what is right is not counted
+            for _ in range(5):  # right passwords are not counted
                 assert (await api.get(public(link), headers=right)).status_code == 200
             for n in range(3):
                 wrong = await api.get(public(link), headers={"X-Link-Password": f"wrong {n}"})
@@ -389,21 +389,21 @@ async def test_concurrent_link_passwords_share_one_limit(postgres_url: str, s3_c
             assert 200 not in answers[20:]
 
 
-# Who somebody is
+# Ids of users
 
 
 async def test_grant_by_user_id_reveals_no_email(people: People) -> None:
-    """Ids of owners stand in the addresses of their content: whoever finds one there learns nothing more by it."""
+    """Content URLs contain the id of the owner: a grant to that id must not reveal the email address."""
     ada, ed, _, _ = people
     bait = await make_folder(ed, "/bait")
     body = {"user_id": (await ada.me())["id"], "role": "viewer"}
     made = await ed.client.post(f"/v1/files/{bait}/grants", json=body)
     listed = await ed.client.get(f"/v1/files/{bait}/grants")
-    told = await ed.client.get(f"/v1/files/{bait}/activity")
+    activity = await ed.client.get(f"/v1/files/{bait}/activity")
     for answer in (made, listed):
         assert answer.status_code in {200, 201}
         assert ada.email not in answer.text
-    assert all(ada.email not in json.dumps(entry["detail"]) for entry in told.json()["items"])
+    assert all(ada.email not in json.dumps(entry["detail"]) for entry in activity.json()["items"])
     (mine,) = listed.json()["items"]
     assert (mine["email"], mine["user_id"], mine["pending"]) == (None, body["user_id"], False)
     assert [file["name"] for file in (await ada.client.get("/v1/shared-with-me")).json()["items"]] == ["bait"]
