@@ -19,7 +19,7 @@ from dropbox_client.cli.completion import commands as completion
 from dropbox_client.errors import ApiProblem, NotSignedIn, Stopped, Unreachable
 from dropbox_client.models import Destination, File, NewUpload
 from dropbox_client.tokens import TokenFile, TokenMemory, Tokens
-from tests.support.fake_server import FakeServer, Scripted, fake_server
+from tests.support.fake_server import FakeServer, Scripted, fake_server, record_pauses
 
 ME = {
     "id": "1", "email": "ada@example.org", "created_at": "2026-01-01T00:00:00Z", "used_bytes": 1, "reserved_bytes": 0,
@@ -55,15 +55,7 @@ def client(server: FakeServer, tokens: TokenMemory) -> Iterator[Client]:
 
 @pytest.fixture
 def pauses(client: Client, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses of the client, recorded instead of waited."""
-    made: list[float] = []
-
-    def wait(pause_s: float) -> bool:
-        made.append(pause_s)
-        return False
-
-    monkeypatch.setattr(client.stopping, "wait", wait)
-    return made
+    return record_pauses(client, monkeypatch)
 
 
 def test_transient_failures_are_retried_and_retry_after_obeyed(

@@ -9,41 +9,18 @@ import signal
 import sys
 import threading
 import unicodedata
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dropbox_api.storage.s3 import S3Config
 from dropbox_client.api import Client
 from dropbox_client.tokens import TokenFile
-from tests.support.dbx import PIPE, Dbx, finished, make_file, server_behind, signed_in
+from tests.support.dbx import PIPE, Dbx, finished, make_file
 from tests.support.server import RunningServer, send, sha256
-from tests.support.store_proxy import Do, Request, StoreProxy, store_proxy
+from tests.support.store_proxy import Do, Request, StoreProxy
 
 MIB = 1024 * 1024
-
-
-@pytest.fixture(scope="module")
-async def proxy(s3_config: S3Config) -> AsyncIterator[StoreProxy]:
-    assert s3_config.endpoint_url
-    async with store_proxy(s3_config.endpoint_url) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-async def behind_proxy(postgres_url: str, s3_config: S3Config, proxy: StoreProxy) -> AsyncIterator[RunningServer]:
-    async with server_behind(proxy, postgres_url, s3_config) as running:
-        yield running
-
-
-@pytest.fixture
-async def dbx(behind_proxy: RunningServer, proxy: StoreProxy, tmp_path: Path) -> AsyncIterator[Dbx]:
-    proxy.reset()
-    async with signed_in(behind_proxy, tmp_path) as person:
-        yield person
-        proxy.released.set()
 
 
 # Upload and download

@@ -4,39 +4,16 @@ import asyncio
 import os
 import pty
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from dropbox_api.storage.s3 import S3Config
-from tests.support.dbx import Dbx, Done, finished, make_file, server_behind, signed_in
+from tests.support.dbx import Dbx, Done, finished, make_file
 from tests.support.fake_server import Scripted, fake_server
-from tests.support.server import RunningServer, upload_file
-from tests.support.store_proxy import Do, StoreProxy, store_proxy
+from tests.support.server import upload_file
+from tests.support.store_proxy import Do, StoreProxy
 
 MIB = 1024 * 1024
-
-
-@pytest.fixture(scope="module")
-async def proxy(s3_config: S3Config) -> AsyncIterator[StoreProxy]:
-    assert s3_config.endpoint_url
-    async with store_proxy(s3_config.endpoint_url) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-async def behind_proxy(postgres_url: str, s3_config: S3Config, proxy: StoreProxy) -> AsyncIterator[RunningServer]:
-    async with server_behind(proxy, postgres_url, s3_config) as running:
-        yield running
-
-
-@pytest.fixture
-async def dbx(behind_proxy: RunningServer, proxy: StoreProxy, tmp_path: Path) -> AsyncIterator[Dbx]:
-    proxy.reset()
-    async with signed_in(behind_proxy, tmp_path) as person:
-        yield person
-        proxy.released.set()
 
 
 async def put(dbx: Dbx, path: str, data: bytes = b"content") -> dict[str, str]:

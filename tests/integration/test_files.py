@@ -24,6 +24,8 @@ from tests.support.server import (
     journal,
     problem,
     register_account,
+    run_until_idle,
+    send,
     sha256,
     start_body,
     upload_file,
@@ -131,7 +133,9 @@ async def test_list_of_a_folder_in_pages_of_any_size_is_ordered_by_name(account:
     ],
     ids=str,
 )
-async def test_list_with_an_invalid_query_is_refused(owner: Account, query: dict[str, str], answer: tuple[int, str]) -> None:
+async def test_list_with_an_invalid_query_is_refused(
+    owner: Account, query: dict[str, str], answer: tuple[int, str]
+) -> None:
     assert problem(await owner.client.get("/v1/files", params=query)) == answer
 
 
@@ -257,7 +261,9 @@ async def test_content_of_any_name_has_that_name_in_its_header(owner: Account, n
     ("content_type", "disposition"),
     [("image/png", "inline"), ("text/html", "attachment"), ("image/svg+xml", "attachment"), ("x/y", "attachment")],
 )
-async def test_inline_content_is_inline_for_safe_types_only(owner: Account, content_type: str, disposition: str) -> None:
+async def test_inline_content_is_inline_for_safe_types_only(
+    owner: Account, content_type: str, disposition: str
+) -> None:
     place = {"folder_path": "/types"}
     name = content_type.replace("/", "-")
     file = await upload_file(owner, b"small", name, destination=place, content_type=content_type)
@@ -285,17 +291,21 @@ async def test_content_of_an_older_revision_is_returned(account: Account) -> Non
 # Quarantine
 
 
-async def test_accept_of_quarantined_content_adopts_its_true_fingerprint(account: Account, server: RunningServer) -> None:
-    claimed = start_body(b"claimed content", "a", **MULTI) | {"size_bytes": len(b"sent content")}
-    upload = (await account.client.post("/v1/uploads", json=claimed)).json()["upload"]
-    parts = {"parts": [{"number": 1, "sha256": sha256(b"sent content")}]}
-    (part,) = (await account.client.post(f"/v1/uploads/{upload['id']}/parts", json=parts)).json()["parts"]
-    async with httpx2.AsyncClient(verify=NO_TLS, timeout=60) as store:
-        await store.put(part["url"], headers=part["headers"], content=b"sent content")
-    file = (await account.client.post(f"/v1/uploads/{upload['id']}/complete")).json()["file"]
+async def upload_with_false_claim(account: Account, claimed: bytes, sent: bytes) -> dict[str, Any]:
+    """Store `sent` as /a under the fingerprint of `claimed`."""
+    body = start_body(claimed, "a", **MULTI) | {"size_bytes": len(sent)}
+    upload = (await account.client.post("/v1/uploads", json=body)).json()["upload"]
+    await send(account, upload, sent)
+    file: dict[str, Any] = (await account.client.post(f"/v1/uploads/{upload['id']}/complete")).json()["file"]
+    return file
+
+
+async def test_accept_of_quarantined_content_adopts_its_true_fingerprint(
+    account: Account, server: RunningServer
+) -> None:
+    file = await upload_with_false_claim(account, b"claimed content", b"sent content")
     assert problem(await account.client.post(f"/v1/files/{file['id']}/accept-content")) == (409, "not-quarantined")
-    while (await verify_next_blob(server.services)).found:
-        pass
+    await run_until_idle(verify_next_blob, server.services)
     seen = await get_by_path(account, "/a")
     assert (seen["content_status"], seen["fingerprint"]) == ("quarantined", sha256(b"claimed content"))
     assert seen["true_fingerprint"] == sha256(b"sent content")
@@ -320,15 +330,8 @@ async def test_accept_of_quarantined_content_adopts_its_true_fingerprint(account
 
 async def test_accept_of_content_already_stored_deduplicates(account: Account, server: RunningServer) -> None:
     known = await upload_file(account, b"known", "known")
-    body = start_body(b"claimed", "a", **MULTI) | {"size_bytes": 5}
-    upload = (await account.client.post("/v1/uploads", json=body)).json()["upload"]
-    parts = {"parts": [{"number": 1, "sha256": sha256(b"known")}]}
-    (part,) = (await account.client.post(f"/v1/uploads/{upload['id']}/parts", json=parts)).json()["parts"]
-    async with httpx2.AsyncClient(verify=NO_TLS, timeout=60) as store:
-        await store.put(part["url"], headers=part["headers"], content=b"known")
-    file = (await account.client.post(f"/v1/uploads/{upload['id']}/complete")).json()["file"]
-    while (await verify_next_blob(server.services)).found:
-        pass
+    file = await upload_with_false_claim(account, b"claimed", b"known")
+    await run_until_idle(verify_next_blob, server.services)
     assert (await account.me())["used_bytes"] == 10
     accepted = (await account.client.post(f"/v1/files/{file['id']}/accept-content")).raise_for_status().json()
     assert (accepted["content_status"], accepted["fingerprint"]) == ("verified", known["fingerprint"])

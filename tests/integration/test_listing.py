@@ -210,7 +210,7 @@ async def insert_nodes(
 
 @pytest.fixture(scope="module")
 async def large(postgres_url: str, s3_config: S3Config) -> AsyncIterator[RunningServer]:
-    """A server with its own database: rows inserted by SQL would break the invariants of the shared one."""
+    """A server with its own database: the rows that these tests insert have neither events nor stored content."""
     async with separate_server(postgres_url, s3_config) as running:
         yield running
 

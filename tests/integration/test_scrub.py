@@ -30,6 +30,7 @@ from tests.support.server import (
     journal,
     problem,
     register_account,
+    run_until_idle,
     separate_server,
     upload_file,
 )
@@ -52,13 +53,11 @@ class World:
         return await scrub_blobs(Services(self.server.db, self.server.store, self.settings))
 
     async def verify(self) -> None:
-        while (await verify_next_blob(Services(self.server.db, self.server.store, self.settings))).found:
-            pass
+        await run_until_idle(verify_next_blob, Services(self.server.db, self.server.store, self.settings))
 
     async def collect(self) -> None:
         """Delete the objects that are no longer needed."""
-        while (await collect_blobs(Services(self.server.db, self.server.store, self.settings))).found:
-            pass
+        await run_until_idle(collect_blobs, Services(self.server.db, self.server.store, self.settings))
         await sweep_orphans(Services(self.server.db, self.server.store, self.settings))
 
     async def query(self, statement: str, **values: Any) -> list[Any]:

@@ -141,9 +141,7 @@ async def test_grant_to_an_unconfirmed_address_is_pending_and_hides_accounts(reg
     assert await grants.accept_grants(db, uuid.UUID((await known.me())["id"])) == 0
 
 
-async def test_shared_with_me_lists_live_items_newest_first(
-    people: People, register: Register
-) -> None:
+async def test_shared_with_me_lists_live_items_newest_first(people: People, register: Register) -> None:
     ada, ed, _ = people
     other = await register()
     first, second = await make_folder(ada, f"/{HIDDEN}/first"), await make_folder(ada, "/second")
@@ -166,9 +164,7 @@ async def test_shared_with_me_lists_live_items_newest_first(
     assert await names_in(ed.client, "/v1/shared-with-me") == ["third", "first"]
 
 
-async def test_grantee_can_end_own_grant_only(
-    people: People, shared: dict[str, Any]
-) -> None:
+async def test_grantee_can_end_own_grant_only(people: People, shared: dict[str, Any]) -> None:
     ada, ed, vi = people
     at, given = f"/v1/files/{shared['top']}/grants", shared["grants"]
     assert problem(await vi.client.delete(f"{at}/{given['ed']['id']}")) == (404, "not-found")
@@ -239,9 +235,7 @@ def assert_shows_nothing_above(ada: Account, shared: dict[str, Any], answer: Any
 
 
 @pytest.mark.parametrize("number", range(len(READS)))
-async def test_read_by_viewer_or_editor_succeeds(
-    people: People, shared: dict[str, Any], number: int
-) -> None:
+async def test_read_by_viewer_or_editor_succeeds(people: People, shared: dict[str, Any], number: int) -> None:
     ada, ed, vi = people
     for reader in (ed, vi):
         answer = await ask(reader, shared, *READS[number])
@@ -276,9 +270,7 @@ async def test_operation_of_the_owner_by_grantee_is_refused(
     assert (await ed.client.get(f"/v1/files/{shared['top']}")).status_code == 200
 
 
-async def test_unshared_item_is_hidden_from_grantees(
-    people: People, shared: dict[str, Any]
-) -> None:
+async def test_unshared_item_is_hidden_from_grantees(people: People, shared: dict[str, Any]) -> None:
     _, ed, vi = people
     for other in (ed, vi):
         for node_id in (shared["above"], shared["beside"]["id"]):
@@ -336,9 +328,7 @@ async def test_archive_by_viewer_holds_the_shared_folder(people: People, shared:
     assert await download(vi, shared["deep"]["id"]) == b"deep"
 
 
-async def test_copy_or_move_to_another_owner_is_refused(
-    people: People, shared: dict[str, Any]
-) -> None:
+async def test_copy_or_move_to_another_owner_is_refused(people: People, shared: dict[str, Any]) -> None:
     _, ed, vi = people
     for other in (ed, vi):
         own = await make_folder(other, "/own")
@@ -355,9 +345,7 @@ async def test_copy_or_move_to_another_owner_is_refused(
 # Nested grants, moves, trash
 
 
-async def test_nested_grants_give_the_highest_role(
-    people: People, shared: dict[str, Any]
-) -> None:
+async def test_nested_grants_give_the_highest_role(people: People, shared: dict[str, Any]) -> None:
     ada, _, vi = people
     below = await grant(ada, shared["inner"], vi, "editor")
     deep, file = f"/v1/files/{shared['deep']['id']}", f"/v1/files/{shared['file']['id']}"
@@ -389,9 +377,7 @@ async def test_removal_of_a_shared_folder_from_a_viewed_folder_is_forbidden(
     assert (await vi.client.patch(deep, json={"parent_id": other})).status_code == 200
 
 
-async def test_item_moved_out_of_a_share_is_hidden_from_grantees(
-    people: People, shared: dict[str, Any]
-) -> None:
+async def test_item_moved_out_of_a_share_is_hidden_from_grantees(people: People, shared: dict[str, Any]) -> None:
     ada, ed, _ = people
     await ada.client.patch(f"/v1/files/{shared['inner']}", json={"parent_id": shared["above"]})
     assert problem(await ed.client.get(f"/v1/files/{shared['deep']['id']}")) == (404, "not-found")
@@ -412,9 +398,7 @@ async def test_trash_of_shared_items_is_visible_to_the_owner_only(people: People
     assert await download(vi, file_id) == b"one"
 
 
-async def test_change_by_editor_with_a_stale_etag_is_412(
-    people: People, shared: dict[str, Any]
-) -> None:
+async def test_change_by_editor_with_a_stale_etag_is_412(people: People, shared: dict[str, Any]) -> None:
     ada, ed, _ = people
     at = f"/v1/files/{shared['file']['id']}"
     etag = {"If-Match": (await ed.client.get(at)).json()["etag"]}

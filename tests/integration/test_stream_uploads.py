@@ -33,6 +33,7 @@ from tests.support.server import (
     make_settings,
     problem,
     register_account,
+    run_until_idle,
     running_server,
     sha256,
     start_body,
@@ -298,8 +299,7 @@ async def test_form_with_stored_content_keeps_one_object(server: RunningServer, 
     assert (row.state, row.leftover) == ("completed", True)
     async with server.db.begin() as tx:
         await tx.execute(text("UPDATE uploads SET ended_at = now() - interval '1 day' WHERE id = :id"), {"id": row.id})
-    while (await discard_leftovers(server.services)).found:
-        pass
+    await run_until_idle(discard_leftovers, server.services)
     assert len(await objects(server, account)) == 1
     assert await download(account, known["id"]) == BYTES[:1000]
 
@@ -611,8 +611,7 @@ async def test_direct_upload_whose_session_expired_is_refused(server: RunningSer
     assert (await account.me())["reserved_bytes"] == 0
     async with server.db.begin() as tx:
         await tx.execute(text("UPDATE uploads SET ended_at = now() - interval '1 day' WHERE id = :id"), {"id": row.id})
-    while (await discard_leftovers(server.services)).found:
-        pass
+    await run_until_idle(discard_leftovers, server.services)
     await nothing_is_left(server, account)
 
 

@@ -15,7 +15,17 @@ from dropbox_api.storage.s3 import S3Store
 from dropbox_api.uploads.destinations import MAX_DESTINATIONS
 from dropbox_api.workers.invariants import find_violations
 from dropbox_api.workers.verify import verify_next_blob
-from tests.support.server import Account, RunningServer, download, problem, send, sha256, start_body, upload_file
+from tests.support.server import (
+    Account,
+    RunningServer,
+    download,
+    problem,
+    run_until_idle,
+    send,
+    sha256,
+    start_body,
+    upload_file,
+)
 
 
 def noise(size_bytes: int) -> bytes:
@@ -135,8 +145,7 @@ async def test_content_that_no_destination_took_is_collected(account: Account, s
     replace = {"destination": {"on_conflict": "replace"}}
     second = (await start(account, data, "x", **wish, **replace))["upload"]
     await send(account, second, noise(len(data)))
-    while (await verify_next_blob(server.services)).found:
-        pass
+    await run_until_idle(verify_next_blob, server.services)
     (await account.client.post(f"/v1/uploads/{second['id']}/complete")).raise_for_status()
 
     async with server.db.read() as tx:

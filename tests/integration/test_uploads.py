@@ -30,6 +30,7 @@ from tests.support.server import (
     problem,
     put,
     register_account,
+    run_until_idle,
     running_server,
     send,
     sha256,
@@ -351,7 +352,7 @@ async def test_bind_with_a_second_live_session_keeps_the_fuller_one(account: Acc
 async def test_bind_to_verified_content_returns_the_file(account: Account, server: RunningServer) -> None:
     unbound = (await start_late(account, LATE, "late.bin")).json()["upload"]
     file = await upload_file(account, LATE, "early.bin")
-    await verify_all(server)
+    await run_until_idle(verify_next_blob, server.services)
     answer = (await bind(account, unbound["id"], sha256(LATE))).raise_for_status().json()
     assert (answer["upload"], answer["file"]["name"]) == (None, "late.bin")
     assert await download(account, answer["file"]["id"]) == LATE
@@ -379,17 +380,12 @@ async def test_bind_to_content_of_another_size_is_refused(account: Account) -> N
 # Content that the owner stores already
 
 
-async def verify_all(server: RunningServer) -> None:
-    while (await verify_next_blob(server.services)).found:
-        pass
-
-
 async def test_start_of_verified_content_returns_the_file(account: Account, server: RunningServer) -> None:
     first = await upload_file(account, BYTES, "first", **MULTI)
     unproven = await account.client.post("/v1/uploads", json=start_body(BYTES, "second"))
     assert unproven.status_code == 201, "stored content is a claim until a worker has read it"
     await account.client.delete(f"/v1/uploads/{unproven.json()['upload']['id']}")
-    await verify_all(server)
+    await run_until_idle(verify_next_blob, server.services)
     proven = await account.client.post("/v1/uploads", json=start_body(BYTES, "second"))
     assert (proven.status_code, proven.json()["upload"], proven.json()["parts"]) == (200, None, [])
     second = proven.json()["file"]

@@ -13,7 +13,7 @@ from dropbox_api.db import Db
 from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import CompletedPart
 from dropbox_api.storage.s3 import S3Config, S3Store
-from dropbox_api.workers import jobs, reports, runner
+from dropbox_api.workers import jobs, runner
 from dropbox_api.workers.collect import collect_blobs
 from dropbox_api.workers.discard import discard_leftovers
 from dropbox_api.workers.expire import expire_uploads
@@ -32,6 +32,7 @@ from tests.support.server import (
     journal,
     problem,
     put,
+    run_until_idle,
     send,
     separate_server,
     sha256,
@@ -76,11 +77,6 @@ async def row(db: Db, upload: dict[str, Any]) -> Any:
         return (await tx.execute(text("SELECT * FROM uploads WHERE id = :id"), {"id": upload["id"]})).one()
 
 
-async def run_until_idle(job: reports.Job, server: RunningServer) -> None:
-    while (await job(server.services)).found:
-        pass
-
-
 # finish-stale
 
 
@@ -106,9 +102,7 @@ async def test_finish_stale_takes_over_an_expired_lease(
     assert await journal(db, account) == [("file.created", file["id"])]
 
 
-async def test_finish_stale_skips_a_live_lease(
-    account: Account, db: Db, store: S3Store, settings: Settings
-) -> None:
+async def test_finish_stale_skips_a_live_lease(account: Account, db: Db, store: S3Store, settings: Settings) -> None:
     upload = await start_and_abandon_completion(account, db, "now() + interval '1 hour'")
     assert (await finish_stale_uploads(Services(db, store, settings))).found == 0
     assert problem(await account.client.delete(f"/v1/uploads/{upload['id']}")) == (409, "upload-completing")
@@ -122,7 +116,7 @@ async def test_finish_stale_skips_a_live_lease(
 async def test_finish_stale_after_s3_assembled_the_object_records_it(
     account: Account, db: Db, store: S3Store, settings: Settings
 ) -> None:
-    """The holder died after S3 assembled the object and before the record: the object exists, the multipart upload does not."""
+    """The holder died after S3 assembled the object, which ended the multipart upload, and before the record."""
     upload = await start_and_abandon_completion(account, db, "now() + interval '1 hour'")
     claimed = await row(db, upload)
     async with db.read() as tx:
@@ -195,9 +189,7 @@ async def test_finish_idle_skips_sessions_that_cannot_complete(
 # expire, discard
 
 
-async def test_expire_ends_only_expired_sessions(
-    account: Account, db: Db, store: S3Store, settings: Settings
-) -> None:
+async def test_expire_ends_only_expired_sessions(account: Account, db: Db, store: S3Store, settings: Settings) -> None:
     late, alive = await start(account, b"late", "late"), await start(account, b"alive", "alive")
     completing = await start_and_abandon_completion(account, db, "now() + interval '1 hour'")
     for upload in (late, completing):
@@ -246,14 +238,14 @@ async def test_discard_keeps_the_object_of_a_blob(account: Account, db: Db, stor
 async def test_verify_reads_the_whole_object(account: Account, server: RunningServer) -> None:
     file = await upload_file(account, BYTES, "a", **MULTI)
     assert file["content_status"] == "stored"
-    await run_until_idle(verify_next_blob, server)
+    await run_until_idle(verify_next_blob, server.services)
     seen = (await account.client.get(f"/v1/files/{file['id']}")).json()
     assert (seen["content_status"], seen["fingerprint"]) == ("verified", sha256(BYTES))
     assert await journal(server.db, account) == [("file.created", file["id"]), ("file.verified", file["id"])]
 
 
 async def test_verify_skips_a_leased_blob(account: Account, server: RunningServer) -> None:
-    await run_until_idle(verify_next_blob, server)
+    await run_until_idle(verify_next_blob, server.services)
     file = await upload_file(account, b"abc", "a", **MULTI)
     lease = "UPDATE blobs SET lease_token = gen_random_uuid(), lease_until = {} WHERE content_status = 'stored'"
     async with server.db.begin() as tx:
@@ -270,7 +262,7 @@ async def test_verify_quarantines_a_false_claim(account: Account, server: Runnin
     upload = (await account.client.post("/v1/uploads", json=body)).json()["upload"]
     await send(account, upload, b"truth")
     file = (await complete(account, upload["id"])).json()["file"]
-    await run_until_idle(verify_next_blob, server)
+    await run_until_idle(verify_next_blob, server.services)
     seen = (await account.client.get(f"/v1/files/{file['id']}")).json()
     assert (seen["content_status"], seen["true_fingerprint"]) == ("quarantined", sha256(b"truth"))
     assert await journal(server.db, account) == [("file.created", file["id"]), ("file.quarantined", file["id"])]
@@ -283,7 +275,7 @@ async def test_verify_quarantines_a_false_claim(account: Account, server: Runnin
 async def test_verify_of_a_missing_object_marks_it_damaged_and_continues(
     account: Account, server: RunningServer
 ) -> None:
-    await run_until_idle(verify_next_blob, server)
+    await run_until_idle(verify_next_blob, server.services)
     lost, kept = [await upload_file(account, data, data.decode(), **MULTI) for data in (b"lost", b"kept longer")]
     lost_keys = text("SELECT storage_key FROM blobs WHERE fingerprint = :fingerprint AND content_status = 'stored'")
     async with server.db.read() as tx:
@@ -300,7 +292,7 @@ async def test_verify_of_a_missing_object_marks_it_damaged_and_continues(
     assert problem(await account.client.get(f"/v1/files/{lost['id']}/content")) == (409, "content-damaged")
     # A second upload of the content repairs both files.
     again = await upload_file(account, b"lost", "again", **MULTI)
-    await run_until_idle(verify_next_blob, server)
+    await run_until_idle(verify_next_blob, server.services)
     for file in (lost, again):
         assert (await account.client.get(f"/v1/files/{file['id']}")).json()["content_status"] == "verified"
     assert await download(account, lost["id"]) == b"lost"
@@ -311,7 +303,7 @@ async def test_verify_merges_equal_content(account: Account, server: RunningServ
     first = await upload_file(account, BYTES, "a", **MULTI)
     second = await upload_file(account, BYTES, "b", **MULTI)
     assert (await account.me())["used_bytes"] == 2 * len(BYTES)
-    await run_until_idle(verify_next_blob, server)
+    await run_until_idle(verify_next_blob, server.services)
     assert (await account.me())["used_bytes"] == len(BYTES)
     entries = await journal(db, account)
     assert entries[:2] == [("file.created", first["id"]), ("file.created", second["id"])]
@@ -325,8 +317,7 @@ async def test_verify_merges_equal_content(account: Account, server: RunningServ
     assert len(before) == 2
     await collect_blobs(Services(db, store, server.settings))
     assert all([await is_stored(store, key) for key in before]), "the grace period is not over"
-    while (await collect_blobs(Services(db, store, impatient))).found:
-        pass
+    await run_until_idle(collect_blobs, Services(db, store, impatient))
     async with db.read() as tx:
         (kept,) = (await tx.execute(keys, me)).scalars()
     assert [await is_stored(store, key) for key in before] == [key == kept for key in before]
@@ -359,8 +350,7 @@ async def test_collect_deletes_unplaced_content_after_a_week(
     async with db.begin() as tx:
         aged = "UPDATE blobs SET unreferenced_at = now() - interval '8 days' WHERE unreferenced_at IS NOT NULL"
         await tx.execute(text(aged))
-    while (await collect_blobs(Services(db, store, impatient))).found:
-        pass
+    await run_until_idle(collect_blobs, Services(db, store, impatient))
     assert [await is_stored(store, key) for key in keys] == [True, False]
     assert (await account.me())["used_bytes"] == 3 + 6
     assert await download(account, rescued_id) == b"one"

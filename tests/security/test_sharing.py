@@ -28,6 +28,7 @@ from tests.support.server import (
     problem,
     put,
     register_account,
+    run_until_idle,
     running_server,
     send,
     sign,
@@ -99,7 +100,9 @@ async def test_late_start_by_editor_with_the_size_of_owner_content_is_accepted(p
 
 
 @pytest.mark.parametrize("way", ["start", "batch", "form", "put"])
-async def test_upload_by_editor_beyond_the_owner_quota_is_refused_without_numbers(people: People, db: Db, way: str) -> None:
+async def test_upload_by_editor_beyond_the_owner_quota_is_refused_without_numbers(
+    people: People, db: Db, way: str
+) -> None:
     ada, ed, folder, _ = people
     file = await upload_file(ada, b"x", "x.txt", destination={"parent_id": folder})
     async with db.begin() as tx:
@@ -176,7 +179,9 @@ async def test_upload_by_revoked_editor_is_not_completed(people: People, server:
     (first,) = await sign(ed, multi, BYTES, [1])
     await send(ed, single, b"single")
     await revoke(ada, folder, given)
-    (await put(first, BYTES[:SMALLEST_CHUNK])).raise_for_status()  # a signed URL outlives the grant; its part is never used
+    (
+        await put(first, BYTES[:SMALLEST_CHUNK])
+    ).raise_for_status()  # a signed URL outlives the grant; its part is never used
     for upload in (single, multi):
         assert problem(await complete(ed, upload["id"])) == (409, "parent-gone")
         parts = {"parts": [{"number": 1, "sha256": "0" * 64}]}
@@ -282,7 +287,9 @@ async def test_batch_to_a_folder_moved_out_of_the_share_charges_no_quota(people:
     assert (await ada.me())["used_bytes"] == 0
 
 
-async def test_stale_completion_to_a_folder_moved_out_of_the_share_ends(people: People, server: RunningServer, db: Db) -> None:
+async def test_stale_completion_to_a_folder_moved_out_of_the_share_ends(
+    people: People, server: RunningServer, db: Db
+) -> None:
     """The holder of the lease died and the folder left the share: completion is no longer possible."""
     ada, ed, _, _ = people
     inner = await make_folder(ada, "/private/shared/inner")
@@ -325,8 +332,7 @@ async def test_download_url_for_editor_hides_that_the_owner_had_the_content(
     ada, ed, folder, _ = people
     data = random.Random(way).randbytes(SMALLEST_CHUNK + 1000)
     mine = await upload_file(ada, data, "mine.bin", **MULTI)
-    while (await verify_next_blob(server.services)).found:
-        pass
+    await run_until_idle(verify_next_blob, server.services)
     before = await ada.me()
     place: dict[str, Any] = {"destination": {"parent_id": folder}}
     if way == "single":
@@ -340,8 +346,7 @@ async def test_download_url_for_editor_hides_that_the_owner_had_the_content(
         file = await upload_file(ed, b"before", "x.bin", **place)
         (await ed.client.put(f"/v1/files/{file['id']}/content", content=data)).raise_for_status()
         before["used_bytes"] += len(b"before")
-    while (await verify_next_blob(server.services)).found:
-        pass
+    await run_until_idle(verify_next_blob, server.services)
     where = (await ed.client.get(f"/v1/files/{file['id']}/download")).json()
     owners = (await ada.client.get(f"/v1/files/{mine['id']}/download")).json()
     async with server.db.read() as tx:

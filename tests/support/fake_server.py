@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import pytest
+
+from dropbox_client.api import Client
+
 
 @dataclass
 class Asked:
@@ -104,3 +108,15 @@ def fake_server() -> Iterator[FakeServer]:
         http.server_close()
     assert not server.unexpected
     assert not server.script
+
+
+def record_pauses(client: Client, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Replace the pauses of a client by a record of their lengths in seconds."""
+    pauses: list[float] = []
+
+    def wait(pause_s: float) -> bool:
+        pauses.append(pause_s)
+        return False
+
+    monkeypatch.setattr(client.stopping, "wait", wait)
+    return pauses

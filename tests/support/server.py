@@ -24,7 +24,7 @@ from dropbox_api.problems import all_problems
 from dropbox_api.settings import MIB, DatabaseSettings, LimitSettings, Settings
 from dropbox_api.storage.object_store import ObjectNotFound, ObjectStore
 from dropbox_api.storage.s3 import S3Config, S3Store
-from dropbox_api.workers import invariants
+from dropbox_api.workers import invariants, reports
 from tests.support.database import fresh_database
 from tests.support.stack import prepare_bucket
 
@@ -262,6 +262,12 @@ async def is_stored(store: ObjectStore, key: str) -> bool:
     except ObjectNotFound:
         return False
     return True
+
+
+async def run_until_idle(job: reports.Job, services: Services) -> None:
+    """Run a job of the worker until it finds no more work."""
+    while (await job(services)).found:
+        pass
 
 
 async def assert_invariants(db: Db, store: ObjectStore) -> None:

@@ -15,7 +15,7 @@ from dropbox_client.errors import ApiProblem, ClientError, Stopped, Unreachable
 from dropbox_client.feed import EventReader, Reconnector
 from dropbox_client.models import Event
 from dropbox_client.tokens import TokenMemory, Tokens
-from tests.support.fake_server import FakeServer, Scripted, fake_server
+from tests.support.fake_server import FakeServer, Scripted, fake_server, record_pauses
 
 
 def answer(document: object, **more: Any) -> Scripted:
@@ -55,15 +55,7 @@ def client(server: FakeServer) -> Iterator[Client]:
 
 @pytest.fixture
 def pauses(client: Client, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses of the client, recorded instead of waited."""
-    made: list[float] = []
-
-    def wait(pause_s: float) -> bool:
-        made.append(pause_s)
-        return False
-
-    monkeypatch.setattr(client.stopping, "wait", wait)
-    return made
+    return record_pauses(client, monkeypatch)
 
 
 def asked(server: FakeServer) -> list[dict[str, str]]:
