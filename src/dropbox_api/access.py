@@ -66,7 +66,7 @@ _ROLES = """roles AS (
                 WHEN bool_or(grants.role = 'viewer') THEN 'viewer'
             END AS role,
             max(height) FILTER (WHERE grants.role IS NOT NULL) AS top_height,
-            bool_or(trashed_at IS NOT NULL) AS is_in_trash
+            max(trashed_at) IS NOT NULL AS is_in_trash
         FROM ancestors LEFT JOIN grants ON grants.node_id = ancestors.id AND grants.grantee_id = :actor_id
         GROUP BY start
     )"""
@@ -77,9 +77,9 @@ whether the node or a folder above it is in the trash. Needs the columns `owner_
 # One node
 
 _REQUIRE = text(f"""
-    WITH RECURSIVE {ancestors_cte(_ONE, "owner_id", "kind", "trashed_at")}, {_ROLES}
-    SELECT id, owner_id, kind, role FROM ancestors JOIN roles USING (start)
-    WHERE height = 0 AND role IS NOT NULL AND NOT is_in_trash
+    WITH RECURSIVE {ancestors_cte(_ONE, "owner_id", "trashed_at")}, {_ROLES}
+    SELECT nodes.id, nodes.owner_id, kind, role FROM roles JOIN nodes ON nodes.id = start
+    WHERE role IS NOT NULL AND NOT is_in_trash
 """)
 
 
@@ -226,10 +226,10 @@ async def find_visible(tx: Tx, actor_id: uuid.UUID, node_ids: Iterable[uuid.UUID
     }
 
 
+_FOLDERS = f"{_MANY} AND nodes.kind = 'folder' AND nodes.owner_id = :owner_id"
 _OPEN_FOLDERS = text(f"""
-    WITH RECURSIVE {ancestors_cte(_MANY, "owner_id", "kind", "trashed_at")}, {_ROLES}
-    SELECT id FROM ancestors JOIN roles USING (start)
-    WHERE height = 0 AND kind = 'folder' AND owner_id = :owner_id AND role IN ('editor', 'owner') AND NOT is_in_trash
+    WITH RECURSIVE {ancestors_cte(_FOLDERS, "owner_id", "trashed_at")}, {_ROLES}
+    SELECT start FROM roles WHERE role IN ('editor', 'owner') AND NOT is_in_trash
 """)
 
 
