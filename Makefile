@@ -28,7 +28,7 @@ run: .venv/.ready ## Start API, worker, Postgres and store on this machine
 test: .venv/.ready ## Run all tests
 	$(PYTEST) $(PARALLEL)
 
-check: .venv/.ready lint types ## Run all static checks: exactly what CI runs
+check: .venv/.ready lint types words ## Run all static checks: exactly what CI runs
 	$(RUN) lint-imports
 	@$(UV) lock --check --quiet
 
