@@ -14,7 +14,6 @@ from typing import Annotated, Any, Protocol
 
 import typer
 import uvicorn
-import yaml
 from pydantic import ValidationError
 
 from dropbox_api import __version__, migrations, problems, serving
@@ -24,6 +23,7 @@ from dropbox_api.accounts.schemas import ChangeUser, ManagedUser, NewToken, NewU
 from dropbox_api.app import create_app
 from dropbox_api.db import Db
 from dropbox_api.events import wakeup
+from dropbox_api.openapi import to_yaml
 from dropbox_api.plumbing import logs
 from dropbox_api.plumbing.health import find_clock_fault, find_schema_fault
 from dropbox_api.plumbing.store_config import read_s3_config
@@ -162,8 +162,7 @@ def migrate() -> None:
 def openapi() -> None:
     """Print the OpenAPI document."""
     os.environ.setdefault("DROPBOX_MODE", "dev")
-    document = create_app(Settings()).openapi()
-    typer.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120), nl=False)
+    typer.echo(to_yaml(create_app(Settings()).openapi()), nl=False)
 
 
 @cli.command()

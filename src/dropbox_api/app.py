@@ -17,7 +17,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from dropbox_api import __version__, problems
+from dropbox_api import __version__, openapi, problems
 from dropbox_api.accounts import routes as accounts
 from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.session_tokens import AccessTokens
@@ -47,7 +47,6 @@ from dropbox_api.plumbing.mail import Mailer
 from dropbox_api.plumbing.store_config import read_s3_config
 from dropbox_api.plumbing.store_problems import to_problem
 from dropbox_api.plumbing.transfer_slots import TransferSlots
-from dropbox_api.schemas import ProblemDocument
 from dropbox_api.serving import STOP_WAITING
 from dropbox_api.settings import Settings
 from dropbox_api.sharing import grants
@@ -92,7 +91,7 @@ def create_app(settings: Settings) -> FastAPI:
     _add_state(app, settings)
     _add_routes(app)
     _add_problem_handlers(app)
-    _describe_problems(app)
+    app.openapi = openapi.override(app.openapi)  # type: ignore[method-assign]
     _add_middleware(app, settings)
     return app
 
@@ -295,20 +294,3 @@ def _field_error(entry: dict[str, Any]) -> dict[str, str]:
         entry["loc"][1:] if entry["loc"] and entry["loc"][0] in {"body", "query", "path", "header"} else entry["loc"]
     )
     return {"pointer": "".join(f"/{part}" for part in where), "detail": entry["msg"]}
-
-
-def _describe_problems(app: FastAPI) -> None:
-    """Add the problem document to OpenAPI and remove FastAPI's own validation schemas, which are never sent."""
-    build = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        if not app.openapi_schema:
-            document = build()
-            schemas = document["components"]["schemas"]
-            for unused in ("HTTPValidationError", "ValidationError"):
-                schemas.pop(unused, None)
-            schema = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
-            schemas |= schema.pop("$defs", {}) | {"ProblemDocument": schema}
-        return app.openapi_schema or {}
-
-    app.openapi = openapi  # type: ignore[method-assign]

@@ -4,8 +4,19 @@ A problem carries only what the caller may know. Codes are stable: clients branc
 every class; a test compares the two. This module imports nothing of FastAPI.
 """
 
+import inspect
+import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, Field
+
+
+class FieldError(BaseModel):
+    """One invalid member of a request."""
+
+    pointer: str = Field(description="JSON pointer into the request.", examples=["/size_bytes"])
+    detail: str
 
 
 class Problem(Exception):
@@ -24,8 +35,16 @@ class Problem(Exception):
     def __init__(self, detail: str = "", *, retry_after_s: int | None = None, **extra: Any) -> None:
         self.detail = detail or type(self).detail
         super().__init__(self.detail)
-        self.retry_after_s = retry_after_s
+        self.retry_after_s = 2 if retry_after_s is None and self.status == 503 else retry_after_s
         self.extra = extra
+
+    @classmethod
+    def members(cls) -> Mapping[str, Any]:
+        """Return the types of the members that this problem adds to the JSON object, by name.
+
+        The annotations of the class declare them; the values are in `extra`. One that may be None may be absent.
+        """
+        return {name: kind for name, kind in inspect.get_annotations(cls).items() if not hasattr(cls, name)}
 
     def body(self) -> dict[str, Any]:
         """Return the RFC 9457 members except `instance` and `request_id`, which `app` adds."""
@@ -36,6 +55,7 @@ class Problem(Exception):
             "detail": self.detail,
             "code": self.code,
             "retryable": self.retryable,
+            **({} if self.retry_after_s is None else {"retry_after_s": self.retry_after_s}),
             **self.extra,
         }
 
@@ -48,6 +68,7 @@ class InvalidRequest(Problem):
 
     code, status, title = "invalid-request", 422, "Invalid request"
     detail = "The request is not valid: correct the members that errors lists"
+    errors: list[FieldError]
 
 
 class MalformedJson(Problem):
@@ -58,6 +79,7 @@ class MalformedJson(Problem):
 class BodyTooLarge(Problem):
     code, status, title = "body-too-large", 413, "Body too large"
     detail = "The body exceeds the server's limit: send smaller batches, and large files by an upload session"
+    max_bytes: int
 
 
 class Unauthenticated(Problem):
@@ -70,6 +92,10 @@ class Forbidden(Problem):
 
     code, status, title = "forbidden", 403, "Forbidden"
     detail = "Your role on this file does not allow the operation: ask its owner"
+    role: Literal["viewer", "editor", "owner"] | None
+    needs: Literal["viewer", "editor", "owner"] | None
+    scope: str | None
+    reason: str | None
 
 
 class RateLimited(Problem):
@@ -77,6 +103,7 @@ class RateLimited(Problem):
 
     code, status, title, retryable = "rate-limited", 429, "Too many requests", True
     detail = "Too many requests of this kind: wait for the seconds of Retry-After"
+    retry_after_s: int
     windows: Sequence[Any] = ()
     """State of the exceeded limit's windows (`plumbing.limits.WindowState`), for the headers of the response."""
 
@@ -103,6 +130,7 @@ class Unavailable(Problem):
 
     code, status, title, retryable = "unavailable", 503, "Unavailable", True
     detail = "The database or the object store does not answer: repeat after the seconds of Retry-After"
+    retry_after_s: int
 
 
 class IdempotencyMismatch(Problem):
@@ -115,6 +143,7 @@ class PreconditionFailed(Problem):
 
     code, status, title = "precondition-failed", 412, "Precondition failed"
     detail = "The file changed since you read it: read it again, then decide"
+    etag: str
 
 
 # Accounts
@@ -154,6 +183,7 @@ class WeakPassword(Problem):
 
     code, status, title = "weak-password", 422, "Weak password"
     detail = "The password is too easy to guess: choose another one"
+    reason: Literal["too-short", "too-long", "common", "contains-address"]
 
 
 class InvalidMailToken(Problem):
@@ -171,6 +201,7 @@ class OidcFailed(Problem):
 
     code, status, title = "oidc-failed", 422, "Provider sign-in failed"
     detail = "The sign-in at the identity provider failed: start again"
+    reason: str
 
 
 class QuotaExceeded(Problem):
@@ -178,6 +209,10 @@ class QuotaExceeded(Problem):
 
     code, status, title = "quota-exceeded", 413, "Quota exceeded"
     detail = "Not enough space is left: abort uploads that you do not need, or ask for a larger quota"
+    quota_bytes: int | None
+    used_bytes: int | None
+    reserved_bytes: int | None
+    needed_bytes: int
 
 
 class TooManyFiles(Problem):
@@ -191,6 +226,7 @@ class TooManyFiles(Problem):
 class InvalidName(Problem):
     code, status, title = "invalid-name", 422, "Invalid name"
     detail = "The name cannot be used: choose another one"
+    reason: str
 
 
 class NameTaken(Problem):
@@ -198,11 +234,13 @@ class NameTaken(Problem):
 
     code, status, title = "name-taken", 409, "Name taken"
     detail = "The folder already contains an item of this name: choose another name or another on_conflict"
+    file_id: uuid.UUID | None
 
 
 class NotAFolder(Problem):
     code, status, title = "not-a-folder", 409, "Not a folder"
     detail = "The destination is a file: name a folder"
+    file_id: uuid.UUID | None
 
 
 class NotAFile(Problem):
@@ -215,6 +253,8 @@ class RevisionConflict(Problem):
 
     code, status, title = "revision-conflict", 409, "Revision conflict"
     detail = "The file has a newer revision than base_revision_id: look at it, then decide"
+    file_id: uuid.UUID
+    revision_id: uuid.UUID
 
 
 class ParentGone(Problem):
@@ -254,6 +294,7 @@ class CannotShareWith(Problem):
 
     code, status, title = "cannot-share-with", 409, "Cannot share"
     detail = "The file cannot be shared with this address"
+    reason: Literal["yourself", "owner"]
 
 
 class LinkPasswordRequired(Problem):
@@ -266,6 +307,7 @@ class LinkNotFor(Problem):
 
     code, status, title = "link-not-for", 403, "Wrong link mode"
     detail = "The mode of the link does not allow this operation"
+    mode: Literal["view", "download", "upload"]
 
 
 class ProcessingRunning(Problem):
@@ -273,6 +315,7 @@ class ProcessingRunning(Problem):
 
     code, status, title = "processing-running", 409, "Processing running"
     detail = "A processor is working on the content: wait, or repeat with force=true"
+    file_ids: list[uuid.UUID]
 
 
 class NotQuarantined(Problem):
@@ -302,11 +345,13 @@ class AddressRefused(Problem):
 
     code, status, title = "address-refused", 422, "Address refused"
     detail = "The server calls only public addresses: choose one, or ask the operator to allow your network"
+    reason: Literal["scheme", "address", "name", "credentials"]
 
 
 class TooManyWebhooks(Problem):
     code, status, title = "too-many-webhooks", 409, "Too many webhooks"
     detail = "You have as many webhooks as the server allows: delete one"
+    max: int
 
 
 # Uploads
@@ -317,11 +362,14 @@ class SizeNotAllowed(Problem):
 
     code, status, title = "size-not-allowed", 422, "Size not allowed"
     detail = "No file of this size can be stored"
+    reason: str
+    max_bytes: int
 
 
 class TooManyUploads(Problem):
     code, status, title, retryable = "too-many-uploads", 429, "Too many uploads", True
     detail = "The account has as many open uploads as the server allows: complete or abort some"
+    retry_after_s: int
 
 
 class FingerprintRequired(Problem):
@@ -329,6 +377,7 @@ class FingerprintRequired(Problem):
 
     code, status, title = "fingerprint-required", 409, "Fingerprint required"
     detail = "The fingerprint is needed first: hash the file, then start again or bind the fingerprint"
+    uploads: list[uuid.UUID]
 
 
 class FingerprintMismatch(Problem):
@@ -341,6 +390,7 @@ class ChunkMismatch(Problem):
 
     code, status, title = "chunk-mismatch", 409, "Chunk mismatch"
     detail = "The chunk is registered with another hash: the file changed, so abort the session and start again"
+    numbers: list[int]
 
 
 class PartsMissing(Problem):
@@ -348,11 +398,14 @@ class PartsMissing(Problem):
 
     code, status, title = "parts-missing", 409, "Parts missing"
     detail = "The object store lacks parts: send those in missing, then complete again"
+    missing: str
+    mismatched: str
 
 
 class UploadCompleting(Problem):
     code, status, title, retryable = "upload-completing", 409, "Upload completing", True
     detail = "The upload is being completed: repeat after the seconds of Retry-After"
+    retry_after_s: int
 
 
 class UploadEnded(Problem):
@@ -360,6 +413,7 @@ class UploadEnded(Problem):
 
     code, status, title = "upload-ended", 409, "Upload ended"
     detail = "The upload was completed or aborted: look at the file, or start again"
+    state: Literal["completed", "aborted", "expired", "failed"]
 
 
 class UploadExpired(Problem):
@@ -372,6 +426,7 @@ class UploadFailed(Problem):
 
     code, status, title = "upload-failed", 409, "Upload failed"
     detail = "The object store refused to assemble the parts, or lost them: start again"
+    reason: str
 
 
 class DestinationRefused(Problem):
@@ -379,6 +434,7 @@ class DestinationRefused(Problem):
 
     code, status, title = "destination-refused", 409, "Destination refused"
     detail = "The content is stored, but no destination accepted it: name another one within 7 days"
+    problems: list[Problem]
 
 
 class NothingToPlace(Problem):

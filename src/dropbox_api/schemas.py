@@ -57,11 +57,6 @@ class Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class FieldError(Answer):
-    pointer: Annotated[str, Field(description="JSON pointer into the request.", examples=["/size_bytes"])]
-    detail: str
-
-
 class ProblemDocument(BaseModel):
     """RFC 9457 `application/problem+json`. Each code may add members: see `docs/problems.md`."""
 
@@ -75,4 +70,3 @@ class ProblemDocument(BaseModel):
     retryable: bool
     instance: str | None = None
     request_id: str | None = None
-    errors: list[FieldError] | None = None

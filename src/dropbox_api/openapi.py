@@ -1,0 +1,276 @@
+"""The OpenAPI document: FastAPI's own, made compact enough to read and to generate clients from.
+
+Shared parts are components and referenced: problem responses by status, parameters that several operations take,
+enums, and one schema for each problem that has members of its own. `x-problem-codes` lists what an operation answers.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from types import NoneType
+from typing import Any, get_args
+
+import yaml
+from pydantic import TypeAdapter
+
+from dropbox_api.problems import Problem, all_problems
+from dropbox_api.responses import CODES, DEFAULT_CODES
+from dropbox_api.schemas import Answer, ProblemDocument
+
+Json = dict[str, Any]
+
+METHODS = ("get", "put", "post", "delete", "patch", "head")
+_REF = "#/components/schemas/{model}"
+_MEDIA_TYPE = "application/problem+json"
+_UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError")
+_SHARED_PARAMETER_USES = 2
+
+_STATUS_NAMES = {
+    400: "BadRequest",
+    401: "Unauthenticated",
+    403: "Forbidden",
+    404: "NotFound",
+    409: "Conflict",
+    410: "Gone",
+    412: "PreconditionFailed",
+    413: "TooLarge",
+    422: "Invalid",
+}
+_RETRY_AFTER = {
+    "Retry-After": {"description": "Seconds to wait before the next try.", "schema": {"type": "integer", "minimum": 0}}
+}
+
+
+def compact(document: Json) -> Json:
+    """Return FastAPI's document with shared parts moved into `components`. Changes `document` in place."""
+    components = document["components"]
+    for name in _UNUSED_SCHEMAS:
+        components["schemas"].pop(name, None)
+    document_ref = _REF.format(model=ProblemDocument.__name__)
+    for schema in _schemas(document):
+        if schema.get("$ref") == document_ref:
+            schema["$ref"] = _REF.format(model="Problem")
+    components["schemas"].pop(ProblemDocument.__name__, None)
+    components["schemas"] |= _problem_schemas()
+    components["responses"] = _problem_responses()
+    for operation in operations(document):
+        _refer_to_problems(operation)
+    _strip_noise(document)
+    _require_answered(components["schemas"])
+    _simplify(document)
+    components["parameters"] = _share_parameters(document)
+    for name in ("schemas", "responses", "parameters"):
+        components[name] = dict(sorted(components[name].items()))
+    return document
+
+
+def operations(document: Json) -> Iterator[Json]:
+    """Yield every operation of a document."""
+    for path in document["paths"].values():
+        yield from (path[method] for method in METHODS if method in path)
+
+
+def _problem_schemas() -> Json:
+    """Return `Problem` (every problem, discriminated by `code`), `ProblemCode`, and the problems with own members."""
+    base = ProblemDocument.model_json_schema(ref_template=_REF)
+    del base["additionalProperties"], base["properties"]["code"]
+    base["required"].remove("code")
+    schemas: Json = {"ProblemBase": base, "ProblemCode": {"type": "string", "enum": sorted(all_problems())}}
+    plain: list[str] = []
+    mapping: dict[str, str] = {}
+    for code, problem in sorted(all_problems().items()):
+        members = problem.members()
+        if not members:
+            plain.append(code)
+            mapping[code] = _REF.format(model="PlainProblem")
+            continue
+        name = f"{problem.__name__}Problem"
+        schemas[name] = _extend_base({"code": {"const": code}, **_member_schemas(members, schemas)}, members)
+        mapping[code] = _REF.format(model=name)
+    schemas["PlainProblem"] = _extend_base({"code": {"type": "string", "enum": plain}}, {})
+    schemas["Problem"] = {
+        "oneOf": [{"$ref": ref} for ref in sorted(set(mapping.values()))],
+        "discriminator": {"propertyName": "code", "mapping": mapping},
+    }
+    return schemas
+
+
+def _extend_base(properties: Json, members: Mapping[str, Any]) -> Json:
+    required = ["code", *(name for name, annotation in members.items() if NoneType not in get_args(annotation))]
+    return {
+        "allOf": [
+            {"$ref": _REF.format(model="ProblemBase")},
+            {"type": "object", "properties": properties, "required": required},
+        ]
+    }
+
+
+def _member_schemas(members: Mapping[str, Any], schemas: Json) -> Json:
+    """Return the schemas of a problem's own members; what they refer to goes into `schemas`."""
+    found: Json = {}
+    for name, annotation in members.items():
+        if annotation == list[Problem]:
+            found[name] = {"type": "array", "items": {"$ref": _REF.format(model="Problem")}}
+            continue
+        schema = TypeAdapter(annotation).json_schema(ref_template=_REF)
+        schemas |= schema.pop("$defs", {})
+        # A member that may be None is absent in that case.
+        options = [option for option in schema.get("anyOf", ()) if option != {"type": "null"}]
+        found[name] = options[0] if options else schema
+    return found
+
+
+def _problem_responses() -> Json:
+    content = {_MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}}
+    responses: Json = {}
+    for status, name in _STATUS_NAMES.items():
+        codes = sorted(code for code, problem in all_problems().items() if problem.status == status)
+        responses[name] = {"description": f"{_listed(codes)}.", "content": content}
+    responses["Unauthenticated"]["headers"] = {
+        "WWW-Authenticate": {"description": "Always `Bearer`.", "schema": {"type": "string"}}
+    }
+    responses["Default"] = {
+        "description": f"{_listed(DEFAULT_CODES)}: any operation can answer these.",
+        "headers": _RETRY_AFTER,
+        "content": content,
+    }
+    return responses
+
+
+def _listed(codes: list[str] | tuple[str, ...]) -> str:
+    return ", ".join(f"`{code}`" for code in codes)
+
+
+def _refer_to_problems(operation: Json) -> None:
+    """Replace the codes that `problem_responses` left by references, one for each status, and `x-problem-codes`."""
+    responses = operation["responses"]
+    codes: list[str] = responses.get("default", {}).get(CODES, [])
+    if not codes:
+        return
+    known = all_problems()
+    for status in sorted({known[code].status for code in codes if known[code].status in _STATUS_NAMES}):
+        responses[str(status)] = {"$ref": f"#/components/responses/{_STATUS_NAMES[status]}"}
+    responses["default"] = {"$ref": "#/components/responses/Default"}
+    operation["responses"] = dict(sorted(responses.items()))
+    operation[CODES] = sorted(set(codes) - set(DEFAULT_CODES))
+
+
+def _strip_noise(document: Json) -> None:
+    """Remove titles that pydantic makes from names, and null as a default."""
+    for schema in _schemas(document):
+        if isinstance(schema.get("title"), str):
+            del schema["title"]
+        if schema.get("default", ...) is None:
+            del schema["default"]
+
+
+def _require_answered(schemas: Json) -> None:
+    """Mark every member of an answer as required: the server always sends all of them."""
+    answers = list(Answer.__subclasses__())
+    for answer in answers:
+        answers += answer.__subclasses__()
+        if answer.__name__ in schemas:
+            schemas[answer.__name__]["required"] = list(schemas[answer.__name__]["properties"])
+
+
+def _schemas(node: Any, *, is_schema: bool = False) -> Iterator[Json]:
+    """Yield every schema below a node of the document, innermost first."""
+    if isinstance(node, list):
+        for item in node:
+            yield from _schemas(item, is_schema=is_schema)
+    if not isinstance(node, dict):
+        return
+    for key, value in node.items():
+        if key in {"properties", "schemas", "$defs"} and isinstance(value, dict):
+            for schema in value.values():
+                yield from _schemas(schema, is_schema=True)
+        elif key in {"example", "examples", "default", "const", "enum"}:
+            continue
+        else:
+            yield from _schemas(value, is_schema=key in _SCHEMA_KEYS)
+    if is_schema:
+        yield node
+
+
+_SCHEMA_KEYS = {"schema", "items", "anyOf", "oneOf", "allOf", "additionalProperties", "not"}
+
+
+def _simplify(document: Json) -> None:
+    """Write a nullable simple type as `type: [string, "null"]`, as JSON Schema 2020-12 allows."""
+    for schema in _schemas(document):
+        options = schema.get("anyOf")
+        if not options or len(options) != 2 or options[1] != {"type": "null"}:
+            continue
+        first = options[0]
+        if isinstance(first.get("type"), str) and "enum" not in first and "const" not in first:
+            del schema["anyOf"]
+            schema |= {**first, **schema, "type": [first["type"], "null"]}
+
+
+def _share_parameters(document: Json) -> Json:
+    """Move the parameters that several operations take into components; return these."""
+    uses = Counter(
+        json.dumps(parameter, sort_keys=True)
+        for operation in operations(document)
+        for parameter in operation.get("parameters", ())
+    )
+    names: dict[str, str] = {}
+    shared: Json = {}
+    for operation in operations(document):
+        operation_parameters = operation.get("parameters", [])
+        for number, parameter in enumerate(operation_parameters):
+            text = json.dumps(parameter, sort_keys=True)
+            if uses[text] < _SHARED_PARAMETER_USES:
+                continue
+            if text not in names:
+                names[text] = _parameter_name(parameter["name"], operation["operationId"], shared)
+                shared[names[text]] = parameter
+            operation_parameters[number] = {"$ref": f"#/components/parameters/{names[text]}"}
+    return shared
+
+
+def _parameter_name(name: str, operation_id: str, taken: Json) -> str:
+    """Return a component name such as `FileId`; where that is taken, prefixed by the operation that comes first."""
+    short = _in_camel_case(name)
+    return short if short not in taken else _in_camel_case(operation_id) + short
+
+
+def _in_camel_case(name: str) -> str:
+    return "".join(word[:1].upper() + word[1:] for word in name.replace("-", "_").split("_"))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes lists of plain values on one line, and text of several lines as it reads."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the signature is PyYAML's
+        return True
+
+
+def _represent_list(dumper: yaml.SafeDumper, items: list[Any]) -> yaml.Node:
+    is_plain = not any(isinstance(item, dict | list) for item in items)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=is_plain)
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(list, _represent_list)
+_Dumper.add_representer(str, _represent_text)
+
+
+def to_yaml(document: Json) -> str:
+    """Return the document as the committed file has it."""
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+def override(build: Callable[[], Json]) -> Callable[[], Json]:
+    """Return a function that builds the compact document once."""
+    built: list[Json] = []
+
+    def openapi() -> Json:
+        if not built:
+            built.append(compact(build()))
+        return built[0]
+
+    return openapi
