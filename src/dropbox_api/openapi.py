@@ -8,14 +8,22 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from types import NoneType
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import TypeAdapter
 
+from dropbox_api import access, context
+from dropbox_api.accounts import schemas as accounts
+from dropbox_api.events import journal
+from dropbox_api.files import schemas as files
+from dropbox_api.hooks import schemas as hooks
 from dropbox_api.problems import Problem, all_problems
 from dropbox_api.responses import CODES, DEFAULT_CODES
-from dropbox_api.schemas import Answer, ProblemDocument
+from dropbox_api.schemas import Answer, OnConflict, ProblemDocument
+from dropbox_api.sharing import schemas as sharing
+from dropbox_api.uploads import proof
+from dropbox_api.uploads import schemas as uploads
 
 Json = dict[str, Any]
 
@@ -24,6 +32,48 @@ _REF = "#/components/schemas/{model}"
 _MEDIA_TYPE = "application/problem+json"
 _UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError")
 _SHARED_PARAMETER_USES = 2
+
+_ENUMS: Mapping[str, Any] = {
+    "AccountKind": context.Kind,
+    "ChunkState": proof.ChunkState,
+    "ContentStatus": files.ContentStatus,
+    "DeliveryState": hooks.State,
+    "EventKind": journal.EventKind,
+    "FileKind": Literal["file", "folder"],
+    "FileOrder": files.Order,
+    "FolderOnConflict": Literal["fail", "rename", "reuse"],
+    "GrantedRole": sharing.GrantedRole,
+    "GrantedScope": accounts.GrantedScope,
+    "LinkMode": sharing.Mode,
+    "OnConflict": OnConflict,
+    "ProcessingState": files.ProcessingState,
+    "ProofLevel": Literal["A", "B"],
+    "RestoreOnConflict": Literal["fail", "rename"],
+    "Role": access.Role,
+    "UploadState": uploads.State,
+    "UploadStrategy": Literal["single", "multipart"],
+    "WebhookDisabledReason": hooks.DisabledReason,
+}
+"""Component names of the enums. A test requires that every enum of the document is listed here."""
+
+_TAGS = {
+    "auth": "Register, sign in, confirm an address, reset a password.",
+    "me": "The caller's account: profile, sign-ins, password, second factor.",
+    "tokens": "Personal access tokens of the caller.",
+    "admin": "Accounts of the server, for administrators.",
+    "files": "Files and folders: read, create, change, download.",
+    "revisions": "Earlier contents of a file.",
+    "trash": "Deleted files and folders.",
+    "uploads": "Upload sessions: bytes go straight to the object store.",
+    "links": "Links for people without an account.",
+    "grants": "Access of other accounts to a file or folder.",
+    "events": "The journal of changes: long poll and stream.",
+    "webhooks": "Signed notifications of changes, and their deliveries.",
+    "public": "Access by the token of a link.",
+    "search": "Search by name.",
+    "server": "Limits of the server, and notifications of its object store.",
+    "health": "Probes.",
+}
 
 _STATUS_NAMES = {
     400: "BadRequest",
@@ -46,6 +96,7 @@ def compact(document: Json) -> Json:
     components = document["components"]
     for name in _UNUSED_SCHEMAS:
         components["schemas"].pop(name, None)
+    components["schemas"] |= {name: {"type": "string", "enum": list(get_args(kind))} for name, kind in _ENUMS.items()}
     document_ref = _REF.format(model=ProblemDocument.__name__)
     for schema in _schemas(document):
         if schema.get("$ref") == document_ref:
@@ -55,9 +106,13 @@ def compact(document: Json) -> Json:
     components["responses"] = _problem_responses()
     for operation in operations(document):
         _refer_to_problems(operation)
+        tag, verb, _ = operation["operationId"].partition("_")
+        operation["tags"] = [tag if verb else "health"]
+    document["tags"] = [{"name": name, "description": description} for name, description in _TAGS.items()]
     _strip_noise(document)
     _require_answered(components["schemas"])
     _simplify(document)
+    _name_enums(document)
     components["parameters"] = _share_parameters(document)
     for name in ("schemas", "responses", "parameters"):
         components[name] = dict(sorted(components[name].items()))
@@ -85,9 +140,11 @@ def _problem_schemas() -> Json:
             mapping[code] = _REF.format(model="PlainProblem")
             continue
         name = f"{problem.__name__}Problem"
-        schemas[name] = _extend_base({"code": {"const": code}, **_member_schemas(members, schemas)}, members)
+        own = _member_schemas(problem.__name__, members, schemas)
+        schemas[name] = _extend_base({"code": {"const": code}, **own}, members)
         mapping[code] = _REF.format(model=name)
-    schemas["PlainProblem"] = _extend_base({"code": {"type": "string", "enum": plain}}, {})
+    schemas["PlainProblemCode"] = {"type": "string", "enum": plain}
+    schemas["PlainProblem"] = _extend_base({"code": {"$ref": _REF.format(model="PlainProblemCode")}}, {})
     schemas["Problem"] = {
         "oneOf": [{"$ref": ref} for ref in sorted(set(mapping.values()))],
         "discriminator": {"propertyName": "code", "mapping": mapping},
@@ -105,8 +162,8 @@ def _extend_base(properties: Json, members: Mapping[str, Any]) -> Json:
     }
 
 
-def _member_schemas(members: Mapping[str, Any], schemas: Json) -> Json:
-    """Return the schemas of a problem's own members; what they refer to goes into `schemas`."""
+def _member_schemas(problem_name: str, members: Mapping[str, Any], schemas: Json) -> Json:
+    """Return the schemas of a problem's own members; what they refer to goes into `schemas`, as do enums."""
     found: Json = {}
     for name, annotation in members.items():
         if annotation == list[Problem]:
@@ -117,6 +174,9 @@ def _member_schemas(members: Mapping[str, Any], schemas: Json) -> Json:
         # A member that may be None is absent in that case.
         options = [option for option in schema.get("anyOf", ()) if option != {"type": "null"}]
         found[name] = options[0] if options else schema
+        values = found[name].get("enum")
+        if values and values not in [list(get_args(kind)) for kind in _ENUMS.values()]:
+            schemas[problem_name + _in_camel_case(name)] = dict(found[name])
     return found
 
 
@@ -205,6 +265,19 @@ def _simplify(document: Json) -> None:
         if isinstance(first.get("type"), str) and "enum" not in first and "const" not in first:
             del schema["anyOf"]
             schema |= {**first, **schema, "type": [first["type"], "null"]}
+
+
+def _name_enums(document: Json) -> None:
+    """Refer to a named enum wherever a schema repeats its values."""
+    named = {
+        tuple(schema["enum"]): name for name, schema in document["components"]["schemas"].items() if "enum" in schema
+    }
+    for schema in list(_schemas(document)):
+        name = named.get(tuple(schema.get("enum", ())))
+        if name and schema is not document["components"]["schemas"][name]:
+            del schema["enum"]
+            schema.pop("type", None)
+            schema["$ref"] = _REF.format(model=name)
 
 
 def _share_parameters(document: Json) -> Json:
