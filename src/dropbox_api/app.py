@@ -47,6 +47,7 @@ from dropbox_api.plumbing.mail import Mailer
 from dropbox_api.plumbing.store_config import read_s3_config
 from dropbox_api.plumbing.store_problems import to_problem
 from dropbox_api.plumbing.transfer_slots import TransferSlots
+from dropbox_api.schemas import Liveness, Readiness
 from dropbox_api.serving import STOP_WAITING
 from dropbox_api.settings import Settings
 from dropbox_api.sharing import grants
@@ -150,9 +151,10 @@ def _add_routes(app: FastAPI) -> None:
     app.include_router(accounts.pages)
     app.mount("/docs/static", StaticFiles(packages=[("fastapi_offline", "static")]))
     app.add_api_route("/docs", docs, include_in_schema=False)
-    app.add_api_route("/healthz", healthz, operation_id="healthz", tags=["health"])
+    app.add_api_route("/healthz", healthz, operation_id="healthz")
     app.add_api_route("/metrics", get_metrics, include_in_schema=False)
-    app.add_api_route("/readyz", readyz, operation_id="readyz", tags=["health"], responses={503: {}})
+    not_ready = {"model": Readiness, "description": "A check failed: the process cannot do its work."}
+    app.add_api_route("/readyz", readyz, operation_id="readyz", response_model=Readiness, responses={503: not_ready})
 
 
 def _add_middleware(app: FastAPI, settings: Settings) -> None:
@@ -203,9 +205,9 @@ async def docs() -> HTMLResponse:
     return page
 
 
-async def healthz() -> dict[str, str]:
+async def healthz() -> Liveness:
     """Answer while the process runs; checks neither database nor store."""
-    return {"status": "ok"}
+    return Liveness(status="ok")
 
 
 async def readyz(request: Request) -> JSONResponse:

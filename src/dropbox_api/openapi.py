@@ -47,6 +47,7 @@ _ENUMS: Mapping[str, Any] = {
     "LinkMode": sharing.Mode,
     "OnConflict": OnConflict,
     "ProcessingState": files.ProcessingState,
+    "ReadinessStatus": Literal["ready", "not ready"],
     "ProofLevel": Literal["A", "B"],
     "RestoreOnConflict": Literal["fail", "rename"],
     "Role": access.Role,
@@ -109,6 +110,7 @@ def compact(document: Json) -> Json:
         tag, verb, _ = operation["operationId"].partition("_")
         operation["tags"] = [tag if verb else "health"]
     document["tags"] = [{"name": name, "description": description} for name, description in _TAGS.items()]
+    _name_bodies(document)
     _strip_noise(document)
     _require_answered(components["schemas"])
     _simplify(document)
@@ -213,6 +215,16 @@ def _refer_to_problems(operation: Json) -> None:
     responses["default"] = {"$ref": "#/components/responses/Default"}
     operation["responses"] = dict(sorted(responses.items()))
     operation[CODES] = sorted(set(codes) - set(DEFAULT_CODES))
+
+
+def _name_bodies(document: Json) -> None:
+    """Move request bodies that a route describes by itself into components, named by their operation."""
+    for operation in operations(document):
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            if "properties" in content.get("schema", {}):
+                name = f"{_in_camel_case(operation['operationId'])}Form"
+                document["components"]["schemas"][name] = content["schema"]
+                content["schema"] = {"$ref": _REF.format(model=name)}
 
 
 def _strip_noise(document: Json) -> None:

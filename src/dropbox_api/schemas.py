@@ -70,3 +70,19 @@ class ProblemDocument(BaseModel):
     retryable: bool
     instance: str | None = None
     request_id: str | None = None
+
+
+class Liveness(Answer):
+    """Answer of `/healthz`."""
+
+    status: Literal["ok"]
+
+
+class Readiness(Answer):
+    """Answer of `/readyz`: each check is "ok" or says what is wrong."""
+
+    status: Literal["ready", "not ready"]
+    database: str
+    schema_: Annotated[str, Field(alias="schema")]
+    store: str
+    clock: str

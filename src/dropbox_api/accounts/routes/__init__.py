@@ -13,7 +13,7 @@ from dropbox_api.accounts.routes import (
     users,
 )
 
-router = APIRouter(prefix="/v1", tags=["accounts"])
+router = APIRouter(prefix="/v1")
 for part in (sign_in, second_factor, sessions, personal_tokens, mail_links, oidc, users):
     router.include_router(part.router)
 

@@ -17,7 +17,7 @@ from dropbox_api.responses import problem_responses
 _STREAM_LIMIT = 500
 """Events per read."""
 
-router = APIRouter(prefix="/v1/events", tags=["events"])
+router = APIRouter(prefix="/v1/events")
 
 _PROBLEMS = (
     problems.Unauthenticated,

@@ -4,6 +4,6 @@ from fastapi import APIRouter
 
 from dropbox_api.files.routes import content, find, tree
 
-router = APIRouter(prefix="/v1", tags=["files"])
+router = APIRouter(prefix="/v1")
 for part in (find, tree, content):
     router.include_router(part.router)

@@ -5,5 +5,5 @@ from fastapi import APIRouter
 from dropbox_api.hooks.routes import notifications, webhooks
 
 router = APIRouter(prefix="/v1")
-router.include_router(webhooks.router, tags=["hooks"])
-router.include_router(notifications.router, tags=["notifications"])
+router.include_router(webhooks.router)
+router.include_router(notifications.router)

@@ -6,5 +6,5 @@ from dropbox_api.sharing.routes import grants, links, pages, public
 
 router = APIRouter()
 for part in (grants, links, public):
-    router.include_router(part.router, prefix="/v1", tags=["sharing"])
+    router.include_router(part.router, prefix="/v1")
 router.include_router(pages.router)

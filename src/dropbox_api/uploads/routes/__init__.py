@@ -7,6 +7,6 @@ from fastapi import APIRouter
 
 from dropbox_api.uploads.routes import batches, capabilities, direct, fingerprints, sessions
 
-router = APIRouter(prefix="/v1", tags=["uploads"])
+router = APIRouter(prefix="/v1")
 for part in (capabilities, fingerprints, batches, sessions, direct):  # `batches` before `/uploads/{upload_id}`
     router.include_router(part.router)
