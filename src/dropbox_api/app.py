@@ -1,9 +1,6 @@
 """The application: its services, routes and middleware, and the rendering of problems. The only importer of routes."""
 
-import base64
-import hashlib
 import logging
-import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -12,9 +9,7 @@ import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, JSONResponse, Response
-from fastapi.staticfiles import StaticFiles
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from dropbox_api import __version__, openapi, problems
@@ -24,6 +19,7 @@ from dropbox_api.accounts.session_tokens import AccessTokens
 from dropbox_api.accounts.shares import Shares
 from dropbox_api.context import Services
 from dropbox_api.db import Db
+from dropbox_api.docs_page import add_docs
 from dropbox_api.events.cursor import Cursors
 from dropbox_api.events.wakeup import Wakeup
 from dropbox_api.feed import routes as feed
@@ -86,13 +82,14 @@ def create_app(settings: Settings) -> FastAPI:
         description=DESCRIPTION,
         lifespan=lifespan,
         separate_input_output_schemas=False,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
     )
+    app.openapi = openapi.override(app.openapi)  # type: ignore[method-assign]
     _add_state(app, settings)
     _add_routes(app)
     _add_problem_handlers(app)
-    app.openapi = openapi.override(app.openapi)  # type: ignore[method-assign]
     _add_middleware(app, settings)
     return app
 
@@ -149,8 +146,7 @@ def _add_routes(app: FastAPI) -> None:
     for feature in (accounts, uploads, files, sharing, feed, hooks):
         app.include_router(feature.router)
     app.include_router(accounts.pages)
-    app.mount("/docs/static", StaticFiles(packages=[("fastapi_offline", "static")]))
-    app.add_api_route("/docs", docs, include_in_schema=False)
+    add_docs(app)
     app.add_api_route("/healthz", healthz, operation_id="healthz")
     app.add_api_route("/metrics", get_metrics, include_in_schema=False)
     not_ready = {"model": Readiness, "description": "A check failed: the process cannot do its work."}
@@ -181,28 +177,6 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
         )
     app.add_middleware(StandardHeaders, hsts_s=http.hsts_s)
     app.add_middleware(RequestLog, metrics=app.state.metrics)
-
-
-async def docs() -> HTMLResponse:
-    """Show the operations in Swagger UI, served from this origin alone; relative URLs work behind a path prefix.
-
-    The policy allows the page's own script by its hash.
-    """
-    page = get_swagger_ui_html(
-        title="dropbox-api",
-        openapi_url="openapi.json",
-        swagger_js_url="docs/static/swagger-ui-bundle.js",
-        swagger_css_url="docs/static/swagger-ui.css",
-        swagger_favicon_url="docs/static/favicon.png",
-        swagger_ui_parameters={"validatorUrl": None},  # it is an external service
-    )
-    scripts = re.findall(rb"<script>(.*?)</script>", page.body, re.DOTALL)
-    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'" for script in scripts)
-    page.headers["Content-Security-Policy"] = (
-        f"default-src 'none'; script-src 'self' {hashes}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
-    return page
 
 
 async def healthz() -> Liveness:

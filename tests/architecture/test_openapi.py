@@ -3,16 +3,18 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from dropbox_api.app import create_app
 from dropbox_api.problems import Problem, all_problems
 from dropbox_api.responses import CODES, DEFAULT_CODES
+from dropbox_api.schemas import Answer
 from dropbox_api.settings import Settings
 
 COMMITTED = Path(__file__).parents[2] / "openapi.yaml"
+T = TypeVar("T")
 METHODS = {"get", "put", "post", "delete", "patch"}
 
 
@@ -28,6 +30,10 @@ OPERATIONS: dict[str, dict[str, Any]] = {
     if method in METHODS
 }
 FEATURE_OPERATIONS = {name: operation for name, operation in OPERATIONS.items() if operation["tags"] != ["health"]}
+
+
+def find_subclasses(cls: type[T]) -> set[type[T]]:
+    return {found for sub in cls.__subclasses__() for found in {sub, *find_subclasses(sub)}}
 
 
 def declared(operation: dict[str, Any]) -> set[str]:
@@ -65,11 +71,53 @@ def test_operation_ids_are_unique() -> None:
 
 def test_operation_ids_are_tag_and_verb() -> None:
     """SDKs are generated from them. The health probes keep their usual names."""
+    tags = {tag["name"] for tag in DOCUMENT["tags"]}
     offenders = [
         f"{name}: {operation['operationId']} with tags {operation['tags']}"
         for name, operation in FEATURE_OPERATIONS.items()
-        if len(operation["tags"]) != 1
+        if operation["tags"][0] not in tags
         or not re.fullmatch(rf"{operation['tags'][0]}_[a-z]+(_[a-z]+)*", operation["operationId"])
+    ]
+    assert offenders == []
+    assert tags == {operation["tags"][0] for operation in OPERATIONS.values()}
+
+
+def find_unnamed(node: Any, path: str = "") -> Iterator[str]:
+    """Yield the enums and objects with members that are no components of their own."""
+    if isinstance(node, list):
+        for number, item in enumerate(node):
+            yield from find_unnamed(item, f"{path}/{number}")
+    if isinstance(node, dict):
+        is_component = path.count("/") == 3 and path.startswith("/components/schemas/")
+        is_extension = path.startswith("/components/schemas/") and "/allOf/" in path  # of a problem
+        if "enum" in node and isinstance(node["enum"], list) and not is_component:
+            yield f"{path}: enum {node['enum']}"
+        if isinstance(node.get("properties"), dict) and "type" in node and not is_component and not is_extension:
+            yield f"{path}: object {list(node['properties'])}"
+        for key, value in node.items():
+            yield from find_unnamed(value, f"{path}/{key}")
+
+
+def test_enums_and_objects_are_named_components() -> None:
+    assert list(find_unnamed(DOCUMENT)) == []
+    assert list(find_unnamed({"paths": {"enum": ["a"]}})) == ["/paths: enum ['a']"]
+    assert list(find_unnamed({"schema": {"type": "object", "properties": {"a": {}}}})) == ["/schema: object ['a']"]
+
+
+def test_committed_document_is_short() -> None:
+    text = COMMITTED.read_text(encoding="utf-8")
+    assert len(text.splitlines()) < 7_000
+    assert len(text.encode()) < 220_000
+    assert len(text.splitlines()) <= 60 * len(OPERATIONS)
+
+
+def test_members_of_answers_are_required() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    offenders = [
+        cls.__name__
+        for cls in find_subclasses(Answer)
+        if cls.__name__ in schemas
+        and set(schemas[cls.__name__]["properties"]) != set(schemas[cls.__name__]["required"])
     ]
     assert offenders == []
 
@@ -110,10 +158,7 @@ def test_every_problem_is_declared_by_an_operation() -> None:
 
 
 def test_every_problem_is_complete() -> None:
-    def subclasses(cls: type[Problem]) -> set[type[Problem]]:
-        return {found for sub in cls.__subclasses__() for found in {sub, *subclasses(sub)}}
-
-    classes = subclasses(Problem)
+    classes = find_subclasses(Problem)
     assert len({cls.code for cls in classes}) == len(classes) == len(all_problems())
     for cls in classes:
         assert re.fullmatch(r"[a-z]+(-[a-z]+)*", cls.code)

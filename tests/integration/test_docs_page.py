@@ -26,3 +26,12 @@ async def test_other_docs_paths_are_404(api: httpx2.AsyncClient) -> None:
     assert (await api.get("/redoc")).status_code == 404
     assert (await api.get("/docs/static/../../settings.py")).status_code == 404
     assert (await api.get("/docs/static/%2e%2e/core.py")).status_code == 404
+
+
+async def test_document_is_compressed_for_clients_that_accept_gzip(api: httpx2.AsyncClient) -> None:
+    compressed = await api.get("/openapi.json", headers={"Accept-Encoding": "gzip"})
+    plain = await api.get("/openapi.json", headers={"Accept-Encoding": "identity"})
+    assert compressed.headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in plain.headers
+    assert compressed.json() == plain.json()
+    assert int(compressed.headers["content-length"]) < int(plain.headers["content-length"]) / 5

@@ -1,0 +1,68 @@
+"""`/docs` and `/openapi.json`: the API described for people and for generators, without any other origin."""
+
+import base64
+import gzip
+import hashlib
+import re
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, Response
+from fastapi.staticfiles import StaticFiles
+
+_SWAGGER = {
+    "validatorUrl": None,  # an external service
+    "docExpansion": "none",
+    "defaultModelsExpandDepth": 0,
+    "filter": True,
+    "tryItOutEnabled": True,
+}
+
+
+def add_docs(app: FastAPI) -> None:
+    """Serve the document that `app.openapi` builds, and Swagger UI on it."""
+    app.mount("/docs/static", StaticFiles(packages=[("fastapi_offline", "static")]))
+    app.add_api_route("/docs", show_docs, include_in_schema=False)
+    app.add_api_route("/openapi.json", _Document(app.openapi).send, include_in_schema=False)
+
+
+class _Document:
+    """The document as JSON, encoded and compressed at the first request."""
+
+    def __init__(self, build: Callable[[], dict[str, Any]]) -> None:
+        self._build = build
+        self._plain = self._compressed = b""
+
+    async def send(self, request: Request) -> Response:
+        if not self._plain:
+            self._plain = orjson.dumps(self._build())
+            self._compressed = gzip.compress(self._plain)
+        headers = {"Vary": "Accept-Encoding"}
+        if "gzip" not in request.headers.get("accept-encoding", ""):
+            return Response(self._plain, headers=headers, media_type="application/json")
+        return Response(self._compressed, headers=headers | {"Content-Encoding": "gzip"}, media_type="application/json")
+
+
+async def show_docs() -> HTMLResponse:
+    """Show the operations in Swagger UI; relative URLs work behind a path prefix.
+
+    The policy allows the page's own script by its hash.
+    """
+    page = get_swagger_ui_html(
+        title="dropbox-api",
+        openapi_url="openapi.json",
+        swagger_js_url="docs/static/swagger-ui-bundle.js",
+        swagger_css_url="docs/static/swagger-ui.css",
+        swagger_favicon_url="docs/static/favicon.png",
+        swagger_ui_parameters=_SWAGGER,
+    )
+    scripts = re.findall(rb"<script>(.*?)</script>", page.body, re.DOTALL)
+    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'" for script in scripts)
+    page.headers["Content-Security-Policy"] = (
+        f"default-src 'none'; script-src 'self' {hashes}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    return page
