@@ -19,7 +19,7 @@ from dropbox_api.storage.object_store import ObjectStore, Part
 from dropbox_api.uploads.claims import SessionClaim, claim_uploads, draft_upload
 from dropbox_api.uploads.multipart import open_multipart
 from dropbox_api.uploads.reconcile import reconcile_session
-from dropbox_api.uploads.schemas import Destination, StartUpload
+from dropbox_api.uploads.schemas import CreateUpload, Destination
 
 _CHUNKS = 9_999
 _COLUMNS = ("upload_id", "number", "offset_bytes", "size_bytes", "sha256", "state", "etag")
@@ -92,7 +92,7 @@ async def _measure(stack: Stack, user_id: uuid.UUID, runs: int) -> dict[str, lis
         return result
 
     for run in range(runs + 1):
-        wanted = StartUpload(
+        wanted = CreateUpload(
             fingerprint=secrets.token_hex(32),
             size_bytes=_CHUNKS * 5 * MIB,
             chunk_size_bytes=5 * MIB,
@@ -119,7 +119,7 @@ async def _measure(stack: Stack, user_id: uuid.UUID, runs: int) -> dict[str, lis
     return {name: values[1:] for name, values in found.items()}  # the first run compiled the statements
 
 
-async def _start(services: Services, user_id: uuid.UUID, request: StartUpload) -> uuid.UUID:
+async def _start(services: Services, user_id: uuid.UUID, request: CreateUpload) -> uuid.UUID:
     draft = draft_upload(services.settings, request)
     async with services.db.begin() as tx:
         (claim,) = await claim_uploads(tx, services.settings, user_id, [draft], None)

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from dropbox_api import __version__, migrations, problems, serving
 from dropbox_api.accounts import personal_tokens, users
 from dropbox_api.accounts.passwords import Passwords
-from dropbox_api.accounts.schemas import ChangeUser, ManagedUser, NewToken, NewUser
+from dropbox_api.accounts.schemas import CreateToken, CreateUser, ManagedUser, UpdateUser
 from dropbox_api.app import create_app
 from dropbox_api.db import Db
 from dropbox_api.events import wakeup
@@ -282,7 +282,7 @@ def _run_with_database(work: _UserWork) -> None:
 def _change_user(email: str, **changes: Any) -> None:
     async def work(db: Db, _: Settings) -> None:
         user_id = await users.require_user_id(db, email.lower())
-        _show(await users.change_user(db, user_id, ChangeUser(**changes)))
+        _show(await users.change_user(db, user_id, UpdateUser(**changes)))
 
     _run_with_database(work)
 
@@ -339,7 +339,7 @@ def create_user(
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
 
     async def work(db: Db, settings: Settings) -> None:
-        new = NewUser.model_validate(
+        new = CreateUser.model_validate(
             {
                 "email": email,
                 "password": password,
@@ -354,7 +354,7 @@ def create_user(
         finally:
             passwords.close()
         if administers:
-            user = await users.change_user(db, user.id, ChangeUser(is_admin=True))
+            user = await users.change_user(db, user.id, UpdateUser(is_admin=True))
         _show(user)
 
     _run_with_database(work)
@@ -409,7 +409,7 @@ def create_token(
 
     async def work(db: Db, _: Settings) -> None:
         expires_in_s = None if days is None else days * 86400
-        new = NewToken.model_validate({"name": name, "scopes": scope, "expires_in_s": expires_in_s})
+        new = CreateToken.model_validate({"name": name, "scopes": scope, "expires_in_s": expires_in_s})
         user_id = await users.require_user_id(db, email.lower())
         created = await personal_tokens.create_service_token(db, user_id, new)
         typer.echo(created.token)

@@ -591,7 +591,7 @@ class RecoveryCode(Base):
     used_at: Mapped[datetime | None]
 
 
-class ApiToken(Base):
+class PersonalToken(Base):
     """A token of a user or a service account, valid until it expires or is revoked."""
 
     __tablename__ = "api_tokens"

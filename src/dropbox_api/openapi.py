@@ -245,23 +245,23 @@ def _require_answered(schemas: Json) -> None:
             schemas[answer.__name__]["required"] = list(schemas[answer.__name__]["properties"])
 
 
-def _schemas(node: Any, *, is_schema: bool = False) -> Iterator[Json]:
-    """Yield every schema below a node of the document, innermost first."""
-    if isinstance(node, list):
-        for item in node:
+def _schemas(value: Any, *, is_schema: bool = False) -> Iterator[Json]:
+    """Yield every schema below a value of the document, innermost first."""
+    if isinstance(value, list):
+        for item in value:
             yield from _schemas(item, is_schema=is_schema)
-    if not isinstance(node, dict):
+    if not isinstance(value, dict):
         return
-    for key, value in node.items():
-        if key in {"properties", "schemas", "$defs"} and isinstance(value, dict):
-            for schema in value.values():
+    for key, child in value.items():
+        if key in {"properties", "schemas", "$defs"} and isinstance(child, dict):
+            for schema in child.values():
                 yield from _schemas(schema, is_schema=True)
         elif key in {"example", "examples", "default", "const", "enum"}:
             continue
         else:
-            yield from _schemas(value, is_schema=key in _SCHEMA_KEYS)
+            yield from _schemas(child, is_schema=key in _SCHEMA_KEYS)
     if is_schema:
-        yield node
+        yield value
 
 
 _SCHEMA_KEYS = {"schema", "items", "anyOf", "oneOf", "allOf", "additionalProperties", "not"}

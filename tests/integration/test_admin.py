@@ -16,7 +16,7 @@ from sqlalchemy import func, select, update
 
 from dropbox_api.accounts import actors, users
 from dropbox_api.accounts.passwords import Passwords
-from dropbox_api.accounts.schemas import ChangeUser, ManagedUser, NewUser
+from dropbox_api.accounts.schemas import CreateUser, ManagedUser, UpdateUser
 from dropbox_api.db import Db
 from dropbox_api.models import User
 from dropbox_api.problems import Forbidden
@@ -269,18 +269,18 @@ class TestLastAdministrator:
         passwords = Passwords(1)
         try:
             ids = [
-                (await users.create_user(own_db, settings.auth, passwords, NewUser(email=new_address()))).id
+                (await users.create_user(own_db, settings.auth, passwords, CreateUser(email=new_address()))).id
                 for _ in range(3)
             ]
         finally:
             passwords.close()
         one, two, three = ids
         for user_id in (one, two):
-            await users.change_user(own_db, user_id, ChangeUser(is_admin=True))
+            await users.change_user(own_db, user_id, UpdateUser(is_admin=True))
         # The third user is no administrator; disabling it is allowed.
-        await users.change_user(own_db, three, ChangeUser(is_admin=False, disabled=True))
+        await users.change_user(own_db, three, UpdateUser(is_admin=False, disabled=True))
 
-        changes = [ChangeUser(is_admin=False), ChangeUser(disabled=True)]
+        changes = [UpdateUser(is_admin=False), UpdateUser(disabled=True)]
         answers = await asyncio.gather(
             *(users.change_user(own_db, user_id, change) for user_id, change in zip((one, two), changes, strict=True)),
             return_exceptions=True,
@@ -292,7 +292,7 @@ class TestLastAdministrator:
         for change in changes:
             with pytest.raises(Forbidden):
                 await users.change_user(own_db, last, change)
-        await users.change_user(own_db, last, ChangeUser(quota_bytes=1, is_admin=True, disabled=False))
+        await users.change_user(own_db, last, UpdateUser(quota_bytes=1, is_admin=True, disabled=False))
         assert (await users.get_user(own_db, last)).is_admin
 
 
@@ -390,7 +390,7 @@ class TestCommandLine:
         async def ann() -> ManagedUser:
             return await users.get_user(own_db, await users.require_user_id(own_db, "ann@example.com"))
 
-        await users.change_user(own_db, (await ann()).id, ChangeUser(disabled=True))
+        await users.change_user(own_db, (await ann()).id, UpdateUser(disabled=True))
         assert (await users_command("enable", "ann@example.com")).code == 0
         assert (await ann()).disabled_at is None
         assert (await users_command("admin", "ann@example.com")).code == 0

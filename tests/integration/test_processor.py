@@ -16,7 +16,7 @@ import pytest
 
 from dropbox_api.accounts import personal_tokens, users
 from dropbox_api.accounts.passwords import Passwords
-from dropbox_api.accounts.schemas import NewToken, NewUser
+from dropbox_api.accounts.schemas import CreateToken, CreateUser
 from dropbox_api.context import Services
 from dropbox_api.settings import Settings, SnsSettings
 from dropbox_api.storage.s3 import S3Config
@@ -83,10 +83,10 @@ async def place(postgres_url: str, s3_config: S3Config) -> AsyncIterator[Place]:
         owner = await register_account(server.url)
         folder = (await owner.client.post("/v1/folders", json={"path": "/to process"})).raise_for_status().json()
         passwords = Passwords(1)
-        new = NewUser.model_validate({"email": "processor@example.com", "kind": "service"})
+        new = CreateUser.model_validate({"email": "processor@example.com", "kind": "service"})
         service = await users.create_user(server.db, server.settings.auth, passwords, new)
         passwords.close()
-        wanted = NewToken(name="hashes", scopes={"files:read", "processing"})
+        wanted = CreateToken(name="hashes", scopes={"files:read", "processing"})
         made = await personal_tokens.create_service_token(server.db, service.id, wanted)
         grant = {"email": service.email, "role": "viewer"}
         (await owner.client.post(f"/v1/files/{folder['id']}/grants", json=grant)).raise_for_status()

@@ -38,7 +38,7 @@ CHECKS = [
     response_schema_conformance,
 ]
 EXAMPLES = 25
-SLOW = {"accounts_register", "accounts_token", "uploads_start_batch"}
+SLOW = {"auth_register", "auth_sign_in", "uploads_create_batch"}
 """Operations with few examples: each hashes a password, or takes hundreds of items, which are slow to generate."""
 
 SCHEMA = schemathesis.openapi.from_dict(create_app(Settings(mode="dev")).openapi())

@@ -14,7 +14,7 @@ from sqlalchemy import func, insert, select, update
 
 from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.reauthenticate import FRESH
-from dropbox_api.accounts.schemas import PasswordGrant
+from dropbox_api.accounts.schemas import SignInForm
 from dropbox_api.accounts.session_tokens import AccessTokens, RefreshToken
 from dropbox_api.accounts.sign_in import sign_in as sign_in_by_password
 from dropbox_api.db import Db
@@ -209,7 +209,7 @@ async def test_sign_in_without_a_required_verified_address_is_403(
     settings = AuthSettings(require_verified_email=True)
 
     async def enter() -> None:
-        grant = PasswordGrant(
+        grant = SignInForm(
             grant_type="password", username=account.email, password=SecretStr(account.password), otp=None
         )
         await sign_in_by_password(db, settings, passwords, AccessTokens(settings), grant)

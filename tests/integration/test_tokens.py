@@ -18,7 +18,7 @@ from dropbox_api.accounts.personal_tokens import PREFIX
 from dropbox_api.app import create_app
 from dropbox_api.context import Scope
 from dropbox_api.db import Db
-from dropbox_api.models import ApiToken, User
+from dropbox_api.models import PersonalToken, User
 from dropbox_api.settings import Settings
 from tests.support.plans import record_statements, texts_of
 from tests.support.server import Account, RunningServer, problem, register_account
@@ -49,7 +49,7 @@ async def alter(db: Db, account: Account, **values: Any) -> None:
 
 async def alter_token(db: Db, token: dict[str, Any], **values: Any) -> None:
     async with db.begin() as tx:
-        await tx.execute(update(ApiToken).where(ApiToken.id == uuid.UUID(token["id"])).values(**values))
+        await tx.execute(update(PersonalToken).where(PersonalToken.id == uuid.UUID(token["id"])).values(**values))
 
 
 def guarded(dependant: Dependant) -> Iterator[Scope]:
@@ -122,7 +122,9 @@ class TestCreate:
         assert created["expires_at"] is None
         assert (await account.client.get(TOKENS)).json() == {"items": [created], "next_cursor": None}
         async with db.read() as tx:
-            row = (await tx.execute(select(ApiToken.__table__).where(ApiToken.id == uuid.UUID(created["id"])))).one()
+            row = (
+                await tx.execute(select(PersonalToken.__table__).where(PersonalToken.id == uuid.UUID(created["id"])))
+            ).one()
         assert token not in repr(row)
         assert token.removeprefix(PREFIX) not in repr(row)
 

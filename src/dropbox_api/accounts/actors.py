@@ -10,7 +10,7 @@ from dropbox_api.accounts.schemas import GrantedScope
 from dropbox_api.accounts.session_tokens import AccessTokens, Identity
 from dropbox_api.context import Actor, Scope
 from dropbox_api.db import Db
-from dropbox_api.models import ApiToken, Session, User
+from dropbox_api.models import PersonalToken, Session, User
 from dropbox_api.problems import Unauthenticated
 
 GRANTABLE: tuple[GrantedScope, ...] = get_args(GrantedScope)
@@ -28,12 +28,12 @@ _FIND_BY_SESSION = (
     .join(Session, Session.user_id == User.id)
     .where(User.id == bindparam("user_id"), Session.id == bindparam("session_id"), *sessions.IS_USABLE)
 )
-_IS_USE_UNRECORDED = or_(ApiToken.last_used_at.is_(None), ApiToken.last_used_at < func.now() - _USE_PRECISION)
+_IS_USE_UNRECORDED = or_(PersonalToken.last_used_at.is_(None), PersonalToken.last_used_at < func.now() - _USE_PRECISION)
 _FIND_BY_TOKEN = (
-    select(ApiToken.id, ApiToken.scopes, ApiToken.user_id, User.email, User.kind, User.is_admin)
+    select(PersonalToken.id, PersonalToken.scopes, PersonalToken.user_id, User.email, User.kind, User.is_admin)
     .add_columns(_IS_USE_UNRECORDED.label("is_use_unrecorded"))
-    .join(User, User.id == ApiToken.user_id)
-    .where(ApiToken.token_hash == bindparam("token_hash"), User.disabled_at.is_(None), *personal_tokens.IS_LIVE)
+    .join(User, User.id == PersonalToken.user_id)
+    .where(PersonalToken.token_hash == bindparam("token_hash"), User.disabled_at.is_(None), *personal_tokens.IS_LIVE)
 )
 
 
@@ -65,7 +65,7 @@ async def authenticate_token(db: Db, token: str) -> Actor:
         raise Unauthenticated
     if row.is_use_unrecorded:
         async with db.begin() as tx:
-            unrecorded = (ApiToken.id == row.id, _IS_USE_UNRECORDED)
-            await tx.execute(update(ApiToken).where(*unrecorded).values(last_used_at=func.now()))
+            unrecorded = (PersonalToken.id == row.id, _IS_USE_UNRECORDED)
+            await tx.execute(update(PersonalToken).where(*unrecorded).values(last_used_at=func.now()))
     scopes: frozenset[Scope] = frozenset(row.scopes) - (frozenset() if row.is_admin else {"admin"})
     return Actor(row.user_id, row.email, row.kind, row.is_admin, scopes, session_id=None)

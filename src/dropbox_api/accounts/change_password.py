@@ -5,13 +5,13 @@ from sqlalchemy import select
 from dropbox_api.accounts import account, password_rules
 from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.reauthenticate import reauthenticate
-from dropbox_api.accounts.schemas import ChangePassword
+from dropbox_api.accounts.schemas import UpdatePassword
 from dropbox_api.context import Context
 from dropbox_api.models import User
 from dropbox_api.problems import InvalidCredentials
 
 
-async def change_password(context: Context, passwords: Passwords, change: ChangePassword) -> None:
+async def change_password(context: Context, passwords: Passwords, change: UpdatePassword) -> None:
     """Replace the caller's password, or set the first one. Other sessions end; personal access tokens stay.
 
     Raises WeakPassword; InvalidCredentials, Forbidden (see `reauthenticate`).

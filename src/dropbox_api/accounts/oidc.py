@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from dropbox_api.accounts import account, oidc_flow, oidc_provider, sessions
 from dropbox_api.accounts.oidc_flow import Flow
 from dropbox_api.accounts.oidc_provider import Claims
-from dropbox_api.accounts.schemas import OidcCode, Tokens
+from dropbox_api.accounts.schemas import AuthTokens, ExchangeOidcCode
 from dropbox_api.accounts.session_tokens import AccessTokens
 from dropbox_api.accounts.shares import Shares, accept_shares
 from dropbox_api.db import Db, Tx
@@ -56,7 +56,9 @@ async def finish_sign_in(db: Db, settings: Settings, shares: Shares, flow: Flow,
     return encrypted
 
 
-async def redeem_code(db: Db, settings: AuthSettings, access_tokens: AccessTokens, presented: OidcCode) -> Tokens:
+async def redeem_code(
+    db: Db, settings: AuthSettings, access_tokens: AccessTokens, presented: ExchangeOidcCode
+) -> AuthTokens:
     """Begin a session for the client of the current request.
 
     The codes of one identity are valid in the order of their issue, each once.

@@ -14,10 +14,10 @@ from datetime import timedelta
 from sqlalchemy import func, insert, or_, select, update
 
 from dropbox_api.accounts import schemas
-from dropbox_api.accounts.schemas import CreatedToken, NewToken, TokenList
+from dropbox_api.accounts.schemas import CreatedPersonalToken, CreateToken, PersonalTokenList
 from dropbox_api.context import Context, Scope
 from dropbox_api.db import Db, Tx, new_id
-from dropbox_api.models import ApiToken, User
+from dropbox_api.models import PersonalToken, User
 from dropbox_api.plumbing import page_cursors
 from dropbox_api.problems import Forbidden, NotFound
 
@@ -26,15 +26,18 @@ PREFIX = "dbx_pat_"
 SERVICE_SCOPES: frozenset[Scope] = frozenset({"files:read", "files:write", "processing"})
 """The scopes that a token of a service account may have: work on files that were shared with it."""
 
-IS_LIVE = (ApiToken.revoked_at.is_(None), or_(ApiToken.expires_at.is_(None), ApiToken.expires_at > func.now()))
+IS_LIVE = (
+    PersonalToken.revoked_at.is_(None),
+    or_(PersonalToken.expires_at.is_(None), PersonalToken.expires_at > func.now()),
+)
 
 _COLUMNS = (
-    ApiToken.id,
-    ApiToken.name,
-    ApiToken.scopes,
-    ApiToken.created_at,
-    ApiToken.last_used_at,
-    ApiToken.expires_at,
+    PersonalToken.id,
+    PersonalToken.name,
+    PersonalToken.scopes,
+    PersonalToken.created_at,
+    PersonalToken.last_used_at,
+    PersonalToken.expires_at,
 )
 """The columns of `schemas.ApiToken`."""
 
@@ -45,7 +48,7 @@ def hash_token(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-async def create_token(context: Context, new: NewToken) -> CreatedToken:
+async def create_token(context: Context, new: CreateToken) -> CreatedPersonalToken:
     """Create a token of the caller. Raises NotFound (the account was just disabled), Forbidden (`admin` for others)."""
     async with context.db.begin() as tx:
         _, is_admin = await _lock_owner(tx, context.actor_id)
@@ -54,7 +57,7 @@ async def create_token(context: Context, new: NewToken) -> CreatedToken:
         return await _insert_token(tx, context.actor_id, new)
 
 
-async def create_service_token(db: Db, user_id: uuid.UUID, new: NewToken) -> CreatedToken:
+async def create_service_token(db: Db, user_id: uuid.UUID, new: CreateToken) -> CreatedPersonalToken:
     """Create a token of a service account. Raises NotFound; Forbidden for a person's account and for other scopes."""
     async with db.begin() as tx:
         kind, _ = await _lock_owner(tx, user_id)
@@ -77,7 +80,7 @@ async def _lock_owner(tx: Tx, user_id: uuid.UUID) -> tuple[str, bool]:
     return row
 
 
-async def _insert_token(tx: Tx, user_id: uuid.UUID, new: NewToken) -> CreatedToken:
+async def _insert_token(tx: Tx, user_id: uuid.UUID, new: CreateToken) -> CreatedPersonalToken:
     token = PREFIX + secrets.token_urlsafe(32)
     values = {
         "id": new_id(),
@@ -87,33 +90,33 @@ async def _insert_token(tx: Tx, user_id: uuid.UUID, new: NewToken) -> CreatedTok
         "scopes": sorted(new.scopes),
         "expires_at": None if new.expires_in_s is None else func.now() + timedelta(seconds=new.expires_in_s),
     }
-    row = (await tx.execute(insert(ApiToken).values(values).returning(*_COLUMNS))).one()
+    row = (await tx.execute(insert(PersonalToken).values(values).returning(*_COLUMNS))).one()
     log.info("user %s has a new access token %s, good for %s", user_id, row.id, ", ".join(row.scopes))
-    return CreatedToken(**row._asdict(), token=token)
+    return CreatedPersonalToken(**row._asdict(), token=token)
 
 
-async def list_tokens(db: Db, user_id: uuid.UUID, *, limit: int, cursor: str | None) -> TokenList:
+async def list_tokens(db: Db, user_id: uuid.UUID, *, limit: int, cursor: str | None) -> PersonalTokenList:
     """List a user's live tokens, newest first. Raises InvalidCursor."""
-    query = select(*_COLUMNS).where(ApiToken.user_id == user_id, *IS_LIVE).order_by(ApiToken.id.desc())
+    query = select(*_COLUMNS).where(PersonalToken.user_id == user_id, *IS_LIVE).order_by(PersonalToken.id.desc())
     if cursor is not None:
-        query = query.where(ApiToken.id < page_cursors.decode_id("tokens", cursor))
+        query = query.where(PersonalToken.id < page_cursors.decode_id("tokens", cursor))
     async with db.read() as tx:
         rows = (await tx.execute(query.limit(limit + 1))).all()
-    items = [schemas.ApiToken(**row._asdict()) for row in rows[:limit]]
+    items = [schemas.PersonalToken(**row._asdict()) for row in rows[:limit]]
     next_cursor = page_cursors.encode_cursor("tokens", items[-1].id) if len(rows) > limit else None
-    return TokenList(items=items, next_cursor=next_cursor)
+    return PersonalTokenList(items=items, next_cursor=next_cursor)
 
 
 async def revoke_token(db: Db, user_id: uuid.UUID, token_id: uuid.UUID) -> None:
     """End a live token of this user, at once. Raises NotFound."""
-    own = (ApiToken.id == token_id, ApiToken.user_id == user_id, *IS_LIVE)
+    own = (PersonalToken.id == token_id, PersonalToken.user_id == user_id, *IS_LIVE)
     async with db.begin() as tx:
-        if (await tx.execute(update(ApiToken).where(*own).values(revoked_at=func.now()))).rowcount == 0:
+        if (await tx.execute(update(PersonalToken).where(*own).values(revoked_at=func.now()))).rowcount == 0:
             raise NotFound
     log.info("access token %s of user %s is revoked", token_id, user_id)
 
 
 async def revoke_tokens(tx: Tx, user_id: uuid.UUID) -> None:
     """End every token of a user. Transaction: joins tx."""
-    unrevoked = (ApiToken.user_id == user_id, ApiToken.revoked_at.is_(None))
-    await tx.execute(update(ApiToken).where(*unrevoked).values(revoked_at=func.now()))
+    unrevoked = (PersonalToken.user_id == user_id, PersonalToken.revoked_at.is_(None))
+    await tx.execute(update(PersonalToken).where(*unrevoked).values(revoked_at=func.now()))

@@ -12,7 +12,7 @@ from datetime import timedelta
 from sqlalchemy import func, select, update
 
 from dropbox_api.accounts import sessions
-from dropbox_api.accounts.schemas import Tokens
+from dropbox_api.accounts.schemas import AuthTokens
 from dropbox_api.accounts.session_tokens import AccessTokens, RefreshToken
 from dropbox_api.db import Db, Tx
 from dropbox_api.models import Session, User
@@ -25,7 +25,7 @@ REUSE_GRACE = timedelta(seconds=60)
 log = logging.getLogger(__name__)
 
 
-async def refresh_tokens(db: Db, settings: AuthSettings, access_tokens: AccessTokens, refresh_token: str) -> Tokens:
+async def refresh_tokens(db: Db, settings: AuthSettings, access_tokens: AccessTokens, refresh_token: str) -> AuthTokens:
     """Exchange the newest refresh token of a session for new tokens.
 
     The session lives `refresh_ttl_s` from now, but at most `session_max_s` from the sign-in. A client that lost the

@@ -48,12 +48,12 @@ Otp = Annotated[
 # Signing in
 
 
-class Register(Request):
+class RegisterAccount(Request):
     email: Address
     password: NewPassword
 
 
-class PasswordGrant(Request):
+class SignInForm(Request):
     """The form of an OAuth2 password grant (RFC 6749 section 4.3.2).
 
     Unlike every other request it may have unknown members, such as `scope` and `client_id`: by section 3.2 the token
@@ -68,13 +68,13 @@ class PasswordGrant(Request):
     otp: Annotated[Otp | None, Field(description="A code, if the account has a second factor.")] = None
 
 
-class Refresh(Request):
+class RefreshTokens(Request):
     """The newest refresh token of a sign-in."""
 
     refresh_token: Annotated[SecretStr, Field(max_length=200)]
 
 
-class Tokens(Answer):
+class AuthTokens(Answer):
     """The answer of RFC 6749 section 5.1, which defines the names."""
 
     access_token: Annotated[str, Field(description="Goes into `Authorization: Bearer`; a JWT, opaque to clients.")]
@@ -102,20 +102,20 @@ class Account(Answer):
 # The second factor
 
 
-class Confirmation(Request):
+class ConfirmWithPassword(Request):
     """Re-authentication: proof that you send the request."""
 
     password: Password = None
 
 
-class SecondFactorConfirmation(Request):
+class ConfirmWithSecondFactor(Request):
     """Re-authentication with both factors."""
 
     password: Password = None
     otp: Otp
 
 
-class SecondFactorCode(Request):
+class ConfirmSecondFactor(Request):
     code: Annotated[str, StringConstraints(pattern=r"^[0-9]{3} ?[0-9]{3}$"), Field(examples=["492039"])]
 
 
@@ -135,7 +135,7 @@ class RecoveryCodes(Answer):
 # Sign-ins
 
 
-class SignIn(Answer):
+class SignInSession(Answer):
     id: uuid.UUID
     user_agent: str | None
     address: Annotated[str | None, Field(description="IP address of the sign-in.")]
@@ -146,12 +146,12 @@ class SignIn(Answer):
     is_current: Annotated[bool, Field(description="Whether this request belongs to it.")]
 
 
-class SignInList(Answer):
-    items: list[SignIn]
+class SignInSessionList(Answer):
+    items: list[SignInSession]
     next_cursor: str | None
 
 
-class ChangePassword(Request):
+class UpdatePassword(Request):
     current_password: Password = None
     new_password: NewPassword
 
@@ -164,7 +164,7 @@ MAX_TOKEN_TTL_S = 10 * 366 * 86400
 GrantedScope = Literal["files:read", "files:write", "share", "processing", "admin"]
 
 
-class NewToken(Request):
+class CreateToken(Request):
     name: Annotated[
         str,
         StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$"),
@@ -178,7 +178,7 @@ class NewToken(Request):
     ] = None
 
 
-class ApiToken(Answer):
+class PersonalToken(Answer):
     id: uuid.UUID
     name: str
     scopes: list[GrantedScope]
@@ -187,12 +187,12 @@ class ApiToken(Answer):
     expires_at: datetime | None
 
 
-class CreatedToken(ApiToken):
+class CreatedPersonalToken(PersonalToken):
     token: Annotated[str, Field(description="Goes into `Authorization: Bearer`; shown once.")]
 
 
-class TokenList(Answer):
-    items: list[ApiToken]
+class PersonalTokenList(Answer):
+    items: list[PersonalToken]
     next_cursor: str | None
 
 
@@ -203,7 +203,7 @@ _QuotaBytes = Annotated[int, Field(ge=0, le=2**62)]
 _QuotaNodes = Annotated[int, Field(ge=0, le=2**62)]
 
 
-class NewUser(Request):
+class CreateUser(Request):
     """A person without a password signs in at the identity provider, or sets a password by mail."""
 
     email: Address
@@ -223,7 +223,7 @@ class NewUser(Request):
         return self
 
 
-class ChangeUser(Request):
+class UpdateUser(Request):
     """A missing member stays as it is."""
 
     disabled: bool | None = None
@@ -250,7 +250,7 @@ class VerifyEmail(Request):
     token: _MailToken
 
 
-class AskForReset(Request):
+class RequestPasswordReset(Request):
     email: Address
 
 
@@ -269,7 +269,7 @@ class OidcProvider(Answer):
     name: str
 
 
-class OidcCode(Request):
+class ExchangeOidcCode(Request):
     """The code of the finished sign-in at the provider, and the verifier whose SHA-256 was its challenge."""
 
     code: Annotated[SecretStr, Field(max_length=2000)]

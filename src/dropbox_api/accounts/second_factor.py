@@ -13,7 +13,12 @@ from sqlalchemy import Select, delete, func, insert, select, update
 from dropbox_api.accounts import codes, sessions
 from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.reauthenticate import reauthenticate
-from dropbox_api.accounts.schemas import Confirmation, RecoveryCodes, SecondFactorConfirmation, SecondFactorProposal
+from dropbox_api.accounts.schemas import (
+    ConfirmWithPassword,
+    ConfirmWithSecondFactor,
+    RecoveryCodes,
+    SecondFactorProposal,
+)
 from dropbox_api.context import Context
 from dropbox_api.db import Tx
 from dropbox_api.models import RecoveryCode, User
@@ -26,7 +31,7 @@ _WRONG_CODE = "The code is wrong or was used before: enter the current one"
 log = logging.getLogger(__name__)
 
 
-async def propose_secret(context: Context, passwords: Passwords, proof: Confirmation) -> SecondFactorProposal:
+async def propose_secret(context: Context, passwords: Passwords, proof: ConfirmWithPassword) -> SecondFactorProposal:
     """Store a secret for an app. It has no effect before `confirm_secret`; a later proposal replaces it.
 
     Raises InvalidCredentials, Forbidden (see `reauthenticate`), SecondFactorState when the second factor is on.
@@ -59,7 +64,7 @@ async def confirm_secret(context: Context, code: str) -> RecoveryCodes:
 
 
 async def replace_recovery_codes(
-    context: Context, passwords: Passwords, proof: SecondFactorConfirmation
+    context: Context, passwords: Passwords, proof: ConfirmWithSecondFactor
 ) -> RecoveryCodes:
     """Return new recovery codes; the old ones are void.
 
@@ -72,7 +77,7 @@ async def replace_recovery_codes(
         return await _replace_recovery_codes(tx, settings, user_id)
 
 
-async def turn_off(context: Context, passwords: Passwords, proof: SecondFactorConfirmation) -> None:
+async def turn_off(context: Context, passwords: Passwords, proof: ConfirmWithSecondFactor) -> None:
     """Turn the second factor off: the password alone signs in again.
 
     Raises InvalidCredentials, Forbidden (see `reauthenticate`), SecondFactorState when it is off.

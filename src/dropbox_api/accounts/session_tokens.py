@@ -19,7 +19,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 
-from dropbox_api.accounts.schemas import Tokens
+from dropbox_api.accounts.schemas import AuthTokens
 from dropbox_api.problems import Unauthenticated
 from dropbox_api.settings import AuthSettings
 
@@ -98,10 +98,10 @@ class AccessTokens:
         }
         return jwt.encode(_HEADER, claims, self._key, _ALGORITHMS)
 
-    def issue_pair(self, user_id: uuid.UUID, token: RefreshToken) -> Tokens:
+    def issue_pair(self, user_id: uuid.UUID, token: RefreshToken) -> AuthTokens:
         """Return the answer to a sign-in or refresh: the refresh token, and an access token of the same session."""
         access_token = self.issue(Identity(user_id, token.session_id))
-        return Tokens(access_token=access_token, expires_in=self.ttl_s, refresh_token=token.text)
+        return AuthTokens(access_token=access_token, expires_in=self.ttl_s, refresh_token=token.text)
 
     def require(self, token: str) -> Identity:
         """Return the identity in a token.

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from sqlalchemy import ColumnElement, func, insert, or_, select, update
 
-from dropbox_api.accounts.schemas import SignIn, SignInList
+from dropbox_api.accounts.schemas import SignInSession, SignInSessionList
 from dropbox_api.accounts.session_tokens import RefreshToken
 from dropbox_api.context import Context
 from dropbox_api.db import Db, Tx, new_id
@@ -42,16 +42,16 @@ async def begin_session(tx: Tx, settings: AuthSettings, user_id: uuid.UUID, clie
     return token
 
 
-async def list_sessions(context: Context, *, limit: int, cursor: str | None) -> SignInList:
+async def list_sessions(context: Context, *, limit: int, cursor: str | None) -> SignInSessionList:
     """List the caller's live sessions, newest first. Raises InvalidCursor."""
     query = select(*_SIGN_IN_COLUMNS).where(Session.user_id == context.actor_id, *IS_LIVE)
     if cursor is not None:
         query = query.where(Session.id < page_cursors.decode_id("sign-ins", cursor))
     async with context.db.read() as tx:
         rows = (await tx.execute(query.order_by(Session.id.desc()).limit(limit + 1))).all()
-    items = [SignIn(**row._asdict(), is_current=row.id == context.actor.session_id) for row in rows[:limit]]
+    items = [SignInSession(**row._asdict(), is_current=row.id == context.actor.session_id) for row in rows[:limit]]
     next_cursor = page_cursors.encode_cursor("sign-ins", items[-1].id) if len(rows) > limit else None
-    return SignInList(items=items, next_cursor=next_cursor)
+    return SignInSessionList(items=items, next_cursor=next_cursor)
 
 
 async def end_session(context: Context, session_id: uuid.UUID) -> None:

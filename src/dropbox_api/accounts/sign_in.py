@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, select, update
 
 from dropbox_api.accounts import codes, sessions
 from dropbox_api.accounts.passwords import Passwords
-from dropbox_api.accounts.schemas import PasswordGrant, Tokens
+from dropbox_api.accounts.schemas import AuthTokens, SignInForm
 from dropbox_api.accounts.session_tokens import AccessTokens
 from dropbox_api.db import Db, Tx
 from dropbox_api.models import User
@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 
 
 async def sign_in(
-    db: Db, settings: AuthSettings, passwords: Passwords, access_tokens: AccessTokens, grant: PasswordGrant
-) -> Tokens:
+    db: Db, settings: AuthSettings, passwords: Passwords, access_tokens: AccessTokens, grant: SignInForm
+) -> AuthTokens:
     """Begin a session for the client of the current request.
 
     Raises InvalidCredentials, the same after the same work for a wrong password and for an account that is unknown,

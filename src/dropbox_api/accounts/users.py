@@ -11,7 +11,7 @@ from sqlalchemy import func, or_, select, update
 
 from dropbox_api.accounts import account, password_rules, personal_tokens, second_factor, sessions
 from dropbox_api.accounts.passwords import Passwords
-from dropbox_api.accounts.schemas import ChangeUser, ManagedUser, NewUser, UserList
+from dropbox_api.accounts.schemas import CreateUser, ManagedUser, UpdateUser, UserList
 from dropbox_api.db import Db, Tx
 from dropbox_api.models import User
 from dropbox_api.plumbing import page_cursors
@@ -53,7 +53,7 @@ async def require_user_id(db: Db, email: str) -> uuid.UUID:
     return user_id
 
 
-async def create_user(db: Db, settings: AuthSettings, passwords: Passwords, new: NewUser) -> ManagedUser:
+async def create_user(db: Db, settings: AuthSettings, passwords: Passwords, new: CreateUser) -> ManagedUser:
     """Create an account, also where registration is closed. Raises WeakPassword, EmailTaken."""
     password_hash = None
     if new.password is not None:
@@ -66,7 +66,7 @@ async def create_user(db: Db, settings: AuthSettings, passwords: Passwords, new:
     return ManagedUser(**created.model_dump(), disabled_at=None)
 
 
-async def change_user(db: Db, user_id: uuid.UUID, changes: ChangeUser) -> ManagedUser:
+async def change_user(db: Db, user_id: uuid.UUID, changes: UpdateUser) -> ManagedUser:
     """Change the given members. Disabling ends every session and token for good; enabling restores none of them.
 
     A quota below the current use deletes nothing and lets nothing in.
@@ -98,7 +98,7 @@ async def remove_second_factor(db: Db, user_id: uuid.UUID) -> None:
         await second_factor.clear_second_factor(tx, user_id)
 
 
-async def _lock_for_change(tx: Tx, user_id: uuid.UUID, changes: ChangeUser) -> None:
+async def _lock_for_change(tx: Tx, user_id: uuid.UUID, changes: UpdateUser) -> None:
     """Take the user's lock. Raises NotFound; Forbidden when the changes are not allowed."""
     administers = User.is_admin & User.disabled_at.is_(None)
     removes = changes.disabled or changes.is_admin is False

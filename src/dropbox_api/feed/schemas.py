@@ -62,5 +62,5 @@ class EventList(Answer):
     backoff_s: float | None = Field(None, description="Seconds to wait before the next request: the server is busy.")
 
 
-class Cursor(Answer):
+class EventCursor(Answer):
     cursor: str

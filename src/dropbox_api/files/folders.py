@@ -13,7 +13,7 @@ from dropbox_api.events import journal
 from dropbox_api.files import paths
 from dropbox_api.files.guard import LockedNode
 from dropbox_api.files.paths import NodeKey, Target
-from dropbox_api.files.schemas import ChangeFile, CopyFile, RestoreFile
+from dropbox_api.files.schemas import CopyFile, RestoreFile, UpdateFile
 from dropbox_api.models import Node, User
 from dropbox_api.plumbing import audit
 
@@ -48,7 +48,7 @@ async def find_folder(
 
 
 async def choose_target(
-    tx: Tx, actor_id: uuid.UUID, node: LockedNode, wanted: ChangeFile | CopyFile | RestoreFile, name: str | None
+    tx: Tx, actor_id: uuid.UUID, node: LockedNode, wanted: UpdateFile | CopyFile | RestoreFile, name: str | None
 ) -> Target:
     """Return the target of a node: its folder and its name, except where the request names others.
 

@@ -8,7 +8,7 @@ from dropbox_api import access, problems
 from dropbox_api.context import Context
 from dropbox_api.events import journal
 from dropbox_api.files import guard, views
-from dropbox_api.files.schemas import File, ReportProcessing
+from dropbox_api.files.schemas import File, UpdateProcessing
 from dropbox_api.models import Revision
 from dropbox_api.plumbing import audit
 
@@ -16,7 +16,7 @@ from dropbox_api.plumbing import audit
 async def report_processing(
     context: Context,
     node_id: uuid.UUID,
-    wanted: ReportProcessing,
+    wanted: UpdateProcessing,
     if_match: str | None,
 ) -> File:
     """Record the state of the processing of a revision; return the file. The file's ETag stays.

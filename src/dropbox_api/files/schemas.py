@@ -63,7 +63,7 @@ class FileList(Answer):
     next_cursor: Annotated[str | None, Field(description="Pass it back for the next page; null at the end.")]
 
 
-class Download(Answer):
+class DownloadUrl(Answer):
     url: Annotated[str, Field(description="Grants access to its holder until it expires.")]
     expires_at: datetime
     size_bytes: int
@@ -210,7 +210,7 @@ class CreateFolder(_Place):
         return self
 
 
-class ChangeFile(_Place):
+class UpdateFile(_Place):
     """Rename (name), move (parent), or set the content type. Omitted members stay unchanged."""
 
     name: Name | None = None
@@ -274,7 +274,7 @@ class RevisionList(Answer):
     next_cursor: str | None
 
 
-class ReportProcessing(Request):
+class UpdateProcessing(Request):
     state: ProcessingState
     detail: Annotated[str | None, Field(max_length=2000, pattern=r"^[^\x00]*$", examples=["thumbnail made"])] = None
     revision_id: Annotated[

@@ -16,7 +16,7 @@ from dropbox_api.events import journal
 from dropbox_api.files import checks, folders, guard, paths, put, trash, views
 from dropbox_api.files.guard import LockedNode
 from dropbox_api.files.paths import Target
-from dropbox_api.files.schemas import ChangeFile, CopyFile, CreateFolder, File
+from dropbox_api.files.schemas import CopyFile, CreateFolder, File, UpdateFile
 from dropbox_api.models import Node, Revision, User
 from dropbox_api.plumbing import audit, idempotency
 from dropbox_api.plumbing.failpoints import failpoint
@@ -70,7 +70,7 @@ async def _make_folder(tx: Tx, owner_id: uuid.UUID, at: tuple[uuid.UUID, str], o
     return await folders.insert_folder(tx, owner_id, parent_id, name)
 
 
-async def change_node(context: Context, node_id: uuid.UUID, wanted: ChangeFile, if_match: str | None) -> File:
+async def change_node(context: Context, node_id: uuid.UUID, wanted: UpdateFile, if_match: str | None) -> File:
     """Rename and move a node, or set its content type; return it. Writes one row for a folder of any size.
 
     Raises NotFound (node or folder), Forbidden, CrossOwner, PreconditionFailed, RootFolder, IntoItself, InvalidName,

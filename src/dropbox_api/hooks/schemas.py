@@ -35,13 +35,13 @@ Kinds = Annotated[
 Description = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
-class NewWebhook(Request):
+class CreateWebhook(Request):
     url: Url
     kinds: Kinds = Field(default_factory=list)
     description: Description = ""
 
 
-class ChangeWebhook(Request):
+class UpdateWebhook(Request):
     """Members that are left out keep their values."""
 
     url: Url | None = None
@@ -68,7 +68,7 @@ class CreatedWebhook(Webhook):
     secret: str = Field(description="Signs all messages. The server shows it only once.", examples=["whsec_..."])
 
 
-class Secret(Answer):
+class WebhookSecret(Answer):
     secret: str = Field(description="Signs all messages from now on. The server shows it only once.")
 
 

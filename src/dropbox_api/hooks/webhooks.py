@@ -31,7 +31,7 @@ _WEBHOOK = (
 )
 
 
-async def create_webhook(context: Context, new: schemas.NewWebhook) -> schemas.CreatedWebhook:
+async def create_webhook(context: Context, new: schemas.CreateWebhook) -> schemas.CreatedWebhook:
     """Create a webhook. Raises AddressRefused, InvalidRequest (not a URL), TooManyWebhooks."""
     settings, user_id = context.settings, context.actor_id
     await resolve_target(settings.hooks, new.url)
@@ -72,7 +72,7 @@ async def get_webhook(context: Context, webhook_id: uuid.UUID) -> schemas.Webhoo
         return await require_webhook(tx, context.actor_id, webhook_id)
 
 
-async def change_webhook(context: Context, webhook_id: uuid.UUID, changes: schemas.ChangeWebhook) -> schemas.Webhook:
+async def change_webhook(context: Context, webhook_id: uuid.UUID, changes: schemas.UpdateWebhook) -> schemas.Webhook:
     """Change the given members. Pending deliveries go to the new address.
 
     Raises NotFound, AddressRefused, InvalidRequest (not a URL).
@@ -93,7 +93,7 @@ async def change_webhook(context: Context, webhook_id: uuid.UUID, changes: schem
         return await require_webhook(tx, user_id, webhook_id)
 
 
-def _changed_values(changes: schemas.ChangeWebhook) -> dict[str, Any]:
+def _changed_values(changes: schemas.UpdateWebhook) -> dict[str, Any]:
     given = {name: getattr(changes, name) for name in ("url", "kinds", "description")}
     values: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if changes.kinds is not None:
@@ -125,7 +125,7 @@ async def delete_webhook(context: Context, webhook_id: uuid.UUID) -> None:
             raise problems.NotFound
 
 
-async def rotate_secret(context: Context, webhook_id: uuid.UUID) -> schemas.Secret:
+async def rotate_secret(context: Context, webhook_id: uuid.UUID) -> schemas.WebhookSecret:
     """Give a webhook a new secret, which signs all later attempts. Raises NotFound."""
     secret = create_secret()
     encrypted = encrypt_webhook_secret(context.settings.auth, webhook_id, secret)
@@ -133,7 +133,7 @@ async def rotate_secret(context: Context, webhook_id: uuid.UUID) -> schemas.Secr
     async with context.db.begin() as tx:
         if (await tx.execute(rotate)).rowcount == 0:
             raise problems.NotFound
-    return schemas.Secret(secret=secret)
+    return schemas.WebhookSecret(secret=secret)
 
 
 async def require_webhook(tx: Tx, user_id: uuid.UUID, webhook_id: uuid.UUID) -> schemas.Webhook:

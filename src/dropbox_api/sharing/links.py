@@ -150,7 +150,7 @@ async def list_links(
 
 
 async def change_link(
-    context: Context, security: LinkSecurity, link_id: uuid.UUID, wanted: schemas.ChangeLink
+    context: Context, security: LinkSecurity, link_id: uuid.UUID, wanted: schemas.UpdateLink
 ) -> schemas.Link:
     """Change the given members among password, expiry and budget; return the link.
 

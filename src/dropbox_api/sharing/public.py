@@ -123,11 +123,11 @@ async def open_public_archive(
     return await archive.stream_archive(context, top, slots.hold(link_id))
 
 
-async def receive_file(context: LinkContext, body: RequestBody) -> schemas.Received:
+async def receive_file(context: LinkContext, body: RequestBody) -> schemas.ReceivedFile:
     """Store the file of a form in an upload link's folder. Raises LinkNotFor and what `send_to_link` does."""
     _require_mode(context, "upload")
     received = await send_to_link(context, context.link, body)
-    return schemas.Received(name=received.name, size_bytes=received.size_bytes)
+    return schemas.ReceivedFile(name=received.name, size_bytes=received.size_bytes)
 
 
 def _require_mode(context: LinkContext, *modes: schemas.Mode) -> None:

@@ -32,7 +32,7 @@ class CreateGrant(Request):
         return self
 
 
-class ChangeGrant(Request):
+class UpdateGrant(Request):
     role: GrantedRole
 
 
@@ -82,7 +82,7 @@ class CreateLink(Request):
         return self
 
 
-class ChangeLink(Request):
+class UpdateLink(Request):
     """A missing member stays as it is; null removes it."""
 
     password: LinkPassword | None = None
@@ -139,7 +139,7 @@ class PublicFileList(Answer):
     next_cursor: str | None
 
 
-class Received(Answer):
+class ReceivedFile(Answer):
     """The received file as the sender knows it, whatever name it got in the folder."""
 
     name: str

@@ -38,7 +38,7 @@ class Binding:
     node_id: uuid.UUID | None = None
 
 
-async def bind_fingerprint(context: Context, upload_id: uuid.UUID, fingerprint: str) -> schemas.StartedUpload:
+async def bind_fingerprint(context: Context, upload_id: uuid.UUID, fingerprint: str) -> schemas.CreatedUpload:
     """Bind a session that was started without a fingerprint to it; return what to go on with.
 
     That is the session itself; or a live session of the same content that holds more of it (it takes over this one's
@@ -67,8 +67,8 @@ async def bind_fingerprint(context: Context, upload_id: uuid.UUID, fingerprint: 
     async with context.db.read() as tx:
         if binding.node_id:
             file = await views.get_file(tx, context.actor_id, binding.node_id)
-            return schemas.StartedUpload(upload=None, file=file)
-        return schemas.StartedUpload(upload=await queries.load_view(tx, binding.upload_id), file=None)
+            return schemas.CreatedUpload(upload=None, file=file)
+        return schemas.CreatedUpload(upload=await queries.load_view(tx, binding.upload_id), file=None)
 
 
 def _select_twins(session: UploadSession, digest: bytes) -> Select[Any]:

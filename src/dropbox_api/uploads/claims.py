@@ -23,14 +23,14 @@ from dropbox_api.plumbing.idempotency import Once
 from dropbox_api.settings import Settings
 from dropbox_api.uploads import destinations, fingerprints, plans, quota, sessions
 from dropbox_api.uploads.destinations import NamedPlace
-from dropbox_api.uploads.schemas import StartUpload
+from dropbox_api.uploads.schemas import CreateUpload
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A request that is valid on its own, before anything was read."""
 
-    request: StartUpload
+    request: CreateUpload
     plan: Plan
     fingerprint: bytes | None
     place: NamedPlace
@@ -65,7 +65,7 @@ Claim = SessionClaim | StoredFile | problems.Problem
 _Decision = SessionClaim | _PendingFile | problems.Problem
 
 
-def draft_upload(settings: Settings, request: StartUpload) -> Draft | problems.Problem:
+def draft_upload(settings: Settings, request: CreateUpload) -> Draft | problems.Problem:
     """Return the plan, fingerprint and clean names of a request, or its problem.
 
     Returns SizeNotAllowed, FingerprintRequired, InvalidName instead of a draft.

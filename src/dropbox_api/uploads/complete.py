@@ -47,7 +47,7 @@ _running: set[asyncio.Task[None]] = set()
 """Assemblies, also those whose client was answered 202; referenced here so that they are not garbage collected."""
 
 
-async def complete_upload(context: Context, upload_id: uuid.UUID) -> schemas.Completed | None:
+async def complete_upload(context: Context, upload_id: uuid.UUID) -> schemas.CompletedUpload | None:
     """Complete the caller's session; return its file and destinations, or None when S3 needs longer (ask again).
 
     Repeating it returns the same.
@@ -114,7 +114,7 @@ async def _complete_reconciled(services: Services, session: UploadSession) -> bo
     return not session.is_live or await _assemble_in_time(services, session)
 
 
-async def complete_batch(context: Context, upload_ids: Sequence[uuid.UUID]) -> schemas.CompletedBatch:
+async def complete_batch(context: Context, upload_ids: Sequence[uuid.UUID]) -> schemas.CompletedUploadBatch:
     """Complete up to 500 sessions; each has its own file or problem, in order.
 
     Single uploads are confirmed by HEADs in parallel and recorded in one transaction; the others go one by one.
@@ -141,10 +141,10 @@ async def complete_batch(context: Context, upload_ids: Sequence[uuid.UUID]) -> s
     for upload_id in upload_ids:
         result = results[upload_id] if upload_id in results else await _complete_one(context, upload_id)
         items.append(_view(upload_id, result))
-    return schemas.CompletedBatch(items=items)
+    return schemas.CompletedUploadBatch(items=items)
 
 
-async def _complete_one(context: Context, upload_id: uuid.UUID) -> schemas.Completed | problems.Problem:
+async def _complete_one(context: Context, upload_id: uuid.UUID) -> schemas.CompletedUpload | problems.Problem:
     """Complete one session of a batch; return its problem instead of raising it."""
     try:
         completed = await complete_upload(context, upload_id)
@@ -155,10 +155,10 @@ async def _complete_one(context: Context, upload_id: uuid.UUID) -> schemas.Compl
     return completed or problems.UploadCompleting(retry_after_s=1)
 
 
-def _view(upload_id: uuid.UUID, result: schemas.Completed | problems.Problem) -> schemas.CompletedItem:
+def _view(upload_id: uuid.UUID, result: schemas.CompletedUpload | problems.Problem) -> schemas.CompletedUploadItem:
     if isinstance(result, problems.Problem):
-        return schemas.CompletedItem(upload_id=upload_id, problem=ProblemDocument.model_validate(result.body()))
-    return schemas.CompletedItem(upload_id=upload_id, file=result.file)
+        return schemas.CompletedUploadItem(upload_id=upload_id, problem=ProblemDocument.model_validate(result.body()))
+    return schemas.CompletedUploadItem(upload_id=upload_id, file=result.file)
 
 
 # Single uploads: HEAD is the proof

@@ -115,7 +115,7 @@ async def require_open_destination(tx: Tx, session: UploadSession) -> None:
 
 
 def make_destination_row(
-    upload_id: uuid.UUID, parent_id: uuid.UUID, name: str, request: schemas.StartUpload | schemas.AddDestination
+    upload_id: uuid.UUID, parent_id: uuid.UUID, name: str, request: schemas.CreateUpload | schemas.AddDestination
 ) -> dict[str, Any]:
     """Return a new row of `upload_destinations`; `name` is the clean form of the requested name."""
     wanted = request.destination

@@ -152,7 +152,7 @@ async def load_view(tx: Tx, upload_id: uuid.UUID) -> schemas.Upload:
 
 async def load_results(
     tx: Tx, actor_id: uuid.UUID, upload_ids: Sequence[uuid.UUID]
-) -> dict[uuid.UUID, schemas.Completed | problems.Problem]:
+) -> dict[uuid.UUID, schemas.CompletedUpload | problems.Problem]:
     """Return the file and the destinations of completed sessions, by id.
 
     UploadCompleting where a session is not completed, DestinationRefused where no destination took the content,
@@ -163,14 +163,14 @@ async def load_results(
     live = select(Node.id, Node.parent_id).where(Node.id.in_(node_ids), Node.trashed_at.is_(None))
     visible = await views.read_live(tx, live.order_by(Node.id), len(node_ids)) if node_ids else []
     by_node = await views.find_files(tx, actor_id, [row.id for row in visible])
-    results: dict[uuid.UUID, schemas.Completed | problems.Problem] = {}
+    results: dict[uuid.UUID, schemas.CompletedUpload | problems.Problem] = {}
     for upload_id, view in by_id.items():
         file_ids = [place.file_id for place in view.destinations if place.file_id]
         file = next((by_node[file_id] for file_id in file_ids if file_id in by_node), None)
         if view.state != "completed":
             results[upload_id] = problems.UploadCompleting(retry_after_s=1)
         elif file:
-            results[upload_id] = schemas.Completed(file=file, destinations=view.destinations)
+            results[upload_id] = schemas.CompletedUpload(file=file, destinations=view.destinations)
         elif file_ids:
             results[upload_id] = problems.NotFound("The file has been deleted, or you have no access to it any more")
         else:

@@ -51,7 +51,7 @@ class ChunkHash(Request):
     sha256: Fingerprint
 
 
-class StartUpload(Request):
+class CreateUpload(Request):
     fingerprint: Annotated[
         Fingerprint | None,
         Field(description="Left out: send while you hash, then PUT /v1/uploads/{id}/fingerprint."),
@@ -116,7 +116,7 @@ class Upload(Answer):
     failure: str | None = None
 
 
-class StartedUpload(Answer):
+class CreatedUpload(Answer):
     """Either `upload` (content to send) or `file` (the owner stores this content already)."""
 
     upload: Upload | None
@@ -162,11 +162,11 @@ class BindFingerprint(Request):
     fingerprint: Fingerprint
 
 
-class StartBatch(Request):
-    items: Annotated[list[StartUpload], Field(min_length=1, max_length=500)]
+class CreateUploadBatch(Request):
+    items: Annotated[list[CreateUpload], Field(min_length=1, max_length=500)]
 
 
-class StartedItem(Answer):
+class CreatedUploadItem(Answer):
     """The answer to one item: what a single start would answer, or its problem."""
 
     upload: Upload | None = None
@@ -175,25 +175,25 @@ class StartedItem(Answer):
     problem: ProblemDocument | None = None
 
 
-class StartedBatch(Answer):
-    items: Annotated[list[StartedItem], Field(description="In the order of the request.")]
+class CreatedUploadBatch(Answer):
+    items: Annotated[list[CreatedUploadItem], Field(description="In the order of the request.")]
 
 
-class CompleteBatch(Request):
+class CompleteUploadBatch(Request):
     upload_ids: Annotated[list[uuid.UUID], Field(min_length=1, max_length=500)]
 
 
-class CompletedItem(Answer):
+class CompletedUploadItem(Answer):
     upload_id: uuid.UUID
     file: File | None = None
     problem: ProblemDocument | None = None
 
 
-class CompletedBatch(Answer):
-    items: Annotated[list[CompletedItem], Field(description="In the order of the request.")]
+class CompletedUploadBatch(Answer):
+    items: Annotated[list[CompletedUploadItem], Field(description="In the order of the request.")]
 
 
-class Completed(Answer):
+class CompletedUpload(Answer):
     """`file` is the first destination's; `destinations` holds the outcome of each."""
 
     file: File

@@ -23,11 +23,11 @@ S3_CREATES_AT_ONCE = 8
 class StartResult:
     """The answer to one request, and whether it made a new session."""
 
-    answer: schemas.StartedUpload
+    answer: schemas.CreatedUpload
     is_new: bool
 
 
-async def start_upload(context: Context, request: schemas.StartUpload, once: Once | None) -> StartResult:
+async def start_upload(context: Context, request: schemas.CreateUpload, once: Once | None) -> StartResult:
     """Start an upload: a new session, the live one of the same content, or at once the file of stored content.
 
     Signed URLs come along as `_answer` says; they are not kept for a repetition under the same key.
@@ -53,8 +53,8 @@ async def start_upload(context: Context, request: schemas.StartUpload, once: Onc
 
 
 async def start_batch(
-    context: Context, requests: Sequence[schemas.StartUpload], once: Once | None
-) -> schemas.StartedBatch:
+    context: Context, requests: Sequence[schemas.CreateUpload], once: Once | None
+) -> schemas.CreatedUploadBatch:
     """Start up to 500 uploads, claimed in one transaction; each has its own answer or problem, in order.
 
     Signed URLs come along as `_answer` says; they are not kept for a repetition under the same key.
@@ -68,15 +68,15 @@ async def start_batch(
     items = [_view(result) for result in results]
     if once:
         kept = [item.model_copy(update={"parts": []}) for item in items]
-        await idempotency.record_answer(context.db, once, 200, schemas.StartedBatch(items=kept))
-    return schemas.StartedBatch(items=items)
+        await idempotency.record_answer(context.db, once, 200, schemas.CreatedUploadBatch(items=kept))
+    return schemas.CreatedUploadBatch(items=items)
 
 
-def _view(result: StartResult | problems.Problem) -> schemas.StartedItem:
+def _view(result: StartResult | problems.Problem) -> schemas.CreatedUploadItem:
     if isinstance(result, problems.Problem):
-        return schemas.StartedItem(problem=ProblemDocument.model_validate(result.body()))
+        return schemas.CreatedUploadItem(problem=ProblemDocument.model_validate(result.body()))
     answer = result.answer
-    return schemas.StartedItem(upload=answer.upload, file=answer.file, parts=answer.parts)
+    return schemas.CreatedUploadItem(upload=answer.upload, file=answer.file, parts=answer.parts)
 
 
 async def open_sessions(context: Context, claimed: Sequence[Claim]) -> list[Claim]:
@@ -102,7 +102,7 @@ async def open_sessions(context: Context, claimed: Sequence[Claim]) -> list[Clai
 
 
 async def _answer(
-    context: Context, requests: Sequence[schemas.StartUpload], claimed: Sequence[Claim]
+    context: Context, requests: Sequence[schemas.CreateUpload], claimed: Sequence[Claim]
 ) -> list[StartResult | problems.Problem]:
     """Return the answer to each request, in order, with the signed URLs that need no further request.
 
@@ -121,7 +121,7 @@ async def _answer(
             results.append(claim)
         elif isinstance(claim, StoredFile):
             file = by_node.get(claim.node_id)  # unless it was deleted for good in the meantime
-            stored = StartResult(schemas.StartedUpload(upload=None, file=file), is_new=False)
+            stored = StartResult(schemas.CreatedUpload(upload=None, file=file), is_new=False)
             results.append(stored if file else problems.NotFound())
         else:
             upload = by_id[claim.upload_id]
@@ -134,6 +134,6 @@ async def _answer(
                 except problems.Problem as problem:
                     results.append(problem)
                     continue
-            answer = schemas.StartedUpload(upload=upload, file=None, parts=signed)
+            answer = schemas.CreatedUpload(upload=upload, file=None, parts=signed)
             results.append(StartResult(answer, claim.is_new))
     return results

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from dropbox_api.accounts import reset_password as reset
 from dropbox_api.accounts import verify_address
 from dropbox_api.accounts.auth import CurrentUser, PasswordsDep
-from dropbox_api.accounts.schemas import AskForReset, ResetPassword, VerifyEmail
+from dropbox_api.accounts.schemas import RequestPasswordReset, ResetPassword, VerifyEmail
 from dropbox_api.accounts.shares import Shares
 from dropbox_api.deps import DbDep, LimitsDep, MailerDep, SettingsDep, from_state, limited
 from dropbox_api.problems import Forbidden, InvalidMailToken, RateLimited, Unauthenticated, WeakPassword
@@ -22,7 +22,7 @@ SharesDep = Annotated[Shares, from_state("shares")]
 
 @router.post(
     "/verify-email/request",
-    operation_id="accounts_ask_to_verify_email",
+    operation_id="auth_request_email_verification",
     status_code=202,
     response_class=Response,
     responses=problem_responses(Unauthenticated, Forbidden, RateLimited),
@@ -37,7 +37,7 @@ async def ask_to_verify_email(context: CurrentUser, mailer: MailerDep, limits: L
 
 @router.post(
     "/verify-email",
-    operation_id="accounts_verify_email",
+    operation_id="auth_verify_email",
     status_code=204,
     responses=problem_responses(*BODY, InvalidMailToken),
 )
@@ -48,14 +48,14 @@ async def verify_email(body: VerifyEmail, db: DbDep, shares: SharesDep) -> None:
 
 @router.post(
     "/reset-password/request",
-    operation_id="accounts_ask_to_reset_password",
+    operation_id="auth_request_password_reset",
     status_code=202,
     response_class=Response,
     dependencies=[limited("sign_in_address")],
     responses=problem_responses(*BODY, RateLimited),
 )
 async def ask_to_reset_password(
-    body: AskForReset, db: DbDep, settings: SettingsDep, mailer: MailerDep, limits: LimitsDep
+    body: RequestPasswordReset, db: DbDep, settings: SettingsDep, mailer: MailerDep, limits: LimitsDep
 ) -> Response:
     """Request a mail that sets a new password. The answer is the same whether the account exists or not."""
     await limits.hit("mail", body.email)
@@ -65,7 +65,7 @@ async def ask_to_reset_password(
 
 @router.post(
     "/reset-password",
-    operation_id="accounts_reset_password",
+    operation_id="auth_reset_password",
     status_code=204,
     responses=problem_responses(*BODY, InvalidMailToken, WeakPassword),
 )

@@ -12,7 +12,7 @@ from fastapi.responses import RedirectResponse
 from dropbox_api.accounts import oidc, oidc_flow
 from dropbox_api.accounts.auth import AccessTokensDep, NoStore
 from dropbox_api.accounts.routes.mail_links import SharesDep
-from dropbox_api.accounts.schemas import OidcCode, OidcProvider, Tokens
+from dropbox_api.accounts.schemas import AuthTokens, ExchangeOidcCode, OidcProvider
 from dropbox_api.deps import DbDep, SettingsDep, limited
 from dropbox_api.problems import InvalidRequest, NotFound, OidcFailed, Problem, RateLimited
 from dropbox_api.responses import BODY, problem_responses
@@ -23,7 +23,7 @@ router = APIRouter(prefix="/auth/oidc")
 _REDIRECTS = problem_responses(InvalidRequest, NotFound, OidcFailed, RateLimited)
 
 
-@router.get("", operation_id="accounts_show_oidc", responses=problem_responses())
+@router.get("", operation_id="auth_get_oidc", responses=problem_responses())
 async def show(settings: SettingsDep) -> OidcProvider:
     """Show whether there is an OpenID provider to sign in at, and its name."""
     return OidcProvider(enabled=settings.oidc.issuer is not None, name=settings.oidc.name)
@@ -31,7 +31,7 @@ async def show(settings: SettingsDep) -> OidcProvider:
 
 @router.get(
     "/start",
-    operation_id="accounts_start_oidc",
+    operation_id="auth_start_oidc",
     status_code=303,
     response_class=RedirectResponse,
     dependencies=[limited("sign_in_address")],
@@ -77,7 +77,7 @@ async def start(
 
 @router.get(
     "/callback",
-    operation_id="accounts_finish_oidc",
+    operation_id="auth_finish_oidc",
     status_code=303,
     response_class=RedirectResponse,
     dependencies=[limited("sign_in_address")],
@@ -109,11 +109,11 @@ async def callback(
 
 @router.post(
     "/token",
-    operation_id="accounts_redeem_oidc_code",
+    operation_id="auth_exchange_oidc_code",
     dependencies=[NoStore, limited("sign_in_address")],
     responses=problem_responses(*BODY, NotFound, OidcFailed, RateLimited),
 )
-async def token(body: OidcCode, db: DbDep, settings: SettingsDep, access_tokens: AccessTokensDep) -> Tokens:
+async def token(body: ExchangeOidcCode, db: DbDep, settings: SettingsDep, access_tokens: AccessTokensDep) -> AuthTokens:
     """Sign in with the code of the finished sign-in at the provider. It is valid once, for a minute."""
     _require_enabled(settings)
     return await oidc.redeem_code(db, settings.auth, access_tokens, body)

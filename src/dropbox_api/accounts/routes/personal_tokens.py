@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from dropbox_api.accounts import personal_tokens
 from dropbox_api.accounts.auth import CurrentUser, NoStore
-from dropbox_api.accounts.schemas import CreatedToken, NewToken, TokenList
+from dropbox_api.accounts.schemas import CreatedPersonalToken, CreateToken, PersonalTokenList
 from dropbox_api.deps import PageLimit
 from dropbox_api.problems import Forbidden, InvalidCursor, InvalidRequest, NotFound, Unauthenticated
 from dropbox_api.responses import BODY, problem_responses
@@ -17,12 +17,12 @@ _ACCOUNT = (Unauthenticated, Forbidden)
 
 @router.post(
     "",
-    operation_id="accounts_create_token",
+    operation_id="tokens_create",
     status_code=201,
     dependencies=[NoStore],
     responses=problem_responses(*BODY, *_ACCOUNT, NotFound),
 )
-async def create(context: CurrentUser, body: NewToken) -> CreatedToken:
+async def create(context: CurrentUser, body: CreateToken) -> CreatedPersonalToken:
     """Create an access token for a program of yours. The answer shows it once.
 
     This takes no `Idempotency-Key`, because the answer is a secret that the server does not store. If the answer was
@@ -33,17 +33,17 @@ async def create(context: CurrentUser, body: NewToken) -> CreatedToken:
 
 @router.get(
     "",
-    operation_id="accounts_list_tokens",
+    operation_id="tokens_list",
     responses=problem_responses(*_ACCOUNT, InvalidRequest, InvalidCursor),
 )
-async def list_tokens(context: CurrentUser, limit: PageLimit = 100, cursor: str | None = None) -> TokenList:
+async def list_tokens(context: CurrentUser, limit: PageLimit = 100, cursor: str | None = None) -> PersonalTokenList:
     """List your valid access tokens, newest first."""
     return await personal_tokens.list_tokens(context.db, context.actor_id, limit=limit, cursor=cursor)
 
 
 @router.delete(
     "/{token_id}",
-    operation_id="accounts_revoke_token",
+    operation_id="tokens_delete",
     status_code=204,
     responses=problem_responses(*_ACCOUNT, InvalidRequest, NotFound),
 )

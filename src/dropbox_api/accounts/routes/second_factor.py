@@ -5,10 +5,10 @@ from fastapi import APIRouter
 from dropbox_api.accounts import second_factor
 from dropbox_api.accounts.auth import CurrentUser, NoStore, PasswordsDep, limited_by_user
 from dropbox_api.accounts.schemas import (
-    Confirmation,
+    ConfirmSecondFactor,
+    ConfirmWithPassword,
+    ConfirmWithSecondFactor,
     RecoveryCodes,
-    SecondFactorCode,
-    SecondFactorConfirmation,
     SecondFactorProposal,
 )
 from dropbox_api.problems import Forbidden, InvalidCredentials, RateLimited, SecondFactorState, Unauthenticated
@@ -18,8 +18,8 @@ router = APIRouter(prefix="/me/second-factor", dependencies=[limited_by_user("si
 _ANSWERS = problem_responses(*BODY, Unauthenticated, Forbidden, InvalidCredentials, SecondFactorState, RateLimited)
 
 
-@router.post("", operation_id="accounts_propose_second_factor", dependencies=[NoStore], responses=_ANSWERS)
-async def propose(context: CurrentUser, body: Confirmation, passwords: PasswordsDep) -> SecondFactorProposal:
+@router.post("", operation_id="me_propose_second_factor", dependencies=[NoStore], responses=_ANSWERS)
+async def propose(context: CurrentUser, body: ConfirmWithPassword, passwords: PasswordsDep) -> SecondFactorProposal:
     """Get a secret for an authenticator app. The second factor is off until a code of it is confirmed.
 
     An account without a password needs none here, but a sign-in of the last ten minutes.
@@ -27,23 +27,21 @@ async def propose(context: CurrentUser, body: Confirmation, passwords: Passwords
     return await second_factor.propose_secret(context, passwords, body)
 
 
-@router.post("/confirm", operation_id="accounts_confirm_second_factor", dependencies=[NoStore], responses=_ANSWERS)
-async def confirm(context: CurrentUser, body: SecondFactorCode) -> RecoveryCodes:
+@router.post("/confirm", operation_id="me_confirm_second_factor", dependencies=[NoStore], responses=_ANSWERS)
+async def confirm(context: CurrentUser, body: ConfirmSecondFactor) -> RecoveryCodes:
     """Turn the second factor on with a code of the app. All other sign-ins end."""
     return await second_factor.confirm_secret(context, body.code)
 
 
-@router.post(
-    "/recovery-codes", operation_id="accounts_replace_recovery_codes", dependencies=[NoStore], responses=_ANSWERS
-)
+@router.post("/recovery-codes", operation_id="me_replace_recovery_codes", dependencies=[NoStore], responses=_ANSWERS)
 async def replace_recovery_codes(
-    context: CurrentUser, body: SecondFactorConfirmation, passwords: PasswordsDep
+    context: CurrentUser, body: ConfirmWithSecondFactor, passwords: PasswordsDep
 ) -> RecoveryCodes:
     """Get ten new recovery codes; the old ones are void."""
     return await second_factor.replace_recovery_codes(context, passwords, body)
 
 
-@router.delete("", operation_id="accounts_remove_second_factor", status_code=204, responses=_ANSWERS)
-async def turn_off(context: CurrentUser, body: SecondFactorConfirmation, passwords: PasswordsDep) -> None:
+@router.delete("", operation_id="me_delete_second_factor", status_code=204, responses=_ANSWERS)
+async def turn_off(context: CurrentUser, body: ConfirmWithSecondFactor, passwords: PasswordsDep) -> None:
     """Turn the second factor off. All other sign-ins end."""
     await second_factor.turn_off(context, passwords, body)

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from dropbox_api.accounts import change_password as password_change
 from dropbox_api.accounts import sessions
 from dropbox_api.accounts.auth import CurrentUser, PasswordsDep, limited_by_user
-from dropbox_api.accounts.schemas import ChangePassword, SignInList
+from dropbox_api.accounts.schemas import SignInSessionList, UpdatePassword
 from dropbox_api.deps import PageLimit
 from dropbox_api.problems import (
     Forbidden,
@@ -27,16 +27,16 @@ _ACCOUNT = (Unauthenticated, Forbidden)
 
 @router.get(
     "/sessions",
-    operation_id="accounts_list_sessions",
+    operation_id="me_list_sessions",
     responses=problem_responses(*_ACCOUNT, InvalidRequest, InvalidCursor),
 )
-async def list_sessions(context: CurrentUser, limit: PageLimit = 100, cursor: str | None = None) -> SignInList:
+async def list_sessions(context: CurrentUser, limit: PageLimit = 100, cursor: str | None = None) -> SignInSessionList:
     """List your sign-ins, newest first."""
     return await sessions.list_sessions(context, limit=limit, cursor=cursor)
 
 
 @router.delete(
-    "/sessions", operation_id="accounts_end_other_sessions", status_code=204, responses=problem_responses(*_ACCOUNT)
+    "/sessions", operation_id="me_delete_other_sessions", status_code=204, responses=problem_responses(*_ACCOUNT)
 )
 async def end_others(context: CurrentUser) -> None:
     """End every sign-in except the current one, at once."""
@@ -45,7 +45,7 @@ async def end_others(context: CurrentUser) -> None:
 
 @router.delete(
     "/sessions/{session_id}",
-    operation_id="accounts_end_session",
+    operation_id="me_delete_session",
     status_code=204,
     responses=problem_responses(*_ACCOUNT, InvalidRequest, NotFound),
 )
@@ -56,12 +56,12 @@ async def end(context: CurrentUser, session_id: uuid.UUID) -> None:
 
 @router.put(
     "/password",
-    operation_id="accounts_change_password",
+    operation_id="me_update_password",
     status_code=204,
     dependencies=[limited_by_user("sign_in_account")],
     responses=problem_responses(*BODY, *_ACCOUNT, InvalidCredentials, WeakPassword, RateLimited),
 )
-async def change_password(context: CurrentUser, body: ChangePassword, passwords: PasswordsDep) -> None:
+async def change_password(context: CurrentUser, body: UpdatePassword, passwords: PasswordsDep) -> None:
     """Replace the password. All other sign-ins end; personal access tokens stay.
 
     An account without a password sets its first one here, within ten minutes of signing in.

@@ -13,7 +13,7 @@ from dropbox_api.accounts import refresh as rotation
 from dropbox_api.accounts import register as registration
 from dropbox_api.accounts import sign_in as signing_in
 from dropbox_api.accounts.auth import AccessTokensDep, CurrentUser, NoStore, PasswordsDep
-from dropbox_api.accounts.schemas import Account, PasswordGrant, Refresh, Register, Tokens
+from dropbox_api.accounts.schemas import Account, AuthTokens, RefreshTokens, RegisterAccount, SignInForm
 from dropbox_api.deps import DbDep, LimitsDep, MailerDep, SettingsDep, limited
 from dropbox_api.problems import (
     BodyTooLarge,
@@ -34,13 +34,13 @@ router = APIRouter()
 
 @router.post(
     "/auth/register",
-    operation_id="accounts_register",
+    operation_id="auth_register",
     status_code=201,
     dependencies=[limited("sign_in_address")],
     responses=problem_responses(*BODY, EmailTaken, RegistrationClosed, WeakPassword),
 )
 async def register(
-    body: Register, db: DbDep, settings: SettingsDep, passwords: PasswordsDep, mailer: MailerDep
+    body: RegisterAccount, db: DbDep, settings: SettingsDep, passwords: PasswordsDep, mailer: MailerDep
 ) -> Account:
     """Create an account. The server sends a mail that verifies its address."""
     password = body.password.get_secret_value()
@@ -51,19 +51,19 @@ async def register(
 
 @router.post(
     "/auth/token",
-    operation_id="accounts_token",
+    operation_id="auth_sign_in",
     dependencies=[NoStore, limited("sign_in_address")],
     responses=problem_responses(BodyTooLarge, InvalidRequest, InvalidCredentials, SecondFactorRequired, Forbidden),
 )
 async def token(
     *,
-    form: Annotated[PasswordGrant, Form()],
+    form: Annotated[SignInForm, Form()],
     db: DbDep,
     settings: SettingsDep,
     passwords: PasswordsDep,
     access_tokens: AccessTokensDep,
     limits: LimitsDep,
-) -> Tokens:
+) -> AuthTokens:
     """Sign in with address and password, and a code where the account has a second factor."""
     await limits.hit("sign_in_account", form.username)
     return await signing_in.sign_in(db, settings.auth, passwords, access_tokens, form)
@@ -71,11 +71,11 @@ async def token(
 
 @router.post(
     "/auth/refresh",
-    operation_id="accounts_refresh",
+    operation_id="auth_refresh",
     dependencies=[NoStore],
     responses=problem_responses(*BODY, InvalidRefreshToken),
 )
-async def refresh(body: Refresh, db: DbDep, settings: SettingsDep, access_tokens: AccessTokensDep) -> Tokens:
+async def refresh(body: RefreshTokens, db: DbDep, settings: SettingsDep, access_tokens: AccessTokensDep) -> AuthTokens:
     """Exchange the refresh token for new tokens.
 
     Each token is valid once. For a minute it may be exchanged again, in case the answer was lost. A later second use
@@ -84,13 +84,13 @@ async def refresh(body: Refresh, db: DbDep, settings: SettingsDep, access_tokens
     return await rotation.refresh_tokens(db, settings.auth, access_tokens, body.refresh_token.get_secret_value())
 
 
-@router.post("/auth/logout", operation_id="accounts_logout", status_code=204, responses=problem_responses(*BODY))
-async def logout(body: Refresh, db: DbDep) -> None:
+@router.post("/auth/logout", operation_id="auth_sign_out", status_code=204, responses=problem_responses(*BODY))
+async def logout(body: RefreshTokens, db: DbDep) -> None:
     """End the sign-in, at once and for its access tokens too. Idempotent."""
     await sessions.sign_out(db, body.refresh_token.get_secret_value())
 
 
-@router.get("/me", operation_id="accounts_me", responses=problem_responses(Unauthenticated, Forbidden))
+@router.get("/me", operation_id="me_get", responses=problem_responses(Unauthenticated, Forbidden))
 async def me(context: CurrentUser) -> Account:
     """Show your account, and how much of its quota is used."""
     return await account.get_account(context)

@@ -7,7 +7,15 @@ from fastapi import APIRouter, Query
 
 from dropbox_api.accounts import personal_tokens, users
 from dropbox_api.accounts.auth import Administrator, NoStore, PasswordsDep
-from dropbox_api.accounts.schemas import ChangeUser, CreatedToken, ManagedUser, NewToken, NewUser, TokenList, UserList
+from dropbox_api.accounts.schemas import (
+    CreatedPersonalToken,
+    CreateToken,
+    CreateUser,
+    ManagedUser,
+    PersonalTokenList,
+    UpdateUser,
+    UserList,
+)
 from dropbox_api.deps import PageLimit
 from dropbox_api.problems import (
     EmailTaken,
@@ -24,7 +32,7 @@ router = APIRouter(prefix="/admin/users")
 _ADMIN = (Unauthenticated, Forbidden)
 
 
-@router.get("", operation_id="accounts_list_users", responses=problem_responses(*_ADMIN, InvalidRequest, InvalidCursor))
+@router.get("", operation_id="admin_list_users", responses=problem_responses(*_ADMIN, InvalidRequest, InvalidCursor))
 async def list_users(
     context: Administrator,
     q: Annotated[str | None, Query(max_length=320, pattern=r"^[^\x00]*$", description="A part of the address.")] = None,
@@ -37,18 +45,18 @@ async def list_users(
 
 @router.post(
     "",
-    operation_id="accounts_create_user",
+    operation_id="admin_create_user",
     status_code=201,
     responses=problem_responses(*BODY, *_ADMIN, EmailTaken, WeakPassword),
 )
-async def create(context: Administrator, body: NewUser, passwords: PasswordsDep) -> ManagedUser:
+async def create(context: Administrator, body: CreateUser, passwords: PasswordsDep) -> ManagedUser:
     """Create an account, also where registration is closed."""
     return await users.create_user(context.db, context.settings.auth, passwords, body)
 
 
 @router.get(
     "/{user_id}",
-    operation_id="accounts_get_user",
+    operation_id="admin_get_user",
     responses=problem_responses(*_ADMIN, InvalidRequest, NotFound),
 )
 async def get(context: Administrator, user_id: uuid.UUID) -> ManagedUser:
@@ -56,8 +64,8 @@ async def get(context: Administrator, user_id: uuid.UUID) -> ManagedUser:
     return await users.get_user(context.db, user_id)
 
 
-@router.patch("/{user_id}", operation_id="accounts_change_user", responses=problem_responses(*BODY, *_ADMIN, NotFound))
-async def change(context: Administrator, user_id: uuid.UUID, body: ChangeUser) -> ManagedUser:
+@router.patch("/{user_id}", operation_id="admin_update_user", responses=problem_responses(*BODY, *_ADMIN, NotFound))
+async def change(context: Administrator, user_id: uuid.UUID, body: UpdateUser) -> ManagedUser:
     """Change the given members.
 
     Disabling ends all sign-ins and access tokens at once and for good; the files stay. The last administrator can be
@@ -68,12 +76,12 @@ async def change(context: Administrator, user_id: uuid.UUID, body: ChangeUser) -
 
 @router.post(
     "/{user_id}/tokens",
-    operation_id="accounts_create_service_token",
+    operation_id="admin_create_token",
     status_code=201,
     dependencies=[NoStore],
     responses=problem_responses(*BODY, *_ADMIN, NotFound),
 )
-async def create_token(context: Administrator, user_id: uuid.UUID, body: NewToken) -> CreatedToken:
+async def create_token(context: Administrator, user_id: uuid.UUID, body: CreateToken) -> CreatedPersonalToken:
     """Create an access token for a service account, with the scopes `files:read`, `files:write` or `processing`.
 
     The answer shows it once; therefore this takes no `Idempotency-Key`.
@@ -83,12 +91,12 @@ async def create_token(context: Administrator, user_id: uuid.UUID, body: NewToke
 
 @router.get(
     "/{user_id}/tokens",
-    operation_id="accounts_list_user_tokens",
+    operation_id="admin_list_tokens",
     responses=problem_responses(*_ADMIN, InvalidRequest, InvalidCursor, NotFound),
 )
 async def list_tokens(
     context: Administrator, user_id: uuid.UUID, limit: PageLimit = 100, cursor: str | None = None
-) -> TokenList:
+) -> PersonalTokenList:
     """List a user's valid access tokens, newest first."""
     await users.get_user(context.db, user_id)
     return await personal_tokens.list_tokens(context.db, user_id, limit=limit, cursor=cursor)
@@ -96,7 +104,7 @@ async def list_tokens(
 
 @router.delete(
     "/{user_id}/tokens/{token_id}",
-    operation_id="accounts_revoke_user_token",
+    operation_id="admin_delete_token",
     status_code=204,
     responses=problem_responses(*_ADMIN, InvalidRequest, NotFound),
 )

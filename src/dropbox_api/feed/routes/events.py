@@ -11,7 +11,7 @@ from dropbox_api.accounts.auth import Reader
 from dropbox_api.feed.read import get_newest_cursor, get_start_position
 from dropbox_api.feed.routes.poll import Poll
 from dropbox_api.feed.routes.stream import Stream
-from dropbox_api.feed.schemas import Cursor, EventList, ReadEvents, StreamEvents
+from dropbox_api.feed.schemas import EventCursor, EventList, ReadEvents, StreamEvents
 from dropbox_api.responses import problem_responses
 
 _STREAM_LIMIT = 500
@@ -45,9 +45,9 @@ async def list_events(context: Reader, request: Request, wanted: Annotated[ReadE
     operation_id="events_get_cursor",
     responses=problem_responses(problems.Unauthenticated, problems.Forbidden),
 )
-async def get_cursor(context: Reader, request: Request) -> Cursor:
+async def get_cursor(context: Reader, request: Request) -> EventCursor:
     """Get the cursor after the newest event. First sync: get it, list your files, then read the events after it."""
-    return Cursor(cursor=await get_newest_cursor(context, request.app.state.cursors))
+    return EventCursor(cursor=await get_newest_cursor(context, request.app.state.cursors))
 
 
 _STREAM_RESPONSE: dict[int | str, dict[str, Any]] = {

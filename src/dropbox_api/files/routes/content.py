@@ -11,7 +11,7 @@ from dropbox_api.accounts.auth import Reader, Writer
 from dropbox_api.context import Context
 from dropbox_api.core.content_disposition import format_content_disposition
 from dropbox_api.files import acceptance, archive, download
-from dropbox_api.files.schemas import Download, File
+from dropbox_api.files.schemas import DownloadUrl, File
 from dropbox_api.plumbing import audit
 from dropbox_api.responses import problem_responses
 
@@ -53,20 +53,20 @@ async def _note_download(context: Context, file_id: uuid.UUID, content: download
         await audit.record(tx, content.owner_id, [entry])
 
 
-@router.get("/files/{file_id}/download", operation_id="files_download", name="download", responses=_DOWNLOAD)
+@router.get("/files/{file_id}/download", operation_id="files_get_download", name="download", responses=_DOWNLOAD)
 async def get_download(
     *,
     context: Reader,
     response: Response,
     file_id: uuid.UUID,
     revision: uuid.UUID | None = None,
-) -> Download:
+) -> DownloadUrl:
     """Give a signed URL of the content, with what is needed to check it."""
     content = await download.get_content(context, file_id, revision)
     signed = download.sign_content(context, content, "GET", inline=False)
     await _note_download(context, file_id, content)
     response.headers["Cache-Control"] = "no-store"
-    return Download.model_validate(
+    return DownloadUrl.model_validate(
         {
             "url": signed.url,
             "expires_at": signed.expires_at,
@@ -85,7 +85,7 @@ _ZIP = {"application/zip": {"schema": {"type": "string", "format": "binary"}}}
 
 @router.get(
     "/files/{file_id}/archive",
-    operation_id="files_archive",
+    operation_id="files_get_archive",
     response_class=Response,
     responses={
         200: {"description": "The folder as a zip, of a length that is not known before its end.", "content": _ZIP},

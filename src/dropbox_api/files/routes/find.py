@@ -44,7 +44,7 @@ async def get_by_path(
 
 @router.get(
     "/files/{file_id}/by-path",
-    operation_id="files_get_below",
+    operation_id="files_get_by_path_below",
     responses=problem_responses(*_NOT_YOURS, problems.NotAFolder, problems.InvalidName),
 )
 async def get_below(
@@ -63,7 +63,7 @@ async def get(context: Reader, file_id: uuid.UUID, response: Response) -> File:
     return add_etag(response, await lookup.get_node(context, file_id))
 
 
-@router.get("/search", operation_id="files_search", responses=_LIST)
+@router.get("/search", operation_id="search_files", responses=_LIST)
 async def search_files(context: Reader, wanted: Annotated[SearchFiles, Query()]) -> FileList:
     """Search names in the whole account or below a folder; filter by kind, type, size and time, with or without `q`.
 

@@ -12,14 +12,14 @@ from dropbox_api.files import activity, processing, revisions, trash, tree
 from dropbox_api.files.routes.etag import add_etag
 from dropbox_api.files.schemas import (
     ActivityList,
-    ChangeFile,
     CopyFile,
     CreateFolder,
     File,
     FileList,
-    ReportProcessing,
     RestoreFile,
     RevisionList,
+    UpdateFile,
+    UpdateProcessing,
 )
 from dropbox_api.responses import BODY, problem_responses
 
@@ -56,7 +56,7 @@ async def create_folder(context: Writer, response: Response, once: OnceDep, body
     ),
 )
 async def update(
-    *, context: Writer, response: Response, file_id: uuid.UUID, body: ChangeFile, if_match: IfMatch = None
+    *, context: Writer, response: Response, file_id: uuid.UUID, body: UpdateFile, if_match: IfMatch = None
 ) -> File:
     """Rename, move, or both at once; or set the content type. Takes the same time for a folder of any size."""
     return add_etag(response, await tree.change_node(context, file_id, body, if_match))
@@ -112,7 +112,7 @@ async def copy(
 
 @router.get(
     "/trash",
-    operation_id="files_list_trash",
+    operation_id="trash_list",
     responses=problem_responses(problems.Unauthenticated, problems.InvalidRequest, problems.InvalidCursor),
 )
 async def list_trash(context: Reader, limit: PageLimit = 100, cursor: str | None = None) -> FileList:
@@ -120,13 +120,13 @@ async def list_trash(context: Reader, limit: PageLimit = 100, cursor: str | None
     return await trash.list_trash(context, limit=limit, cursor=cursor)
 
 
-@router.delete("/trash", operation_id="files_empty_trash", status_code=204, responses=problem_responses(*_NOT_YOURS))
+@router.delete("/trash", operation_id="trash_empty", status_code=204, responses=problem_responses(*_NOT_YOURS))
 async def empty_trash(context: Writer) -> None:
     """Delete everything in the trash for good. A worker then frees its space."""
     await trash.empty_trash(context)
 
 
-@router.delete("/trash/{file_id}", operation_id="files_purge", status_code=204, responses=problem_responses(*_GUARDED))
+@router.delete("/trash/{file_id}", operation_id="trash_delete", status_code=204, responses=problem_responses(*_GUARDED))
 async def purge(context: Writer, file_id: uuid.UUID, if_match: IfMatch = None) -> None:
     """Delete one file or folder in the trash for good, with all its content."""
     await trash.purge_node(context, file_id, if_match=if_match)
@@ -134,7 +134,7 @@ async def purge(context: Writer, file_id: uuid.UUID, if_match: IfMatch = None) -
 
 @router.post(
     "/files/{file_id}/restore",
-    operation_id="files_restore",
+    operation_id="trash_restore",
     responses=problem_responses(
         *_GUARDED, *BODY, *_NAMES, problems.ParentGone, problems.IntoItself, problems.IdempotencyMismatch
     ),
@@ -160,7 +160,7 @@ async def restore(
 
 @router.get(
     "/files/{file_id}/revisions",
-    operation_id="files_list_revisions",
+    operation_id="revisions_list",
     responses=problem_responses(*_NOT_YOURS, problems.NotAFile, problems.InvalidCursor),
 )
 async def list_revisions(
@@ -172,7 +172,7 @@ async def list_revisions(
 
 @router.post(
     "/files/{file_id}/revisions/{revision_id}/restore",
-    operation_id="files_restore_revision",
+    operation_id="revisions_restore",
     responses=problem_responses(*_GUARDED, problems.NotAFile, problems.IdempotencyMismatch),
 )
 async def restore_revision(
@@ -194,7 +194,7 @@ async def restore_revision(
 
 @router.put(
     "/files/{file_id}/processing",
-    operation_id="files_report_processing",
+    operation_id="files_update_processing",
     responses=problem_responses(*_GUARDED, *BODY, problems.NotAFile),
 )
 async def report_processing(
@@ -202,7 +202,7 @@ async def report_processing(
     context: Processor,
     response: Response,
     file_id: uuid.UUID,
-    body: ReportProcessing,
+    body: UpdateProcessing,
     if_match: IfMatch = None,
 ) -> File:
     """Report the state of a downstream processor for a revision. While it is `running`, a delete needs `force`."""

@@ -16,7 +16,7 @@ router = APIRouter()
 
 @router.post(
     "/notifications/store",
-    operation_id="notifications_store",
+    operation_id="server_notify",
     status_code=204,
     dependencies=[Depends(HTTPBearer(scheme_name="store", auto_error=False))],  # for the documentation; checked below
     responses=problem_responses(

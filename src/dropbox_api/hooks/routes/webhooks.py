@@ -9,15 +9,15 @@ from dropbox_api.accounts.auth import NoStore, Reader, Writer
 from dropbox_api.deps import PageLimit
 from dropbox_api.hooks import deliveries, webhooks
 from dropbox_api.hooks.schemas import (
-    ChangeWebhook,
     CreatedWebhook,
+    CreateWebhook,
     Delivery,
     DeliveryList,
-    NewWebhook,
-    Secret,
     State,
+    UpdateWebhook,
     Webhook,
     WebhookList,
+    WebhookSecret,
 )
 from dropbox_api.responses import BODY, problem_responses
 
@@ -29,12 +29,12 @@ _WEBHOOK = (*_ACCOUNT, problems.InvalidRequest, problems.NotFound)
 
 @router.post(
     "/webhooks",
-    operation_id="hooks_create_webhook",
+    operation_id="webhooks_create",
     status_code=201,
     dependencies=[NoStore],
     responses=problem_responses(*BODY, *_ACCOUNT, problems.AddressRefused, problems.TooManyWebhooks),
 )
-async def create_webhook(context: Writer, body: NewWebhook) -> CreatedWebhook:
+async def create_webhook(context: Writer, body: CreateWebhook) -> CreatedWebhook:
     """Create a webhook: the server sends it the events of your files and of the files that are shared with you.
 
     The secret is in this answer only. This operation takes no `Idempotency-Key`, because the server stores no answer
@@ -45,7 +45,7 @@ async def create_webhook(context: Writer, body: NewWebhook) -> CreatedWebhook:
 
 @router.get(
     "/webhooks",
-    operation_id="hooks_list_webhooks",
+    operation_id="webhooks_list",
     responses=problem_responses(*_ACCOUNT, problems.InvalidRequest, problems.InvalidCursor),
 )
 async def list_webhooks(context: Reader, limit: PageLimit = 100, cursor: str | None = None) -> WebhookList:
@@ -53,7 +53,7 @@ async def list_webhooks(context: Reader, limit: PageLimit = 100, cursor: str | N
     return await webhooks.list_webhooks(context, limit=limit, cursor=cursor)
 
 
-@router.get("/webhooks/{webhook_id}", operation_id="hooks_get_webhook", responses=problem_responses(*_WEBHOOK))
+@router.get("/webhooks/{webhook_id}", operation_id="webhooks_get", responses=problem_responses(*_WEBHOOK))
 async def get_webhook(context: Reader, webhook_id: uuid.UUID) -> Webhook:
     """Get a webhook: whether it works, and if not, since when and why."""
     return await webhooks.get_webhook(context, webhook_id)
@@ -61,17 +61,17 @@ async def get_webhook(context: Reader, webhook_id: uuid.UUID) -> Webhook:
 
 @router.patch(
     "/webhooks/{webhook_id}",
-    operation_id="hooks_update_webhook",
+    operation_id="webhooks_update",
     responses=problem_responses(*BODY, *_WEBHOOK, problems.AddressRefused),
 )
-async def update_webhook(context: Writer, body: ChangeWebhook, webhook_id: uuid.UUID) -> Webhook:
+async def update_webhook(context: Writer, body: UpdateWebhook, webhook_id: uuid.UUID) -> Webhook:
     """Change, disable or enable a webhook. Pending deliveries go to the new address."""
     return await webhooks.change_webhook(context, webhook_id, body)
 
 
 @router.delete(
     "/webhooks/{webhook_id}",
-    operation_id="hooks_delete_webhook",
+    operation_id="webhooks_delete",
     status_code=204,
     responses=problem_responses(*_WEBHOOK),
 )
@@ -82,18 +82,18 @@ async def delete_webhook(context: Writer, webhook_id: uuid.UUID) -> None:
 
 @router.post(
     "/webhooks/{webhook_id}/rotate-secret",
-    operation_id="hooks_rotate_secret",
+    operation_id="webhooks_rotate_secret",
     dependencies=[NoStore],
     responses=problem_responses(*_WEBHOOK),
 )
-async def rotate_secret(context: Writer, webhook_id: uuid.UUID) -> Secret:
+async def rotate_secret(context: Writer, webhook_id: uuid.UUID) -> WebhookSecret:
     """Give a webhook a new secret, which signs all messages from now on, repeated ones too."""
     return await webhooks.rotate_secret(context, webhook_id)
 
 
 @router.post(
     "/webhooks/{webhook_id}/test",
-    operation_id="hooks_test_webhook",
+    operation_id="webhooks_send_test",
     status_code=202,
     responses=problem_responses(*_WEBHOOK),
 )
@@ -104,7 +104,7 @@ async def ping_webhook(context: Writer, webhook_id: uuid.UUID) -> Delivery:
 
 @router.get(
     "/webhooks/{webhook_id}/deliveries",
-    operation_id="hooks_list_deliveries",
+    operation_id="webhooks_list_deliveries",
     responses=problem_responses(*_WEBHOOK, problems.InvalidCursor),
 )
 async def list_deliveries(
@@ -120,7 +120,7 @@ async def list_deliveries(
 
 @router.post(
     "/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver",
-    operation_id="hooks_redeliver",
+    operation_id="webhooks_redeliver",
     status_code=202,
     responses=problem_responses(*_WEBHOOK),
 )
@@ -131,7 +131,7 @@ async def redeliver(context: Writer, webhook_id: uuid.UUID, delivery_id: uuid.UU
 
 @router.get(
     "/files/{file_id}/deliveries",
-    operation_id="hooks_list_file_deliveries",
+    operation_id="webhooks_list_file_deliveries",
     responses=problem_responses(*_WEBHOOK, problems.InvalidCursor),
 )
 async def list_file_deliveries(

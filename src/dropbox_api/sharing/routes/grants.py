@@ -10,7 +10,7 @@ from dropbox_api.deps import PageLimit
 from dropbox_api.files.schemas import FileList
 from dropbox_api.responses import BODY, problem_responses
 from dropbox_api.sharing import grants
-from dropbox_api.sharing.schemas import ChangeGrant, CreateGrant, Grant, GrantList
+from dropbox_api.sharing.schemas import CreateGrant, Grant, GrantList, UpdateGrant
 
 router = APIRouter()
 
@@ -19,7 +19,7 @@ _PROBLEMS = (problems.Unauthenticated, problems.Forbidden, problems.InvalidReque
 
 @router.get(
     "/files/{file_id}/grants",
-    operation_id="sharing_list_grants",
+    operation_id="grants_list",
     responses=problem_responses(*_PROBLEMS, problems.InvalidCursor),
 )
 async def list_grants(
@@ -31,7 +31,7 @@ async def list_grants(
 
 @router.post(
     "/files/{file_id}/grants",
-    operation_id="sharing_create_grant",
+    operation_id="grants_create",
     status_code=201,
     responses={
         200: {"model": Grant, "description": "The grant existed already; it has this role now."},
@@ -55,17 +55,17 @@ async def create_grant(
 
 @router.patch(
     "/files/{file_id}/grants/{grant_id}",
-    operation_id="sharing_update_grant",
+    operation_id="grants_update",
     responses=problem_responses(*_PROBLEMS, *BODY),
 )
-async def update_grant(context: Sharer, file_id: uuid.UUID, grant_id: uuid.UUID, body: ChangeGrant) -> Grant:
+async def update_grant(context: Sharer, file_id: uuid.UUID, grant_id: uuid.UUID, body: UpdateGrant) -> Grant:
     """Change the role of a grant."""
     return await grants.change_grant(context, file_id, grant_id, body.role)
 
 
 @router.delete(
     "/files/{file_id}/grants/{grant_id}",
-    operation_id="sharing_delete_grant",
+    operation_id="grants_delete",
     status_code=204,
     responses=problem_responses(*_PROBLEMS),
 )
@@ -76,7 +76,7 @@ async def delete_grant(context: Sharer, file_id: uuid.UUID, grant_id: uuid.UUID)
 
 @router.get(
     "/shared-with-me",
-    operation_id="sharing_list_shared_with_me",
+    operation_id="grants_list_received",
     responses=problem_responses(
         problems.Unauthenticated, problems.Forbidden, problems.InvalidRequest, problems.InvalidCursor
     ),
@@ -88,7 +88,7 @@ async def list_shared_with_me(context: Reader, limit: PageLimit = 100, cursor: s
 
 @router.delete(
     "/shared-with-me/{file_id}",
-    operation_id="sharing_leave",
+    operation_id="grants_leave",
     status_code=204,
     responses=problem_responses(*_PROBLEMS),
 )

@@ -11,7 +11,7 @@ from dropbox_api.deps import PageLimit
 from dropbox_api.responses import BODY, problem_responses
 from dropbox_api.sharing import links
 from dropbox_api.sharing.bearers import LinkSecurity
-from dropbox_api.sharing.schemas import ChangeLink, CreateLink, Link, LinkList
+from dropbox_api.sharing.schemas import CreateLink, Link, LinkList, UpdateLink
 
 router = APIRouter()
 
@@ -28,7 +28,7 @@ LinkSecurityDep = Annotated[LinkSecurity, Depends(_link_security)]
 
 @router.get(
     "/files/{file_id}/links",
-    operation_id="sharing_list_links",
+    operation_id="links_list",
     responses=problem_responses(*_PROBLEMS, problems.InvalidCursor),
 )
 async def list_links(
@@ -40,7 +40,7 @@ async def list_links(
 
 @router.post(
     "/files/{file_id}/links",
-    operation_id="sharing_create_link",
+    operation_id="links_create",
     status_code=201,
     responses=problem_responses(
         *_PROBLEMS, *BODY, problems.RootFolder, problems.NotAFolder, problems.IdempotencyMismatch
@@ -56,14 +56,14 @@ async def create_link(
     return await links.create_link(context, security, file_id, body, once)
 
 
-@router.patch("/links/{link_id}", operation_id="sharing_update_link", responses=problem_responses(*_PROBLEMS, *BODY))
-async def update_link(context: Sharer, security: LinkSecurityDep, link_id: uuid.UUID, body: ChangeLink) -> Link:
+@router.patch("/links/{link_id}", operation_id="links_update", responses=problem_responses(*_PROBLEMS, *BODY))
+async def update_link(context: Sharer, security: LinkSecurityDep, link_id: uuid.UUID, body: UpdateLink) -> Link:
     """Set or remove password, expiry and budget. A missing member stays as it is."""
     return await links.change_link(context, security, link_id, body)
 
 
 @router.delete(
-    "/links/{link_id}", operation_id="sharing_delete_link", status_code=204, responses=problem_responses(*_PROBLEMS)
+    "/links/{link_id}", operation_id="links_delete", status_code=204, responses=problem_responses(*_PROBLEMS)
 )
 async def delete_link(context: Sharer, link_id: uuid.UUID) -> None:
     """Revoke a link, at once and for good. A content URL that it handed out works for some more minutes."""

@@ -14,7 +14,7 @@ from dropbox_api.responses import problem_responses
 from dropbox_api.sharing import public
 from dropbox_api.sharing.bearers import LinkContext, LinkCredentials, open_link
 from dropbox_api.sharing.routes.links import LinkSecurityDep
-from dropbox_api.sharing.schemas import PublicFileList, PublicLink, Received
+from dropbox_api.sharing.schemas import PublicFileList, PublicLink, ReceivedFile
 from dropbox_api.uploads.direct.body import RequestBody, receive_body
 
 router = APIRouter(prefix="/public/links/{token}", dependencies=[limited("public")])
@@ -48,7 +48,7 @@ _REFUSED = (problems.NotFound, problems.LinkPasswordRequired, problems.RateLimit
 _UNUSABLE = (problems.ContentQuarantined, problems.ContentDamaged)
 
 
-@router.get("", operation_id="sharing_get_public_link", responses=problem_responses(*_REFUSED))
+@router.get("", operation_id="public_get_link", responses=problem_responses(*_REFUSED))
 async def get_link(context: LinkBearer) -> PublicLink:
     """Show the file or folder of a link. A link with a password shows nothing without it."""
     return await public.describe_link(context)
@@ -56,7 +56,7 @@ async def get_link(context: LinkBearer) -> PublicLink:
 
 @router.get(
     "/files",
-    operation_id="sharing_list_public_files",
+    operation_id="public_list_files",
     responses=problem_responses(*_REFUSED, problems.NotAFolder, problems.LinkNotFor, problems.InvalidCursor),
 )
 async def list_files(
@@ -68,7 +68,7 @@ async def list_files(
 
 @router.get(
     "/files/{file_id}/content",
-    operation_id="sharing_get_public_content",
+    operation_id="public_get_content",
     status_code=307,
     response_class=Response,
     responses={
@@ -94,7 +94,7 @@ _ZIP = {"application/zip": {"schema": {"type": "string", "format": "binary"}}}
 
 @router.get(
     "/archive",
-    operation_id="sharing_get_public_archive",
+    operation_id="public_get_archive",
     response_class=Response,
     responses={
         200: {"description": "The folder as a zip of unknown length.", "content": _ZIP},
@@ -137,7 +137,7 @@ _FORM: dict[str, Any] = {
 
 @router.post(
     "/upload",
-    operation_id="sharing_send_public_file",
+    operation_id="public_upload_file",
     status_code=201,
     responses=problem_responses(
         *_REFUSED,
@@ -151,7 +151,7 @@ _FORM: dict[str, Any] = {
     ),
     openapi_extra={"requestBody": _FORM},
 )
-async def send_file(context: LinkBearer, slots: PublicSlotsDep, request: Request) -> Received:
+async def send_file(context: LinkBearer, slots: PublicSlotsDep, request: Request) -> ReceivedFile:
     """Send a file to an upload link. It replaces nothing; the answer has the requested name, not the stored one."""
     async with slots.hold(context.link.link_id):
         return await public.receive_file(context, read_request_body(request))

@@ -14,11 +14,11 @@ BATCH_ITEMS = 500
 
 @router.post(
     "/uploads/batch",
-    operation_id="uploads_start_batch",
+    operation_id="uploads_create_batch",
     dependencies=[limited_by_user("sign")],
     responses=problem_responses(problems.Unauthenticated, *BODY, problems.IdempotencyMismatch),
 )
-async def start_batch(context: Writer, once: OnceDep, body: schemas.StartBatch) -> schemas.StartedBatch:
+async def start_batch(context: Writer, once: OnceDep, body: schemas.CreateUploadBatch) -> schemas.CreatedUploadBatch:
     """Start up to 500 uploads in one transaction; each item has its own answer or problem.
 
     Signed URLs are not kept for a repetition under the same Idempotency-Key: ask `parts` for new ones.
@@ -31,6 +31,6 @@ async def start_batch(context: Writer, once: OnceDep, body: schemas.StartBatch) 
     operation_id="uploads_complete_batch",
     responses=problem_responses(problems.Unauthenticated, *BODY),
 )
-async def complete_batch(context: Writer, body: schemas.CompleteBatch) -> schemas.CompletedBatch:
+async def complete_batch(context: Writer, body: schemas.CompleteUploadBatch) -> schemas.CompletedUploadBatch:
     """Complete up to 500 uploads; each has its own file or problem."""
     return await complete.complete_batch(context, body.upload_ids)

@@ -12,7 +12,9 @@ from dropbox_api.uploads.routes.batches import BATCH_ITEMS
 router = APIRouter()
 
 
-@router.get("/capabilities", operation_id="uploads_capabilities", responses=problem_responses(problems.Unauthenticated))
+@router.get(
+    "/capabilities", operation_id="server_get_capabilities", responses=problem_responses(problems.Unauthenticated)
+)
 async def capabilities(context: Reader, bucket: CapabilitiesDep) -> schemas.Capabilities:
     """Return the limits and abilities of this server and its store, as probed at start."""
     settings = context.settings

@@ -70,7 +70,7 @@ def _receive(request: Request, content_type: str | None) -> RequestBody:
 
 @router.post(
     "/files",
-    operation_id="uploads_send_file",
+    operation_id="files_upload",
     status_code=201,
     responses=problem_responses(*_DIRECT, problems.NotAFolder, problems.CrossOwner, problems.TooManyFiles),
     openapi_extra={"requestBody": _FORM},
@@ -88,7 +88,7 @@ async def send_file(
 
 @router.put(
     "/files/{file_id}/content",
-    operation_id="uploads_put_content",
+    operation_id="files_put_content",
     responses=problem_responses(*_DIRECT, problems.PreconditionFailed, problems.NotAFile, problems.ProcessingRunning),
     openapi_extra={"requestBody": _CONTENT},
 )

@@ -19,11 +19,11 @@ router = APIRouter()
 
 @router.post(
     "/uploads",
-    operation_id="uploads_start",
+    operation_id="uploads_create",
     dependencies=[limited_by_user("sign")],
     status_code=201,
     responses={
-        200: {"model": schemas.StartedUpload, "description": "The live session of this content, or the file itself."},
+        200: {"model": schemas.CreatedUpload, "description": "The live session of this content, or the file itself."},
         **problem_responses(
             problems.Unauthenticated,
             problems.NotFound,
@@ -45,8 +45,8 @@ router = APIRouter()
     },
 )
 async def start_upload(
-    context: Writer, response: Response, once: OnceDep, body: schemas.StartUpload
-) -> schemas.StartedUpload:
+    context: Writer, response: Response, once: OnceDep, body: schemas.CreateUpload
+) -> schemas.CreatedUpload:
     """Start an upload, or go on with the live one of the same content; content you store already is a file at once.
 
     Signed URLs are not kept for a repetition under the same Idempotency-Key: ask `parts` for new ones.
@@ -119,7 +119,7 @@ async def sign_parts(context: Writer, upload_id: uuid.UUID, body: schemas.SignPa
 )
 async def bind_fingerprint(
     context: Writer, upload_id: uuid.UUID, body: schemas.BindFingerprint
-) -> schemas.StartedUpload:
+) -> schemas.CreatedUpload:
     """Bind the fingerprint that was still being computed; the answer holds the session (or the file) to go on with."""
     return await bind.bind_fingerprint(context, upload_id, body.fingerprint)
 
@@ -138,7 +138,7 @@ async def reconcile_upload(context: Writer, upload_id: uuid.UUID) -> schemas.Upl
 @router.post(
     "/uploads/{upload_id}/complete",
     operation_id="uploads_complete",
-    response_model=schemas.Completed,
+    response_model=schemas.CompletedUpload,
     responses={
         202: {"model": schemas.Upload, "description": "S3 is still assembling: ask again after `Retry-After`."},
         **problem_responses(
@@ -151,7 +151,7 @@ async def reconcile_upload(context: Writer, upload_id: uuid.UUID) -> schemas.Upl
         ),
     },
 )
-async def complete_upload(context: Writer, upload_id: uuid.UUID) -> schemas.Completed | Response:
+async def complete_upload(context: Writer, upload_id: uuid.UUID) -> schemas.CompletedUpload | Response:
     """Turn the session into a file. Repeating it returns the same file."""
     completed = await complete.complete_upload(context, upload_id)
     if completed is not None:
@@ -162,7 +162,7 @@ async def complete_upload(context: Writer, upload_id: uuid.UUID) -> schemas.Comp
 
 @router.post(
     "/uploads/{upload_id}/destinations",
-    operation_id="uploads_add_destination",
+    operation_id="uploads_create_destination",
     responses=problem_responses(
         *OWN,
         *BODY,
@@ -187,7 +187,7 @@ async def add_destination(
 
 @router.delete(
     "/uploads/{upload_id}",
-    operation_id="uploads_abort",
+    operation_id="uploads_delete",
     status_code=204,
     responses=problem_responses(*OWN, problems.UploadCompleting, problems.UploadEnded),
 )
