@@ -19,14 +19,15 @@ from bench import processes
 from bench.stack import BUCKET, Stack, WebServer
 from bench.table import GIB, MIB, Row, Section, interleaved, mib, s, times
 from dropbox_api.core.presign import Presigner
-from dropbox_client.api import Client
+from dropbox_client.call import IDLE_TIMEOUT_S, Response
+from dropbox_client.client import Client
 from dropbox_client.errors import Stopped
 from dropbox_client.tokens import TokenFile
 from dropbox_client.transfer.hash_cache import CachedHashes, HashCache
 from dropbox_client.transfer.progress import UploadItem
 from dropbox_client.transfer.source import Identity
 from dropbox_client.transfer.upload import Uploader
-from dropbox_client.transport import IDLE_TIMEOUT_S, Body, Response, Transport
+from dropbox_client.transport import Body, Transport
 
 _CONNECTIONS = 8
 _LOAD_S = 3.0
@@ -97,7 +98,7 @@ def _hot_get(stack: Stack, runs: int) -> list[Row]:
     with stack.signed_in(stack.api.url) as (client, environment):
         tokens = TokenFile(Path(environment["XDG_CONFIG_HOME"]) / "dbx" / "tokens.json").load()
         assert tokens
-        user_id = client.me().id
+        user_id = client.account.get().id
         variables = {
             "BENCH_DATABASE_URL": stack.postgres.url.replace("+asyncpg", ""),
             "BENCH_USER": user_id,
@@ -262,5 +263,5 @@ def _large_upload(stack: Stack) -> list[Row]:
 
 
 def _abandon(client: Client) -> None:
-    for upload in client.list_uploads(state="active"):
-        client.abort_upload(upload.id)
+    for upload in client.uploads.list(state="active"):
+        client.uploads.abort(upload.id)

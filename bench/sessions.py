@@ -45,7 +45,7 @@ class _InstantStore:
 
 def measure(stack: Stack, runs: int) -> Section:
     with stack.signed_in(stack.api.url) as (client, _):
-        found = asyncio.run(_measure(stack, uuid.UUID(client.me().id), runs))
+        found = asyncio.run(_measure(stack, uuid.UUID(client.account.get().id), runs))
     start_s, copy_s, reconcile_s, update_s = (median(found[name]) for name in ("start", "copy", "reconcile", "update"))
     return Section(
         "Sessions",

@@ -23,7 +23,7 @@ from dropbox_api.storage.embedded.guard import GuardedServer, choose_ports, fetc
 from dropbox_api.storage.embedded.postgres import EmbeddedPostgres
 from dropbox_api.storage.embedded.seaweedfs import EmbeddedS3
 from dropbox_api.storage.s3 import S3Config, S3Store
-from dropbox_client.api import Client
+from dropbox_client.client import Client
 from dropbox_client.tokens import TokenFile
 
 BUCKET = "dropbox"
@@ -99,7 +99,7 @@ class Stack:
         home = Path(tempfile.mkdtemp(dir=self.directory))
         client = Client(url, TokenFile(home / "dbx" / "tokens.json"))
         email = f"{uuid.uuid4().hex}@example.com"
-        client.register(email, _PASSWORD)
+        client.account.register(email, _PASSWORD)
         client.sign_in(email, _PASSWORD)
         environment = {"PATH": os.defpath, "HOME": str(home), "XDG_CONFIG_HOME": str(home), "XDG_CACHE_HOME": str(home)}
         yield client, environment

@@ -20,7 +20,7 @@ from bench.processes import Usage
 from bench.proxy import Proxy
 from bench.stack import Stack
 from bench.table import GIB, MIB, Row, Section, fastest, interleaved, markdown_table, mib, s, times
-from dropbox_client.api import Client
+from dropbox_client.client import Client
 
 _SMALL_FILES, _SMALL_BYTES = 1_000, 64 * 1024
 _DBX = Path(sys.executable).with_name("dbx")
@@ -28,7 +28,7 @@ _DBX = Path(sys.executable).with_name("dbx")
 _SDK = """
 import sys, time
 from pathlib import Path
-from dropbox_client.api import Client
+from dropbox_client.client import Client
 from dropbox_client.transfer.progress import UploadItem
 from dropbox_client.tokens import TokenFile
 from dropbox_client.transfer.upload import Uploader
@@ -305,8 +305,8 @@ async def _abort_all(stack: Stack) -> None:
 
 
 def _abandon(client: Client) -> None:
-    for upload in client.list_uploads(state="active"):
-        client.abort_upload(upload.id)
+    for upload in client.uploads.list(state="active"):
+        client.uploads.abort(upload.id)
 
 
 def _sparse(stack: Stack, size_bytes: int) -> Path:
@@ -332,8 +332,8 @@ def again(stack: Stack) -> Section:
             time.sleep(0.005)
         process.kill()
         process.wait()
-        (session,) = client.list_uploads(state="active")
-        stored_bytes = client.reconcile(session.id).uploaded_bytes
+        (session,) = client.uploads.list(state="active")
+        stored_bytes = client.uploads.reconcile(session.id).uploaded_bytes
         in_flight_bytes = proxy.sent_bytes - stored_bytes
         proxy.reset()
         began = time.monotonic()

@@ -41,7 +41,7 @@ SELECT revision_id, $1, id, 1, $5, $4, 'application/pdf', $1 FROM entry
 
 def measure(stack: Stack, runs: int) -> Section:
     with stack.signed_in(stack.api.url) as (client, environment):
-        user_id = uuid.UUID(client.me().id)
+        user_id = uuid.UUID(client.account.get().id)
         tokens = TokenFile(Path(environment["HOME"]) / "dbx" / "tokens.json").load()
         assert tokens
         token = tokens.access_token

@@ -1,15 +1,37 @@
-"""The exceptions of the client, one type per kind of failure. No I/O."""
+"""The exceptions of the client. No I/O.
+
+ClientError                   base of all
+    ApiError                  the server refused the request; `problems` has a class for each code
+    NotSignedIn, Unreachable, Stopped
+    TransferFailed, Corrupt   the transfer failed
+    Unreadable, FileChanged, LocalExists   the local file is the reason
+"""
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, NamedTuple
 
 
 class ClientError(Exception):
     """Base of all exceptions that this package raises deliberately; the text is for the user."""
 
 
-class ApiProblem(ClientError):
-    """The server refused the request with an RFC 9457 problem. Branch on `code`; `docs/problems.md` lists all codes."""
+class FieldError(NamedTuple):
+    """A member of a request that is not valid."""
+
+    pointer: str
+    """JSON pointer to the member."""
+    detail: str
+
+
+class ApiError(ClientError):
+    """The server refused the request with an RFC 9457 problem.
+
+    `problems` has a subclass for each code, such as `NameTaken`, with the members of the code as attributes. A code
+    that this version does not know is a plain ApiError; `extra` has its members.
+    """
+
+    code: str
+    """The code of the problem, such as "name-taken"; `docs/problems.md` lists all."""
 
     def __init__(self, code: str, status: int, detail: str, *, retryable: bool, extra: Mapping[str, Any]) -> None:
         super().__init__(detail)
@@ -19,29 +41,53 @@ class ApiProblem(ClientError):
         self.retryable = retryable
         """True if the same request may succeed later without a change."""
         self.extra = extra
-        """Members specific to this code, such as `missing` of parts-missing."""
+        """The members of the problem document that only this code has, as JSON."""
+        self._read_members()
 
-    @classmethod
-    def from_json(cls, document: object, status: int) -> Self:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), self.code, self.status, self.detail, self.retryable, dict(self.extra))
+
+    @staticmethod
+    def from_json(document: object, status: int) -> "ApiError":
         """Read a problem document; any other body (a proxy's error page) gets the code `http-<status>`."""
         if not isinstance(document, dict) or "code" not in document:
-            return cls(f"http-{status}", status, f"The server answered {status}", retryable=status >= 500, extra={})
+            return ApiError(
+                f"http-{status}", status, f"The server answered {status}", retryable=status >= 500, extra={}
+            )
+        from dropbox_client.problems import PROBLEMS  # noqa: PLC0415 - imports this module, and is seldom needed
+
         known = {"code", "status", "detail", "retryable", "type", "title", "instance", "request_id"}
-        return cls(
-            str(document["code"]),
+        code = str(document["code"])
+        return PROBLEMS.get(code, ApiError)(
+            code,
             int(document.get("status", status)),
-            str(document.get("detail") or document.get("title") or document["code"]),
+            str(document.get("detail") or document.get("title") or code),
             retryable=bool(document.get("retryable")),
             extra={name: value for name, value in document.items() if name not in known},
         )
 
+    def _read_members(self) -> None:
+        """Set the members that the class of the code declares; an absent one is None."""
+        if type(self) is ApiError:
+            return
+        for name in type(self).__annotations__:
+            setattr(self, name, _read_member(name, self.extra.get(name)))
 
-class CursorExpired(ApiProblem):
-    """The server no longer keeps the events after this cursor: list the files again to resynchronise."""
 
-    @classmethod
-    def from_problem(cls, problem: ApiProblem) -> Self:
-        return cls(problem.code, problem.status, problem.detail, retryable=problem.retryable, extra=problem.extra)
+def _restore(
+    kind: type[ApiError], code: str, status: int, detail: str, retryable: bool, extra: Mapping[str, Any]
+) -> ApiError:
+    return kind(code, status, detail, retryable=retryable, extra=extra)
+
+
+def _read_member(name: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if name == "errors":
+        return [FieldError(*(str(item.get(member, "")) for member in FieldError._fields)) for item in value]
+    if name == "problems":
+        return [ApiError.from_json(item, 409) for item in value]
+    return value
 
 
 class Usage(ClientError):
@@ -62,6 +108,14 @@ class Unreadable(ClientError):
 
 class FileChanged(ClientError):
     """The local file changed while it was read; nothing of it is stored."""
+
+
+class LocalExists(ClientError):
+    """The target of a download exists and must not be replaced."""
+
+
+class Corrupt(ClientError):
+    """The downloaded bytes do not match the fingerprint."""
 
 
 class TransferFailed(ClientError):

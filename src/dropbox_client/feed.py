@@ -1,109 +1,60 @@
-"""Continuous reading of the event feed by long poll.
+"""Continuous reading of the event feed for `dbx`, which shares one outage among events and lookups."""
 
-The cursor advances only with a complete page. A lost response is requested again, so each event is delivered exactly
-once across restarts of the server, network failures and token renewals. The server throttles with `backoff_s` and
-Retry-After.
-"""
-
-import math
-import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from dropbox_client.errors import ApiProblem, ClientError, Stopped, Unreachable
+from dropbox_client.client import Client
+from dropbox_client.errors import ClientError
+from dropbox_client.exchange import LONG_WAIT_S, Feed, Reconnection, Steps
 from dropbox_client.models import Event
-from dropbox_client.retry import Backoff, RetryWindow
 
-if TYPE_CHECKING:
-    from dropbox_client.api import Client
-
-LONG_WAIT_S = 60
-"""Length of one long poll; many proxies close idle connections after a little more."""
-_MIN_POLL_S = 1.0
-"""The reader pauses this long after an empty page that arrives sooner although it asked the server to wait."""
+__all__ = ["LONG_WAIT_S", "EventReader", "Reconnector"]
 
 T = TypeVar("T")
 
 
 class Reconnector:
-    """Retries calls without a time limit while they fail transiently.
+    """Retries requests of one client without a time limit while they fail transiently.
 
     Failures before the first success are raised: the address may be wrong.
     """
 
-    def __init__(self, client: "Client", on_change: Callable[[ClientError | None], None] = lambda _: None) -> None:
+    def __init__(self, client: Client, on_change: Callable[[ClientError | None], None] = lambda _: None) -> None:
         """`on_change` gets the first failure of a series, after the client's own retries, and None at its end."""
+        self.reconnection = Reconnection(on_change)
         self._client = client
-        self._on_change = on_change
-        self._was_connected = False
 
     def call(self, request: Callable[[], T]) -> T:
         """Return the result of `request`. Raises its permanent failures, and Stopped."""
-        backoff = Backoff(RetryWindow(math.inf), base_s=1)
-        is_failing = False
-        while True:
-            try:
-                result = request()
-            except (Unreachable, ApiProblem) as error:
-                if not self._was_connected or not _is_transient(error):
-                    raise
-                if not is_failing:
-                    self._on_change(error)
-                is_failing = True
-                self.pause(backoff.next_pause_s() or 0)
-            else:
-                self._was_connected = True
-                if is_failing:
-                    self._on_change(None)
-                return result
 
-    def pause(self, pause_s: float) -> None:
-        """Wait. Raises Stopped."""
-        if self._client.stopping.wait(pause_s):
-            raise Stopped("stopped")
+        def steps() -> Steps[T]:
+            return request()
+            yield  # a generator, as `repeat` requires
 
-
-def _is_transient(error: Unreachable | ApiProblem) -> bool:
-    """Return whether a retry may help. A status without a problem document comes from a proxy, not from the server."""
-    return (
-        isinstance(error, Unreachable) or error.retryable or error.status >= 500 or error.code == f"http-{error.status}"
-    )
+        return self._client.drive(self.reconnection.repeat(steps))
 
 
 class EventReader:
     """A reader of the caller's event feed. Not thread-safe."""
 
     def __init__(
-        self,
-        client: "Client",
-        cursor: str | None = None,
-        *,
-        since: datetime | None = None,
-        reconnector: Reconnector | None = None,
+        self, client: Client, cursor: str | None = None, *, since: datetime | None = None, reconnector: Reconnector
     ) -> None:
         """Start after `cursor`, or at `since`."""
-        self.cursor = cursor
-        """The position after the last event read; None before the first page of `since`."""
-        self.has_more = True
-        """True if the next `read` may return events immediately."""
         self._client = client
-        self._since = since
-        self._reconnector = reconnector or Reconnector(client)
-        self._pause_s = 0.0
+        self._feed = Feed(client.exchange, cursor, since, reconnector.reconnection)
+
+    @property
+    def cursor(self) -> str | None:
+        """The position after the last event read; None before the first page of `since`."""
+        return self._feed.cursor
+
+    @property
+    def has_more(self) -> bool:
+        """True if the next `read` may return events immediately."""
+        return self._feed.has_more
 
     def read(self, wait_s: float = 0) -> list[Event]:
         """Return the next events; if there are none, wait up to `wait_s` for one."""
-        if self._pause_s:
-            self._reconnector.pause(self._pause_s)
-        began = time.monotonic()
-        since = self._since if self.cursor is None else None
-        page = self._reconnector.call(lambda: self._client.event_page(self.cursor, since=since, wait_s=wait_s))
-        is_quick = not (page.events or page.has_more) and time.monotonic() - began < min(wait_s, _MIN_POLL_S)
-        self._pause_s = max(page.backoff_s or 0, _MIN_POLL_S if is_quick else 0)
-        start, self.cursor, self.has_more = self.cursor, page.cursor, page.has_more
-        return [
-            replace(event, cursor=page.cursor if place == len(page.events) else start)
-            for place, event in enumerate(page.events, 1)
-        ]
+        return self._client.drive(self._feed.read(wait_s))

@@ -6,16 +6,31 @@ Unknown members are ignored, so that an older client can talk to a newer server.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from enum import Enum
 from typing import Any, ClassVar, Literal, Self
 from unicodedata import normalize
 
-from dropbox_client.errors import ApiProblem
+from dropbox_client.errors import ApiError
 
 OnConflict = Literal["fail", "rename", "replace"]
+AccountKind = Literal["person", "service"]
+DeliveryState = Literal["pending", "delivered", "failed"]
+ProcessingState = Literal["queued", "running", "succeeded", "failed"]
+Scope = Literal["files:read", "files:write", "share", "processing", "admin"]
+UploadState = Literal["creating", "active", "completing", "completed", "aborted", "expired", "failed"]
 Order = Literal["name", "-name", "size", "-size", "modified", "-modified"]
 GrantedRole = Literal["viewer", "editor"]
 LinkMode = Literal["view", "download", "upload"]
 Json = Mapping[str, Any]
+
+
+class Keep(Enum):
+    """The type of KEEP: leave this member alone."""
+
+    KEEP = "keep"
+
+
+KEEP = Keep.KEEP
 
 
 def normalize_name(name: str) -> str:
@@ -49,7 +64,7 @@ class Processing(_Model):
 
     _readers: ClassVar = {"updated_at": _read_time}
 
-    state: Literal["queued", "running", "succeeded", "failed"]
+    state: ProcessingState
     detail: str | None
     updated_at: datetime
 
@@ -87,6 +102,10 @@ class File(_Model):
     """When it was moved to the trash, where `path` is the old path."""
     true_fingerprint: str | None = None
     """The actual hash of quarantined content."""
+
+
+FileRef = File | str
+"""A file or folder, its id, or its path in the caller's own tree, which starts with a slash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +147,7 @@ class SignedPart(_Model):
 
 @dataclass(frozen=True, slots=True)
 class DestinationState(_Model):
-    _readers: ClassVar = {"problem": lambda document: ApiProblem.from_json(document, 409)}
+    _readers: ClassVar = {"problem": lambda document: ApiError.from_json(document, 409)}
 
     id: str
     parent_id: str
@@ -136,7 +155,7 @@ class DestinationState(_Model):
     on_conflict: OnConflict
     file_id: str | None
     revision_id: str | None
-    problem: ApiProblem | None
+    problem: ApiError | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +170,7 @@ class Upload(_Model):
     }
 
     id: str
-    state: Literal["creating", "active", "completing", "completed", "aborted", "expired", "failed"]
+    state: UploadState
     fingerprint: str | None
     size_bytes: int
     strategy: Literal["single", "multipart"]
@@ -188,13 +207,13 @@ class StartedUpload(_Model):
         "upload": _read_upload,
         "file": _read_file,
         "parts": _read_parts,
-        "problem": lambda document: ApiProblem.from_json(document, 409),
+        "problem": lambda document: ApiError.from_json(document, 409),
     }
 
     upload: Upload | None = None
     file: File | None = None
     parts: list[SignedPart] = field(default_factory=list)
-    problem: ApiProblem | None = None
+    problem: ApiError | None = None
     """The problem of one item of a batch; a single start raises it."""
     is_new: bool = False
     """True if this request created the session, which is empty."""
@@ -214,12 +233,19 @@ class Completed(_Model):
 
 
 @dataclass(frozen=True, slots=True)
+class RetryLater:
+    """The server is still working: repeat the request after `after_s` seconds."""
+
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class CompletedItem(_Model):
-    _readers: ClassVar = {"file": _read_file, "problem": lambda document: ApiProblem.from_json(document, 409)}
+    _readers: ClassVar = {"file": _read_file, "problem": lambda document: ApiError.from_json(document, 409)}
 
     upload_id: str
     file: File | None = None
-    problem: ApiProblem | None = None
+    problem: ApiError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +295,9 @@ class Capabilities(_Model):
 
 
 @dataclass(frozen=True, slots=True)
-class Me(_Model):
+class Account(_Model):
+    """The account of the caller, its usage and its quota."""
+
     _readers: ClassVar = {"created_at": _read_time, "email_verified_at": _read_time}
 
     id: str
@@ -280,11 +308,20 @@ class Me(_Model):
     quota_bytes: int
     used_nodes: int
     quota_nodes: int
-    kind: Literal["person", "service"] = "person"
+    kind: AccountKind = "person"
     is_admin: bool = False
     email_verified_at: datetime | None = None
     second_factor: bool = False
     has_password: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ManagedUser(Account):
+    """An account, as administrators see it."""
+
+    _readers: ClassVar = {**Account._readers, "disabled_at": _read_time}  # noqa: SLF001
+
+    disabled_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +354,7 @@ class ApiToken(_Model):
 
     id: str
     name: str
-    scopes: list[str]
+    scopes: list[Scope]
     created_at: datetime
     last_used_at: datetime | None
     expires_at: datetime | None
@@ -358,6 +395,60 @@ class Link(_Model):
     max_downloads: int | None
     downloads: int
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Activity(_Model):
+    """An entry of the audit trail of a file or folder."""
+
+    _readers: ClassVar = {"created_at": _read_time}
+
+    id: str
+    action: str
+    actor: str | None
+    address: str | None
+    user_agent: str | None
+    request_id: str | None
+    created_at: datetime
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook(_Model):
+    """A webhook; only the response that creates it has `secret`."""
+
+    _readers: ClassVar = {"created_at": _read_time, "failing_since": _read_time, "disabled_at": _read_time}
+
+    id: str
+    url: str
+    kinds: list[str]
+    """Empty for all kinds of events."""
+    description: str
+    created_at: datetime
+    failing_since: datetime | None
+    disabled_at: datetime | None
+    disabled_reason: Literal["user", "gone", "failing", "secret"] | None
+    secret: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery(_Model):
+    """The delivery of one event to one webhook."""
+
+    _readers: ClassVar = {"next_attempt_at": _read_time, "created_at": _read_time, "delivered_at": _read_time}
+
+    id: str
+    webhook_id: str
+    event_id: str
+    kind: str
+    file_id: str | None
+    state: DeliveryState
+    attempts: int
+    next_attempt_at: datetime | None
+    last_status: int | None
+    last_error: str | None
+    created_at: datetime
+    delivered_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,7 +503,7 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class NewUpload:
-    """A request for an upload session; see `Client.start_upload`."""
+    """A request for an upload session; see `Client.uploads.start`."""
 
     size_bytes: int
     destination: Destination

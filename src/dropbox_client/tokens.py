@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -39,8 +40,8 @@ class TokenStore(Protocol):
 class TokenFile:
     """Tokens in the file `path`, mode 0600."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
 
     def load(self) -> Tokens | None:
         """Return the stored tokens; None if the file is missing or unreadable as tokens."""
@@ -79,10 +80,11 @@ class TokenFile:
 
 
 class TokenMemory:
-    """Tokens in memory."""
+    """Tokens in memory; several clients may share them."""
 
     def __init__(self, tokens: Tokens | None = None) -> None:
         self._tokens = tokens
+        self._lock = threading.Lock()
 
     def load(self) -> Tokens | None:
         return self._tokens
@@ -90,5 +92,7 @@ class TokenMemory:
     def save(self, tokens: Tokens | None) -> None:
         self._tokens = tokens
 
-    def locked(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        with self._lock:
+            yield

@@ -12,32 +12,17 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
+from dropbox_client.call import IDLE_TIMEOUT_S, Response
 from dropbox_client.errors import Stopped, Unreachable
 
 CONNECT_TIMEOUT_S = 10.0
-IDLE_TIMEOUT_S = 60.0
-"""Longest time without a byte in either direction; the API may take 20 s to respond."""
 
 _CLOSED_BY_PEER = (ConnectionResetError, BrokenPipeError, http.client.RemoteDisconnected)
 
 Body = bytes | Callable[[], Iterable[memoryview]]
 """The whole body, or a factory of an iterator over exactly Content-Length bytes, called once per attempt."""
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    status: int
-    headers: Mapping[str, str]
-    """Header names are in lower case."""
-    body: bytes
-
-    def retry_after_s(self) -> float | None:
-        """Return the seconds of Retry-After. Its date form is ignored: no supported store sends it."""
-        text = self.headers.get("retry-after", "")
-        return float(text) if text.isdecimal() else None
 
 
 class ResponseStream:

@@ -13,10 +13,10 @@ from urllib.parse import quote
 
 import pytest
 
-from dropbox_client.api import Client
 from dropbox_client.cli import main
 from dropbox_client.cli.completion import commands as completion
-from dropbox_client.errors import ApiProblem, NotSignedIn, Stopped, Unreachable
+from dropbox_client.client import Client
+from dropbox_client.errors import ApiError, NotSignedIn, Stopped, Unreachable
 from dropbox_client.models import Destination, File, NewUpload
 from dropbox_client.tokens import TokenFile, TokenMemory, Tokens
 from tests.support.fake_server import FakeServer, Scripted, fake_server, record_pauses
@@ -67,7 +67,7 @@ def test_transient_failures_are_retried_and_retry_after_obeyed(
         problem(429, "rate-limited", {"Retry-After": "3"}),
         answer(ME),
     ]
-    assert client.me().email == "ada@example.org"
+    assert client.account.get().email == "ada@example.org"
     assert 7 <= pauses[0] <= 8
     assert pauses[1] <= 1
     assert 3 <= pauses[2] <= 5
@@ -75,8 +75,8 @@ def test_transient_failures_are_retried_and_retry_after_obeyed(
 
 def test_status_500_is_retried_a_few_times(server: FakeServer, client: Client, pauses: list[float]) -> None:
     server.script = [problem(500, "internal-error", retryable=True)] * 3
-    with pytest.raises(ApiProblem, match="detail of internal-error"):
-        client.me()
+    with pytest.raises(ApiError, match="detail of internal-error"):
+        client.account.get()
     assert len(pauses) == 2
 
 
@@ -84,8 +84,8 @@ def test_problem_is_raised_immediately_with_its_members(
     server: FakeServer, client: Client, pauses: list[float]
 ) -> None:
     server.script = [problem(409, "parts-missing", missing="1-3", mismatched="")]
-    with pytest.raises(ApiProblem) as raised:
-        client.complete("1")
+    with pytest.raises(ApiError) as raised:
+        client.uploads.complete("1")
     assert (raised.value.code, raised.value.status, raised.value.retryable) == ("parts-missing", 409, False)
     assert raised.value.extra == {"missing": "1-3", "mismatched": ""}
     assert pauses == []
@@ -93,8 +93,8 @@ def test_problem_is_raised_immediately_with_its_members(
 
 def test_response_without_problem_document_raises_a_problem(server: FakeServer, client: Client) -> None:
     server.script = [Scripted(418, b"short and stout")]
-    with pytest.raises(ApiProblem) as raised:
-        client.me()
+    with pytest.raises(ApiError) as raised:
+        client.account.get()
     assert raised.value.code == "http-418"
 
 
@@ -102,7 +102,7 @@ def test_retried_start_repeats_the_idempotency_key(server: FakeServer, client: C
     started: dict[str, Any] = {"upload": None, "file": None, "parts": []}
     server.script = [problem(503, "unavailable"), answer(started), answer(started)]
     for _ in range(2):
-        client.start_upload(NewUpload(1, Destination("x")))
+        client.uploads.start(NewUpload(1, Destination("x")))
     first, repeated, other = (asked.headers["idempotency-key"] for asked in server.asked)
     assert first == repeated != other
     assert len(pauses) == 1
@@ -110,24 +110,24 @@ def test_retried_start_repeats_the_idempotency_key(server: FakeServer, client: C
 
 def test_unreachable_server_is_given_up(tokens: TokenMemory, server: FakeServer) -> None:
     server.script = [problem(503, "unavailable")]
-    with Client(server.url, tokens, retry_for_s=0) as impatient, pytest.raises(ApiProblem, match="unavailable"):
-        impatient.me()
+    with Client(server.url, tokens, retry_for_s=0) as impatient, pytest.raises(ApiError, match="unavailable"):
+        impatient.account.get()
     there = TokenMemory(Tokens("http://127.0.0.1:1", "ada@example.org", "a", "r"))
     with (
         Client("http://127.0.0.1:1", there, retry_for_s=0) as impatient,
         pytest.raises(Unreachable, match=r"127\.0\.0\.1:1"),
     ):
-        impatient.me()
+        impatient.account.get()
 
 
 def test_connections_are_reused_and_a_dead_idle_one_is_replaced(
     server: FakeServer, client: Client, pauses: list[float]
 ) -> None:
     server.script = [answer(ME), answer(ME, close=True)]
-    client.me()
-    client.me()
+    client.account.get()
+    client.account.get()
     server.script = [answer(ME)]
-    client.me()
+    client.account.get()
     assert [asked.connection for asked in server.asked] == [1, 1, 2]
     assert pauses == []
 
@@ -142,7 +142,7 @@ def test_early_response_is_returned(server: FakeServer, client: Client) -> None:
 
 def test_compressed_response_is_decoded(server: FakeServer, client: Client) -> None:
     server.script = [Scripted(body=gzip.compress(json.dumps(ME).encode()), headers={"Content-Encoding": "gzip"})]
-    assert client.me().quota_bytes == 2
+    assert client.account.get().quota_bytes == 2
 
 
 def test_list_reads_all_pages(server: FakeServer, client: Client) -> None:
@@ -151,7 +151,7 @@ def test_list_reads_all_pages(server: FakeServer, client: Client) -> None:
         answer({"items": [chunk], "next_cursor": "a/b"}),
         answer({"items": [chunk | {"number": 2}], "next_cursor": None}),
     ]
-    assert [found.number for found in client.upload_chunks("1")] == [1, 2]
+    assert [found.number for found in client.uploads.list_chunks("1")] == [1, 2]
     assert "cursor=a%2Fb" in server.asked[1].path
 
 
@@ -164,8 +164,8 @@ def test_expired_token_is_renewed_and_the_request_repeated(
         answer(ME),
         answer(ME),
     ]
-    client.me()
-    client.me()
+    client.account.get()
+    client.account.get()
     assert [asked.headers.get("authorization") for asked in server.asked] == [
         "Bearer access-1", None, "Bearer access-2", "Bearer access-2",
     ]  # fmt: skip
@@ -178,20 +178,20 @@ def test_expired_token_is_renewed_and_the_request_repeated(
 def test_token_renewed_by_another_process_is_used(server: FakeServer, client: Client, tokens: TokenMemory) -> None:
     tokens.save(Tokens(server.url, "ada@example.org", "access-2", "refresh-2"))
     server.script = [problem(401, "unauthenticated"), answer(ME)]
-    client.me()
+    client.account.get()
     assert server.asked[1].headers["authorization"] == "Bearer access-2"
 
 
 def test_ended_sign_in_raises(server: FakeServer, client: Client) -> None:
     server.script = [problem(401, "unauthenticated"), problem(401, "invalid-refresh-token")]
     with pytest.raises(NotSignedIn):
-        client.me()
+        client.account.get()
 
 
 def test_tokens_are_sent_only_to_their_server(server: FakeServer) -> None:
     of_another = TokenMemory(Tokens("https://files.example.org", "ada@example.org", "secret", "secret"))
     with Client(server.url, of_another) as client, pytest.raises(NotSignedIn):
-        client.me()
+        client.account.get()
     assert server.asked == []
 
 
@@ -201,7 +201,7 @@ def test_close_aborts_a_request(server: FakeServer, client: Client) -> None:
 
     def ask() -> None:
         try:
-            client.me()
+            client.account.get()
         except Stopped as error:
             ended.append(error)
 
@@ -229,9 +229,9 @@ ROOT = FOLDER | {"id": "root", "name": "", "parent_id": None, "path": "/"}
 @pytest.mark.parametrize(
     "create",
     [
-        lambda client: client.create_folder("/a"),
-        lambda client: client.copy("1", parent_id="2"),
-        lambda client: client.restore_revision("1", "2"),
+        lambda client: client.files.create_folder("/a"),
+        lambda client: client.files.copy("1", folder="2"),
+        lambda client: client.revisions.restore("1", "2"),
     ],
 )
 def test_creations_repeat_one_idempotency_key(
@@ -251,7 +251,7 @@ def test_creations_repeat_one_idempotency_key(
 
 def test_batch_start_repeats_one_idempotency_key(server: FakeServer, client: Client, pauses: list[float]) -> None:
     server.script = [problem(503, "unavailable"), answer({"items": []})]
-    client.start_batch([NewUpload(1, Destination("x"))])
+    client.uploads.start_batch([NewUpload(1, Destination("x"))])
     first, repeated = (asked.headers["idempotency-key"] for asked in server.asked)
     assert first == repeated
 

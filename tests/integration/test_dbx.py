@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from dropbox_client.api import Client
+from dropbox_client.client import Client
 from dropbox_client.tokens import TokenFile
 from tests.support.dbx import PIPE, Dbx, finished, make_file
 from tests.support.server import RunningServer, send, sha256
@@ -338,7 +338,7 @@ async def test_concurrent_refreshes_keep_the_sign_in(dbx: Dbx, behind_proxy: Run
         tokens = TokenFile(dbx.home / "config" / "tokens.json")  # as in a separate process
         with Client(behind_proxy.url, tokens) as client:
             barrier.wait()
-            return client.me().email
+            return client.account.get().email
 
     for _ in range(3):
         dbx.change_sign_in(access_token="not-a-token")

@@ -9,11 +9,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from dropbox_client.api import Client, CursorExpired
 from dropbox_client.cli.events.watched_tree import WatchedTree
-from dropbox_client.errors import ApiProblem, ClientError, Stopped, Unreachable
+from dropbox_client.client import Client
+from dropbox_client.errors import ApiError, ClientError, Stopped, Unreachable
 from dropbox_client.feed import EventReader, Reconnector
 from dropbox_client.models import Event
+from dropbox_client.problems import CursorExpired
 from dropbox_client.tokens import TokenMemory, Tokens
 from tests.support.fake_server import FakeServer, Scripted, fake_server, record_pauses
 
@@ -65,7 +66,7 @@ def asked(server: FakeServer) -> list[dict[str, str]]:
 
 def test_events_read_all_pages_and_put_the_cursor_on_the_last_event(server: FakeServer, client: Client) -> None:
     server.script = [page("1", "2", cursor="c2", has_more=True), page("3", cursor="c3")]
-    events = list(client.events("c0"))
+    events = list(client.events.list("c0"))
     assert [(event.id, event.cursor) for event in events] == [("1", "c0"), ("2", "c2"), ("3", "c3")]
     assert events[0].at == datetime(2026, 1, 1, tzinfo=UTC)
     assert [(one["cursor"], one["wait_s"]) for one in asked(server)] == [("c0", "0"), ("c2", "0")]
@@ -74,18 +75,16 @@ def test_events_read_all_pages_and_put_the_cursor_on_the_last_event(server: Fake
 def test_events_since_sends_the_time_only_once(server: FakeServer, client: Client) -> None:
     server.script = [page(cursor="c1", has_more=True), page("1", cursor="c2")]
     since = datetime(2026, 1, 1, tzinfo=UTC)
-    assert [event.id for event in client.events(since=since)] == ["1"]
+    assert [event.id for event in client.events.list(since=since)] == ["1"]
     first, second = asked(server)
     assert (first["since"], "cursor" in first) == ("2026-01-01T00:00:00+00:00", False)
     assert (second["cursor"], "since" in second) == ("c1", False)
 
 
 def test_events_without_cursor_or_time_start_now(server: FakeServer, client: Client) -> None:
-    server.script = [answer({"cursor": "now"})]
-    events = client.events(follow=True)
-    assert [one.path for one in server.asked] == ["/v1/events/cursor"]
-    server.script = [page("1", cursor="c1")]
-    assert next(events).id == "1"
+    server.script = [answer({"cursor": "now"}), page("1", cursor="c1")]
+    assert next(client.events.follow()).id == "1"
+    assert server.asked[0].path == "/v1/events/cursor"
     assert (asked(server)[1]["cursor"], asked(server)[1]["wait_s"]) == ("now", "60")
 
 
@@ -103,7 +102,7 @@ def test_follow_after_any_failure_resumes_at_the_cursor(
         answer({"access_token": "access-2", "refresh_token": "refresh-2"}),
         page("2", cursor="c2"),
     ]
-    events = client.events("c0", follow=True)
+    events = client.events.follow("c0")
     assert [next(events).id, next(events).id] == ["1", "2"]
     journal = [one for one in asked(server) if one]
     assert [one["cursor"] for one in journal] == ["c0", *["c1"] * 7]
@@ -127,7 +126,7 @@ def test_watched_tree_ignores_404_of_a_proxy(server: FakeServer, client: Client)
     with WatchedTree() as watched:
         watched.open(client, "/in")
         server.script = [answer(folder), Scripted(404, b"404 page not found")]
-        with pytest.raises(ApiProblem, match="404"):
+        with pytest.raises(ApiError, match="404"):
             watched.find_concerning(client, Event.from_json(told))
         server.script = [problem(404, "not-found")]
         assert watched.find_concerning(client, Event.from_json(told)) is None
@@ -136,32 +135,32 @@ def test_watched_tree_ignores_404_of_a_proxy(server: FakeServer, client: Client)
 def test_follow_before_the_first_response_raises(server: FakeServer, client: Client) -> None:
     server.script = [Scripted(hang_up=True), problem(503, "unavailable")]
     with pytest.raises(Unreachable):
-        next(client.events("c0", follow=True))
-    with pytest.raises(ApiProblem, match="unavailable"):
-        next(client.events("c0", follow=True))
+        next(client.events.follow("c0"))
+    with pytest.raises(ApiError, match="unavailable"):
+        next(client.events.follow("c0"))
 
 
 def test_reader_pauses_for_the_requested_backoff(server: FakeServer, client: Client, pauses: list[float]) -> None:
     server.script = [page(cursor="c1", backoff_s=7.5), page("1", cursor="c2")]
-    assert next(client.events("c0", follow=True)).id == "1"
+    assert next(client.events.follow("c0")).id == "1"
     assert pauses == [7.5]
 
 
 def test_reader_pauses_after_quick_empty_pages(server: FakeServer, client: Client, pauses: list[float]) -> None:
     server.script = [page(cursor="c1"), page(cursor="c1"), page("1", cursor="c2")]
-    assert next(client.events("c0", follow=True)).id == "1"
+    assert next(client.events.follow("c0")).id == "1"
     assert pauses == [1, 1]
 
 
 def test_empty_page_with_more_is_followed_immediately(server: FakeServer, client: Client, pauses: list[float]) -> None:
     server.script = [page(cursor="c1", has_more=True), page("1", cursor="c2")]
-    assert next(client.events("c0", follow=True)).id == "1"
+    assert next(client.events.follow("c0")).id == "1"
     assert pauses == []
 
 
 def test_expired_cursor_is_reported(server: FakeServer, client: Client, pauses: list[float]) -> None:
     server.script = [page("1", cursor="c1"), cursor_expired()]
-    events = client.events("c0", follow=True)
+    events = client.events.follow("c0")
     next(events)
     with pytest.raises(CursorExpired) as caught:
         next(events)
@@ -171,9 +170,9 @@ def test_expired_cursor_is_reported(server: FakeServer, client: Client, pauses: 
 
 def test_follow_permanent_failure_is_raised(server: FakeServer, client: Client) -> None:
     server.script = [page("1", cursor="c1"), problem(422, "invalid-cursor")]
-    events = client.events("c0", follow=True)
+    events = client.events.follow("c0")
     next(events)
-    with pytest.raises(ApiProblem, match="invalid-cursor"):
+    with pytest.raises(ApiError, match="invalid-cursor"):
         next(events)
 
 
@@ -193,7 +192,7 @@ def test_close_ends_a_pause(server: FakeServer, client: Client) -> None:
 
     def follow() -> None:
         try:
-            next(client.events("c0", follow=True))
+            next(client.events.follow("c0"))
         except Stopped as error:
             ended.append(type(error))
 

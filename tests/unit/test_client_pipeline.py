@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from dropbox_client.api import Client
+from dropbox_client.client import Client
 from dropbox_client.errors import Stopped, TransferFailed
 from dropbox_client.models import SignedPart, Upload
 from dropbox_client.transfer.chunks import MIB
@@ -27,6 +27,7 @@ class Signer:
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
+        self.uploads = self
 
     def sign_parts(self, _: str, hashes: Mapping[int, str]) -> list[SignedPart]:
         self.batches.append(list(hashes))

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from dropbox_client.api import Client
 from dropbox_client.cli import output
 from dropbox_client.cli.arguments import DEFAULT_SERVER
+from dropbox_client.client import Client
 from dropbox_client.errors import ClientError, NotSignedIn, Stopped, Unreachable
 from dropbox_client.tokens import TokenFile, TokenMemory, Tokens
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from dropbox_client.cli.arguments import Format
 from dropbox_client.cli.remote import format_path
-from dropbox_client.errors import ApiProblem, Usage
+from dropbox_client.errors import ApiError, Usage
 from dropbox_client.models import File, Processing
 
 _KIB = 1024
@@ -107,9 +107,9 @@ def _no_answer(question: str, alternative: str) -> Usage:
 
 def describe_error(error: Exception) -> str:
     """Return the text of an error; of a problem its details and its code."""
-    if not isinstance(error, ApiProblem):
+    if not isinstance(error, ApiError):
         return str(error)
-    details = [f"{item['pointer']}: {item['detail']}" for item in error.extra.get("errors") or ()]
+    details = [f"{item.pointer}: {item.detail}" for item in getattr(error, "errors", None) or ()]
     return f"{'; '.join(details) or error.detail} ({error.code})"
 
 
@@ -145,14 +145,14 @@ def to_json(value: object, **more: object) -> str:
 
 def error_to_json(error: Exception, **more: object) -> str:
     """Return an error as a line of JSON: `more`, and `error` with code and detail."""
-    code = error.code if isinstance(error, ApiProblem) else type(error).__name__
+    code = error.code if isinstance(error, ApiError) else type(error).__name__
     return json.dumps({**more, "error": {"code": code, "detail": str(error)}})
 
 
 def _to_plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
-    if isinstance(value, ApiProblem):
+    if isinstance(value, ApiError):
         return {"code": value.code, "detail": value.detail, **value.extra}
     if is_dataclass(value):
         return {member.name: getattr(value, member.name) for member in fields(value)}

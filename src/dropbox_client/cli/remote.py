@@ -5,9 +5,9 @@ shared:Team/plans/a.txt      below an item that is shared with the caller, by it
 id:0190.../plans/a.txt       below any visible folder, by its id
 """
 
-from dropbox_client.api import Client
 from dropbox_client.cli.arguments import ID, SHARED
-from dropbox_client.errors import ApiProblem, ClientError, Usage
+from dropbox_client.client import Client
+from dropbox_client.errors import ApiError, ClientError, Usage
 from dropbox_client.models import File, normalize_name
 
 
@@ -33,22 +33,22 @@ def split_name(path: str) -> tuple[str, str]:
 
 
 def get_file(client: Client, path: str) -> File:
-    """Return the file or folder at a path. Raises NotShared, ApiProblem not-found; Usage if the name is ambiguous."""
+    """Return the file or folder at a path. Raises NotShared, ApiError not-found; Usage if the name is ambiguous."""
     prefix, below = split_prefix(path)
     if not prefix:
-        return client.file_by_path(path)
+        return client.files.get(path)
     if prefix.startswith(ID):
         file_id = prefix.removeprefix(ID)
-        return client.file_by_path(below, below_id=file_id) if below else client.file(file_id)
+        return client.files.get_below(file_id, below) if below else client.files.get(file_id)
     shared = get_shared_file(client, prefix)
-    return client.file_by_path(below, below_id=shared.id) if below else shared
+    return client.files.get_below(shared, below) if below else shared
 
 
 def find_file(client: Client, path: str) -> File | None:
     """Return the file or folder at a path; None if there is none. Raises NotShared, Usage."""
     try:
         return get_file(client, path)
-    except ApiProblem as problem:
+    except ApiError as problem:
         if problem.code != "not-found":
             raise
         return None
@@ -59,7 +59,7 @@ def get_shared_file(client: Client, name: str) -> File:
     wanted = name.removeprefix(SHARED).removeprefix(ID)
     matches = [
         file
-        for file in client.shared_with_me()
+        for file in client.shares.list_with_me()
         if normalize_name(file.name) == normalize_name(wanted) or file.id == wanted.lower()
     ]
     if not matches:
@@ -74,17 +74,17 @@ def create_folder(client: Client, path: str) -> File:
     """Create a folder. Raises as `Client.create_folder`."""
     prefix, _ = split_prefix(path)
     if not prefix:
-        return client.create_folder(path)
+        return client.files.create_folder(path)
     above, name = split_name(path)
-    return client.create_folder_in(get_file(client, above).id, name)
+    return client.files.create_folder_in(get_file(client, above).id, name)
 
 
 def create_folders(client: Client, path: str) -> File:
     """Create a folder and its missing ancestors; an existing folder is accepted."""
     prefix, below = split_prefix(path)
     if not prefix:
-        return client.create_folder(path, parents=True)
-    return client.file(FolderIds(client, get_file(client, prefix).id).get_or_create(below))
+        return client.files.create_folders(path)
+    return client.files.get(FolderIds(client, get_file(client, prefix).id).get_or_create(below))
 
 
 class FolderIds:
@@ -99,7 +99,7 @@ class FolderIds:
         path = path.rstrip("/")
         if path not in self._ids:
             above, _, name = path.rpartition("/")
-            self._ids[path] = self._client.create_folder_in(self.get_or_create(above), name, reuse=True).id
+            self._ids[path] = self._client.files.create_folder_in(self.get_or_create(above), name, reuse=True).id
         return self._ids[path]
 
 

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
-from dropbox_client.api import Client
-from dropbox_client.errors import ClientError, FileChanged, Unreadable
+from dropbox_client.client import Client
+from dropbox_client.errors import ClientError, Corrupt, FileChanged, LocalExists, Unreadable
 from dropbox_client.models import File
 from dropbox_client.retry import TRANSFER_RETRY_FOR_S
-from dropbox_client.transfer.partial_file import LocalExists, PartialFile
-from dropbox_client.transfer.ranges import PARALLEL, Corrupt, RangeFetcher
+from dropbox_client.transfer.partial_file import PartialFile
+from dropbox_client.transfer.ranges import PARALLEL, RangeFetcher
 from dropbox_client.transfer.source import Source, hash_range
 
 _AHEAD = 2 * PARALLEL
@@ -56,7 +56,7 @@ def download(
     `pool` runs the requests (default: a new pool). `on_bytes` gets the number of bytes received, negative if they must
     be fetched again; it is called from many threads. `retry_for_s` is how long a range is retried without progress.
 
-    Raises: LocalExists, Corrupt, TransferFailed, Unreachable, Stopped, ApiProblem, NotSignedIn; OSError of the local
+    Raises: LocalExists, Corrupt, TransferFailed, Unreachable, Stopped, ApiError, NotSignedIn; OSError of the local
     file system, such as a full disk.
     """
     if not overwrite and os.path.lexists(target):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from dropbox_client.api import Client
+from dropbox_client.client import Client
 from dropbox_client.errors import ClientError, NotSignedIn, Stopped, Unreachable
 from dropbox_client.models import File
 from dropbox_client.transfer.download import Refused, download, has_same_content, join_name
@@ -48,7 +48,7 @@ def download_folder(
     Yields the result of each file and folder in the order of completion. `on_file` is called for each file and folder
     when it is listed, `on_bytes` as in `download`.
 
-    Raises: NotSignedIn, Unreachable, Stopped, ApiProblem of the listing, OSError of `into`: the rest is not fetched. An
+    Raises: NotSignedIn, Unreachable, Stopped, ApiError of the listing, OSError of `into`: the rest is not fetched. An
     exception or an early end of the iteration closes `client`, which stops all threads.
     """
     into.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def download_folder(
     ):
         fetch = partial(_fetch, client, overwrite=overwrite, fetchers=fetchers, on_bytes=on_bytes)
         try:
-            for file in client.list_files(parent_id=folder.id, recursive=True):
+            for file in client.files.list(folder, recursive=True):
                 on_file(file)
                 # A file that was moved out of the folder meanwhile gets an empty first name, which is refused.
                 below = file.path.removeprefix(above).split("/")

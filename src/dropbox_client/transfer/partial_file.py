@@ -13,14 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from dropbox_client.errors import ClientError
-from dropbox_client.transfer.ranges import BUFFER_BYTES, Corrupt, RangeFetcher
+from dropbox_client.errors import Corrupt, LocalExists
+from dropbox_client.transfer.ranges import BUFFER_BYTES, RangeFetcher
 
 _SUFFIX = ".dbx-part"
-
-
-class LocalExists(ClientError):
-    """The target exists and must not be replaced."""
 
 
 def is_partial_file(name: str) -> bool:

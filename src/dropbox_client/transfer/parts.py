@@ -10,12 +10,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from dropbox_client.call import Response
 from dropbox_client.errors import ClientError, FileChanged, Stopped, TransferFailed, Unreachable
 from dropbox_client.models import SignedPart
 from dropbox_client.retry import Backoff, RetryWindow
 from dropbox_client.transfer.concurrency import ConcurrencyLimit
 from dropbox_client.transfer.source import Source, hash_range
-from dropbox_client.transport import Response, Transport
+from dropbox_client.transport import Transport
 
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
 _DAMAGED = frozenset({"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "IncompleteBody"})

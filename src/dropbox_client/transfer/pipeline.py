@@ -13,7 +13,7 @@ from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
-from dropbox_client.api import Client
+from dropbox_client.client import Client
 from dropbox_client.errors import Stopped, TransferFailed
 from dropbox_client.models import SignedPart, Upload
 from dropbox_client.transfer.chunks import GIB, Chunks
@@ -110,7 +110,7 @@ class UploadPipeline:
         Missing hashes of `todo` and `also_hash` are computed meanwhile. If the fingerprint is missing, the whole file
         is read and `on_fingerprint` is called with it; its exceptions end the upload.
 
-        Raises: FileChanged, Unreadable, SessionGone, Stopped, TransferFailed, Unreachable, ApiProblem.
+        Raises: FileChanged, Unreadable, SessionGone, Stopped, TransferFailed, Unreachable, ApiError.
         """
         parts = [part for part in signed if part.number in self._hashes.chunks]
         self._todo = frozenset(todo)
@@ -135,7 +135,9 @@ class UploadPipeline:
         ready = list(itertools.takewhile(self._hashes.chunks.__contains__, first))
         if not ready or (self._in_flight and len(ready) < min(self._batch, len(self._unsigned))):
             return  # wait for a larger batch while parts are in flight
-        parts = self._client.sign_parts(self._upload.id, {number: self._hashes.chunks[number] for number in ready})
+        parts = self._client.uploads.sign_parts(
+            self._upload.id, {number: self._hashes.chunks[number] for number in ready}
+        )
         for _ in ready:
             self._unsigned.popleft()
         self._submit(parts)

@@ -1,10 +1,17 @@
 """The items, results and progress events of an upload."""
 
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeAlias
 
-from dropbox_client.errors import ClientError
+from dropbox_client.errors import ClientError, Stopped
 from dropbox_client.models import File, OnConflict
+
+OnProgress: TypeAlias = Callable[[int, int], object]
+"""Called with the bytes done and the total; the bytes done decrease if some must be sent again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +58,41 @@ class ProgressListener:
 
     def on_result(self, result: UploadResult) -> None:
         """The item is finished."""
+
+
+class ProgressReport(ProgressListener):
+    """Reports the progress of one transfer to a callback, one call at a time, from many threads.
+
+    A context manager: an exception of the callback ends the transfer, and is raised at the exit of the context.
+    """
+
+    def __init__(self, on_progress: OnProgress | None, total_bytes: int) -> None:
+        self._on_progress = on_progress
+        self._total_bytes = total_bytes
+        self._done_bytes = 0
+        self._lock = threading.Lock()
+        self._failure: Exception | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self._failure and isinstance(error, Stopped):
+            raise self._failure from None
+
+    def on_bytes(self, item: UploadItem, size_bytes: int) -> None:  # noqa: ARG002 - there is one item
+        self.add(size_bytes)
+
+    def add(self, size_bytes: int) -> None:
+        """Count bytes; negative if they must be transferred again. Raises Stopped after a failure of the callback."""
+        if self._on_progress is None or not size_bytes:
+            return
+        with self._lock:
+            if self._failure:
+                return  # the transfer is ending
+            self._done_bytes += size_bytes
+            try:
+                self._on_progress(self._done_bytes, self._total_bytes)
+            except Exception as error:
+                self._failure = error  # raised as Stopped: the engines must not take it for a failure of the network
+                raise Stopped("the progress callback failed") from error

@@ -11,8 +11,8 @@ from concurrent.futures import Executor, Future, wait
 from types import TracebackType
 from typing import Self
 
-from dropbox_client.api import Client
-from dropbox_client.errors import ClientError, Stopped, TransferFailed, Unreachable
+from dropbox_client.client import Client
+from dropbox_client.errors import ClientError, Corrupt, Stopped, TransferFailed, Unreachable
 from dropbox_client.models import Download, File
 from dropbox_client.retry import TRANSFER_RETRY_FOR_S, Backoff, RetryWindow
 from dropbox_client.transfer.chunks import KIB, MIB, Chunks
@@ -26,10 +26,6 @@ _MAX_EXPIRED_URLS = 5
 
 Write = Callable[[memoryview, int], None]
 """Called with bytes and their offset in the content, from many threads for different ranges."""
-
-
-class Corrupt(ClientError):
-    """The downloaded bytes do not match the fingerprint."""
 
 
 class RangeFetcher:
@@ -47,9 +43,9 @@ class RangeFetcher:
         """Fetch the revision of `file` with threads of `pool`.
 
         `on_bytes` gets the number of bytes received, negative if they must be fetched again; `retry_for_s` is how long
-        a range is retried without progress. Raises ApiProblem not-found.
+        a range is retried without progress. Raises ApiError not-found.
         """
-        self.source = client.download(file.id, file.revision_id)
+        self.source = client.files.sign_download(file.id, file.revision_id)
         self.chunks = Chunks(self.source.size_bytes, RANGE_BYTES)
         self.count = self.chunks.count if self.source.size_bytes else 0
         self._client = client
@@ -97,7 +93,7 @@ class RangeFetcher:
     def fetch(self, number: int, write: Write) -> None:
         """Fetch one range into `write`, with retries; each attempt begins at the start of the range.
 
-        Raises: TransferFailed, Unreachable, Stopped, ApiProblem, exceptions of `write`.
+        Raises: TransferFailed, Unreachable, Stopped, ApiError, exceptions of `write`.
         """
         backoff, expired_urls = Backoff(self._retry_window), 0
         while True:
@@ -163,17 +159,19 @@ class RangeFetcher:
         """Get a new URL for the same revision, once for all threads that found the old one expired."""
         with self._lock:
             if self.source is old:
-                self.source = self._client.download(self._file.id, old.revision_id)
+                self.source = self._client.files.sign_download(self._file.id, old.revision_id)
 
 
-def stream_content(client: Client, file: File, pool: Executor) -> Generator[memoryview, None, None]:
+def stream_content(
+    client: Client, file: File, pool: Executor, *, on_bytes: Callable[[int], None] = lambda _: None
+) -> Generator[memoryview, None, None]:
     """Iterate over the content of a file in pieces of at most 8 MiB; the last piece follows only if the hash matches.
 
     Close the generator unless it is exhausted. Raises Corrupt and the exceptions of `RangeFetcher`.
     """
     pieces: dict[int, memoryview] = {}
     digest = hashlib.sha256()
-    with RangeFetcher(client, file, pool) as ranges:
+    with RangeFetcher(client, file, pool, on_bytes=on_bytes) as ranges:
 
         def fetch(number: int) -> None:
             start = ranges.chunks.offset(number)

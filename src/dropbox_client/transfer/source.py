@@ -81,6 +81,11 @@ class Source:
     def size_bytes(self) -> int:
         return self.identity.size_bytes
 
+    @property
+    def modified_ns(self) -> int | None:
+        """When the content was last modified, None if that is unknown."""
+        return self.identity.mtime_ns
+
     def check(self) -> None:
         """Raise FileChanged if the file was written, truncated or replaced since it was opened."""
         try:
@@ -103,6 +108,54 @@ class Source:
                 raise FileChanged(f"{self.path} became shorter while it was read")
             yield buffer[:count]
             offset_bytes += count
+
+
+class BytesSource(Source):
+    """Content in memory."""
+
+    def __init__(self, content: bytes) -> None:
+        self.path = Path()
+        self.identity = Identity(len(content), 0, 0, 0, 0)
+        self._fd = -1
+        self._content = memoryview(content)
+
+    @property
+    def modified_ns(self) -> int | None:
+        return None
+
+    def check(self) -> None:
+        """Bytes do not change."""
+
+    def blocks(self, offset_bytes: int, size_bytes: int) -> Iterator[memoryview]:
+        for start in range(offset_bytes, offset_bytes + size_bytes, BLOCK_BYTES):
+            yield self._content[start : min(start + BLOCK_BYTES, offset_bytes + size_bytes)]
+
+
+class DescriptorSource(Source):
+    """An open regular file, which need not have a name."""
+
+    def __init__(self, fd: int) -> None:
+        """Take over the descriptor. Raises Unreadable if it is not that of a regular file."""
+        self.path = Path(f"file {fd}")
+        self._fd = fd
+        try:
+            self.identity = self._read_settled_identity()
+        except BaseException:
+            self.close()
+            raise
+
+    def check(self) -> None:
+        """Raise FileChanged if the file was written since it was opened."""
+        if Identity.from_stat(os.fstat(self._fd)) != self.identity:
+            raise FileChanged("the file changed while it was read")
+
+
+class SpooledSource(DescriptorSource):
+    """A private copy of a stream in a temporary file."""
+
+    @property
+    def modified_ns(self) -> int | None:
+        return None
 
 
 def hash_range(source: Source, offset_bytes: int, size_bytes: int) -> str:

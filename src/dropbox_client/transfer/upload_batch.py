@@ -10,7 +10,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 
-from dropbox_client.errors import ApiProblem, ClientError, NotSignedIn, Stopped, TransferFailed, Unreachable
+from dropbox_client.errors import ApiError, ClientError, NotSignedIn, Stopped, TransferFailed, Unreachable
 from dropbox_client.models import NewUpload, SignedPart, StartedUpload
 from dropbox_client.retry import RetryWindow
 from dropbox_client.transfer.parts import PartResult, PartSender
@@ -82,8 +82,8 @@ class _Batch:
 
     def run(self) -> list[UploadResult]:
         try:
-            answers = self._context.client.start_batch([file.new for file in self._files])
-        except ApiProblem:  # an item that the server cannot parse must not fail the others
+            answers = self._context.client.uploads.start_batch([file.new for file in self._files])
+        except ApiError:  # an item that the server cannot parse must not fail the others
             self._remaining = [file.item for file in self._files]
         else:
             self._complete(self._send(answers))
@@ -132,7 +132,7 @@ class _Batch:
     def _complete(self, stored: dict[str, _HashedFile]) -> None:
         if not stored:
             return
-        for answer in self._context.client.complete_batch(list(stored)):
+        for answer in self._context.client.uploads.complete_batch(list(stored)):
             file = stored[answer.upload_id]
             if answer.file:
                 self._results.append(UploadResult(file.item, file=answer.file, sent_bytes=file.new.size_bytes))
@@ -143,7 +143,7 @@ class _Batch:
             )
 
     def _record_problem(self, item: UploadItem, problem: ClientError) -> None:
-        if isinstance(problem, ApiProblem) and (problem.retryable or problem.code in _RETRYABLE_ALONE):
+        if isinstance(problem, ApiError) and (problem.retryable or problem.code in _RETRYABLE_ALONE):
             self._remaining.append(item)
         else:
             self._results.append(UploadResult(item, error=problem))

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-from dropbox_client.api import Client, RetryLater
+from dropbox_client.client import Client
 from dropbox_client.errors import (
-    ApiProblem,
+    ApiError,
     ClientError,
     FileChanged,
     NotSignedIn,
@@ -35,10 +35,12 @@ from dropbox_client.models import (
     DestinationState,
     File,
     NewUpload,
+    RetryLater,
     SignedPart,
     StartedUpload,
     Upload,
 )
+from dropbox_client.problems import FingerprintRequired, PartsMissing, UploadCompleting
 from dropbox_client.retry import TRANSFER_RETRY_FOR_S, Backoff, RetryWindow
 from dropbox_client.transfer.chunks import Chunks, expected_chunk_bytes, parse_ranges, preferred_chunk_bytes
 from dropbox_client.transfer.concurrency import ConcurrencyLimit
@@ -104,6 +106,13 @@ def _attempt(context: UploadContext, item: UploadItem) -> UploadResult:
         return UploadResult(item, error=error)
 
 
+def upload_source(context: UploadContext, item: UploadItem, source: Source) -> File:
+    """Upload the content of an open source; `item` names its destination. Raises ClientError."""
+    file = _FileUpload(context, item, source).run().file
+    assert file is not None  # noqa: S101 - for the type checker
+    return file
+
+
 def new_upload(
     item: UploadItem, source: Source, fingerprint: str | None, chunk_size_bytes: int | None = None
 ) -> NewUpload:
@@ -164,7 +173,7 @@ class _FileUpload:
                 return self._send_and_complete(started, started.upload)
             except _SwitchSession as switch:
                 started = switch.started
-            except ApiProblem as problem:
+            except ApiError as problem:
                 if problem.code == "chunk-mismatch":
                     self._abort()  # a hash of other bytes is registered: this session can never complete
                 elif problem.code not in _SESSION_LOST:
@@ -176,23 +185,21 @@ class _FileUpload:
     def _start(self) -> StartedUpload:
         """Start a session, with the fingerprint if it is cheap to compute or the server requires it."""
         size = self._source.size_bytes
-        limits = self._client.capabilities()
+        limits = self._client.uploads.get_capabilities()
         if self._hashes.fingerprint is None and not self._load_cached_hashes():
             if size <= limits.single_max_bytes:
                 self._hash_all(size)
             else:
                 preferred = preferred_chunk_bytes(size, self._context.concurrency.rate_bytes_s)
                 try:
-                    return self._client.start_upload(new_upload(self._item, self._source, None, preferred))
-                except ApiProblem as problem:
-                    if problem.code != "fingerprint-required":
-                        raise
-                    unbound = [self._client.reconcile(upload_id) for upload_id in problem.extra.get("uploads", ())]
+                    return self._client.uploads.start(new_upload(self._item, self._source, None, preferred))
+                except FingerprintRequired as error:
+                    unbound = [self._client.uploads.reconcile(upload_id) for upload_id in error.uploads]
                 unbound.sort(key=lambda upload: upload.uploaded_bytes, reverse=True)
                 expected = expected_chunk_bytes(size, limits.chunk_size_bytes)
                 self._hash_all(unbound[0].chunk_size_bytes if unbound else expected)
                 self._adopt_session(unbound)
-        return self._client.start_upload(new_upload(self._item, self._source, self._hashes.fingerprint))
+        return self._client.uploads.start(new_upload(self._item, self._source, self._hashes.fingerprint))
 
     def _load_cached_hashes(self) -> bool:
         """Load the hashes from the cache; return False if it has none."""
@@ -239,15 +246,15 @@ class _FileUpload:
             if upload.chunk_size_bytes != self._hashes.chunk_size_bytes or not self._has_matching_chunks(upload):
                 continue
             try:
-                self._client.bind_fingerprint(upload.id, self._hashes.fingerprint)
-            except ApiProblem as problem:
+                self._client.uploads.bind_fingerprint(upload.id, self._hashes.fingerprint)
+            except ApiError as problem:
                 if problem.code not in _SESSION_LOST:
                     raise
             else:
                 return  # a start with this fingerprint joins the session
 
     def _has_matching_chunks(self, upload: Upload) -> bool:
-        registered = [chunk for chunk in self._client.upload_chunks(upload.id) if chunk.sha256]
+        registered = [chunk for chunk in self._client.uploads.list_chunks(upload.id) if chunk.sha256]
         return bool(registered) and all(chunk.sha256 == self._hashes.chunks[chunk.number] for chunk in registered)
 
     # Send
@@ -275,15 +282,13 @@ class _FileUpload:
             self._source.check()
             try:
                 return self._complete(upload)
-            except ApiProblem as problem:
-                if problem.code != "parts-missing":
-                    raise
-                todo = parse_ranges(problem.extra["missing"]) + parse_ranges(problem.extra["mismatched"])
+            except PartsMissing as error:
+                todo = parse_ranges(error.missing) + parse_ranges(error.mismatched)
                 signed = []
         raise TransferFailed(f"the store lost parts {_MAX_ROUNDS} times")
 
     def _reconcile(self, upload: Upload) -> Upload:
-        upload = self._client.reconcile(upload.id)
+        upload = self._client.uploads.reconcile(upload.id)
         if upload.state in {"aborted", "expired", "failed"}:
             raise _SessionLost(f"the upload is {upload.state}")
         return upload
@@ -318,13 +323,13 @@ class _FileUpload:
         """Bind the fingerprint. Raises _SwitchSession if the server answers with another session or a file."""
         self._source.check()
         self._cache_hashes()
-        started = self._client.bind_fingerprint(upload.id, fingerprint)
+        started = self._client.uploads.bind_fingerprint(upload.id, fingerprint)
         if started.file or (started.upload and started.upload.id != upload.id):
             raise _SwitchSession(started)
 
     def _require_matching_chunks(self, upload: Upload) -> None:
         """Compare the registered hashes with the file: another run may have registered those of another file."""
-        for chunk in self._client.upload_chunks(upload.id):
+        for chunk in self._client.uploads.list_chunks(upload.id):
             if chunk.sha256 and chunk.sha256 != self._hashes.chunks[chunk.number]:
                 self._abort()
                 raise _SessionLost("the upload has parts of another file")
@@ -335,10 +340,8 @@ class _FileUpload:
         backoff = Backoff(RetryWindow(_COMPLETE_RETRY_FOR_S), cap_s=5)
         while True:
             try:
-                reply = self._client.complete(upload.id)
-            except ApiProblem as problem:
-                if problem.code != "upload-completing":
-                    raise
+                reply = self._client.uploads.complete(upload.id)
+            except UploadCompleting:
                 reply = RetryLater(1)
             if isinstance(reply, Completed):
                 return self._get_placed_file(reply)
@@ -356,7 +359,7 @@ class _FileUpload:
         if own and own.problem:
             raise own.problem
         if own and own.file_id and own.file_id != reply.file.id:
-            return self._client.file(own.file_id)
+            return self._client.files.get(own.file_id)
         return reply.file
 
     # Bookkeeping
@@ -364,8 +367,8 @@ class _FileUpload:
     def _abort(self) -> None:
         if self._session_id is None:
             return
-        with contextlib.suppress(ApiProblem, Unreachable):  # it has ended, or it will expire
-            self._client.abort_upload(self._session_id)
+        with contextlib.suppress(ApiError, Unreachable):  # it has ended, or it will expire
+            self._client.uploads.abort(self._session_id)
         self._session_id = None
 
     def _report_bytes(self, size_bytes: int) -> None:
@@ -386,7 +389,9 @@ def _guess_content_type(name: str) -> str:
 
 
 def _get_modified_at(source: Source) -> datetime | None:
+    if source.modified_ns is None:
+        return None
     try:
-        return datetime.fromtimestamp(source.identity.mtime_ns / 1e9, UTC)
+        return datetime.fromtimestamp(source.modified_ns / 1e9, UTC)
     except (ValueError, OverflowError, OSError):  # a time stamp outside of the years 1 to 9999
         return None

@@ -4,12 +4,12 @@ import os
 import sys
 from argparse import Namespace
 
-from dropbox_client.api import Client
 from dropbox_client.cli import output
 from dropbox_client.cli.arguments import DEFAULT_SERVER, Format
 from dropbox_client.cli.environment import RETRY_FOR_S, connect, for_each, token_file
-from dropbox_client.errors import ApiProblem, Usage
-from dropbox_client.models import ApiToken, Me, SignIn
+from dropbox_client.client import Client
+from dropbox_client.errors import ApiError, Usage
+from dropbox_client.models import Account, ApiToken, SignIn
 
 # Sign-in
 
@@ -21,14 +21,14 @@ def login(options: Namespace) -> None:
         raise Usage(f"{server!r} is not an address: it must begin with http:// or https://")
     with Client(server, token_file(), retry_for_s=RETRY_FOR_S) as client:
         if options.token:
-            client.use_token(os.environ.get("DBX_TOKEN") or output.ask_secret("Access token: "))
+            client.sign_in_with_token(os.environ.get("DBX_TOKEN") or output.ask_secret("Access token: "))
             output.print_note(f"stored an access token for {client.base_url}")
             return
         if options.sso:
             from dropbox_client.cli.account.sso import sign_in_with_browser  # noqa: PLC0415
 
             sign_in_with_browser(client, open_browser=not options.no_browser)
-            email = client.me().email
+            email = client.account.get().email
         else:
             email = options.email or output.ask_required("Email: ", "use --email")
             _sign_in_with_password(client, email, options)
@@ -43,13 +43,13 @@ def _sign_in_with_password(client: Client, email: str, options: Namespace) -> No
     else:
         password = output.ask_secret("Password: ", alternative="use --password-stdin")
     if options.register:
-        client.register(email, password)
+        client.account.register(email, password)
     try:
-        client.sign_in(email, password, options.otp)
-    except ApiProblem as problem:
+        client.sign_in(email, password, otp=options.otp)
+    except ApiError as problem:
         if problem.code != "second-factor-required" or options.otp:
             raise
-        client.sign_in(email, password, _ask_otp(options))
+        client.sign_in(email, password, otp=_ask_otp(options))
 
 
 def _ask_otp(options: Namespace) -> str:
@@ -67,14 +67,14 @@ def logout(_: Namespace) -> None:
 def whoami(options: Namespace) -> None:
     """Show the account and its quota."""
     with connect() as client:
-        me = client.me()
+        me = client.account.get()
     if options.format is Format.JSON:
         output.print_json(me, server=client.base_url)
     else:
         output.print_text(_describe_account(me, client.base_url))
 
 
-def _describe_account(me: Me, server: str) -> str:
+def _describe_account(me: Account, server: str) -> str:
     attributes = (
         (me.kind == "service", "service account"),
         (me.is_admin, "administrator"),
@@ -96,13 +96,13 @@ def change_password(_: Namespace) -> None:
     """Change the password, or set the first one."""
     with connect() as client:
         old = _ask_own_password(client)
-        client.change_password(old, output.ask_new_secret("New password: "))
+        client.account.change_password(old, output.ask_new_secret("New password: "))
     output.print_note("password changed; all other sign-ins have ended")
 
 
 def _ask_own_password(client: Client) -> str | None:
     """Return the password of the account; None for an account without one."""
-    return output.ask_secret("Your password: ") if client.me().has_password else None
+    return output.ask_secret("Your password: ") if client.account.get().has_password else None
 
 
 # Second factor
@@ -111,12 +111,12 @@ def _ask_own_password(client: Client) -> str | None:
 def enable_second_factor(_: Namespace) -> None:
     """Show a secret, confirm it with a code, and print the recovery codes."""
     with connect() as client:
-        proposal = client.propose_second_factor(_ask_own_password(client))
+        proposal = client.account.propose_second_factor(_ask_own_password(client))
         output.print_note(
             f"Add this secret to your authenticator app: {proposal.secret}\nor open: {proposal.otpauth_url}"
         )
         code = output.ask_required("Code that the app shows: ", "write it to stdin, on the line after the password")
-        codes = client.confirm_second_factor(code)
+        codes = client.account.confirm_second_factor(code)
     output.print_note("The second factor is on. Store these recovery codes: each one replaces a code of the app once.")
     output.print_text("\n".join(codes))
 
@@ -124,14 +124,16 @@ def enable_second_factor(_: Namespace) -> None:
 def disable_second_factor(options: Namespace) -> None:
     """Turn the second factor off."""
     with connect() as client:
-        client.remove_second_factor(_ask_own_password(client), _ask_otp(options))
+        client.account.remove_second_factor(_ask_own_password(client), _ask_otp(options))
     output.print_note("the second factor is off")
 
 
 def replace_recovery_codes(options: Namespace) -> None:
     """Print new recovery codes, which invalidate the old ones."""
     with connect() as client:
-        output.print_text("\n".join(client.replace_recovery_codes(_ask_own_password(client), _ask_otp(options))))
+        output.print_text(
+            "\n".join(client.account.replace_recovery_codes(_ask_own_password(client), _ask_otp(options)))
+        )
 
 
 # Personal access tokens
@@ -140,7 +142,7 @@ def replace_recovery_codes(options: Namespace) -> None:
 def list_tokens(options: Namespace) -> None:
     """List the personal access tokens."""
     with connect() as client:
-        output.print_results(client.list_tokens(), _describe_token, options.format)
+        output.print_results(client.account.list_tokens(), _describe_token, options.format)
 
 
 def _describe_token(token: ApiToken) -> str:
@@ -152,14 +154,14 @@ def _describe_token(token: ApiToken) -> str:
 def create_token(options: Namespace) -> None:
     """Create a token and print it alone on a line."""
     with connect() as client:
-        token = client.create_token(options.name, sorted(set(options.scopes)), options.expires)
+        token = client.account.create_token(options.name, sorted(set(options.scopes)), expires_in_s=options.expires)
     output.print_result(token, lambda created: str(created.token), options.format)
 
 
 def revoke_tokens(options: Namespace) -> int:
     """Revoke tokens."""
     with connect() as client:
-        return for_each(options.ids, client.revoke_token)
+        return for_each(options.ids, client.account.revoke_token)
 
 
 # Sign-ins
@@ -168,7 +170,7 @@ def revoke_tokens(options: Namespace) -> int:
 def list_devices(options: Namespace) -> None:
     """List the sign-ins of the account."""
     with connect() as client:
-        output.print_results(client.list_sessions(), _describe_sign_in, options.format)
+        output.print_results(client.account.list_sign_ins(), _describe_sign_in, options.format)
 
 
 def _describe_sign_in(sign_in: SignIn) -> str:
@@ -180,10 +182,10 @@ def _describe_sign_in(sign_in: SignIn) -> str:
 def revoke_devices(options: Namespace) -> int:
     """End sign-ins."""
     with connect() as client:
-        return for_each(options.ids, client.end_session)
+        return for_each(options.ids, client.account.end_sign_in)
 
 
 def revoke_other_devices(_: Namespace) -> None:
     """End all other sign-ins."""
     with connect() as client:
-        client.end_other_sessions()
+        client.account.end_other_sign_ins()

@@ -14,8 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from dropbox_client.api import Client
 from dropbox_client.cli import output
+from dropbox_client.client import Client
 from dropbox_client.errors import ClientError, Usage
 
 _SIGN_IN_TIMEOUT_S = 300
@@ -32,9 +32,9 @@ class SignInFailed(ClientError):
 def sign_in_with_browser(client: Client, *, open_browser: bool) -> None:
     """Print the address of the sign-in, open it in a browser if requested, wait for its result and store the tokens.
 
-    Raises: Usage if the server has no identity provider; SignInFailed; ApiProblem oidc-failed.
+    Raises: Usage if the server has no identity provider; SignInFailed; ApiError oidc-failed.
     """
-    provider = client.identity_provider()
+    provider = client.account.find_identity_provider()
     if provider is None:
         raise Usage(f"{client.base_url} has no identity provider: sign in with --email")
     verifier = secrets.token_urlsafe(48)

@@ -48,11 +48,11 @@ def _list_paths(prefix: str) -> Iterator[str]:
         client.retry_for_s = 0
         if not slash and prefix.startswith(SHARED):
             folder, start = SHARED, prefix.removeprefix(SHARED)
-            files = client.shared_with_me()
+            files = client.shares.list_with_me()
         elif is_prefixed(folder):
-            files = client.list_files(parent_id=remote.get_file(client, folder).id)
+            files = client.files.list(remote.get_file(client, folder))
         else:
-            files = client.list_files(own_path(folder))
+            files = client.files.list(own_path(folder))
         for file in files:
             if file.name.startswith(start):
                 yield f"{folder}{slash}{file.name}{'/' if file.kind == 'folder' else ''}"

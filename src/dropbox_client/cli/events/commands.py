@@ -10,7 +10,6 @@ from functools import partial
 from itertools import islice
 from typing import TypeVar
 
-from dropbox_client.api import Client
 from dropbox_client.cli import output
 from dropbox_client.cli.arguments import ID, Format
 from dropbox_client.cli.environment import connect
@@ -19,9 +18,11 @@ from dropbox_client.cli.events.watch import Watch, print_connection_change
 from dropbox_client.cli.events.watched_tree import WatchedTree
 from dropbox_client.cli.remote import format_path
 from dropbox_client.cli.signals import ExitOnSignal
-from dropbox_client.errors import ClientError, CursorExpired, Usage
+from dropbox_client.client import Client
+from dropbox_client.errors import ClientError, Usage
 from dropbox_client.feed import LONG_WAIT_S, EventReader, Reconnector
 from dropbox_client.models import Event
+from dropbox_client.problems import CursorExpired
 
 _DEFAULT_SINCE = timedelta(hours=24)
 _MAX_PATHS = 10_000
@@ -89,7 +90,7 @@ class _EventList:
         if self._options.cursor or self._options.since:
             cursor, since = self._options.cursor, self._options.since
         elif self._options.follow:
-            cursor, since = self._call(self._client.event_cursor), None
+            cursor, since = self._call(self._client.events.get_cursor), None
         else:
             cursor, since = None, datetime.now(UTC) - _DEFAULT_SINCE
         return EventReader(self._client, cursor, since=since, reconnector=self._reconnector)
@@ -147,7 +148,7 @@ class _LastPaths:
         """Return the path of the event's file before the event, None if unknown; record its current path."""
         old_path = self._paths.pop(event.file_id, None)
         if old_path is None and event.kind == "file.trashed" and not self._is_trash_current:
-            for file in islice(self._client.list_trash(), _MAX_PATHS):
+            for file in islice(self._client.trash.list(), _MAX_PATHS):
                 self._paths.setdefault(file.id, file.path)
             self._is_trash_current = True
             old_path = self._paths.get(event.file_id)

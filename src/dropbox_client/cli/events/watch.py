@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
-from dropbox_client.api import Client
 from dropbox_client.cli import output
 from dropbox_client.cli.events.child_process import CommandRunner
 from dropbox_client.cli.events.watched_tree import WatchedTree
 from dropbox_client.cli.remote import format_path
+from dropbox_client.client import Client
 from dropbox_client.errors import ClientError
 from dropbox_client.feed import LONG_WAIT_S, EventReader, Reconnector
 from dropbox_client.models import Event
@@ -42,7 +42,7 @@ class Watch:
 
     def run(self) -> int:
         """Watch until the options end it; return 1 if that is because the command failed, else 0."""
-        now = self._reconnector.call(self._client.event_cursor)
+        now = self._reconnector.call(self._client.events.get_cursor)
         stored = self._reconnector.call(lambda: self._tree.open(self._client, self._options.path, cursor=now))
         output.print_note(f"watching {self._options.path} ({self._tree.size} files and folders); Ctrl-C ends it")
         reader = EventReader(self._client, stored or now, reconnector=self._reconnector)

@@ -17,9 +17,9 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from dropbox_client.api import Client
 from dropbox_client.cli import remote
-from dropbox_client.errors import ApiProblem, ClientError, Usage
+from dropbox_client.client import Client
+from dropbox_client.errors import ApiError, ClientError, Usage
 from dropbox_client.models import Event, File
 
 _APPLICATION_ID = 0x64627877  # "dbxw"
@@ -122,7 +122,7 @@ class WatchedTree:
         self._record([top])
         self._record_ancestors(client, top)
         if top.kind == "folder":
-            self._record(client.list_files(parent_id=top.id, recursive=True))
+            self._record(client.files.list(top, recursive=True))
         row = (client.base_url, path, self._top_id, self._top_path, cursor or "")
         self._database.execute("INSERT INTO watched VALUES (?, ?, ?, ?, ?)", row)
         self._database.execute("COMMIT")
@@ -134,7 +134,7 @@ class WatchedTree:
             return
         self._begin()
         # Last deleted first: an item deleted before its folder comes after that folder.
-        for file in client.list_trash():
+        for file in client.trash.list():
             if self._is_known(file.parent_id):
                 self._record([file])
         self._database.execute("COMMIT")
@@ -199,8 +199,8 @@ class WatchedTree:
             has_returned = file.role != "owner" and event.kind in _RETURN_KINDS
             if file.kind == "folder" and event.kind != "file.created" and (has_returned or not self._is_known(file.id)):
                 try:
-                    self._record(client.list_files(parent_id=file.id, recursive=True))
-                except ApiProblem as problem:
+                    self._record(client.files.list(file, recursive=True))
+                except ApiError as problem:
                     if problem.code != "not-found":  # gone by now: another event follows
                         raise
             self._record([file])
@@ -298,8 +298,8 @@ class WatchedTree:
 def _find(client: Client, file_id: str) -> File | None:
     """Return a file or folder; None if it does not exist or is not visible."""
     try:
-        return client.file(file_id)
-    except ApiProblem as problem:
+        return client.files.get(file_id)
+    except ApiError as problem:
         if problem.code != "not-found":
             raise
         return None

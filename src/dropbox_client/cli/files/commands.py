@@ -7,11 +7,11 @@ from functools import partial
 from itertools import islice
 from unicodedata import normalize
 
-from dropbox_client.api import Client
 from dropbox_client.cli import output, remote
 from dropbox_client.cli.arguments import Format, is_prefixed
 from dropbox_client.cli.environment import connect, for_each
-from dropbox_client.errors import ApiProblem, Usage
+from dropbox_client.client import Client
+from dropbox_client.errors import ApiError, Usage
 from dropbox_client.models import File, OnConflict, Order, Revision
 
 _HITS_PER_PAGE = 100
@@ -30,28 +30,29 @@ def ls(options: Namespace) -> None:
     with connect() as client:
         folder = remote.get_file(client, options.path) if is_prefixed(options.path) else None
         above = (folder.path if folder else options.path).rstrip("/") + "/"
-        parent_id = folder.id if folder else None
         try:
-            for file in client.list_files(options.path, parent_id=parent_id, order=order, recursive=options.recursive):
+            for file in client.files.list(folder or options.path, order=order, recursive=options.recursive):
                 _print_file(file, file.path.removeprefix(above) if options.recursive else file.name, options)
-        except ApiProblem as problem:
+        except ApiError as problem:
             if problem.code != "not-a-folder":
                 raise
-            file = folder or client.file_by_path(options.path)
+            file = folder or client.files.get(options.path)
             _print_file(file, file.name, options)
 
 
 def search(options: Namespace) -> None:
     """Find files and folders by words of their names."""
-    filters = {"content_type": options.type, "kind": options.kind}
     if not (options.words or options.type or options.kind):
         raise Usage("nothing to search for: give words, --type or --kind")
     with connect() as client:
-        if options.folder and is_prefixed(options.folder):
-            filters["parent_id"] = remote.get_file(client, options.folder).id
-        else:
-            filters["path"] = options.folder
-        hits = client.search(" ".join(options.words) or None, page=min(options.limit, _HITS_PER_PAGE), **filters)
+        is_below = options.folder and is_prefixed(options.folder)
+        hits = client.files.search(
+            " ".join(options.words) or None,
+            folder=remote.get_file(client, options.folder) if is_below else options.folder,
+            kind=options.kind,
+            content_type=options.type,
+            page_items=min(options.limit, _HITS_PER_PAGE),
+        )
         for file in islice(hits, options.limit):
             _print_file(file, remote.format_path(file), options)
 
@@ -73,7 +74,7 @@ def _print_file(file: File, name: str, options: Namespace) -> None:
 def versions(options: Namespace) -> None:
     """List the versions of a file, newest first."""
     with connect() as client:
-        revisions = client.revisions(remote.get_file(client, options.path).id)
+        revisions = client.revisions.list(remote.get_file(client, options.path).id)
         output.print_results(revisions, _describe_revision, options.format)
 
 
@@ -144,13 +145,13 @@ def _place(options: Namespace, act: Callable[[Client, File, _Target, OnConflict]
 
 
 def _move(client: Client, source: File, target: _Target, on_conflict: OnConflict) -> File:
-    move = partial(client.move, source.id, name=target.name, parent_id=target.folder.id, on_conflict=on_conflict)
+    move = partial(client.files.move, source.id, name=target.name, folder=target.folder, on_conflict=on_conflict)
     try:
         return move(if_match=source.etag)
-    except ApiProblem as problem:
+    except ApiError as problem:
         if problem.code != "precondition-failed":
             raise
-        current = client.file(source.id)
+        current = client.files.get(source.id)
         if current.path != source.path:
             if target.holds(current, on_conflict):  # the move succeeded and its response was lost
                 return current
@@ -159,7 +160,7 @@ def _move(client: Client, source: File, target: _Target, on_conflict: OnConflict
 
 
 def _copy(client: Client, source: File, target: _Target, on_conflict: OnConflict) -> File:
-    return client.copy(source.id, name=target.name, parent_id=target.folder.id, on_conflict=on_conflict)
+    return client.files.copy(source.id, name=target.name, folder=target.folder, on_conflict=on_conflict)
 
 
 def rm(options: Namespace) -> int:
@@ -175,11 +176,11 @@ def rm(options: Namespace) -> int:
 def _trash(client: Client, path: str, *, force: bool) -> None:
     file = remote.get_file(client, path)
     try:
-        client.trash(file.id, force=force, if_match=file.etag)
-    except ApiProblem as problem:
+        client.files.move_to_trash(file.id, force=force, if_match=file.etag)
+    except ApiError as problem:
         if problem.code == "not-found":  # already gone, perhaps through a request whose response was lost
             return
         if problem.code != "precondition-failed":
             raise
         file = remote.get_file(client, path)
-        client.trash(file.id, force=force, if_match=file.etag)
+        client.files.move_to_trash(file.id, force=force, if_match=file.etag)

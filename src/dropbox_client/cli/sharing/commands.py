@@ -4,10 +4,10 @@ from argparse import Namespace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from dropbox_client.api import Client
 from dropbox_client.cli import output, remote
 from dropbox_client.cli.arguments import Format
 from dropbox_client.cli.environment import connect, for_each
+from dropbox_client.client import Client
 from dropbox_client.errors import ClientError, Usage
 from dropbox_client.models import File, Grant, GrantedRole, Link
 
@@ -24,11 +24,11 @@ def share(options: Namespace) -> int:
     with connect() as client:
         file = remote.get_file(client, options.path)
         if not options.emails:
-            output.print_results(client.list_grants(file.id), _describe_grant, options.format)
+            output.print_results(client.shares.list(file.id), _describe_grant, options.format)
             return 0
 
         def grant(email: str) -> None:
-            output.print_result(client.grant(file.id, email, role), _describe_grant, options.format)
+            output.print_result(client.shares.grant(file.id, email, role), _describe_grant, options.format)
 
         return for_each(options.emails, grant)
 
@@ -47,21 +47,21 @@ def unshare(options: Namespace) -> int:
 
 
 def _revoke_access(client: Client, file: File, email: str) -> None:
-    grants = [grant for grant in client.list_grants(file.id) if email.casefold() in {grant.email, grant.user_id}]
+    grants = [grant for grant in client.shares.list(file.id) if email.casefold() in {grant.email, grant.user_id}]
     own_grants = [grant for grant in grants if not grant.inherited]
     if not grants:
         raise NotSharedWith(f"{remote.format_path(file)} is not shared with this address")
     if not own_grants:
         raise NotSharedWith(f"{remote.format_path(file)} is shared through a folder above: unshare that folder")
     for grant in own_grants:
-        client.revoke_grant(file.id, grant.id)
+        client.shares.revoke(file.id, grant.id)
 
 
 def list_shared(options: Namespace) -> None:
     """List what is shared with the caller."""
     describe = _describe_shared if options.long else _format_name
     with connect() as client:
-        output.print_results(client.shared_with_me(), describe, options.format)
+        output.print_results(client.shares.list_with_me(), describe, options.format)
 
 
 def _format_name(file: File) -> str:
@@ -79,7 +79,7 @@ def leave(options: Namespace) -> int:
     """Give up access to shared items."""
     with connect() as client:
         return for_each(
-            options.things, lambda thing: client.leave(remote.get_shared_file(client, thing.rstrip("/")).id)
+            options.things, lambda thing: client.shares.leave(remote.get_shared_file(client, thing.rstrip("/")).id)
         )
 
 
@@ -91,10 +91,10 @@ def link(options: Namespace) -> None:
     with connect() as client:
         file = remote.get_file(client, options.path)
         if options.list:
-            for existing in client.list_links(file.id):
+            for existing in client.links.list(file.id):
                 _print_link(existing, _describe_link(existing, _format_address(client, existing)), client, options)
             return
-        created = client.create_link(
+        created = client.links.create(
             file.id,
             options.mode,
             password=_ask_link_password(options),
@@ -133,4 +133,4 @@ def _format_address(client: Client, shown: Link) -> str:
 def unlink(options: Namespace) -> int:
     """Revoke links."""
     with connect() as client:
-        return for_each(options.ids, client.revoke_link)
+        return for_each(options.ids, client.links.revoke)

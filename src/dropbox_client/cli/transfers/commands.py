@@ -6,15 +6,14 @@ from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-from dropbox_client.api import Client
 from dropbox_client.cli import output, remote
 from dropbox_client.cli.arguments import Format, is_prefixed, remote_path
 from dropbox_client.cli.environment import cache_directory, connect, for_each
 from dropbox_client.cli.transfers import report
-from dropbox_client.errors import ApiProblem, Usage
+from dropbox_client.client import Client
+from dropbox_client.errors import ApiError, Usage
 from dropbox_client.models import File
 from dropbox_client.retry import TRANSFER_RETRY_FOR_S
 from dropbox_client.transfer.progress import UploadItem
@@ -37,10 +36,10 @@ def upload(options: Namespace) -> int:
     walk = Walk(paths, below or "/", options.on_conflict)
     totals = report.Totals()
     with connect() as client:
-        client.capabilities()  # fails immediately without a sign-in or a server
+        client.uploads.get_capabilities()  # fails immediately without a sign-in or a server
         client.retry_for_s = TRANSFER_RETRY_FOR_S
         items: Iterable[UploadItem] = walk
-        create_folder: Callable[[str], object] = partial(client.create_folder, parents=True)
+        create_folder: Callable[[str], object] = client.files.create_folders
         if prefix:
             folders = remote.FolderIds(client, remote.get_file(client, prefix).id)
             items, create_folder = _set_parent_ids(walk, folders), folders.get_or_create
@@ -82,7 +81,7 @@ def _set_parent_ids(walk: Walk, folders: remote.FolderIds) -> Iterator[UploadIte
     for item in walk:
         try:
             parent_id = folders.get_or_create(item.folder)
-        except ApiProblem as problem:
+        except ApiError as problem:
             walk.skipped.append(Skipped(item.path, output.describe_error(problem), failed=True))
         else:
             yield replace(item, parent_id=parent_id)
@@ -216,7 +215,7 @@ def cat(options: Namespace) -> int:
 def list_uploads(options: Namespace) -> None:
     """List the unfinished uploads, or with --all every one."""
     with connect() as client:
-        uploads = (session for session in client.list_uploads() if options.all or session.state in _LIVE_STATES)
+        uploads = (session for session in client.uploads.list() if options.all or session.state in _LIVE_STATES)
         output.print_results(uploads, report.describe_upload, options.format)
 
 
@@ -226,7 +225,7 @@ def resume_upload(options: Namespace) -> int:
     size_bytes = path.stat().st_size
     totals = report.Totals()
     with connect() as client:
-        session = client.upload(options.id)
+        session = client.uploads.get(options.id)
         if size_bytes != session.size_bytes:
             raise Usage(f"{path} has {size_bytes} bytes, but the upload has {session.size_bytes}: not the same file")
         destination = session.destinations[0]
@@ -240,4 +239,4 @@ def resume_upload(options: Namespace) -> int:
 def abort_upload(options: Namespace) -> None:
     """Abort an upload and free its space."""
     with connect() as client:
-        client.abort_upload(options.id)
+        client.uploads.abort(options.id)

@@ -4,11 +4,11 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterable
 
-from dropbox_client.api import Client
 from dropbox_client.cli import output, remote
 from dropbox_client.cli.arguments import is_prefixed
 from dropbox_client.cli.environment import connect, for_each
-from dropbox_client.errors import ApiProblem, ClientError, Usage
+from dropbox_client.client import Client
+from dropbox_client.errors import ApiError, ClientError, Usage
 from dropbox_client.models import File, Revision, normalize_name
 
 
@@ -39,13 +39,13 @@ def _restore_version(options: Namespace) -> None:
     path: str = options.things[0]
     with connect() as client:
         file = remote.get_file(client, path)
-        file = client.restore_revision(file.id, get_revision(client, file, options.version).id)
+        file = client.revisions.restore(file.id, get_revision(client, file, options.version).id)
         output.print_placed(f"{path} version {options.version}", file, options.format)
 
 
 def get_revision(client: Client, file: File, number_or_id: str) -> Revision:
     """Return a revision of a file by number or id. Raises ClientError if it has none."""
-    for revision in client.revisions(file.id):
+    for revision in client.revisions.list(file.id):
         if number_or_id in {str(revision.number), revision.id}:
             return revision
     raise ClientError(f"{remote.format_path(file)} has no version {number_or_id}; `dbx versions` lists them")
@@ -53,13 +53,13 @@ def get_revision(client: Client, file: File, number_or_id: str) -> Revision:
 
 def _restore_file(client: Client, file_id: str, folder: str | None) -> File:
     try:
-        return client.restore(file_id, parent_path=folder)
-    except ApiProblem as problem:
+        return client.trash.restore(file_id, parent_path=folder)
+    except ApiError as problem:
         if problem.code != "not-found":
             raise
         try:
-            return client.file(file_id)  # already restored: the response of the first attempt was lost
-        except ApiProblem:
+            return client.files.get(file_id)  # already restored: the response of the first attempt was lost
+        except ApiError:
             raise problem from None
 
 
@@ -72,7 +72,7 @@ class _TrashedPaths:
         if not self._matches:
             return
         ancestors = {folder for key in self._matches for folder in _list_ancestors(key)}
-        for file in client.list_trash():
+        for file in client.trash.list():
             key = normalize_name(file.path)
             if key in self._matches and len(self._matches[key]) < 2:
                 self._matches[key].append(file)
@@ -100,7 +100,7 @@ def _list_ancestors(path: str) -> list[str]:
 def list_trash(options: Namespace) -> None:
     """List the trash."""
     with connect() as client:
-        output.print_results(client.list_trash(), _describe_trashed, options.format)
+        output.print_results(client.trash.list(), _describe_trashed, options.format)
 
 
 def _describe_trashed(file: File) -> str:
@@ -118,11 +118,11 @@ def empty_trash(options: Namespace) -> int:
             output.print_note("nothing was deleted")
             return 1
     with connect() as client:
-        client.empty_trash()
+        client.trash.empty()
     return 0
 
 
 def purge(options: Namespace) -> int:
     """Permanently delete items of the trash."""
     with connect() as client:
-        return for_each(options.ids, client.purge)
+        return for_each(options.ids, client.trash.purge)

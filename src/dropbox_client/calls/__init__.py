@@ -1,0 +1,1 @@
+"""The calls of every operation, one module for each resource of the client. Pure functions."""

@@ -1,0 +1,109 @@
+"""The account of the caller: sign-in, password, second factor, tokens."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from dropbox_client.call import Call, Listing, read_member, read_nothing, read_with, without_none
+from dropbox_client.models import Account, ApiToken, Scope, SecondFactorProposal, SignIn
+
+_read_document = read_with(dict[str, Any])
+
+
+def sign_in(email: str, password: str, otp: str | None) -> Call[dict[str, Any]]:
+    form = without_none(grant_type="password", username=email, password=password, otp=otp)
+    return Call("POST", "/v1/auth/token", _read_document, form=form, signed_in=False)
+
+
+def sign_in_with_code(code: str, verifier: str) -> Call[dict[str, Any]]:
+    body = {"code": code, "verifier": verifier}
+    return Call("POST", "/v1/auth/oidc/token", _read_document, body=body, signed_in=False)
+
+
+def refresh(refresh_token: str) -> Call[dict[str, Any]]:
+    return Call("POST", "/v1/auth/refresh", _read_document, body={"refresh_token": refresh_token}, signed_in=False)
+
+
+def sign_out(refresh_token: str) -> Call[None]:
+    return Call("POST", "/v1/auth/logout", read_nothing, body={"refresh_token": refresh_token}, signed_in=False)
+
+
+def register(email: str, password: str) -> Call[Account]:
+    body = {"email": email, "password": password}
+    return Call("POST", "/v1/auth/register", read_with(Account.from_json), body=body, signed_in=False)
+
+
+def find_identity_provider() -> Call[str | None]:
+    def read(document: dict[str, Any]) -> str | None:
+        return document["name"] if document["enabled"] else None
+
+    return Call("GET", "/v1/auth/oidc", read_with(read), signed_in=False)
+
+
+def get() -> Call[Account]:
+    return Call("GET", "/v1/me", read_with(Account.from_json))
+
+
+def change_password(current_password: str | None, new_password: str) -> Call[None]:
+    body = without_none(current_password=current_password, new_password=new_password)
+    return Call("PUT", "/v1/me/password", read_nothing, body=body)
+
+
+def request_email_verification() -> Call[None]:
+    return Call("POST", "/v1/auth/verify-email/request", read_nothing)
+
+
+def verify_email(token: str) -> Call[None]:
+    return Call("POST", "/v1/auth/verify-email", read_nothing, body={"token": token}, signed_in=False)
+
+
+def request_password_reset(email: str) -> Call[None]:
+    return Call("POST", "/v1/auth/reset-password/request", read_nothing, body={"email": email}, signed_in=False)
+
+
+def reset_password(token: str, new_password: str) -> Call[None]:
+    body = {"token": token, "new_password": new_password}
+    return Call("POST", "/v1/auth/reset-password", read_nothing, body=body, signed_in=False)
+
+
+def propose_second_factor(password: str | None) -> Call[SecondFactorProposal]:
+    body = without_none(password=password)
+    return Call("POST", "/v1/me/second-factor", read_with(SecondFactorProposal.from_json), body=body)
+
+
+def confirm_second_factor(code: str) -> Call[list[str]]:
+    return Call("POST", "/v1/me/second-factor/confirm", read_member("recovery_codes"), body={"code": code})
+
+
+def replace_recovery_codes(password: str | None, otp: str) -> Call[list[str]]:
+    body = without_none(password=password, otp=otp)
+    return Call("POST", "/v1/me/second-factor/recovery-codes", read_member("recovery_codes"), body=body)
+
+
+def remove_second_factor(password: str | None, otp: str) -> Call[None]:
+    body = without_none(password=password, otp=otp)
+    return Call("DELETE", "/v1/me/second-factor", read_nothing, body=body)
+
+
+def list_sign_ins() -> Listing[SignIn]:
+    return Listing("/v1/me/sessions", SignIn.from_json)
+
+
+def end_sign_in(sign_in_id: str) -> Call[None]:
+    return Call("DELETE", f"/v1/me/sessions/{sign_in_id}", read_nothing)
+
+
+def end_other_sign_ins() -> Call[None]:
+    return Call("DELETE", "/v1/me/sessions", read_nothing)
+
+
+def list_tokens() -> Listing[ApiToken]:
+    return Listing("/v1/me/tokens", ApiToken.from_json)
+
+
+def create_token(name: str, scopes: Sequence[Scope], expires_in_s: int | None) -> Call[ApiToken]:
+    body = {"name": name, "scopes": list(scopes), "expires_in_s": expires_in_s}
+    return Call("POST", "/v1/me/tokens", read_with(ApiToken.from_json), body=body)
+
+
+def revoke_token(token_id: str) -> Call[None]:
+    return Call("DELETE", f"/v1/me/tokens/{token_id}", read_nothing)

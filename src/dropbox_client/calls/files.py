@@ -1,0 +1,120 @@
+"""Files and folders."""
+
+from datetime import datetime
+
+from dropbox_client.call import Call, Listing, read_nothing, read_with, without_none
+from dropbox_client.models import Activity, Download, File, OnConflict, Order, ProcessingState
+
+_read_file = read_with(File.from_json)
+
+
+def get(file_id: str) -> Call[File]:
+    return Call("GET", f"/v1/files/{file_id}", _read_file)
+
+
+def get_by_path(path: str) -> Call[File]:
+    return Call("GET", "/v1/files/by-path", _read_file, query={"path": path})
+
+
+def get_below(folder_id: str, path: str) -> Call[File]:
+    return Call("GET", f"/v1/files/{folder_id}/by-path", _read_file, query={"path": path})
+
+
+def list_folder(folder: str, order: Order, *, recursive: bool) -> Listing[File]:
+    """`folder` is a path that starts with a slash, or an id."""
+    query = {"path": folder} if folder.startswith("/") else {"parent_id": folder}
+    if order != "name":
+        query["order"] = order
+    if recursive:
+        query["recursive"] = "true"
+    return Listing("/v1/files", File.from_json, query)
+
+
+def search(
+    text: str | None,
+    *,
+    folder: str | None,
+    kind: str | None,
+    content_type: str | None,
+    min_bytes: int | None,
+    max_bytes: int | None,
+    modified_after: datetime | None,
+    modified_before: datetime | None,
+    page_items: int,
+) -> Listing[File]:
+    is_path = folder is not None and folder.startswith("/")
+    query = without_none(
+        q=text,
+        path=folder if is_path else None,
+        parent_id=None if is_path else folder,
+        kind=kind,
+        content_type=content_type,
+        min_bytes=None if min_bytes is None else str(min_bytes),
+        max_bytes=None if max_bytes is None else str(max_bytes),
+        modified_after=modified_after and modified_after.isoformat(),
+        modified_before=modified_before and modified_before.isoformat(),
+        limit=str(page_items),
+    )
+    return Listing("/v1/search", File.from_json, query)
+
+
+def sign_download(file_id: str, revision_id: str | None) -> Call[Download]:
+    query = without_none(revision=revision_id)
+    return Call("GET", f"/v1/files/{file_id}/download", read_with(Download.from_json), query=query)
+
+
+def create_folder(path: str) -> Call[File]:
+    above, _, name = path.rstrip("/").rpartition("/")
+    body = {"name": name, "parent_path": above or "/"} if name else {"path": "/"}
+    return Call("POST", "/v1/folders", _read_file, body=body, creates=True)
+
+
+def create_folders(path: str) -> Call[File]:
+    return Call("POST", "/v1/folders", _read_file, body={"path": path, "on_conflict": "reuse"}, creates=True)
+
+
+def create_folder_in(folder_id: str, name: str, *, reuse: bool) -> Call[File]:
+    body = {"name": name, "parent_id": folder_id, "on_conflict": "reuse" if reuse else "fail"}
+    return Call("POST", "/v1/folders", _read_file, body=body, creates=True)
+
+
+def move(
+    file_id: str, *, name: str | None, folder: str | None, on_conflict: OnConflict, if_match: str | None
+) -> Call[File]:
+    body = without_none(name=name, **_folder(folder), on_conflict=on_conflict)
+    return Call("PATCH", f"/v1/files/{file_id}", _read_file, body=body, if_match=if_match)
+
+
+def set_content_type(file_id: str, content_type: str, *, if_match: str | None) -> Call[File]:
+    return Call("PATCH", f"/v1/files/{file_id}", _read_file, body={"content_type": content_type}, if_match=if_match)
+
+
+def copy(file_id: str, *, name: str | None, folder: str | None, on_conflict: OnConflict) -> Call[File]:
+    body = without_none(name=name, **_folder(folder), on_conflict=on_conflict)
+    return Call("POST", f"/v1/files/{file_id}/copy", _read_file, body=body, creates=True)
+
+
+def move_to_trash(file_id: str, *, force: bool, if_match: str | None) -> Call[None]:
+    query = {"force": "true"} if force else {}
+    return Call("DELETE", f"/v1/files/{file_id}", read_nothing, query=query, if_match=if_match)
+
+
+def list_activity(file_id: str) -> Listing[Activity]:
+    return Listing(f"/v1/files/{file_id}/activity", Activity.from_json)
+
+
+def report_processing(
+    file_id: str, state: ProcessingState, *, detail: str | None, revision_id: str | None
+) -> Call[File]:
+    body = without_none(state=state, detail=detail, revision_id=revision_id)
+    return Call("PUT", f"/v1/files/{file_id}/processing", _read_file, body=body)
+
+
+def accept_content(file_id: str) -> Call[File]:
+    return Call("POST", f"/v1/files/{file_id}/accept-content", _read_file)
+
+
+def _folder(folder: str | None) -> dict[str, str]:
+    if folder is None:
+        return {}
+    return {"parent_path" if folder.startswith("/") else "parent_id": folder}

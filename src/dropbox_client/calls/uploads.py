@@ -1,0 +1,93 @@
+"""Upload sessions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from dropbox_client.call import Call, Listing, Response, read_items, read_nothing, read_with, without_none
+from dropbox_client.models import (
+    Capabilities,
+    Chunk,
+    Completed,
+    CompletedItem,
+    Destination,
+    FingerprintHit,
+    NewUpload,
+    RetryLater,
+    SignedPart,
+    StartedUpload,
+    Upload,
+    UploadState,
+)
+
+_UPLOADS_PER_PAGE = 100
+_read_upload = read_with(Upload.from_json)
+
+
+def get_capabilities() -> Call[Capabilities]:
+    return Call("GET", "/v1/capabilities", read_with(Capabilities.from_json))
+
+
+def find_fingerprint(fingerprint: str) -> Call[FingerprintHit]:
+    return Call("GET", f"/v1/fingerprints/{fingerprint}", read_with(FingerprintHit.from_json))
+
+
+def start(new: NewUpload) -> Call[StartedUpload]:
+    def read(response: Response) -> StartedUpload:
+        return replace(StartedUpload.from_json(response.json()), is_new=response.status == 201)
+
+    return Call("POST", "/v1/uploads", read, body=new.to_json(), creates=True)
+
+
+def bind_fingerprint(upload_id: str, fingerprint: str) -> Call[StartedUpload]:
+    body = {"fingerprint": fingerprint}
+    return Call("PUT", f"/v1/uploads/{upload_id}/fingerprint", read_with(StartedUpload.from_json), body=body)
+
+
+def get(upload_id: str) -> Call[Upload]:
+    return Call("GET", f"/v1/uploads/{upload_id}", _read_upload)
+
+
+def list_all(state: UploadState | None, fingerprint: str | None) -> Listing[Upload]:
+    query = without_none(state=state, fingerprint=fingerprint, limit=str(_UPLOADS_PER_PAGE))
+    return Listing("/v1/uploads", Upload.from_json, query)
+
+
+def list_chunks(upload_id: str) -> Listing[Chunk]:
+    return Listing(f"/v1/uploads/{upload_id}/chunks", Chunk.from_json)
+
+
+def sign_parts(upload_id: str, hashes: Mapping[int, str]) -> Call[list[SignedPart]]:
+    body = {"parts": [{"number": number, "sha256": sha256} for number, sha256 in hashes.items()]}
+    return Call("POST", f"/v1/uploads/{upload_id}/parts", read_items(SignedPart.from_json, "parts"), body=body)
+
+
+def reconcile(upload_id: str) -> Call[Upload]:
+    return Call("POST", f"/v1/uploads/{upload_id}/reconcile", _read_upload)
+
+
+def complete(upload_id: str) -> Call[Completed | RetryLater]:
+    def read(response: Response) -> Completed | RetryLater:
+        if response.status == 202:
+            return RetryLater(response.retry_after_s() or 1)
+        return Completed.from_json(response.json())
+
+    return Call("POST", f"/v1/uploads/{upload_id}/complete", read)
+
+
+def add_destination(upload_id: str, destination: Destination) -> Call[Upload]:
+    body = {"destination": destination.to_json()}
+    return Call("POST", f"/v1/uploads/{upload_id}/destinations", _read_upload, body=body, creates=True)
+
+
+def abort(upload_id: str) -> Call[None]:
+    return Call("DELETE", f"/v1/uploads/{upload_id}", read_nothing)
+
+
+def start_batch(items: Sequence[NewUpload]) -> Call[list[StartedUpload]]:
+    body = {"items": [item.to_json() for item in items]}
+    return Call("POST", "/v1/uploads/batch", read_items(StartedUpload.from_json), body=body, creates=True)
+
+
+def complete_batch(upload_ids: Sequence[str]) -> Call[list[CompletedItem]]:
+    body = {"upload_ids": list(upload_ids)}
+    return Call("POST", "/v1/uploads/batch/complete", read_items(CompletedItem.from_json), body=body)

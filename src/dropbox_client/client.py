@@ -1,0 +1,240 @@
+"""The blocking client."""
+
+import dataclasses
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
+
+from dropbox_client import resources
+from dropbox_client.call import Response
+from dropbox_client.calls import account as account_calls
+from dropbox_client.errors import Stopped
+from dropbox_client.exchange import Exchange, Locked, Pause, Request, Step, Steps
+from dropbox_client.models import File, FileRef, OnConflict
+from dropbox_client.tokens import TokenMemory, Tokens, TokenStore
+from dropbox_client.transport import Transport
+
+if TYPE_CHECKING:
+    from dropbox_client.transfer.content import Content
+    from dropbox_client.transfer.progress import OnProgress
+    from dropbox_client.transfer.upload_file import UploadContext
+
+T = TypeVar("T")
+
+
+class Client:
+    """The API of one server as one user.
+
+        with Client("https://files.example.org", token="dbx_pat_...") as client:
+            file = client.upload("cat.jpg", to="/photos/cat.jpg")
+            for found in client.files.list("/photos"):
+                ...
+            client.download("/photos/cat.jpg", to="copy.jpg")
+
+    A client is thread-safe. Transient failures are retried for `retry_for_s`, Retry-After is obeyed, and an expired
+    access token is renewed. Exceptions are those of `resources`.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        tokens: TokenStore | None = None,
+        *,
+        token: str | None = None,
+        transport: Transport | None = None,
+        retry_for_s: float = 60,
+    ) -> None:
+        """Connect to `base_url` with a personal access token, or with the tokens that `tokens` stores for it.
+
+        Without both, `sign_in` follows, and the tokens stay in memory. A failing request is retried for `retry_for_s`
+        before its last failure is raised.
+        """
+        self.exchange = Exchange(base_url, make_store(base_url, tokens, token), retry_for_s)
+        self.transport = transport or Transport()
+        self.stopping = threading.Event()
+        self.files = resources.Files(self)
+        self.uploads = resources.Uploads(self)
+        self.trash = resources.Trash(self)
+        self.revisions = resources.Revisions(self)
+        self.shares = resources.Shares(self)
+        self.links = resources.Links(self)
+        self.events = resources.Events(self)
+        self.account = resources.OwnAccount(self)
+        self.admin = resources.Admin(self)
+        self.webhooks = resources.Webhooks(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Abort every request and transfer in progress; each raises Stopped. Any thread may call it.
+
+        An interrupted upload or download continues when it is repeated, also with another client.
+        """
+        self.stopping.set()
+        self.transport.close()
+
+    @property
+    def base_url(self) -> str:
+        """The address of the server, without a slash at its end."""
+        return self.exchange.base_url
+
+    @property
+    def retry_for_s(self) -> float:
+        """How long a failing request is retried."""
+        return self.exchange.retry_for_s
+
+    @retry_for_s.setter
+    def retry_for_s(self, duration_s: float) -> None:
+        self.exchange.retry_for_s = duration_s
+
+    # Sign-in
+
+    def sign_in(self, email: str, password: str, *, otp: str | None = None) -> None:
+        """Sign in and store the tokens. Raises InvalidCredentials, SecondFactorRequired."""
+        self.drive(self.exchange.sign_in(account_calls.sign_in(email, password, otp), email))
+
+    def sign_in_with_code(self, code: str, verifier: str) -> None:
+        """Exchange the code of a sign-in at the identity provider for tokens, and store them.
+
+        Raises: OidcFailed, also if the code belongs to another verifier.
+        """
+        self.drive(self.exchange.sign_in(account_calls.sign_in_with_code(code, verifier), ""))
+
+    def sign_in_with_token(self, token: str) -> None:
+        """Check a personal access token and store it in place of a sign-in. Raises NotSignedIn if it is invalid."""
+        self.drive(self.exchange.sign_in_with_token(token))
+
+    def sign_out(self) -> None:
+        """End the sign-in here and on the server, if there is one. A personal access token is deleted only here."""
+        self.drive(self.exchange.sign_out())
+
+    # Transfers
+
+    def upload(
+        self,
+        content: "Content",
+        to: str,
+        *,
+        folder: FileRef | None = None,
+        on_conflict: OnConflict = "fail",
+        progress: "OnProgress | None" = None,
+    ) -> File:
+        """Upload a path, bytes or a binary file object, and return the file.
+
+        `to` is the path of the file, such as "/photos/cat.jpg"; missing folders are created. A path that ends with a
+        slash gets the name of the local file. With `folder`, such as a shared one, `to` is the name in that folder.
+
+        `progress` is called with the bytes done and the total. An exception of it ends the upload and is raised. The
+        server keeps what was sent: the same call continues after an exception, a `close`, or the end of the process.
+        After KeyboardInterrupt the client is closed.
+
+        Raises: NameTaken, QuotaExceeded, InvalidName, ...; FileChanged, Unreadable, TransferFailed, Stopped.
+        """
+        from dropbox_client.transfer.content import make_item, open_source  # noqa: PLC0415 - `dbx` starts faster without
+        from dropbox_client.transfer.progress import ProgressReport  # noqa: PLC0415
+        from dropbox_client.transfer.upload_file import upload_source  # noqa: PLC0415
+
+        parent_id = None if folder is None else self.files.resolve(folder)
+        item = make_item(content, to, parent_id, on_conflict)
+        with open_source(content, self._check) as source, ProgressReport(progress, source.size_bytes) as report:
+            context = dataclasses.replace(self._upload_context, listener=report)
+            return upload_source(context, item, source)
+
+    def download(
+        self,
+        file: FileRef,
+        to: str | os.PathLike[str] | IO[bytes],
+        *,
+        revision_id: str | None = None,
+        overwrite: bool = False,
+        progress: "OnProgress | None" = None,
+    ) -> File:
+        """Download a file to a path or into a binary file object, and return what was downloaded.
+
+        A path gets its complete content at once, after the hash of all bytes was verified; into a folder, under the
+        name of the file. An existing file is replaced only with `overwrite`. An interrupted download to a path
+        continues when it is repeated. A file object gets the last piece only if the hash of all bytes is right.
+
+        `progress` is as in `upload`. Raises: NotFound, NotAFile, LocalExists, Corrupt, TransferFailed, Stopped; OSError
+        of the local file system.
+        """
+        from dropbox_client.transfer.download import download, join_name  # noqa: PLC0415
+        from dropbox_client.transfer.progress import ProgressReport  # noqa: PLC0415
+        from dropbox_client.transfer.ranges import PARALLEL, stream_content  # noqa: PLC0415
+
+        chosen = file if isinstance(file, File) else self.files.get(file)
+        if revision_id is not None:
+            chosen = dataclasses.replace(chosen, revision_id=revision_id, client_modified_at=None)
+        with ProgressReport(progress, chosen.size_bytes or 0) as report:
+            if isinstance(to, str | os.PathLike):
+                target = join_name(Path(to), chosen.name) if Path(to).is_dir() else Path(to)
+                download(self, chosen, target, overwrite=overwrite, on_bytes=report.add)
+                return chosen
+            with ThreadPoolExecutor(PARALLEL, thread_name_prefix="fetch") as pool:
+                for piece in stream_content(self, chosen, pool, on_bytes=report.add):
+                    to.write(piece)
+        return chosen
+
+    def _check(self) -> None:
+        if self.stopping.is_set():
+            raise Stopped("stopped")
+
+    @cached_property
+    def _upload_context(self) -> "UploadContext":
+        from dropbox_client.transfer.concurrency import MAX_PARALLEL, ConcurrencyLimit  # noqa: PLC0415
+        from dropbox_client.transfer.progress import ProgressListener  # noqa: PLC0415
+        from dropbox_client.transfer.upload_file import UploadContext  # noqa: PLC0415
+
+        senders = ThreadPoolExecutor(MAX_PARALLEL, thread_name_prefix="send")
+        return UploadContext(self, senders, ConcurrencyLimit(), ProgressListener())
+
+    # The driver of `exchange`
+
+    def drive(self, steps: Steps[T]) -> T:
+        """Perform steps and return their result. Raises their exceptions, and Stopped after `close`."""
+        advance = steps.send
+        value: Any = None
+        while True:
+            try:
+                step = advance(value)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            try:
+                value, advance = self._perform(step), steps.send
+            except Exception as error:  # noqa: BLE001 - the steps decide
+                value, advance = error, steps.throw
+
+    def _perform(self, step: Step) -> Any:
+        match step:
+            case Request():
+                return self._send(step)
+            case Pause(duration_s):
+                if self.stopping.wait(duration_s):
+                    raise Stopped("stopped")
+                return None
+            case Locked(steps):
+                with self.exchange.store.locked():
+                    return self.drive(steps)
+
+    def _send(self, request: Request) -> Response:
+        return self.transport.send(
+            request.method, request.url, request.headers, request.body, idle_timeout_s=request.timeout_s
+        )
+
+
+def make_store(base_url: str, tokens: TokenStore | None, token: str | None) -> TokenStore:
+    """Return the store of a client's tokens."""
+    if token is None:
+        return TokenMemory() if tokens is None else tokens
+    if tokens is not None:
+        raise TypeError("give either tokens or token")
+    return TokenMemory(Tokens(base_url.rstrip("/"), "", token, ""))

@@ -1,0 +1,74 @@
+"""The content of an upload: a path, bytes, or a file object, as a source that can be read more than once."""
+
+import io
+import os
+import stat
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, TypeAlias
+
+from dropbox_client.errors import Unreadable
+from dropbox_client.models import OnConflict
+from dropbox_client.transfer.chunks import MIB
+from dropbox_client.transfer.progress import UploadItem
+from dropbox_client.transfer.source import BytesSource, DescriptorSource, Source, SpooledSource
+
+Content: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
+"""A path, bytes, or a file object that is read from its position to its end."""
+
+
+def open_source(content: Content, check: Callable[[], None] = lambda: None) -> Source:
+    """Open content for repeated reading.
+
+    A stream without random access, such as a pipe, is copied to a temporary file; `check` is called for each block and
+    may raise. Raises: Unreadable, TypeError for a file in text mode.
+    """
+    if isinstance(content, bytes | bytearray | memoryview):
+        return BytesSource(bytes(content))
+    if isinstance(content, str | os.PathLike):
+        return Source(Path(content))
+    if isinstance(content, io.BytesIO):
+        return BytesSource(content.read())
+    if _is_plain_file(content):
+        return DescriptorSource(os.dup(content.fileno()))
+    return _spool(content, check)
+
+
+def make_item(content: Content, to: str, parent_id: str | None, on_conflict: OnConflict) -> UploadItem:
+    """Return the destination of content. Raises ValueError for an incomplete one."""
+    folder, slash, name = to.rpartition("/")
+    if bool(slash) == bool(parent_id):
+        raise ValueError("`to` must be a path that starts with a slash, or with `folder` a name without slashes")
+    if parent_id is None and not to.startswith("/"):
+        raise ValueError("`to` must start with a slash")
+    path = Path(content) if isinstance(content, str | os.PathLike) else Path()
+    name = name or path.name
+    if not name:
+        raise ValueError("content without a path needs a name: end `to` with it")
+    return UploadItem(path, folder or "/", name, 0, on_conflict, parent_id)
+
+
+def _is_plain_file(content: IO[bytes]) -> bool:
+    """Return whether a file object shows exactly the bytes of a regular file on disk, from their start."""
+    raw = content.raw if isinstance(content, io.BufferedReader) else content
+    if type(raw) is not io.FileIO:  # for instance gzip.GzipFile, whose descriptor has other bytes
+        return False
+    return stat.S_ISREG(os.fstat(content.fileno()).st_mode) and content.tell() == 0
+
+
+def _spool(content: IO[bytes], check: Callable[[], None]) -> Source:
+    with tempfile.TemporaryFile() as copy:
+        while True:
+            check()
+            try:
+                block = content.read(MIB)
+            except OSError as error:
+                raise Unreadable(f"the stream cannot be read: {error.strerror or error}") from error
+            if not block:
+                break
+            if not isinstance(block, bytes):
+                raise TypeError("open the file in binary mode")
+            copy.write(block)
+        copy.flush()
+        return SpooledSource(os.dup(copy.fileno()))
