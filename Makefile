@@ -8,7 +8,7 @@ PYTEST = $(RUN) pytest
 # Each process starts its own servers; the tests of a file share fixtures, so they stay in one process.
 PARALLEL = -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help run test check bench unit contract integration faults faults-long fix types lint openapi migrate clean words
+.PHONY: help run test check bench unit contract integration faults faults-long fix types lint openapi migrate clean sdk words
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,6 +38,9 @@ lint: .venv/.ready
 
 types: .venv/.ready
 	$(RUN) mypy
+
+sdk: .venv/.ready ## Generate the asynchronous resources of the Python SDK
+	$(RUN) python tests/support/async_resources.py
 
 words: ## Report banned words
 	@python3 tests/support/words.py

@@ -94,7 +94,8 @@ class _Resource:
             return file.id
         if not file.startswith("/"):
             return file
-        return (self._run(files.get_by_path(file))).id
+        found = self._run(files.get_by_path(file))
+        return found.id
 
 
 def _path_or_id(file: FileRef) -> str:
@@ -342,9 +343,9 @@ class Events(_Resource):
     def follow(self, cursor: str | None = None, *, since: datetime | None = None) -> Iterator[Event]:
         """Iterate over the events after a cursor, or since a time, and wait for new ones without end.
 
-        With neither, begin with the first `next`. Yields each event once across restarts of the server, network failures and token
-        renewals; `retry_for_s` limits only the first request. Store `Event.cursor` to resume later; it is valid as
-        long as the server keeps the events after it.
+        With neither, begin with the first `next`. Yields each event once across restarts of the server, network
+        failures and token renewals; `retry_for_s` limits only the first request. Store `Event.cursor` to resume later;
+        it is valid as long as the server keeps the events after it.
 
         Raises: CursorExpired if the server no longer keeps these events, InvalidCursor.
         """

@@ -65,7 +65,8 @@ def download(
         pool = pool or stack.enter_context(ThreadPoolExecutor(PARALLEL, thread_name_prefix="fetch"))
         while True:
             ranges = RangeFetcher(client, file, pool, on_bytes=on_bytes, retry_for_s=retry_for_s)
-            with PartialFile(target, ranges) as part, ranges:  # all writers stop before the file is closed
+            # All writers stop before the file is closed.
+            with PartialFile(target, ranges.source, ranges.count) as part, ranges:
                 if not _fetch_verified(ranges, part, file, on_bytes):
                     continue
                 if overwrite:

@@ -14,7 +14,10 @@ from types import TracebackType
 from typing import Self
 
 from dropbox_client.errors import Corrupt, LocalExists
-from dropbox_client.transfer.ranges import BUFFER_BYTES, RangeFetcher
+from dropbox_client.models import Download
+from dropbox_client.transfer.chunks import KIB
+
+BUFFER_BYTES = 256 * KIB
 
 _SUFFIX = ".dbx-part"
 
@@ -27,16 +30,16 @@ def is_partial_file(name: str) -> bool:
 class PartialFile:
     """The locked temporary file of one download. A context manager that deletes it unless `is_kept`."""
 
-    def __init__(self, target: Path, ranges: RangeFetcher) -> None:
+    def __init__(self, target: Path, source: Download, count: int) -> None:
         """Open the file of an earlier download, or a new one. Raises OSError."""
         start = target.name.encode(errors="surrogateescape")[:200].decode(errors="ignore")
-        self._size_bytes, self._count = ranges.source.size_bytes, ranges.count
+        self._size_bytes, self._count = source.size_bytes, count
         self.is_kept = False
         """True if a later download can resume from the file."""
         self.present: frozenset[int] = frozenset()
         """Numbers of the ranges that an earlier download fetched."""
-        if ranges.count > 1:
-            self._path = target.with_name(f".{start}.{ranges.source.fingerprint[:16]}{_SUFFIX}")
+        if count > 1:
+            self._path = target.with_name(f".{start}.{source.fingerprint[:16]}{_SUFFIX}")
             with contextlib.suppress(OSError):  # another download holds it, or the file system has no locks
                 self._fd = self._open_locked()
                 self.is_kept = True

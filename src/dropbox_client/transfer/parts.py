@@ -20,7 +20,7 @@ from dropbox_client.transport import Transport
 
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
 _DAMAGED = frozenset({"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "IncompleteBody"})
-_MAX_DAMAGED_TRIES = 5
+MAX_DAMAGED_TRIES = 5
 _CODE = re.compile(rb"<Code>(\w+)</Code>")
 
 
@@ -34,11 +34,11 @@ class PartResult(Enum):
     """The store does not know the multipart upload: reconcile the session with the server."""
 
 
-class _Busy(TransferFailed):
+class Busy(TransferFailed):
     """The store is overloaded or unavailable."""
 
 
-class _Damaged(TransferFailed):
+class Damaged(TransferFailed):
     """The store received other bytes than were signed."""
 
 
@@ -65,16 +65,16 @@ class PartSender:
             failure: ClientError
             try:
                 return self._interpret(part, self._put(part))
-            except (Unreachable, _Busy) as refusal:
+            except (Unreachable, Busy) as refusal:
                 failure = refusal
                 if self.concurrency:
                     self.concurrency.record_refusal()
-            except _Damaged as damage:
+            except Damaged as damage:
                 failure = damage
                 damaged += 1
                 if hash_range(self.source, part.offset_bytes, part.size_bytes) != sha256:
                     raise FileChanged(f"{self.source.path} changed while it was sent") from damage
-                if damaged == _MAX_DAMAGED_TRIES:
+                if damaged == MAX_DAMAGED_TRIES:
                     raise
             pause_s = backoff.next_pause_s()
             if pause_s is None:
@@ -111,21 +111,27 @@ class PartSender:
                 self.on_bytes(-reported)
 
     def _interpret(self, part: SignedPart, response: Response) -> PartResult:
-        """Return the meaning of a response. Raises _Busy, _Damaged, or TransferFailed for a permanent failure."""
-        if response.status in {200, 204}:
+        result = read_result(part, response)
+        if result is PartResult.STORED:
             self.retry_window.renew()
             if self.concurrency:
                 self.concurrency.record_part(part.size_bytes)
-            return PartResult.STORED
-        if response.status in {403, 404}:
-            return PartResult.URL_EXPIRED if response.status == 403 else PartResult.SESSION_GONE
-        code = _find_error_code(response)
-        text = f"the store answered {response.status} ({code}) for part {part.number}"
-        if code in _DAMAGED:
-            raise _Damaged(text)
-        if response.status in _BUSY or code == "RequestTimeout":
-            raise _Busy(text)
-        raise TransferFailed(text)
+        return result
+
+
+def read_result(part: SignedPart, response: Response) -> PartResult:
+    """Return the meaning of a response. Raises Busy, Damaged, or TransferFailed for a permanent failure."""
+    if response.status in {200, 204}:
+        return PartResult.STORED
+    if response.status in {403, 404}:
+        return PartResult.URL_EXPIRED if response.status == 403 else PartResult.SESSION_GONE
+    code = _find_error_code(response)
+    text = f"the store answered {response.status} ({code}) for part {part.number}"
+    if code in _DAMAGED:
+        raise Damaged(text)
+    if response.status in _BUSY or code == "RequestTimeout":
+        raise Busy(text)
+    raise TransferFailed(text)
 
 
 def _find_error_code(response: Response) -> str:

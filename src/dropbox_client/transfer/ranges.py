@@ -15,14 +15,14 @@ from dropbox_client.client import Client
 from dropbox_client.errors import ClientError, Corrupt, Stopped, TransferFailed, Unreachable
 from dropbox_client.models import Download, File
 from dropbox_client.retry import TRANSFER_RETRY_FOR_S, Backoff, RetryWindow
-from dropbox_client.transfer.chunks import KIB, MIB, Chunks
+from dropbox_client.transfer.chunks import MIB, Chunks
+from dropbox_client.transfer.partial_file import BUFFER_BYTES
 from dropbox_client.transport import ResponseStream
 
 RANGE_BYTES = 8 * MIB
 PARALLEL = 4
-BUFFER_BYTES = 256 * KIB
-_BUSY = frozenset({408, 429, 500, 502, 503, 504})
-_MAX_EXPIRED_URLS = 5
+BUSY = frozenset({408, 429, 500, 502, 503, 504})
+MAX_EXPIRED_URLS = 5
 
 Write = Callable[[memoryview, int], None]
 """Called with bytes and their offset in the content, from many threads for different ranges."""
@@ -110,11 +110,11 @@ class RangeFetcher:
                     self._retry_window.renew()
                     return
                 failure = TransferFailed(f"the store answered {status}")
-                if status == 403 and expired_urls < _MAX_EXPIRED_URLS:
+                if status == 403 and expired_urls < MAX_EXPIRED_URLS:
                     expired_urls += 1
                     self._renew_url(source)
                     continue
-                if status not in _BUSY:
+                if status not in BUSY:
                     raise failure
             pause_s = backoff.next_pause_s()
             if pause_s is None:

@@ -50,11 +50,11 @@ from dropbox_client.transfer.pipeline import Hashes, SessionGone, UploadPipeline
 from dropbox_client.transfer.progress import ProgressListener, UploadItem, UploadResult
 from dropbox_client.transfer.source import Source, hash_file
 
-_COMPLETE_RETRY_FOR_S = 3600.0
+COMPLETE_RETRY_FOR_S = 3600.0
 """A store may need minutes to assemble a large file, and reports no progress meanwhile."""
-_MAX_SESSIONS = 4
-_MAX_ROUNDS = 4
-_SESSION_LOST = frozenset({"upload-expired", "upload-ended", "upload-failed", "not-found", "fingerprint-mismatch"})
+MAX_SESSIONS = 4
+MAX_ROUNDS = 4
+SESSION_LOST = frozenset({"upload-expired", "upload-ended", "upload-failed", "not-found", "fingerprint-mismatch"})
 """Problem codes of a session that cannot be completed; a new session may succeed."""
 
 
@@ -149,7 +149,7 @@ class _FileUpload:
 
     def run(self) -> UploadResult:
         reason = ""
-        for _ in range(_MAX_SESSIONS):
+        for _ in range(MAX_SESSIONS):
             self._report_bytes(-self._reported_bytes)
             try:
                 return UploadResult(self._item, file=self._store(), sent_bytes=self._sent_bytes)
@@ -158,7 +158,7 @@ class _FileUpload:
             except FileChanged:
                 self._abort()
                 raise
-        raise TransferFailed(f"gave up after {_MAX_SESSIONS} upload sessions: {reason}")
+        raise TransferFailed(f"gave up after {MAX_SESSIONS} upload sessions: {reason}")
 
     # Plan
 
@@ -176,7 +176,7 @@ class _FileUpload:
             except ApiError as problem:
                 if problem.code == "chunk-mismatch":
                     self._abort()  # a hash of other bytes is registered: this session can never complete
-                elif problem.code not in _SESSION_LOST:
+                elif problem.code not in SESSION_LOST:
                     raise
                 raise _SessionLost(problem.detail) from problem
         self._report_bytes(self._source.size_bytes - self._reported_bytes)
@@ -248,7 +248,7 @@ class _FileUpload:
             try:
                 self._client.uploads.bind_fingerprint(upload.id, self._hashes.fingerprint)
             except ApiError as problem:
-                if problem.code not in _SESSION_LOST:
+                if problem.code not in SESSION_LOST:
                     raise
             else:
                 return  # a start with this fingerprint joins the session
@@ -268,7 +268,7 @@ class _FileUpload:
         if not started.is_new:
             upload = self._reconcile(upload)
         todo, signed = parse_ranges(upload.missing), started.parts
-        for _ in range(_MAX_ROUNDS):
+        for _ in range(MAX_ROUNDS):
             if upload.state == "active":
                 self._report_bytes(self._count_bytes_without(todo) - self._reported_bytes)
                 try:
@@ -285,7 +285,7 @@ class _FileUpload:
             except PartsMissing as error:
                 todo = parse_ranges(error.missing) + parse_ranges(error.mismatched)
                 signed = []
-        raise TransferFailed(f"the store lost parts {_MAX_ROUNDS} times")
+        raise TransferFailed(f"the store lost parts {MAX_ROUNDS} times")
 
     def _reconcile(self, upload: Upload) -> Upload:
         upload = self._client.uploads.reconcile(upload.id)
@@ -337,7 +337,7 @@ class _FileUpload:
     # Complete
 
     def _complete(self, upload: Upload) -> File:
-        backoff = Backoff(RetryWindow(_COMPLETE_RETRY_FOR_S), cap_s=5)
+        backoff = Backoff(RetryWindow(COMPLETE_RETRY_FOR_S), cap_s=5)
         while True:
             try:
                 reply = self._client.uploads.complete(upload.id)
@@ -353,11 +353,7 @@ class _FileUpload:
 
     def _get_placed_file(self, reply: Completed) -> File:
         """Return the file at the destination of this item; a session may have destinations of other devices."""
-        name = unicodedata.normalize("NFC", self._item.name)
-        places = [place for place in reply.destinations if place.name == name] or reply.destinations
-        own: DestinationState | None = places[-1] if places else None
-        if own and own.problem:
-            raise own.problem
+        own = find_place(reply, self._item)
         if own and own.file_id and own.file_id != reply.file.id:
             return self._client.files.get(own.file_id)
         return reply.file
@@ -379,6 +375,15 @@ class _FileUpload:
     def _count_bytes_without(self, todo: list[int]) -> int:
         chunks = Chunks(self._source.size_bytes, self._hashes.chunk_size_bytes)
         return self._source.size_bytes - sum(map(chunks.bytes_of, todo))
+
+
+def find_place(reply: Completed, item: UploadItem) -> DestinationState | None:
+    """Return the destination of an item in a completed session. Raises its problem."""
+    name = unicodedata.normalize("NFC", item.name)
+    places = [place for place in reply.destinations if place.name == name] or reply.destinations
+    if places and places[-1].problem:
+        raise places[-1].problem
+    return places[-1] if places else None
 
 
 def _guess_content_type(name: str) -> str:

@@ -1,0 +1,220 @@
+"""The asynchronous client; it needs the extra `async`."""
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
+
+from dropbox_client import async_resources as resources
+from dropbox_client.async_transport import MAX_CONNECTIONS, AsyncTransport
+from dropbox_client.call import Response
+from dropbox_client.calls import account as account_calls
+from dropbox_client.client import make_store
+from dropbox_client.errors import Stopped
+from dropbox_client.exchange import Exchange, Locked, Pause, Request, Step, Steps
+from dropbox_client.models import File, FileRef, OnConflict
+from dropbox_client.tokens import TokenStore
+
+if TYPE_CHECKING:
+    from dropbox_client.transfer.content import Content
+    from dropbox_client.transfer.progress import OnProgress
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """The API of one server as one user, for asyncio. Names and meanings are those of `Client`.
+
+        async with AsyncClient("https://files.example.org", token="dbx_pat_...") as client:
+            file = await client.upload("cat.jpg", to="/photos/cat.jpg")
+            async for found in client.files.list("/photos"):
+                ...
+
+    Many tasks of one event loop may share a client. At most `max_connections` connections are open; further requests
+    wait. Cancelling a task ends its transfer; the same call continues it later.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        tokens: TokenStore | None = None,
+        *,
+        token: str | None = None,
+        transport: AsyncTransport | None = None,
+        max_connections: int = MAX_CONNECTIONS,
+        retry_for_s: float = 60,
+    ) -> None:
+        """Connect as `Client` does."""
+        self.exchange = Exchange(base_url, make_store(base_url, tokens, token), retry_for_s)
+        self.transport = transport or AsyncTransport(max_connections)
+        self.stopping = asyncio.Event()
+        self.transfer_slots = asyncio.Semaphore(max(1, max_connections // 2))
+        """Parts in flight; the other connections remain for requests to the API."""
+        self.files = resources.Files(self)
+        self.uploads = resources.Uploads(self)
+        self.trash = resources.Trash(self)
+        self.revisions = resources.Revisions(self)
+        self.shares = resources.Shares(self)
+        self.links = resources.Links(self)
+        self.events = resources.Events(self)
+        self.account = resources.OwnAccount(self)
+        self.admin = resources.Admin(self)
+        self.webhooks = resources.Webhooks(self)
+        self._token_lock = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Abort every request and transfer in progress; each raises Stopped."""
+        self.stopping.set()
+        await self.transport.close()
+
+    @property
+    def base_url(self) -> str:
+        """The address of the server, without a slash at its end."""
+        return self.exchange.base_url
+
+    @property
+    def retry_for_s(self) -> float:
+        """How long a failing request is retried."""
+        return self.exchange.retry_for_s
+
+    @retry_for_s.setter
+    def retry_for_s(self, duration_s: float) -> None:
+        self.exchange.retry_for_s = duration_s
+
+    # Sign-in
+
+    async def sign_in(self, email: str, password: str, *, otp: str | None = None) -> None:
+        """Sign in and store the tokens. Raises InvalidCredentials, SecondFactorRequired."""
+        await self.drive(self.exchange.sign_in(account_calls.sign_in(email, password, otp), email))
+
+    async def sign_in_with_code(self, code: str, verifier: str) -> None:
+        """Exchange the code of a sign-in at the identity provider for tokens, and store them. Raises OidcFailed."""
+        await self.drive(self.exchange.sign_in(account_calls.sign_in_with_code(code, verifier), ""))
+
+    async def sign_in_with_token(self, token: str) -> None:
+        """Check a personal access token and store it in place of a sign-in. Raises NotSignedIn if it is invalid."""
+        await self.drive(self.exchange.sign_in_with_token(token))
+
+    async def sign_out(self) -> None:
+        """End the sign-in here and on the server, if there is one. A personal access token is deleted only here."""
+        await self.drive(self.exchange.sign_out())
+
+    # Transfers
+
+    async def upload(
+        self,
+        content: "Content",
+        to: str,
+        *,
+        folder: FileRef | None = None,
+        on_conflict: OnConflict = "fail",
+        progress: "OnProgress | None" = None,
+    ) -> File:
+        """Upload a path, bytes or a binary file object, as `Client.upload` does; files are read in threads."""
+        from dropbox_client.transfer.async_upload import AsyncUpload  # noqa: PLC0415 - imported when needed
+        from dropbox_client.transfer.content import make_item, open_source  # noqa: PLC0415
+        from dropbox_client.transfer.progress import ProgressReport  # noqa: PLC0415
+
+        parent_id = None if folder is None else await self.files.resolve(folder)
+        item = make_item(content, to, parent_id, on_conflict)
+        with (
+            await asyncio.to_thread(open_source, content, self._check) as source,
+            ProgressReport(progress, source.size_bytes) as report,
+        ):
+            return await AsyncUpload(self, item, source, report).run()
+
+    async def download(
+        self,
+        file: FileRef,
+        to: str | os.PathLike[str] | IO[bytes],
+        *,
+        revision_id: str | None = None,
+        overwrite: bool = False,
+        progress: "OnProgress | None" = None,
+    ) -> File:
+        """Download a file to a path or into a binary file object, as `Client.download` does."""
+        from dropbox_client.transfer.async_download import download_to_path, download_to_stream  # noqa: PLC0415
+        from dropbox_client.transfer.download import join_name  # noqa: PLC0415
+        from dropbox_client.transfer.progress import ProgressReport  # noqa: PLC0415
+
+        chosen = file if isinstance(file, File) else await self.files.get(file)
+        if revision_id is not None:
+            chosen = dataclasses.replace(chosen, revision_id=revision_id, client_modified_at=None)
+        with ProgressReport(progress, chosen.size_bytes or 0) as report:
+            if not isinstance(to, str | os.PathLike):
+                await download_to_stream(self, chosen, to, report)
+                return chosen
+            is_folder = await asyncio.to_thread(os.path.isdir, to)
+            target = join_name(Path(to), chosen.name) if is_folder else Path(to)
+            await download_to_path(self, chosen, target, report, overwrite=overwrite)
+        return chosen
+
+    def _check(self) -> None:
+        if self.stopping.is_set():
+            raise Stopped("stopped")
+
+    # The driver of `exchange`
+
+    async def drive(self, steps: Steps[T]) -> T:
+        """Perform steps and return their result. Raises their exceptions, and Stopped after `close`."""
+        advance = steps.send
+        value: Any = None
+        while True:
+            try:
+                step = advance(value)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            try:
+                value, advance = await self._perform(step), steps.send
+            except Exception as error:  # noqa: BLE001 - the steps decide
+                value, advance = error, steps.throw
+
+    async def pause(self, duration_s: float) -> None:
+        """Wait. Raises Stopped."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.stopping.wait(), duration_s)
+        self._check()
+
+    async def _perform(self, step: Step) -> Any:
+        match step:
+            case Request():
+                return await self._send(step)
+            case Pause(duration_s):
+                return await self.pause(duration_s)
+            case Locked(steps):
+                async with self._locked():
+                    return await self.drive(steps)
+
+    async def _send(self, request: Request) -> Response:
+        return await self.transport.send(
+            request.method, request.url, request.headers, request.body, idle_timeout_s=request.timeout_s
+        )
+
+    @contextlib.asynccontextmanager
+    async def _locked(self) -> AsyncIterator[None]:
+        """Hold the lock of the token store, which another process may hold for seconds: wait in a thread."""
+        async with self._token_lock:
+            lock = self.exchange.store.locked()
+            entering = asyncio.ensure_future(asyncio.to_thread(lock.__enter__))
+            try:
+                await asyncio.shield(entering)
+            except asyncio.CancelledError:
+                entering.add_done_callback(lambda _: lock.__exit__(None, None, None))
+                raise
+            try:
+                yield
+            finally:
+                lock.__exit__(None, None, None)

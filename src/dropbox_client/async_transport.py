@@ -1,0 +1,106 @@
+"""HTTP for the asynchronous client, over the bounded connection pool of httpx2 (the extra `async`).
+
+Each request is attempted once; the caller retries.
+"""
+
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Mapping
+
+from dropbox_client.call import IDLE_TIMEOUT_S, Response
+from dropbox_client.errors import Stopped, Unreachable
+from dropbox_client.transport import CONNECT_TIMEOUT_S
+
+try:
+    import httpx2
+except ImportError as error:
+    raise ImportError("AsyncClient needs httpx2: pip install 'dropbox-api[async]'") from error
+
+MAX_CONNECTIONS = 32
+_NO_REUSE_AFTER_S = 4.0
+"""Shorter than servers keep idle connections: a request never meets one that the server just closed."""
+
+
+class AsyncTransport:
+    """A bounded pool of connections. Used by one event loop."""
+
+    def __init__(self, max_connections: int = MAX_CONNECTIONS) -> None:
+        self._client = httpx2.AsyncClient(
+            verify=ssl.create_default_context(),
+            limits=httpx2.Limits(
+                max_connections=max_connections,
+                max_keepalive_connections=max_connections,
+                keepalive_expiry=_NO_REUSE_AFTER_S,
+            ),
+            trust_env=False,
+        )
+        self._closed = False
+
+    async def close(self) -> None:
+        """Close every connection; requests in progress raise Stopped."""
+        self._closed = True
+        await self._client.aclose()
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | AsyncIterator[bytes] = b"",
+        *,
+        idle_timeout_s: float = IDLE_TIMEOUT_S,
+    ) -> Response:
+        """Send one request and return its complete response, of any status.
+
+        `headers` must include Content-Length if `body` is an iterator. Raises: Unreachable, Stopped after `close`.
+        """
+        async with self.open(method, url, headers, body, idle_timeout_s=idle_timeout_s) as response:
+            try:
+                content = b"".join([piece async for piece in response.aiter_raw()])
+            except (httpx2.HTTPError, RuntimeError) as error:
+                raise self._explain(error, url) from error
+            return Response(response.status_code, {k.lower(): v for k, v in response.headers.items()}, content)
+
+    @contextlib.asynccontextmanager
+    async def open(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | AsyncIterator[bytes] = b"",
+        *,
+        idle_timeout_s: float = IDLE_TIMEOUT_S,
+    ) -> AsyncIterator[httpx2.Response]:
+        """Like `send`, but yield the response before its body is read."""
+        if self._closed:
+            raise Stopped("stopped")
+        timeout = httpx2.Timeout(idle_timeout_s, connect=CONNECT_TIMEOUT_S, pool=None)
+        request = self._client.build_request(
+            method,
+            url,
+            headers={name: value for name, value in headers.items() if name.lower() != "host"},
+            content=body or None,
+            timeout=timeout,
+        )
+        try:
+            response = await self._client.send(request, stream=True)
+        except (httpx2.HTTPError, RuntimeError) as error:
+            raise self._explain(error, url) from error
+        try:
+            yield response
+        finally:
+            await response.aclose()
+
+    async def read_pieces(self, response: httpx2.Response) -> AsyncIterator[bytes]:
+        """Iterate over the body of an open response. Raises Unreachable, Stopped."""
+        try:
+            async for piece in response.aiter_raw():
+                yield piece
+        except (httpx2.HTTPError, RuntimeError) as error:
+            raise self._explain(error, str(response.url)) from error
+
+    def _explain(self, error: Exception, url: str) -> Stopped | Unreachable:
+        if self._closed:
+            return Stopped("stopped")
+        host = url.split("/")[2] if "//" in url else url
+        return Unreachable(f"no response from {host}: {str(error) or type(error).__name__}")

@@ -1,0 +1,219 @@
+"""The upload of one file by the asynchronous client: hash -> start a session -> send its parts -> complete it.
+
+The fingerprint is computed first, in a thread. The session on the server is the only record of progress: after an
+interruption the same fingerprint finds the same session, and parts that the store has are not sent again.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from dropbox_client.errors import ApiError, ClientError, FileChanged, TransferFailed, Unreachable
+from dropbox_client.models import Completed, File, RetryLater, SignedPart, StartedUpload, Upload
+from dropbox_client.problems import PartsMissing, UploadCompleting
+from dropbox_client.retry import TRANSFER_RETRY_FOR_S, Backoff, RetryWindow
+from dropbox_client.transfer.chunks import Chunks, expected_chunk_bytes, parse_ranges
+from dropbox_client.transfer.parts import MAX_DAMAGED_TRIES, Busy, Damaged, PartResult, read_result
+from dropbox_client.transfer.pipeline import Hashes
+from dropbox_client.transfer.progress import ProgressReport, UploadItem
+from dropbox_client.transfer.source import Source, hash_file, hash_range
+from dropbox_client.transfer.upload_file import (
+    COMPLETE_RETRY_FOR_S,
+    MAX_ROUNDS,
+    MAX_SESSIONS,
+    SESSION_LOST,
+    find_place,
+    new_upload,
+)
+from dropbox_client.transfer.waiting import gather
+
+if TYPE_CHECKING:
+    from dropbox_client.async_client import AsyncClient
+
+_BATCH = 64
+_MAX_URLS = 5
+
+
+class _SessionLost(Exception):
+    """The session ended before it was complete."""
+
+
+class AsyncUpload:
+    """The upload of one file; single use."""
+
+    def __init__(self, client: "AsyncClient", item: UploadItem, source: Source, report: ProgressReport) -> None:
+        self._client = client
+        self._item = item
+        self._source = source
+        self._report = report
+        self._hashes = Hashes(0)
+        self._fingerprint = ""
+        self._reported_bytes = 0
+        self._retry_window = RetryWindow(TRANSFER_RETRY_FOR_S)
+
+    async def run(self) -> File:
+        """Upload the content and return its file. Raises ClientError."""
+        limits = await self._client.uploads.get_capabilities()
+        size = self._source.size_bytes
+        is_single = size <= limits.single_max_bytes
+        await self._hash_all(size if is_single else expected_chunk_bytes(size, limits.chunk_size_bytes))
+        reason = ""
+        for _ in range(MAX_SESSIONS):
+            self._count(-self._reported_bytes)
+            started = await self._client.uploads.start(new_upload(self._item, self._source, self._fingerprint))
+            if started.file:
+                self._count(size - self._reported_bytes)
+                return started.file
+            if started.upload is None:
+                raise TransferFailed("the server sent neither an upload nor a file")
+            try:
+                return await self._send_and_complete(started, started.upload)
+            except _SessionLost as lost:
+                reason = str(lost)
+            except FileChanged:
+                await self._abort(started.upload)
+                raise
+            except ApiError as error:
+                if error.code == "chunk-mismatch":
+                    await self._abort(started.upload)
+                elif error.code not in SESSION_LOST:
+                    raise
+                reason = error.detail
+        raise TransferFailed(f"gave up after {MAX_SESSIONS} upload sessions: {reason}")
+
+    async def _hash_all(self, chunk_size_bytes: int) -> None:
+        chunks, hashes = Chunks(self._source.size_bytes, chunk_size_bytes), Hashes(chunk_size_bytes)
+        self._fingerprint = await asyncio.to_thread(hash_file, self._source, chunks, hashes.chunks.__setitem__)
+        await asyncio.to_thread(self._source.check)
+        self._hashes = hashes
+
+    async def _send_and_complete(self, started: StartedUpload, upload: Upload) -> File:
+        if upload.strategy == "single":
+            self._hashes = Hashes(upload.chunk_size_bytes, {1: self._fingerprint})
+        elif upload.chunk_size_bytes != self._hashes.chunk_size_bytes:
+            await self._hash_all(upload.chunk_size_bytes)
+        if not started.is_new:
+            upload = await self._client.uploads.reconcile(upload.id)
+            if upload.state in {"aborted", "expired", "failed"}:
+                raise _SessionLost(f"the upload is {upload.state}")
+            await self._require_matching_chunks(upload)
+        todo, signed = parse_ranges(upload.missing), started.parts
+        for _ in range(MAX_ROUNDS):
+            if upload.state == "active":
+                chunks = Chunks(self._source.size_bytes, upload.chunk_size_bytes)
+                self._count(self._source.size_bytes - sum(map(chunks.bytes_of, todo)) - self._reported_bytes)
+                await self._send(upload, todo, signed)
+            await asyncio.to_thread(self._source.check)
+            try:
+                return await self._complete(upload)
+            except PartsMissing as error:
+                todo, signed = parse_ranges(error.missing) + parse_ranges(error.mismatched), []
+        raise TransferFailed(f"the store lost parts {MAX_ROUNDS} times")
+
+    async def _require_matching_chunks(self, upload: Upload) -> None:
+        """Compare the registered hashes with the file: another run may have registered those of another file."""
+        async for chunk in self._client.uploads.list_chunks(upload.id):
+            if chunk.sha256 and chunk.sha256 != self._hashes.chunks[chunk.number]:
+                await self._abort(upload)
+                raise _SessionLost("the upload has parts of another file")
+
+    async def _send(self, upload: Upload, todo: list[int], signed: list[SignedPart]) -> None:
+        by_number = {part.number: part for part in signed}
+        numbers = iter(todo)
+        while batch := list(islice(numbers, _BATCH)):
+            if missing := [number for number in batch if number not in by_number]:
+                by_number |= {part.number: part for part in await self._sign(upload, missing)}
+            await gather(self._send_part(upload, by_number.pop(number)) for number in batch)
+
+    async def _sign(self, upload: Upload, numbers: Iterable[int]) -> list[SignedPart]:
+        hashes = {number: self._hashes.chunks[number] for number in numbers}
+        return await self._client.uploads.sign_parts(upload.id, hashes)
+
+    async def _send_part(self, upload: Upload, part: SignedPart) -> None:  # noqa: C901 - one branch for each result
+        """PUT one part until the store accepts it, or the failure is permanent."""
+        backoff, damaged, urls = Backoff(self._retry_window), 0, 1
+        while True:
+            failure: ClientError
+            try:
+                result = await self._put(part)
+            except (Unreachable, Busy) as refusal:
+                failure = refusal
+            except Damaged as damage:
+                failure = damage
+                damaged += 1
+                sha256 = await asyncio.to_thread(hash_range, self._source, part.offset_bytes, part.size_bytes)
+                if sha256 != self._hashes.chunks[part.number]:
+                    raise FileChanged("the content changed while it was sent") from damage
+                if damaged == MAX_DAMAGED_TRIES:
+                    raise
+            else:
+                if result is PartResult.STORED:
+                    self._retry_window.renew()
+                    return
+                if result is PartResult.SESSION_GONE:
+                    raise _SessionLost("the store does not know the upload")
+                if urls == _MAX_URLS:
+                    raise TransferFailed(f"the store refuses the signed URL of part {part.number}")
+                urls += 1
+                (part,) = await self._sign(upload, [part.number])
+                continue
+            pause_s = backoff.next_pause_s()
+            if pause_s is None:
+                raise failure
+            await self._client.pause(pause_s)
+
+    async def _put(self, part: SignedPart) -> PartResult:
+        """Make one attempt; revoke its progress unless the store accepted the part."""
+        reported = 0
+
+        async def body() -> AsyncIterator[bytes]:
+            nonlocal reported
+            blocks = self._source.blocks(part.offset_bytes, part.size_bytes)
+            while block := await asyncio.to_thread(_next_block, blocks):
+                yield block
+                reported += len(block)
+                self._count(len(block))
+
+        is_stored = False
+        try:
+            async with self._client.transfer_slots:
+                response = await self._client.transport.send(
+                    "PUT", part.url, part.headers, body() if part.size_bytes else b""
+                )
+            result = read_result(part, response)
+            is_stored = result is PartResult.STORED
+            return result
+        finally:
+            if not is_stored:
+                self._count(-reported)
+
+    async def _complete(self, upload: Upload) -> File:
+        backoff = Backoff(RetryWindow(COMPLETE_RETRY_FOR_S), cap_s=5)
+        while True:
+            try:
+                reply = await self._client.uploads.complete(upload.id)
+            except UploadCompleting:
+                reply = RetryLater(1)
+            if isinstance(reply, Completed):
+                own = find_place(reply, self._item)
+                is_elsewhere = own and own.file_id and own.file_id != reply.file.id
+                return await self._client.files.get(own.file_id) if own and own.file_id and is_elsewhere else reply.file
+            pause_s = backoff.next_pause_s(reply.after_s)
+            if pause_s is None:
+                raise TransferFailed("the server is still assembling the file; repeat the upload later")
+            await self._client.pause(pause_s)
+
+    async def _abort(self, upload: Upload) -> None:
+        with contextlib.suppress(ApiError, Unreachable):  # it has ended, or it will expire
+            await self._client.uploads.abort(upload.id)
+
+    def _count(self, size_bytes: int) -> None:
+        self._reported_bytes += size_bytes
+        self._report.add(size_bytes)
+
+
+def _next_block(blocks: Iterable[memoryview]) -> bytes:
+    """Return a copy of the next block, b"" at the end."""
+    return bytes(next(iter(blocks), b""))
