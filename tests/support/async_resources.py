@@ -5,6 +5,7 @@ that await their requests.
 """
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 

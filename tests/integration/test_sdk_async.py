@@ -1,0 +1,156 @@
+"""The asynchronous client of the SDK against a real server and a real store."""
+
+import asyncio
+import io
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from dropbox_client import AsyncClient, NameTaken, NotSignedIn, Stopped
+from tests.support.sdk import async_client
+from tests.support.server import Account, RunningServer, sha256
+
+MIB = 2**20
+LARGE = os.urandom(5 * MIB) * 5
+
+pytestmark = pytest.mark.usefixtures("invariants_hold")
+
+
+@pytest.fixture
+async def client(server: RunningServer, account: Account) -> AsyncIterator[AsyncClient]:
+    async with async_client(server, account) as opened:
+        yield opened
+
+
+def count_connections(port: int) -> int:
+    """Return the number of established connections of this machine to a local port."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[2].endswith(f":{port:04X}") and row[3] == "01" for row in rows)
+
+
+async def read_back(client: AsyncClient, path: str) -> bytes:
+    content = io.BytesIO()
+    await client.download(path, to=content)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("size", [0, 1, 3 * MIB, len(LARGE)])
+async def test_upload_and_download_of_any_size(client: AsyncClient, tmp_path: Path, size: int) -> None:
+    data = LARGE[:size]
+    local = tmp_path / "local.txt"
+    local.write_bytes(data)
+    done: list[int] = []
+    file = await client.upload(local, to="/in/", progress=lambda sent, _: done.append(sent))
+    assert (file.path, file.fingerprint, file.content_type) == ("/in/local.txt", sha256(data), "text/plain")
+    assert done[-1:] == [size][: bool(size)]
+    assert await read_back(client, file.path) == data
+    await client.download(file, to=tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == data
+    assert sorted(os.listdir(tmp_path)) == ["copy", "local.txt"]  # noqa: PTH208 - a few names
+
+
+async def test_200_concurrent_uploads_use_bounded_connections(server: RunningServer, account: Account) -> None:
+    port = urlsplit(server.url).port
+    assert port
+    peak = 0
+
+    async def watch() -> None:
+        nonlocal peak
+        while True:
+            peak = max(peak, await asyncio.to_thread(count_connections, port))
+            await asyncio.sleep(0.05)
+
+    async with async_client(server, account) as client:
+        watcher = asyncio.create_task(watch())
+        contents = [os.urandom(100_000) for _ in range(200)]
+        files = await asyncio.gather(*(client.upload(data, to=f"/many/{n}") for n, data in enumerate(contents)))
+        watcher.cancel()
+        assert [file.fingerprint for file in files] == [sha256(data) for data in contents]
+        assert {found.name async for found in client.files.list("/many")} == {str(n) for n in range(200)}
+    assert 1 <= peak <= 32 + 1  # and one of the account's raw client
+
+
+async def test_cancelled_upload_is_resumed(client: AsyncClient) -> None:
+    started = asyncio.Event()
+
+    def report(done: int, total: int) -> None:
+        if done > total / 2:
+            started.set()
+
+    task = asyncio.create_task(client.upload(LARGE, to="/large", progress=report))
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    sessions = [session async for session in client.uploads.list(state="active")]
+    if sessions:  # else the upload had finished
+        await client.upload(LARGE, to="/large")
+        assert (await client.uploads.get(sessions[0].id)).state == "completed"
+    assert await read_back(client, "/large") == LARGE
+
+
+async def test_exception_of_the_progress_callback_is_raised_and_the_next_upload_resumes(client: AsyncClient) -> None:
+    def stop(done: int, total: int) -> None:
+        if done > total / 2:
+            raise OSError("enough")
+
+    with pytest.raises(OSError, match="enough"):
+        await client.upload(LARGE, to="/large", progress=stop)
+    (session,) = [session async for session in client.uploads.list(state="active")]
+    await client.upload(LARGE, to="/large")
+    assert (await client.uploads.get(session.id)).state == "completed"
+
+
+async def test_taken_name_raises_name_taken_with_its_file(client: AsyncClient) -> None:
+    first = await client.upload(b"one", to="/a.txt")
+    with pytest.raises(NameTaken) as raised:
+        await client.upload(b"two", to="/a.txt")
+    assert raised.value.file_id == first.id
+
+
+async def test_close_stops_requests_in_progress_and_later_ones(client: AsyncClient) -> None:
+    cursor = await client.events.get_cursor()
+
+    async def wait() -> None:
+        await anext(client.events.follow(cursor))
+
+    waiting = asyncio.create_task(wait())
+    await asyncio.sleep(0.3)
+    await client.close()
+    with pytest.raises(Stopped):
+        await asyncio.wait_for(waiting, 10)
+    with pytest.raises(Stopped):
+        await client.account.get()
+
+
+async def test_expired_token_is_renewed_once_for_concurrent_requests(server: RunningServer, account: Account) -> None:
+    async with async_client(server, account) as client:
+        store = client.exchange.store
+        tokens = store.load()
+        assert tokens
+        expired = type(tokens)(tokens.server, tokens.email, "expired", tokens.refresh_token)
+        store.save(expired)
+        async with AsyncClient(server.url, store) as other:
+            accounts = await asyncio.gather(*(other.account.get() for _ in range(20)))
+        assert {found.email for found in accounts} == {account.email}
+        renewed = store.load()
+        assert renewed
+        assert renewed.access_token not in {"expired", tokens.access_token}
+
+
+async def test_client_without_sign_in_raises_not_signed_in(server: RunningServer) -> None:
+    async with AsyncClient(server.url) as client:
+        with pytest.raises(NotSignedIn):
+            await client.account.get()
+
+
+async def test_events_are_followed(client: AsyncClient) -> None:
+    cursor = await client.events.get_cursor()
+    file = await client.upload(b"x", to="/a")
+    async for event in client.events.follow(cursor):
+        assert event.file_id == file.id
+        break
+    assert file.id in {event.file_id async for event in client.events.list(cursor)}

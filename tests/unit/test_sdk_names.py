@@ -1,0 +1,154 @@
+"""The public names of the SDK: exports, errors, models, and the equality of both clients."""
+
+import dataclasses
+import inspect
+import pickle
+import re
+import typing
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+import yaml
+
+import dropbox_client
+from dropbox_api.problems import all_problems
+from dropbox_client import ApiError, AsyncClient, Client, DestinationRefused, FieldError, InvalidRequest, models
+from dropbox_client import problems as client_problems
+from dropbox_client.errors import ApiError as Base
+from tests.support import async_resources
+
+ROOT = Path(__file__).parents[2]
+SCHEMAS: dict[str, Any] = yaml.load((ROOT / "openapi.yaml").read_text(), yaml.CSafeLoader)["components"]["schemas"]
+NAMES = {"EventPage": "EventList", "NewUpload": "StartUpload", "StartedUpload": "StartedItem"}
+"""Schemas of another name than their model."""
+
+
+def test_exports_are_importable_and_complete() -> None:
+    for name in dropbox_client.__all__:
+        getattr(dropbox_client, name)
+    classes = {problem.__name__ for problem in client_problems.PROBLEMS.values()}
+    public_models = {name for name, value in vars(models).items() if dataclasses.is_dataclass(value)}
+    assert (classes | public_models) - set(dropbox_client.__all__) == set()
+    assert len(set(dropbox_client.__all__)) == len(dropbox_client.__all__)
+    with pytest.raises(AttributeError):
+        _ = dropbox_client.Nothing
+
+
+def test_async_resources_are_generated_from_the_blocking_ones() -> None:
+    generated = async_resources.generate(async_resources.SOURCE.read_text(encoding="utf-8"))
+    assert async_resources.TARGET.read_text(encoding="utf-8") == generated, "run `make sdk`"
+
+
+def test_both_clients_have_the_same_names_and_parameters() -> None:
+    def describe(client: type) -> dict[str, Any]:
+        members = {name: value for name, value in vars(client).items() if not name.startswith("_")}
+        return {
+            name: [(one.name, one.kind, one.default) for one in inspect.signature(value).parameters.values()]
+            if inspect.isfunction(value)
+            else None
+            for name, value in members.items()
+        }
+
+    blocking, asynchronous = describe(Client), describe(AsyncClient)
+    del asynchronous["pause"]
+    assert blocking == asynchronous
+
+
+def test_each_problem_has_a_class_with_its_members() -> None:
+    server = all_problems()
+    assert set(client_problems.PROBLEMS) == set(server)
+    rows = dict(re.findall(r"^\| `([\w-]+)` \|(.*)$", (ROOT / "docs" / "problems.md").read_text(), re.MULTILINE))
+    offenders = []
+    for code, problem in client_problems.PROBLEMS.items():
+        members = set(problem.__annotations__)
+        offenders += [f"{code}: {name} is not documented" for name in members if f"`{name}" not in rows[code]]
+        declared = set(vars(server[code]).get("__annotations__", members))
+        offenders += [f"{code}: {name} is declared on one side only" for name in members ^ declared]
+    assert offenders == []
+
+
+def test_problem_document_becomes_its_class_with_typed_members() -> None:
+    error = ApiError.from_json({"code": "name-taken", "status": 409, "detail": "taken", "file_id": "1"}, 409)
+    assert isinstance(error, dropbox_client.NameTaken)
+    assert (error.file_id, error.code, str(error)) == ("1", "name-taken", "taken")
+    without = ApiError.from_json({"code": "name-taken", "status": 409}, 409)
+    assert isinstance(without, dropbox_client.NameTaken)
+    assert without.file_id is None
+    invalid = ApiError.from_json({"code": "invalid-request", "errors": [{"pointer": "/a", "detail": "b"}]}, 422)
+    assert isinstance(invalid, InvalidRequest)
+    assert invalid.errors == [FieldError("/a", "b")]
+    refused = ApiError.from_json({"code": "destination-refused", "problems": [{"code": "name-taken"}]}, 409)
+    assert isinstance(refused, DestinationRefused)
+    assert isinstance(refused.problems[0], dropbox_client.NameTaken)
+    newer = ApiError.from_json({"code": "of-the-future", "status": 400, "member": 1}, 400)
+    assert (type(newer), newer.code, newer.extra) == (ApiError, "of-the-future", {"member": 1})
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+    assert (type(copy), copy.file_id) == (type(error), "1")
+
+
+MODELS = [
+    model
+    for model in vars(models).values()
+    if dataclasses.is_dataclass(model) and isinstance(model, type) and model.__name__ != "RetryLater"
+]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_model_agrees_with_its_schema(model: Any) -> None:
+    schema = SCHEMAS[NAMES.get(model.__name__, model.__name__)]
+    wanted = typing.get_type_hints(model)
+    own = {"cursor"} if model is models.Event else {"is_new"} if model is models.StartedUpload else set()
+    own |= {"token"} if model is models.ApiToken else {"secret"} if model is models.Webhook else set()
+    offenders = []
+    for field in dataclasses.fields(model):
+        if field.name in own:
+            continue
+        if field.name not in schema["properties"]:
+            offenders.append(f"{field.name}: not in the schema")
+            continue
+        described = schema["properties"][field.name]
+        if not agrees(wanted[field.name], described):
+            offenders.append(f"{field.name}: {wanted[field.name]} is not {described}")
+        has_default = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+        if not has_default and field.name not in schema.get("required", ()):
+            offenders.append(f"{field.name}: may be absent, and has no default")
+    assert offenders == []
+
+
+def agrees(kind: Any, schema: dict[str, Any]) -> bool:  # noqa: C901 - one branch for each kind of type
+    """Return whether a Python type describes the same values as a schema."""
+    if "$ref" in schema:
+        schema = {"title": schema["$ref"].rsplit("/", 1)[1]} | SCHEMAS[schema["$ref"].rsplit("/", 1)[1]]
+    options = schema.get("anyOf") or schema.get("oneOf")
+    is_optional = type(None) in get_args(kind)
+    if options:
+        some = [option for option in options if option.get("type") != "null"]
+        inner = [one for one in get_args(kind) if one is not type(None)] if is_optional else [kind]
+        if is_optional != (len(some) < len(options)):
+            return False
+        return all(any(agrees(one, option) for one in inner) for option in some)
+    if is_optional:  # the server omits the member
+        return any(agrees(one, schema) for one in get_args(kind) if one is not type(None))
+    if get_origin(kind) is Literal:
+        return set(schema.get("enum", [schema.get("const")])) <= set(get_args(kind))
+    if get_origin(kind) is list:
+        return bool(schema["type"] == "array") and agrees(get_args(kind)[0], schema["items"])
+    if get_origin(kind) is dict:
+        return bool(schema["type"] == "object")
+    if kind is Base:
+        return schema.get("title") == "ProblemDocument" or "code" in schema.get("properties", {})
+    if dataclasses.is_dataclass(kind):
+        return schema.get("title") == NAMES.get(kind.__name__, kind.__name__)  # type: ignore[union-attr]
+    if kind is datetime:
+        return schema.get("format") == "date-time"
+    plain = {str: "string", int: "integer", float: "number", bool: "boolean"}
+    return plain.get(kind) == schema.get("type") and schema.get("format") != "date-time"
+
+
+def test_documentation_names_only_what_exists() -> None:
+    text = (ROOT / "docs" / "sdk.md").read_text()
+    for resource, method in set(re.findall(r"client\.(\w+)\.(\w+)\(", text)):
+        with Client("http://127.0.0.1:1") as client:
+            assert hasattr(getattr(client, resource), method), f"client.{resource}.{method}"
