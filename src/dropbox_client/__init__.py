@@ -6,7 +6,8 @@
         try:
             file = client.upload("cat.jpg", to="/photos/cat.jpg")
         except NameTaken as error:
-            file = client.files.get(error.file_id)
+            print("exists already:", error.file_id)
+            file = client.files.get("/photos/cat.jpg")
         client.download(file, to="copy.jpg")
 
 `docs/sdk.md` shows more. Names are imported when they are used, so that `dbx --help` is fast.

@@ -40,6 +40,8 @@ class ApiError(ClientError):
         self.detail = detail
         self.retryable = retryable
         """True if the same request may succeed later without a change."""
+        self.retry_after_s: float | None = None
+        """How long the server asks to wait before the next attempt."""
         self.extra = extra
         """The members of the problem document that only this code has, as JSON."""
         self._read_members()

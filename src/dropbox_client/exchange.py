@@ -132,9 +132,10 @@ class Exchange:
                 if response.status < 300:
                     return response
                 failure = ApiError.from_json(_json_or_none(response), response.status)
+                failure.retry_after_s = response.retry_after_s()
                 if response.status not in _TRANSIENT and not (response.status == 500 and tries < _MAX_TRIES_AT_500):
                     raise failure
-                wait_s = response.retry_after_s() or 0
+                wait_s = failure.retry_after_s or 0
             pause_s = backoff.next_pause_s(wait_s)
             if pause_s is None:
                 raise failure

@@ -49,7 +49,6 @@ class RateLimited(ApiError):
     """Too many requests of this kind: wait for the seconds of Retry-After."""
 
     code = "rate-limited"
-    retry_after_s: int
 
 
 class NotFound(ApiError):
@@ -74,7 +73,6 @@ class Unavailable(ApiError):
     """The database or the object store does not answer: repeat after the seconds of Retry-After."""
 
     code = "unavailable"
-    retry_after_s: int
 
 
 class IdempotencyMismatch(ApiError):
@@ -304,7 +302,6 @@ class TooManyUploads(ApiError):
     """The account has as many open uploads as the server allows: complete or abort some."""
 
     code = "too-many-uploads"
-    retry_after_s: int
 
 
 class FingerprintRequired(ApiError):
@@ -339,7 +336,6 @@ class UploadCompleting(ApiError):
     """The upload is being completed: repeat after the seconds of Retry-After."""
 
     code = "upload-completing"
-    retry_after_s: int
 
 
 class UploadEnded(ApiError):

@@ -17,6 +17,7 @@ from dropbox_client import (
     KEEP,
     ApiError,
     Client,
+    File,
     FileChanged,
     InvalidRequest,
     LocalExists,
