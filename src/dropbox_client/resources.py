@@ -357,10 +357,12 @@ class Events(_Resource):
                 yield event
 
     def list(self, cursor: str | None = None, *, since: datetime | None = None) -> Iterator[Event]:
-        """Iterate over the events after a cursor, or since a time, up to now; with neither, over all that are kept.
+        """Iterate over the events after a cursor, or since a time, up to now.
 
-        Raises: CursorExpired, InvalidCursor.
+        Raises: CursorExpired, InvalidCursor; ValueError with neither.
         """
+        if cursor is None and since is None:
+            raise ValueError("give a cursor, or the time to begin with")
         feed = Feed(self._client.exchange, cursor, since)
         while feed.has_more:
             for event in self._client.drive(feed.read(0)):  # noqa: UP028
