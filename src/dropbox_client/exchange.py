@@ -58,7 +58,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Locked:
-    """Step: perform `steps` with the lock of the token store. The result is theirs."""
+    """Step: perform `steps` with the lock of the token store. The result is that of `steps`."""
 
     steps: "Steps[Any]"
 
