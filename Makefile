@@ -22,10 +22,15 @@ help: ## Show this list
 	@$(UV) sync --frozen --all-extras --quiet
 	@touch $@
 
+# Node comes as a Python wheel; npm installs the TypeScript tools of one test.
+node_modules/.ready: package.json package-lock.json .venv/.ready
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" npm ci --silent --no-audit --no-fund
+	@touch $@
+
 run: .venv/.ready ## Start API, worker, Postgres and store on this machine
 	@exec .venv/bin/dropbox-api dev
 
-test: .venv/.ready ## Run all tests
+test: node_modules/.ready ## Run all tests
 	$(PYTEST) $(PARALLEL)
 
 check: .venv/.ready lint types words ## Run all static checks: exactly what CI runs
@@ -49,7 +54,7 @@ fix: .venv/.ready ## Format, and fix lint errors automatically
 	$(RUN) ruff check --fix
 	$(RUN) ruff format
 
-unit: .venv/.ready ## Run the tests without servers
+unit: node_modules/.ready ## Run the tests without servers
 	$(PYTEST) tests/unit tests/property tests/architecture
 
 contract: .venv/.ready ## Run the store suite against every store
@@ -74,4 +79,4 @@ migrate: .venv/.ready ## Upgrade the database of DROPBOX_DATABASE__URL to the ne
 	$(RUN) dropbox-api migrate
 
 clean: ## Remove environments and caches; keep .dev with its data
-	rm -rf .uv .venv .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .uv .venv .peers node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
