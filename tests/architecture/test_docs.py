@@ -1,6 +1,7 @@
 """The documentation lists every problem and every setting."""
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,3 +66,14 @@ def test_documented_problems_are_exactly_the_problems() -> None:
 
 def test_documented_settings_are_exactly_the_settings() -> None:
     assert sorted(listed("settings.md")) == sorted(variables(Settings))
+
+
+def test_each_dependency_has_its_reason_in_the_decision() -> None:
+    project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    groups = [project["project"]["dependencies"], *project["project"]["optional-dependencies"].values()]
+    groups += project["dependency-groups"].values()
+    names = {re.split(r"[\[<>=~! ]", requirement)[0] for group in groups for requirement in group}
+    page = (DOCS / "adr" / "0011-dependencies.md").read_text(encoding="utf-8")
+    reasoned = {name for row in re.findall(r"^\| ([^|*]+) \|", page, re.MULTILINE) for name in row.split(", ")}
+    assert sorted(names - reasoned) == []
+    assert sorted(reasoned - names - {"package", "---"}) == []
