@@ -15,7 +15,7 @@ IDLE_TIMEOUT_S = 60.0
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Response:
     """A complete response of any status."""
 
@@ -34,7 +34,7 @@ class Response:
         return json.loads(self.body) if self.body else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Call(Generic[T]):
     """One request to the API; `read` turns its successful response into the result."""
 
@@ -56,7 +56,7 @@ class Call(Generic[T]):
     """How long the server may wait before it responds; added to the timeout."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Page(Generic[T]):
     """One page of a list; `next_cursor` is None on the last one."""
 
@@ -64,7 +64,7 @@ class Page(Generic[T]):
     next_cursor: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Listing(Generic[T]):
     """A list that the server returns in pages."""
 

@@ -38,7 +38,7 @@ T = TypeVar("T")
 # Steps
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Request:
     """Step: send this request once. The result is a Response of any status; Unreachable is thrown."""
 
@@ -49,14 +49,14 @@ class Request:
     timeout_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pause:
     """Step: wait, unless the client is closed."""
 
     duration_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Locked:
     """Step: perform `steps` with the lock of the token store. The result is that of `steps`."""
 

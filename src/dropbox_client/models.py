@@ -1,6 +1,7 @@
 """The requests and responses of the API as frozen dataclasses. Ids are UUID strings, times are aware, hashes are hex.
 
-Unknown members are ignored, so that an older client can talk to a newer server.
+Unknown members are ignored, so that an older client can talk to a newer server. Only classes with many instances have
+slots, which cost time when the module is imported.
 """
 
 from collections.abc import Callable, Mapping
@@ -58,7 +59,7 @@ class _Model:
 _read_time = datetime.fromisoformat
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Processing(_Model):
     """The last state that a processor reported for a revision."""
 
@@ -108,7 +109,7 @@ FileRef = File | str
 """A file or folder, its id, or its path in the caller's own tree, which starts with a slash."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Revision(_Model):
     """One version of a file's content."""
 
@@ -145,7 +146,7 @@ class SignedPart(_Model):
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DestinationState(_Model):
     _readers: ClassVar = {"problem": lambda document: ApiError.from_json(document, 409)}
 
@@ -158,7 +159,7 @@ class DestinationState(_Model):
     problem: ApiError | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Upload(_Model):
     """An upload session. `uploaded`, `missing` and `mismatched` are ranges such as "1-120,130"."""
 
@@ -199,7 +200,7 @@ def _read_parts(items: list[Json]) -> list[SignedPart]:
     return [SignedPart.from_json(item) for item in items]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StartedUpload(_Model):
     """Either `upload`, a session to send, or `file`: the owner already stores this content."""
 
@@ -219,7 +220,7 @@ class StartedUpload(_Model):
     """True if this request created the session, which is empty."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Completed(_Model):
     """A completed upload: `file` is the file of the first destination, `destinations` has the result of each."""
 
@@ -232,14 +233,14 @@ class Completed(_Model):
     destinations: list[DestinationState]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RetryLater:
     """The server is still working: repeat the request after `after_s` seconds."""
 
     after_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CompletedItem(_Model):
     _readers: ClassVar = {"file": _read_file, "problem": lambda document: ApiError.from_json(document, 409)}
 
@@ -257,7 +258,7 @@ class Chunk(_Model):
     state: Literal["planned", "uploaded", "mismatched"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FingerprintHit(_Model):
     _readers: ClassVar = {"file": _read_file, "upload": _read_upload}
 
@@ -265,7 +266,7 @@ class FingerprintHit(_Model):
     upload: Upload | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Download(_Model):
     """A signed URL for content; it needs no authentication and is valid until `expires_at`."""
 
@@ -280,7 +281,7 @@ class Download(_Model):
     etag: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Capabilities(_Model):
     proof_level: Literal["A", "B"]
     single_max_bytes: int
@@ -294,7 +295,7 @@ class Capabilities(_Model):
     batch_items: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Account(_Model):
     """The account of the caller, its usage and its quota."""
 
@@ -315,7 +316,7 @@ class Account(_Model):
     has_password: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ManagedUser(Account):
     """An account, as administrators see it."""
 
@@ -324,7 +325,7 @@ class ManagedUser(Account):
     disabled_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SecondFactorProposal(_Model):
     """The setup of an authenticator app: `secret` to type, or `otpauth_url` to open or to show as a QR code."""
 
@@ -332,7 +333,7 @@ class SecondFactorProposal(_Model):
     otpauth_url: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SignIn(_Model):
     """A sign-in of the account."""
 
@@ -346,7 +347,7 @@ class SignIn(_Model):
     is_current: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ApiToken(_Model):
     """A personal access token; only the response that creates it has `token`."""
 
@@ -361,7 +362,7 @@ class ApiToken(_Model):
     token: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Grant(_Model):
     """The access of one account to a file or folder; if `inherited`, through its ancestor `node_id`."""
 
@@ -379,7 +380,7 @@ class Grant(_Model):
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Link(_Model):
     """A public link; its `token` is all that a visitor needs, and its page is at `url_path` of the server."""
 
@@ -397,7 +398,7 @@ class Link(_Model):
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Activity(_Model):
     """An entry of the audit trail of a file or folder."""
 
@@ -413,7 +414,7 @@ class Activity(_Model):
     detail: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Webhook(_Model):
     """A webhook; only the response that creates it has `secret`."""
 
@@ -431,7 +432,7 @@ class Webhook(_Model):
     secret: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Delivery(_Model):
     """The delivery of one event to one webhook."""
 
@@ -471,7 +472,7 @@ class Event(_Model):
     has the cursor after the page, all others the cursor before it (None: where reading began)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EventPage(_Model):
     """Events in the order of their occurrence; `cursor` resumes after the last one."""
 
@@ -484,7 +485,7 @@ class EventPage(_Model):
     """The pause that the server requests before the next poll."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Destination:
     """A name in the folder `parent_id`, in `folder_path` (created if missing), or else in the root folder.
 
@@ -501,7 +502,7 @@ class Destination:
         return {member.name: value for member in fields(self) if (value := getattr(self, member.name)) is not None}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class NewUpload:
     """A request for an upload session; see `Client.uploads.start`."""
 
