@@ -26,7 +26,8 @@ def add_docs(app: FastAPI) -> None:
     """Serve the document that `app.openapi` builds, and Swagger UI on it."""
     app.mount("/docs/static", StaticFiles(packages=[("fastapi_offline", "static")]))
     app.add_api_route("/docs", show_docs, include_in_schema=False)
-    app.add_api_route("/openapi.json", _Document(app.openapi).send, include_in_schema=False)
+    document = _Document(app.openapi)
+    app.add_api_route("/openapi.json", document.send, methods=["GET", "HEAD"], include_in_schema=False)
 
 
 class _Document:

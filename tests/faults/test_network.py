@@ -95,7 +95,7 @@ async def test_requests_with_the_store_down_are_503_until_it_is_back(between: Pr
         assert is_unavailable(await client.post(f"{address}/complete"))
         assert (await client.get("/healthz")).status_code == 200
         ready = await client.get("/readyz")
-        assert (ready.status_code, ready.json()["store"]) == (503, "does not answer, or refuses us")
+        assert (ready.status_code, ready.json()["store"]) == (503, "does not answer, or refuses the request")
         assert (await client.get(address)).json()["uploaded"] == "", "the server does not guess what it could not list"
         await between.proxy.accept()
         started = (await client.post("/v1/uploads", json=other)).raise_for_status().json()

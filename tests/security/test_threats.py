@@ -400,10 +400,11 @@ def test_modules_that_open_connections_are_the_known_ones() -> None:
 def test_request_members_with_addresses_to_call_are_the_known_ones() -> None:
     """Only webhooks take an address. A new member that takes one (imports, avatars) needs a review here."""
     document = create_app(Settings(mode="dev")).openapi()
-    asked = set()
+    shared = document["components"]["parameters"]
+    asked = {parameter["name"] for parameter in shared.values()}
     for operations in document["paths"].values():
         for operation in operations.values():
-            asked |= {parameter["name"] for parameter in operation.get("parameters", ())}
+            asked |= {parameter["name"] for parameter in operation.get("parameters", ()) if "name" in parameter}
             for content in operation.get("requestBody", {}).get("content", {}).values():
                 asked |= {name for schema in schemas_of(document, content["schema"]) for name in schema["properties"]}
     assert "destination" in asked
