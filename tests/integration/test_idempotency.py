@@ -11,7 +11,7 @@ from sqlalchemy import text
 from dropbox_api.db import Db
 from dropbox_api.settings import MIB
 from tests.conftest import Register
-from tests.support.server import Account, problem, start_body, upload_file
+from tests.support.server import UNKNOWN_ID, Account, problem, start_body, upload_file
 
 
 def new_key() -> dict[str, str]:
@@ -78,6 +78,80 @@ async def test_refused_request_leaves_its_key_usable(account: Account) -> None:
     assert problem(await account.client.post("/v1/folders", json=body, headers=key)) == (404, "not-found")
     await account.client.post("/v1/folders", json={"name": "a"})
     assert (await account.client.post("/v1/folders", json=body, headers=key)).status_code == 201
+
+
+CHUNK = {"number": 1, "sha256": "0" * 64}
+IN_CHUNKS = {"size_bytes": 9 * MIB, "chunk_size_bytes": 5 * MIB, "destination": {"name": "a"}}
+REFUSED_STARTS: dict[str, dict[str, Any]] = {
+    "invalid-name": start_body(b"x", ".."),
+    "size-not-allowed": start_body(b"x", "x", size_bytes=2**62),
+    "fingerprint-required": {"size_bytes": 1, "destination": {"name": "a"}},
+    "not-found": start_body(b"x", "x", destination={"parent_id": UNKNOWN_ID}),
+    "invalid-request: chunk twice": IN_CHUNKS | {"parts": [CHUNK, CHUNK]},
+    "invalid-request: no such chunk": IN_CHUNKS | {"parts": [CHUNK | {"number": 3}]},
+}
+
+
+@pytest.mark.parametrize("refused", REFUSED_STARTS)
+async def test_corrected_start_under_the_key_of_a_refused_one_succeeds(account: Account, refused: str) -> None:
+    key = new_key()
+    answer = await account.client.post("/v1/uploads", json=REFUSED_STARTS[refused], headers=key)
+    assert problem(answer)[1] == refused.partition(":")[0]
+    assert (await account.client.get("/v1/uploads")).json()["items"] == []
+    corrected = await account.client.post("/v1/uploads", json=start_body(b"corrected", "a"), headers=key)
+    assert corrected.status_code == 201, corrected.text
+
+
+async def test_corrected_request_under_the_key_of_a_refused_one_succeeds(account: Account) -> None:
+    """Every other route that takes a key: a refusal and, under the same key, the corrected request."""
+    client = account.client
+    folder = (await client.post("/v1/folders", json={"name": "folder"})).json()["id"]
+    file = await upload_file(account, b"one", "a")
+    upload = (await client.post("/v1/uploads", json=start_body(b"begun", "b"))).json()["upload"]["id"]
+    trashed = (await upload_file(account, b"two", "c"))["id"]
+    await client.delete(f"/v1/files/{trashed}")
+    form, at = {"file": ("x", b"content")}, f"/v1/files/{file['id']}"
+    refusals: list[tuple[str, str, dict[str, Any], str, dict[str, Any]]] = [
+        ("POST", "/v1/folders", {"json": {"name": "."}}, "/v1/folders", {"json": {"name": "b"}}),
+        ("POST", f"{at}/copy", {"json": {"name": "."}}, f"{at}/copy", {"json": {"name": "copy"}}),
+        ("POST", f"/v1/files/{trashed}/restore", {"json": {"name": "."}}, f"/v1/files/{trashed}/restore", {}),
+        (
+            "POST",
+            f"{at}/revisions/{UNKNOWN_ID}/restore",
+            {},
+            f"{at}/revisions/{file['revision_id']}/restore",
+            {},
+        ),
+        (
+            "POST",
+            f"/v1/files/{folder}/grants",
+            {"json": {"email": account.email, "role": "viewer"}},
+            f"/v1/files/{folder}/grants",
+            {"json": {"email": "other@example.com", "role": "viewer"}},
+        ),
+        ("POST", f"{at}/links", {"json": {"mode": "upload"}}, f"{at}/links", {"json": {"mode": "view"}}),
+        (
+            "POST",
+            f"/v1/uploads/{upload}/destinations",
+            {"json": {"destination": {"name": "."}}},
+            f"/v1/uploads/{upload}/destinations",
+            {"json": {"destination": {"name": "d"}}},
+        ),
+        ("POST", "/v1/files", {"files": form, "data": {"name": "."}}, "/v1/files", {"files": form}),
+        ("PUT", f"{at}/content?name=.", {"content": b"new"}, f"{at}/content", {"content": b"new"}),
+        (
+            "POST",
+            "/v1/uploads/batch",
+            {"json": {"items": []}},
+            "/v1/uploads/batch",
+            {"json": {"items": [start_body(b"z", "z")]}},
+        ),
+    ]
+    for method, address, refused, corrected_address, corrected in refusals:
+        key = new_key()
+        assert problem(await client.request(method, address, headers=key, **refused))[0] in {404, 409, 422}, address
+        answer = await client.request(method, corrected_address, headers=key, **corrected)
+        assert answer.is_success, (address, answer.text)
 
 
 async def test_concurrent_requests_under_one_key_are_done_once(account: Account) -> None:

@@ -68,12 +68,12 @@ _Decision = SessionClaim | _PendingFile | problems.Problem
 def draft_upload(settings: Settings, request: CreateUpload) -> Draft | problems.Problem:
     """Return the plan, fingerprint and clean names of a request, or its problem.
 
-    Returns SizeNotAllowed, FingerprintRequired, InvalidName instead of a draft.
+    Returns SizeNotAllowed, FingerprintRequired, InvalidRequest, InvalidName instead of a draft.
     """
     try:
         plan = plans.plan_upload(settings, request)
         place = destinations.parse_destination(request.destination)
-    except (problems.SizeNotAllowed, problems.FingerprintRequired, problems.InvalidName) as problem:
+    except problems.Problem as problem:
         return problem
     return Draft(request, plan, parse_sha256(request.fingerprint) if request.fingerprint else None, place)
 

@@ -12,7 +12,7 @@ from dropbox_api.core.fingerprint import parse_sha256
 from dropbox_api.db import Tx
 from dropbox_api.models import Upload, UploadChunk
 from dropbox_api.storage.object_store import PartToSign, SignedRequest
-from dropbox_api.uploads import destinations, multipart, schemas, sessions
+from dropbox_api.uploads import destinations, multipart, plans, schemas, sessions
 from dropbox_api.uploads.sessions import UploadSession
 
 
@@ -38,10 +38,9 @@ async def sign_parts(
     Transaction: one; signing is local.
     """
     hashes = {part.number: parse_sha256(part.sha256) for part in wanted}
-    if len(hashes) < len(wanted):
-        raise problems.InvalidRequest(errors=[{"pointer": "/parts", "detail": "a part number appears twice"}])
     async with context.db.read() as tx:
         session = await sessions.get_session(tx, context.actor_id, upload_id)
+    plans.require_chunks(wanted, session.chunk_count)
     await multipart.ensure_open_session(context, session)
     async with context.db.begin() as tx:
         session = await sessions.lock_session(tx, context.actor_id, upload_id)
@@ -74,14 +73,8 @@ _REGISTER = text("""
 async def _register_hashes(tx: Tx, session: UploadSession, hashes: dict[int, bytes]) -> dict[int, RegisteredChunk]:
     """Bind hashes to chunks that have none yet; return all the chunks by number.
 
-    Raises InvalidRequest, ChunkMismatch. Transaction: joins tx, which holds the session's lock.
+    Raises ChunkMismatch. Transaction: joins tx, which holds the session's lock.
     """
-    beyond = sorted(number for number in hashes if number > session.chunk_count)
-    if beyond:
-        raise problems.InvalidRequest(
-            f"The plan has {session.chunk_count} chunks",
-            errors=[{"pointer": "/parts", "detail": f"there is no chunk {beyond[0]}"}],
-        )
     values = {"upload_id": session.id, "numbers": list(hashes), "hashes": list(hashes.values())}
     chunks = {row.number: RegisteredChunk(*row) for row in await tx.execute(_REGISTER, values)}
     others = [number for number in hashes if number not in chunks]

@@ -1,5 +1,7 @@
 """Plans: how the bytes of an upload are cut, within the limits of the store and of the settings."""
 
+from collections.abc import Sequence
+
 from dropbox_api import problems
 from dropbox_api.core.chunks import Plan, PlanError, StoreLimits, plan_chunks
 from dropbox_api.settings import Settings
@@ -17,13 +19,14 @@ def read_store_limits(settings: Settings) -> StoreLimits:
 def plan_upload(settings: Settings, request: schemas.CreateUpload) -> Plan:
     """Cut the file of a request into chunks.
 
-    Raises SizeNotAllowed; FingerprintRequired for a small file without a fingerprint: it is hashed before it is sent.
+    Raises SizeNotAllowed; FingerprintRequired for a small file without a fingerprint: it is hashed before it is sent;
+    InvalidRequest for hashes of chunks that the plan does not have.
     """
     limits = read_store_limits(settings)
     if request.fingerprint is None and request.size_bytes <= settings.uploads.single_max_bytes:
         raise problems.FingerprintRequired("A file this small is hashed before it is sent", uploads=[])
     try:
-        return plan_chunks(
+        plan = plan_chunks(
             request.size_bytes,
             limits=limits,
             strategy=request.strategy,
@@ -33,6 +36,21 @@ def plan_upload(settings: Settings, request: schemas.CreateUpload) -> Plan:
         )
     except PlanError as error:
         raise problems.SizeNotAllowed(str(error), reason=error.reason, max_bytes=limits.largest_plan_bytes) from None
+    if plan.strategy == "multipart" and request.chunk_size_bytes == plan.chunk_size_bytes:
+        require_chunks(request.parts, plan.chunk_count)
+    return plan
+
+
+def require_chunks(parts: Sequence[schemas.ChunkHash], chunk_count: int) -> None:
+    """Raise InvalidRequest for a chunk beyond the plan, or one that is named twice."""
+    numbers = {part.number for part in parts}
+    if len(numbers) < len(parts):
+        raise problems.InvalidRequest(errors=[{"pointer": "/parts", "detail": "a part number appears twice"}])
+    if beyond := sorted(number for number in numbers if number > chunk_count):
+        raise problems.InvalidRequest(
+            f"The plan has {chunk_count} chunks",
+            errors=[{"pointer": "/parts", "detail": f"there is no chunk {beyond[0]}"}],
+        )
 
 
 def max_direct_bytes(settings: Settings) -> int:

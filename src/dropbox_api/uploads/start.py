@@ -14,7 +14,7 @@ from dropbox_api.plumbing.store_problems import to_problem
 from dropbox_api.schemas import ProblemDocument
 from dropbox_api.storage.object_store import StoreError
 from dropbox_api.uploads import claims, multipart, parts, queries, schemas
-from dropbox_api.uploads.claims import Claim, Draft, SessionClaim, StoredFile
+from dropbox_api.uploads.claims import Claim, SessionClaim, StoredFile
 
 S3_CREATES_AT_ONCE = 8
 
@@ -31,16 +31,16 @@ async def start_upload(context: Context, request: schemas.CreateUpload, once: On
     """Start an upload: a new session, the live one of the same content, or at once the file of stored content.
 
     Signed URLs come along as `_answer` says; they are not kept for a repetition under the same key.
-    Raises SizeNotAllowed, InvalidName, NotFound (parent), Forbidden, NotAFolder, NameTaken, RevisionConflict,
-    QuotaExceeded, TooManyFiles, TooManyUploads, FingerprintRequired, FingerprintMismatch, ParentGone, ChunkMismatch,
-    Unavailable, Replayed, IdempotencyMismatch.
+    Raises SizeNotAllowed, InvalidRequest (chunks that the plan does not have), InvalidName, NotFound (parent),
+    Forbidden, NotAFolder, NameTaken, RevisionConflict, QuotaExceeded, TooManyFiles, TooManyUploads,
+    FingerprintRequired, FingerprintMismatch, ParentGone, ChunkMismatch, Unavailable, Replayed, IdempotencyMismatch.
     Transaction: T1, S3, T2. A problem of T1 undoes all of it: folders made on the way, the claim to the key.
     Idempotent: by (caller, fingerprint); a session without a fingerprint is new each time, but for the same `once`.
     """
     draft = claims.draft_upload(context.settings, request)
     async with context.db.begin() as tx:
         claimed = await claims.claim_uploads(tx, context.settings, context.actor_id, [draft], once)
-        if isinstance(draft, Draft) and isinstance(claimed[0], problems.Problem):
+        if isinstance(claimed[0], problems.Problem):
             raise claimed[0]
     await failpoint("uploads.start.after_t1")
     opened = await open_sessions(context, claimed)
