@@ -20,14 +20,48 @@ _SWAGGER = {
     "filter": True,
     "tryItOutEnabled": True,
 }
+_VALUES = {"default", "enum", "example"}
+"""Members of a schema that hold a value, not a schema."""
 
 
 def add_docs(app: FastAPI) -> None:
     """Serve the document that `app.openapi` builds, and Swagger UI on it."""
     app.mount("/docs/static", StaticFiles(packages=[("fastapi_offline", "static")]))
     app.add_api_route("/docs", show_docs, include_in_schema=False)
-    document = _Document(app.openapi)
-    app.add_api_route("/openapi.json", document.send, methods=["GET", "HEAD"], include_in_schema=False)
+    for path, document in (
+        ("/openapi.json", _Document(app.openapi)),
+        ("/docs/openapi.json", _Document(lambda: convert_to_3_0(app.openapi()))),
+    ):
+        app.add_api_route(path, document.send, methods=["GET", "HEAD"], include_in_schema=False)
+
+
+def convert_to_3_0(document: dict[str, Any]) -> dict[str, Any]:
+    """Return an OpenAPI 3.1 document as 3.0.4, with the same meaning for readers.
+
+    Only for Swagger UI, which needs twice the time to show a 3.1 document and to open each operation of it.
+    """
+    return {**{key: _convert(value) for key, value in document.items()}, "openapi": "3.0.4"}
+
+
+def _convert(value: Any) -> Any:
+    match value:
+        case list():
+            return [_convert(item) for item in value]
+        case {"$ref": str() as reference, **rest} if rest:
+            return {**_convert(rest), "allOf": [{"$ref": reference}]}
+        case {"type": [*types], **rest} if "null" in types:
+            others = [name for name in types if name != "null"]
+            return _convert({**rest, "type": others[0] if len(others) == 1 else others, "nullable": True})
+        case {"anyOf": [*schemas], **rest} if {"type": "null"} in schemas:
+            others = [schema for schema in schemas if schema != {"type": "null"}]
+            return _convert({**rest, "allOf" if len(others) == 1 else "anyOf": others, "nullable": True})
+        case {"const": (str() | int()) as constant, **rest}:
+            return _convert({**rest, "enum": [constant]})
+        case {"examples": [first, *_], **rest}:
+            return _convert({**rest, "example": first})
+        case dict():
+            return {key: item if key in _VALUES else _convert(item) for key, item in value.items()}
+    return value
 
 
 class _Document:
@@ -54,7 +88,7 @@ async def show_docs() -> HTMLResponse:
     """
     page = get_swagger_ui_html(
         title="dropbox-api",
-        openapi_url="openapi.json",
+        openapi_url="docs/openapi.json",
         swagger_js_url="docs/static/swagger-ui-bundle.js",
         swagger_css_url="docs/static/swagger-ui.css",
         swagger_favicon_url="docs/static/favicon.png",
