@@ -40,7 +40,9 @@ def convert_to_3_0(document: dict[str, Any]) -> dict[str, Any]:
 
     Only for Swagger UI, which needs twice the time to show a 3.1 document and to open each operation of it.
     """
-    return {**{key: _convert(value) for key, value in document.items()}, "openapi": "3.0.4"}
+    converted = {key: _convert(value) for key, value in document.items()}
+    description = f"{converted['info']['description']}\n\nGenerators read [openapi.json](openapi.json) in OpenAPI 3.1."
+    return {**converted, "openapi": "3.0.4", "info": {**converted["info"], "description": description}}
 
 
 def _convert(value: Any) -> Any:

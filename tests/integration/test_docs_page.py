@@ -47,6 +47,7 @@ async def test_document_of_the_page_is_openapi_3_0_with_the_same_operations_and_
 def test_conversion_of_a_schema_to_openapi_3_0_retains_its_meaning() -> None:
     document = {
         "openapi": "3.1.0",
+        "info": {"description": "d"},
         "name": {"type": ["string", "null"], "maxLength": 9, "examples": ["a", "b"]},
         "one": {"anyOf": [{"$ref": "#/x"}, {"type": "null"}], "description": "d"},
         "two": {"anyOf": [{"$ref": "#/x"}, {"$ref": "#/y"}, {"type": "null"}]},
@@ -56,6 +57,7 @@ def test_conversion_of_a_schema_to_openapi_3_0_retains_its_meaning() -> None:
     }
     assert convert_to_3_0(document) == {
         "openapi": "3.0.4",
+        "info": {"description": "d\n\nGenerators read [openapi.json](openapi.json) in OpenAPI 3.1."},
         "name": {"type": "string", "maxLength": 9, "nullable": True, "example": "a"},
         "one": {"allOf": [{"$ref": "#/x"}], "description": "d", "nullable": True},
         "two": {"anyOf": [{"$ref": "#/x"}, {"$ref": "#/y"}], "nullable": True},
