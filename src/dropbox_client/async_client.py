@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 
 from dropbox_client import async_resources as resources
+from dropbox_client.address import read_address
 from dropbox_client.async_transport import MAX_CONNECTIONS, AsyncTransport
 from dropbox_client.call import Response
 from dropbox_client.calls import account as account_calls
@@ -49,6 +50,7 @@ class AsyncClient:
         retry_for_s: float = 60,
     ) -> None:
         """Connect as `Client` does."""
+        base_url = read_address(base_url)
         self.exchange = Exchange(base_url, make_store(base_url, tokens, token), retry_for_s)
         self.transport = transport or AsyncTransport(max_connections)
         self.stopping = asyncio.Event()

@@ -22,7 +22,7 @@ class Response:
     status: int
     headers: Mapping[str, str]
     """Header names are in lower case."""
-    body: bytes
+    body: bytes = field(repr=False)  # may hold tokens
 
     def retry_after_s(self) -> float | None:
         """Return the seconds of Retry-After. Its date form is ignored: no supported store sends it."""
@@ -42,9 +42,9 @@ class Call(Generic[T]):
     path: str
     read: Callable[[Response], T]
     query: Mapping[str, str] = field(default_factory=dict)
-    body: object = None
+    body: object = field(default=None, repr=False)  # may hold a password
     """The JSON document to send; None sends no body."""
-    form: Mapping[str, str] | None = None
+    form: Mapping[str, str] | None = field(default=None, repr=False)
     """A form to send instead of JSON."""
     signed_in: bool = True
     """Whether the request carries the access token."""

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 
 from dropbox_client import resources
+from dropbox_client.address import read_address
 from dropbox_client.call import Response
 from dropbox_client.calls import account as account_calls
 from dropbox_client.errors import Stopped
@@ -51,8 +52,9 @@ class Client:
         """Connect to `base_url` with a personal access token, or with the tokens that `tokens` stores for it.
 
         Without both, `sign_in` follows, and the tokens stay in memory. A failing request is retried for `retry_for_s`
-        before its last failure is raised.
+        before its last failure is raised. Raises ValueError for an address or a token that cannot be one.
         """
+        base_url = read_address(base_url)
         self.exchange = Exchange(base_url, make_store(base_url, tokens, token), retry_for_s)
         self.transport = transport or Transport()
         self.stopping = threading.Event()
@@ -109,7 +111,10 @@ class Client:
         self.drive(self.exchange.sign_in(account_calls.sign_in_with_code(code, verifier), ""))
 
     def sign_in_with_token(self, token: str) -> None:
-        """Check a personal access token and store it in place of a sign-in. Raises NotSignedIn if it is invalid."""
+        """Check a personal access token and store it in place of a sign-in.
+
+        Raises: NotSignedIn if the server rejects it, ValueError if it cannot be a token.
+        """
         self.drive(self.exchange.sign_in_with_token(token))
 
     def sign_out(self) -> None:
@@ -237,4 +242,4 @@ def make_store(base_url: str, tokens: TokenStore | None, token: str | None) -> T
         return TokenMemory() if tokens is None else tokens
     if tokens is not None:
         raise TypeError("give either tokens or token")
-    return TokenMemory(Tokens(base_url.rstrip("/"), "", token, ""))
+    return TokenMemory(Tokens.from_access_token(base_url, token))

@@ -9,7 +9,7 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import quote, urlencode
@@ -44,8 +44,8 @@ class Request:
 
     method: str
     url: str
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)  # may hold a token, as the body may hold a password
+    body: bytes = field(repr=False)
     timeout_s: float
 
 
@@ -71,7 +71,7 @@ class Exchange:
     """The exchange with one server as one user."""
 
     def __init__(self, base_url: str, store: TokenStore, retry_for_s: float) -> None:
-        self.base_url = base_url.rstrip("/")
+        self.base_url = base_url
         self.retry_for_s = retry_for_s
         self.store = store
         self._tokens = self._load_tokens()
@@ -150,7 +150,7 @@ class Exchange:
 
     def sign_in_with_token(self, token: str) -> Steps[None]:
         """Check a personal access token with the server, and store it."""
-        self._tokens = tokens = Tokens(self.base_url, "", token, "")
+        self._tokens = tokens = Tokens.from_access_token(self.base_url, token)
         try:
             yield from self.send(upload_calls.get_capabilities())
         except ApiError as error:

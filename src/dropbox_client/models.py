@@ -139,8 +139,8 @@ class SignedPart(_Model):
     _readers: ClassVar = {"expires_at": _read_time}
 
     number: int
-    url: str
-    headers: dict[str, str]
+    url: str = field(repr=False)  # a signed URL is a secret
+    headers: dict[str, str] = field(repr=False)
     offset_bytes: int
     size_bytes: int
     expires_at: datetime
@@ -272,7 +272,7 @@ class Download(_Model):
 
     _readers: ClassVar = {"expires_at": _read_time}
 
-    url: str
+    url: str = field(repr=False)
     expires_at: datetime
     size_bytes: int
     fingerprint: str
@@ -329,8 +329,8 @@ class ManagedUser(Account):
 class SecondFactorProposal(_Model):
     """The setup of an authenticator app: `secret` to type, or `otpauth_url` to open or to show as a QR code."""
 
-    secret: str
-    otpauth_url: str
+    secret: str = field(repr=False)
+    otpauth_url: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -359,7 +359,7 @@ class ApiToken(_Model):
     created_at: datetime
     last_used_at: datetime | None
     expires_at: datetime | None
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -388,8 +388,8 @@ class Link(_Model):
 
     id: str
     node_id: str
-    token: str
-    url_path: str
+    token: str = field(repr=False)
+    url_path: str = field(repr=False)
     mode: LinkMode
     has_password: bool
     expires_at: datetime | None
@@ -429,7 +429,7 @@ class Webhook(_Model):
     failing_since: datetime | None
     disabled_at: datetime | None
     disabled_reason: Literal["user", "gone", "failing", "secret"] | None
-    secret: str | None = None
+    secret: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -8,21 +8,42 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import tempfile
 import threading
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
+
+from dropbox_client.address import read_address
+
+_BEARER_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+"""The syntax of a token in the Authorization header (RFC 6750)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
+    """The tokens of a sign-in, or a personal access token without a refresh token. `repr` hides both."""
+
     server: str
     """Base URL of the server that issued them; they are sent to no other server."""
     email: str
-    access_token: str
-    refresh_token: str
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        """Raise ValueError or TypeError, without the secret, for tokens that no server can have issued."""
+        read_address(self.server)
+        if not isinstance(self.email, str) or not isinstance(self.refresh_token, str):
+            raise TypeError("the tokens are damaged")
+        if not _BEARER_TOKEN.fullmatch(self.access_token):
+            raise ValueError("this is not an access token")
+
+    @classmethod
+    def from_access_token(cls, server: str, token: str) -> Self:
+        """Return the tokens of a personal access token; white space around it is ignored. Raises ValueError."""
+        return cls(server, "", token.strip(), "")
 
 
 class TokenStore(Protocol):
@@ -47,7 +68,7 @@ class TokenFile:
         """Return the stored tokens; None if the file is missing or unreadable as tokens."""
         try:
             return Tokens(**json.loads(self.path.read_bytes()))
-        except (FileNotFoundError, ValueError, TypeError):
+        except (FileNotFoundError, ValueError, TypeError, AttributeError, RecursionError):
             return None
 
     def save(self, tokens: Tokens | None) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dropbox_client.tokens import TokenFile, Tokens
+from dropbox_client import AsyncClient, Client
+from dropbox_client.tokens import TokenFile, TokenMemory, Tokens
 
 TOKENS = Tokens("https://files.example.org", "ada@example.org", "access", "refresh")
 
@@ -31,7 +32,19 @@ def test_token_file_is_private(path: Path) -> None:
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"server": "x"}', '{"other": 1}'])
+@pytest.mark.parametrize("text", [
+    "",
+    "{",
+    "[]",
+    "[" * 100_000,
+    '{"server": "x"}',
+    '{"other": 1}',
+    '{"server": 1, "email": "", "access_token": "a", "refresh_token": ""}',
+    '{"server": "x", "email": "", "access_token": "a", "refresh_token": ""}',
+    '{"server": "http://h", "email": "", "access_token": 1, "refresh_token": ""}',
+    '{"server": "http://h", "email": "", "access_token": "a\\n", "refresh_token": ""}',
+    '{"server": "http://h", "email": "", "access_token": "a", "refresh_token": null}',
+])  # fmt: skip
 def test_damaged_token_file_loads_none(path: Path, text: str) -> None:
     path.parent.mkdir()
     path.write_text(text)
@@ -72,3 +85,27 @@ def test_lock_is_exclusive_while_the_file_is_replaced(path: Path) -> None:
     for thread in threads:
         thread.join()
     assert most == 1
+
+
+@pytest.mark.parametrize("around", ["", "\n", "\r\n", "\t ", "\u2028"])
+def test_token_with_white_space_around_it_is_stripped(around: str) -> None:
+    tokens = Tokens.from_access_token("http://h", f"{around}dbx_pat_abc.DEF-123_~+/=={around}")
+    assert tokens.access_token == "dbx_pat_abc.DEF-123_~+/=="
+
+
+@pytest.mark.parametrize(
+    "token", ["", " ", "secret\r\nX: y", "secret x", "secret\x00", "secretü", "secret\udcff", "=secret"]
+)
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_token_that_cannot_be_in_a_header_is_refused_without_showing_it(
+    kind: type[Client] | type[AsyncClient], token: str
+) -> None:
+    with pytest.raises(ValueError, match="not an access token") as refused:
+        kind("http://h", token=token)
+    assert "secret" not in str(refused.value)
+    with Client("http://h", TokenMemory()) as client, pytest.raises(ValueError, match="not an access token"):
+        client.sign_in_with_token(token)
+
+
+def test_tokens_are_not_in_their_representation() -> None:
+    assert repr(TOKENS) == "Tokens(server='https://files.example.org', email='ada@example.org')"

@@ -109,6 +109,16 @@ def is_id(text: str) -> bool:
     return len(text) == 36 and text.count("-") == 4 and not text.strip("0123456789abcdefABCDEF-")
 
 
+def server_address(text: str) -> str:
+    """Read the address of a server."""
+    from dropbox_client.address import read_address  # noqa: PLC0415 - few commands need it
+
+    try:
+        return read_address(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def positive_int(text: str) -> int:
     """Read a positive integer."""
     if value := _parse_positive(text):

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
+from dropbox_client.address import read_address
 from dropbox_client.cli import output
 from dropbox_client.cli.arguments import DEFAULT_SERVER
 from dropbox_client.client import Client
-from dropbox_client.errors import ClientError, NotSignedIn, Stopped, Unreachable
+from dropbox_client.errors import ClientError, NotSignedIn, Stopped, Unreachable, Usage
 from dropbox_client.tokens import TokenFile, TokenMemory, Tokens
 
 RETRY_FOR_S = 5.0
@@ -26,10 +27,27 @@ def connect() -> Client:
     """Return a client of the server of DBX_SERVER or of the sign-in. DBX_TOKEN takes precedence over the sign-in."""
     stored = token_file()
     tokens = stored.load()
-    server = os.environ.get("DBX_SERVER") or (tokens.server if tokens else DEFAULT_SERVER)
+    server = get_server() or (tokens.server if tokens else DEFAULT_SERVER)
     token = os.environ.get("DBX_TOKEN")
-    store = TokenMemory(Tokens(server.rstrip("/"), "", token, "")) if token else stored
+    store = TokenMemory(read_access_token(server, token, "DBX_TOKEN")) if token else stored
     return Client(server, store, retry_for_s=RETRY_FOR_S)
+
+
+def get_server() -> str | None:
+    """Return the address in DBX_SERVER, None if it is not set. Raises Usage."""
+    address = os.environ.get("DBX_SERVER")
+    try:
+        return read_address(address) if address else None
+    except ValueError as error:
+        raise Usage(f"DBX_SERVER: {error}") from None
+
+
+def read_access_token(server: str, token: str, source: str) -> Tokens:
+    """Return the tokens of a personal access token from `source`. Raises Usage, which does not show it."""
+    try:
+        return Tokens.from_access_token(server, token)
+    except ValueError as error:
+        raise Usage(f"{source}: {error}") from None
 
 
 def token_file() -> TokenFile:
@@ -48,7 +66,11 @@ def _directory(variable: str, default: str, default_on_macos: str) -> Path:
     base = os.environ.get(variable, "")
     if os.path.isabs(base):  # noqa: PTH117 - the specification says to ignore relative paths
         return Path(base) / "dbx"
-    return Path.home() / (default_on_macos if sys.platform == "darwin" else default) / "dbx"
+    try:
+        home = Path.home()
+    except RuntimeError:  # no HOME, and no entry in the user database, as in some containers
+        raise Usage("this user has no home directory: set HOME") from None
+    return home / (default_on_macos if sys.platform == "darwin" else default) / "dbx"
 
 
 def for_each(things: Iterable[T], act: Callable[[T], object]) -> int:

@@ -68,7 +68,7 @@ def ask(question: str) -> str:
     """Return the next line of stdin, "" at its end."""
     sys.stderr.write(question)
     sys.stderr.flush()
-    return sys.stdin.readline()
+    return _read_line()
 
 
 def ask_required(question: str, alternative: str) -> str:
@@ -79,10 +79,17 @@ def ask_required(question: str, alternative: str) -> str:
     return answer
 
 
+def read_secret() -> str:
+    """Return the next line of stdin without its end, also a CRLF. Raises Usage for an empty line."""
+    if secret := _read_line().rstrip("\r\n"):
+        return secret
+    raise Usage("stdin has no password")
+
+
 def ask_secret(question: str, *, alternative: str = _WRITE_TO_STDIN) -> str:
     """Return a secret, without echo on a terminal, else from the next line of stdin. Raises Usage."""
     if not sys.stdin.isatty():
-        if answer := sys.stdin.readline().rstrip("\n"):
+        if answer := _read_line().rstrip("\r\n"):
             return answer
         raise _no_answer(question, alternative)
     import getpass  # noqa: PLC0415
@@ -96,6 +103,15 @@ def ask_new_secret(question: str, *, alternative: str = _WRITE_TO_STDIN) -> str:
     if sys.stdin.isatty() and ask_secret("Repeat: ") != secret:
         raise Usage("the two inputs differ")
     return secret
+
+
+def _read_line() -> str:
+    try:
+        line = sys.stdin.readline()
+        line.encode()
+    except UnicodeError:  # raised by either, depending on the locale
+        raise Usage("the text on stdin is not valid UTF-8") from None
+    return line
 
 
 def _no_answer(question: str, alternative: str) -> Usage:

@@ -2,7 +2,14 @@
 
 from typing import TYPE_CHECKING
 
-from dropbox_client.cli.arguments import DEFAULT_SERVER, add_command, add_group, add_reporting_command, duration_s
+from dropbox_client.cli.arguments import (
+    DEFAULT_SERVER,
+    add_command,
+    add_group,
+    add_reporting_command,
+    duration_s,
+    server_address,
+)
 
 if TYPE_CHECKING:
     from dropbox_client.cli.arguments import Commands
@@ -36,7 +43,9 @@ def add_account_commands(commands: "Commands") -> None:
 
 def _add_sign_in_commands(commands: "Commands") -> None:
     command = add_command(commands, "login", "account.login", "sign in", description=_LOGIN)
-    command.add_argument("--server", metavar="URL", help=f"address of the server (default: {DEFAULT_SERVER})")
+    command.add_argument(
+        "--server", metavar="URL", type=server_address, help=f"address of the server (default: {DEFAULT_SERVER})"
+    )
     command.add_argument("--email", metavar="EMAIL", help="address of your account")
     command.add_argument("--password-stdin", action="store_true", help="read the password from stdin")
     command.add_argument("--otp", metavar="CODE", help="code of your second factor (default: prompt if required)")

@@ -1,12 +1,11 @@
 """login, logout, whoami, password, second-factor, tokens, devices."""
 
 import os
-import sys
 from argparse import Namespace
 
 from dropbox_client.cli import output
 from dropbox_client.cli.arguments import DEFAULT_SERVER, Format
-from dropbox_client.cli.environment import RETRY_FOR_S, connect, for_each, token_file
+from dropbox_client.cli.environment import RETRY_FOR_S, connect, for_each, get_server, read_access_token, token_file
 from dropbox_client.client import Client
 from dropbox_client.errors import ApiError, Usage
 from dropbox_client.models import Account, ApiToken, SignIn
@@ -16,12 +15,13 @@ from dropbox_client.models import Account, ApiToken, SignIn
 
 def login(options: Namespace) -> None:
     """Sign in and store the tokens."""
-    server = options.server or os.environ.get("DBX_SERVER") or DEFAULT_SERVER
-    if not server.startswith(("http://", "https://")):
-        raise Usage(f"{server!r} is not an address: it must begin with http:// or https://")
+    server = options.server or get_server() or DEFAULT_SERVER
     with Client(server, token_file(), retry_for_s=RETRY_FOR_S) as client:
         if options.token:
-            client.sign_in_with_token(os.environ.get("DBX_TOKEN") or output.ask_secret("Access token: "))
+            token, source = os.environ.get("DBX_TOKEN"), "DBX_TOKEN"
+            if not token:
+                token, source = output.ask_secret("Access token: "), "stdin"
+            client.sign_in_with_token(read_access_token(server, token, source).access_token)
             output.print_note(f"stored an access token for {client.base_url}")
             return
         if options.sso:
@@ -37,7 +37,7 @@ def login(options: Namespace) -> None:
 
 def _sign_in_with_password(client: Client, email: str, options: Namespace) -> None:
     if options.password_stdin:
-        password = sys.stdin.readline().rstrip("\n")
+        password = output.read_secret()
     elif options.register:
         password = output.ask_new_secret("Password: ", alternative="use --password-stdin")
     else:

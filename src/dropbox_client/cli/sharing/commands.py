@@ -106,7 +106,7 @@ def link(options: Namespace) -> None:
 
 def _ask_link_password(options: Namespace) -> str | None:
     if options.password_stdin:
-        return output.ask("").rstrip("\n")
+        return output.read_secret()
     if options.password:
         return output.ask_new_secret("Password of the link: ", alternative="use --password-stdin")
     return None
