@@ -23,10 +23,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import boto3
-import httpx
+import httpx2
 
 log = logging.getLogger("processor")
-api = httpx.Client(base_url=os.environ["DROPBOX_URL"])
+api = httpx2.Client(base_url=os.environ["DROPBOX_URL"])
 api.headers["Authorization"] = f"Bearer {os.environ['DROPBOX_TOKEN']}"
 
 
@@ -45,11 +45,11 @@ def process(message: dict[str, Any]) -> None:
         return
     try:
         digest = hashlib.sha256()
-        # The API redirects to the object store; httpx sends no token there.
+        # The API redirects to the object store; httpx2 sends no token there.
         with api.stream("GET", f"{file}/content", params={"revision": revision}, follow_redirects=True) as answer:
             for block in answer.raise_for_status().iter_bytes(1 << 20):
                 digest.update(block)
-    except httpx.HTTPError as error:
+    except httpx2.HTTPError as error:
         report("failed", type(error).__name__)
         raise
     report("succeeded", f"SHA-256 {digest.hexdigest()}")

@@ -366,10 +366,10 @@ async def test_forged_form_of_another_site_is_401(account: Account, api: httpx2.
 # 19: the server is made to call inside addresses
 
 MAY_CALL = {
-    "accounts/oidc_provider.py": {"httpx"},
+    "accounts/oidc_provider.py": {"httpx2"},
     "dev.py": {"socket"},
-    "hooks/delivery_client.py": {"httpx"},
-    "hooks/targets.py": {"httpx", "socket"},
+    "hooks/delivery_client.py": {"httpx2"},
+    "hooks/targets.py": {"httpx2", "socket"},
     "plumbing/mail.py": {"aiosmtplib"},
     "storage/messages.py": {"aioboto3", "aiohttp"},
     "storage/s3.py": {"aioboto3", "aiohttp"},

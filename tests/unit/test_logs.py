@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 
 import pytest
 
@@ -98,3 +100,20 @@ def test_console_line_holds_no_secret() -> None:
     assert JWT not in text
     assert "hunter2" not in text
     assert "uvicorn.error" in text
+
+
+def test_debug_log_has_no_messages_of_the_http_library() -> None:
+    """They contain headers, such as cookies and bearer tokens."""
+    program = """
+import httpx2
+from dropbox_api.plumbing import logs
+from dropbox_api.settings import Settings
+
+logs.configure(Settings(mode="dev", log_level="DEBUG"))
+try:
+    httpx2.get("http://127.0.0.1:1")
+except httpx2.ConnectError:
+    print("no server")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("no server\n", "")

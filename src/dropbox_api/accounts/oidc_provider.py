@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import quote
 
-import httpx
+import httpx2
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
@@ -82,7 +82,7 @@ async def build_authorization_url(settings: Settings, flow: Flow) -> str:
             "code_challenge": flow.provider_challenge,
             "code_challenge_method": "S256",
         }
-        return str(httpx.URL(provider.authorization_endpoint).copy_merge_params(query))
+        return str(httpx2.URL(provider.authorization_endpoint).copy_merge_params(query))
 
 
 async def fetch_claims(settings: Settings, flow: Flow, code: str) -> Claims:
@@ -135,7 +135,7 @@ def require_claims(
 
 
 async def _exchange_code(
-    http: httpx.AsyncClient, settings: Settings, provider: _Provider, flow: Flow, code: str
+    http: httpx2.AsyncClient, settings: Settings, provider: _Provider, flow: Flow, code: str
 ) -> dict[str, Any]:
     """Return the token endpoint's answer. Raises OidcFailed (code)."""
     oidc = settings.oidc
@@ -151,14 +151,14 @@ async def _exchange_code(
         auth = (quote(oidc.client_id, safe=""), quote(secret, safe=""))  # RFC 6749 section 2.3.1
     else:
         form |= {"client_id": oidc.client_id} | ({"client_secret": secret} if secret else {})
-    answer = await http.post(provider.token_endpoint, data=form, auth=auth or httpx.USE_CLIENT_DEFAULT)
+    answer = await http.post(provider.token_endpoint, data=form, auth=auth or httpx2.USE_CLIENT_DEFAULT)
     if 400 <= answer.status_code < 500:
         log.warning("the OpenID provider refused the code: %s", answer.status_code)
         raise OidcFailed("The provider refused its own code: start again", reason="code")
     return _parse_object(answer)
 
 
-async def _discover(http: httpx.AsyncClient, settings: OidcSettings) -> _Provider:
+async def _discover(http: httpx2.AsyncClient, settings: OidcSettings) -> _Provider:
     issuer = (settings.issuer or "").rstrip("/")
     answer = await http.get(f"{issuer}/.well-known/openid-configuration")
     provider = _Provider.model_validate(_parse_object(answer))
@@ -168,18 +168,18 @@ async def _discover(http: httpx.AsyncClient, settings: OidcSettings) -> _Provide
 
 
 @asynccontextmanager
-async def _connect() -> AsyncIterator[httpx.AsyncClient]:
+async def _connect() -> AsyncIterator[httpx2.AsyncClient]:
     """Provide a client for one step's requests, limited in time. Raises OidcFailed (provider-unavailable)."""
     try:
-        async with asyncio.timeout(_TIMEOUT_S), httpx.AsyncClient(timeout=_TIMEOUT_S) as http:
+        async with asyncio.timeout(_TIMEOUT_S), httpx2.AsyncClient(timeout=_TIMEOUT_S) as http:
             yield http
-    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError, ValueError) as error:
         log.warning("the OpenID provider does not answer as the standard says: %s", type(error).__name__)
         detail = "The provider does not answer as the standard says: try again later"
         raise OidcFailed(detail, reason="provider-unavailable") from None
 
 
-def _parse_object(answer: httpx.Response) -> dict[str, Any]:
+def _parse_object(answer: httpx2.Response) -> dict[str, Any]:
     return _OBJECT.validate_json(answer.raise_for_status().content)
 
 

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 
-import httpx
+import httpx2
 
 from dropbox_api import __version__, problems
 from dropbox_api.hooks.signatures import sign_message
@@ -51,16 +51,16 @@ class DeliveryOutcome:
 class DeliveryClient:
     """Sends the messages of one webhook, in order, over one kept-alive connection."""
 
-    def __init__(self, settings: HookSettings, transport: httpx.AsyncHTTPTransport) -> None:
+    def __init__(self, settings: HookSettings, transport: httpx2.AsyncHTTPTransport) -> None:
         self._settings = settings
         self._transport = transport
 
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: HookSettings) -> AsyncIterator["DeliveryClient"]:
-        # A bare transport: httpx's client would keep cookies, follow redirects and read proxies from the environment.
+        # A bare transport: httpx2's client would keep cookies, follow redirects and read proxies from the environment.
         # One per webhook: connections are pooled by address, and the certificate is checked only when one is made.
-        async with httpx.AsyncHTTPTransport(verify=load_trusted_authorities(), trust_env=False) as transport:
+        async with httpx2.AsyncHTTPTransport(verify=load_trusted_authorities(), trust_env=False) as transport:
             yield cls(settings, transport)
 
     async def send(self, url: str, secret: str, message_id: uuid.UUID, body: bytes) -> DeliveryOutcome:
@@ -77,13 +77,13 @@ class DeliveryClient:
             return DeliveryOutcome(None, "the address was refused")
         except TimeoutError:
             error = "there was no answer in time"
-        except (httpx.HTTPError, OSError, ValueError) as failure:
+        except (httpx2.HTTPError, OSError, ValueError) as failure:
             error = _describe_failure(failure)
         if status is None:  # a received status counts, even when the rest of the response fails
             return DeliveryOutcome(None, error)
         return DeliveryOutcome(status, None if 200 <= status < 300 else f"the answer was {status}")
 
-    async def _post(self, url: str, secret: str, message_id: uuid.UUID, body: bytes) -> httpx.Response:
+    async def _post(self, url: str, secret: str, message_id: uuid.UUID, body: bytes) -> httpx2.Response:
         target = await resolve_target(self._settings, url)
         headers = {
             "Host": target.host,
@@ -92,11 +92,11 @@ class DeliveryClient:
             **sign_message(secret, message_id, int(time.time()), body),
         }
         to_name = {"sni_hostname": target.name}
-        request = httpx.Request("POST", target.url, headers=headers, content=body, extensions=to_name)
+        request = httpx2.Request("POST", target.url, headers=headers, content=body, extensions=to_name)
         return await self._transport.handle_async_request(request)
 
 
-async def _drain(answer: httpx.Response) -> None:
+async def _drain(answer: httpx2.Response) -> None:
     """Read a short response, so that its connection can be reused; close the connection of a long one."""
     try:
         read = 0
@@ -111,7 +111,7 @@ async def _drain(answer: httpx.Response) -> None:
 @cache
 def load_trusted_authorities() -> ssl.SSLContext:
     """Return the trusted certificate authorities: the usual ones, or those of SSL_CERT_FILE. Loading is slow."""
-    return httpx.create_ssl_context()
+    return httpx2.create_ssl_context()
 
 
 def _describe_failure(error: Exception) -> str:
@@ -123,6 +123,6 @@ def _describe_failure(error: Exception) -> str:
         if isinstance(cause, ssl.SSLError):
             return "TLS failed"
         cause = cause.__cause__ or cause.__context__
-    if isinstance(error, httpx.ConnectError):
+    if isinstance(error, httpx2.ConnectError):
         return "the connection was refused"
     return "the connection broke"

@@ -11,7 +11,7 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import httpx
+import httpx2
 
 from dropbox_api import problems
 from dropbox_api.settings import HookSettings
@@ -33,7 +33,7 @@ _COMPATIBLE = ipaddress.IPv6Network("::/96")
 class WebhookTarget:
     """The address to connect to, and the names to send."""
 
-    url: httpx.URL
+    url: httpx2.URL
     """The URL with the IP address in place of the name."""
     host: str
     """The `Host` header: the name, with the port unless it is the scheme's default."""
@@ -41,14 +41,14 @@ class WebhookTarget:
     """The name in the certificate."""
 
 
-def parse_target_url(settings: HookSettings, url: str) -> httpx.URL:
+def parse_target_url(settings: HookSettings, url: str) -> httpx2.URL:
     """Parse and check a URL, without resolving its name.
 
     Raises AddressRefused with its `reason`, InvalidRequest (not a URL, or a URL with a fragment).
     """
     try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL:
+        parsed = httpx2.URL(url)
+    except httpx2.InvalidURL:
         raise _invalid("is not a URL") from None
     if parsed.scheme != "https" and not (parsed.scheme == "http" and settings.allow_http):
         raise problems.AddressRefused("Only https is called", reason="scheme")

@@ -88,8 +88,8 @@ def configure(settings: Settings) -> None:
     for name in ("uvicorn", "uvicorn.error"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
-    # botocore and urllib3 log whole requests, headers included, at DEBUG.
-    for name in ("aiobotocore", "botocore", "boto3", "urllib3", "httpx", "httpcore", "authlib", "asyncio"):
+    # botocore, urllib3 and httpcore2 log whole requests or responses, headers included, at DEBUG.
+    for name in ("aiobotocore", "botocore", "boto3", "urllib3", "httpx2", "httpcore2", "authlib", "asyncio"):
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLevelName(settings.log_level)))
     logging.captureWarnings(capture=True)
     if settings.sentry_dsn is not None:
