@@ -69,19 +69,31 @@ if TYPE_CHECKING:
         Activity as Activity,
     )
     from dropbox_client.models import (
-        ApiToken as ApiToken,
-    )
-    from dropbox_client.models import (
         Capabilities as Capabilities,
     )
     from dropbox_client.models import (
         Chunk as Chunk,
     )
     from dropbox_client.models import (
-        Completed as Completed,
+        CompletedUpload as CompletedUpload,
     )
     from dropbox_client.models import (
-        CompletedItem as CompletedItem,
+        CompletedUploadItem as CompletedUploadItem,
+    )
+    from dropbox_client.models import (
+        CreatedPersonalToken as CreatedPersonalToken,
+    )
+    from dropbox_client.models import (
+        CreatedUpload as CreatedUpload,
+    )
+    from dropbox_client.models import (
+        CreatedUploadItem as CreatedUploadItem,
+    )
+    from dropbox_client.models import (
+        CreatedWebhook as CreatedWebhook,
+    )
+    from dropbox_client.models import (
+        CreateUpload as CreateUpload,
     )
     from dropbox_client.models import (
         Delivery as Delivery,
@@ -96,13 +108,13 @@ if TYPE_CHECKING:
         DestinationState as DestinationState,
     )
     from dropbox_client.models import (
-        Download as Download,
+        DownloadUrl as DownloadUrl,
     )
     from dropbox_client.models import (
         Event as Event,
     )
     from dropbox_client.models import (
-        EventPage as EventPage,
+        EventList as EventList,
     )
     from dropbox_client.models import (
         File as File,
@@ -132,13 +144,13 @@ if TYPE_CHECKING:
         ManagedUser as ManagedUser,
     )
     from dropbox_client.models import (
-        NewUpload as NewUpload,
-    )
-    from dropbox_client.models import (
         OnConflict as OnConflict,
     )
     from dropbox_client.models import (
         Order as Order,
+    )
+    from dropbox_client.models import (
+        PersonalToken as PersonalToken,
     )
     from dropbox_client.models import (
         Processing as Processing,
@@ -162,10 +174,7 @@ if TYPE_CHECKING:
         SignedPart as SignedPart,
     )
     from dropbox_client.models import (
-        SignIn as SignIn,
-    )
-    from dropbox_client.models import (
-        StartedUpload as StartedUpload,
+        SignInSession as SignInSession,
     )
     from dropbox_client.models import (
         Upload as Upload,
@@ -367,7 +376,6 @@ __all__ = [
     "Activity",
     "AddressRefused",
     "ApiError",
-    "ApiToken",
     "AsyncClient",
     "BodyTooLarge",
     "CannotShareWith",
@@ -376,12 +384,17 @@ __all__ = [
     "ChunkMismatch",
     "Client",
     "ClientError",
-    "Completed",
-    "CompletedItem",
+    "CompletedUpload",
+    "CompletedUploadItem",
     "Content",
     "ContentDamaged",
     "ContentQuarantined",
     "Corrupt",
+    "CreateUpload",
+    "CreatedPersonalToken",
+    "CreatedUpload",
+    "CreatedUploadItem",
+    "CreatedWebhook",
     "CrossOwner",
     "CursorExpired",
     "Delivery",
@@ -389,10 +402,10 @@ __all__ = [
     "Destination",
     "DestinationRefused",
     "DestinationState",
-    "Download",
+    "DownloadUrl",
     "EmailTaken",
     "Event",
-    "EventPage",
+    "EventList",
     "FieldError",
     "File",
     "FileChanged",
@@ -422,7 +435,6 @@ __all__ = [
     "ManagedUser",
     "MethodNotAllowed",
     "NameTaken",
-    "NewUpload",
     "NotAFile",
     "NotAFolder",
     "NotFound",
@@ -435,6 +447,7 @@ __all__ = [
     "Order",
     "ParentGone",
     "PartsMissing",
+    "PersonalToken",
     "PreconditionFailed",
     "Processing",
     "ProcessingRunning",
@@ -450,10 +463,9 @@ __all__ = [
     "SecondFactorProposal",
     "SecondFactorRequired",
     "SecondFactorState",
-    "SignIn",
+    "SignInSession",
     "SignedPart",
     "SizeNotAllowed",
-    "StartedUpload",
     "Stopped",
     "TokenFile",
     "TokenMemory",
@@ -485,10 +497,11 @@ _NAMES = {
         "Unreachable Unreadable "
     ),
     "models": (
-        "KEEP Account AccountKind Activity ApiToken Capabilities Chunk Completed CompletedItem Delivery "
-        "DeliveryState Destination DestinationState Download Event EventPage File FileRef FingerprintHit "
-        "Grant GrantedRole Keep Link LinkMode ManagedUser NewUpload OnConflict Order Processing "
-        "ProcessingState RetryLater Revision Scope SecondFactorProposal SignIn SignedPart StartedUpload "
+        "KEEP Account AccountKind Activity PersonalToken Capabilities Chunk CompletedUpload CompletedUploadItem "
+        "CreateUpload CreatedPersonalToken CreatedUpload CreatedUploadItem CreatedWebhook Delivery "
+        "DeliveryState Destination DestinationState DownloadUrl Event EventList File FileRef FingerprintHit "
+        "Grant GrantedRole Keep Link LinkMode ManagedUser OnConflict Order Processing "
+        "ProcessingState RetryLater Revision Scope SecondFactorProposal SignInSession SignedPart "
         "Upload UploadState Webhook "
     ),
     "problems": (

@@ -19,7 +19,7 @@ from dropbox_client.calls import account as account_calls
 from dropbox_client.calls import events as event_calls
 from dropbox_client.calls import uploads as upload_calls
 from dropbox_client.errors import ApiError, ClientError, NotSignedIn, Unreachable
-from dropbox_client.models import Event, EventPage
+from dropbox_client.models import Event, EventList
 from dropbox_client.retry import Backoff, RetryWindow
 from dropbox_client.tokens import Tokens, TokenStore
 
@@ -272,7 +272,7 @@ class Feed:
         began = time.monotonic()
         since = self._since if self.cursor is None else None
         call = event_calls.get_page(self.cursor, since=since, limit=EVENTS_PER_PAGE, wait_s=wait_s)
-        page: EventPage = yield from self._reconnector.repeat(lambda: self._exchange.send(call))
+        page: EventList = yield from self._reconnector.repeat(lambda: self._exchange.send(call))
         is_quick = not (page.events or page.has_more) and time.monotonic() - began < min(wait_s, _MIN_POLL_S)
         self._pause_s = max(page.backoff_s or 0, _MIN_POLL_S if is_quick else 0)
         start, self.cursor, self.has_more = self.cursor, page.cursor, page.has_more

@@ -146,9 +146,13 @@ class SignedPart(_Model):
     expires_at: datetime
 
 
+def _read_problem(document: Json) -> ApiError:
+    return ApiError.from_json(document, 409)
+
+
 @dataclass(frozen=True)
 class DestinationState(_Model):
-    _readers: ClassVar = {"problem": lambda document: ApiError.from_json(document, 409)}
+    _readers: ClassVar = {"problem": _read_problem}
 
     id: str
     parent_id: str
@@ -201,27 +205,29 @@ def _read_parts(items: list[Json]) -> list[SignedPart]:
 
 
 @dataclass(frozen=True)
-class StartedUpload(_Model):
+class CreatedUpload(_Model):
     """Either `upload`, a session to send, or `file`: the owner already stores this content."""
 
-    _readers: ClassVar = {
-        "upload": _read_upload,
-        "file": _read_file,
-        "parts": _read_parts,
-        "problem": lambda document: ApiError.from_json(document, 409),
-    }
+    _readers: ClassVar = {"upload": _read_upload, "file": _read_file, "parts": _read_parts}
 
     upload: Upload | None = None
     file: File | None = None
     parts: list[SignedPart] = field(default_factory=list)
-    problem: ApiError | None = None
-    """The problem of one item of a batch; a single start raises it."""
     is_new: bool = False
     """True if this request created the session, which is empty."""
 
 
 @dataclass(frozen=True)
-class Completed(_Model):
+class CreatedUploadItem(CreatedUpload):
+    """The result of one item of a batch: what a single start returns, or the `problem` that it would raise."""
+
+    _readers: ClassVar = {**CreatedUpload._readers, "problem": _read_problem}  # noqa: SLF001
+
+    problem: ApiError | None = None
+
+
+@dataclass(frozen=True)
+class CompletedUpload(_Model):
     """A completed upload: `file` is the file of the first destination, `destinations` has the result of each."""
 
     _readers: ClassVar = {
@@ -241,8 +247,8 @@ class RetryLater:
 
 
 @dataclass(frozen=True)
-class CompletedItem(_Model):
-    _readers: ClassVar = {"file": _read_file, "problem": lambda document: ApiError.from_json(document, 409)}
+class CompletedUploadItem(_Model):
+    _readers: ClassVar = {"file": _read_file, "problem": _read_problem}
 
     upload_id: str
     file: File | None = None
@@ -267,7 +273,7 @@ class FingerprintHit(_Model):
 
 
 @dataclass(frozen=True)
-class Download(_Model):
+class DownloadUrl(_Model):
     """A signed URL for content; it needs no authentication and is valid until `expires_at`."""
 
     _readers: ClassVar = {"expires_at": _read_time}
@@ -334,7 +340,7 @@ class SecondFactorProposal(_Model):
 
 
 @dataclass(frozen=True)
-class SignIn(_Model):
+class SignInSession(_Model):
     """A sign-in of the account."""
 
     _readers: ClassVar = {"created_at": _read_time, "last_used_at": _read_time}
@@ -348,8 +354,8 @@ class SignIn(_Model):
 
 
 @dataclass(frozen=True)
-class ApiToken(_Model):
-    """A personal access token; only the response that creates it has `token`."""
+class PersonalToken(_Model):
+    """A personal access token, without the token itself."""
 
     _readers: ClassVar = {"created_at": _read_time, "last_used_at": _read_time, "expires_at": _read_time}
 
@@ -359,7 +365,13 @@ class ApiToken(_Model):
     created_at: datetime
     last_used_at: datetime | None
     expires_at: datetime | None
-    token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class CreatedPersonalToken(PersonalToken):
+    """A new personal access token: `token` is shown only here."""
+
+    token: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -416,7 +428,7 @@ class Activity(_Model):
 
 @dataclass(frozen=True)
 class Webhook(_Model):
-    """A webhook; only the response that creates it has `secret`."""
+    """A webhook, without its secret."""
 
     _readers: ClassVar = {"created_at": _read_time, "failing_since": _read_time, "disabled_at": _read_time}
 
@@ -429,7 +441,13 @@ class Webhook(_Model):
     failing_since: datetime | None
     disabled_at: datetime | None
     disabled_reason: Literal["user", "gone", "failing", "secret"] | None
-    secret: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class CreatedWebhook(Webhook):
+    """A new webhook: `secret` is shown only here."""
+
+    secret: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -473,7 +491,7 @@ class Event(_Model):
 
 
 @dataclass(frozen=True)
-class EventPage(_Model):
+class EventList(_Model):
     """Events in the order of their occurrence; `cursor` resumes after the last one."""
 
     _readers: ClassVar = {"events": lambda items: [Event.from_json(item) for item in items]}
@@ -503,7 +521,7 @@ class Destination:
 
 
 @dataclass(frozen=True)
-class NewUpload:
+class CreateUpload:
     """A request for an upload session; see `Client.uploads.start`."""
 
     size_bytes: int

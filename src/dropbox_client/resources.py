@@ -21,17 +21,21 @@ from dropbox_client.models import (
     Account,
     AccountKind,
     Activity,
-    ApiToken,
     Capabilities,
     Chunk,
-    Completed,
-    CompletedItem,
+    CompletedUpload,
+    CompletedUploadItem,
+    CreatedPersonalToken,
+    CreatedUpload,
+    CreatedUploadItem,
+    CreatedWebhook,
+    CreateUpload,
     Delivery,
     DeliveryState,
     Destination,
-    Download,
+    DownloadUrl,
     Event,
-    EventPage,
+    EventList,
     File,
     FileRef,
     FingerprintHit,
@@ -41,17 +45,16 @@ from dropbox_client.models import (
     Link,
     LinkMode,
     ManagedUser,
-    NewUpload,
     OnConflict,
     Order,
+    PersonalToken,
     ProcessingState,
     RetryLater,
     Revision,
     Scope,
     SecondFactorProposal,
     SignedPart,
-    SignIn,
-    StartedUpload,
+    SignInSession,
     Upload,
     UploadState,
     Webhook,
@@ -157,7 +160,7 @@ class Files(_Resource):
             )
         )
 
-    def sign_download(self, file: FileRef, revision_id: str | None = None) -> Download:
+    def sign_download(self, file: FileRef, revision_id: str | None = None) -> DownloadUrl:
         """Return a signed URL for the content of the head or of a revision. Raises NotFound, NotAFile."""
         return self._run(files.sign_download(self._resolve(file), revision_id))
 
@@ -379,7 +382,7 @@ class Events(_Resource):
         since: datetime | None = None,
         limit: int = EVENTS_PER_PAGE,
         wait_s: float = 0,
-    ) -> EventPage:
+    ) -> EventList:
         """Return the next events; if there are none, wait up to `wait_s` (at most 90). Raises as `list` does."""
         return self._run(events.get_page(cursor, since=since, limit=limit, wait_s=wait_s))
 
@@ -404,7 +407,7 @@ class Uploads(_Resource):
                 return None
             raise
 
-    def start(self, new: NewUpload) -> StartedUpload:
+    def start(self, new: CreateUpload) -> CreatedUpload:
         """Start an upload session, join a live one, or get the file if the owner already stores the content.
 
         A session without a fingerprint needs `bind_fingerprint` before `complete`. A `single` upload includes its
@@ -414,7 +417,7 @@ class Uploads(_Resource):
         """
         return self._run(uploads.start(new))
 
-    def bind_fingerprint(self, upload_id: str, fingerprint: str) -> StartedUpload:
+    def bind_fingerprint(self, upload_id: str, fingerprint: str) -> CreatedUpload:
         """Bind the hash of the whole content to a session. Continue with the session or file of the result.
 
         Raises: FingerprintMismatch if another fingerprint is bound.
@@ -444,7 +447,7 @@ class Uploads(_Resource):
         """Make the server compare the session with the parts in the store, and return it."""
         return self._run(uploads.reconcile(upload_id))
 
-    def complete(self, upload_id: str) -> Completed | RetryLater:
+    def complete(self, upload_id: str) -> CompletedUpload | RetryLater:
         """Turn a fully uploaded session into a file. A repeated call returns the same file.
 
         Raises: PartsMissing, UploadCompleting, UploadEnded, UploadExpired, UploadFailed, DestinationRefused.
@@ -459,11 +462,11 @@ class Uploads(_Resource):
         """Abort a session and free its parts and reservation. Raises NotFound, UploadEnded."""
         return self._run(uploads.abort(upload_id))
 
-    def start_batch(self, items: Sequence[NewUpload]) -> builtins.list[StartedUpload]:
+    def start_batch(self, items: Sequence[CreateUpload]) -> builtins.list[CreatedUploadItem]:
         """Start many small uploads (at most `Capabilities.batch_items`); a result may be a `problem`."""
         return self._run(uploads.start_batch(items))
 
-    def complete_batch(self, upload_ids: Sequence[str]) -> builtins.list[CompletedItem]:
+    def complete_batch(self, upload_ids: Sequence[str]) -> builtins.list[CompletedUploadItem]:
         """Complete many uploads in the order of `upload_ids`; each result is a `file` or a `problem`."""
         return self._run(uploads.complete_batch(upload_ids))
 
@@ -522,7 +525,7 @@ class OwnAccount(_Resource):
         """Turn the second factor off. Raises as above."""
         return self._run(account.remove_second_factor(password, otp))
 
-    def list_sign_ins(self) -> Iterator[SignIn]:
+    def list_sign_ins(self) -> Iterator[SignInSession]:
         """Iterate over the sign-ins of the account, newest first."""
         return self._pages(account.list_sign_ins())
 
@@ -534,11 +537,13 @@ class OwnAccount(_Resource):
         """End all sign-ins but that of this client."""
         return self._run(account.end_other_sign_ins())
 
-    def list_tokens(self) -> Iterator[ApiToken]:
+    def list_tokens(self) -> Iterator[PersonalToken]:
         """Iterate over the valid personal access tokens, newest first."""
         return self._pages(account.list_tokens())
 
-    def create_token(self, name: str, scopes: Sequence[Scope], *, expires_in_s: int | None = None) -> ApiToken:
+    def create_token(
+        self, name: str, scopes: Sequence[Scope], *, expires_in_s: int | None = None
+    ) -> CreatedPersonalToken:
         """Create a personal access token; only this result has `token`. Raises Forbidden (scope `admin`)."""
         return self._run(account.create_token(name, scopes, expires_in_s))
 
@@ -588,13 +593,13 @@ class Admin(_Resource):
             )
         )
 
-    def list_tokens(self, user_id: str) -> Iterator[ApiToken]:
+    def list_tokens(self, user_id: str) -> Iterator[PersonalToken]:
         """Iterate over the valid tokens of an account. Raises NotFound."""
         return self._pages(admin.list_tokens(user_id))
 
     def create_token(
         self, user_id: str, name: str, scopes: Sequence[Scope], *, expires_in_s: int | None = None
-    ) -> ApiToken:
+    ) -> CreatedPersonalToken:
         """Create a token of a service account; only this result has `token`. Raises NotFound."""
         return self._run(admin.create_token(user_id, name, scopes, expires_in_s))
 
@@ -614,7 +619,7 @@ class Webhooks(_Resource):
         """Return a webhook. Raises NotFound."""
         return self._run(webhooks.get(webhook_id))
 
-    def create(self, url: str, *, kinds: Sequence[str] = (), description: str = "") -> Webhook:
+    def create(self, url: str, *, kinds: Sequence[str] = (), description: str = "") -> CreatedWebhook:
         """Create a webhook for `kinds` of events (default: all); only this result has `secret`.
 
         Raises: AddressRefused, TooManyWebhooks.

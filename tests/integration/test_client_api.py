@@ -17,7 +17,7 @@ from dropbox_client.cli import main
 from dropbox_client.cli.completion import commands as completion
 from dropbox_client.client import Client
 from dropbox_client.errors import ApiError, NotSignedIn, Stopped, Unreachable
-from dropbox_client.models import Destination, File, NewUpload
+from dropbox_client.models import CreateUpload, Destination, File
 from dropbox_client.tokens import TokenFile, TokenMemory, Tokens
 from tests.support.fake_server import FakeServer, Scripted, fake_server, record_pauses
 
@@ -102,7 +102,7 @@ def test_retried_start_repeats_the_idempotency_key(server: FakeServer, client: C
     started: dict[str, Any] = {"upload": None, "file": None, "parts": []}
     server.script = [problem(503, "unavailable"), answer(started), answer(started)]
     for _ in range(2):
-        client.uploads.start(NewUpload(1, Destination("x")))
+        client.uploads.start(CreateUpload(1, Destination("x")))
     first, repeated, other = (asked.headers["idempotency-key"] for asked in server.asked)
     assert first == repeated != other
     assert len(pauses) == 1
@@ -251,7 +251,7 @@ def test_creations_repeat_one_idempotency_key(
 
 def test_batch_start_repeats_one_idempotency_key(server: FakeServer, client: Client, pauses: list[float]) -> None:
     server.script = [problem(503, "unavailable"), answer({"items": []})]
-    client.uploads.start_batch([NewUpload(1, Destination("x"))])
+    client.uploads.start_batch([CreateUpload(1, Destination("x"))])
     first, repeated = (asked.headers["idempotency-key"] for asked in server.asked)
     assert first == repeated
 

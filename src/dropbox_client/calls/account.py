@@ -4,7 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from dropbox_client.call import Call, Listing, read_member, read_nothing, read_with, without_none
-from dropbox_client.models import Account, ApiToken, Scope, SecondFactorProposal, SignIn
+from dropbox_client.models import (
+    Account,
+    CreatedPersonalToken,
+    PersonalToken,
+    Scope,
+    SecondFactorProposal,
+    SignInSession,
+)
 
 _read_document = read_with(dict[str, Any])
 
@@ -84,8 +91,8 @@ def remove_second_factor(password: str | None, otp: str) -> Call[None]:
     return Call("DELETE", "/v1/me/second-factor", read_nothing, body=body)
 
 
-def list_sign_ins() -> Listing[SignIn]:
-    return Listing("/v1/me/sessions", SignIn.from_json)
+def list_sign_ins() -> Listing[SignInSession]:
+    return Listing("/v1/me/sessions", SignInSession.from_json)
 
 
 def end_sign_in(sign_in_id: str) -> Call[None]:
@@ -96,13 +103,13 @@ def end_other_sign_ins() -> Call[None]:
     return Call("DELETE", "/v1/me/sessions", read_nothing)
 
 
-def list_tokens() -> Listing[ApiToken]:
-    return Listing("/v1/me/tokens", ApiToken.from_json)
+def list_tokens() -> Listing[PersonalToken]:
+    return Listing("/v1/me/tokens", PersonalToken.from_json)
 
 
-def create_token(name: str, scopes: Sequence[Scope], expires_in_s: int | None) -> Call[ApiToken]:
+def create_token(name: str, scopes: Sequence[Scope], expires_in_s: int | None) -> Call[CreatedPersonalToken]:
     body = {"name": name, "scopes": list(scopes), "expires_in_s": expires_in_s}
-    return Call("POST", "/v1/me/tokens", read_with(ApiToken.from_json), body=body)
+    return Call("POST", "/v1/me/tokens", read_with(CreatedPersonalToken.from_json), body=body)
 
 
 def revoke_token(token_id: str) -> Call[None]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from dropbox_client.call import Call, Listing, read_nothing, read_with, without_none
-from dropbox_client.models import AccountKind, ApiToken, ManagedUser, Scope
+from dropbox_client.models import AccountKind, CreatedPersonalToken, ManagedUser, PersonalToken, Scope
 
 _read_user = read_with(ManagedUser.from_json)
 
@@ -35,13 +35,15 @@ def change_user(
     return Call("PATCH", f"/v1/admin/users/{user_id}", _read_user, body=body)
 
 
-def list_tokens(user_id: str) -> Listing[ApiToken]:
-    return Listing(f"/v1/admin/users/{user_id}/tokens", ApiToken.from_json)
+def list_tokens(user_id: str) -> Listing[PersonalToken]:
+    return Listing(f"/v1/admin/users/{user_id}/tokens", PersonalToken.from_json)
 
 
-def create_token(user_id: str, name: str, scopes: Sequence[Scope], expires_in_s: int | None) -> Call[ApiToken]:
+def create_token(
+    user_id: str, name: str, scopes: Sequence[Scope], expires_in_s: int | None
+) -> Call[CreatedPersonalToken]:
     body = {"name": name, "scopes": list(scopes), "expires_in_s": expires_in_s}
-    return Call("POST", f"/v1/admin/users/{user_id}/tokens", read_with(ApiToken.from_json), body=body)
+    return Call("POST", f"/v1/admin/users/{user_id}/tokens", read_with(CreatedPersonalToken.from_json), body=body)
 
 
 def revoke_token(user_id: str, token_id: str) -> Call[None]:

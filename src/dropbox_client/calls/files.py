@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from dropbox_client.call import Call, Listing, read_nothing, read_with, without_none
-from dropbox_client.models import Activity, Download, File, OnConflict, Order, ProcessingState
+from dropbox_client.models import Activity, DownloadUrl, File, OnConflict, Order, ProcessingState
 
 _read_file = read_with(File.from_json)
 
@@ -58,9 +58,9 @@ def search(
     return Listing("/v1/search", File.from_json, query)
 
 
-def sign_download(file_id: str, revision_id: str | None) -> Call[Download]:
+def sign_download(file_id: str, revision_id: str | None) -> Call[DownloadUrl]:
     query = without_none(revision=revision_id)
-    return Call("GET", f"/v1/files/{file_id}/download", read_with(Download.from_json), query=query)
+    return Call("GET", f"/v1/files/{file_id}/download", read_with(DownloadUrl.from_json), query=query)
 
 
 def create_folder(path: str) -> Call[File]:

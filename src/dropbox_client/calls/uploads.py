@@ -7,14 +7,15 @@ from dropbox_client.call import Call, Listing, Response, read_items, read_nothin
 from dropbox_client.models import (
     Capabilities,
     Chunk,
-    Completed,
-    CompletedItem,
+    CompletedUpload,
+    CompletedUploadItem,
+    CreatedUpload,
+    CreatedUploadItem,
+    CreateUpload,
     Destination,
     FingerprintHit,
-    NewUpload,
     RetryLater,
     SignedPart,
-    StartedUpload,
     Upload,
     UploadState,
 )
@@ -31,16 +32,16 @@ def find_fingerprint(fingerprint: str) -> Call[FingerprintHit]:
     return Call("GET", f"/v1/fingerprints/{fingerprint}", read_with(FingerprintHit.from_json))
 
 
-def start(new: NewUpload) -> Call[StartedUpload]:
-    def read(response: Response) -> StartedUpload:
-        return replace(StartedUpload.from_json(response.json()), is_new=response.status == 201)
+def start(new: CreateUpload) -> Call[CreatedUpload]:
+    def read(response: Response) -> CreatedUpload:
+        return replace(CreatedUpload.from_json(response.json()), is_new=response.status == 201)
 
     return Call("POST", "/v1/uploads", read, body=new.to_json(), creates=True)
 
 
-def bind_fingerprint(upload_id: str, fingerprint: str) -> Call[StartedUpload]:
+def bind_fingerprint(upload_id: str, fingerprint: str) -> Call[CreatedUpload]:
     body = {"fingerprint": fingerprint}
-    return Call("PUT", f"/v1/uploads/{upload_id}/fingerprint", read_with(StartedUpload.from_json), body=body)
+    return Call("PUT", f"/v1/uploads/{upload_id}/fingerprint", read_with(CreatedUpload.from_json), body=body)
 
 
 def get(upload_id: str) -> Call[Upload]:
@@ -65,11 +66,11 @@ def reconcile(upload_id: str) -> Call[Upload]:
     return Call("POST", f"/v1/uploads/{upload_id}/reconcile", _read_upload)
 
 
-def complete(upload_id: str) -> Call[Completed | RetryLater]:
-    def read(response: Response) -> Completed | RetryLater:
+def complete(upload_id: str) -> Call[CompletedUpload | RetryLater]:
+    def read(response: Response) -> CompletedUpload | RetryLater:
         if response.status == 202:
             return RetryLater(response.retry_after_s() or 1)
-        return Completed.from_json(response.json())
+        return CompletedUpload.from_json(response.json())
 
     return Call("POST", f"/v1/uploads/{upload_id}/complete", read)
 
@@ -83,11 +84,11 @@ def abort(upload_id: str) -> Call[None]:
     return Call("DELETE", f"/v1/uploads/{upload_id}", read_nothing)
 
 
-def start_batch(items: Sequence[NewUpload]) -> Call[list[StartedUpload]]:
+def start_batch(items: Sequence[CreateUpload]) -> Call[list[CreatedUploadItem]]:
     body = {"items": [item.to_json() for item in items]}
-    return Call("POST", "/v1/uploads/batch", read_items(StartedUpload.from_json), body=body, creates=True)
+    return Call("POST", "/v1/uploads/batch", read_items(CreatedUploadItem.from_json), body=body, creates=True)
 
 
-def complete_batch(upload_ids: Sequence[str]) -> Call[list[CompletedItem]]:
+def complete_batch(upload_ids: Sequence[str]) -> Call[list[CompletedUploadItem]]:
     body = {"upload_ids": list(upload_ids)}
-    return Call("POST", "/v1/uploads/batch/complete", read_items(CompletedItem.from_json), body=body)
+    return Call("POST", "/v1/uploads/batch/complete", read_items(CompletedUploadItem.from_json), body=body)

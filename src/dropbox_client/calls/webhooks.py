@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from dropbox_client.call import Call, Listing, read_member, read_nothing, read_with, without_none
-from dropbox_client.models import Delivery, DeliveryState, Webhook
+from dropbox_client.models import CreatedWebhook, Delivery, DeliveryState, Webhook
 
 _read_webhook = read_with(Webhook.from_json)
 _read_delivery = read_with(Delivery.from_json)
@@ -17,9 +17,9 @@ def get(webhook_id: str) -> Call[Webhook]:
     return Call("GET", f"/v1/webhooks/{webhook_id}", _read_webhook)
 
 
-def create(url: str, kinds: Sequence[str], description: str) -> Call[Webhook]:
+def create(url: str, kinds: Sequence[str], description: str) -> Call[CreatedWebhook]:
     body = {"url": url, "kinds": list(kinds), "description": description}
-    return Call("POST", "/v1/webhooks", _read_webhook, body=body)
+    return Call("POST", "/v1/webhooks", read_with(CreatedWebhook.from_json), body=body)
 
 
 def change(

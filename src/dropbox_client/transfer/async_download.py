@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from dropbox_client.errors import ClientError, Corrupt, LocalExists, TransferFailed, Unreachable
-from dropbox_client.models import Download, File
+from dropbox_client.models import DownloadUrl, File
 from dropbox_client.retry import TRANSFER_RETRY_FOR_S, Backoff, RetryWindow
 from dropbox_client.transfer.chunks import Chunks
 from dropbox_client.transfer.partial_file import PartialFile
@@ -89,7 +89,7 @@ async def download_to_stream(client: "AsyncClient", file: File, target: IO[bytes
 class _Fetcher:
     """Fetches the ranges of one content."""
 
-    def __init__(self, client: "AsyncClient", file: File, source: Download, report: ProgressReport) -> None:
+    def __init__(self, client: "AsyncClient", file: File, source: DownloadUrl, report: ProgressReport) -> None:
         self.source = source
         self.chunks = Chunks(source.size_bytes, RANGE_BYTES)
         self.count = self.chunks.count if source.size_bytes else 0
@@ -125,7 +125,7 @@ class _Fetcher:
                 raise failure
             await self._client.pause(pause_s)
 
-    async def _fetch_once(self, source: Download, number: int, write: Write) -> int:
+    async def _fetch_once(self, source: DownloadUrl, number: int, write: Write) -> int:
         offset, size = self.chunks.offset(number), self.chunks.bytes_of(number)
         last = offset + size - 1
         done = 0

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from dropbox_client.errors import ApiError, ClientError, FileChanged, TransferFailed, Unreachable
-from dropbox_client.models import Completed, File, RetryLater, SignedPart, StartedUpload, Upload
+from dropbox_client.models import CompletedUpload, CreatedUpload, File, RetryLater, SignedPart, Upload
 from dropbox_client.problems import PartsMissing, UploadCompleting
 from dropbox_client.retry import TRANSFER_RETRY_FOR_S, Backoff, RetryWindow
 from dropbox_client.transfer.chunks import Chunks, expected_chunk_bytes, parse_ranges
@@ -89,7 +89,7 @@ class AsyncUpload:
         await asyncio.to_thread(self._source.check)
         self._hashes = hashes
 
-    async def _send_and_complete(self, started: StartedUpload, upload: Upload) -> File:
+    async def _send_and_complete(self, started: CreatedUpload, upload: Upload) -> File:
         if upload.strategy == "single":
             self._hashes = Hashes(upload.chunk_size_bytes, {1: self._fingerprint})
         elif upload.chunk_size_bytes != self._hashes.chunk_size_bytes:
@@ -196,7 +196,7 @@ class AsyncUpload:
                 reply = await self._client.uploads.complete(upload.id)
             except UploadCompleting:
                 reply = RetryLater(1)
-            if isinstance(reply, Completed):
+            if isinstance(reply, CompletedUpload):
                 own = find_place(reply, self._item)
                 is_elsewhere = own and own.file_id and own.file_id != reply.file.id
                 return await self._client.files.get(own.file_id) if own and own.file_id and is_elsewhere else reply.file

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from dropbox_client.errors import Corrupt, LocalExists
-from dropbox_client.models import Download
+from dropbox_client.models import DownloadUrl
 from dropbox_client.transfer.chunks import KIB
 
 BUFFER_BYTES = 256 * KIB
@@ -30,7 +30,7 @@ def is_partial_file(name: str) -> bool:
 class PartialFile:
     """The locked temporary file of one download. A context manager that deletes it unless `is_kept`."""
 
-    def __init__(self, target: Path, source: Download, count: int) -> None:
+    def __init__(self, target: Path, source: DownloadUrl, count: int) -> None:
         """Open the file of an earlier download, or a new one. Raises OSError."""
         start = target.name.encode(errors="surrogateescape")[:200].decode(errors="ignore")
         self._size_bytes, self._count = source.size_bytes, count

@@ -13,7 +13,7 @@ from typing import Self
 
 from dropbox_client.client import Client
 from dropbox_client.errors import ClientError, Corrupt, Stopped, TransferFailed, Unreachable
-from dropbox_client.models import Download, File
+from dropbox_client.models import DownloadUrl, File
 from dropbox_client.retry import TRANSFER_RETRY_FOR_S, Backoff, RetryWindow
 from dropbox_client.transfer.chunks import MIB, Chunks
 from dropbox_client.transfer.partial_file import BUFFER_BYTES
@@ -122,7 +122,7 @@ class RangeFetcher:
             if self._cancelled.wait(pause_s):
                 raise Stopped("stopped")
 
-    def _fetch_once(self, source: Download, number: int, write: Write) -> int:
+    def _fetch_once(self, source: DownloadUrl, number: int, write: Write) -> int:
         """Make one attempt and return its status; 206 means that the whole range was written."""
         offset, size = self.chunks.offset(number), self.chunks.bytes_of(number)
         with self._client.transport.open(
@@ -155,7 +155,7 @@ class RangeFetcher:
             self._on_bytes(-done)
             raise
 
-    def _renew_url(self, old: Download) -> None:
+    def _renew_url(self, old: DownloadUrl) -> None:
         """Get a new URL for the same revision, once for all threads that found the old one expired."""
         with self._lock:
             if self.source is old:

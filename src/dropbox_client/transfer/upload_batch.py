@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from dropbox_client.errors import ApiError, ClientError, NotSignedIn, Stopped, TransferFailed, Unreachable
-from dropbox_client.models import NewUpload, SignedPart, StartedUpload
+from dropbox_client.models import CreatedUploadItem, CreateUpload, SignedPart
 from dropbox_client.retry import RetryWindow
 from dropbox_client.transfer.parts import PartResult, PartSender
 from dropbox_client.transfer.progress import UploadItem, UploadResult
@@ -24,7 +24,7 @@ _RETRYABLE_ALONE = frozenset({"upload-expired", "upload-ended", "upload-failed",
 @dataclass(frozen=True, slots=True)
 class _HashedFile:
     item: UploadItem
-    new: NewUpload
+    new: CreateUpload
 
 
 def send_batch(
@@ -89,7 +89,7 @@ class _Batch:
             self._complete(self._send(answers))
         return self._results + [self._upload_alone(item) for item in self._remaining]
 
-    def _send(self, answers: Sequence[StartedUpload]) -> dict[str, _HashedFile]:
+    def _send(self, answers: Sequence[CreatedUploadItem]) -> dict[str, _HashedFile]:
         """Send the files that the server does not have; return those to complete, by session id."""
         sending = []
         stored: dict[str, _HashedFile] = {}

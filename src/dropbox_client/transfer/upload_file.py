@@ -30,14 +30,14 @@ from dropbox_client.errors import (
     Unreachable,
 )
 from dropbox_client.models import (
-    Completed,
+    CompletedUpload,
+    CreatedUpload,
+    CreateUpload,
     Destination,
     DestinationState,
     File,
-    NewUpload,
     RetryLater,
     SignedPart,
-    StartedUpload,
     Upload,
 )
 from dropbox_client.problems import FingerprintRequired, PartsMissing, UploadCompleting
@@ -73,7 +73,7 @@ class UploadContext:
 class _SwitchSession(Exception):  # control flow: ends the pipeline early
     """The server answered with another session, or with the file."""
 
-    def __init__(self, started: StartedUpload) -> None:
+    def __init__(self, started: CreatedUpload) -> None:
         self.started = started
 
 
@@ -115,9 +115,9 @@ def upload_source(context: UploadContext, item: UploadItem, source: Source) -> F
 
 def new_upload(
     item: UploadItem, source: Source, fingerprint: str | None, chunk_size_bytes: int | None = None
-) -> NewUpload:
+) -> CreateUpload:
     """Return the request that starts a session for an item."""
-    return NewUpload(
+    return CreateUpload(
         size_bytes=source.size_bytes,
         destination=Destination(
             item.name,
@@ -182,7 +182,7 @@ class _FileUpload:
         self._report_bytes(self._source.size_bytes - self._reported_bytes)
         return started.file
 
-    def _start(self) -> StartedUpload:
+    def _start(self) -> CreatedUpload:
         """Start a session, with the fingerprint if it is cheap to compute or the server requires it."""
         size = self._source.size_bytes
         limits = self._client.uploads.get_capabilities()
@@ -259,7 +259,7 @@ class _FileUpload:
 
     # Send
 
-    def _send_and_complete(self, started: StartedUpload, upload: Upload) -> File:
+    def _send_and_complete(self, started: CreatedUpload, upload: Upload) -> File:
         """Send missing parts until the server has completed the file."""
         if upload.chunk_size_bytes != self._hashes.chunk_size_bytes:
             self._hashes = Hashes(upload.chunk_size_bytes, fingerprint=self._hashes.fingerprint)
@@ -343,7 +343,7 @@ class _FileUpload:
                 reply = self._client.uploads.complete(upload.id)
             except UploadCompleting:
                 reply = RetryLater(1)
-            if isinstance(reply, Completed):
+            if isinstance(reply, CompletedUpload):
                 return self._get_placed_file(reply)
             pause_s = backoff.next_pause_s(reply.after_s)
             if pause_s is None:
@@ -351,7 +351,7 @@ class _FileUpload:
             if self._client.stopping.wait(pause_s):
                 raise Stopped("stopped")
 
-    def _get_placed_file(self, reply: Completed) -> File:
+    def _get_placed_file(self, reply: CompletedUpload) -> File:
         """Return the file at the destination of this item; a session may have destinations of other devices."""
         own = find_place(reply, self._item)
         if own and own.file_id and own.file_id != reply.file.id:
@@ -377,7 +377,7 @@ class _FileUpload:
         return self._source.size_bytes - sum(map(chunks.bytes_of, todo))
 
 
-def find_place(reply: Completed, item: UploadItem) -> DestinationState | None:
+def find_place(reply: CompletedUpload, item: UploadItem) -> DestinationState | None:
     """Return the destination of an item in a completed session. Raises its problem."""
     name = unicodedata.normalize("NFC", item.name)
     places = [place for place in reply.destinations if place.name == name] or reply.destinations

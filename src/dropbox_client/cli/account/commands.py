@@ -8,7 +8,7 @@ from dropbox_client.cli.arguments import DEFAULT_SERVER, Format
 from dropbox_client.cli.environment import RETRY_FOR_S, connect, for_each, get_server, read_access_token, token_file
 from dropbox_client.client import Client
 from dropbox_client.errors import ApiError, Usage
-from dropbox_client.models import Account, ApiToken, SignIn
+from dropbox_client.models import Account, PersonalToken, SignInSession
 
 # Sign-in
 
@@ -145,7 +145,7 @@ def list_tokens(options: Namespace) -> None:
         output.print_results(client.account.list_tokens(), _describe_token, options.format)
 
 
-def _describe_token(token: ApiToken) -> str:
+def _describe_token(token: PersonalToken) -> str:
     used = output.format_time(token.last_used_at) if token.last_used_at else "never used"
     expiry = f"until {output.format_time(token.expires_at)}" if token.expires_at else "until revoked"
     return f"{token.id}  {used:<16}  {expiry:<22}  {','.join(sorted(token.scopes))}  {token.name}"
@@ -173,7 +173,7 @@ def list_devices(options: Namespace) -> None:
         output.print_results(client.account.list_sign_ins(), _describe_sign_in, options.format)
 
 
-def _describe_sign_in(sign_in: SignIn) -> str:
+def _describe_sign_in(sign_in: SignInSession) -> str:
     mark = "*" if sign_in.is_current else " "
     used = output.format_time(sign_in.last_used_at)
     return f"{mark} {sign_in.id}  {used}  {sign_in.address or '-':<15}  {sign_in.user_agent or '-'}"
