@@ -222,6 +222,8 @@ class Blob(Base):
     etag: Mapped[str]
     composite_digest: Mapped[str | None]
     """S3's SHA-256 of the object: base64 (single), base64 + "-N" (multipart)."""
+    is_utf8: Mapped[bool | None]
+    """Whether the content is text in UTF-8; None until the server has read it for another purpose."""
     content_status: Mapped[str]
     created_at: Mapped[datetime] = _now()
     verified_at: Mapped[datetime | None]

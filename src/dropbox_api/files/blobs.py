@@ -21,6 +21,11 @@ async def mark_referenced(tx: Tx, blob_ids: Collection[uuid.UUID]) -> None:
     await tx.execute(unreferenced.values(unreferenced_at=None))
 
 
+async def record_encoding(tx: Tx, blob_id: uuid.UUID, *, is_utf8: bool) -> None:
+    """Record whether the content of a blob, which the server has read, is text in UTF-8. Transaction: joins tx."""
+    await tx.execute(update(Blob).where(Blob.id == blob_id, Blob.is_utf8.is_(None)).values(is_utf8=is_utf8))
+
+
 async def mark_verified(tx: Tx, owner_id: uuid.UUID, blob_id: uuid.UUID) -> uuid.UUID:
     """Record that a blob's fingerprint is true; return the blob that has this content from now on.
 

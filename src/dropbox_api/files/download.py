@@ -7,7 +7,9 @@ from sqlalchemy import select
 
 from dropbox_api import access, problems
 from dropbox_api.context import Context, Services
+from dropbox_api.core.content_types import find_shown_type
 from dropbox_api.db import Tx
+from dropbox_api.files.schemas import DownloadUrl
 from dropbox_api.models import Blob, Node, Revision
 from dropbox_api.plumbing import request_source
 from dropbox_api.storage.object_store import ResponseHeaders, SignedRequest
@@ -25,6 +27,7 @@ class StoredContent(NamedTuple):
     content_status: str
     storage_key: str
     etag: str
+    is_utf8: bool | None
 
 
 async def get_content(context: Context, node_id: uuid.UUID, revision_id: uuid.UUID | None = None) -> StoredContent:
@@ -54,6 +57,7 @@ async def read_content(tx: Tx, granted: access.Access, revision_id: uuid.UUID | 
             Blob.content_status,
             Blob.storage_key,
             Blob.etag,
+            Blob.is_utf8,
         )
         .join(Revision, Revision.node_id == Node.id)
         .join(Blob, Blob.id == Revision.blob_id)
@@ -66,32 +70,32 @@ async def read_content(tx: Tx, granted: access.Access, revision_id: uuid.UUID | 
         raise problems.ContentQuarantined
     if row.content_status == "damaged":
         raise problems.ContentDamaged
-    return StoredContent(*row)
+    return StoredContent._make(row)
 
 
-SAFE_INLINE = frozenset(
-    {
-        "application/pdf",
-        "audio/mpeg",
-        "audio/ogg",
-        "image/avif",
-        "image/gif",
-        "image/jpeg",
-        "image/png",
-        "image/webp",
-        "text/plain",
-        "video/mp4",
-        "video/webm",
-    }
-)
-"""Types that a browser shows without running scripts, so neither HTML nor SVG."""
+def make_download_url(services: Services, content: StoredContent, *, inline: bool) -> DownloadUrl:
+    """Return a URL of content, with what a client needs to check the bytes. `inline`: as for `sign_content`."""
+    signed = sign_content(services, content, "GET", inline=inline)
+    return DownloadUrl.model_validate(
+        {
+            "url": signed.url,
+            "expires_at": signed.expires_at,
+            "size_bytes": content.size_bytes,
+            "fingerprint": content.fingerprint.hex(),
+            "content_status": content.content_status,
+            "encoding": "identity",
+            "revision_id": content.revision_id,
+            "etag": content.etag,
+        }
+    )
 
 
 def sign_content(services: Services, content: StoredContent, method: str, *, inline: bool) -> SignedRequest:
-    """Return a URL of content that is valid for minutes. `inline` has an effect only for the types of SAFE_INLINE."""
+    """Return a URL of content that is valid for minutes. `inline` has an effect only for types that a browser shows."""
+    shown_type = find_shown_type(content.content_type, is_utf8=content.is_utf8) if inline else None
     return services.store.sign_download(
         content.storage_key,
-        ResponseHeaders(content.name, content.content_type, inline=inline and content.content_type in SAFE_INLINE),
+        ResponseHeaders(content.name, shown_type or content.content_type, inline=shown_type is not None),
         method=method,
         ttl_s=services.settings.uploads.download_url_ttl_s,
         size_bytes=content.size_bytes,

@@ -10,8 +10,10 @@ from typing import NamedTuple
 from sqlalchemy import text
 
 from dropbox_api import access, problems
+from dropbox_api.core.content_types import find_shown_type
 from dropbox_api.db import Tx
 from dropbox_api.files import archive, download, views
+from dropbox_api.files.schemas import DownloadUrl
 from dropbox_api.models import Node
 from dropbox_api.plumbing import audit, page_cursors
 from dropbox_api.plumbing.transfer_slots import TransferSlots
@@ -85,7 +87,7 @@ async def list_path(context: LinkContext, folder_id: uuid.UUID) -> list[PathFold
         return await _read_path(tx, context.link, folder_id)
 
 
-async def sign_public_download(context: LinkContext, file_id: uuid.UUID, *, inline: bool) -> str:
+async def sign_public_download(context: LinkContext, file_id: uuid.UUID, *, inline: bool) -> DownloadUrl:
     """Return a short-lived URL of a file's content, counted as one download.
 
     A view link only shows content, and only types that cannot run script.
@@ -96,14 +98,14 @@ async def sign_public_download(context: LinkContext, file_id: uuid.UUID, *, inli
     link = context.link
     async with context.db.begin() as tx:
         content = await download.read_content(tx, await _require_below(tx, link, file_id))
-        if link.mode == "view" and content.content_type not in download.SAFE_INLINE:
+        if link.mode == "view" and find_shown_type(content.content_type) is None:
             detail = "A browser cannot show this type safely, and the link does not allow downloads"
             raise problems.LinkNotFor(detail, mode="view")
         await links.count_download(tx, link.link_id)
         entry = {"link": str(link.link_id), "revision_id": str(content.revision_id)}
         await audit.record(tx, content.owner_id, [audit.Entry("downloaded", file_id, entry)])
     shows = inline or link.mode == "view"
-    return download.sign_content(context, content, "GET", inline=shows).url
+    return download.make_download_url(context, content, inline=shows)
 
 
 async def open_public_archive(

@@ -21,12 +21,12 @@ def _is_held(blob: LeasedBlob) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-async def mark_whole(db: Db, blob: LeasedBlob) -> bool:
-    """Record that a blob was read and is whole. Return False when the lease was lost.
+async def mark_whole(db: Db, blob: LeasedBlob, *, is_utf8: bool | None) -> bool:
+    """Record that a blob was read and is whole, and its encoding if known. Return False when the lease was lost.
 
     Transaction: its own, under the owner's lock.
     """
-    return await _record_whole(db, blob, {})
+    return await _record_whole(db, blob, {} if is_utf8 is None else {"is_utf8": is_utf8})
 
 
 async def replace_object(db: Db, blob: LeasedBlob, key: str, etag: str, composite_digest: str | None) -> bool:
@@ -37,13 +37,13 @@ async def replace_object(db: Db, blob: LeasedBlob, key: str, etag: str, composit
     return await _record_whole(db, blob, {"storage_key": key, "etag": etag, "composite_digest": composite_digest})
 
 
-async def _record_whole(db: Db, blob: LeasedBlob, new_object: dict[str, Any]) -> bool:
+async def _record_whole(db: Db, blob: LeasedBlob, values: dict[str, Any]) -> bool:
     async with db.begin() as tx:
         await guard.lock_owner(tx, blob.owner_id)
         status = (await tx.execute(select(Blob.content_status).where(*_is_held(blob)))).scalar_one_or_none()
         if status is None:
             return False
-        scrubbed = {"scrubbed_at": func.now(), **NO_LEASE, **new_object}
+        scrubbed = {"scrubbed_at": func.now(), **NO_LEASE, **values}
         await tx.execute(update(Blob).where(Blob.id == blob.id).values(**scrubbed))
         if status == "damaged":
             await blobs.append_head_events(tx, blob.owner_id, blob.id, "file.repaired")

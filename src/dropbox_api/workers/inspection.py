@@ -9,10 +9,11 @@ import hashlib
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sqlalchemy import select
 
+from dropbox_api.core.content_hash import ContentHash
 from dropbox_api.db import Db
 from dropbox_api.models import BlobChunk
 from dropbox_api.storage.object_store import (
@@ -69,14 +70,23 @@ async def read_manifest(db: Db, blob_id: uuid.UUID) -> Sequence[ManifestChunk]:
         return [ManifestChunk(*row) for row in await tx.execute(manifest)]
 
 
-async def find_damaged_chunks(
+class Inspection(NamedTuple):
+    """What a read of an object shows."""
+
+    damaged: Sequence[ManifestChunk]
+    """The chunks that differ from the manifest in two reads."""
+    is_utf8: bool | None = None
+    """Whether the content is text in UTF-8; None where a chunk was not good at the first read."""
+
+
+async def inspect_object(
     store: ObjectStore, key: str, chunks: Sequence[ManifestChunk], fingerprint: bytes, tally: Tally
-) -> Sequence[ManifestChunk]:
-    """Return the chunks of an object that differ from the manifest in two reads.
+) -> Inspection:
+    """Read an object and compare it with its manifest.
 
     Raises StoreError when the state of the object cannot be determined.
     """
-    whole = hashlib.sha256()
+    whole = ContentHash()
     is_whole_known = True
     damaged: list[ManifestChunk] = []
     is_unreadable = False
@@ -87,7 +97,7 @@ async def find_damaged_chunks(
         if type(fault) is not StoreUnavailable:  # the store client has already retried that one
             fault = await find_fault(store, key, chunk.offset_bytes, chunk)
         if isinstance(fault, ObjectNotFound):
-            return chunks
+            return Inspection(chunks)
         is_unreadable |= isinstance(fault, StoreUnavailable)
         is_whole_known = False  # after a good second read the chunks are known, their concatenation is not
         if fault is not None:
@@ -99,7 +109,7 @@ async def find_damaged_chunks(
             raise StoreUnavailable(f"the store fails to read {key} and other objects")
     if not damaged and is_whole_known and whole.digest() != fingerprint:
         raise StoreRejected("Manifest", f"{key} matches its manifest but not its verified fingerprint")
-    return damaged
+    return Inspection(damaged, whole.is_utf8() if is_whole_known else None)
 
 
 async def find_fault(

@@ -16,7 +16,7 @@ from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.storage.object_store import CompletedPart, ObjectStore, StoreUnavailable
 from dropbox_api.uploads.proof import is_expected_object
 from dropbox_api.workers.blob_condition import replace_object
-from dropbox_api.workers.inspection import ManifestChunk, Tally, find_damaged_chunks, find_fault
+from dropbox_api.workers.inspection import ManifestChunk, Tally, find_fault, inspect_object
 from dropbox_api.workers.leases import LeasedBlob
 
 MAX_IN_MEMORY = 64 * 1024**2
@@ -50,7 +50,7 @@ async def repair_blob(
     key = f"blobs/{blob.owner_id}/{blob.fingerprint.hex()}/{new_id()}"
     digest = await _build_object(store, key, blob.size_bytes, chunks, sources)
     await failpoint("workers.scrub.after_s3")
-    if await find_damaged_chunks(store, key, chunks, blob.fingerprint, tally):
+    if (await inspect_object(store, key, chunks, blob.fingerprint, tally)).damaged:
         raise StoreUnavailable(f"{key} was built from good bytes and is damaged")
     built = await store.head(key)
     if digest is not None and not is_expected_object(built, blob.size_bytes, digest):

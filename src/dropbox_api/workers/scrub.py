@@ -17,7 +17,7 @@ from dropbox_api.models import Blob
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.storage.object_store import StoreError
 from dropbox_api.workers.blob_condition import mark_damaged, mark_whole, release_blob
-from dropbox_api.workers.inspection import Tally, find_damaged_chunks, read_manifest
+from dropbox_api.workers.inspection import Tally, inspect_object, read_manifest
 from dropbox_api.workers.leases import LeasedBlob, claim_blob, keep_blob_lease
 from dropbox_api.workers.repair import repair_blob
 from dropbox_api.workers.reports import Report
@@ -102,10 +102,10 @@ async def _scrub_blob(services: Services, blob: LeasedBlob, tally: Tally) -> Non
 async def _inspect_and_repair(services: Services, blob: LeasedBlob, tally: Tally) -> None:
     db = services.db
     chunks = await read_manifest(db, blob.id)
-    damaged = await find_damaged_chunks(services.store, blob.storage_key, chunks, blob.fingerprint, tally)
+    damaged, is_utf8 = await inspect_object(services.store, blob.storage_key, chunks, blob.fingerprint, tally)
     await failpoint("workers.scrub.after_read")
     if not damaged:
-        tally.done += await mark_whole(db, blob)
+        tally.done += await mark_whole(db, blob, is_utf8=is_utf8)
         return
     if blob.content_status == "verified":
         tally.notes.append(f"blob {blob.id}: {len(damaged)} of {len(chunks)} chunks are damaged")

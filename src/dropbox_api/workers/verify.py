@@ -1,12 +1,12 @@
 """Job `verify`: compare stored content with the fingerprint that its uploader claimed."""
 
-import hashlib
 import logging
 
 from sqlalchemy import select
 
 from dropbox_api import problems
 from dropbox_api.context import Services
+from dropbox_api.core.content_hash import ContentHash
 from dropbox_api.files import blobs, guard
 from dropbox_api.models import Blob
 from dropbox_api.plumbing.failpoints import failpoint
@@ -28,9 +28,9 @@ async def verify_next_blob(services: Services) -> Report:
         return Report(0, 0)
     try:
         async with keep_blob_lease(services, blob):
-            true_fingerprint = await _hash_object(services.store, blob.storage_key)
-            if true_fingerprint != blob.fingerprint:
-                true_fingerprint = await _hash_object(services.store, blob.storage_key)
+            content = await _hash_object(services.store, blob.storage_key)
+            if content.digest() != blob.fingerprint:
+                content = await _hash_object(services.store, blob.storage_key)
     except ObjectNotFound:
         # An unverified blob without an object would be claimed first in every run. As `damaged` it belongs to job
         # `scrub`, which looks for equal bytes elsewhere.
@@ -40,29 +40,31 @@ async def verify_next_blob(services: Services) -> Report:
         log.warning("blob %s could not be read: %s", blob.id, error)
         return Report(0, 0, 1)
     await failpoint("workers.verify.after_read")
-    return Report(1, int(await _record_result(services, blob, true_fingerprint)))
+    return Report(1, int(await _record_result(services, blob, content)))
 
 
-async def _record_result(services: Services, blob: LeasedBlob, true_fingerprint: bytes) -> bool:
+async def _record_result(services: Services, blob: LeasedBlob, content: ContentHash) -> bool:
     """Return False when this worker lost the lease."""
     async with services.db.begin() as tx:
         await guard.lock_owner(tx, blob.owner_id)
         is_held = (Blob.id == blob.id, Blob.lease_token == blob.lease_token, Blob.content_status == "stored")
         if (await tx.execute(select(Blob.id).where(*is_held))).scalar_one_or_none() is None:
             return False
-        if true_fingerprint == blob.fingerprint:
+        kept = blob.id
+        if content.digest() == blob.fingerprint:
             # Before the merge: it mixes these files with files whose event was appended with the other blob's.
             await blobs.append_head_events(tx, blob.owner_id, blob.id, "file.verified")
-            await blobs.mark_verified(tx, blob.owner_id, blob.id)
+            kept = await blobs.mark_verified(tx, blob.owner_id, blob.id)
         else:
-            await blobs.mark_quarantined(tx, blob.id, true_fingerprint)
+            await blobs.mark_quarantined(tx, blob.id, content.digest())
             await blobs.append_head_events(tx, blob.owner_id, blob.id, "file.quarantined")
+        await blobs.record_encoding(tx, kept, is_utf8=content.is_utf8())
     return True
 
 
-async def _hash_object(store: ObjectStore, key: str) -> bytes:
-    """Return the SHA-256 of an object. Raises StoreError."""
-    digest = hashlib.sha256()
+async def _hash_object(store: ObjectStore, key: str) -> ContentHash:
+    """Read an object. Raises StoreError."""
+    content = ContentHash()
     async for block in store.read(key):
-        digest.update(block)
-    return digest.digest()
+        content.update(block)
+    return content

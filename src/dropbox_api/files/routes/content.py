@@ -63,21 +63,9 @@ async def get_download(
 ) -> DownloadUrl:
     """Give a signed URL of the content, with what is needed to check it."""
     content = await download.get_content(context, file_id, revision)
-    signed = download.sign_content(context, content, "GET", inline=False)
     await _note_download(context, file_id, content)
     response.headers["Cache-Control"] = "no-store"
-    return DownloadUrl.model_validate(
-        {
-            "url": signed.url,
-            "expires_at": signed.expires_at,
-            "size_bytes": content.size_bytes,
-            "fingerprint": content.fingerprint.hex(),
-            "content_status": content.content_status,
-            "encoding": "identity",
-            "revision_id": content.revision_id,
-            "etag": content.etag,
-        }
-    )
+    return download.make_download_url(context, content, inline=False)
 
 
 _ZIP = {"application/zip": {"schema": {"type": "string", "format": "binary"}}}

@@ -10,8 +10,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 
 from dropbox_api import problems
+from dropbox_api.core.content_types import find_shown_type
 from dropbox_api.deps import PublicSlotsDep, ServicesDep, limited
-from dropbox_api.files.download import SAFE_INLINE
 from dropbox_api.sharing import pages, public
 from dropbox_api.sharing.bearers import LinkContext, LinkCredentials, open_link
 from dropbox_api.sharing.link_tokens import PASS_TTL_S
@@ -86,10 +86,14 @@ async def show(
     if link.mode == "upload":
         return _page(request, "upload.html", link=link, sent=None)
     if link.kind == "file":
-        return _page(request, "file.html", link=link, is_shown=link.content_type in SAFE_INLINE)
+        return _page(request, "file.html", link=link, is_shown=_is_shown(link.content_type))
     listed = await public.list_public_files(context, folder, limit=_PAGE_SIZE, cursor=cursor)
     path = await public.list_path(context, folder or link.id)
-    return _page(request, "folder.html", link=link, folder=folder, path=path, listed=listed, shown=SAFE_INLINE)
+    return _page(request, "folder.html", link=link, folder=folder, path=path, listed=listed, is_shown=_is_shown)
+
+
+def _is_shown(content_type: str | None) -> bool:
+    return find_shown_type(content_type or "") is not None
 
 
 @router.post("/{token}/password")
@@ -118,7 +122,7 @@ async def give_password(
 
 @router.get("/{token}/files/{file_id}/content")
 async def get_content(context: LinkBearer, file_id: uuid.UUID, *, inline: bool = False) -> Response:
-    return redirect(await public.sign_public_download(context, file_id, inline=inline))
+    return redirect((await public.sign_public_download(context, file_id, inline=inline)).url)
 
 
 @router.get("/{token}/archive")

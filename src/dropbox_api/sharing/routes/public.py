@@ -10,6 +10,7 @@ from dropbox_api import problems
 from dropbox_api.core.content_disposition import format_content_disposition
 from dropbox_api.deps import PageLimit, PublicSlotsDep, ServicesDep, limited
 from dropbox_api.files.archive import Archive
+from dropbox_api.files.schemas import DownloadUrl
 from dropbox_api.responses import problem_responses
 from dropbox_api.sharing import public
 from dropbox_api.sharing.bearers import LinkContext, LinkCredentials, open_link
@@ -45,6 +46,7 @@ def _decode_password(header: str | None) -> str | None:
 
 LinkBearer = Annotated[LinkContext, Depends(_authenticate)]
 _REFUSED = (problems.NotFound, problems.LinkPasswordRequired, problems.RateLimited, problems.InvalidRequest)
+_Inline = Annotated[bool, Query(description="Show instead of save; only for types that cannot run script.")]
 _UNUSABLE = (problems.ContentQuarantined, problems.ContentDamaged)
 
 
@@ -79,14 +81,29 @@ async def list_files(
 async def get_content(
     context: LinkBearer,
     file_id: uuid.UUID,
-    inline: Annotated[bool, Query(description="Show instead of save; only for types that cannot run script.")] = False,
+    inline: _Inline = False,
 ) -> Response:
     """Redirect to the content; this counts as a download. A `view` link always shows it and never saves it."""
-    return redirect(await public.sign_public_download(context, file_id, inline=inline))
+    return redirect((await public.sign_public_download(context, file_id, inline=inline)).url)
 
 
 def redirect(url: str) -> Response:
-    return Response(status_code=307, headers={"Location": url, **PRIVATE})
+    """Redirect to content; pages of other origins may embed it."""
+    headers = {"Location": url, "Cross-Origin-Resource-Policy": "cross-origin", **PRIVATE}
+    return Response(status_code=307, headers=headers)
+
+
+@router.get(
+    "/files/{file_id}/download",
+    operation_id="public_get_download",
+    responses=problem_responses(*_REFUSED, problems.NotAFile, problems.LinkNotFor, *_UNUSABLE),
+)
+async def get_download(context: LinkBearer, file_id: uuid.UUID, inline: _Inline = False) -> DownloadUrl:
+    """Give a signed URL of the content, with what is needed to check it; this counts as a download.
+
+    For programs and scripts. The URL of a `view` link shows the content and never saves it.
+    """
+    return await public.sign_public_download(context, file_id, inline=inline)
 
 
 _ZIP = {"application/zip": {"schema": {"type": "string", "format": "binary"}}}

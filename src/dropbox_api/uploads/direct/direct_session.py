@@ -9,7 +9,7 @@ from sqlalchemy import func, insert, update
 
 from dropbox_api import access, problems
 from dropbox_api.db import Tx, new_id
-from dropbox_api.files import guard, put, views
+from dropbox_api.files import blobs, guard, put, views
 from dropbox_api.files.schemas import File
 from dropbox_api.models import Upload, UploadChunk
 from dropbox_api.plumbing import idempotency
@@ -70,6 +70,7 @@ class ReceivedBody:
 
     fingerprint: bytes
     size_bytes: int
+    is_utf8: bool
     object: SentObject | None
     """None where no session was claimed: the request was answered before."""
 
@@ -181,6 +182,7 @@ async def record_content(tx: Tx, session: DirectSession | None, received: Receiv
     await tx.execute(insert(UploadChunk), _chunk_rows(session.id, parts))
     stored = record.StoredObject(session.id, None, received.object.etag, received.object.digest, is_verified=True)
     content = (await record.record_blobs(tx, session.owner_id, [upload], {session.id: stored}))[session.id]
+    await blobs.record_encoding(tx, content.blob_id, is_utf8=received.is_utf8)
     # The owner has an equal blob already: the object just sent is not needed.
     await tx.execute(own.values(blob_id=content.blob_id, leftover=content.blob_id != session.id))
     return content

@@ -10,6 +10,7 @@ from sqlalchemy import update
 
 from dropbox_api import problems
 from dropbox_api.context import Services
+from dropbox_api.core.content_hash import ContentHash
 from dropbox_api.core.fingerprint import composite_digest, to_base64
 from dropbox_api.files import guard
 from dropbox_api.models import Upload
@@ -49,7 +50,7 @@ class Intake:
         self._services = services
         self._max_bytes = plans.max_direct_bytes(services.settings)
         self._part_bytes = plans.direct_part_bytes(services.settings)
-        self._hash = hashlib.sha256()
+        self._hash = ContentHash()
         self._size_bytes = 0
         self._waiting = bytearray()
         self._sending: asyncio.Task[None] | None = None
@@ -77,8 +78,9 @@ class Intake:
         Raises Unavailable (it is not), UploadExpired, StoreError.
         """
         fingerprint, session = self._hash.digest(), self.session
+        is_utf8 = self._hash.is_utf8()
         if session is None:
-            return ReceivedBody(fingerprint, self._size_bytes, None)
+            return ReceivedBody(fingerprint, self._size_bytes, is_utf8, None)
         rest = bytes(self._waiting)
         self._waiting.clear()
         digest = None
@@ -94,7 +96,7 @@ class Intake:
             raise problems.Unavailable("The store did not keep what was sent", retry_after_s=1)
         parts = tuple(self._parts) or (SentPart(1, self._size_bytes, info.etag, fingerprint),)
         await failpoint("uploads.stream.after_s3")
-        return ReceivedBody(fingerprint, self._size_bytes, SentObject(parts, info.etag, digest))
+        return ReceivedBody(fingerprint, self._size_bytes, is_utf8, SentObject(parts, info.etag, digest))
 
     async def _send(self, session: DirectSession, body: bytes) -> None:
         """Begin to send a part once the one before is stored."""

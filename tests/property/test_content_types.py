@@ -1,0 +1,87 @@
+"""Which declared content types a browser may show, whatever their spelling."""
+
+import re
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from dropbox_api.core.content_types import find_shown_type
+
+DANGEROUS = (
+    "text/html",
+    "image/svg+xml",
+    "application/xhtml+xml",
+    "application/xml",
+    "text/xml",
+    "text/javascript",
+    "application/javascript",
+    "multipart/x-mixed-replace",
+    "message/rfc822",
+)
+SAFE = ("text/plain", "image/png", "application/pdf", "video/webm")
+NOISE = st.sampled_from([" ", "\t", ";", ",", '"', "=", "\\", "\r\n", "\0", "charset", "utf-8", "/", "x=y", "é", "/*"])
+JUNK = st.lists(NOISE, max_size=6).map("".join)
+
+
+@st.composite
+def spellings(draw: st.DrawFn, types: tuple[str, ...]) -> str:
+    kind = "".join(draw(st.sampled_from([c.upper(), c])) for c in draw(st.sampled_from(types)))
+    return draw(JUNK) + kind + draw(JUNK)
+
+
+@given(spellings(DANGEROUS))
+@example("text/html")
+@example("TEXT/HTML; charset=utf-8")
+@example(" image/svg+xml ;")
+def test_dangerous_type_in_any_spelling_is_never_shown(declared: str) -> None:
+    assert find_shown_type(declared) is None
+
+
+@given(st.lists(st.one_of(spellings(SAFE), spellings(DANGEROUS), JUNK), min_size=1, max_size=3).map("".join))
+@example("text/plain,text/html")
+@example("text/plain;charset=utf-8,text/html")
+@example('text/plain;x="a";text/html')
+@example("image/png\r\nContent-Type: text/html")
+def test_shown_type_is_the_declared_one_rebuilt_and_nothing_else(declared: str) -> None:
+    shown = find_shown_type(declared)
+    if shown is not None:
+        assert re.fullmatch(r"(text/plain; charset=[a-z0-9._:+-]+|[a-z]+/[a-z0-9]+)", shown)
+        assert shown.partition(";")[0] in SAFE
+        assert declared.partition(";")[0].strip(" \t").lower() == shown.partition(";")[0]
+
+
+@pytest.mark.parametrize(
+    ("declared", "shown"),
+    [
+        ("IMAGE/PNG", "image/png"),
+        ("application/pdf; version=1.7", "application/pdf"),
+        ("video/webm;codecs=vp9", "video/webm"),
+        ('video/webm; codecs="vp9, opus"', "video/webm"),
+        ("image/jpeg ;", "image/jpeg"),
+        ("text/plain", "text/plain; charset=utf-8"),
+        ("Text/Plain;Format=Flowed", "text/plain; charset=utf-8"),
+        ("text/plain; charset=ISO-8859-1", "text/plain; charset=iso-8859-1"),
+        ('text/plain;charset="Shift_JIS"; format=flowed', "text/plain; charset=shift_jis"),
+        ('text/plain; charset=""', "text/plain; charset=utf-8"),
+    ],
+)
+def test_shown_type_of_a_safe_type_ignores_case_and_parameters(declared: str, shown: str) -> None:
+    assert find_shown_type(declared) == shown
+
+
+@pytest.mark.parametrize(
+    ("declared", "is_utf8", "shown"),
+    [
+        ("text/plain", True, "text/plain; charset=utf-8"),
+        ("text/plain", False, "text/plain"),
+        ("text/plain; charset=latin1", True, "text/plain; charset=latin1"),
+        ("image/png", True, "image/png"),
+    ],
+)
+def test_charset_is_added_to_text_without_one_unless_it_is_not_utf8(declared: str, is_utf8: bool, shown: str) -> None:
+    assert find_shown_type(declared, is_utf8=is_utf8) == shown
+
+
+def test_hostile_parameters_are_refused_in_linear_time() -> None:
+    assert find_shown_type("text/plain" + " \t;" * 5_000 + ",") is None
