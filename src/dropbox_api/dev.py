@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import sys
@@ -19,13 +20,16 @@ from typing import ClassVar
 import anyio
 
 from dropbox_api import migrations
-from dropbox_api.settings import DatabaseSettings
+from dropbox_api.settings import AuthSettings, DatabaseSettings
 from dropbox_api.storage.embedded.guard import EmbeddedError, GuardedServer, choose_ports, fetch
 from dropbox_api.storage.embedded.postgres import EmbeddedPostgres
 from dropbox_api.storage.embedded.seaweedfs import EmbeddedS3, StoreWebhook
 
 WATCH_INTERVAL_S = 0.5
 DEFAULT_PORT = 8000
+_QUOTA = "DROPBOX_AUTH__DEFAULT_QUOTA_BYTES"
+_RESERVE = 0.05
+"""The share of the disk that quotas leave: SeaweedFS writes no longer into the last 1 to 3 %, and Postgres grows."""
 _SECRETS = ("auth_secret", "s3_secret_access_key", "notifications_token")
 
 
@@ -86,6 +90,7 @@ def run(data_dir: Path, *, port: int | None = None) -> None:
         signal.signal(number, lambda *_: stopping.set())
     data_dir.mkdir(parents=True, exist_ok=True)
     own_secrets = _read_secrets(data_dir / "secrets.json")
+    quota_bytes = int(os.environ.get(_QUOTA) or choose_quota(data_dir))
     api_port = choose_ports(data_dir / "port", port or DEFAULT_PORT, (0,))
     url = f"http://127.0.0.1:{api_port}"
     postgres = EmbeddedPostgres(data_dir / "postgres")
@@ -101,13 +106,21 @@ def run(data_dir: Path, *, port: int | None = None) -> None:
             stack.enter_context(postgres)
             stack.enter_context(s3)
         anyio.run(migrations.migrate, DatabaseSettings.model_validate({"url": postgres.url}))
-        environment = _make_environment(postgres, s3, own_secrets, api_port, data_dir)
+        environment = _make_environment(postgres, s3, own_secrets, api_port, data_dir) | {_QUOTA: str(quota_bytes)}
         _write_environment(data_dir / "env", environment)
         api = stack.enter_context(_Api(data_dir / "api", environment, url))
         worker = stack.enter_context(_Process(data_dir / "worker", "worker", environment))
-        _greet(url, data_dir)
+        _greet(url, data_dir, quota_bytes)
         _keep_running((postgres, s3, api, worker), stopping)
         _say("stopping ...")
+
+
+def choose_quota(data_dir: Path) -> int:
+    """Return the default quota: the usual one, or less where the disk has less room for the files of this directory."""
+    disk = shutil.disk_usage(data_dir)
+    stored_bytes = sum(file.stat().st_size for file in (data_dir / "s3" / "data").glob("*.dat"))
+    room_bytes = disk.free + stored_bytes - int(disk.total * _RESERVE)
+    return max(0, min(room_bytes, AuthSettings().default_quota_bytes))
 
 
 def _make_environment(
@@ -154,13 +167,14 @@ def _restart(server: GuardedServer) -> None:
         _say(str(error))
 
 
-def _greet(url: str, data_dir: Path) -> None:
+def _greet(url: str, data_dir: Path, quota_bytes: int) -> None:
     _say(
         f"""
 dropbox-api runs at  {url}
 API description      {url}/docs
 data, logs, settings {data_dir}
 mails to you         {data_dir / "mail"}
+quota of an account  {quota_bytes / 1024**3:.1f} GiB
 
 Try next, in a second terminal:
   . .venv/bin/activate

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from dropbox_api.storage.embedded.guard import (
 )
 
 _GRPC_OFFSET = 10_000  # SeaweedFS takes port + 10000 for each of its ports
+_VOLUME_MIB = (64, 1024, 30_000)
+"""The smallest volume, the largest one on disks up to 1 TB, the largest one that SeaweedFS accepts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,9 @@ class EmbeddedS3(GuardedServer):
             *("-logtostderr=true", "mini", f"-dir={self._storage}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
             *(f"-s3.port={self._port}", f"-master.port={self._master_port}", f"-volume.port={self._port + 2}"),
             *(f"-filer.port={self._filer_port}", f"-admin.port={self._port + 4}", f"-s3.config={identities}"),
-            *("-volume.max=50", "-master.volumeSizeLimitMB=1024", "-master.telemetry=false"),
+            "-volume.max=0",  # as many volumes as the disk has room for, adjusted as the free space changes
+            f"-master.volumeSizeLimitMB={choose_volume_mib(shutil.disk_usage(self._storage).total)}",
+            *("-master.vacuumIntervalSeconds=60", "-master.telemetry=false"),
             "-master.resumeState=false",  # otherwise a restart takes 12 to 24 s
             "-s3.autoCreateBucket=false",  # a mistyped bucket is an error, as in other stores
             *("-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false", "-webdav=false", "-admin.ui=false"),
@@ -146,6 +151,17 @@ class EmbeddedS3(GuardedServer):
 
     def _is_ours(self, command_line: list[str]) -> bool:
         return f"-dir={self._storage}" in command_line
+
+
+def choose_volume_mib(disk_bytes: int) -> int:
+    """Return the size of a volume for a disk of this size.
+
+    SeaweedFS leaves up to two volumes of the disk unused, so a volume is 1 % of a small disk. A thousand volumes fill a
+    large one: each costs open files and memory.
+    """
+    smallest, usual, largest = _VOLUME_MIB
+    disk_mib = disk_bytes >> 20
+    return min(max(smallest, min(disk_mib // 100, usual), disk_mib // 1000), largest)
 
 
 def _weed() -> Path:
