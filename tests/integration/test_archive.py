@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import uuid
 import zipfile
+import zlib
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,7 @@ from tests.support.server import (
     start_body,
     upload_file,
 )
+from tests.support.zip_stream import read_stream
 
 LARGE = random.Random(9).randbytes(3 * MIB + 17)
 
@@ -114,13 +116,15 @@ async def test_archive_of_a_folder_holds_all_its_descendants(account: Account, t
         if shutil.which(command[0]):
             done = await asyncio.to_thread(subprocess.run, command, cwd=tmp_path, capture_output=True, check=False)
             assert (command, done.returncode, done.stderr) == (command, 0, b"")
-    if shutil.which("bsdtar"):  # a reader that cannot seek depends on headers and descriptors
-        piped = tmp_path / "piped"
-        piped.mkdir()
-        command = ["bsdtar", "-xf", "-"]
-        await asyncio.to_thread(subprocess.run, command, cwd=piped, input=answer.content, check=True)
-        for name, content in expected.items():
-            assert name.endswith("/") or (piped / name).read_bytes() == content
+    streamed = [(entry.name, entry.size_bytes, entry.crc) for entry in read_stream(io.BytesIO(answer.content))]
+    assert streamed == [(name, len(content), zlib.crc32(content)) for name, content in expected.items()]
+    for program in (["bsdtar", "-xf", "-"], ["jar", "x"]):
+        if shutil.which(program[0]):
+            piped = tmp_path / program[0]
+            piped.mkdir()
+            await asyncio.to_thread(subprocess.run, program, cwd=piped, input=answer.content, check=True)
+            for name, content in expected.items():
+                assert name.endswith("/") or (piped / name).read_bytes() == content
 
 
 async def test_archive_of_the_root_has_no_top_folder(account: Account) -> None:

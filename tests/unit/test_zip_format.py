@@ -1,22 +1,26 @@
-"""Archives of ZipWriter read by the zipfile module, including those that need Zip64."""
+"""Archives of ZipWriter read by the zipfile module and as a stream, including those that need zip64."""
 
 import io
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from dropbox_api.core.zip_format import ZipWriter
+from tests.support.zip_stream import BadArchive, read_stream
 
 AT = datetime(2024, 5, 6, 7, 8, 10, tzinfo=UTC)
-GIB = 1024**3
+MIB, GIB = 1024**2, 1024**3
 
 
 def entry(writer: ZipWriter, path: str, content: bytes = b"", at: datetime = AT) -> bytes:
     header = writer.start(path, at, len(content))
-    writer.feed(content)
-    return header + content + writer.end()
+    return header + writer.feed(content) + writer.end()
 
 
 def archive(fill: Callable[[ZipWriter], Iterator[bytes]]) -> zipfile.ZipFile:
@@ -30,7 +34,8 @@ def test_archive_reads_back_with_its_content() -> None:
     assert read.testzip() is None
     assert {info.filename: read.read(info) for info in read.infolist()} == content
     assert [info.is_dir() for info in read.infolist()] == [True, False, False, False]
-    assert {info.compress_type for info in read.infolist()} == {zipfile.ZIP_STORED}
+    methods = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]
+    assert [info.compress_type for info in read.infolist()] == methods
     assert [oct(info.external_attr >> 16) for info in read.infolist()] == ["0o40755", *["0o100644"] * 3]
 
 
@@ -55,15 +60,74 @@ def test_entry_with_content_of_another_size_is_an_error() -> None:
     for content in (b"", b"four", b"sixty!"):
         writer = ZipWriter()
         writer.start("x", AT, 5)
-        writer.feed(content)
-        with pytest.raises(ValueError, match="instead of 5"):
-            writer.end()
+        with pytest.raises(ValueError, match=r"instead of 5|than 5"):
+            _ = writer.feed(content), writer.end()
 
 
 def test_archive_of_70000_entries_reads_back() -> None:
     read = archive(lambda writer: (entry(writer, f"folder/{n}") for n in range(70_000)))
     assert len(read.infolist()) == 70_000
     assert read.read("folder/69999") == b""
+
+
+class Pieces:
+    """A stream of pieces, for `read_stream`."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+
+    def read(self, _size: int, /) -> bytes:
+        return next(filter(None, self._pieces), b"")
+
+
+@settings(max_examples=25)
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.binary(max_size=9)), max_size=4),
+    st.integers(1, 70_000),
+)
+@example([(2, b""), (0, b""), (1, b"x")], 65_535)
+def test_archive_of_any_files_is_readable_as_a_stream(shapes: list[tuple[int, bytes]], block_bytes: int) -> None:
+    """Files of a few whole deflate blocks and some bytes more."""
+    contents = {f"{n}.bin": bytes(65_535 * blocks) + rest for n, (blocks, rest) in enumerate(shapes)}
+
+    def write() -> Iterator[bytes]:
+        writer = ZipWriter()
+        yield writer.start("folder/", AT) + writer.end()
+        for name, content in contents.items():
+            yield writer.start(name, AT, len(content))
+            for at in range(0, len(content), block_bytes):
+                yield writer.feed(content[at : at + block_bytes])
+            yield writer.end()
+        yield from writer.finish()
+
+    archived = b"".join(write())
+    entries = list(read_stream(io.BytesIO(archived)))
+    expected = [(name, len(content), zlib.crc32(content)) for name, content in {"folder/": b"", **contents}.items()]
+    assert [(entry.name, entry.size_bytes, entry.crc) for entry in entries] == expected
+    read = zipfile.ZipFile(io.BytesIO(archived))
+    assert {name: read.read(name) for name in contents} == contents
+
+
+def test_strict_reader_refuses_stored_content_with_a_descriptor() -> None:
+    """As this server wrote it once: readers of a stream stopped at the first file, or cut it short."""
+    stored = io.BytesIO()
+    with zipfile.ZipFile(Unseekable(stored), "w", zipfile.ZIP_STORED) as archived:
+        archived.writestr("a.txt", b"content")
+    with pytest.raises(BadArchive, match="only deflate"):
+        list(read_stream(io.BytesIO(stored.getvalue())))
+
+
+class Unseekable(io.RawIOBase):
+    """A file that zipfile can only append to, so that it writes descriptors."""
+
+    def __init__(self, target: io.BytesIO) -> None:
+        self._target = target
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        return self._target.write(data)
 
 
 class Sparse(io.RawIOBase):
@@ -73,9 +137,9 @@ class Sparse(io.RawIOBase):
         self.pieces: list[tuple[int, bytes]] = []
         self.size = self.at = 0
 
-    def add(self, piece: bytes) -> None:
+    def add(self, piece: bytes, size: int) -> None:
         self.pieces.append((self.size, piece))
-        self.size += len(piece)
+        self.size += size
 
     def seekable(self) -> bool:
         return True
@@ -97,27 +161,32 @@ class Sparse(io.RawIOBase):
         return bytes(data)
 
 
-class Endless(bytes):
-    """Bytes that report a length of one GiB; the writer uses only their length."""
-
-    def __len__(self) -> int:
-        return GIB
-
-
 def test_archive_of_more_than_4_gib_reads_back() -> None:
-    """Size, offset and the start of the directory exceed 32 bits."""
-    file, writer = Sparse(), ZipWriter()
-    file.add(writer.start("large", AT, 5 * GIB))
-    for _ in range(5):
-        writer.feed(Endless())
-    file.size += 5 * GIB
-    file.add(writer.end())
-    file.add(entry(writer, "behind", b"small"))
-    for piece in writer.finish():
-        file.add(piece)
+    """Sizes, offsets and the start of the directory exceed 32 bits, for a reader of the stream and for one of the file.
+
+    The large one exceeds them only with the headers of its blocks.
+    """
+    file = Sparse()
+    contents = {"large": 4 * GIB - MIB // 8, "behind": 5}
+    zeros = bytes(MIB)
+
+    def write() -> Iterator[bytes]:
+        writer = ZipWriter()
+        for name, size_bytes in contents.items():
+            yield writer.start(name, AT, size_bytes)
+            for at in range(0, size_bytes, MIB):
+                yield writer.feed(zeros[: size_bytes - at])
+            yield writer.end()
+        yield from writer.finish()
+
+    def keep_small(pieces: Iterator[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            file.add(piece if len(piece) < MIB // 2 else b"", len(piece))
+            yield piece
+
+    entries = list(read_stream(Pieces(keep_small(write()))))
+    assert [(entry.name, entry.size_bytes) for entry in entries] == list(contents.items())
     read = zipfile.ZipFile(file)
-    assert [(info.filename, info.file_size) for info in read.infolist()] == [("large", 5 * GIB), ("behind", 5)]
-    assert read.getinfo("behind").header_offset > 5 * GIB
-    assert read.read("behind") == b"small"
-    with read.open("large") as large:
-        assert large.read(10) == bytes(10)
+    assert [(info.filename, info.file_size) for info in read.infolist()] == list(contents.items())
+    assert read.getinfo("behind").header_offset > 4 * GIB
+    assert read.read("behind") == bytes(5)

@@ -144,8 +144,7 @@ async def _build_pieces(services: Services, top: "_Level", modified_at: datetime
                 if row.size_bytes and row.storage_key:
                     async with aclosing(services.store.read(row.storage_key)) as blocks:
                         async for block in blocks:
-                            writer.feed(block)
-                            yield block
+                            yield writer.feed(block)
                 yield writer.end()
             except (StoreError, ValueError) as error:
                 raise BrokenArchive(f"an archive was cut short at {row.storage_key}: {error}") from error
@@ -154,8 +153,7 @@ async def _build_pieces(services: Services, top: "_Level", modified_at: datetime
             name = await _choose_free_name(tx, top, "NOT-INCLUDED.txt")
         text = "".join(left_out).encode()
         header = writer.start(top.path + name, datetime.now(UTC), len(text))
-        writer.feed(text)
-        yield header + text + writer.end()
+        yield header + writer.feed(text) + writer.end()
     for piece in writer.finish():
         yield piece
 
