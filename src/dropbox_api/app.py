@@ -269,4 +269,10 @@ def _field_error(entry: dict[str, Any]) -> dict[str, str]:
     where = (
         entry["loc"][1:] if entry["loc"] and entry["loc"][0] in {"body", "query", "path", "header"} else entry["loc"]
     )
-    return {"pointer": "".join(f"/{part}" for part in where), "detail": entry["msg"]}
+    pointer = "".join(f"/{part}" for part in where)
+    return {"pointer": _replace_surrogates(pointer), "detail": _replace_surrogates(entry["msg"])}
+
+
+def _replace_surrogates(message: str) -> str:
+    """Return a text that UTF-8 can carry: the name of an unknown member may be any text of JSON."""
+    return message.encode(errors="replace").decode()

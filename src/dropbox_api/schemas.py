@@ -3,7 +3,7 @@
 from datetime import MAXYEAR, UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 Fingerprint = Annotated[
     str,
@@ -26,6 +26,19 @@ ContentType = Annotated[
 ]
 
 OnConflict = Literal["fail", "rename", "replace"]
+
+
+def _require_unicode(secret: SecretStr) -> SecretStr:
+    try:
+        secret.get_secret_value().encode()
+    except UnicodeEncodeError:
+        # Without the original error, which quotes the secret.
+        raise ValueError("must consist of Unicode characters") from None
+    return secret
+
+
+Secret = Annotated[SecretStr, AfterValidator(_require_unicode)]
+"""A text that logs do not show. Lone surrogates are refused: JSON can contain them, but they have no bytes to hash."""
 
 
 def _to_utc(at: datetime) -> datetime:

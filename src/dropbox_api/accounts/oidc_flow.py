@@ -73,7 +73,7 @@ def encrypt_flow(settings: AuthSettings, flow: Flow) -> str:
 def resume_flow(settings: AuthSettings, cookie: str, state: str) -> Flow:
     """Return the flow that this browser began with this state. Raises OidcFailed (state)."""
     try:
-        flow = Flow.model_validate_json(_fernet(settings, "state").decrypt(cookie, ttl=STATE_TTL_S))
+        flow = Flow.model_validate_json(_fernet(settings, "state").decrypt(cookie.encode(), ttl=STATE_TTL_S))
     except (InvalidToken, ValidationError):
         detail = "The sign-in took too long, or another browser began it: start again"
         raise OidcFailed(detail, reason="state") from None
@@ -90,7 +90,7 @@ def encrypt_code(settings: AuthSettings, code: Code) -> str:
 def decrypt_code(settings: AuthSettings, encrypted: str, verifier: str) -> Code | None:
     """Return a code younger than CODE_TTL_S whose flow began with the verifier's challenge; None for any other text."""
     try:
-        code = Code.model_validate_json(_fernet(settings, "code").decrypt(encrypted, ttl=CODE_TTL_S))
+        code = Code.model_validate_json(_fernet(settings, "code").decrypt(encrypted.encode(), ttl=CODE_TTL_S))
     except (InvalidToken, ValidationError):
         return None
     return code if hmac.compare_digest(make_challenge(verifier), code.challenge) else None

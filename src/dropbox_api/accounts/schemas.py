@@ -4,9 +4,9 @@ import uuid
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, EmailStr, Field, SecretStr, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, EmailStr, Field, StringConstraints, model_validator
 
-from dropbox_api.schemas import Answer, Request
+from dropbox_api.schemas import Answer, Request, Secret
 
 # Lower-cased, not case-folded: `straße.de` and `strasse.de` are different domains.
 Address = Annotated[EmailStr, AfterValidator(str.lower), Field(description="Case does not matter.")]
@@ -15,26 +15,15 @@ MIN_PASSWORD_CHARS = 8
 MAX_PASSWORD_CHARS = 128
 
 
-def require_unicode(secret: SecretStr) -> SecretStr:
-    """Refuse lone surrogates: JSON can contain them, UTF-8 cannot."""
-    try:
-        secret.get_secret_value().encode()
-    except UnicodeEncodeError:
-        # Without the original error, which quotes the password.
-        raise ValueError("must consist of Unicode characters") from None
-    return secret
-
-
 NewPassword = Annotated[
-    SecretStr,
-    AfterValidator(require_unicode),
+    Secret,
     Field(
         min_length=MIN_PASSWORD_CHARS,
         max_length=MAX_PASSWORD_CHARS,
         description="8 to 128 characters of any kind, used exactly as typed.",
     ),
 ]
-_TypedPassword = Annotated[SecretStr, AfterValidator(require_unicode), Field(max_length=MAX_PASSWORD_CHARS)]
+_TypedPassword = Annotated[Secret, Field(max_length=MAX_PASSWORD_CHARS)]
 Password = Annotated[
     _TypedPassword | None,
     Field(description="Your password. An account without one omits it, within ten minutes of signing in."),
@@ -64,14 +53,14 @@ class SignInForm(Request):
 
     grant_type: Literal["password"]
     username: Annotated[Address, Field(description="The address of the account.")]
-    password: Annotated[SecretStr, Field(max_length=MAX_PASSWORD_CHARS)]
+    password: Annotated[Secret, Field(max_length=MAX_PASSWORD_CHARS)]
     otp: Annotated[Otp | None, Field(description="A code, if the account has a second factor.")] = None
 
 
 class RefreshTokens(Request):
     """The newest refresh token of a sign-in."""
 
-    refresh_token: Annotated[SecretStr, Field(max_length=200)]
+    refresh_token: Annotated[Secret, Field(max_length=200)]
 
 
 class AuthTokens(Answer):
@@ -243,7 +232,7 @@ class UserList(Answer):
 
 # By mail
 
-_MailToken = Annotated[SecretStr, Field(max_length=200, description="The `token` in the link of the mail.")]
+_MailToken = Annotated[Secret, Field(max_length=200, description="The `token` in the link of the mail.")]
 
 
 class VerifyEmail(Request):
@@ -272,9 +261,9 @@ class OidcProvider(Answer):
 class ExchangeOidcCode(Request):
     """The code of the finished sign-in at the provider, and the verifier whose SHA-256 was its challenge."""
 
-    code: Annotated[SecretStr, Field(max_length=2000)]
+    code: Annotated[Secret, Field(max_length=2000)]
     verifier: Annotated[
-        SecretStr,
+        Secret,
         Field(
             min_length=43,
             max_length=128,

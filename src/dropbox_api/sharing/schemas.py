@@ -4,10 +4,10 @@ import uuid
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import Field, model_validator
 
-from dropbox_api.accounts.schemas import Address, require_unicode
-from dropbox_api.schemas import Answer, ClientTime, Request
+from dropbox_api.accounts.schemas import Address
+from dropbox_api.schemas import Answer, ClientTime, Request, Secret
 
 NO_UPLOAD_BUDGET = "an upload link has no downloads to count"
 
@@ -55,9 +55,7 @@ class GrantList(Answer):
 # Links
 
 
-LinkPassword = Annotated[
-    SecretStr, AfterValidator(require_unicode), Field(min_length=4, max_length=128, examples=["open sesame"])
-]
+LinkPassword = Annotated[Secret, Field(min_length=4, max_length=128, examples=["open sesame"])]
 MaxDownloads = Annotated[
     int, Field(ge=1, le=2**53, description="Number of downloads, views and archives after which the link is used up.")
 ]
