@@ -29,6 +29,7 @@ from dropbox_api.hooks.notifications import NotificationReconciler
 from dropbox_api.middleware import (
     AddressLimit,
     BodyLimit,
+    HeadRequests,
     KnownHosts,
     RequestLog,
     StandardHeaders,
@@ -156,6 +157,7 @@ def _add_routes(app: FastAPI) -> None:
 def _add_middleware(app: FastAPI, settings: Settings) -> None:
     """Add the middleware from the innermost to the outermost."""
     http = settings.http
+    app.add_middleware(HeadRequests)
     app.add_middleware(BodyLimit, max_bytes=http.max_body_bytes, max_streamed_bytes=settings.uploads.stream_max_bytes)
     app.add_middleware(AddressLimit, counters=app.state.limits)
     app.add_middleware(KnownHosts, hosts=http.allowed_hosts)

@@ -22,6 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from dropbox_api import problems
+from dropbox_api.head_request import is_head
 from dropbox_api.settings import DatabaseSettings
 
 Tx = AsyncConnection
@@ -113,14 +114,18 @@ class Db:
     async def begin(self) -> AsyncIterator[Tx]:
         """Run the block in one transaction (READ COMMITTED: a read after a lock is current) and commit it.
 
+        A HEAD request commits nothing: its transactions roll back.
+
         Raises: Unavailable when the database is down or overloaded (the outcome of a commit is then unknown, and the
             caller repeats), or the problem of a violated constraint.
         """
         with _ErrorTranslation():
             async with self._engine.connect() as tx:
                 tx.info.pop(_JOURNALS, None)  # left by a rolled-back transaction on this connection
-                async with tx.begin():
+                async with tx.begin() as transaction:
                     yield tx
+                    if is_head():
+                        await transaction.rollback()
                 user_ids = tx.info.pop(_JOURNALS, None)
         if user_ids:
             self.on_commit(user_ids)

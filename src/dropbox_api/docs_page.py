@@ -32,7 +32,7 @@ def add_docs(app: FastAPI) -> None:
         ("/openapi.json", _Document(app.openapi)),
         ("/docs/openapi.json", _Document(lambda: convert_to_3_0(app.openapi()))),
     ):
-        app.add_api_route(path, document.send, methods=["GET", "HEAD"], include_in_schema=False)
+        app.add_api_route(path, document.send, include_in_schema=False)
 
 
 def convert_to_3_0(document: dict[str, Any]) -> dict[str, Any]:

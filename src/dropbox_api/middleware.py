@@ -1,6 +1,6 @@
 """The ASGI middleware between socket and routes, outermost first.
 
-RequestLog, StandardHeaders, (CORS,) UnhandledErrors, KnownHosts, AddressLimit, BodyLimit.
+RequestLog, StandardHeaders, (CORS,) UnhandledErrors, KnownHosts, AddressLimit, BodyLimit, HeadRequests.
 
 Pure ASGI, because Starlette's BaseHTTPMiddleware costs most of the throughput. Paths contain the tokens of links:
 logs and metrics get the route's template, never the path.
@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dropbox_api import problems
+from dropbox_api.head_request import begin_head
 from dropbox_api.plumbing import limits, logs, request_source
 from dropbox_api.plumbing.metrics import Metrics
 
@@ -240,6 +241,41 @@ class AddressLimit:
                 await render_problem(scope, problem)(scope, receive, send)
                 return
         await self.app(scope, receive, send)
+
+
+_WITHOUT_HEAD = re.compile(r"/v1/auth/oidc/(start|callback)")
+"""These GETs continue a sign-in, at the provider and in the browser's cookies: a HEAD of them would have effects."""
+
+
+class _HeadAnswered(Exception):
+    """The head of the answer is sent: the rest of the GET is not needed."""
+
+
+class HeadRequests:
+    """Answers HEAD as GET, without a body and without effects (see `head_request`)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD" or _WITHOUT_HEAD.fullmatch(scope["path"]):
+            await self.app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            scope["method"] = "HEAD"  # the server sends neither body nor transfer encoding for this method
+            await send(message)
+            await send({"type": "http.response.body", "body": b""})
+            raise _HeadAnswered
+
+        begin_head()
+        scope["method"] = "GET"
+        try:
+            await self.app(scope, receive, send_head)
+        except _HeadAnswered:
+            pass
+        finally:
+            scope["method"] = "HEAD"
 
 
 _STREAMED = re.compile(r"POST /v1/files|PUT /v1/files/[^/]+/content|POST (/v1/public/links|/s)/[^/]+/upload")

@@ -22,6 +22,7 @@ from dropbox_api.context import Context, Services
 from dropbox_api.core import names
 from dropbox_api.core.zip_format import ZipWriter
 from dropbox_api.db import Db, Tx
+from dropbox_api.head_request import is_head
 from dropbox_api.models import Blob, Node, Revision
 from dropbox_api.plumbing import audit
 from dropbox_api.plumbing.transfer_slots import TransferSlots
@@ -84,12 +85,20 @@ async def read_top(tx: Tx, granted: access.Access, detail: Mapping[str, str] = M
 async def stream_archive(services: Services, top: Top, slot: AbstractAsyncContextManager[None]) -> Archive:
     """Return a folder as a zip, as `open_archive` does, without a check of permission.
 
-    The stream holds `slot` from its first byte to its last.
+    The stream holds `slot` from its first byte to its last. For a HEAD request it is empty and holds none.
     """
+    filename = f"{top.name or 'files'}.zip"
+    if is_head():
+        return Archive(filename, _no_pieces())
     pieces = _build_pieces(services, _Level(top.folder_id, f"{top.name}/" if top.name else ""), top.modified_at)
     body = _join_pieces(pieces, slot)
     first = await anext(body)  # waits for the slot, so that a timeout becomes a problem response
-    return Archive(f"{top.name or 'files'}.zip", _prepend(first, body))
+    return Archive(filename, _prepend(first, body))
+
+
+async def _no_pieces() -> AsyncGenerator[bytes]:
+    return
+    yield b""
 
 
 async def _prepend(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:

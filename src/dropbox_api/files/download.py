@@ -10,6 +10,7 @@ from dropbox_api.context import Context, Services
 from dropbox_api.core.content_types import find_shown_type
 from dropbox_api.db import Tx
 from dropbox_api.files.schemas import DownloadUrl
+from dropbox_api.head_request import is_head
 from dropbox_api.models import Blob, Node, Revision
 from dropbox_api.plumbing import request_source
 from dropbox_api.storage.object_store import ResponseHeaders, SignedRequest
@@ -75,7 +76,7 @@ async def read_content(tx: Tx, granted: access.Access, revision_id: uuid.UUID | 
 
 def make_download_url(services: Services, content: StoredContent, *, inline: bool) -> DownloadUrl:
     """Return a URL of content, with what a client needs to check the bytes. `inline`: as for `sign_content`."""
-    signed = sign_content(services, content, "GET", inline=inline)
+    signed = sign_content(services, content, inline=inline)
     return DownloadUrl.model_validate(
         {
             "url": signed.url,
@@ -90,13 +91,13 @@ def make_download_url(services: Services, content: StoredContent, *, inline: boo
     )
 
 
-def sign_content(services: Services, content: StoredContent, method: str, *, inline: bool) -> SignedRequest:
+def sign_content(services: Services, content: StoredContent, *, inline: bool) -> SignedRequest:
     """Return a URL of content that is valid for minutes. `inline` has an effect only for types that a browser shows."""
     shown_type = find_shown_type(content.content_type, is_utf8=content.is_utf8) if inline else None
     return services.store.sign_download(
         content.storage_key,
         ResponseHeaders(content.name, shown_type or content.content_type, inline=shown_type is not None),
-        method=method,
+        method="HEAD" if is_head() else "GET",
         ttl_s=services.settings.uploads.download_url_ttl_s,
         size_bytes=content.size_bytes,
         address=request_source.get_source().address,

@@ -28,20 +28,17 @@ _DOWNLOAD = problem_responses(*_NOT_YOURS, problems.NotAFile, problems.ContentQu
     response_class=Response,
     responses={307: {"description": "Redirect to a signed URL of the store."}, **_DOWNLOAD},
 )
-@router.head("/files/{file_id}/content", operation_id="files_head_content", status_code=307, include_in_schema=False)
 async def get_content(
     *,
     context: Reader,
-    request: Request,
     file_id: uuid.UUID,
     revision: uuid.UUID | None = None,
     inline: Annotated[bool, Query(description="Show instead of save; only for types that cannot run script.")] = False,
 ) -> Response:
     """Redirect to the content. The URL lives for minutes; send a Range header along for a part."""
     content = await download.get_content(context, file_id, revision)
-    signed = download.sign_content(context, content, request.method, inline=inline)
-    if request.method == "GET":
-        await _note_download(context, file_id, content)
+    signed = download.sign_content(context, content, inline=inline)
+    await _note_download(context, file_id, content)
     headers = {"Location": signed.url, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
     return Response(status_code=307, headers=headers)
 
