@@ -17,6 +17,7 @@ context.configure(
     include_object=_partitions_are_not_models,
     compare_type=True,
     compare_server_default=True,
+    transaction_per_migration=True,
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -154,7 +154,11 @@ async def _report_errors(work: Awaitable[None]) -> None:
 def migrate() -> None:
     """Upgrade the database to the newest schema."""
     settings = _load_settings()
-    asyncio.run(migrations.migrate(settings.database))
+    try:
+        asyncio.run(migrations.migrate(settings.database))
+    except migrations.MigrationBlockedError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
     typer.echo(f"schema is at {migrations.head()}")
 
 

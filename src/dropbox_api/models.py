@@ -197,6 +197,12 @@ class Blob(Base):
         UniqueConstraint("storage_key", name="blobs_storage_key_key"),
         Index("blobs_to_verify_idx", "size_bytes", postgresql_where=text("content_status = 'stored'")),
         Index("blobs_unreferenced_idx", "unreferenced_at", postgresql_where=text("unreferenced_at IS NOT NULL")),
+        Index(
+            "blobs_unverified_idx",
+            "content_status",
+            "size_bytes",
+            postgresql_where=text("content_status <> 'verified'"),
+        ),
         Index("blobs_to_delete_idx", "deleting_at", postgresql_where=text("content_status = 'deleting'")),
         Index(
             "blobs_to_scrub_idx",
@@ -309,7 +315,9 @@ class Upload(Base):
         UniqueConstraint("storage_key", name="uploads_storage_key_key"),
         Index("uploads_s3_upload_id_idx", "s3_upload_id", postgresql_where=text("s3_upload_id IS NOT NULL")),
         Index("uploads_blob_id_idx", "blob_id"),
-        Index("uploads_leftover_idx", "ended_at", postgresql_where=text("leftover")),
+        Index("uploads_open_idx", "uploader_id", postgresql_where=text(LIVE_UPLOAD)),
+        Index("uploads_expires_at_idx", "expires_at", postgresql_where=text(LIVE_UPLOAD)),
+        Index("uploads_to_discard_idx", "next_check_at", postgresql_where=text("leftover")),
         CheckConstraint(
             "state IN ('creating', 'active', 'completing', 'completed', 'aborted', 'expired', 'failed')", name="state"
         ),
@@ -337,9 +345,9 @@ class Upload(Base):
     expires_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     next_check_at: Mapped[datetime]
-    """When a worker checks the session next, unless activity postpones it."""
+    """When a worker checks the session next, unless activity postpones it; once it has ended, its leftovers."""
     checks: Mapped[int] = mapped_column(Integer, server_default="0")
-    """Number of checks without result since the last activity (backoff)."""
+    """Number of checks without result since the last activity or the end (backoff)."""
     listed_at: Mapped[datetime | None]
     """When the newest recorded listing of S3 began; results of older listings are ignored."""
     lease_token: Mapped[uuid.UUID | None]
@@ -494,6 +502,7 @@ class Delivery(Base):
     __table_args__ = (
         UniqueConstraint("webhook_id", "event_id", "kind", name="deliveries_event_key"),
         Index("deliveries_due_idx", "webhook_id", "next_attempt_at", "id", postgresql_where=text("state = 'pending'")),
+        Index("deliveries_failed_idx", "webhook_id", postgresql_where=text("state = 'failed'")),
         Index("deliveries_webhook_id_idx", "webhook_id", "id"),
         Index("deliveries_node_id_idx", "node_id"),
         CheckConstraint("state IN ('pending', 'delivered', 'failed')", name="state"),
@@ -639,6 +648,7 @@ class Grant(Base):
     __table_args__ = (
         Index("grants_email_key", "node_id", "email", unique=True),
         Index("grants_grantee_key", "grantee_id", "node_id", unique=True),
+        Index("grants_owner_id_idx", "owner_id"),
         Index("grants_invited_idx", "email", postgresql_where=text("grantee_id IS NULL")),
         CheckConstraint("role IN ('viewer', 'editor')", name="role"),
     )

@@ -3,6 +3,7 @@
 import random
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from dropbox_api.db import Db
 from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import CompletedPart
 from dropbox_api.storage.s3 import S3Config, S3Store
-from dropbox_api.workers import jobs, runner
+from dropbox_api.workers import due_sessions, jobs, runner
 from dropbox_api.workers.collect import collect_blobs
 from dropbox_api.workers.discard import discard_leftovers
 from dropbox_api.workers.expire import expire_uploads
@@ -230,6 +231,29 @@ async def test_discard_keeps_the_object_of_a_blob(account: Account, db: Db, stor
     await alter_upload(db, upload, "leftover = true, ended_at = now() - interval '2 hours'")
     assert (await discard_leftovers(Services(db, store, settings))).done == 1
     assert await download(account, file["id"]) == b"needed"
+
+
+async def test_discard_of_stuck_sessions_keeps_their_end_and_goes_on_to_later_ones(
+    account: Account, db: Db, store: S3Store, s3_config: S3Config, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(due_sessions, "SESSIONS_PER_RUN", 2)
+    uploads = [await start(account, bytes([n]), str(n)) for n in range(3)]
+    for n, upload in enumerate(uploads):
+        await account.client.delete(f"/v1/uploads/{upload['id']}")
+        past = f"now() - {3 - n} * interval '1 day'"
+        await alter_upload(db, upload, f"ended_at = {past}, next_check_at = {past}")
+    before = [await row(db, upload) for upload in uploads]
+    async with S3Store.open(replace(s3_config, secret_access_key="wrong")) as refusing:
+        report = await discard_leftovers(Services(db, refusing, settings))
+        assert (report.found, report.done, report.failed) == (2, 0, 2)
+    report = await discard_leftovers(Services(db, store, settings))
+    assert (report.found, report.done, report.failed) == (1, 1, 0)
+    after = [await row(db, upload) for upload in uploads]
+    assert [upload.ended_at for upload in after] == [upload.ended_at for upload in before]
+    assert [upload.leftover for upload in after] == [True, True, False]
+    for upload in uploads[:2]:
+        await alter_upload(db, upload, "next_check_at = now()")
+    assert (await discard_leftovers(Services(db, store, settings))).done == 2
 
 
 # verify

@@ -450,7 +450,7 @@ async def complete(account: Account, upload_id: str) -> dict[str, Any]:
 
 
 _AGE_STATEMENTS = (
-    "UPDATE uploads SET ended_at = ended_at - interval '30 days' WHERE leftover",
+    "UPDATE uploads SET ended_at = ended_at - interval '30 days', next_check_at = now() WHERE leftover",
     "UPDATE uploads SET expires_at = now() WHERE strategy = 'stream' AND state = 'active'",
     "UPDATE blobs SET unreferenced_at = unreferenced_at - interval '30 days'",
     "UPDATE nodes SET trashed_at = trashed_at - interval '31 days' WHERE purged_at IS NULL",

@@ -24,7 +24,9 @@ _BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 1
 
 OPEN_STATES = ("creating", "active", "completing")
 CONTENT_STATES = ("stored", "verified", "quarantined", "damaged", "deleting")
-DELIVERY_STATES = ("pending", "failed")
+
+EXACT_ROWS = 100_000
+"""Counting more objects than this would read the whole table at every scrape: Postgres's estimate is taken instead."""
 
 _COUNTS = text(f"""
     SELECT
@@ -32,17 +34,20 @@ _COUNTS = text(f"""
             SELECT state, count(*) AS n FROM uploads WHERE {LIVE_UPLOAD} GROUP BY state
         ) u) AS uploads,
         (SELECT coalesce(jsonb_object_agg(content_status, jsonb_build_array(n, bytes)), '{{}}') FROM (
-            SELECT content_status, count(*) AS n, sum(size_bytes) AS bytes FROM blobs GROUP BY content_status
-        ) b) AS content,
+            SELECT content_status, count(*) AS n, sum(size_bytes) AS bytes FROM blobs
+            WHERE content_status <> 'verified' GROUP BY content_status
+        ) b) AS unverified,
+        (SELECT CASE WHEN reltuples > {EXACT_ROWS} THEN CAST(reltuples AS bigint) ELSE (SELECT count(*) FROM blobs) END
+            FROM pg_class WHERE oid = CAST('blobs' AS regclass)) AS objects,
+        (SELECT CAST(coalesce(sum(used_bytes), 0) AS bigint) FROM users) AS used_bytes,
         (SELECT jsonb_build_array(
             count(*) FILTER (WHERE parked_at IS NULL), count(*) FILTER (WHERE parked_at IS NOT NULL),
             coalesce(extract(epoch FROM now() - min(created_at) FILTER (WHERE fanned_at IS NULL AND parked_at IS NULL)),
                      0),
             coalesce(extract(epoch FROM now() - min(created_at) FILTER (WHERE parked_at IS NULL)), 0)
         ) FROM outbox) AS outbox,
-        (SELECT coalesce(jsonb_object_agg(state, n), '{{}}') FROM (
-            SELECT state, count(*) AS n FROM deliveries WHERE state IN ('pending', 'failed') GROUP BY state
-        ) d) AS deliveries,
+        (SELECT count(*) FROM deliveries WHERE state = 'pending') AS pending_deliveries,
+        (SELECT count(*) FROM deliveries WHERE state = 'failed') AS failed_deliveries,
         (SELECT count(*) FROM webhooks WHERE failing_since IS NOT NULL AND disabled_at IS NULL) AS failing_webhooks,
         (SELECT coalesce(jsonb_object_agg(name, jsonb_build_array(
             extract(epoch FROM now() - finished_at), runs_total, done_total, failed_total, error IS NOT NULL
@@ -137,10 +142,14 @@ class Metrics:
         return generate_latest(self._registry)
 
     def _set_counts(self, counts: Row[Any]) -> None:
-        uploads, content, outbox, deliveries, jobs = (
+        uploads, content, outbox, jobs = (
             orjson.loads(value) if isinstance(value, str) else value
-            for value in (counts.uploads, counts.content, counts.outbox, counts.deliveries, counts.jobs)
+            for value in (counts.uploads, counts.unverified, counts.outbox, counts.jobs)
         )
+        # `used_bytes` counts every object that is not being deleted (I4).
+        charged = sum(size_bytes for status, (_, size_bytes) in content.items() if status != "deleting")
+        unverified = sum(count for count, _ in content.values())
+        content["verified"] = max(counts.objects - unverified, 0), max(counts.used_bytes - charged, 0)
         for state in OPEN_STATES:
             self._uploads.labels(state).set(uploads.get(state, 0))
         for status in CONTENT_STATES:
@@ -152,8 +161,8 @@ class Metrics:
         self._parked.set(parked)
         self._lag.set(lag_s)
         self._publish_lag.set(oldest_s)
-        for state in DELIVERY_STATES:
-            self._deliveries.labels(state).set(deliveries.get(state, 0))
+        self._deliveries.labels("pending").set(counts.pending_deliveries)
+        self._deliveries.labels("failed").set(counts.failed_deliveries)
         self._failing.set(counts.failing_webhooks)
         for name, (age_s, runs, done, failed, is_failing) in jobs.items():
             if age_s is not None:

@@ -146,7 +146,7 @@ async def touch_session(tx: Tx, upload_id: uuid.UUID, settings: Settings) -> Non
 _END = text(f"""
     WITH ended AS (
         UPDATE uploads SET state = :state, ended_at = now(), leftover = :leftover, failure = :failure,
-            lease_token = NULL, lease_until = NULL
+            lease_token = NULL, lease_until = NULL, next_check_at = now(), checks = 0
         WHERE id = ANY(CAST(:ids AS uuid[])) AND owner_id = :owner_id AND {LIVE_UPLOAD}
         RETURNING id, size_bytes
     ), released AS (

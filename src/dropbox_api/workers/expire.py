@@ -6,7 +6,7 @@ from dropbox_api.context import Services
 from dropbox_api.files import guard
 from dropbox_api.models import Upload
 from dropbox_api.uploads.sessions import IS_LEASE_FREE, end_sessions
-from dropbox_api.workers.finish import MAX_BACKOFF_DOUBLINGS
+from dropbox_api.workers.due_sessions import MAX_BACKOFF_DOUBLINGS
 from dropbox_api.workers.reports import Report
 
 SESSIONS_PER_RUN = 200

@@ -1,40 +1,28 @@
 """Jobs `finish-stale` and `finish-idle`: complete uploads that their clients or servers abandoned."""
 
 import logging
-import uuid
 from collections.abc import Sequence
-from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, func, select, text, update
+from sqlalchemy import select
 
 from dropbox_api import problems
 from dropbox_api.context import Services
-from dropbox_api.db import Db
 from dropbox_api.models import Upload, UploadChunk
 from dropbox_api.plumbing import request_source
 from dropbox_api.storage.object_store import StoreError
 from dropbox_api.uploads.complete import complete_session
 from dropbox_api.uploads.sessions import IS_LEASE_FREE
+from dropbox_api.workers.due_sessions import DueSession, claim_due_sessions
 from dropbox_api.workers.reports import Report
 
 log = logging.getLogger(__name__)
-
-SESSIONS_PER_RUN = 20
-MAX_BACKOFF_DOUBLINGS = 10
-
-
-class DueSession(NamedTuple):
-    """An upload session that a worker should try to complete."""
-
-    id: uuid.UUID
-    uploader_id: uuid.UUID
 
 
 async def finish_stale_uploads(services: Services) -> Report:
     """Complete `completing` sessions whose lease has lapsed."""
     lease_s = services.settings.uploads.lease_s
     return await _complete_sessions(
-        services, await _claim_due(services.db, lease_s, Upload.state == "completing", IS_LEASE_FREE)
+        services, await claim_due_sessions(services.db, lease_s, Upload.state == "completing", IS_LEASE_FREE)
     )
 
 
@@ -46,21 +34,7 @@ async def finish_idle_uploads(services: Services) -> Report:
     unsigned = select(UploadChunk.number).where(UploadChunk.upload_id == Upload.id, UploadChunk.sha256.is_(None))
     conditions = (Upload.state == "active", Upload.fingerprint.is_not(None), ~unsigned.exists())
     pause_s = services.settings.uploads.idle_finalise_s
-    return await _complete_sessions(services, await _claim_due(services.db, pause_s, *conditions))
-
-
-async def _claim_due(db: Db, pause_s: float, *conditions: ColumnElement[bool]) -> Sequence[DueSession]:
-    """Return due sessions and postpone their next check. The pause doubles with each check."""
-    due = select(Upload.id).where(*conditions, Upload.next_check_at < func.now()).order_by(Upload.next_check_at)
-    doubled_s = pause_s * func.power(2, func.least(Upload.checks, MAX_BACKOFF_DOUBLINGS))
-    postponed = {
-        "checks": Upload.checks + 1,
-        "next_check_at": func.now() + doubled_s * text("interval '1 second'"),
-    }
-    claimed = Upload.id.in_(due.limit(SESSIONS_PER_RUN).with_for_update(skip_locked=True))
-    postpone = update(Upload).where(claimed).values(**postponed).returning(Upload.id, Upload.uploader_id)
-    async with db.begin() as tx:
-        return [DueSession(*row) for row in await tx.execute(postpone)]
+    return await _complete_sessions(services, await claim_due_sessions(services.db, pause_s, *conditions))
 
 
 async def _complete_sessions(services: Services, sessions: Sequence[DueSession]) -> Report:

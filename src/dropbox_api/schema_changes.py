@@ -1,0 +1,78 @@
+"""Steps of migrations for big tables, during which the server reads and writes on.
+
+Each step commits by itself and may be killed: the next run of `dropbox-api migrate` repeats the migration, and its
+finished steps do nothing. So let a migration consist of such steps alone, or of one transaction without them.
+CONTRIBUTING.md has the rules, and an architecture test checks them.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from alembic import op
+from sqlalchemy import Connection, text
+
+LOCK_TIMEOUT_S = 3
+"""How long a migration waits for a lock: as long may requests stop, which queue behind it."""
+ROWS_PER_BATCH = 10_000
+
+
+def create_index(
+    name: str, table: str, columns: Sequence[str], *, unique: bool = False, where: str | None = None
+) -> None:
+    """Create an index without blocking writes; first remove the invalid one that a killed run left.
+
+    Postgres waits for all transactions that are open now, without a timeout, because nothing queues behind it.
+    """
+    with _without_transaction("0") as connection:
+        is_valid = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)")
+        if connection.execute(is_valid, {"name": name}).scalar_one_or_none() is False:
+            _drop_index(name, table)
+        op.create_index(
+            name,
+            table,
+            columns,
+            unique=unique,
+            if_not_exists=True,
+            postgresql_concurrently=True,
+            postgresql_where=text(where) if where else None,
+        )
+
+
+def drop_index(name: str, table: str) -> None:
+    """Drop an index without blocking reads or writes."""
+    with _without_transaction("0"):
+        _drop_index(name, table)
+
+
+def _drop_index(name: str, table: str) -> None:
+    op.drop_index(name, table, if_exists=True, postgresql_concurrently=True)
+
+
+def backfill(table: str, assignment: str, condition: str, *, key: str = "id") -> None:
+    """Set columns of the rows that meet a condition, in batches by key; each batch is one short transaction.
+
+    The assignment must make the condition false, so that a repeated run skips the finished rows.
+    """
+    first = f"SELECT {key} FROM {table} ORDER BY {key} LIMIT {ROWS_PER_BATCH}"
+    following = f"SELECT {key} FROM {table} WHERE {key} > :after ORDER BY {key} LIMIT {ROWS_PER_BATCH}"
+    statement = f"""
+        WITH batch AS ({{keys}}), changed AS (
+            UPDATE {table} SET {assignment} FROM batch WHERE {table}.{key} = batch.{key} AND ({condition})
+        )
+        SELECT {key} FROM batch ORDER BY {key} DESC LIMIT 1"""
+    with _without_transaction(f"{LOCK_TIMEOUT_S}s") as connection:
+        after = connection.execute(text(statement.format(keys=first))).scalar_one_or_none()
+        while after is not None:
+            bound = {"after": after}
+            after = connection.execute(text(statement.format(keys=following)), bound).scalar_one_or_none()
+
+
+@contextmanager
+def _without_transaction(lock_timeout: str) -> Iterator[Connection]:
+    """Commit the migration so far, and run the block's statements one by one in autocommit mode."""
+    with op.get_context().autocommit_block():
+        connection = op.get_bind()
+        set_timeout = text("SELECT set_config('lock_timeout', :value, false)")
+        connection.execute(set_timeout, {"value": lock_timeout})
+        yield connection
+        connection.execute(set_timeout, {"value": f"{LOCK_TIMEOUT_S}s"})
