@@ -47,6 +47,11 @@ def test_parse_page_with_or_without_namespace_and_hashes(namespace: str) -> None
     assert found.next_marker is None
 
 
+def test_parse_page_with_the_root_element_of_moto_returns_its_parts() -> None:
+    body = page([row(1)]).replace(b"ListPartsResult", b"ListPartsResponse")
+    assert [part.number for part, _ in parse_parts_page(body).rows] == [1]
+
+
 def test_parse_truncated_page_returns_the_next_marker() -> None:
     more = "<NextPartNumberMarker>1000</NextPartNumberMarker><IsTruncated>true</IsTruncated>"
     assert parse_parts_page(page([row(1000)], more=more)).next_marker == 1000

@@ -41,8 +41,8 @@ class PartsPage:
 
 def parse_parts_page(body: bytes) -> PartsPage:
     """Parse one ListParts response. Raises StoreUnavailable for anything else."""
-    root = require_root(body, "ListPartsResult")
-    namespace = root.tag.removesuffix("ListPartsResult")
+    root = require_root(body, "ListPartsResult", "ListPartsResponse")  # the second by moto
+    namespace = root.tag.removesuffix(_name(root))
     number, size, etag = namespace + "PartNumber", namespace + "Size", namespace + "ETag"
     sha256, modified = namespace + "ChecksumSHA256", namespace + "LastModified"
     rows = []
@@ -68,11 +68,11 @@ def keep_newest(rows: list[tuple[Part, str]]) -> list[Part]:
     return [newest[number][0] for number in sorted(newest)]
 
 
-def require_root(body: bytes, name: str) -> ET.Element:
-    """Return the root element, which must have this name. Raises StoreUnavailable: the outcome is unknown."""
+def require_root(body: bytes, *names: str) -> ET.Element:
+    """Return the root element, which must have one of these names. Raises StoreUnavailable: the outcome is unknown."""
     root = _parse(body)
-    if _name(root) != name:
-        raise StoreUnavailable(f"expected {name}, got {_name(root)}")
+    if _name(root) not in names:
+        raise StoreUnavailable(f"expected {names[0]}, got {_name(root)}")
     return root
 
 
