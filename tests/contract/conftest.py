@@ -8,8 +8,10 @@ import aiohttp
 import pytest
 
 from dropbox_api.storage.s3 import S3Store
+from tests.support.aws import AwsSimulation
 from tests.support.contract import KNOWN_DIFFERENCES, Client, Peer
 from tests.support.ministack import Ministack
+from tests.support.moto import Moto
 from tests.support.stack import Stack, prepare_bucket
 
 
@@ -19,12 +21,18 @@ def ministack(stack: Stack) -> Iterator[Ministack]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def moto(stack: Stack) -> Iterator[Moto]:
+    with Moto(stack.directory / "moto") as server:
+        yield server
+
+
 @pytest.fixture(scope="session", params=sorted(KNOWN_DIFFERENCES))
 async def peer(request: pytest.FixtureRequest, stack: Stack) -> Peer:
     name: str = request.param
     if name == "seaweedfs":
         return Peer(name, await prepare_bucket(stack.s3_config))
-    server: Ministack = request.getfixturevalue("ministack")
+    server: AwsSimulation = request.getfixturevalue(name)
     return Peer(name, await prepare_bucket(server.s3_config))
 
 

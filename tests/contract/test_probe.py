@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from dropbox_api.storage.object_store import StoreRejected
-from dropbox_api.storage.probe import probe_bucket
+from dropbox_api.storage.probe import REQUIRED, probe_bucket
 from dropbox_api.storage.s3 import S3Store
-from tests.support.contract import KNOWN_DIFFERENCES, Peer
+from tests.support.contract import Peer
 from tests.support.ministack import Ministack
 from tests.support.stack import WEB_ORIGIN, Stack, prepare_bucket
 
@@ -15,24 +15,24 @@ from tests.support.stack import WEB_ORIGIN, Stack, prepare_bucket
 async def test_probe_reports_level_and_behaviours(peer: Peer) -> None:
     found = await probe_bucket(peer.config, origin=WEB_ORIGIN)
 
-    lists_hashes = "part hashes listed" not in KNOWN_DIFFERENCES[peer.name]
-    assert found.level == ("A" if lists_hashes else "B")
-    assert found.missing == ()
+    signatures, content, hashes = map(peer.has, ("presigned requests checked", "content checked", "part hashes listed"))
     assert dict(found.behaviours) == {
-        "signature_enforced": True,
-        "expiry_enforced": True,
-        "anonymous_refused": True,
-        "length_enforced": True,
-        "checksum_enforced": True,
-        "checksum_listed": lists_hashes,
+        "signature_enforced": signatures,
+        "expiry_enforced": signatures,
+        "anonymous_refused": signatures,
+        "length_enforced": content,
+        "checksum_enforced": content,
+        "checksum_listed": hashes,
         "wrong_etag_refused": True,
-        "wrong_part_checksum_refused": True,
+        "wrong_part_checksum_refused": peer.has("part hashes checked on Complete"),
         "conditional_put": True,
         "cors_preflight": True,
         "unequal_parts": True,
-        "composite_returned": True,
-        "range_copy": "hash of a copied part returned" not in KNOWN_DIFFERENCES[peer.name],
+        "composite_returned": peer.has("composite digest returned"),
+        "range_copy": peer.has("hash of a copied part returned") or not peer.has("part hashes checked on Complete"),
     }
+    assert found.missing == tuple(name for name in REQUIRED if not found.behaviours[name])
+    assert found.level == (None if found.missing else "A" if hashes else "B")
     assert found.max_part_number == 9_999
     assert abs(found.clock_skew_s) < 5
 
@@ -46,7 +46,7 @@ async def test_probe_leaves_no_objects_and_uploads(peer: Peer, store: S3Store) -
 async def test_probe_with_an_origin_without_a_cors_rule_reports_it(peer: Peer) -> None:
     found = await probe_bucket(peer.config, origin="https://elsewhere.example")
     assert found.behaviours["cors_preflight"] is False
-    assert found.level is not None
+    assert (found.level is None) is bool(found.missing)
 
 
 async def test_probe_of_a_store_with_anonymous_writes_gives_no_level(stack: Stack) -> None:

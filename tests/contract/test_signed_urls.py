@@ -51,6 +51,10 @@ FORBIDDEN: dict[str, Callable[[Attempt], Awaitable[Answer]]] = {
     "expired": lambda a: a.client.send(a.expired, BODY),
     "anonymous": lambda a: a.client.send(a.signed, BODY, url=a.anonymous_url),
 }
+BEHAVIOUR = dict.fromkeys(["other bytes", "one byte more", "one byte less", "no bytes"], "content checked") | {
+    "other upload": "unknown upload is 404"
+}
+BEHAVIOUR_OF_PUT = BEHAVIOUR | dict.fromkeys(["extra parameter", "other method"], "missing object or ACL refused")
 FORBIDDEN_PART = FORBIDDEN | {
     "other part number": lambda a: a.client.send(
         a.signed, BODY, url=_altered(a.signed.url, "partNumber=7", "partNumber=8")
@@ -74,7 +78,7 @@ async def test_part_url_accepts_its_bytes_repeatedly(store: S3Store, client: Cli
 
 @pytest.mark.parametrize("attempt", FORBIDDEN_PART)
 async def test_part_url_refuses_altered_requests(
-    store: S3Store, store_an_hour_ago: S3Store, client: Client, key: str, attempt: str
+    peer: Peer, store: S3Store, store_an_hour_ago: S3Store, client: Client, key: str, attempt: str
 ) -> None:
     upload_id = await store.create_multipart(key)
     rows = [PartToSign(7, len(BODY), sha256(BODY))]
@@ -84,22 +88,24 @@ async def test_part_url_refuses_altered_requests(
 
     answer = await FORBIDDEN_PART[attempt](Attempt(client, signed, expired, anonymous_url))
 
-    assert 400 <= answer.status < 500, answer
-    assert await store.list_parts(key, upload_id) == []
+    with peer.shows(BEHAVIOUR.get(attempt, "presigned requests checked")):
+        assert 400 <= answer.status < 500, answer
+        assert await store.list_parts(key, upload_id) == []
     await store.abort_multipart(key, upload_id)
 
 
 @pytest.mark.parametrize("attempt", FORBIDDEN)
 async def test_put_url_refuses_altered_requests(
-    store: S3Store, store_an_hour_ago: S3Store, client: Client, key: str, attempt: str
+    peer: Peer, store: S3Store, store_an_hour_ago: S3Store, client: Client, key: str, attempt: str
 ) -> None:
     signed = store.sign_put(key, len(BODY), sha256(BODY), 600)
     expired = store_an_hour_ago.sign_put(key, len(BODY), sha256(BODY), 600)
 
     answer = await FORBIDDEN[attempt](Attempt(client, signed, expired, signed.url.partition("?")[0]))
 
-    assert 400 <= answer.status < 500, answer
-    assert [found async for found in store.list_objects(key)] == []
+    with peer.shows(BEHAVIOUR_OF_PUT.get(attempt, "presigned requests checked")):
+        assert 400 <= answer.status < 500, answer
+        assert [found async for found in store.list_objects(key)] == []
 
 
 async def test_put_url_with_an_unsigned_amz_header_is_refused(
@@ -110,25 +116,31 @@ async def test_put_url_with_an_unsigned_amz_header_is_refused(
     peer.check("unsigned x-amz headers refused", answer.status == 403)
 
 
-async def test_part_sent_after_completion_leaves_the_object_unchanged(store: S3Store, client: Client, key: str) -> None:
+async def test_part_sent_after_completion_leaves_the_object_unchanged(
+    peer: Peer, store: S3Store, client: Client, key: str
+) -> None:
     uploaded = await upload_parts(store, client, key, [BODY])
     rows = [PartToSign(1, len(BODY), sha256(BODY)), PartToSign(1, 5, sha256(b"wrong"))]
     same, other = store.sign_parts(key, uploaded.upload_id, rows, 600)
     await store.complete_multipart(key, uploaded.upload_id, uploaded.parts, len(BODY))
     before = await store.head(key)
 
-    assert (await client.send(same, BODY)).status == 404
-    assert (await client.send(other, b"wrong")).status == 404
+    for signed, body in ((same, BODY), (other, b"wrong")):
+        with peer.shows("unknown upload is 404"):
+            assert (await client.send(signed, body)).status == 404
 
     assert await store.head(key) == before
     assert await _read(store, key) == BODY
 
 
-async def test_put_url_used_again_stores_the_same_bytes_only(store: S3Store, client: Client, key: str) -> None:
+async def test_put_url_used_again_stores_the_same_bytes_only(
+    peer: Peer, store: S3Store, client: Client, key: str
+) -> None:
     signed = store.sign_put(key, len(BODY), sha256(BODY), 600)
     assert (await client.send(signed, BODY)).status == 200
 
-    assert (await client.send(signed, BODY[::-1])).status == 400
+    with peer.shows("content checked"):
+        assert (await client.send(signed, BODY[::-1])).status == 400
     assert (await client.send(signed, BODY)).status == 200
 
     assert await _read(store, key) == BODY
@@ -189,27 +201,31 @@ async def test_download_url_honours_range_and_head(store: S3Store, client: Clien
 @pytest.mark.parametrize(
     ("old", "new"), [("attachment", "inline"), ("text%2Fplain", "text%2Fhtml"), ("Expires=300", "Expires=3000")]
 )
-async def test_altered_download_url_is_refused(store: S3Store, client: Client, key: str, old: str, new: str) -> None:
+async def test_altered_download_url_is_refused(
+    peer: Peer, store: S3Store, client: Client, key: str, old: str, new: str
+) -> None:
     await store.put(key, BODY)
     signed = store.sign_get(key, ResponseHeaders("x", "text/plain", inline=False), method="GET", ttl_s=300)
 
     answer = await client.send(signed, method="GET", url=_altered(signed.url, old, new))
 
-    assert answer.status == 403
-    assert BODY not in answer.body
-    assert (await client.send(signed, method="DELETE")).status == 403
-    assert (await client.send(signed, BODY, method="PUT")).status == 403
+    with peer.shows("presigned requests checked"):
+        assert answer.status == 403
+        assert BODY not in answer.body
+        assert (await client.send(signed, method="DELETE")).status == 403
+        assert (await client.send(signed, BODY, method="PUT")).status == 403
     assert await _read(store, key) == BODY
 
 
-async def test_download_url_of_a_missing_object_is_404(store: S3Store, client: Client, key: str) -> None:
+async def test_download_url_of_a_missing_object_is_404(peer: Peer, store: S3Store, client: Client, key: str) -> None:
     signed = store.sign_get(key, ResponseHeaders("x", "text/plain", inline=False), method="GET", ttl_s=300)
-    assert (await client.send(signed, method="GET")).status == 404
+    with peer.shows("missing download is 404"):
+        assert (await client.send(signed, method="GET")).status == 404
     with pytest.raises(ObjectNotFound):
         await store.head(key)
 
 
-async def test_cors_allows_the_configured_origin_only(store: S3Store, client: Client, key: str) -> None:
+async def test_cors_allows_the_configured_origin_only(peer: Peer, store: S3Store, client: Client, key: str) -> None:
     signed = store.sign_put(key, len(BODY), sha256(BODY), 600)
     preflight = {"access-control-request-method": "PUT", "access-control-request-headers": "x-amz-checksum-sha256"}
     bare = replace(signed, headers={})
@@ -218,7 +234,8 @@ async def test_cors_allows_the_configured_origin_only(store: S3Store, client: Cl
     assert allowed.status in {200, 204}
     assert allowed.headers["access-control-allow-origin"] == WEB_ORIGIN
     refused = await client.send(bare, method="OPTIONS", extra={"origin": "https://evil.example", **preflight})
-    assert "access-control-allow-origin" not in refused.headers
+    with peer.shows("refused preflight without CORS headers"):
+        assert "access-control-allow-origin" not in refused.headers
     stored = await client.send(signed, BODY, extra={"origin": WEB_ORIGIN})
     exposed = {name.strip().lower() for name in stored.headers["access-control-expose-headers"].split(",")}
     assert {"etag", "x-amz-checksum-sha256", "content-range"} <= exposed

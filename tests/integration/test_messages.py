@@ -1,4 +1,4 @@
-"""Topics and queues of SNS and SQS (ministack), and the job that reads notifications of the store."""
+"""Topics and queues of SNS and SQS (ministack and moto), and the job that reads notifications of the store."""
 
 import asyncio
 import json
@@ -17,6 +17,8 @@ from dropbox_api.storage.s3 import S3Config, S3Store
 from dropbox_api.workers.consume import consume_notifications
 from tests.conftest import Register
 from tests.support.bus import CONFIG, Bus, running_bus
+from tests.support.ministack import Ministack
+from tests.support.moto import Moto
 from tests.support.server import SMALLEST_CHUNK, Account, RunningServer, send, start
 from tests.support.sharing import make_folder
 from tests.support.stack import BUCKET, Stack
@@ -24,9 +26,9 @@ from tests.support.stack import BUCKET, Stack
 NOWHERE = "http://127.0.0.1:9"
 
 
-@pytest.fixture(scope="module")
-async def bus(stack: Stack) -> AsyncIterator[Bus]:
-    async with running_bus(stack.directory / "messages") as running:
+@pytest.fixture(scope="module", params=[Ministack, Moto], ids=lambda simulation: simulation.name)
+async def bus(request: pytest.FixtureRequest, stack: Stack) -> AsyncIterator[Bus]:
+    async with running_bus(request.param(stack.directory / f"messages-{request.param.name}")) as running:
         yield running
 
 

@@ -25,6 +25,7 @@ from dropbox_api.workers.publish import publish_changes
 from dropbox_api.workers.relay import relay_changes
 from tests.support.bus import CONFIG, Bus, running_bus
 from tests.support.fault_proxy import Fault, FaultProxy, running_proxy
+from tests.support.ministack import Ministack
 from tests.support.ports import reserve_port
 from tests.support.server import (
     Account,
@@ -96,7 +97,7 @@ async def place(postgres_url: str, s3_config: S3Config) -> AsyncIterator[Place]:
 
 @pytest.fixture
 async def bus(stack: Stack) -> AsyncIterator[Bus]:
-    async with running_bus(stack.directory / "processor") as running:
+    async with running_bus(Ministack(stack.directory / "processor")) as running:
         yield running
 
 

@@ -318,7 +318,7 @@ async def test_delivery_with_a_failing_record_does_not_block_others(
 
 @pytest.fixture(scope="module")
 async def bus(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bus]:
-    async with running_bus(tmp_path_factory.mktemp("bus")) as running:
+    async with running_bus(Ministack(tmp_path_factory.mktemp("bus"))) as running:
         yield running
 
 

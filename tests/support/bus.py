@@ -1,19 +1,20 @@
-"""SNS and SQS in ministack, with the topics, queues and subscriptions that an operator makes."""
+"""SNS and SQS, simulated by ministack or moto, with the topics, queues and subscriptions that an operator makes."""
 
 import json
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import aioboto3
 
 from dropbox_api.storage.messages import MessagesConfig
-from tests.support.ministack import Ministack
+from tests.support.aws import AwsSimulation
 
-CONFIG = MessagesConfig("", access_key_id=Ministack.access_key_id, secret_access_key=Ministack.secret_access_key)
+CONFIG = MessagesConfig(
+    "", access_key_id=AwsSimulation.access_key_id, secret_access_key=AwsSimulation.secret_access_key
+)
 
 
 class Bus:
@@ -62,10 +63,10 @@ class Bus:
 
 
 @asynccontextmanager
-async def running_bus(directory: Path) -> AsyncIterator[Bus]:
-    """Run an empty bus with its data in this directory."""
+async def running_bus(simulation: AwsSimulation) -> AsyncIterator[Bus]:
+    """Run an empty bus."""
     session = aioboto3.Session(CONFIG.access_key_id, CONFIG.secret_access_key)
-    with Ministack(directory) as ministack:
-        where: dict[str, Any] = {"region_name": CONFIG.region, "endpoint_url": ministack.endpoint_url}
+    with simulation as running:
+        where: dict[str, Any] = {"region_name": CONFIG.region, "endpoint_url": running.endpoint_url}
         async with session.client("sns", **where) as sns, session.client("sqs", **where) as sqs:
-            yield Bus(ministack.endpoint_url, sns, sqs)
+            yield Bus(running.endpoint_url, sns, sqs)

@@ -1,49 +1,30 @@
 """ministack, a substitute for AWS: the only store in the tests that lists the hashes of parts (level A).
 
 It pins an older botocore than the server, so it has its own environment under `.peers`, made at first use and kept.
-Its data is in memory.
 """
 
 import fcntl
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dropbox_api.storage.embedded.guard import EmbeddedError, GuardedServer, choose_ports, fetch
-from dropbox_api.storage.s3 import S3Config
+from dropbox_api.storage.embedded.guard import EmbeddedError, choose_ports, fetch
+from tests.support.aws import AwsSimulation
 
 VERSION = "1.5.33"
 _HOME = Path(__file__).parents[2] / ".peers" / "ministack"
 
 
-class Ministack(GuardedServer):
+class Ministack(AwsSimulation):
     """`checks_signatures=False` gives a store that accepts unsigned writes; a server must refuse to use it."""
 
     name = "ministack"
-    stop_signal = signal.SIGTERM
-    access_key_id = "test"
-    secret_access_key = "test"
 
     def __init__(self, data_dir: Path, *, checks_signatures: bool = True) -> None:
         super().__init__(data_dir)
         self._checks_signatures = checks_signatures
-        self._port = 0
-
-    @property
-    def endpoint_url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
-
-    @property
-    def s3_config(self) -> S3Config:
-        return S3Config(
-            bucket="dropbox",
-            endpoint_url=self.endpoint_url,
-            access_key_id=self.access_key_id,
-            secret_access_key=self.secret_access_key,
-        )
 
     def _command(self) -> tuple[Sequence[str], Mapping[str, str], Path]:
         program = _installed()
@@ -60,9 +41,6 @@ class Ministack(GuardedServer):
 
     def _is_ready(self) -> bool:
         return fetch(f"{self.endpoint_url}/_ministack/health") is not None
-
-    def _is_ours(self, command_line: list[str]) -> bool:  # noqa: ARG002
-        return False  # its command line does not name the directory, and a stray process holds no data
 
 
 def _installed() -> Path:
