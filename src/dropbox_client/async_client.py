@@ -9,12 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 
-from dropbox_client import async_resources as resources
-from dropbox_client.address import read_address
+from dropbox_client.async_resources import Resources
 from dropbox_client.async_transport import MAX_CONNECTIONS, AsyncTransport
 from dropbox_client.call import Response
-from dropbox_client.calls import account as account_calls
-from dropbox_client.client import make_store
 from dropbox_client.errors import Stopped
 from dropbox_client.exchange import Exchange, Locked, Pause, Request, Step, Steps
 from dropbox_client.models import File, FileRef, OnConflict
@@ -27,7 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class AsyncClient:
+class AsyncClient(Resources):
     """The API of one server as one user, for asyncio. Names and meanings are those of `Client`.
 
         async with AsyncClient("https://files.example.org", token="dbx_pat_...") as client:
@@ -50,22 +47,11 @@ class AsyncClient:
         retry_for_s: float = 60,
     ) -> None:
         """Connect as `Client` does."""
-        base_url = read_address(base_url)
-        self.exchange = Exchange(base_url, make_store(base_url, tokens, token), retry_for_s)
+        super().__init__(Exchange(base_url, tokens, token, retry_for_s))
         self.transport = transport or AsyncTransport(max_connections)
         self.stopping = asyncio.Event()
         self.transfer_slots = asyncio.Semaphore(max(1, max_connections // 2))
         """Parts in flight; the other connections remain for requests to the API."""
-        self.files = resources.Files(self)
-        self.uploads = resources.Uploads(self)
-        self.trash = resources.Trash(self)
-        self.revisions = resources.Revisions(self)
-        self.shares = resources.Shares(self)
-        self.links = resources.Links(self)
-        self.events = resources.Events(self)
-        self.account = resources.OwnAccount(self)
-        self.admin = resources.Admin(self)
-        self.webhooks = resources.Webhooks(self)
         self._token_lock = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -80,38 +66,6 @@ class AsyncClient:
         """Abort every request and transfer in progress; each raises Stopped."""
         self.stopping.set()
         await self.transport.close()
-
-    @property
-    def base_url(self) -> str:
-        """The address of the server, without a slash at its end."""
-        return self.exchange.base_url
-
-    @property
-    def retry_for_s(self) -> float:
-        """How long a failing request is retried."""
-        return self.exchange.retry_for_s
-
-    @retry_for_s.setter
-    def retry_for_s(self, duration_s: float) -> None:
-        self.exchange.retry_for_s = duration_s
-
-    # Sign-in
-
-    async def sign_in(self, email: str, password: str, *, otp: str | None = None) -> None:
-        """Sign in and store the tokens. Raises InvalidCredentials, SecondFactorRequired."""
-        await self.drive(self.exchange.sign_in(account_calls.sign_in(email, password, otp), email))
-
-    async def sign_in_with_code(self, code: str, verifier: str) -> None:
-        """Exchange the code of a sign-in at the identity provider for tokens, and store them. Raises OidcFailed."""
-        await self.drive(self.exchange.sign_in(account_calls.sign_in_with_code(code, verifier), ""))
-
-    async def sign_in_with_token(self, token: str) -> None:
-        """Check a personal access token and store it in place of a sign-in. Raises NotSignedIn if it is invalid."""
-        await self.drive(self.exchange.sign_in_with_token(token))
-
-    async def sign_out(self) -> None:
-        """End the sign-in here and on the server, if there is one. A personal access token is deleted only here."""
-        await self.drive(self.exchange.sign_out())
 
     # Transfers
 

@@ -3,20 +3,17 @@
 import dataclasses
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 
-from dropbox_client import resources
-from dropbox_client.address import read_address
 from dropbox_client.call import Response
-from dropbox_client.calls import account as account_calls
 from dropbox_client.errors import Stopped
 from dropbox_client.exchange import Exchange, Locked, Pause, Request, Step, Steps
 from dropbox_client.models import File, FileRef, OnConflict
-from dropbox_client.tokens import TokenMemory, Tokens, TokenStore
+from dropbox_client.resources import Resources
+from dropbox_client.tokens import TokenStore
 from dropbox_client.transport import Transport
 
 if TYPE_CHECKING:
@@ -27,7 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Client:
+class Client(Resources):
     """The API of one server as one user.
 
         with Client("https://files.example.org", token="dbx_pat_...") as client:
@@ -54,20 +51,9 @@ class Client:
         Without both, `sign_in` follows, and the tokens stay in memory. A failing request is retried for `retry_for_s`
         before its last failure is raised. Raises ValueError for an address or a token that cannot be one.
         """
-        base_url = read_address(base_url)
-        self.exchange = Exchange(base_url, make_store(base_url, tokens, token), retry_for_s)
+        super().__init__(Exchange(base_url, tokens, token, retry_for_s))
         self.transport = transport or Transport()
         self.stopping = threading.Event()
-        self.files = resources.Files(self)
-        self.uploads = resources.Uploads(self)
-        self.trash = resources.Trash(self)
-        self.revisions = resources.Revisions(self)
-        self.shares = resources.Shares(self)
-        self.links = resources.Links(self)
-        self.events = resources.Events(self)
-        self.account = resources.OwnAccount(self)
-        self.admin = resources.Admin(self)
-        self.webhooks = resources.Webhooks(self)
 
     def __enter__(self) -> Self:
         return self
@@ -82,44 +68,6 @@ class Client:
         """
         self.stopping.set()
         self.transport.close()
-
-    @property
-    def base_url(self) -> str:
-        """The address of the server, without a slash at its end."""
-        return self.exchange.base_url
-
-    @property
-    def retry_for_s(self) -> float:
-        """How long a failing request is retried."""
-        return self.exchange.retry_for_s
-
-    @retry_for_s.setter
-    def retry_for_s(self, duration_s: float) -> None:
-        self.exchange.retry_for_s = duration_s
-
-    # Sign-in
-
-    def sign_in(self, email: str, password: str, *, otp: str | None = None) -> None:
-        """Sign in and store the tokens. Raises InvalidCredentials, SecondFactorRequired."""
-        self.drive(self.exchange.sign_in(account_calls.sign_in(email, password, otp), email))
-
-    def sign_in_with_code(self, code: str, verifier: str) -> None:
-        """Exchange the code of a sign-in at the identity provider for tokens, and store them.
-
-        Raises: OidcFailed, also if the code belongs to another verifier.
-        """
-        self.drive(self.exchange.sign_in(account_calls.sign_in_with_code(code, verifier), ""))
-
-    def sign_in_with_token(self, token: str) -> None:
-        """Check a personal access token and store it in place of a sign-in.
-
-        Raises: NotSignedIn if the server rejects it, ValueError if it cannot be a token.
-        """
-        self.drive(self.exchange.sign_in_with_token(token))
-
-    def sign_out(self) -> None:
-        """End the sign-in here and on the server, if there is one. A personal access token is deleted only here."""
-        self.drive(self.exchange.sign_out())
 
     # Transfers
 
@@ -171,6 +119,8 @@ class Client:
         `progress` is as in `upload`. Raises: NotFound, NotAFile, LocalExists, Corrupt, TransferFailed, Stopped; OSError
         of the local file system.
         """
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
         from dropbox_client.transfer.download import download, join_name  # noqa: PLC0415
         from dropbox_client.transfer.progress import ProgressReport  # noqa: PLC0415
         from dropbox_client.transfer.ranges import PARALLEL, stream_content  # noqa: PLC0415
@@ -194,6 +144,8 @@ class Client:
 
     @cached_property
     def _upload_context(self) -> "UploadContext":
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
         from dropbox_client.transfer.concurrency import MAX_PARALLEL, ConcurrencyLimit  # noqa: PLC0415
         from dropbox_client.transfer.progress import ProgressListener  # noqa: PLC0415
         from dropbox_client.transfer.upload_file import UploadContext  # noqa: PLC0415
@@ -234,12 +186,3 @@ class Client:
         return self.transport.send(
             request.method, request.url, request.headers, request.body, idle_timeout_s=request.timeout_s
         )
-
-
-def make_store(base_url: str, tokens: TokenStore | None, token: str | None) -> TokenStore:
-    """Return the store of a client's tokens."""
-    if token is None:
-        return TokenMemory() if tokens is None else tokens
-    if tokens is not None:
-        raise TypeError("give either tokens or token")
-    return TokenMemory(Tokens.from_access_token(base_url, token))

@@ -1,33 +1,23 @@
-"""The rules of talking to the server, once for both clients: retries, token renewal, the event feed. No I/O.
+"""The rules of talking to the server, once for both clients: retries and token renewal. No I/O.
 
 Each rule is a generator of steps. A driver performs a step and sends the result into the generator, or throws the
 failure into it: `Client` blocks, `AsyncClient` awaits.
 """
 
 import json
-import math
-import time
-import uuid
-from collections.abc import Callable, Generator, Mapping
+import os
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import quote, urlencode
 
+from dropbox_client.address import read_address
 from dropbox_client.call import IDLE_TIMEOUT_S, Call, Response
-from dropbox_client.calls import account as account_calls
-from dropbox_client.calls import events as event_calls
-from dropbox_client.calls import uploads as upload_calls
-from dropbox_client.errors import ApiError, ClientError, NotSignedIn, Unreachable
-from dropbox_client.models import Event, EventList
+from dropbox_client.calls import auth
+from dropbox_client.errors import ApiError, NotSignedIn, Unreachable
 from dropbox_client.retry import Backoff, RetryWindow
-from dropbox_client.tokens import Tokens, TokenStore
+from dropbox_client.tokens import TokenMemory, Tokens, TokenStore
 
-LONG_WAIT_S = 60
-"""Length of one long poll; many proxies close idle connections after a little more."""
-EVENTS_PER_PAGE = 500
-_MIN_POLL_S = 1.0
-"""The reader pauses this long after an empty page that arrives sooner although it asked the server to wait."""
 _TRANSIENT = frozenset({429, 502, 503, 504})
 _MAX_TRIES_AT_500 = 3
 """500 is more often a bug than a transient failure."""
@@ -70,10 +60,14 @@ Steps: TypeAlias = Generator[Step, Any, T]
 class Exchange:
     """The exchange with one server as one user."""
 
-    def __init__(self, base_url: str, store: TokenStore, retry_for_s: float) -> None:
-        self.base_url = base_url
+    def __init__(self, base_url: str, tokens: TokenStore | None, token: str | None, retry_for_s: float) -> None:
+        """Take the tokens from the store `tokens`, or the personal access token `token`, or wait for a sign-in.
+
+        Raises: ValueError for an address or a token that cannot be one.
+        """
+        self.base_url = read_address(base_url)
         self.retry_for_s = retry_for_s
-        self.store = store
+        self.store = _make_store(self.base_url, tokens, token)
         self._tokens = self._load_tokens()
 
     # Requests
@@ -110,7 +104,7 @@ class Exchange:
         elif call.body is not None:
             headers["Content-Type"], body = "application/json", json.dumps(call.body).encode()
         if call.creates:
-            headers["Idempotency-Key"] = str(uuid.uuid4())
+            headers["Idempotency-Key"] = os.urandom(16).hex()
         if call.if_match is not None:
             headers["If-Match"] = call.if_match
         return Request(call.method, url, headers, body, IDLE_TIMEOUT_S + call.wait_s)
@@ -150,11 +144,13 @@ class Exchange:
 
     def sign_in_with_token(self, token: str) -> Steps[None]:
         """Check a personal access token with the server, and store it."""
+        previous = self._tokens
         self._tokens = tokens = Tokens.from_access_token(self.base_url, token)
         try:
-            yield from self.send(upload_calls.get_capabilities())
-        except ApiError as error:
-            if error.code != "forbidden":  # the token is valid but lacks files:read
+            yield from self.send(auth.check_token())
+        except BaseException as error:
+            if not isinstance(error, ApiError) or error.code != "forbidden":  # it is valid but lacks files:read
+                self._tokens = previous
                 raise
         yield Locked(self._save(tokens))
 
@@ -162,7 +158,7 @@ class Exchange:
         """Delete the tokens here, and end the sign-in on the server."""
         tokens: Tokens | None = yield Locked(self._forget())
         if tokens and tokens.refresh_token:
-            yield from self.send(account_calls.sign_out(tokens.refresh_token))
+            yield from self.send(auth.sign_out(tokens.refresh_token))
 
     def _load_tokens(self) -> Tokens | None:
         tokens = self.store.load()
@@ -177,7 +173,7 @@ class Exchange:
             self._tokens = tokens
             return tokens
         try:
-            document = yield from self.send(account_calls.refresh(tokens.refresh_token))
+            document = yield from self.send(auth.refresh(tokens.refresh_token))
         except ApiError as error:
             if error.status != 401:
                 raise
@@ -202,84 +198,12 @@ class Exchange:
         yield
 
 
-# The event feed
-
-
-class Reconnection:
-    """Repeats steps without a time limit while they fail transiently.
-
-    Failures before the first success are raised: the address may be wrong.
-    """
-
-    def __init__(self, on_change: Callable[[ClientError | None], None] = lambda _: None) -> None:
-        """`on_change` gets the first failure of a series, after the retries of the exchange, and None at its end."""
-        self._on_change = on_change
-        self._was_connected = False
-
-    def repeat(self, start: Callable[[], Steps[T]]) -> Steps[T]:
-        """Perform the steps that `start` returns until they succeed. Raises their permanent failures."""
-        backoff = Backoff(RetryWindow(math.inf), base_s=1)
-        is_failing = False
-        while True:
-            try:
-                result = yield from start()
-            except (Unreachable, ApiError) as error:
-                if not self._was_connected or not _is_transient(error):
-                    raise
-                if not is_failing:
-                    self._on_change(error)
-                is_failing = True
-                yield Pause(backoff.next_pause_s() or 0)
-            else:
-                self._was_connected = True
-                if is_failing:
-                    self._on_change(None)
-                return result
-
-
-def _is_transient(error: Unreachable | ApiError) -> bool:
-    """Return whether a retry may help. A status without a problem document comes from a proxy, not from the server."""
-    return (
-        isinstance(error, Unreachable) or error.retryable or error.status >= 500 or error.code == f"http-{error.status}"
-    )
-
-
-class Feed:
-    """A reader of the caller's event feed by long poll.
-
-    The cursor advances only with a complete page. A lost response is requested again, so each event is delivered
-    exactly once across restarts of the server, network failures and token renewals. The server throttles with
-    `backoff_s` and Retry-After.
-    """
-
-    def __init__(
-        self, exchange: Exchange, cursor: str | None, since: datetime | None, reconnector: Reconnection | None = None
-    ) -> None:
-        """Start after `cursor`, or at `since`."""
-        self.cursor = cursor
-        """The position after the last event read; None before the first page of `since`."""
-        self.has_more = True
-        """True if the next `read` may return events immediately."""
-        self._exchange = exchange
-        self._since = since
-        self._reconnector = reconnector or Reconnection()
-        self._pause_s = 0.0
-
-    def read(self, wait_s: float) -> Steps[list[Event]]:
-        """Return the next events; if there are none, wait up to `wait_s` for one."""
-        if self._pause_s:
-            yield Pause(self._pause_s)
-        began = time.monotonic()
-        since = self._since if self.cursor is None else None
-        call = event_calls.get_page(self.cursor, since=since, limit=EVENTS_PER_PAGE, wait_s=wait_s)
-        page: EventList = yield from self._reconnector.repeat(lambda: self._exchange.send(call))
-        is_quick = not (page.events or page.has_more) and time.monotonic() - began < min(wait_s, _MIN_POLL_S)
-        self._pause_s = max(page.backoff_s or 0, _MIN_POLL_S if is_quick else 0)
-        start, self.cursor, self.has_more = self.cursor, page.cursor, page.has_more
-        return [
-            replace(event, cursor=page.cursor if place == len(page.events) else start)
-            for place, event in enumerate(page.events, 1)
-        ]
+def _make_store(base_url: str, tokens: TokenStore | None, token: str | None) -> TokenStore:
+    if token is None:
+        return TokenMemory() if tokens is None else tokens
+    if tokens is not None:
+        raise TypeError("give either tokens or token")
+    return TokenMemory(Tokens.from_access_token(base_url, token))
 
 
 def _with_bearer(request: Request, tokens: Tokens) -> Request:

@@ -390,6 +390,41 @@ def test_complete_path_lists_matching_paths(
     assert f"path={quote(asked, safe='')}" in server.asked[0].path
 
 
+NOT_FOR_LS = {"asyncio", "concurrent.futures", "httpx2", "logging", "rich", "uuid"} | {
+    f"dropbox_client.{name}"
+    for name in (
+        *("async_client", "async_resources", "problems", "transfer", "feed"),
+        *(
+            f"{package}.{name}"
+            for package in ("calls", "resources")
+            for name in ("account", "admin", "uploads", "webhooks")
+        ),
+        *(f"models.{name}" for name in ("account", "events", "sharing", "uploads", "webhooks")),
+    )
+}
+
+
+def test_ls_imports_only_what_it_uses(server: FakeServer, tmp_path: Path) -> None:
+    """Each module that is not needed delays every command."""
+    server.script = [answer({"items": [NODE], "next_cursor": None})]
+    program = f"""
+import sys
+before = {{*sys.modules}}
+from dropbox_client.cli import main
+try:
+    main(["ls", "/"])
+finally:
+    print({NOT_FOR_LS!r} & {{*sys.modules}} - before)
+"""
+    environment = {
+        "DBX_SERVER": server.url,
+        "DBX_TOKEN": "token",
+        "DBX_CONFIG_DIR": str(tmp_path),
+    }
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{NODE['name']}\nset()\n", "")
+
+
 def test_help_imports_no_slow_modules() -> None:
     program = (
         "import sys; import dropbox_client.cli as cli; cli.build_parser().format_help();"
@@ -397,3 +432,12 @@ def test_help_imports_no_slow_modules() -> None:
     )
     command = [sys.executable, "-I", "-c", f"import sys; before = {{*sys.modules}}; {program}"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_sign_in_with_a_rejected_token_keeps_the_sign_in(server: FakeServer, client: Client) -> None:
+    server.script = [problem(401, "unauthenticated"), answer({"cursor": "c"})]
+    with pytest.raises(NotSignedIn):
+        client.sign_in_with_token("dbx_pat_wrong")
+    assert client.events.get_cursor() == "c"
+    sent = [request.headers["authorization"] for request in server.asked]
+    assert sent == ["Bearer dbx_pat_wrong", "Bearer access-1"]

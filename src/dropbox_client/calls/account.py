@@ -1,4 +1,4 @@
-"""The account of the caller: sign-in, password, second factor, tokens."""
+"""The account of the caller: password, second factor, sign-ins, tokens."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,26 +12,6 @@ from dropbox_client.models import (
     SecondFactorProposal,
     SignInSession,
 )
-
-_read_document = read_with(dict[str, Any])
-
-
-def sign_in(email: str, password: str, otp: str | None) -> Call[dict[str, Any]]:
-    form = without_none(grant_type="password", username=email, password=password, otp=otp)
-    return Call("POST", "/v1/auth/token", _read_document, form=form, signed_in=False)
-
-
-def sign_in_with_code(code: str, verifier: str) -> Call[dict[str, Any]]:
-    body = {"code": code, "verifier": verifier}
-    return Call("POST", "/v1/auth/oidc/token", _read_document, body=body, signed_in=False)
-
-
-def refresh(refresh_token: str) -> Call[dict[str, Any]]:
-    return Call("POST", "/v1/auth/refresh", _read_document, body={"refresh_token": refresh_token}, signed_in=False)
-
-
-def sign_out(refresh_token: str) -> Call[None]:
-    return Call("POST", "/v1/auth/logout", read_nothing, body={"refresh_token": refresh_token}, signed_in=False)
 
 
 def register(email: str, password: str) -> Call[Account]:

@@ -1,0 +1,96 @@
+"""Generated from `resources/account.py` by `make sdk`: edit that module."""
+
+import builtins
+from collections.abc import AsyncIterator, Sequence
+
+from dropbox_client.async_resources.resource import Resource
+from dropbox_client.calls import account
+from dropbox_client.models.account import (
+    Account,
+    CreatedPersonalToken,
+    PersonalToken,
+    Scope,
+    SecondFactorProposal,
+    SignInSession,
+)
+
+
+class OwnAccount(Resource):
+    """The account of the caller.
+
+    A `password` is None for an account without one: the server then requires a sign-in of the last minutes.
+    """
+
+    async def register(self, email: str, password: str) -> Account:
+        """Create an account; `sign_in` follows. Raises EmailTaken, RegistrationClosed, WeakPassword."""
+        return await self._run(account.register(email, password))
+
+    async def find_identity_provider(self) -> str | None:
+        """Return the name of the server's identity provider; None if it has none."""
+        return await self._run(account.find_identity_provider())
+
+    async def get(self) -> Account:
+        """Return the account, its usage and its quota."""
+        return await self._run(account.get())
+
+    async def change_password(self, current_password: str | None, new_password: str) -> None:
+        """Change the password and end all other sign-ins. Raises InvalidCredentials, WeakPassword."""
+        return await self._run(account.change_password(current_password, new_password))
+
+    async def request_email_verification(self) -> None:
+        """Send a mail that confirms the address of the account."""
+        return await self._run(account.request_email_verification())
+
+    async def verify_email(self, token: str) -> None:
+        """Confirm an address with the token of the mail. Raises InvalidMailToken."""
+        return await self._run(account.verify_email(token))
+
+    async def request_password_reset(self, email: str) -> None:
+        """Send a mail that resets the password, if the address has an account."""
+        return await self._run(account.request_password_reset(email))
+
+    async def reset_password(self, token: str, new_password: str) -> None:
+        """Set a new password with the token of the mail. Raises InvalidMailToken, WeakPassword."""
+        return await self._run(account.reset_password(token, new_password))
+
+    async def propose_second_factor(self, password: str | None) -> SecondFactorProposal:
+        """Return a new secret for an authenticator app. Raises InvalidCredentials, SecondFactorState."""
+        return await self._run(account.propose_second_factor(password))
+
+    async def confirm_second_factor(self, code: str) -> builtins.list[str]:
+        """Turn the second factor on with a code of the app and return the recovery codes. Raises as above."""
+        return await self._run(account.confirm_second_factor(code))
+
+    async def replace_recovery_codes(self, password: str | None, otp: str) -> builtins.list[str]:
+        """Return new recovery codes, which invalidate the old ones. Raises as above."""
+        return await self._run(account.replace_recovery_codes(password, otp))
+
+    async def remove_second_factor(self, password: str | None, otp: str) -> None:
+        """Turn the second factor off. Raises as above."""
+        return await self._run(account.remove_second_factor(password, otp))
+
+    def list_sign_ins(self) -> AsyncIterator[SignInSession]:
+        """Iterate over the sign-ins of the account, newest first."""
+        return self._pages(account.list_sign_ins())
+
+    async def end_sign_in(self, sign_in_id: str) -> None:
+        """End a sign-in immediately. Raises NotFound."""
+        return await self._run(account.end_sign_in(sign_in_id))
+
+    async def end_other_sign_ins(self) -> None:
+        """End all sign-ins but that of this client."""
+        return await self._run(account.end_other_sign_ins())
+
+    def list_tokens(self) -> AsyncIterator[PersonalToken]:
+        """Iterate over the valid personal access tokens, newest first."""
+        return self._pages(account.list_tokens())
+
+    async def create_token(
+        self, name: str, scopes: Sequence[Scope], *, expires_in_s: int | None = None
+    ) -> CreatedPersonalToken:
+        """Create a personal access token; only this result has `token`. Raises Forbidden (scope `admin`)."""
+        return await self._run(account.create_token(name, scopes, expires_in_s))
+
+    async def revoke_token(self, token_id: str) -> None:
+        """Revoke a personal access token immediately. Raises NotFound."""
+        return await self._run(account.revoke_token(token_id))

@@ -1,0 +1,142 @@
+"""Generated from `resources/files.py` by `make sdk`: edit that module."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Literal
+
+from dropbox_client.async_resources.resource import Resource, path_or_id
+from dropbox_client.calls import files
+from dropbox_client.models.files import Activity, DownloadUrl, File, FileRef, OnConflict, Order, ProcessingState
+
+_HITS_PER_PAGE = 100
+
+
+class Files(Resource):
+    """Files and folders: look up, list, search, move, copy."""
+
+    async def get(self, file: FileRef) -> File:
+        """Return the current state of a file or folder. Raises NotFound."""
+        wanted = path_or_id(file)
+        return await self._run(files.get_by_path(wanted) if wanted.startswith("/") else files.get(wanted))
+
+    async def resolve(self, file: FileRef) -> str:
+        """Return the id of a file or folder; only a path needs a request. Raises NotFound."""
+        return await self._resolve(file)
+
+    async def get_below(self, folder: FileRef, path: str) -> File:
+        """Return the file or folder at a path below a folder, such as a shared one. Raises NotFound."""
+        return await self._run(files.get_below(await self._resolve(folder), path))
+
+    def list(self, folder: FileRef = "/", *, order: Order = "name", recursive: bool = False) -> AsyncIterator[File]:
+        """Iterate over the children of a folder, or with `recursive` over all descendants.
+
+        Raises: NotFound, NotAFolder.
+        """
+        return self._pages(files.list_folder(path_or_id(folder), order, recursive=recursive))
+
+    def search(
+        self,
+        text: str | None = None,
+        *,
+        folder: FileRef | None = None,
+        kind: Literal["file", "folder"] | None = None,
+        content_type: str | None = None,
+        min_bytes: int | None = None,
+        max_bytes: int | None = None,
+        modified_after: datetime | None = None,
+        modified_before: datetime | None = None,
+        page_items: int = _HITS_PER_PAGE,
+    ) -> AsyncIterator[File]:
+        """Iterate over the files and folders whose names match and that meet all conditions, best first.
+
+        `page_items` is the number per request. Raises: NotFound (`folder`), InvalidRequest.
+        """
+        return self._pages(
+            files.search(
+                text,
+                folder=None if folder is None else path_or_id(folder),
+                kind=kind,
+                content_type=content_type,
+                min_bytes=min_bytes,
+                max_bytes=max_bytes,
+                modified_after=modified_after,
+                modified_before=modified_before,
+                page_items=page_items,
+            )
+        )
+
+    async def sign_download(self, file: FileRef, revision_id: str | None = None) -> DownloadUrl:
+        """Return a signed URL for the content of the head or of a revision. Raises NotFound, NotAFile."""
+        return await self._run(files.sign_download(await self._resolve(file), revision_id))
+
+    async def create_folder(self, path: str) -> File:
+        """Create a folder in an existing one. Raises NotFound, NotAFolder (the parent), NameTaken, InvalidName."""
+        return await self._run(files.create_folder(path))
+
+    async def create_folders(self, path: str) -> File:
+        """Create a folder and its missing ancestors; an existing folder is accepted. Raises NotAFolder, InvalidName."""
+        return await self._run(files.create_folders(path))
+
+    async def create_folder_in(self, folder: FileRef, name: str, *, reuse: bool = False) -> File:
+        """Create a folder in another, such as a shared one; `reuse` accepts an existing one.
+
+        Raises: NotFound, NotAFolder, NameTaken, InvalidName.
+        """
+        return await self._run(files.create_folder_in(await self._resolve(folder), name, reuse=reuse))
+
+    async def move(
+        self,
+        file: FileRef,
+        *,
+        name: str | None = None,
+        folder: FileRef | None = None,
+        on_conflict: OnConflict = "fail",
+        if_match: str | None = None,
+    ) -> File:
+        """Rename a file or folder, move it to another folder, or both; `if_match` is the expected `etag`.
+
+        Raises: NotFound, NameTaken, IntoItself, RootFolder, ProcessingRunning, PreconditionFailed, ...
+        """
+        target = None if folder is None else path_or_id(folder)
+        return await self._run(
+            files.move(await self._resolve(file), name=name, folder=target, on_conflict=on_conflict, if_match=if_match)
+        )
+
+    async def copy(
+        self,
+        file: FileRef,
+        *,
+        name: str | None = None,
+        folder: FileRef | None = None,
+        on_conflict: OnConflict = "fail",
+    ) -> File:
+        """Copy a file or a folder tree on the server, without a transfer. Raises as `move` does."""
+        target = None if folder is None else path_or_id(folder)
+        return await self._run(files.copy(await self._resolve(file), name=name, folder=target, on_conflict=on_conflict))
+
+    async def set_content_type(self, file: FileRef, content_type: str, *, if_match: str | None = None) -> File:
+        """Change the content type of a file. Raises NotFound, NotAFile, PreconditionFailed."""
+        return await self._run(files.set_content_type(await self._resolve(file), content_type, if_match=if_match))
+
+    async def move_to_trash(self, file: FileRef, *, force: bool = False, if_match: str | None = None) -> None:
+        """Move a file or a folder tree to the trash; `force` overrides ProcessingRunning.
+
+        Raises: NotFound, RootFolder, ProcessingRunning, PreconditionFailed.
+        """
+        return await self._run(files.move_to_trash(await self._resolve(file), force=force, if_match=if_match))
+
+    def list_activity(self, file: FileRef) -> AsyncIterator[Activity]:
+        """Iterate over the audit trail of a file or folder, newest first. Raises NotFound."""
+        return self._pages_of(file, files.list_activity)
+
+    async def report_processing(
+        self, file: FileRef, state: ProcessingState, *, detail: str | None = None, revision_id: str | None = None
+    ) -> File:
+        """Report the state of a processor for a revision (default: the head). Raises NotFound, RevisionConflict."""
+        return await self._run(
+            files.report_processing(await self._resolve(file), state, detail=detail, revision_id=revision_id)
+        )
+
+    async def accept_content(self, file: FileRef) -> File:
+        """Accept quarantined content under its actual fingerprint. Raises NotFound, NotQuarantined."""
+        return await self._run(files.accept_content(await self._resolve(file)))

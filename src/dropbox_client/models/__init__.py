@@ -1,0 +1,37 @@
+"""The requests and responses of the API as frozen dataclasses. Ids are UUID strings, times are aware, hashes are hex.
+
+Unknown members are ignored, so that an older client can talk to a newer server. Only classes with many instances have
+slots. Creating a dataclass takes time: each name is imported from its module when it is used.
+"""
+
+from typing import TYPE_CHECKING
+
+from dropbox_client.lazy import import_names
+
+if TYPE_CHECKING:
+    from dropbox_client.models.account import *  # noqa: F403
+    from dropbox_client.models.events import *  # noqa: F403
+    from dropbox_client.models.files import *  # noqa: F403
+    from dropbox_client.models.sharing import *  # noqa: F403
+    from dropbox_client.models.uploads import *  # noqa: F403
+    from dropbox_client.models.webhooks import *  # noqa: F403
+else:
+    __getattr__ = import_names(
+        __name__,
+        {
+            "account": (
+                "Account AccountKind CreatedPersonalToken ManagedUser PersonalToken Scope SecondFactorProposal "
+                "SignInSession"
+            ),
+            "events": "Event EventList",
+            "files": (
+                "Activity DownloadUrl File FileRef OnConflict Order Processing ProcessingState Revision normalize_name"
+            ),
+            "sharing": "KEEP Grant GrantedRole Keep Link LinkMode",
+            "uploads": (
+                "Capabilities Chunk CompletedUpload CompletedUploadItem CreateUpload CreatedUpload CreatedUploadItem "
+                "Destination DestinationState FingerprintHit RetryLater SignedPart Upload UploadState"
+            ),
+            "webhooks": "CreatedWebhook Delivery DeliveryState Webhook",
+        },
+    )

@@ -1,0 +1,83 @@
+"""Accounts, sign-ins and tokens."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import ClassVar, Literal
+
+from dropbox_client.models.base import Model, read_time
+
+AccountKind = Literal["person", "service"]
+Scope = Literal["files:read", "files:write", "share", "processing", "admin"]
+
+
+@dataclass(frozen=True)
+class Account(Model):
+    """The account of the caller, its usage and its quota."""
+
+    _readers: ClassVar = {"created_at": read_time, "email_verified_at": read_time}
+
+    id: str
+    email: str
+    created_at: datetime
+    used_bytes: int
+    reserved_bytes: int
+    quota_bytes: int
+    used_nodes: int
+    quota_nodes: int
+    kind: AccountKind = "person"
+    is_admin: bool = False
+    email_verified_at: datetime | None = None
+    second_factor: bool = False
+    has_password: bool = True
+
+
+@dataclass(frozen=True)
+class ManagedUser(Account):
+    """An account, as administrators see it."""
+
+    _readers: ClassVar = {**Account._readers, "disabled_at": read_time}  # noqa: SLF001
+
+    disabled_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class SecondFactorProposal(Model):
+    """The setup of an authenticator app: `secret` to type, or `otpauth_url` to open or to show as a QR code."""
+
+    secret: str = field(repr=False)
+    otpauth_url: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class SignInSession(Model):
+    """A sign-in of the account."""
+
+    _readers: ClassVar = {"created_at": read_time, "last_used_at": read_time}
+
+    id: str
+    user_agent: str | None
+    address: str | None
+    created_at: datetime
+    last_used_at: datetime
+    is_current: bool
+
+
+@dataclass(frozen=True)
+class PersonalToken(Model):
+    """A personal access token, without the token itself."""
+
+    _readers: ClassVar = {"created_at": read_time, "last_used_at": read_time, "expires_at": read_time}
+
+    id: str
+    name: str
+    scopes: list[Scope]
+    created_at: datetime
+    last_used_at: datetime | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True)
+class CreatedPersonalToken(PersonalToken):
+    """A new personal access token: `token` is shown only here."""
+
+    token: str = field(repr=False)

@@ -1,0 +1,41 @@
+"""The event feed."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+
+from dropbox_client.models.base import Model, read_time
+from dropbox_client.models.files import File
+
+
+@dataclass(frozen=True, slots=True)
+class Event(Model):
+    """A change of a file or folder that the caller sees, or saw until this change."""
+
+    _readers: ClassVar = {"at": read_time, "file": File.from_json}
+
+    id: str
+    """The same for all receivers, including webhooks."""
+    kind: str
+    """Such as "file.created"; a newer server may send kinds that this version does not know."""
+    file_id: str
+    at: datetime
+    file: File | None
+    """The file as of the request, not of the event; None if it is deleted or no longer visible to the caller."""
+    detail: dict[str, Any]
+    cursor: str | None = None
+    """The cursor to resume from once this event and all before it are processed. Events arrive in pages: the last event
+    has the cursor after the page, all others the cursor before it (None: where reading began)."""
+
+
+@dataclass(frozen=True)
+class EventList(Model):
+    """Events in the order of their occurrence; `cursor` resumes after the last one."""
+
+    _readers: ClassVar = {"events": lambda items: [Event.from_json(item) for item in items]}
+
+    events: list[Event]
+    cursor: str
+    has_more: bool
+    backoff_s: float | None = None
+    """The pause that the server requests before the next poll."""

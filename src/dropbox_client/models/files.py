@@ -1,0 +1,121 @@
+"""Files and folders, their revisions and their history."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar, Literal
+from unicodedata import normalize
+
+from dropbox_client.models.base import Model, read_time
+
+OnConflict = Literal["fail", "rename", "replace"]
+Order = Literal["name", "-name", "size", "-size", "modified", "-modified"]
+ProcessingState = Literal["queued", "running", "succeeded", "failed"]
+
+
+def normalize_name(name: str) -> str:
+    """Return a name or path in the form in which the server compares it, without case and Unicode differences."""
+    return normalize("NFC", normalize("NFC", name).casefold())
+
+
+@dataclass(frozen=True)
+class Processing(Model):
+    """The last state that a processor reported for a revision."""
+
+    _readers: ClassVar = {"updated_at": read_time}
+
+    state: ProcessingState
+    detail: str | None
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class File(Model):
+    """A file or a folder; members that only files have are None for folders."""
+
+    _readers: ClassVar = {
+        "created_at": read_time,
+        "modified_at": read_time,
+        "client_modified_at": read_time,
+        "trashed_at": read_time,
+        "processing": Processing.from_json,
+    }
+
+    id: str
+    kind: Literal["file", "folder"]
+    name: str
+    parent_id: str | None
+    path: str
+    size_bytes: int | None
+    fingerprint: str | None
+    content_type: str | None
+    revision_id: str | None
+    content_status: Literal["stored", "verified", "quarantined", "damaged"] | None
+    created_at: datetime
+    modified_at: datetime
+    client_modified_at: datetime | None
+    owner: str
+    role: Literal["viewer", "editor", "owner"]
+    etag: str
+    processing: Processing | None = None
+    trashed_at: datetime | None = None
+    """When it was moved to the trash, where `path` is the old path."""
+    true_fingerprint: str | None = None
+    """The actual hash of quarantined content."""
+
+
+FileRef = File | str
+"""A file or folder, its id, or its path in the caller's own tree, which starts with a slash."""
+
+
+@dataclass(frozen=True)
+class Revision(Model):
+    """One version of a file's content."""
+
+    _readers: ClassVar = {
+        "created_at": read_time,
+        "client_modified_at": read_time,
+        "processing": Processing.from_json,
+    }
+
+    id: str
+    number: int
+    is_head: bool
+    size_bytes: int
+    fingerprint: str
+    content_type: str
+    content_status: Literal["stored", "verified", "quarantined", "damaged"]
+    author: str
+    client_modified_at: datetime | None
+    created_at: datetime
+    processing: Processing | None = None
+
+
+@dataclass(frozen=True)
+class DownloadUrl(Model):
+    """A signed URL for content; it needs no authentication and is valid until `expires_at`."""
+
+    _readers: ClassVar = {"expires_at": read_time}
+
+    url: str = field(repr=False)
+    expires_at: datetime
+    size_bytes: int
+    fingerprint: str
+    content_status: str
+    revision_id: str
+    etag: str
+
+
+@dataclass(frozen=True)
+class Activity(Model):
+    """An entry of the audit trail of a file or folder."""
+
+    _readers: ClassVar = {"created_at": read_time}
+
+    id: str
+    action: str
+    actor: str | None
+    address: str | None
+    user_agent: str | None
+    request_id: str | None
+    created_at: datetime
+    detail: dict[str, Any]

@@ -1,0 +1,56 @@
+"""Grants and public links."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import ClassVar, Literal
+
+from dropbox_client.models.base import Model, read_time
+
+GrantedRole = Literal["viewer", "editor"]
+LinkMode = Literal["view", "download", "upload"]
+
+
+class Keep(Enum):
+    """The type of KEEP: leave this member alone."""
+
+    KEEP = "keep"
+
+
+KEEP = Keep.KEEP
+
+
+@dataclass(frozen=True)
+class Grant(Model):
+    """The access of one account to a file or folder; if `inherited`, through its ancestor `node_id`."""
+
+    _readers: ClassVar = {"created_at": read_time}
+
+    id: str
+    node_id: str
+    inherited: bool
+    email: str | None
+    """None if the grant names the account by its id."""
+    user_id: str | None
+    role: GrantedRole
+    pending: bool
+    """True until an account with this confirmed address exists."""
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Link(Model):
+    """A public link; its `token` is all that a visitor needs, and its page is at `url_path` of the server."""
+
+    _readers: ClassVar = {"created_at": read_time, "expires_at": read_time}
+
+    id: str
+    node_id: str
+    token: str = field(repr=False)
+    url_path: str = field(repr=False)
+    mode: LinkMode
+    has_password: bool
+    expires_at: datetime | None
+    max_downloads: int | None
+    downloads: int
+    created_at: datetime

@@ -1,0 +1,200 @@
+"""Upload sessions."""
+
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any, ClassVar, Literal
+
+from dropbox_client.errors import ApiError
+from dropbox_client.models.base import Json, Model, read_time
+from dropbox_client.models.files import File, OnConflict
+
+UploadState = Literal["creating", "active", "completing", "completed", "aborted", "expired", "failed"]
+
+
+def _read_problem(document: Json) -> ApiError:
+    return ApiError.from_json(document, 409)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedPart(Model):
+    """A signed URL: PUT exactly the bytes of the chunk to `url` with `headers`."""
+
+    _readers: ClassVar = {"expires_at": read_time}
+
+    number: int
+    url: str = field(repr=False)  # a signed URL is a secret
+    headers: dict[str, str] = field(repr=False)
+    offset_bytes: int
+    size_bytes: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class DestinationState(Model):
+    _readers: ClassVar = {"problem": _read_problem}
+
+    id: str
+    parent_id: str
+    name: str
+    on_conflict: OnConflict
+    file_id: str | None
+    revision_id: str | None
+    problem: ApiError | None
+
+
+@dataclass(frozen=True)
+class Upload(Model):
+    """An upload session. `uploaded`, `missing` and `mismatched` are ranges such as "1-120,130"."""
+
+    _readers: ClassVar = {
+        "created_at": read_time,
+        "last_activity_at": read_time,
+        "expires_at": read_time,
+        "destinations": lambda items: [DestinationState.from_json(item) for item in items],
+    }
+
+    id: str
+    state: UploadState
+    fingerprint: str | None
+    size_bytes: int
+    strategy: Literal["single", "multipart"]
+    chunk_size_bytes: int
+    chunk_count: int
+    uploaded: str
+    missing: str
+    mismatched: str
+    uploaded_bytes: int
+    created_at: datetime
+    last_activity_at: datetime
+    expires_at: datetime
+    destinations: list[DestinationState]
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
+class CreatedUpload(Model):
+    """Either `upload`, a session to send, or `file`: the owner already stores this content."""
+
+    _readers: ClassVar = {
+        "upload": Upload.from_json,
+        "file": File.from_json,
+        "parts": lambda items: [SignedPart.from_json(item) for item in items],
+    }
+
+    upload: Upload | None = None
+    file: File | None = None
+    parts: list[SignedPart] = field(default_factory=list)
+    is_new: bool = False
+    """True if this request created the session, which is empty."""
+
+
+@dataclass(frozen=True)
+class CreatedUploadItem(CreatedUpload):
+    """The result of one item of a batch: what a single start returns, or the `problem` that it would raise."""
+
+    _readers: ClassVar = {**CreatedUpload._readers, "problem": _read_problem}  # noqa: SLF001
+
+    problem: ApiError | None = None
+
+
+@dataclass(frozen=True)
+class CompletedUpload(Model):
+    """A completed upload: `file` is the file of the first destination, `destinations` has the result of each."""
+
+    _readers: ClassVar = {
+        "file": File.from_json,
+        "destinations": lambda items: [DestinationState.from_json(item) for item in items],
+    }
+
+    file: File
+    destinations: list[DestinationState]
+
+
+@dataclass(frozen=True)
+class RetryLater:
+    """The server is still working: repeat the request after `after_s` seconds."""
+
+    after_s: float
+
+
+@dataclass(frozen=True)
+class CompletedUploadItem(Model):
+    _readers: ClassVar = {"file": File.from_json, "problem": _read_problem}
+
+    upload_id: str
+    file: File | None = None
+    problem: ApiError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk(Model):
+    number: int
+    offset_bytes: int
+    size_bytes: int
+    sha256: str | None
+    state: Literal["planned", "uploaded", "mismatched"]
+
+
+@dataclass(frozen=True)
+class FingerprintHit(Model):
+    _readers: ClassVar = {"file": File.from_json, "upload": Upload.from_json}
+
+    file: File | None
+    upload: Upload | None
+
+
+@dataclass(frozen=True)
+class Capabilities(Model):
+    proof_level: Literal["A", "B"]
+    single_max_bytes: int
+    chunk_size_bytes: int
+    min_part_bytes: int
+    max_part_bytes: int
+    max_parts: int
+    max_file_bytes: int
+    url_ttl_s: int
+    session_ttl_s: int
+    batch_items: int
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A name in the folder `parent_id`, in `folder_path` (created if missing), or else in the root folder.
+
+    With `replace`, `base_revision_id` is a precondition: the revision must still be the head.
+    """
+
+    name: str
+    folder_path: str | None = None
+    parent_id: str | None = None
+    on_conflict: OnConflict = "fail"
+    base_revision_id: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {member.name: value for member in fields(self) if (value := getattr(self, member.name)) is not None}
+
+
+@dataclass(frozen=True)
+class CreateUpload:
+    """A request for an upload session; see `Client.uploads.start`."""
+
+    size_bytes: int
+    destination: Destination
+    fingerprint: str | None = None
+    content_type: str = "application/octet-stream"
+    client_modified_at: datetime | None = None
+    chunk_size_bytes: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        members: dict[str, Any] = {
+            "size_bytes": self.size_bytes,
+            "destination": self.destination.to_json(),
+            "content_type": self.content_type,
+        }
+        if self.fingerprint is not None:
+            members["fingerprint"] = self.fingerprint
+        if self.client_modified_at is not None:
+            members["client_modified_at"] = self.client_modified_at.isoformat()
+        if self.chunk_size_bytes is not None:
+            members["chunk_size_bytes"] = self.chunk_size_bytes
+        return members
