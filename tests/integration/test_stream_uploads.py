@@ -201,6 +201,7 @@ async def test_form_with_chunked_transfer_encoding_is_stored(account: Account) -
         ("say %22hi%22.txt", 'say "hi".txt'),
         ("C:\\Users\\me\\cat.jpg", "cat.jpg"),
         ("../../etc/passwd", "passwd"),
+        ("=?utf-8?B?R3LDvMOfZQ==?=\"; filename*=\"UTF-8''Gr%C3%BC%C3%9Fe", "Grüße"),
     ],
 )
 async def test_file_name_of_a_form_is_unescaped(account: Account, filename: str, name: str) -> None:

@@ -64,7 +64,18 @@ def test_form_cut_into_any_blocks_gives_the_same_bytes(content: bytes, block_byt
         ('filename=""', None),
         ('filename="folder/"', None),
         ("x=y", None),
-        ("filename=\"plain\"; filename*=UTF-8''other", "plain"),  # RFC 7578 section 4.2
+        ("filename*=UTF-8''Gr%C3%BC%C3%9Fe.txt", "Grüße.txt"),
+        ("filename=\"Gr__e.txt\"; filename*=utf-8'de'Gr%C3%BC%C3%9Fe.txt", "Grüße.txt"),
+        ("filename*=iso-8859-1''Gr%fc%dfe.txt; filename=x", "Grüße.txt"),
+        ("filename=\"=?utf-8?B?R3LDvMOfZQ==?=\"; filename*=UTF-8''Gr%C3%BC%C3%9Fe", "Grüße"),
+        ("FileName*=UTF-8''x%20y; x=z", "x y"),
+        ("filename*=UTF-8''..%2F..%5Cetc%2Fpasswd", "passwd"),
+        ("filename*=UTF-8''50%2522.txt", "50%22.txt"),
+        ("filename*=\"UTF-8''x%20y\"", "x y"),
+        ("filename*=UTF-8''", None),
+        ("filename=\"plain\"; filename*=UTF-8''%FF", "plain"),  # malformed: the fallback
+        ('filename="plain"; filename*=other', "plain"),
+        ("filename=\"a; filename*=UTF-8''b\"", "a; filename*=UTF-8''b"),
     ],
 )
 def test_file_name_is_unescaped_and_without_folders(sent: str, name: str | None) -> None:
@@ -91,6 +102,8 @@ WRONG: dict[str, tuple[bytes, str]] = {
     "a header without end": (b"--XyZ\r\nContent-Disposition: form-data; name=" + b"x" * 10_000, ""),
     "too long": (form(FILE, part('name="note"', b"x" * (MAX_FIELD_BYTES + 1))), "/note"),
     "a field that is no UTF-8": (form(part('name="name"', b"\xff"), FILE), "/name"),
+    "an extended name that is no UTF-8": (form(part("name=\"file\"; filename*=UTF-8''%FF", b"")), "/file"),
+    "an extended name of an unknown charset": (form(part("name=\"file\"; filename*=KOI8-R''a", b"")), "/file"),
     "a name that is no UTF-8": (form(FILE.replace(b"a.txt", b"\xff.txt")), "/file"),
 }
 

@@ -1,11 +1,13 @@
 """A parser for forms with one file, fed block by block. Pure: no I/O, and it keeps no byte of the file.
 
-Source: RFC 7578 (multipart/form-data); the HTML Standard, "multipart form data" (how browsers escape file names).
+Source: RFC 7578 (multipart/form-data); the HTML Standard, "multipart form data" (how browsers escape file names); RFC
+8187 section 3.2 (`filename*`, which RFC 7578 forbids and several HTTP libraries send).
 """
 
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -16,6 +18,9 @@ MAX_FIELD_BYTES = 16 * 1024
 _ESCAPES = {"%22": '"', "%0D": "\r", "%0A": "\n"}
 """All that browsers escape in a file name; every other `%` is a plain character."""
 _ESCAPED = re.compile("|".join(_ESCAPES), re.IGNORECASE)
+
+_PARAMETER = re.compile(rb';\s*([^\s=;"]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;"]*)', re.DOTALL)
+_EXTENDED_NAME = re.compile(rb"(UTF-8|ISO-8859-1)'[^']*'((?:[^%\s\"]|%[0-9A-F]{2})*)", re.IGNORECASE)
 
 
 class BadForm(ValueError):
@@ -119,13 +124,24 @@ class Form:
             if self.file is not None:
                 raise BadForm("/file", "One file a request")
             self._field = None
-            self.file = FileHeader(_filename(options.get(b"filename")), _content_type(self._headers))
+            self.file = FileHeader(self._read_filename(options.get(b"filename")), _content_type(self._headers))
             return
         if name not in self._allowed:
             raise BadForm("", f"There is no field of this name; the fields are file, {', '.join(self._allowed)}")
         if name in self.fields:
             raise BadForm(f"/{name}", "The field appears twice")
         self._field = name
+
+    def _read_filename(self, plain: bytes | None) -> str | None:
+        """Return the last component of `filename*`, or else of `filename`, which is a fallback for other readers."""
+        parameters = _PARAMETER.findall(self._headers["content-disposition"])
+        extended = next((value for name, value in parameters if name.lower() == b"filename*"), None)
+        name = None if extended is None else _decode_extended(extended.strip(b' "'))
+        if name is None and plain is None and extended is not None:
+            raise BadForm("/file", "Its filename* should be UTF-8'' and the percent-encoded name")
+        if name is None and plain is not None:
+            name = _ESCAPED.sub(lambda found: _ESCAPES[found[0].upper()], _text("/file", plain))
+        return None if name is None else re.split(r"[/\\]", name)[-1] or None
 
     def _on_data(self, data: bytes, start: int, end: int) -> None:
         if self._field is None:
@@ -143,11 +159,13 @@ class Form:
         self._is_whole = True
 
 
-def _filename(value: bytes | None) -> str | None:
-    if value is None:
+def _decode_extended(value: bytes) -> str | None:
+    """Return the name in the value of `filename*`; None if it is malformed."""
+    parts = _EXTENDED_NAME.fullmatch(value)
+    try:
+        return unquote_to_bytes(parts[2]).decode(parts[1].decode("ascii")) if parts else None
+    except UnicodeDecodeError:
         return None
-    name = _ESCAPED.sub(lambda found: _ESCAPES[found[0].upper()], _text("/file", value))
-    return re.split(r"[/\\]", name)[-1] or None
 
 
 def _content_type(headers: dict[str, bytes]) -> str | None:
