@@ -85,6 +85,7 @@ _STATUS_NAMES = {
     410: "Gone",
     412: "PreconditionFailed",
     413: "TooLarge",
+    507: "StoreFull",
     422: "Invalid",
 }
 _RETRY_AFTER = {

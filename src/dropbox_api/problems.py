@@ -133,6 +133,14 @@ class Unavailable(Problem):
     retry_after_s: int
 
 
+class StoreFull(Problem):
+    """The same request succeeds once the operator has made room."""
+
+    code, status, title, retryable = "store-full", 507, "Store full", True
+    detail = "The object store has no room for new content: repeat later, or ask the operator to make room"
+    retry_after_s: int
+
+
 class IdempotencyMismatch(Problem):
     code, status, title = "idempotency-mismatch", 422, "Idempotency key reused"
     detail = "This Idempotency-Key belongs to another request: use a new key"

@@ -128,6 +128,7 @@ if TYPE_CHECKING:
         SecondFactorRequired,
         SecondFactorState,
         SizeNotAllowed,
+        StoreFull,
         TooManyFiles,
         TooManyUploads,
         TooManyWebhooks,
@@ -171,7 +172,8 @@ else:
             ),
             "problems": (
                 "InvalidRequest MalformedJson BodyTooLarge Unauthenticated Forbidden RateLimited NotFound "
-                "MethodNotAllowed InternalError Unavailable IdempotencyMismatch PreconditionFailed EmailTaken "
+                "MethodNotAllowed InternalError Unavailable StoreFull IdempotencyMismatch PreconditionFailed "
+                "EmailTaken "
                 "RegistrationClosed InvalidCredentials InvalidRefreshToken SecondFactorRequired WeakPassword "
                 "InvalidMailToken SecondFactorState OidcFailed QuotaExceeded TooManyFiles InvalidName NameTaken "
                 "NotAFolder NotAFile RevisionConflict ParentGone IntoItself RootFolder CrossOwner ContentQuarantined "
@@ -284,6 +286,7 @@ __all__ = [
     "SignedPart",
     "SizeNotAllowed",
     "Stopped",
+    "StoreFull",
     "TokenFile",
     "TokenMemory",
     "TokenStore",

@@ -18,7 +18,7 @@ from dropbox_client.errors import ApiError, NotSignedIn, Unreachable
 from dropbox_client.retry import Backoff, RetryWindow
 from dropbox_client.tokens import TokenMemory, Tokens, TokenStore
 
-_TRANSIENT = frozenset({429, 502, 503, 504})
+_TRANSIENT = frozenset({429, 502, 503, 504, 507})
 _MAX_TRIES_AT_500 = 3
 """500 is more often a bug than a transient failure."""
 

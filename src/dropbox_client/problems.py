@@ -75,6 +75,12 @@ class Unavailable(ApiError):
     code = "unavailable"
 
 
+class StoreFull(ApiError):
+    """The object store has no room for new content: repeat later, or ask the operator to make room."""
+
+    code = "store-full"
+
+
 class IdempotencyMismatch(ApiError):
     """This Idempotency-Key belongs to another request: use a new key."""
 
@@ -384,6 +390,7 @@ PROBLEMS: dict[str, type[ApiError]] = {
         MethodNotAllowed,
         InternalError,
         Unavailable,
+        StoreFull,
         IdempotencyMismatch,
         PreconditionFailed,
         EmailTaken,

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dropbox_api.core.content_disposition import format_content_disposition
 from dropbox_api.storage.object_store import (
+    NoSpace,
     ObjectNotFound,
     Part,
     StoreConflict,
@@ -128,6 +129,10 @@ def test_parse_error_after_white_space_returns_it() -> None:
         (503, "SlowDown", StoreThrottled),
         (200, "SlowDown", StoreThrottled),
         (429, "", StoreThrottled),
+        (507, "XMinioStorageFull", NoSpace),
+        (400, "XMinioAdminBucketQuotaExceeded", NoSpace),
+        (403, "QuotaExceeded", NoSpace),
+        (507, "", NoSpace),
         (503, "ServiceUnavailable", StoreUnavailable),
         (500, "InternalError", StoreUnavailable),
         (200, "InternalError", StoreUnavailable),

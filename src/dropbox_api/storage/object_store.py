@@ -3,12 +3,12 @@
 Every method sends one request to the store, or one per page, and either completes or raises a `StoreError`:
 
 - `ObjectNotFound` and `StoreRejected` are permanent: the same request fails again.
-- `StoreThrottled` and `StoreConflict` mean that nothing was done; the caller may retry later.
+- `StoreThrottled`, `NoSpace` and `StoreConflict` mean that nothing was done; the caller may retry later.
 - `StoreUnavailable` leaves the outcome unknown; every method that states `Idempotent` may be retried.
 
-Each method may raise `StoreRejected`, `StoreThrottled` and `StoreUnavailable`; its docstring lists further errors, and
-codes that its callers handle. Implementations keep no state of the server and retry at most three times. The server
-alone makes keys and upload ids; clients never do.
+Each method may raise `StoreRejected`, `StoreThrottled` and `StoreUnavailable`, and each that writes `NoSpace`; its
+docstring lists further errors, and codes that its callers handle. Implementations keep no state of the server and retry
+at most three times. The server alone makes keys and upload ids; clients never do.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -50,8 +50,19 @@ class StoreThrottled(StoreError):
     """Not done: the store limits the rate of requests (503 SlowDown, 429). Retry later."""
 
 
+class NoSpace(StoreError):
+    """Not done: the store has no room for new content. Retry once there is room."""
+
+
 class StoreUnavailable(StoreError):
-    """Unknown outcome: the store is unreachable, timed out, or answered 5xx. Retry."""
+    """Unknown outcome: the store is unreachable, timed out, or answered 5xx. Retry.
+
+    `code` is S3's error code, "" without an answer.
+    """
+
+    def __init__(self, detail: str, code: str = "") -> None:
+        super().__init__(detail)
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +225,13 @@ class ObjectStore(Protocol):
 
     def list_objects(self, prefix: str) -> AsyncIterator[ObjectRef]:
         """Iterate over all objects under a prefix. Idempotent."""
+        ...
+
+    async def require_space(self) -> None:
+        """Raise NoSpace when the store has no room for new content, as far as it tells. Idempotent.
+
+        The answer is some seconds old. A store that does not answer is no full store: no error.
+        """
         ...
 
     async def clock_skew_s(self) -> float:

@@ -50,6 +50,7 @@ from dropbox_api.storage.s3_responses import (
     require_root,
 )
 from dropbox_api.storage.signing import UrlSigner
+from dropbox_api.storage.space import PROBE_KEY, SpaceProbe
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -111,6 +112,7 @@ class S3Store(UrlSigner):
         self._client = client
         self._http = SignedHttp(http, clock)
         self._credentials: _Credentials | None = None
+        self._space = SpaceProbe(self._put_probe, self._list_one)
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -173,7 +175,8 @@ class S3Store(UrlSigner):
     async def put_part(self, key: str, s3_upload_id: str, number: int, body: bytes, sha256: bytes) -> Part:
         query = {"partNumber": str(number), "uploadId": s3_upload_id}
         checksum = {"x-amz-checksum-sha256": to_base64(sha256)}
-        headers, _ = await retry(lambda: self._http.send("PUT", key, query=query, headers=checksum, body=body))
+        async with self._space_known():
+            headers, _ = await retry(lambda: self._http.send("PUT", key, query=query, headers=checksum, body=body))
         stored_sha256 = _decode_sha256(headers.get("x-amz-checksum-sha256"))
         return Part(number, len(body), headers["ETag"].strip('"'), stored_sha256)
 
@@ -233,7 +236,7 @@ class S3Store(UrlSigner):
     async def copy_part(
         self, key: str, s3_upload_id: str, number: int, source_key: str, *, start: int, size_bytes: int
     ) -> Part:
-        with _store_errors():
+        async with self._space_known():
             answer = await self._client.upload_part_copy(
                 Bucket=self.config.bucket,
                 Key=key,
@@ -266,7 +269,7 @@ class S3Store(UrlSigner):
         )
 
     async def put(self, key: str, body: bytes) -> None:
-        with _store_errors():
+        async with self._space_known():
             await self._client.put_object(
                 Bucket=self.config.bucket,
                 Key=key,
@@ -300,14 +303,38 @@ class S3Store(UrlSigner):
 
     async def clock_skew_s(self) -> float:
         before = self._clock()
-        with _store_errors():
-            answer = await self._client.list_objects_v2(Bucket=self.config.bucket, Prefix="ready/", MaxKeys=1)
+        stated = await self._list_one()
         own_time = before + (self._clock() - before) / 2
-        stated = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
         if stated is None:
             return 0.0
         store_time = parsedate_to_datetime(stated) + timedelta(seconds=0.5)  # Date has whole seconds
         return (own_time - store_time).total_seconds()
+
+    async def _list_one(self) -> str | None:
+        """Send a cheap read; return the Date of the response."""
+        with _store_errors():
+            answer = await self._client.list_objects_v2(Bucket=self.config.bucket, Prefix="ready/", MaxKeys=1)
+        return answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+
+    # Space
+
+    async def require_space(self) -> None:
+        await self._space.require_space()
+
+    async def _put_probe(self) -> None:
+        body = b"written to find out whether the store is full"
+        await self._http.send("PUT", PROBE_KEY, query={}, headers=_encryption_headers(self.config), body=body)
+
+    @contextlib.asynccontextmanager
+    async def _space_known(self) -> AsyncIterator[None]:
+        """Turn errors into `StoreError`, and the failure of a write at a full store into NoSpace."""
+        try:
+            with _store_errors():
+                yield
+        except StoreUnavailable as error:
+            if error.code == "InternalError":
+                await self._space.require_space(max_age_s=0)
+            raise
 
     # The bucket
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
 from dropbox_api.storage.object_store import (
+    NoSpace,
     ObjectNotFound,
     Part,
     StoreConflict,
@@ -23,6 +24,7 @@ from dropbox_api.storage.object_store import (
 
 _THROTTLES = {"SlowDown", "SlowDownRead", "SlowDownWrite", "Throttling", "ThrottlingException", "TooManyRequests",
               "RequestLimitExceeded", "BandwidthLimitExceeded"}  # fmt: skip
+_FULL = {"XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded", "StorageFull", "InsufficientStorage"}
 _OUTAGES = {"InternalError", "ServiceUnavailable", "RequestTimeout", "XMinioServerNotInitialized"}
 _ABSENCES = {"NoSuchKey", "NoSuchUpload"}
 _CONFLICTS = {"PreconditionFailed", "ConditionalRequestConflict", "OperationAborted"}
@@ -99,13 +101,15 @@ def make_store_error(status: int, code: str, message: str, *, is_head: bool = Fa
     detail = f"{status} {code}: {message}"
     if code in _THROTTLES or status == 429:
         return StoreThrottled(detail)
+    if code in _FULL or status == 507:
+        return NoSpace(detail)
     if code in _ABSENCES or (status == 404 and is_head):
         return ObjectNotFound(detail)
     if code in _CONFLICTS or status in {409, 412}:
         return StoreConflict(detail)
     is_from_proxy = status == 404 and code in {"", "404"}
     if code in _OUTAGES or status == 408 or is_from_proxy or (status >= 500 and code not in _REFUSALS):
-        return StoreUnavailable(detail)
+        return StoreUnavailable(detail, code)
     return StoreRejected(code or str(status), message)
 
 

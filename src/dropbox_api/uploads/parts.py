@@ -41,6 +41,7 @@ async def sign_parts(
     async with context.db.read() as tx:
         session = await sessions.get_session(tx, context.actor_id, upload_id)
     plans.require_chunks(wanted, session.chunk_count)
+    await context.store.require_space()
     await multipart.ensure_open_session(context, session)
     async with context.db.begin() as tx:
         session = await sessions.lock_session(tx, context.actor_id, upload_id)

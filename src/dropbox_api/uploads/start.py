@@ -38,6 +38,7 @@ async def start_upload(context: Context, request: schemas.CreateUpload, once: On
     Idempotent: by (caller, fingerprint); a session without a fingerprint is new each time, but for the same `once`.
     """
     draft = claims.draft_upload(context.settings, request)
+    await context.store.require_space()
     async with context.db.begin() as tx:
         claimed = await claims.claim_uploads(tx, context.settings, context.actor_id, [draft], once)
         if isinstance(claimed[0], problems.Problem):
@@ -61,6 +62,7 @@ async def start_batch(
     Raises Replayed, IdempotencyMismatch. Transaction, Idempotent: as `start_upload`.
     """
     drafts = [claims.draft_upload(context.settings, request) for request in requests]
+    await context.store.require_space()
     async with context.db.begin() as tx:
         claimed = await claims.claim_uploads(tx, context.settings, context.actor_id, drafts, once)
     await failpoint("uploads.start.after_t1")

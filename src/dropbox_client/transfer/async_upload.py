@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from dropbox_client.errors import ApiError, ClientError, FileChanged, TransferFailed, Unreachable
 from dropbox_client.models import CompletedUpload, CreatedUpload, File, RetryLater, SignedPart, Upload
-from dropbox_client.problems import PartsMissing, UploadCompleting
+from dropbox_client.problems import PartsMissing, StoreFull, UploadCompleting
 from dropbox_client.retry import TRANSFER_RETRY_FOR_S, Backoff, RetryWindow
 from dropbox_client.transfer.chunks import Chunks, expected_chunk_bytes, parse_ranges
-from dropbox_client.transfer.parts import MAX_DAMAGED_TRIES, Busy, Damaged, PartResult, read_result
+from dropbox_client.transfer.parts import MAX_DAMAGED_TRIES, Busy, Damaged, Failing, PartResult, read_result
 from dropbox_client.transfer.pipeline import Hashes
 from dropbox_client.transfer.progress import ProgressReport, UploadItem
 from dropbox_client.transfer.source import Source, hash_file, hash_range
@@ -139,7 +139,7 @@ class AsyncUpload:
             try:
                 result = await self._put(part)
             except (Unreachable, Busy) as refusal:
-                failure = refusal
+                failure = await self._explain(refusal, upload, part)
             except Damaged as damage:
                 failure = damage
                 damaged += 1
@@ -163,6 +163,15 @@ class AsyncUpload:
             if pause_s is None:
                 raise failure
             await self._client.pause(pause_s)
+
+    async def _explain(self, refusal: Unreachable | Busy, upload: Upload, part: SignedPart) -> ClientError:
+        """Return the problem of a full store in place of its 500: the server refuses to sign while it is full."""
+        if isinstance(refusal, Failing):
+            try:
+                await self._sign(upload, [part.number])
+            except StoreFull as full:
+                return full
+        return refusal
 
     async def _put(self, part: SignedPart) -> PartResult:
         """Make one attempt; revoke its progress unless the store accepted the part."""

@@ -13,12 +13,13 @@ from enum import Enum, auto
 from dropbox_client.call import Response
 from dropbox_client.errors import ClientError, FileChanged, Stopped, TransferFailed, Unreachable
 from dropbox_client.models import SignedPart
+from dropbox_client.problems import StoreFull
 from dropbox_client.retry import Backoff, RetryWindow
 from dropbox_client.transfer.concurrency import ConcurrencyLimit
 from dropbox_client.transfer.source import Source, hash_range
 from dropbox_client.transport import Transport
 
-_BUSY = frozenset({408, 429, 500, 502, 503, 504})
+_BUSY = frozenset({408, 429, 502, 503, 504})
 _DAMAGED = frozenset({"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "IncompleteBody"})
 MAX_DAMAGED_TRIES = 5
 _CODE = re.compile(rb"<Code>(\w+)</Code>")
@@ -38,6 +39,10 @@ class Busy(TransferFailed):
     """The store is overloaded or unavailable."""
 
 
+class Failing(Busy):
+    """The store answered 500 or 507. It may be full: SeaweedFS does not say so, the server knows."""
+
+
 class Damaged(TransferFailed):
     """The store received other bytes than were signed."""
 
@@ -52,13 +57,16 @@ class PartSender:
     cancelled: threading.Event
     on_bytes: Callable[[int], None]
     """Called with the number of bytes sent; negative if they must be sent again."""
+    sign_again: Callable[[int, str], object]
+    """Lets the server sign a part again, by number and hash. It refuses while the store is full."""
     concurrency: ConcurrencyLimit | None = None
     """Limits the parts in flight; None for small files, which have their own limit."""
 
     def send(self, part: SignedPart, sha256: str) -> PartResult:
         """PUT the bytes of `part`, which was signed with the hash `sha256` (hex).
 
-        Raises: FileChanged, Unreadable, Stopped if cancelled, TransferFailed or Unreachable after the last attempt.
+        Raises: FileChanged, Unreadable, Stopped if cancelled, TransferFailed, StoreFull or Unreachable after the last
+        attempt.
         """
         backoff, damaged = Backoff(self.retry_window), 0
         while True:
@@ -66,7 +74,7 @@ class PartSender:
             try:
                 return self._interpret(part, self._put(part))
             except (Unreachable, Busy) as refusal:
-                failure = refusal
+                failure = self._explain(refusal, part, sha256)
                 if self.concurrency:
                     self.concurrency.record_refusal()
             except Damaged as damage:
@@ -81,6 +89,15 @@ class PartSender:
                 raise failure
             if self.cancelled.wait(pause_s):
                 raise Stopped("stopped")
+
+    def _explain(self, refusal: Unreachable | Busy, part: SignedPart, sha256: str) -> ClientError:
+        """Return the problem of a full store in place of its 500."""
+        if isinstance(refusal, Failing):
+            try:
+                self.sign_again(part.number, sha256)
+            except StoreFull as full:
+                return full
+        return refusal
 
     def _put(self, part: SignedPart) -> Response:
         """Make one attempt; revoke its progress unless the store accepted the part."""
@@ -129,6 +146,8 @@ def read_result(part: SignedPart, response: Response) -> PartResult:
     text = f"the store answered {response.status} ({code}) for part {part.number}"
     if code in _DAMAGED:
         raise Damaged(text)
+    if response.status in {500, 507}:
+        raise Failing(text)
     if response.status in _BUSY or code == "RequestTimeout":
         raise Busy(text)
     raise TransferFailed(text)

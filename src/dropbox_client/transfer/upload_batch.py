@@ -12,6 +12,7 @@ from functools import partial
 
 from dropbox_client.errors import ApiError, ClientError, NotSignedIn, Stopped, TransferFailed, Unreachable
 from dropbox_client.models import CreatedUploadItem, CreateUpload, SignedPart
+from dropbox_client.problems import StoreFull
 from dropbox_client.retry import RetryWindow
 from dropbox_client.transfer.parts import PartResult, PartSender
 from dropbox_client.transfer.progress import UploadItem, UploadResult
@@ -83,6 +84,8 @@ class _Batch:
     def run(self) -> list[UploadResult]:
         try:
             answers = self._context.client.uploads.start_batch([file.new for file in self._files])
+        except StoreFull as full:  # it stays so for each file alone
+            return [UploadResult(file.item, error=full) for file in self._files]
         except ApiError:  # an item that the server cannot parse must not fail the others
             self._remaining = [file.item for file in self._files]
         else:
@@ -104,7 +107,7 @@ class _Batch:
                 self._remaining.append(file.item)
             else:
                 part = answer.parts[0]
-                sending.append((file, upload.id, self._context.senders.submit(self._put, file, part)))
+                sending.append((file, upload.id, self._context.senders.submit(self._put, file, upload.id, part)))
         for file, upload_id, put in sending:
             try:
                 if put.result() is PartResult.STORED:
@@ -117,15 +120,17 @@ class _Batch:
                 self._results.append(UploadResult(file.item, error=error))
         return stored
 
-    def _put(self, file: _HashedFile, part: SignedPart) -> PartResult:
-        stopping: threading.Event = self._context.client.stopping
+    def _put(self, file: _HashedFile, upload_id: str, part: SignedPart) -> PartResult:
+        client = self._context.client
+        stopping: threading.Event = client.stopping
         with Source(file.item.path) as source:
             sender = PartSender(
-                self._context.client.transport,
+                client.transport,
                 source,
                 self._retry_window,
                 stopping,
                 partial(self._context.listener.on_bytes, file.item),
+                lambda number, sha256: client.uploads.sign_parts(upload_id, {number: sha256}),
             )
             return sender.send(part, file.new.fingerprint or "")
 

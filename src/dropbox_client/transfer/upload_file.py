@@ -302,6 +302,7 @@ class _FileUpload:
             retry_window,
             threading.Event(),
             self._report_bytes,
+            lambda number, sha256: self._client.uploads.sign_parts(upload.id, {number: sha256}),
             context.concurrency,
         )
         pipeline = UploadPipeline(

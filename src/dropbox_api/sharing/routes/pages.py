@@ -12,11 +12,13 @@ from fastapi.routing import APIRoute
 from dropbox_api import problems
 from dropbox_api.core.content_types import find_shown_type
 from dropbox_api.deps import PublicSlotsDep, ServicesDep, limited
+from dropbox_api.plumbing.store_problems import to_problem
 from dropbox_api.sharing import pages, public
 from dropbox_api.sharing.bearers import LinkContext, LinkCredentials, open_link
 from dropbox_api.sharing.link_tokens import PASS_TTL_S
 from dropbox_api.sharing.routes.links import LinkSecurityDep
 from dropbox_api.sharing.routes.public import PRIVATE, read_request_body, redirect, stream_archive
+from dropbox_api.storage.object_store import StoreError
 
 _PAGE_SIZE = 200
 
@@ -34,6 +36,8 @@ class _PageRoute(APIRoute):
                 return _problem(request, problems.NotFound())
             except problems.Problem as problem:
                 return _problem(request, problem)
+            except StoreError as error:
+                return _problem(request, to_problem(error))
 
         return render_problems
 

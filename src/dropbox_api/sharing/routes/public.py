@@ -163,6 +163,7 @@ _FORM: dict[str, Any] = {
         problems.QuotaExceeded,
         problems.TooManyFiles,
         problems.TooManyUploads,
+        problems.StoreFull,
         problems.InvalidName,
         problems.UploadExpired,
     ),

@@ -16,7 +16,7 @@ BATCH_ITEMS = 500
     "/uploads/batch",
     operation_id="uploads_create_batch",
     dependencies=[limited_by_user("sign")],
-    responses=problem_responses(problems.Unauthenticated, *BODY, problems.IdempotencyMismatch),
+    responses=problem_responses(problems.Unauthenticated, *BODY, problems.StoreFull, problems.IdempotencyMismatch),
 )
 async def start_batch(context: Writer, once: OnceDep, body: schemas.CreateUploadBatch) -> schemas.CreatedUploadBatch:
     """Start up to 500 uploads in one transaction; each item has its own answer or problem.

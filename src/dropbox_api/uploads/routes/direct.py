@@ -22,6 +22,7 @@ _DIRECT = (
     problems.BodyTooLarge,
     problems.QuotaExceeded,
     problems.TooManyUploads,
+    problems.StoreFull,
     problems.InvalidName,
     problems.NameTaken,
     problems.UploadExpired,

@@ -37,6 +37,7 @@ router = APIRouter()
             problems.QuotaExceeded,
             problems.TooManyFiles,
             problems.TooManyUploads,
+            problems.StoreFull,
             problems.FingerprintRequired,
             problems.FingerprintMismatch,
             problems.ParentGone,
@@ -96,7 +97,7 @@ async def list_chunks(
     operation_id="uploads_sign_parts",
     dependencies=[limited_by_user("sign")],
     responses=problem_responses(
-        *OWN, *BODY, problems.ChunkMismatch, problems.UploadCompleting, problems.ParentGone, *LIVE
+        *OWN, *BODY, problems.ChunkMismatch, problems.UploadCompleting, problems.StoreFull, problems.ParentGone, *LIVE
     ),
 )
 async def sign_parts(context: Writer, upload_id: uuid.UUID, body: schemas.SignParts) -> schemas.SignedParts:
@@ -145,6 +146,7 @@ async def reconcile_upload(context: Writer, upload_id: uuid.UUID) -> schemas.Upl
             *OWN,
             problems.FingerprintRequired,
             problems.PartsMissing,
+            problems.StoreFull,
             problems.DestinationRefused,
             problems.ParentGone,
             *LIVE,
