@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         Corrupt,
         FieldError,
         FileChanged,
+        InvalidResponse,
         LocalExists,
         NotSignedIn,
         Stopped,
@@ -159,8 +160,8 @@ else:
             "async_client": "AsyncClient",
             "client": "Client",
             "errors": (
-                "ApiError ClientError Corrupt FieldError FileChanged LocalExists NotSignedIn Stopped TransferFailed "
-                "Unreachable Unreadable "
+                "ApiError ClientError Corrupt FieldError FileChanged InvalidResponse LocalExists NotSignedIn Stopped "
+                "TransferFailed Unreachable Unreadable "
             ),
             "models": (
                 "KEEP Account AccountKind Activity Capabilities Chunk CompletedUpload CompletedUploadItem "
@@ -244,6 +245,7 @@ __all__ = [
     "InvalidName",
     "InvalidRefreshToken",
     "InvalidRequest",
+    "InvalidResponse",
     "Keep",
     "Link",
     "LinkMode",

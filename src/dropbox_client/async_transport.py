@@ -8,7 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 
 from dropbox_client.call import IDLE_TIMEOUT_S, Response
-from dropbox_client.errors import Stopped, Unreachable
+from dropbox_client.errors import InvalidResponse, Stopped, Unreachable
 from dropbox_client.transport import CONNECT_TIMEOUT_S
 
 try:
@@ -75,13 +75,16 @@ class AsyncTransport:
         if self._closed:
             raise Stopped("stopped")
         timeout = httpx2.Timeout(idle_timeout_s, connect=CONNECT_TIMEOUT_S, pool=None)
-        request = self._client.build_request(
-            method,
-            url,
-            headers={name: value for name, value in headers.items() if name.lower() != "host"},
-            content=body or None,
-            timeout=timeout,
-        )
+        try:
+            request = self._client.build_request(
+                method,
+                url,
+                headers={name: value for name, value in headers.items() if name.lower() != "host"},
+                content=body or None,
+                timeout=timeout,
+            )
+        except (httpx2.InvalidURL, ValueError):  # their texts show the address or the value, which may be secrets
+            raise InvalidResponse("the server sent an address or a header that is not valid") from None
         try:
             response = await self._client.send(request, stream=True)
         except (httpx2.HTTPError, RuntimeError) as error:

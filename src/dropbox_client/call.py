@@ -6,11 +6,15 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 PAGE_ITEMS = 1000
 IDLE_TIMEOUT_S = 60.0
 """Longest time without a byte in either direction; the API may take 20 s to respond."""
+
+MAX_BODY_BYTES = 256 * 1024 * 1024
+"""A larger body of a response, before or after decompression, does not come from the API."""
 
 T = TypeVar("T")
 
@@ -75,15 +79,20 @@ class Listing(Generic[T]):
     def page(self, cursor: str | None) -> Call[Page[T]]:
         """Return the call for the page after `cursor`, for the first page if it is None."""
         query = {"limit": str(PAGE_ITEMS), **self.query, **({"cursor": cursor} if cursor else {})}
-        return Call("GET", self.path, self._read_page, query=query)
+        return Call("GET", self.path, partial(self._read_page, cursor), query=query)
 
-    def _read_page(self, response: Response) -> Page[T]:
+    def _read_page(self, cursor: str | None, response: Response) -> Page[T]:
         document = response.json()
-        return Page([self.read_item(item) for item in document["items"]], document["next_cursor"])
+        page = Page([self.read_item(item) for item in document["items"]], document["next_cursor"])
+        if page.next_cursor is not None and (not isinstance(page.next_cursor, str) or page.next_cursor == cursor):
+            raise ValueError("the list has no end")
+        return page
 
 
-def read_nothing(_: Response) -> None:
-    """Read a response without a result."""
+def read_nothing(response: Response) -> None:
+    """Read a response without a result. Raises ValueError for any other, such as the page of a proxy."""
+    if response.status not in {202, 204}:
+        raise ValueError("the status announces a result")
 
 
 def read_with(read: Callable[[Any], T]) -> Callable[[Response], T]:
@@ -96,9 +105,16 @@ def read_items(read: Callable[[Any], T], member: str = "items") -> Callable[[Res
     return lambda response: [read(item) for item in response.json()[member]]
 
 
-def read_member(name: str) -> Callable[[Response], Any]:
-    """Return a reader of one member."""
-    return lambda response: response.json()[name]
+def read_member(name: str, kind: type[T]) -> Callable[[Response], T]:
+    """Return a reader of one member of this type."""
+
+    def read(response: Response) -> T:
+        value = response.json()[name]
+        if not isinstance(value, kind):
+            raise TypeError(f"{name} has another type")
+        return value
+
+    return read
 
 
 def without_none(**members: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 ClientError                   base of all
     ApiError                  the server refused the request; `problems` has a class for each code
-    NotSignedIn, Unreachable, Stopped
+    NotSignedIn, Unreachable, InvalidResponse, Stopped
     TransferFailed, Corrupt   the transfer failed
     Unreadable, FileChanged, LocalExists   the local file is the reason
 """
@@ -52,17 +52,18 @@ class ApiError(ClientError):
     @staticmethod
     def from_json(document: object, status: int) -> "ApiError":
         """Read a problem document; any other body (a proxy's error page) gets the code `http-<status>`."""
-        if not isinstance(document, dict) or "code" not in document:
+        if not isinstance(document, dict) or not isinstance(document.get("code"), str):
             return ApiError(
                 f"http-{status}", status, f"The server answered {status}", retryable=status >= 500, extra={}
             )
         from dropbox_client.problems import PROBLEMS  # noqa: PLC0415 - imports this module, and is seldom needed
 
         known = {"code", "status", "detail", "retryable", "type", "title", "instance", "request_id"}
-        code = str(document["code"])
+        code = document["code"]
+        own_status = document.get("status")
         return PROBLEMS.get(code, ApiError)(
             code,
-            int(document.get("status", status)),
+            own_status if isinstance(own_status, int) else status,
             str(document.get("detail") or document.get("title") or code),
             retryable=bool(document.get("retryable")),
             extra={name: value for name, value in document.items() if name not in known},
@@ -83,13 +84,12 @@ def _restore(
 
 
 def _read_member(name: str, value: Any) -> Any:
-    if value is None:
-        return None
+    if value is None or name not in {"errors", "problems"}:
+        return value
+    items = [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
     if name == "errors":
-        return [FieldError(*(str(item.get(member, "")) for member in FieldError._fields)) for item in value]
-    if name == "problems":
-        return [ApiError.from_json(item, 409) for item in value]
-    return value
+        return [FieldError(*(str(item.get(member, "")) for member in FieldError._fields)) for item in items]
+    return [ApiError.from_json(item, 409) for item in items]
 
 
 class Usage(ClientError):
@@ -102,6 +102,10 @@ class NotSignedIn(ClientError):
 
 class Unreachable(ClientError):
     """The connection failed, or broke before the response was complete. The request may have taken effect."""
+
+
+class InvalidResponse(ClientError):
+    """The response is not one of this API: it comes from another server, or from a proxy."""
 
 
 class Unreadable(ClientError):

@@ -4,17 +4,18 @@ Each rule is a generator of steps. A driver performs a step and sends the result
 failure into it: `Client` blocks, `AsyncClient` awaits.
 """
 
+import contextlib
 import json
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import quote, urlencode
 
 from dropbox_client.address import read_address
-from dropbox_client.call import IDLE_TIMEOUT_S, Call, Response
+from dropbox_client.call import IDLE_TIMEOUT_S, MAX_BODY_BYTES, Call, Response
 from dropbox_client.calls import auth
-from dropbox_client.errors import ApiError, NotSignedIn, Unreachable
+from dropbox_client.errors import ApiError, InvalidResponse, NotSignedIn, Unreachable
 from dropbox_client.retry import Backoff, RetryWindow
 from dropbox_client.tokens import TokenMemory, Tokens, TokenStore
 
@@ -80,7 +81,9 @@ class Exchange:
         """
         request = self._make_request(call)
         if not call.signed_in:
-            return call.read((yield from self._attempt(request)))
+            response = yield from self._attempt(request)
+            with self._reading(response):
+                return call.read(response)
         tokens = self._tokens or self._load_tokens()
         if tokens is None:
             raise NotSignedIn("you are not signed in")
@@ -93,7 +96,19 @@ class Exchange:
                 raise NotSignedIn("the server rejects this access token") from error
             renewed: Tokens = yield Locked(self._renew(tokens))
             response = yield from self._attempt(_with_bearer(request, renewed))
-        return call.read(response)
+        with self._reading(response):
+            return call.read(response)
+
+    @contextlib.contextmanager
+    def _reading(self, response: Response) -> Iterator[None]:
+        """Turn every failure to read a document into InvalidResponse, without values of the document."""
+        try:
+            yield
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
+            kind = response.headers.get("content-type", "no content type")
+            raise InvalidResponse(
+                f"{self.base_url} does not answer as dropbox-api ({response.status}, {kind}): check the address"
+            ) from error
 
     def _make_request(self, call: Call[T]) -> Request:
         url = self.base_url + quote(call.path) + (f"?{urlencode(call.query)}" if call.query else "")
@@ -122,7 +137,8 @@ class Exchange:
             except Unreachable as error:
                 failure = error
             else:
-                response = _decode(response)
+                with self._reading(response):
+                    response = _decode(response)
                 if response.status < 300:
                     return response
                 failure = ApiError.from_json(_json_or_none(response), response.status)
@@ -140,7 +156,7 @@ class Exchange:
     def sign_in(self, call: Call[dict[str, Any]], email: str) -> Steps[None]:
         """Send a call that returns tokens, and store them."""
         document = yield from self.send(call)
-        yield Locked(self._store_tokens(email, document))
+        yield Locked(self._save(self._read_tokens(email, document)))
 
     def sign_in_with_token(self, token: str) -> Steps[None]:
         """Check a personal access token with the server, and store it."""
@@ -178,12 +194,13 @@ class Exchange:
             if error.status != 401:
                 raise
             raise NotSignedIn("your sign-in has ended") from error
-        return (yield from self._store_tokens(tokens.email, document))
+        return (yield from self._save(self._read_tokens(tokens.email, document)))
 
-    def _store_tokens(self, email: str, document: Mapping[str, Any]) -> Steps[Tokens]:
-        return (
-            yield from self._save(Tokens(self.base_url, email, document["access_token"], document["refresh_token"]))
-        )
+    def _read_tokens(self, email: str, document: Mapping[str, Any]) -> Tokens:
+        try:
+            return Tokens(self.base_url, email, document["access_token"], document["refresh_token"])
+        except (LookupError, TypeError, ValueError):  # their texts could show a token
+            raise InvalidResponse(f"{self.base_url} sent no usable tokens") from None
 
     def _save(self, tokens: Tokens) -> Steps[Tokens]:
         self.store.save(tokens)
@@ -213,13 +230,20 @@ def _with_bearer(request: Request, tokens: Tokens) -> Request:
 def _decode(response: Response) -> Response:
     if response.headers.get("content-encoding") != "gzip":
         return response
-    import gzip  # noqa: PLC0415 - the server compresses large responses only
+    import zlib  # noqa: PLC0415 - the server compresses large responses only
 
-    return replace(response, body=gzip.decompress(response.body))
+    stream = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        body = stream.decompress(response.body, MAX_BODY_BYTES)
+    except zlib.error as error:
+        raise ValueError("the body is not gzip") from error
+    if not stream.eof:
+        raise ValueError("the body is truncated, or too large")
+    return replace(response, body=body)
 
 
 def _json_or_none(response: Response) -> object:
     try:
         return response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

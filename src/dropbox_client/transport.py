@@ -14,10 +14,11 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from urllib.parse import SplitResult, urlsplit
 
-from dropbox_client.call import IDLE_TIMEOUT_S, Response
-from dropbox_client.errors import Stopped, Unreachable
+from dropbox_client.call import IDLE_TIMEOUT_S, MAX_BODY_BYTES, Response
+from dropbox_client.errors import InvalidResponse, Stopped, Unreachable
 
 CONNECT_TIMEOUT_S = 10.0
+_BLOCK_BYTES = 1024 * 1024
 
 _CLOSED_BY_PEER = (ConnectionResetError, BrokenPipeError, http.client.RemoteDisconnected)
 
@@ -35,11 +36,20 @@ class ResponseStream:
         self.headers = {name.lower(): value for name, value in response.headers.items()}
 
     def read(self) -> bytes:
-        """Return the rest of the body. Raises Unreachable, Stopped."""
+        """Return the rest of the body. Raises Unreachable, InvalidResponse for one without end, Stopped."""
+        blocks: list[bytes] = []
+        size_bytes = 0
         try:
-            return self._response.read()
+            while block := self._response.read(_BLOCK_BYTES):
+                blocks.append(block)
+                size_bytes += len(block)
+                if size_bytes > MAX_BODY_BYTES:
+                    raise InvalidResponse(f"a response has more than {MAX_BODY_BYTES} bytes")
+            if self._response.length:
+                raise http.client.IncompleteRead(b"", self._response.length)
         except (OSError, http.client.HTTPException) as error:
             raise self._explain(error) from error
+        return b"".join(blocks)
 
     def read_into(self, view: memoryview) -> int:
         """Read into the start of `view` and return the number of bytes, 0 at the end. Raises Unreachable, Stopped."""
@@ -85,7 +95,8 @@ class Transport:
 
         `headers` must include Content-Length if `body` is a factory.
 
-        Raises: Unreachable if the response is missing or incomplete, Stopped after `close`, any exception of `body`.
+        Raises: InvalidResponse for a URL or a header that cannot be sent, Unreachable if the response is missing or
+        incomplete, Stopped after `close`, any exception of `body`.
         """
         with self.open(method, url, headers, body, idle_timeout_s=idle_timeout_s) as stream:
             return Response(stream.status, stream.headers, stream.read())
@@ -101,7 +112,7 @@ class Transport:
         idle_timeout_s: float = IDLE_TIMEOUT_S,
     ) -> Iterator[ResponseStream]:
         """Like `send`, but yield the response before its body is read. An unread body discards the connection."""
-        parts = urlsplit(url)
+        parts = _split(url)
         try:
             connection, response = self._attempt(method, parts, headers, body, idle_timeout_s)
         except (OSError, http.client.HTTPException) as error:
@@ -183,18 +194,33 @@ class Transport:
         if self._closed:
             return Stopped("stopped")
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-        return Unreachable(f"no response from {netloc}: {reason}")
+        return Unreachable(f"no response from {netloc.rpartition('@')[2]}: {reason}")
+
+
+def _split(url: str) -> SplitResult:
+    """Return the parts of a URL. Raises InvalidResponse, which does not show it: a signed URL is a secret."""
+    try:
+        parts = urlsplit(url)
+        is_valid = parts.scheme in {"http", "https"} and bool((parts.hostname or "").encode("idna")) and parts.port != 0
+    except ValueError:
+        is_valid = False
+    if not is_valid:
+        raise InvalidResponse("the server sent an address that is not valid")
+    return parts
 
 
 def _exchange(
     connection: http.client.HTTPConnection, method: str, parts: SplitResult, headers: Mapping[str, str], body: Body
 ) -> http.client.HTTPResponse:
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    connection.putrequest(method, target, skip_accept_encoding=True)
     names = {name.lower() for name in headers}
-    for name, value in headers.items():
-        if name.lower() != "host":  # putrequest sends it
-            connection.putheader(name, value)
+    try:
+        connection.putrequest(method, target, skip_accept_encoding=True)
+        for name, value in headers.items():
+            if name.lower() != "host":  # putrequest sends it
+                connection.putheader(name, value)
+    except (ValueError, http.client.InvalidURL):  # their texts show the address or the value, which may be secrets
+        raise InvalidResponse(f"the server sent an address or a header of {parts.hostname} that is not valid") from None
     if isinstance(body, bytes) and "content-length" not in names and (body or method in {"POST", "PUT"}):
         connection.putheader("Content-Length", str(len(body)))
     connection.endheaders(body if isinstance(body, bytes) and body else None)

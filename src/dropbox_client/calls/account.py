@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from dropbox_client.call import Call, Listing, read_member, read_nothing, read_with, without_none
+from dropbox_client.call import Call, Listing, read_items, read_nothing, read_with, without_none
 from dropbox_client.models import (
     Account,
     CreatedPersonalToken,
@@ -58,12 +58,12 @@ def propose_second_factor(password: str | None) -> Call[SecondFactorProposal]:
 
 
 def confirm_second_factor(code: str) -> Call[list[str]]:
-    return Call("POST", "/v1/me/second-factor/confirm", read_member("recovery_codes"), body={"code": code})
+    return Call("POST", "/v1/me/second-factor/confirm", read_items(str, "recovery_codes"), body={"code": code})
 
 
 def replace_recovery_codes(password: str | None, otp: str) -> Call[list[str]]:
     body = without_none(password=password, otp=otp)
-    return Call("POST", "/v1/me/second-factor/recovery-codes", read_member("recovery_codes"), body=body)
+    return Call("POST", "/v1/me/second-factor/recovery-codes", read_items(str, "recovery_codes"), body=body)
 
 
 def remove_second_factor(password: str | None, otp: str) -> Call[None]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dropbox_client.call import Call, read_nothing, read_with, without_none
+from dropbox_client.call import Call, read_member, read_nothing, read_with, without_none
 
 _read_document = read_with(dict[str, Any])
 
@@ -25,6 +25,6 @@ def sign_out(refresh_token: str) -> Call[None]:
     return Call("POST", "/v1/auth/logout", read_nothing, body={"refresh_token": refresh_token}, signed_in=False)
 
 
-def check_token() -> Call[None]:
+def check_token() -> Call[int]:
     """Return a request that any valid token is accepted for, if it has the scope files:read."""
-    return Call("GET", "/v1/capabilities", read_nothing)
+    return Call("GET", "/v1/capabilities", read_member("batch_items", int))

@@ -7,7 +7,7 @@ from dropbox_client.models import EventList
 
 
 def get_cursor() -> Call[str]:
-    return Call("GET", "/v1/events/cursor", read_member("cursor"))
+    return Call("GET", "/v1/events/cursor", read_member("cursor", str))
 
 
 def get_page(cursor: str | None, *, since: datetime | None, limit: int, wait_s: float) -> Call[EventList]:

@@ -40,7 +40,7 @@ def delete(webhook_id: str) -> Call[None]:
 
 
 def rotate_secret(webhook_id: str) -> Call[str]:
-    return Call("POST", f"/v1/webhooks/{webhook_id}/rotate-secret", read_member("secret"))
+    return Call("POST", f"/v1/webhooks/{webhook_id}/rotate-secret", read_member("secret", str))
 
 
 def send_test(webhook_id: str) -> Call[Delivery]:

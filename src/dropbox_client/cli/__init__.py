@@ -5,14 +5,16 @@ commands has a folder: `arguments` defines its options for `parser`, `commands` 
 it runs, which keeps the start-up fast.
 """
 
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from dropbox_client.cli.parser import build_parser
 from dropbox_client.cli.signals import interruptible
+from dropbox_client.cli.visible import make_visible
 from dropbox_client.errors import ClientError, NotSignedIn, Stopped, Unreachable, Usage
 
 if TYPE_CHECKING:
@@ -24,28 +26,39 @@ _GROUPS_WITH_LIST = frozenset({"devices", "tokens", "trash", "uploads"})
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `dbx` and exit the process."""
-    for name in ("stdout", "stderr"):
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # the parent process closed it (`>&-`)
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115
-        getattr(sys, name).reconfigure(errors="backslashreplace")  # file names may be any bytes
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # file names may be any bytes
     typed = list(sys.argv[1:] if arguments is None else arguments)
     if typed[:1] and typed[0] in _GROUPS_WITH_LIST and (len(typed) == 1 or typed[1] in {"--all", "--json"}):
         typed.insert(1, "list")  # the default action of these groups
-    sys.exit(_run(build_parser().parse_args(typed)))
+    try:
+        code = _run(build_parser().parse_args(typed))
+    except SystemExit as end:  # of the parser, or of a signal
+        code = end.code if isinstance(end.code, int) else 0
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPTED
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):  # otherwise the interpreter reports it at its exit, with a code of its own
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            code = code or EXIT_FAILED
+    sys.exit(code)
 
 
 def _run(options: "Namespace") -> int:
     """Run the command and return the exit code."""
     try:
-        group, _, function = options.run.partition(".")
         with interruptible():
-            failed: int = getattr(import_module(f"dropbox_client.cli.{group}.commands"), function)(options) or 0
+            failed = _load_command(options)(options)
             sys.stdout.flush()
     except (KeyboardInterrupt, Stopped):
         _print_error("interrupted; run the same command again to continue")
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader of stdout has closed it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except NotSignedIn as error:
         _print_error(f"{error}; run `dbx login`")
@@ -61,8 +74,32 @@ def _run(options: "Namespace") -> int:
 
         _print_error(describe_error(error))
         return EXIT_FAILED
+    except Exception as error:  # noqa: BLE001 - a traceback could show a secret
+        _print_error(f"internal error, please report it: {_locate(error)}")
+        return EXIT_FAILED
     return EXIT_FAILED if failed else 0
 
 
+def _load_command(options: "Namespace") -> Callable[["Namespace"], int | None]:
+    """Return the function of the command; its result is the number of failures."""
+    group, _, function = options.run.partition(".")
+    command: Callable[[Namespace], int | None] = getattr(
+        import_module(f"dropbox_client.cli.{group}.commands"), function
+    )
+    return command
+
+
+def _locate(error: Exception) -> str:
+    """Return the type of an exception and the line that raised it, without its text."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    place = f" at {os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}" if trace else ""  # noqa: PTH119
+    return f"{type(error).__name__}{place}"
+
+
 def _print_error(text: str) -> None:
-    print(f"dbx: {text}", file=sys.stderr)  # noqa: T201
+    if sys.stderr.isatty():
+        text = make_visible(text)
+    with contextlib.suppress(OSError):  # there is nowhere to report it
+        print(f"dbx: {text}", file=sys.stderr)  # noqa: T201

@@ -1,12 +1,14 @@
 """Building blocks of the parser: commands, groups of commands, and the types of arguments.
 
-This module and the `arguments` of each group import nothing but argparse, which keeps --help and usage errors fast.
+This module and the `arguments` of each group import little but argparse, which keeps --help and usage errors fast.
 `completion` derives from the type of an argument how to complete it.
 """
 
 import argparse
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
+
+from dropbox_client.cli.visible import make_visible
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
 SHARED, ID = "shared:", "id:"
+_MAX_INT = 2**31 - 1
+_MAX_DAYS = 36_500
 
 
 class Format(Enum):
@@ -25,6 +29,13 @@ class Format(Enum):
 
 
 # Commands
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose messages show the control characters of arguments."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(make_visible(message))
 
 
 def add_command(
@@ -74,14 +85,35 @@ def add_conflict_option(command: argparse.ArgumentParser, default: str, help_tex
 # Types of arguments
 
 
+def plain_text(text: str) -> str:
+    """Read a text that is sent to the server."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty text is not allowed")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not valid UTF-8") from None
+    return text
+
+
 def remote_path(text: str) -> str:
     """Read a path on the server: /own/path (the leading slash is optional), shared:NAME/path or id:UUID/path."""
-    return text.rstrip("/") if is_prefixed(text) else own_path(text)
+    if not is_prefixed(_not_empty(text)):
+        return own_path(text)
+    prefix, _, below = plain_text(text).partition("/")
+    if prefix == SHARED:
+        raise argparse.ArgumentTypeError(f"{text!r} lacks the name of a shared item: write {SHARED}NAME")
+    return prefix + fold(below).rstrip("/")
 
 
 def own_path(text: str) -> str:
     """Read a path in the caller's own tree; the leading slash is optional."""
-    return "/" + text.strip("/")
+    return fold(plain_text(_not_empty(text)))
+
+
+def fold(path: str) -> str:
+    """Return a path with one slash before each name, and without the names "." and ""; "/" if it has no others."""
+    return "/" + "/".join(name for name in path.split("/") if name not in {"", "."})
 
 
 def is_prefixed(path: str) -> bool:
@@ -91,17 +123,35 @@ def is_prefixed(path: str) -> bool:
 
 def local_path(text: str) -> str:
     """Read a path on this computer."""
-    return text
+    return _not_empty(text)
 
 
 def any_path(text: str) -> str:
     """Read a path on this computer or on the server."""
+    return _not_empty(text)
+
+
+def command_word(text: str) -> str:
+    """Read a word of another program's command line, often a path on this computer."""
     return text
 
 
 def remote_path_or_id(text: str) -> str:
     """Read the old path of a file in the trash, or its id."""
     return text if is_id(text) else remote_path(text)
+
+
+def _not_empty(path: str) -> str:
+    if not path:  # such as a shell variable that is not set: never the root or the current folder
+        raise argparse.ArgumentTypeError("an empty path is not allowed")
+    return path
+
+
+def object_id(text: str) -> str:
+    """Read an id that a list shows."""
+    if not is_id(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an id")
+    return text
 
 
 def is_id(text: str) -> bool:
@@ -121,18 +171,21 @@ def server_address(text: str) -> str:
 
 def positive_int(text: str) -> int:
     """Read a positive integer."""
-    if value := _parse_positive(text):
+    value = _parse_positive(text)
+    if value and value <= _MAX_INT:
         return value
-    raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer")
+    raise argparse.ArgumentTypeError(f"{text[:40]!r} is not an integer from 1 to {_MAX_INT}")
 
 
 def duration_s(text: str) -> int:
     """Read a duration such as 90d, 12h or 30m, in seconds."""
     unit_s = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
     count, unit = _parse_positive(text[:-1]), text[-1:]
-    if count and unit in unit_s:
-        return count * unit_s[unit]
-    raise argparse.ArgumentTypeError(f"{text!r} is not a duration such as 30m, 12h, 7d or 2w")
+    if not count or unit not in unit_s:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a duration such as 30m, 12h, 7d or 2w")
+    if count * unit_s[unit] > _MAX_DAYS * 86400:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is longer than {_MAX_DAYS}d")
+    return count * unit_s[unit]
 
 
 def _parse_positive(text: str) -> int | None:
@@ -150,5 +203,7 @@ def moment(text: str) -> "datetime":
         return datetime.now(UTC) - timedelta(seconds=duration_s(text))
     try:
         return datetime.fromisoformat(text).astimezone()
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 30m, 2h, 7d or 2026-11-20T14:30") from None
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is not a time such as 30m, 2h, 7d or 2026-11-20T14:30"
+        ) from None

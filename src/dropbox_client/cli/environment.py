@@ -82,6 +82,6 @@ def for_each(things: Iterable[T], act: Callable[[T], object]) -> int:
         except (NotSignedIn, Stopped, Unreachable, BrokenPipeError):
             raise
         except (ClientError, OSError) as error:
-            output.print_error(f"{thing}: {output.describe_error(error)}")
+            output.print_error(output.describe_error(error, str(thing)))
             failed += 1
     return failed

@@ -5,10 +5,11 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 from dropbox_client.cli.arguments import Format
 from dropbox_client.cli.remote import format_path
+from dropbox_client.cli.visible import make_visible
 from dropbox_client.errors import ApiError, Usage
 from dropbox_client.models import File, Processing
 
@@ -21,14 +22,20 @@ T = TypeVar("T")
 # Printing
 
 
-def print_text(text: str) -> None:
-    """Print a line of the result."""
-    print(text)  # noqa: T201 - this module prints
+def print_text(*lines: str) -> None:
+    """Print lines of the result; a terminal gets them without control characters."""
+    for line in lines:
+        print(_fit(line, sys.stdout))  # noqa: T201 - this module prints
 
 
-def print_note(text: str) -> None:
+def print_note(*lines: str) -> None:
     """Print information that is not a result."""
-    print(text, file=sys.stderr)  # noqa: T201
+    for line in lines:
+        print(_fit(line, sys.stderr), file=sys.stderr)  # noqa: T201
+
+
+def _fit(line: str, stream: TextIO) -> str:
+    return make_visible(line) if stream.isatty() else line
 
 
 def print_error(text: str) -> None:
@@ -121,12 +128,17 @@ def _no_answer(question: str, alternative: str) -> Usage:
 # Text
 
 
-def describe_error(error: Exception) -> str:
-    """Return the text of an error; of a problem its details and its code."""
-    if not isinstance(error, ApiError):
-        return str(error)
-    details = [f"{item.pointer}: {item.detail}" for item in getattr(error, "errors", None) or ()]
-    return f"{'; '.join(details) or error.detail} ({error.code})"
+def describe_error(error: Exception, subject: str = "") -> str:
+    """Return the text of an error, of a problem its details and its code, after its subject unless it is part of it.
+
+    The subject that `remote.naming` added takes precedence.
+    """
+    text = str(error)
+    if isinstance(error, ApiError):
+        details = [f"{item.pointer}: {item.detail}" for item in getattr(error, "errors", None) or ()]
+        text = f"{'; '.join(details) or error.detail} ({error.code})"
+    subject = next(iter(getattr(error, "__notes__", ())), subject)
+    return f"{subject}: {text}" if subject not in text else text
 
 
 def format_bytes(size_bytes: float) -> str:

@@ -3,6 +3,7 @@
 import argparse
 
 from dropbox_client.cli.account.arguments import add_account_commands
+from dropbox_client.cli.arguments import Parser
 from dropbox_client.cli.completion.arguments import add_completion_commands
 from dropbox_client.cli.events.arguments import add_event_commands
 from dropbox_client.cli.files.arguments import add_file_commands
@@ -41,7 +42,7 @@ class _Version(argparse.Action):
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands. Its result has `run`, the function that implements the command."""
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = Parser(
         "dbx",
         description="Your files in your own bucket.",
         epilog=_EPILOG,

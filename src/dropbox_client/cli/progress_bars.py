@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from dropbox_client.cli.arguments import Format
+from dropbox_client.cli.visible import make_visible
 from dropbox_client.transfer.chunks import MIB
 from dropbox_client.transfer.progress import ProgressListener, UploadItem, UploadResult
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _MIN_BAR_BYTES = 8 * MIB
 _TOTAL = "total"
+_LABEL_CHARS = 40
 
 
 @dataclass(slots=True)
@@ -116,8 +118,9 @@ class ProgressBars(ProgressListener):
         for name in tasks.keys() - bars.keys():
             progress.remove_task(tasks.pop(name))
         for name, (size, moved, hashed) in bars.items():
+            label = make_visible(name)[-_LABEL_CHARS:]
             if name not in tasks:
-                tasks[name] = progress.add_task(name[-40:], total=size)
+                tasks[name] = progress.add_task(label, total=size)
             hashing = moved == 0 and hashed > 0
-            label = f"hashing {name[-32:]}" if hashing else name[-40:]
+            label = f"hashing {label[-32:]}" if hashing else label
             progress.update(tasks[name], total=size, completed=hashed if hashing else moved, description=label)

@@ -5,6 +5,9 @@ shared:Team/plans/a.txt      below an item that is shared with the caller, by it
 id:0190.../plans/a.txt       below any visible folder, by its id
 """
 
+import contextlib
+from collections.abc import Iterator
+
 from dropbox_client.cli.arguments import ID, SHARED
 from dropbox_client.client import Client
 from dropbox_client.errors import ApiError, ClientError, Usage
@@ -13,6 +16,16 @@ from dropbox_client.models import File, normalize_name
 
 class NotShared(ClientError):
     """No item of this name is shared with the caller."""
+
+
+@contextlib.contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Make `output.describe_error` name the path that a problem is about."""
+    try:
+        yield
+    except ApiError as problem:
+        problem.add_note(path)
+        raise
 
 
 def split_prefix(path: str) -> tuple[str, str]:
@@ -35,13 +48,14 @@ def split_name(path: str) -> tuple[str, str]:
 def get_file(client: Client, path: str) -> File:
     """Return the file or folder at a path. Raises NotShared, ApiError not-found; Usage if the name is ambiguous."""
     prefix, below = split_prefix(path)
-    if not prefix:
-        return client.files.get(path)
-    if prefix.startswith(ID):
-        file_id = prefix.removeprefix(ID)
-        return client.files.get_below(file_id, below) if below else client.files.get(file_id)
-    shared = get_shared_file(client, prefix)
-    return client.files.get_below(shared, below) if below else shared
+    with naming(path):
+        if not prefix:
+            return client.files.get(path)
+        if prefix.startswith(ID):
+            file_id = prefix.removeprefix(ID)
+            return client.files.get_below(file_id, below) if below else client.files.get(file_id)
+        shared = get_shared_file(client, prefix)
+        return client.files.get_below(shared, below) if below else shared
 
 
 def find_file(client: Client, path: str) -> File | None:
@@ -65,8 +79,8 @@ def get_shared_file(client: Client, name: str) -> File:
     if not matches:
         raise NotShared(f"nothing named {wanted!r} is shared with you; `dbx shared` lists the shared items")
     if len(matches) > 1:
-        candidates = "".join(f"\n  {ID}{file.id}  owned by {file.owner}" for file in matches)
-        raise Usage(f"several items named {wanted!r} are shared with you; use an id:{candidates}")
+        candidates = ", ".join(f"{ID}{file.id} of {file.owner}" for file in matches)
+        raise Usage(f"several items named {wanted!r} are shared with you; use an id: {candidates}")
     return matches[0]
 
 

@@ -8,6 +8,8 @@ from dropbox_client.cli.arguments import (
     add_group,
     add_reporting_command,
     duration_s,
+    object_id,
+    plain_text,
     server_address,
 )
 
@@ -46,9 +48,11 @@ def _add_sign_in_commands(commands: "Commands") -> None:
     command.add_argument(
         "--server", metavar="URL", type=server_address, help=f"address of the server (default: {DEFAULT_SERVER})"
     )
-    command.add_argument("--email", metavar="EMAIL", help="address of your account")
+    command.add_argument("--email", metavar="EMAIL", type=plain_text, help="address of your account")
     command.add_argument("--password-stdin", action="store_true", help="read the password from stdin")
-    command.add_argument("--otp", metavar="CODE", help="code of your second factor (default: prompt if required)")
+    command.add_argument(
+        "--otp", metavar="CODE", type=plain_text, help="code of your second factor (default: prompt if required)"
+    )
     how = command.add_mutually_exclusive_group()
     how.add_argument("--register", action="store_true", help="create the account first")
     how.add_argument("--sso", action="store_true", help="sign in with a browser at the server's identity provider")
@@ -79,7 +83,9 @@ def _add_second_factor_commands(commands: "Commands") -> None:
         ("recovery-codes", "account.replace_recovery_codes", "print new recovery codes and invalidate the old ones"),
     ):
         command = add_command(actions, name, run, summary)
-        command.add_argument("--otp", metavar="CODE", help="code of your second factor (default: prompt)")
+        command.add_argument(
+            "--otp", metavar="CODE", type=plain_text, help="code of your second factor (default: prompt)"
+        )
 
 
 def _add_token_commands(commands: "Commands") -> None:
@@ -87,13 +93,13 @@ def _add_token_commands(commands: "Commands") -> None:
     actions = add_group(commands, "tokens", "list | create | revoke", summary)
     add_reporting_command(actions, "list", "account.list_tokens", "show id, last use, expiry, scopes and name")
     command = add_reporting_command(actions, "create", "account.create_token", "create a token and print it once")
-    command.add_argument("name", metavar="NAME", help="the purpose of the token")
+    command.add_argument("name", metavar="NAME", type=plain_text, help="the purpose of the token")
     command.add_argument(
         "--scope", dest="scopes", action="append", choices=SCOPES, required=True, help="a permission; repeatable"
     )
     command.add_argument("--expires", metavar="TIME", type=duration_s, help="lifetime of the token: 12h, 90d")
     command = add_command(actions, "revoke", "account.revoke_tokens", "revoke tokens immediately")
-    command.add_argument("ids", metavar="ID", nargs="+", help="from `dbx tokens`")
+    command.add_argument("ids", metavar="ID", nargs="+", type=object_id, help="from `dbx tokens`")
 
 
 def _add_device_commands(commands: "Commands") -> None:
@@ -102,5 +108,5 @@ def _add_device_commands(commands: "Commands") -> None:
         actions, "list", "account.list_devices", "show id, last use, address and program; * marks this sign-in"
     )
     command = add_command(actions, "revoke", "account.revoke_devices", "end sign-ins immediately")
-    command.add_argument("ids", metavar="ID", nargs="+", help="from `dbx devices`")
+    command.add_argument("ids", metavar="ID", nargs="+", type=object_id, help="from `dbx devices`")
     add_command(actions, "revoke-others", "account.revoke_other_devices", "end all other sign-ins")

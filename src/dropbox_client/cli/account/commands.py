@@ -71,10 +71,10 @@ def whoami(options: Namespace) -> None:
     if options.format is Format.JSON:
         output.print_json(me, server=client.base_url)
     else:
-        output.print_text(_describe_account(me, client.base_url))
+        output.print_text(*_describe_account(me, client.base_url))
 
 
-def _describe_account(me: Account, server: str) -> str:
+def _describe_account(me: Account, server: str) -> list[str]:
     attributes = (
         (me.kind == "service", "service account"),
         (me.is_admin, "administrator"),
@@ -89,7 +89,7 @@ def _describe_account(me: Account, server: str) -> str:
         f"{used} of {quota} used, {me.used_nodes} files and folders",
         f"{output.format_bytes(me.reserved_bytes)} reserved for unfinished uploads" if me.reserved_bytes else "",
     ]
-    return "\n".join(line for line in lines if line)
+    return [line for line in lines if line]
 
 
 def change_password(_: Namespace) -> None:
@@ -113,12 +113,12 @@ def enable_second_factor(_: Namespace) -> None:
     with connect() as client:
         proposal = client.account.propose_second_factor(_ask_own_password(client))
         output.print_note(
-            f"Add this secret to your authenticator app: {proposal.secret}\nor open: {proposal.otpauth_url}"
+            f"Add this secret to your authenticator app: {proposal.secret}", f"or open: {proposal.otpauth_url}"
         )
         code = output.ask_required("Code that the app shows: ", "write it to stdin, on the line after the password")
         codes = client.account.confirm_second_factor(code)
     output.print_note("The second factor is on. Store these recovery codes: each one replaces a code of the app once.")
-    output.print_text("\n".join(codes))
+    output.print_text(*codes)
 
 
 def disable_second_factor(options: Namespace) -> None:
@@ -131,9 +131,7 @@ def disable_second_factor(options: Namespace) -> None:
 def replace_recovery_codes(options: Namespace) -> None:
     """Print new recovery codes, which invalidate the old ones."""
     with connect() as client:
-        output.print_text(
-            "\n".join(client.account.replace_recovery_codes(_ask_own_password(client), _ask_otp(options)))
-        )
+        output.print_text(*client.account.replace_recovery_codes(_ask_own_password(client), _ask_otp(options)))
 
 
 # Personal access tokens

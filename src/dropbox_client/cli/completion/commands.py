@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from itertools import islice
 
 from dropbox_client.cli import output, remote
-from dropbox_client.cli.arguments import SHARED, is_prefixed, own_path
+from dropbox_client.cli.arguments import SHARED, fold, is_prefixed
 from dropbox_client.cli.completion.bash import render_bash
 from dropbox_client.cli.completion.fish import render_fish
 from dropbox_client.cli.completion.grammar import read_commands
 from dropbox_client.cli.completion.zsh import render_zsh
 from dropbox_client.cli.environment import connect
 from dropbox_client.cli.parser import build_parser
+from dropbox_client.cli.visible import make_visible
 
 _TIMEOUT_S = 2.0
 _MAX_PATHS = 500
@@ -27,7 +28,7 @@ _MAX_PATHS = 500
 def print_script(options: Namespace) -> None:
     """Print the completion script of a shell."""
     render = {"bash": render_bash, "zsh": render_zsh, "fish": render_fish}[options.shell]
-    output.print_text(render(read_commands(build_parser())))
+    output.print_text(*render(read_commands(build_parser())).splitlines())
 
 
 def complete_path(options: Namespace) -> None:
@@ -52,7 +53,7 @@ def _list_paths(prefix: str) -> Iterator[str]:
         elif is_prefixed(folder):
             files = client.files.list(remote.get_file(client, folder))
         else:
-            files = client.files.list(own_path(folder))
+            files = client.files.list(fold(folder))
         for file in files:
-            if file.name.startswith(start):
+            if file.name.startswith(start) and file.name == make_visible(file.name):  # the shell inserts it
                 yield f"{folder}{slash}{file.name}{'/' if file.kind == 'folder' else ''}"

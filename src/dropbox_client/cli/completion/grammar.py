@@ -4,13 +4,14 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dropbox_client.cli.arguments import any_path, local_path, own_path, remote_path, remote_path_or_id
+from dropbox_client.cli.arguments import any_path, command_word, local_path, own_path, remote_path, remote_path_or_id
 
 _KINDS = {
     remote_path: "remote",
     own_path: "remote",
     remote_path_or_id: "remote",
     local_path: "local",
+    command_word: "local",
     any_path: "either",
 }
 

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING
 from dropbox_client.cli.arguments import (
     add_command,
     add_reporting_command,
+    command_word,
     local_path,
     moment,
+    plain_text,
     positive_int,
     remote_path,
 )
@@ -83,7 +85,7 @@ def add_event_commands(commands: "Commands") -> None:
     begin.add_argument(
         "--since", metavar="TIME", type=moment, help="start at a time or so long ago: 30m, 2h, 7d, 2026-11-20T14:30"
     )
-    begin.add_argument("--cursor", metavar="CURSOR", help="start after an event that --json printed")
+    begin.add_argument("--cursor", metavar="CURSOR", type=plain_text, help="start after an event that --json printed")
     _add_kind_option(command)
 
     command = add_command(commands, "watch", "events.watch", "run a command for every change", description=_WATCH)
@@ -94,7 +96,9 @@ def add_event_commands(commands: "Commands") -> None:
         type=remote_path,
         help="a file or folder; it is followed when it moves, and a new item at its old path is ignored",
     )
-    command.add_argument("command", metavar="COMMAND", nargs="+", type=local_path, help="the command and its arguments")
+    command.add_argument(
+        "command", metavar="COMMAND", nargs="+", type=command_word, help="the command and its arguments"
+    )
     _add_kind_option(command)
     command.add_argument(
         "--coalesce",

@@ -6,6 +6,7 @@ from dropbox_client.cli.arguments import (
     add_command,
     add_conflict_option,
     add_reporting_command,
+    plain_text,
     positive_int,
     remote_path,
 )
@@ -53,10 +54,13 @@ def _add_reading_commands(commands: "Commands") -> None:
         "words",
         metavar="WORD",
         nargs="*",
+        type=plain_text,
         help="a part of the name; similar spellings match too; optional with --type or --kind",
     )
     command.add_argument("--in", dest="folder", metavar="FOLDER", type=remote_path, help="only below this folder")
-    command.add_argument("--type", metavar="TYPE", help="only files of this content type: image/png, or all of image/")
+    command.add_argument(
+        "--type", metavar="TYPE", type=plain_text, help="only files of this content type: image/png, or all of image/"
+    )
     command.add_argument("--kind", choices=["file", "folder"], help="only files, or only folders")
     command.add_argument("-l", "--long", action="store_true", help="show details as `dbx ls -l`")
     command.add_argument(

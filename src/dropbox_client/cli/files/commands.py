@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -31,8 +32,9 @@ def ls(options: Namespace) -> None:
         folder = remote.get_file(client, options.path) if is_prefixed(options.path) else None
         above = (folder.path if folder else options.path).rstrip("/") + "/"
         try:
-            for file in client.files.list(folder or options.path, order=order, recursive=options.recursive):
-                _print_file(file, file.path.removeprefix(above) if options.recursive else file.name, options)
+            with remote.naming(options.path):
+                for file in client.files.list(folder or options.path, order=order, recursive=options.recursive):
+                    _print_file(file, file.path.removeprefix(above) if options.recursive else file.name, options)
         except ApiError as problem:
             if problem.code != "not-a-folder":
                 raise
@@ -53,8 +55,9 @@ def search(options: Namespace) -> None:
             content_type=options.type,
             page_items=min(options.limit, _HITS_PER_PAGE),
         )
-        for file in islice(hits, options.limit):
-            _print_file(file, remote.format_path(file), options)
+        with remote.naming(options.folder) if options.folder else nullcontext():
+            for file in islice(hits, options.limit):
+                _print_file(file, remote.format_path(file), options)
 
 
 def _print_file(file: File, name: str, options: Namespace) -> None:

@@ -2,7 +2,15 @@
 
 from typing import TYPE_CHECKING
 
-from dropbox_client.cli.arguments import add_command, add_reporting_command, duration_s, positive_int, remote_path
+from dropbox_client.cli.arguments import (
+    add_command,
+    add_reporting_command,
+    duration_s,
+    object_id,
+    plain_text,
+    positive_int,
+    remote_path,
+)
 
 if TYPE_CHECKING:
     from dropbox_client.cli.arguments import Commands
@@ -26,12 +34,12 @@ def add_sharing_commands(commands: "Commands") -> None:
         commands, "share", "sharing.share", "share with people, or list who has access", description=_SHARE
     )
     command.add_argument("path", metavar="PATH", type=remote_path)
-    command.add_argument("emails", metavar="EMAIL", nargs="*", help="address to share with")
+    command.add_argument("emails", metavar="EMAIL", nargs="*", type=plain_text, help="address to share with")
     command.add_argument("--edit", action="store_true", help="allow changes (default: read only)")
 
     command = add_command(commands, "unshare", "sharing.unshare", "stop sharing with people")
     command.add_argument("path", metavar="PATH", type=remote_path)
-    command.add_argument("emails", metavar="EMAIL", nargs="+", help="address that loses access")
+    command.add_argument("emails", metavar="EMAIL", nargs="+", type=plain_text, help="address that loses access")
 
     command = add_reporting_command(commands, "shared", "sharing.list_shared", "list what is shared with you")
     command.add_argument(
@@ -39,7 +47,7 @@ def add_sharing_commands(commands: "Commands") -> None:
     )
 
     command = add_command(commands, "leave", "sharing.leave", "give up your access to shared items")
-    command.add_argument("things", metavar="NAME|ID", nargs="+", help="from `dbx shared`")
+    command.add_argument("things", metavar="NAME|ID", nargs="+", type=plain_text, help="from `dbx shared`")
 
     _add_link_commands(commands)
 
@@ -63,4 +71,4 @@ def _add_link_commands(commands: "Commands") -> None:
     command.set_defaults(mode="download")
 
     command = add_command(commands, "unlink", "sharing.unlink", "revoke links immediately and permanently")
-    command.add_argument("ids", metavar="ID", nargs="+", help="from `dbx link --list PATH`")
+    command.add_argument("ids", metavar="ID", nargs="+", type=object_id, help="from `dbx link --list PATH`")

@@ -9,6 +9,8 @@ from dropbox_client.cli.arguments import (
     add_reporting_command,
     any_path,
     local_path,
+    object_id,
+    plain_text,
     remote_path,
 )
 
@@ -69,11 +71,13 @@ def add_transfer_commands(commands: "Commands") -> None:
         help="a folder (created if it ends with /), or the new path of a file",
     )
     command.add_argument("--overwrite", action="store_true", help="replace local files that have other content")
-    command.add_argument("--version", metavar="N|ID", help="an older version from `dbx versions`")
+    command.add_argument("--version", metavar="N|ID", type=plain_text, help="an older version from `dbx versions`")
 
     command = add_command(commands, "cat", "transfers.cat", "write files to stdout, verified", description=_CAT)
     command.add_argument("paths", metavar="PATH", nargs="+", type=remote_path)
-    command.add_argument("--version", metavar="N|ID", help="an older version from `dbx versions`; for one file only")
+    command.add_argument(
+        "--version", metavar="N|ID", type=plain_text, help="an older version from `dbx versions`; for one file only"
+    )
 
 
 def add_upload_session_commands(commands: "Commands") -> None:
@@ -83,7 +87,7 @@ def add_upload_session_commands(commands: "Commands") -> None:
     )
     command.add_argument("--all", action="store_true", help="include uploads that have ended")
     command = add_reporting_command(actions, "resume", "transfers.resume_upload", "resume an upload")
-    command.add_argument("id", metavar="ID")
+    command.add_argument("id", metavar="ID", type=object_id)
     command.add_argument("path", metavar="PATH", type=local_path, help="the local file")
     command = add_command(actions, "abort", "transfers.abort_upload", "abort an upload and free its space")
-    command.add_argument("id", metavar="ID")
+    command.add_argument("id", metavar="ID", type=object_id)

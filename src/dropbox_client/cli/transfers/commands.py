@@ -2,7 +2,7 @@
 
 import os
 import sys
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -73,7 +73,10 @@ def split_destination(arguments: Sequence[str], to: str | None) -> tuple[list[st
 def _parse_destination(folder: str) -> str:
     if not folder.startswith("/") and not is_prefixed(folder):
         raise AmbiguousDestination(f"{folder!r} is not a remote folder: it must begin with /, shared: or id:")
-    return remote_path(folder)
+    try:
+        return remote_path(folder)
+    except ArgumentTypeError as error:
+        raise Usage(str(error)) from None
 
 
 def _set_parent_ids(walk: Walk, folders: remote.FolderIds) -> Iterator[UploadItem]:

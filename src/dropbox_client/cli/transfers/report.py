@@ -52,7 +52,7 @@ def print_upload(result: UploadResult, output_format: Format) -> None:
         present = "" if result.sent_bytes or not file.size_bytes else " (already there)"
         output.print_text(f"{path} -> {format_path(file)}{present}")
     if result.error:
-        output.print_error(f"{path}: {output.describe_error(result.error)}")
+        output.print_error(output.describe_error(result.error, path))
 
 
 def print_skipped(skipped: Iterable[Skipped], output_format: Format) -> None:
@@ -74,7 +74,7 @@ def print_download(file: File, target: Path, output_format: Format, *, is_unchan
 def print_failed_download(file: File, error: Exception, output_format: Format) -> None:
     if output_format is Format.JSON:
         output.print_text(output.error_to_json(error, path=file.path))
-    output.print_error(f"{format_path(file)}: {output.describe_error(error)}")
+    output.print_error(output.describe_error(error, format_path(file)))
 
 
 def describe_upload(upload: Upload) -> str:

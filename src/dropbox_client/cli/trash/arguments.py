@@ -2,7 +2,15 @@
 
 from typing import TYPE_CHECKING
 
-from dropbox_client.cli.arguments import add_command, add_group, add_reporting_command, own_path, remote_path_or_id
+from dropbox_client.cli.arguments import (
+    add_command,
+    add_group,
+    add_reporting_command,
+    object_id,
+    own_path,
+    plain_text,
+    remote_path_or_id,
+)
 
 if TYPE_CHECKING:
     from dropbox_client.cli.arguments import Commands
@@ -21,7 +29,9 @@ def add_trash_commands(commands: "Commands") -> None:
     )
     command.add_argument("things", metavar="PATH|ID", nargs="+", type=remote_path_or_id)
     command.add_argument("--to", metavar="FOLDER", type=own_path, help="restore to this folder")
-    command.add_argument("--version", metavar="N|ID", help="a version from `dbx versions`; for one file only")
+    command.add_argument(
+        "--version", metavar="N|ID", type=plain_text, help="a version from `dbx versions`; for one file only"
+    )
 
     actions = add_group(
         commands, "trash", "list | empty | rm", "list or empty the trash", description="Without an action: list it."
@@ -32,4 +42,4 @@ def add_trash_commands(commands: "Commands") -> None:
     command = add_command(actions, "empty", "trash.empty_trash", "permanently delete the contents of the trash")
     command.add_argument("-y", "--yes", action="store_true", help="do not ask for confirmation")
     command = add_command(actions, "rm", "trash.purge", "permanently delete items of the trash")
-    command.add_argument("ids", metavar="ID", nargs="+", help="from `dbx trash`")
+    command.add_argument("ids", metavar="ID", nargs="+", type=object_id, help="from `dbx trash`")

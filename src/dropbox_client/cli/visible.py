@@ -1,0 +1,14 @@
+"""Text that a terminal shows as it is, independent of its origin: names, and messages of servers.
+
+Imported at every start: it must stay cheap.
+"""
+
+import re
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+"""Control characters, also of bidirectional text, line separators, and bytes of names that are not Unicode."""
+
+
+def make_visible(text: str) -> str:
+    r"""Return a line of text with escapes such as \x1b for what moves, colours or reorders the text on a terminal."""
+    return _CONTROL.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)

@@ -1,0 +1,350 @@
+"""Every command of `dbx` with hostile arguments, environments and servers: one clear line, no secret, no traceback.
+
+The commands come from the parser, so that a new one cannot be left out.
+"""
+
+import argparse
+import io
+import json
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from dropbox_client.cli import arguments as kinds
+from dropbox_client.cli import environment, main
+from dropbox_client.cli.parser import build_parser
+from dropbox_client.tokens import TokenFile, Tokens
+
+UUID = "01900000-0000-7000-8000-000000000000"
+SECRETS = ("pass-word-1", "access-secret", "refresh-secret", "dbx_pat_secret")
+STDIN = "pass-word-1\n" * 4
+
+
+# Commands
+
+
+@dataclass(frozen=True)
+class Command:
+    words: tuple[str, ...]
+    actions: tuple[argparse.Action, ...]
+
+    @property
+    def name(self) -> str:
+        return " ".join(self.words)
+
+    def arguments(self, replaced: argparse.Action | None = None, value: str = "") -> list[str]:
+        """Return valid arguments, with `value` for the argument or option `replaced`."""
+        options, positional = list(EXTRA.get(self.name, ())), []
+        for action in self.actions:
+            text = value if action is replaced else _find_valid_value(action)
+            if not action.option_strings:
+                positional.append(text)
+            elif action is replaced or action.required:
+                options.append(f"{action.option_strings[-1]}={text}")
+        return [*self.words, *options, *(["--", *positional] if positional else [])]
+
+
+EXTRA = {
+    "login": ("--email=ada@example.org", "--password-stdin"),
+    "trash empty": ("--yes",),
+    "search": ("--kind=file",),
+    "second-factor disable": ("--otp=123456",),
+    "second-factor recovery-codes": ("--otp=123456",),
+}
+"""Options with which a command sends requests without a prompt."""
+
+
+def _find_valid_value(action: argparse.Action) -> str:
+    if action.choices:
+        return str(next(iter(action.choices)))
+    values: dict[object, str] = {
+        kinds.local_path: __file__,
+        kinds.any_path: __file__,
+        kinds.command_word: "true",
+        kinds.object_id: UUID,
+        kinds.duration_s: "1h",
+        kinds.moment: "1h",
+        kinds.positive_int: "1",
+        kinds.server_address: "http://127.0.0.1:1",
+    }
+    return values.get(action.type, "/a")
+
+
+def _list_commands(parser: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> Iterator[Command]:
+    groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    for group in groups:
+        for name, command in group.choices.items():
+            yield from _list_commands(command, (*words, name))
+    if not groups:
+        yield Command(words, tuple(action for action in parser._actions if action.nargs != 0))
+
+
+COMMANDS = list(_list_commands(build_parser()))
+OFFLINE = {"completion"}
+VALUES = [(command, action) for command in COMMANDS for action in command.actions]
+every_command = pytest.mark.parametrize(
+    "command", [command for command in COMMANDS if command.name not in OFFLINE], ids=lambda command: command.name
+)
+every_value = pytest.mark.parametrize(
+    ("command", "action"), VALUES, ids=lambda value: value.name if isinstance(value, Command) else value.dest
+)
+
+
+def test_every_command_is_listed() -> None:
+    assert {"upload", "login", "trash empty", "uploads resume", "complete-path"} <= {one.name for one in COMMANDS}
+
+
+# Servers
+
+
+class HostileServer:
+    """A server that gives every connection the same bytes, and counts the requests."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._serve)
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.answer = b""
+        self.requests: list[bytes] = []
+
+    def __enter__(self) -> "HostileServer":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.settimeout(20)
+                try:
+                    self.requests.append(_read_request(connection))
+                    connection.sendall(self.answer)
+                    connection.shutdown(socket.SHUT_WR)
+                    while connection.recv(65536):
+                        pass
+                except OSError:  # the client has seen enough
+                    continue
+
+
+def _read_request(connection: socket.socket) -> bytes:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        block = connection.recv(65536)
+        if not block:
+            break
+        data += block
+    return data
+
+
+@pytest.fixture(scope="module")
+def hostile() -> Iterator[HostileServer]:
+    with HostileServer() as server:
+        yield server
+
+
+@pytest.fixture
+def server(hostile: HostileServer) -> HostileServer:
+    hostile.answer, hostile.requests = http(200, b"{}"), []
+    return hostile
+
+
+def http(status: int, body: bytes, *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status} Any", f"Content-Length: {len(body)}", "Connection: close", *headers, "", ""]
+    return "\r\n".join(lines).encode("latin-1") + body
+
+
+ESCAPES = "\x1b[2J\x07\r\u202e"
+HTML = b"<html><title>502 Bad Gateway</title></html>"
+PROBLEM = {
+    "code": f"forbidden{ESCAPES}", "status": "x", "detail": f"no{ESCAPES}", "errors": 5, "problems": {}, "retryable": []
+}  # fmt: skip
+GARBAGE = {
+    "not JSON": http(200, HTML, "Content-Type: text/html"),
+    "empty object": http(200, b"{}"),
+    "empty": http(200, b""),
+    "null": http(200, b"null"),
+    "number": http(200, b"5"),
+    "text": http(200, b'"text"'),
+    "list": http(200, b"[[], {}, 5]"),
+    "deep": http(200, b"[" * 100_000),
+    "truncated JSON": http(200, b'{"items": [{"id":'),
+    "invalid UTF-8": http(200, b'{"items": "\xff\xfe"}'),
+    "NaN": http(200, b'{"items": NaN, "next_cursor": Infinity, "size_bytes": -1e999}'),
+    "items of another type": http(200, b'{"items": 5, "next_cursor": null}'),
+    "item of another type": http(200, b'{"items": [5], "next_cursor": null}'),
+    "members of another type": http(200, json.dumps(
+        {name: [] for name in ("id", "kind", "name", "email", "token", "cursor", "enabled", "access_token", "state")}
+    ).encode()),
+    "tokens with control characters": http(
+        200, b'{"access_token": "access-secret\\r\\nX: y", "refresh_token": 5, "enabled": true, "name": "\\u001b[2J"}'
+    ),
+    "not gzip": http(200, b"{}", "Content-Encoding: gzip"),
+    "short body": http(200, b"{}").replace(b"Content-Length: 2", b"Content-Length: 99"),
+    "huge length": http(200, b"{}").replace(b"Content-Length: 2", b"Content-Length: 999999999999999999999999"),
+    "length that is no number": http(200, b"{}").replace(b"Content-Length: 2", b"Content-Length: two"),
+    "chunks of another size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n",
+    "no HTTP": b"SSH-2.0-OpenSSH_9.2\r\n",
+    "closed": b"",
+    "cut in the headers": b"HTTP/1.1 200 OK\r\nContent-",
+    "too many headers": b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 500 + b"\r\n",
+    "redirect": http(307, b"", "Location: /v1/me"),
+    "404 page": http(404, HTML, "Content-Type: text/html"),
+    "502 page": http(502, HTML, "Content-Type: text/html"),
+    "503 for a long time": http(503, b"{}", "Retry-After: 99999999999999999999999"),
+    "500 without a body": http(500, b""),
+    "problem with members of another type": http(403, json.dumps(PROBLEM).encode()),
+    "problem that is a list": http(400, b'[{"code": 5}]'),
+}  # fmt: skip
+"""Answers that no server of this API gives."""
+
+
+# Runs
+
+
+@dataclass
+class Ended:
+    code: int
+    out: str
+    err: str
+
+    def is_clear(self, command: Command, codes: set[int]) -> None:
+        """Check the exit code, and that one line says why, without a secret and without a traceback."""
+        text = self.out + self.err
+        assert self.code in codes, (command.name, self)
+        assert "Traceback" not in text
+        assert "internal error" not in text, (command.name, self)
+        assert not [secret for secret in SECRETS if secret in text], (command.name, self)
+        if self.code and command.name != "complete-path":
+            lines = [line for line in self.err.splitlines() if line.startswith(("dbx: ", "dbx " + command.words[0]))]
+            assert len(lines) == 1, (command.name, self)
+
+
+Run = Callable[..., Ended]
+
+
+def save_sign_in(server: HostileServer, folder: Path) -> None:
+    TokenFile(folder / "tokens.json").save(Tokens(server.url, "ada@example.org", "access-secret", "refresh-secret"))
+
+
+@pytest.fixture
+def run(
+    server: HostileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    """Run `dbx` in this process, signed in to the hostile server; requests are not repeated."""
+    save_sign_in(server, tmp_path)
+    monkeypatch.chdir(tmp_path)  # some commands write to the paths that they get
+    monkeypatch.setenv("DBX_CONFIG_DIR", str(tmp_path))
+    monkeypatch.setenv("DBX_SERVER", server.url)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("DBX_TOKEN", raising=False)
+    monkeypatch.setattr(environment, "RETRY_FOR_S", 0)
+    monkeypatch.setattr("dropbox_client.cli.account.commands.RETRY_FOR_S", 0)
+
+    def run_once(*typed: str) -> Ended:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(STDIN))
+        with pytest.raises(SystemExit) as ended:
+            main(typed)
+        text = capsys.readouterr()
+        return Ended(int(str(ended.value.code)), text.out, text.err)
+
+    return run_once
+
+
+@every_command
+def test_command_at_a_server_that_answers_garbage_fails_clearly(
+    command: Command, run: Run, server: HostileServer, tmp_path: Path
+) -> None:
+    for name, server.answer in GARBAGE.items():
+        if not (tmp_path / "tokens.json").exists():  # after a logout
+            save_sign_in(server, tmp_path)
+        server.requests.clear()
+        ended = run(*command.arguments())
+        try:
+            ended.is_clear(command, {0} if command.name == "complete-path" else {1, 3, 4})
+        except AssertionError as error:
+            error.add_note(f"at: {name}")
+            raise
+        assert server.requests
+
+
+@every_value
+@pytest.mark.parametrize("value", ["", "\udcff"], ids=["empty", "not Unicode"])
+def test_value_that_cannot_be_sent_is_a_usage_error(
+    command: Command, action: argparse.Action, value: str, run: Run, server: HostileServer
+) -> None:
+    is_local = action.type in {kinds.local_path, kinds.command_word} or command.name == "complete-path"
+    is_upload = action.type is kinds.any_path and action.dest == "paths"
+    ended = run(*command.arguments(action, value))
+    if value and (is_local or is_upload):  # local names may be any bytes
+        ended.is_clear(command, {0, 1, 2, 3, 4})
+    elif not is_local or action.type is kinds.local_path:
+        ended.is_clear(command, {2})
+        assert server.requests == []
+
+
+HOSTILE_TEXTS = [
+    "-1",
+    "99999999999999999999999",
+    "9" * 5000,
+    "9" * 20 + "d",
+    "0001-01-01",
+    "9999-12-31T23:59:59",
+    ESCAPES,
+    "x" * 100_000,
+    "../..",
+    "%2e",
+    "shared:",
+    "id:",
+]
+
+
+@every_value
+def test_hostile_value_fails_clearly(command: Command, action: argparse.Action, run: Run) -> None:
+    for value in HOSTILE_TEXTS:
+        run(*command.arguments(action, value)).is_clear(command, {0, 1, 2, 3, 4})
+
+
+MALFORMED = {
+    "DBX_SERVER": [
+        "http://h:99999", "http://h:abc", "http://[::1", "http://..", "http://a b", "h:80", "http://u:pass-word-1@h",
+        "\udcff",
+    ],
+    "DBX_TOKEN": ["dbx_pat_secret\r\nX: y", "dbx_pat_secret x", "dbx_pat_secret\udcff", "dbx_pat_secretü", " "],
+}  # fmt: skip
+
+
+@every_command
+def test_malformed_environment_is_a_usage_error(
+    command: Command, run: Run, server: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if command.name == "login":
+        monkeypatch.setitem(EXTRA, "login", ("--token",))
+    for variable, values in MALFORMED.items():
+        for value in values:
+            with monkeypatch.context() as changed:
+                changed.setenv(variable, value)
+                ended = run(*command.arguments())
+            ended.is_clear(command, {0} if command.name == "complete-path" else {2})
+            assert server.requests == []
+
+
+@pytest.mark.parametrize("around", ["\n", "\r\n", "\r", " "])
+def test_token_with_white_space_around_it_is_sent_without(
+    around: str, run: Run, server: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DBX_TOKEN", f"dbx_pat_secret{around}")
+    run("ls").is_clear(COMMANDS[0], {1})
+    assert b"Authorization: Bearer dbx_pat_secret\r\n" in server.requests[0]
