@@ -143,7 +143,14 @@ class LimitSettings(_Group):
     storage_url: str = Field("memory://", description="`redis://` or `valkey://` to share counters between processes.")
     address: str = Field("1200/minute", description="All requests of one address.")
     user: str = Field("3000/minute", description="All requests of one user.")
-    sign_in_address: str = Field("30/minute;200/hour", description="Attempts to sign in, by address.")
+    sign_in_address: str = Field("30/minute;200/hour", description="Attempts to sign in with a password, by address.")
+    register_address: str = Field("20/minute;100/hour", description="Registrations, by address.")
+    reset_address: str = Field(
+        "10/minute;60/hour", description="Requests for a mail that resets a password, by address."
+    )
+    oidc_address: str = Field(
+        "90/minute;900/hour", description="Steps of sign-ins at the provider, three each, by address."
+    )
     sign_in_account: str = Field("10/minute;50/hour", description="Attempts to sign in, by account.")
     mail: str = Field("5/hour", description="Mails to one address.")
     public: str = Field("300/minute", description="Requests to public links, by address.")

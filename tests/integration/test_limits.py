@@ -126,7 +126,24 @@ async def test_sign_ins_are_limited_by_address_and_say_what_is_left(serve: Serve
         assert '"sign-in-address-minute";r=1;t=' in answer.headers["ratelimit"]
         await sign_in(client, "two@example.com", "wrong")
         assert is_refused(await sign_in(client, "three@example.com", "wrong"))
-        assert is_refused(await client.post("/v1/auth/register", json={"email": "x@example.com", "password": PASSWORD}))
+
+
+OTHERS_BY_ADDRESS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "register_address": ("POST", "/v1/auth/register", {"json": {"email": "weak@example.com", "password": "password1"}}),
+    "reset_address": ("POST", "/v1/auth/reset-password/request", {"json": {"email": "unknown@example.com"}}),
+    "oidc_address": ("POST", "/v1/auth/oidc/token", {"json": {"code": "x", "verifier": "v" * 43}}),
+}
+
+
+@pytest.mark.parametrize("limit", OTHERS_BY_ADDRESS)
+async def test_other_ways_in_have_a_limit_of_their_own_by_address(serve: Serve, limit: str) -> None:
+    """A network with one address, whose users register, does not lock itself out of signing in."""
+    method, path, arguments = OTHERS_BY_ADDRESS[limit]
+    async with serve(sign_in_address="1/hour", **{limit: "2/hour"}) as (_, client):
+        answers = [await client.request(method, path, **arguments) for _ in range(3)]
+        assert [is_refused(answer) for answer in answers] == [False, False, True]
+        assert (await sign_in(client, "one@example.com", "wrong")).status_code == 401
+        assert is_refused(await sign_in(client, "two@example.com", "wrong"))
 
 
 async def test_starts_and_batches_of_urls_are_limited_by_user(serve: Serve) -> None:

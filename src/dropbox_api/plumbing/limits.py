@@ -28,7 +28,19 @@ from dropbox_api.settings import LimitSettings
 
 log = logging.getLogger(__name__)
 
-LimitName = Literal["address", "user", "sign_in_address", "sign_in_account", "mail", "public", "link_password", "sign"]
+LimitName = Literal[
+    "address",
+    "user",
+    "sign_in_address",
+    "register_address",
+    "reset_address",
+    "oidc_address",
+    "sign_in_account",
+    "mail",
+    "public",
+    "link_password",
+    "sign",
+]
 
 _TIMEOUT_S = 0.5
 _PAUSE_S = 5.0

@@ -51,7 +51,7 @@ async def verify_email(body: VerifyEmail, db: DbDep, shares: SharesDep) -> None:
     operation_id="auth_request_password_reset",
     status_code=202,
     response_class=Response,
-    dependencies=[limited("sign_in_address")],
+    dependencies=[limited("reset_address")],
     responses=problem_responses(*BODY, RateLimited),
 )
 async def ask_to_reset_password(

@@ -34,7 +34,7 @@ async def show(settings: SettingsDep) -> OidcProvider:
     operation_id="auth_start_oidc",
     status_code=303,
     response_class=RedirectResponse,
-    dependencies=[limited("sign_in_address")],
+    dependencies=[limited("oidc_address")],
     responses=_REDIRECTS,
 )
 async def start(
@@ -80,7 +80,7 @@ async def start(
     operation_id="auth_finish_oidc",
     status_code=303,
     response_class=RedirectResponse,
-    dependencies=[limited("sign_in_address")],
+    dependencies=[limited("oidc_address")],
     responses=_REDIRECTS,
 )
 async def callback(
@@ -110,7 +110,7 @@ async def callback(
 @router.post(
     "/token",
     operation_id="auth_exchange_oidc_code",
-    dependencies=[NoStore, limited("sign_in_address")],
+    dependencies=[NoStore, limited("oidc_address")],
     responses=problem_responses(*BODY, NotFound, OidcFailed, RateLimited),
 )
 async def token(body: ExchangeOidcCode, db: DbDep, settings: SettingsDep, access_tokens: AccessTokensDep) -> AuthTokens:

@@ -36,7 +36,7 @@ router = APIRouter()
     "/auth/register",
     operation_id="auth_register",
     status_code=201,
-    dependencies=[limited("sign_in_address")],
+    dependencies=[limited("register_address")],
     responses=problem_responses(*BODY, EmailTaken, RegistrationClosed, WeakPassword),
 )
 async def register(
