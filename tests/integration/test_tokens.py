@@ -54,7 +54,7 @@ async def alter_token(db: Db, token: dict[str, Any], **values: Any) -> None:
 
 def guarded(dependant: Dependant) -> Iterator[Scope]:
     for dependency in dependant.dependencies:
-        if isinstance(dependency.call, auth._Bearer):
+        if isinstance(dependency.call, auth._Bearer) and dependency.call.scope is not None:
             yield dependency.call.scope
         yield from guarded(dependency)
 
@@ -106,6 +106,16 @@ def test_account_and_admin_operations_have_scopes_of_their_own() -> None:
     for (_, path), scope in OPERATIONS.items():
         assert (scope == "account") == path.startswith(("/v1/me", "/v1/auth"))
         assert (scope == "admin") == path.startswith("/v1/admin")
+
+
+@pytest.mark.parametrize("scope", ["files:read", "files:write", "share", "processing"])
+async def test_token_of_any_scope_gets_usage_and_quota_and_not_how_the_account_signs_in(
+    account: Account, api: httpx2.AsyncClient, scope: str
+) -> None:
+    me = await account.me()
+    assert (me["second_factor"], me["has_password"]) == (False, True)
+    shown = await use(api, (await make(account, scope))["token"], "/v1/me")
+    assert shown.json() == me | {"second_factor": None, "has_password": None}
 
 
 class TestCreate:

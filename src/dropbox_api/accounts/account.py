@@ -49,10 +49,11 @@ class NewAccount:
 
 
 async def get_account(context: Context) -> Account:
-    """Return the caller's account with its usage."""
+    """Return the caller's account with its usage; how it signs in only to callers with the scope `account`."""
     async with context.db.read() as tx:
         row = (await tx.execute(_GET_ACCOUNT, {"user_id": context.actor_id})).one()
-    return Account(**row._asdict())
+    hidden = {} if "account" in context.actor.scopes else {"second_factor": None, "has_password": None}
+    return Account(**row._asdict() | hidden)
 
 
 async def insert_account(tx: Tx, settings: AuthSettings, new: NewAccount) -> Account:

@@ -49,7 +49,7 @@ async def authenticate_request(request: Request) -> Actor:
 class _Bearer(SecurityBase):
     """The check and its entry in OpenAPI: one dependency, because every request pays for resolving it."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope | None) -> None:
         self.scope = scope
         flow = OAuthFlowPassword(tokenUrl="/v1/auth/token", refreshUrl="/v1/auth/refresh", scopes={})
         self.model = OAuth2(flows=OAuthFlows(password=flow))
@@ -58,7 +58,7 @@ class _Bearer(SecurityBase):
     async def __call__(self, request: Request) -> Context:
         """Return the services and the caller. Raises Unauthenticated; Forbidden when the token lacks the scope."""
         actor = await get_actor(request)
-        if self.scope not in actor.scopes:
+        if self.scope is not None and self.scope not in actor.scopes:
             raise Forbidden(f"This needs a token with the scope {self.scope}", scope=self.scope)
         state = request.app.state
         return Context(state.db, state.store, state.settings, actor)
@@ -84,6 +84,8 @@ NoStore = Depends(_no_store)
 """For a route's `dependencies`: keeps secrets out of caches (RFC 6749 section 5.1)."""
 PasswordsDep = Annotated[Passwords, from_state("passwords")]
 AccessTokensDep = Annotated[AccessTokens, from_state("access_tokens")]
+AnyCaller = Annotated[Context, Depends(_Bearer(None))]
+"""For operations that answer every token what its scopes allow."""
 CurrentUser = Annotated[Context, Depends(_Bearer("account"))]
 """For operations on the caller's own account, which personal tokens cannot reach."""
 Reader = Annotated[Context, Depends(_Bearer("files:read"))]

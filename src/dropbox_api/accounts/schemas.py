@@ -78,8 +78,13 @@ class Account(Answer):
     kind: Annotated[Literal["person", "service"], Field(description="`service`: the account of a program.")]
     is_admin: bool
     email_verified_at: datetime | None
-    second_factor: Annotated[bool, Field(description="Whether signing in needs a code.")]
-    has_password: Annotated[bool, Field(description="Without one the user signs in at the provider, or not at all.")]
+    second_factor: Annotated[
+        bool | None, Field(description="Whether signing in needs a code; null for a personal access token.")
+    ]
+    has_password: Annotated[
+        bool | None,
+        Field(description="Without one the user signs in at the provider, or not at all; null as `second_factor`."),
+    ]
     created_at: datetime
     used_bytes: Annotated[int, Field(description="Stored bytes, every content once.")]
     reserved_bytes: Annotated[int, Field(description="Bytes that open uploads may add.")]

@@ -27,8 +27,9 @@ class Account(Model):
     kind: AccountKind = "person"
     is_admin: bool = False
     email_verified_at: datetime | None = None
-    second_factor: bool = False
-    has_password: bool = True
+    second_factor: bool | None = False
+    """None, as `has_password`, for a personal access token."""
+    has_password: bool | None = True
 
 
 @dataclass(frozen=True)

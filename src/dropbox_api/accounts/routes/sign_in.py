@@ -12,7 +12,7 @@ from dropbox_api.accounts import account, sessions, verify_address
 from dropbox_api.accounts import refresh as rotation
 from dropbox_api.accounts import register as registration
 from dropbox_api.accounts import sign_in as signing_in
-from dropbox_api.accounts.auth import AccessTokensDep, CurrentUser, NoStore, PasswordsDep
+from dropbox_api.accounts.auth import AccessTokensDep, AnyCaller, NoStore, PasswordsDep
 from dropbox_api.accounts.schemas import Account, AuthTokens, RefreshTokens, RegisterAccount, SignInForm
 from dropbox_api.deps import DbDep, LimitsDep, MailerDep, SettingsDep, limited
 from dropbox_api.problems import (
@@ -90,7 +90,10 @@ async def logout(body: RefreshTokens, db: DbDep) -> None:
     await sessions.sign_out(db, body.refresh_token.get_secret_value())
 
 
-@router.get("/me", operation_id="me_get", responses=problem_responses(Unauthenticated, Forbidden))
-async def me(context: CurrentUser) -> Account:
-    """Show your account, and how much of its quota is used."""
+@router.get("/me", operation_id="me_get", responses=problem_responses(Unauthenticated))
+async def me(context: AnyCaller) -> Account:
+    """Show your account, and how much of its quota is used.
+
+    A personal access token of any scope gets all but how the account signs in.
+    """
     return await account.get_account(context)

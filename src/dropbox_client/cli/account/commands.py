@@ -79,8 +79,8 @@ def _describe_account(me: Account, server: str) -> list[str]:
         (me.kind == "service", "service account"),
         (me.is_admin, "administrator"),
         (me.kind == "person" and not me.email_verified_at, "address not confirmed"),
-        (me.second_factor, "second factor on"),
-        (me.kind == "person" and not me.has_password, "no password"),
+        (bool(me.second_factor), "second factor on"),
+        (me.kind == "person" and me.has_password is False, "no password"),
     )
     used, quota = output.format_bytes(me.used_bytes), output.format_bytes(me.quota_bytes)
     lines = [
