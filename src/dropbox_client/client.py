@@ -52,7 +52,7 @@ class Client(Resources):
         before its last failure is raised. Raises ValueError for an address or a token that cannot be one.
         """
         super().__init__(Exchange(base_url, tokens, token, retry_for_s))
-        self.transport = transport or Transport()
+        self.transport = transport or Transport(self.exchange.waits)
         self.stopping = threading.Event()
 
     def __enter__(self) -> Self:

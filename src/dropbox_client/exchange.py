@@ -18,6 +18,7 @@ from dropbox_client.calls import auth
 from dropbox_client.errors import ApiError, InvalidResponse, NotSignedIn, Unreachable
 from dropbox_client.retry import Backoff, RetryWindow
 from dropbox_client.tokens import TokenMemory, Tokens, TokenStore
+from dropbox_client.waits import Waits
 
 _TRANSIENT = frozenset({429, 502, 503, 504, 507})
 _MAX_TRIES_AT_500 = 3
@@ -68,6 +69,7 @@ class Exchange:
         """
         self.base_url = read_address(base_url)
         self.retry_for_s = retry_for_s
+        self.waits = Waits()
         self.store = _make_store(self.base_url, tokens, token)
         self._tokens = self._load_tokens()
 
@@ -126,30 +128,29 @@ class Exchange:
 
     def _attempt(self, request: Request) -> Steps[Response]:
         """Send a request until it succeeds, fails permanently, or the retries take too long."""
-        backoff = Backoff(RetryWindow(self.retry_for_s))
         tries = 0
-        while True:
-            tries += 1
-            failure: ApiError | Unreachable
-            wait_s = 0.0
-            try:
-                response: Response = yield request
-            except Unreachable as error:
-                failure = error
-            else:
-                with self._reading(response):
-                    response = _decode(response)
-                if response.status < 300:
-                    return response
-                failure = ApiError.from_json(_json_or_none(response), response.status)
-                failure.retry_after_s = response.retry_after_s()
-                if response.status not in _TRANSIENT and not (response.status == 500 and tries < _MAX_TRIES_AT_500):
+        with Backoff(RetryWindow(self.retry_for_s, waits=self.waits)) as backoff:
+            while True:
+                tries += 1
+                failure: ApiError | Unreachable
+                wait_s = 0.0
+                try:
+                    response: Response = yield request
+                except Unreachable as error:
+                    failure = error
+                else:
+                    with self._reading(response):
+                        response = _decode(response)
+                    if response.status < 300:
+                        return response
+                    failure = _read_failure(response)
+                    if response.status not in _TRANSIENT and not (response.status == 500 and tries < _MAX_TRIES_AT_500):
+                        raise failure
+                    wait_s = failure.retry_after_s or 0
+                pause_s = backoff.next_pause_s(wait_s, failure=failure)
+                if pause_s is None:
                     raise failure
-                wait_s = failure.retry_after_s or 0
-            pause_s = backoff.next_pause_s(wait_s)
-            if pause_s is None:
-                raise failure
-            yield Pause(pause_s)
+                yield Pause(pause_s)
 
     # Sign-in
 
@@ -242,8 +243,11 @@ def _decode(response: Response) -> Response:
     return replace(response, body=body)
 
 
-def _json_or_none(response: Response) -> object:
+def _read_failure(response: Response) -> ApiError:
     try:
-        return response.json()
-    except (ValueError, RecursionError):
-        return None
+        document = response.json()
+    except (ValueError, RecursionError):  # the page of a proxy
+        document = None
+    failure = ApiError.from_json(document, response.status)
+    failure.retry_after_s = response.retry_after_s()
+    return failure

@@ -15,6 +15,7 @@ from dropbox_client.errors import ApiError, ClientError, Unreachable
 from dropbox_client.exchange import Exchange, Pause, Steps
 from dropbox_client.models import Event, EventList
 from dropbox_client.retry import Backoff, RetryWindow
+from dropbox_client.waits import Waits
 
 if TYPE_CHECKING:
     from dropbox_client.client import Client
@@ -24,6 +25,7 @@ LONG_WAIT_S = 60
 EVENTS_PER_PAGE = 500
 _MIN_POLL_S = 1.0
 """The reader pauses this long after an empty page that arrives sooner although it asked the server to wait."""
+_MAX_BACKOFF_S = 3600.0
 
 T = TypeVar("T")
 
@@ -34,30 +36,31 @@ class Reconnection:
     Failures before the first success are raised: the address may be wrong.
     """
 
-    def __init__(self, on_change: Callable[[ClientError | None], None] = lambda _: None) -> None:
+    def __init__(self, waits: Waits, on_change: Callable[[ClientError | None], None] = lambda _: None) -> None:
         """`on_change` gets the first failure of a series, after the retries of the exchange, and None at its end."""
+        self._waits = waits
         self._on_change = on_change
         self._was_connected = False
 
     def repeat(self, start: Callable[[], Steps[T]]) -> Steps[T]:
         """Perform the steps that `start` returns until they succeed. Raises their permanent failures."""
-        backoff = Backoff(RetryWindow(math.inf), base_s=1)
         is_failing = False
-        while True:
-            try:
-                result = yield from start()
-            except (Unreachable, ApiError) as error:
-                if not self._was_connected or not _is_transient(error):
-                    raise
-                if not is_failing:
-                    self._on_change(error)
-                is_failing = True
-                yield Pause(backoff.next_pause_s() or 0)
-            else:
-                self._was_connected = True
-                if is_failing:
-                    self._on_change(None)
-                return result
+        with Backoff(RetryWindow(math.inf, waits=self._waits), base_s=1) as backoff:
+            while True:
+                try:
+                    result = yield from start()
+                except (Unreachable, ApiError) as error:
+                    if not self._was_connected or not _is_transient(error):
+                        raise
+                    if not is_failing:
+                        self._on_change(error)
+                    is_failing = True
+                    yield Pause(backoff.next_pause_s(failure=error) or 0)
+                else:
+                    self._was_connected = True
+                    if is_failing:
+                        self._on_change(None)
+                    return result
 
 
 def _is_transient(error: Unreachable | ApiError) -> bool:
@@ -85,7 +88,7 @@ class Feed:
         """True if the next `read` may return events immediately."""
         self._exchange = exchange
         self._since = since
-        self._reconnector = reconnector or Reconnection()
+        self._reconnector = reconnector or Reconnection(exchange.waits)
         self._pause_s = 0.0
 
     def read(self, wait_s: float) -> Steps[list[Event]]:
@@ -97,7 +100,7 @@ class Feed:
         call = events.get_page(self.cursor, since=since, limit=EVENTS_PER_PAGE, wait_s=wait_s)
         page: EventList = yield from self._reconnector.repeat(lambda: self._exchange.send(call))
         is_quick = not (page.events or page.has_more) and time.monotonic() - began < min(wait_s, _MIN_POLL_S)
-        self._pause_s = max(page.backoff_s or 0, _MIN_POLL_S if is_quick else 0)
+        self._pause_s = max(min(page.backoff_s or 0, _MAX_BACKOFF_S), _MIN_POLL_S if is_quick else 0)
         start, self.cursor, self.has_more = self.cursor, page.cursor, page.has_more
         return [
             replace(event, cursor=page.cursor if place == len(page.events) else start)
@@ -113,7 +116,7 @@ class Reconnector:
 
     def __init__(self, client: "Client", on_change: Callable[[ClientError | None], None] = lambda _: None) -> None:
         """`on_change` gets the first failure of a series, after the client's own retries, and None at its end."""
-        self.reconnection = Reconnection(on_change)
+        self.reconnection = Reconnection(client.exchange.waits, on_change)
         self._client = client
 
     def call(self, request: Callable[[], T]) -> T:

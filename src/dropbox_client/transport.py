@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from dropbox_client.call import IDLE_TIMEOUT_S, MAX_BODY_BYTES, Response
 from dropbox_client.errors import InvalidResponse, Stopped, Unreachable
+from dropbox_client.waits import Waits
 
 CONNECT_TIMEOUT_S = 10.0
 _BLOCK_BYTES = 1024 * 1024
@@ -29,9 +30,15 @@ Body = bytes | Callable[[], Iterable[memoryview]]
 class ResponseStream:
     """A response whose body is read piece by piece."""
 
-    def __init__(self, response: http.client.HTTPResponse, explain: Callable[[Exception], Exception]) -> None:
+    def __init__(
+        self,
+        response: http.client.HTTPResponse,
+        explain: Callable[[Exception], Exception],
+        on_bytes: Callable[[], None],
+    ) -> None:
         self._response = response
         self._explain = explain
+        self._on_bytes = on_bytes
         self.status = response.status
         self.headers = {name.lower(): value for name, value in response.headers.items()}
 
@@ -41,6 +48,7 @@ class ResponseStream:
         size_bytes = 0
         try:
             while block := self._response.read(_BLOCK_BYTES):
+                self._on_bytes()
                 blocks.append(block)
                 size_bytes += len(block)
                 if size_bytes > MAX_BODY_BYTES:
@@ -54,15 +62,19 @@ class ResponseStream:
     def read_into(self, view: memoryview) -> int:
         """Read into the start of `view` and return the number of bytes, 0 at the end. Raises Unreachable, Stopped."""
         try:
-            return self._response.readinto(view)
+            count = self._response.readinto(view)
         except (OSError, http.client.HTTPException) as error:
             raise self._explain(error) from error
+        self._on_bytes()
+        return count
 
 
 class Transport:
     """A pool of connections by origin. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, waits: Waits | None = None) -> None:
+        """`waits` shows the requests without an answer."""
+        self._waits = waits or Waits()
         self._lock = threading.Lock()
         self._idle: dict[tuple[str, str], list[http.client.HTTPConnection]] = {}
         self._busy: set[http.client.HTTPConnection] = set()
@@ -113,15 +125,19 @@ class Transport:
     ) -> Iterator[ResponseStream]:
         """Like `send`, but yield the response before its body is read. An unread body discards the connection."""
         parts = _split(url)
-        try:
-            connection, response = self._attempt(method, parts, headers, body, idle_timeout_s)
-        except (OSError, http.client.HTTPException) as error:
-            raise self._explain(error, parts.netloc) from error
-        try:
-            yield ResponseStream(response, lambda error: self._explain(error, parts.netloc))
-        except BaseException:
-            self._discard(connection)
-            raise
+        silence = self._waits.watch(
+            f"no answer from {_show(parts)}", expected_s=idle_timeout_s - IDLE_TIMEOUT_S, timeout_s=IDLE_TIMEOUT_S
+        )
+        with silence:
+            try:
+                connection, response = self._attempt(method, parts, headers, body, idle_timeout_s)
+            except (OSError, http.client.HTTPException) as error:
+                raise self._explain(error, parts) from error
+            try:
+                yield ResponseStream(response, lambda error: self._explain(error, parts), self._waits.record_progress)
+            except BaseException:
+                self._discard(connection)
+                raise
         if response.isclosed() and not response.will_close:
             self._release((parts.scheme, parts.netloc), connection)
         else:
@@ -134,7 +150,7 @@ class Transport:
             connection, was_pooled = self._acquire(parts)
             connection.sock.settimeout(idle_timeout_s)
             try:
-                return connection, _exchange(connection, method, parts, headers, body)
+                return connection, _exchange(connection, method, parts, headers, body, self._waits.record_progress)
             except _CLOSED_BY_PEER:
                 self._discard(connection)
                 if not was_pooled:
@@ -190,11 +206,11 @@ class Transport:
             self._tls = self._tls or ssl.create_default_context()  # loading the system's certificates takes 20 ms
             return self._tls
 
-    def _explain(self, error: Exception, netloc: str) -> Stopped | Unreachable:
+    def _explain(self, error: Exception, parts: SplitResult) -> Stopped | Unreachable:
         if self._closed:
             return Stopped("stopped")
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-        return Unreachable(f"no response from {netloc.rpartition('@')[2]}: {reason}")
+        return Unreachable(f"no response from {_show(parts)}: {reason}")
 
 
 def _split(url: str) -> SplitResult:
@@ -209,8 +225,18 @@ def _split(url: str) -> SplitResult:
     return parts
 
 
+def _show(parts: SplitResult) -> str:
+    """Return host and port, without a user name and a password."""
+    return parts.netloc.rpartition("@")[2]
+
+
 def _exchange(
-    connection: http.client.HTTPConnection, method: str, parts: SplitResult, headers: Mapping[str, str], body: Body
+    connection: http.client.HTTPConnection,
+    method: str,
+    parts: SplitResult,
+    headers: Mapping[str, str],
+    body: Body,
+    on_bytes: Callable[[], None],
 ) -> http.client.HTTPResponse:
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     names = {name.lower() for name in headers}
@@ -228,6 +254,7 @@ def _exchange(
         try:
             for block in body():
                 connection.sock.sendall(block)
+                on_bytes()
         except (ConnectionResetError, BrokenPipeError) as error:
             return _read_early_response(connection, error)
     return connection.getresponse()

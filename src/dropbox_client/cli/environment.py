@@ -12,7 +12,8 @@ from typing import TypeVar
 
 from dropbox_client.address import read_address
 from dropbox_client.cli import output
-from dropbox_client.cli.arguments import DEFAULT_SERVER
+from dropbox_client.cli.arguments import DEFAULT_SERVER, Format
+from dropbox_client.cli.wait_report import start_wait_report
 from dropbox_client.client import Client
 from dropbox_client.errors import ClientError, NotSignedIn, Stopped, Unreachable, Usage
 from dropbox_client.tokens import TokenFile, TokenMemory, Tokens
@@ -23,14 +24,19 @@ RETRY_FOR_S = 5.0
 T = TypeVar("T")
 
 
-def connect() -> Client:
-    """Return a client of the server of DBX_SERVER or of the sign-in. DBX_TOKEN takes precedence over the sign-in."""
+def connect(wait_format: Format = Format.TEXT) -> Client:
+    """Return a client of the server of DBX_SERVER or of the sign-in. DBX_TOKEN takes precedence over the sign-in.
+
+    Its waits are reported on stderr, and with `wait_format` JSON on stdout as well.
+    """
     stored = token_file()
     tokens = stored.load()
     server = get_server() or (tokens.server if tokens else DEFAULT_SERVER)
     token = os.environ.get("DBX_TOKEN")
     store = TokenMemory(read_access_token(server, token, "DBX_TOKEN")) if token else stored
-    return Client(server, store, retry_for_s=RETRY_FOR_S)
+    client = Client(server, store, retry_for_s=RETRY_FOR_S)
+    start_wait_report(client, wait_format)
+    return client
 
 
 def get_server() -> str | None:

@@ -25,13 +25,13 @@ T = TypeVar("T")
 def print_text(*lines: str) -> None:
     """Print lines of the result; a terminal gets them without control characters."""
     for line in lines:
-        print(_fit(line, sys.stdout))  # noqa: T201 - this module prints
+        sys.stdout.write(f"{_fit(line, sys.stdout)}\n")  # one call: another thread may print, too
 
 
 def print_note(*lines: str) -> None:
     """Print information that is not a result."""
     for line in lines:
-        print(_fit(line, sys.stderr), file=sys.stderr)  # noqa: T201
+        sys.stderr.write(f"{_fit(line, sys.stderr)}\n")
 
 
 def _fit(line: str, stream: TextIO) -> str:

@@ -25,6 +25,9 @@ paths on the server:
   shared:Team/plan.txt     below an item shared with you, by its name in `dbx shared`
   id:UUID/plan.txt         the same by id, which --json and `dbx shared -l` show
 
+waiting:
+  After 5 s without progress, and then every 30 s, a line on stderr says what dbx waits for and until when.
+
 environment:
   DBX_SERVER      address of the server
   DBX_TOKEN       a personal access token of `dbx tokens create`, instead of a sign-in

@@ -3,6 +3,7 @@
 Transfers only add numbers. A separate thread draws ten times a second, and imports rich while the transfer is running.
 """
 
+import contextlib
 import sys
 import threading
 from dataclasses import dataclass
@@ -11,15 +12,17 @@ from typing import TYPE_CHECKING, Self
 
 from dropbox_client.cli.arguments import Format
 from dropbox_client.cli.visible import make_visible
+from dropbox_client.cli.wait_report import describe_reason, is_long
 from dropbox_client.transfer.chunks import MIB
 from dropbox_client.transfer.progress import ProgressListener, UploadItem, UploadResult
+from dropbox_client.waits import Waits
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 _MIN_BAR_BYTES = 8 * MIB
 _TOTAL = "total"
-_LABEL_CHARS = 40
+_LABEL_CHARS, _WAIT_CHARS = 40, 60
 
 
 @dataclass(slots=True)
@@ -29,19 +32,20 @@ class _Bar:
     hashed_bytes: int = 0
 
 
-def open_progress_bars(output_format: Format) -> "ProgressBars":
+def open_progress_bars(output_format: Format, waits: Waits) -> "ProgressBars":
     """Return progress bars, which are drawn if stderr is a terminal and the output is text."""
-    return ProgressBars(is_drawn=output_format is Format.TEXT and sys.stderr.isatty())
+    return ProgressBars(waits, is_drawn=output_format is Format.TEXT and sys.stderr.isatty())
 
 
 class ProgressBars(ProgressListener):
     """Counts the progress and draws it on stderr while the context lasts."""
 
-    def __init__(self, *, is_drawn: bool) -> None:
+    def __init__(self, waits: Waits, *, is_drawn: bool) -> None:
+        self._waits = waits
         self._lock = threading.Lock()
         self._bars: dict[str, _Bar] = {_TOTAL: _Bar()}
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._draw, daemon=True) if is_drawn else None
+        self._thread = threading.Thread(target=self._draw_quietly, daemon=True) if is_drawn else None
 
     def __enter__(self) -> Self:
         if self._thread:
@@ -86,6 +90,10 @@ class ProgressBars(ProgressListener):
             return None
         return self._bars.setdefault(str(item.path), _Bar(item.size_bytes))
 
+    def _draw_quietly(self) -> None:
+        with contextlib.suppress(OSError, ValueError):  # the terminal is gone
+            self._draw()
+
     def _draw(self) -> None:
         from rich.console import Console  # noqa: PLC0415 - importing it takes longer than many uploads
         from rich.progress import (  # noqa: PLC0415
@@ -115,6 +123,8 @@ class ProgressBars(ProgressListener):
     def _update(self, progress: "Progress", tasks: "dict[str, TaskID]") -> None:
         with self._lock:
             bars = {name: (bar.size_bytes, bar.moved_bytes, bar.hashed_bytes) for name, bar in self._bars.items()}
+        wait = self._waits.find_longest()
+        is_waiting = wait is not None and is_long(wait, self._waits.clock())
         for name in tasks.keys() - bars.keys():
             progress.remove_task(tasks.pop(name))
         for name, (size, moved, hashed) in bars.items():
@@ -122,5 +132,8 @@ class ProgressBars(ProgressListener):
             if name not in tasks:
                 tasks[name] = progress.add_task(label, total=size)
             hashing = moved == 0 and hashed > 0
-            label = f"hashing {label[-32:]}" if hashing else label
+            if wait and is_waiting and name == _TOTAL:
+                label = f"waiting: {make_visible(describe_reason(wait))}"[:_WAIT_CHARS]
+            elif hashing:
+                label = f"hashing {label[-32:]}"
             progress.update(tasks[name], total=size, completed=hashed if hashing else moved, description=label)

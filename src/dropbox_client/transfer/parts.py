@@ -68,7 +68,11 @@ class PartSender:
         Raises: FileChanged, Unreadable, Stopped if cancelled, TransferFailed, StoreFull or Unreachable after the last
         attempt.
         """
-        backoff, damaged = Backoff(self.retry_window), 0
+        with Backoff(self.retry_window) as backoff:
+            return self._send_until_stored(part, sha256, backoff)
+
+    def _send_until_stored(self, part: SignedPart, sha256: str, backoff: Backoff) -> PartResult:
+        damaged = 0
         while True:
             failure: ClientError
             try:
@@ -84,7 +88,7 @@ class PartSender:
                     raise FileChanged(f"{self.source.path} changed while it was sent") from damage
                 if damaged == MAX_DAMAGED_TRIES:
                     raise
-            pause_s = backoff.next_pause_s()
+            pause_s = backoff.next_pause_s(failure=failure)
             if pause_s is None:
                 raise failure
             if self.cancelled.wait(pause_s):

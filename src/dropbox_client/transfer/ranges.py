@@ -52,7 +52,7 @@ class RangeFetcher:
         self._file = file
         self._pool = pool
         self._on_bytes = on_bytes
-        self._retry_window = RetryWindow(retry_for_s)
+        self._retry_window = RetryWindow(retry_for_s, waits=client.exchange.waits)
         self._cancelled = threading.Event()
         self._lock = threading.Lock()
         self._waiting: deque[tuple[int, Future[None] | None]] = deque()
@@ -95,7 +95,11 @@ class RangeFetcher:
 
         Raises: TransferFailed, Unreachable, Stopped, ApiError, exceptions of `write`.
         """
-        backoff, expired_urls = Backoff(self._retry_window), 0
+        with Backoff(self._retry_window) as backoff:
+            self._fetch_until_complete(number, write, backoff)
+
+    def _fetch_until_complete(self, number: int, write: Write, backoff: Backoff) -> None:
+        expired_urls = 0
         while True:
             source = self.source
             failure: ClientError
@@ -116,7 +120,7 @@ class RangeFetcher:
                     continue
                 if status not in BUSY:
                     raise failure
-            pause_s = backoff.next_pause_s()
+            pause_s = backoff.next_pause_s(failure=failure)
             if pause_s is None:
                 raise failure
             if self._cancelled.wait(pause_s):

@@ -76,7 +76,7 @@ class _Batch:
         self._context = context
         self._files = files
         self._upload_alone = upload_alone
-        self._retry_window = RetryWindow(context.retry_for_s)
+        self._retry_window = RetryWindow(context.retry_for_s, waits=context.client.exchange.waits)
         self._results: list[UploadResult] = []
         self._remaining: list[UploadItem] = []
         """Files for `upload_alone`."""

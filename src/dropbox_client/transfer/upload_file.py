@@ -295,7 +295,7 @@ class _FileUpload:
 
     def _send(self, upload: Upload, todo: list[int], signed: list[SignedPart], *, hash_all: bool) -> None:
         context = self._context
-        retry_window = RetryWindow(context.retry_for_s)
+        retry_window = RetryWindow(context.retry_for_s, waits=self._client.exchange.waits)
         sender = PartSender(
             self._client.transport,
             self._source,
@@ -338,7 +338,12 @@ class _FileUpload:
     # Complete
 
     def _complete(self, upload: Upload) -> File:
-        backoff = Backoff(RetryWindow(COMPLETE_RETRY_FOR_S), cap_s=5)
+        window = RetryWindow(COMPLETE_RETRY_FOR_S, waits=self._client.exchange.waits)
+        with Backoff(window, cap_s=5) as backoff:
+            return self._complete_when_assembled(upload, backoff)
+
+    def _complete_when_assembled(self, upload: Upload, backoff: Backoff) -> File:
+        assembling = TransferFailed(f"{self._item.name}: the server is still assembling the file")
         while True:
             try:
                 reply = self._client.uploads.complete(upload.id)
@@ -346,9 +351,9 @@ class _FileUpload:
                 reply = RetryLater(1)
             if isinstance(reply, CompletedUpload):
                 return self._get_placed_file(reply)
-            pause_s = backoff.next_pause_s(reply.after_s)
+            pause_s = backoff.next_pause_s(reply.after_s, failure=assembling)
             if pause_s is None:
-                raise TransferFailed("the server is still assembling the file; run the same command again later")
+                raise TransferFailed(f"{assembling}; run the same command again later")
             if self._client.stopping.wait(pause_s):
                 raise Stopped("stopped")
 

@@ -6,6 +6,7 @@ from argparse import Namespace
 from dropbox_client.cli import output
 from dropbox_client.cli.arguments import DEFAULT_SERVER, Format
 from dropbox_client.cli.environment import RETRY_FOR_S, connect, for_each, get_server, read_access_token, token_file
+from dropbox_client.cli.wait_report import start_wait_report
 from dropbox_client.client import Client
 from dropbox_client.errors import ApiError, Usage
 from dropbox_client.models import Account, PersonalToken, SignInSession
@@ -17,6 +18,7 @@ def login(options: Namespace) -> None:
     """Sign in and store the tokens."""
     server = options.server or get_server() or DEFAULT_SERVER
     with Client(server, token_file(), retry_for_s=RETRY_FOR_S) as client:
+        start_wait_report(client, Format.TEXT)
         if options.token:
             token, source = os.environ.get("DBX_TOKEN"), "DBX_TOKEN"
             if not token:

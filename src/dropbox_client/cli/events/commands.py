@@ -53,7 +53,7 @@ T = TypeVar("T")
 def events(options: Namespace) -> None:
     """List or follow events."""
     try:
-        with connect() as client, ExitOnSignal() if options.follow else nullcontext():
+        with connect(options.format) as client, ExitOnSignal() if options.follow else nullcontext():
             _EventList(client, options).run()
     except CursorExpired as error:
         raise ClientError(f"{output.describe_error(error)}: use --since, and list the current files") from error

@@ -35,7 +35,7 @@ def upload(options: Namespace) -> int:
     prefix, below = remote.split_prefix(folder)
     walk = Walk(paths, below or "/", options.on_conflict)
     totals = report.Totals()
-    with connect() as client:
+    with connect(options.format) as client:
         client.uploads.get_capabilities()  # fails immediately without a sign-in or a server
         client.retry_for_s = TRANSFER_RETRY_FOR_S
         items: Iterable[UploadItem] = walk
@@ -105,7 +105,7 @@ def _upload_items(
 
     with (
         HashCache(cache_directory() / "hashes.sqlite") as cache,
-        open_progress_bars(output_format) as bars,
+        open_progress_bars(output_format, client.exchange.waits) as bars,
         Uploader(client, listener=bars, cache=cache, retry_changed=retry_changed) as uploader,
     ):
         for result in uploader.upload(items):
@@ -120,7 +120,7 @@ def _upload_items(
 
 def download(options: Namespace) -> int:
     """Download a file or folder, verified."""
-    with connect() as client:
+    with connect(options.format) as client:
         file = remote.get_file(client, options.remote)
         client.retry_for_s = TRANSFER_RETRY_FOR_S
         if file.kind == "folder":
@@ -160,7 +160,7 @@ def _download_file(client: Client, file: File, options: Namespace) -> None:
     target = engine.join_name(local, file.name) if local.is_dir() else local
     is_unchanged = engine.has_same_content(file, target)
     if not is_unchanged:
-        with open_progress_bars(options.format) as bars:
+        with open_progress_bars(options.format, client.exchange.waits) as bars:
             bars.add_expected(file.size_bytes or 0)
             engine.download(client, file, target, overwrite=options.overwrite, on_bytes=bars.add_bytes)
     report.print_download(file, target, options.format, is_unchanged=is_unchanged)
@@ -171,7 +171,7 @@ def _download_folder(client: Client, folder: File, options: Namespace) -> int:
     from dropbox_client.transfer.download_folder import download_folder  # noqa: PLC0415
 
     totals = report.Totals()
-    with open_progress_bars(options.format) as bars:
+    with open_progress_bars(options.format, client.exchange.waits) as bars:
         for result in download_folder(
             client,
             folder,
@@ -227,7 +227,7 @@ def resume_upload(options: Namespace) -> int:
     path = Path(options.path)
     size_bytes = path.stat().st_size
     totals = report.Totals()
-    with connect() as client:
+    with connect(options.format) as client:
         session = client.uploads.get(options.id)
         if size_bytes != session.size_bytes:
             raise Usage(f"{path} has {size_bytes} bytes, but the upload has {session.size_bytes}: not the same file")
