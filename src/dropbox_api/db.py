@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any, Self
 
 import asyncpg
@@ -46,6 +47,11 @@ def new_id() -> uuid.UUID:
     fraction = (rest_ns << 12) // 1_000_000
     random_bits = int.from_bytes(os.urandom(8)) >> 2
     return uuid.UUID(int=ms << 80 | 0x7 << 76 | fraction << 64 | 0x2 << 62 | random_bits)
+
+
+def first_id_at(moment: datetime) -> uuid.UUID:
+    """Return the smallest UUIDv7 of a moment: all ids made before it are smaller, so that an id index finds them."""
+    return uuid.UUID(int=int(moment.timestamp() * 1000) << 80 | 0x7 << 76 | 0x2 << 62)
 
 
 CONSTRAINTS: Mapping[str, type[problems.Problem]] = {

@@ -67,6 +67,7 @@ class UploadSettings(_Group):
     session_ttl_s: int = Field(7 * 86400, ge=60, description="A session without activity expires after this.")
     idle_finalise_s: int = Field(900, ge=1, description="A worker checks a fully signed session after this idle time.")
     unplaced_ttl_s: int = Field(7 * 86400, ge=60, description="Retention of content that no destination accepted.")
+    retention_s: int = Field(30 * 86400, ge=60, description="Retention of ended sessions.")
     lease_s: float = Field(30, gt=1, description="Lease on a session during calls to S3; renewed by heartbeat.")
     complete_wait_s: float = Field(20, ge=0, description="Time that /complete waits before it answers 202.")
     max_open: int = Field(10_000, ge=1, description="Open sessions per user.")
@@ -83,6 +84,7 @@ class FileSettings(_Group):
     revisions_keep_s: int = Field(
         180 * 86400, ge=0, description="A revision replaced longer ago is purged, regardless of the number."
     )
+    activity_retention_s: int = Field(365 * 86400, ge=3600, description="Retention of the audit trail of files.")
 
 
 class CdnSettings(_Group):
@@ -294,6 +296,8 @@ class Settings(BaseSettings):
             raise ValueError(
                 "DROPBOX_UPLOADS__CHUNK_SIZE_BYTES must lie between DROPBOX_S3__MIN_PART_BYTES and __MAX_PART_BYTES"
             )
+        if self.uploads.retention_s < self.uploads.unplaced_ttl_s:
+            raise ValueError("DROPBOX_UPLOADS__RETENTION_S must be at least DROPBOX_UPLOADS__UNPLACED_TTL_S")
         if self.worker.sweep_grace_s < self.uploads.url_ttl_s and self.mode == "production":
             raise ValueError("DROPBOX_WORKER__SWEEP_GRACE_S must be at least DROPBOX_UPLOADS__URL_TTL_S")
         return self

@@ -8,6 +8,7 @@ import contextlib
 import json
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -16,7 +17,7 @@ import pytest
 from sqlalchemy import text
 
 from dropbox_api.context import Services
-from dropbox_api.db import Db, new_id
+from dropbox_api.db import Db, first_id_at, new_id
 from dropbox_api.events.wakeup import Wakeup
 from dropbox_api.feed.read import FeedPage
 from dropbox_api.feed.routes import stream as stream_route
@@ -238,14 +239,20 @@ async def test_retention_of_deliveries_keeps_young_and_pending_ones(
             text("INSERT INTO webhooks (id, user_id, url, secret, kinds) VALUES (:id, :me, 'https://x', '', '{}')"),
             {"id": webhook_id, "me": me},
         )
-        for state in ("pending", "delivered", "failed"):
+        for n, state in enumerate(("pending", "delivered", "failed")):
             for days in (1, 8):
                 await tx.execute(
                     text(
                         "INSERT INTO deliveries (id, webhook_id, event_id, kind, node_id, body, state, created_at) "
                         "VALUES (:id, :webhook_id, :id, :kind, :id, '', :state, now() - :days * interval '1 day')"
                     ),
-                    {"id": new_id(), "webhook_id": webhook_id, "kind": f"{days}", "state": state, "days": days},
+                    {
+                        "id": first_id_at(datetime.now(UTC) - timedelta(days=days, seconds=n)),
+                        "webhook_id": webhook_id,
+                        "kind": f"{days}",
+                        "state": state,
+                        "days": days,
+                    },
                 )
     await apply_retention(Services(db, server.store, server.settings))
     left = text("SELECT kind, state FROM deliveries WHERE webhook_id = :id ORDER BY kind, state")

@@ -1,8 +1,8 @@
 """The metrics of `/metrics`, in the text format of Prometheus.
 
 Each process counts its own requests, so scrape each process. Metrics of the database (uploads, content, outbox,
-deliveries, jobs) are read at each scrape, in one statement, and are equal in all processes. Labels are bounded: route
-templates, methods, states, job names; never an id, a path or an address.
+deliveries, tables, jobs) are read at each scrape, in one statement, and are equal in all processes. Labels are bounded:
+route templates, methods, states, names of tables and jobs; never an id, a path or an address.
 """
 
 import secrets
@@ -49,6 +49,12 @@ _COUNTS = text(f"""
         (SELECT count(*) FROM deliveries WHERE state = 'pending') AS pending_deliveries,
         (SELECT count(*) FROM deliveries WHERE state = 'failed') AS failed_deliveries,
         (SELECT count(*) FROM webhooks WHERE failing_since IS NOT NULL AND disabled_at IS NULL) AS failing_webhooks,
+        (SELECT jsonb_object_agg(name, jsonb_build_array(rows, bytes)) FROM (
+            SELECT CAST(coalesce(whole.inhparent, pg_class.oid) AS regclass) AS name,
+                sum(greatest(reltuples, 0)) AS rows, sum(pg_total_relation_size(pg_class.oid)) AS bytes
+            FROM pg_class LEFT JOIN pg_inherits whole ON inhrelid = pg_class.oid
+            WHERE relkind = 'r' AND relnamespace = CAST(current_schema() AS regnamespace) GROUP BY 1
+        ) t) AS tables,
         (SELECT coalesce(jsonb_object_agg(name, jsonb_build_array(
             extract(epoch FROM now() - finished_at), runs_total, done_total, failed_total, error IS NOT NULL
         )), '{{}}') FROM job_runs) AS jobs
@@ -102,6 +108,8 @@ class Metrics:
         self._publish_lag = self._gauge("outbox_oldest_seconds", "Age of the oldest change in the outbox.")
         self._deliveries = self._gauge("deliveries", "Messages to webhooks.", "state")
         self._failing = self._gauge("webhooks_failing", "Webhooks whose last delivery failed.")
+        self._table_rows = self._gauge("table_rows", "Rows of the table, as Postgres estimates them.", "table")
+        self._table_bytes = self._gauge("table_bytes", "Bytes of the table with its indexes.", "table")
         self._job_age = self._gauge(
             "job_last_success_age_seconds", "Time since the last successful run of the job.", "job"
         )
@@ -142,9 +150,9 @@ class Metrics:
         return generate_latest(self._registry)
 
     def _set_counts(self, counts: Row[Any]) -> None:
-        uploads, content, outbox, jobs = (
+        uploads, content, outbox, tables, jobs = (
             orjson.loads(value) if isinstance(value, str) else value
-            for value in (counts.uploads, counts.unverified, counts.outbox, counts.jobs)
+            for value in (counts.uploads, counts.unverified, counts.outbox, counts.tables, counts.jobs)
         )
         # `used_bytes` counts every object that is not being deleted (I4).
         charged = sum(size_bytes for status, (_, size_bytes) in content.items() if status != "deleting")
@@ -164,6 +172,9 @@ class Metrics:
         self._deliveries.labels("pending").set(counts.pending_deliveries)
         self._deliveries.labels("failed").set(counts.failed_deliveries)
         self._failing.set(counts.failing_webhooks)
+        for name, (rows, size_bytes) in tables.items():
+            self._table_rows.labels(name).set(rows)
+            self._table_bytes.labels(name).set(size_bytes)
         for name, (age_s, runs, done, failed, is_failing) in jobs.items():
             if age_s is not None:
                 self._job_age.labels(name).set(age_s)

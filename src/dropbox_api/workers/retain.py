@@ -1,15 +1,19 @@
-"""Job `retain`: delete journal entries and logged deliveries after their retention time.
+"""Job `retain`: delete the rows that no answer needs any more, table by table.
 
-A journal loses only its beginning and so stays without gaps. A reader with an older cursor gets `cursor-expired`.
+Each table that grows with use is listed here or shortened by another job; `docs/operations.md` has the list. A journal
+loses only its beginning and so stays without gaps. A reader with an older cursor gets `cursor-expired`.
 """
 
 import uuid
-from datetime import timedelta
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 from dropbox_api.context import Services
-from dropbox_api.db import Db
+from dropbox_api.db import Db, first_id_at
+from dropbox_api.settings import Settings
 from dropbox_api.workers.reports import Report
 
 USERS_PER_QUERY = 500
@@ -25,33 +29,104 @@ _LONG_JOURNALS = text("""
 
 # A long transaction has an early time and a late number, so times are out of order: the first young event ends the cut.
 _SHORTEN_JOURNAL = text("""
-    WITH oldest AS (
-        SELECT seq, created_at < now() - CAST(:retention AS interval) AS is_old FROM events
-        WHERE recipient_id = :user_id ORDER BY seq LIMIT :limit
-    )
-    DELETE FROM events WHERE recipient_id = :user_id AND seq < (
-        SELECT coalesce(min(seq) FILTER (WHERE NOT is_old), max(seq) + 1) FROM oldest
-    )
+    DELETE FROM events WHERE recipient_id = :user_id AND seq < coalesce(least(
+        (SELECT seq FROM events WHERE recipient_id = :user_id AND created_at >= now() - CAST(:retention AS interval)
+            ORDER BY seq LIMIT 1),
+        (SELECT seq FROM events WHERE recipient_id = :user_id ORDER BY seq OFFSET :limit LIMIT 1)
+    ), 9223372036854775807)
 """)
 
-_DELETE_DELIVERIES = text("""
-    DELETE FROM deliveries WHERE id IN (
-        SELECT id FROM deliveries
-        WHERE state IN ('delivered', 'failed') AND created_at < now() - CAST(:retention AS interval)
-        LIMIT :limit FOR UPDATE SKIP LOCKED
-    )
-""")
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """The rows of one table that are deleted after a time."""
+
+    delete: TextClause
+    """Deletes at most `:limit` rows. `:before` is the first id of the time `:retention` ago: rows with a UUIDv7 need no
+    index of their age."""
+    retention_s: Callable[[Settings], float] = lambda _: 0
+
+
+_EXPIRIES = (
+    Expiry(
+        text("""
+            DELETE FROM deliveries WHERE id IN (
+                SELECT id FROM deliveries WHERE id < :before AND state IN ('delivered', 'failed')
+                    AND created_at < now() - CAST(:retention AS interval)
+                ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
+            )
+        """),
+        lambda settings: settings.hooks.retention_s,
+    ),
+    # Chunks go with their session, so they count. A session tells who sent a content until that content is verified.
+    Expiry(
+        text("""
+            DELETE FROM uploads WHERE id IN (
+                SELECT id FROM (
+                    SELECT id, sum(chunk_count) OVER (ORDER BY id) - chunk_count AS chunks FROM uploads
+                    WHERE id < :before AND ended_at < now() - CAST(:retention AS interval) AND NOT leftover
+                        AND NOT EXISTS (
+                            SELECT FROM blobs WHERE blobs.id = uploads.id AND content_status <> 'verified'
+                        )
+                    ORDER BY id LIMIT :limit
+                ) ended WHERE chunks < CAST(:limit AS bigint)
+            )
+        """),
+        lambda settings: settings.uploads.retention_s,
+    ),
+    Expiry(
+        text("""
+            DELETE FROM audit_log WHERE id IN (
+                SELECT id FROM audit_log WHERE id < :before ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
+            )
+        """),
+        lambda settings: settings.files.activity_retention_s,
+    ),
+    # A dead credential is answered like an unknown one. A revoked session stays until its end, at most `session_max_s`.
+    Expiry(
+        text("""
+            DELETE FROM sessions WHERE id IN (
+                SELECT id FROM sessions WHERE expires_at < now() ORDER BY expires_at LIMIT :limit
+                FOR UPDATE SKIP LOCKED
+            )
+        """)
+    ),
+    Expiry(
+        text("""
+            DELETE FROM mail_tokens WHERE token_hash IN (
+                SELECT token_hash FROM mail_tokens WHERE expires_at < now() LIMIT :limit FOR UPDATE SKIP LOCKED
+            )
+        """)
+    ),
+    Expiry(
+        text("""
+            DELETE FROM api_tokens WHERE id IN (
+                SELECT id FROM api_tokens WHERE revoked_at IS NOT NULL OR expires_at < now() LIMIT :limit
+                FOR UPDATE SKIP LOCKED
+            )
+        """)
+    ),
+    # An expired link stays: its owner may prolong it.
+    Expiry(
+        text("""
+            DELETE FROM links WHERE id IN (
+                SELECT id FROM links WHERE revoked_at IS NOT NULL LIMIT :limit FOR UPDATE SKIP LOCKED
+            )
+        """)
+    ),
+)
 
 
 async def apply_retention(services: Services) -> Report:
-    """Shorten journals to `events.retention_s`, and the log of ended deliveries to `hooks.retention_s`.
+    """Shorten journals to `events.retention_s`, and delete the expired rows of the other tables.
 
-    Transaction: a short one per batch, without a user's lock, because no change writes to a journal's beginning.
+    Transaction: a short one per batch, without a user's lock, because no change needs the rows.
     """
     settings = services.settings
-    events = await _shorten_journals(services.db, timedelta(seconds=settings.events.retention_s))
-    deliveries = await _delete_deliveries(services.db, timedelta(seconds=settings.hooks.retention_s))
-    return Report(events + deliveries, events + deliveries)
+    deleted = await _shorten_journals(services.db, timedelta(seconds=settings.events.retention_s))
+    for expiry in _EXPIRIES:
+        deleted += await _delete_expired(services.db, expiry, timedelta(seconds=expiry.retention_s(settings)))
+    return Report(deleted, deleted)
 
 
 async def _shorten_journals(db: Db, retention: timedelta) -> int:
@@ -78,13 +153,12 @@ async def _shorten_journal(db: Db, user_id: uuid.UUID, retention: timedelta) -> 
             return done
 
 
-async def _delete_deliveries(db: Db, retention: timedelta) -> int:
+async def _delete_expired(db: Db, expiry: Expiry, retention: timedelta) -> int:
+    bound = {"before": first_id_at(datetime.now(UTC) - retention), "retention": retention}
     done = 0
     while True:
         async with db.begin() as tx:
-            deleted = (
-                await tx.execute(_DELETE_DELIVERIES, {"retention": retention, "limit": ROWS_PER_TRANSACTION})
-            ).rowcount
+            deleted = (await tx.execute(expiry.delete, bound | {"limit": ROWS_PER_TRANSACTION})).rowcount
         done += deleted
-        if deleted < ROWS_PER_TRANSACTION:
+        if not deleted:
             return done
