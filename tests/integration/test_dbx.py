@@ -105,6 +105,41 @@ async def test_upload_of_a_tree_stores_every_file(dbx: Dbx, proxy: StoreProxy, t
     assert len([record for record in again.records if "path" in record]) == len(contents)
 
 
+async def test_upload_of_stdin_stores_its_content_under_the_name(dbx: Dbx, tmp_path: Path) -> None:
+    text = "from a pipe\n" * 1000
+    done = await dbx("upload", "-", "--name", "x.txt", "/from", "--json", stdin=text)
+    assert done.records[0]["local_path"] == "-"
+    stored = await dbx.remote("/from/x.txt")
+    assert (stored["fingerprint"], stored["content_type"]) == (sha256(text.encode()), "text/plain")
+    command = f"exec {sys.executable} -m dropbox_client upload - --name large < large"
+    data = make_file(tmp_path / "large", 9 * MIB)
+    process = await asyncio.create_subprocess_shell(
+        command, cwd=tmp_path, env=dbx.environment, stdout=PIPE, stderr=PIPE
+    )
+    await finished(process, stdin=None)
+    assert (await dbx.remote("/large"))["fingerprint"] == sha256(data)
+
+
+@pytest.mark.parametrize("path", ["/proc/self/status", "fifo"])
+async def test_upload_of_a_named_file_that_is_not_sent_exits_1(dbx: Dbx, tmp_path: Path, path: str) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    failed = await dbx("upload", path, "--to", "/", code=1)
+    assert f"{path}" in failed.err
+    assert "dbx upload -" in failed.err
+    assert (await dbx("ls")).out == ""
+
+
+async def test_upload_counts_the_files_of_the_operating_system(dbx: Dbx, tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    for name in ("Icon\r", ".DS_Store", "a"):
+        make_file(tmp_path / "tree" / name, 10)
+    quiet = await dbx("upload", "tree")
+    assert "skipped 2 files of the operating system; -v lists them\n" in quiet.err
+    assert ".DS_Store" not in quiet.err
+    assert (await dbx("ls", "/tree")).out == "a\n"
+    assert ".DS_Store" in (await dbx("upload", "tree", "-v")).err
+
+
 async def test_upload_with_a_bad_file_continues(dbx: Dbx, tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     tree.mkdir()
@@ -370,6 +405,12 @@ async def test_login_with_wrong_password_or_taken_address_fails(dbx: Dbx, behind
     [
         ["upload"],
         ["upload", "x", "/"],
+        ["upload", ""],
+        ["upload", "-"],
+        ["upload", "-", "x", "--name", "y"],
+        ["upload", "x", "--name", "y"],
+        ["download", "", "."],
+        ["ls", ""],
         ["upload", "x", "--to", "not/absolute"],
         ["upload", "x", "--on-conflict", "perhaps"],
         ["download", "/", "--version", "1"],

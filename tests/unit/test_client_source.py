@@ -10,6 +10,7 @@ import pytest
 
 from dropbox_client.errors import FileChanged, Unreadable
 from dropbox_client.transfer.chunks import Chunks
+from dropbox_client.transfer.content import open_source
 from dropbox_client.transfer.source import BLOCK_BYTES, Source, hash_file, hash_range
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors/fingerprints.json").read_text(encoding="utf-8"))
@@ -75,6 +76,15 @@ def test_file_truncated_while_read_raises(tmp_path: Path) -> None:
         os.truncate(path, 500)
         with pytest.raises(FileChanged, match="shorter"):
             hash_range(source, 0, 1000)
+
+
+def test_file_with_content_and_a_size_of_0_is_refused_as_a_path_and_read_as_a_stream() -> None:
+    path = Path("/proc/self/status")
+    assert path.stat().st_size == 0
+    with pytest.raises(Unreadable, match="size of 0"):
+        Source(path)
+    with path.open("rb") as stream, open_source(stream) as source:
+        assert source.size_bytes > 0
 
 
 def test_open_of_a_special_file_raises_without_blocking(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The destination of an upload, and the walk over local files."""
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,39 @@ def test_walk_skips_partial_downloads(tree: Path) -> None:
     walk = Walk([str(tree)], "/", "replace")
     assert set(found(walk)) == {"cat.jpg", "notes.dbx-part", "räksmörgås.txt"}
     assert [entry.failed for entry in walk.skipped] == [False]
+
+
+@pytest.mark.parametrize("kind", ["fifo", "socket", "pipe of the shell"])
+def test_walk_of_a_named_special_file_fails(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "special"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+    else:
+        reader, writer = os.pipe()
+        path = Path(f"/dev/fd/{reader}")
+    walk = Walk([str(path)], "/", "replace")
+    assert found(walk) == {}
+    assert [(entry.path, entry.failed) for entry in walk.skipped] == [(path, True)]
+    assert "dbx upload -" in walk.skipped[0].reason
+    if kind == "pipe of the shell":
+        os.close(reader)
+        os.close(writer)
+
+
+def test_walk_skips_litter_quietly_and_tells_real_files(tree: Path) -> None:
+    for name in ("Icon\r", ".DS_Store", "Thumbs.db", "DESKTOP.INI"):
+        (tree / name).write_bytes(b"litter")
+    (tree / "$RECYCLE.BIN").mkdir()
+    (tree / "$RECYCLE.BIN" / "deleted").write_bytes(b"")
+    (tree / "real\r").write_bytes(b"a file of its owner")
+    walk = Walk([str(tree)], "/", "replace")
+    assert set(found(walk)) == {"cat.jpg", "räksmörgås.txt", "real\r"}  # the server refuses this name, and dbx says so
+    assert {path.name for path in walk.litter} == {"Icon\r", ".DS_Store", "Thumbs.db", "DESKTOP.INI", "$RECYCLE.BIN"}
+    assert walk.skipped == []
+    assert set(found(Walk([str(tree / "Icon\r")], "/", "replace"))) == {"Icon\r"}  # named itself
 
 
 def test_walk_skips_unusable_files_and_continues(tree: Path) -> None:

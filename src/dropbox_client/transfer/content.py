@@ -54,7 +54,10 @@ def _is_plain_file(content: IO[bytes]) -> bool:
     raw = content.raw if isinstance(content, io.BufferedReader) else content
     if type(raw) is not io.FileIO:  # for instance gzip.GzipFile, whose descriptor has other bytes
         return False
-    return stat.S_ISREG(os.fstat(content.fileno()).st_mode) and content.tell() == 0
+    status = os.fstat(content.fileno())
+    if not stat.S_ISREG(status.st_mode) or content.tell() != 0:
+        return False
+    return status.st_size > 0 or not os.pread(content.fileno(), 1, 0)  # files of /proc have content and a size of 0
 
 
 def _spool(content: IO[bytes], check: Callable[[], None]) -> Source:

@@ -63,8 +63,19 @@ class Source:
                 raise Unreadable(f"{self.path} is not a regular file")
             age_ns = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns)
             if not 0 <= age_ns < _TICK_NS:
+                if not status.st_size:
+                    self._require_end_at_0()
                 return Identity.from_stat(status)
             time.sleep((_TICK_NS - age_ns) / 1e9)
+
+    def _require_end_at_0(self) -> None:
+        """Raise Unreadable for a file with content whose size is 0, such as those of /proc."""
+        try:
+            has_content = bool(os.pread(self._fd, 1, 0))
+        except OSError as error:
+            raise Unreadable(f"{self.path}: {error.strerror}") from error
+        if has_content:
+            raise Unreadable(f"{self.path} has content but a size of 0: read it as a stream, `dbx upload -` from stdin")
 
     def __enter__(self) -> Self:
         return self

@@ -12,8 +12,9 @@ from dropbox_client.transfer.chunks import MIB
 from dropbox_client.transfer.concurrency import MAX_PARALLEL, ConcurrencyLimit
 from dropbox_client.transfer.hash_cache import HashCache
 from dropbox_client.transfer.progress import ProgressListener, UploadItem, UploadResult
+from dropbox_client.transfer.source import Source
 from dropbox_client.transfer.upload_batch import send_batch
-from dropbox_client.transfer.upload_file import UploadContext, upload_file
+from dropbox_client.transfer.upload_file import UploadContext, upload_file, upload_stream
 
 _LANES = 3
 _BATCH_ITEMS = 250
@@ -76,6 +77,11 @@ class Uploader:
             yield from self._report(batches.popleft().result())
         for item in large:
             yield from self._report([self._upload_alone(item)])
+
+    def upload_stream(self, item: UploadItem, source: Source) -> Iterator[UploadResult]:
+        """Upload the content of an open source as `item`. Yields and raises as `upload`."""
+        self._context.listener.on_item(item)
+        yield from self._report([upload_stream(self._context, item, source)])
 
     def _batches(
         self, items: Iterable[UploadItem], large: list[UploadItem], small_max_bytes: int

@@ -13,9 +13,9 @@ import contextlib
 import mimetypes
 import threading
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -96,10 +96,22 @@ def upload_file(context: UploadContext, item: UploadItem, *, retry_changed: bool
     return result
 
 
+def upload_stream(context: UploadContext, item: UploadItem, source: Source) -> UploadResult:
+    """Upload the content of an open source, which belongs to no path; otherwise as `upload_file`."""
+    return _collect_failure(item, lambda: _FileUpload(replace(context, cache=None), item, source).run())
+
+
 def _attempt(context: UploadContext, item: UploadItem) -> UploadResult:
-    try:
+    def run() -> UploadResult:
         with Source(item.path) as source:
             return _FileUpload(context, item, source).run()
+
+    return _collect_failure(item, run)
+
+
+def _collect_failure(item: UploadItem, run: Callable[[], UploadResult]) -> UploadResult:
+    try:
+        return run()
     except (NotSignedIn, Stopped, Unreachable):
         raise
     except ClientError as error:

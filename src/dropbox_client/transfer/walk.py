@@ -11,6 +11,14 @@ from dropbox_client.transfer.partial_file import is_partial_file
 from dropbox_client.transfer.progress import UploadItem
 
 _MAX_PATH_CHARS = 4096
+_LITTER = frozenset(
+    {
+        *(".ds_store", "icon\r", ".localized", ".apdisk"),
+        *(".spotlight-v100", ".trashes", ".fseventsd", ".temporaryitems", ".documentrevisions-v100"),
+        *("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"),
+    }
+)
+"""Names, in lower case, that macOS and Windows give to files and folders of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,8 @@ class Walk:
         self.skipped: list[Skipped] = []
         self.empty_folders: list[str] = []
         """Remote paths of folders without any file to upload."""
+        self.litter: list[Path] = []
+        """Files and folders inside folders that the operating system made for itself; they are not uploaded."""
 
     def __iter__(self) -> Iterator[UploadItem]:
         """Iterate over the files, folder by folder in name order, and extend `skipped` and `empty_folders`."""
@@ -51,6 +61,8 @@ class Walk:
                 continue
             if stat.S_ISDIR(status.st_mode):
                 yield from self._folder_items(path, _join(self._folder, name) if name else self._folder)
+            elif not stat.S_ISREG(status.st_mode):
+                self._skip(path, "not a regular file: `dbx upload - --name NAME` sends what it reads from stdin")
             else:
                 yield from self._file_item(path, self._folder, name, status)
 
@@ -70,11 +82,7 @@ class Walk:
             except OSError as error:
                 self._skip(path, error.strerror or str(error))
                 continue
-            if stat.S_ISLNK(status.st_mode):
-                self._skip(path, "a symbolic link is not followed", failed=False)
-            elif is_partial_file(entry.name):
-                self._skip(path, "an incomplete download", failed=False)
-            elif self._is_free(taken, path, entry.name):
+            if not self._is_left_out(path, status) and self._is_free(taken, path, entry.name):
                 if stat.S_ISDIR(status.st_mode):
                     is_empty = False
                     yield from self._folder_items(path, _join(remote, entry.name))
@@ -84,6 +92,18 @@ class Walk:
                         yield item
         if is_empty:
             self.empty_folders.append(remote)
+
+    def _is_left_out(self, path: Path, status: os.stat_result) -> bool:
+        """Return whether an entry of a folder is never uploaded; record why."""
+        if path.name.lower() in _LITTER:
+            self.litter.append(path)
+        elif stat.S_ISLNK(status.st_mode):
+            self._skip(path, "a symbolic link is not followed", failed=False)
+        elif is_partial_file(path.name):
+            self._skip(path, "an incomplete download", failed=False)
+        else:
+            return False
+        return True
 
     def _file_item(self, path: Path, folder: str, name: str, status: os.stat_result) -> Iterator[UploadItem]:
         if not stat.S_ISREG(status.st_mode):

@@ -24,7 +24,10 @@ DEST is always a folder; it is created if missing. The default is the root folde
 if it begins with "/", shared: or id: and does not exist on this computer. If it exists there, use --to DEST.
 
 Content that the server has is not sent again, and an interrupted upload resumes: run the same command again. Symbolic
-links inside folders are reported and not followed.
+links inside folders are reported and not followed. Files that macOS and Windows make for themselves (.DS_Store,
+Thumbs.db) are skipped.
+
+  pg_dump shop | dbx upload - --name shop.sql /backup     the content of stdin (first copied to TMPDIR)
 """
 
 _DOWNLOAD = """\
@@ -51,11 +54,17 @@ def add_transfer_commands(commands: "Commands") -> None:
         "paths", metavar="PATH... [DEST]", nargs="+", type=any_path, help="what to upload, and the remote folder"
     )
     command.add_argument("--to", metavar="DEST", type=any_path, help="the remote folder")
+    command.add_argument(
+        "--name", metavar="NAME", type=plain_text, help="the name of the file with the content of stdin"
+    )
     add_conflict_option(
         command, "replace", "if the name is taken: fail, use `name (1).ext`, or add a version to the file (default)"
     )
     command.add_argument(
         "--retry-changed", action="store_true", help="retry a file once that changes during the upload"
+    )
+    command.add_argument(
+        "-v", "--verbose", action="store_true", help="also list the skipped files of macOS and Windows"
     )
 
     command = add_reporting_command(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dropbox_client.cli import output, remote
 from dropbox_client.cli.arguments import Format, is_prefixed, remote_path
@@ -16,9 +17,13 @@ from dropbox_client.client import Client
 from dropbox_client.errors import ApiError, Usage
 from dropbox_client.models import File
 from dropbox_client.retry import TRANSFER_RETRY_FOR_S
-from dropbox_client.transfer.progress import UploadItem
+from dropbox_client.transfer.progress import UploadItem, UploadResult
 from dropbox_client.transfer.walk import Skipped, Walk
 
+if TYPE_CHECKING:
+    from dropbox_client.transfer.upload import Uploader
+
+_STDIN = "-"
 _LIVE_STATES = frozenset({"creating", "active", "completing"})
 
 
@@ -32,12 +37,19 @@ class AmbiguousDestination(Usage):
 def upload(options: Namespace) -> int:
     """Upload files and folders."""
     paths, folder = split_destination(options.paths, options.to)
+    _check_stdin(paths, options.name)
     prefix, below = remote.split_prefix(folder)
     walk = Walk(paths, below or "/", options.on_conflict)
     totals = report.Totals()
     with connect(options.format) as client:
         client.uploads.get_capabilities()  # fails immediately without a sign-in or a server
         client.retry_for_s = TRANSFER_RETRY_FOR_S
+        if options.name:
+            parent_id = (
+                remote.FolderIds(client, remote.get_file(client, prefix).id).get_or_create(below) if prefix else None
+            )
+            item = UploadItem(Path(_STDIN), below or "/", options.name, 0, options.on_conflict, parent_id)
+            return _upload_stdin(client, item, totals, options.format)
         items: Iterable[UploadItem] = walk
         create_folder: Callable[[str], object] = client.files.create_folders
         if prefix:
@@ -46,7 +58,28 @@ def upload(options: Namespace) -> int:
         _upload_items(client, items, totals, options.format, retry_changed=options.retry_changed)
         totals.failed += for_each(walk.empty_folders, create_folder)
     report.print_skipped(walk.skipped, options.format)
+    report.print_litter(walk.litter, options.format, is_verbose=options.verbose)
     totals.failed += sum(item.failed for item in walk.skipped)
+    totals.print_summary()
+    return totals.failed
+
+
+def _check_stdin(paths: Sequence[str], name: str | None) -> None:
+    if _STDIN not in paths:
+        if name:
+            raise Usage(f"--name is for the content of stdin: give {_STDIN} as PATH")
+    elif len(paths) > 1:
+        raise Usage(f"{_STDIN} is stdin and must be the only PATH; write ./{_STDIN} for a file of this name")
+    elif not name:
+        raise Usage(f"{_STDIN} is stdin and needs a --name; write ./{_STDIN} for a file of this name")
+
+
+def _upload_stdin(client: Client, item: UploadItem, totals: report.Totals, output_format: Format) -> int:
+    from dropbox_client.transfer.content import open_source  # noqa: PLC0415
+
+    with open_source(sys.stdin.buffer) as source:
+        item = replace(item, size_bytes=source.size_bytes)
+        _upload(client, lambda uploader: uploader.upload_stream(item, source), totals, output_format)
     totals.print_summary()
     return totals.failed
 
@@ -99,6 +132,17 @@ def _upload_items(
     retry_changed: bool = False,
 ) -> None:
     """Upload items, print their results and add them to `totals`."""
+    _upload(client, lambda uploader: uploader.upload(items), totals, output_format, retry_changed=retry_changed)
+
+
+def _upload(
+    client: Client,
+    run: "Callable[[Uploader], Iterator[UploadResult]]",
+    totals: report.Totals,
+    output_format: Format,
+    *,
+    retry_changed: bool = False,
+) -> None:
     from dropbox_client.cli.progress_bars import open_progress_bars  # noqa: PLC0415
     from dropbox_client.transfer.hash_cache import HashCache  # noqa: PLC0415
     from dropbox_client.transfer.upload import Uploader  # noqa: PLC0415
@@ -108,7 +152,7 @@ def _upload_items(
         open_progress_bars(output_format, client.exchange.waits) as bars,
         Uploader(client, listener=bars, cache=cache, retry_changed=retry_changed) as uploader,
     ):
-        for result in uploader.upload(items):
+        for result in run(uploader):
             report.print_upload(result, output_format)
             totals.failed += result.error is not None
             if result.file:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,6 +61,16 @@ def print_skipped(skipped: Iterable[Skipped], output_format: Format) -> None:
         if output_format is Format.JSON:
             output.print_text(json.dumps({"local_path": str(item.path), "skipped": item.reason}))
         output.print_error(f"{item.path}: {item.reason}")
+
+
+def print_litter(paths: Sequence[Path], output_format: Format, *, is_verbose: bool) -> None:
+    """Print how many files of the operating system were not uploaded, and with `is_verbose` which."""
+    if not paths:
+        return
+    if is_verbose:
+        print_skipped([Skipped(path, "a file of the operating system", failed=False) for path in paths], output_format)
+    hint = "" if is_verbose else "; -v lists them"
+    output.print_note(f"skipped {len(paths)} {'file' if len(paths) == 1 else 'files'} of the operating system{hint}")
 
 
 def print_download(file: File, target: Path, output_format: Format, *, is_unchanged: bool) -> None:
