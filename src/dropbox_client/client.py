@@ -122,6 +122,7 @@ class Client(Resources):
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
 
         from dropbox_client.transfer.download import download, join_name  # noqa: PLC0415
+        from dropbox_client.transfer.partial_file import StalePartialFiles  # noqa: PLC0415
         from dropbox_client.transfer.progress import ProgressReport  # noqa: PLC0415
         from dropbox_client.transfer.ranges import PARALLEL, stream_content  # noqa: PLC0415
 
@@ -132,6 +133,7 @@ class Client(Resources):
             if isinstance(to, str | os.PathLike):
                 target = join_name(Path(to), chosen.name) if Path(to).is_dir() else Path(to)
                 download(self, chosen, target, overwrite=overwrite, on_bytes=report.add)
+                StalePartialFiles().delete(target)
                 return chosen
             with ThreadPoolExecutor(PARALLEL, thread_name_prefix="fetch") as pool:
                 for piece in stream_content(self, chosen, pool, on_bytes=report.add):

@@ -401,15 +401,19 @@ async def test_damaged_partial_file_is_fetched_again(dbx: Dbx, proxy: StoreProxy
     assert parts(tmp_path) == []
 
 
-async def test_partial_file_of_another_version_is_not_used(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
+async def test_partial_file_of_another_version_is_not_used_and_deleted(
+    dbx: Dbx, proxy: StoreProxy, tmp_path: Path
+) -> None:
     make_file(tmp_path / "file", 40 * MIB)
     await dbx("upload", "file")
     await cut_off(dbx, proxy, tmp_path)
     data = make_file(tmp_path / "other", 40 * MIB)
     (tmp_path / "other").replace(tmp_path / "file")
     await dbx("upload", "file")
+    assert len(parts(tmp_path)) == 1
     await dbx("download", "/file", "back")
     assert (tmp_path / "back").read_bytes() == data
+    assert parts(tmp_path) == []
 
 
 async def test_two_downloads_to_one_path(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:

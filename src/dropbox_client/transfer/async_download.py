@@ -11,7 +11,7 @@ from dropbox_client.errors import ClientError, Corrupt, LocalExists, TransferFai
 from dropbox_client.models import DownloadUrl, File
 from dropbox_client.retry import TRANSFER_RETRY_FOR_S, Backoff, RetryWindow
 from dropbox_client.transfer.chunks import Chunks
-from dropbox_client.transfer.partial_file import PartialFile
+from dropbox_client.transfer.partial_file import PartialFile, StalePartialFiles
 from dropbox_client.transfer.progress import ProgressReport
 from dropbox_client.transfer.ranges import BUSY, MAX_EXPIRED_URLS, PARALLEL, RANGE_BYTES
 from dropbox_client.transfer.waiting import gather
@@ -41,7 +41,8 @@ async def download_to_path(
                 continue
             finish = part.replace_target if overwrite else part.create_target
             await asyncio.to_thread(finish, target, file.client_modified_at)
-            return
+            break
+    await asyncio.to_thread(StalePartialFiles().delete, target)
 
 
 async def _fetch(fetcher: "_Fetcher", part: PartialFile) -> str:

@@ -16,6 +16,7 @@ from dropbox_client.client import Client
 from dropbox_client.errors import ClientError, NotSignedIn, Stopped, Unreachable
 from dropbox_client.models import File
 from dropbox_client.transfer.download import Refused, download, has_same_content, join_name
+from dropbox_client.transfer.partial_file import StalePartialFiles
 
 _FILES = 8
 _FETCHERS = 8
@@ -52,6 +53,7 @@ def download_folder(
     exception or an early end of the iteration closes `client`, which stops all threads.
     """
     into.mkdir(parents=True, exist_ok=True)
+    stale = StalePartialFiles()
     yield _fetch(client, folder, into, [folder.name] if folder.name else [], overwrite=overwrite)
     above = folder.path.rstrip("/") + "/"
     pending: set[Future[DownloadResult]] = set()
@@ -59,7 +61,7 @@ def download_folder(
         ThreadPoolExecutor(_FILES, thread_name_prefix="file") as lanes,
         ThreadPoolExecutor(_FETCHERS, thread_name_prefix="fetch") as fetchers,
     ):
-        fetch = partial(_fetch, client, overwrite=overwrite, fetchers=fetchers, on_bytes=on_bytes)
+        fetch = partial(_fetch, client, overwrite=overwrite, fetchers=fetchers, stale=stale, on_bytes=on_bytes)
         try:
             for file in client.files.list(folder, recursive=True):
                 on_file(file)
@@ -91,6 +93,7 @@ def _fetch(
     *,
     overwrite: bool,
     fetchers: Executor | None = None,
+    stale: StalePartialFiles | None = None,
     on_bytes: Callable[[int], None] = lambda _: None,
 ) -> DownloadResult:
     target = into
@@ -101,15 +104,18 @@ def _fetch(
             _make_folders(into, names)
             return DownloadResult(file, target)
         _make_folders(into, names[:-1])
-        if has_same_content(file, target):
+        is_unchanged = has_same_content(file, target)
+        if is_unchanged:
             on_bytes(file.size_bytes or 0)
-            return DownloadResult(file, target, is_unchanged=True)
-        download(client, file, target, overwrite=overwrite, pool=fetchers, on_bytes=on_bytes)
+        else:
+            download(client, file, target, overwrite=overwrite, pool=fetchers, on_bytes=on_bytes)
+        if stale:
+            stale.delete(target)
     except (NotSignedIn, Stopped, Unreachable):
         raise
     except (ClientError, OSError) as error:
         return DownloadResult(file, target, error=error)
-    return DownloadResult(file, target)
+    return DownloadResult(file, target, is_unchanged=is_unchanged)
 
 
 def _make_folders(base: Path, names: list[str]) -> None:

@@ -8,6 +8,9 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
+import threading
+import time
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +23,9 @@ from dropbox_client.transfer.chunks import KIB
 BUFFER_BYTES = 256 * KIB
 
 _SUFFIX = ".dbx-part"
+_NAME = re.compile(r"\.(.*)\.(?:[0-9a-f]{8}|[0-9a-f]{16})\.dbx-part", re.DOTALL)
+_MAX_START_BYTES = 200
+_MAX_AGE_S = 7 * 86400
 
 
 def is_partial_file(name: str) -> bool:
@@ -32,7 +38,7 @@ class PartialFile:
 
     def __init__(self, target: Path, source: DownloadUrl, count: int) -> None:
         """Open the file of an earlier download, or a new one. Raises OSError."""
-        start = target.name.encode(errors="surrogateescape")[:200].decode(errors="ignore")
+        start = target.name.encode(errors="surrogateescape")[:_MAX_START_BYTES].decode(errors="ignore")
         self._size_bytes, self._count = source.size_bytes, count
         self.is_kept = False
         """True if a later download can resume from the file."""
@@ -48,6 +54,8 @@ class PartialFile:
                 return
         self._path = target.with_name(f".{start}.{os.urandom(4).hex()}{_SUFFIX}")
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        with contextlib.suppress(OSError):  # the file system has no locks
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def _open_locked(self) -> int:
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
@@ -112,12 +120,61 @@ class PartialFile:
         os.ftruncate(self._fd, self._size_bytes)
         if modified_at:
             moment_ns = int(modified_at.timestamp() * 1_000_000) * 1000
-            os.utime(self._fd, ns=(moment_ns, moment_ns))
+            with contextlib.suppress(OSError, OverflowError):  # such as the year 9999
+                os.utime(self._fd, ns=(moment_ns, moment_ns))
         os.fsync(self._fd)
 
     def _rename(self, target: Path) -> None:
         self._path.replace(target)
         self.is_kept = True  # the old name may belong to another download by now
+
+
+class StalePartialFiles:
+    """Deletes temporary files that no download will continue. Reads each folder once; thread-safe.
+
+    They are those of a target that is complete (its version was replaced meanwhile) and those that nothing was written
+    to for a week. Files that a running download has locked stay, and so do all where the file system has no locks.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._folder: Path | None = None
+        self._found: dict[str, list[Path]] = {}
+
+    def delete(self, target: Path) -> None:
+        """Delete those of a complete target, and the old ones of its folder. Ignores failures."""
+        with self._lock:
+            if self._folder != target.parent:
+                self._folder, self._found = target.parent, _find_partial_files(target.parent)
+                cutoff = time.time() - _MAX_AGE_S
+                for path in [path for paths in self._found.values() for path in paths]:
+                    with contextlib.suppress(OSError):
+                        if path.lstat().st_mtime < cutoff:
+                            _delete_unlocked(path)
+            for path in self._found.pop(target.name, ()):
+                _delete_unlocked(path)
+
+
+def _find_partial_files(folder: Path) -> dict[str, list[Path]]:
+    """Return the temporary files in a folder by the name of their target."""
+    found: dict[str, list[Path]] = {}
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            match = _NAME.fullmatch(entry.name)
+            if match and entry.is_file(follow_symlinks=False):
+                found.setdefault(match[1], []).append(folder / entry.name)
+    return found
+
+
+def _delete_unlocked(path: Path) -> None:
+    with contextlib.suppress(OSError):  # a download holds it, or has just renamed it
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(fd), path.lstat()):
+                path.unlink()
+        finally:
+            os.close(fd)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -197,6 +197,7 @@ def _select_version(client: Client, file: File, version: str | None) -> File:
 def _download_file(client: Client, file: File, options: Namespace) -> None:
     from dropbox_client.cli.progress_bars import open_progress_bars  # noqa: PLC0415
     from dropbox_client.transfer import download as engine  # noqa: PLC0415
+    from dropbox_client.transfer.partial_file import StalePartialFiles  # noqa: PLC0415
 
     local = Path(options.local)
     if options.local.endswith(("/", os.sep)):  # a folder, existing or not
@@ -207,6 +208,7 @@ def _download_file(client: Client, file: File, options: Namespace) -> None:
         with open_progress_bars(options.format, client.exchange.waits) as bars:
             bars.add_expected(file.size_bytes or 0)
             engine.download(client, file, target, overwrite=options.overwrite, on_bytes=bars.add_bytes)
+    StalePartialFiles().delete(target)
     report.print_download(file, target, options.format, is_unchanged=is_unchanged)
 
 
