@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 
 from dropbox_client.call import IDLE_TIMEOUT_S, Response
 from dropbox_client.errors import InvalidResponse, Stopped, Unreachable
-from dropbox_client.transport import CONNECT_TIMEOUT_S
+from dropbox_client.transport import CONNECT_TIMEOUT_S, show_host, split_url
 
 try:
     import httpx2
@@ -74,6 +74,7 @@ class AsyncTransport:
         """Like `send`, but yield the response before its body is read."""
         if self._closed:
             raise Stopped("stopped")
+        split_url(url)
         timeout = httpx2.Timeout(idle_timeout_s, connect=CONNECT_TIMEOUT_S, pool=None)
         try:
             request = self._client.build_request(
@@ -105,5 +106,4 @@ class AsyncTransport:
     def _explain(self, error: Exception, url: str) -> Stopped | Unreachable:
         if self._closed:
             return Stopped("stopped")
-        host = url.split("/")[2] if "//" in url else url
-        return Unreachable(f"no response from {host}: {str(error) or type(error).__name__}")
+        return Unreachable(f"no response from {show_host(split_url(url))}: {str(error) or type(error).__name__}")

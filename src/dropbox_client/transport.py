@@ -124,9 +124,9 @@ class Transport:
         idle_timeout_s: float = IDLE_TIMEOUT_S,
     ) -> Iterator[ResponseStream]:
         """Like `send`, but yield the response before its body is read. An unread body discards the connection."""
-        parts = _split(url)
+        parts = split_url(url)
         silence = self._waits.watch(
-            f"no answer from {_show(parts)}", expected_s=idle_timeout_s - IDLE_TIMEOUT_S, timeout_s=IDLE_TIMEOUT_S
+            f"no answer from {show_host(parts)}", expected_s=idle_timeout_s - IDLE_TIMEOUT_S, timeout_s=IDLE_TIMEOUT_S
         )
         with silence:
             try:
@@ -210,10 +210,10 @@ class Transport:
         if self._closed:
             return Stopped("stopped")
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-        return Unreachable(f"no response from {_show(parts)}: {reason}")
+        return Unreachable(f"no response from {show_host(parts)}: {reason}")
 
 
-def _split(url: str) -> SplitResult:
+def split_url(url: str) -> SplitResult:
     """Return the parts of a URL. Raises InvalidResponse, which does not show it: a signed URL is a secret."""
     try:
         parts = urlsplit(url)
@@ -225,7 +225,7 @@ def _split(url: str) -> SplitResult:
     return parts
 
 
-def _show(parts: SplitResult) -> str:
+def show_host(parts: SplitResult) -> str:
     """Return host and port, without a user name and a password."""
     return parts.netloc.rpartition("@")[2]
 

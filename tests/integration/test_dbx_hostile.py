@@ -6,9 +6,12 @@ The commands come from the parser, so that a new one cannot be left out.
 import argparse
 import io
 import json
+import os
 import socket
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +87,8 @@ def _list_commands(parser: argparse.ArgumentParser, words: tuple[str, ...] = ())
         yield Command(words, tuple(action for action in parser._actions if action.nargs != 0))
 
 
-COMMANDS = list(_list_commands(build_parser()))
+PARSER = build_parser()
+COMMANDS = list(_list_commands(PARSER))
 OFFLINE = {"completion"}
 VALUES = [(command, action) for command in COMMANDS for action in command.actions]
 every_command = pytest.mark.parametrize(
@@ -250,11 +254,14 @@ def run(
     monkeypatch.setenv("DBX_SERVER", server.url)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("DBX_TOKEN", raising=False)
+    monkeypatch.setattr("dropbox_client.cli.build_parser", lambda: PARSER)  # building it takes longer than most runs
     monkeypatch.setattr(environment, "RETRY_FOR_S", 0)
     monkeypatch.setattr("dropbox_client.cli.account.commands.RETRY_FOR_S", 0)
 
-    def run_once(*typed: str) -> Ended:
+    def run_once(*typed: str, on_terminal: bool = False) -> Ended:
         monkeypatch.setattr(sys, "stdin", io.StringIO(STDIN))
+        for stream in (sys.stdout, sys.stderr):
+            monkeypatch.setattr(stream, "isatty", lambda: on_terminal)
         with pytest.raises(SystemExit) as ended:
             main(typed)
         text = capsys.readouterr()
@@ -348,3 +355,144 @@ def test_token_with_white_space_around_it_is_sent_without(
     monkeypatch.setenv("DBX_TOKEN", f"dbx_pat_secret{around}")
     run("ls").is_clear(COMMANDS[0], {1})
     assert b"Authorization: Bearer dbx_pat_secret\r\n" in server.requests[0]
+
+
+# Environments
+
+
+def _remove_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("DBX_CONFIG_DIR")
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", find_no_home)
+
+
+def _put_a_file_at_the_config_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "file").write_bytes(b"")
+    monkeypatch.setenv("DBX_CONFIG_DIR", str(folder / "file"))  # as if it could not be written to
+
+
+def _put_a_folder_at_the_tokens(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "tokens.json").unlink()
+    (folder / "tokens.json").mkdir()
+
+
+def _damage_the_tokens(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "tokens.json").write_bytes(b'{"access_token": "access-secret\xff')
+
+
+def _store_a_token_that_cannot_be_sent(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = json.loads((folder / "tokens.json").read_text())
+    (folder / "tokens.json").write_text(json.dumps(tokens | {"access_token": "access-secret\r\nX: y"}))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _remove_home,
+        _put_a_file_at_the_config_folder,
+        _put_a_folder_at_the_tokens,
+        _damage_the_tokens,
+        _store_a_token_that_cannot_be_sent,
+    ],
+)
+@every_command
+def test_damaged_environment_fails_clearly(
+    command: Command,
+    damage: Callable[[Path, pytest.MonkeyPatch], None],
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as changed:
+        damage(tmp_path, changed)
+        ended = run(*command.arguments())
+    codes = {0} if command.name == "complete-path" else {0, 1, 2, 3} if command.name == "logout" else {1, 2, 3}
+    ended.is_clear(command, codes)
+
+
+@every_command
+def test_text_of_a_server_on_a_terminal_has_no_control_characters(
+    command: Command, run: Run, server: HostileServer
+) -> None:
+    for document in ({"code": "forbidden", "detail": f"no{ESCAPES}"}, {"code": f"x{ESCAPES}", "detail": "no"}):
+        server.answer = http(403, json.dumps(document).encode())
+        ended = run(*command.arguments(), on_terminal=True)
+        assert not set(ESCAPES) - {"[", "2", "J"} & set(ended.out + ended.err)
+        if command.name not in {"complete-path", "logout"}:
+            assert "\\x1b[2J\\x07\\r\\u202e" in ended.err
+
+
+def list_of(name: str) -> bytes:
+    node = {
+        "id": UUID, "kind": "file", "name": name, "parent_id": UUID, "path": f"/{name}", "size_bytes": 1,
+        "fingerprint": "0" * 64, "content_type": "text/plain", "revision_id": UUID, "content_status": "verified",
+        "created_at": "0001-01-01T00:00:00Z", "modified_at": "9999-12-31T23:59:59Z", "client_modified_at": None,
+        "owner": name, "role": "viewer", "etag": "1",
+    }  # fmt: skip
+    return http(200, json.dumps({"items": [node], "next_cursor": None}).encode())
+
+
+@pytest.mark.parametrize("typed", [["ls", "-l"], ["search", "x"], ["shared", "-l"], ["trash"]], ids=" ".join)
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/Los_Angeles"])
+def test_hostile_name_is_escaped_on_a_terminal_and_exact_elsewhere(
+    typed: list[str], zone: str, run: Run, server: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    name = f"cat{ESCAPES}gpj.exe"
+    server.answer = list_of(name)
+    shown = run(*typed, on_terminal=True)
+    assert shown.code == 0, shown
+    assert not set(ESCAPES) - {"[", "2", "J"} & set(shown.out)
+    assert "cat\\x1b[2J\\x07\\r\\u202egpj.exe" in shown.out
+    assert name in run(*typed).out
+    exact = json.loads(run(typed[0], "--json", *typed[1:][-1:] if typed[0] == "search" else ()).out)
+    assert exact["name"] == name
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("shell", "code"),
+    [
+        ("dbx ls $(printf '\\377')", 2),
+        ("dbx upload $(printf '\\377') --to /x", 4),
+        ("dbx ls <&- >&- 2>&-", 4),
+        ("dbx login --password-stdin --email a@b.c <&-", 2),
+        ("dbx trash empty <&-", 2),
+        ("printf '\\377\\n' | dbx login --password-stdin --email a@b.c", 2),
+        ("printf 'dbx_pat_secret x\\r\\n' | dbx login --token", 2),
+        ("dbx completion bash >/dev/full", 1),
+        ("dbx --help >/dev/full", 1),
+        ("dbx ls 2>/dev/full", 4),
+        ("dbx ls --unknown 2>/dev/full", 2),
+        ("env -u HOME DBX_CONFIG_DIR= dbx ls", 4),
+    ],
+)
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_process_in_a_hostile_environment_ends_clearly(shell: str, code: int, locale: str, tmp_path: Path) -> None:
+    variables = {
+        "PATH": os.environ["PATH"], "HOME": str(tmp_path), "DBX_CONFIG_DIR": str(tmp_path), "LC_ALL": locale,
+        "DBX_SERVER": "http://127.0.0.1:1", "DBX_TOKEN": "dbx_pat_secret",
+    }  # fmt: skip
+    if "login --token" in shell:
+        del variables["DBX_TOKEN"]
+    program = f'"{sys.executable}" -m dropbox_client'
+    done = subprocess.run(
+        ["/bin/sh", "-c", shell.replace("dbx ", f"{program} ", 1)],
+        env=variables,
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    text = (done.stdout + done.stderr).decode(errors="replace")
+    assert done.returncode == code, text
+    assert "Traceback" not in text
+    assert "Exception ignored" not in text
+    assert "internal error" not in text
+    assert "dbx_pat_secret" not in text

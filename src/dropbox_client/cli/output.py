@@ -1,5 +1,6 @@
 """Printing and prompting: results as text or JSON lines on stdout, notes, errors and prompts on stderr."""
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterable
@@ -154,8 +155,11 @@ def format_size_column(size_bytes: int | None) -> str:
     return f"{'' if size_bytes is None else format_bytes(size_bytes):>10}"
 
 
-def format_time(moment: datetime) -> str:
-    return f"{moment.astimezone():%Y-%m-%d %H:%M}"
+def format_time(moment: datetime, pattern: str = "%Y-%m-%d %H:%M") -> str:
+    """Format a time in the zone of this computer."""
+    with contextlib.suppress(OverflowError, OSError, ValueError):  # at the ends of the years 1 and 9999
+        moment = moment.astimezone()
+    return f"{moment:{pattern}}"
 
 
 def format_state_column(content_status: str | None, processing: Processing | None) -> str:

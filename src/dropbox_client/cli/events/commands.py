@@ -129,7 +129,7 @@ def _describe_event(event: Event, old_path: str | None) -> str:
         path += f"  with {detail['email']} ({detail.get('role')})"
     owner = f"  of {file.owner}" if file and file.role != "owner" else ""
     size = output.format_size_column(file.size_bytes if file else None)
-    return f"{event.at.astimezone():%Y-%m-%d %H:%M:%S}  {label:<20} {size}  {path}{owner}"
+    return f"{output.format_time(event.at, '%Y-%m-%d %H:%M:%S')}  {label:<20} {size}  {path}{owner}"
 
 
 class _LastPaths:
