@@ -19,7 +19,7 @@ from dropbox_api.accounts.session_tokens import AccessTokens
 from dropbox_api.accounts.shares import Shares
 from dropbox_api.context import Services
 from dropbox_api.db import Db
-from dropbox_api.docs_page import add_docs
+from dropbox_api.docs_page import add_docs, show_home
 from dropbox_api.events.cursor import Cursors
 from dropbox_api.events.wakeup import Wakeup
 from dropbox_api.feed import routes as feed
@@ -148,6 +148,7 @@ def _add_routes(app: FastAPI) -> None:
         app.include_router(feature.router)
     app.include_router(accounts.pages)
     add_docs(app)
+    app.add_api_route("/", show_home, include_in_schema=False)
     app.add_api_route("/healthz", healthz, operation_id="healthz")
     app.add_api_route("/metrics", get_metrics, include_in_schema=False)
     not_ready = {"model": Readiness, "description": "A check failed: the process cannot do its work."}
@@ -227,12 +228,12 @@ async def _replay(_: Request, error: Exception) -> Response:
     return Response(error.answer, error.status, headers, media_type="application/json")
 
 
-async def _on_problem(request: Request, error: Exception) -> JSONResponse:
+async def _on_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, problems.Problem)  # noqa: S101
     return render_problem(request.scope, error)
 
 
-async def _on_store_error(request: Request, error: Exception) -> JSONResponse:
+async def _on_store_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, StoreError)  # noqa: S101
     log.warning("store error: %s", error.detail)
     return render_problem(request.scope, to_problem(error))
@@ -242,7 +243,7 @@ _MAX_FIELD_ERRORS = 100
 """Bounds the response: each unknown member of a request is one error."""
 
 
-async def _on_invalid_request(request: Request, error: Exception) -> JSONResponse:
+async def _on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     errors = error.errors()[:_MAX_FIELD_ERRORS]
     if any(entry["type"] == "json_invalid" for entry in errors):
@@ -259,7 +260,7 @@ _PROBLEM_OF_STATUS: Mapping[int, type[problems.Problem]] = {
 }
 
 
-async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
+async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
     response = render_problem(request.scope, _PROBLEM_OF_STATUS.get(error.status_code, problems.InternalError)())
     response.headers.update(error.headers or {})

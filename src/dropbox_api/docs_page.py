@@ -1,4 +1,4 @@
-"""`/docs` and `/openapi.json`: the API described for people and for generators, without any other origin."""
+"""`/`, `/docs` and `/openapi.json`: the API described for people and for generators, without any other origin."""
 
 import base64
 import gzip
@@ -12,6 +12,8 @@ from fastapi import FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
+
+from dropbox_api.sharing import pages
 
 _SWAGGER = {
     "validatorUrl": None,  # an external service
@@ -81,6 +83,11 @@ class _Document:
         if "gzip" not in request.headers.get("accept-encoding", ""):
             return Response(self._plain, headers=headers, media_type="application/json")
         return Response(self._compressed, headers=headers | {"Content-Encoding": "gzip"}, media_type="application/json")
+
+
+async def show_home() -> HTMLResponse:
+    """Tell a person who opened the server's address what it is."""
+    return HTMLResponse(pages.render("home.html", up="s/"))
 
 
 async def show_docs() -> HTMLResponse:

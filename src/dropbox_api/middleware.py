@@ -11,17 +11,18 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dropbox_api import problems
 from dropbox_api.head_request import begin_head
 from dropbox_api.plumbing import limits, logs, request_source
 from dropbox_api.plumbing.metrics import Metrics
+from dropbox_api.sharing import pages
 
 log = logging.getLogger(__name__)
 
@@ -43,17 +44,35 @@ _PAGE_POLICY = (
 _NO_STORE = (b"cache-control", b"no-store")
 
 
-def render_problem(scope: Scope, problem: problems.Problem) -> JSONResponse:
-    """Return the RFC 9457 response for a problem."""
-    headers = {}
+def render_problem(scope: Scope, problem: problems.Problem) -> Response:
+    """Return the response for a problem: RFC 9457, or a page where a person opened the address in a browser."""
+    headers = {"Vary": "Accept"}
     if problem.retry_after_s is not None or problem.status == 503:
         headers["Retry-After"] = str(problem.retry_after_s or 2)
     if problem.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if problem.status == 429:
         scope["limits"] = problem.windows if isinstance(problem, problems.RateLimited) else ()
+    if _is_for_person(scope):
+        return _render_page(scope, problem.title, problem.detail, problem.status, headers)
     body = problem.body() | {"instance": scope["path"], "request_id": scope.get("request_id")}
     return JSONResponse(body, problem.status, headers, media_type="application/problem+json")
+
+
+def _is_for_person(scope: Scope) -> bool:
+    """Tell whether a browser shows the answer: it is a page of a link, or the browser says that it navigates.
+
+    Only browsers accept XHTML. Some HTTP libraries accept HTML, but read problems.
+    """
+    accept = b",".join(value for name, value in scope["headers"] if name == b"accept")
+    return scope["path"].startswith("/s/") or b"application/xhtml+xml" in accept
+
+
+def _render_page(scope: Scope, title: str, detail: str, status: int, headers: Mapping[str, str]) -> HTMLResponse:
+    # The raw path, because for a browser an encoded slash separates nothing.
+    depth = scope["raw_path"].count(b"/") - scope.get("root_path", "").count("/")
+    page = pages.render("problem.html", up="../" * (depth - 1) + "s/", title=title, detail=detail, sent=(), token=None)
+    return HTMLResponse(page, status, {"Cache-Control": "no-store", **headers})
 
 
 class RequestLog:
@@ -203,7 +222,7 @@ class KnownHosts:
         if self.hosts is None or scope["type"] != "http" or scope["path"] in _HEALTH or self._is_known(scope):
             await self.app(scope, receive, send)
         else:
-            await _unknown_host()(scope, receive, send)
+            await _refuse_host(scope)(scope, receive, send)
 
     def _is_known(self, scope: Scope) -> bool:
         named = [value.decode("latin1").casefold() for name, value in scope["headers"] if name == b"host"]
@@ -211,14 +230,17 @@ class KnownHosts:
         return len(named) == 1 and (named[0] in hosts or re.sub(r":\d+$", "", named[0]) in hosts)
 
 
-def _unknown_host() -> JSONResponse:
+def _refuse_host(scope: Scope) -> Response:
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": "Bad Request",
         "status": 400,
         "detail": "The Host header names none of this server's names",
     }
-    return JSONResponse(body, 400, media_type="application/problem+json")
+    headers = {"Vary": "Accept"}
+    if _is_for_person(scope):
+        return _render_page(scope, body["title"], body["detail"], 400, headers)
+    return JSONResponse(body, 400, headers, media_type="application/problem+json")
 
 
 _UNLIMITED = re.compile(r"/healthz|/readyz|/metrics|/docs/static/.*|/v1/notifications/store")

@@ -26,6 +26,7 @@ from tests.support.server import (
     make_settings,
     problem,
     running_server,
+    sha256,
     upload_file,
 )
 from tests.support.sharing import make_folder, make_link, names_in, public
@@ -368,7 +369,7 @@ async def test_upload_link_accepts_more_than_a_json_body(account: Account, serve
     data = b"x" * (server.settings.http.max_body_bytes + 1)
     async with httpx2.AsyncClient(base_url=server.url, timeout=60, verify=NO_TLS) as api:
         for address in (public(link, "/upload"), f"{link['url_path']}/upload"):
-            assert (await api.post(address, files={"file": ("large", data)})).status_code == 201
+            assert (await api.post(address, files={"file": ("large", data)})).status_code in {201, 303}
 
 
 # Pages
@@ -441,18 +442,72 @@ async def test_page_sends_a_file_by_a_form(account: Account, api: httpx2.AsyncCl
     page = await api.get(link["url_path"])
     assert_is_page(page)
     (action,) = re.findall(r'action="([^"]+)"', page.text)
-    for _ in range(2):
-        address = str(page.url.join(action))
-        page = await api.post(address, files={"file": ("<i>.txt", b"dear", "text/plain")})
-        assert page.status_code == 201
+    assert "Up to 100 MiB at a time" in page.text
+    address = str(page.url.join(action))
+    answer = await api.post(address, files={"file": ("<i>.txt", b"dear", "text/plain")})
+    assert answer.status_code == 303
+    for _ in range(2):  # the second time is a reload, which sends nothing
+        page = await api.get(str(answer.url.join(answer.headers["location"])))
         assert_is_page(page)
-        assert "&lt;i&gt;.txt (4 B) has arrived" in page.text
-        assert (await api.get(hrefs(page)[0])).status_code == 200
-        (action,) = re.findall(r'action="([^"]+)"', page.text)
+        assert "One file has arrived" in page.text
     assert await names_in(account.client, "/v1/files", parent_id=inbox) == ["<i>.txt"]
-    refused = await api.post(str(page.url.join(action)), files={"file": ("a/..", b"x")})
+    refused = await api.post(address, files={"file": ("a/..", b"x")})
     assert refused.status_code == 422
     assert_is_page(refused)
+
+
+async def test_page_sends_several_files_at_once(account: Account, api: httpx2.AsyncClient) -> None:
+    inbox = await make_folder(account, "/several")
+    link = await make_link(account, inbox, "upload")
+    contents = {"a.txt": b"a", "b.bin": bytes(300_000), "c": b"", "\u202egpj.exe": b"x"}
+    files = [("file", (name, data)) for name, data in contents.items()]
+    answer = await api.post(f"{link['url_path']}/upload", files=files, follow_redirects=True)
+    assert "4 files have arrived" in answer.text
+    listed = (await account.client.get("/v1/files", params={"parent_id": inbox})).json()["items"]
+    assert {file["name"]: file["fingerprint"] for file in listed} == {
+        name: sha256(data) for name, data in contents.items()
+    }
+    assert (await account.me())["reserved_bytes"] == 0
+
+
+async def test_page_names_the_files_that_arrived_before_a_refused_one(
+    account: Account, api: httpx2.AsyncClient
+) -> None:
+    inbox = await make_folder(account, "/partly")
+    link = await make_link(account, inbox, "upload")
+    files = [("file", (name, name.encode())) for name in ("one", "two", "a/..", "never read")]
+    page = await api.post(f"{link['url_path']}/upload", files=files)
+    assert page.status_code == 422
+    assert_is_page(page)
+    assert "These files have arrived: <bdi>one</bdi>, <bdi>two</bdi>." in page.text
+    assert await names_in(account.client, "/v1/files", parent_id=inbox) == ["one", "two"]
+    assert (await account.me())["reserved_bytes"] == 0
+
+
+@pytest.mark.parametrize("path", ["/password", "/upload"])
+async def test_address_of_a_form_opened_by_hand_leads_to_the_link(api: httpx2.AsyncClient, path: str) -> None:
+    answer = await api.get(f"/s/some-token{path}")
+    assert (answer.status_code, str(answer.url.join(answer.headers["location"]))) == (
+        303,
+        str(api.base_url.join("/s/some-token")),
+    )
+
+
+async def test_names_on_pages_cannot_change_the_text_around_them(account: Account, api: httpx2.AsyncClient) -> None:
+    name = "ann\u202egpj.exe"
+    top = await make_folder(account, f"/{name}")
+    file = await upload_file(account, b"x", name, destination={"parent_id": top}, content_type="text/plain")
+    inner = await make_folder(account, f"/{name}/x{name}/{name}")
+    folder, single, inbox = [
+        await make_link(account, node_id, mode)
+        for node_id, mode in ((top, "download"), (file["id"], "download"), (top, "upload"))
+    ]
+    for address in (folder["url_path"], f"{folder['url_path']}?folder={inner}", single["url_path"], inbox["url_path"]):
+        page = await api.get(address)
+        assert page.status_code == 200
+        assert "\u202e" not in page.text
+        for shown in re.findall(r"(.{5})x?ann\N{REPLACEMENT CHARACTER}gpj", page.text):
+            assert shown in {"<bdi>", "bdi>x", "itle>", "les: "}, shown
 
 
 async def test_problems_are_rendered_as_pages(account: Account, api: httpx2.AsyncClient) -> None:

@@ -22,7 +22,7 @@ def form(*parts: bytes) -> bytes:
 def read(body: bytes, block_bytes: int = 1 << 20) -> tuple[bytes, Form]:
     taken = Form(TYPE, FIELDS)
     blocks = (body[at : at + block_bytes] for at in range(0, len(body), block_bytes))
-    content = b"".join(piece for block in blocks for piece in taken.feed(block))
+    content = b"".join(piece for block in blocks for piece in taken.feed(block) if isinstance(piece, bytes))
     taken.close()
     return content, taken
 

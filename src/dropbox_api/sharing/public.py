@@ -5,6 +5,7 @@ budget counts every URL of content and every archive that is handed out, used or
 """
 
 import uuid
+from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 from sqlalchemy import text
@@ -20,7 +21,7 @@ from dropbox_api.plumbing.transfer_slots import TransferSlots
 from dropbox_api.sharing import links, schemas
 from dropbox_api.sharing.bearers import LinkContext
 from dropbox_api.uploads.direct.body import RequestBody
-from dropbox_api.uploads.direct.link_upload import send_to_link
+from dropbox_api.uploads.direct.link_upload import send_all_to_link, send_to_link
 
 
 class PathFolder(NamedTuple):
@@ -130,6 +131,13 @@ async def receive_file(context: LinkContext, body: RequestBody) -> schemas.Recei
     _require_mode(context, "upload")
     received = await send_to_link(context, context.link, body)
     return schemas.ReceivedFile(name=received.name, size_bytes=received.size_bytes)
+
+
+async def receive_files(context: LinkContext, body: RequestBody) -> AsyncIterator[schemas.ReceivedFile]:
+    """Store all files of a form in an upload link's folder; yield each one. Raises as `receive_file` does."""
+    _require_mode(context, "upload")
+    async for received in send_all_to_link(context, context.link, body):
+        yield schemas.ReceivedFile(name=received.name, size_bytes=received.size_bytes)
 
 
 def _require_mode(context: LinkContext, *modes: schemas.Mode) -> None:

@@ -1,10 +1,10 @@
 """The pages at `/s/{token}` and the targets of their buttons. Problems are rendered as pages too."""
 
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, BackgroundTasks, Depends, Form, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Depends, Form, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
@@ -18,7 +18,9 @@ from dropbox_api.sharing.bearers import LinkContext, LinkCredentials, open_link
 from dropbox_api.sharing.link_tokens import PASS_TTL_S
 from dropbox_api.sharing.routes.links import LinkSecurityDep
 from dropbox_api.sharing.routes.public import PRIVATE, read_request_body, redirect, stream_archive
+from dropbox_api.sharing.schemas import ReceivedFile
 from dropbox_api.storage.object_store import StoreError
+from dropbox_api.uploads.plans import max_direct_bytes
 
 _PAGE_SIZE = 200
 
@@ -51,12 +53,12 @@ def _page(request: Request, template: str, status: int = 200, **values: Any) -> 
     return HTMLResponse(html, status, PRIVATE)
 
 
-def _problem(request: Request, problem: problems.Problem) -> Response:
+def _problem(request: Request, problem: problems.Problem, sent: Sequence[ReceivedFile] = ()) -> Response:
     if isinstance(problem, problems.LinkPasswordRequired):
         return _page(request, "password.html", 401, is_wrong=request.method == "POST")
     if isinstance(problem, problems.NotFound):
         return _page(request, "gone.html", 404)
-    response = _page(request, "problem.html", problem.status, title=problem.title, detail=problem.detail)
+    response = _page(request, "problem.html", problem.status, title=problem.title, detail=problem.detail, sent=sent)
     if problem.retry_after_s is not None:
         response.headers["Retry-After"] = str(problem.retry_after_s)
     return response
@@ -83,12 +85,17 @@ LinkBearer = Annotated[LinkContext, Depends(_authenticate)]
 
 @router.get("/{token}")
 async def show(
-    request: Request, context: LinkBearer, folder: uuid.UUID | None = None, cursor: str | None = None
+    *,
+    request: Request,
+    context: LinkBearer,
+    folder: uuid.UUID | None = None,
+    cursor: str | None = None,
+    sent: Annotated[int, Query(ge=0)] = 0,
 ) -> Response:
-    """Show a file, the list of a folder, or a form that sends files."""
+    """Show a file, the list of a folder, or a form that sends files; `sent` files have just arrived."""
     link = await public.describe_link(context)
     if link.mode == "upload":
-        return _page(request, "upload.html", link=link, sent=None)
+        return _page(request, "upload.html", link=link, sent=sent, max_bytes=max_direct_bytes(context.settings))
     if link.kind == "file":
         return _page(request, "file.html", link=link, is_shown=_is_shown(link.content_type))
     listed = await public.list_public_files(context, folder, limit=_PAGE_SIZE, cursor=cursor)
@@ -137,9 +144,23 @@ async def get_archive(
     return stream_archive(opened, background)
 
 
+@router.get("/{token}/password")
+@router.get("/{token}/upload")
+async def show_form(token: str) -> Response:
+    """Send a browser that reopens the address of a form's POST back to the form."""
+    return RedirectResponse(f"../{token}", 303, PRIVATE)
+
+
 @router.post("/{token}/upload")
-async def send_file(context: LinkBearer, slots: PublicSlotsDep, request: Request) -> Response:
-    """Store a file, and show the form again for the next one."""
-    async with slots.hold(context.link.link_id):
-        sent = await public.receive_file(context, read_request_body(request))
-    return _page(request, "upload.html", 201, link=await public.describe_link(context), sent=sent)
+async def send_files(context: LinkBearer, slots: PublicSlotsDep, request: Request, token: str) -> Response:
+    """Store the files of a form, and send the browser back to the form, so that a reload sends nothing again."""
+    sent: list[ReceivedFile] = []
+    try:
+        async with slots.hold(context.link.link_id):
+            async for file in public.receive_files(context, read_request_body(request)):
+                sent.append(file)  # noqa: PERF401 - when a later file fails, those before it are told
+    except problems.Problem as problem:
+        return _problem(request, problem, sent)
+    except StoreError as error:
+        return _problem(request, to_problem(error), sent)
+    return RedirectResponse(f"../{token}?sent={len(sent)}", 303, PRIVATE)

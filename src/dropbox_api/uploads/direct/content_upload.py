@@ -53,8 +53,7 @@ async def put_content(context: Context, node_id: uuid.UUID, wanted: NewContent, 
             reservation = Reservation(actor_id, node.owner_id, body.bound_content(max_bytes), nodes=0)
             session = await direct_session.claim_session(tx, context.settings, reservation)
     async with open_intake(context, session) as intake:
-        async for block in body.blocks:
-            await intake.take(block)
+        await intake.take_all(body.blocks)
         received = await intake.finish()
         once = once and once.of(received.fingerprint, body.content_type)
         async with context.db.begin() as tx:

@@ -1,4 +1,4 @@
-"""A parser for forms with one file, fed block by block. Pure: no I/O, and it keeps no byte of the file.
+"""A parser for forms with files, fed block by block. Pure: no I/O, and it keeps no byte of a file.
 
 Source: RFC 7578 (multipart/form-data); the HTML Standard, "multipart form data" (how browsers escape file names); RFC
 8187 section 3.2 (`filename*`, which RFC 7578 forbids and several HTTP libraries send).
@@ -44,22 +44,24 @@ class Form:
     """One form: `feed` it block by block, then `close` it.
 
     `content_type` is the request's header, `allowed` names the fields that may accompany the `file`, each once and in
-    any order. `fields` holds the complete ones so far; `file` is None before the file begins.
+    any order. `fields` holds the complete ones so far; `file` is the newest of at most `max_files` files, None
+    before the first one begins.
 
     Raises BadForm, here and in both methods.
     """
 
-    def __init__(self, content_type: str, allowed: Collection[str]) -> None:
+    def __init__(self, content_type: str, allowed: Collection[str], max_files: int = 1) -> None:
         self.fields: dict[str, str] = {}
         self.file: FileHeader | None = None
         self._allowed = allowed
+        self._files_left = max_files
         self._headers: dict[str, bytes] = {}
         self._header_name = b""
         self._header_value = b""
         self._field: str | None = None
         """The field whose value is being read, None while it is the file."""
         self._value = b""
-        self._content: list[bytes] = []
+        self._content: list[FileHeader | bytes] = []
         self._is_whole = False
         kind, options = parse_options_header(content_type)
         boundary = options.get(b"boundary")
@@ -82,8 +84,8 @@ class Form:
         except FormParserError as error:
             raise BadForm("/Content-Type", str(error)) from None
 
-    def feed(self, block: bytes) -> list[bytes]:
-        """Parse the next bytes of the form; return the bytes of the file among them."""
+    def feed(self, block: bytes) -> list[FileHeader | bytes]:
+        """Parse the next bytes of the form; return the headers and the bytes of the files among them, in order."""
         self._content = []
         try:
             self._parser.write(block)
@@ -92,7 +94,7 @@ class Form:
         return self._content
 
     def close(self) -> FileHeader:
-        """End the form; return the headers of its file."""
+        """End the form; return the headers of its last file."""
         if not self._is_whole:
             raise BadForm("", "The form ends before its last boundary")
         if self.file is None:
@@ -121,10 +123,12 @@ class Form:
             raise BadForm("", "A part of the form has no name")
         name = _text("", options[b"name"])
         if name == "file":
-            if self.file is not None:
-                raise BadForm("/file", "One file a request")
+            if not self._files_left:
+                raise BadForm("/file", "There are too many files in one request")
+            self._files_left -= 1
             self._field = None
             self.file = FileHeader(self._read_filename(options.get(b"filename")), _content_type(self._headers))
+            self._content.append(self.file)
             return
         if name not in self._allowed:
             raise BadForm("", f"There is no field of this name; the fields are file, {', '.join(self._allowed)}")

@@ -3,7 +3,6 @@
 import contextlib
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
-from types import MappingProxyType
 
 from pydantic import ValidationError
 
@@ -11,44 +10,65 @@ from dropbox_api import problems
 from dropbox_api.files import put
 from dropbox_api.uploads.destinations import NamedPlace
 from dropbox_api.uploads.direct.body import RequestBody
-from dropbox_api.uploads.direct.form import BadForm, Form
+from dropbox_api.uploads.direct.form import BadForm, FileHeader, Form
 from dropbox_api.uploads.schemas import AddDestination
 
 FORM_OVERHEAD_BYTES = 64 * 1024
 """What a form may hold beside its file."""
 FORM_FIELDS = ("name", "parent_id", "folder_path", "on_conflict", "content_type", "client_modified_at")
 LINK_FORM_FIELDS = ("name",)
+MAX_FORM_FILES = 1_000
 
 
-def open_form(body: RequestBody, fields: tuple[str, ...], max_bytes: int) -> Form:
-    """Return a parser for the form that a body brings, with at most `max_bytes` of content.
+def open_form(body: RequestBody, fields: tuple[str, ...], max_bytes: int, max_files: int = 1) -> Form:
+    """Return a parser for the form that a body brings, with at most `max_bytes` of content in all its files.
 
     Raises BodyTooLarge, InvalidRequest.
     """
     body.require_size(max_bytes + FORM_OVERHEAD_BYTES, max_bytes)
     with _form_problems():
-        return Form(body.content_type or "", fields)
+        return Form(body.content_type or "", fields, max_files)
 
 
-async def read_pieces(body: RequestBody, form: Form, max_bytes: int) -> AsyncIterator[bytes]:
-    """Read a form to its end; yield its file as it comes, beginning with b"" as soon as the file begins.
+FormFile = tuple[FileHeader, AsyncIterator[bytes]]
+"""The headers of a form's file, and its content, to be read before the next file."""
 
-    The fields before the file are in `form.fields` when the first piece is yielded, the others at the end.
-    Raises BodyTooLarge, InvalidRequest.
+
+async def read_files(body: RequestBody, form: Form, max_bytes: int) -> AsyncIterator[FormFile]:
+    """Read a form to its end; yield its files as they come, at least one.
+
+    The fields before a file are in `form.fields` when it is yielded, the others after the content of the last file.
+    Raises BodyTooLarge, InvalidRequest; also from the content, whose end is reached only in a form that is well-formed.
     """
+    pieces = _read_pieces(body, form, max_bytes)
+    upcoming = await anext(pieces, None)
+
+    async def read_content() -> AsyncIterator[bytes]:
+        nonlocal upcoming
+        async for piece in pieces:
+            if isinstance(piece, FileHeader):
+                upcoming = piece
+                return
+            yield piece
+
+    while isinstance(upcoming, FileHeader):
+        header, upcoming = upcoming, None
+        yield header, read_content()
+
+
+async def _read_pieces(body: RequestBody, form: Form, max_bytes: int) -> AsyncIterator[FileHeader | bytes]:
+    """Yield the headers of each file, and then its content in pieces."""
     received = 0
-    has_begun = False
     async for block in body.blocks:
         received += len(block)
         if received > max_bytes + FORM_OVERHEAD_BYTES:
             raise problems.BodyTooLarge(max_bytes=max_bytes)
         with _form_problems():
             pieces = form.feed(block)
-        if form.file is not None and not has_begun:
-            has_begun = True
-            yield b""
         for piece in pieces:
             yield piece
+    with _form_problems():
+        form.close()
 
 
 def read_named_folder(form: Form) -> uuid.UUID | None:
@@ -64,14 +84,9 @@ def read_named_folder(form: Form) -> uuid.UUID | None:
         return None
 
 
-def parse_target(form: Form, fixed: Mapping[str, str] = MappingProxyType({})) -> AddDestination:
-    """Return the destination of a form's file, once all of the form was read; `fixed` overrides its fields.
-
-    Raises InvalidRequest.
-    """
-    with _form_problems():
-        file = form.close()
-    given = {"name": file.filename, "content_type": file.content_type} | form.fields | dict(fixed)
+def parse_target(file: FileHeader, fields: Mapping[str, str]) -> AddDestination:
+    """Return the destination of a form's file. Raises InvalidRequest."""
+    given = {"name": file.filename, "content_type": file.content_type, **fields}
     top = ("content_type", "client_modified_at")
     values = {name: value for name, value in given.items() if value is not None}
     shape = {name: values.pop(name) for name in top if name in values} | {"destination": values}

@@ -28,16 +28,14 @@ async def send_file(context: Context, body: RequestBody, once: Once | None) -> F
     async with context.db.begin() as tx:
         provisional = await direct_session.claim_in_own_tree(tx, settings, wanted, once)
     async with open_intake(context, provisional if isinstance(provisional, DirectSession) else None) as intake:
-        pieces = form_request.read_pieces(body, form, max_bytes)
-        first = await anext(pieces, b"")  # the fields before the file are known by now
+        # The fields before the file are known with it.
+        file_header, content_blocks = await anext(form_request.read_files(body, form, max_bytes))
         if provisional is not None:
             named_id = form_request.read_named_folder(form)
             async with context.db.begin() as tx:
                 intake.session = await direct_session.claim_in_folder(tx, settings, wanted, named_id, provisional)
-        await intake.take(first)
-        async for piece in pieces:
-            await intake.take(piece)
-        target = form_request.parse_target(form)
+        await intake.take_all(content_blocks)
+        target = form_request.parse_target(file_header, form.fields)
         place = destinations.parse_destination(target.destination)
         received = await intake.finish()
         once = once and once.of(received.fingerprint, target.model_dump_json())

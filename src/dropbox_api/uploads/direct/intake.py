@@ -57,7 +57,12 @@ class Intake:
         self._s3_upload_id: str | None = None
         self._parts: list[SentPart] = []
 
-    async def take(self, data: bytes) -> None:
+    async def take_all(self, blocks: AsyncIterator[bytes]) -> None:
+        """Take the bytes to their end. Raises what `blocks` raises, BodyTooLarge, and the error of a part."""
+        async for block in blocks:
+            await self._take(block)
+
+    async def _take(self, data: bytes) -> None:
         """Take the next bytes. Raises BodyTooLarge, and the error of the part that was sent before."""
         self._size_bytes += len(data)
         if self._size_bytes > self._max_bytes:

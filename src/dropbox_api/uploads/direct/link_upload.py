@@ -1,5 +1,6 @@
-"""Send a file to an upload link: a form's file for the folder of the link's owner."""
+"""Send files to an upload link: a form's files for the folder of the link's owner."""
 
+from collections.abc import AsyncIterator, Mapping
 from typing import NamedTuple
 
 from dropbox_api import access, problems
@@ -11,6 +12,7 @@ from dropbox_api.uploads import destinations, plans
 from dropbox_api.uploads.direct import direct_session, form_request
 from dropbox_api.uploads.direct.body import RequestBody
 from dropbox_api.uploads.direct.direct_session import Reservation
+from dropbox_api.uploads.direct.form_request import FormFile
 from dropbox_api.uploads.direct.intake import open_intake
 
 
@@ -30,24 +32,38 @@ async def send_to_link(services: Services, link: access.LinkAccess, body: Reques
     StoreError.
     Transaction: T1, S3, T2.
     """
+    max_bytes = plans.max_direct_bytes(services.settings)
+    form = form_request.open_form(body, form_request.LINK_FORM_FIELDS, max_bytes)
+    file = await anext(form_request.read_files(body, form, max_bytes))
+    return await _send(services, link, file, form.fields, body.bound_content(max_bytes))
+
+
+async def send_all_to_link(services: Services, link: access.LinkAccess, body: RequestBody) -> AsyncIterator[SentToLink]:
+    """Store all files of a form without fields, each as `send_to_link` does; yield each one when it is stored."""
+    max_bytes = plans.max_direct_bytes(services.settings)
+    form = form_request.open_form(body, (), max_bytes, form_request.MAX_FORM_FILES)
+    bound_bytes = body.bound_content(max_bytes)
+    async for file in form_request.read_files(body, form, max_bytes):
+        sent = await _send(services, link, file, form.fields, bound_bytes)
+        bound_bytes = max(0, bound_bytes - sent.size_bytes)
+        yield sent
+
+
+async def _send(
+    services: Services, link: access.LinkAccess, file: FormFile, fields: Mapping[str, str], bound_bytes: int
+) -> SentToLink:
+    """Store one file of at most `bound_bytes`; `fields` are those of its form once its content is read."""
+    owner_id, (header, blocks) = link.top.owner_id, file
     try:
-        return await _send(services, link, body)
+        async with services.db.begin() as tx:
+            reservation = Reservation(owner_id, owner_id, bound_bytes, nodes=1)
+            session = await direct_session.claim_session(tx, services.settings, reservation)
     except problems.QuotaExceeded:
         raise problems.QuotaExceeded from None  # without the owner's numbers
-
-
-async def _send(services: Services, link: access.LinkAccess, body: RequestBody) -> SentToLink:
-    settings, owner_id = services.settings, link.top.owner_id
-    fixed = {"parent_id": str(link.top.node_id), "on_conflict": "rename"}
-    max_bytes = plans.max_direct_bytes(settings)
-    form = form_request.open_form(body, form_request.LINK_FORM_FIELDS, max_bytes)
-    async with services.db.begin() as tx:
-        reservation = Reservation(owner_id, owner_id, body.bound_content(max_bytes), nodes=1)
-        session = await direct_session.claim_session(tx, settings, reservation)
     async with open_intake(services, session) as intake:
-        async for piece in form_request.read_pieces(body, form, max_bytes):
-            await intake.take(piece)
-        target = form_request.parse_target(form, fixed)
+        await intake.take_all(blocks)
+        fixed = {"parent_id": str(link.top.node_id), "on_conflict": "rename"}
+        target = form_request.parse_target(header, {**fields, **fixed})
         place = destinations.parse_destination(target.destination)
         received = await intake.finish()
         async with services.db.begin() as tx:
@@ -56,8 +72,8 @@ async def _send(services: Services, link: access.LinkAccess, body: RequestBody) 
             content = await direct_session.record_content(tx, session, received)
             folder_id = await destinations.require_folder(tx, owner_id, owner_id, place.folder)
             placement = form_request.make_placement(target, place, folder_id, owner_id, content)
-            file = await direct_session.place_content(tx, owner_id, owner_id, placement)
-            entry = audit.Entry("uploaded-by-link", file.id, {"link": str(link.link_id), "name": place.name})
+            stored = await direct_session.place_content(tx, owner_id, owner_id, placement)
+            entry = audit.Entry("uploaded-by-link", stored.id, {"link": str(link.link_id), "name": place.name})
             await audit.record(tx, owner_id, [entry])
         await failpoint("uploads.stream.after_t2")
     return SentToLink(place.name, received.size_bytes)
