@@ -113,6 +113,8 @@ class Exchange:
             ) from error
 
     def _make_request(self, call: Call[T]) -> Request:
+        if {"", ".", ".."} & set(call.path[1:].split("/")):  # it would name another resource, such as all sign-ins
+            raise ApiError.from_json({"code": "not-found", "detail": "An id is empty or not an id"}, 404)
         url = self.base_url + quote(call.path) + (f"?{urlencode(call.query)}" if call.query else "")
         headers = {"Accept": "application/json", "Accept-Encoding": "gzip"}
         body = b""

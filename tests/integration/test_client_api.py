@@ -18,6 +18,7 @@ from dropbox_client.cli.completion import commands as completion
 from dropbox_client.client import Client
 from dropbox_client.errors import ApiError, NotSignedIn, Stopped, Unreachable
 from dropbox_client.models import CreateUpload, Destination, File
+from dropbox_client.problems import NotFound
 from dropbox_client.tokens import TokenFile, TokenMemory, Tokens
 from tests.support.fake_server import FakeServer, Scripted, fake_server, record_pauses
 
@@ -96,6 +97,23 @@ def test_response_without_problem_document_raises_a_problem(server: FakeServer, 
     with pytest.raises(ApiError) as raised:
         client.account.get()
     assert raised.value.code == "http-418"
+
+
+@pytest.mark.parametrize(
+    "request_with",
+    [
+        lambda client, name: client.account.end_sign_in(name),
+        lambda client, name: client.trash.purge(name),
+        lambda client, name: client.files.get(name),
+    ],
+)
+@pytest.mark.parametrize("name", ["", ".", "..", "x/../.."])
+def test_id_that_would_name_another_resource_is_not_sent(
+    server: FakeServer, client: Client, request_with: Callable[[Client, str], object], name: str
+) -> None:
+    with pytest.raises(NotFound):
+        request_with(client, name)
+    assert server.asked == []
 
 
 def test_retried_start_repeats_the_idempotency_key(server: FakeServer, client: Client, pauses: list[float]) -> None:

@@ -107,7 +107,7 @@ async def test_upload_of_a_tree_stores_every_file(dbx: Dbx, proxy: StoreProxy, t
 
 async def test_upload_of_stdin_stores_its_content_under_the_name(dbx: Dbx, tmp_path: Path) -> None:
     text = "from a pipe\n" * 1000
-    done = await dbx("upload", "-", "--name", "x.txt", "/from", "--json", stdin=text)
+    done = await dbx("upload", "-", "/from", "--name", "x.txt", "--json", stdin=text)
     assert done.records[0]["local_path"] == "-"
     stored = await dbx.remote("/from/x.txt")
     assert (stored["fingerprint"], stored["content_type"]) == (sha256(text.encode()), "text/plain")
@@ -171,6 +171,19 @@ async def test_killed_upload_resumes_with_missing_parts(dbx: Dbx, proxy: StorePr
     done = await dbx("upload", "file", "--json")
     assert proxy.sent() == [4, 5]
     assert done.records[0]["sent_bytes"] == 16 * MIB
+    assert (await dbx.remote("/file"))["fingerprint"] == sha256(data)
+
+
+async def test_upload_to_a_store_that_does_not_answer_says_so(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
+    data = make_file(tmp_path / "file", 40 * MIB)
+    process = await hold_from_part_4(dbx, proxy)
+    assert process.stderr
+    line = (await process.stderr.readline()).decode()
+    assert line.startswith("dbx: waiting since ")
+    assert f"no answer from {proxy.url.removeprefix('http://')}" in line
+    proxy.decide = lambda _: Do.PASS
+    proxy.released.set()
+    await finished(process)
     assert (await dbx.remote("/file"))["fingerprint"] == sha256(data)
 
 

@@ -27,7 +27,7 @@ Content that the server has is not sent again, and an interrupted upload resumes
 links inside folders are reported and not followed. Files that macOS and Windows make for themselves (.DS_Store,
 Thumbs.db) are skipped.
 
-  pg_dump shop | dbx upload - --name shop.sql /backup     the content of stdin (first copied to TMPDIR)
+  pg_dump shop | dbx upload - /backup --name shop.sql     the content of stdin (first copied to TMPDIR)
 """
 
 _DOWNLOAD = """\
