@@ -53,7 +53,6 @@ from dropbox_api.sharing.link_tokens import LinkTokens
 from dropbox_api.storage.object_store import ObjectStore, StoreError
 from dropbox_api.storage.probe import BucketCapabilities, probe_bucket
 from dropbox_api.storage.s3 import S3Store
-from dropbox_api.uploads import complete
 from dropbox_api.uploads import routes as uploads
 
 log = logging.getLogger(__name__)
@@ -116,8 +115,9 @@ async def _open_services(app: FastAPI, settings: Settings, stack: AsyncExitStack
     stack.push_async_callback(state.limits.close)
     state.mailer = Mailer(settings.mail)
     stack.push_async_callback(state.mailer.close)
-    stack.push_async_callback(complete.cancel_assemblies)
-    state.notification_reconciler = NotificationReconciler(Services(state.db, state.store, settings))
+    state.services = Services(state.db, state.store, settings)
+    stack.push_async_callback(state.services.tasks.close)
+    state.notification_reconciler = NotificationReconciler(state.services)
     stack.push_async_callback(state.notification_reconciler.close)
     state.wakeup = await Wakeup.start(state.db, settings)
     stack.push_async_callback(state.wakeup.stop)

@@ -5,12 +5,13 @@ its transactions; a function that joins a transaction takes `tx` and the values 
 """
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from dropbox_api.db import Db
 from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import ObjectStore
+from dropbox_api.tasks import TaskPool
 
 Kind = Literal["person", "service"]
 Scope = Literal["files:read", "files:write", "share", "processing", "admin", "account"]
@@ -32,11 +33,12 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Database, object store and settings of this process."""
+    """Database, object store and settings of one application or worker, and its tasks that outlive requests."""
 
     db: Db
     store: ObjectStore
     settings: Settings
+    tasks: TaskPool = field(default_factory=TaskPool, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

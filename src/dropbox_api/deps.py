@@ -37,8 +37,8 @@ def limited(name: limits.LimitName) -> Any:
 
 
 async def _services(request: Request) -> Services:
-    state = request.app.state
-    return Services(state.db, state.store, state.settings)
+    services: Services = request.app.state.services
+    return services
 
 
 ServicesDep = Annotated[Services, Depends(_services)]

@@ -14,7 +14,7 @@ from dropbox_api.db import Db
 from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import CompletedPart
 from dropbox_api.storage.s3 import S3Config, S3Store
-from dropbox_api.workers import due_sessions, jobs, runner
+from dropbox_api.workers import discard, jobs, runner
 from dropbox_api.workers.collect import collect_blobs
 from dropbox_api.workers.discard import discard_leftovers
 from dropbox_api.workers.expire import expire_uploads
@@ -236,7 +236,7 @@ async def test_discard_keeps_the_object_of_a_blob(account: Account, db: Db, stor
 async def test_discard_of_stuck_sessions_keeps_their_end_and_goes_on_to_later_ones(
     account: Account, db: Db, store: S3Store, s3_config: S3Config, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(due_sessions, "SESSIONS_PER_RUN", 2)
+    monkeypatch.setattr(discard, "SESSIONS_PER_RUN", 2)
     uploads = [await start(account, bytes([n]), str(n)) for n in range(3)]
     for n, upload in enumerate(uploads):
         await account.client.delete(f"/v1/uploads/{upload['id']}")

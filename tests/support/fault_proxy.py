@@ -12,10 +12,11 @@ from typing import Literal
 
 from tests.support.ports import reserve_port
 
-Kind = Literal["latency", "stall", "cut", "reset", "answer", "drop-reply", "truncate", "duplicate"]
-"""latency: forward after `delay_s`. stall: neither forward nor answer. cut: close without forwarding. reset: the same,
-with RST. answer: reply `answer` without forwarding. drop-reply: forward, then close instead of replying. truncate:
-forward, reply with half of the body. duplicate: forward twice, reply with the second answer."""
+Kind = Literal["latency", "hold", "stall", "cut", "reset", "answer", "drop-reply", "truncate", "duplicate"]
+"""latency: forward after `delay_s`. hold: forward once `released` is set. stall: neither forward nor answer. cut: close
+without forwarding. reset: the same, with RST. answer: reply `answer` without forwarding. drop-reply: forward, then
+close instead of replying. truncate: forward, reply with half of the body. duplicate: forward twice, reply with the
+second answer."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Fault:
     delay_s: float = 0.1
     answer: bytes = b""
     hits: int = 0
+    released: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 def answer(status: int, body: str = "") -> bytes:
@@ -119,8 +121,8 @@ class FaultProxy:
             return
         fault.hits += 1
         match fault.kind:
-            case "latency":
-                await asyncio.sleep(fault.delay_s)
+            case "latency" | "hold":
+                await (asyncio.sleep(fault.delay_s) if fault.kind == "latency" else fault.released.wait())
                 writer.write(await self._forward(request))
             case "stall":
                 await asyncio.Event().wait()

@@ -14,7 +14,7 @@ from fastapi.security.base import SecurityBase
 from dropbox_api.accounts import actors
 from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.session_tokens import AccessTokens
-from dropbox_api.context import Actor, Context, Scope
+from dropbox_api.context import Actor, Context, Scope, Services
 from dropbox_api.deps import from_state
 from dropbox_api.plumbing import idempotency, limits, request_source
 from dropbox_api.problems import Forbidden, Unauthenticated
@@ -60,8 +60,8 @@ class _Bearer(SecurityBase):
         actor = await get_actor(request)
         if self.scope is not None and self.scope not in actor.scopes:
             raise Forbidden(f"This needs a token with the scope {self.scope}", scope=self.scope)
-        state = request.app.state
-        return Context(state.db, state.store, state.settings, actor)
+        services: Services = request.app.state.services
+        return Context(services.db, services.store, services.settings, actor, tasks=services.tasks)
 
 
 def limited_by_user(name: limits.LimitName) -> Any:

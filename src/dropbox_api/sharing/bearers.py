@@ -47,7 +47,7 @@ async def open_link(services: Services, security: LinkSecurity, credentials: Lin
         link = await access.require_link(tx, link_id)
     if link.password_hash is not None:
         await _require_password(security, link, link.password_hash, credentials)
-    return LinkContext(services.db, services.store, services.settings, link)
+    return LinkContext(services.db, services.store, services.settings, link, tasks=services.tasks)
 
 
 async def _require_password(

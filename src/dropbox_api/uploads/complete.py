@@ -13,7 +13,6 @@ being the fingerprint.
 """
 
 import asyncio
-import logging
 import time
 import uuid
 from collections.abc import Sequence
@@ -38,13 +37,10 @@ from dropbox_api.uploads.proof import is_expected_object
 from dropbox_api.uploads.record import StoredObject, record_completion
 from dropbox_api.uploads.sessions import UploadSession
 
-log = logging.getLogger(__name__)
-
 POLL_S = 0.2
 HEADS_AT_ONCE = 32
-
-_running: set[asyncio.Task[None]] = set()
-"""Assemblies, also those whose client was answered 202; referenced here so that they are not garbage collected."""
+MULTIPARTS_AT_ONCE = 8
+"""Of one batch: each holds a connection to the database for a moment, and one to the store while it assembles."""
 
 
 async def complete_upload(context: Context, upload_id: uuid.UUID) -> schemas.CompletedUpload | None:
@@ -56,14 +52,21 @@ async def complete_upload(context: Context, upload_id: uuid.UUID) -> schemas.Com
     Transaction: T1, S3, T2.
     """
     session = await _get_completable(context.db, context.actor_id, upload_id)
+    return await _complete_in_time(context, session, _find_deadline(context))
+
+
+async def _complete_in_time(
+    context: Context, session: UploadSession, deadline: float
+) -> schemas.CompletedUpload | None:
+    """Complete a session as `complete_upload` does, with an answer by the deadline (`time.monotonic`)."""
     if session.state in {"creating", "active"}:
-        session = await reconcile.reconcile_upload(context, upload_id)
-    if not await _complete_reconciled(context, session):
+        session = await reconcile.reconcile_upload(context, session.id)
+    if not await _complete_reconciled(context, session, deadline):
         return None
     async with context.db.read() as tx:
-        session = await sessions.get_session(tx, context.actor_id, upload_id)
+        session = await sessions.get_session(tx, context.actor_id, session.id)
         _require_completed(session)
-        result = (await queries.load_results(tx, context.actor_id, [upload_id]))[upload_id]
+        result = (await queries.load_results(tx, context.actor_id, [session.id]))[session.id]
     if isinstance(result, problems.Problem):
         raise result
     return result
@@ -78,11 +81,15 @@ async def complete_session(services: Services, uploader_id: uuid.UUID, upload_id
     session = await _get_completable(services.db, uploader_id, upload_id)
     if session.state in {"creating", "active"}:
         session = await reconcile.reconcile_session(services, uploader_id, upload_id)
-    if not await _complete_reconciled(services, session):
+    if not await _complete_reconciled(services, session, _find_deadline(services)):
         return False
     async with services.db.read() as tx:
         _require_completed(await sessions.get_session(tx, uploader_id, upload_id))
     return True
+
+
+def _find_deadline(services: Services) -> float:
+    return time.monotonic() + services.settings.uploads.complete_wait_s
 
 
 async def _get_completable(db: Db, uploader_id: uuid.UUID, upload_id: uuid.UUID) -> UploadSession:
@@ -102,7 +109,7 @@ def _require_completed(session: UploadSession) -> None:
         raise problems.UploadCompleting(retry_after_s=1)
 
 
-async def _complete_reconciled(services: Services, session: UploadSession) -> bool:
+async def _complete_reconciled(services: Services, session: UploadSession, deadline: float) -> bool:
     """Bring a reconciled session to its end, unless it has ended; return False when S3 needs longer.
 
     Raises PartsMissing, UploadFailed, Unavailable.
@@ -111,14 +118,16 @@ async def _complete_reconciled(services: Services, session: UploadSession) -> bo
         for problem in (await _complete_singles(services, session.owner_id, [session])).values():
             raise problem
         return True
-    return not session.is_live or await _assemble_in_time(services, session)
+    return not session.is_live or await _assemble_in_time(services, session, deadline)
 
 
 async def complete_batch(context: Context, upload_ids: Sequence[uuid.UUID]) -> schemas.CompletedUploadBatch:
     """Complete up to 500 sessions; each has its own file or problem, in order.
 
-    Single uploads are confirmed by HEADs in parallel and recorded in one transaction; the others go one by one.
+    Single uploads are confirmed by HEADs in parallel and recorded in one transaction; of the others, a few are
+    assembled at a time. After `complete_wait_s` the worker completes those that have not begun.
     """
+    deadline = _find_deadline(context)
     wanted = sessions.select_sessions(
         Upload.id.in_(upload_ids),
         Upload.uploader_id == context.actor_id,
@@ -137,17 +146,28 @@ async def complete_batch(context: Context, upload_ids: Sequence[uuid.UUID]) -> s
         failed |= await _complete_singles(context, owner_id, of_owner)
     async with context.db.read() as tx:
         results = await queries.load_results(tx, context.actor_id, [session.id for session in singles]) | failed
-    items = []
-    for upload_id in upload_ids:
-        result = results[upload_id] if upload_id in results else await _complete_one(context, upload_id)
-        items.append(_view(upload_id, result))
-    return schemas.CompletedUploadBatch(items=items)
+    gate = asyncio.Semaphore(MULTIPARTS_AT_ONCE)
+
+    async def complete_one(upload_id: uuid.UUID) -> schemas.CompletedUploadItem:
+        if upload_id in results:
+            return _view(upload_id, results[upload_id])
+        async with gate:
+            return _view(upload_id, await _complete_one(context, upload_id, deadline))
+
+    return schemas.CompletedUploadBatch(items=await asyncio.gather(*map(complete_one, upload_ids)))
 
 
-async def _complete_one(context: Context, upload_id: uuid.UUID) -> schemas.CompletedUpload | problems.Problem:
-    """Complete one session of a batch; return its problem instead of raising it."""
+async def _complete_one(
+    context: Context, upload_id: uuid.UUID, deadline: float
+) -> schemas.CompletedUpload | problems.Problem:
+    """Complete one session of a batch, or leave it to a worker after the deadline; return its problem."""
+    completed = None
     try:
-        completed = await complete_upload(context, upload_id)
+        session = await _get_completable(context.db, context.actor_id, upload_id)
+        if session.is_live and time.monotonic() > deadline:
+            await _leave_to_worker(context.db, upload_id)
+        else:
+            completed = await _complete_in_time(context, session, deadline)
     except problems.Problem as problem:
         return problem
     except StoreError as error:
@@ -196,43 +216,43 @@ async def _complete_singles(
 # Multipart uploads: claim, assemble at S3, record
 
 
-async def _assemble_in_time(services: Services, session: UploadSession) -> bool:
-    """Claim a session and assemble it, or wait for the process that does; return False after `complete_wait_s`.
+async def _assemble_in_time(services: Services, session: UploadSession, deadline: float) -> bool:
+    """Claim a session and assemble it, or wait for the process that does; return False after the deadline.
 
+    A task does it: it continues after the deadline, or is cancelled with the services; then the lease lapses, and a
+    worker or the client's next call goes on. Without room for the task, a worker completes the session.
     Raises PartsMissing and what `assembly.assemble_session` raises.
     """
-    give_up = time.monotonic() + services.settings.uploads.complete_wait_s
     while True:
-        token = await _claim(services.db, services.settings, session.id)
-        if token:
-            await failpoint("uploads.complete.after_t1")
-            task = asyncio.create_task(assembly.assemble_session(services, session.id, token))
-            _running.add(task)
-            task.add_done_callback(_retire)
-            await asyncio.wait({task}, timeout=max(0.0, give_up - time.monotonic()))
+        task = services.tasks.start(session.uploader_id, lambda: _claim_and_assemble(services, session.id))
+        if task is not None:
+            await asyncio.wait({task}, timeout=max(0.0, deadline - time.monotonic()))
             if not task.done():
                 return False
             task.result()
         async with services.db.read() as tx:
-            session = await sessions.get_session(tx, session.uploader_id, session.id)
-        if session.state != "completing":
+            now = await sessions.get_session(tx, session.uploader_id, session.id)
+        if not now.is_live or (task is not None and now.state != "completing"):
             return True
-        if time.monotonic() > give_up:
+        if time.monotonic() > deadline:
+            await _leave_to_worker(services.db, session.id)
             return False
         await asyncio.sleep(POLL_S)
 
 
-def _retire(task: asyncio.Task[None]) -> None:
-    _running.discard(task)
-    if not task.cancelled() and (error := task.exception()) and not isinstance(error, problems.Problem):
-        log.error("completion failed", exc_info=error)
+async def _claim_and_assemble(services: Services, upload_id: uuid.UUID) -> None:
+    """Assemble a session, unless another process holds it or it has ended."""
+    token = await _claim(services.db, services.settings, upload_id)
+    if token is not None:
+        await failpoint("uploads.complete.after_t1")
+        await assembly.assemble_session(services, upload_id, token)
 
 
-async def cancel_assemblies() -> None:
-    """Cancel the assemblies of this process: their leases lapse, and a worker or the client's next call goes on."""
-    for task in _running:
-        task.cancel()
-    await asyncio.gather(*_running, return_exceptions=True)
+async def _leave_to_worker(db: Db, upload_id: uuid.UUID) -> None:
+    """Let the next run of `finish-idle` or `finish-stale` complete a session, unless a process holds it."""
+    due = update(Upload).where(Upload.id == upload_id, Upload.state.in_(("active", "completing")))
+    async with db.begin() as tx:
+        await tx.execute(due.values(next_check_at=func.now(), checks=0))
 
 
 async def _claim(db: Db, settings: Settings, upload_id: uuid.UUID) -> uuid.UUID | None:

@@ -14,6 +14,8 @@ from dropbox_api.workers.reports import Report
 
 log = logging.getLogger(__name__)
 
+SESSIONS_PER_RUN = 20
+
 
 async def discard_leftovers(services: Services) -> Report:
     """Remove the parts and objects of ended sessions, once all their signed URLs have expired.
@@ -22,7 +24,8 @@ async def discard_leftovers(services: Services) -> Report:
     """
     db, settings = services.db, services.settings.uploads
     urls_expired = func.now() - timedelta(seconds=settings.url_ttl_s)
-    sessions = await claim_due_sessions(db, settings.lease_s, Upload.leftover.is_(True), Upload.ended_at < urls_expired)
+    leftovers = (Upload.leftover.is_(True), Upload.ended_at < urls_expired)
+    sessions = await claim_due_sessions(db, SESSIONS_PER_RUN, settings.lease_s, *leftovers)
     done = failed = 0
     for session in sessions:
         try:

@@ -9,7 +9,6 @@ from sqlalchemy import ColumnElement, func, select, text, update
 from dropbox_api.db import Db
 from dropbox_api.models import Upload
 
-SESSIONS_PER_RUN = 20
 MAX_BACKOFF_DOUBLINGS = 10
 
 
@@ -22,8 +21,10 @@ class DueSession(NamedTuple):
     s3_upload_id: str | None
 
 
-async def claim_due_sessions(db: Db, pause_s: float, *conditions: ColumnElement[bool]) -> Sequence[DueSession]:
-    """Return due sessions and postpone their next check. The pause doubles with each check.
+async def claim_due_sessions(
+    db: Db, limit: int, pause_s: float, *conditions: ColumnElement[bool]
+) -> Sequence[DueSession]:
+    """Return up to `limit` due sessions and postpone their next check. The pause doubles with each check.
 
     So a session that stays due, whatever the reason, is put behind the others.
     """
@@ -33,7 +34,7 @@ async def claim_due_sessions(db: Db, pause_s: float, *conditions: ColumnElement[
         "checks": Upload.checks + 1,
         "next_check_at": func.now() + doubled_s * text("interval '1 second'"),
     }
-    claimed = Upload.id.in_(due.limit(SESSIONS_PER_RUN).with_for_update(skip_locked=True))
+    claimed = Upload.id.in_(due.limit(limit).with_for_update(skip_locked=True))
     columns = (Upload.id, Upload.uploader_id, Upload.storage_key, Upload.s3_upload_id)
     async with db.begin() as tx:
         rows = await tx.execute(update(Upload).where(claimed).values(**postponed).returning(*columns))

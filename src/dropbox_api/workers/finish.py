@@ -1,7 +1,9 @@
 """Jobs `finish-stale` and `finish-idle`: complete uploads that their clients or servers abandoned."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
+from typing import Literal
 
 from sqlalchemy import select
 
@@ -17,12 +19,16 @@ from dropbox_api.workers.reports import Report
 
 log = logging.getLogger(__name__)
 
+SESSIONS_PER_RUN = 8
+"""Completed concurrently: a run ends after `complete_wait_s`, and leaves connections to other jobs."""
+
 
 async def finish_stale_uploads(services: Services) -> Report:
     """Complete `completing` sessions whose lease has lapsed."""
     lease_s = services.settings.uploads.lease_s
     return await _complete_sessions(
-        services, await claim_due_sessions(services.db, lease_s, Upload.state == "completing", IS_LEASE_FREE)
+        services,
+        await claim_due_sessions(services.db, SESSIONS_PER_RUN, lease_s, Upload.state == "completing", IS_LEASE_FREE),
     )
 
 
@@ -34,21 +40,27 @@ async def finish_idle_uploads(services: Services) -> Report:
     unsigned = select(UploadChunk.number).where(UploadChunk.upload_id == Upload.id, UploadChunk.sha256.is_(None))
     conditions = (Upload.state == "active", Upload.fingerprint.is_not(None), ~unsigned.exists())
     pause_s = services.settings.uploads.idle_finalise_s
-    return await _complete_sessions(services, await claim_due_sessions(services.db, pause_s, *conditions))
+    return await _complete_sessions(
+        services, await claim_due_sessions(services.db, SESSIONS_PER_RUN, pause_s, *conditions)
+    )
 
 
 async def _complete_sessions(services: Services, sessions: Sequence[DueSession]) -> Report:
-    done = failed = 0
-    for session in sessions:
-        try:
-            with request_source.act_for(session.uploader_id):
-                done += await complete_session(services, session.uploader_id, session.id)
-        except (problems.PartsMissing, problems.DestinationRefused, problems.UploadExpired, problems.ParentGone):
-            done += 1
-        except (problems.Problem, StoreError) as error:
-            failed += 1
-            log.warning("upload %s could not be completed: %s", session.id, error)
-        except Exception:  # an unexpected error of one session must not stop the others
-            failed += 1
-            log.exception("upload %s could not be completed", session.id)
-    return Report(len(sessions), done, failed)
+    outcomes = await asyncio.gather(*(_complete(services, session) for session in sessions))
+    return Report(len(sessions), outcomes.count("done"), outcomes.count("failed"))
+
+
+async def _complete(services: Services, session: DueSession) -> Literal["done", "continues", "failed"]:
+    """Complete a session. It `continues` when the store needs longer."""
+    try:
+        with request_source.act_for(session.uploader_id):
+            is_done = await complete_session(services, session.uploader_id, session.id)
+    except (problems.PartsMissing, problems.DestinationRefused, problems.UploadExpired, problems.ParentGone):
+        return "done"
+    except (problems.Problem, StoreError) as error:
+        log.warning("upload %s could not be completed: %s", session.id, error)
+        return "failed"
+    except Exception:  # an unexpected error of one session must not stop the others
+        log.exception("upload %s could not be completed", session.id)
+        return "failed"
+    return "done" if is_done else "continues"

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from dropbox_api import problems
@@ -16,7 +16,6 @@ from dropbox_api.plumbing.store_config import read_s3_config
 from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import StoreError
 from dropbox_api.storage.s3 import S3Store
-from dropbox_api.uploads import complete
 from dropbox_api.workers.jobs import JOBS
 from dropbox_api.workers.reports import Report
 from dropbox_api.workers.runs import Runs
@@ -29,13 +28,13 @@ log = logging.getLogger(__name__)
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Connect the database and the object store for jobs."""
     failpoints.arm(settings.failpoints)
-    db = Db.connect(settings.database)
-    try:
-        async with S3Store.open(read_s3_config(settings)) as store:
-            yield Services(db, store, settings)
-    finally:
-        await complete.cancel_assemblies()
-        await db.close()
+    async with AsyncExitStack() as stack:
+        db = Db.connect(settings.database)
+        stack.push_async_callback(db.close)
+        store = await stack.enter_async_context(S3Store.open(read_s3_config(settings)))
+        services = Services(db, store, settings)
+        stack.push_async_callback(services.tasks.close)
+        yield services
 
 
 async def run_once(settings: Settings, name: str) -> Report:
