@@ -12,6 +12,7 @@ from dropbox_api.problems import Problem, all_problems
 from dropbox_api.responses import CODES, DEFAULT_CODES
 from dropbox_api.schemas import Answer
 from dropbox_api.settings import Settings
+from dropbox_client.cli.events.arguments import EVENT_KINDS
 
 COMMITTED = Path(__file__).parents[2] / "openapi.yaml"
 T = TypeVar("T")
@@ -166,3 +167,8 @@ def test_every_problem_is_complete() -> None:
         assert 0 < len(cls.title) <= 30
         assert len(cls.title) < len(cls.detail)
         assert cls.retryable or cls.status not in {429, 503}
+
+
+def test_event_kinds_of_dbx_are_those_of_the_server() -> None:
+    """The client does not import the server, so it repeats them."""
+    assert list(EVENT_KINDS) == DOCUMENT["components"]["schemas"]["EventKind"]["enum"]

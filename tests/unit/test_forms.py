@@ -41,7 +41,7 @@ def test_form_with_a_file_between_two_fields_gives_both() -> None:
 NEARLY = st.lists(st.sampled_from([b"\r\n--XyZ", b"\r\n", b"--", b"XyZ", b"\r", b"-", b"x"])).map(b"".join)
 
 
-@given(NEARLY.filter(lambda content: b"\r\n--XyZ" not in b"\r\n" + content), st.integers(1, 200))
+@given(NEARLY.map(lambda content: (b"\r\n" + content).replace(b"\r\n--XyZ", b"\r\n--Xy")[2:]), st.integers(1, 200))
 def test_form_cut_into_any_blocks_gives_the_same_bytes(content: bytes, block_bytes: int) -> None:
     body = form(part('name="note"', b"n"), part('name="file"; filename="f"', content), part('name="name"', b"y"))
     found, taken = read(body, block_bytes)
