@@ -29,7 +29,7 @@ from dropbox_api.plumbing.health import find_clock_fault, find_schema_fault
 from dropbox_api.plumbing.store_config import read_s3_config
 from dropbox_api.settings import Settings
 from dropbox_api.storage.embedded.guard import EmbeddedError
-from dropbox_api.storage.object_store import StoreError
+from dropbox_api.storage.object_store import NoSpace, StoreError
 from dropbox_api.storage.probe import probe_bucket
 from dropbox_api.workers import diagnosis, invariants, runner
 from dropbox_api.workers.jobs import JOBS
@@ -199,6 +199,8 @@ async def _doctor(settings: Settings, *, check: bool) -> bool:
         db, store = services.db, services.store
         try:
             capabilities = await probe_bucket(read_s3_config(settings))
+        except NoSpace as error:
+            say(False, f"store: full: {error.detail}", diagnosis.MAKE_ROOM)
         except StoreError as error:
             say(False, f"store: {error.detail}", "check DROPBOX_S3__*, the bucket and its policy")
         else:

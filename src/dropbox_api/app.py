@@ -1,6 +1,8 @@
 """The application: its services, routes and middleware, and the rendering of problems. The only importer of routes."""
 
+import asyncio
 import logging
+import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -42,6 +44,7 @@ from dropbox_api.plumbing.idempotency import Replayed
 from dropbox_api.plumbing.limits import Limits
 from dropbox_api.plumbing.mail import Mailer
 from dropbox_api.plumbing.store_config import read_s3_config
+from dropbox_api.plumbing.store_disk import read_store_disk
 from dropbox_api.plumbing.store_problems import to_problem
 from dropbox_api.plumbing.transfer_slots import TransferSlots
 from dropbox_api.schemas import Liveness, Readiness
@@ -50,12 +53,14 @@ from dropbox_api.settings import Settings
 from dropbox_api.sharing import grants
 from dropbox_api.sharing import routes as sharing
 from dropbox_api.sharing.link_tokens import LinkTokens
-from dropbox_api.storage.object_store import ObjectStore, StoreError
+from dropbox_api.storage.object_store import NoSpace, ObjectStore, StoreError
 from dropbox_api.storage.probe import BucketCapabilities, probe_bucket
-from dropbox_api.storage.s3 import S3Store
+from dropbox_api.storage.s3 import S3Config, S3Store
 from dropbox_api.uploads import routes as uploads
 
 log = logging.getLogger(__name__)
+
+_PROBE_PAUSE_S = 5.0
 
 DESCRIPTION = """
 Upload sessions send all bytes to the store: start one by fingerprint, request signed URLs, PUT the chunks, complete.
@@ -109,7 +114,7 @@ def _add_state(app: FastAPI, settings: Settings) -> None:
 async def _open_services(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> None:
     """Put into `app.state` what has connections, threads or tasks; `stack` closes it in reverse order."""
     state = app.state
-    state.store, state.capabilities = await _open_store(settings, stack)
+    state.store = await _open_store(app, settings, stack)
     state.db = Db.connect(settings.database)
     stack.push_async_callback(state.db.close)
     stack.push_async_callback(state.limits.close)
@@ -130,17 +135,47 @@ async def _open_services(app: FastAPI, settings: Settings, stack: AsyncExitStack
     state.cursors = Cursors(settings.auth)
 
 
-async def _open_store(settings: Settings, stack: AsyncExitStack) -> tuple[ObjectStore, BucketCapabilities]:
-    """Open the store and probe its bucket. Raises RuntimeError when the bucket lacks a required behaviour."""
+async def _open_store(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> ObjectStore:
+    """Open the store and probe its bucket; a full one is probed later, and takes no new content until then.
+
+    Raises RuntimeError when the bucket lacks a required behaviour.
+    """
     config = read_s3_config(settings)
     store = await stack.enter_async_context(S3Store.open(config))
     if settings.s3.create_bucket:
         await store.ensure_bucket(settings.http.cors_origins)
+    app.state.capabilities = None
+    try:
+        app.state.capabilities = await _probe(config)
+    except NoSpace as error:
+        log.warning("new content is refused until the bucket can be probed: %s", error.detail)
+        store.held = error
+        probing = asyncio.create_task(_probe_later(app, store))
+        stack.callback(probing.cancel)
+    return store
+
+
+async def _probe(config: S3Config) -> BucketCapabilities:
     capabilities = await probe_bucket(config)
     if capabilities.level is None:
         raise RuntimeError(f"the store cannot be trusted with uploads: {', '.join(capabilities.missing)}")
     log.info("store probed", extra={"proof_level": capabilities.level})
-    return store, capabilities
+    return capabilities
+
+
+async def _probe_later(app: FastAPI, store: S3Store) -> None:
+    """Probe the bucket once the store has room. Ends the process as a failed probe at its start would."""
+    while app.state.capabilities is None:
+        await asyncio.sleep(_PROBE_PAUSE_S)
+        try:
+            app.state.capabilities = await _probe(store.config)
+            store.held = None
+        except StoreError:
+            continue
+        except RuntimeError:
+            log.exception("the process ends")
+            signal.raise_signal(signal.SIGTERM)
+            return
 
 
 def _add_routes(app: FastAPI) -> None:
@@ -188,10 +223,13 @@ async def healthz() -> Liveness:
 
 
 async def readyz(request: Request) -> JSONResponse:
-    """Check database, schema, store and clock; each is "ok" or what is wrong with it."""
+    """Check database, schema, store and clock; each is "ok" or what is wrong with it.
+
+    `space` does not count: a process whose store is full still serves what is stored.
+    """
     health: Health = request.app.state.health
     checks = await health.check()
-    ready = set(checks.values()) == {"ok"}
+    ready = all(said == "ok" for name, said in checks.items() if name != "space")
     return JSONResponse({"status": "ready" if ready else "not ready", **checks}, status_code=200 if ready else 503)
 
 
@@ -204,6 +242,7 @@ async def get_metrics(request: Request) -> Response:
         events_waiting=state.wakeup.waiting,
         streams_waiting=state.direct_uploads.waiting + state.archives.waiting + state.link_transfers.waiting,
         connections_in_use=state.db.in_use,
+        store_disk=read_store_disk(state.settings),
     )
     return Response(await state.metrics.scrape(state.db, gauges), media_type=metrics.CONTENT_TYPE)
 

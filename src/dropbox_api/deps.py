@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Header, Query, Request
 
+from dropbox_api import problems
 from dropbox_api.context import Services
 from dropbox_api.db import Db
 from dropbox_api.plumbing import limits
@@ -41,10 +42,18 @@ async def _services(request: Request) -> Services:
     return services
 
 
+async def _capabilities(request: Request) -> BucketCapabilities:
+    """Raises StoreFull until a full bucket can be probed."""
+    capabilities: BucketCapabilities | None = request.app.state.capabilities
+    if capabilities is None:
+        raise problems.StoreFull(retry_after_s=5)
+    return capabilities
+
+
 ServicesDep = Annotated[Services, Depends(_services)]
 SettingsDep = Annotated[Settings, from_state("settings")]
 DbDep = Annotated[Db, from_state("db")]
-CapabilitiesDep = Annotated[BucketCapabilities, from_state("capabilities")]
+CapabilitiesDep = Annotated[BucketCapabilities, Depends(_capabilities)]
 LimitsDep = Annotated[Limits, from_state("limits")]
 """For limits by other keys than addresses: `await limits.hit("mail", email)`."""
 MailerDep = Annotated[Mailer, from_state("mailer")]

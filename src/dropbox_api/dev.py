@@ -136,6 +136,7 @@ def _make_environment(
         "DROPBOX_S3__SECRET_ACCESS_KEY": s3.secret_access_key,
         "DROPBOX_S3__SSE": "AES256",
         "DROPBOX_S3__CREATE_BUCKET": "true",
+        "DROPBOX_S3__DATA_DIR": str(s3.data_dir),
         "DROPBOX_NOTIFICATIONS__TOKEN": own_secrets["notifications_token"],
         "DROPBOX_HOOKS__ALLOW_HTTP": "true",  # webhook receivers under development run on this machine
         "DROPBOX_HOOKS__ALLOWED_NETWORKS": '["127.0.0.0/8", "::1/128"]',

@@ -99,3 +99,4 @@ class Readiness(Answer):
     schema_: Annotated[str, Field(alias="schema")]
     store: str
     clock: str
+    space: Annotated[str, Field(description="Whether the store takes new content; does not count for `status`.")]

@@ -9,7 +9,7 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +41,7 @@ from tests.support.server import (
     send,
     separate_server,
     start,
+    until,
 )
 from tests.support.stack import BUCKET
 
@@ -49,12 +50,6 @@ ADDRESS = "/v1/notifications/store"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 DATA = bytes(2 * SMALLEST_CHUNK) + b"and a third chunk"
 PLAN = {"strategy": "multipart", "chunk_size_bytes": SMALLEST_CHUNK}
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(30):
-        while not await condition():  # noqa: ASYNC110 - the conditions have no event
-            await asyncio.sleep(0.02)
 
 
 async def get_session(account: Account, upload_id: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import hashlib
 import socket
 import ssl
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -254,6 +254,13 @@ async def journal(db: Db, account: Account) -> list[tuple[str, str]]:
         events = (await tx.execute(rows, {"id": (await account.me())["id"]})).all()
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
     return [(event.kind, str(event.node_id)) for event in events]
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until the condition holds."""
+    async with asyncio.timeout(30):
+        while not await condition():  # noqa: ASYNC110 - the conditions have no event
+            await asyncio.sleep(0.02)
 
 
 async def is_stored(store: ObjectStore, key: str) -> bool:

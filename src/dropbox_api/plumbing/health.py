@@ -5,8 +5,9 @@ import time
 
 from dropbox_api import migrations, problems
 from dropbox_api.db import Db
+from dropbox_api.plumbing.store_disk import read_store_disk
 from dropbox_api.settings import Settings
-from dropbox_api.storage.object_store import ObjectStore, StoreError
+from dropbox_api.storage.object_store import NoSpace, ObjectStore, StoreError
 
 MAX_SKEW_S = 300.0
 """The server's clock dates signed URLs. S3 accepts a clock skew of 15 minutes, and a URL lives for 5."""
@@ -26,11 +27,15 @@ class Health:
         self._checked_at_s = float("-inf")
 
     async def check(self) -> dict[str, str]:
-        """Return "ok", or what is wrong, for each of database, schema, store and clock."""
+        """Return "ok", or what is wrong, for each of database, schema, store, clock and space.
+
+        Without space the process still serves everything but new content.
+        """
         async with self._lock:
             if time.monotonic() - self._checked_at_s > CACHE_S:
                 (database, schema), (store, clock) = await asyncio.gather(self._check_database(), self._check_store())
-                self._checks = {"database": database, "schema": schema, "store": store, "clock": clock}
+                space = await self._check_space() if store == "ok" else "not known: the store does not answer"
+                self._checks = {"database": database, "schema": schema, "store": store, "clock": clock, "space": space}
                 self._checked_at_s = time.monotonic()
             return self._checks
 
@@ -58,6 +63,14 @@ class Health:
         except StoreError:  # its text is for operators: `doctor` shows it
             return "does not answer, or refuses the request", unknown
         return "ok", find_clock_fault(skew_s) or "ok"
+
+    async def _check_space(self) -> str:
+        try:
+            await self._store.require_space()
+        except NoSpace:
+            return "the store is full: new content is refused"
+        disk = read_store_disk(self._settings)
+        return "the store's disk is almost full" if disk and disk.is_low else "ok"
 
 
 def find_schema_fault(revision: str | None) -> str | None:

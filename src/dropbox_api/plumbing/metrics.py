@@ -15,6 +15,7 @@ from sqlalchemy import Row, text
 from dropbox_api import __version__, problems
 from dropbox_api.db import Db
 from dropbox_api.models import LIVE_UPLOAD
+from dropbox_api.plumbing.store_disk import StoreDisk
 from dropbox_api.settings import Settings
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -76,6 +77,7 @@ class ProcessGauges(NamedTuple):
     events_waiting: int
     streams_waiting: int
     connections_in_use: int
+    store_disk: StoreDisk | None
 
 
 class Metrics:
@@ -97,6 +99,7 @@ class Metrics:
         self._streams_waiting = self._gauge("streams_waiting", "Transfers through the API that wait for a slot.")
         self._pool = self._gauge("database_connections_in_use", "Connections of the pool in use.")
         self._database_up = self._gauge("database_up", "Whether the database answered this scrape.")
+        self._store_disk = self._gauge("store_disk_bytes", "Size and free space of the store's disk.", "kind")
         self._uploads = self._gauge("uploads_open", "Open upload sessions.", "state")
         self._blobs = self._gauge("content_objects", "Stored objects.", "status")
         self._blob_bytes = self._gauge("content_bytes", "Bytes of stored objects.", "status")
@@ -141,6 +144,9 @@ class Metrics:
         self._waiting.set(gauges.events_waiting)
         self._streams_waiting.set(gauges.streams_waiting)
         self._pool.set(gauges.connections_in_use)
+        if gauges.store_disk is not None:
+            self._store_disk.labels("total").set(gauges.store_disk.total_bytes)
+            self._store_disk.labels("free").set(gauges.store_disk.free_bytes)
         try:
             async with db.read() as tx:
                 self._set_counts((await tx.execute(_COUNTS)).one())

@@ -7,7 +7,7 @@ from dropbox_api.storage.object_store import NoSpace, StoreError, StoreThrottled
 def to_problem(error: StoreError) -> problems.Problem:
     """Return the problem for a store error that no operation handled. Its text stays in the log."""
     if isinstance(error, NoSpace):
-        return problems.StoreFull(retry_after_s=15)
+        return problems.StoreFull(retry_after_s=5)
     if isinstance(error, StoreThrottled):
         return problems.Unavailable("The object store asks to slow down", retry_after_s=5)
     if isinstance(error, StoreUnavailable):

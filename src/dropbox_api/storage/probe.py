@@ -29,6 +29,7 @@ from yarl import URL
 from dropbox_api.core.fingerprint import composite_digest
 from dropbox_api.storage.object_store import (
     CompletedPart,
+    NoSpace,
     ObjectNotFound,
     PartToSign,
     ResponseHeaders,
@@ -310,6 +311,8 @@ async def _observe(experiment: Callable[[], Awaitable[bool | None]]) -> bool | N
     """Run one experiment: None after an outage, False when the store refuses a request that should work."""
     try:
         return await experiment()
+    except NoSpace:
+        raise
     except (StoreUnavailable, StoreThrottled, aiohttp.ClientError, TimeoutError):
         return None
     except (StoreError, ValueError):

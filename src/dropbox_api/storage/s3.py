@@ -34,6 +34,7 @@ from dropbox_api.storage.cloudfront import CloudFront
 from dropbox_api.storage.object_store import (
     CompletedPart,
     MultipartRef,
+    NoSpace,
     ObjectInfo,
     ObjectNotFound,
     ObjectRef,
@@ -113,6 +114,8 @@ class S3Store(UrlSigner):
         self._http = SignedHttp(http, clock)
         self._credentials: _Credentials | None = None
         self._space = SpaceProbe(self._put_probe, self._list_one)
+        self.held: NoSpace | None = None
+        """Raised by `require_space` until it is unset: the bucket was too full to be probed."""
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -319,6 +322,8 @@ class S3Store(UrlSigner):
     # Space
 
     async def require_space(self) -> None:
+        if self.held:
+            raise NoSpace(self.held.detail)
         await self._space.require_space()
 
     async def _put_probe(self) -> None:

@@ -6,9 +6,11 @@ from decimal import Decimal
 from sqlalchemy import text
 
 from dropbox_api.db import Db
+from dropbox_api.plumbing.store_disk import read_store_disk
 from dropbox_api.settings import Settings
 
 MAX_LAG_S = 60
+MAKE_ROOM = "make room: see docs/operations.md, When the store is full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,10 @@ async def diagnose(db: Db, settings: Settings) -> list[Finding]:
     seen = "none has ever run" if age_s is None else f"last run {age_s:.0f} s ago"
     size = f"{status.database_bytes / 1024**3:.2f} GiB"
     webhooks = f"webhooks: {status.failing_webhooks} fail for more than an hour"
+    disk = read_store_disk(settings)
+    space = [] if disk is None else [Finding(not disk.is_low, f"disk of the store: {disk}", MAKE_ROOM)]
     return [
+        *space,
         Finding(
             is_new,
             f"Postgres {status.version}, {size}, extensions {status.extensions}",

@@ -35,6 +35,7 @@ async def open_intake(services: Services, session: DirectSession | None) -> Asyn
     intake = Intake(services, session)
     try:
         await failpoint("uploads.stream.after_t1")
+        await services.store.require_space()
         yield intake
     except BaseException:
         await intake.abandon()

@@ -13,7 +13,9 @@ router = APIRouter()
 
 
 @router.get(
-    "/capabilities", operation_id="server_get_capabilities", responses=problem_responses(problems.Unauthenticated)
+    "/capabilities",
+    operation_id="server_get_capabilities",
+    responses=problem_responses(problems.Unauthenticated, problems.StoreFull),
 )
 async def capabilities(context: Reader, bucket: CapabilitiesDep) -> schemas.Capabilities:
     """Return the limits and abilities of this server and its store, as probed at start."""
