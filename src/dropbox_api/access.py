@@ -9,7 +9,7 @@ Each operation names the role that it needs; `docs/security.md` has the table.
 """
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
@@ -74,10 +74,10 @@ _ROLES = """roles AS (
 whether the node or a folder above it is in the trash. Needs the columns `owner_id` and `trashed_at`."""
 
 
-# One node
+# Required roles
 
 _REQUIRE = text(f"""
-    WITH RECURSIVE {ancestors_cte(_ONE, "owner_id", "trashed_at")}, {_ROLES}
+    WITH RECURSIVE {ancestors_cte(_MANY, "owner_id", "trashed_at")}, {_ROLES}
     SELECT nodes.id, nodes.owner_id, kind, role FROM roles JOIN nodes ON nodes.id = start
     WHERE role IS NOT NULL AND NOT is_in_trash
 """)
@@ -89,12 +89,27 @@ async def require(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID, role: Role = 
     Raises NotFound (the node is missing, it or a folder above is in the trash, or the actor has no role), Forbidden (a
     lower role than `role`).
     """
-    row = (await tx.execute(_REQUIRE, {"actor_id": actor_id, "node_id": node_id})).one_or_none()
-    if row is None:
-        raise problems.NotFound
-    if _RANK[row.role] < _RANK[role]:
-        raise problems.Forbidden(role=row.role, needs=role)
-    return Access(row.id, row.owner_id, row.kind, row.role)
+    granted = (await require_each(tx, actor_id, [node_id], role))[node_id]
+    if isinstance(granted, problems.Problem):
+        raise granted
+    return granted
+
+
+async def require_each(
+    tx: Tx, actor_id: uuid.UUID, node_ids: Collection[uuid.UUID], role: Role = "viewer"
+) -> dict[uuid.UUID, Access | problems.NotFound | problems.Forbidden]:
+    """Return, for each of the nodes, what `require` returns or raises; one statement for all of them."""
+    rows = await tx.execute(_REQUIRE, {"actor_id": actor_id, "ids": list(node_ids)})
+    granted = {row.id: Access(row.id, row.owner_id, row.kind, row.role) for row in rows}
+    return {node_id: _judge(granted.get(node_id), role) for node_id in node_ids}
+
+
+def _judge(granted: Access | None, role: Role) -> Access | problems.NotFound | problems.Forbidden:
+    if granted is None:
+        return problems.NotFound()
+    if _RANK[granted.role] < _RANK[role]:
+        return problems.Forbidden(role=granted.role, needs=role)
+    return granted
 
 
 async def is_editor(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID) -> bool:

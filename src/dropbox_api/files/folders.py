@@ -1,7 +1,7 @@
 """Folders: resolve the folder of a request, make the folders of a path, count the free nodes of a quota."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import insert, select, update
@@ -23,10 +23,23 @@ async def get_folder(tx: Tx, actor_id: uuid.UUID, folder_id: uuid.UUID, role: ac
 
     Raises NotFound, Forbidden, NotAFolder.
     """
-    granted = await access.require(tx, actor_id, folder_id, role)
-    if granted.kind != "folder":
-        raise problems.NotAFolder
-    return granted
+    folder = (await get_folders(tx, actor_id, [folder_id], role))[folder_id]
+    if isinstance(folder, problems.Problem):
+        raise folder
+    return folder
+
+
+async def get_folders(
+    tx: Tx, actor_id: uuid.UUID, folder_ids: Collection[uuid.UUID], role: access.Role = "viewer"
+) -> dict[uuid.UUID, access.Access | problems.Problem]:
+    """Return, for each of the folders, what `get_folder` returns or raises; one statement for all of them."""
+    if not folder_ids:
+        return {}
+    granted = await access.require_each(tx, actor_id, folder_ids, role)
+    return {
+        node_id: problems.NotAFolder() if isinstance(found, access.Access) and found.kind != "folder" else found
+        for node_id, found in granted.items()
+    }
 
 
 async def find_folder(

@@ -1,9 +1,8 @@
 """Names and paths: clean a name, look up the live node at a name or a path, choose a free name."""
 
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
+from collections.abc import Collection, Container, Sequence
+from dataclasses import dataclass, field
 
 from sqlalchemy import select, text
 
@@ -123,28 +122,52 @@ async def resolve_below(tx: Tx, node_id: uuid.UUID, path: str) -> uuid.UUID:
     return node_id
 
 
-async def choose_free_name(
-    tx: Tx,
-    parent_id: uuid.UUID,
-    name: str,
-    nodes: Mapping[NodeKey, NamedNode] = MappingProxyType({}),
-    searched: dict[NodeKey, int] | None = None,
-    node_id: uuid.UUID | None = None,
-) -> str:
-    """Return the first conflict name that is free in the folder and not among `nodes`, the names of the same batch.
+_CANDIDATES_AT_ONCE = 50
+_FIRST_CANDIDATES = 5
+_MAX_CANDIDATE = 1_000_000
 
-    The name of `node_id` counts as free: that node may keep it. `searched` maps a name to the number where the last
-    search began, so that a batch of equal names takes linear time.
-    """
-    step = 50
-    searched = {} if searched is None else searched
-    wanted = (parent_id, names.make_key(name))
-    for first in range(searched.get(wanted, 1), 1_000_000, step):
-        searched[wanted] = first
-        candidates = [names.make_conflict_name(name, n) for n in range(first, first + step)]
+
+async def choose_free_name(tx: Tx, parent_id: uuid.UUID, name: str, node_id: uuid.UUID | None = None) -> str:
+    """Return the first conflict name that is free in the folder. The name of `node_id` counts as free."""
+    for first in range(1, _MAX_CANDIDATE, _CANDIDATES_AT_ONCE):
+        candidates = [names.make_conflict_name(name, n) for n in range(first, first + _CANDIDATES_AT_ONCE)]
         places = [(parent_id, names.make_key(candidate)) for candidate in candidates]
         taken = await find_nodes_at(tx, places)
         for candidate, at in zip(candidates, places, strict=True):
-            if at not in nodes and (at not in taken or taken[at].node_id == node_id):
+            if at not in taken or taken[at].node_id == node_id:
                 return candidate
     raise problems.NameTaken
+
+
+@dataclass(slots=True)
+class ConflictNames:
+    """Free conflict names for a batch: one query reads the first ones of all names, and further ones are rare."""
+
+    _free: dict[tuple[uuid.UUID, str], list[str]] = field(default_factory=dict)
+    """By folder and wanted name, the last one first."""
+    _searched: dict[tuple[uuid.UUID, str], int] = field(default_factory=dict)
+
+    async def read(self, tx: Tx, wanted: Collection[tuple[uuid.UUID, str]], count: int = _FIRST_CANDIDATES) -> None:
+        """Read which of the next conflict names of these names are free. Transaction: joins tx, under the lock."""
+        candidates = {}
+        for place in set(wanted):
+            first = self._searched.get(place, 1)
+            self._searched[place] = first + count
+            candidates[place] = [names.make_conflict_name(place[1], n) for n in range(first, first + count)]
+        taken = await find_nodes_at(
+            tx, [(place[0], names.make_key(name)) for place, made in candidates.items() for name in made]
+        )
+        for place, made in candidates.items():
+            self._free[place] = [name for name in reversed(made) if (place[0], names.make_key(name)) not in taken]
+
+    async def choose(self, tx: Tx, parent_id: uuid.UUID, name: str, nodes: Container[NodeKey]) -> str:
+        """Return the first free conflict name that is not among `nodes`, the names of the same batch."""
+        place = (parent_id, name)
+        while self._searched.get(place, 1) < _MAX_CANDIDATE:
+            free = self._free.get(place, [])
+            while free:
+                candidate = free.pop()
+                if (parent_id, names.make_key(candidate)) not in nodes:
+                    return candidate
+            await self.read(tx, [place], _CANDIDATES_AT_ONCE)
+        raise problems.NameTaken

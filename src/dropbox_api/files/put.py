@@ -8,9 +8,10 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, text, update
 
 from dropbox_api import access, problems
 from dropbox_api.core import names
@@ -90,6 +91,8 @@ async def put_files(
     )
     nodes = await paths.find_nodes_at(tx, [(p.parent_id, names.make_key(p.name)) for p in placements])
     batch = _Batch(owner_id, open_folders, free_nodes, nodes)
+    renamed = [(p.parent_id, p.name) for p in placements if p.on_conflict == "rename"]
+    await batch.conflict_names.read(tx, [place for place in renamed if (place[0], names.make_key(place[1])) in nodes])
     results = [await _decide(tx, batch, placement) for placement in placements]
     await _write(tx, batch)
     return results
@@ -105,8 +108,7 @@ class _Batch:
     free_nodes: int
     nodes: dict[NodeKey, NamedNode]
     """The nodes at the names of the batch, as they are after the decisions so far."""
-    searched: dict[NodeKey, int] = field(default_factory=dict)
-    """Where `choose_free_name` goes on for a name."""
+    conflict_names: paths.ConflictNames = field(default_factory=paths.ConflictNames)
     new_nodes: list[dict[str, Any]] = field(default_factory=list)
     new_heads: dict[uuid.UUID, dict[str, Any]] = field(default_factory=dict)
     """By node that existed before the batch."""
@@ -175,11 +177,27 @@ async def _decide(tx: Tx, batch: _Batch, placement: Placement) -> PlacedFile | p
     if refusal:
         return refusal
     if node and placement.on_conflict == "rename":
-        name = await paths.choose_free_name(tx, placement.parent_id, name, batch.nodes, batch.searched)
+        name = await batch.conflict_names.choose(tx, placement.parent_id, name, batch.nodes)
         node = None
     if node is None and len(batch.new_nodes) >= batch.free_nodes:
         return problems.TooManyFiles()
     return batch.add_file(placement, name) if node is None else batch.replace_head(placement, node)
+
+
+_RESTORE_BASES = text("""
+    UPDATE nodes SET trashed_at = NULL, version = version + 1 FROM (
+        SELECT DISTINCT ON (trashed.parent_id, trashed.name_key) trashed.id, place
+        FROM unnest(CAST(:heads AS uuid[]), CAST(:parent_ids AS uuid[]), CAST(:name_keys AS text[]))
+            WITH ORDINALITY AS wanted(head, parent_id, name_key, place)
+        JOIN revisions ON revisions.id = wanted.head
+        JOIN nodes trashed ON trashed.id = revisions.node_id
+        WHERE trashed.owner_id = :owner_id AND trashed.head_revision_id = wanted.head
+            AND trashed.parent_id = wanted.parent_id AND trashed.name_key = wanted.name_key
+            AND trashed.trashed_at IS NOT NULL AND trashed.purged_at IS NULL
+        ORDER BY trashed.parent_id, trashed.name_key, place
+    ) base WHERE nodes.id = base.id RETURNING nodes.id, base.place
+""")
+"""The base leads to its file: the index of names has live nodes only. One file comes back at each name."""
 
 
 async def _restore_bases(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Placement]) -> None:
@@ -189,25 +207,16 @@ async def _restore_bases(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Place
     """
     if not placements:
         return
-    taken = set(await paths.find_nodes_at(tx, [(p.parent_id, names.make_key(p.name)) for p in placements]))
-    restored: list[uuid.UUID] = []
-    for p in placements:
-        place = (p.parent_id, names.make_key(p.name))
-        if place in taken:
-            continue
-        trashed = update(Node).where(
-            Node.owner_id == owner_id,
-            Node.head_revision_id == p.base_revision_id,
-            Node.parent_id == p.parent_id,
-            Node.name_key == names.make_key(p.name),
-            Node.trashed_at.is_not(None),
-            Node.purged_at.is_(None),
-        )
-        values = {"trashed_at": None, "version": Node.version + 1}
-        found = (await tx.execute(trashed.values(**values).returning(Node.id))).scalar_one_or_none()
-        if found:
-            restored.append(found)
-            taken.add(place)
+    taken = await paths.find_nodes_at(tx, [(p.parent_id, names.make_key(p.name)) for p in placements])
+    bases = [p for p in placements if (p.parent_id, names.make_key(p.name)) not in taken]
+    bound = {
+        "owner_id": owner_id,
+        "heads": [p.base_revision_id for p in bases],
+        "parent_ids": [p.parent_id for p in bases],
+        "name_keys": [names.make_key(p.name) for p in bases],
+    }
+    rows = (await tx.execute(_RESTORE_BASES, bound)).all()
+    restored = [row.id for row in sorted(rows, key=attrgetter("place"))]
     await journal.append_changes(tx, owner_id, [journal.Change("file.restored", node_id) for node_id in restored])
     await audit.record(tx, owner_id, [audit.Entry("restored", node_id) for node_id in restored])
 

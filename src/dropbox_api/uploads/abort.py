@@ -51,7 +51,7 @@ async def abort_without_destination(tx: Tx, owner_id: uuid.UUID, uploader_id: uu
         sessions.IS_LIVE,
     )
     uploads = [UploadSession(*row) for row in (await tx.execute(live)).all()]
-    closed = [session.id for session in uploads if not await destinations.has_open_destination(tx, session)]
+    closed = await destinations.find_closed_sessions(tx, uploader_id, uploads)
     await sessions.end_sessions(tx, owner_id, closed, "aborted", has_leftovers=True)
 
 

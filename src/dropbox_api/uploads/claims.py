@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import and_, insert, or_, select, text, update
+from sqlalchemy import and_, bindparam, insert, or_, select, text, update
 
 from dropbox_api import problems
 from dropbox_api.core import names
@@ -43,7 +43,7 @@ class SessionClaim:
     upload_id: uuid.UUID
     is_new: bool
     needs_multipart: bool
-    """False where the session is known to need no multipart upload: it is single."""
+    """False where the session needs no multipart upload, or has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ async def claim_uploads(
     Transaction: joins tx; takes the locks of the actor and of each owner, in id order.
     """
     valid = [draft for draft in drafts if isinstance(draft, Draft)]
-    owners = await _find_owners(tx, actor_id, valid)
+    owners = await destinations.find_folder_owners(tx, actor_id, [draft.place.folder for draft in valid])
     for owner_id in sorted({actor_id, *owners}):
         await guard.lock_owner(tx, owner_id)
     await idempotency.claim_key(tx, once)
@@ -98,17 +98,6 @@ async def claim_uploads(
         claims |= zip(numbers, claimed, strict=True)
     in_order = (claims[number] for number in range(len(valid)))
     return [next(in_order) if isinstance(draft, Draft) else draft for draft in drafts]
-
-
-async def _find_owners(tx: Tx, actor_id: uuid.UUID, drafts: Sequence[Draft]) -> list[uuid.UUID]:
-    """Return the owner of each draft's folder; the actor where it names none by id, or one that refuses them."""
-    by_folder: dict[uuid.UUID | None, uuid.UUID] = {}
-    for folder_id in {draft.place.folder.folder_id for draft in drafts}:
-        try:
-            by_folder[folder_id] = await destinations.require_folder_owner(tx, actor_id, folder_id)
-        except (problems.NotFound, problems.Forbidden, problems.NotAFolder):
-            by_folder[folder_id] = actor_id  # asked again under the lock, where the problem is answered
-    return [by_folder[draft.place.folder.folder_id] for draft in drafts]
 
 
 async def _claim_for_owner(
@@ -145,8 +134,8 @@ class _Existing:
 
     blobs: dict[bytes, put.Content] = field(default_factory=dict)
     """Verified content, by fingerprint."""
-    sessions: dict[bytes, tuple[uuid.UUID, int]] = field(default_factory=dict)
-    """Live sessions of this uploader, by fingerprint: id and size in bytes."""
+    sessions: dict[bytes, tuple[uuid.UUID, int, bool]] = field(default_factory=dict)
+    """Live sessions of this uploader, by fingerprint: id, size in bytes, and whether it needs a multipart upload."""
     unbound: dict[int, list[uuid.UUID]] = field(default_factory=dict)
     """Live sessions still without a fingerprint, by size in bytes."""
     sizes: set[int] = field(default_factory=set)
@@ -166,7 +155,7 @@ async def _find_existing(tx: Tx, actor_id: uuid.UUID, owner_id: uuid.UUID, draft
     sizes = {draft.request.size_bytes for draft in drafts if draft.fingerprint is None}
     if wanted and actor_id == owner_id:
         existing.blobs = await fingerprints.find_verified_content(tx, owner_id, wanted)
-    live = select(Upload.id, Upload.fingerprint, Upload.size_bytes).where(
+    live = select(Upload.id, Upload.fingerprint, Upload.size_bytes, Upload.state).where(
         Upload.owner_id == owner_id,
         Upload.uploader_id == actor_id,
         ~sessions.IS_DIRECT,
@@ -176,19 +165,19 @@ async def _find_existing(tx: Tx, actor_id: uuid.UUID, owner_id: uuid.UUID, draft
             Upload.size_bytes.in_(sizes),
         ),
     )
-    for upload_id, fingerprint, size_bytes in await tx.execute(live):
+    for upload_id, fingerprint, size_bytes, state in await tx.execute(live):
         existing.sizes.add(size_bytes)
         if fingerprint is None:
             existing.unbound.setdefault(size_bytes, []).append(upload_id)
         else:
-            existing.sessions[fingerprint] = (upload_id, size_bytes)
+            existing.sessions[fingerprint] = (upload_id, size_bytes, state == "creating")
     if sizes and actor_id == owner_id:
         stored = select(Blob.size_bytes).where(
             Blob.owner_id == owner_id, Blob.size_bytes.in_(sizes), Blob.content_status != "deleting"
         )
         existing.sizes |= set((await tx.execute(stored.distinct())).scalars())
     if existing.sessions:
-        ids = [upload_id for upload_id, _ in existing.sessions.values()]
+        ids = [upload_id for upload_id, _, _ in existing.sessions.values()]
         columns = (UploadDestination.id, UploadDestination.upload_id, UploadDestination.parent_id)
         rows = select(*columns, UploadDestination.name).where(UploadDestination.upload_id.in_(ids))
         existing.destinations = {
@@ -256,7 +245,7 @@ class _Batch:
         return _PendingFile(len(self.placements) - 1)
 
     def _resume(
-        self, draft: Draft, place: paths.NodeKey, upload_id: uuid.UUID, size_bytes: int
+        self, draft: Draft, place: paths.NodeKey, upload_id: uuid.UUID, size_bytes: int, needs_multipart: bool
     ) -> SessionClaim | problems.Problem:
         """Resume a live session of the same content, whose destinations include this place from now on."""
         if size_bytes != draft.request.size_bytes:
@@ -269,7 +258,7 @@ class _Batch:
             if problem:
                 return problem
         self._add_destination(upload_id, draft, place)
-        return SessionClaim(upload_id, is_new=False, needs_multipart=True)
+        return SessionClaim(upload_id, is_new=False, needs_multipart=needs_multipart)
 
     def _open(self, draft: Draft, place: paths.NodeKey) -> SessionClaim:
         """Collect a new session with its one destination."""
@@ -295,7 +284,7 @@ class _Batch:
         self._add_destination(upload_id, draft, place)
         self._existing.sizes.add(draft.request.size_bytes)
         if draft.fingerprint:
-            self._existing.sessions[draft.fingerprint] = (upload_id, draft.request.size_bytes)
+            self._existing.sessions[draft.fingerprint] = (upload_id, draft.request.size_bytes, not is_single)
         return SessionClaim(upload_id, is_new=True, needs_multipart=not is_single)
 
     def _add_destination(self, upload_id: uuid.UUID, draft: Draft, place: paths.NodeKey) -> None:
@@ -307,7 +296,8 @@ class _Batch:
             self._destinations.append(row)
             self._existing.destinations[upload_id, *place] = row["id"]
         else:
-            self._renewed[destination_id] = row | {"id": destination_id}
+            renewed = {f"new_{name}": value for name, value in row.items() if name in _RENEWED}
+            self._renewed[destination_id] = renewed | {"of_destination": destination_id}
 
     async def write(self, tx: Tx, settings: Settings) -> None:
         """Write the collected sessions, chunks, destinations and reservations; `placements` is left to the caller."""
@@ -317,14 +307,22 @@ class _Batch:
             await tx.execute(_INSERT_CHUNKS, {"ids": [row["id"] for row in self._uploads]})
         if self._destinations:
             await tx.execute(insert(UploadDestination), self._destinations)
-        for destination_id, row in self._renewed.items():
-            await tx.execute(update(UploadDestination).where(UploadDestination.id == destination_id).values(**row))
+        if self._renewed:
+            await tx.execute(_RENEW_DESTINATION, list(self._renewed.values()))
         resumed = self._touched - {row["id"] for row in self._uploads}
         if resumed:
             await tx.execute(update(Upload).where(Upload.id.in_(resumed)).values(**activity))
         if self._uploads or self._destinations:
             await quota.reserve_quota(tx, self._owner_id, self._reserved_bytes, len(self._destinations))
 
+
+_RENEWED = ("name", "on_conflict", "base_revision_id", "content_type", "client_modified_at")
+_RENEW_DESTINATION = (
+    update(UploadDestination)
+    .where(UploadDestination.id == bindparam("of_destination"))
+    .values({name: bindparam(f"new_{name}") for name in _RENEWED})
+)
+"""Upload and folder stay: they found the destination."""
 
 _INSERT_CHUNKS = text("""
     INSERT INTO upload_chunks (upload_id, number, offset_bytes, size_bytes, sha256)

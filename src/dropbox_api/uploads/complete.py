@@ -136,11 +136,8 @@ async def complete_batch(context: Context, upload_ids: Sequence[uuid.UUID]) -> s
     )
     async with context.db.read() as tx:
         singles = [UploadSession(*row) for row in await tx.execute(wanted.order_by(Upload.id))]
-        failed: dict[uuid.UUID, problems.Problem] = {
-            session.id: problems.ParentGone()
-            for session in singles
-            if not await destinations.has_open_destination(tx, session)
-        }
+        closed = await destinations.find_closed_sessions(tx, context.actor_id, singles)
+        failed: dict[uuid.UUID, problems.Problem] = {upload_id: problems.ParentGone() for upload_id in closed}
     for owner_id in {session.owner_id for session in singles}:
         of_owner = [session for session in singles if session.owner_id == owner_id and session.id not in failed]
         failed |= await _complete_singles(context, owner_id, of_owner)

@@ -5,7 +5,7 @@ caller is an editor, or by path in the caller's own tree, where missing folders 
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,17 @@ async def require_folder_owner(tx: Tx, actor_id: uuid.UUID, folder_id: uuid.UUID
     return (await folders.get_folder(tx, actor_id, folder_id, "editor")).owner_id
 
 
+async def find_folder_owners(tx: Tx, actor_id: uuid.UUID, wanted: Sequence[FolderReference]) -> list[uuid.UUID]:
+    """Return the owner of each folder, as `require_folder_owner` does; the actor for a folder that refuses the actor.
+
+    `resolve_folders` asks again under the lock, and answers the problem.
+    """
+    folder_ids = {folder.folder_id for folder in wanted if folder.folder_id}
+    by_id = await folders.get_folders(tx, actor_id, folder_ids, "editor")
+    owners = {id_: folder.owner_id for id_, folder in by_id.items() if isinstance(folder, access.Access)}
+    return [owners.get(folder.folder_id, actor_id) if folder.folder_id else actor_id for folder in wanted]
+
+
 async def require_folder(tx: Tx, actor_id: uuid.UUID, owner_id: uuid.UUID, folder: FolderReference) -> uuid.UUID:
     """Return a folder for content of `owner_id`; the folders of a path are made.
 
@@ -85,32 +96,29 @@ async def resolve_folders(
     """
     paths = [folder.path for folder in wanted if folder.folder_id is None]
     by_path = await folders.ensure_folders(tx, actor_id, paths) if paths else {}
-    by_id: dict[uuid.UUID, uuid.UUID | problems.Problem] = {}
-    for folder_id in {folder.folder_id for folder in wanted if folder.folder_id}:
-        try:
-            by_id[folder_id] = (await folders.get_folder(tx, actor_id, folder_id, "editor")).node_id
-        except (problems.NotFound, problems.Forbidden, problems.NotAFolder) as refusal:
-            by_id[folder_id] = refusal
-    return [by_id[folder.folder_id] if folder.folder_id else by_path[folder.path] for folder in wanted]
+    folder_ids = {folder.folder_id for folder in wanted if folder.folder_id}
+    by_id = await folders.get_folders(tx, actor_id, folder_ids, "editor")
+    in_order = [by_id[folder.folder_id] if folder.folder_id else by_path[folder.path] for folder in wanted]
+    return [folder.node_id if isinstance(folder, access.Access) else folder for folder in in_order]
 
 
-async def has_open_destination(tx: Tx, session: UploadSession) -> bool:
-    """Tell whether the uploader may still put content into one of a session's folders.
+async def find_closed_sessions(tx: Tx, uploader_id: uuid.UUID, sessions: Collection[UploadSession]) -> set[uuid.UUID]:
+    """Return those of an uploader's sessions into whose folders the uploader may put no content any more.
 
-    Always true in the uploader's own tree: `files.put` decides about each folder there.
+    Never one of the uploader's own tree: `files.put` decides about each folder there.
     """
-    if session.is_in_own_tree:
-        return True
-    folder_ids = select(UploadDestination.parent_id).where(UploadDestination.upload_id == session.id)
-    for folder_id in set((await tx.execute(folder_ids)).scalars()):
-        if await access.is_editor(tx, session.uploader_id, folder_id):
-            return True
-    return False
+    foreign = {session.id for session in sessions if not session.is_in_own_tree}
+    if not foreign:
+        return set()
+    places = select(UploadDestination.upload_id, UploadDestination.parent_id)
+    rows = (await tx.execute(places.where(UploadDestination.upload_id.in_(foreign)))).all()
+    granted = await access.require_each(tx, uploader_id, {row.parent_id for row in rows}, "editor")
+    return foreign - {row.upload_id for row in rows if isinstance(granted[row.parent_id], access.Access)}
 
 
 async def require_open_destination(tx: Tx, session: UploadSession) -> None:
     """Raise ParentGone for a session whose uploader may put content into none of its folders any more."""
-    if not await has_open_destination(tx, session):
+    if await find_closed_sessions(tx, session.uploader_id, [session]):
         raise problems.ParentGone
 
 
