@@ -146,10 +146,10 @@ class Node(Base):
         Index("nodes_to_purge_idx", "trashed_at", postgresql_where=text(IN_TRASH)),
         Index("nodes_purged_idx", "owner_id", postgresql_where=text("purged_at IS NOT NULL")),
         Index(
-            "nodes_name_trgm_idx",
-            "name_key",
+            "nodes_search_trgm_idx",
+            func.coalesce(text("folded_key"), text("name_key")).label("search_key"),
             postgresql_using="gin",
-            postgresql_ops={"name_key": "gin_trgm_ops"},
+            postgresql_ops={"search_key": "gin_trgm_ops"},
             postgresql_where=text("trashed_at IS NULL"),
         ),
         CheckConstraint("kind IN ('file', 'folder')", name="kind"),
@@ -166,6 +166,8 @@ class Node(Base):
     """As typed, in NFC."""
     name_key: Mapped[str]
     """Case-folded NFC, unique among the live nodes of a folder."""
+    folded_key: Mapped[str | None]
+    """The key without accents, for searches; None where it is `name_key` itself."""
     head_revision_id: Mapped[uuid.UUID | None]
     size_bytes: Mapped[int] = mapped_column(server_default="0")
     """Of the head revision, for ordering; 0 for folders."""

@@ -5,11 +5,12 @@ finished steps do nothing. So let a migration consist of such steps alone, or of
 CONTRIBUTING.md has the rules, and an architecture test checks them.
 """
 
-from collections.abc import Iterator, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from alembic import op
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
 LOCK_TIMEOUT_S = 3
 """How long a migration waits for a lock: as long may requests stop, which queue behind it."""
@@ -17,7 +18,13 @@ ROWS_PER_BATCH = 10_000
 
 
 def create_index(
-    name: str, table: str, columns: Sequence[str], *, unique: bool = False, where: str | None = None
+    name: str,
+    table: str,
+    columns: Sequence[str | TextClause],
+    *,
+    unique: bool = False,
+    using: str = "btree",
+    where: str | None = None,
 ) -> None:
     """Create an index without blocking writes; first remove the invalid one that a killed run left.
 
@@ -34,6 +41,7 @@ def create_index(
             unique=unique,
             if_not_exists=True,
             postgresql_concurrently=True,
+            postgresql_using=using,
             postgresql_where=text(where) if where else None,
         )
 
@@ -65,6 +73,30 @@ def backfill(table: str, assignment: str, condition: str, *, key: str = "id") ->
         while after is not None:
             bound = {"after": after}
             after = connection.execute(text(statement.format(keys=following)), bound).scalar_one_or_none()
+
+
+def backfill_computed(
+    table: str, column: str, source: str, compute: Callable[[str], str | None], condition: str
+) -> None:
+    """Set a null column to what `compute` makes of another one, where a condition holds, in batches by id.
+
+    Each batch is one short transaction. A row whose source changes meanwhile keeps what that change wrote.
+    """
+    read = text(f"""
+        SELECT id, {source} FROM {table} WHERE id > :after AND {column} IS NULL AND ({condition})
+        ORDER BY id LIMIT {ROWS_PER_BATCH}""")
+    write = text(f"""
+        UPDATE {table} SET {column} = batch.value
+        FROM unnest(CAST(:ids AS uuid[]), CAST(:sources AS text[]), CAST(:values AS text[])) AS batch(id, source, value)
+        WHERE {table}.id = batch.id AND {table}.{source} = batch.source AND {table}.{column} IS NULL""")
+    after = uuid.UUID(int=0)
+    with _without_transaction(f"{LOCK_TIMEOUT_S}s") as connection:
+        while rows := connection.execute(read, {"after": after}).all():
+            after = rows[-1][0]
+            computed = [(row_id, value, result) for row_id, value in rows if (result := compute(value)) is not None]
+            if computed:
+                ids, sources, values = map(list, zip(*computed, strict=True))
+                connection.execute(write, {"ids": ids, "sources": sources, "values": values})
 
 
 @contextmanager

@@ -183,3 +183,34 @@ async def test_backfill_interrupted_in_the_middle_resumes_and_changes_each_row_o
     await engine.dispose()
     rows = await watcher.fetch("SELECT twice = 2 * value, changes, count(*) FROM filled GROUP BY 1, 2")
     assert [tuple(row) for row in rows] == [(True, 1, 95)]
+
+
+async def test_backfill_of_folded_names_fills_accented_names_in_batches_and_keeps_newer_values(
+    settings: DatabaseSettings, other: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await migrations.migrate(settings, "0007")
+    user_id = await other.fetchval("""
+        INSERT INTO users (id, email, quota_bytes, quota_nodes)
+        VALUES (gen_random_uuid(), 'ada@example.org', 1, 1) RETURNING id
+    """)
+    keys = ["plain", *(f"é{n}" for n in range(7)), "łódź", "日本"]
+    root = await other.fetchval(
+        "INSERT INTO nodes (id, owner_id, kind, name, name_key) VALUES (gen_random_uuid(), $1, 'folder', '', '')"
+        " RETURNING id",
+        user_id,
+    )
+    await other.execute(
+        "INSERT INTO nodes (id, owner_id, parent_id, kind, name, name_key, folded_key)"
+        " SELECT gen_random_uuid(), $1, $2, 'folder', key, key, CASE key WHEN 'é3' THEN 'newer' END"
+        " FROM unnest($3::text[]) AS key",
+        user_id,
+        root,
+        keys,
+    )
+    monkeypatch.setattr(schema_changes, "ROWS_PER_BATCH", 2)
+    for _ in range(2):
+        await migrations.migrate(settings, "0008")
+    rows = await other.fetch("SELECT name_key, folded_key FROM nodes WHERE parent_id = $1", root)
+    folded = {row["name_key"]: row["folded_key"] for row in rows}
+    expected = {f"é{n}": f"e{n}" for n in range(7)} | {"é3": "newer", "łódź": "lodz", "plain": None, "日本": None}
+    assert folded == expected

@@ -48,6 +48,14 @@ def test_key_of_a_name_ignores_composition_and_case(name: str) -> None:
     assert names.make_key(name.casefold()) == key
 
 
+@given(clean_names(), st.integers(0, 300), st.integers(0, 300))
+def test_folded_part_of_a_name_is_part_of_the_folded_name(name: str, start: int, stop: int) -> None:
+    key = names.make_key(name)
+    folded = names.fold_key(key)
+    assert names.fold_key(key[start:stop]) in folded
+    assert names.fold_key(folded) == folded
+
+
 @given(clean_names(), st.integers(1, 10**6))
 def test_conflict_names_are_clean_and_distinct(name: str, n: int) -> None:
     one, next_one = names.make_conflict_name(name, n), names.make_conflict_name(name, n + 1)

@@ -3,7 +3,8 @@
 Names are kept as typed, in NFC. Two names in one folder are the same when their keys (`make_key`) are equal. What some
 file systems cannot hold (Windows' reserved names and `:`, trailing dots and spaces) is allowed here and handled by the
 sync client. Bidirectional controls are part of some names; the display handles them.
-Source: Unicode 3.13 (default caseless matching), UAX #15 (NFC).
+Source: Unicode 3.13 (default caseless matching), UAX #15 (NFC, NFKD); the Unicode CLDR (transliteration
+Latin-ASCII).
 """
 
 import itertools
@@ -69,6 +70,26 @@ def make_key(name: str) -> str:
     """
     folded = unicodedata.normalize("NFC", name).casefold()
     return unicodedata.normalize("NFC", folded)  # casefold may decompose: U+01F0
+
+
+_MARKS = re.compile("[\u0300-\u036f]")
+"""Combining diacritical marks. The marks of other scripts stay, because they are vowels there."""
+_LETTERS = str.maketrans(dict(zip("łøđðħŧŋ\u0131", "loddhtni", strict=True), æ="ae", œ="oe", þ="th"))
+"""Letters whose stroke or ligature Unicode does not decompose."""
+
+
+def fold_key(key: str) -> str:
+    """Return a key without accents, for searches: `résumé` becomes `resume`, `łódź` becomes `lodz`.
+
+    Folds each character by itself, so that parts of a key fold to parts of its result. The result may be empty.
+    """
+    return key if key.isascii() else "".join(map(_fold_character, key)).translate(_LETTERS)
+
+
+def _fold_character(character: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", character)
+    without_marks = _MARKS.sub("", decomposed).casefold()
+    return character if without_marks.isspace() else unicodedata.normalize("NFC", without_marks)
 
 
 def make_conflict_name(name: str, n: int) -> str:

@@ -125,8 +125,7 @@ async def ensure_folders(
                         "owner_id": owner_id,
                         "parent_id": place[0],
                         "kind": "folder",
-                        "name": path[-1],
-                        "name_key": place[1],
+                        **paths.name_columns(path[-1]),
                     }
                 )
         if fresh:
@@ -149,7 +148,7 @@ async def insert_folder(tx: Tx, owner_id: uuid.UUID, parent_id: uuid.UUID, name:
         raise problems.TooManyFiles
     node_id = new_id()
     row = {"id": node_id, "owner_id": owner_id, "parent_id": parent_id, "kind": "folder"}
-    await tx.execute(insert(Node).values(name=name, name_key=names.make_key(name), **row))
+    await tx.execute(insert(Node).values(**paths.name_columns(name), **row))
     await tx.execute(update(User).where(User.id == owner_id).values(used_nodes=User.used_nodes + 1))
     await journal.append_changes(tx, owner_id, [journal.Change("file.created", node_id)])
     await audit.record(tx, owner_id, [audit.Entry("created", node_id, {"name": name})])

@@ -89,6 +89,13 @@ async def find_nodes_at(tx: Tx, places: Sequence[NodeKey]) -> dict[NodeKey, Name
     """Return the live node at each of the names; free names are left out."""
     if not places:
         return {}
+def name_columns(name: str) -> dict[str, str | None]:
+    """Return the columns of a node that depend on its clean name."""
+    key = names.make_key(name)
+    folded = names.fold_key(key)
+    return {"name": name, "name_key": key, "folded_key": None if folded == key else folded}
+
+
     unique = list(set(places))
     arrays = {"parent_ids": [parent_id for parent_id, _ in unique], "name_keys": [key for _, key in unique]}
     rows = await tx.execute(_NODES_AT, arrays)

@@ -127,8 +127,7 @@ class _Batch:
                 "owner_id": self.owner_id,
                 "parent_id": placement.parent_id,
                 "kind": "file",
-                "name": name,
-                "name_key": names.make_key(name),
+                **paths.name_columns(name),
                 "head_revision_id": revision_id,
                 "size_bytes": content.size_bytes,
             }

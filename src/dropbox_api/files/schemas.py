@@ -144,7 +144,8 @@ class SearchFiles(_Find):
         str | None,
         Field(
             max_length=4 * names.MAX_BYTES,
-            description="Words, each of which is part of the name, or nearly so (a typo). Any script; no wildcards.",
+            description="Words, each of which is part of the name, with or without accents, or nearly so (a typo). Any"
+            " script; no wildcards.",
             examples=["quarterly report"],
         ),
         AfterValidator(lambda q: None if q is None else _searchable(q)),

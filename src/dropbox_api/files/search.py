@@ -1,7 +1,8 @@
 """Search by name: every word of the query is part of the name, or similar to a part of it (a typo).
 
-Order: whole name (with or without its extension), start of the name, start of a word, any part of the name, then names
-that are only similar. Equal ranks: last changed first. The query has no syntax.
+Accents do not matter, but names that match with them come first. Order of each: whole name (with or without its
+extension), start of the name, start of a word, any part of the name. Last come names that are only similar. Equal
+ranks: last changed first. The query has no syntax.
 Parts match in any script. Similarity (pg_trgm, https://www.postgresql.org/docs/current/pgtrgm.html) knows the letters
 of the database's locale. One trigram index answers both for words of at least three letters.
 """
@@ -26,9 +27,11 @@ from sqlalchemy import (
     text,
     tuple_,
 )
+from sqlalchemy.sql.elements import SQLCoreOperations
 
 from dropbox_api import access
 from dropbox_api.context import Context
+from dropbox_api.core import names
 from dropbox_api.db import Tx, use_snapshot
 from dropbox_api.files import folders, views
 from dropbox_api.files.schemas import FileList, SearchFiles
@@ -42,6 +45,11 @@ SIMILARITY = 0.37
 
 _WHOLE, _BEGINS, _WORD_BEGINS, _PART, _SIMILAR = 104, 103, 102, 101, 100
 """Scores. A score up to 100 is the similarity, in percent, of the least similar word."""
+_WITH_ACCENTS = 4
+"""Added to the score of a name that matches with its accents."""
+
+_SEARCH_KEY = func.coalesce(Node.folded_key, Node.name_key)
+"""The expression of the trigram index."""
 
 # The operator of the index compares with a setting. The plan depends on the query: one letter is in almost every name,
 # ten letters are in few.
@@ -156,8 +164,14 @@ def _escape_like(typed: str) -> str:
     return re.sub(r"[\\%_]", r"\\\g<0>", typed)
 
 
+def _contains(key: SQLCoreOperations[str], word: str) -> ColumnElement[bool]:
+    return key.like(f"%{_escape_like(word)}%")
+
+
 def _is_part(word: str) -> ColumnElement[bool]:
-    return Node.name_key.like(f"%{_escape_like(word)}%")
+    """Match names that contain a word, with or without its accents. An accent alone matches itself."""
+    folded = names.fold_key(word)
+    return _contains(_SEARCH_KEY, folded) if folded else _contains(Node.name_key, word)
 
 
 def _is_typo_candidate(word: str) -> bool:
@@ -169,22 +183,26 @@ def _is_part_or_similar(word: str) -> ColumnElement[bool]:
     if not _is_typo_candidate(word):
         return _is_part(word)
     # A word of n letters has n + 1 trigrams. With fewer, the locale knows only fragments, which any name may contain.
-    has_letters = func.cardinality(func.show_trgm(word)) > len(word)
-    return or_(_is_part(word), and_(has_letters, Node.name_key.op("%>")(word)))
+    folded = names.fold_key(word)
+    has_letters = func.cardinality(func.show_trgm(folded)) > len(folded)
+    return or_(_is_part(word), and_(has_letters, _SEARCH_KEY.op("%>")(folded)))
 
 
 def _build_score(q: str, words: list[str]) -> ColumnElement[int]:
-    name = Node.name_key
-    whole = or_(name == q, name.like(f"{_escape_like(q)}.%"))
-    scores = case(
-        (whole, _WHOLE),
-        (name.like(f"{_escape_like(q)}%"), _BEGINS),
-        else_=func.least(*map(_build_word_score, words)),
-    )
-    return cast(scores, BigInteger)
+    with_accents = and_(*(_contains(Node.name_key, word) for word in words))
+    folded = _build_key_score(_SEARCH_KEY, names.fold_key(q), list(map(names.fold_key, words)))
+    exact = _build_key_score(Node.name_key, q, words) + _WITH_ACCENTS
+    return cast(case((with_accents, exact), else_=folded), BigInteger)
 
 
-def _build_word_score(word: str) -> ColumnElement[int]:
-    similarity = func.floor(_SIMILAR * func.word_similarity(word, Node.name_key))
-    word_begins = Node.name_key.regexp_match(f"(^|[^[:alnum:]]){re.escape(word)}")
-    return case((word_begins, _WORD_BEGINS), (_is_part(word), _PART), else_=similarity)
+def _build_key_score(key: SQLCoreOperations[str], q: str, words: list[str]) -> ColumnElement[int]:
+    whole = or_(key == q, key.like(f"{_escape_like(q)}.%"))
+    begins = key.like(f"{_escape_like(q)}%")
+    words_score = func.least(*(_build_word_score(key, word) for word in words))
+    return case((whole, _WHOLE), (begins, _BEGINS), else_=words_score)
+
+
+def _build_word_score(key: SQLCoreOperations[str], word: str) -> ColumnElement[int]:
+    similarity = func.floor(_SIMILAR * func.word_similarity(word, key))
+    word_begins = key.regexp_match(f"(^|[^[:alnum:]]){re.escape(word)}")
+    return case((word_begins, _WORD_BEGINS), (_contains(key, word), _PART), else_=similarity)

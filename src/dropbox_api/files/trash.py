@@ -12,7 +12,6 @@ from sqlalchemy import ColumnElement, func, select, text, tuple_, update
 
 from dropbox_api import access, problems
 from dropbox_api.context import Context
-from dropbox_api.core import names
 from dropbox_api.db import Tx
 from dropbox_api.events import journal
 from dropbox_api.files import checks, folders, guard, paths, views
@@ -59,7 +58,7 @@ async def restore_node(
             await checks.require_outside(tx, node_id, parent_id)
             await checks.require_depth_below(tx, parent_id, node_id)
         name, _ = await checks.settle_name(tx, node.kind, target)
-        placed = {"parent_id": parent_id, "name": name, "name_key": names.make_key(name), "trashed_at": None}
+        placed = {"parent_id": parent_id, **paths.name_columns(name), "trashed_at": None}
         await guard.update_node(tx, node_id, placed)
         below = await list_shared_below(tx, node.owner_id, node_id)
         await journal.append_changes(tx, node.owner_id, [journal.Change("file.restored", node_id), *below])

@@ -119,7 +119,7 @@ async def rename_or_move(tx: Tx, actor_id: uuid.UUID, node: LockedNode, target: 
     if replaced:
         await trash.move_to_trash(tx, node.owner_id, replaced, force=False)
     before = await journal.list_recipients(tx, node.id) if moves else frozenset()
-    await guard.update_node(tx, node.id, {"parent_id": parent_id, "name": name, "name_key": names.make_key(name)})
+    await guard.update_node(tx, node.id, {"parent_id": parent_id, **paths.name_columns(name)})
     if moves:
         act = audit.Entry("moved", node.id, {"from": str(node.parent_id), "to": str(parent_id), "name": name})
     else:
@@ -199,8 +199,9 @@ _BELOW = text("""
 """)
 
 _COPY_NODES = text("""
-    INSERT INTO nodes (id, owner_id, parent_id, kind, name, name_key, head_revision_id, size_bytes)
-    SELECT copy.id, old.owner_id, copy.parent_id, old.kind, old.name, old.name_key, copy.revision_id, old.size_bytes
+    INSERT INTO nodes (id, owner_id, parent_id, kind, name, name_key, folded_key, head_revision_id, size_bytes)
+    SELECT copy.id, old.owner_id, copy.parent_id, old.kind, old.name, old.name_key, old.folded_key, copy.revision_id,
+        old.size_bytes
     FROM unnest(
         CAST(:old_ids AS uuid[]), CAST(:ids AS uuid[]), CAST(:parent_ids AS uuid[]), CAST(:revision_ids AS uuid[])
     ) AS copy(old_id, id, parent_id, revision_id) JOIN nodes old ON old.id = copy.old_id
@@ -234,8 +235,7 @@ async def _copy_folder(tx: Tx, actor_id: uuid.UUID, node: LockedNode, target: Ta
             owner_id=node.owner_id,
             parent_id=target.parent_id,
             kind="folder",
-            name=name,
-            name_key=names.make_key(name),
+            **paths.name_columns(name),
         )
     )
     await journal.append_changes(tx, node.owner_id, [journal.Change("file.created", copy_id)])
