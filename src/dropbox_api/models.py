@@ -259,7 +259,7 @@ class BlobChunk(Base):
 
 
 class Revision(Base):
-    """A version of a file: its content never changes; its content type and processing state may."""
+    """A version of a file: its content never changes; its type, time and processing state may."""
 
     __tablename__ = "revisions"
     __table_args__ = (

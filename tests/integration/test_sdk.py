@@ -8,7 +8,7 @@ import sys
 import threading
 from asyncio import to_thread
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
@@ -328,6 +328,8 @@ async def test_operations_of_the_tree(client: Client) -> None:
         assert moved.path == "/a/r.txt"
         assert client.files.copy(moved, folder="/", name="copy.txt").path == "/copy.txt"
         assert client.files.set_content_type("/copy.txt", "text/markdown").content_type == "text/markdown"
+        at = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
+        assert client.files.set_modified_at("/copy.txt", at).client_modified_at == at
         client.files.move_to_trash("/a/r.txt")
         (trashed,) = client.trash.list()
         assert client.trash.restore(trashed).path == "/a/r.txt"

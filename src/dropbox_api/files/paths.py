@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from sqlalchemy import select, text
 
@@ -58,6 +59,8 @@ class NamedNode:
     verified: bytes | None
     """The fingerprint where it is proven for the whole content."""
     blob_id: uuid.UUID | None
+    client_modified_at: datetime | None
+    """The client's time of the head revision."""
 
 
 _NODES_AT = (
@@ -69,6 +72,7 @@ _NODES_AT = (
         Node.head_revision_id,
         Revision.number,
         Revision.blob_id,
+        Revision.client_modified_at,
         Blob.fingerprint,
         Blob.content_status,
     )
@@ -85,10 +89,6 @@ _NODES_AT = (
 )
 
 
-async def find_nodes_at(tx: Tx, places: Sequence[NodeKey]) -> dict[NodeKey, NamedNode]:
-    """Return the live node at each of the names; free names are left out."""
-    if not places:
-        return {}
 def name_columns(name: str) -> dict[str, str | None]:
     """Return the columns of a node that depend on its clean name."""
     key = names.make_key(name)
@@ -96,6 +96,10 @@ def name_columns(name: str) -> dict[str, str | None]:
     return {"name": name, "name_key": key, "folded_key": None if folded == key else folded}
 
 
+async def find_nodes_at(tx: Tx, places: Sequence[NodeKey]) -> dict[NodeKey, NamedNode]:
+    """Return the live node at each of the names; free names are left out."""
+    if not places:
+        return {}
     unique = list(set(places))
     arrays = {"parent_ids": [parent_id for parent_id, _ in unique], "name_keys": [key for _, key in unique]}
     rows = await tx.execute(_NODES_AT, arrays)
@@ -107,6 +111,7 @@ def name_columns(name: str) -> dict[str, str | None]:
             row.number or 0,
             row.fingerprint if row.content_status == "verified" else None,
             row.blob_id,
+            row.client_modified_at,
         )
         for row in rows
     }

@@ -17,7 +17,7 @@ from dropbox_api import access, problems
 from dropbox_api.core import names
 from dropbox_api.db import Tx, new_id
 from dropbox_api.events import journal
-from dropbox_api.files import blobs, folders, paths
+from dropbox_api.files import blobs, folders, heads, paths
 from dropbox_api.files.paths import NamedNode, NodeKey, Target
 from dropbox_api.models import Blob, Node, Revision, User
 from dropbox_api.plumbing import audit
@@ -74,7 +74,7 @@ async def put_files(
     """Put each content at its name, in order; return the results in the same order.
 
     A file that already has the same content (the same blob, or the same verified fingerprint) keeps its revision under
-    any policy.
+    any policy, and takes the client's time if that is newer than its own.
 
     Result: the file, or ParentGone, NameTaken, RevisionConflict or TooManyFiles.
     Transaction: joins tx, which holds the owner's lock; checks everything again under it.
@@ -113,13 +113,22 @@ class _Batch:
     new_heads: dict[uuid.UUID, dict[str, Any]] = field(default_factory=dict)
     """By node that existed before the batch."""
     new_revisions: list[dict[str, Any]] = field(default_factory=list)
+    newer_times: list[heads.NewTime] = field(default_factory=list)
     changes: list[journal.Change] = field(default_factory=list)
     entries: list[audit.Entry] = field(default_factory=list)
 
     def add_file(self, placement: Placement, name: str) -> PlacedFile:
         """Make a new file at a free name."""
         content, revision_id = placement.content, new_id()
-        node = NamedNode(new_id(), "file", revision_id, 1, content.verified_fingerprint, content.blob_id)
+        node = NamedNode(
+            node_id=new_id(),
+            kind="file",
+            revision_id=revision_id,
+            revision_number=1,
+            verified=content.verified_fingerprint,
+            blob_id=content.blob_id,
+            client_modified_at=placement.client_modified_at,
+        )
         self.nodes[placement.parent_id, names.make_key(name)] = node
         self.new_nodes.append(
             {
@@ -141,10 +150,19 @@ class _Batch:
         content, revision_id = placement.content, new_id()
         node.revision_id, node.revision_number = revision_id, node.revision_number + 1
         node.verified, node.blob_id = content.verified_fingerprint, content.blob_id
+        node.client_modified_at = placement.client_modified_at
         self.new_heads[node.node_id] = {"of_node": node.node_id, "head": revision_id, "size": content.size_bytes}
         self.changes.append(journal.Change("file.updated", node.node_id, {"revision_id": str(revision_id)}))
         self.entries.append(audit.Entry("replaced", node.node_id, {"revision_id": str(revision_id)}))
         return self._add_revision(placement, node, revision_id, placement.name)
+
+    def keep_head(self, placement: Placement, node: NamedNode, revision_id: uuid.UUID) -> PlacedFile:
+        """Leave the file at the name, which has the content, its head revision; give that a newer time."""
+        at = placement.client_modified_at
+        if at is not None and (node.client_modified_at is None or node.client_modified_at < at):
+            node.client_modified_at = at
+            self.newer_times.append(heads.NewTime(node.node_id, revision_id, at))
+        return PlacedFile(node.node_id, revision_id, placement.name)
 
     def _add_revision(self, placement: Placement, node: NamedNode, revision_id: uuid.UUID, name: str) -> PlacedFile:
         self.new_revisions.append(
@@ -171,7 +189,7 @@ async def _decide(tx: Tx, batch: _Batch, placement: Placement) -> PlacedFile | p
     name = placement.name
     node = batch.nodes.get((placement.parent_id, names.make_key(name)))
     if node and node.revision_id and not placement.is_copy and _has_content(node, placement.content):
-        return PlacedFile(node.node_id, node.revision_id, name)
+        return batch.keep_head(placement, node, node.revision_id)
     refusal = find_conflict(node, placement.on_conflict, placement.base_revision_id)
     if refusal:
         return refusal
@@ -255,6 +273,7 @@ async def _write(tx: Tx, batch: _Batch) -> None:
         await tx.execute(older.values(superseded_at=func.now()))
     await journal.append_changes(tx, batch.owner_id, batch.changes)
     await audit.record(tx, batch.owner_id, batch.entries)
+    await heads.set_times(tx, batch.owner_id, batch.newer_times)
 
 
 _NEW_HEAD = (

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic_core import PydanticCustomError
 
 from dropbox_api.core import names
-from dropbox_api.schemas import Answer, ContentType, Fingerprint, OnConflict, Request, Time
+from dropbox_api.schemas import Answer, ClientTime, ContentType, Fingerprint, OnConflict, Request, Time
 
 ContentStatus = Literal["stored", "verified", "quarantined", "damaged"]
 Order = Literal["name", "-name", "size", "-size", "modified", "-modified"]
@@ -212,10 +212,13 @@ class CreateFolder(_Place):
 
 
 class UpdateFile(_Place):
-    """Rename (name), move (parent), or set the content type. Omitted members stay unchanged."""
+    """Rename (name), move (parent), set the content type or the client's time. Omitted members stay unchanged."""
 
     name: Name | None = None
     content_type: ContentType | None = None
+    client_modified_at: Annotated[
+        ClientTime | None, Field(description="When the content was last modified, by the clock of its author.")
+    ] = None
     on_conflict: Annotated[
         OnConflict,
         Field(
@@ -226,7 +229,8 @@ class UpdateFile(_Place):
 
     @model_validator(mode="after")
     def _something(self) -> Self:
-        if all(given is None for given in (self.name, self.parent_id, self.parent_path, self.content_type)):
+        place = (self.name, self.parent_id, self.parent_path)
+        if all(given is None for given in (*place, self.content_type, self.client_modified_at)):
             raise ValueError("nothing to change")
         return self
 

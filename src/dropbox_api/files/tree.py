@@ -13,11 +13,11 @@ from dropbox_api.context import Context
 from dropbox_api.core import names
 from dropbox_api.db import Tx, new_id
 from dropbox_api.events import journal
-from dropbox_api.files import checks, folders, guard, paths, put, trash, views
+from dropbox_api.files import checks, folders, guard, heads, paths, put, trash, views
 from dropbox_api.files.guard import LockedNode
 from dropbox_api.files.paths import Target
 from dropbox_api.files.schemas import CopyFile, CreateFolder, File, UpdateFile
-from dropbox_api.models import Node, Revision, User
+from dropbox_api.models import Node, User
 from dropbox_api.plumbing import audit, idempotency
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.plumbing.idempotency import Once
@@ -71,10 +71,12 @@ async def _make_folder(tx: Tx, owner_id: uuid.UUID, at: tuple[uuid.UUID, str], o
 
 
 async def change_node(context: Context, node_id: uuid.UUID, wanted: UpdateFile, if_match: str | None) -> File:
-    """Rename and move a node, or set its content type; return it. Writes one row for a folder of any size.
+    """Rename and move a node, set the content type and the client's time of a file; return it.
+
+    Writes one row for a folder of any size.
 
     Raises NotFound (node or folder), Forbidden, CrossOwner, PreconditionFailed, RootFolder, IntoItself, InvalidName,
-    NameTaken, NotAFolder, NotAFile (content type of a folder), ProcessingRunning (of the file that would be replaced).
+    NameTaken, NotAFolder, NotAFile (type or time of a folder), ProcessingRunning (of the file that would be replaced).
     Transaction: one, under the owner's lock. Idempotent: a change that is made already writes nothing.
     """
     name = paths.clean_name(wanted.name) if wanted.name is not None else None
@@ -83,14 +85,16 @@ async def change_node(context: Context, node_id: uuid.UUID, wanted: UpdateFile, 
         guard.require_match(node, if_match)
         if node.parent_id is None:
             raise problems.RootFolder
-        if wanted.content_type is not None and node.kind != "file":
-            raise problems.NotAFile("A folder has no content type")
+        if node.kind != "file" and (wanted.content_type or wanted.client_modified_at):
+            raise problems.NotAFile("A folder has neither a content type nor a time of its content")
         target = await folders.choose_target(tx, context.actor_id, node, wanted, name)
         if target.parent_id != node.parent_id:
             await checks.require_movable(tx, context.actor_id, node)
         await rename_or_move(tx, context.actor_id, node, target)
         if wanted.content_type is not None:
-            await set_content_type(tx, node, wanted.content_type)
+            await heads.set_content_type(tx, node, wanted.content_type)
+        if wanted.client_modified_at is not None:
+            await heads.set_time(tx, node, wanted.client_modified_at)
         return await views.get_file(tx, context.actor_id, node_id)
 
 
@@ -127,19 +131,6 @@ async def rename_or_move(tx: Tx, actor_id: uuid.UUID, node: LockedNode, target: 
     kind: journal.EventKind = "file.moved" if moves else "file.renamed"
     await journal.append_changes(tx, node.owner_id, [journal.Change(kind, node.id, others=before)])
     await audit.record(tx, node.owner_id, [act])
-
-
-async def set_content_type(tx: Tx, node: LockedNode, content_type: str) -> None:
-    """Set the content type of a file's head revision. Idempotent.
-
-    Transaction: joins tx, which holds the owner's lock.
-    """
-    head = update(Revision).where(Revision.id == node.head_revision_id, Revision.content_type != content_type)
-    if (await tx.execute(head.values(content_type=content_type))).rowcount:
-        await guard.update_node(tx, node.id, {})
-        # Without a `revision_id`, because that would announce new content.
-        await journal.append_changes(tx, node.owner_id, [journal.Change("file.updated", node.id)])
-        await audit.record(tx, node.owner_id, [audit.Entry("content-type-changed", node.id, {"to": content_type})])
 
 
 async def copy_node(

@@ -17,6 +17,7 @@ Action = Literal[
     "renamed",
     "moved",
     "content-type-changed",
+    "time-changed",
     "copied",
     "trashed",
     "restored",

@@ -89,6 +89,11 @@ def set_content_type(file_id: str, content_type: str, *, if_match: str | None) -
     return Call("PATCH", f"/v1/files/{file_id}", _read_file, body={"content_type": content_type}, if_match=if_match)
 
 
+def set_modified_at(file_id: str, modified_at: datetime, *, if_match: str | None) -> Call[File]:
+    body = {"client_modified_at": modified_at.isoformat()}
+    return Call("PATCH", f"/v1/files/{file_id}", _read_file, body=body, if_match=if_match)
+
+
 def copy(file_id: str, *, name: str | None, folder: str | None, on_conflict: OnConflict) -> Call[File]:
     body = without_none(name=name, **_folder(folder), on_conflict=on_conflict)
     return Call("POST", f"/v1/files/{file_id}/copy", _read_file, body=body, creates=True)

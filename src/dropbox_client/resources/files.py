@@ -118,6 +118,10 @@ class Files(Resource):
         """Change the content type of a file. Raises NotFound, NotAFile, PreconditionFailed."""
         return self._run(files.set_content_type(self._resolve(file), content_type, if_match=if_match))
 
+    def set_modified_at(self, file: FileRef, modified_at: datetime, *, if_match: str | None = None) -> File:
+        """Change `client_modified_at` of a file to an aware time. Raises NotFound, NotAFile, PreconditionFailed."""
+        return self._run(files.set_modified_at(self._resolve(file), modified_at, if_match=if_match))
+
     def move_to_trash(self, file: FileRef, *, force: bool = False, if_match: str | None = None) -> None:
         """Move a file or a folder tree to the trash; `force` overrides ProcessingRunning.
 

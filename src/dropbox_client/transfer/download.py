@@ -16,7 +16,7 @@ from dropbox_client.client import Client
 from dropbox_client.errors import ClientError, Corrupt, FileChanged, LocalExists, Unreadable
 from dropbox_client.models import File
 from dropbox_client.retry import TRANSFER_RETRY_FOR_S
-from dropbox_client.transfer.partial_file import PartialFile
+from dropbox_client.transfer.partial_file import PartialFile, set_modified_at
 from dropbox_client.transfer.ranges import PARALLEL, RangeFetcher
 from dropbox_client.transfer.source import Source, hash_range
 
@@ -83,6 +83,12 @@ def has_same_content(file: File, target: Path) -> bool:
             return source.size_bytes == file.size_bytes and hash_range(source, 0, source.size_bytes) == file.fingerprint
     except (Unreadable, FileChanged):
         return False
+
+
+def take_newer_time(file: File, target: Path) -> None:
+    """Give `target`, which has the content of `file`, the modification time of `file` if that is newer."""
+    if file.client_modified_at and file.client_modified_at.timestamp() > target.stat().st_mtime:
+        set_modified_at(target, file.client_modified_at)
 
 
 def _fetch_verified(ranges: RangeFetcher, part: PartialFile, file: File, on_bytes: Callable[[int], None]) -> bool:

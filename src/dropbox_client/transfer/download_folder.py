@@ -15,7 +15,7 @@ from pathlib import Path
 from dropbox_client.client import Client
 from dropbox_client.errors import ClientError, NotSignedIn, Stopped, Unreachable
 from dropbox_client.models import File
-from dropbox_client.transfer.download import Refused, download, has_same_content, join_name
+from dropbox_client.transfer.download import Refused, download, has_same_content, join_name, take_newer_time
 from dropbox_client.transfer.partial_file import StalePartialFiles
 
 _FILES = 8
@@ -107,6 +107,7 @@ def _fetch(
         is_unchanged = has_same_content(file, target)
         if is_unchanged:
             on_bytes(file.size_bytes or 0)
+            take_newer_time(file, target)
         else:
             download(client, file, target, overwrite=overwrite, pool=fetchers, on_bytes=on_bytes)
         if stale:

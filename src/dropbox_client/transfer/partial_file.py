@@ -119,9 +119,7 @@ class PartialFile:
         self.is_kept = False
         os.ftruncate(self._fd, self._size_bytes)
         if modified_at:
-            moment_ns = int(modified_at.timestamp() * 1_000_000) * 1000
-            with contextlib.suppress(OSError, OverflowError):  # such as the year 9999
-                os.utime(self._fd, ns=(moment_ns, moment_ns))
+            set_modified_at(self._fd, modified_at)
         os.fsync(self._fd)
 
     def _rename(self, target: Path) -> None:
@@ -175,6 +173,13 @@ def _delete_unlocked(path: Path) -> None:
                 path.unlink()
         finally:
             os.close(fd)
+
+
+def set_modified_at(file: Path | int, modified_at: datetime) -> None:
+    """Set the times of a file, exact to the microsecond, where the file system can hold them."""
+    moment_ns = int(modified_at.timestamp() * 1_000_000) * 1000
+    with contextlib.suppress(OSError, OverflowError):  # such as the year 9999
+        os.utime(file, ns=(moment_ns, moment_ns))
 
 
 def _sync_folder(folder: Path) -> None:

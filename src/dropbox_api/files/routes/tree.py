@@ -58,7 +58,7 @@ async def create_folder(context: Writer, response: Response, once: OnceDep, body
 async def update(
     *, context: Writer, response: Response, file_id: uuid.UUID, body: UpdateFile, if_match: IfMatch = None
 ) -> File:
-    """Rename, move, or both at once; or set the content type. Takes the same time for a folder of any size."""
+    """Rename and move; set the content type and the client's time. Costs the same for a folder of any size."""
     return add_etag(response, await tree.change_node(context, file_id, body, if_match))
 
 

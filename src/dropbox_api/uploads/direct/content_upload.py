@@ -8,7 +8,7 @@ from sqlalchemy import select
 from dropbox_api import problems
 from dropbox_api.context import Context
 from dropbox_api.db import Tx
-from dropbox_api.files import guard, paths, put, tree, views
+from dropbox_api.files import guard, heads, paths, put, tree, views
 from dropbox_api.files.guard import LockedNode
 from dropbox_api.files.paths import Target
 from dropbox_api.files.schemas import File
@@ -75,7 +75,7 @@ async def put_content(context: Context, node_id: uuid.UUID, wanted: NewContent, 
             )
             file = await direct_session.place_content(tx, actor_id, node.owner_id, placement)
             if file.content_type != placement.content_type:  # the file has this very content already
-                await tree.set_content_type(tx, node, placement.content_type)
+                await heads.set_content_type(tx, node, placement.content_type)
                 file = await views.get_file(tx, actor_id, node_id)
             if name is not None:
                 await tree.rename_or_move(tx, actor_id, node, Target(node.folder_id, name, wanted.on_conflict))
