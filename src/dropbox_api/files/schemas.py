@@ -144,8 +144,7 @@ class SearchFiles(_Find):
         str | None,
         Field(
             max_length=4 * names.MAX_BYTES,
-            description="Words, each of which is part of the name, with or without accents, or nearly so (a typo). Any"
-            " script; no wildcards.",
+            description="Words, each part of the name, with or without accents, or nearly (a typo). No syntax.",
             examples=["quarterly report"],
         ),
         AfterValidator(lambda q: None if q is None else _searchable(q)),
@@ -216,9 +215,7 @@ class UpdateFile(_Place):
 
     name: Name | None = None
     content_type: ContentType | None = None
-    client_modified_at: Annotated[
-        ClientTime | None, Field(description="When the content was last modified, by the clock of its author.")
-    ] = None
+    client_modified_at: ClientTime | None = None
     on_conflict: Annotated[
         OnConflict,
         Field(

@@ -99,10 +99,7 @@ def redirect(url: str) -> Response:
     responses=problem_responses(*_REFUSED, problems.NotAFile, problems.LinkNotFor, *_UNUSABLE),
 )
 async def get_download(context: LinkBearer, file_id: uuid.UUID, inline: _Inline = False) -> DownloadUrl:
-    """Give a signed URL of the content, with what is needed to check it; this counts as a download.
-
-    For programs and scripts. The URL of a `view` link shows the content and never saves it.
-    """
+    """Give a signed URL of the content, with what is needed to check it; this counts as a download."""
     return await public.sign_public_download(context, file_id, inline=inline)
 
 
