@@ -58,6 +58,46 @@ sys.exit(cli._run(Namespace(run="waiting.wait")))
 """The signal does not interrupt the wait of the main thread, as if it had arrived just before."""
 
 
+WRITING = """
+import signal, sys
+from argparse import Namespace
+from types import ModuleType
+from dropbox_client import cli
+from dropbox_client.cli import output
+
+def write(_):
+    ticks = []
+    def tick(*_):
+        ticks.append(1)
+        if len(ticks) == 3:
+            print("interrupted", file=sys.stderr, flush=True)
+    signal.signal(signal.SIGALRM, tick)
+    signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+    sys.stdout.buffer.write(b"x" * 1_000_000)
+    output.print_text("y" * 1_000_000)
+
+commands = ModuleType("commands")
+commands.write = write
+sys.modules["dropbox_client.cli.writing"] = ModuleType("writing")
+sys.modules["dropbox_client.cli.writing.commands"] = commands
+cli.build_parser = lambda: type("Parser", (), {"parse_args": lambda *_: Namespace(run="writing.write")})()
+cli.main([])
+"""
+"""The output blocks in a full pipe while signals arrive."""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_interrupted_by_signals_is_complete(unbuffered: str) -> None:
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    with subprocess.Popen([sys.executable, "-c", WRITING], env=environment, stdout=-1, stderr=-1) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stderr.readline() == b"interrupted\n"
+        out = process.stdout.read()
+        assert process.wait() == 0
+    assert out == b"x" * 1_000_000 + b"y" * 1_000_000 + b"\n"
+
+
 def test_ctrl_c_just_before_a_blocking_wait_ends_it() -> None:
     done = subprocess.run([sys.executable, "-c", WAITING], check=False, timeout=60, stderr=-1)
     assert done.returncode == 130

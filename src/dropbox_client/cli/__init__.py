@@ -6,6 +6,7 @@ it runs, which keeps the start-up fast.
 """
 
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -29,8 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # the parent process closed it (`>&-`)
             setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # file names may be any bytes
+    for name in ("stdout", "stderr"):
+        setattr(sys, name, _make_reliable(getattr(sys, name)))
     typed = list(sys.argv[1:] if arguments is None else arguments)
     if typed[:1] and typed[0] in _GROUPS_WITH_LIST and (len(typed) == 1 or typed[1] in {"--all", "--json"}):
         typed.insert(1, "list")  # the default action of these groups
@@ -47,6 +48,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
             code = code or EXIT_FAILED
     sys.exit(code)
+
+
+def _make_reliable(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+    """Return a stream that writes all of any text, also with PYTHONUNBUFFERED and file names that are not Unicode."""
+    if isinstance(stream.buffer, io.RawIOBase):  # a signal ends its writes early, and the rest would be lost
+        stream = io.TextIOWrapper(io.BufferedWriter(stream.buffer), encoding=stream.encoding, line_buffering=True)
+    stream.reconfigure(errors="backslashreplace")
+    return stream
 
 
 def _run(options: "Namespace") -> int:
