@@ -73,6 +73,9 @@ if TYPE_CHECKING:
         PersonalToken,
         Processing,
         ProcessingState,
+        PublicFile,
+        PublicLink,
+        ReceivedFile,
         RetryLater,
         Revision,
         Scope,
@@ -168,7 +171,8 @@ else:
                 "CreateUpload CreatedPersonalToken CreatedUpload CreatedUploadItem CreatedWebhook Delivery "
                 "DeliveryState Destination DestinationState DownloadUrl Event EventList File FileRef FingerprintHit "
                 "Grant GrantedRole Keep Link LinkMode ManagedUser OnConflict PersonalToken Order Processing "
-                "ProcessingState RetryLater Revision Scope SecondFactorProposal SignInSession SignedPart "
+                "ProcessingState PublicFile PublicLink ReceivedFile "
+                "RetryLater Revision Scope SecondFactorProposal SignInSession SignedPart "
                 "Upload UploadState Webhook "
             ),
             "problems": (
@@ -273,8 +277,11 @@ __all__ = [
     "Processing",
     "ProcessingRunning",
     "ProcessingState",
+    "PublicFile",
+    "PublicLink",
     "QuotaExceeded",
     "RateLimited",
+    "ReceivedFile",
     "RegistrationClosed",
     "RetryLater",
     "Revision",

@@ -13,13 +13,15 @@ from dropbox_client.async_resources import Resources
 from dropbox_client.async_transport import MAX_CONNECTIONS, AsyncTransport
 from dropbox_client.call import Response
 from dropbox_client.errors import Stopped
-from dropbox_client.exchange import Exchange, Locked, Pause, Request, Step, Steps
+from dropbox_client.exchange import Blocking, Exchange, Locked, Pause, Request, Step, Steps
 from dropbox_client.models import File, FileRef, OnConflict
 from dropbox_client.tokens import TokenStore
+from dropbox_client.transfer.waiting import iterate_in_threads
 
 if TYPE_CHECKING:
     from dropbox_client.transfer.content import Content
     from dropbox_client.transfer.progress import OnProgress
+    from dropbox_client.transfer.source import Source
 
 T = TypeVar("T")
 
@@ -52,6 +54,7 @@ class AsyncClient(Resources):
         self.stopping = asyncio.Event()
         self.transfer_slots = asyncio.Semaphore(max(1, max_connections // 2))
         """Parts in flight; the other connections remain for requests to the API."""
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._token_lock = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -76,20 +79,19 @@ class AsyncClient(Resources):
         *,
         folder: FileRef | None = None,
         on_conflict: OnConflict = "fail",
+        base_revision_id: str | None = None,
         progress: "OnProgress | None" = None,
     ) -> File:
         """Upload a path, bytes or a binary file object, as `Client.upload` does; files are read in threads."""
         from dropbox_client.transfer.async_upload import AsyncUpload  # noqa: PLC0415 - imported when needed
-        from dropbox_client.transfer.content import make_item, open_source  # noqa: PLC0415
+        from dropbox_client.transfer.content import make_item  # noqa: PLC0415
         from dropbox_client.transfer.progress import ProgressReport  # noqa: PLC0415
 
         parent_id = None if folder is None else await self.files.resolve(folder)
-        item = make_item(content, to, parent_id, on_conflict)
-        with (
-            await asyncio.to_thread(open_source, content, self._check) as source,
-            ProgressReport(progress, source.size_bytes) as report,
-        ):
-            return await AsyncUpload(self, item, source, report).run()
+        item = make_item(content, to, parent_id, on_conflict, base_revision_id)
+        async with self._open_source(content) as source:
+            with ProgressReport(progress, source.size_bytes) as report:
+                return await AsyncUpload(self, item, source, report).run()
 
     async def download(
         self,
@@ -117,7 +119,30 @@ class AsyncClient(Resources):
             await download_to_path(self, chosen, target, report, overwrite=overwrite)
         return chosen
 
-    def _check(self) -> None:
+    @contextlib.asynccontextmanager
+    async def _open_source(self, content: "Content") -> AsyncIterator["Source"]:
+        """Open content in a thread, which ends its waiting for a pipe when the task is cancelled."""
+        from dropbox_client.transfer.content import open_source  # noqa: PLC0415
+
+        is_cancelled = False
+
+        def check() -> None:
+            if is_cancelled:
+                raise Stopped("cancelled")
+            self.check()
+
+        opening = asyncio.ensure_future(asyncio.to_thread(open_source, content, check))
+        try:
+            source = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            is_cancelled = True
+            opening.add_done_callback(_close_source)
+            raise
+        with source:
+            yield source
+
+    def check(self) -> None:
+        """Raise Stopped after `close`."""
         if self.stopping.is_set():
             raise Stopped("stopped")
 
@@ -125,6 +150,7 @@ class AsyncClient(Resources):
 
     async def drive(self, steps: Steps[T]) -> T:
         """Perform steps and return their result. Raises their exceptions, and Stopped after `close`."""
+        self._require_loop()
         advance = steps.send
         value: Any = None
         while True:
@@ -138,11 +164,17 @@ class AsyncClient(Resources):
             except Exception as error:  # noqa: BLE001 - the steps decide
                 value, advance = error, steps.throw
 
+    def _require_loop(self) -> None:
+        running = asyncio.get_running_loop()
+        self._loop = self._loop or running
+        if self._loop is not running:  # httpx2 would report it as a broken connection
+            raise RuntimeError("this client belongs to another event loop: open one for each loop")
+
     async def pause(self, duration_s: float) -> None:
         """Wait. Raises Stopped."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.stopping.wait(), duration_s)
-        self._check()
+        self.check()
 
     async def _perform(self, step: Step) -> Any:
         match step:
@@ -150,14 +182,28 @@ class AsyncClient(Resources):
                 return await self._send(step)
             case Pause(duration_s):
                 return await self.pause(duration_s)
+            case Blocking(function):
+                return await asyncio.to_thread(function)
             case Locked(steps):
                 async with self._locked():
                     return await self.drive(steps)
 
     async def _send(self, request: Request) -> Response:
-        return await self.transport.send(
-            request.method, request.url, request.headers, request.body, idle_timeout_s=request.timeout_s
-        )
+        body = request.body if isinstance(request.body, bytes) else iterate_in_threads(request.body.blocks())
+        if request.receiver is None:
+            return await self.transport.send(
+                request.method, request.url, request.headers, body, idle_timeout_s=request.timeout_s
+            )
+        async with self.transport.open(
+            request.method, request.url, request.headers, body, idle_timeout_s=request.timeout_s
+        ) as response:
+            pieces, headers = self.transport.read_pieces(response), dict(response.headers.items())
+            if response.status_code >= 300:
+                return Response(response.status_code, headers, b"".join([piece async for piece in pieces]))
+            await asyncio.to_thread(request.receiver.restart)
+            async for piece in pieces:
+                await asyncio.to_thread(request.receiver.write, memoryview(piece))
+            return Response(response.status_code, headers, b"")
 
     @contextlib.asynccontextmanager
     async def _locked(self) -> AsyncIterator[None]:
@@ -174,3 +220,8 @@ class AsyncClient(Resources):
                 yield
             finally:
                 lock.__exit__(None, None, None)
+
+
+def _close_source(opened: "asyncio.Future[Source]") -> None:
+    if not opened.exception():
+        opened.result().close()

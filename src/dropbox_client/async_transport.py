@@ -80,7 +80,9 @@ class AsyncTransport:
             request = self._client.build_request(
                 method,
                 url,
-                headers={name: value for name, value in headers.items() if name.lower() != "host"},
+                headers={
+                    name.encode(): value.encode("latin-1") for name, value in headers.items() if name.lower() != "host"
+                },
                 content=body or None,
                 timeout=timeout,
             )

@@ -4,10 +4,10 @@
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 PAGE_ITEMS = 1000
 IDLE_TIMEOUT_S = 60.0
@@ -38,6 +38,28 @@ class Response:
         return json.loads(self.body) if self.body else None
 
 
+class Body(Protocol):
+    """The body of a request that is sent block by block, anew for each attempt."""
+
+    @property
+    def size_bytes(self) -> int: ...
+
+    @property
+    def content_type(self) -> str: ...
+
+    def blocks(self) -> Iterator[memoryview]: ...
+
+
+class Receiver(Protocol):
+    """Receives the body of a successful response block by block."""
+
+    def restart(self) -> None:
+        """Discard what was written: an attempt begins. May raise if that is impossible."""
+
+    def write(self, block: memoryview) -> object:
+        """Take the next bytes, which are valid during the call."""
+
+
 @dataclass(frozen=True)
 class Call(Generic[T]):
     """One request to the API; `read` turns its successful response into the result."""
@@ -58,6 +80,11 @@ class Call(Generic[T]):
     """The expected ETag."""
     wait_s: float = 0
     """How long the server may wait before it responds; added to the timeout."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold a password
+    upload: Body | None = None
+    """A body to send instead of JSON. A request whose response is lost is not repeated: it may have taken effect."""
+    receiver: Receiver | None = None
+    """Receives the body of the response, which `read` then finds empty."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +102,14 @@ class Listing(Generic[T]):
     path: str
     read_item: Callable[[Any], T]
     query: Mapping[str, str] = field(default_factory=dict)
+    signed_in: bool = True
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def page(self, cursor: str | None) -> Call[Page[T]]:
         """Return the call for the page after `cursor`, for the first page if it is None."""
         query = {"limit": str(PAGE_ITEMS), **self.query, **({"cursor": cursor} if cursor else {})}
-        return Call("GET", self.path, partial(self._read_page, cursor), query=query)
+        read = partial(self._read_page, cursor)
+        return Call("GET", self.path, read, query=query, signed_in=self.signed_in, headers=self.headers)
 
     def _read_page(self, cursor: str | None, response: Response) -> Page[T]:
         document = response.json()
@@ -93,6 +123,12 @@ def read_nothing(response: Response) -> None:
     """Read a response without a result. Raises ValueError for any other, such as the page of a proxy."""
     if response.status not in {202, 204}:
         raise ValueError("the status announces a result")
+
+
+def read_archive(response: Response) -> None:
+    """Read the response whose body a receiver got. Raises ValueError unless it was a zip."""
+    if response.headers.get("content-type") != "application/zip":
+        raise ValueError("not a zip")
 
 
 def read_with(read: Callable[[Any], T]) -> Callable[[Response], T]:

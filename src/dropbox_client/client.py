@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 
 from dropbox_client.call import Response
 from dropbox_client.errors import Stopped
-from dropbox_client.exchange import Exchange, Locked, Pause, Request, Step, Steps
+from dropbox_client.exchange import Blocking, Exchange, Locked, Pause, Request, Step, Steps
 from dropbox_client.models import File, FileRef, OnConflict
 from dropbox_client.resources import Resources
 from dropbox_client.tokens import TokenStore
@@ -78,12 +78,15 @@ class Client(Resources):
         *,
         folder: FileRef | None = None,
         on_conflict: OnConflict = "fail",
+        base_revision_id: str | None = None,
         progress: "OnProgress | None" = None,
     ) -> File:
         """Upload a path, bytes or a binary file object, and return the file.
 
         `to` is the path of the file, such as "/photos/cat.jpg"; missing folders are created. A path that ends with a
         slash gets the name of the local file. With `folder`, such as a shared one, `to` is the name in that folder.
+        With `on_conflict="replace"`, `base_revision_id` is the revision that the content replaces: RevisionConflict is
+        raised if the file has a newer one.
 
         `progress` is called with the bytes done and the total. An exception of it ends the upload and is raised. The
         server keeps what was sent: the same call continues after an exception, a `close`, or the end of the process.
@@ -96,8 +99,8 @@ class Client(Resources):
         from dropbox_client.transfer.upload_file import upload_source  # noqa: PLC0415
 
         parent_id = None if folder is None else self.files.resolve(folder)
-        item = make_item(content, to, parent_id, on_conflict)
-        with open_source(content, self._check) as source, ProgressReport(progress, source.size_bytes) as report:
+        item = make_item(content, to, parent_id, on_conflict, base_revision_id)
+        with open_source(content, self.check) as source, ProgressReport(progress, source.size_bytes) as report:
             context = dataclasses.replace(self._upload_context, listener=report)
             return upload_source(context, item, source)
 
@@ -140,7 +143,8 @@ class Client(Resources):
                     to.write(piece)
         return chosen
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise Stopped after `close`."""
         if self.stopping.is_set():
             raise Stopped("stopped")
 
@@ -180,11 +184,20 @@ class Client(Resources):
                 if self.stopping.wait(duration_s):
                     raise Stopped("stopped")
                 return None
+            case Blocking(function):
+                return function()
             case Locked(steps):
                 with self.exchange.store.locked():
                     return self.drive(steps)
 
     def _send(self, request: Request) -> Response:
-        return self.transport.send(
-            request.method, request.url, request.headers, request.body, idle_timeout_s=request.timeout_s
-        )
+        body = request.body if isinstance(request.body, bytes) else request.body.blocks
+        with self.transport.open(
+            request.method, request.url, request.headers, body, idle_timeout_s=request.timeout_s
+        ) as stream:
+            if request.receiver is None or stream.status >= 300:
+                return Response(stream.status, stream.headers, stream.read())
+            request.receiver.restart()
+            for block in stream.blocks():
+                request.receiver.write(block)
+            return Response(stream.status, stream.headers, b"")

@@ -7,15 +7,15 @@ failure into it: `Client` blocks, `AsyncClient` awaits.
 import contextlib
 import json
 import os
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import quote, urlencode
 
 from dropbox_client.address import read_address
-from dropbox_client.call import IDLE_TIMEOUT_S, MAX_BODY_BYTES, Call, Response
+from dropbox_client.call import IDLE_TIMEOUT_S, MAX_BODY_BYTES, Body, Call, Receiver, Response
 from dropbox_client.calls import auth
-from dropbox_client.errors import ApiError, InvalidResponse, NotSignedIn, Unreachable
+from dropbox_client.errors import ApiError, InvalidResponse, NotSignedIn, TransferFailed, Unreachable
 from dropbox_client.retry import Backoff, RetryWindow
 from dropbox_client.tokens import TokenMemory, Tokens, TokenStore
 from dropbox_client.waits import Waits
@@ -37,8 +37,10 @@ class Request:
     method: str
     url: str
     headers: Mapping[str, str] = field(repr=False)  # may hold a token, as the body may hold a password
-    body: bytes = field(repr=False)
+    body: bytes | Body = field(repr=False)
     timeout_s: float
+    receiver: Receiver | None = None
+    """Receives the body of a successful response; that of the result is then empty."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,27 @@ class Pause:
 
 
 @dataclass(frozen=True)
+class Blocking:
+    """Step: call `function`, which may wait for files or pipes. The result is what it returns."""
+
+    function: Callable[[], Any]
+
+
+@dataclass(frozen=True)
 class Locked:
     """Step: perform `steps` with the lock of the token store. The result is that of `steps`."""
 
     steps: "Steps[Any]"
 
 
-Step: TypeAlias = Request | Pause | Locked
+Step: TypeAlias = Request | Pause | Blocking | Locked
 Steps: TypeAlias = Generator[Step, Any, T]
+
+
+def block(function: Callable[[], T]) -> Steps[T]:
+    """Call a function that may wait for files or pipes."""
+    result: T = yield Blocking(function)
+    return result
 
 
 class Exchange:
@@ -116,9 +131,14 @@ class Exchange:
         if {"", ".", ".."} & set(call.path[1:].split("/")):  # it would name another resource, such as all sign-ins
             raise ApiError.from_json({"code": "not-found", "detail": "An id is empty or not an id"}, 404)
         url = self.base_url + quote(call.path) + (f"?{urlencode(call.query)}" if call.query else "")
-        headers = {"Accept": "application/json", "Accept-Encoding": "gzip"}
-        body = b""
-        if call.form is not None:
+        headers = {"Accept": "application/json", "Accept-Encoding": "gzip", **call.headers}
+        body: bytes | Body = b""
+        if call.receiver is not None:
+            headers |= {"Accept": "*/*", "Accept-Encoding": "identity"}
+        if call.upload is not None:
+            headers |= {"Content-Type": call.upload.content_type, "Content-Length": str(call.upload.size_bytes)}
+            body = call.upload
+        elif call.form is not None:
             headers["Content-Type"], body = "application/x-www-form-urlencoded", urlencode(call.form).encode()
         elif call.body is not None:
             headers["Content-Type"], body = "application/json", json.dumps(call.body).encode()
@@ -126,7 +146,7 @@ class Exchange:
             headers["Idempotency-Key"] = os.urandom(16).hex()
         if call.if_match is not None:
             headers["If-Match"] = call.if_match
-        return Request(call.method, url, headers, body, IDLE_TIMEOUT_S + call.wait_s)
+        return Request(call.method, url, headers, body, IDLE_TIMEOUT_S + call.wait_s, call.receiver)
 
     def _attempt(self, request: Request) -> Steps[Response]:
         """Send a request until it succeeds, fails permanently, or the retries take too long."""
@@ -139,6 +159,8 @@ class Exchange:
                 try:
                     response: Response = yield request
                 except Unreachable as error:
+                    if not isinstance(request.body, bytes):
+                        raise  # it may have taken effect
                     failure = error
                 else:
                     with self._reading(response):
@@ -153,6 +175,13 @@ class Exchange:
                 if pause_s is None:
                     raise failure
                 yield Pause(pause_s)
+
+    def fetch(self, url: str, receiver: Receiver) -> Steps[None]:
+        """Fetch the content of a signed URL, with retries. Raises TransferFailed, Unreachable."""
+        try:
+            yield from self._attempt(Request("GET", url, {}, b"", IDLE_TIMEOUT_S, receiver))
+        except ApiError as error:
+            raise TransferFailed(f"the store answered {error.status}") from error
 
     # Sign-in
 

@@ -59,6 +59,15 @@ class ResponseStream:
             raise self._explain(error) from error
         return b"".join(blocks)
 
+    def blocks(self) -> Iterator[memoryview]:
+        """Iterate over the body; a block is valid until the next one. Raises Unreachable, Stopped."""
+        buffer, received = memoryview(bytearray(_BLOCK_BYTES)), 0
+        while count := self.read_into(buffer):
+            received += count
+            yield buffer[:count]
+        if received < int(self.headers.get("content-length", 0)):
+            raise self._explain(ConnectionResetError("the response ended early"))
+
     def read_into(self, view: memoryview) -> int:
         """Read into the start of `view` and return the number of bytes, 0 at the end. Raises Unreachable, Stopped."""
         try:

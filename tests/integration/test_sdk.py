@@ -1,16 +1,20 @@
 """The blocking client of the SDK against a real server and a real store."""
 
+import copy
+import dataclasses
 import gzip
 import io
 import os
+import pickle
 import subprocess
 import sys
 import threading
+import zipfile
 from asyncio import to_thread
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 
@@ -21,16 +25,20 @@ from dropbox_client import (
     File,
     FileChanged,
     InvalidRequest,
+    LinkNotFor,
+    LinkPasswordRequired,
     LocalExists,
     NameTaken,
+    NotAFolder,
     NotFound,
     NotSignedIn,
+    RevisionConflict,
     Stopped,
     TokenFile,
     TokenMemory,
     Unreadable,
 )
-from tests.support.sdk import blocking_client, stored_tokens
+from tests.support.sdk import as_pipe, blocking_client, stored_tokens
 from tests.support.server import PASSWORD, Account, RunningServer, new_address, sha256
 
 MIB = 2**20
@@ -50,18 +58,6 @@ def read_back(client: Client, path: str) -> bytes:
     content = io.BytesIO()
     client.download(path, to=content)
     return content.getvalue()
-
-
-def as_pipe(content: bytes) -> IO[bytes]:
-    """Return the reading end of a pipe that a thread fills."""
-    reader, writer = os.pipe()
-
-    def fill() -> None:
-        with os.fdopen(writer, "wb") as file:
-            file.write(content)
-
-    threading.Thread(target=fill, daemon=True).start()
-    return os.fdopen(reader, "rb")
 
 
 @pytest.mark.parametrize("size", [0, 1, 3 * MIB, len(LARGE)])
@@ -378,5 +374,213 @@ async def test_events_are_listed_and_followed(client: Client) -> None:
         assert file.id in {event.file_id for event in client.events.list(since=file.created_at - timedelta(minutes=5))}
         with pytest.raises(ValueError, match="cursor"):
             next(client.events.list())
+
+    await to_thread(use)
+
+
+async def test_visitor_reads_a_link_with_a_password(client: Client, server: RunningServer, tmp_path: Path) -> None:
+    password = "žluťoučký kůň 日本"
+
+    def use() -> None:
+        client.upload(LARGE, to="/team/large")
+        client.upload(b"small", to="/team/in/small.txt")
+        link = client.links.create("/team", "download", password=password)
+        with Client(server.url) as visitor:
+            for wrong in (None, "wrong"):
+                with pytest.raises(LinkPasswordRequired):
+                    visitor.public.get_link(link, password=wrong)
+            address = server.url + link.url_path
+            shown = visitor.public.get_link(address, password=password)
+            assert (shown.name, shown.kind, shown.mode) == ("team", "folder", "download")
+            folder, large = visitor.public.list_files(link.token, password=password)
+            (small,) = visitor.public.list_files(link, folder.id, password=password)
+            visitor.public.download(link, large.id, tmp_path / "large", password=password)
+            assert (tmp_path / "large").read_bytes() == LARGE
+            content = io.BytesIO()
+            visitor.public.download(link, small.id, content, password=password)
+            assert content.getvalue() == b"small"
+            with pytest.raises(LocalExists):
+                visitor.public.download(link, small.id, tmp_path / "large", password=password)
+            visitor.public.download_archive(link, tmp_path / "all.zip", password=password)
+            with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+                assert {"team/in/small.txt", "team/large"} <= set(archive.namelist())
+            with pytest.raises(LinkNotFor):
+                visitor.public.upload(link, b"x", "x", password=password)
+            with pytest.raises(NotFound):
+                visitor.public.get_link("nothing")
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["all.zip", "large"]
+
+    await to_thread(use)
+
+
+@pytest.mark.parametrize("form", ["path", "bytes", "pipe"])
+async def test_visitor_sends_files_to_an_upload_link(
+    client: Client, server: RunningServer, tmp_path: Path, form: str
+) -> None:
+    local = tmp_path / "große Datei.bin"
+    local.write_bytes(LARGE)
+    contents: dict[str, Callable[[], Any]] = {
+        "path": lambda: local,
+        "bytes": lambda: LARGE,
+        "pipe": lambda: as_pipe(LARGE),
+    }
+
+    def use() -> None:
+        client.files.create_folder("/inbox")
+        link = client.links.create("/inbox", "upload")
+        with Client(server.url) as visitor:
+            if form != "path":
+                with pytest.raises(ValueError, match="name"):
+                    visitor.public.upload(link, b"x")
+            content = contents[form]()
+            received = visitor.public.upload(link, content, None if form == "path" else local.name)
+            if form == "pipe":
+                content.close()
+            assert (received.name, received.size_bytes) == (local.name, len(LARGE))
+        assert read_back(client, f"/inbox/{local.name}") == LARGE
+
+    await to_thread(use)
+
+
+async def test_archive_of_a_folder_reaches_a_path_and_a_file_object(client: Client, tmp_path: Path) -> None:
+    def use() -> None:
+        client.upload(LARGE, to="/a/large")
+        client.files.download_archive("/a", tmp_path / "a.zip")
+        content = io.BytesIO()
+        client.files.download_archive(client.files.get("/a"), content)
+        for archive in (tmp_path / "a.zip", content):
+            with zipfile.ZipFile(archive) as opened:
+                assert opened.read("a/large") == LARGE
+        with pytest.raises(NotAFolder):
+            client.files.download_archive("/a/large", tmp_path / "file.zip")
+        with pytest.raises(LocalExists):
+            client.files.download_archive("/a", tmp_path / "a.zip")
+        client.files.download_archive("/a", tmp_path / "a.zip", overwrite=True)
+        assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
+
+    await to_thread(use)
+
+
+async def test_upload_over_a_newer_revision_than_the_base_is_refused(client: Client) -> None:
+    def use() -> None:
+        first = client.upload(b"1", to="/a")
+        second = client.upload(b"2", to="/a", on_conflict="replace", base_revision_id=first.revision_id)
+        with pytest.raises(RevisionConflict):
+            client.upload(b"3", to="/a", on_conflict="replace", base_revision_id=first.revision_id)
+        assert client.files.get("/a").revision_id == second.revision_id
+        with pytest.raises(ValueError, match="base_revision_id"):
+            client.upload(b"3", to="/a", base_revision_id=first.revision_id)
+
+    await to_thread(use)
+
+
+@pytest.mark.parametrize("buffering", [0, -1])
+async def test_close_interrupts_an_upload_from_a_silent_pipe(
+    server: RunningServer, account: Account, buffering: int
+) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"the beginning")
+
+    def use() -> None:
+        with blocking_client(server, account) as client, os.fdopen(reader, "rb", buffering) as pipe:
+            closing = threading.Timer(0.5, client.close)
+            closing.start()
+            with pytest.raises(Stopped):
+                client.upload(pipe, to="/pipe")
+            closing.join()
+
+    await to_thread(use)
+    os.close(writer)
+
+
+class Failing(io.RawIOBase):
+    """A stream that fails half-way."""
+
+    def read(self, _: int = -1) -> bytes:
+        if self.tell_calls:
+            raise Enough("half-way")
+        self.tell_calls = 1
+        return b"x" * MIB
+
+    tell_calls = 0
+
+
+async def test_content_that_fails_or_is_none_stores_nothing(client: Client) -> None:
+    wrong: list[tuple[Any, type[Exception]]] = [
+        ((piece for piece in (b"a", b"b")), TypeError),
+        (5, TypeError),
+        (None, TypeError),
+        (Failing(), Unreadable),
+    ]
+
+    def use() -> None:
+        for content, error in wrong:
+            with pytest.raises(error):
+                client.upload(content, to="/wrong")
+        assert list(client.files.list()) == []
+
+    await to_thread(use)
+
+
+@pytest.mark.parametrize("change", ["grow", "shrink", "delete"])
+async def test_file_of_another_size_at_the_end_is_not_stored(client: Client, tmp_path: Path, change: str) -> None:
+    local = tmp_path / "local"
+    local.write_bytes(LARGE)
+
+    def alter(_: int, __: int) -> None:
+        if change == "delete":
+            local.unlink(missing_ok=True)
+        else:
+            os.truncate(local, len(LARGE) + (1 if change == "grow" else -1))
+
+    def use() -> None:
+        with pytest.raises(FileChanged):
+            client.upload(local, to="/changed", progress=alter)
+        with pytest.raises(NotFound):
+            client.files.get("/changed")
+        assert list(client.uploads.list(state="active")) == []
+
+    await to_thread(use)
+
+
+async def test_models_and_errors_survive_pickle_and_copy(client: Client) -> None:
+    def use() -> None:
+        file = client.upload(b"x", to="/a")
+        (upload,) = client.uploads.list()
+        with pytest.raises(NameTaken) as raised:
+            client.upload(b"y", to="/a")
+        for value in (file, upload, raised.value, KEEP):
+            for again in (pickle.loads(pickle.dumps(value)), copy.copy(value), copy.deepcopy(value)):  # noqa: S301
+                assert (type(again), str(again)) == (type(value), str(value))
+
+    await to_thread(use)
+
+
+async def test_two_processes_share_a_file_of_expired_tokens(
+    server: RunningServer, account: Account, tmp_path: Path
+) -> None:
+    tokens = stored_tokens(server, account).load()
+    assert tokens
+    TokenFile(tmp_path / "tokens").save(dataclasses.replace(tokens, access_token="expired"))
+    program = f"""
+import threading
+from dropbox_client import Client, TokenFile
+
+with Client({server.url!r}, TokenFile({str(tmp_path / "tokens")!r})) as client:
+    threads = [threading.Thread(target=lambda: print(client.account.get().email + "\\n", end="")) for _ in range(5)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+"""
+
+    def use() -> None:
+        command = [sys.executable, "-c", program]
+        running = [
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(3)
+        ]
+        for process in running:
+            with process:
+                assert process.communicate(timeout=120)[0].splitlines() == [account.email] * 5
+        with Client(server.url, TokenFile(tmp_path / "tokens")) as client:
+            assert len(list(client.account.list_sign_ins())) == 1
 
     await to_thread(use)

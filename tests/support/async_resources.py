@@ -23,7 +23,8 @@ _REPLACEMENTS = (
 _DEFINITION = re.compile(
     r"^((?:    @[^\n]+\n)?)    def (\w+)\((.*?)\) -> ([^\n]+):\n(?=        )", re.MULTILINE | re.DOTALL
 )
-_AWAITED = re.compile(r"self\.(_run|_resolve|get_cursor|drive)\(|self\._client\.drive\(")
+_UNCHANGED = {"__init__", "check"}
+_AWAITED = re.compile(r"self\.(_run|_resolve|_block|get_cursor|drive)\(|self\._client\.drive\(")
 
 
 def generate() -> dict[Path, str]:
@@ -54,7 +55,7 @@ def _generate(name: str, source: str) -> str:
 def _convert(match: re.Match[str], code: str) -> str:
     decorator, name, parameters, result = match.groups()
     is_generator = "yield" in code
-    if decorator or name == "__init__" or (result.startswith("Iterator[") and not is_generator):
+    if decorator or name in _UNCHANGED or (result.startswith("Iterator[") and not is_generator):
         return match.group(0) + code
     awaited = _AWAITED.sub(lambda call: "await " + call.group(0), code)
     return f"    async def {name}({parameters}) -> {result}:\n{awaited}"

@@ -2,7 +2,10 @@
 blocking client runs in threads: `asyncio.to_thread`."""
 
 import contextlib
+import os
+import threading
 from collections.abc import AsyncIterator, Iterator
+from typing import IO
 
 from dropbox_client import AsyncClient, Client, TokenMemory, Tokens
 from tests.support.server import Account, RunningServer
@@ -24,3 +27,15 @@ def blocking_client(server: RunningServer, account: Account) -> Iterator[Client]
 async def async_client(server: RunningServer, account: Account) -> AsyncIterator[AsyncClient]:
     async with AsyncClient(server.url, stored_tokens(server, account)) as client:
         yield client
+
+
+def as_pipe(content: bytes) -> IO[bytes]:
+    """Return the reading end of a pipe that a thread fills."""
+    reader, writer = os.pipe()
+
+    def fill() -> None:
+        with os.fdopen(writer, "wb") as file:
+            file.write(content)
+
+    threading.Thread(target=fill, daemon=True).start()
+    return os.fdopen(reader, "rb")

@@ -6,6 +6,7 @@ import pickle
 import pkgutil
 import re
 import typing
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
@@ -16,13 +17,30 @@ import yaml
 
 import dropbox_client
 from dropbox_api.problems import all_problems
-from dropbox_client import ApiError, AsyncClient, Client, DestinationRefused, FieldError, InvalidRequest, models
+from dropbox_client import ApiError, AsyncClient, Client, DestinationRefused, FieldError, InvalidRequest, calls, models
 from dropbox_client import problems as client_problems
+from dropbox_client.call import Listing
 from dropbox_client.errors import ApiError as Base
 from tests.support import async_resources
 
 ROOT = Path(__file__).parents[2]
-SCHEMAS: dict[str, Any] = yaml.load((ROOT / "openapi.yaml").read_text(), yaml.CSafeLoader)["components"]["schemas"]
+DOCUMENT: dict[str, Any] = yaml.load((ROOT / "openapi.yaml").read_text(), yaml.CSafeLoader)
+SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
+RESOURCES = ROOT / "src" / "dropbox_client" / "resources"
+KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
+NOT_IN_SDK = {
+    "auth_start_oidc": "a browser opens it",
+    "auth_finish_oidc": "the identity provider sends the browser there",
+    "events_stream": "for browsers; `follow` uses the long poll, which resumes in the same way",
+    "files_get_content": "a redirect for browsers and curl; `sign_download` returns the same URL as JSON",
+    "files_put_content": "for plain HTTP clients; `upload` sends sessions, whose parts are verified and resumed",
+    "files_upload": "for plain HTTP clients, as files_put_content",
+    "healthz": "for load balancers",
+    "public_get_content": "a redirect for browsers and curl, as files_get_content",
+    "readyz": "for load balancers",
+    "server_notify": "the store calls it",
+}
+"""Operations that the SDK leaves out, with the reason."""
 MODELS = sorted(
     {
         value
@@ -147,6 +165,60 @@ def agrees(kind: Any, schema: dict[str, Any]) -> bool:  # noqa: C901 - one branc
         return schema.get("format") == "date-time"
     plain = {str: "string", int: "integer", float: "number", bool: "boolean"}
     return plain.get(kind) == schema.get("type") and schema.get("format") != "date-time"
+
+
+def value_of(kind: Any) -> Any:
+    """Return some value of a parameter of a call."""
+    if get_origin(kind) is Literal:
+        return get_args(kind)[0]
+    by_kind = {
+        str: "ARG",
+        int: 1,
+        float: 1,
+        bool: False,
+        models.CreateUpload: models.CreateUpload(1, models.Destination("x")),
+        models.Destination: models.Destination("x"),
+    }
+    if kind in by_kind:
+        return by_kind[kind]
+    if get_origin(kind) in {Sequence, Mapping, dict}:
+        return {}
+    return "ARG" if str in get_args(kind) else None
+
+
+def called_operations() -> dict[tuple[str, str], str]:
+    """Return the (method, path) of each request that `calls` builds, and its function."""
+    found = {}
+    for module in map(import_module, (f"{calls.__name__}.{one.name}" for one in pkgutil.iter_modules(calls.__path__))):
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            if function.__module__ == module.__name__ and not name.startswith("_"):
+                hints = typing.get_type_hints(function)
+                parameters = inspect.signature(function).parameters
+                positional = [value_of(hints[one]) for one in parameters if parameters[one].kind is not KEYWORD_ONLY]
+                named = {one: value_of(hints[one]) for one in parameters if parameters[one].kind is KEYWORD_ONLY}
+                built = function(*positional, **named)
+                call = built.page(None) if isinstance(built, Listing) else built
+                short = f"{module.__name__.rpartition('.')[2]}.{name}"
+                found[call.method, call.path.replace("ARG", "{}")] = short
+    return found
+
+
+def test_each_operation_of_the_api_is_in_the_sdk_or_has_a_reason() -> None:
+    called = called_operations()
+    operations = {
+        (method.upper(), re.sub(r"{\w+}", "{}", path)): operation["operationId"]
+        for path, item in DOCUMENT["paths"].items()
+        for method, operation in item.items()
+        if method in {"get", "post", "put", "patch", "delete"}
+    }
+    missing = {name for key, name in operations.items() if key not in called}
+    assert missing == set(NOT_IN_SDK)
+    assert called.keys() - operations.keys() == set()
+    source = (
+        "".join(path.read_text() for path in RESOURCES.glob("*.py")) + (RESOURCES.parent / "exchange.py").read_text()
+    )
+    source += (RESOURCES.parent / "feed.py").read_text()
+    assert [name for name in called.values() if f"{name}(" not in source and f"{name})" not in source] == []
 
 
 def test_documentation_names_only_what_exists() -> None:

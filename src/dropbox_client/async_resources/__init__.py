@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from dropbox_client.async_resources.events import Events
     from dropbox_client.async_resources.files import Files
     from dropbox_client.async_resources.links import Links
+    from dropbox_client.async_resources.public import Public
     from dropbox_client.async_resources.revisions import Revisions
     from dropbox_client.async_resources.shares import Shares
     from dropbox_client.async_resources.trash import Trash
@@ -46,6 +47,10 @@ class Resources:
 
     async def drive(self, steps: Steps[T]) -> T:
         """Perform steps and return their result. Raises their exceptions, and Stopped after `close`."""
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """Raise Stopped after `close`."""
         raise NotImplementedError
 
     # Sign-in
@@ -109,6 +114,12 @@ class Resources:
         from dropbox_client.async_resources.links import Links  # noqa: PLC0415
 
         return Links(self)
+
+    @cached_property
+    def public(self) -> "Public":
+        from dropbox_client.async_resources.public import Public  # noqa: PLC0415
+
+        return Public(self)
 
     @cached_property
     def events(self) -> "Events":

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from dropbox_client.call import Call, Listing
 from dropbox_client.calls import files
+from dropbox_client.exchange import block
 from dropbox_client.models.files import File, FileRef
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ class Resource:
 
     async def _run(self, call: Call[T]) -> T:
         return await self._client.drive(self._client.exchange.send(call))
+
+    async def _block(self, function: Callable[[], T]) -> T:
+        """Call a function that may wait for files or pipes."""
+        return await self._client.drive(block(function))
 
     async def _pages(self, listing: Listing[T]) -> AsyncIterator[T]:
         cursor: str | None = None

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from dropbox_client.call import Call, Listing, read_nothing, read_with, without_none
+from dropbox_client.call import Call, Listing, Receiver, read_archive, read_nothing, read_with, without_none
 from dropbox_client.models import Activity, DownloadUrl, File, OnConflict, Order, ProcessingState
 
 _read_file = read_with(File.from_json)
@@ -61,6 +61,10 @@ def search(
 def sign_download(file_id: str, revision_id: str | None) -> Call[DownloadUrl]:
     query = without_none(revision=revision_id)
     return Call("GET", f"/v1/files/{file_id}/download", read_with(DownloadUrl.from_json), query=query)
+
+
+def get_archive(folder_id: str, receiver: Receiver) -> Call[None]:
+    return Call("GET", f"/v1/files/{folder_id}/archive", read_archive, receiver=receiver)
 
 
 def create_folder(path: str) -> Call[File]:

@@ -27,7 +27,7 @@ else:
             "files": (
                 "Activity DownloadUrl File FileRef OnConflict Order Processing ProcessingState Revision normalize_name"
             ),
-            "sharing": "KEEP Grant GrantedRole Keep Link LinkMode",
+            "sharing": "KEEP Grant GrantedRole Keep Link LinkMode PublicFile PublicLink ReceivedFile",
             "uploads": (
                 "Capabilities Chunk CompletedUpload CompletedUploadItem CreateUpload CreatedUpload CreatedUploadItem "
                 "Destination DestinationState FingerprintHit RetryLater SignedPart Upload UploadState"

@@ -54,3 +54,43 @@ class Link(Model):
     max_downloads: int | None
     downloads: int
     created_at: datetime
+
+
+@dataclass(frozen=True)
+class PublicLink(Model):
+    """The file or folder of a public link, as its visitors see it."""
+
+    _readers: ClassVar = {"expires_at": read_time}
+
+    id: str
+    """The id of the file or folder."""
+    name: str
+    kind: Literal["file", "folder"]
+    size_bytes: int | None
+    content_type: str | None
+    mode: LinkMode
+    needs_password: bool
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True)
+class PublicFile(Model):
+    """A file or folder below a public link, at `path` below the folder of the link."""
+
+    _readers: ClassVar = {"modified_at": read_time}
+
+    id: str
+    kind: Literal["file", "folder"]
+    name: str
+    path: str
+    size_bytes: int | None
+    content_type: str | None
+    modified_at: datetime
+
+
+@dataclass(frozen=True)
+class ReceivedFile(Model):
+    """A file that an upload link received, whatever name it got in the folder."""
+
+    name: str
+    size_bytes: int

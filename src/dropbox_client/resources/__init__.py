@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dropbox_client.resources.events import Events
     from dropbox_client.resources.files import Files
     from dropbox_client.resources.links import Links
+    from dropbox_client.resources.public import Public
     from dropbox_client.resources.revisions import Revisions
     from dropbox_client.resources.shares import Shares
     from dropbox_client.resources.trash import Trash
@@ -53,6 +54,10 @@ class Resources:
 
     def drive(self, steps: Steps[T]) -> T:
         """Perform steps and return their result. Raises their exceptions, and Stopped after `close`."""
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """Raise Stopped after `close`."""
         raise NotImplementedError
 
     # Sign-in
@@ -116,6 +121,12 @@ class Resources:
         from dropbox_client.resources.links import Links  # noqa: PLC0415
 
         return Links(self)
+
+    @cached_property
+    def public(self) -> "Public":
+        from dropbox_client.resources.public import Public  # noqa: PLC0415
+
+        return Public(self)
 
     @cached_property
     def events(self) -> "Events":

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from dropbox_client.calls import files
 from dropbox_client.models.files import Activity, DownloadUrl, File, FileRef, OnConflict, Order, ProcessingState
 from dropbox_client.resources.resource import Resource, path_or_id
+
+if TYPE_CHECKING:
+    from dropbox_client.transfer.target import To
 
 _HITS_PER_PAGE = 100
 
@@ -128,6 +131,19 @@ class Files(Resource):
         Raises: NotFound, RootFolder, ProcessingRunning, PreconditionFailed.
         """
         return self._run(files.move_to_trash(self._resolve(file), force=force, if_match=if_match))
+
+    def download_archive(self, folder: FileRef, to: "To", *, overwrite: bool = False) -> None:
+        """Download a folder with all below it as a zip, to a path or into a binary file object.
+
+        Quarantined and damaged files are left out; `NOT-INCLUDED.txt` in the zip names them. Raises NotFound,
+        NotAFolder, LocalExists.
+        """
+        from dropbox_client.transfer.target import Target  # noqa: PLC0415
+
+        folder_id = self._resolve(folder)
+        with Target(to, overwrite=overwrite) as target:
+            self._run(files.get_archive(folder_id, target))
+            target.finish()
 
     def list_activity(self, file: FileRef) -> Iterator[Activity]:
         """Iterate over the audit trail of a file or folder, newest first. Raises NotFound."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from dropbox_client.call import Call, Listing
 from dropbox_client.calls import files
+from dropbox_client.exchange import block
 from dropbox_client.models.files import File, FileRef
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ class Resource:
 
     def _run(self, call: Call[T]) -> T:
         return self._client.drive(self._client.exchange.send(call))
+
+    def _block(self, function: Callable[[], T]) -> T:
+        """Call a function that may wait for files or pipes."""
+        return self._client.drive(block(function))
 
     def _pages(self, listing: Listing[T]) -> Iterator[T]:
         cursor: str | None = None

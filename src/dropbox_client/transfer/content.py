@@ -2,6 +2,7 @@
 
 import io
 import os
+import select
 import stat
 import tempfile
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from dropbox_client.transfer.chunks import MIB
 from dropbox_client.transfer.progress import UploadItem
 from dropbox_client.transfer.source import BytesSource, DescriptorSource, Source, SpooledSource
 
+_POLL_MS = 200
+
 Content: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 """A path, bytes, or a file object that is read from its position to its end."""
 
@@ -21,8 +24,8 @@ Content: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | I
 def open_source(content: Content, check: Callable[[], None] = lambda: None) -> Source:
     """Open content for repeated reading.
 
-    A stream without random access, such as a pipe, is copied to a temporary file; `check` is called for each block and
-    may raise. Raises: Unreadable, TypeError for a file in text mode.
+    A stream without random access, such as a pipe, is copied to a temporary file; `check` is called for each block, and
+    several times a second while a pipe is silent, and may raise. Raises: Unreadable, TypeError for a file in text mode.
     """
     if isinstance(content, bytes | bytearray | memoryview):
         return BytesSource(bytes(content))
@@ -30,13 +33,19 @@ def open_source(content: Content, check: Callable[[], None] = lambda: None) -> S
         return Source(Path(content))
     if isinstance(content, io.BytesIO):
         return BytesSource(content.read())
+    if not hasattr(content, "read"):
+        raise TypeError(f"content is a path, bytes or a binary file object, not {type(content).__name__}")
     if _is_plain_file(content):
         return DescriptorSource(os.dup(content.fileno()))
     return _spool(content, check)
 
 
-def make_item(content: Content, to: str, parent_id: str | None, on_conflict: OnConflict) -> UploadItem:
+def make_item(
+    content: Content, to: str, parent_id: str | None, on_conflict: OnConflict, base_revision_id: str | None
+) -> UploadItem:
     """Return the destination of content. Raises ValueError for an incomplete one."""
+    if base_revision_id is not None and on_conflict != "replace":
+        raise ValueError("`base_revision_id` needs on_conflict='replace'")
     folder, slash, name = to.rpartition("/")
     if bool(slash) == bool(parent_id):
         raise ValueError("`to` must be a path that starts with a slash, or with `folder` a name without slashes")
@@ -46,7 +55,7 @@ def make_item(content: Content, to: str, parent_id: str | None, on_conflict: OnC
     name = name or path.name
     if not name:
         raise ValueError("content without a path needs a name: end `to` with it")
-    return UploadItem(path, folder or "/", name, 0, on_conflict, parent_id)
+    return UploadItem(path, folder or "/", name, 0, on_conflict, parent_id, base_revision_id)
 
 
 def _is_plain_file(content: IO[bytes]) -> bool:
@@ -65,7 +74,8 @@ def _spool(content: IO[bytes], check: Callable[[], None]) -> Source:
         while True:
             check()
             try:
-                block = content.read(MIB)
+                if (block := _read_available(content)) is None:
+                    continue
             except OSError as error:
                 raise Unreadable(f"the stream cannot be read: {error.strerror or error}") from error
             if not block:
@@ -75,3 +85,15 @@ def _spool(content: IO[bytes], check: Callable[[], None]) -> Source:
             copy.write(block)
         copy.flush()
         return SpooledSource(os.dup(copy.fileno()))
+
+
+def _read_available(content: IO[bytes]) -> bytes | None:
+    """Return the next bytes, b"" at the end; None if a pipe, socket or terminal has none yet."""
+    raw = content.raw if isinstance(content, io.BufferedReader) else content
+    if type(raw) is not io.FileIO:
+        return content.read(MIB)
+    waiting = select.poll()
+    waiting.register(raw, select.POLLIN)
+    if not waiting.poll(_POLL_MS):
+        return None
+    return content.read1(MIB) if isinstance(content, io.BufferedReader) else content.read(MIB)

@@ -36,15 +36,19 @@ def is_partial_file(name: str) -> bool:
 class PartialFile:
     """The locked temporary file of one download. A context manager that deletes it unless `is_kept`."""
 
-    def __init__(self, target: Path, source: DownloadUrl, count: int) -> None:
-        """Open the file of an earlier download, or a new one. Raises OSError."""
+    def __init__(self, target: Path, source: DownloadUrl | None, count: int) -> None:
+        """Open the file of an earlier download, or a new one; without `source` for content of unknown size.
+
+        Raises OSError.
+        """
         start = target.name.encode(errors="surrogateescape")[:_MAX_START_BYTES].decode(errors="ignore")
-        self._size_bytes, self._count = source.size_bytes, count
+        self._size_bytes, self._count = source.size_bytes if source else 0, count
         self.is_kept = False
         """True if a later download can resume from the file."""
         self.present: frozenset[int] = frozenset()
         """Numbers of the ranges that an earlier download fetched."""
-        if count > 1:
+        self._is_size_known = source is not None
+        if source and count > 1:
             self._path = target.with_name(f".{start}.{source.fingerprint[:16]}{_SUFFIX}")
             with contextlib.suppress(OSError):  # another download holds it, or the file system has no locks
                 self._fd = self._open_locked()
@@ -80,6 +84,10 @@ class PartialFile:
         while view:
             count = os.pwrite(self._fd, view, offset)
             view, offset = view[count:], offset + count
+
+    def discard(self) -> None:
+        """Delete what was written."""
+        os.ftruncate(self._fd, 0)
 
     def mark_range(self, number: int) -> None:
         """Mark a range as written, for a later download."""
@@ -117,7 +125,8 @@ class PartialFile:
 
     def _finish(self, modified_at: datetime | None) -> None:
         self.is_kept = False
-        os.ftruncate(self._fd, self._size_bytes)
+        if self._is_size_known:
+            os.ftruncate(self._fd, self._size_bytes)
         if modified_at:
             set_modified_at(self._fd, modified_at)
         os.fsync(self._fd)

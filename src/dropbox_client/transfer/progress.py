@@ -28,6 +28,8 @@ class UploadItem:
     """The size when the file was found; the transfer uses the size when it is opened."""
     on_conflict: OnConflict = "replace"
     parent_id: str | None = None
+    base_revision_id: str | None = None
+    """With `replace`, the revision that must still be the head."""
 
 
 @dataclass(frozen=True, slots=True)

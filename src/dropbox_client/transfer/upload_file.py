@@ -136,6 +136,7 @@ def new_upload(
             folder_path=None if item.parent_id else item.folder,
             parent_id=item.parent_id,
             on_conflict=item.on_conflict,
+            base_revision_id=item.base_revision_id,
         ),
         fingerprint=fingerprint,
         content_type=_guess_content_type(item.name),

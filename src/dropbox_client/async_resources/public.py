@@ -1,0 +1,91 @@
+"""Generated from `resources/public.py` by `make sdk`: edit that module."""
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dropbox_client.async_resources.resource import Resource
+from dropbox_client.calls import public
+from dropbox_client.models.files import DownloadUrl
+from dropbox_client.models.sharing import Link, PublicFile, PublicLink, ReceivedFile
+
+if TYPE_CHECKING:
+    from dropbox_client.transfer.content import Content
+    from dropbox_client.transfer.target import To
+
+
+class Public(Resource):
+    """Public links, as their visitors use them: a client that is not signed in is enough.
+
+    `link` is a `Link`, its token, or its address. Each method raises NotFound for a link that does not exist, has
+    expired or was revoked; LinkPasswordRequired without the right `password`; LinkNotFor for another mode.
+    """
+
+    async def get_link(self, link: Link | str, *, password: str | None = None) -> PublicLink:
+        """Return what the link shows."""
+        return await self._run(public.get_link(_read_token(link), password))
+
+    def list_files(
+        self, link: Link | str, folder_id: str | None = None, *, password: str | None = None
+    ) -> AsyncIterator[PublicFile]:
+        """Iterate over the children of the folder of the link, or of a folder below it. Raises NotAFolder."""
+        return self._pages(public.list_files(_read_token(link), folder_id, password))
+
+    async def sign_download(self, link: Link | str, file_id: str, *, password: str | None = None) -> DownloadUrl:
+        """Return a signed URL for the content of a file; this counts as a download. Raises NotAFile."""
+        return await self._run(public.sign_download(_read_token(link), file_id, password))
+
+    async def download(
+        self, link: Link | str, file_id: str, to: "To", *, password: str | None = None, overwrite: bool = False
+    ) -> None:
+        """Download a file to a path or into a binary file object; this counts as a download.
+
+        Paths and file objects are treated as by `Client.download`. Raises NotAFile, LocalExists, Corrupt.
+        """
+        from dropbox_client.transfer.target import Target  # noqa: PLC0415
+
+        source = await self._run(public.sign_download(_read_token(link), file_id, password))
+        with Target(to, overwrite=overwrite, source=source) as target:
+            await self._client.drive(self._client.exchange.fetch(source.url, target))
+            target.finish()
+
+    async def download_archive(
+        self,
+        link: Link | str,
+        to: "To",
+        *,
+        folder_id: str | None = None,
+        password: str | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        """Download the folder of the link, or a folder below it, as a zip; this counts as a download.
+
+        Raises NotAFolder, LocalExists.
+        """
+        from dropbox_client.transfer.target import Target  # noqa: PLC0415
+
+        with Target(to, overwrite=overwrite) as target:
+            await self._run(public.get_archive(_read_token(link), folder_id, password, target))
+            target.finish()
+
+    async def upload(
+        self, link: Link | str, content: "Content", name: str | None = None, *, password: str | None = None
+    ) -> ReceivedFile:
+        """Send a path, bytes or a binary file object to an upload link, under `name` or the name of the path.
+
+        A request whose response is lost is not repeated, because the server stores a file of the same name beside the
+        first. Raises BodyTooLarge, InvalidName, QuotaExceeded, Unreachable, FileChanged, Unreadable.
+        """
+        from dropbox_client.transfer.content import open_source  # noqa: PLC0415
+        from dropbox_client.transfer.form import FormBody  # noqa: PLC0415
+
+        chosen = name or (Path(content).name if isinstance(content, str | os.PathLike) else "")
+        if not chosen:
+            raise ValueError("content without a path needs a name")
+        with await self._block(lambda: open_source(content, self._client.check)) as source:
+            return await self._run(public.upload_file(_read_token(link), FormBody(chosen, source), password))
+
+
+def _read_token(link: Link | str) -> str:
+    return link.token if isinstance(link, Link) else link.rstrip("/").rsplit("/", 1)[-1]
