@@ -1,16 +1,19 @@
 """The asynchronous client of the SDK against a real server and a real store."""
 
 import asyncio
+import gzip
 import io
 import os
-from collections.abc import AsyncIterator
+import zipfile
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from dropbox_client import AsyncClient, NameTaken, NotSignedIn, Stopped
-from tests.support.sdk import async_client
+from dropbox_client import AsyncClient, Event, FileChanged, LinkPasswordRequired, NameTaken, NotSignedIn, Stopped
+from tests.support.sdk import as_pipe, async_client, stored_tokens
 from tests.support.server import Account, RunningServer, sha256
 
 MIB = 2**20
@@ -87,6 +90,7 @@ async def test_cancelled_upload_is_resumed(client: AsyncClient) -> None:
         await task
     sessions = [session async for session in client.uploads.list(state="active")]
     if sessions:  # else the upload had finished
+        assert sessions[0].fingerprint is None  # the content was hashed while it was sent
         await client.upload(LARGE, to="/large")
         assert (await client.uploads.get(sessions[0].id)).state == "completed"
     assert await read_back(client, "/large") == LARGE
@@ -149,10 +153,101 @@ async def test_client_without_sign_in_raises_not_signed_in(server: RunningServer
             await client.account.get()
 
 
-async def test_events_are_followed(client: AsyncClient) -> None:
+async def test_events_are_followed_while_they_happen_and_resumed(client: AsyncClient) -> None:
     cursor = await client.events.get_cursor()
-    file = await client.upload(b"x", to="/a")
-    async for event in client.events.follow(cursor):
-        assert event.file_id == file.id
-        break
-    assert file.id in {event.file_id async for event in client.events.list(cursor)}
+    seen: list[Event] = []
+
+    async def follow(start: str, count: int) -> None:
+        async for event in client.events.follow(start):
+            if event.kind == "file.created":
+                seen.append(event)
+            if len(seen) == count:
+                return
+
+    following = asyncio.create_task(follow(cursor, 2))
+    files = [await client.upload(b"x", to=f"/{number}") for number in range(2)]
+    await asyncio.wait_for(following, 60)
+    files.append(await client.upload(b"x", to="/2"))
+    resumed = seen[-1].cursor
+    assert resumed
+    await asyncio.wait_for(follow(resumed, 3), 60)
+    assert [event.file_id for event in seen] == [file.id for file in files]
+    assert [event.file and event.file.path for event in seen] == ["/0", "/1", "/2"]
+    listed = [event.file_id async for event in client.events.list(cursor) if event.kind == "file.created"]
+    assert listed == [file.id for file in files]
+
+
+async def test_visitor_uses_links_with_a_password(client: AsyncClient, server: RunningServer, tmp_path: Path) -> None:
+    password = "žluťoučký kůň 日本"
+    file = await client.upload(LARGE, to="/team/large")
+    link = await client.links.create("/team", "download", password=password)
+    inbox = await client.links.create("/team", "upload", password=password)
+    async with AsyncClient(server.url) as visitor:
+        with pytest.raises(LinkPasswordRequired):
+            await visitor.public.get_link(link)
+        assert (await visitor.public.get_link(link, password=password)).name == "team"
+        assert [found.id async for found in visitor.public.list_files(link, password=password)] == [file.id]
+        await visitor.public.download(link, file.id, tmp_path / "large", password=password)
+        assert (tmp_path / "large").read_bytes() == LARGE
+        content = io.BytesIO()
+        await visitor.public.download_archive(link, content, password=password)
+        with zipfile.ZipFile(content) as archive:
+            assert archive.read("team/large") == LARGE
+        await visitor.public.upload(inbox, LARGE[:-1], "other", password=password)
+    assert await read_back(client, "/team/other") == LARGE[:-1]
+    await client.files.download_archive("/team", tmp_path / "team.zip")
+    with zipfile.ZipFile(tmp_path / "team.zip") as archive:
+        assert {"team/large", "team/other"} <= set(archive.namelist())
+
+
+@pytest.mark.parametrize("form", ["bytesio", "file", "pipe", "gzip"])
+async def test_upload_of_any_content_stores_its_bytes(client: AsyncClient, tmp_path: Path, form: str) -> None:
+    local = tmp_path / "local"
+    local.write_bytes(gzip.compress(LARGE) if form == "gzip" else LARGE)
+    forms: dict[str, Callable[[], Any]] = {
+        "bytesio": lambda: io.BytesIO(LARGE),
+        "file": lambda: local.open("rb"),
+        "pipe": lambda: as_pipe(LARGE),
+        "gzip": lambda: gzip.GzipFile(local),
+    }
+    with forms[form]() as content:
+        file = await client.upload(content, to="/x")
+    assert file.fingerprint == sha256(LARGE)
+
+
+async def test_cancelled_upload_from_a_silent_pipe_leaves_no_thread(server: RunningServer, account: Account) -> None:
+    reader, writer = os.pipe()
+
+    async def cancel() -> None:
+        async with async_client(server, account) as client:
+            with os.fdopen(reader, "rb") as pipe, pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.upload(pipe, to="/pipe"), 0.5)
+
+    # `run` waits for the threads of its loop.
+    await asyncio.wait_for(asyncio.to_thread(asyncio.run, cancel()), 60)
+    os.close(writer)
+
+
+@pytest.mark.parametrize("change", [1, -1])
+async def test_file_of_another_size_at_the_end_is_not_stored(client: AsyncClient, tmp_path: Path, change: int) -> None:
+    local = tmp_path / "local"
+    local.write_bytes(LARGE)
+    with pytest.raises(FileChanged):
+        await client.upload(local, to="/x", progress=lambda *_: os.truncate(local, len(LARGE) + change))
+    assert [file async for file in client.files.list()] == []
+    assert [upload async for upload in client.uploads.list(state="active")] == []
+
+
+async def test_client_of_another_event_loop_is_refused(server: RunningServer, account: Account) -> None:
+    client = AsyncClient(server.url, stored_tokens(server, account))
+
+    async def use() -> None:
+        await client.account.get()
+        await client.transport.close()
+
+    def run() -> None:
+        asyncio.run(use())
+        with pytest.raises(RuntimeError, match="event loop"):
+            asyncio.run(use())
+
+    await asyncio.wait_for(asyncio.to_thread(run), 30)

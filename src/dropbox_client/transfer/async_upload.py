@@ -1,18 +1,18 @@
-"""The upload of one file by the asynchronous client: hash -> start a session -> send its parts -> complete it.
+"""The upload of one file by the asynchronous client; order of the steps and invariants as in `upload_file`.
 
-The fingerprint is computed first, in a thread. The session on the server is the only record of progress: after an
-interruption the same fingerprint finds the same session, and parts that the store has are not sent again.
+Files are read and hashed in threads: a small file before it is sent, a large one while it is sent.
 """
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Iterable
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from dropbox_client.errors import ApiError, ClientError, FileChanged, TransferFailed, Unreachable
+from dropbox_client.errors import ApiError, ClientError, FileChanged, Stopped, TransferFailed, Unreachable
 from dropbox_client.models import CompletedUpload, CreatedUpload, File, RetryLater, SignedPart, Upload
-from dropbox_client.problems import PartsMissing, StoreFull, UploadCompleting
+from dropbox_client.problems import FingerprintRequired, PartsMissing, StoreFull, UploadCompleting
 from dropbox_client.retry import TRANSFER_RETRY_FOR_S, Backoff, RetryWindow
 from dropbox_client.transfer.chunks import Chunks, expected_chunk_bytes, parse_ranges
 from dropbox_client.transfer.parts import MAX_DAMAGED_TRIES, Busy, Damaged, Failing, PartResult, read_result
@@ -27,7 +27,7 @@ from dropbox_client.transfer.upload_file import (
     find_place,
     new_upload,
 )
-from dropbox_client.transfer.waiting import gather
+from dropbox_client.transfer.waiting import gather, iterate_in_threads
 
 if TYPE_CHECKING:
     from dropbox_client.async_client import AsyncClient
@@ -49,20 +49,16 @@ class AsyncUpload:
         self._source = source
         self._report = report
         self._hashes = Hashes(0)
-        self._fingerprint = ""
+        self._fingerprint: str | None = None
         self._reported_bytes = 0
         self._retry_window = RetryWindow(TRANSFER_RETRY_FOR_S)
 
     async def run(self) -> File:
         """Upload the content and return its file. Raises ClientError."""
-        limits = await self._client.uploads.get_capabilities()
-        size = self._source.size_bytes
-        is_single = size <= limits.single_max_bytes
-        await self._hash_all(size if is_single else expected_chunk_bytes(size, limits.chunk_size_bytes))
-        reason = ""
+        size, reason = self._source.size_bytes, ""
         for _ in range(MAX_SESSIONS):
             self._count(-self._reported_bytes)
-            started = await self._client.uploads.start(new_upload(self._item, self._source, self._fingerprint))
+            started = await self._start()
             if started.file:
                 self._count(size - self._reported_bytes)
                 return started.file
@@ -83,6 +79,40 @@ class AsyncUpload:
                 reason = error.detail
         raise TransferFailed(f"gave up after {MAX_SESSIONS} upload sessions: {reason}")
 
+    async def _start(self) -> CreatedUpload:
+        """Start a session, with the fingerprint if it is cheap to compute or the server requires it."""
+        if self._fingerprint is None:
+            limits, size = await self._client.uploads.get_capabilities(), self._source.size_bytes
+            if size <= limits.single_max_bytes:
+                await self._hash_all(size)
+            else:
+                try:
+                    return await self._client.uploads.start(new_upload(self._item, self._source, None))
+                except FingerprintRequired as error:
+                    unbound = [await self._client.uploads.reconcile(upload_id) for upload_id in error.uploads]
+                unbound.sort(key=lambda upload: upload.uploaded_bytes, reverse=True)
+                expected = expected_chunk_bytes(size, limits.chunk_size_bytes)
+                await self._hash_all(unbound[0].chunk_size_bytes if unbound else expected)
+                await self._adopt_session(unbound)
+        return await self._client.uploads.start(new_upload(self._item, self._source, self._fingerprint))
+
+    async def _adopt_session(self, unbound: Iterable[Upload]) -> None:
+        """Bind the fingerprint to the first session of this file that an interrupted upload left unbound, if any."""
+        assert self._fingerprint is not None  # noqa: S101 - for the type checker
+        for upload in unbound:
+            if upload.chunk_size_bytes != self._hashes.chunk_size_bytes:
+                continue
+            chunks = [chunk async for chunk in self._client.uploads.list_chunks(upload.id) if chunk.sha256]
+            if not chunks or any(chunk.sha256 != self._hashes.chunks[chunk.number] for chunk in chunks):
+                continue
+            try:
+                await self._client.uploads.bind_fingerprint(upload.id, self._fingerprint)
+            except ApiError as problem:
+                if problem.code not in SESSION_LOST:
+                    raise
+            else:
+                return  # a start with this fingerprint joins the session
+
     async def _hash_all(self, chunk_size_bytes: int) -> None:
         chunks, hashes = Chunks(self._source.size_bytes, chunk_size_bytes), Hashes(chunk_size_bytes)
         self._fingerprint = await asyncio.to_thread(hash_file, self._source, chunks, hashes.chunks.__setitem__)
@@ -90,8 +120,16 @@ class AsyncUpload:
         self._hashes = hashes
 
     async def _send_and_complete(self, started: CreatedUpload, upload: Upload) -> File:
+        if self._fingerprint is None:
+            bound = await self._send_unbound(upload)
+            if bound.file:
+                self._count(self._source.size_bytes - self._reported_bytes)
+                return bound.file
+            if bound.upload is None or bound.upload.id == upload.id:
+                return await self._complete_sent(upload, [], [])
+            started, upload = bound, bound.upload
         if upload.strategy == "single":
-            self._hashes = Hashes(upload.chunk_size_bytes, {1: self._fingerprint})
+            self._hashes = Hashes(upload.chunk_size_bytes, {1: self._fingerprint or ""})
         elif upload.chunk_size_bytes != self._hashes.chunk_size_bytes:
             await self._hash_all(upload.chunk_size_bytes)
         if not started.is_new:
@@ -99,7 +137,10 @@ class AsyncUpload:
             if upload.state in {"aborted", "expired", "failed"}:
                 raise _SessionLost(f"the upload is {upload.state}")
             await self._require_matching_chunks(upload)
-        todo, signed = parse_ranges(upload.missing), started.parts
+        return await self._complete_sent(upload, parse_ranges(upload.missing), started.parts)
+
+    async def _complete_sent(self, upload: Upload, todo: list[int], signed: list[SignedPart]) -> File:
+        """Send the chunks `todo`, and what the store loses, until the server has completed the file."""
         for _ in range(MAX_ROUNDS):
             if upload.state == "active":
                 chunks = Chunks(self._source.size_bytes, upload.chunk_size_bytes)
@@ -111,6 +152,36 @@ class AsyncUpload:
             except PartsMissing as error:
                 todo, signed = parse_ranges(error.missing) + parse_ranges(error.mismatched), []
         raise TransferFailed(f"the store lost parts {MAX_ROUNDS} times")
+
+    async def _send_unbound(self, upload: Upload) -> CreatedUpload:
+        """Send all parts while a thread hashes the content, then bind its fingerprint.
+
+        Returns the session to complete, which may be another one, or the file.
+        """
+        hashed: asyncio.Queue[tuple[int, str] | None] = asyncio.Queue()
+        loop, stopped = asyncio.get_running_loop(), threading.Event()
+
+        def on_chunk(number: int, sha256: str) -> None:
+            if stopped.is_set():
+                raise Stopped("stopped")
+            loop.call_soon_threadsafe(hashed.put_nowait, (number, sha256))
+
+        self._hashes = Hashes(upload.chunk_size_bytes)
+        chunks = Chunks(self._source.size_bytes, upload.chunk_size_bytes)
+        hashing = asyncio.create_task(asyncio.to_thread(hash_file, self._source, chunks, on_chunk))
+        hashing.add_done_callback(lambda _: hashed.put_nowait(None))
+        try:
+            while batch := await _take_hashed(hashed):
+                self._hashes.chunks.update(batch)
+                await self._send(upload, list(batch), [])
+            fingerprint = await asyncio.shield(hashing)
+        finally:
+            stopped.set()
+            await asyncio.wait({hashing})  # before the file is closed
+            hashing.exception()  # an earlier failure is raised instead
+        await asyncio.to_thread(self._source.check)
+        self._fingerprint = fingerprint
+        return await self._client.uploads.bind_fingerprint(upload.id, fingerprint)
 
     async def _require_matching_chunks(self, upload: Upload) -> None:
         """Compare the registered hashes with the file: another run may have registered those of another file."""
@@ -179,8 +250,7 @@ class AsyncUpload:
 
         async def body() -> AsyncIterator[bytes]:
             nonlocal reported
-            blocks = self._source.blocks(part.offset_bytes, part.size_bytes)
-            while block := await asyncio.to_thread(_next_block, blocks):
+            async for block in iterate_in_threads(self._source.blocks(part.offset_bytes, part.size_bytes)):
                 yield block
                 reported += len(block)
                 self._count(len(block))
@@ -223,6 +293,13 @@ class AsyncUpload:
         self._report.add(size_bytes)
 
 
-def _next_block(blocks: Iterable[memoryview]) -> bytes:
-    """Return a copy of the next block, b"" at the end."""
-    return bytes(next(iter(blocks), b""))
+async def _take_hashed(hashed: "asyncio.Queue[tuple[int, str] | None]") -> dict[int, str]:
+    """Wait for a hashed chunk, and return all that are ready, up to a batch; none at the end."""
+    batch: dict[int, str] = {}
+    while len(batch) < _BATCH and (not batch or not hashed.empty()):
+        entry = await hashed.get()
+        if entry is None:
+            hashed.put_nowait(None)  # for the next call
+            break
+        batch[entry[0]] = entry[1]
+    return batch
