@@ -76,14 +76,14 @@ whether the node or a folder above it is in the trash. Needs the columns `owner_
 
 # Required roles
 
-_REQUIRE = text(f"""
+_REQUIRE_ROLE = text(f"""
     WITH RECURSIVE {ancestors_cte(_MANY, "owner_id", "trashed_at")}, {_ROLES}
     SELECT nodes.id, nodes.owner_id, kind, role FROM roles JOIN nodes ON nodes.id = start
     WHERE role IS NOT NULL AND NOT is_in_trash
 """)
 
 
-async def require(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID, role: Role = "viewer") -> Access:
+async def require_role(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID, role: Role = "viewer") -> Access:
     """Return the actor's access to a live node, with at least `role`.
 
     Raises NotFound (the node is missing, it or a folder above is in the trash, or the actor has no role), Forbidden (a
@@ -98,8 +98,8 @@ async def require(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID, role: Role = 
 async def require_each(
     tx: Tx, actor_id: uuid.UUID, node_ids: Collection[uuid.UUID], role: Role = "viewer"
 ) -> dict[uuid.UUID, Access | problems.NotFound | problems.Forbidden]:
-    """Return, for each of the nodes, what `require` returns or raises; one statement for all of them."""
-    rows = await tx.execute(_REQUIRE, {"actor_id": actor_id, "ids": list(node_ids)})
+    """Return, for each of the nodes, what `require_role` returns or raises; one statement for all of them."""
+    rows = await tx.execute(_REQUIRE_ROLE, {"actor_id": actor_id, "ids": list(node_ids)})
     granted = {row.id: Access(row.id, row.owner_id, row.kind, row.role) for row in rows}
     return {node_id: _judge(granted.get(node_id), role) for node_id in node_ids}
 
@@ -115,7 +115,7 @@ def _judge(granted: Access | None, role: Role) -> Access | problems.NotFound | p
 async def is_editor(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID) -> bool:
     """Tell whether the actor is editor or owner of a live node."""
     try:
-        await require(tx, actor_id, node_id, "editor")
+        await require_role(tx, actor_id, node_id, "editor")
     except (problems.NotFound, problems.Forbidden):
         return False
     return True
@@ -149,7 +149,7 @@ async def require_trashed(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID) -> Ac
 
 # Links
 
-_REQUIRE_BELOW = text(f"""
+_REQUIRE_BELOW_LINK = text(f"""
     WITH RECURSIVE {ancestors_cte(_ONE, "owner_id", "kind", "trashed_at")}
     SELECT id, owner_id, kind FROM ancestors
     WHERE height = 0 AND EXISTS (SELECT FROM ancestors WHERE id = :top_id)
@@ -157,12 +157,12 @@ _REQUIRE_BELOW = text(f"""
 """)
 
 
-async def require_below(tx: Tx, top_id: uuid.UUID, node_id: uuid.UUID) -> Access:
+async def require_below_link(tx: Tx, top_id: uuid.UUID, node_id: uuid.UUID) -> Access:
     """Return a viewer's access to a live node that is the top of a share or lies below it.
 
     Raises NotFound.
     """
-    row = (await tx.execute(_REQUIRE_BELOW, {"top_id": top_id, "node_id": node_id})).one_or_none()
+    row = (await tx.execute(_REQUIRE_BELOW_LINK, {"top_id": top_id, "node_id": node_id})).one_or_none()
     if row is None:
         raise problems.NotFound
     return Access(row.id, row.owner_id, row.kind, "viewer")
@@ -278,7 +278,7 @@ _SHARED_WITH = text("""
 """)
 
 
-async def visible_condition(tx: Tx, actor_id: uuid.UUID) -> ColumnElement[bool]:
+async def build_visible_condition(tx: Tx, actor_id: uuid.UUID) -> ColumnElement[bool]:
     """Return the condition that the actor owns a node or that it is shared with the actor, in the trash or not."""
     shared = (await tx.execute(_SHARED_WITH, {"actor_id": actor_id})).scalars().all()
     if not shared:

@@ -20,7 +20,7 @@ async def accept_content(context: Context, node_id: uuid.UUID) -> File:
     Transaction: one, under the owner's lock.
     """
     async with context.db.begin() as tx:
-        granted = await access.require(tx, context.actor_id, node_id, "owner")
+        granted = await access.require_role(tx, context.actor_id, node_id, "owner")
         if granted.kind != "file":
             raise problems.NotAFile
         await guard.lock_owner(tx, granted.owner_id)

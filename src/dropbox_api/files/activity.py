@@ -15,7 +15,7 @@ async def list_activity(context: Context, node_id: uuid.UUID, *, limit: int, cur
     """Return to the owner a page of the changes of a node, newest first. Raises NotFound, Forbidden, InvalidCursor."""
     entry = AuditEntry.__table__.c
     async with context.db.read() as tx:
-        granted = await access.require(tx, context.actor_id, node_id, "owner")
+        granted = await access.require_role(tx, context.actor_id, node_id, "owner")
         page = (
             select(*entry, User.email)
             .outerjoin(User, User.id == AuditEntry.actor_id)

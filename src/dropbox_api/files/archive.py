@@ -58,7 +58,7 @@ async def open_archive(context: Context, folder_id: uuid.UUID, slots: TransferSl
     Transaction: one, for the audit trail; then a short read for each page of a folder.
     """
     async with context.db.begin() as tx:
-        top = await read_top(tx, await access.require(tx, context.actor_id, folder_id))
+        top = await read_top(tx, await access.require_role(tx, context.actor_id, folder_id))
     return await stream_archive(context, top, slots.hold(context.actor_id))
 
 

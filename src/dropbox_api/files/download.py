@@ -37,7 +37,7 @@ async def get_content(context: Context, node_id: uuid.UUID, revision_id: uuid.UU
     Raises NotFound (no such file or revision, or no access), NotAFile, ContentQuarantined, ContentDamaged.
     """
     async with context.db.read() as tx:
-        return await read_content(tx, await access.require(tx, context.actor_id, node_id), revision_id)
+        return await read_content(tx, await access.require_role(tx, context.actor_id, node_id), revision_id)
 
 
 async def read_content(tx: Tx, granted: access.Access, revision_id: uuid.UUID | None = None) -> StoredContent:

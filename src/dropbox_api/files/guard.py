@@ -95,9 +95,9 @@ async def lock_node(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID, role: acces
 
     Raises NotFound, Forbidden.
     """
-    granted = await access.require(tx, actor_id, node_id, role)
+    granted = await access.require_role(tx, actor_id, node_id, role)
     await lock_owner(tx, granted.owner_id)
-    await access.require(tx, actor_id, node_id, role)
+    await access.require_role(tx, actor_id, node_id, role)
     return await _get_locked(tx, node_id)
 
 

@@ -11,7 +11,7 @@ from dropbox_api.files.schemas import File
 async def get_node(context: Context, node_id: uuid.UUID) -> File:
     """Return a file or folder. Raises NotFound."""
     async with context.db.read() as tx:
-        await access.require(tx, context.actor_id, node_id)
+        await access.require_role(tx, context.actor_id, node_id)
         return await views.get_file(tx, context.actor_id, node_id)
 
 
@@ -25,7 +25,7 @@ async def get_node_by_path(context: Context, path: str) -> File:
 async def get_node_below(context: Context, folder_id: uuid.UUID, path: str) -> File:
     """Return the node at a path below a folder; "/" is the folder. Raises NotFound, NotAFolder, InvalidName."""
     async with context.db.read() as tx:
-        folder = await access.require(tx, context.actor_id, folder_id)
+        folder = await access.require_role(tx, context.actor_id, folder_id)
         if folder.kind != "folder":
             raise problems.NotAFolder
         return await views.get_file(tx, context.actor_id, await paths.resolve_below(tx, folder_id, path))

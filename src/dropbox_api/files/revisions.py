@@ -30,7 +30,7 @@ async def list_revisions(context: Context, node_id: uuid.UUID, *, limit: int, cu
         (before,) = page_cursors.decode_key("revisions", cursor, int)
         page = page.where(Revision.number < literal(before, BigInteger))
     async with context.db.read() as tx:
-        if (await access.require(tx, context.actor_id, node_id)).kind != "file":
+        if (await access.require_role(tx, context.actor_id, node_id)).kind != "file":
             raise problems.NotAFile
         rows = (await tx.execute(page.order_by(Revision.number.desc()).limit(limit + 1))).all()
         head = (await tx.execute(select(Node.head_revision_id).where(Node.id == node_id))).scalar_one()

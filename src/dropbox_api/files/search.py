@@ -89,7 +89,7 @@ async def search_files(context: Context, wanted: SearchFiles) -> FileList:
         if folder:
             scope = and_(Node.owner_id == folder.owner_id, await views.build_below_condition(tx, folder.node_id))
         else:
-            scope = await access.visible_condition(tx, context.actor_id)
+            scope = await access.build_visible_condition(tx, context.actor_id)
         passing = _select_candidates(scope, wanted)
         before = page_cursors.decode_key("search", wanted.cursor, int, datetime, uuid.UUID) if wanted.cursor else None
         rows = await _read_page(tx, passing, wanted.q, before, wanted.limit + 1)

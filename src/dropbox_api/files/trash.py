@@ -70,7 +70,7 @@ async def restore_node(
 
 async def _require_live(tx: Tx, actor_id: uuid.UUID, parent_id: uuid.UUID) -> None:
     try:
-        await access.require(tx, actor_id, parent_id)
+        await access.require_role(tx, actor_id, parent_id)
     except problems.NotFound:
         raise problems.ParentGone("The folder is in the trash or deleted: restore it first, or name another") from None
 

@@ -150,7 +150,7 @@ async def copy_node(
         if node.parent_id is None:
             raise problems.RootFolder("The root folder cannot be copied: copy the items in it")
         target = await folders.choose_target(tx, context.actor_id, node, wanted, name)
-        await access.require(tx, context.actor_id, target.parent_id, "editor")
+        await access.require_role(tx, context.actor_id, target.parent_id, "editor")
         copy_content = _copy_file if node.kind == "file" else _copy_folder
         copy_id = await copy_content(tx, context.actor_id, node, target)
         await failpoint("files.copy.before_commit")

@@ -91,7 +91,7 @@ async def list_file_deliveries(
     own = select(Webhook.id).where(Webhook.user_id == context.actor_id)
     query = select(*_DELIVERY).where(Delivery.node_id == file_id, Delivery.webhook_id.in_(own))
     async with context.db.read() as tx:
-        await access.require(tx, context.actor_id, file_id)
+        await access.require_role(tx, context.actor_id, file_id)
         return await _read_page(tx, query, limit, cursor)
 
 

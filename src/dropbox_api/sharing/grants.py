@@ -235,7 +235,7 @@ async def list_grants(context: Context, node_id: uuid.UUID, *, limit: int, curso
     Raises NotFound, Forbidden, InvalidCursor.
     """
     async with context.db.read() as tx:
-        await access.require(tx, context.actor_id, node_id, "owner")
+        await access.require_role(tx, context.actor_id, node_id, "owner")
         chain = (await tx.execute(_CHAIN, {"node_id": node_id})).scalars().all()
         page = select(*_COLUMNS).where(Grant.node_id.in_(chain))
         if cursor:

@@ -142,7 +142,7 @@ async def list_links(
     if cursor:
         page = page.where(Link.id < page_cursors.decode_id("links", cursor))
     async with context.db.read() as tx:
-        await access.require(tx, context.actor_id, node_id, "owner")
+        await access.require_role(tx, context.actor_id, node_id, "owner")
         rows = (await tx.execute(page.order_by(Link.id.desc()).limit(limit + 1))).all()
     items = [_view(tokens, LinkRow(**row._asdict())) for row in rows[:limit]]
     next_cursor = page_cursors.encode_cursor("links", items[-1].id) if len(rows) > limit else None

@@ -148,7 +148,7 @@ def _require_mode(context: LinkContext, *modes: schemas.Mode) -> None:
 async def _require_below(tx: Tx, link: access.LinkAccess, node_id: uuid.UUID | None) -> access.Access:
     """Return a live node of the link, its own one for None. Raises NotFound."""
     top_id = link.top.node_id
-    return await access.require_below(tx, top_id, node_id or top_id)
+    return await access.require_below_link(tx, top_id, node_id or top_id)
 
 
 _READ_PATH = text(f"""
