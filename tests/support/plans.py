@@ -1,5 +1,6 @@
 """The SQL statements that the API executes, and their plans: tests compare plans, never times."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -48,3 +49,34 @@ async def explain(db: Db, statement: Statement, **settings: str) -> list[dict[st
         nodes.append(node)
         waiting += node.get("Plans", ())
     return nodes
+
+
+# Scans of whole tables
+
+BIG_TABLES = frozenset(
+    {
+        *("nodes", "revisions", "blobs", "blob_chunks", "grants", "events", "audit_log"),
+        *("uploads", "upload_chunks", "upload_destinations", "deliveries", "sessions", "idempotency_keys"),
+    }
+)
+"""Tables that grow with use. The others have few rows, or few that are not deleted within the hour."""
+
+
+def list_hot_statements(seen: list[Statement]) -> list[Statement]:
+    """Return one example of each statement that reads or changes rows."""
+    verbs = ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")
+    examples: dict[str, Statement] = {}
+    for sql, bound in seen:
+        if sql.lstrip().upper().startswith(verbs):
+            examples.setdefault(sql, (sql, bound[0] if isinstance(bound, list) else bound))
+    return list(examples.values())
+
+
+async def explain_scans(db: Db, statement: Statement, **settings: str) -> list[str]:
+    """Return the scans in the plan that read a big table from its beginning to its end."""
+    found = []
+    for node in await explain(db, statement, **settings):
+        table = re.sub(r"_p\d\d$", "", node.get("Relation Name", ""))
+        if table in BIG_TABLES and node["Node Type"] == "Seq Scan":
+            found.append(f"{node['Node Type']} on {table}")
+    return found

@@ -2,7 +2,7 @@
 
 import uuid
 
-from sqlalchemy import func, select, update
+from sqlalchemy import and_, func, select, update
 
 from dropbox_api import access, problems
 from dropbox_api.context import Context
@@ -36,8 +36,8 @@ async def accept_content(context: Context, node_id: uuid.UUID) -> File:
         await tx.execute(
             update(Blob).where(Blob.id == blob_id).values(fingerprint=Blob.true_fingerprint, true_fingerprint=None)
         )
-        heads = select(Revision.id).where(Revision.blob_id == blob_id)
-        accepted = select(Node.id).where(Node.head_revision_id.in_(heads)).order_by(Node.id)
+        is_head = and_(Revision.node_id == Node.id, Revision.id == Node.head_revision_id)
+        accepted = select(Node.id).join(Revision, is_head).where(Revision.blob_id == blob_id).order_by(Node.id)
         node_ids = list((await tx.execute(accepted)).scalars())
         await blobs.mark_verified(tx, granted.owner_id, blob_id)
         changed = {"version": Node.version + 1, "modified_at": func.now()}

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import Boolean, ColumnElement, func, literal_column, select, text, update
+from sqlalchemy import Boolean, ColumnElement, and_, func, literal_column, select, text, update
 
 from dropbox_api.db import Tx
 from dropbox_api.events import journal
@@ -102,7 +102,8 @@ async def mark_quarantined(tx: Tx, blob_id: uuid.UUID, true_fingerprint: bytes) 
 
 async def append_head_events(tx: Tx, owner_id: uuid.UUID, blob_id: uuid.UUID, kind: journal.EventKind) -> None:
     """Report a change of every file whose head is this blob. Transaction: joins tx, which holds the owner's lock."""
-    heads = select(Node.id, Revision.id.label("revision_id")).join(Revision, Revision.id == Node.head_revision_id)
+    is_head = and_(Revision.node_id == Node.id, Revision.id == Node.head_revision_id)
+    heads = select(Node.id, Revision.id.label("revision_id")).join(Revision, is_head)
     rows = await tx.execute(heads.where(Revision.blob_id == blob_id).order_by(Node.id))
     changes = [journal.Change(kind, row.id, {"revision_id": str(row.revision_id)}) for row in rows]
     await journal.append_changes(tx, owner_id, changes)

@@ -142,7 +142,7 @@ async def mark_purged(tx: Tx, owner_id: uuid.UUID, node_ids: Sequence[uuid.UUID]
     await audit.record(tx, owner_id, [audit.Entry("purged", node_id) for node_id in node_ids])
 
 
-_RUNNING = """revisions JOIN nodes ON nodes.head_revision_id = revisions.id
+_RUNNING = """revisions JOIN nodes ON nodes.id = revisions.node_id AND nodes.head_revision_id = revisions.id
         WHERE revisions.owner_id = :owner_id AND processing_state = 'running' AND trashed_at IS NULL"""
 _RUNNING_BELOW = text(f"""
     WITH RECURSIVE {access.ancestors_cte(_RUNNING, climb="above.trashed_at IS NULL")}

@@ -2,7 +2,7 @@
 
 import uuid
 
-from sqlalchemy import select
+from sqlalchemy import and_, select
 
 from dropbox_api import problems
 from dropbox_api.context import Context
@@ -21,7 +21,7 @@ async def find_fingerprint(context: Context, fingerprint: str) -> schemas.Finger
     actor_id, digest = context.actor_id, parse_sha256(fingerprint)
     stored = (
         select(Node.id, Node.parent_id)
-        .join(Revision, Revision.id == Node.head_revision_id)
+        .join(Revision, and_(Revision.node_id == Node.id, Revision.id == Node.head_revision_id))
         .join(Blob, Blob.id == Revision.blob_id)
         .where(
             Blob.owner_id == actor_id,

@@ -3,7 +3,7 @@
 import logging
 from datetime import timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, true, update
 
 from dropbox_api.context import Services
 from dropbox_api.models import Blob, Upload
@@ -24,7 +24,7 @@ async def discard_leftovers(services: Services) -> Report:
     """
     db, settings = services.db, services.settings.uploads
     urls_expired = func.now() - timedelta(seconds=settings.url_ttl_s)
-    leftovers = (Upload.leftover.is_(True), Upload.ended_at < urls_expired)
+    leftovers = (Upload.leftover == true(), Upload.ended_at < urls_expired)
     sessions = await claim_due_sessions(db, SESSIONS_PER_RUN, settings.lease_s, *leftovers)
     done = failed = 0
     for session in sessions:

@@ -38,7 +38,8 @@ async def finish_idle_uploads(services: Services) -> Report:
     Only sessions with a URL signed for every chunk are worth a ListParts.
     """
     unsigned = select(UploadChunk.number).where(UploadChunk.upload_id == Upload.id, UploadChunk.sha256.is_(None))
-    conditions = (Upload.state == "active", Upload.fingerprint.is_not(None), ~unsigned.exists())
+    # OFFSET keeps it a subquery of each due session; Postgres would join the whole table of chunks otherwise.
+    conditions = (Upload.state == "active", Upload.fingerprint.is_not(None), ~unsigned.offset(0).exists())
     pause_s = services.settings.uploads.idle_finalise_s
     return await _complete_sessions(
         services, await claim_due_sessions(services.db, SESSIONS_PER_RUN, pause_s, *conditions)
