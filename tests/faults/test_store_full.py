@@ -19,6 +19,7 @@ from dropbox_api.storage.embedded.seaweedfs import EmbeddedS3
 from dropbox_api.storage.object_store import NoSpace
 from dropbox_api.storage.s3 import S3Config, S3Store
 from dropbox_api.workers.jobs import JOBS
+from dropbox_api.workers.space import check_space
 from dropbox_client.client import Client
 from tests.support.server import (
     Account,
@@ -181,12 +182,16 @@ async def test_server_started_with_a_full_store_serves_and_takes_content_once_th
     account = await register_account(server.url)
     file = (await account.client.post("/v1/files", files={"file": ("a.bin", b"stored")})).raise_for_status().json()
     await fill(server.store)
-    async with running_server(server.settings) as second:
+    s3 = server.settings.s3.model_copy(update={"data_dir": str(small.data_dir)})
+    async with running_server(server.settings.model_copy(update={"s3": s3})) as second:
         api = Account(account.email, account.password, account.tokens, account.client)
         async with httpx2.AsyncClient(base_url=second.url, headers=account.client.headers, timeout=60) as client:
             api.client = client
             assert await download(api, file["id"]) == b"stored"
             assert refusal(await client.get("/v1/capabilities")) == REFUSED
+            assert 'dropbox_store_disk_bytes{kind="free"}' in (await client.get("/metrics")).text
+            report = await check_space(second.services)
+            assert "fails to store a small object" in report.notes[0]
             assert refusal(await client.post("/v1/uploads", json=start_body(b"other", "other"))) == REFUSED
             await small.free(second.store)
 

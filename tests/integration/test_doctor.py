@@ -1,6 +1,7 @@
 """`dropbox-api doctor`, `worker --once`, and the rows of `job_runs`."""
 
 import asyncio
+import shutil
 import sys
 import uuid
 from collections.abc import AsyncIterator
@@ -12,7 +13,7 @@ from sqlalchemy import text
 from dropbox_api.db import Db
 from dropbox_api.settings import Settings
 from dropbox_api.storage.s3 import S3Config
-from dropbox_api.workers import runs
+from dropbox_api.workers import diagnosis, runs
 from dropbox_api.workers.reports import Report
 from tests.support.process import environment
 from tests.support.server import make_settings, migrated_database
@@ -94,6 +95,17 @@ async def test_doctor_with_problems_names_each_and_its_remedy(settings: Settings
     assert [line.split(":")[0] for line in problems_in(said)] == ["jobs", "relay"]
     assert "forget (ValueError: of a kind)" in said
     assert "1 changes parked (no reason)" in said
+
+
+async def test_doctor_with_little_disk_says_how_much_and_what_to_do(
+    settings: Settings, own_db: Db, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil._ntuple_diskusage(100 * 1024**3, 95 * 1024**3, 5 * 1024**3)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    watched = settings.model_copy(update={"s3": settings.s3.model_copy(update={"data_dir": "/store"})})
+    found = next(finding for finding in await diagnosis.diagnose(own_db, watched) if "disk" in finding.message)
+    assert (found.is_good, found.message) == (False, "disk of the store: 5.0 of 100.0 GiB free (5%)")
+    assert "When the store is full" in found.remedy
 
 
 async def test_empty_runs_are_recorded_in_batches_and_all_others_at_once(own_db: Db) -> None:

@@ -15,18 +15,18 @@ TIB = 1024**4
 
 
 @given(st.integers(8 * GIB, 30 * TIB))
-def test_volumes_of_a_disk_leave_little_unused_and_stay_few(disk_bytes: int) -> None:
-    volume_bytes = choose_volume_mib(disk_bytes) << 20
-    assert 2 * volume_bytes <= disk_bytes / 50  # SeaweedFS leaves up to two volumes unused
-    assert disk_bytes / volume_bytes < 1100
+def test_volumes_of_a_disk_leave_little_unused_and_stay_few(free_bytes: int) -> None:
+    volume_bytes = choose_volume_mib(free_bytes) << 20
+    assert 2 * volume_bytes <= free_bytes / 50  # SeaweedFS leaves up to two volumes unused
+    assert free_bytes / volume_bytes < 1100
 
 
 @pytest.mark.parametrize(
-    ("disk_bytes", "volume_mib"),
+    ("free_bytes", "volume_mib"),
     [(GIB, 64), (20 * GIB, 204), (250 * GIB, 1024), (TIB, 1048), (8 * TIB, 8388), (100 * TIB, 30_000)],
 )
-def test_volume_of_a_disk_is_in_the_range_of_seaweedfs(disk_bytes: int, volume_mib: int) -> None:
-    assert choose_volume_mib(disk_bytes) == volume_mib
+def test_volume_of_a_disk_is_in_the_range_of_seaweedfs(free_bytes: int, volume_mib: int) -> None:
+    assert choose_volume_mib(free_bytes) == volume_mib
 
 
 @pytest.mark.parametrize(

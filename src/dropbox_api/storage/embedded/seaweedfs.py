@@ -108,7 +108,7 @@ class EmbeddedS3(GuardedServer):
             *(f"-s3.port={self._port}", f"-master.port={self._master_port}", f"-volume.port={self._port + 2}"),
             *(f"-filer.port={self._filer_port}", f"-admin.port={self._port + 4}", f"-s3.config={identities}"),
             "-volume.max=0",  # as many volumes as the disk has room for, adjusted as the free space changes
-            f"-master.volumeSizeLimitMB={choose_volume_mib(shutil.disk_usage(self._storage).total)}",
+            f"-master.volumeSizeLimitMB={choose_volume_mib(shutil.disk_usage(self._storage).free)}",
             *("-master.vacuumIntervalSeconds=60", "-master.telemetry=false"),
             "-master.resumeState=false",  # otherwise a restart takes 12 to 24 s
             "-s3.autoCreateBucket=false",  # a mistyped bucket is an error, as in other stores
@@ -153,15 +153,15 @@ class EmbeddedS3(GuardedServer):
         return f"-dir={self._storage}" in command_line
 
 
-def choose_volume_mib(disk_bytes: int) -> int:
-    """Return the size of a volume for a disk of this size.
+def choose_volume_mib(free_bytes: int) -> int:
+    """Return the size of a volume for a disk with this free space.
 
-    SeaweedFS leaves up to two volumes of the disk unused, so a volume is 1 % of a small disk. A thousand volumes fill a
-    large one: each costs open files and memory.
+    SeaweedFS leaves room for up to two volumes unused, and each bucket needs volumes of its own, so a volume is 1 % of
+    little space. A thousand volumes fill a large disk: each costs open files and memory.
     """
     smallest, usual, largest = _VOLUME_MIB
-    disk_mib = disk_bytes >> 20
-    return min(max(smallest, min(disk_mib // 100, usual), disk_mib // 1000), largest)
+    free_mib = free_bytes >> 20
+    return min(max(smallest, min(free_mib // 100, usual), free_mib // 1000), largest)
 
 
 def _weed() -> Path:
