@@ -312,7 +312,10 @@ def _field_error(entry: dict[str, Any]) -> dict[str, str]:
         entry["loc"][1:] if entry["loc"] and entry["loc"][0] in {"body", "query", "path", "header"} else entry["loc"]
     )
     pointer = "".join(f"/{part}" for part in where)
-    return {"pointer": _replace_surrogates(pointer), "detail": _replace_surrogates(entry["msg"])}
+    return {
+        "pointer": _replace_surrogates(pointer),
+        "detail": _replace_surrogates(entry["msg"].removeprefix("Value error, ")),
+    }
 
 
 def _replace_surrogates(message: str) -> str:

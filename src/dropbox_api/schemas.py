@@ -1,5 +1,6 @@
 """Shapes shared by the requests and answers of all features: strict requests, typed values, problem documents."""
 
+import contextlib
 from datetime import MAXYEAR, UTC, datetime
 from typing import Annotated, Literal
 
@@ -41,21 +42,29 @@ Secret = Annotated[SecretStr, AfterValidator(_require_unicode)]
 """A text that logs do not show. Lone surrogates are refused: JSON can contain them, but they have no bytes to hash."""
 
 
-def _to_utc(at: datetime) -> datetime:
-    try:
-        return at.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("the time is out of range in UTC") from None
+def _check_time(refusal: str, first_year: int = 2, last_year: int = MAXYEAR - 1) -> AfterValidator:
+    """Return a validator that turns times into UTC, and refuses those outside of these years with this text.
+
+    The year 1 is the zero time of some languages, and Postgres' infinity is beyond 9999.
+    """
+
+    def to_utc(at: datetime) -> datetime:
+        with contextlib.suppress(OverflowError):
+            if first_year <= (utc := at.astimezone(UTC)).year <= last_year:
+                return utc
+        raise ValueError(refusal)
+
+    return AfterValidator(to_utc)
 
 
-def _check_change_year(at: datetime) -> datetime:
-    if not 1 < at.year < MAXYEAR:  # the zero time of some languages, and Postgres' infinity
-        raise ValueError("the year must lie between 2 and 9998")
-    return at
-
-
-Time = Annotated[AwareDatetime, AfterValidator(_to_utc)]
-ClientTime = Annotated[Time, AfterValidator(_check_change_year)]
+FilterTime = Annotated[
+    AwareDatetime, _check_time("a time to filter by lies between the years 1 and 9999 in UTC", 1, MAXYEAR)
+]
+FileTime = Annotated[AwareDatetime, _check_time("a file's time of modification lies between the years 2 and 9998")]
+EventTime = Annotated[AwareDatetime, _check_time("the time of an event lies between the years 2 and 9998")]
+EXPIRY_REFUSED = "a link expires in the future and before the year 9999: leave it out for a link without expiry"
+ExpiryTime = Annotated[AwareDatetime, _check_time(EXPIRY_REFUSED)]
+"""The operation refuses the past: a repeated request must get its answer even after the link has expired."""
 
 
 class Request(BaseModel):

@@ -264,8 +264,9 @@ async def test_tokens_that_open_nothing_get_equal_answers(register: Register, ap
     kinds = [await make_link(owner, folder) for _ in range(5)]
     revoked, expired, used, locked, trashed = kinds
     await owner.client.delete(f"/v1/links/{revoked['id']}")
-    past = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
-    await owner.client.patch(f"/v1/links/{expired['id']}", json={"expires_at": past})
+    async with db.begin() as tx:
+        expire = text("UPDATE links SET expires_at = now() - interval '1 second' WHERE id = :id")
+        await tx.execute(expire, {"id": expired["id"]})
     await owner.client.patch(f"/v1/links/{used['id']}", json={"max_downloads": 1})
     assert (await api.get(public(used, "/archive"))).status_code == 200
     await owner.client.patch(f"/v1/links/{locked['id']}", json={"password": PASSWORD})

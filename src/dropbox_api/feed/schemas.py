@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from dropbox_api.events.journal import EventKind
 from dropbox_api.files.schemas import File
-from dropbox_api.schemas import Answer, ClientTime, Request
+from dropbox_api.schemas import Answer, EventTime, Request
 
 _Cursor = Annotated[
     str | None,
@@ -21,7 +21,7 @@ class StreamEvents(Request):
 
     cursor: _Cursor = None
     since: Annotated[
-        ClientTime | None,
+        EventTime | None,
         Field(
             description="Begin with the events since this time. Continue with the cursor of the answer.",
             examples=["2026-03-01T00:00:00Z"],

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic_core import PydanticCustomError
 
 from dropbox_api.core import names
-from dropbox_api.schemas import Answer, ClientTime, ContentType, Fingerprint, OnConflict, Request, Time
+from dropbox_api.schemas import Answer, ContentType, FileTime, FilterTime, Fingerprint, OnConflict, Request
 
 ContentStatus = Literal["stored", "verified", "quarantined", "damaged"]
 Order = Literal["name", "-name", "size", "-size", "modified", "-modified"]
@@ -160,11 +160,11 @@ class SearchFiles(_Find):
     min_bytes: Annotated[int | None, Field(ge=0, lt=2**63, description="Files of this size or larger.")] = None
     max_bytes: Annotated[int | None, Field(ge=0, lt=2**63, description="Files of this size or smaller.")] = None
     modified_after: Annotated[
-        Time | None, Field(description="Changed then or later.", examples=["2026-01-01T00:00:00Z"])
+        FilterTime | None, Field(description="Changed then or later.", examples=["2026-01-01T00:00:00Z"])
     ] = None
-    modified_before: Annotated[Time | None, Field(description="Changed before.", examples=["2027-01-01T00:00:00Z"])] = (
-        None
-    )
+    modified_before: Annotated[
+        FilterTime | None, Field(description="Changed before.", examples=["2027-01-01T00:00:00Z"])
+    ] = None
     limit: Annotated[int, Field(ge=1, le=100)] = 20
 
     @model_validator(mode="after")
@@ -215,7 +215,7 @@ class UpdateFile(_Place):
 
     name: Name | None = None
     content_type: ContentType | None = None
-    client_modified_at: ClientTime | None = None
+    client_modified_at: FileTime | None = None
     on_conflict: Annotated[
         OnConflict,
         Field(

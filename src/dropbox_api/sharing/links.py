@@ -21,6 +21,7 @@ from dropbox_api.files import guard
 from dropbox_api.models import Link
 from dropbox_api.plumbing import audit, idempotency, page_cursors
 from dropbox_api.plumbing.idempotency import Once, Replayed
+from dropbox_api.schemas import EXPIRY_REFUSED
 from dropbox_api.sharing import schemas
 from dropbox_api.sharing.bearers import LinkSecurity
 from dropbox_api.sharing.link_tokens import LinkTokens
@@ -62,7 +63,8 @@ async def create_link(
 ) -> schemas.Link:
     """Create a link to a node; return it with its token. A repeated request returns the link's current state.
 
-    Raises NotFound, Forbidden, RootFolder, NotAFolder (upload), IdempotencyMismatch.
+    Raises NotFound, Forbidden, RootFolder, NotAFolder (upload), InvalidRequest (an expiry in the past),
+    IdempotencyMismatch.
     Transaction: one, under the owner's lock; the password is hashed before.
     """
     secret = wanted.password.get_secret_value() if wanted.password else ""
@@ -72,6 +74,7 @@ async def create_link(
         async with context.db.begin() as tx:
             node = await guard.lock_node(tx, context.actor_id, node_id, "owner")
             await idempotency.claim_key(tx, once)
+            await _require_future(tx, wanted.expires_at)
             if node.parent_id is None:
                 raise problems.RootFolder("The root folder cannot be shared: share folders in it")
             if wanted.mode == "upload" and node.kind != "folder":
@@ -81,6 +84,12 @@ async def create_link(
     except Replayed as replayed:
         link = await _read_link(context.db, uuid.UUID(orjson.loads(replayed.answer)["id"]))
     return _view(security.tokens, link)
+
+
+async def _require_future(tx: Tx, expires_at: datetime | None) -> None:
+    """Raise InvalidRequest for an expiry in the past, by the clock that links expire by."""
+    if expires_at is not None and expires_at <= (await tx.execute(select(func.now()))).scalar_one():
+        raise problems.InvalidRequest(errors=[{"pointer": "/expires_at", "detail": EXPIRY_REFUSED}])
 
 
 async def _hash_password(passwords: Passwords, password: SecretStr | None) -> str | None:
@@ -154,7 +163,7 @@ async def change_link(
 ) -> schemas.Link:
     """Change the given members among password, expiry and budget; return the link.
 
-    Raises NotFound, InvalidRequest (a budget for an upload link).
+    Raises NotFound, InvalidRequest (a budget for an upload link, an expiry in the past).
     Transaction: one, under the owner's lock; the password is hashed before.
     """
     values = wanted.model_dump(include=wanted.model_fields_set - {"password"})
@@ -164,6 +173,7 @@ async def change_link(
         link = await _lock_link(tx, context.actor_id, link_id)
         if link.mode == "upload" and wanted.max_downloads is not None:
             raise problems.InvalidRequest(errors=[{"pointer": "/max_downloads", "detail": schemas.NO_UPLOAD_BUDGET}])
+        await _require_future(tx, wanted.expires_at)
         if values:
             changed = update(Link).where(Link.id == link_id).values(**values).returning(*_COLUMNS)
             link = LinkRow(**(await tx.execute(changed)).one()._asdict())

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from dropbox_api.accounts.schemas import Address
-from dropbox_api.schemas import Answer, ClientTime, Request, Secret
+from dropbox_api.schemas import Answer, ExpiryTime, Request, Secret
 
 NO_UPLOAD_BUDGET = "an upload link has no downloads to count"
 
@@ -70,7 +70,7 @@ class CreateLink(Request):
         ),
     ]
     password: LinkPassword | None = None
-    expires_at: ClientTime | None = None
+    expires_at: ExpiryTime | None = None
     max_downloads: MaxDownloads | None = None
 
     @model_validator(mode="after")
@@ -84,7 +84,7 @@ class UpdateLink(Request):
     """A missing member stays as it is; null removes it."""
 
     password: LinkPassword | None = None
-    expires_at: ClientTime | None = None
+    expires_at: ExpiryTime | None = None
     max_downloads: MaxDownloads | None = None
 
 

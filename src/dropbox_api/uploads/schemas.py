@@ -10,8 +10,8 @@ from dropbox_api.core.chunks import Strategy
 from dropbox_api.files.schemas import File
 from dropbox_api.schemas import (
     Answer,
-    ClientTime,
     ContentType,
+    FileTime,
     Fingerprint,
     OnConflict,
     ProblemDocument,
@@ -59,7 +59,7 @@ class CreateUpload(Request):
     size_bytes: Annotated[int, Field(ge=0, le=2**62)]
     destination: Destination
     content_type: ContentType = "application/octet-stream"
-    client_modified_at: ClientTime | None = None
+    client_modified_at: FileTime | None = None
     chunk_size_bytes: Annotated[
         int | None, Field(ge=1, le=2**62, description="A request; the server clamps it to the limits of the store.")
     ] = None
@@ -203,7 +203,7 @@ class CompletedUpload(Answer):
 class AddDestination(Request):
     destination: Destination
     content_type: ContentType = "application/octet-stream"
-    client_modified_at: ClientTime | None = None
+    client_modified_at: FileTime | None = None
 
 
 class Capabilities(Answer):

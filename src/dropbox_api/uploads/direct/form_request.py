@@ -95,7 +95,7 @@ def parse_target(file: FileHeader, fields: Mapping[str, str]) -> AddDestination:
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         pointers = ["".join(f"/{part}" for part in entry["loc"] if part != "destination") for entry in found]
-        details = [entry["msg"] for entry in found]
+        details = [entry["msg"].removeprefix("Value error, ") for entry in found]
         raise _invalid(*zip(pointers, details, strict=True)) from None
 
 
