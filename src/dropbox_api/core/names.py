@@ -18,6 +18,9 @@ MAX_BYTES = 255
 MAX_DEPTH = 100
 """Limit of a path, in names."""
 
+_SHOWN_PATH_CHARS = 500
+"""In a message; the whole path may be long."""
+
 NameReason = Literal["empty", "dot-name", "slash", "control-character", "surrogate", "too-long", "too-deep"]
 
 _EXTENSION = re.compile(r"(?<=[^.])(?:\.tar)?\.[^.\s]{1,16}$", re.IGNORECASE)
@@ -125,19 +128,29 @@ def make_archive_name(name: str) -> str:
 
 
 def split_path(path: str) -> list[str]:
-    """Return the clean names of `/a/b/c`, from the root down; one leading and one trailing slash are optional.
+    """Return the clean names of `/a/b/c`, from the root down; "" and "/" are the root, an empty list.
 
-    "" and "/" are the root, an empty list. At most `MAX_DEPTH` names.
+    As in POSIX, `//` counts as `/`, and `.` and slashes at the ends are dropped. `..` is refused: a name that a client
+    failed to resolve would lead elsewhere. At most `MAX_DEPTH` names.
 
-    Raises: BadName (too-deep, or what `clean_name` raises for one of the names; "empty" for `a//b`).
+    Raises: BadName (too-deep, or what `clean_name` raises for one of the names), whose message names the path.
     """
-    inner = path.removeprefix("/")
-    if not inner:
-        return []
-    names = inner.removesuffix("/").split("/", maxsplit=MAX_DEPTH)
-    if len(names) > MAX_DEPTH:
+    try:
+        return _clean_segments([segment for segment in path.split("/") if segment not in {"", "."}])
+    except BadName as bad:
+        raise BadName(bad.reason, f"path {_shorten(path)!r}: {bad}") from None
+
+
+def _clean_segments(segments: list[str]) -> list[str]:
+    if len(segments) > MAX_DEPTH:
         raise BadName("too-deep", f"a path holds at most {MAX_DEPTH} names")
-    return [clean_name(name) for name in names]
+    if ".." in segments:
+        raise BadName("dot-name", "'..' is not resolved, name the folder itself")
+    return [clean_name(segment) for segment in segments]
+
+
+def _shorten(path: str) -> str:
+    return path if len(path) <= _SHOWN_PATH_CHARS else f"{path[:_SHOWN_PATH_CHARS]}..."
 
 
 def _too_long() -> BadName:
