@@ -9,6 +9,8 @@ from fastapi import Depends, Header, Query, Request
 
 from dropbox_api import problems
 from dropbox_api.context import Services
+from dropbox_api.core.body_digests import HEADERS as DIGEST_HEADERS
+from dropbox_api.core.body_digests import BadDigest, BodyDigests
 from dropbox_api.db import Db
 from dropbox_api.plumbing import limits
 from dropbox_api.plumbing.limits import Limits
@@ -73,3 +75,34 @@ IfMatch = Annotated[
         examples=['"3"'],
     ),
 ]
+IfNoneMatch = Annotated[
+    str | None,
+    Header(
+        alias="If-None-Match",
+        max_length=1000,
+        description="Do it only if the ETag is none of these, `*` being any; else `precondition-failed`.",
+        examples=["*"],
+    ),
+]
+
+
+async def _body_digests(request: Request) -> BodyDigests:
+    """Return the digests that the headers of a streamed body announce. Raises InvalidRequest."""
+    try:
+        return BodyDigests(request.headers)
+    except BadDigest as bad:
+        detail = "should hold digests in base64, as its RFC describes"
+        raise problems.InvalidRequest(errors=[{"pointer": f"/{bad.header}", "detail": detail}]) from None
+
+
+BodyDigestsDep = Annotated[BodyDigests, Depends(_body_digests)]
+DIGEST_PARAMETERS = [
+    {
+        "name": name,
+        "in": "header",
+        "schema": {"type": "string"},
+        "description": "Digest of the body: with another one, nothing is stored (`digest-mismatch`).",
+    }
+    for name in DIGEST_HEADERS
+]
+"""The headers of `BodyDigestsDep` in OpenAPI: `openapi_extra={"parameters": DIGEST_PARAMETERS}`."""

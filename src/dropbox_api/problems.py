@@ -82,6 +82,14 @@ class BodyTooLarge(Problem):
     max_bytes: int
 
 
+class DigestMismatch(Problem):
+    """`header` names the digest that the body does not have."""
+
+    code, status, title, retryable = "digest-mismatch", 422, "Digest mismatch", True
+    detail = "The body differs from the digest in its header, and nothing was stored: send it again"
+    header: str
+
+
 class Unauthenticated(Problem):
     code, status, title = "unauthenticated", 401, "Not authenticated"
     detail = "A valid access token is needed: refresh yours, or sign in"

@@ -96,6 +96,7 @@ if TYPE_CHECKING:
         CrossOwner,
         CursorExpired,
         DestinationRefused,
+        DigestMismatch,
         EmailTaken,
         FingerprintMismatch,
         FingerprintRequired,
@@ -176,8 +177,8 @@ else:
                 "Upload UploadState Webhook "
             ),
             "problems": (
-                "InvalidRequest MalformedJson BodyTooLarge Unauthenticated Forbidden RateLimited NotFound "
-                "MethodNotAllowed InternalError Unavailable StoreFull IdempotencyMismatch PreconditionFailed "
+                "InvalidRequest MalformedJson BodyTooLarge DigestMismatch Unauthenticated Forbidden RateLimited "
+                "NotFound MethodNotAllowed InternalError Unavailable StoreFull IdempotencyMismatch PreconditionFailed "
                 "EmailTaken "
                 "RegistrationClosed InvalidCredentials InvalidRefreshToken SecondFactorRequired WeakPassword "
                 "InvalidMailToken SecondFactorState OidcFailed QuotaExceeded TooManyFiles InvalidName NameTaken "
@@ -226,6 +227,7 @@ __all__ = [
     "Destination",
     "DestinationRefused",
     "DestinationState",
+    "DigestMismatch",
     "DownloadUrl",
     "EmailTaken",
     "Event",

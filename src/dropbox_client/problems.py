@@ -29,6 +29,13 @@ class BodyTooLarge(ApiError):
     max_bytes: int
 
 
+class DigestMismatch(ApiError):
+    """The body differs from the digest in its header, and nothing was stored: send it again."""
+
+    code = "digest-mismatch"
+    header: str
+
+
 class Unauthenticated(ApiError):
     """A valid access token is needed: refresh yours, or sign in."""
 
@@ -383,6 +390,7 @@ PROBLEMS: dict[str, type[ApiError]] = {
         InvalidRequest,
         MalformedJson,
         BodyTooLarge,
+        DigestMismatch,
         Unauthenticated,
         Forbidden,
         RateLimited,

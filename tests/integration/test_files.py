@@ -80,7 +80,13 @@ async def test_get_by_id_and_by_path_returns_the_same_item(owner: Account) -> No
     by_id = await owner.client.get(f"/v1/files/{file['id']}")
     assert by_id.json() == file
     assert by_id.headers["etag"] == file["etag"]
-    for path in ("folder/small.txt", "/FOLDER/Small.TXT", "/folder/small.txt/", "//folder/./small.txt", "./folder//small.txt//"):
+    for path in (
+        "folder/small.txt",
+        "/FOLDER/Small.TXT",
+        "/folder/small.txt/",
+        "//folder/./small.txt",
+        "./folder//small.txt//",
+    ):
         assert await get_by_path(owner, path) == file
     folder = await get_by_path(owner, "/folder")
     assert (folder["kind"], folder["id"], folder["size_bytes"]) == ("folder", file["parent_id"], None)

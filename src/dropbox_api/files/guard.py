@@ -123,15 +123,31 @@ def require_match(node: LockedNode, if_match: str | None) -> None:
     idempotency key before this check: a first request under the same key has changed the version.
     Raises PreconditionFailed, InvalidRequest (not a list of ETags).
     """
-    if if_match is None or if_match.strip() == "*":
-        return
-    listed = _ETAG.findall(if_match)
-    if not listed or _ETAG.sub("", if_match).strip():
-        raise problems.InvalidRequest(
-            errors=[{"pointer": "/If-Match", "detail": 'should be "*" or a list of ETags in quotes'}]
-        )
-    if str(node.version) not in listed:
+    if if_match is not None and not _is_listed(node, "If-Match", if_match):
         raise problems.PreconditionFailed(etag=f'"{node.version}"')
+
+
+def require_no_match(node: LockedNode, if_none_match: str | None) -> None:
+    """Compare a node's version with an If-None-Match header (RFC 9110 section 13.1.2), as `require_match` does.
+
+    Raises PreconditionFailed, InvalidRequest (not a list of ETags).
+    """
+    if if_none_match is not None and _is_listed(node, "If-None-Match", if_none_match):
+        raise problems.PreconditionFailed(
+            "The file exists in a version that If-None-Match names", etag=f'"{node.version}"'
+        )
+
+
+def _is_listed(node: LockedNode, header: str, value: str) -> bool:
+    """Return whether a header names the version of a node. Raises InvalidRequest."""
+    if value.strip() == "*":
+        return True
+    listed = _ETAG.findall(value)
+    if not listed or _ETAG.sub("", value).strip():
+        raise problems.InvalidRequest(
+            errors=[{"pointer": f"/{header}", "detail": 'should be "*" or a list of ETags in quotes'}]
+        )
+    return str(node.version) in listed
 
 
 async def update_node(tx: Tx, node_id: uuid.UUID, values: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 
 from dropbox_api import problems
 from dropbox_api.core.content_types import find_shown_type
-from dropbox_api.deps import PublicSlotsDep, ServicesDep, limited
+from dropbox_api.deps import BodyDigestsDep, PublicSlotsDep, ServicesDep, limited
 from dropbox_api.plumbing.store_problems import to_problem
 from dropbox_api.sharing import pages, public
 from dropbox_api.sharing.bearers import LinkContext, LinkCredentials, open_link
@@ -152,12 +152,14 @@ async def show_form(token: str) -> Response:
 
 
 @router.post("/{token}/upload")
-async def send_files(context: LinkBearer, slots: PublicSlotsDep, request: Request, token: str) -> Response:
+async def send_files(
+    context: LinkBearer, slots: PublicSlotsDep, request: Request, digests: BodyDigestsDep, token: str
+) -> Response:
     """Store the files of a form, and send the browser back to the form, so that a reload sends nothing again."""
     sent: list[ReceivedFile] = []
     try:
         async with slots.hold(context.link.link_id):
-            async for file in public.receive_files(context, read_request_body(request)):
+            async for file in public.receive_files(context, read_request_body(request, digests)):
                 sent.append(file)  # noqa: PERF401 - when a later file fails, those before it are told
     except problems.Problem as problem:
         return _problem(request, problem, sent)

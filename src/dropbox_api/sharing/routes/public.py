@@ -7,8 +7,9 @@ from fastapi import APIRouter, BackgroundTasks, Depends, Header, Query, Request,
 from fastapi.responses import StreamingResponse
 
 from dropbox_api import problems
+from dropbox_api.core.body_digests import BodyDigests
 from dropbox_api.core.content_disposition import format_content_disposition
-from dropbox_api.deps import PageLimit, PublicSlotsDep, ServicesDep, limited
+from dropbox_api.deps import DIGEST_PARAMETERS, BodyDigestsDep, PageLimit, PublicSlotsDep, ServicesDep, limited
 from dropbox_api.files.archive import Archive
 from dropbox_api.files.schemas import DownloadUrl
 from dropbox_api.responses import problem_responses
@@ -157,6 +158,7 @@ _FORM: dict[str, Any] = {
         *_REFUSED,
         problems.LinkNotFor,
         problems.BodyTooLarge,
+        problems.DigestMismatch,
         problems.QuotaExceeded,
         problems.TooManyFiles,
         problems.TooManyUploads,
@@ -164,14 +166,16 @@ _FORM: dict[str, Any] = {
         problems.InvalidName,
         problems.UploadExpired,
     ),
-    openapi_extra={"requestBody": _FORM},
+    openapi_extra={"requestBody": _FORM, "parameters": DIGEST_PARAMETERS},
 )
-async def send_file(context: LinkBearer, slots: PublicSlotsDep, request: Request) -> ReceivedFile:
+async def send_file(
+    context: LinkBearer, slots: PublicSlotsDep, request: Request, digests: BodyDigestsDep
+) -> ReceivedFile:
     """Send a file to an upload link. It replaces nothing; the answer has the requested name, not the stored one."""
     async with slots.hold(context.link.link_id):
-        return await public.receive_file(context, read_request_body(request))
+        return await public.receive_file(context, read_request_body(request, digests))
 
 
-def read_request_body(request: Request) -> RequestBody:
+def read_request_body(request: Request, digests: BodyDigests) -> RequestBody:
     headers = request.headers
-    return receive_body(request.receive, headers.get("content-length", ""), headers.get("content-type", ""))
+    return receive_body(request.receive, headers.get("content-length", ""), headers.get("content-type", ""), digests)

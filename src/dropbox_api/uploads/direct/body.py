@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dropbox_api import problems
+from dropbox_api.core.body_digests import BodyDigests
 
 STALL_S = 60
 """A body of which no byte arrives for so long is given up: it holds one of few transfer slots."""
@@ -18,7 +19,7 @@ class RequestBody:
     """A body that can be read once."""
 
     blocks: AsyncIterator[bytes]
-    """Raises InvalidRequest when the client leaves before the end, or stalls."""
+    """Raises InvalidRequest when the client leaves before the end, or stalls; DigestMismatch."""
     size_bytes: int | None
     """Content-Length; None with chunked transfer encoding."""
     content_type: str | None
@@ -33,14 +34,19 @@ class RequestBody:
         return max_bytes if self.size_bytes is None else min(self.size_bytes, max_bytes)
 
 
-def receive_body(receive: Callable[[], Awaitable[Any]], content_length: str, content_type: str | None) -> RequestBody:
+def receive_body(
+    receive: Callable[[], Awaitable[Any]], content_length: str, content_type: str | None, digests: BodyDigests
+) -> RequestBody:
     """Return the body that comes by ASGI messages; `content_length` is the header as it was sent, or ""."""
     size_bytes = int(content_length) if content_length.isdigit() else None
-    return RequestBody(_read_blocks(receive), size_bytes, content_type)
+    return RequestBody(_read_blocks(receive, digests), size_bytes, content_type)
 
 
-async def _read_blocks(receive: Callable[[], Awaitable[Any]]) -> AsyncIterator[bytes]:
-    """Yield the body that comes by ASGI messages. Raises InvalidRequest when it ends, or stalls, before its end."""
+async def _read_blocks(receive: Callable[[], Awaitable[Any]], digests: BodyDigests) -> AsyncIterator[bytes]:
+    """Yield the body that comes by ASGI messages.
+
+    Raises InvalidRequest when it ends, or stalls, before its end; DigestMismatch at the end.
+    """
     more = True
     ends_at = asyncio.get_running_loop().time() + BODY_S
     while more:
@@ -51,5 +57,9 @@ async def _read_blocks(receive: Callable[[], Awaitable[Any]]) -> AsyncIterator[b
             raise problems.InvalidRequest("The body comes too slowly", errors=[]) from None
         if message["type"] == "http.disconnect":
             raise problems.InvalidRequest("The body ended early", errors=[])
-        yield message.get("body", b"")
+        block = message.get("body", b"")
+        digests.update(block)
+        yield block
         more = message.get("more_body", False)
+    if header := digests.find_mismatch():
+        raise problems.DigestMismatch(header=header)

@@ -33,14 +33,16 @@ class NewContent:
     on_conflict: OnConflict
     """When that name is taken, as in renaming."""
     if_match: str | None
+    if_none_match: str | None
 
 
 async def put_content(context: Context, node_id: uuid.UUID, wanted: NewContent, once: Once | None) -> File:
     """Make a body the newest revision of a file, and return the file. Content that it has already makes none.
 
     Raises NotFound, Forbidden, NotAFile, PreconditionFailed, InvalidName, InvalidRequest (the body ends early),
-    BodyTooLarge, QuotaExceeded, TooManyUploads, NameTaken, ProcessingRunning (of the file that would be replaced by
-    the renaming), IdempotencyMismatch, Replayed, UploadExpired (it took too long), Unavailable, StoreError.
+    DigestMismatch, BodyTooLarge, QuotaExceeded, TooManyUploads, NameTaken, ProcessingRunning (of the file that would
+    be replaced by the renaming), IdempotencyMismatch, Replayed, UploadExpired (it took too long), Unavailable,
+    StoreError.
     Transaction: T1, S3, T2. Idempotent: by `once`.
     """
     actor_id, body, max_bytes = context.actor_id, wanted.body, plans.max_direct_bytes(context.settings)
@@ -49,7 +51,7 @@ async def put_content(context: Context, node_id: uuid.UUID, wanted: NewContent, 
     async with context.db.begin() as tx:
         session = None
         if not await idempotency.is_answered(tx, once):
-            node = await _lock_file(tx, actor_id, node_id, wanted.if_match)
+            node = await _lock_file(tx, actor_id, node_id, wanted)
             reservation = Reservation(actor_id, node.owner_id, body.bound_content(max_bytes), nodes=0)
             session = await direct_session.claim_session(tx, context.settings, reservation)
     async with open_intake(context, session) as intake:
@@ -60,7 +62,7 @@ async def put_content(context: Context, node_id: uuid.UUID, wanted: NewContent, 
             await guard.lock_owner(tx, session.owner_id if session else actor_id)
             await idempotency.claim_key(tx, once)
             content = await direct_session.record_content(tx, session, received)
-            node = await _lock_file(tx, actor_id, node_id, wanted.if_match)
+            node = await _lock_file(tx, actor_id, node_id, wanted)
             placement = put.Placement(
                 destination_id=None,
                 parent_id=node.folder_id,
@@ -85,14 +87,15 @@ async def put_content(context: Context, node_id: uuid.UUID, wanted: NewContent, 
     return file
 
 
-async def _lock_file(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID, if_match: str | None) -> LockedNode:
+async def _lock_file(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID, wanted: NewContent) -> LockedNode:
     """Lock the owner of a file that the actor may edit; return the file.
 
     Raises NotFound, Forbidden, PreconditionFailed, InvalidRequest, NotAFile.
     Transaction: joins tx.
     """
     node = await guard.lock_node(tx, actor_id, node_id, "editor")
-    guard.require_match(node, if_match)
+    guard.require_match(node, wanted.if_match)
+    guard.require_no_match(node, wanted.if_none_match)
     if node.kind != "file":
         raise problems.NotAFile
     return node

@@ -7,7 +7,8 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from dropbox_api import problems
 from dropbox_api.accounts.auth import OnceWithoutBodyDep, Writer
-from dropbox_api.deps import DirectSlotsDep, IfMatch
+from dropbox_api.core.body_digests import BodyDigests
+from dropbox_api.deps import DIGEST_PARAMETERS, BodyDigestsDep, DirectSlotsDep, IfMatch, IfNoneMatch
 from dropbox_api.files.schemas import File
 from dropbox_api.responses import problem_responses
 from dropbox_api.schemas import ContentType, OnConflict
@@ -20,6 +21,7 @@ router = APIRouter()
 _DIRECT = (
     *OWN,
     problems.BodyTooLarge,
+    problems.DigestMismatch,
     problems.QuotaExceeded,
     problems.TooManyUploads,
     problems.StoreFull,
@@ -65,8 +67,8 @@ _CONTENT: dict[str, Any] = {
 }
 
 
-def _receive(request: Request, content_type: str | None) -> RequestBody:
-    return receive_body(request.receive, request.headers.get("content-length", ""), content_type)
+def _receive(request: Request, content_type: str | None, digests: BodyDigests) -> RequestBody:
+    return receive_body(request.receive, request.headers.get("content-length", ""), content_type, digests)
 
 
 @router.post(
@@ -74,13 +76,19 @@ def _receive(request: Request, content_type: str | None) -> RequestBody:
     operation_id="files_upload",
     status_code=201,
     responses=problem_responses(*_DIRECT, problems.NotAFolder, problems.CrossOwner, problems.TooManyFiles),
-    openapi_extra={"requestBody": _FORM},
+    openapi_extra={"requestBody": _FORM, "parameters": DIGEST_PARAMETERS},
 )
 async def send_file(
-    context: Writer, slots: DirectSlotsDep, request: Request, response: Response, once: OnceWithoutBodyDep
+    *,
+    context: Writer,
+    slots: DirectSlotsDep,
+    request: Request,
+    response: Response,
+    once: OnceWithoutBodyDep,
+    digests: BodyDigestsDep,
 ) -> File:
     """Upload a small file as HTML forms and `curl -F` do. The fields may come before or after the file."""
-    body = _receive(request, request.headers.get("content-type", ""))
+    body = _receive(request, request.headers.get("content-type", ""), digests)
     async with slots.hold(context.actor_id):
         file = await form_upload.send_file(context, body, once)
     response.headers.update({"ETag": file.etag, "Location": f"/v1/files/{file.id}"})
@@ -91,7 +99,7 @@ async def send_file(
     "/files/{file_id}/content",
     operation_id="files_put_content",
     responses=problem_responses(*_DIRECT, problems.PreconditionFailed, problems.NotAFile, problems.ProcessingRunning),
-    openapi_extra={"requestBody": _CONTENT},
+    openapi_extra={"requestBody": _CONTENT, "parameters": DIGEST_PARAMETERS},
 )
 async def put_content(
     *,
@@ -101,6 +109,7 @@ async def put_content(
     response: Response,
     file_id: uuid.UUID,
     once: OnceWithoutBodyDep,
+    digests: BodyDigestsDep,
     name: Annotated[str | None, Query(max_length=1024, description="Rename the file as well.")] = None,
     on_conflict: Annotated[
         OnConflict,
@@ -110,6 +119,7 @@ async def put_content(
     ] = "fail",
     content_type: Annotated[ContentType | None, Header(include_in_schema=False)] = None,
     if_match: IfMatch = None,
+    if_none_match: IfNoneMatch = None,
 ) -> File:
     """Replace the content of a file by the body: a new revision, unless it is what the file holds already.
 
@@ -120,7 +130,9 @@ async def put_content(
             raise problems.InvalidRequest(
                 errors=[{"pointer": f"/{header}", "detail": "send the whole content, not encoded"}]
             )
-    wanted = content_upload.NewContent(_receive(request, content_type), name, on_conflict, if_match)
+    wanted = content_upload.NewContent(
+        _receive(request, content_type, digests), name, on_conflict, if_match, if_none_match
+    )
     async with slots.hold(context.actor_id):
         file = await content_upload.put_content(context, file_id, wanted, once)
     response.headers["ETag"] = file.etag
