@@ -20,6 +20,7 @@ from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.session_tokens import AccessTokens
 from dropbox_api.accounts.shares import Shares
 from dropbox_api.context import Services
+from dropbox_api.core.body_digests import HEADERS as DIGEST_HEADERS
 from dropbox_api.db import Db
 from dropbox_api.docs_page import add_docs, show_home
 from dropbox_api.events.cursor import Cursors
@@ -66,6 +67,32 @@ DESCRIPTION = """
 Upload sessions send all bytes to the store: start one by fingerprint, request signed URLs, PUT the chunks, complete.
 An upload is complete only when the store's part list or HEAD confirms it. Every error is an RFC 9457 problem.
 """
+
+
+READ_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-Match",
+    "If-None-Match",
+    "Last-Event-ID",
+    "X-Link-Password",
+    "X-Request-Id",
+    *DIGEST_HEADERS,
+)
+"""Every header that the API reads: pages of other origins may send them."""
+ANSWERED_HEADERS = (
+    "Content-Disposition",
+    "ETag",
+    "Idempotency-Replayed",
+    "Location",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "WWW-Authenticate",
+    "X-Request-Id",
+)
+"""Every header that the API answers for its clients: pages of other origins may read them."""
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -203,15 +230,8 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
             CORSMiddleware,
             allow_origins=http.cors_origins,
             allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "If-Match", "Idempotency-Key", "Last-Event-ID"],
-            expose_headers=[
-                "ETag",
-                "Idempotency-Replayed",
-                "RateLimit",
-                "RateLimit-Policy",
-                "Retry-After",
-                "X-Request-Id",
-            ],
+            allow_headers=READ_HEADERS,
+            expose_headers=ANSWERED_HEADERS,
         )
     app.add_middleware(StandardHeaders, hsts_s=http.hsts_s)
     app.add_middleware(RequestLog, metrics=app.state.metrics)

@@ -106,8 +106,10 @@ def compact(document: Json) -> Json:
     components["schemas"].pop(ProblemDocument.__name__, None)
     components["schemas"] |= _problem_schemas()
     components["responses"] = _problem_responses()
+    components["headers"] = _HEADERS
     for operation in operations(document):
         _refer_to_problems(operation)
+        _describe_headers(operation, {parameter["name"] for parameter in operation.get("parameters", ())})
         tag, verb, _ = operation["operationId"].partition("_")
         operation["tags"] = [tag if verb else "health"]
     document["tags"] = [{"name": name, "description": description} for name, description in _TAGS.items()]
@@ -189,15 +191,47 @@ def _problem_responses() -> Json:
     for status, name in _STATUS_NAMES.items():
         codes = sorted(code for code, problem in all_problems().items() if problem.status == status)
         responses[name] = {"description": f"{_listed(codes)}.", "content": content}
-    responses["Unauthenticated"]["headers"] = {
-        "WWW-Authenticate": {"description": "Always `Bearer`.", "schema": {"type": "string"}}
-    }
+    responses["Unauthenticated"]["headers"] = _text_header("WWW-Authenticate", "Always `Bearer`.")
     responses["Default"] = {
         "description": f"{_listed(DEFAULT_CODES)}: any operation can answer these.",
-        "headers": _RETRY_AFTER,
+        "headers": _RETRY_AFTER
+        | _text_header("X-Request-Id", "Of every answer: the id in the request's own header, or a new one.")
+        | _text_header("RateLimit-Policy", "The limits of this operation.")
+        | _text_header("RateLimit", "What is left of them."),
         "content": content,
     }
     return responses
+
+
+def _text_header(name: str, description: str) -> Json:
+    return {name: {"description": description, "schema": {"type": "string"}}}
+
+
+_HEADERS: Json = {
+    **_text_header("Location", "Where to go on."),
+    **_text_header("Content-Disposition", "The name of the archive."),
+    **_text_header("ETag", "The version of the file, as in its `etag`."),
+    **_text_header("Idempotency-Replayed", "`true`: the answer of an earlier request under the key."),
+}
+"""Of successful answers; operations refer to them."""
+
+
+def _describe_headers(operation: Json, parameters: set[str]) -> None:
+    """Add the headers of successful answers; `parameters` are the names of the operation's parameters."""
+    for status, response in operation["responses"].items():
+        content = response.get("content", {})
+        schema = content.get("application/json", {}).get("schema", {})
+        headers: Json = {}
+        if status in {"303", "307"} or (status, operation["operationId"]) == ("201", "files_upload"):
+            headers["Location"] = {"$ref": "#/components/headers/Location"}
+        if "application/zip" in content:
+            headers["Content-Disposition"] = {"$ref": "#/components/headers/Content-Disposition"}
+        if status.startswith("2") and schema.get("$ref") == _REF.format(model="File"):
+            headers["ETag"] = {"$ref": "#/components/headers/ETag"}
+        if status.startswith("2") and "Idempotency-Key" in parameters:
+            headers["Idempotency-Replayed"] = {"$ref": "#/components/headers/Idempotency-Replayed"}
+        if headers:
+            response["headers"] = response.get("headers", {}) | headers
 
 
 def _listed(codes: list[str] | tuple[str, ...]) -> str:
@@ -326,7 +360,7 @@ def _in_camel_case(name: str) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes lists of plain values on one line, and text of several lines as it reads."""
+    """Writes references and lists of plain values on one line, and text of several lines as it reads."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the signature is PyYAML's
         return True
@@ -341,6 +375,12 @@ def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
 
 
+def _represent_object(dumper: yaml.SafeDumper, members: Json) -> yaml.Node:
+    is_reference = set(members) == {"$ref"}
+    return dumper.represent_mapping("tag:yaml.org,2002:map", members.items(), flow_style=is_reference)
+
+
+_Dumper.add_representer(dict, _represent_object)
 _Dumper.add_representer(list, _represent_list)
 _Dumper.add_representer(str, _represent_text)
 

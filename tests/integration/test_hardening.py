@@ -11,6 +11,7 @@ import pytest
 
 from dropbox_api import middleware, serving
 from dropbox_api.accounts.session_tokens import AccessTokens
+from dropbox_api.openapi import operations
 from dropbox_api.storage.s3 import S3Config
 from tests.conftest import Register
 from tests.support.server import (
@@ -232,3 +233,46 @@ async def test_uvicorn_options_follow_the_settings(postgres_url: str, s3_config:
     http: dict[str, Any] = {"idle_timeout_s": 7, "trusted_proxies": ["10.0.0.0/8"]}
     options = serving.options(make_settings(postgres_url, s3_config, http=http))
     assert (options["timeout_keep_alive"], options["forwarded_allow_ips"]) == (7, ["10.0.0.0/8"])
+
+
+def find_headers(document: dict[str, Any]) -> tuple[set[str], set[str]]:
+    """Return the headers that the requests and the answers of an OpenAPI document have, in lower case."""
+
+    def resolve(value: dict[str, Any]) -> dict[str, Any]:
+        while "$ref" in value:
+            _, _, section, name = value["$ref"].split("/")
+            value = document["components"][section][name]
+        return value
+
+    read, answered = set[str](), set[str]()
+    for operation in operations(document):
+        parameters = [resolve(parameter) for parameter in operation.get("parameters", ())]
+        read |= {each["name"].lower() for each in parameters if each["in"] == "header"}
+        for response in operation["responses"].values():
+            answered |= {name.lower() for name in resolve(response).get("headers", {})}
+    return read, answered
+
+
+UNDESCRIBED = {"authorization", "content-type", "x-request-id"}
+"""Headers of every request: OpenAPI has other places for the first two."""
+
+
+async def test_other_origin_may_send_and_read_exactly_the_headers_of_the_document(hardened: RunningServer) -> None:
+    read, answered = find_headers(hardened.app.openapi())
+    read |= UNDESCRIBED
+    async with httpx2.AsyncClient(base_url=hardened.url, headers={"Host": "files.example.org"}, timeout=60) as client:
+        for header in (*sorted(read), ", ".join(sorted(read))):
+            asked = {
+                "Origin": ORIGIN,
+                "Access-Control-Request-Method": "POST",
+                "Access-Control-Request-Headers": header,
+            }
+            preflight = await client.options("/v1/files", headers=asked)
+            assert preflight.status_code == 200, (header, preflight.text)
+        allowed = preflight.headers["access-control-allow-headers"].lower().split(", ")
+        assert set(allowed) - {"accept", "accept-language", "content-language"} == read
+        refused = asked | {"Access-Control-Request-Headers": "X-Other"}
+        assert (await client.options("/v1/files", headers=refused)).status_code == 400
+        answer = await client.get("/v1/me", headers={"Origin": ORIGIN})
+    assert set(answer.headers["access-control-expose-headers"].lower().split(", ")) == answered
+    assert answer.headers["www-authenticate"] == "Bearer"
