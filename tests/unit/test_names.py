@@ -203,3 +203,16 @@ def test_split_path_of_an_invalid_path_gives_the_reason_and_names_the_path(path:
 )
 def test_archive_name_is_safe_on_every_system(name: str, safe: str) -> None:
     assert names.make_archive_name(name) == safe
+
+
+@pytest.mark.parametrize(
+    ("key", "folded"),
+    [
+        ("résumé", "resume"),
+        ("łódź", "lodz"),
+        ("æther øre", "aether ore"),
+        ("がん 한국 हि", "がん 한국 हि"),
+    ],
+)
+def test_folded_key_has_no_accents_and_keeps_other_scripts(key: str, folded: str) -> None:
+    assert names.fold_key(key) == folded
