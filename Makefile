@@ -8,7 +8,7 @@ PYTEST = $(RUN) pytest
 # Each process starts its own servers; the tests of a file share fixtures, so they stay in one process.
 PARALLEL = -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help run test check bench big-file unit contract integration faults faults-long fix types lint openapi migrate clean sdk words
+.PHONY: help run test check bench big-file unit contract integration faults faults-long plans fix types lint openapi migrate clean sdk words
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -68,6 +68,9 @@ faults: .venv/.ready ## Run the fault tests, the short slice
 
 faults-long: .venv/.ready ## Run every failpoint with every action and many seeds
 	FAULTS=long $(PYTEST) tests/faults tests/property/test_tree_machine.py --timeout=3600
+
+plans: .venv/.ready ## Plan every statement on 2,000,000 nodes; report sequential scans
+	FAULTS=long $(PYTEST) tests/integration/test_plans.py --timeout=3600
 
 big-file: .venv/.ready ## Send a file of GIB (default 4) through `dropbox-api dev` and `dbx`, with kills; compare it
 	$(RUN) python -m bench.big_file $(or $(GIB),4)
