@@ -415,7 +415,7 @@ NOW = "2026-01-01T00:00:00+00:00"
         ({"modified_before": "9999-12-31T23:59:59-01:00"}, "invalid-request"),
         ({"q": "a", "parent_id": UNKNOWN_ID, "path": "/"}, "invalid-request"),
         ({"q": "a", "parent_id": "x"}, "invalid-request"),
-        ({"q": "a", "path": "/a//b"}, "invalid-name"),
+        ({"q": "a", "path": "/a/../b"}, "invalid-name"),
         ({"q": "a", "path": "/nowhere"}, "not-found"),
         ({"q": "a", "parent_id": UNKNOWN_ID}, "not-found"),
         ({"q": "a", "path": "/library/report.pdf"}, "not-a-folder"),

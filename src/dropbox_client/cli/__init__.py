@@ -52,8 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _make_reliable(stream: io.TextIOWrapper) -> io.TextIOWrapper:
     """Return a stream that writes all of any text, also with PYTHONUNBUFFERED and file names that are not Unicode."""
-    if isinstance(stream.buffer, io.RawIOBase):  # a signal ends its writes early, and the rest would be lost
-        stream = io.TextIOWrapper(io.BufferedWriter(stream.buffer), encoding=stream.encoding, line_buffering=True)
+    # A signal ends writes of a raw stream early, and the rest would be lost. The stream keeps its descriptor.
+    if isinstance(stream.buffer, io.RawIOBase):
+        return open(
+            stream.fileno(), "w", buffering=1, encoding=stream.encoding, errors="backslashreplace", closefd=False
+        )
     stream.reconfigure(errors="backslashreplace")
     return stream
 
