@@ -223,7 +223,8 @@ class TestServiceAccounts:
         assert created.headers["cache-control"] == "no-store"
         headers = {"Authorization": f"Bearer {created.json()['token']}"}
         assert (await api.get("/v1/files", headers=headers)).json()["items"] == []
-        assert problem(await api.get("/v1/me", headers=headers)) == (403, "forbidden")
+        me = (await api.get("/v1/me", headers=headers)).json()
+        assert (me["id"], me["kind"], me["has_password"]) == (service_account["id"], "service", None)
         body = {"name": "a folder"}
         assert problem(await api.post("/v1/folders", json=body, headers=headers)) == (403, "forbidden")
 

@@ -431,7 +431,7 @@ async def test_watch_with_state_processes_changes_made_meanwhile(dbx: Dbx) -> No
         assert await process.line() == "file.created /in/c none 1"
         await process.end()
     assert "the state of watching /in" in (await dbx("watch", "/", *watch[1:], code=2)).err
-    assert "No such file" in (await dbx("watch", "/in", "--state", "", "--", "true", code=1)).err  # an unset variable
+    assert "empty path" in (await dbx("watch", "/in", "--state", "", "--", "true", code=2)).err  # an unset variable
     kept = (dbx.home / "state").read_bytes()
     (dbx.home / "state").write_bytes(kept[:4096] + b"\xff" * (len(kept) - 4096))
     assert (await dbx("watch", *watch, code=1)).err == "dbx: state: database disk image is malformed\n"

@@ -123,7 +123,7 @@ async def test_create_folder_with_a_taken_name_follows_the_conflict_policy(accou
         ({"name": "a/b"}, (422, "invalid-name")),
         ({"name": "a\nb"}, (422, "invalid-name")),
         ({"name": "é" * 128}, (422, "invalid-name")),
-        ({"path": "/a//b"}, (422, "invalid-name")),
+        ({"path": "/a/../b"}, (422, "invalid-name")),
         ({"path": "/x" * 100}, (422, "invalid-name")),
     ],
     ids=lambda value: str(value)[:60],

@@ -7,7 +7,7 @@ import pkgutil
 import re
 import typing
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -176,6 +176,7 @@ def value_of(kind: Any) -> Any:
         int: 1,
         float: 1,
         bool: False,
+        datetime: datetime.now(UTC),
         models.CreateUpload: models.CreateUpload(1, models.Destination("x")),
         models.Destination: models.Destination("x"),
     }
