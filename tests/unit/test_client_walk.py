@@ -22,6 +22,7 @@ UUID = "01900000-0000-7000-8000-000000000000"
         (["/no-such-thing/x"], None, (["/no-such-thing/x"], "/")),
         (["a", "/no-such-thing/x"], "/there", (["a", "/no-such-thing/x"], "/there")),
         (["a"], "/", (["a"], "/")),
+        (["a", "/"], None, (["a"], "/")),
         (["a", "shared:Team/in/"], None, (["a"], "shared:Team/in")),
         (["a"], f"id:{UUID}", (["a"], f"id:{UUID}")),
         (["a", "id:nothing"], None, (["a", "id:nothing"], "/")),

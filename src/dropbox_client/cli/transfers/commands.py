@@ -89,14 +89,14 @@ def split_destination(arguments: Sequence[str], to: str | None) -> tuple[list[st
 
     With `to` every argument is a local path. Otherwise the last of several arguments is the destination if it begins
     with "/", shared: or id: and does not exist on this computer. The default destination is the root folder.
-    Raises: AmbiguousDestination if it exists on this computer.
+    Raises: AmbiguousDestination if it exists on this computer; "/" is the root folder all the same.
     """
     if to is not None:
         return list(arguments), _parse_destination(to)
     *paths, last = arguments
     if not paths or not (last.startswith("/") or is_prefixed(last)):
         return list(arguments), "/"
-    if os.path.lexists(last):
+    if last != "/" and os.path.lexists(last):
         raise AmbiguousDestination(
             f"{last} also exists on this computer: use --to {last} for the remote folder, or --to / to upload it"
         )
