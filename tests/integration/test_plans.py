@@ -31,6 +31,11 @@ from tests.support.server import (
 __all__ = ["world"]  # a fixture
 
 LONG = os.environ.get("FAULTS") == "long"
+MAY_SCAN = {
+    "budget_bytes": "scrub sums the sizes of all objects, once per run",
+    "DELETE FROM audit_log": "a batch of retain, while it is a large share of the table",
+}
+"""Statements that may read a filled table, by a part of them, with the reason."""
 
 QUERIES: list[tuple[str, dict[str, Any]]] = [
     *(("/v1/files", {"path": "/above", "order": order, "limit": 1}) for order in ("name", "-size", "modified")),
@@ -85,6 +90,7 @@ async def test_hot_statements_find_their_rows_by_an_index(world: World) -> None:
     if LONG:
         await scale.fill_database(world.server.settings.database.url.get_secret_value())
         tables, planner = scale.FILLED, {}
+        hot = [statement for statement in hot if not any(part in statement[0] for part in MAY_SCAN)]
     found = [
         f"{scan}: {' '.join(statement[0].split())}"
         for statement in hot

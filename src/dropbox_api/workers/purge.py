@@ -65,11 +65,15 @@ _BELOW_PURGED = f"""
         SELECT start AS id, count(*) AS depth, false AS is_in_trash FROM ancestors GROUP BY start
         UNION ALL
         SELECT child.id, depth + 1, child.trashed_at IS NOT NULL
-        FROM below JOIN nodes child ON child.parent_id = below.id
-        WHERE child.purged_at IS NULL
+        FROM below, LATERAL (
+            SELECT id, trashed_at FROM nodes WHERE parent_id = below.id AND purged_at IS NULL OFFSET 0
+        ) child
     )
 """
-"""Purged nodes and all nodes below them, each once. `depth` counts from the root, so that nested subtrees agree."""
+"""Purged nodes and all nodes below them, each once. `depth` counts from the root, so that nested subtrees agree.
+
+OFFSET makes Postgres look up the children of each node by index: it expects far more nodes below than there are, and
+would read the whole table."""
 
 _DEEPEST = text(f"""{_BELOW_PURGED}
     SELECT id, is_in_trash FROM below ORDER BY is_in_trash DESC, depth DESC LIMIT :limit
