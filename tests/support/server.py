@@ -77,7 +77,8 @@ class RunningServer:
 
     @property
     def services(self) -> Services:
-        return Services(self.db, self.store, self.settings)
+        services: Services = self.app.state.services
+        return services
 
 
 @contextlib.asynccontextmanager
