@@ -1,7 +1,7 @@
 """Folders: resolve the folder of a request, make the folders of a path, count the free nodes of a quota."""
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import insert, select, update
@@ -12,7 +12,7 @@ from dropbox_api.db import Tx, new_id
 from dropbox_api.events import journal
 from dropbox_api.files import paths
 from dropbox_api.files.guard import LockedNode
-from dropbox_api.files.paths import NodeKey, Target
+from dropbox_api.files.paths import NamedNode, NodeKey, Target
 from dropbox_api.files.schemas import CopyFile, RestoreFile, UpdateFile
 from dropbox_api.models import Node, User
 from dropbox_api.plumbing import audit
@@ -103,31 +103,7 @@ async def ensure_folders(
             else:
                 found[path] = above
         existing = await paths.find_nodes_at(tx, list(places.values()))
-        made: dict[NodeKey, uuid.UUID] = {}
-        fresh: list[dict[str, Any]] = []
-        for path, place in places.items():
-            node = existing.get(place)
-            if node is not None:
-                found[path] = (
-                    node.node_id
-                    if node.kind == "folder"
-                    else problems.NotAFolder(f"{'/'.join(('', *path))} is a file", file_id=str(node.node_id))
-                )
-            elif place in made:  # the same folder, typed in another case
-                found[path] = made[place]
-            elif room <= len(created) + len(fresh):
-                found[path] = problems.TooManyFiles()
-            else:
-                found[path] = made[place] = new_id()
-                fresh.append(
-                    {
-                        "id": made[place],
-                        "owner_id": owner_id,
-                        "parent_id": place[0],
-                        "kind": "folder",
-                        **paths.name_columns(path[-1]),
-                    }
-                )
+        fresh = _choose_folders(owner_id, places, existing, found, room - len(created))
         if fresh:
             await tx.execute(insert(Node), fresh)
             created += fresh
@@ -137,6 +113,31 @@ async def ensure_folders(
         await journal.append_changes(tx, owner_id, changes)
         await audit.record(tx, owner_id, [audit.Entry("created", row["id"], {"name": row["name"]}) for row in created])
     return found
+
+
+def _choose_folders(
+    owner_id: uuid.UUID,
+    places: Mapping[tuple[str, ...], NodeKey],
+    existing: Mapping[NodeKey, NamedNode],
+    found: dict[tuple[str, ...], uuid.UUID | problems.Problem],
+    room: int,
+) -> list[dict[str, Any]]:
+    """Add the result of each path in `places` to `found`; return the rows of the folders to insert, at most `room`."""
+    rows: dict[NodeKey, dict[str, Any]] = {}
+    for path, place in places.items():
+        node = existing.get(place)
+        if node is not None:
+            is_file = problems.NotAFolder(f"{'/'.join(('', *path))} is a file", file_id=str(node.node_id))
+            found[path] = node.node_id if node.kind == "folder" else is_file
+        elif place in rows:  # the same folder, typed in another case
+            found[path] = rows[place]["id"]
+        elif room <= len(rows):
+            found[path] = problems.TooManyFiles()
+        else:
+            columns: dict[str, Any] = {"id": new_id(), "owner_id": owner_id, "parent_id": place[0], "kind": "folder"}
+            rows[place] = columns | paths.name_columns(path[-1])
+            found[path] = columns["id"]
+    return list(rows.values())
 
 
 async def insert_folder(tx: Tx, owner_id: uuid.UUID, parent_id: uuid.UUID, name: str) -> uuid.UUID:
