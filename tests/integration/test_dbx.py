@@ -417,7 +417,7 @@ async def test_login_with_wrong_password_or_taken_address_fails(dbx: Dbx, behind
     "arguments",
     [
         ["upload"],
-        ["upload", "x", "/tmp"],
+        ["upload", "x", "/etc"],
         ["upload", ""],
         ["upload", "-"],
         ["upload", "-", "x", "--name", "y"],
