@@ -357,6 +357,32 @@ def test_token_with_white_space_around_it_is_sent_without(
     assert b"Authorization: Bearer dbx_pat_secret\r\n" in server.requests[0]
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "login --token dbx_pat_secret",
+        "login --token=dbx_pat_secret",
+        "login --password pass-word-1",
+        "login --password-stdin=pass-word-1",
+        "login --email a@example.org pass-word-1",
+        "login -ppass-word-1",
+        "whoami --token=pass-word-1",
+        "password pass-word-1",
+        "link /a --password pass-word-1",
+        "link /a --password=pass-word-1",
+        "second-factor disable pass-word-1",
+        "ls dbx_pat_secret",
+        "unlink dbx_pat_secret",
+        "upload dbx_pat_secret",
+        "rm dbx_pat_secret",
+        "dbx_pat_secret",
+    ],
+)
+def test_secret_typed_where_none_belongs_is_not_shown(typed: str, run: Run, server: HostileServer) -> None:
+    server.answer = http(404, b'{"code": "not-found", "status": 404, "detail": "nothing at /dbx_pat_secret"}')
+    run(*typed.split()).is_clear(Command((typed.split()[0],), ()), {1, 2})
+
+
 # Environments
 
 

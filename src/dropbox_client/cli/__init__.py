@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from dropbox_client.cli.parser import build_parser
 from dropbox_client.cli.signals import interruptible
-from dropbox_client.cli.visible import make_visible
+from dropbox_client.cli.visible import hide_tokens, make_visible
 from dropbox_client.errors import ClientError, NotSignedIn, Stopped, Unreachable, Usage
 
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ def _locate(error: Exception) -> str:
 
 
 def _print_error(text: str) -> None:
+    text = hide_tokens(text)
     if sys.stderr.isatty():
         text = make_visible(text)
     with contextlib.suppress(OSError):  # there is nowhere to report it

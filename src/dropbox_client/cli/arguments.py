@@ -5,10 +5,11 @@ This module and the `arguments` of each group import little but argparse, which 
 """
 
 import argparse
+import re
 from enum import Enum
 from typing import TYPE_CHECKING, NoReturn
 
-from dropbox_client.cli.visible import make_visible
+from dropbox_client.cli.visible import hide_tokens, make_visible
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,10 +33,23 @@ class Format(Enum):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose messages show the control characters of arguments."""
+    """A parser whose messages show the control characters of arguments, and no value that may be a secret."""
 
     def error(self, message: str) -> NoReturn:
-        super().error(make_visible(message))
+        # Such as `login --token TOKEN` and `link --password=PASSWORD`, although these options read stdin.
+        message = re.sub("ignored explicit argument .*", "this option takes no value", message, flags=re.DOTALL)
+        kind, unrecognized, words = message.partition("unrecognized arguments: ")
+        if unrecognized:
+            message = kind + unrecognized + " ".join(map(_hide_value, words.split()))
+        super().error(make_visible(hide_tokens(message)))
+
+
+def _hide_value(word: str) -> str:
+    """Return the name of an option, without its value."""
+    if not word.startswith("--"):
+        return word[:2] if word.startswith("-") else "..."
+    name, is_given, _ = word.partition("=")
+    return f"{name}=..." if is_given else name
 
 
 def add_command(

@@ -10,7 +10,7 @@ from typing import Any, TextIO, TypeVar
 
 from dropbox_client.cli.arguments import Format
 from dropbox_client.cli.remote import format_path
-from dropbox_client.cli.visible import make_visible
+from dropbox_client.cli.visible import hide_tokens, make_visible
 from dropbox_client.errors import ApiError, Usage
 from dropbox_client.models import File, Processing
 
@@ -40,7 +40,7 @@ def _fit(line: str, stream: TextIO) -> str:
 
 
 def print_error(text: str) -> None:
-    print_note(f"dbx: {text}")
+    print_note(f"dbx: {hide_tokens(text)}")
 
 
 def print_json(value: object, **more: object) -> None:
