@@ -32,6 +32,7 @@ from dropbox_api.hooks.notifications import NotificationReconciler
 from dropbox_api.middleware import (
     AddressLimit,
     BodyLimit,
+    CombinedHeaders,
     HeadRequests,
     KnownHosts,
     RequestLog,
@@ -223,6 +224,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(HeadRequests)
     app.add_middleware(BodyLimit, max_bytes=http.max_body_bytes, max_streamed_bytes=settings.uploads.stream_max_bytes)
     app.add_middleware(AddressLimit, counters=app.state.limits)
+    app.add_middleware(CombinedHeaders)
     app.add_middleware(KnownHosts, hosts=http.allowed_hosts)
     app.add_middleware(UnhandledErrors)
     if http.cors_origins:

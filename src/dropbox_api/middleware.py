@@ -265,6 +265,22 @@ class AddressLimit:
         await self.app(scope, receive, send)
 
 
+class CombinedHeaders:
+    """Combines the lines of a repeated request header into one value (RFC 9110 section 5.2): routes read one value."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            values: dict[bytes, bytes] = {}
+            for name, value in scope["headers"]:
+                separator = b"; " if name == b"cookie" else b", "
+                values[name] = values[name] + separator + value if name in values else value
+            scope["headers"] = list(values.items())
+        await self.app(scope, receive, send)
+
+
 _WITHOUT_HEAD = re.compile(r"/v1/auth/oidc/(start|callback)")
 """These GETs continue a sign-in, at the provider and in the browser's cookies: a HEAD of them would have effects."""
 

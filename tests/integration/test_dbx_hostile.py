@@ -380,7 +380,7 @@ def test_token_with_white_space_around_it_is_sent_without(
 )
 def test_secret_typed_where_none_belongs_is_not_shown(typed: str, run: Run, server: HostileServer) -> None:
     server.answer = http(404, b'{"code": "not-found", "status": 404, "detail": "nothing at /dbx_pat_secret"}')
-    run(*typed.split()).is_clear(Command((typed.split()[0],), ()), {1, 2})
+    run(*typed.split()).is_clear(Command((typed.split(maxsplit=1)[0],), ()), {1, 2})
 
 
 # Environments

@@ -80,3 +80,23 @@ async def test_put_of_content_obeys_if_none_match(account: Account, header: str,
     answer = await account.client.put(f"/v1/files/{file['id']}/content", content=NEW, headers=headers)
     assert answer.status_code == status, answer.text
     assert await download(account, file["id"]) == (NEW if status == 200 else OLD)
+
+
+async def test_header_in_several_lines_is_read_as_one_list(account: Account) -> None:
+    file = await upload_file(account, OLD, "a.txt")
+    right, wrong = f"sha-256=:{encode('sha256', NEW)}:", f"sha-512=:{encode('sha512', OLD)}:"
+    lines = {
+        "If-None-Match": ('"999"', "*"),
+        "If-Match": ('"998"', '"999"'),
+        "Content-Digest": (right, wrong),
+        "Repr-Digest": (right, wrong),
+        "Content-MD5": (encode("md5", NEW), encode("md5", OLD)),
+    }
+    for name, values in lines.items():
+        headers = [(name, value) for value in values]
+        answer = await account.client.put(f"/v1/files/{file['id']}/content", content=NEW, headers=headers)
+        assert answer.status_code in {412, 422}, name
+    assert await download(account, file["id"]) == OLD
+    either = [("If-Match", '"999"'), ("If-Match", file["etag"])]
+    answer = await account.client.put(f"/v1/files/{file['id']}/content", content=NEW, headers=either)
+    assert answer.status_code == 200, answer.text

@@ -107,6 +107,18 @@ async def test_create_link_by_others_or_to_the_root_is_refused(account: Account)
     assert await make(file["id"], mode="view", password="") == (422, "invalid-request")
 
 
+@pytest.mark.parametrize("password", [" open sesame", "open sesame ", "open\nsesame", "open\x00sesame"])
+async def test_link_password_that_no_header_can_carry_is_refused(account: Account, password: str) -> None:
+    folder_id = await make_folder(account, "/a")
+    link = await make_link(account, folder_id)
+    created = await account.client.post(f"/v1/files/{folder_id}/links", json={"mode": "view", "password": password})
+    changed = await account.client.patch(f"/v1/links/{link['id']}", json={"password": password})
+    for answer in (created, changed):
+        assert problem(answer) == (422, "invalid-request")
+        assert answer.json()["errors"][0]["pointer"] == "/password"
+        assert "sesame" not in answer.text
+
+
 def test_token_of_another_link_use_or_secret_is_refused() -> None:
     now = 2_000_000_000.0
     ours = LinkTokens(AuthSettings(), lambda: now)

@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from dropbox_api.accounts.schemas import Address
 from dropbox_api.schemas import Answer, ExpiryTime, Request, Secret
@@ -55,7 +55,16 @@ class GrantList(Answer):
 # Links
 
 
-LinkPassword = Annotated[Secret, Field(min_length=4, max_length=128, examples=["open sesame"])]
+def _require_header_value(password: SecretStr) -> SecretStr:
+    text = password.get_secret_value()
+    if text != text.strip() or not text.isprintable():
+        raise ValueError("must be printable, without white space around it: visitors send it in a header")
+    return password
+
+
+LinkPassword = Annotated[
+    Secret, Field(min_length=4, max_length=128, examples=["open sesame"]), AfterValidator(_require_header_value)
+]
 MaxDownloads = Annotated[
     int, Field(ge=1, le=2**53, description="Number of downloads, views and archives after which the link is used up.")
 ]
