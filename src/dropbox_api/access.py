@@ -9,7 +9,7 @@ Each operation names the role that it needs; `docs/security.md` has the table.
 """
 
 import uuid
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
@@ -239,6 +239,41 @@ async def find_visible(tx: Tx, actor_id: uuid.UUID, node_ids: Iterable[uuid.UUID
         )
         for row in rows
     }
+
+
+NodeState = Literal["live", "trashed", "deleted", "unknown"]
+
+
+class KnownNode(NamedTuple):
+    """What an account may learn about an id."""
+
+    state: NodeState
+    """`trashed` includes nodes below a trashed folder, `deleted` nodes whose rows are removed."""
+    version: int | None
+    """None unless the node is live or trashed."""
+
+
+_UNKNOWN = KnownNode("unknown", None)
+_STATES = text(f"""
+    WITH RECURSIVE {ancestors_cte(_MANY, "owner_id", "trashed_at", "purged_at")}, {_ROLES}, found AS (
+        SELECT start, role, CASE
+            WHEN NOT is_in_trash THEN 'live'
+            WHEN start IN (SELECT start FROM ancestors WHERE purged_at IS NOT NULL) THEN 'deleted'
+            ELSE 'trashed' END AS state
+        FROM roles WHERE role IS NOT NULL
+    )
+    SELECT nodes.id, state, CASE WHEN state <> 'deleted' THEN version END AS version
+    FROM found JOIN nodes ON nodes.id = start WHERE role = 'owner' OR state = 'live'
+    UNION ALL
+    SELECT node_id, 'deleted', NULL FROM tombstones WHERE owner_id = :actor_id AND node_id = ANY(CAST(:ids AS uuid[]))
+""")
+
+
+async def find_states(tx: Tx, actor_id: uuid.UUID, node_ids: Sequence[uuid.UUID]) -> list[KnownNode]:
+    """Return the state of each id, in order; only the owner of a node learns that it is not live."""
+    rows = await tx.execute(_STATES, {"ids": list(set(node_ids)), "actor_id": actor_id})
+    found = {row.id: KnownNode(row.state, row.version) for row in rows}
+    return [found.get(node_id, _UNKNOWN) for node_id in node_ids]
 
 
 _FOLDERS = f"{_MANY} AND nodes.kind = 'folder' AND nodes.owner_id = :owner_id"

@@ -181,6 +181,18 @@ class Node(Base):
     """When the node was deleted permanently: it is hidden until a worker removes it and everything below it."""
 
 
+class Tombstone(Base):
+    """The id of a node whose row was removed: tells a deleted node from one that never existed."""
+
+    __tablename__ = "tombstones"
+    __table_args__ = (Index("tombstones_deleted_at_idx", "deleted_at"),)
+
+    owner_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    node_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    deleted_at: Mapped[datetime] = _now()
+    """When the row was removed. The node was hidden before, since `nodes.purged_at`."""
+
+
 class Blob(Base):
     """One immutable stored object: the content of one or more revisions."""
 

@@ -45,6 +45,7 @@ _ENUMS: Mapping[str, Any] = {
     "GrantedRole": sharing.GrantedRole,
     "GrantedScope": accounts.GrantedScope,
     "LinkMode": sharing.Mode,
+    "NodeState": access.NodeState,
     "OnConflict": OnConflict,
     "ProcessingState": files.ProcessingState,
     "ReadinessStatus": Literal["ready", "not ready"],

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         EventList,
         File,
         FileRef,
+        FileState,
         FingerprintHit,
         Grant,
         GrantedRole,
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
         Link,
         LinkMode,
         ManagedUser,
+        NodeState,
         OnConflict,
         Order,
         PersonalToken,
@@ -170,8 +172,9 @@ else:
             "models": (
                 "KEEP Account AccountKind Activity Capabilities Chunk CompletedUpload CompletedUploadItem "
                 "CreateUpload CreatedPersonalToken CreatedUpload CreatedUploadItem CreatedWebhook Delivery "
-                "DeliveryState Destination DestinationState DownloadUrl Event EventList File FileRef FingerprintHit "
-                "Grant GrantedRole Keep Link LinkMode ManagedUser OnConflict PersonalToken Order Processing "
+                "DeliveryState Destination DestinationState DownloadUrl Event EventList File FileRef FileState "
+                "FingerprintHit "
+                "Grant GrantedRole Keep Link LinkMode ManagedUser NodeState OnConflict PersonalToken Order Processing "
                 "ProcessingState PublicFile PublicLink ReceivedFile "
                 "RetryLater Revision Scope SecondFactorProposal SignInSession SignedPart "
                 "Upload UploadState Webhook "
@@ -236,6 +239,7 @@ __all__ = [
     "File",
     "FileChanged",
     "FileRef",
+    "FileState",
     "FingerprintHit",
     "FingerprintMismatch",
     "FingerprintRequired",
@@ -262,6 +266,7 @@ __all__ = [
     "ManagedUser",
     "MethodNotAllowed",
     "NameTaken",
+    "NodeState",
     "NotAFile",
     "NotAFolder",
     "NotFound",

@@ -83,6 +83,7 @@ async def test_doctor_with_problems_names_each_and_its_remedy(settings: Settings
         "ok  relay",
         "ok  webhooks",
         "ok  content",
+        "ok  tombstones",
         "ok  invariants",
     }
     async with own_db.begin() as tx:
@@ -95,6 +96,22 @@ async def test_doctor_with_problems_names_each_and_its_remedy(settings: Settings
     assert [line.split(":")[0] for line in problems_in(said)] == ["jobs", "relay"]
     assert "forget (ValueError: of a kind)" in said
     assert "1 changes parked (no reason)" in said
+
+
+async def test_doctor_with_expired_tombstones_names_the_job(settings: Settings, own_db: Db) -> None:
+    async def find() -> diagnosis.Finding:
+        found = await diagnosis.diagnose(own_db, settings)
+        return next(finding for finding in found if finding.message.startswith("tombstones"))
+
+    async with own_db.begin() as tx:
+        row = "INSERT INTO tombstones (owner_id, node_id, deleted_at) VALUES (:id, :id, now() - interval '30 days')"
+        await tx.execute(text(row), {"id": uuid.uuid4()})
+    assert (await find()).is_good
+    async with own_db.begin() as tx:
+        await tx.execute(text("UPDATE tombstones SET deleted_at = deleted_at - interval '1 day'"))
+    found = await find()
+    assert (found.is_good, found.message) == (False, "tombstones: 1, the oldest is 31 days old")
+    assert "--once retain" in found.remedy
 
 
 async def test_doctor_with_little_disk_says_how_much_and_what_to_do(

@@ -87,6 +87,7 @@ async def test_metrics_show_content_uploads_outbox_and_jobs_of_the_database(watc
     assert value(after, "outbox_rows") > value(before, "outbox_rows")
     assert value(after, "relay_lag_seconds") > 0
     assert value(after, "content_objects", status="damaged") == 0
+    assert (value(after, "tombstones"), value(after, "tombstones_oldest_seconds")) == (0, 0)
     assert ("dropbox_content_objects", frozenset({("status", "damaged")})) in after, "present although it is zero"
     while (await runner.run_once(watched.settings, "relay")).done:
         pass

@@ -142,6 +142,28 @@ async def test_activity_beyond_its_retention_is_deleted(account: Account, server
     assert [(item["action"], item["detail"].get("days")) for item in listed] == [("created", None), ("downloaded", 364)]
 
 
+async def test_tombstones_are_kept_as_long_as_the_journal(
+    account: Account, server: RunningServer, db: Db, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retain, "ROWS_PER_TRANSACTION", 2)
+    me = uuid.UUID((await account.me())["id"])
+    ids = {days: [str(uuid.uuid4()) for _ in range(3)] for days in (29, 31)}
+    for days, node_ids in ids.items():
+        for node_id in node_ids:
+            await execute(
+                db,
+                "INSERT INTO tombstones (owner_id, node_id, deleted_at)"
+                " VALUES (:me, :id, now() - CAST(:days AS int) * interval '1 day')",
+                me=me,
+                id=uuid.UUID(node_id),
+                days=days,
+            )
+    await apply_retention(server.services)
+    answer = await account.client.post("/v1/files/lookup", json={"ids": ids[29] + ids[31]})
+    states = [item["state"] for item in answer.raise_for_status().json()["items"]]
+    assert states == ["deleted"] * 3 + ["unknown"] * 3
+
+
 async def test_dead_credentials_and_links_are_deleted_and_live_ones_work(
     account: Account, server: RunningServer, db: Db
 ) -> None:

@@ -340,6 +340,18 @@ async def test_operations_of_the_tree(client: Client) -> None:
     await to_thread(use)
 
 
+async def test_lookup_of_more_ids_than_one_request_takes(client: Client) -> None:
+    def use() -> None:
+        file = client.upload(b"known", to="/known")
+        ids = [file.id, *["00000000-0000-7000-8000-000000000000"] * 1000, file.id]
+        found = [*client.files.lookup(iter(ids))]
+        assert [state.id for state in found] == ids
+        assert (found[0].state, found[0].etag, found[1].state, found[1].etag) == ("live", file.etag, "unknown", None)
+        assert found[-1] == found[0]
+
+    await to_thread(use)
+
+
 async def test_operations_of_sharing_and_webhooks(client: Client, register: Any, server: RunningServer) -> None:
     other = await register()
 

@@ -1,11 +1,11 @@
-"""Look up one file or folder, by id or by path."""
+"""Look up files and folders: one by id or by path, the states of many by id."""
 
 import uuid
 
 from dropbox_api import access, problems
 from dropbox_api.context import Context
 from dropbox_api.files import paths, views
-from dropbox_api.files.schemas import File
+from dropbox_api.files.schemas import File, FileState, FileStateList, LookUpFiles
 
 
 async def get_node(context: Context, node_id: uuid.UUID) -> File:
@@ -29,3 +29,15 @@ async def get_node_below(context: Context, folder_id: uuid.UUID, path: str) -> F
         if folder.kind != "folder":
             raise problems.NotAFolder
         return await views.get_file(tx, context.actor_id, await paths.resolve_below(tx, folder_id, path))
+
+
+async def look_up_states(context: Context, wanted: LookUpFiles) -> FileStateList:
+    """Return the state of each id, in the order of the request; callers without access get `unknown`."""
+    async with context.db.read() as tx:
+        found = await access.find_states(tx, context.actor_id, wanted.ids)
+    return FileStateList(
+        items=[
+            FileState(id=node_id, state=node.state, etag=None if node.version is None else f'"{node.version}"')
+            for node_id, node in zip(wanted.ids, found, strict=True)
+        ]
+    )

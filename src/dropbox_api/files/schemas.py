@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
+from dropbox_api.access import NodeState
 from dropbox_api.core import names
 from dropbox_api.schemas import Answer, ContentType, FileTime, FilterTime, Fingerprint, OnConflict, Request
 
@@ -61,6 +62,26 @@ class File(Answer):
 class FileList(Answer):
     items: list[File]
     next_cursor: Annotated[str | None, Field(description="Pass it back for the next page; null at the end.")]
+
+
+class LookUpFiles(Request):
+    ids: Annotated[list[uuid.UUID], Field(min_length=1, max_length=1000, description="In any order; twice is fine.")]
+
+
+class FileState(Answer):
+    id: uuid.UUID
+    state: Annotated[
+        NodeState,
+        Field(
+            description="`trashed`: in the trash, or below a folder in it; `deleted`: for good. Only its owner learns"
+            " these two; other callers get `unknown`, as for an id that never existed."
+        ),
+    ]
+    etag: Annotated[str | None, Field(description="Of a live or trashed file or folder.", examples=['"3"'])]
+
+
+class FileStateList(Answer):
+    items: Annotated[list[FileState], Field(description="One for each id of the request, in its order.")]
 
 
 class DownloadUrl(Answer):

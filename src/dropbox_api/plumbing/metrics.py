@@ -27,7 +27,17 @@ OPEN_STATES = ("creating", "active", "completing")
 CONTENT_STATES = ("stored", "verified", "quarantined", "damaged", "deleting")
 
 EXACT_ROWS = 100_000
-"""Counting more objects than this would read the whole table at every scrape: Postgres's estimate is taken instead."""
+"""Counting more rows than this would read the whole table at every scrape: Postgres's estimate is taken instead."""
+
+
+def count_rows_sql(table: str) -> str:
+    """Return the SQL of a table's number of rows, above `EXACT_ROWS` an estimate."""
+    return f"""(SELECT CASE WHEN reltuples > {EXACT_ROWS} THEN CAST(reltuples AS bigint)
+            ELSE (SELECT count(*) FROM {table}) END
+        FROM pg_class WHERE oid = CAST('{table}' AS regclass))"""
+
+
+TOMBSTONES_AGE_SQL = "(SELECT extract(epoch FROM now() - min(deleted_at)) FROM tombstones)"
 
 _COUNTS = text(f"""
     SELECT
@@ -38,8 +48,9 @@ _COUNTS = text(f"""
             SELECT content_status, count(*) AS n, sum(size_bytes) AS bytes FROM blobs
             WHERE content_status <> 'verified' GROUP BY content_status
         ) b) AS unverified,
-        (SELECT CASE WHEN reltuples > {EXACT_ROWS} THEN CAST(reltuples AS bigint) ELSE (SELECT count(*) FROM blobs) END
-            FROM pg_class WHERE oid = CAST('blobs' AS regclass)) AS objects,
+        {count_rows_sql("blobs")} AS objects,
+        {count_rows_sql("tombstones")} AS tombstones,
+        coalesce({TOMBSTONES_AGE_SQL}, 0) AS tombstones_age_s,
         (SELECT CAST(coalesce(sum(used_bytes), 0) AS bigint) FROM users) AS used_bytes,
         (SELECT jsonb_build_array(
             count(*) FILTER (WHERE parked_at IS NULL), count(*) FILTER (WHERE parked_at IS NOT NULL),
@@ -111,6 +122,8 @@ class Metrics:
         self._publish_lag = self._gauge("outbox_oldest_seconds", "Age of the oldest change in the outbox.")
         self._deliveries = self._gauge("deliveries", "Messages to webhooks.", "state")
         self._failing = self._gauge("webhooks_failing", "Webhooks whose last delivery failed.")
+        self._tombstones = self._gauge("tombstones", "Ids of deleted nodes that are kept for clients.")
+        self._tombstones_age = self._gauge("tombstones_oldest_seconds", "Age of the oldest of them.")
         self._table_rows = self._gauge("table_rows", "Rows of the table, as Postgres estimates them.", "table")
         self._table_bytes = self._gauge("table_bytes", "Bytes of the table with its indexes.", "table")
         self._job_age = self._gauge(
@@ -178,6 +191,8 @@ class Metrics:
         self._deliveries.labels("pending").set(counts.pending_deliveries)
         self._deliveries.labels("failed").set(counts.failed_deliveries)
         self._failing.set(counts.failing_webhooks)
+        self._tombstones.set(counts.tombstones)
+        self._tombstones_age.set(counts.tombstones_age_s)
         for name, (rows, size_bytes) in tables.items():
             self._table_rows.labels(name).set(rows)
             self._table_bytes.labels(name).set(size_bytes)

@@ -6,10 +6,12 @@ from decimal import Decimal
 from sqlalchemy import text
 
 from dropbox_api.db import Db
+from dropbox_api.plumbing.metrics import TOMBSTONES_AGE_SQL, count_rows_sql
 from dropbox_api.plumbing.store_disk import read_store_disk
 from dropbox_api.settings import Settings
 
 MAX_LAG_S = 60
+DAY_S = 24 * 3600
 MAKE_ROOM = "make room: see docs/operations.md, When the store is full"
 
 
@@ -23,7 +25,7 @@ class Finding:
     """What the operator should do about a bad result."""
 
 
-_STATUS = text("""
+_STATUS = text(f"""
     SELECT
         current_setting('server_version') AS version,
         (SELECT string_agg(extname, ', ' ORDER BY extname) FROM pg_extension) AS extensions,
@@ -37,7 +39,9 @@ _STATUS = text("""
         (SELECT count(*) FROM webhooks WHERE disabled_at IS NULL AND failing_since < now() - interval '1 hour')
             AS failing_webhooks,
         (SELECT count(*) FROM blobs WHERE content_status = 'damaged') AS damaged,
-        (SELECT count(*) FROM blobs WHERE content_status = 'quarantined') AS quarantined
+        (SELECT count(*) FROM blobs WHERE content_status = 'quarantined') AS quarantined,
+        {count_rows_sql("tombstones")} AS tombstones,
+        {TOMBSTONES_AGE_SQL} AS tombstones_age_s
 """)
 
 
@@ -59,6 +63,9 @@ class Status:
     failing_webhooks: int
     damaged: int
     quarantined: int
+    tombstones: int
+    tombstones_age_s: Decimal | None
+    """Age of the oldest tombstone; None without any."""
 
 
 async def diagnose(db: Db, settings: Settings) -> list[Finding]:
@@ -71,6 +78,7 @@ async def diagnose(db: Db, settings: Settings) -> list[Finding]:
     seen = "none has ever run" if age_s is None else f"last run {age_s:.0f} s ago"
     size = f"{status.database_bytes / 1024**3:.2f} GiB"
     webhooks = f"webhooks: {status.failing_webhooks} fail for more than an hour"
+    oldest_s = float(status.tombstones_age_s or 0)
     disk = read_store_disk(settings)
     space = [] if disk is None else [Finding(not disk.is_low, f"disk of the store: {disk}", MAKE_ROOM)]
     return [
@@ -97,5 +105,10 @@ async def diagnose(db: Db, settings: Settings) -> list[Finding]:
             not status.damaged,
             f"content: {status.damaged} objects damaged, {status.quarantined} quarantined",
             "check the store's disks; restore the objects from its copy, then `dropbox-api worker --once scrub`",
+        ),
+        Finding(
+            oldest_s < settings.events.retention_s + DAY_S,
+            f"tombstones: {status.tombstones}, the oldest is {oldest_s / DAY_S:.0f} days old",
+            "run `dropbox-api worker --once retain`, or read the worker's log",
         ),
     ]

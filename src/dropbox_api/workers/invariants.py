@@ -180,6 +180,10 @@ _QUERIES: dict[str, tuple[str, str]] = {
         """SELECT n.id FROM nodes n LEFT JOIN revisions r ON r.id = n.head_revision_id AND r.node_id = n.id
            WHERE n.kind = 'file' AND r.id IS NULL""",
     ),
+    "I7 node with a tombstone": (
+        "I7",
+        "SELECT t.node_id, t.owner_id, t.deleted_at FROM tombstones t JOIN nodes n ON n.id = t.node_id",
+    ),
     "I7 cycle": (
         "I7",
         """WITH RECURSIVE down AS (

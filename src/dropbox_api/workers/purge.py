@@ -111,13 +111,17 @@ async def _list_purged_subtrees(db: Db, owner_id: uuid.UUID) -> Sequence[uuid.UU
 _REMOVE_REVISIONS = text("DELETE FROM revisions WHERE node_id = ANY(CAST(:ids AS uuid[])) RETURNING blob_id")
 _REMOVE_NODES = text("""
     WITH removed AS (DELETE FROM nodes WHERE id = ANY(CAST(:ids AS uuid[])) RETURNING id),
+    buried AS (INSERT INTO tombstones (owner_id, node_id) SELECT :owner_id, id FROM removed),
     counted AS (SELECT count(*) AS nodes FROM removed)
     UPDATE users SET used_nodes = used_nodes - nodes FROM counted WHERE users.id = :owner_id RETURNING nodes
 """)
 
 
 async def _remove_nodes(services: Services, owner_id: uuid.UUID, node_ids: Sequence[uuid.UUID]) -> int:
-    """Remove purged nodes without children, with their revisions; return how many nodes still existed."""
+    """Remove purged nodes without children, with their revisions; return how many nodes still existed.
+
+    Each removed node leaves a tombstone.
+    """
     unplaced_ttl_s = services.settings.uploads.unplaced_ttl_s
     async with services.db.begin() as tx:
         await guard.lock_owner(tx, owner_id)

@@ -82,6 +82,16 @@ _EXPIRIES = (
         """),
         lambda settings: settings.files.activity_retention_s,
     ),
+    # After the journals: every cursor that still works finds the tombstones of its events.
+    Expiry(
+        text("""
+            DELETE FROM tombstones WHERE (owner_id, node_id) IN (
+                SELECT owner_id, node_id FROM tombstones WHERE deleted_at < now() - CAST(:retention AS interval)
+                ORDER BY deleted_at LIMIT :limit FOR UPDATE SKIP LOCKED
+            )
+        """),
+        lambda settings: settings.events.retention_s,
+    ),
     # A dead credential is answered like an unknown one. A revoked session stays until its end, at most `session_max_s`.
     Expiry(
         text("""

@@ -1,9 +1,10 @@
 """Files and folders."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from dropbox_client.call import Call, Listing, Receiver, read_archive, read_nothing, read_with, without_none
-from dropbox_client.models import Activity, DownloadUrl, File, OnConflict, Order, ProcessingState
+from dropbox_client.call import Call, Listing, Receiver, read_archive, read_items, read_nothing, read_with, without_none
+from dropbox_client.models import Activity, DownloadUrl, File, FileState, OnConflict, Order, ProcessingState
 
 _read_file = read_with(File.from_json)
 
@@ -14,6 +15,10 @@ def get(file_id: str) -> Call[File]:
 
 def get_by_path(path: str) -> Call[File]:
     return Call("GET", "/v1/files/by-path", _read_file, query={"path": path})
+
+
+def look_up(ids: Sequence[str]) -> Call[list[FileState]]:
+    return Call("POST", "/v1/files/lookup", read_items(FileState.from_json), body={"ids": list(ids)})
 
 
 def get_below(folder_id: str, path: str) -> Call[File]:

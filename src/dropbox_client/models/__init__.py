@@ -25,7 +25,8 @@ else:
             ),
             "events": "Event EventList",
             "files": (
-                "Activity DownloadUrl File FileRef OnConflict Order Processing ProcessingState Revision normalize_name"
+                "Activity DownloadUrl File FileRef FileState NodeState OnConflict Order Processing ProcessingState "
+                "Revision normalize_name"
             ),
             "sharing": "KEEP Grant GrantedRole Keep Link LinkMode PublicFile PublicLink ReceivedFile",
             "uploads": (

@@ -63,6 +63,19 @@ class File(Model):
     """The actual hash of quarantined content."""
 
 
+NodeState = Literal["live", "trashed", "deleted", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileState(Model):
+    """What the server tells about an id; only the owner of a file learns `trashed` and `deleted`."""
+
+    id: str
+    state: NodeState
+    etag: str | None
+    """Of a live or trashed file or folder."""
+
+
 FileRef = File | str
 """A file or folder, its id, or its path in the caller's own tree, which starts with a slash."""
 

@@ -9,8 +9,8 @@ from dropbox_api import problems
 from dropbox_api.accounts.auth import Reader
 from dropbox_api.files import listing, lookup, search
 from dropbox_api.files.routes.etag import add_etag
-from dropbox_api.files.schemas import File, FileList, ListFiles, SearchFiles
-from dropbox_api.responses import problem_responses
+from dropbox_api.files.schemas import File, FileList, FileStateList, ListFiles, LookUpFiles, SearchFiles
+from dropbox_api.responses import BODY, problem_responses
 
 router = APIRouter()
 
@@ -26,6 +26,19 @@ async def list_files(context: Reader, wanted: Annotated[ListFiles, Query()]) -> 
     the whole account or below the folder, ordered by id. `order` and `recursive` are then ignored.
     """
     return await listing.list_files(context, wanted)
+
+
+@router.post(
+    "/files/lookup",
+    operation_id="files_lookup",
+    responses=problem_responses(problems.Unauthenticated, problems.Forbidden, problems.InvalidRequest, *BODY),
+)
+async def look_up(context: Reader, body: LookUpFiles) -> FileStateList:
+    """Tell which of many ids are live, in the trash or deleted, with their ETags.
+
+    Deleted ids are known as long as the journal reaches back (30 days by default), then they are `unknown`.
+    """
+    return await lookup.look_up_states(context, body)
 
 
 @router.get(
