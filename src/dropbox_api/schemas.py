@@ -28,6 +28,9 @@ ContentType = Annotated[
 
 OnConflict = Literal["fail", "rename", "replace"]
 
+BATCH_ITEMS = 500
+"""The most items of one batch."""
+
 
 def _require_unicode(secret: SecretStr) -> SecretStr:
     try:

@@ -56,6 +56,8 @@ if TYPE_CHECKING:
         DeliveryState,
         Destination,
         DestinationState,
+        DownloadItem,
+        DownloadResult,
         DownloadUrl,
         Event,
         EventList,
@@ -172,9 +174,9 @@ else:
             "models": (
                 "KEEP Account AccountKind Activity Capabilities Chunk CompletedUpload CompletedUploadItem "
                 "CreateUpload CreatedPersonalToken CreatedUpload CreatedUploadItem CreatedWebhook Delivery "
-                "DeliveryState Destination DestinationState DownloadUrl Event EventList File FileRef FileState "
-                "FingerprintHit "
-                "Grant GrantedRole Keep Link LinkMode ManagedUser NodeState OnConflict PersonalToken Order Processing "
+                "DeliveryState Destination DestinationState DownloadItem DownloadResult DownloadUrl "
+                "Event EventList File FileRef FileState FingerprintHit Grant GrantedRole Keep Link "
+                "LinkMode ManagedUser NodeState OnConflict Order PersonalToken Processing "
                 "ProcessingState PublicFile PublicLink ReceivedFile "
                 "RetryLater Revision Scope SecondFactorProposal SignInSession SignedPart "
                 "Upload UploadState Webhook "
@@ -231,6 +233,8 @@ __all__ = [
     "DestinationRefused",
     "DestinationState",
     "DigestMismatch",
+    "DownloadItem",
+    "DownloadResult",
     "DownloadUrl",
     "EmailTaken",
     "Event",

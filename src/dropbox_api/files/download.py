@@ -1,18 +1,19 @@
-"""Downloads: where a file's content is stored, and a short-lived URL of it."""
+"""Downloads: where the contents of files are stored, and short-lived URLs of them."""
 
 import uuid
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import text
 
 from dropbox_api import access, problems
 from dropbox_api.context import Context, Services
 from dropbox_api.core.content_types import find_shown_type
 from dropbox_api.db import Tx
-from dropbox_api.files.schemas import DownloadUrl
+from dropbox_api.files.schemas import DownloadBatch, DownloadItem, DownloadResult, DownloadUrl
 from dropbox_api.head_request import is_head
-from dropbox_api.models import Blob, Node, Revision
-from dropbox_api.plumbing import request_source
+from dropbox_api.plumbing import audit, request_source
+from dropbox_api.schemas import ProblemDocument
 from dropbox_api.storage.object_store import ResponseHeaders, SignedRequest
 
 
@@ -45,33 +46,88 @@ async def read_content(tx: Tx, granted: access.Access, revision_id: uuid.UUID | 
 
     Raises NotFound (no such revision), NotAFile, ContentQuarantined, ContentDamaged.
     """
+    (content,) = await _read_contents(tx, [(granted, revision_id)])
+    if isinstance(content, problems.Problem):
+        raise content
+    return content
+
+
+_CONTENTS = text("""
+    SELECT place, nodes.owner_id, name, content_type, revisions.id, blobs.size_bytes, fingerprint, content_status,
+        storage_key, etag, is_utf8
+    FROM unnest(CAST(:node_ids AS uuid[]), CAST(:revision_ids AS uuid[])) WITH ORDINALITY
+        AS wanted(node_id, revision_id, place)
+    JOIN nodes ON nodes.id = wanted.node_id
+    JOIN revisions ON revisions.node_id = nodes.id
+        AND revisions.id = coalesce(wanted.revision_id, nodes.head_revision_id)
+    JOIN blobs ON blobs.id = revisions.blob_id
+""")
+
+
+async def _read_contents(
+    tx: Tx, wanted: Sequence[tuple[access.Access, uuid.UUID | None]]
+) -> list[StoredContent | problems.Problem]:
+    """Return, for each file and revision (None: the head), what `read_content` returns or raises; one statement."""
+    bound = {
+        "node_ids": [granted.node_id for granted, _ in wanted],
+        "revision_ids": [revision_id for _, revision_id in wanted],
+    }
+    found = {row[0]: StoredContent._make(row[1:]) for row in await tx.execute(_CONTENTS, bound)}
+    return [_judge(granted, found.get(place)) for place, (granted, _) in enumerate(wanted, 1)]
+
+
+def _judge(granted: access.Access, content: StoredContent | None) -> StoredContent | problems.Problem:
     if granted.kind != "file":
-        raise problems.NotAFile
-    found = (
-        select(
-            Node.owner_id,
-            Node.name,
-            Revision.content_type,
-            Revision.id,
-            Blob.size_bytes,
-            Blob.fingerprint,
-            Blob.content_status,
-            Blob.storage_key,
-            Blob.etag,
-            Blob.is_utf8,
-        )
-        .join(Revision, Revision.node_id == Node.id)
-        .join(Blob, Blob.id == Revision.blob_id)
-        .where(Node.id == granted.node_id, Revision.id == (revision_id or Node.head_revision_id))
+        return problems.NotAFile()
+    if content is None:
+        return problems.NotFound()
+    if content.content_status == "quarantined" and granted.role != "owner":
+        return problems.ContentQuarantined()
+    if content.content_status == "damaged":
+        return problems.ContentDamaged()
+    return content
+
+
+async def sign_batch(context: Context, items: Sequence[DownloadItem]) -> DownloadBatch:
+    """Return for each file and revision its signed URL or its problem, in order.
+
+    The number of statements does not depend on the number of items, only on that of the owners.
+    """
+    async with context.db.read() as tx:
+        roles = await access.require_each(tx, context.actor_id, {item.file_id for item in items})
+        granted = [(role, item.revision_id) for item in items if isinstance(role := roles[item.file_id], access.Access)]
+        contents = iter(await _read_contents(tx, granted))
+    results: list[StoredContent | problems.Problem] = [
+        role if isinstance(role := roles[item.file_id], problems.Problem) else next(contents) for item in items
+    ]
+    await note_downloads(
+        context,
+        [
+            (item.file_id, content)
+            for item, content in zip(items, results, strict=True)
+            if isinstance(content, StoredContent)
+        ],
     )
-    row = (await tx.execute(found)).one_or_none()
-    if row is None:
-        raise problems.NotFound
-    if row.content_status == "quarantined" and granted.role != "owner":
-        raise problems.ContentQuarantined
-    if row.content_status == "damaged":
-        raise problems.ContentDamaged
-    return StoredContent._make(row)
+    answers = []
+    for item, result in zip(items, results, strict=True):
+        if isinstance(result, problems.Problem):
+            problem = ProblemDocument.model_validate(result.body())
+            answers.append(DownloadResult(file_id=item.file_id, download=None, problem=problem))
+        else:
+            url = make_download_url(context, result, inline=False)
+            answers.append(DownloadResult(file_id=item.file_id, download=url, problem=None))
+    return DownloadBatch(items=answers)
+
+
+async def note_downloads(context: Context, contents: Sequence[tuple[uuid.UUID, StoredContent]]) -> None:
+    """Audit that the server signed URLs of these files' contents; only the store knows whether a client used them."""
+    by_owner: dict[uuid.UUID, list[audit.Entry]] = {}
+    for file_id, content in contents:
+        entry = audit.Entry("downloaded", file_id, {"revision_id": str(content.revision_id)})
+        by_owner.setdefault(content.owner_id, []).append(entry)
+    async with context.db.begin() as tx:
+        for owner_id, entries in by_owner.items():
+            await audit.record(tx, owner_id, entries)
 
 
 def make_download_url(services: Services, content: StoredContent, *, inline: bool) -> DownloadUrl:

@@ -9,7 +9,17 @@ from pydantic_core import PydanticCustomError
 
 from dropbox_api.access import NodeState
 from dropbox_api.core import names
-from dropbox_api.schemas import Answer, ContentType, FileTime, FilterTime, Fingerprint, OnConflict, Request
+from dropbox_api.schemas import (
+    BATCH_ITEMS,
+    Answer,
+    ContentType,
+    FileTime,
+    FilterTime,
+    Fingerprint,
+    OnConflict,
+    ProblemDocument,
+    Request,
+)
 
 ContentStatus = Literal["stored", "verified", "quarantined", "damaged"]
 Order = Literal["name", "-name", "size", "-size", "modified", "-modified"]
@@ -93,6 +103,29 @@ class DownloadUrl(Answer):
     encoding: Literal["identity"]
     revision_id: uuid.UUID
     etag: Annotated[str, Field(description="The store's ETag, for If-Range; not an MD5 to rely on.")]
+
+
+class DownloadItem(Request):
+    """A file to download."""
+
+    file_id: uuid.UUID
+    revision_id: Annotated[uuid.UUID | None, Field(description="The head when left out.")] = None
+
+
+class CreateDownloadBatch(Request):
+    items: Annotated[tuple[DownloadItem, ...], Field(min_length=1, max_length=BATCH_ITEMS)]
+
+
+class DownloadResult(Answer):
+    """Either `download` or `problem`."""
+
+    file_id: uuid.UUID
+    download: DownloadUrl | None
+    problem: ProblemDocument | None
+
+
+class DownloadBatch(Answer):
+    items: Annotated[list[DownloadResult], Field(description="In the order of the request.")]
 
 
 # Lists and search

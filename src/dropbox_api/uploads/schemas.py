@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from dropbox_api.core.chunks import Strategy
 from dropbox_api.files.schemas import File
 from dropbox_api.schemas import (
+    BATCH_ITEMS,
     Answer,
     ContentType,
     FileTime,
@@ -163,7 +164,7 @@ class BindFingerprint(Request):
 
 
 class CreateUploadBatch(Request):
-    items: Annotated[list[CreateUpload], Field(min_length=1, max_length=500)]
+    items: Annotated[list[CreateUpload], Field(min_length=1, max_length=BATCH_ITEMS)]
 
 
 class CreatedUploadItem(Answer):
@@ -180,7 +181,7 @@ class CreatedUploadBatch(Answer):
 
 
 class CompleteUploadBatch(Request):
-    upload_ids: Annotated[list[uuid.UUID], Field(min_length=1, max_length=500)]
+    upload_ids: Annotated[list[uuid.UUID], Field(min_length=1, max_length=BATCH_ITEMS)]
 
 
 class CompletedUploadItem(Answer):

@@ -4,7 +4,17 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from dropbox_client.call import Call, Listing, Receiver, read_archive, read_items, read_nothing, read_with, without_none
-from dropbox_client.models import Activity, DownloadUrl, File, FileState, OnConflict, Order, ProcessingState
+from dropbox_client.models import (
+    Activity,
+    DownloadItem,
+    DownloadResult,
+    DownloadUrl,
+    File,
+    FileState,
+    OnConflict,
+    Order,
+    ProcessingState,
+)
 
 _read_file = read_with(File.from_json)
 
@@ -66,6 +76,11 @@ def search(
 def sign_download(file_id: str, revision_id: str | None) -> Call[DownloadUrl]:
     query = without_none(revision=revision_id)
     return Call("GET", f"/v1/files/{file_id}/download", read_with(DownloadUrl.from_json), query=query)
+
+
+def download_batch(items: Sequence[DownloadItem]) -> Call[list[DownloadResult]]:
+    body = {"items": [without_none(file_id=item.file_id, revision_id=item.revision_id) for item in items]}
+    return Call("POST", "/v1/files/download-batch", read_items(DownloadResult.from_json), body=body)
 
 
 def get_archive(folder_id: str, receiver: Receiver) -> Call[None]:

@@ -25,8 +25,8 @@ else:
             ),
             "events": "Event EventList",
             "files": (
-                "Activity DownloadUrl File FileRef FileState NodeState OnConflict Order Processing ProcessingState "
-                "Revision normalize_name"
+                "Activity DownloadItem DownloadResult DownloadUrl File FileRef FileState NodeState "
+                "normalize_name OnConflict Order Processing ProcessingState Revision "
             ),
             "sharing": "KEEP Grant GrantedRole Keep Link LinkMode PublicFile PublicLink ReceivedFile",
             "uploads": (

@@ -7,8 +7,15 @@ from functools import cache
 from types import UnionType
 from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin
 
+from dropbox_client.errors import ApiError
+
 Json = Mapping[str, Any]
 read_time = datetime.fromisoformat
+
+
+def read_problem(document: Json) -> ApiError:
+    """Read the problem of one item of a batch."""
+    return ApiError.from_json(document, 409)
 
 
 class Model:

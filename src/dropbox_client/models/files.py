@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any, ClassVar, Literal
 from unicodedata import normalize
 
-from dropbox_client.models.base import Model, read_time
+from dropbox_client.errors import ApiError
+from dropbox_client.models.base import Model, read_problem, read_time
 
 OnConflict = Literal["fail", "rename", "replace"]
 Order = Literal["name", "-name", "size", "-size", "modified", "-modified"]
@@ -116,6 +117,25 @@ class DownloadUrl(Model):
     content_status: str
     revision_id: str
     etag: str
+
+
+@dataclass(frozen=True)
+class DownloadItem:
+    """A file to download: its head, or one revision."""
+
+    file_id: str
+    revision_id: str | None = None
+
+
+@dataclass(frozen=True)
+class DownloadResult(Model):
+    """What `sign_download` returns for one item of a batch, or the `problem` that it would raise."""
+
+    _readers: ClassVar = {"download": DownloadUrl.from_json, "problem": read_problem}
+
+    file_id: str
+    download: DownloadUrl | None = None
+    problem: ApiError | None = None
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,10 @@ from datetime import datetime
 from typing import Any, ClassVar, Literal
 
 from dropbox_client.errors import ApiError
-from dropbox_client.models.base import Json, Model, read_time
+from dropbox_client.models.base import Model, read_problem, read_time
 from dropbox_client.models.files import File, OnConflict
 
 UploadState = Literal["creating", "active", "completing", "completed", "aborted", "expired", "failed"]
-
-
-def _read_problem(document: Json) -> ApiError:
-    return ApiError.from_json(document, 409)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +27,7 @@ class SignedPart(Model):
 
 @dataclass(frozen=True)
 class DestinationState(Model):
-    _readers: ClassVar = {"problem": _read_problem}
+    _readers: ClassVar = {"problem": read_problem}
 
     id: str
     parent_id: str
@@ -92,7 +88,7 @@ class CreatedUpload(Model):
 class CreatedUploadItem(CreatedUpload):
     """The result of one item of a batch: what a single start returns, or the `problem` that it would raise."""
 
-    _readers: ClassVar = {**CreatedUpload._readers, "problem": _read_problem}  # noqa: SLF001
+    _readers: ClassVar = {**CreatedUpload._readers, "problem": read_problem}  # noqa: SLF001
 
     problem: ApiError | None = None
 
@@ -119,7 +115,7 @@ class RetryLater:
 
 @dataclass(frozen=True)
 class CompletedUploadItem(Model):
-    _readers: ClassVar = {"file": File.from_json, "problem": _read_problem}
+    _readers: ClassVar = {"file": File.from_json, "problem": read_problem}
 
     upload_id: str
     file: File | None = None

@@ -7,13 +7,11 @@ from fastapi import APIRouter, BackgroundTasks, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from dropbox_api import problems
-from dropbox_api.accounts.auth import Reader, Writer
-from dropbox_api.context import Context
+from dropbox_api.accounts.auth import NoStore, Reader, Writer, limited_by_user
 from dropbox_api.core.content_disposition import format_content_disposition
 from dropbox_api.files import acceptance, archive, download
-from dropbox_api.files.schemas import DownloadUrl, File
-from dropbox_api.plumbing import audit
-from dropbox_api.responses import problem_responses
+from dropbox_api.files.schemas import CreateDownloadBatch, DownloadBatch, DownloadUrl, File
+from dropbox_api.responses import BODY, problem_responses
 
 router = APIRouter()
 
@@ -38,16 +36,9 @@ async def get_content(
     """Redirect to the content. The URL lives for minutes; send a Range header along for a part."""
     content = await download.get_content(context, file_id, revision)
     signed = download.sign_content(context, content, inline=inline)
-    await _note_download(context, file_id, content)
+    await download.note_downloads(context, [(file_id, content)])
     headers = {"Location": signed.url, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
     return Response(status_code=307, headers=headers)
-
-
-async def _note_download(context: Context, file_id: uuid.UUID, content: download.StoredContent) -> None:
-    """Audit that the server signed a URL of the content; only the store knows whether a client used it."""
-    entry = audit.Entry("downloaded", file_id, {"revision_id": str(content.revision_id)})
-    async with context.db.begin() as tx:
-        await audit.record(tx, content.owner_id, [entry])
 
 
 @router.get("/files/{file_id}/download", operation_id="files_get_download", name="download", responses=_DOWNLOAD)
@@ -60,9 +51,23 @@ async def get_download(
 ) -> DownloadUrl:
     """Give a signed URL of the content, with what is needed to check it."""
     content = await download.get_content(context, file_id, revision)
-    await _note_download(context, file_id, content)
+    await download.note_downloads(context, [(file_id, content)])
     response.headers["Cache-Control"] = "no-store"
     return download.make_download_url(context, content, inline=False)
+
+
+@router.post(
+    "/files/download-batch",
+    operation_id="files_create_download_batch",
+    dependencies=[NoStore, limited_by_user("sign")],
+    responses=problem_responses(problems.Unauthenticated, problems.Forbidden, *BODY),
+)
+async def create_download_batch(context: Reader, body: CreateDownloadBatch) -> DownloadBatch:
+    """Sign the URLs of up to 500 files; each item has its own URL or problem, in order.
+
+    The URLs live for minutes: ask for those of the downloads that start now, and again after a 403 of the store.
+    """
+    return await download.sign_batch(context, body.items)
 
 
 _ZIP = {"application/zip": {"schema": {"type": "string", "format": "binary"}}}

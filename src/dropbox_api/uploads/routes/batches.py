@@ -9,8 +9,6 @@ from dropbox_api.uploads import complete, schemas, start
 
 router = APIRouter()
 
-BATCH_ITEMS = 500
-
 
 @router.post(
     "/uploads/batch",

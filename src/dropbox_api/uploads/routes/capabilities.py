@@ -6,8 +6,8 @@ from dropbox_api import problems
 from dropbox_api.accounts.auth import Reader
 from dropbox_api.deps import CapabilitiesDep
 from dropbox_api.responses import problem_responses
+from dropbox_api.schemas import BATCH_ITEMS
 from dropbox_api.uploads import plans, schemas
-from dropbox_api.uploads.routes.batches import BATCH_ITEMS
 
 router = APIRouter()
 
