@@ -25,6 +25,7 @@ from dropbox_api.db import Db
 from dropbox_api.events import wakeup
 from dropbox_api.openapi import to_yaml
 from dropbox_api.plumbing import logs
+from dropbox_api.plumbing.epoch import start_epoch
 from dropbox_api.plumbing.health import find_clock_fault, find_schema_fault
 from dropbox_api.plumbing.store_config import read_s3_config
 from dropbox_api.settings import Settings
@@ -160,6 +161,19 @@ def migrate() -> None:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
     typer.echo(f"schema is at {migrations.head()}")
+
+
+@cli.command()
+def restored() -> None:
+    """Tell clients to read everything again. Run it after every restore of the database, before the server starts.
+
+    Restores that change the system identifier or the timeline of Postgres are noticed without it.
+    """
+
+    async def work(db: Db, _: Settings) -> None:
+        typer.echo(f"data epoch {await start_epoch(db)} begins: ETags and cursors of events from before are void")
+
+    _run_with_database(work)
 
 
 @cli.command()

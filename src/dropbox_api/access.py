@@ -249,11 +249,12 @@ class KnownNode(NamedTuple):
 
     state: NodeState
     """`trashed` includes nodes below a trashed folder, `deleted` nodes whose rows are removed."""
+    epoch: str
     version: int | None
-    """None unless the node is live or trashed."""
+    """None unless the node is live or trashed; with `epoch`, that of the data, it is the ETag."""
 
 
-_UNKNOWN = KnownNode("unknown", None)
+_UNKNOWN = KnownNode("unknown", "", None)
 _STATES = text(f"""
     WITH RECURSIVE {ancestors_cte(_MANY, "owner_id", "trashed_at", "purged_at")}, {_ROLES}, found AS (
         SELECT start, role, CASE
@@ -262,17 +263,19 @@ _STATES = text(f"""
             ELSE 'trashed' END AS state
         FROM roles WHERE role IS NOT NULL
     )
-    SELECT nodes.id, state, CASE WHEN state <> 'deleted' THEN version END AS version
+    SELECT nodes.id, state, (SELECT current_data_epoch()) AS epoch,
+        CASE WHEN state <> 'deleted' THEN version END AS version
     FROM found JOIN nodes ON nodes.id = start WHERE role = 'owner' OR state = 'live'
     UNION ALL
-    SELECT node_id, 'deleted', NULL FROM tombstones WHERE owner_id = :actor_id AND node_id = ANY(CAST(:ids AS uuid[]))
+    SELECT node_id, 'deleted', '', NULL FROM tombstones
+    WHERE owner_id = :actor_id AND node_id = ANY(CAST(:ids AS uuid[]))
 """)
 
 
 async def find_states(tx: Tx, actor_id: uuid.UUID, node_ids: Sequence[uuid.UUID]) -> list[KnownNode]:
     """Return the state of each id, in order; only the owner of a node learns that it is not live."""
     rows = await tx.execute(_STATES, {"ids": list(set(node_ids)), "actor_id": actor_id})
-    found = {row.id: KnownNode(row.state, row.version) for row in rows}
+    found = {row.id: KnownNode(row.state, row.epoch, row.version) for row in rows}
     return [found.get(node_id, _UNKNOWN) for node_id in node_ids]
 
 

@@ -72,7 +72,7 @@ IfMatch = Annotated[
         alias="If-Match",
         max_length=1000,
         description="Do it only if the ETag is still one of these; else `precondition-failed`.",
-        examples=['"3"'],
+        examples=['"5f0c2a9d41be.3"'],
     ),
 ]
 IfNoneMatch = Annotated[

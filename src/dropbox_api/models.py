@@ -538,6 +538,24 @@ class Delivery(Base):
     delivered_at: Mapped[datetime | None]
 
 
+class Instance(Base):
+    """This installation, in one row: its id, and the epoch of its data. `plumbing.epoch` reads and changes it."""
+
+    __tablename__ = "instance"
+    __table_args__ = (CheckConstraint("is_only", name="is_only"),)
+
+    is_only: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
+    instance_id: Mapped[uuid.UUID]
+    """The same over restores; another installation has another one."""
+    first_epoch: Mapped[str]
+    data_epoch: Mapped[str]
+    """12 hex digits. Read it by `current_data_epoch()`, which compares the database's identity."""
+    epoch_started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    system_identifier: Mapped[str | None]
+    """Of the Postgres cluster in which the epoch began; None where it is not known, as `timeline`."""
+    timeline: Mapped[str | None]
+
+
 class JobRun(Base):
     """The last run of a job and the totals of all runs, of all processes: for `doctor` and `/metrics`."""
 

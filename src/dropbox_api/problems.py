@@ -348,12 +348,16 @@ class InvalidCursor(Problem):
 
 
 class CursorExpired(Problem):
-    """`GET /v1/events/cursor` returns a new cursor."""
+    """`reason`: events were deleted by retention, or the server's data was restored from a backup.
+
+    `GET /v1/events/cursor` returns a new cursor.
+    """
 
     code, status, title = "cursor-expired", 410, "Cursor expired"
     detail = (
         "The journal no longer reaches back to the cursor: take a new cursor, list everything, then read events from it"
     )
+    reason: Literal["retention", "restored"]
 
 
 class AddressRefused(Problem):

@@ -287,6 +287,7 @@ class CursorExpired(ApiError):
     """The journal begins after the cursor: take a new cursor, list everything, then read events from it."""
 
     code = "cursor-expired"
+    reason: Literal["retention", "restored"]
 
 
 class AddressRefused(ApiError):

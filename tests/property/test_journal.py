@@ -31,7 +31,9 @@ WRITERS, CHANGES, READERS = 64, 6, 10
 
 CURSORS = Cursors(AuthSettings())
 USER_IDS = st.uuids()
-POSITIONS = st.builds(journal.JournalPosition, st.integers(0, 2**63 - 1), st.integers(0, 2**48 - 1))
+POSITIONS = st.builds(
+    journal.JournalPosition, st.integers(0, 2**63 - 1), st.integers(0, 2**48 - 1), st.sampled_from(["", "5f0c2a9d41be"])
+)
 
 
 @given(USER_IDS, POSITIONS)

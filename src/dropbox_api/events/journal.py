@@ -126,23 +126,27 @@ _MARK_BITS = 2**48 - 1
 class JournalPosition(NamedTuple):
     """How far a journal was read: up to and including event number `seq`; 0 is its beginning.
 
-    `mark` detects a journal restored from a backup, where another event may have the number `seq`. It is 0 where that
-    event was deleted.
+    A position is valid in one epoch of the data. `mark` detects a restored journal where no new epoch began, and where
+    another event may have the number `seq`. It is 0 where that event was deleted.
     """
 
     seq: int
-    mark: int = 0
+    mark: int
+    epoch: str
+    """Empty in cursors from before epochs existed: the first one."""
 
     @classmethod
-    def after(cls, seq: int, event_id: uuid.UUID | None) -> Self:
+    def after(cls, epoch: str, seq: int, event_id: uuid.UUID | None) -> Self:
         """Return the position after an event; None for an event that was deleted."""
-        return cls(seq, event_id.int & _MARK_BITS if event_id else 0)
+        return cls(seq, event_id.int & _MARK_BITS if event_id else 0, epoch)
 
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
     """One event in the journal of one recipient."""
 
+    epoch: str
+    """The epoch in which it was read."""
     seq: int
     id: uuid.UUID
     kind: EventKind
@@ -154,11 +158,19 @@ class JournalEntry:
     @property
     def position(self) -> JournalPosition:
         """The position after this event."""
-        return JournalPosition.after(self.seq, self.id)
+        return JournalPosition.after(self.epoch, self.seq, self.id)
+
+
+def _restored() -> problems.CursorExpired:
+    detail = (
+        "The server's data was restored from a backup: take a new cursor, list everything, then read events from it"
+    )
+    return problems.CursorExpired(detail, reason="restored")
 
 
 _READ_AFTER = text("""
-    SELECT users.journal_seq, event.* FROM users LEFT JOIN LATERAL (
+    SELECT users.journal_seq, instance.first_epoch, (SELECT current_data_epoch()) AS epoch, event.*
+    FROM users CROSS JOIN instance LEFT JOIN LATERAL (
         SELECT seq, id, kind, owner_id, node_id, payload, created_at FROM events
         WHERE recipient_id = :recipient_id AND seq >= :seq ORDER BY seq LIMIT CAST(:limit AS bigint) + 1
     ) event ON true
@@ -177,18 +189,21 @@ async def read_after(
     bound = {"recipient_id": recipient_id, "seq": position.seq, "limit": limit}
     rows = (await tx.execute(_READ_AFTER, bound)).all()
     newest: int = rows[0].journal_seq
-    entries = [JournalEntry(*row[1:]) for row in rows if row.seq is not None]
+    if (position.epoch or rows[0].first_epoch) != rows[0].epoch or newest < position.seq:
+        raise _restored()
+    entries = [JournalEntry(*row[2:]) for row in rows if row.seq is not None]
     if entries and entries[0].seq == position.seq:
-        if position.mark and entries[0].position != position:
-            raise problems.CursorExpired
+        if position.mark and entries[0].position.mark != position.mark:
+            raise _restored()
         del entries[0]
     if (entries[0].seq - 1 if entries else newest) != position.seq:
-        raise problems.CursorExpired
+        raise problems.CursorExpired(reason="retention")
     return entries[:limit], newest
 
 
 _NEWEST = text("""
-    SELECT journal_seq, events.id FROM users LEFT JOIN events ON recipient_id = :recipient_id AND seq = journal_seq
+    SELECT (SELECT current_data_epoch()) AS epoch, journal_seq, events.id
+    FROM users LEFT JOIN events ON recipient_id = :recipient_id AND seq = journal_seq
     WHERE users.id = :recipient_id
 """)
 
@@ -196,7 +211,7 @@ _NEWEST = text("""
 async def get_newest_position(tx: Tx, recipient_id: uuid.UUID) -> JournalPosition:
     """Return the position after the newest event of a journal."""
     newest = (await tx.execute(_NEWEST, {"recipient_id": recipient_id})).one()
-    return JournalPosition.after(newest.journal_seq, newest.id)
+    return JournalPosition.after(newest.epoch, newest.journal_seq, newest.id)
 
 
 _BEFORE_TIME = text("""
@@ -207,7 +222,8 @@ _BEFORE_TIME = text("""
             (SELECT journal_seq FROM users WHERE id = :recipient_id)
         ) AS seq
     )
-    SELECT before.seq, events.id, CAST(:since AS timestamptz) >= now() - CAST(:retention AS interval) AS is_retained
+    SELECT (SELECT current_data_epoch()) AS epoch, before.seq, events.id,
+        CAST(:since AS timestamptz) >= now() - CAST(:retention AS interval) AS is_retained
     FROM before LEFT JOIN events ON recipient_id = :recipient_id AND events.seq = before.seq
 """)
 
@@ -220,5 +236,5 @@ async def get_position_at(tx: Tx, recipient_id: uuid.UUID, since: datetime, rete
     bound = {"recipient_id": recipient_id, "since": since, "retention": retention}
     before = (await tx.execute(_BEFORE_TIME, bound)).one()
     if before.seq and not before.is_retained:
-        raise problems.CursorExpired
-    return JournalPosition.after(before.seq, before.id)
+        raise problems.CursorExpired(reason="retention")
+    return JournalPosition.after(before.epoch, before.seq, before.id)

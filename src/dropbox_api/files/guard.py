@@ -4,7 +4,6 @@ Changes of one owner's tree are serial, so values read under the lock stay true 
 make a cycle, no two files get one name.
 """
 
-import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +13,9 @@ from sqlalchemy import select, update
 
 from dropbox_api import access, problems
 from dropbox_api.db import Tx
+from dropbox_api.files.etags import format_etag, names_etag
 from dropbox_api.models import Node, User
+from dropbox_api.plumbing.epoch import EPOCH
 
 
 class OwnerCounters(NamedTuple):
@@ -62,6 +63,12 @@ class LockedNode:
     head_revision_id: uuid.UUID | None
     """None for a folder."""
     version: int
+    epoch: str
+    """The epoch of the data when the lock was held: an ETag of an older one never matches."""
+
+    @property
+    def etag(self) -> str:
+        return format_etag(self.epoch, self.version)
 
     @property
     def folder_id(self) -> uuid.UUID:
@@ -87,6 +94,7 @@ _NODE = (
     Node.name_key,
     Node.head_revision_id,
     Node.version,
+    EPOCH,
 )
 
 
@@ -113,41 +121,23 @@ async def _get_locked(tx: Tx, node_id: uuid.UUID) -> LockedNode:
     return LockedNode(*(await tx.execute(select(*_NODE).where(Node.id == node_id))).one())
 
 
-_ETAG = re.compile(r'\s*(?:W/)?"([^"]*)"\s*(?:,|$)')
-
-
 def require_match(node: LockedNode, if_match: str | None) -> None:
-    """Compare a node's version with an If-Match header (RFC 9110 section 13.1.1): `*`, or a list of ETags.
+    """Compare a node's ETag with an If-Match header (RFC 9110 section 13.1.1): `*`, or a list of ETags.
 
-    A weak ETag counts as a strong one, because a proxy that compresses an answer weakens its ETag. Claim the
-    idempotency key before this check: a first request under the same key has changed the version.
+    Claim the idempotency key before this check: a first request under the same key has changed the version.
     Raises PreconditionFailed, InvalidRequest (not a list of ETags).
     """
-    if if_match is not None and not _is_listed(node, "If-Match", if_match):
-        raise problems.PreconditionFailed(etag=f'"{node.version}"')
+    if if_match is not None and not names_etag("If-Match", if_match, node.etag):
+        raise problems.PreconditionFailed(etag=node.etag)
 
 
 def require_no_match(node: LockedNode, if_none_match: str | None) -> None:
-    """Compare a node's version with an If-None-Match header (RFC 9110 section 13.1.2), as `require_match` does.
+    """Compare a node's ETag with an If-None-Match header (RFC 9110 section 13.1.2), as `require_match` does.
 
     Raises PreconditionFailed, InvalidRequest (not a list of ETags).
     """
-    if if_none_match is not None and _is_listed(node, "If-None-Match", if_none_match):
-        raise problems.PreconditionFailed(
-            "The file exists in a version that If-None-Match names", etag=f'"{node.version}"'
-        )
-
-
-def _is_listed(node: LockedNode, header: str, value: str) -> bool:
-    """Return whether a header names the version of a node. Raises InvalidRequest."""
-    if value.strip() == "*":
-        return True
-    listed = _ETAG.findall(value)
-    if not listed or _ETAG.sub("", value).strip():
-        raise problems.InvalidRequest(
-            errors=[{"pointer": f"/{header}", "detail": 'should be "*" or a list of ETags in quotes'}]
-        )
-    return str(node.version) in listed
+    if if_none_match is not None and names_etag("If-None-Match", if_none_match, node.etag):
+        raise problems.PreconditionFailed("The file exists in a version that If-None-Match names", etag=node.etag)
 
 
 async def update_node(tx: Tx, node_id: uuid.UUID, values: Mapping[str, Any]) -> None:

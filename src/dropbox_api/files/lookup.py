@@ -5,6 +5,7 @@ import uuid
 from dropbox_api import access, problems
 from dropbox_api.context import Context
 from dropbox_api.files import paths, views
+from dropbox_api.files.etags import format_etag
 from dropbox_api.files.schemas import File, FileState, FileStateList, LookUpFiles
 
 
@@ -37,7 +38,11 @@ async def look_up_states(context: Context, wanted: LookUpFiles) -> FileStateList
         found = await access.find_states(tx, context.actor_id, wanted.ids)
     return FileStateList(
         items=[
-            FileState(id=node_id, state=node.state, etag=None if node.version is None else f'"{node.version}"')
+            FileState(
+                id=node_id,
+                state=node.state,
+                etag=None if node.version is None else format_etag(node.epoch, node.version),
+            )
             for node_id, node in zip(wanted.ids, found, strict=True)
         ]
     )

@@ -66,7 +66,7 @@ class File(Answer):
     trashed_at: Annotated[datetime | None, Field(description="In the trash since.")] = None
     owner: Annotated[str, Field(description="The owner's address.")]
     role: Literal["viewer", "editor", "owner"]
-    etag: Annotated[str, Field(description="Send it as If-Match with a change.", examples=['"3"'])]
+    etag: Annotated[str, Field(description="Send it as If-Match with a change.", examples=['"5f0c2a9d41be.3"'])]
 
 
 class FileList(Answer):
@@ -87,7 +87,9 @@ class FileState(Answer):
             " these two; other callers get `unknown`, as for an id that never existed."
         ),
     ]
-    etag: Annotated[str | None, Field(description="Of a live or trashed file or folder.", examples=['"3"'])]
+    etag: Annotated[
+        str | None, Field(description="Of a live or trashed file or folder.", examples=['"5f0c2a9d41be.3"'])
+    ]
 
 
 class FileStateList(Answer):

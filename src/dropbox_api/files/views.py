@@ -9,8 +9,10 @@ from sqlalchemy import ARRAY, ColumnElement, Row, Select, any_, bindparam, liter
 
 from dropbox_api import access, problems
 from dropbox_api.db import Tx
+from dropbox_api.files.etags import format_etag
 from dropbox_api.files.schemas import ContentStatus, File, Processing, ProcessingState
 from dropbox_api.models import Blob, Id, Node, Revision, User
+from dropbox_api.plumbing.epoch import EPOCH
 
 Columns = TypeVarTuple("Columns")
 
@@ -34,6 +36,8 @@ class FileRow(NamedTuple):
     parent_id: uuid.UUID | None
     owner_id: uuid.UUID
     version: int
+    epoch: str
+    """The epoch of the data: with `version` it is the ETag."""
     sort_bytes: int
     """Size of the head revision; 0 for a folder."""
     created_at: datetime
@@ -64,6 +68,7 @@ def select_files() -> Select[*tuple[Any, ...]]:
             Node.parent_id,
             Node.owner_id,
             Node.version,
+            EPOCH.label("epoch"),
             Node.size_bytes.label("sort_bytes"),
             Node.created_at,
             Node.modified_at,
@@ -109,7 +114,7 @@ async def build_files(tx: Tx, actor_id: uuid.UUID, rows: Sequence[FileRow]) -> l
             trashed_at=row.trashed_at,
             owner=row.email,
             role=seen[row.id].role,
-            etag=f'"{row.version}"',
+            etag=format_etag(row.epoch, row.version),
         )
         for row in rows
         if row.id in seen

@@ -58,6 +58,7 @@ _COUNTS = text(f"""
                      0),
             coalesce(extract(epoch FROM now() - min(created_at) FILTER (WHERE parked_at IS NULL)), 0)
         ) FROM outbox) AS outbox,
+        (SELECT extract(epoch FROM epoch_started_at) FROM instance) AS data_epoch_at_s,
         (SELECT count(*) FROM deliveries WHERE state = 'pending') AS pending_deliveries,
         (SELECT count(*) FROM deliveries WHERE state = 'failed') AS failed_deliveries,
         (SELECT count(*) FROM webhooks WHERE failing_since IS NOT NULL AND disabled_at IS NULL) AS failing_webhooks,
@@ -120,6 +121,9 @@ class Metrics:
         )
         self._lag = self._gauge("relay_lag_seconds", "Age of the oldest change that is not relayed yet.")
         self._publish_lag = self._gauge("outbox_oldest_seconds", "Age of the oldest change in the outbox.")
+        self._data_epoch = self._gauge(
+            "data_epoch_start_time_seconds", "When the data epoch began: the last restore or failover of the database."
+        )
         self._deliveries = self._gauge("deliveries", "Messages to webhooks.", "state")
         self._failing = self._gauge("webhooks_failing", "Webhooks whose last delivery failed.")
         self._tombstones = self._gauge("tombstones", "Ids of deleted nodes that are kept for clients.")
@@ -188,6 +192,7 @@ class Metrics:
         self._parked.set(parked)
         self._lag.set(lag_s)
         self._publish_lag.set(oldest_s)
+        self._data_epoch.set(counts.data_epoch_at_s)
         self._deliveries.labels("pending").set(counts.pending_deliveries)
         self._deliveries.labels("failed").set(counts.failed_deliveries)
         self._failing.set(counts.failing_webhooks)

@@ -225,3 +225,13 @@ class Capabilities(Answer):
     url_ttl_s: int
     session_ttl_s: int
     batch_items: int
+    server_time: datetime
+    instance_id: Annotated[uuid.UUID, Field(description="The same over restores; another server has another one.")]
+    data_epoch: Annotated[
+        str,
+        Field(
+            description="Changes when the server's data was restored from a backup, or its database failed over: "
+            "ETags and cursors of events are void, so list all files again.",
+            examples=["5f0c2a9d41be"],
+        ),
+    ]

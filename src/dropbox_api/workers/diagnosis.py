@@ -6,6 +6,7 @@ from decimal import Decimal
 from sqlalchemy import text
 
 from dropbox_api.db import Db
+from dropbox_api.plumbing.epoch import InstanceRow, read_instance
 from dropbox_api.plumbing.metrics import TOMBSTONES_AGE_SQL, count_rows_sql
 from dropbox_api.plumbing.store_disk import read_store_disk
 from dropbox_api.settings import Settings
@@ -73,6 +74,7 @@ async def diagnose(db: Db, settings: Settings) -> list[Finding]:
     async with db.read() as tx:
         status = Status(*(await tx.execute(_STATUS)).one())
     is_new = int(status.version.split(".")[0]) >= 18
+    instance = await read_instance(db)
     idle_s = max(60.0, 3 * settings.worker.interval_s)
     age_s, lag_s = status.worker_age_s, float(status.lag_s or 0)
     seen = "none has ever run" if age_s is None else f"last run {age_s:.0f} s ago"
@@ -88,6 +90,7 @@ async def diagnose(db: Db, settings: Settings) -> list[Finding]:
             f"Postgres {status.version}, {size}, extensions {status.extensions}",
             "the server is tested with Postgres 18",
         ),
+        Finding(True, _describe_epoch(instance), ""),
         Finding(age_s is not None and age_s < idle_s, f"workers: {seen}", "start `dropbox-api worker`"),
         Finding(not status.failing_jobs, f"jobs: {status.failing_jobs or 'none fails'}", "read the worker's log"),
         Finding(lag_s < MAX_LAG_S, f"relay: {lag_s:.0f} s behind", "start a worker, or read its log"),
@@ -112,3 +115,11 @@ async def diagnose(db: Db, settings: Settings) -> list[Finding]:
             "run `dropbox-api worker --once retain`, or read the worker's log",
         ),
     ]
+
+
+def _describe_epoch(instance: InstanceRow) -> str:
+    origin = "restored or failed over" if instance.is_restored else "the first one"
+    epoch = f"data epoch: {instance.data_epoch}, {origin}, since {instance.epoch_started_at:%Y-%m-%d %H:%M} UTC"
+    if instance.is_identified:
+        return epoch
+    return f"{epoch}; Postgres does not show its identity: run `dropbox-api restored` after every restore"

@@ -10,6 +10,7 @@ from dropbox_api.workers.collect import collect_blobs
 from dropbox_api.workers.consume import consume_notifications
 from dropbox_api.workers.deliver import deliver_messages
 from dropbox_api.workers.discard import discard_leftovers
+from dropbox_api.workers.epoch import note_restore
 from dropbox_api.workers.expire import expire_uploads
 from dropbox_api.workers.finish import finish_idle_uploads, finish_stale_uploads
 from dropbox_api.workers.forget import forget_idempotency_keys
@@ -25,6 +26,7 @@ from dropbox_api.workers.sweep import sweep_orphans
 from dropbox_api.workers.verify import verify_next_blob
 
 JOBS: Mapping[str, ScheduledJob] = {
+    "epoch": ScheduledJob(note_restore, logs_notes=True),
     "finish-stale": ScheduledJob(finish_stale_uploads),
     "finish-idle": ScheduledJob(finish_idle_uploads),
     "consume": ScheduledJob(consume_notifications),

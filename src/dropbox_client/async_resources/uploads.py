@@ -29,7 +29,12 @@ class Uploads(Resource):
     _capabilities: Capabilities | None = None
 
     async def get_capabilities(self) -> Capabilities:
-        """Return the limits of this server and its store; cached after the first request."""
+        """Return the limits of this server and its store, its time, and the epoch of its data."""
+        self._capabilities = await self._run(uploads.get_capabilities())
+        return self._capabilities
+
+    async def get_cached_capabilities(self) -> Capabilities:
+        """Return the capabilities of the first request: enough for limits, not for time and epoch."""
         if self._capabilities is None:
             self._capabilities = await self._run(uploads.get_capabilities())
         return self._capabilities

@@ -151,6 +151,10 @@ class Capabilities(Model):
     url_ttl_s: int
     session_ttl_s: int
     batch_items: int
+    server_time: datetime
+    instance_id: str
+    data_epoch: str
+    """Another one after a restore of the server's database: `etag`s and cursors of events are void."""
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ class AsyncUpload:
     async def _start(self) -> CreatedUpload:
         """Start a session, with the fingerprint if it is cheap to compute or the server requires it."""
         if self._fingerprint is None:
-            limits, size = await self._client.uploads.get_capabilities(), self._source.size_bytes
+            limits, size = await self._client.uploads.get_cached_capabilities(), self._source.size_bytes
             if size <= limits.single_max_bytes:
                 await self._hash_all(size)
             else:

@@ -66,7 +66,7 @@ class Uploader:
 
         Raises: NotSignedIn, Unreachable, Stopped: the remaining items are not sent.
         """
-        small_max_bytes = self._client.uploads.get_capabilities().single_max_bytes
+        small_max_bytes = self._client.uploads.get_cached_capabilities().single_max_bytes
         batches: deque[Future[list[UploadResult]]] = deque()
         large: list[UploadItem] = []
         for batch in self._batches(items, large, small_max_bytes):
@@ -87,7 +87,7 @@ class Uploader:
         self, items: Iterable[UploadItem], large: list[UploadItem], small_max_bytes: int
     ) -> Iterator[list[UploadItem]]:
         """Iterate over batches of small files; append the large ones to `large`."""
-        max_items = min(_BATCH_ITEMS, self._client.uploads.get_capabilities().batch_items)
+        max_items = min(_BATCH_ITEMS, self._client.uploads.get_cached_capabilities().batch_items)
         batch: list[UploadItem] = []
         size_bytes = 0
         for item in items:

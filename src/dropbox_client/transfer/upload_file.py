@@ -198,7 +198,7 @@ class _FileUpload:
     def _start(self) -> CreatedUpload:
         """Start a session, with the fingerprint if it is cheap to compute or the server requires it."""
         size = self._source.size_bytes
-        limits = self._client.uploads.get_capabilities()
+        limits = self._client.uploads.get_cached_capabilities()
         if self._hashes.fingerprint is None and not self._load_cached_hashes():
             if size <= limits.single_max_bytes:
                 self._hash_all(size)

@@ -1,10 +1,13 @@
 """`/v1/capabilities`: what this server and its store can do."""
 
+from datetime import UTC, datetime
+
 from fastapi import APIRouter
 
 from dropbox_api import problems
 from dropbox_api.accounts.auth import Reader
 from dropbox_api.deps import CapabilitiesDep
+from dropbox_api.plumbing.epoch import read_instance
 from dropbox_api.responses import problem_responses
 from dropbox_api.schemas import BATCH_ITEMS
 from dropbox_api.uploads import plans, schemas
@@ -18,9 +21,10 @@ router = APIRouter()
     responses=problem_responses(problems.Unauthenticated, problems.StoreFull),
 )
 async def capabilities(context: Reader, bucket: CapabilitiesDep) -> schemas.Capabilities:
-    """Return the limits and abilities of this server and its store, as probed at start."""
+    """Return the limits and abilities of this server and its store, as probed at start, and the epoch of its data."""
     settings = context.settings
     limits = plans.read_store_limits(settings)
+    instance = await read_instance(context.db)
     return schemas.Capabilities(
         proof_level=bucket.level or "B",
         behaviours=dict(bucket.behaviours),
@@ -34,4 +38,7 @@ async def capabilities(context: Reader, bucket: CapabilitiesDep) -> schemas.Capa
         url_ttl_s=settings.uploads.url_ttl_s,
         session_ttl_s=settings.uploads.session_ttl_s,
         batch_items=BATCH_ITEMS,
+        server_time=datetime.now(UTC),
+        instance_id=instance.instance_id,
+        data_epoch=instance.data_epoch,
     )
