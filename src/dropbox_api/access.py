@@ -182,11 +182,14 @@ class LinkAccess:
     name: str
 
 
+IS_OPEN_LINK = """revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+            AND (max_downloads IS NULL OR downloads < max_downloads)"""
+"""The condition that a link is neither revoked, expired nor used up."""
+
 _REQUIRE_LINK = text(f"""
     WITH RECURSIVE link AS (
         SELECT links.* FROM links JOIN users ON users.id = links.created_by
-        WHERE links.id = :link_id AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
-            AND (max_downloads IS NULL OR downloads < max_downloads) AND users.disabled_at IS NULL
+        WHERE links.id = :link_id AND {IS_OPEN_LINK} AND users.disabled_at IS NULL
     ), {ancestors_cte("nodes WHERE nodes.id = (SELECT node_id FROM link)", "owner_id", "kind", "name", "trashed_at")}
     SELECT link.id, mode, password_hash, expires_at, node_id, ancestors.owner_id, kind, name
     FROM link JOIN ancestors ON height = 0 AND ancestors.owner_id = created_by
@@ -213,7 +216,11 @@ _VISIBLE = text(f"""
     WITH RECURSIVE {ancestors_cte(_MANY, "owner_id", "name", "trashed_at")}, {_ROLES}
     SELECT start, role, top_height, is_in_trash,
         string_agg('/' || name, '' ORDER BY height DESC)
-            FILTER (WHERE parent_id IS NOT NULL AND (role = 'owner' OR height <= top_height)) AS path
+            FILTER (WHERE parent_id IS NOT NULL AND (role = 'owner' OR height <= top_height)) AS path,
+        CASE WHEN role = 'owner' THEN EXISTS (SELECT FROM grants WHERE node_id = start) END AS shared,
+        CASE WHEN role = 'owner' THEN EXISTS (
+            SELECT FROM links WHERE node_id = start AND created_by = :actor_id AND {IS_OPEN_LINK}
+        ) END AS has_link
     FROM roles JOIN ancestors USING (start) WHERE role IS NOT NULL GROUP BY start, role, top_height, is_in_trash
 """)
 
@@ -228,6 +235,10 @@ class Visibility(NamedTuple):
     """The account may see nothing above the node, although a folder may be there."""
     is_in_trash: bool
     """The node or a folder above it is in the trash."""
+    shared: bool | None
+    """Whether a grant is on the node itself; None except for its owner, as `has_link`."""
+    has_link: bool | None
+    """Whether a link that works leads to the node itself."""
 
 
 async def find_visible(tx: Tx, actor_id: uuid.UUID, node_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Visibility]:
@@ -235,7 +246,12 @@ async def find_visible(tx: Tx, actor_id: uuid.UUID, node_ids: Iterable[uuid.UUID
     rows = await tx.execute(_VISIBLE, {"ids": list(node_ids), "actor_id": actor_id})
     return {
         row.start: Visibility(
-            row.path or "/", row.role, is_top=row.role != "owner" and row.top_height == 0, is_in_trash=row.is_in_trash
+            row.path or "/",
+            row.role,
+            is_top=row.role != "owner" and row.top_height == 0,
+            is_in_trash=row.is_in_trash,
+            shared=row.shared,
+            has_link=row.has_link,
         )
         for row in rows
     }

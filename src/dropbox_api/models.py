@@ -133,6 +133,13 @@ class Node(Base):
         # The three orders of a list: a page costs the same for every folder size.
         Index("nodes_by_size_idx", "parent_id", "size_bytes", "id", postgresql_where=text("trashed_at IS NULL")),
         Index("nodes_by_time_idx", "parent_id", "modified_at", "id", postgresql_where=text("trashed_at IS NULL")),
+        Index(
+            "nodes_recent_idx",
+            "owner_id",
+            "modified_at",
+            "id",
+            postgresql_where=text("kind = 'file' AND trashed_at IS NULL"),
+        ),
         # Includes trashed children: for the purge, and for the foreign key when a node is deleted.
         Index("nodes_parent_id_idx", "parent_id"),
         Index("nodes_folders_idx", "parent_id", postgresql_where=text("kind = 'folder'")),
@@ -680,7 +687,7 @@ class Grant(Base):
     __table_args__ = (
         Index("grants_email_key", "node_id", "email", unique=True),
         Index("grants_grantee_key", "grantee_id", "node_id", unique=True),
-        Index("grants_owner_id_idx", "owner_id"),
+        Index("grants_by_owner_idx", "owner_id", "id"),
         Index("grants_invited_idx", "email", postgresql_where=text("grantee_id IS NULL")),
         CheckConstraint("role IN ('viewer', 'editor')", name="role"),
     )
@@ -704,6 +711,7 @@ class Link(Base):
     __tablename__ = "links"
     __table_args__ = (
         Index("links_node_id_idx", "node_id"),
+        Index("links_by_owner_idx", "owner_id", "id"),
         CheckConstraint("mode IN ('view', 'download', 'upload')", name="mode"),
         CheckConstraint("downloads >= 0", name="downloads"),
     )

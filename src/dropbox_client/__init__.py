@@ -74,6 +74,7 @@ if TYPE_CHECKING:
         NodeState,
         OnConflict,
         Order,
+        OwnShare,
         PersonalToken,
         Processing,
         ProcessingState,
@@ -174,9 +175,9 @@ else:
             "models": (
                 "KEEP Account AccountKind Activity Capabilities Chunk CompletedUpload CompletedUploadItem "
                 "CreateUpload CreatedPersonalToken CreatedUpload CreatedUploadItem CreatedWebhook Delivery "
-                "DeliveryState Destination DestinationState DownloadItem DownloadResult DownloadUrl "
-                "Event EventList File FileRef FileState FingerprintHit Grant GrantedRole Keep Link "
-                "LinkMode ManagedUser NodeState OnConflict Order PersonalToken Processing "
+                "DeliveryState Destination DestinationState DownloadItem DownloadResult DownloadUrl Event EventList "
+                "File FileRef FileState FingerprintHit Grant GrantedRole Keep Link LinkMode ManagedUser NodeState "
+                "OnConflict Order PersonalToken Processing OwnShare "
                 "ProcessingState PublicFile PublicLink ReceivedFile "
                 "RetryLater Revision Scope SecondFactorProposal SignInSession SignedPart "
                 "Upload UploadState Webhook "
@@ -281,6 +282,7 @@ __all__ = [
     "OnConflict",
     "OnProgress",
     "Order",
+    "OwnShare",
     "ParentGone",
     "PartsMissing",
     "PersonalToken",

@@ -59,6 +59,14 @@ async def test_mv_renames_moves_and_prints_the_new_path(dbx: Dbx) -> None:
     assert (await dbx("mv", "/out", "/Out")).out == "/out -> /Out\n"  # only the case changes: not a move into itself
 
 
+async def test_recent_lists_own_files_last_changed_first(dbx: Dbx) -> None:
+    await dbx("mkdir", "-p", "/a/b")
+    await put(dbx, "/a/b/first")
+    await put(dbx, "/second")
+    assert (await dbx("recent")).out == "/second\n/a/b/first\n"
+    assert (await dbx("recent", "--limit", "1", "-l")).out.endswith("  /second\n")
+
+
 async def test_mv_to_a_taken_name_follows_on_conflict(dbx: Dbx) -> None:
     await put(dbx, "/a.txt", b"a")
     await put(dbx, "/b.txt", b"b")

@@ -71,6 +71,8 @@ async def test_share_is_listed_changed_and_revoked(ada: Dbx, person: Person) -> 
         "editor  stranger@example.com  (pending: no account with this confirmed address)",
     ]
     assert f"editor  {email}  (inherited from a folder above)" in (await ada("share", "/Team/plans")).out
+    assert (await ada("shared", "--by-me")).out == "/Team/\n"
+    assert "  2 grants    0 links  " in (await ada("shared", "--by-me", "-l")).out
     [record] = (await bob("shared", "--json")).records
     assert (record["name"], record["owner"], record["role"]) == ("Team", ada.account.email, "editor")
     long = (await bob("shared", "-l")).out

@@ -191,18 +191,25 @@ async def test_list_with_an_invalid_order_or_filter_is_refused(shelf: Account, q
 # Cost of a page of a large folder
 
 
-FOLDER_OF_MANY = """
+INSERT_MANY = """
     INSERT INTO nodes (id, owner_id, parent_id, kind, name, name_key, size_bytes, modified_at)
-    SELECT gen_random_uuid(), :owner_id, :parent_id, 'folder', n, n, {size_bytes}, {modified_at}
+    SELECT gen_random_uuid(), :owner_id, :parent_id, '{kind}', n, n, {size_bytes}, {modified_at}
     FROM (SELECT i, md5(i::text) AS n FROM generate_series(1, :count) i) made
 """
 
 
 async def insert_nodes(
-    db: Db, account: Account, parent_id: str, count: int, size_bytes: str = "0", modified_at: str = "now()"
+    db: Db,
+    account: Account,
+    parent_id: str,
+    count: int,
+    size_bytes: str = "0",
+    modified_at: str = "now()",
+    *,
+    kind: str = "folder",
 ) -> None:
     """Insert many entries into a folder in one transaction; sizes and times are SQL expressions of `i`."""
-    statement = FOLDER_OF_MANY.format(size_bytes=size_bytes, modified_at=modified_at)
+    statement = INSERT_MANY.format(size_bytes=size_bytes, modified_at=modified_at, kind=kind)
     async with db.begin() as tx:
         bound = {"owner_id": (await account.me())["id"], "parent_id": parent_id, "count": count}
         await tx.execute(text(statement), bound)
@@ -514,3 +521,54 @@ async def test_get_by_id_and_by_path_have_the_etag_header(account: Account) -> N
         file = by_path.json()
         by_id = await account.client.get(f"/v1/files/{file['id']}")
         assert by_path.headers["etag"] == by_id.headers["etag"] == file["etag"] == by_id.json()["etag"]
+
+
+# Recent files
+
+
+async def recent(account: Account, limit: int, **cursor: str) -> dict[str, Any]:
+    answer = await account.client.get("/v1/files/recent", params={"limit": limit, **cursor})
+    listed: dict[str, Any] = answer.raise_for_status().json()
+    return listed
+
+
+async def test_recent_files_of_all_folders_come_last_changed_first(account: Account) -> None:
+    await put_files(account, ("/a", b"1"), ("/x/b", b"2"), ("/x/y/c", b"3"), ("/gone/d", b"4"), ("/e", b"5"))
+    gone = (await page(account, path="/"))["items"]
+    await trash(account, next(item["id"] for item in gone if item["name"] == "gone"))
+    await trash(account, next(item["id"] for item in gone if item["name"] == "e"))
+    await put_files(account, ("/new", b"6"))
+    await upload_file(account, b"7", "a", destination={"on_conflict": "replace"})
+    expected = ["/a", "/new", "/x/y/c", "/x/b"]
+    assert paths((await recent(account, 100))["items"]) == expected
+    listed: list[str] = []
+    cursor: dict[str, str] = {}
+    while True:
+        answer = await recent(account, 1, **cursor)
+        listed += paths(answer["items"])
+        if answer["next_cursor"] is None:
+            break
+        cursor = {"cursor": answer["next_cursor"]}
+    assert listed == expected
+    assert problem(await account.client.get("/v1/files/recent", params={"cursor": forged("recent files", "x", 1)})) == (
+        422,
+        "invalid-cursor",
+    )
+
+
+async def test_page_of_recent_files_reads_one_range_of_an_index(hoard: Account, large: RunningServer) -> None:
+    folder = await create_folder(hoard, "/recent")
+    await insert_nodes(large.db, hoard, folder["id"], 20, modified_at="now() - i * interval '1 second'", kind="file")
+    with record_statements(large.db) as seen:
+        first = await recent(hoard, 10)
+        assert first["next_cursor"]
+        await recent(hoard, 10, cursor=first["next_cursor"])
+    lists = [question for question in seen if "ORDER BY nodes.modified_at" in question[0]]
+    assert len(lists) == 2
+    for question in lists:
+        for mode in ("force_custom_plan", "force_generic_plan"):
+            nodes = await explain(large.db, question, plan_cache_mode=mode)
+            assert not {node["Node Type"] for node in nodes} & {"Sort", "Incremental Sort"}, (mode, question)
+            (scan,) = [node for node in nodes if node.get("Relation Name") == "nodes"]
+            assert (scan["Node Type"], scan["Index Name"]) == ("Index Scan", "nodes_recent_idx")
+            assert "Filter" not in scan

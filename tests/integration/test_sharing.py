@@ -12,15 +12,17 @@ from sqlalchemy import text
 from dropbox_api.db import Db
 from dropbox_api.sharing import grants
 from tests.conftest import Register
+from tests.support.plans import explain, record_statements
 from tests.support.server import (
     Account,
     download,
     journal,
+    new_address,
     problem,
     start_body,
     upload_file,
 )
-from tests.support.sharing import grant, make_folder, names_in, verify
+from tests.support.sharing import grant, make_folder, make_link, names_in, verify
 
 pytestmark = pytest.mark.usefixtures("invariants_hold")
 
@@ -54,6 +56,44 @@ async def shared(people: People) -> dict[str, Any]:
 
 
 # Grants
+
+
+async def test_file_shows_its_own_grants_and_links_to_its_owner_only(
+    people: People, shared: dict[str, Any], db: Db
+) -> None:
+    ada, ed, vi = people
+    private = await make_folder(ada, "/private")
+    invited = await make_folder(ada, "/invited")
+    (
+        await ada.client.post(f"/v1/files/{invited}/grants", json={"email": new_address(), "role": "viewer"})
+    ).raise_for_status()
+    inner, top = shared["inner"], shared["top"]
+
+    async def marks(account: Account, node_id: str) -> tuple[bool | None, bool | None]:
+        file = (await account.client.get(f"/v1/files/{node_id}")).raise_for_status().json()
+        return file["shared"], file["has_link"]
+
+    assert [await marks(ada, node_id) for node_id in (private, invited, top, inner)] == [
+        (False, False),
+        (True, False),
+        (True, False),
+        (False, False),
+    ]
+    link = await make_link(ada, inner, max_downloads=1)
+    assert await marks(ada, inner) == (False, True)
+    for ended, again in (
+        ("expires_at = now()", "expires_at = NULL"),
+        ("downloads = 1", "downloads = 0"),
+        ("revoked_at = now()", "revoked_at = NULL"),
+    ):
+        for assignment, has_link in ((ended, False), (again, True)):
+            async with db.begin() as tx:
+                await tx.execute(text(f"UPDATE links SET {assignment} WHERE id = :id"), {"id": uuid.UUID(link["id"])})
+            assert await marks(ada, inner) == (False, has_link), assignment
+    for account in (ed, vi):
+        assert [await marks(account, node_id) for node_id in (top, inner)] == [(None, None)] * 2
+    listed = (await ada.client.get("/v1/files", params={"parent_id": top})).raise_for_status().json()["items"]
+    assert {file["name"]: file["has_link"] for file in listed} == {"inner": True, "file.txt": False}
 
 
 async def test_grant_is_created_changed_listed_and_revoked(people: People, db: Db) -> None:
@@ -417,3 +457,65 @@ async def test_grant_to_a_service_account_is_effective_at_once(register: Registe
     assert (await robot.client.put(at, json={"state": "running"})).status_code == 200
     assert problem(await robot.client.delete(f"/v1/files/{file['id']}")) == (403, "forbidden")
     assert json.loads((await ada.client.get(f"/v1/files/{file['id']}")).text)["processing"]["state"] == "running"
+
+
+# What an owner shares
+
+
+async def list_by_me(owner: Account, **query: Any) -> dict[str, Any]:
+    listed: dict[str, Any] = (await owner.client.get("/v1/shared-by-me", params=query)).raise_for_status().json()
+    return listed
+
+
+async def test_shared_by_me_lists_each_item_once_by_its_newest_share(
+    people: People, shared: dict[str, Any], db: Db
+) -> None:
+    ada, ed, vi = people
+    pending = await make_folder(ada, "/pending")
+    linked = await make_folder(ada, "/linked")
+    expired = await make_folder(ada, "/expired")
+    trashed = await make_folder(ada, "/trashed")
+    await make_link(ada, linked)
+    invitation = {"email": new_address(), "role": "viewer"}
+    (await ada.client.post(f"/v1/files/{pending}/grants", json=invitation)).raise_for_status()
+    await make_link(ada, linked)
+    dead = await make_link(ada, expired)
+    await grant(ada, trashed, vi, "viewer")
+    below = await make_folder(ada, "/trashed/below")
+    await make_link(ada, below)
+    await ada.client.delete(f"/v1/files/{trashed}")
+    newest = await make_link(ada, shared["top"])
+    async with db.begin() as tx:
+        expire = text("UPDATE links SET expires_at = now() WHERE id = :id")
+        await tx.execute(expire, {"id": uuid.UUID(dead["id"])})
+    expected = [(shared["top"], 2, 1), (linked, 0, 2), (pending, 1, 0)]
+    items = (await list_by_me(ada))["items"]
+    assert [(one["file"]["id"], one["grant_count"], one["link_count"]) for one in items] == expected
+    assert items[0]["shared_at"] == newest["created_at"]
+    paged: list[str] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = await list_by_me(ada, limit=1, **cursor)
+        paged += [one["file"]["id"] for one in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        cursor = {"cursor": page["next_cursor"]}
+    assert paged == [node_id for node_id, _, _ in expected]
+    assert (await list_by_me(ed))["items"] == []
+
+
+async def test_shared_by_me_with_many_shares_reads_ranges_of_indexes(people: People, db: Db) -> None:
+    """A page reads the newest shares, not all of them: neither sorts nor aggregates."""
+    ada, ed, _ = people
+    for name in ("a", "b", "c"):
+        await grant(ada, await make_folder(ada, f"/{name}"), ed, "viewer")
+    with record_statements(db) as seen:
+        first = await list_by_me(ada, limit=1)
+        await list_by_me(ada, limit=1, cursor=first["next_cursor"])
+    pages = [statement for statement in seen if "ORDER BY share.id" in statement[0]]
+    assert len(pages) == 2
+    planner = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "enable_bitmapscan": "off"}
+    for statement in pages:
+        nodes = await explain(db, statement, **planner)
+        assert not {node["Node Type"] for node in nodes} & {"Sort", "Seq Scan", "Aggregate"}, statement
+        assert {"grants_by_owner_idx", "links_by_owner_idx"} <= {node.get("Index Name") for node in nodes}

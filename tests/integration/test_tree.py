@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx2
@@ -9,6 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from dropbox_api.db import Db
+from dropbox_api.settings import FileSettings
 from tests.conftest import Register
 from tests.support.server import (
     UNKNOWN_ID,
@@ -453,10 +455,11 @@ async def test_restore_of_a_deleted_folder_brings_back_its_content(account: Acco
     assert problem(await account.client.delete(f"/v1/files/{top['id']}")) == (404, "not-found")
     (listed,) = await trash(account)
     assert (listed["id"], listed["path"]) == (top["id"], "/x")
-    assert listed["trashed_at"]
+    kept = datetime.fromisoformat(listed["purge_at"]) - datetime.fromisoformat(listed["trashed_at"])
+    assert kept == timedelta(seconds=FileSettings().trash_retention_s)
     assert problem(await account.client.post(f"/v1/files/{file['id']}/restore")) == (404, "not-found"), "not itself"
     restored = good(await account.client.post(f"/v1/files/{top['id']}/restore"))
-    assert (restored["path"], restored["trashed_at"]) == ("/x", None)
+    assert (restored["path"], restored["trashed_at"], restored["purge_at"]) == ("/x", None, None)
     assert await download(account, file["id"]) == b"one"
     assert await trash(account) == []
     kinds = [kind for kind, _ in await journal(db, account)]

@@ -112,7 +112,16 @@ class Forest:
             top = max(height for height, at in enumerate(way) if (at, account) in self.grants)
         shown = [at for at in way[: top + 1] if self.nodes[at].parent is not None]
         path = "".join(f"/{at}" for at in reversed(shown)) or "/"
-        return access.Visibility(path, role, role != "owner" and top == 0, self.is_in_trash(node))
+        shared = node in self.pending or any(place == node for place, _ in self.grants)
+        has_link = any(link.node == node and link.creator == account and link.is_usable for link in self.links)
+        return access.Visibility(
+            path,
+            role,
+            is_top=role != "owner" and top == 0,
+            is_in_trash=self.is_in_trash(node),
+            shared=shared if role == "owner" else None,
+            has_link=has_link if role == "owner" else None,
+        )
 
 
 @st.composite

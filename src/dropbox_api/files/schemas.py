@@ -64,8 +64,17 @@ class File(Answer):
     modified_at: datetime
     client_modified_at: datetime | None
     trashed_at: Annotated[datetime | None, Field(description="In the trash since.")] = None
+    purge_at: Annotated[
+        datetime | None, Field(description="In the trash: the server deletes it for good from this time on.")
+    ] = None
     owner: Annotated[str, Field(description="The owner's address.")]
     role: Literal["viewer", "editor", "owner"]
+    shared: Annotated[
+        bool | None, Field(description="Whether a grant is on it itself, a pending one too; only its owner sees it.")
+    ]
+    has_link: Annotated[
+        bool | None, Field(description="Whether a link leads to it itself that works; only its owner sees it.")
+    ]
     etag: Annotated[str, Field(description="Send it as If-Match with a change.", examples=['"5f0c2a9d41be.3"'])]
 
 

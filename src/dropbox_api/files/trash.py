@@ -6,7 +6,7 @@
 
 import uuid
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, func, select, text, tuple_, update
 
@@ -89,10 +89,20 @@ async def list_trash(context: Context, *, limit: int, cursor: str | None) -> Fil
     async with context.db.read() as tx:
         page = page.order_by(Node.trashed_at.desc(), Node.id.desc()).limit(limit + 1)
         rows = [views.FileRow._make(row) for row in await tx.execute(page)]
-        items = await views.build_files(tx, context.actor_id, rows[:limit])
+        files = await views.build_files(tx, context.actor_id, rows[:limit])
+    retention_s = context.settings.files.trash_retention_s
+    items = [file.model_copy(update={"purge_at": _find_purge_time(file.trashed_at, retention_s)}) for file in files]
     last = rows[limit - 1] if len(rows) > limit else None
     more = page_cursors.encode_cursor("trash", last.trashed_at, last.id) if last and last.trashed_at else None
     return FileList(items=items, next_cursor=more)
+
+
+def _find_purge_time(trashed_at: datetime | None, retention_s: int) -> datetime | None:
+    """Return when job `purge` may delete a node; None for a retention beyond the year 9999."""
+    try:
+        return trashed_at and trashed_at + timedelta(seconds=retention_s)
+    except OverflowError:
+        return None
 
 
 async def empty_trash(context: Context) -> None:

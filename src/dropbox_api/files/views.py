@@ -114,6 +114,8 @@ async def build_files(tx: Tx, actor_id: uuid.UUID, rows: Sequence[FileRow]) -> l
             trashed_at=row.trashed_at,
             owner=row.email,
             role=seen[row.id].role,
+            shared=seen[row.id].shared,
+            has_link=seen[row.id].has_link,
             etag=format_etag(row.epoch, row.version),
         )
         for row in rows

@@ -11,7 +11,7 @@ from datetime import datetime
 
 import orjson
 from pydantic import BaseModel, SecretStr
-from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy import func, insert, select, text, update
 
 from dropbox_api import access, problems
 from dropbox_api.accounts.passwords import Passwords
@@ -212,11 +212,6 @@ async def count_download(tx: Tx, link_id: uuid.UUID) -> None:
 
     Transaction: joins tx, which holds the link's row until it ends.
     """
-    works = (
-        Link.id == link_id,
-        Link.revoked_at.is_(None),
-        or_(Link.expires_at.is_(None), Link.expires_at > func.now()),
-        or_(Link.max_downloads.is_(None), Link.downloads < Link.max_downloads),
-    )
-    if (await tx.execute(_COUNT_DOWNLOAD.where(*works))).one_or_none() is None:
+    counted = _COUNT_DOWNLOAD.where(Link.id == link_id, text(access.IS_OPEN_LINK))
+    if (await tx.execute(counted)).one_or_none() is None:
         raise problems.NotFound

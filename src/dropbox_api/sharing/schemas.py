@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from dropbox_api.accounts.schemas import Address
+from dropbox_api.files.schemas import File
 from dropbox_api.schemas import Answer, ExpiryTime, Request, Secret
 
 NO_UPLOAD_BUDGET = "an upload link has no downloads to count"
@@ -49,6 +50,20 @@ class Grant(Answer):
 
 class GrantList(Answer):
     items: list[Grant]
+    next_cursor: str | None
+
+
+class OwnShare(Answer):
+    """A file or folder of yours that you share; grants and links below or above it do not count."""
+
+    file: File
+    shared_at: Annotated[datetime, Field(description="When the newest of its grants and links was created.")]
+    grant_count: Annotated[int, Field(description="Grants, pending ones too.")]
+    link_count: Annotated[int, Field(description="Links that work.")]
+
+
+class OwnShareList(Answer):
+    items: list[OwnShare]
     next_cursor: str | None
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _HITS_PER_PAGE = 100
 _IDS_PER_REQUEST = 1000
 _BATCH_ITEMS = 500
+_RECENT_PER_PAGE = 100
 
 
 class Files(Resource):
@@ -59,6 +60,13 @@ class Files(Resource):
         Raises: NotFound, NotAFolder.
         """
         return self._pages(files.list_folder(path_or_id(folder), order, recursive=recursive))
+
+    def list_recent(self, *, page_items: int = _RECENT_PER_PAGE) -> AsyncIterator[File]:
+        """Iterate over the caller's own files of all folders, last changed content first.
+
+        `page_items` is the number per request.
+        """
+        return self._pages(files.list_recent(page_items))
 
     def search(
         self,

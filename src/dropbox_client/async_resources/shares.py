@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from dropbox_client.async_resources.resource import Resource, path_or_id
 from dropbox_client.calls import shares
 from dropbox_client.models.files import File, FileRef
-from dropbox_client.models.sharing import Grant, GrantedRole
+from dropbox_client.models.sharing import Grant, GrantedRole, OwnShare
 
 
 class Shares(Resource):
@@ -30,6 +30,10 @@ class Shares(Resource):
     def list_with_me(self) -> AsyncIterator[File]:
         """Iterate over the files and folders shared with the caller, last shared first."""
         return self._pages(shares.list_with_me())
+
+    def list_by_me(self) -> AsyncIterator[OwnShare]:
+        """Iterate over the caller's files and folders with a grant or a link that works, last shared first."""
+        return self._pages(shares.list_by_me())
 
     async def leave(self, file: File | str) -> None:
         """Give up the caller's access to a shared file or folder. Raises NotFound."""

@@ -45,6 +45,10 @@ def list_folder(folder: str, order: Order, *, recursive: bool) -> Listing[File]:
     return Listing("/v1/files", File.from_json, query)
 
 
+def list_recent(page_items: int) -> Listing[File]:
+    return Listing("/v1/files/recent", File.from_json, {"limit": str(page_items)})
+
+
 def search(
     text: str | None,
     *,

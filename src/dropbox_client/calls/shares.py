@@ -1,7 +1,7 @@
 """Grants: the access of other accounts."""
 
 from dropbox_client.call import Call, Listing, read_nothing, read_with
-from dropbox_client.models import File, Grant, GrantedRole
+from dropbox_client.models import File, Grant, GrantedRole, OwnShare
 
 _read_grant = read_with(Grant.from_json)
 
@@ -25,6 +25,10 @@ def revoke(file_id: str, grant_id: str) -> Call[None]:
 
 def list_with_me() -> Listing[File]:
     return Listing("/v1/shared-with-me", File.from_json)
+
+
+def list_by_me() -> Listing[OwnShare]:
+    return Listing("/v1/shared-by-me", OwnShare.from_json)
 
 
 def leave(file_id: str) -> Call[None]:

@@ -38,6 +38,7 @@ class File(Model):
         "modified_at": read_time,
         "client_modified_at": read_time,
         "trashed_at": read_time,
+        "purge_at": read_time,
         "processing": Processing.from_json,
     }
 
@@ -60,8 +61,13 @@ class File(Model):
     processing: Processing | None = None
     trashed_at: datetime | None = None
     """When it was moved to the trash, where `path` is the old path."""
+    purge_at: datetime | None = None
+    """In the trash: when the server deletes it permanently."""
     true_fingerprint: str | None = None
     """The actual hash of quarantined content."""
+    shared: bool | None = None
+    """Whether it carries a grant itself; None except for its owner, as `has_link`."""
+    has_link: bool | None = None
 
 
 NodeState = Literal["live", "trashed", "deleted", "unknown"]

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import ClassVar, Literal
 
 from dropbox_client.models.base import Model, read_time
+from dropbox_client.models.files import File
 
 GrantedRole = Literal["viewer", "editor"]
 LinkMode = Literal["view", "download", "upload"]
@@ -36,6 +37,19 @@ class Grant(Model):
     pending: bool
     """True until an account with this confirmed address exists."""
     created_at: datetime
+
+
+@dataclass(frozen=True)
+class OwnShare(Model):
+    """A file or folder that the caller shares, with the numbers of its own grants and working links."""
+
+    _readers: ClassVar = {"file": File.from_json, "shared_at": read_time}
+
+    file: File
+    shared_at: datetime
+    """When the newest of its grants and links was created."""
+    grant_count: int
+    link_count: int
 
 
 @dataclass(frozen=True)

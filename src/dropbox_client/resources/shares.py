@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from dropbox_client.calls import shares
 from dropbox_client.models.files import File, FileRef
-from dropbox_client.models.sharing import Grant, GrantedRole
+from dropbox_client.models.sharing import Grant, GrantedRole, OwnShare
 from dropbox_client.resources.resource import Resource, path_or_id
 
 
@@ -30,6 +30,10 @@ class Shares(Resource):
     def list_with_me(self) -> Iterator[File]:
         """Iterate over the files and folders shared with the caller, last shared first."""
         return self._pages(shares.list_with_me())
+
+    def list_by_me(self) -> Iterator[OwnShare]:
+        """Iterate over the caller's files and folders with a grant or a link that works, last shared first."""
+        return self._pages(shares.list_by_me())
 
     def leave(self, file: File | str) -> None:
         """Give up the caller's access to a shared file or folder. Raises NotFound."""

@@ -7,7 +7,8 @@ from fastapi import APIRouter, Query, Response
 
 from dropbox_api import problems
 from dropbox_api.accounts.auth import Reader
-from dropbox_api.files import listing, lookup, search
+from dropbox_api.deps import PageLimit
+from dropbox_api.files import listing, lookup, recent, search
 from dropbox_api.files.routes.etag import add_etag
 from dropbox_api.files.schemas import File, FileList, FileStateList, ListFiles, LookUpFiles, SearchFiles
 from dropbox_api.responses import BODY, problem_responses
@@ -39,6 +40,18 @@ async def look_up(context: Reader, body: LookUpFiles) -> FileStateList:
     Deleted ids are known as long as the journal reaches back (30 days by default), then they are `unknown`.
     """
     return await lookup.look_up_states(context, body)
+
+
+@router.get(
+    "/files/recent",
+    operation_id="files_list_recent",
+    responses=problem_responses(
+        problems.Unauthenticated, problems.Forbidden, problems.InvalidRequest, problems.InvalidCursor
+    ),
+)
+async def list_recent(context: Reader, limit: PageLimit = 100, cursor: str | None = None) -> FileList:
+    """List your own files of all folders, last changed content first; not the trash, and nothing shared with you."""
+    return await recent.list_recent(context, limit=limit, cursor=cursor)
 
 
 @router.get(

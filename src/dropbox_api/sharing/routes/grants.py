@@ -1,4 +1,4 @@
-"""Grants of files and folders, and the list of what others share with the caller."""
+"""Grants of files and folders, and the lists of what is shared with and by the caller."""
 
 import uuid
 
@@ -9,8 +9,8 @@ from dropbox_api.accounts.auth import OnceDep, Reader, Sharer
 from dropbox_api.deps import PageLimit
 from dropbox_api.files.schemas import FileList
 from dropbox_api.responses import BODY, problem_responses
-from dropbox_api.sharing import grants
-from dropbox_api.sharing.schemas import CreateGrant, Grant, GrantList, UpdateGrant
+from dropbox_api.sharing import grants, own_shares
+from dropbox_api.sharing.schemas import CreateGrant, Grant, GrantList, OwnShareList, UpdateGrant
 
 router = APIRouter()
 
@@ -84,6 +84,18 @@ async def delete_grant(context: Sharer, file_id: uuid.UUID, grant_id: uuid.UUID)
 async def list_shared_with_me(context: Reader, limit: PageLimit = 100, cursor: str | None = None) -> FileList:
     """List what others share with you, newest grant first. List a folder with `GET /v1/files?parent_id=`."""
     return await grants.list_shared_with_me(context, limit=limit, cursor=cursor)
+
+
+@router.get(
+    "/shared-by-me",
+    operation_id="grants_list_given",
+    responses=problem_responses(
+        problems.Unauthenticated, problems.Forbidden, problems.InvalidRequest, problems.InvalidCursor
+    ),
+)
+async def list_shared_by_me(context: Reader, limit: PageLimit = 100, cursor: str | None = None) -> OwnShareList:
+    """List what you share, by grants or by links that work, last shared first. The trash is excluded."""
+    return await own_shares.list_own_shares(context, limit=limit, cursor=cursor)
 
 
 @router.delete(

@@ -1,4 +1,4 @@
-"""The arguments of ls, search, versions, mkdir, mv, cp and rm."""
+"""The arguments of ls, recent, search, versions, mkdir, mv, cp and rm."""
 
 from typing import TYPE_CHECKING
 
@@ -46,6 +46,12 @@ def _add_reading_commands(commands: "Commands") -> None:
     by.add_argument("-S", dest="by", action="store_const", const="size", help="sort by size, largest first")
     by.add_argument("-t", dest="by", action="store_const", const="modified", help="sort by time, last change first")
     command.add_argument("-r", "--reverse", action="store_true", help="reverse the order")
+
+    command = add_reporting_command(
+        commands, "recent", "files.recent", "list your own files of all folders, last changed first"
+    )
+    command.add_argument("-l", "--long", action="store_true", help="show details as `dbx ls -l`")
+    command.add_argument("--limit", metavar="N", type=positive_int, default=20, help="at most N files (default: 20)")
 
     command = add_reporting_command(
         commands, "search", "files.search", "find files and folders by words of their names"

@@ -1,4 +1,4 @@
-"""ls, search, versions, mkdir, mv, cp, rm."""
+"""ls, recent, search, versions, mkdir, mv, cp, rm."""
 
 from argparse import Namespace
 from collections.abc import Callable
@@ -16,6 +16,7 @@ from dropbox_client.errors import ApiError, Usage
 from dropbox_client.models import File, OnConflict, Order, Revision
 
 _HITS_PER_PAGE = 100
+_MAX_PER_PAGE = 1000
 
 
 # Reading
@@ -40,6 +41,13 @@ def ls(options: Namespace) -> None:
                 raise
             file = folder or client.files.get(options.path)
             _print_file(file, file.name, options)
+
+
+def recent(options: Namespace) -> None:
+    """List the caller's own files of all folders, last changed first."""
+    with connect() as client:
+        for file in islice(client.files.list_recent(page_items=min(options.limit, _MAX_PER_PAGE)), options.limit):
+            _print_file(file, file.path, options)
 
 
 def search(options: Namespace) -> None:

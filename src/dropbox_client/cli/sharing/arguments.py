@@ -41,9 +41,15 @@ def add_sharing_commands(commands: "Commands") -> None:
     command.add_argument("path", metavar="PATH", type=remote_path)
     command.add_argument("emails", metavar="EMAIL", nargs="+", type=plain_text, help="address that loses access")
 
-    command = add_reporting_command(commands, "shared", "sharing.list_shared", "list what is shared with you")
+    command = add_reporting_command(
+        commands, "shared", "sharing.list_shared", "list what is shared with you, or what you share"
+    )
+    command.add_argument("--by-me", action="store_true", help="list what you share, last shared first")
     command.add_argument(
-        "-l", "--long", action="store_true", help="also show kind, size, time, your role, owner and id"
+        "-l",
+        "--long",
+        action="store_true",
+        help="also show kind, size, time, your role, owner and id; with --by-me how many grants and links",
     )
 
     command = add_command(commands, "leave", "sharing.leave", "give up your access to shared items")

@@ -9,7 +9,7 @@ from dropbox_client.cli.arguments import Format
 from dropbox_client.cli.environment import connect, for_each
 from dropbox_client.client import Client
 from dropbox_client.errors import ClientError, Usage
-from dropbox_client.models import File, Grant, GrantedRole, Link
+from dropbox_client.models import File, Grant, GrantedRole, Link, OwnShare
 
 
 class NotSharedWith(ClientError):
@@ -58,7 +58,12 @@ def _revoke_access(client: Client, file: File, email: str) -> None:
 
 
 def list_shared(options: Namespace) -> None:
-    """List what is shared with the caller."""
+    """List what is shared with the caller, or what the caller shares."""
+    if options.by_me:
+        with connect() as client:
+            describe_own = _describe_own_share if options.long else _format_own_share
+            output.print_results(client.shares.list_by_me(), describe_own, options.format)
+        return
     describe = _describe_shared if options.long else _format_name
     with connect() as client:
         output.print_results(client.shares.list_with_me(), describe, options.format)
@@ -73,6 +78,15 @@ def _describe_shared(file: File) -> str:
     size = output.format_size_column(file.size_bytes)
     when = output.format_time(file.client_modified_at or file.modified_at)
     return f"{kind} {size}  {when}  {file.role:<6}  {file.owner}  {file.id}  {_format_name(file)}"
+
+
+def _format_own_share(share: OwnShare) -> str:
+    return _format_name(share.file)
+
+
+def _describe_own_share(share: OwnShare) -> str:
+    counts = f"{share.grant_count:>3} grants  {share.link_count:>3} links"
+    return f"{output.format_time(share.shared_at)}  {counts}  {share.file.id}  {_format_name(share.file)}"
 
 
 def leave(options: Namespace) -> int:
