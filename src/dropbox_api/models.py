@@ -29,6 +29,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 IN_TRASH = "trashed_at IS NOT NULL AND purged_at IS NULL"
 LIVE_UPLOAD = "state IN ('creating', 'active', 'completing')"
+IS_FAR_BEHIND = "last_seen_at > now() - interval '1 day' AND journal_seq - coalesce(seq, 0) > 10000"
+"""Of `devices` and its `users`: the device runs, and yet does not read its events."""
 
 Id = UUID(as_uuid=True)
 
@@ -445,6 +447,23 @@ class Event(Base):
     node_id: Mapped[uuid.UUID]
     payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
     created_at: Mapped[datetime] = _now()
+
+
+class Device(Base):
+    """A device that reports how far it has read the journal of its account."""
+
+    __tablename__ = "devices"
+    __table_args__ = (Index("devices_last_seen_at_idx", "last_seen_at"),)
+
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    """Made by the client, so it is unique within an account only."""
+    name: Mapped[str]
+    seq: Mapped[int | None]
+    """Number of the last event that it has read; None before its first one."""
+    pending: Mapped[int]
+    created_at: Mapped[datetime] = _now()
+    last_seen_at: Mapped[datetime] = _now()
 
 
 class Outbox(Base):

@@ -374,6 +374,15 @@ class TooManyWebhooks(Problem):
     max: int
 
 
+class TooManyDevices(Problem):
+    """`oldest_id` is the device without a report for the longest time."""
+
+    code, status, title = "too-many-devices", 409, "Too many devices"
+    detail = "As many devices report to your account as the server allows: remove one that is not used any more"
+    max: int
+    oldest_id: str
+
+
 # Uploads
 
 

@@ -1,7 +1,9 @@
 """Shapes shared by the requests and answers of all features: strict requests, typed values, problem documents."""
 
 import contextlib
+import unicodedata
 from datetime import MAXYEAR, UTC, datetime
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
@@ -25,6 +27,19 @@ ContentType = Annotated[
     StringConstraints(max_length=200, pattern=r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(;[ -~]*)?$"),
     Field(examples=["image/jpeg"]),
 ]
+
+Label = Annotated[
+    str,
+    StringConstraints(
+        strip_whitespace=True,
+        min_length=1,
+        max_length=100,
+        pattern=r"^[^\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$",
+    ),
+    AfterValidator(partial(unicodedata.normalize, "NFC")),
+]
+"""A name for people, of an account or a device: no line breaks, no control characters, none that change the direction
+of the text around it."""
 
 OnConflict = Literal["fail", "rename", "replace"]
 

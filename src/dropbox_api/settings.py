@@ -166,6 +166,10 @@ class LimitSettings(_Group):
 class EventSettings(_Group):
     retention_s: int = Field(30 * 86400, ge=3600, description="Retention of journals.")
     max_waiting: int = Field(20_000, ge=0, description="Concurrent waiting long polls and streams per process.")
+    max_devices: int = Field(100, ge=1, description="Devices that may report to one account.")
+    device_retention_s: int = Field(
+        90 * 86400, ge=60, description="A device without a report for this long is removed."
+    )
     poll_interval_s: float = Field(
         5, gt=0, description="Interval between checks of waiting readers' journals, in case a wake-up is lost."
     )

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         DeliveryState,
         Destination,
         DestinationState,
+        Device,
         DownloadItem,
         DownloadResult,
         DownloadUrl,
@@ -139,6 +140,7 @@ if TYPE_CHECKING:
         SecondFactorState,
         SizeNotAllowed,
         StoreFull,
+        TooManyDevices,
         TooManyFiles,
         TooManyUploads,
         TooManyWebhooks,
@@ -177,8 +179,8 @@ else:
                 "CreateUpload CreatedPersonalToken CreatedUpload CreatedUploadItem CreatedWebhook Delivery "
                 "DeliveryState Destination DestinationState DownloadItem DownloadResult DownloadUrl Event EventList "
                 "File FileRef FileState FingerprintHit Grant GrantedRole Keep Link LinkMode ManagedUser NodeState "
-                "OnConflict Order PersonalToken Processing OwnShare "
-                "ProcessingState PublicFile PublicLink ReceivedFile "
+                "OnConflict Order PersonalToken Processing OwnShare ProcessingState PublicFile PublicLink "
+                "ReceivedFile Device "
                 "RetryLater Revision Scope SecondFactorProposal SignInSession SignedPart "
                 "Upload UploadState Webhook "
             ),
@@ -190,9 +192,9 @@ else:
                 "InvalidMailToken SecondFactorState OidcFailed QuotaExceeded TooManyFiles InvalidName NameTaken "
                 "NotAFolder NotAFile RevisionConflict ParentGone IntoItself RootFolder CrossOwner ContentQuarantined "
                 "ContentDamaged CannotShareWith LinkPasswordRequired LinkNotFor ProcessingRunning NotQuarantined "
-                "InvalidCursor CursorExpired AddressRefused TooManyWebhooks SizeNotAllowed TooManyUploads "
-                "FingerprintRequired FingerprintMismatch ChunkMismatch PartsMissing UploadCompleting UploadEnded "
-                "UploadExpired UploadFailed DestinationRefused NothingToPlace "
+                "InvalidCursor CursorExpired AddressRefused TooManyWebhooks TooManyDevices SizeNotAllowed "
+                "TooManyUploads FingerprintRequired FingerprintMismatch ChunkMismatch PartsMissing UploadCompleting "
+                "UploadEnded UploadExpired UploadFailed DestinationRefused NothingToPlace "
             ),
             "tokens": "TokenFile TokenMemory TokenStore Tokens",
             "transfer.content": "Content",
@@ -233,6 +235,7 @@ __all__ = [
     "Destination",
     "DestinationRefused",
     "DestinationState",
+    "Device",
     "DigestMismatch",
     "DownloadItem",
     "DownloadResult",
@@ -313,6 +316,7 @@ __all__ = [
     "TokenMemory",
     "TokenStore",
     "Tokens",
+    "TooManyDevices",
     "TooManyFiles",
     "TooManyUploads",
     "TooManyWebhooks",

@@ -304,6 +304,14 @@ class TooManyWebhooks(ApiError):
     max: int
 
 
+class TooManyDevices(ApiError):
+    """As many devices report to your account as the server allows: remove one that is not used any more."""
+
+    code = "too-many-devices"
+    max: int
+    oldest_id: str
+
+
 class SizeNotAllowed(ApiError):
     """No file of this size can be stored."""
 
@@ -433,6 +441,7 @@ PROBLEMS: dict[str, type[ApiError]] = {
         CursorExpired,
         AddressRefused,
         TooManyWebhooks,
+        TooManyDevices,
         SizeNotAllowed,
         TooManyUploads,
         FingerprintRequired,

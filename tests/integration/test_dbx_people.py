@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import json
 import re
+import uuid
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -245,7 +246,7 @@ async def test_link_options_are_applied(ada: Dbx) -> None:
     assert "with a password" in listed
 
 
-# Tokens and devices
+# Tokens, sign-ins and devices
 
 
 async def test_token_is_printed_once_and_works_in_the_environment(
@@ -287,7 +288,7 @@ async def test_login_with_a_token(ada: Dbx, tmp_path: Path, server: RunningServe
     assert "not signed in" in (await program("ls", code=3)).err
 
 
-async def test_devices_are_listed_and_revoked(ada: Dbx, tmp_path: Path, server: RunningServer) -> None:
+async def test_sign_ins_are_listed_and_revoked(ada: Dbx, tmp_path: Path, server: RunningServer) -> None:
     async def another(name: str) -> Dbx:
         device = Dbx(tmp_path / name, ada.account)
         device.home.mkdir()
@@ -296,13 +297,26 @@ async def test_devices_are_listed_and_revoked(ada: Dbx, tmp_path: Path, server: 
         return device
 
     phone, tablet = await another("phone"), await another("tablet")
-    [current] = [line for line in (await phone("devices")).out.splitlines() if line.startswith("*")]
-    await ada("devices", "revoke", current.split()[1])
+    [current] = [line for line in (await phone("sign-ins")).out.splitlines() if line.startswith("*")]
+    await ada("sign-ins", "revoke", current.split()[1])
     await phone("ls", code=3)
     await tablet("ls")
-    await ada("devices", "revoke-others")
+    await ada("sign-ins", "revoke-others")
     await tablet("ls", code=3)
-    assert len((await ada("devices", "--json")).records) == 1
+    assert len((await ada("sign-ins", "--json")).records) == 1
+
+
+async def test_devices_are_listed_and_removed(ada: Dbx, server: RunningServer) -> None:
+    device_id = str(uuid.uuid4())
+    cursor = (await ada.account.client.get("/v1/events/cursor")).raise_for_status().json()["cursor"]
+    report = {"name": "laptop", "cursor": cursor, "pending": 2}
+    (await ada.account.client.put(f"/v1/me/devices/{device_id}", json=report)).raise_for_status()
+    await ada("mkdir", "/made")
+    (line,) = (await ada("devices")).out.splitlines()
+    assert line.split()[0] == device_id
+    assert line.endswith("1 behind      2 to send  laptop")
+    await ada("devices", "remove", device_id)
+    assert (await ada("devices")).out == ""
 
 
 # Sign-in

@@ -38,7 +38,7 @@ def offered(folder: Path, line: str) -> list[str]:
         ("dbx trash ''", ["empty", "list", "rm"]),
         ("dbx uploads l''", ["list"]),
         ("dbx tokens ''", ["create", "list", "revoke"]),
-        ("dbx devices revoke-''", ["revoke-others"]),
+        ("dbx sign-ins revoke-''", ["revoke-others"]),
         ("dbx second-factor ''", ["disable", "enable", "recovery-codes"]),
         ("dbx tokens create backup --scope files:''", ["files:read", "files:write"]),
         ("dbx link /photos/romeo''", ["/photos/romeo.jpg"]),

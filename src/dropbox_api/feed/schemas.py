@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from dropbox_api.events.journal import EventKind
 from dropbox_api.files.schemas import File
-from dropbox_api.schemas import Answer, EventTime, Request
+from dropbox_api.schemas import Answer, EventTime, Label, Request
 
 _Cursor = Annotated[
     str | None,
@@ -64,3 +64,29 @@ class EventList(Answer):
 
 class EventCursor(Answer):
     cursor: str
+
+
+# Devices
+
+
+class ReportDevice(Request):
+    name: Annotated[Label, Field(description="Name of the device, for people.", examples=["Ada's laptop"])]
+    cursor: Annotated[
+        str | None, Field(max_length=100, description="Cursor of the events; null before the device has read any.")
+    ]
+    pending: Annotated[int, Field(ge=0, le=2**53, description="Changes on the device that are not uploaded yet.")]
+
+
+class Device(Answer):
+    id: uuid.UUID
+    name: str
+    behind: Annotated[
+        int | None, Field(description="Events after the cursor of its last report; null if it has read none.")
+    ]
+    pending: Annotated[int, Field(description="Changes on the device that were not uploaded at its last report.")]
+    created_at: datetime
+    last_seen_at: Annotated[datetime, Field(description="Time of its last report.")]
+
+
+class DeviceList(Answer):
+    items: list[Device]

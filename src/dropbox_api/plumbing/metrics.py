@@ -14,7 +14,7 @@ from sqlalchemy import Row, text
 
 from dropbox_api import __version__, problems
 from dropbox_api.db import Db
-from dropbox_api.models import LIVE_UPLOAD
+from dropbox_api.models import IS_FAR_BEHIND, LIVE_UPLOAD
 from dropbox_api.plumbing.store_disk import StoreDisk
 from dropbox_api.settings import Settings
 
@@ -62,6 +62,8 @@ _COUNTS = text(f"""
         (SELECT count(*) FROM deliveries WHERE state = 'pending') AS pending_deliveries,
         (SELECT count(*) FROM deliveries WHERE state = 'failed') AS failed_deliveries,
         (SELECT count(*) FROM webhooks WHERE failing_since IS NOT NULL AND disabled_at IS NULL) AS failing_webhooks,
+        (SELECT count(*) FROM devices) AS devices,
+        (SELECT count(*) FROM devices JOIN users ON users.id = user_id WHERE {IS_FAR_BEHIND}) AS devices_behind,
         (SELECT jsonb_object_agg(name, jsonb_build_array(rows, bytes)) FROM (
             SELECT CAST(coalesce(whole.inhparent, pg_class.oid) AS regclass) AS name,
                 sum(greatest(reltuples, 0)) AS rows, sum(pg_total_relation_size(pg_class.oid)) AS bytes
@@ -128,6 +130,10 @@ class Metrics:
         self._failing = self._gauge("webhooks_failing", "Webhooks whose last delivery failed.")
         self._tombstones = self._gauge("tombstones", "Ids of deleted nodes that are kept for clients.")
         self._tombstones_age = self._gauge("tombstones_oldest_seconds", "Age of the oldest of them.")
+        self._devices = self._gauge("devices", "Devices that report to an account.")
+        self._devices_behind = self._gauge(
+            "devices_far_behind", "Devices that reported within a day and have more than 10,000 events to read."
+        )
         self._table_rows = self._gauge("table_rows", "Rows of the table, as Postgres estimates them.", "table")
         self._table_bytes = self._gauge("table_bytes", "Bytes of the table with its indexes.", "table")
         self._job_age = self._gauge(
@@ -198,6 +204,8 @@ class Metrics:
         self._failing.set(counts.failing_webhooks)
         self._tombstones.set(counts.tombstones)
         self._tombstones_age.set(counts.tombstones_age_s)
+        self._devices.set(counts.devices)
+        self._devices_behind.set(counts.devices_behind)
         for name, (rows, size_bytes) in tables.items():
             self._table_rows.labels(name).set(rows)
             self._table_bytes.labels(name).set(size_bytes)

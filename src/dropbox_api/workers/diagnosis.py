@@ -6,6 +6,7 @@ from decimal import Decimal
 from sqlalchemy import text
 
 from dropbox_api.db import Db
+from dropbox_api.models import IS_FAR_BEHIND
 from dropbox_api.plumbing.epoch import InstanceRow, read_instance
 from dropbox_api.plumbing.metrics import TOMBSTONES_AGE_SQL, count_rows_sql
 from dropbox_api.plumbing.store_disk import read_store_disk
@@ -42,7 +43,9 @@ _STATUS = text(f"""
         (SELECT count(*) FROM blobs WHERE content_status = 'damaged') AS damaged,
         (SELECT count(*) FROM blobs WHERE content_status = 'quarantined') AS quarantined,
         {count_rows_sql("tombstones")} AS tombstones,
-        {TOMBSTONES_AGE_SQL} AS tombstones_age_s
+        {TOMBSTONES_AGE_SQL} AS tombstones_age_s,
+        (SELECT count(*) FROM devices) AS devices,
+        (SELECT count(*) FROM devices JOIN users ON users.id = user_id WHERE {IS_FAR_BEHIND}) AS far_behind
 """)
 
 
@@ -67,6 +70,9 @@ class Status:
     tombstones: int
     tombstones_age_s: Decimal | None
     """Age of the oldest tombstone; None without any."""
+    devices: int
+    far_behind: int
+    """Devices that report, and yet have many events to read."""
 
 
 async def diagnose(db: Db, settings: Settings) -> list[Finding]:
@@ -113,6 +119,11 @@ async def diagnose(db: Db, settings: Settings) -> list[Finding]:
             oldest_s < settings.events.retention_s + DAY_S,
             f"tombstones: {status.tombstones}, the oldest is {oldest_s / DAY_S:.0f} days old",
             "run `dropbox-api worker --once retain`, or read the worker's log",
+        ),
+        Finding(
+            not status.far_behind,
+            f"devices: {status.devices}, {status.far_behind} far behind",
+            "they report but do not read their events: their users see why in the client's log",
         ),
     ]
 

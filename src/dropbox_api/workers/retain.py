@@ -116,6 +116,15 @@ _EXPIRIES = (
             )
         """)
     ),
+    Expiry(
+        text("""
+            DELETE FROM devices WHERE (user_id, id) IN (
+                SELECT user_id, id FROM devices WHERE last_seen_at < now() - CAST(:retention AS interval)
+                ORDER BY last_seen_at LIMIT :limit FOR UPDATE SKIP LOCKED
+            )
+        """),
+        lambda settings: settings.events.device_retention_s,
+    ),
     # An expired link stays: its owner may prolong it.
     Expiry(
         text("""

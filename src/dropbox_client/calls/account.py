@@ -7,6 +7,7 @@ from dropbox_client.call import Call, Listing, read_items, read_nothing, read_wi
 from dropbox_client.models import (
     Account,
     CreatedPersonalToken,
+    Device,
     PersonalToken,
     Scope,
     SecondFactorProposal,
@@ -81,6 +82,19 @@ def end_sign_in(sign_in_id: str) -> Call[None]:
 
 def end_other_sign_ins() -> Call[None]:
     return Call("DELETE", "/v1/me/sessions", read_nothing)
+
+
+def list_devices() -> Call[list[Device]]:
+    return Call("GET", "/v1/me/devices", read_items(Device.from_json))
+
+
+def report_device(device_id: str, name: str, cursor: str | None, pending: int) -> Call[Device]:
+    body = {"name": name, "cursor": cursor, "pending": pending}
+    return Call("PUT", f"/v1/me/devices/{device_id}", read_with(Device.from_json), body=body)
+
+
+def remove_device(device_id: str) -> Call[None]:
+    return Call("DELETE", f"/v1/me/devices/{device_id}", read_nothing)
 
 
 def list_tokens() -> Listing[PersonalToken]:

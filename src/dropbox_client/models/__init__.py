@@ -20,7 +20,7 @@ else:
         __name__,
         {
             "account": (
-                "Account AccountKind CreatedPersonalToken ManagedUser PersonalToken Scope SecondFactorProposal "
+                "Account AccountKind CreatedPersonalToken Device ManagedUser PersonalToken Scope SecondFactorProposal "
                 "SignInSession"
             ),
             "events": "Event EventList",

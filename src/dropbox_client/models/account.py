@@ -64,6 +64,22 @@ class SignInSession(Model):
 
 
 @dataclass(frozen=True)
+class Device(Model):
+    """A device that reports how far it has read the events of the account."""
+
+    _readers: ClassVar = {"created_at": read_time, "last_seen_at": read_time}
+
+    id: str
+    name: str
+    behind: int | None
+    """The number of events after its cursor; None if it has read none."""
+    pending: int
+    """Changes on the device that were not uploaded at its last report."""
+    created_at: datetime
+    last_seen_at: datetime
+
+
+@dataclass(frozen=True)
 class PersonalToken(Model):
     """A personal access token, without the token itself."""
 

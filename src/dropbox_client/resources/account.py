@@ -7,6 +7,7 @@ from dropbox_client.calls import account
 from dropbox_client.models.account import (
     Account,
     CreatedPersonalToken,
+    Device,
     PersonalToken,
     Scope,
     SecondFactorProposal,
@@ -80,6 +81,21 @@ class OwnAccount(Resource):
     def end_other_sign_ins(self) -> None:
         """End all sign-ins but that of this client."""
         return self._run(account.end_other_sign_ins())
+
+    def list_devices(self) -> builtins.list[Device]:
+        """Return the devices that report to the account, last seen first."""
+        return self._run(account.list_devices())
+
+    def report_device(self, device_id: str, name: str, *, cursor: str | None, pending: int = 0) -> Device:
+        """Report how far a device has read the events; `device_id` is a UUID that the device keeps.
+
+        Raises: InvalidCursor, TooManyDevices.
+        """
+        return self._run(account.report_device(device_id, name, cursor, pending))
+
+    def remove_device(self, device_id: str) -> None:
+        """Remove a device from the list; its next report adds it again. Raises NotFound."""
+        return self._run(account.remove_device(device_id))
 
     def list_tokens(self) -> Iterator[PersonalToken]:
         """Iterate over the valid personal access tokens, newest first."""

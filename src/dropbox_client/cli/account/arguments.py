@@ -1,4 +1,4 @@
-"""The arguments of login, logout, whoami, password, second-factor, tokens and devices."""
+"""The arguments of login, logout, whoami, password, second-factor, tokens, sign-ins and devices."""
 
 from typing import TYPE_CHECKING
 
@@ -103,10 +103,17 @@ def _add_token_commands(commands: "Commands") -> None:
 
 
 def _add_device_commands(commands: "Commands") -> None:
-    actions = add_group(commands, "devices", "list | revoke | revoke-others", "list or end your sign-ins")
+    actions = add_group(commands, "sign-ins", "list | revoke | revoke-others", "list or end your sign-ins")
     add_reporting_command(
-        actions, "list", "account.list_devices", "show id, last use, address and program; * marks this sign-in"
+        actions, "list", "account.list_sign_ins", "show id, last use, address and program; * marks this sign-in"
     )
-    command = add_command(actions, "revoke", "account.revoke_devices", "end sign-ins immediately")
+    command = add_command(actions, "revoke", "account.revoke_sign_ins", "end sign-ins immediately")
+    command.add_argument("ids", metavar="ID", nargs="+", type=object_id, help="from `dbx sign-ins`")
+    add_command(actions, "revoke-others", "account.revoke_other_sign_ins", "end all other sign-ins")
+
+    actions = add_group(commands, "devices", "list | remove", "list or remove the devices that sync your files")
+    add_reporting_command(
+        actions, "list", "account.list_devices", "show id, last report, events to read, changes to send and name"
+    )
+    command = add_command(actions, "remove", "account.remove_devices", "remove devices that you no longer use")
     command.add_argument("ids", metavar="ID", nargs="+", type=object_id, help="from `dbx devices`")
-    add_command(actions, "revoke-others", "account.revoke_other_devices", "end all other sign-ins")

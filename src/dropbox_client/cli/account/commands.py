@@ -1,4 +1,4 @@
-"""login, logout, whoami, password, second-factor, tokens, devices."""
+"""login, logout, whoami, password, second-factor, tokens, sign-ins, devices."""
 
 import os
 from argparse import Namespace
@@ -9,7 +9,7 @@ from dropbox_client.cli.environment import RETRY_FOR_S, connect, for_each, get_s
 from dropbox_client.cli.wait_report import start_wait_report
 from dropbox_client.client import Client
 from dropbox_client.errors import ApiError, Usage
-from dropbox_client.models import Account, PersonalToken, SignInSession
+from dropbox_client.models import Account, Device, PersonalToken, SignInSession
 
 # Sign-in
 
@@ -167,7 +167,7 @@ def revoke_tokens(options: Namespace) -> int:
 # Sign-ins
 
 
-def list_devices(options: Namespace) -> None:
+def list_sign_ins(options: Namespace) -> None:
     """List the sign-ins of the account."""
     with connect() as client:
         output.print_results(client.account.list_sign_ins(), _describe_sign_in, options.format)
@@ -179,13 +179,34 @@ def _describe_sign_in(sign_in: SignInSession) -> str:
     return f"{mark} {sign_in.id}  {used}  {sign_in.address or '-':<15}  {sign_in.user_agent or '-'}"
 
 
-def revoke_devices(options: Namespace) -> int:
+def revoke_sign_ins(options: Namespace) -> int:
     """End sign-ins."""
     with connect() as client:
         return for_each(options.ids, client.account.end_sign_in)
 
 
-def revoke_other_devices(_: Namespace) -> None:
+def revoke_other_sign_ins(_: Namespace) -> None:
     """End all other sign-ins."""
     with connect() as client:
         client.account.end_other_sign_ins()
+
+
+# Devices
+
+
+def list_devices(options: Namespace) -> None:
+    """List the devices that report to the account."""
+    with connect() as client:
+        output.print_results(client.account.list_devices(), _describe_device, options.format)
+
+
+def _describe_device(device: Device) -> str:
+    behind = "nothing read" if device.behind is None else f"{device.behind} behind"
+    seen = output.format_time(device.last_seen_at)
+    return f"{device.id}  {seen}  {behind:<12}  {device.pending} to send  {device.name}"
+
+
+def remove_devices(options: Namespace) -> int:
+    """Remove devices from the list."""
+    with connect() as client:
+        return for_each(options.ids, client.account.remove_device)
