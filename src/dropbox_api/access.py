@@ -321,6 +321,39 @@ async def find_trashed(tx: Tx, node_ids: Iterable[uuid.UUID]) -> set[uuid.UUID]:
     return set((await tx.execute(_IN_TRASH, {"ids": list(node_ids)})).scalars())
 
 
+_ABOVE = text("""
+    WITH RECURSIVE above AS (
+        SELECT id, parent_id, trashed_at IS NOT NULL AS is_trashed FROM nodes WHERE id = ANY(CAST(:ids AS uuid[]))
+        UNION
+        SELECT up.id, up.parent_id, up.trashed_at IS NOT NULL FROM above, LATERAL (
+            SELECT id, parent_id, trashed_at FROM nodes WHERE id = above.parent_id OFFSET 0
+        ) up WHERE above.id <> :root_id
+    )
+    SELECT array_agg(id) AS ids, array_agg(parent_id) AS parent_ids, array_agg(is_trashed) AS are_trashed FROM above
+""")
+"""Each folder once, however many paths lead through it. OFFSET makes Postgres look each one up by index."""
+
+
+async def find_live_folders(tx: Tx, root_id: uuid.UUID, folder_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Return those of the folders that are a live folder, `root_id`, or live below it."""
+    if not folder_ids:
+        return set()
+    above = (await tx.execute(_ABOVE, {"ids": list(folder_ids), "root_id": root_id})).one()
+    parents = {
+        node_id: None if is_trashed else parent_id
+        for node_id, parent_id, is_trashed in zip(above.ids, above.parent_ids, above.are_trashed, strict=True)
+    }
+    is_live: dict[uuid.UUID | None, bool] = {None: False, root_id: True}
+    for folder_id in folder_ids:
+        path: list[uuid.UUID] = []
+        node_id: uuid.UUID | None = folder_id
+        while node_id is not None and node_id not in is_live:
+            path.append(node_id)
+            node_id = parents[node_id]
+        is_live |= dict.fromkeys(path, is_live[node_id])
+    return {folder_id for folder_id in folder_ids if is_live[folder_id]}
+
+
 _SHARED_WITH = text("""
     WITH RECURSIVE folders AS (
         SELECT node_id AS id FROM grants WHERE grantee_id = :actor_id

@@ -300,7 +300,7 @@ def _schemas(value: Any, *, is_schema: bool = False) -> Iterator[Json]:
         yield value
 
 
-_SCHEMA_KEYS = {"schema", "items", "anyOf", "oneOf", "allOf", "additionalProperties", "not"}
+_SCHEMA_KEYS = {"schema", "items", "prefixItems", "anyOf", "oneOf", "allOf", "additionalProperties", "not"}
 
 
 def _simplify(document: Json) -> None:

@@ -88,6 +88,7 @@ if TYPE_CHECKING:
         SecondFactorProposal,
         SignedPart,
         SignInSession,
+        TreeEntry,
         Upload,
         UploadState,
         Webhook,
@@ -182,7 +183,7 @@ else:
                 "OnConflict Order PersonalToken Processing OwnShare ProcessingState PublicFile PublicLink "
                 "ReceivedFile Device "
                 "RetryLater Revision Scope SecondFactorProposal SignInSession SignedPart "
-                "Upload UploadState Webhook "
+                "TreeEntry Upload UploadState Webhook "
             ),
             "problems": (
                 "InvalidRequest MalformedJson BodyTooLarge DigestMismatch Unauthenticated Forbidden RateLimited "
@@ -321,6 +322,7 @@ __all__ = [
     "TooManyUploads",
     "TooManyWebhooks",
     "TransferFailed",
+    "TreeEntry",
     "Unauthenticated",
     "Unavailable",
     "Unreachable",

@@ -111,9 +111,13 @@ class Listing(Generic[T]):
         read = partial(self._read_page, cursor)
         return Call("GET", self.path, read, query=query, signed_in=self.signed_in, headers=self.headers)
 
+    def read_items(self, document: Any) -> Sequence[T]:
+        """Return the items of a page from its JSON document."""
+        return [self.read_item(item) for item in document["items"]]
+
     def _read_page(self, cursor: str | None, response: Response) -> Page[T]:
         document = response.json()
-        page = Page([self.read_item(item) for item in document["items"]], document["next_cursor"])
+        page = Page(self.read_items(document), document["next_cursor"])
         if page.next_cursor is not None and (not isinstance(page.next_cursor, str) or page.next_cursor == cursor):
             raise ValueError("the list has no end")
         return page

@@ -88,7 +88,7 @@ class World:
         ids = await self.subject(path, row)
         lacking = "account" if row.get("scope") == "any" else row.get("scope")
         client = self.clients[f"unscoped {lacking}" if actor == "unscoped" else actor]
-        request: dict[str, Any] = {"params": row.get("query")}
+        request: dict[str, Any] = {"params": json.loads(_filled(json.dumps(row.get("query")), ids))}
         if "body" in row:
             request["json"] = json.loads(_filled(json.dumps(row["body"]), ids))
         if "form" in row:

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 import dropbox_client
+from dropbox_api.files.schemas import TREE_COLUMNS
 from dropbox_api.problems import all_problems
 from dropbox_client import ApiError, AsyncClient, Client, DestinationRefused, FieldError, InvalidRequest, calls, models
 from dropbox_client import problems as client_problems
@@ -117,20 +118,23 @@ def test_problem_document_becomes_its_class_with_typed_members() -> None:
 )
 def test_model_agrees_with_its_schema(model: Any) -> None:
     schema = SCHEMAS[model.__name__]
+    is_row = "prefixItems" in schema
+    properties = dict(zip(TREE_COLUMNS, schema["prefixItems"], strict=True)) if is_row else schema["properties"]
+    required = [*properties] if is_row else schema.get("required", ())
     wanted = typing.get_type_hints(model)
     own = {"cursor"} if model is models.Event else {"is_new"} if issubclass(model, models.CreatedUpload) else set()
     offenders = []
     for field in dataclasses.fields(model):
         if field.name in own:
             continue
-        if field.name not in schema["properties"]:
+        if field.name not in properties:
             offenders.append(f"{field.name}: not in the schema")
             continue
-        described = schema["properties"][field.name]
+        described = properties[field.name]
         if not agrees(wanted[field.name], described):
             offenders.append(f"{field.name}: {wanted[field.name]} is not {described}")
         has_default = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
-        if not has_default and field.name not in schema.get("required", ()):
+        if not has_default and field.name not in required:
             offenders.append(f"{field.name}: may be absent, and has no default")
     assert offenders == []
 

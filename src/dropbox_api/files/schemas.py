@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from dropbox_api.access import NodeState
@@ -83,6 +83,21 @@ class FileList(Answer):
     next_cursor: Annotated[str | None, Field(description="Pass it back for the next page; null at the end.")]
 
 
+_TreeRow = tuple[
+    Annotated[uuid.UUID, Field(description="id")],
+    Annotated[uuid.UUID, Field(description="parent_id")],
+    Annotated[Literal["file", "folder"], Field(description="kind")],
+    Annotated[str, Field(description="name")],
+    Annotated[int, Field(description="version: grows with every change")],
+    Annotated[int | None, Field(description="size_bytes")],
+    Annotated[uuid.UUID | None, Field(description="revision_id of the head")],
+    Annotated[Fingerprint | None, Field(description="fingerprint")],
+    Annotated[ContentStatus | None, Field(description="content_status")],
+    Annotated[datetime | None, Field(description="client_modified_at")],
+    Annotated[bool, Field(description="executable")],
+]
+
+
 class LookUpFiles(Request):
     ids: Annotated[list[uuid.UUID], Field(min_length=1, max_length=1000, description="In any order; twice is fine.")]
 
@@ -103,6 +118,48 @@ class FileState(Answer):
 
 class FileStateList(Answer):
     items: Annotated[list[FileState], Field(description="One for each id of the request, in its order.")]
+
+
+class TreeEntry(RootModel[_TreeRow]):
+    """A file or folder, as a row; `columns` of the answer names its values. Values that only files have are null."""
+
+
+TREE_COLUMNS = (
+    "id",
+    "parent_id",
+    "kind",
+    "name",
+    "version",
+    "size_bytes",
+    "revision_id",
+    "fingerprint",
+    "content_status",
+    "client_modified_at",
+    "executable",
+)
+"""The names of the values of a `TreeEntry`: those of `File`."""
+
+
+class TreePage(Answer):
+    columns: Annotated[
+        list[str], Field(description="Names of the values of a row, in order. A newer server may append more.")
+    ]
+    items: list[TreeEntry]
+    events_cursor: Annotated[
+        str,
+        Field(description="The same in all pages: read the events after it when you have read the last page."),
+    ]
+    next_cursor: Annotated[
+        str | None, Field(description="Pass it back for the next page, also after an empty one; null at the end.")
+    ]
+
+
+class ListTree(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    root_id: Annotated[uuid.UUID | None, Field(description="A folder; your root folder when left out.")] = None
+    cursor: Annotated[str | None, Field(description="`next_cursor` of the page before, of the same folder.")] = None
+    limit: Annotated[int, Field(ge=1, le=10_000)] = 1000
 
 
 class DownloadUrl(Answer):

@@ -19,6 +19,7 @@ from dropbox_client.models.files import (
     OnConflict,
     Order,
     ProcessingState,
+    TreeEntry,
 )
 
 if TYPE_CHECKING:
@@ -67,6 +68,16 @@ class Files(Resource):
         `page_items` is the number per request.
         """
         return self._pages(files.list_recent(page_items))
+
+    async def tree(self, folder: FileRef = "/") -> AsyncIterator[TreeEntry]:
+        """Iterate over everything below a folder in compact entries, ordered by id: the start of a copy of the tree.
+
+        Get `client.events.get_cursor()` first: the events after it tell what changes meanwhile.
+        Raises: NotFound, NotAFolder.
+        """
+        root_id = None if folder == "/" else await self._resolve(folder)
+        async for item in self._pages(files.list_tree(root_id)):
+            yield item
 
     def search(
         self,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from dropbox_client.call import Call, Listing, Receiver, read_archive, read_items, read_nothing, read_with, without_none
 from dropbox_client.models import (
@@ -14,7 +15,10 @@ from dropbox_client.models import (
     OnConflict,
     Order,
     ProcessingState,
+    TreeEntry,
 )
+
+_ROWS_PER_PAGE = 10_000
 
 _read_file = read_with(File.from_json)
 
@@ -47,6 +51,17 @@ def list_folder(folder: str, order: Order, *, recursive: bool) -> Listing[File]:
 
 def list_recent(page_items: int) -> Listing[File]:
     return Listing("/v1/files/recent", File.from_json, {"limit": str(page_items)})
+
+
+class _Tree(Listing[TreeEntry]):
+    """Rows of values, whose names are told once in a page."""
+
+    def read_items(self, document: Any) -> Sequence[TreeEntry]:
+        return [self.read_item(dict(zip(document["columns"], row, strict=True))) for row in document["items"]]
+
+
+def list_tree(root_id: str | None) -> Listing[TreeEntry]:
+    return _Tree("/v1/tree", TreeEntry.from_json, without_none(root_id=root_id, limit=str(_ROWS_PER_PAGE)))
 
 
 def search(

@@ -26,7 +26,7 @@ else:
             "events": "Event EventList",
             "files": (
                 "Activity DownloadItem DownloadResult DownloadUrl File FileRef FileState NodeState "
-                "normalize_name OnConflict Order Processing ProcessingState Revision "
+                "normalize_name OnConflict Order Processing ProcessingState Revision TreeEntry "
             ),
             "sharing": "KEEP Grant GrantedRole Keep Link LinkMode OwnShare PublicFile PublicLink ReceivedFile",
             "uploads": (

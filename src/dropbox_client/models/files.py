@@ -83,6 +83,26 @@ class FileState(Model):
     """Of a live or trashed file or folder."""
 
 
+@dataclass(frozen=True, slots=True)
+class TreeEntry(Model):
+    """A file or folder of a tree; members that only files have are None for folders."""
+
+    _readers: ClassVar = {"client_modified_at": read_time}
+
+    id: str
+    parent_id: str
+    kind: Literal["file", "folder"]
+    name: str
+    version: int
+    """Grows with every change."""
+    size_bytes: int | None
+    revision_id: str | None
+    fingerprint: str | None
+    content_status: Literal["stored", "verified", "quarantined", "damaged"] | None
+    client_modified_at: datetime | None
+    executable: bool
+
+
 FileRef = File | str
 """A file or folder, its id, or its path in the caller's own tree, which starts with a slash."""
 

@@ -18,6 +18,7 @@ from dropbox_client.models.files import (
     OnConflict,
     Order,
     ProcessingState,
+    TreeEntry,
 )
 from dropbox_client.resources.resource import Resource, path_or_id
 
@@ -67,6 +68,16 @@ class Files(Resource):
         `page_items` is the number per request.
         """
         return self._pages(files.list_recent(page_items))
+
+    def tree(self, folder: FileRef = "/") -> Iterator[TreeEntry]:
+        """Iterate over everything below a folder in compact entries, ordered by id: the start of a copy of the tree.
+
+        Get `client.events.get_cursor()` first: the events after it tell what changes meanwhile.
+        Raises: NotFound, NotAFolder.
+        """
+        root_id = None if folder == "/" else self._resolve(folder)
+        for item in self._pages(files.list_tree(root_id)):  # noqa: UP028 - as in the asynchronous form
+            yield item
 
     def search(
         self,

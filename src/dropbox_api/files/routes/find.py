@@ -7,10 +7,20 @@ from fastapi import APIRouter, Query, Response
 
 from dropbox_api import problems
 from dropbox_api.accounts.auth import Reader
-from dropbox_api.deps import PageLimit
-from dropbox_api.files import listing, lookup, recent, search
+from dropbox_api.deps import PageLimit, from_state
+from dropbox_api.events.cursor import Cursors
+from dropbox_api.files import entries, listing, lookup, recent, search
 from dropbox_api.files.routes.etag import add_etag
-from dropbox_api.files.schemas import File, FileList, FileStateList, ListFiles, LookUpFiles, SearchFiles
+from dropbox_api.files.schemas import (
+    File,
+    FileList,
+    FileStateList,
+    ListFiles,
+    ListTree,
+    LookUpFiles,
+    SearchFiles,
+    TreePage,
+)
 from dropbox_api.responses import BODY, problem_responses
 
 router = APIRouter()
@@ -87,6 +97,23 @@ async def get_below(
 async def get(context: Reader, file_id: uuid.UUID, response: Response) -> File:
     """Show a file or folder."""
     return add_etag(response, await lookup.get_node(context, file_id))
+
+
+@router.get(
+    "/tree",
+    operation_id="files_list_tree",
+    response_model=TreePage,
+    responses=problem_responses(*_NOT_YOURS, problems.NotAFolder, problems.InvalidCursor),
+)
+async def list_tree(
+    context: Reader, cursors: Annotated[Cursors, from_state("cursors")], wanted: Annotated[ListTree, Query()]
+) -> Response:
+    """List everything below a folder in compact rows, ordered by id, to begin a copy of the tree.
+
+    A page may have fewer rows than `limit`, or none: the list ends with a null `next_cursor`. Then read the events
+    after `events_cursor`: they tell what changed while you read the pages.
+    """
+    return Response(await entries.list_entries(context, cursors, wanted), media_type="application/json")
 
 
 @router.get("/search", operation_id="search_files", responses=_LIST)
