@@ -273,11 +273,12 @@ class CombinedHeaders:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            values: dict[bytes, bytes] = {}
+            lines: dict[bytes, list[bytes]] = {}
             for name, value in scope["headers"]:
-                separator = b"; " if name == b"cookie" else b", "
-                values[name] = values[name] + separator + value if name in values else value
-            scope["headers"] = list(values.items())
+                lines.setdefault(name, []).append(value)
+            scope["headers"] = [
+                (name, (b"; " if name == b"cookie" else b", ").join(values)) for name, values in lines.items()
+            ]
         await self.app(scope, receive, send)
 
 

@@ -60,6 +60,8 @@ def test_one_wrong_digest_among_right_ones_is_a_mismatch() -> None:
         ("Content-Digest", "sha-256=:"),
         ("Content-Digest", "sha-256=::"),
         ("Content-Digest", "sha-256=:é:"),
+        ("Content-Digest", f"sha-256=:!{RFC_SHA_256}:"),
+        ("Content-MD5", f"{MD5[:4]} {MD5[4:]}"),
         ("Repr-Digest", f"sha-512=:{RFC_SHA_256}:"),
         ("Digest", f"SHA-256={RFC_SHA_256},"),
         ("Digest", "MD5=0123456789abcdef0123456789abcdef"),
