@@ -15,6 +15,7 @@ from typing import Annotated, Any, Protocol
 import typer
 import uvicorn
 from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError
 
 from dropbox_api import __version__, migrations, problems, serving
 from dropbox_api.accounts import personal_tokens, users
@@ -112,7 +113,7 @@ def worker(
     """Run the background jobs."""
     settings = _load_settings()
     if once is None:
-        asyncio.run(_run_until_stopped(settings))
+        asyncio.run(_report_errors(_run_until_stopped(settings)))
         return
     if once not in JOBS or (dry_run and once != "sweep"):
         typer.echo(f"jobs: {', '.join(JOBS)}; --dry-run works only with sweep", err=True)
@@ -159,6 +160,12 @@ def migrate() -> None:
         asyncio.run(migrations.migrate(settings.database))
     except migrations.MigrationBlockedError as error:
         typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    except (OSError, DBAPIError) as error:  # the database is away, or refuses the sign-in
+        if isinstance(error, DBAPIError) and error.statement is not None:
+            raise
+        reason = error.orig if isinstance(error, DBAPIError) else error
+        typer.echo(f"no connection to the database: {reason}: check DROPBOX_DATABASE__URL", err=True)
         raise typer.Exit(1) from None
     typer.echo(f"schema is at {migrations.head()}")
 

@@ -5,10 +5,24 @@
 the two.
 """
 
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
+from limits import parse_many
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 MIB = 1024**2
 GIB = 1024**3
@@ -21,9 +35,24 @@ class _Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _check_database_url(url: SecretStr) -> SecretStr:
+    try:
+        driver = make_url(url.get_secret_value()).drivername
+    except (ArgumentError, ValueError):
+        driver = None
+    if driver != "postgresql+asyncpg":  # without the original error, which may quote the URL
+        raise ValueError(
+            "write postgresql+asyncpg://USER:PASSWORD@HOST:PORT/NAME, with special characters percent-encoded"
+        )
+    return url
+
+
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_check_database_url)]
+
+
 class DatabaseSettings(_Group):
-    url: SecretStr = SecretStr("postgresql+asyncpg://app@127.0.0.1:5432/dropbox")
-    listen_url: SecretStr | None = Field(
+    url: DatabaseUrl = SecretStr("postgresql+asyncpg://app@127.0.0.1:5432/dropbox")
+    listen_url: DatabaseUrl | None = Field(
         None, description="A direct connection for LISTEN if `url` is PgBouncer's; unset means `url`."
     )
     pool_size: int = Field(20, ge=1, description="Permanent connections per process.")
@@ -59,6 +88,12 @@ class S3Settings(_Group):
     data_dir: str | None = Field(
         None, description="A directory on the store's disk, if this machine has it: its free space is watched."
     )
+
+    @model_validator(mode="after")
+    def _keys_come_together(self) -> Self:
+        if (self.access_key_id is None) != (self.secret_access_key is None):
+            raise ValueError("DROPBOX_S3__ACCESS_KEY_ID and __SECRET_ACCESS_KEY must be set together")
+        return self
 
 
 class UploadSettings(_Group):
@@ -145,7 +180,9 @@ class OidcSettings(_Group):
 class LimitSettings(_Group):
     """Requests per time, in the notation of `limits`: "10/minute"; several separated by ";"; "" for none."""
 
-    storage_url: str = Field("memory://", description="`redis://` or `valkey://` to share counters between processes.")
+    storage_url: Annotated[str, StringConstraints(pattern="^(memory|(redis|valkey)[a-z+]*)://")] = Field(
+        "memory://", description="`redis://` or `valkey://` to share counters between processes."
+    )
     address: str = Field("1200/minute", description="All requests of one address.")
     user: str = Field("3000/minute", description="All requests of one user.")
     sign_in_address: str = Field("30/minute;200/hour", description="Attempts to sign in with a password, by address.")
@@ -161,6 +198,13 @@ class LimitSettings(_Group):
     public: str = Field("300/minute", description="Requests to public links, by address.")
     link_password: str = Field("10/minute;60/hour", description="Wrong passwords of one link.")
     sign: str = Field("600/minute", description="Starts of uploads and batches of signed URLs, by user.")
+
+    @field_validator("*")
+    @classmethod
+    def _is_a_rate(cls, value: str, info: ValidationInfo) -> str:
+        if info.field_name != "storage_url" and value:
+            parse_many(value)
+        return value
 
 
 class EventSettings(_Group):
@@ -248,6 +292,12 @@ class WorkerSettings(_Group):
     )
 
 
+def _check_dsn(dsn: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"https?://[^/@\s]+@[^/@\s]+/(\S+/)?\d+", dsn.get_secret_value()):
+        raise ValueError("write the DSN of the project, as https://KEY@HOST/NUMBER")
+    return dsn
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="DROPBOX_", env_nested_delimiter="__", env_file=".env", frozen=True, extra="ignore"
@@ -256,7 +306,7 @@ class Settings(BaseSettings):
     mode: Literal["dev", "production"] = "production"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: json outside dev.")
-    sentry_dsn: SecretStr | None = Field(
+    sentry_dsn: Annotated[SecretStr, AfterValidator(_check_dsn)] | None = Field(
         None, description="Report unhandled errors to Sentry or a service with its protocol."
     )
     failpoints: str = Field("", description='Fault injection for tests, such as "uploads.complete.after_s3=kill".')

@@ -132,6 +132,8 @@ async def test_batch_assembles_a_few_at_a_time_and_answers_in_order(slow_setting
 
         assert listed == [], "requests find a database connection while the store holds the Completes"
         assert hold.hits == MULTIPARTS_AT_ONCE
+        waiting = [await account.client.get(f"/v1/uploads/{upload['id']}") for upload in uploads[MULTIPARTS_AT_ONCE:]]
+        assert [answer.json()["uploaded"] for answer in waiting] == ["", ""], "they have not begun"
         hold.released.set()
         names = [item["file"]["name"] for item in await completing]
         assert names == [f"{number:02}.txt" for number in range(len(uploads))]
