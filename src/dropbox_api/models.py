@@ -73,6 +73,8 @@ class User(Base):
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     email: Mapped[str]
     """As typed, in lower case, so that one mailbox has one account."""
+    display_name: Mapped[str | None]
+    """Shown beside the address to the people with whom the account shares."""
     kind: Mapped[str] = mapped_column(server_default="person")
     """`service`: the account of a program, with tokens and without password and files."""
     is_admin: Mapped[bool] = mapped_column(server_default=text("false"))

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         Chunk,
         CompletedUpload,
         CompletedUploadItem,
+        Contact,
         CreatedPersonalToken,
         CreatedUpload,
         CreatedUploadItem,
@@ -176,7 +177,7 @@ else:
                 "TransferFailed Unreachable Unreadable "
             ),
             "models": (
-                "KEEP Account AccountKind Activity Capabilities Chunk CompletedUpload CompletedUploadItem "
+                "KEEP Account AccountKind Activity Capabilities Chunk CompletedUpload CompletedUploadItem Contact "
                 "CreateUpload CreatedPersonalToken CreatedUpload CreatedUploadItem CreatedWebhook Delivery "
                 "DeliveryState Destination DestinationState DownloadItem DownloadResult DownloadUrl Event EventList "
                 "File FileRef FileState FingerprintHit Grant GrantedRole Keep Link LinkMode ManagedUser NodeState "
@@ -220,6 +221,7 @@ __all__ = [
     "ClientError",
     "CompletedUpload",
     "CompletedUploadItem",
+    "Contact",
     "Content",
     "ContentDamaged",
     "ContentQuarantined",

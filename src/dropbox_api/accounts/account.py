@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, func, insert, select, update
 
 from dropbox_api.accounts import sessions
-from dropbox_api.accounts.schemas import Account
+from dropbox_api.accounts.schemas import Account, UpdateAccount
 from dropbox_api.context import Context, Kind
 from dropbox_api.db import Tx, new_id
 from dropbox_api.models import MailToken, Node, User
@@ -16,6 +16,7 @@ from dropbox_api.settings import AuthSettings
 ACCOUNT_COLUMNS = (
     User.id,
     User.email,
+    User.display_name,
     User.kind,
     User.is_admin,
     User.email_verified_at,
@@ -54,6 +55,15 @@ async def get_account(context: Context) -> Account:
         row = (await tx.execute(_GET_ACCOUNT, {"user_id": context.actor_id})).one()
     hidden = {} if "account" in context.actor.scopes else {"second_factor": None, "has_password": None}
     return Account(**row._asdict() | hidden)
+
+
+async def change_account(context: Context, changes: UpdateAccount) -> Account:
+    """Change the given members of the caller's account; return it."""
+    values = changes.model_dump(include=changes.model_fields_set)
+    if values:
+        async with context.db.begin() as tx:
+            await tx.execute(update(User).where(User.id == context.actor_id).values(values))
+    return await get_account(context)
 
 
 async def insert_account(tx: Tx, settings: AuthSettings, new: NewAccount) -> Account:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, EmailStr, Field, StringConstraints, model_validator
 
-from dropbox_api.schemas import Answer, Request, Secret
+from dropbox_api.schemas import Answer, Label, Request, Secret
 
 # Lower-cased, not case-folded: `straße.de` and `strasse.de` are different domains.
 Address = Annotated[EmailStr, AfterValidator(str.lower), Field(description="Case does not matter.")]
@@ -75,6 +75,9 @@ class AuthTokens(Answer):
 class Account(Answer):
     id: uuid.UUID
     email: str
+    display_name: Annotated[
+        str | None, Field(description="Shown beside the address to the people with whom the account shares.")
+    ]
     kind: Annotated[Literal["person", "service"], Field(description="`service`: the account of a program.")]
     is_admin: bool
     email_verified_at: datetime | None
@@ -91,6 +94,14 @@ class Account(Answer):
     quota_bytes: int
     used_nodes: Annotated[int, Field(description="Files and folders, including the trash.")]
     quota_nodes: int
+
+
+class UpdateAccount(Request):
+    """A missing member stays as it is; null removes it."""
+
+    display_name: Annotated[
+        Label | None, Field(description="Your name, for the people with whom you share.", examples=["Ada Lovelace"])
+    ] = None
 
 
 # The second factor

@@ -21,7 +21,8 @@ async def list_revisions(context: Context, node_id: uuid.UUID, *, limit: int, cu
     columns = (Revision.id, Revision.number, Revision.size_bytes, Revision.content_type, Revision.client_modified_at)
     processing = (Revision.processing_state, Revision.processing_detail, Revision.processing_at)
     page = (
-        select(*columns, *processing, Revision.created_at, Blob.fingerprint, Blob.content_status, User.email)
+        select(*columns, *processing, Revision.created_at, Blob.fingerprint, Blob.content_status)
+        .add_columns(User.email, User.display_name)
         .join(Blob, Blob.id == Revision.blob_id)
         .join(User, User.id == Revision.author_id)
         .where(Revision.node_id == node_id)
@@ -44,6 +45,7 @@ async def list_revisions(context: Context, node_id: uuid.UUID, *, limit: int, cu
             content_type=row.content_type,
             content_status=row.content_status,
             author=row.email,
+            author_name=row.display_name,
             client_modified_at=row.client_modified_at,
             created_at=row.created_at,
             processing=views.build_processing(row.processing_state, row.processing_detail, row.processing_at),

@@ -68,6 +68,7 @@ class File(Answer):
         datetime | None, Field(description="In the trash: the server deletes it for good from this time on.")
     ] = None
     owner: Annotated[str, Field(description="The owner's address.")]
+    owner_name: Annotated[str | None, Field(description="The owner's display name.")]
     role: Literal["viewer", "editor", "owner"]
     shared: Annotated[
         bool | None, Field(description="Whether a grant is on it itself, a pending one too; only its owner sees it.")
@@ -388,6 +389,7 @@ class Revision(Answer):
     content_type: str
     content_status: ContentStatus
     author: Annotated[str, Field(description="Address of the account that made it.")]
+    author_name: Annotated[str | None, Field(description="Display name of that account.")]
     client_modified_at: datetime | None
     created_at: datetime
     processing: Processing | None
@@ -410,6 +412,7 @@ class Activity(Answer):
     id: uuid.UUID
     action: Annotated[str, Field(examples=["renamed"])]
     actor: Annotated[str | None, Field(description="Address of the account; null: the server itself.")]
+    actor_name: Annotated[str | None, Field(description="Display name of the account.")]
     address: Annotated[str | None, Field(description="Network address that the request came from.")]
     user_agent: str | None
     request_id: str | None

@@ -45,6 +45,7 @@ class FileRow(NamedTuple):
     trashed_at: datetime | None
     email: str
     """Address of the owner."""
+    display_name: str | None
     revision_id: uuid.UUID | None
     size_bytes: int | None
     content_type: str | None
@@ -74,6 +75,7 @@ def select_files() -> Select[*tuple[Any, ...]]:
             Node.modified_at,
             Node.trashed_at,
             User.email,
+            User.display_name,
             Revision.id.label("revision_id"),
             Revision.size_bytes,
             Revision.content_type,
@@ -113,6 +115,7 @@ async def build_files(tx: Tx, actor_id: uuid.UUID, rows: Sequence[FileRow]) -> l
             client_modified_at=row.client_modified_at,
             trashed_at=row.trashed_at,
             owner=row.email,
+            owner_name=row.display_name,
             role=seen[row.id].role,
             shared=seen[row.id].shared,
             has_link=seen[row.id].has_link,

@@ -6,6 +6,7 @@ the same whether the address has an account or not. An account that is named by 
 """
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -79,7 +80,7 @@ async def create_grant(
         else:
             existing = GrantRow(**row._asdict())
             grant = await _update_grant(tx, existing, wanted.role, existing.grantee_id or grantee_id)
-        answer = _view(grant, node_id)
+        answer = await _show_grant(tx, grant, node_id)
         await idempotency.keep_answer(tx, once, 200 if row else 201, answer)
     return answer, row is None
 
@@ -143,14 +144,26 @@ async def _announce(tx: Tx, kind: journal.EventKind, grant: GrantRow) -> None:
     await journal.append_changes(tx, grant.owner_id, [journal.Change(kind, grant.node_id, payload, others)])
 
 
-def _view(grant: GrantRow, node_id: uuid.UUID) -> schemas.Grant:
-    """Return a grant as the list of this node shows it."""
+async def _show_grants(tx: Tx, grants: Sequence[GrantRow], node_id: uuid.UUID) -> list[schemas.Grant]:
+    """Return grants as the list of this node shows them, with the display names of their accounts."""
+    accounts = select(User.id, User.display_name).where(User.id.in_({one.grantee_id for one in grants}))
+    names = {row.id: row.display_name for row in await tx.execute(accounts)}
+    return [_view(one, node_id, names.get(one.grantee_id)) for one in grants]
+
+
+async def _show_grant(tx: Tx, grant: GrantRow, node_id: uuid.UUID) -> schemas.Grant:
+    (shown,) = await _show_grants(tx, [grant], node_id)
+    return shown
+
+
+def _view(grant: GrantRow, node_id: uuid.UUID, display_name: str | None) -> schemas.Grant:
     return schemas.Grant(
         id=grant.id,
         node_id=grant.node_id,
         inherited=grant.node_id != node_id,
         email=None if grant.email == str(grant.grantee_id) else grant.email,
         user_id=grant.grantee_id,
+        display_name=display_name,
         role=grant.role,
         pending=grant.grantee_id is None,
         created_at=grant.created_at,
@@ -168,7 +181,7 @@ async def change_grant(
         grant = await _lock_grant(tx, context.actor_id, node_id, grant_id)
         if grant.owner_id != context.actor_id:
             raise problems.Forbidden(role=grant.role, needs="owner")
-        return _view(await _update_grant(tx, grant, role, grant.grantee_id), node_id)
+        return await _show_grant(tx, await _update_grant(tx, grant, role, grant.grantee_id), node_id)
 
 
 async def revoke_grant(context: Context, node_id: uuid.UUID, grant_id: uuid.UUID) -> None:
@@ -241,7 +254,7 @@ async def list_grants(context: Context, node_id: uuid.UUID, *, limit: int, curso
         if cursor:
             page = page.where(Grant.id < page_cursors.decode_id("grants", cursor))
         rows = (await tx.execute(page.order_by(Grant.id.desc()).limit(limit + 1))).all()
-    items = [_view(GrantRow(**row._asdict()), node_id) for row in rows[:limit]]
+        items = await _show_grants(tx, [GrantRow(**row._asdict()) for row in rows[:limit]], node_id)
     next_cursor = page_cursors.encode_cursor("grants", items[-1].id) if len(rows) > limit else None
     return schemas.GrantList(items=items, next_cursor=next_cursor)
 

@@ -43,6 +43,7 @@ class Grant(Answer):
     inherited: Annotated[bool, Field(description="The grant is on a folder above: change it there.")]
     email: Annotated[str | None, Field(description="Null where the account was named by its id.")]
     user_id: uuid.UUID | None
+    display_name: Annotated[str | None, Field(description="Of the account; null while the grant is pending.")]
     role: GrantedRole
     pending: Annotated[bool, Field(description="The grant waits for an account that verifies this address.")]
     created_at: datetime
@@ -50,6 +51,20 @@ class Grant(Answer):
 
 class GrantList(Answer):
     items: list[Grant]
+    next_cursor: str | None
+
+
+class Contact(Answer):
+    """A person with whom you share now, in either direction."""
+
+    email: Annotated[str | None, Field(description="Null for an account that you know by its id only.")]
+    user_id: Annotated[uuid.UUID | None, Field(description="Null while no account has verified the address.")]
+    display_name: str | None
+    shared_at: Annotated[datetime, Field(description="When the newest grant between you was made.")]
+
+
+class ContactList(Answer):
+    items: list[Contact]
     next_cursor: str | None
 
 

@@ -14,6 +14,7 @@ from dropbox_client.models.account import (
     SecondFactorProposal,
     SignInSession,
 )
+from dropbox_client.models.sharing import Contact
 
 
 class OwnAccount(Resource):
@@ -33,6 +34,14 @@ class OwnAccount(Resource):
     async def get(self) -> Account:
         """Return the account, its usage and its quota."""
         return await self._run(account.get())
+
+    async def set_display_name(self, name: str | None) -> Account:
+        """Set the name that people with whom the account shares see; None removes it. Raises InvalidRequest."""
+        return await self._run(account.set_display_name(name))
+
+    def list_contacts(self) -> AsyncIterator[Contact]:
+        """Iterate over the people with whom the caller shares now, newest share first."""
+        return self._pages(account.list_contacts())
 
     async def change_password(self, current_password: str | None, new_password: str) -> None:
         """Change the password and end all other sign-ins. Raises InvalidCredentials, WeakPassword."""

@@ -6,6 +6,7 @@ from typing import Any
 from dropbox_client.call import Call, Listing, read_items, read_nothing, read_with, without_none
 from dropbox_client.models import (
     Account,
+    Contact,
     CreatedPersonalToken,
     Device,
     PersonalToken,
@@ -29,6 +30,14 @@ def find_identity_provider() -> Call[str | None]:
 
 def get() -> Call[Account]:
     return Call("GET", "/v1/me", read_with(Account.from_json))
+
+
+def set_display_name(name: str | None) -> Call[Account]:
+    return Call("PATCH", "/v1/me", read_with(Account.from_json), body={"display_name": name})
+
+
+def list_contacts() -> Listing[Contact]:
+    return Listing("/v1/me/contacts", Contact.from_json)
 
 
 def change_password(current_password: str | None, new_password: str) -> Call[None]:

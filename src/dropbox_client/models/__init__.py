@@ -28,7 +28,7 @@ else:
                 "Activity DownloadItem DownloadResult DownloadUrl File FileRef FileState NodeState "
                 "normalize_name OnConflict Order Processing ProcessingState Revision TreeEntry "
             ),
-            "sharing": "KEEP Grant GrantedRole Keep Link LinkMode OwnShare PublicFile PublicLink ReceivedFile",
+            "sharing": "KEEP Contact Grant GrantedRole Keep Link LinkMode OwnShare PublicFile PublicLink ReceivedFile",
             "uploads": (
                 "Capabilities Chunk CompletedUpload CompletedUploadItem CreateUpload CreatedUpload CreatedUploadItem "
                 "Destination DestinationState FingerprintHit RetryLater SignedPart Upload UploadState"

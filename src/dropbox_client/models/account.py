@@ -30,6 +30,8 @@ class Account(Model):
     second_factor: bool | None = False
     """None, as `has_password`, for a personal access token."""
     has_password: bool | None = True
+    display_name: str | None = None
+    """Shown to the people with whom the account shares."""
 
 
 @dataclass(frozen=True)

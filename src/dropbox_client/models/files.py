@@ -68,6 +68,8 @@ class File(Model):
     shared: bool | None = None
     """Whether it carries a grant itself; None except for its owner, as `has_link`."""
     has_link: bool | None = None
+    owner_name: str | None = None
+    """The owner's display name."""
 
 
 NodeState = Literal["live", "trashed", "deleted", "unknown"]
@@ -128,6 +130,8 @@ class Revision(Model):
     client_modified_at: datetime | None
     created_at: datetime
     processing: Processing | None = None
+    author_name: str | None = None
+    """The author's display name."""
 
 
 @dataclass(frozen=True)
@@ -178,3 +182,5 @@ class Activity(Model):
     request_id: str | None
     created_at: datetime
     detail: dict[str, Any]
+    actor_name: str | None = None
+    """The actor's display name."""

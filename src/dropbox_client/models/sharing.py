@@ -37,6 +37,22 @@ class Grant(Model):
     pending: bool
     """True until an account with this confirmed address exists."""
     created_at: datetime
+    display_name: str | None = None
+    """Of the account, once it is not pending."""
+
+
+@dataclass(frozen=True)
+class Contact(Model):
+    """A person with whom the caller shares now, in either direction."""
+
+    _readers: ClassVar = {"shared_at": read_time}
+
+    email: str | None
+    """None for an account that the caller knows by its id only."""
+    user_id: str | None
+    display_name: str | None
+    shared_at: datetime
+    """When the newest grant between the two was made."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from dropbox_client.models.account import (
     SecondFactorProposal,
     SignInSession,
 )
+from dropbox_client.models.sharing import Contact
 from dropbox_client.resources.resource import Resource
 
 
@@ -33,6 +34,14 @@ class OwnAccount(Resource):
     def get(self) -> Account:
         """Return the account, its usage and its quota."""
         return self._run(account.get())
+
+    def set_display_name(self, name: str | None) -> Account:
+        """Set the name that people with whom the account shares see; None removes it. Raises InvalidRequest."""
+        return self._run(account.set_display_name(name))
+
+    def list_contacts(self) -> Iterator[Contact]:
+        """Iterate over the people with whom the caller shares now, newest share first."""
+        return self._pages(account.list_contacts())
 
     def change_password(self, current_password: str | None, new_password: str) -> None:
         """Change the password and end all other sign-ins. Raises InvalidCredentials, WeakPassword."""

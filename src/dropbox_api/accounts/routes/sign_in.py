@@ -12,8 +12,8 @@ from dropbox_api.accounts import account, sessions, verify_address
 from dropbox_api.accounts import refresh as rotation
 from dropbox_api.accounts import register as registration
 from dropbox_api.accounts import sign_in as signing_in
-from dropbox_api.accounts.auth import AccessTokensDep, AnyCaller, NoStore, PasswordsDep
-from dropbox_api.accounts.schemas import Account, AuthTokens, RefreshTokens, RegisterAccount, SignInForm
+from dropbox_api.accounts.auth import AccessTokensDep, AnyCaller, CurrentUser, NoStore, PasswordsDep
+from dropbox_api.accounts.schemas import Account, AuthTokens, RefreshTokens, RegisterAccount, SignInForm, UpdateAccount
 from dropbox_api.deps import DbDep, LimitsDep, MailerDep, SettingsDep, limited
 from dropbox_api.problems import (
     BodyTooLarge,
@@ -97,3 +97,9 @@ async def me(context: AnyCaller) -> Account:
     A personal access token of any scope gets all but how the account signs in.
     """
     return await account.get_account(context)
+
+
+@router.patch("/me", operation_id="me_update", responses=problem_responses(*BODY, Unauthenticated, Forbidden))
+async def change_me(context: CurrentUser, body: UpdateAccount) -> Account:
+    """Set or remove your display name. People with whom you share see it beside your address."""
+    return await account.change_account(context, body)

@@ -9,8 +9,8 @@ from dropbox_api.accounts.auth import OnceDep, Reader, Sharer
 from dropbox_api.deps import PageLimit
 from dropbox_api.files.schemas import FileList
 from dropbox_api.responses import BODY, problem_responses
-from dropbox_api.sharing import grants, own_shares
-from dropbox_api.sharing.schemas import CreateGrant, Grant, GrantList, OwnShareList, UpdateGrant
+from dropbox_api.sharing import contacts, grants, own_shares
+from dropbox_api.sharing.schemas import ContactList, CreateGrant, Grant, GrantList, OwnShareList, UpdateGrant
 
 router = APIRouter()
 
@@ -84,6 +84,18 @@ async def delete_grant(context: Sharer, file_id: uuid.UUID, grant_id: uuid.UUID)
 async def list_shared_with_me(context: Reader, limit: PageLimit = 100, cursor: str | None = None) -> FileList:
     """List what others share with you, newest grant first. List a folder with `GET /v1/files?parent_id=`."""
     return await grants.list_shared_with_me(context, limit=limit, cursor=cursor)
+
+
+@router.get(
+    "/me/contacts",
+    operation_id="me_list_contacts",
+    responses=problem_responses(
+        problems.Unauthenticated, problems.Forbidden, problems.InvalidRequest, problems.InvalidCursor
+    ),
+)
+async def list_contacts(context: Sharer, limit: PageLimit = 100, cursor: str | None = None) -> ContactList:
+    """List the people with whom you share now, in either direction, newest share first: for completing addresses."""
+    return await contacts.list_contacts(context, limit=limit, cursor=cursor)
 
 
 @router.get(

@@ -59,7 +59,10 @@ def _add_sign_in_commands(commands: "Commands") -> None:
     how.add_argument("--token", action="store_true", help="store a personal access token instead of a sign-in")
     command.add_argument("--no-browser", action="store_true", help="with --sso: only print the address to open")
     add_command(commands, "logout", "account.logout", "sign out, here and on the server")
-    add_reporting_command(commands, "whoami", "account.whoami", "show the account and its quota")
+    command = add_reporting_command(commands, "whoami", "account.whoami", "show the account, its name and its quota")
+    command.add_argument(
+        "--set-name", dest="name", metavar="NAME", type=plain_text, help="set the name that people you share with see"
+    )
     add_command(
         commands,
         "password",

@@ -67,9 +67,9 @@ def logout(_: Namespace) -> None:
 
 
 def whoami(options: Namespace) -> None:
-    """Show the account and its quota."""
+    """Show the account and its quota; first set its display name if one is given."""
     with connect() as client:
-        me = client.account.get()
+        me = client.account.set_display_name(options.name) if options.name else client.account.get()
     if options.format is Format.JSON:
         output.print_json(me, server=client.base_url)
     else:
@@ -86,7 +86,7 @@ def _describe_account(me: Account, server: str) -> list[str]:
     )
     used, quota = output.format_bytes(me.used_bytes), output.format_bytes(me.quota_bytes)
     lines = [
-        f"{me.email} at {server}",
+        f"{me.display_name} <{me.email}> at {server}" if me.display_name else f"{me.email} at {server}",
         ", ".join(text for applies, text in attributes if applies),
         f"{used} of {quota} used, {me.used_nodes} files and folders",
         f"{output.format_bytes(me.reserved_bytes)} reserved for unfinished uploads" if me.reserved_bytes else "",

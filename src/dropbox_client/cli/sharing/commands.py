@@ -36,7 +36,8 @@ def share(options: Namespace) -> int:
 def _describe_grant(grant: Grant) -> str:
     pending = "  (pending: no account with this confirmed address)" if grant.pending else ""
     inherited = "  (inherited from a folder above)" if grant.inherited else ""
-    return f"{grant.role:<6}  {grant.email or grant.user_id}{pending}{inherited}"
+    name = f"  {grant.display_name}" if grant.display_name else ""
+    return f"{grant.role:<6}  {grant.email or grant.user_id}{name}{pending}{inherited}"
 
 
 def unshare(options: Namespace) -> int:
