@@ -29,6 +29,8 @@ class Actor:
     scopes: frozenset[Scope]
     session_id: uuid.UUID | None
     """None for a caller with a personal token."""
+    token_name: str | None = None
+    """Name of the personal token; None for a caller with a sign-in."""
 
 
 @dataclass(frozen=True, slots=True)

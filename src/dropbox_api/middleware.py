@@ -137,7 +137,9 @@ def _identify(scope: Scope) -> str | None:
     address: str | None = scope["client"][0] if scope["client"] else None
     user_agent = headers.get(b"user-agent", b"").decode("ascii", errors="replace")[:_MAX_USER_AGENT_CHARS]
     scope["request_id"] = request_id
-    request_source.set_source(request_source.RequestSource(None, address, user_agent or None, request_id))
+    request_source.set_source(
+        request_source.RequestSource(address=address, user_agent=user_agent or None, request_id=request_id)
+    )
     return address
 
 

@@ -448,6 +448,12 @@ class Event(Base):
     """The owner of the node."""
     node_id: Mapped[uuid.UUID]
     payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    actor_kind: Mapped[str | None]
+    """`account`, `link` or `server`; None for events older than this column."""
+    actor_id: Mapped[uuid.UUID | None]
+    """The account, or the link. No foreign key: the event outlives both."""
+    actor_token: Mapped[str | None]
+    """Name of the account's personal token, if it used one."""
     created_at: Mapped[datetime] = _now()
 
 
@@ -495,6 +501,10 @@ class Outbox(Base):
     """Its number in the owner's journal. Numbers are assigned under the lock, ids before it."""
     recipients: Mapped[list[uuid.UUID]] = mapped_column(ARRAY(Id))
     """Accounts with access before or after the change, except the owner, as of the change's transaction."""
+    actor_kind: Mapped[str | None]
+    """As in the journal, to which the relay copies all three."""
+    actor_id: Mapped[uuid.UUID | None]
+    actor_token: Mapped[str | None]
     fanned_at: Mapped[datetime | None]
     """When the relay had copied it into all journals and planned its deliveries."""
     attempts: Mapped[int] = mapped_column(Integer, server_default="0")

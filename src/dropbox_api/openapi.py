@@ -35,6 +35,7 @@ _SHARED_PARAMETER_USES = 2
 
 _ENUMS: Mapping[str, Any] = {
     "AccountKind": context.Kind,
+    "ActorKind": journal.ActorKind,
     "ChunkState": proof.ChunkState,
     "ContentStatus": files.ContentStatus,
     "DeliveryState": hooks.State,

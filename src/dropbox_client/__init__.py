@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         DownloadResult,
         DownloadUrl,
         Event,
+        EventActor,
         EventList,
         File,
         FileRef,
@@ -182,21 +183,20 @@ else:
                 "DeliveryState Destination DestinationState DownloadItem DownloadResult DownloadUrl Event EventList "
                 "File FileRef FileState FingerprintHit Grant GrantedRole Keep Link LinkMode ManagedUser NodeState "
                 "OnConflict Order PersonalToken Processing OwnShare ProcessingState PublicFile PublicLink "
-                "ReceivedFile Device "
-                "RetryLater Revision Scope SecondFactorProposal SignInSession SignedPart "
-                "TreeEntry Upload UploadState Webhook "
+                "ReceivedFile Device RetryLater Revision Scope SecondFactorProposal SignInSession SignedPart "
+                "TreeEntry Upload UploadState Webhook EventActor "
             ),
             "problems": (
                 "InvalidRequest MalformedJson BodyTooLarge DigestMismatch Unauthenticated Forbidden RateLimited "
-                "NotFound MethodNotAllowed InternalError Unavailable StoreFull IdempotencyMismatch PreconditionFailed "
-                "EmailTaken "
-                "RegistrationClosed InvalidCredentials InvalidRefreshToken SecondFactorRequired WeakPassword "
-                "InvalidMailToken SecondFactorState OidcFailed QuotaExceeded TooManyFiles InvalidName NameTaken "
-                "NotAFolder NotAFile RevisionConflict ParentGone IntoItself RootFolder CrossOwner ContentQuarantined "
-                "ContentDamaged CannotShareWith LinkPasswordRequired LinkNotFor ProcessingRunning NotQuarantined "
-                "InvalidCursor CursorExpired AddressRefused TooManyWebhooks TooManyDevices SizeNotAllowed "
-                "TooManyUploads FingerprintRequired FingerprintMismatch ChunkMismatch PartsMissing UploadCompleting "
-                "UploadEnded UploadExpired UploadFailed DestinationRefused NothingToPlace "
+                "NotFound MethodNotAllowed InternalError Unavailable StoreFull IdempotencyMismatch "
+                "PreconditionFailed EmailTaken RegistrationClosed InvalidCredentials InvalidRefreshToken "
+                "SecondFactorRequired WeakPassword InvalidMailToken SecondFactorState OidcFailed QuotaExceeded "
+                "TooManyFiles InvalidName NameTaken NotAFolder NotAFile RevisionConflict ParentGone IntoItself "
+                "RootFolder CrossOwner ContentQuarantined ContentDamaged CannotShareWith LinkPasswordRequired "
+                "LinkNotFor ProcessingRunning NotQuarantined InvalidCursor CursorExpired AddressRefused "
+                "TooManyWebhooks TooManyDevices SizeNotAllowed TooManyUploads FingerprintRequired "
+                "FingerprintMismatch ChunkMismatch PartsMissing UploadCompleting UploadEnded UploadExpired "
+                "UploadFailed DestinationRefused NothingToPlace "
             ),
             "tokens": "TokenFile TokenMemory TokenStore Tokens",
             "transfer.content": "Content",
@@ -245,6 +245,7 @@ __all__ = [
     "DownloadUrl",
     "EmailTaken",
     "Event",
+    "EventActor",
     "EventList",
     "FieldError",
     "File",

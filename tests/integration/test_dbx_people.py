@@ -306,6 +306,22 @@ async def test_sign_ins_are_listed_and_revoked(ada: Dbx, tmp_path: Path, server:
     assert len((await ada("sign-ins", "--json")).records) == 1
 
 
+async def test_whoami_sets_and_shows_the_display_name(ada: Dbx) -> None:
+    assert (await ada("whoami")).out.startswith(f"{ada.account.email} at ")
+    assert (await ada("whoami", "--set-name", "Ada Lovelace")).out.startswith(f"Ada Lovelace <{ada.account.email}> at ")
+    assert "invalid-request" in (await ada("whoami", "--set-name", "a\nb", code=1)).err
+
+
+async def test_activity_names_file_and_actor(ada: Dbx) -> None:
+    await ada("mkdir", "/made")
+    await ada("rm", "/made")
+    trashed, made = (await ada("activity", "--limit", "2")).out.splitlines()
+    assert trashed.endswith(f"  /made/  by {ada.account.email}")
+    assert made.split("  ")[1] == "added"
+    (record,) = (await ada("activity", "--kind", "file.trashed", "--json")).records
+    assert (record["file"]["path"], record["actor"]["kind"]) == ("/made", "account")
+
+
 async def test_devices_are_listed_and_removed(ada: Dbx, server: RunningServer) -> None:
     device_id = str(uuid.uuid4())
     cursor = (await ada.account.client.get("/v1/events/cursor")).raise_for_status().json()["cursor"]

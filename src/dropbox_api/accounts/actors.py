@@ -30,7 +30,15 @@ _FIND_BY_SESSION = (
 )
 _IS_USE_UNRECORDED = or_(PersonalToken.last_used_at.is_(None), PersonalToken.last_used_at < func.now() - _USE_PRECISION)
 _FIND_BY_TOKEN = (
-    select(PersonalToken.id, PersonalToken.scopes, PersonalToken.user_id, User.email, User.kind, User.is_admin)
+    select(
+        PersonalToken.id,
+        PersonalToken.name,
+        PersonalToken.scopes,
+        PersonalToken.user_id,
+        User.email,
+        User.kind,
+        User.is_admin,
+    )
     .add_columns(_IS_USE_UNRECORDED.label("is_use_unrecorded"))
     .join(User, User.id == PersonalToken.user_id)
     .where(PersonalToken.token_hash == bindparam("token_hash"), User.disabled_at.is_(None), *personal_tokens.IS_LIVE)
@@ -68,4 +76,4 @@ async def authenticate_token(db: Db, token: str) -> Actor:
             unrecorded = (PersonalToken.id == row.id, _IS_USE_UNRECORDED)
             await tx.execute(update(PersonalToken).where(*unrecorded).values(last_used_at=func.now()))
     scopes: frozenset[Scope] = frozenset(row.scopes) - (frozenset() if row.is_admin else {"admin"})
-    return Actor(row.user_id, row.email, row.kind, row.is_admin, scopes, session_id=None)
+    return Actor(row.user_id, row.email, row.kind, row.is_admin, scopes, session_id=None, token_name=row.name)

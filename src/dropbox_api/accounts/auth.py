@@ -29,7 +29,7 @@ async def get_actor(request: Request) -> Actor:
     if known is not None:
         return known
     actor = await authenticate_request(request)
-    request_source.set_actor(actor.user_id)
+    request_source.set_actor(actor.user_id, actor.token_name)
     await request.app.state.limits.hit("user", str(actor.user_id))
     request.state.actor = actor
     return actor

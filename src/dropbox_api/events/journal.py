@@ -17,6 +17,7 @@ from sqlalchemy import text
 
 from dropbox_api import access, problems
 from dropbox_api.db import Tx, mark_journal_written, new_id
+from dropbox_api.plumbing import request_source
 
 EventKind = Literal[
     "file.created",
@@ -35,6 +36,8 @@ EventKind = Literal[
     "share.changed",
     "share.revoked",
 ]
+ActorKind = Literal["account", "link", "server"]
+"""Who made a change: an account, the bearer of a link, or the server by itself."""
 REMOVALS: frozenset[EventKind] = frozenset({"file.moved", "file.trashed", "file.deleted", "share.revoked"})
 """The only kinds sent to recipients without access to the node."""
 
@@ -53,6 +56,7 @@ class Change:
 _CHANGED = """change JOIN nodes ON nodes.id = change.node_id
         WHERE change.kind LIKE 'file.%'
             AND EXISTS (SELECT FROM grants WHERE owner_id = :owner_id AND grantee_id IS NOT NULL)"""
+_ACTOR = "CAST(:actor_kind AS text), CAST(:actor_id AS uuid), CAST(:actor_token AS text)"
 _APPEND = text(f"""
     WITH RECURSIVE counter AS (
         UPDATE users SET journal_seq = journal_seq + CAST(:count AS bigint) WHERE id = :owner_id
@@ -70,18 +74,21 @@ _APPEND = text(f"""
     ), grouped AS (
         SELECT place, array_agg(user_id ORDER BY user_id) AS user_ids FROM recipient GROUP BY place
     ), journal AS (
-        INSERT INTO events (recipient_id, seq, id, kind, owner_id, node_id, payload)
-        SELECT :owner_id, base + place, id, kind, :owner_id, node_id, CAST(payload AS jsonb) FROM counter, change
+        INSERT INTO events (recipient_id, seq, id, kind, owner_id, node_id, payload, actor_kind, actor_id, actor_token)
+        SELECT :owner_id, base + place, id, kind, :owner_id, node_id, CAST(payload AS jsonb), {_ACTOR}
+        FROM counter, change
     )
-    INSERT INTO outbox (id, aggregatetype, aggregateid, type, payload, seq, recipients)
+    INSERT INTO outbox (
+        id, aggregatetype, aggregateid, type, payload, seq, recipients, actor_kind, actor_id, actor_token
+    )
     SELECT id, 'file', :owner_id, kind, jsonb_build_object('node_id', node_id) || CAST(payload AS jsonb), base + place,
-        coalesce(user_ids, '{{}}')
+        coalesce(user_ids, '{{}}'), {_ACTOR}
     FROM counter, change LEFT JOIN grouped USING (place)
 """)
 
 
 async def append_changes(tx: Tx, owner_id: uuid.UUID, changes: Sequence[Change]) -> None:
-    """Record changes of one owner's nodes, in order, in the owner's journal and the outbox.
+    """Record changes of one owner's nodes, in order, in the owner's journal and the outbox, with the request's actor.
 
     Recipients of a `file.` change are the owner, `others`, and all grantees of the node and of the folders above it,
     in the trash as well. Recipients of a `share.` change are the owner and `others`.
@@ -89,6 +96,8 @@ async def append_changes(tx: Tx, owner_id: uuid.UUID, changes: Sequence[Change])
     """
     if not changes:
         return
+    source = request_source.get_source()
+    actor_kind: ActorKind = "link" if source.link_id else "account" if source.actor_id else "server"
     others = [(place, user_id) for place, change in enumerate(changes, 1) for user_id in change.others]
     await tx.execute(
         _APPEND,
@@ -101,6 +110,9 @@ async def append_changes(tx: Tx, owner_id: uuid.UUID, changes: Sequence[Change])
             "payloads": [orjson.dumps(change.payload).decode() for change in changes],
             "other_places": [place for place, _ in others],
             "other_ids": [user_id for _, user_id in others],
+            "actor_kind": actor_kind,
+            "actor_id": source.link_id or source.actor_id,
+            "actor_token": source.token_name,
         },
     )
     mark_journal_written(tx, owner_id)
@@ -154,6 +166,12 @@ class JournalEntry:
     node_id: uuid.UUID
     payload: dict[str, Any]
     created_at: datetime
+    actor_kind: ActorKind | None
+    """None for an event older than this column."""
+    actor_id: uuid.UUID | None
+    """The account, or the link."""
+    actor_token: str | None
+    """Name of the personal token that the account used."""
 
     @property
     def position(self) -> JournalPosition:
@@ -168,10 +186,12 @@ def _restored() -> problems.CursorExpired:
     return problems.CursorExpired(detail, reason="restored")
 
 
-_READ_AFTER = text("""
+_ENTRY = "seq, id, kind, owner_id, node_id, payload, created_at, actor_kind, actor_id, actor_token"
+"""The columns of `JournalEntry` after its epoch."""
+_READ_AFTER = text(f"""
     SELECT users.journal_seq, instance.first_epoch, (SELECT current_data_epoch()) AS epoch, event.*
     FROM users CROSS JOIN instance LEFT JOIN LATERAL (
-        SELECT seq, id, kind, owner_id, node_id, payload, created_at FROM events
+        SELECT {_ENTRY} FROM events
         WHERE recipient_id = :recipient_id AND seq >= :seq ORDER BY seq LIMIT CAST(:limit AS bigint) + 1
     ) event ON true
     WHERE users.id = :recipient_id ORDER BY event.seq
@@ -199,6 +219,37 @@ async def read_after(
     if (entries[0].seq - 1 if entries else newest) != position.seq:
         raise problems.CursorExpired(reason="retention")
     return entries[:limit], newest
+
+
+_READ_BEFORE = text(f"""
+    SELECT (SELECT current_data_epoch()) AS epoch, {_ENTRY} FROM events
+    WHERE recipient_id = :recipient_id AND seq < CAST(:before AS bigint) AND seq >= CAST(:before AS bigint) - :window
+        AND (CAST(:kind AS text) IS NULL OR kind = :kind)
+    ORDER BY seq DESC LIMIT CAST(:limit AS bigint)
+""")
+_BOUNDS = text("""
+    SELECT journal_seq, (SELECT seq FROM events WHERE recipient_id = :recipient_id ORDER BY seq LIMIT 1) AS oldest
+    FROM users WHERE id = :recipient_id
+""")
+READ_AT_ONCE = 10_000
+"""Entries that one page backwards examines at most: kinds have no index."""
+
+
+async def read_before(
+    tx: Tx, recipient_id: uuid.UUID, before: int | None, kind: EventKind | None, limit: int
+) -> tuple[Sequence[JournalEntry], int | None]:
+    """Return the last `limit` events before event number `before` (None: the newest), newest first.
+
+    `kind` None: all kinds. Also return where the next page begins, None at the journal's beginning. A page may be short
+    or empty before it: it examines at most `READ_AT_ONCE` events.
+    """
+    bounds = (await tx.execute(_BOUNDS, {"recipient_id": recipient_id})).one()
+    start = bounds.journal_seq + 1 if before is None else before
+    bound = {"recipient_id": recipient_id, "before": start, "kind": kind, "window": READ_AT_ONCE}
+    rows = await tx.execute(_READ_BEFORE, bound | {"limit": limit})
+    entries = [JournalEntry(*row) for row in rows]
+    after = entries[-1].seq if len(entries) == limit else start - READ_AT_ONCE
+    return entries, after if bounds.oldest is not None and after > bounds.oldest else None
 
 
 _NEWEST = text("""

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from dropbox_api.events.journal import EventKind
+from dropbox_api.events.journal import ActorKind, EventKind
 from dropbox_api.files.schemas import File
 from dropbox_api.schemas import Answer, EventTime, Label, Request
 
@@ -40,6 +40,16 @@ class ReadEvents(StreamEvents):
     wait_s: Annotated[float, Field(ge=0, le=90, description="Without an event, wait this long for the next one.")] = 0
 
 
+class EventActor(Answer):
+    """Who made a change, as far as you see each other by files that one of you owns or by their revisions."""
+
+    kind: Annotated[ActorKind, Field(description="`link`: the bearer of a link; `server`: a job of the server.")]
+    id: Annotated[uuid.UUID | None, Field(description="The account, or for the owner the link.")]
+    email: str | None
+    display_name: str | None
+    token: Annotated[str | None, Field(description="Name of the personal token, if you used one yourself.")]
+
+
 class Event(Answer):
     """A change of a file or folder to which you have access, or had until this change."""
 
@@ -49,6 +59,9 @@ class Event(Answer):
     at: datetime
     file: File | None = Field(
         description="The file as it is now; null when it is in the trash or deleted, or when you have no access."
+    )
+    actor: EventActor | None = Field(
+        description="Null when `file` is null for want of access, and for events older than this member."
     )
     detail: dict[str, Any] = Field(
         description="Members of the kind, such as `revision_id`, or `role` of a share; empty when `file` is null."
@@ -60,6 +73,11 @@ class EventList(Answer):
     cursor: str = Field(description="Continues after the last event. It is valid for the retention time.")
     has_more: bool = Field(description="More events are available now.")
     backoff_s: float | None = Field(None, description="Seconds to wait before the next request: the server is busy.")
+
+
+class EventHistory(Answer):
+    items: list[Event] = Field(description="Newest first; a page may be short or empty although more follow.")
+    next_cursor: str | None = Field(description="Pass it back for the next page; null at the end.")
 
 
 class EventCursor(Answer):

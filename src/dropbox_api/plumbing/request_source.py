@@ -16,6 +16,10 @@ class RequestSource:
     """All None for the server's own work, such as a worker's job."""
 
     actor_id: uuid.UUID | None = None
+    token_name: str | None = None
+    """Name of the actor's personal token; None for a sign-in."""
+    link_id: uuid.UUID | None = None
+    """The link whose bearer sends the request without an account."""
     address: str | None = None
     """IP address of the client; behind a trusted proxy, the address that the proxy reports."""
     user_agent: str | None = None
@@ -35,9 +39,14 @@ def set_source(source: RequestSource) -> None:
     _current.set(source)
 
 
-def set_actor(actor_id: uuid.UUID) -> None:
+def set_actor(actor_id: uuid.UUID, token_name: str | None) -> None:
     """Set the authenticated actor of the request."""
-    _current.set(replace(_current.get(), actor_id=actor_id))
+    _current.set(replace(_current.get(), actor_id=actor_id, token_name=token_name))
+
+
+def set_link(link_id: uuid.UUID) -> None:
+    """Set the link that the bearer of the request has opened."""
+    _current.set(replace(_current.get(), link_id=link_id))
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from dropbox_api import access, problems
 from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.context import Services
+from dropbox_api.plumbing import request_source
 from dropbox_api.plumbing.limits import Limits
 from dropbox_api.sharing.link_tokens import LinkTokens
 
@@ -47,6 +48,7 @@ async def open_link(services: Services, security: LinkSecurity, credentials: Lin
         link = await access.require_link(tx, link_id)
     if link.password_hash is not None:
         await _require_password(security, link, link.password_hash, credentials)
+    request_source.set_link(link_id)
     return LinkContext(services.db, services.store, services.settings, link, tasks=services.tasks)
 
 

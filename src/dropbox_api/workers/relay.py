@@ -140,9 +140,9 @@ _COPY = text("""
         FROM (SELECT recipient_id, count(*) AS entries FROM copied GROUP BY recipient_id) added
         WHERE users.id = added.recipient_id RETURNING users.id, journal_seq - added.entries AS base
     )
-    INSERT INTO events (recipient_id, seq, id, kind, owner_id, node_id, payload)
+    INSERT INTO events (recipient_id, seq, id, kind, owner_id, node_id, payload, actor_kind, actor_id, actor_token)
     SELECT counter.id, base + position, copied.id, type, aggregateid,
-        CAST(payload ->> 'node_id' AS uuid), payload - 'node_id'
+        CAST(payload ->> 'node_id' AS uuid), payload - 'node_id', actor_kind, actor_id, actor_token
     FROM copied JOIN counter ON counter.id = copied.recipient_id
 """)
 

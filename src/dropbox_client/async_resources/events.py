@@ -40,6 +40,13 @@ class Events(Resource):
             for event in await self._client.drive(feed.read(0)):
                 yield event
 
+    def list_activity(self, kind: str | None = None, *, page_items: int = EVENTS_PER_PAGE) -> AsyncIterator[Event]:
+        """Iterate over the events that the server still keeps, newest first; `kind` is such as "file.trashed".
+
+        An event shows its file as it is now, own files also in the trash. `page_items` is the number per request.
+        """
+        return self._pages(events.list_activity(kind, page_items))
+
     async def get_cursor(self) -> str:
         """Return the current cursor. To mirror a tree, take the cursor before listing it."""
         return await self._run(events.get_cursor())

@@ -2,12 +2,16 @@
 
 from datetime import datetime
 
-from dropbox_client.call import Call, read_member, read_with, without_none
-from dropbox_client.models import EventList
+from dropbox_client.call import Call, Listing, read_member, read_with, without_none
+from dropbox_client.models import Event, EventList
 
 
 def get_cursor() -> Call[str]:
     return Call("GET", "/v1/events/cursor", read_member("cursor", str))
+
+
+def list_activity(kind: str | None, page_items: int) -> Listing[Event]:
+    return Listing("/v1/me/activity", Event.from_json, without_none(kind=kind, limit=str(page_items)))
 
 
 def get_page(cursor: str | None, *, since: datetime | None, limit: int, wait_s: float) -> Call[EventList]:

@@ -23,7 +23,7 @@ else:
                 "Account AccountKind CreatedPersonalToken Device ManagedUser PersonalToken Scope SecondFactorProposal "
                 "SignInSession"
             ),
-            "events": "Event EventList",
+            "events": "Event EventActor EventList",
             "files": (
                 "Activity DownloadItem DownloadResult DownloadUrl File FileRef FileState NodeState "
                 "normalize_name OnConflict Order Processing ProcessingState Revision TreeEntry "

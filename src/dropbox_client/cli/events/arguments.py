@@ -1,4 +1,4 @@
-"""The arguments of events and watch."""
+"""The arguments of events, activity and watch."""
 
 from typing import TYPE_CHECKING
 
@@ -87,6 +87,12 @@ def add_event_commands(commands: "Commands") -> None:
     )
     begin.add_argument("--cursor", metavar="CURSOR", type=plain_text, help="start after an event that --json printed")
     _add_kind_option(command)
+
+    command = add_reporting_command(
+        commands, "activity", "events.activity", "list what happened to your files and who did it, newest first"
+    )
+    command.add_argument("--kind", metavar="KIND", choices=EVENT_KINDS, help="only events of this kind")
+    command.add_argument("--limit", metavar="N", type=positive_int, default=50, help="at most N events (default: 50)")
 
     command = add_command(commands, "watch", "events.watch", "run a command for every change", description=_WATCH)
     command.usage = "dbx watch [options] PATH -- COMMAND [ARGUMENT...]"

@@ -1,4 +1,4 @@
-"""events, watch."""
+"""events, activity, watch."""
 
 import shutil
 import sys
@@ -21,11 +21,12 @@ from dropbox_client.cli.signals import ExitOnSignal
 from dropbox_client.client import Client
 from dropbox_client.errors import ClientError, Usage
 from dropbox_client.feed import LONG_WAIT_S, EventReader, Reconnector
-from dropbox_client.models import Event
+from dropbox_client.models import Event, EventActor
 from dropbox_client.problems import CursorExpired
 
 _DEFAULT_SINCE = timedelta(hours=24)
 _MAX_PATHS = 10_000
+_MAX_PER_PAGE = 1000
 _LABELS = {
     "file.created": "added",
     "file.updated": "changed",
@@ -158,6 +159,30 @@ class _LastPaths:
         while len(self._paths) > _MAX_PATHS:
             del self._paths[next(iter(self._paths))]
         return old_path
+
+
+# activity
+
+
+def activity(options: Namespace) -> None:
+    """List what happened, newest first, and who did it."""
+    with connect() as client:
+        page_items = min(options.limit, _MAX_PER_PAGE)
+        for event in islice(client.events.list_activity(options.kind, page_items=page_items), options.limit):
+            output.print_result(event, _describe_activity, options.format)
+
+
+def _describe_activity(event: Event) -> str:
+    return f"{_describe_event(event, None)}  by {_describe_actor(event.actor)}"
+
+
+def _describe_actor(actor: EventActor | None) -> str:
+    if actor is None:
+        return "-"
+    if actor.kind != "account":
+        return f"the {actor.kind}" if actor.kind == "server" else "a link"
+    name = actor.display_name or actor.email or "another account"
+    return f"{name} with token {actor.token}" if actor.token else name
 
 
 # watch
