@@ -139,6 +139,21 @@ def test_model_agrees_with_its_schema(model: Any) -> None:
     assert offenders == []
 
 
+def test_models_convert_the_members_that_json_has_no_type_for() -> None:
+    def holds(kind: Any) -> bool:
+        return kind is datetime or dataclasses.is_dataclass(kind) or any(map(holds, get_args(kind)))
+
+    sent_only = (models.CreateUpload, models.Destination, models.RetryLater)
+    offenders = [
+        f"{model.__name__}.{name}"
+        for model in MODELS
+        if model not in sent_only
+        for name, kind in typing.get_type_hints(model).items()
+        if not name.startswith("_") and holds(kind) and name not in getattr(model, "_readers")  # noqa: B009 - has no public name
+    ]
+    assert offenders == []
+
+
 def agrees(kind: Any, schema: dict[str, Any]) -> bool:  # noqa: C901 - one branch for each kind of type
     """Return whether a Python type describes the same values as a schema."""
     if "$ref" in schema:

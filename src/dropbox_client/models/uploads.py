@@ -141,6 +141,8 @@ class FingerprintHit(Model):
 
 @dataclass(frozen=True)
 class Capabilities(Model):
+    _readers: ClassVar = {"server_time": read_time}
+
     proof_level: Literal["A", "B"]
     single_max_bytes: int
     chunk_size_bytes: int
