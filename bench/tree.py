@@ -1,6 +1,7 @@
 """The tree: lists of large folders, moves, copies and search; and a form upload beside a presigned one."""
 
 import asyncio
+import hashlib
 import secrets
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import httpx2
 from bench import processes
 from bench.stack import Stack
 from bench.table import MIB, Row, Section, interleaved, mib, ms, s, times
+from dropbox_api.core import names
 from dropbox_client.tokens import TokenFile
 
 _LARGE, _SMALL = 100_000, 100
@@ -25,14 +27,16 @@ _CALLS = 30
 _FORM_BYTES = 64 * MIB
 _DBX = Path(sys.executable).with_name("dbx")
 
+_WORDS = ["report", "photo", "Invoice", "notes", "Скан", "写真", "Übersicht"]
 _FILL = """
 WITH entry AS (
-    SELECT gen_random_uuid() AS id, gen_random_uuid() AS revision_id, n,
-        (ARRAY['report', 'photo', 'invoice', 'notes', 'Скан', '写真'])[1 + n % 6] || ' ' || md5(n::text) AS name
-    FROM generate_series(1, $3::int) n
+    SELECT gen_random_uuid() AS id, gen_random_uuid() AS revision_id, *
+    FROM unnest($3::text[], $6::text[], $7::text[]) WITH ORDINALITY AS named(name, name_key, name_sort, n)
 ), made AS (
-    INSERT INTO nodes (id, owner_id, parent_id, kind, name, name_key, head_revision_id, size_bytes, modified_at)
-    SELECT id, $1, $2, 'file', name, lower(name), revision_id, $4::bigint, now() - n * interval '1 second' FROM entry
+    INSERT INTO nodes
+        (id, owner_id, parent_id, kind, name, name_key, name_sort, head_revision_id, size_bytes, modified_at)
+    SELECT id, $1, $2, 'file', name, name_key, name_sort, revision_id, $4::bigint, now() - n * interval '1 second'
+    FROM entry
 )
 INSERT INTO revisions (id, owner_id, node_id, number, blob_id, size_bytes, content_type, author_id)
 SELECT revision_id, $1, id, 1, $5, $4, 'application/pdf', $1 FROM entry
@@ -77,7 +81,12 @@ async def _fill(stack: Stack, api: httpx2.Client, user_id: uuid.UUID) -> tuple[s
     ids = []
     for name, count in (("large", _LARGE), ("small", _SMALL), ("copied", _COPIED)):
         folder = api.post("/v1/folders", json={"name": name}).raise_for_status().json()["id"]
-        await raw.execute(_FILL, user_id, uuid.UUID(folder), count, seed["size_bytes"], blob_id, timeout=300)
+        digests = [hashlib.sha256(str(n).encode()).hexdigest()[:32] for n in range(count)]
+        typed = [f"{_WORDS[n % len(_WORDS)]} {n} {digest}" for n, digest in enumerate(digests)]
+        keys = [names.make_key(name) for name in typed]
+        ordered = [names.make_sort_key(key) for key in keys]
+        found = (user_id, uuid.UUID(folder), typed, seed["size_bytes"], blob_id, keys, ordered)
+        await raw.execute(_FILL, *found, timeout=300)
         ids.append(folder)
     await raw.execute("VACUUM ANALYZE nodes")
     await raw.execute("VACUUM ANALYZE revisions")

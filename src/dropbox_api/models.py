@@ -28,6 +28,8 @@ from sqlalchemy.dialects.postgresql import JSONB, UUID
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 IN_TRASH = "trashed_at IS NOT NULL AND purged_at IS NULL"
+HAS_OTHER_SORT = "split_part(name_sort, chr(1), 2) <> name_key"
+"""The place in natural order belongs to another name: a server of an older version wrote the name."""
 LIVE_UPLOAD = "state IN ('creating', 'active', 'completing')"
 IS_FAR_BEHIND = "last_seen_at > now() - interval '1 day' AND journal_seq - coalesce(seq, 0) > 10000"
 """Of `devices` and its `users`: the device runs, and yet does not read its events."""
@@ -135,6 +137,7 @@ class Node(Base):
         Index("nodes_root_key", "owner_id", unique=True, postgresql_where=text("parent_id IS NULL")),
         Index("nodes_owner_id_idx", "owner_id", "id"),
         # The three orders of a list: a page costs the same for every folder size.
+        Index("nodes_by_name_idx", "parent_id", "name_sort", "id", postgresql_where=text("trashed_at IS NULL")),
         Index("nodes_by_size_idx", "parent_id", "size_bytes", "id", postgresql_where=text("trashed_at IS NULL")),
         Index("nodes_by_time_idx", "parent_id", "modified_at", "id", postgresql_where=text("trashed_at IS NULL")),
         Index(
@@ -147,6 +150,7 @@ class Node(Base):
         # Includes trashed children: for the purge, and for the foreign key when a node is deleted.
         Index("nodes_parent_id_idx", "parent_id"),
         Index("nodes_folders_idx", "parent_id", postgresql_where=text("kind = 'folder'")),
+        Index("nodes_to_sort_idx", "id", postgresql_where=text(HAS_OTHER_SORT)),
         Index(
             "nodes_trash_idx",
             "owner_id",
@@ -179,6 +183,8 @@ class Node(Base):
     """Case-folded NFC, unique among the live nodes of a folder."""
     folded_key: Mapped[str | None]
     """The key without accents, for searches; None where it is `name_key` itself."""
+    name_sort: Mapped[str] = mapped_column(Text(collation="C"), server_default="")
+    """The place in natural order, of `names.make_sort_key`; "" for the root folder."""
     head_revision_id: Mapped[uuid.UUID | None]
     size_bytes: Mapped[int] = mapped_column(server_default="0")
     """Of the head revision, for ordering; 0 for folders."""

@@ -14,7 +14,8 @@ from sqlalchemy import Connection, TextClause, text
 
 LOCK_TIMEOUT_S = 3
 """How long a migration waits for a lock: as long may requests stop, which queue behind it."""
-ROWS_PER_BATCH = 10_000
+ROWS_PER_BATCH = 1_000
+"""A request that changes a row of a batch waits for the whole batch, whose rows have a dozen indexes."""
 
 
 def create_index(
@@ -76,19 +77,26 @@ def backfill(table: str, assignment: str, condition: str, *, key: str = "id") ->
 
 
 def backfill_computed(
-    table: str, column: str, source: str, compute: Callable[[str], str | None], condition: str
+    table: str,
+    column: str,
+    source: str,
+    compute: Callable[[str], str | None],
+    condition: str,
+    *,
+    unset: str = "IS NULL",
 ) -> None:
-    """Set a null column to what `compute` makes of another one, where a condition holds, in batches by id.
+    """Set an unset column to what `compute` makes of another one, where a condition holds, in batches by id.
 
-    Each batch is one short transaction. A row whose source changes meanwhile keeps what that change wrote.
+    `unset` is the SQL test of the column for its default. Each batch is one short transaction. A row whose source
+    changes meanwhile keeps what that change wrote.
     """
     read = text(f"""
-        SELECT id, {source} FROM {table} WHERE id > :after AND {column} IS NULL AND ({condition})
+        SELECT id, {source} FROM {table} WHERE id > :after AND {column} {unset} AND ({condition})
         ORDER BY id LIMIT {ROWS_PER_BATCH}""")
     write = text(f"""
         UPDATE {table} SET {column} = batch.value
         FROM unnest(CAST(:ids AS uuid[]), CAST(:sources AS text[]), CAST(:values AS text[])) AS batch(id, source, value)
-        WHERE {table}.id = batch.id AND {table}.{source} = batch.source AND {table}.{column} IS NULL""")
+        WHERE {table}.id = batch.id AND {table}.{source} = batch.source AND {table}.{column} {unset}""")
     after = uuid.UUID(int=0)
     with _without_transaction(f"{LOCK_TIMEOUT_S}s") as connection:
         while rows := connection.execute(read, {"after": after}).all():

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from dropbox_api.core import names
 from dropbox_api.db import Db
 from dropbox_api.storage.s3 import S3Config
+from dropbox_api.workers.sort_names import sort_names
 from tests.support.plans import explain, record_statements
 from tests.support.server import (
     UNKNOWN_ID,
@@ -86,7 +87,16 @@ async def shelf(server: RunningServer) -> AsyncIterator[Account]:
     """An account whose folder /shelf holds files of few sizes and two folders; the tests do not change it."""
     account = await register_account(server.url)
     async with account.client:
-        contents = {"b.txt": b"22", "A.txt": b"1", "ä": b"333", "10": b"22", "9": b"", "Z": b"22", "日本": b"1"}
+        contents = {
+            "b.txt": b"22",
+            "A.txt": b"1",
+            "ä": b"333",
+            "10": b"22",
+            "9": b"",
+            "a b": b"1",
+            "Z": b"22",
+            "日本": b"1",
+        }
         await put_files(account, *((f"/shelf/{name}", data) for name, data in contents.items()))
         for name in ("Folder", "another folder"):
             await create_folder(account, f"/shelf/{name}")
@@ -99,14 +109,60 @@ async def shelf(server: RunningServer) -> AsyncIterator[Account]:
 async def test_list_of_a_folder_in_pages_of_any_size_keeps_the_order(shelf: Account, order: str) -> None:
     everything = await pages(shelf, 1000, path="/shelf")
     keys: dict[str, Callable[[dict[str, Any]], Any]] = {
-        "name": lambda item: names.make_key(item["name"]),
+        "name": lambda item: names.make_sort_key(names.make_key(item["name"])),
         "size": lambda item: (item["size_bytes"] or 0, item["id"]),
         "modified": lambda item: (item["modified_at"], item["id"]),
     }
     expected = sorted(everything, key=keys[order.removeprefix("-")], reverse=order.startswith("-"))
-    assert len(expected) == 9
-    for limit in (1, 2, 5, 8, 9, 1000):
+    assert len(expected) == 10
+    for limit in (1, 2, 5, 9, 10, 1000):
         assert await pages(shelf, limit, path="/shelf", order=order) == expected
+
+
+async def test_list_by_name_is_in_natural_order_after_every_way_to_get_a_name(account: Account) -> None:
+    """Uploads, folders, conflict names, renames, moves, copies and restores all give a name its place."""
+    ids = {}
+    for name in ("file10", "file2", "Äpfel", "apfel 3", "x"):
+        ids[name] = (await upload_file(account, name.encode(), name))["id"]
+    await create_folder(account, "/n20/m11")
+    folder = await create_folder(account, "/n3")
+    again = {"name": "file2", "on_conflict": "rename"}
+    (await account.client.post(f"/v1/files/{ids['x']}/copy", json=again)).raise_for_status()
+    await rename(account, ids["x"], "file1")
+    n20 = (await account.client.get("/v1/files/by-path", params={"path": "/n20"})).json()["id"]
+    (await account.client.post(f"/v1/files/{n20}/copy", json={"name": "n100"})).raise_for_status()
+    move = {"parent_path": "/n100", "name": "m2"}
+    (await account.client.patch(f"/v1/files/{folder['id']}", json=move)).raise_for_status()
+    await trash(account, ids["file10"])
+    (await account.client.post(f"/v1/files/{ids['file10']}/restore", json={"name": "file03"})).raise_for_status()
+    listed = paths(await pages(account, 3))
+    assert listed == ["/Äpfel", "/apfel 3", "/file1", "/file2", "/file2 (1)", "/file03", "/n20", "/n100"]
+    assert paths(await pages(account, 3, order="-name")) == listed[::-1]
+    assert paths(await pages(account, 1, path="/n100")) == ["/n100/m2", "/n100/m11"]
+
+
+async def test_list_of_names_that_an_older_server_wrote_is_complete_and_soon_in_order(
+    hoard: Account, large: RunningServer
+) -> None:
+    """During an update the version before writes names without their place in natural order."""
+    folder = await create_folder(hoard, "/rolling")
+    for name in ("file10", "file9", "other"):
+        await create_folder(hoard, f"/rolling/{name}")
+    async with large.db.begin() as tx:
+        bound = {"parent_id": folder["id"]}
+        renamed = "UPDATE nodes SET name = 'file1', name_key = 'file1' WHERE parent_id = :parent_id AND name = 'other'"
+        await tx.execute(text(renamed), bound)
+        added = """
+            INSERT INTO nodes (id, owner_id, parent_id, kind, name, name_key)
+            SELECT gen_random_uuid(), owner_id, id, 'folder', n, n FROM nodes, unnest(ARRAY['file2', 'other']) n
+            WHERE id = :parent_id"""
+        await tx.execute(text(added), bound)
+    expected = [f"/rolling/{name}" for name in ("file1", "file2", "file9", "file10", "other")]
+    for limit in (1, 2, 9):
+        assert sorted(paths(await pages(hoard, limit, path="/rolling"))) == sorted(expected)
+    assert (await sort_names(large.services)).done == 3
+    assert (await sort_names(large.services)).done == 0
+    assert paths(await pages(hoard, 2, path="/rolling")) == expected
 
 
 async def test_list_of_items_of_equal_time_and_size_is_ordered_by_id(hoard: Account, large: RunningServer) -> None:
@@ -147,14 +203,15 @@ async def test_recursive_cursor_of_another_folder_is_refused(shelf: Account) -> 
 @pytest.mark.parametrize(
     "query",
     [
-        {"order": "name", "cursor": forged("files name", "\0")},
-        {"order": "name", "cursor": forged("files name")},
-        {"order": "size", "cursor": forged("files size", 1, "x")},
-        {"order": "size", "cursor": forged("files size", "1", UNKNOWN_ID)},
-        {"order": "size", "cursor": forged("files size", 2**63, UNKNOWN_ID)},
-        {"order": "modified", "cursor": forged("files modified", "2026-01-01T00:00:00", UNKNOWN_ID)},
-        {"order": "modified", "cursor": forged("files modified", "yesterday", UNKNOWN_ID)},
-        {"order": "-modified", "cursor": forged("files -modified", "9999-12-31T23:59:59-23:00", UNKNOWN_ID)},
+        {"order": "name", "cursor": forged("files name 1", "\0", UNKNOWN_ID)},
+        {"order": "name", "cursor": forged("files name 1", "a")},
+        {"order": "name", "cursor": forged("files name 0", "a\x01a", UNKNOWN_ID)},
+        {"order": "size", "cursor": forged("files size 1", 1, "x")},
+        {"order": "size", "cursor": forged("files size 1", "1", UNKNOWN_ID)},
+        {"order": "size", "cursor": forged("files size 1", 2**63, UNKNOWN_ID)},
+        {"order": "modified", "cursor": forged("files modified 1", "2026-01-01T00:00:00", UNKNOWN_ID)},
+        {"order": "modified", "cursor": forged("files modified 1", "yesterday", UNKNOWN_ID)},
+        {"order": "-modified", "cursor": forged("files -modified 1", "9999-12-31T23:59:59-23:00", UNKNOWN_ID)},
         {"processing": "failed", "cursor": forged("files matching", "x")},
         {"processing": "failed", "cursor": forged("files matching", 1)},
     ],
@@ -192,8 +249,8 @@ async def test_list_with_an_invalid_order_or_filter_is_refused(shelf: Account, q
 
 
 INSERT_MANY = """
-    INSERT INTO nodes (id, owner_id, parent_id, kind, name, name_key, size_bytes, modified_at)
-    SELECT gen_random_uuid(), :owner_id, :parent_id, '{kind}', n, n, {size_bytes}, {modified_at}
+    INSERT INTO nodes (id, owner_id, parent_id, kind, name, name_key, name_sort, size_bytes, modified_at)
+    SELECT gen_random_uuid(), :owner_id, :parent_id, '{kind}', n, n, n || chr(1) || n, {size_bytes}, {modified_at}
     FROM (SELECT i, md5(i::text) AS n FROM generate_series(1, :count) i) made
 """
 
@@ -239,7 +296,7 @@ async def test_page_of_a_large_folder_reads_one_range_of_an_index(
     hoard: Account, large: RunningServer, order: str
 ) -> None:
     """The first page and a page after a cursor need no sort and no filter, under custom and generic plans."""
-    index = {"name": "nodes_name_key", "size": "nodes_by_size_idx", "modified": "nodes_by_time_idx"}
+    index = {"name": "nodes_by_name_idx", "size": "nodes_by_size_idx", "modified": "nodes_by_time_idx"}
     with record_statements(large.db) as seen:
         first = await page(hoard, path="/large", order=order)
         await page(hoard, path="/large", order=order, cursor=first["next_cursor"])

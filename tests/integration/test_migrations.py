@@ -1,6 +1,7 @@
 """Migrations beside a running server: they wait for locks briefly, block no writes, and resume after a kill."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -13,6 +14,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from dropbox_api import migrations, schema_changes
+from dropbox_api.core import names
 from dropbox_api.settings import DatabaseSettings
 from tests.support.database import fresh_database
 
@@ -185,28 +187,33 @@ async def test_backfill_interrupted_in_the_middle_resumes_and_changes_each_row_o
     assert [tuple(row) for row in rows] == [(True, 1, 95)]
 
 
-async def test_backfill_of_folded_names_fills_accented_names_in_batches_and_keeps_newer_values(
-    settings: DatabaseSettings, other: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await migrations.migrate(settings, "0007")
-    user_id = await other.fetchval("""
+async def insert_names(connection: asyncpg.Connection, keys: list[str]) -> uuid.UUID:
+    """Insert an account with folders of these names as the first version did; return its root folder."""
+    user_id = await connection.fetchval("""
         INSERT INTO users (id, email, quota_bytes, quota_nodes)
         VALUES (gen_random_uuid(), 'ada@example.org', 1, 1) RETURNING id
     """)
-    keys = ["plain", *(f"é{n}" for n in range(7)), "łódź", "日本"]
-    root = await other.fetchval(
+    root: uuid.UUID = await connection.fetchval(
         "INSERT INTO nodes (id, owner_id, kind, name, name_key) VALUES (gen_random_uuid(), $1, 'folder', '', '')"
         " RETURNING id",
         user_id,
     )
-    await other.execute(
-        "INSERT INTO nodes (id, owner_id, parent_id, kind, name, name_key, folded_key)"
-        " SELECT gen_random_uuid(), $1, $2, 'folder', key, key, CASE key WHEN 'é3' THEN 'newer' END"
-        " FROM unnest($3::text[]) AS key",
+    await connection.execute(
+        "INSERT INTO nodes (id, owner_id, parent_id, kind, name, name_key)"
+        " SELECT gen_random_uuid(), $1, $2, 'folder', key, key FROM unnest($3::text[]) AS key",
         user_id,
         root,
         keys,
     )
+    return root
+
+
+async def test_backfill_of_folded_names_fills_accented_names_in_batches_and_keeps_newer_values(
+    settings: DatabaseSettings, other: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await migrations.migrate(settings, "0007")
+    root = await insert_names(other, ["plain", *(f"é{n}" for n in range(7)), "łódź", "日本"])
+    await other.execute("UPDATE nodes SET folded_key = 'newer' WHERE name_key = 'é3'")
     monkeypatch.setattr(schema_changes, "ROWS_PER_BATCH", 2)
     for _ in range(2):
         await migrations.migrate(settings, "0008")
@@ -214,3 +221,20 @@ async def test_backfill_of_folded_names_fills_accented_names_in_batches_and_keep
     folded = {row["name_key"]: row["folded_key"] for row in rows}
     expected = {f"é{n}": f"e{n}" for n in range(7)} | {"é3": "newer", "łódź": "lodz", "plain": None, "日本": None}
     assert folded == expected
+
+
+async def test_backfill_of_sorted_names_fills_every_name_in_batches_and_keeps_newer_values(
+    settings: DatabaseSettings, other: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await migrations.migrate(settings, "0015")
+    keys = ["file10", "file9", "äpfel", "apfel"]
+    root = await insert_names(other, [*keys, "zz"])
+    await other.execute("UPDATE nodes SET name_sort = 'newer' WHERE name_key = 'zz'")
+    monkeypatch.setattr(schema_changes, "ROWS_PER_BATCH", 2)
+    for _ in range(2):
+        await migrations.migrate(settings, "0016")
+    rows = await other.fetch("SELECT name_key, name_sort FROM nodes WHERE parent_id = $1 ORDER BY name_sort", root)
+    assert {row["name_key"]: row["name_sort"] for row in rows} == {key: names.make_sort_key(key) for key in keys} | {
+        "zz": "newer"
+    }
+    assert [row["name_key"] for row in rows] == ["apfel", "äpfel", "file9", "file10", "zz"]

@@ -2,7 +2,7 @@
 
 import unicodedata
 
-from hypothesis import given, reject
+from hypothesis import assume, given, reject
 from hypothesis import strategies as st
 
 from dropbox_api.core import names
@@ -54,6 +54,38 @@ def test_folded_part_of_a_name_is_part_of_the_folded_name(name: str, start: int,
     folded = names.fold_key(key)
     assert names.fold_key(key[start:stop]) in folded
     assert names.fold_key(folded) == folded
+
+
+def sort_key(name: str) -> str:
+    return names.make_sort_key(names.make_key(name))
+
+
+@given(st.lists(clean_names(), min_size=2, max_size=2))
+def test_sort_keys_are_equal_for_equal_names_only(pair: list[str]) -> None:
+    one, other = pair
+    assert (sort_key(one) == sort_key(other)) == (names.make_key(one) == names.make_key(other))
+    assert sort_key(one).partition(names.SORT_SEPARATOR)[2] == names.make_key(one)
+
+
+@given(clean_names() | st.sampled_from(["\ufdfa", "\u0587", "ab1", "\u33ff"]).map(lambda part: part * 85))
+def test_sort_key_fits_an_index(name: str) -> None:
+    assert len(sort_key(name).encode()) <= 4 * names.MAX_BYTES + 1
+    assert min(sort_key(name).replace(names.SORT_SEPARATOR, "x", 1)) > names.SORT_SEPARATOR
+
+
+not_digits = st.text(st.characters(exclude_categories=["Cc", "Cs", "Nd", "No", "Nl"]), max_size=20)
+numbers = st.integers(0, 300) | st.integers(0, 10**40)
+
+
+@given(not_digits, not_digits, not_digits, numbers, numbers, st.integers(0, 3))
+def test_sort_keys_follow_the_value_of_a_number(
+    before: str, after: str, other: str, low: int, high: int, zeros: int
+) -> None:
+    folded = names.fold_key(before)
+    assume(low != high and len(folded.encode()) < names.MAX_BYTES)
+    assume(not any(c.isdecimal() for c in folded + names.fold_key(after + other)))
+    low, high = sorted((low, high))
+    assert names.make_sort_key(f"{before}{'0' * zeros}{low}{after}") < names.make_sort_key(f"{before}{high}{other}")
 
 
 @given(clean_names(), st.integers(1, 10**6))

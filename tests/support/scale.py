@@ -17,13 +17,13 @@ CREATE TEMP VIEW entry AS
     FROM size, generate_series(0, n - 1) i, LATERAL (SELECT i * {USERS} / n AS u) owner;
 INSERT INTO users (id, email, quota_bytes, quota_nodes)
     SELECT pg_temp.id_of('user', u), 'scale' || u || '@example.org', 0, 0 FROM generate_series(0, {USERS - 1}) u;
-INSERT INTO nodes (id, owner_id, parent_id, kind, name, name_key, head_revision_id, size_bytes)
+INSERT INTO nodes (id, owner_id, parent_id, kind, name, name_key, name_sort, head_revision_id, size_bytes)
     SELECT pg_temp.id_of('node', i), owner_id,
         CASE WHEN nth > 20 THEN pg_temp.id_of('node', i - nth + 1 + i % 20)
              WHEN nth > 0 THEN pg_temp.id_of('node', i - nth) END,
         CASE WHEN nth > 20 THEN 'file' ELSE 'folder' END,
-        md5(CAST(i AS text)), md5(CAST(i AS text)), CASE WHEN nth > 20 THEN pg_temp.id_of('revision', i) END, 1
-    FROM entry;
+        n, n, n || chr(1) || n, CASE WHEN nth > 20 THEN pg_temp.id_of('revision', i) END, 1
+    FROM entry, md5(CAST(i AS text)) n;
 INSERT INTO blobs (id, owner_id, fingerprint, size_bytes, storage_key, etag, content_status, verified_at)
     SELECT pg_temp.id_of('blob', i), owner_id, sha256(CAST(CAST(i AS text) AS bytea)), 1, 'scale/' || i, '', 'verified',
         now()

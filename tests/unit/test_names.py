@@ -1,9 +1,15 @@
 """Names: validation, equality, conflict names, paths, and names in archives."""
 
+import hashlib
+import json
+from pathlib import Path
+
 import pytest
 
 from dropbox_api.core import names
 from dropbox_api.core.names import BadName
+
+SORT_KEYS = json.loads((Path(__file__).parents[1] / "vectors/sort_keys.json").read_text(encoding="utf-8"))
 
 DECOMPOSED, COMPOSED = "Cafe\u0301.txt", "Café.txt"
 
@@ -216,3 +222,39 @@ def test_archive_name_is_safe_on_every_system(name: str, safe: str) -> None:
 )
 def test_folded_key_has_no_accents_and_keeps_other_scripts(key: str, folded: str) -> None:
     assert names.fold_key(key) == folded
+
+
+def order(*given: str) -> list[str]:
+    return sorted(given, key=lambda name: names.make_sort_key(names.make_key(name)))
+
+
+@pytest.mark.parametrize(
+    "ordered",
+    [
+        ["file2", "file10", "file100"],
+        ["file", "file 1", "file1", "file1a", "filea"],
+        ["v1.9.3", "v1.10.0", "v2"],
+        ["007", "07", "7", "8"],
+        ["0", "1", "9" * 9, "1" + "0" * 9, "9" * 200, "1" + "0" * 200],
+        ["Apfel", "äpfel", "Apfelbaum", "Birne"],
+        ["lodz", "Łódź", "lodza"],
+        ["strasa", "Straße", "strasse 2", "straßen"],
+        ["\u0662", "3", "\u0661\u0660"],
+        ["日本2", "日本10"],
+        ["a", "a ", "a b", "a-b", "a.b", "a1", "ab"],
+    ],
+    ids=lambda ordered: ordered[0],
+)
+def test_sort_key_puts_names_in_natural_order(ordered: list[str]) -> None:
+    assert order(*reversed(ordered)) == ordered
+
+
+def test_sort_keys_match_the_vectors_on_every_version_of_unicode() -> None:
+    """Stored keys were made by another version of Python: this one must make the same for every character."""
+    assert SORT_KEYS["version"] == names.SORT_VERSION
+    for vector in SORT_KEYS["keys"]:
+        assert names.make_sort_key(names.make_key(vector["name"])) == vector["key"]
+    digest = hashlib.sha256()
+    for character in map(chr, (*range(0xD800), *range(0xE000, 0x110000))):
+        digest.update(names.make_sort_key(character).encode())
+    assert digest.hexdigest() == SORT_KEYS["digest"]

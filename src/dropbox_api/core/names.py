@@ -95,6 +95,42 @@ def _fold_character(character: str) -> str:
     return character if without_marks.isspace() else unicodedata.normalize("NFC", without_marks)
 
 
+SORT_VERSION = 1
+"""Version of `make_sort_key`. Stored keys and cursors depend on it: docs/data.md describes a change."""
+SORT_SEPARATOR = "\x01"
+"""Below every character of a name, so that a shorter name comes first."""
+_MAX_SORTED_BYTES = 2 * MAX_BYTES
+_DIGITS = re.compile("[0-9]+")
+_STABLE = unicodedata.ucd_3_2_0
+"""Unicode 3.2, which every version of Python has unchanged. Newer characters are ordered as they are."""
+
+
+def make_sort_key(key: str) -> str:
+    """Return the place of a name in natural order, from its key: `file2` before `file10`, `äpfel` beside `apfel`.
+
+    Compare by code points (in Postgres: collation "C"). Accents and leading zeros decide only between names that are
+    equal without them, so different keys have different places. At most 4 * `MAX_BYTES` + 1 bytes: of a longer
+    decomposition (`\ufdfa` is 18 letters) only the beginning counts. The same in every version of Python.
+    """
+    folded = key if key.isascii() else "".join(map(_fold_for_order, key))
+    ordered = _DIGITS.sub(_encode_number, folded).encode()[:_MAX_SORTED_BYTES].decode(errors="ignore")
+    return f"{ordered}{SORT_SEPARATOR}{key}"
+
+
+def _fold_for_order(character: str) -> str:
+    if _STABLE.category(character) == "Cn":
+        return character
+    digit = _STABLE.decimal(character, None)
+    return fold_key(character) if digit is None else str(digit)
+
+
+def _encode_number(digits: re.Match[str]) -> str:
+    """Put the number of digits first, in nines and a last digit: numbers are then in order as text."""
+    significant = digits[0].lstrip("0")
+    nines, rest = divmod(len(significant), 9)
+    return f"{'9' * nines}{rest}{significant}"
+
+
 def make_conflict_name(name: str, n: int) -> str:
     """Return the `n`-th (1-based) alternative to a clean name: `report (1).pdf`, `src (1).tar.gz`.
 

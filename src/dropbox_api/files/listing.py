@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import BigInteger, Select, Text, and_, bindparam, literal, select, text, tuple_
 
 from dropbox_api.context import Context
+from dropbox_api.core import names
 from dropbox_api.db import Tx, use_snapshot
 from dropbox_api.files import folders, paths, views
 from dropbox_api.files.schemas import File, FileList, ListFiles, Order
@@ -62,29 +63,33 @@ async def _list_children(context: Context, wanted: ListFiles) -> FileList:
 
 # Each key is an index of `nodes` after the folder: a page is one range of it, read forwards or backwards.
 _KEYS: dict[str, tuple[Any, ...]] = {
-    "name": (Node.name_key,),
+    "name": (Node.name_sort, Node.id),
     "size": (Node.size_bytes, Node.id),
     "modified": (Node.modified_at, Node.id),
 }
 
 
+def _describe_cursor(order: Order) -> str:
+    return f"files {order} {names.SORT_VERSION}"
+
+
 def _encode_key(order: Order, last: views.FileRow) -> str:
     match order.removeprefix("-"):
         case "name":
-            key: tuple[page_cursors.KeyPart, ...] = (last.name_key,)
+            key: tuple[page_cursors.KeyPart, ...] = (last.name_sort, last.id)
         case "size":
             key = (last.sort_bytes, last.id)
         case _:
             key = (last.modified_at, last.id)
-    return page_cursors.encode_cursor(f"files {order}", *key)
+    return page_cursors.encode_cursor(_describe_cursor(order), *key)
 
 
 def _decode_key(order: Order, cursor: str) -> tuple[Any, ...]:
     """Return the key in a cursor, as `_KEYS` of its order. Raises InvalidCursor."""
-    kind = f"files {order}"
+    kind = _describe_cursor(order)
     match order.removeprefix("-"):
         case "name":
-            return page_cursors.decode_key(kind, cursor, str)
+            return page_cursors.decode_key(kind, cursor, str, uuid.UUID)
         case "size":
             size_bytes, after = page_cursors.decode_key(kind, cursor, int, uuid.UUID)
             return literal(size_bytes, BigInteger), after

@@ -90,10 +90,15 @@ _NODES_AT = (
 
 
 def name_columns(name: str) -> dict[str, str | None]:
-    """Return the columns of a node that depend on its clean name."""
+    """Return the columns of a node that depend on its clean name; the root folder has the name ""."""
     key = names.make_key(name)
     folded = names.fold_key(key)
-    return {"name": name, "name_key": key, "folded_key": None if folded == key else folded}
+    return {
+        "name": name,
+        "name_key": key,
+        "folded_key": None if folded == key else folded,
+        "name_sort": names.make_sort_key(key),
+    }
 
 
 async def find_nodes_at(tx: Tx, places: Sequence[NodeKey]) -> dict[NodeKey, NamedNode]:

@@ -220,16 +220,16 @@ class ListFiles(_Find):
     order: Annotated[
         Order,
         Field(
-            description="`-` is descending. Folders count as 0 bytes; names are compared without case; equal sizes and"
-            " times are ordered by id.",
+            description="`-` is descending. Names are in natural order: `file2` before `file10`, `Äpfel` beside `apfel`"
+            ". Folders count as 0 bytes; equal sizes and times are ordered by id.",
             examples=["-modified"],
         ),
     ] = "name"
     recursive: Annotated[
         bool,
         Field(
-            description="All nodes below the folder, depth-first by name, each folder before its content. Only in"
-            " the order `name`."
+            description="All nodes below the folder, depth-first, each folder before its content. Only in the order"
+            " `name`, here by the characters of the names without case."
         ),
     ] = False
     fingerprint: Annotated[Fingerprint | None, Field(description="Files with this content now.")] = None

@@ -190,9 +190,10 @@ _BELOW = text("""
 """)
 
 _COPY_NODES = text("""
-    INSERT INTO nodes (id, owner_id, parent_id, kind, name, name_key, folded_key, head_revision_id, size_bytes)
-    SELECT copy.id, old.owner_id, copy.parent_id, old.kind, old.name, old.name_key, old.folded_key, copy.revision_id,
-        old.size_bytes
+    INSERT INTO nodes
+        (id, owner_id, parent_id, kind, name, name_key, folded_key, name_sort, head_revision_id, size_bytes)
+    SELECT copy.id, old.owner_id, copy.parent_id, old.kind, old.name, old.name_key, old.folded_key, old.name_sort,
+        copy.revision_id, old.size_bytes
     FROM unnest(
         CAST(:old_ids AS uuid[]), CAST(:ids AS uuid[]), CAST(:parent_ids AS uuid[]), CAST(:revision_ids AS uuid[])
     ) AS copy(old_id, id, parent_id, revision_id) JOIN nodes old ON old.id = copy.old_id

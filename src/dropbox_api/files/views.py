@@ -32,7 +32,7 @@ class FileRow(NamedTuple):
     id: uuid.UUID
     kind: Literal["file", "folder"]
     name: str
-    name_key: str
+    name_sort: str
     parent_id: uuid.UUID | None
     owner_id: uuid.UUID
     version: int
@@ -65,7 +65,7 @@ def select_files() -> Select[*tuple[Any, ...]]:
             Node.id,
             Node.kind,
             Node.name,
-            Node.name_key,
+            Node.name_sort,
             Node.parent_id,
             Node.owner_id,
             Node.version,

@@ -8,9 +8,10 @@ import uuid
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
-from sqlalchemy import text
+from sqlalchemy import text, tuple_
 
 from dropbox_api import access, problems
+from dropbox_api.core import names
 from dropbox_api.core.content_types import find_shown_type
 from dropbox_api.db import Tx
 from dropbox_api.files import archive, download, views
@@ -48,6 +49,9 @@ async def describe_link(context: LinkContext) -> schemas.PublicLink:
     )
 
 
+_FILES_CURSOR = f"public files {names.SORT_VERSION}"
+
+
 async def list_public_files(
     context: LinkContext, parent_id: uuid.UUID | None, *, limit: int, cursor: str | None
 ) -> schemas.PublicFileList:
@@ -63,8 +67,9 @@ async def list_public_files(
         path = "".join(f"/{above.name}" for above in await _read_path(tx, context.link, folder.node_id))
         page = views.select_files().where(Node.parent_id == folder.node_id, Node.trashed_at.is_(None))
         if cursor:
-            page = page.where(Node.name_key > page_cursors.decode_key("public files", cursor, str)[0])
-        rows = (await tx.execute(page.order_by(Node.name_key).limit(limit + 1))).all()
+            after = page_cursors.decode_key(_FILES_CURSOR, cursor, str, uuid.UUID)
+            page = page.where(tuple_(Node.name_sort, Node.id) > tuple_(*after))
+        rows = (await tx.execute(page.order_by(Node.name_sort, Node.id).limit(limit + 1))).all()
     items = [
         schemas.PublicFile(
             id=row.id,
@@ -77,7 +82,8 @@ async def list_public_files(
         )
         for row in rows[:limit]
     ]
-    next_cursor = page_cursors.encode_cursor("public files", rows[limit - 1].name_key) if len(rows) > limit else None
+    last = rows[limit - 1] if len(rows) > limit else None
+    next_cursor = page_cursors.encode_cursor(_FILES_CURSOR, last.name_sort, last.id) if last else None
     return schemas.PublicFileList(items=items, next_cursor=next_cursor)
 
 

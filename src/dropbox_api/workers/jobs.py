@@ -21,6 +21,7 @@ from dropbox_api.workers.relay import relay_changes
 from dropbox_api.workers.retain import apply_retention
 from dropbox_api.workers.schedule import Schedule, ScheduledJob
 from dropbox_api.workers.scrub import scrub_blobs
+from dropbox_api.workers.sort_names import sort_names
 from dropbox_api.workers.space import check_space
 from dropbox_api.workers.sweep import sweep_orphans
 from dropbox_api.workers.verify import verify_next_blob
@@ -40,6 +41,7 @@ JOBS: Mapping[str, ScheduledJob] = {
     "prune": ScheduledJob(prune_revisions, Schedule.SWEEP),
     "forget": ScheduledJob(forget_idempotency_keys),
     "retain": ScheduledJob(apply_retention, Schedule.SWEEP),
+    "sort-names": ScheduledJob(sort_names),
     "collect": ScheduledJob(collect_blobs),
     "sweep": ScheduledJob(sweep_orphans, Schedule.SWEEP),
     "space": ScheduledJob(check_space, Schedule.SWEEP, logs_notes=True),
