@@ -9,8 +9,8 @@ Each operation names the role that it needs; `docs/security.md` has the table.
 """
 
 import uuid
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple
 
@@ -372,3 +372,94 @@ async def build_visible_condition(tx: Tx, actor_id: uuid.UUID) -> ColumnElement[
         return Node.owner_id == actor_id
     ids = literal(shared, ARRAY(Id))
     return or_(Node.owner_id == actor_id, Node.parent_id == any_(ids), Node.id == any_(ids))
+
+
+# A tree in memory
+
+_OWNERS = text(f"""
+    WITH RECURSIVE {ancestors_cte(_MANY, "owner_id", "trashed_at")}, {_ROLES}
+    SELECT nodes.id, nodes.owner_id FROM roles JOIN nodes ON nodes.id = start WHERE role IS NOT NULL
+""")
+
+
+async def find_owners(tx: Tx, actor_id: uuid.UUID, node_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID]:
+    """Return the owner of each of the nodes on which the actor has a role, in the trash or not."""
+    rows = await tx.execute(_OWNERS, {"actor_id": actor_id, "ids": list(node_ids)})
+    return {row.id: row.owner_id for row in rows}
+
+
+@dataclass(slots=True)
+class TreeNode:
+    """A node as the permission of an account depends on it."""
+
+    owner_id: uuid.UUID
+    parent_id: uuid.UUID | None
+    kind: Literal["file", "folder"]
+    is_trashed: bool
+    """The node itself, not only a folder above it."""
+    is_purged: bool
+
+
+_KNOWN = text(f"""
+    WITH RECURSIVE {ancestors_cte(_MANY)}
+    SELECT id, owner_id, parent_id, kind, trashed_at IS NOT NULL AS is_trashed, purged_at IS NOT NULL AS is_purged
+    FROM nodes WHERE id IN (SELECT id FROM ancestors)
+""")
+_GRANTS = text("""
+    SELECT node_id, grantee_id, role FROM grants
+    WHERE node_id = ANY(CAST(:ids AS uuid[])) AND grantee_id IS NOT NULL
+""")
+
+
+@dataclass(slots=True)
+class KnownTree:
+    """Nodes with all folders above them, and the grants on these: the rules of this module for changes in memory.
+
+    A transaction that holds the owner's lock changes `nodes` before it writes its changes in bulk.
+    """
+
+    nodes: dict[uuid.UUID, TreeNode] = field(default_factory=dict)
+    _grants: dict[uuid.UUID, dict[uuid.UUID, Role]] = field(default_factory=dict)
+    """By node and grantee."""
+
+    async def load(self, tx: Tx, node_ids: Collection[uuid.UUID]) -> None:
+        """Read nodes, all folders above them, and their grants; nodes that are known stay as they are."""
+        rows = (await tx.execute(_KNOWN, {"ids": list(node_ids)})).all()
+        new = {row.id: TreeNode(*row[1:]) for row in rows if row.id not in self.nodes}
+        self.nodes |= new
+        for node_id, grantee_id, role in await tx.execute(_GRANTS, {"ids": list(new)}):
+            self._grants.setdefault(node_id, {})[grantee_id] = role
+
+    def climb(self, node_id: uuid.UUID) -> Iterator[uuid.UUID]:
+        """Yield a known node and the folders above it."""
+        above: uuid.UUID | None = node_id
+        while above is not None:
+            yield above
+            above = self.nodes[above].parent_id
+
+    def require_role(self, actor_id: uuid.UUID, node_id: uuid.UUID, role: Role) -> Access:
+        """Return what the function `require_role` returns. Raises NotFound, Forbidden."""
+        granted = None
+        if node_id in self.nodes and not any(self.nodes[above].is_trashed for above in self.climb(node_id)):
+            node, own_role = self.nodes[node_id], self._find_role(actor_id, node_id)
+            granted = own_role and Access(node_id, node.owner_id, node.kind, own_role)
+        judged = _judge(granted, role)
+        if isinstance(judged, problems.Problem):
+            raise judged
+        return judged
+
+    def require_trashed(self, actor_id: uuid.UUID, node_id: uuid.UUID) -> None:
+        """Require what the function `require_trashed` requires. Raises NotFound."""
+        node = self.nodes.get(node_id)
+        if node is None or node.owner_id != actor_id or not node.is_trashed or node.is_purged:
+            raise problems.NotFound
+
+    def list_grantees(self, node_id: uuid.UUID) -> frozenset[uuid.UUID]:
+        """Return the grantees of a node and of the folders above it."""
+        return frozenset(grantee_id for above in self.climb(node_id) for grantee_id in self._grants.get(above, ()))
+
+    def _find_role(self, actor_id: uuid.UUID, node_id: uuid.UUID) -> Role | None:
+        if self.nodes[node_id].owner_id == actor_id:
+            return "owner"
+        granted = [self._grants.get(above, {}).get(actor_id) for above in self.climb(node_id)]
+        return max((role for role in granted if role), key=_RANK.__getitem__, default=None)

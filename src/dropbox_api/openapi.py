@@ -87,6 +87,7 @@ _STATUS_NAMES = {
     410: "Gone",
     412: "PreconditionFailed",
     413: "TooLarge",
+    424: "FailedDependency",
     507: "StoreFull",
     422: "Invalid",
 }

@@ -273,6 +273,21 @@ class RevisionConflict(Problem):
     revision_id: uuid.UUID
 
 
+class TreeChanged(Problem):
+    """A node below the folder was added, removed or changed since the caller computed `if_tree`."""
+
+    code, status, title = "tree-changed", 412, "Tree changed"
+    detail = "Something below the folder has changed: read it again"
+
+
+class DependencyFailed(Problem):
+    """`item` is the number of the item, counted from 0, on which this one depends."""
+
+    code, status, title = "dependency-failed", 424, "Dependency failed"
+    detail = "The item that should make the folder was refused: correct that one first"
+    item: int
+
+
 class ParentGone(Problem):
     code, status, title = "parent-gone", 409, "Folder gone"
     detail = "The destination folder no longer exists: choose another destination"

@@ -43,15 +43,18 @@ if TYPE_CHECKING:
         Account,
         AccountKind,
         Activity,
+        BatchResult,
         Capabilities,
         Chunk,
         CompletedUpload,
         CompletedUploadItem,
         Contact,
+        CopyOperation,
         CreatedPersonalToken,
         CreatedUpload,
         CreatedUploadItem,
         CreatedWebhook,
+        CreateFolderOperation,
         CreateUpload,
         Delivery,
         DeliveryState,
@@ -74,8 +77,10 @@ if TYPE_CHECKING:
         Link,
         LinkMode,
         ManagedUser,
+        MoveOperation,
         NodeState,
         OnConflict,
+        Operation,
         Order,
         OwnShare,
         PersonalToken,
@@ -84,16 +89,19 @@ if TYPE_CHECKING:
         PublicFile,
         PublicLink,
         ReceivedFile,
+        RestoreOperation,
         RetryLater,
         Revision,
         Scope,
         SecondFactorProposal,
         SignedPart,
         SignInSession,
+        TrashOperation,
         TreeEntry,
         Upload,
         UploadState,
         Webhook,
+        hash_tree,
     )
     from dropbox_client.problems import (
         AddressRefused,
@@ -178,7 +186,9 @@ else:
                 "TransferFailed Unreachable Unreadable "
             ),
             "models": (
-                "KEEP Account AccountKind Activity Capabilities Chunk CompletedUpload CompletedUploadItem Contact "
+                "Account AccountKind Activity BatchResult Capabilities Chunk CompletedUpload "
+                "CompletedUploadItem Contact CopyOperation CreateFolderOperation hash_tree KEEP "
+                "MoveOperation Operation RestoreOperation TrashOperation "
                 "CreateUpload CreatedPersonalToken CreatedUpload CreatedUploadItem CreatedWebhook Delivery "
                 "DeliveryState Destination DestinationState DownloadItem DownloadResult DownloadUrl Event EventList "
                 "File FileRef FileState FingerprintHit Grant GrantedRole Keep Link LinkMode ManagedUser NodeState "
@@ -188,15 +198,16 @@ else:
             ),
             "problems": (
                 "InvalidRequest MalformedJson BodyTooLarge DigestMismatch Unauthenticated Forbidden RateLimited "
-                "NotFound MethodNotAllowed InternalError Unavailable StoreFull IdempotencyMismatch "
-                "PreconditionFailed EmailTaken RegistrationClosed InvalidCredentials InvalidRefreshToken "
-                "SecondFactorRequired WeakPassword InvalidMailToken SecondFactorState OidcFailed QuotaExceeded "
-                "TooManyFiles InvalidName NameTaken NotAFolder NotAFile RevisionConflict ParentGone IntoItself "
-                "RootFolder CrossOwner ContentQuarantined ContentDamaged CannotShareWith LinkPasswordRequired "
-                "LinkNotFor ProcessingRunning NotQuarantined InvalidCursor CursorExpired AddressRefused "
-                "TooManyWebhooks TooManyDevices SizeNotAllowed TooManyUploads FingerprintRequired "
-                "FingerprintMismatch ChunkMismatch PartsMissing UploadCompleting UploadEnded UploadExpired "
-                "UploadFailed DestinationRefused NothingToPlace "
+                "AddressRefused CannotShareWith ChunkMismatch ContentDamaged ContentQuarantined "
+                "CrossOwner CursorExpired DependencyFailed DestinationRefused EmailTaken "
+                "FingerprintMismatch FingerprintRequired IdempotencyMismatch InternalError IntoItself "
+                "InvalidCredentials InvalidCursor InvalidMailToken InvalidName InvalidRefreshToken "
+                "LinkNotFor LinkPasswordRequired MethodNotAllowed NameTaken NotAFile NotAFolder "
+                "NotFound NothingToPlace NotQuarantined OidcFailed ParentGone PartsMissing "
+                "PreconditionFailed ProcessingRunning QuotaExceeded RegistrationClosed "
+                "RevisionConflict RootFolder SecondFactorRequired SecondFactorState SizeNotAllowed "
+                "StoreFull TooManyDevices TooManyFiles TooManyUploads TooManyWebhooks TreeChanged "
+                "Unavailable UploadCompleting UploadEnded UploadExpired UploadFailed WeakPassword "
             ),
             "tokens": "TokenFile TokenMemory TokenStore Tokens",
             "transfer.content": "Content",
@@ -212,6 +223,7 @@ __all__ = [
     "AddressRefused",
     "ApiError",
     "AsyncClient",
+    "BatchResult",
     "BodyTooLarge",
     "CannotShareWith",
     "Capabilities",
@@ -225,7 +237,9 @@ __all__ = [
     "Content",
     "ContentDamaged",
     "ContentQuarantined",
+    "CopyOperation",
     "Corrupt",
+    "CreateFolderOperation",
     "CreateUpload",
     "CreatedPersonalToken",
     "CreatedUpload",
@@ -235,6 +249,7 @@ __all__ = [
     "CursorExpired",
     "Delivery",
     "DeliveryState",
+    "DependencyFailed",
     "Destination",
     "DestinationRefused",
     "DestinationState",
@@ -277,6 +292,7 @@ __all__ = [
     "MalformedJson",
     "ManagedUser",
     "MethodNotAllowed",
+    "MoveOperation",
     "NameTaken",
     "NodeState",
     "NotAFile",
@@ -288,6 +304,7 @@ __all__ = [
     "OidcFailed",
     "OnConflict",
     "OnProgress",
+    "Operation",
     "Order",
     "OwnShare",
     "ParentGone",
@@ -303,6 +320,7 @@ __all__ = [
     "RateLimited",
     "ReceivedFile",
     "RegistrationClosed",
+    "RestoreOperation",
     "RetryLater",
     "Revision",
     "RevisionConflict",
@@ -325,6 +343,8 @@ __all__ = [
     "TooManyUploads",
     "TooManyWebhooks",
     "TransferFailed",
+    "TrashOperation",
+    "TreeChanged",
     "TreeEntry",
     "Unauthenticated",
     "Unavailable",
@@ -338,6 +358,7 @@ __all__ = [
     "UploadState",
     "WeakPassword",
     "Webhook",
+    "hash_tree",
 ]
 
 

@@ -208,6 +208,19 @@ class RevisionConflict(ApiError):
     revision_id: str
 
 
+class TreeChanged(ApiError):
+    """Something below the folder has changed: read it again."""
+
+    code = "tree-changed"
+
+
+class DependencyFailed(ApiError):
+    """The item that should make the folder was refused: correct that one first."""
+
+    code = "dependency-failed"
+    item: int
+
+
 class ParentGone(ApiError):
     """The destination folder no longer exists: choose another destination."""
 

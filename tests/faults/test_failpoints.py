@@ -27,6 +27,7 @@ from tests.support.journeys import (
     AND_INTERNAL,
     CHUNK,
     Abort,
+    Batch,
     Copy,
     Journey,
     Prune,
@@ -71,6 +72,7 @@ IN_API: dict[str, Callable[[str], Journey]] = {
     "uploads.stream.after_s3": Stream,
     "uploads.stream.after_t2": Stream,
     "files.copy.before_commit": Copy,
+    "files.batch.after_owner": Batch,
 }
 """Failpoint -> a journey that reaches it."""
 

@@ -281,6 +281,52 @@ class Copy(Journey):
             assert (await tx.execute(told, {"id": uuid.UUID(me["id"])})).scalar_one() == 6
 
 
+class Batch(Journey):
+    """Make folders in the trees of two owners by one batch under an Idempotency-Key."""
+
+    def __init__(self, seed: str) -> None:
+        super().__init__(seed)
+        self.key = seed
+        self.shared_id = ""
+        self.owner: Account
+        self.answers: set[str] = set()
+        """The answer of every successful attempt."""
+
+    async def prepare(self, url: str) -> None:
+        await super().prepare(url)
+        account, self.owner = self.account_at(url), await register_account(url)
+        async with account.client, self.owner.client as client:
+            self.shared_id = require_ok(await client.post("/v1/folders", json={"path": "/shared"})).json()["id"]
+            grant = {"user_id": (await account.me())["id"], "role": "editor"}
+            require_ok(await client.post(f"/v1/files/{self.shared_id}/grants", json=grant))
+
+    async def _attempt(self, account: Account) -> None:
+        make = {"op": "create_folder", "name": "made", "on_conflict": "rename"}
+        operations = [
+            make,
+            make | {"parent_id": self.shared_id},
+            {"op": "create_folder", "parent_item": 0, "name": "in"},
+        ]
+        key = {"Idempotency-Key": self.key}
+        answer = await account.client.post("/v1/files/batch", json={"operations": operations}, headers=key)
+        assert [item["status"] for item in require_ok(answer).json()["items"]] == [201] * 3
+        self.answers.add(answer.text)
+
+    async def check(self, url: str, db: Db) -> None:
+        """Every folder exists once after any number of attempts, and all of these got one answer."""
+        assert len(self.answers) == 1
+        account = self.account_at(url)
+        async with account.client as client:
+            for parent, names in (({"path": "/"}, ["made"]), ({"parent_id": self.shared_id}, ["made"])):
+                listed = require_ok(await client.get("/v1/files", params=parent)).json()["items"]
+                assert [item["name"] for item in listed] == names
+            me = await account.me()
+        assert me["used_nodes"] == 3
+        async with db.read() as tx:
+            told = text("SELECT count(*) FROM events WHERE owner_id = :id AND kind = 'file.created'")
+            assert (await tx.execute(told, {"id": uuid.UUID(me["id"])})).scalar_one() == 2
+
+
 class Purge(Journey):
     """Delete a folder with more nodes than one batch of the purge; its files share content with a kept file."""
 

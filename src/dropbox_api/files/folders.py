@@ -11,6 +11,7 @@ from dropbox_api.core import names
 from dropbox_api.db import Tx, new_id
 from dropbox_api.events import journal
 from dropbox_api.files import paths
+from dropbox_api.files.edits import TreeEdit
 from dropbox_api.files.guard import LockedNode
 from dropbox_api.files.paths import NamedNode, NodeKey, Target
 from dropbox_api.files.schemas import CopyFile, RestoreFile, UpdateFile
@@ -61,17 +62,19 @@ async def find_folder(
 
 
 async def choose_target(
-    tx: Tx, actor_id: uuid.UUID, node: LockedNode, wanted: UpdateFile | CopyFile | RestoreFile, name: str | None
+    edit: TreeEdit, node: LockedNode, wanted: UpdateFile | CopyFile | RestoreFile, name: str | None
 ) -> Target:
     """Return the target of a node: its folder and its name, except where the request names others.
 
     `name` is the name of the request, cleaned before the transaction.
     Raises NotFound, Forbidden, NotAFolder, InvalidName, CrossOwner (the folder has another owner than the node).
     """
-    named = await find_folder(tx, actor_id, wanted.parent_id, wanted.parent_path, "editor")
-    if named and named.owner_id != node.owner_id:
+    parent_id = wanted.parent_id
+    if wanted.parent_path is not None:
+        parent_id = await paths.resolve_path(edit.tx, edit.actor_id, wanted.parent_path)
+    if parent_id is not None and (await edit.get_folder(parent_id)).owner_id != node.owner_id:
         raise problems.CrossOwner
-    return Target(named.node_id if named else node.folder_id, name or node.name, wanted.on_conflict)
+    return Target(parent_id or node.folder_id, name or node.name, wanted.on_conflict)
 
 
 async def ensure_folders(
@@ -138,22 +141,6 @@ def _choose_folders(
             rows[place] = columns | paths.name_columns(path[-1])
             found[path] = columns["id"]
     return list(rows.values())
-
-
-async def insert_folder(tx: Tx, owner_id: uuid.UUID, parent_id: uuid.UUID, name: str) -> uuid.UUID:
-    """Make a folder at a free name (clean) and return it. Raises TooManyFiles.
-
-    Transaction: joins tx, which holds the owner's lock.
-    """
-    if await count_free_nodes(tx, owner_id) < 1:
-        raise problems.TooManyFiles
-    node_id = new_id()
-    row = {"id": node_id, "owner_id": owner_id, "parent_id": parent_id, "kind": "folder"}
-    await tx.execute(insert(Node).values(**paths.name_columns(name), **row))
-    await tx.execute(update(User).where(User.id == owner_id).values(used_nodes=User.used_nodes + 1))
-    await journal.append_changes(tx, owner_id, [journal.Change("file.created", node_id)])
-    await audit.record(tx, owner_id, [audit.Entry("created", node_id, {"name": name})])
-    return node_id
 
 
 async def count_free_nodes(tx: Tx, owner_id: uuid.UUID) -> int:

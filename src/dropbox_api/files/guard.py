@@ -5,16 +5,16 @@ make a cycle, no two files get one name.
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import select, update
+from sqlalchemy import ARRAY, any_, literal, select, update
 
 from dropbox_api import access, problems
 from dropbox_api.db import Tx
 from dropbox_api.files.etags import format_etag, names_etag
-from dropbox_api.models import Node, User
+from dropbox_api.models import Id, Node, User
 from dropbox_api.plumbing.epoch import EPOCH
 
 
@@ -118,7 +118,16 @@ async def lock_trashed_node(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID) -> 
 
 
 async def _get_locked(tx: Tx, node_id: uuid.UUID) -> LockedNode:
-    return LockedNode(*(await tx.execute(select(*_NODE).where(Node.id == node_id))).one())
+    (node,) = await load_nodes(tx, [node_id])
+    return node
+
+
+async def load_nodes(tx: Tx, node_ids: Collection[uuid.UUID]) -> list[LockedNode]:
+    """Return nodes whose owner's lock the transaction holds."""
+    return [
+        LockedNode(*row)
+        for row in await tx.execute(select(*_NODE).where(Node.id == any_(literal(list(node_ids), ARRAY(Id)))))
+    ]
 
 
 def require_match(node: LockedNode, if_match: str | None) -> None:

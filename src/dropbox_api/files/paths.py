@@ -144,18 +144,6 @@ _FIRST_CANDIDATES = 5
 _MAX_CANDIDATE = 1_000_000
 
 
-async def choose_free_name(tx: Tx, parent_id: uuid.UUID, name: str, node_id: uuid.UUID | None = None) -> str:
-    """Return the first conflict name that is free in the folder. The name of `node_id` counts as free."""
-    for first in range(1, _MAX_CANDIDATE, _CANDIDATES_AT_ONCE):
-        candidates = [names.make_conflict_name(name, n) for n in range(first, first + _CANDIDATES_AT_ONCE)]
-        places = [(parent_id, names.make_key(candidate)) for candidate in candidates]
-        taken = await find_nodes_at(tx, places)
-        for candidate, at in zip(candidates, places, strict=True):
-            if at not in taken or taken[at].node_id == node_id:
-                return candidate
-    raise problems.NameTaken
-
-
 @dataclass(slots=True)
 class ConflictNames:
     """Free conflict names for a batch: one query reads the first ones of all names, and further ones are rare."""

@@ -314,13 +314,16 @@ class _Place(Request):
         return self
 
 
+FolderConflict = Literal["fail", "rename", "reuse"]
+
+
 class CreateFolder(_Place):
     """One folder by its name in another (by default the root), or every missing folder of a path."""
 
     name: Name | None = None
     path: Annotated[str | None, Field(max_length=4096, examples=["/photos/2026/rome"])] = None
     on_conflict: Annotated[
-        Literal["fail", "rename", "reuse"],
+        FolderConflict,
         Field(description="When the name is taken: refuse, take `name (1)`, or return the existing folder."),
     ] = "fail"
 
@@ -375,6 +378,125 @@ class RestoreFile(_Place):
     on_conflict: Annotated[
         Literal["fail", "rename"], Field(description="When the name is taken: refuse, or take `name (1).ext`.")
     ] = "rename"
+
+
+# Batches of changes
+
+IfMatch = Annotated[
+    str | None,
+    Field(
+        max_length=1000,
+        description="As the header `If-Match`; the quotes may be left out.",
+        examples=["5f0c2a9d41be.3"],
+    ),
+]
+ParentItem = Annotated[
+    int | None,
+    Field(
+        ge=0,
+        lt=BATCH_ITEMS,
+        description="Instead of `parent_id`: the folder that this earlier `create_folder` made; items count from 0.",
+    ),
+]
+
+
+class _BatchPlace(Request):
+    """A folder by id, or the one that an earlier item makes."""
+
+    parent_id: ParentId = None
+    parent_item: ParentItem = None
+    name: Name | None = None
+
+    @model_validator(mode="after")
+    def _one_folder(self) -> Self:
+        if self.parent_id is not None and self.parent_item is not None:
+            raise ValueError("parent_id and parent_item exclude each other")
+        return self
+
+
+class MoveOperation(_BatchPlace):
+    """As PATCH of a file: rename, move, or both."""
+
+    op: Literal["move"]
+    file_id: uuid.UUID
+    if_match: IfMatch = None
+    on_conflict: OnConflict = "fail"
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.name is None and self.parent_id is None and self.parent_item is None:
+            raise ValueError("nothing to change")
+        return self
+
+
+class CopyOperation(_BatchPlace):
+    """As `POST /v1/files/{id}/copy`."""
+
+    op: Literal["copy"]
+    file_id: uuid.UUID
+    if_match: IfMatch = None
+    on_conflict: OnConflict = "fail"
+
+
+class TrashOperation(Request):
+    """As DELETE of a file."""
+
+    op: Literal["trash"]
+    file_id: uuid.UUID
+    if_match: IfMatch = None
+    if_tree: Annotated[
+        Fingerprint | None,
+        Field(
+            description="SHA-256, in hex, of the line `id etag` and a newline for each live node below, in the order of"
+            " the ids: another one is `tree-changed`, for the ETag of a folder ignores its content."
+        ),
+    ] = None
+    force: Annotated[bool, Field(description="Delete even while a processor works on it.")] = False
+
+
+class RestoreOperation(_BatchPlace):
+    """As `POST /v1/files/{id}/restore`."""
+
+    op: Literal["restore"]
+    file_id: uuid.UUID
+    if_match: IfMatch = None
+    on_conflict: Literal["fail", "rename"] = "rename"
+
+
+class CreateFolderOperation(_BatchPlace):
+    """As `POST /v1/folders`, by name; without a folder in the caller's root."""
+
+    op: Literal["create_folder"]
+    name: Name
+    on_conflict: FolderConflict = "fail"
+
+
+PlacedOperation = MoveOperation | CopyOperation | RestoreOperation | CreateFolderOperation
+Operation = Annotated[PlacedOperation | TrashOperation, Field(discriminator="op")]
+
+
+class RunBatch(Request):
+    operations: Annotated[tuple[Operation, ...], Field(min_length=1, max_length=BATCH_ITEMS)]
+
+    @model_validator(mode="after")
+    def _earlier_folders(self) -> Self:
+        for number, operation in enumerate(self.operations):
+            folder = None if isinstance(operation, TrashOperation) else operation.parent_item
+            if folder is not None and (folder >= number or self.operations[folder].op != "create_folder"):
+                raise ValueError(f"parent_item of item {number} should be the number of an earlier create_folder")
+        return self
+
+
+class BatchResult(Answer):
+    """Either `file` or `problem`; neither for `trash`."""
+
+    status: Annotated[int, Field(description="What the single operation answers.", examples=[200])]
+    file: Annotated[File | None, Field(description="As it is after the whole batch.")]
+    problem: ProblemDocument | None
+
+
+class BatchResults(Answer):
+    items: Annotated[list[BatchResult], Field(description="In the order of the request.")]
 
 
 # Revisions, processing, activity

@@ -4,6 +4,7 @@
 `purged_at`, which hides the node at once. A worker removes the rows, then the objects.
 """
 
+import hashlib
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -14,7 +15,10 @@ from dropbox_api import access, problems
 from dropbox_api.context import Context
 from dropbox_api.db import Tx
 from dropbox_api.events import journal
-from dropbox_api.files import checks, folders, guard, paths, views
+from dropbox_api.files import checks, edits, folders, guard, paths, views
+from dropbox_api.files.edits import TreeEdit
+from dropbox_api.files.etags import format_etag
+from dropbox_api.files.guard import LockedNode
 from dropbox_api.files.schemas import File, FileList, RestoreFile
 from dropbox_api.models import Node
 from dropbox_api.plumbing import audit, idempotency, page_cursors
@@ -30,10 +34,44 @@ async def delete_node(context: Context, node_id: uuid.UUID, *, if_match: str | N
     Transaction: one, under the owner's lock.
     """
     async with context.db.begin() as tx:
-        node = await guard.lock_node(tx, context.actor_id, node_id, "editor")
-        guard.require_match(node, if_match)
-        await checks.require_movable(tx, context.actor_id, node)
-        await move_to_trash(tx, node.owner_id, node_id, force=force)
+        granted = await access.require_role(tx, context.actor_id, node_id, "editor")
+        edit = await edits.lock_tree(tx, context.actor_id, granted)
+        await delete(edit, node_id, if_match=if_match, force=force)
+        await edit.flush()
+
+
+async def delete(
+    edit: TreeEdit, node_id: uuid.UUID, *, if_match: str | None, if_tree: str | None = None, force: bool = False
+) -> None:
+    """Move a node with all below it to the trash. `if_tree`: only if `hash_tree` still returns it.
+
+    Raises as `delete_node`, and TreeChanged. Transaction: joins that of `edit`.
+    """
+    node = await edit.get_node(node_id, "editor")
+    guard.require_match(node, if_match)
+    await checks.require_movable(edit, node)
+    if if_tree is not None and await hash_tree(edit, node_id) != if_tree:
+        raise problems.TreeChanged
+    await move_to_trash(edit, node, force=force)
+
+
+_LIVE_BELOW = text("""
+    WITH RECURSIVE below AS (
+        SELECT id, version FROM nodes WHERE parent_id = :node_id AND trashed_at IS NULL
+        UNION ALL
+        SELECT child.id, child.version FROM below JOIN nodes child ON child.parent_id = below.id
+        WHERE child.trashed_at IS NULL
+    )
+    SELECT id, version, (SELECT current_data_epoch()) AS epoch FROM below ORDER BY id
+""")
+
+
+async def hash_tree(edit: TreeEdit, node_id: uuid.UUID) -> str:
+    """Return the SHA-256, in hex, of a line `id etag` for each live node below a node, in the order of their ids."""
+    digest = hashlib.sha256()
+    for row in await edit.read(_LIVE_BELOW, {"node_id": node_id}):
+        digest.update(f"{row.id} {format_etag(row.epoch, row.version)}\n".encode())
+    return digest.hexdigest()
 
 
 async def restore_node(
@@ -45,32 +83,37 @@ async def restore_node(
     trash or removed), NotAFolder, NameTaken, InvalidName, IdempotencyMismatch.
     Transaction: one, under the owner's lock.
     """
-    name = paths.clean_name(wanted.name) if wanted.name is not None else None
     async with context.db.begin() as tx:
-        node = await guard.lock_trashed_node(tx, context.actor_id, node_id)
+        edit = await edits.lock_tree(tx, context.actor_id, await access.require_trashed(tx, context.actor_id, node_id))
         await idempotency.claim_key(tx, once)
-        guard.require_match(node, if_match)
-        target = await folders.choose_target(tx, context.actor_id, node, wanted, name)
-        parent_id = target.parent_id
-        if parent_id == node.parent_id:
-            await _require_live(tx, context.actor_id, parent_id)
-        if node.kind == "folder":
-            await checks.require_outside(tx, node_id, parent_id)
-            await checks.require_depth_below(tx, parent_id, node_id)
-        name, _ = await checks.settle_name(tx, node.kind, target)
-        placed = {"parent_id": parent_id, **paths.name_columns(name), "trashed_at": None}
-        await guard.update_node(tx, node_id, placed)
-        below = await list_shared_below(tx, node.owner_id, node_id)
-        await journal.append_changes(tx, node.owner_id, [journal.Change("file.restored", node_id), *below])
-        await audit.record(tx, node.owner_id, [audit.Entry("restored", node_id, {"name": name})])
-        file = await views.get_file(tx, context.actor_id, node_id)
+        await restore(edit, node_id, wanted, if_match)
+        file = await edit.view(node_id)
         await idempotency.keep_answer(tx, once, 200, file)
         return file
 
 
-async def _require_live(tx: Tx, actor_id: uuid.UUID, parent_id: uuid.UUID) -> None:
+async def restore(edit: TreeEdit, node_id: uuid.UUID, wanted: RestoreFile, if_match: str | None) -> None:
+    """Take a node out of the trash. Raises as `restore_node`. Transaction: joins that of `edit`."""
+    name = paths.clean_name(wanted.name) if wanted.name is not None else None
+    node = await edit.get_trashed_node(node_id)
+    guard.require_match(node, if_match)
+    target = await folders.choose_target(edit, node, wanted, name)
+    parent_id = target.parent_id
+    if parent_id == node.parent_id:
+        await _require_live(edit, parent_id)
+    if node.kind == "folder":
+        checks.require_outside(edit, node_id, parent_id)
+        await checks.require_depth_below(edit, parent_id, node_id)
+    name, _ = await checks.settle_name(edit, node.kind, target)
+    edit.restore(node, parent_id, name)
+    below = await _list_shared_below(edit, node)
+    change, entry = journal.Change("file.restored", node_id), audit.Entry("restored", node_id, {"name": name})
+    edit.report(change, entry, *below)
+
+
+async def _require_live(edit: TreeEdit, parent_id: uuid.UUID) -> None:
     try:
-        await access.require_role(tx, actor_id, parent_id)
+        await edit.get_folder(parent_id, "viewer")
     except problems.NotFound:
         raise problems.ParentGone("The folder is in the trash or deleted: restore it first, or name another") from None
 
@@ -162,33 +205,33 @@ _RUNNING_BELOW = text(f"""
 
 _SHARED = """nodes
         WHERE id IN (SELECT node_id FROM grants WHERE owner_id = :owner_id AND grantee_id IS NOT NULL)
-            AND trashed_at IS NULL AND EXISTS (SELECT FROM nodes WHERE id = :node_id AND kind = 'folder')"""
+            AND trashed_at IS NULL"""
 _SHARED_BELOW = text(f"""
     WITH RECURSIVE {access.ancestors_cte(_SHARED, climb="above.trashed_at IS NULL")}
     SELECT start FROM ancestors WHERE parent_id = :node_id ORDER BY start
 """)
 
 
-async def list_shared_below(tx: Tx, owner_id: uuid.UUID, node_id: uuid.UUID) -> list[journal.Change]:
+async def _list_shared_below(edit: TreeEdit, node: LockedNode) -> list[journal.Change]:
     """Return the further changes to report when a live folder goes into the trash or has come back.
 
     Grantees of a node below it may not see the folder, so they get an event about their own node.
     """
-    shared = await tx.execute(_SHARED_BELOW, {"owner_id": owner_id, "node_id": node_id})
-    return [journal.Change("file.moved", shared_id) for shared_id in shared.scalars()]
+    if node.kind == "file":
+        return []
+    shared = await edit.read(_SHARED_BELOW, {"owner_id": edit.owner_id, "node_id": node.id})
+    return [journal.Change("file.moved", row.start) for row in shared]
 
 
-async def move_to_trash(tx: Tx, owner_id: uuid.UUID, node_id: uuid.UUID, *, force: bool) -> None:
+async def move_to_trash(edit: TreeEdit, node: LockedNode, *, force: bool) -> None:
     """Move a live node with all below it to the trash. Writes one row for a folder of any size.
 
-    Raises ProcessingRunning, unless `force`. Transaction: joins tx, which holds the owner's lock.
+    Raises ProcessingRunning, unless `force`. Transaction: joins that of `edit`.
     """
-    if not force:
-        running = await tx.execute(_RUNNING_BELOW, {"owner_id": owner_id, "node_id": node_id})
-        file_ids = [str(file_id) for file_id in running.scalars()]
-        if file_ids:
-            raise problems.ProcessingRunning(file_ids=file_ids)
-    below = await list_shared_below(tx, owner_id, node_id)
-    await guard.update_node(tx, node_id, {"trashed_at": func.now()})
-    await journal.append_changes(tx, owner_id, [journal.Change("file.trashed", node_id), *below])
-    await audit.record(tx, owner_id, [audit.Entry("trashed", node_id)])
+    if not force and await edit.has_running():
+        running = await edit.read(_RUNNING_BELOW, {"owner_id": edit.owner_id, "node_id": node.id})
+        if running:
+            raise problems.ProcessingRunning(file_ids=[str(row.start) for row in running])
+    below = await _list_shared_below(edit, node)
+    edit.trash(node)
+    edit.report(journal.Change("file.trashed", node.id), audit.Entry("trashed", node.id), *below)

@@ -13,17 +13,16 @@ from dropbox_api.context import Context
 from dropbox_api.core import names
 from dropbox_api.db import Tx, new_id
 from dropbox_api.events import journal
-from dropbox_api.files import checks, folders, guard, heads, paths, put, trash, views
+from dropbox_api.files import checks, edits, folders, guard, heads, paths, put, trash, views
+from dropbox_api.files.edits import TreeEdit
 from dropbox_api.files.guard import LockedNode
 from dropbox_api.files.paths import Target
-from dropbox_api.files.schemas import CopyFile, CreateFolder, File, UpdateFile
+from dropbox_api.files.schemas import CopyFile, CreateFolder, File, FolderConflict, UpdateFile
 from dropbox_api.models import Node, User
 from dropbox_api.plumbing import audit, idempotency
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.plumbing.idempotency import Once
 
-MAX_COPY_NODES = 100_000
-"""Limit of one copy, which is one transaction and holds the owner's lock."""
 COPY_AT_ONCE = 2_000
 """Rows of one statement; the event loop runs in between."""
 
@@ -47,27 +46,31 @@ async def create_folder(context: Context, wanted: CreateFolder, once: Once | Non
         found = parent.node_id if parent else (await folders.ensure_folders(tx, owner_id, [above]))[above]
         if isinstance(found, problems.Problem):
             raise found
-        node_id = found if name is None else await _make_folder(tx, owner_id, (found, name), wanted.on_conflict)
+        edit = TreeEdit(tx, context.actor_id, owner_id)
+        node_id = found if name is None else await make_folder(edit, found, name, wanted.on_conflict)
         if name is None and wanted.on_conflict != "reuse":
             raise problems.NameTaken("The root folder already exists", file_id=str(node_id))
-        file = await views.get_file(tx, context.actor_id, node_id)
+        file = await edit.view(node_id)
         await idempotency.keep_answer(tx, once, 201, file)
     return file
 
 
-async def _make_folder(tx: Tx, owner_id: uuid.UUID, at: tuple[uuid.UUID, str], on_conflict: str) -> uuid.UUID:
-    """Make a folder at a name in a folder; return it, or with "reuse" the folder that has the name already."""
-    parent_id, name = at
-    place = (parent_id, names.make_key(name))
-    other = (await paths.find_nodes_at(tx, [place])).get(place)
+async def make_folder(edit: TreeEdit, parent_id: uuid.UUID, name: str, on_conflict: FolderConflict) -> uuid.UUID:
+    """Make a folder at a name (clean) in a folder; return it, or with "reuse" the folder that has the name already.
+
+    Raises NotFound (parent), Forbidden, NotAFolder, InvalidName (too deep), NameTaken, TooManyFiles.
+    Transaction: joins that of `edit`.
+    """
+    await edit.get_folder(parent_id)
+    other = await edit.find_holder((parent_id, names.make_key(name)))
     if other and on_conflict == "reuse" and other.kind == "folder":
         return other.node_id
     if other and on_conflict == "rename":
-        name = await paths.choose_free_name(tx, parent_id, name)
+        name = await checks.choose_free_name(edit, parent_id, name)
     elif other:
         raise problems.NameTaken(file_id=str(other.node_id))
-    await checks.require_depth_below(tx, parent_id)
-    return await folders.insert_folder(tx, owner_id, parent_id, name)
+    await checks.require_depth_below(edit, parent_id)
+    return await edit.add_folder(parent_id, name)
 
 
 async def change_node(context: Context, node_id: uuid.UUID, wanted: UpdateFile, if_match: str | None) -> File:
@@ -79,18 +82,11 @@ async def change_node(context: Context, node_id: uuid.UUID, wanted: UpdateFile, 
     NameTaken, NotAFolder, NotAFile (type or time of a folder), ProcessingRunning (of the file that would be replaced).
     Transaction: one, under the owner's lock. Idempotent: a change that is made already writes nothing.
     """
-    name = paths.clean_name(wanted.name) if wanted.name is not None else None
     async with context.db.begin() as tx:
-        node = await guard.lock_node(tx, context.actor_id, node_id, "editor")
-        guard.require_match(node, if_match)
-        if node.parent_id is None:
-            raise problems.RootFolder
-        if node.kind != "file" and (wanted.content_type or wanted.client_modified_at):
-            raise problems.NotAFile("A folder has neither a content type nor a time of its content")
-        target = await folders.choose_target(tx, context.actor_id, node, wanted, name)
-        if target.parent_id != node.parent_id:
-            await checks.require_movable(tx, context.actor_id, node)
-        await rename_or_move(tx, context.actor_id, node, target)
+        granted = await access.require_role(tx, context.actor_id, node_id, "editor")
+        edit = await edits.lock_tree(tx, context.actor_id, granted)
+        node = await change_place(edit, node_id, wanted, if_match)
+        await edit.flush()
         if wanted.content_type is not None:
             await heads.set_content_type(tx, node, wanted.content_type)
         if wanted.client_modified_at is not None:
@@ -98,39 +94,57 @@ async def change_node(context: Context, node_id: uuid.UUID, wanted: UpdateFile, 
         return await views.get_file(tx, context.actor_id, node_id)
 
 
-async def rename_or_move(tx: Tx, actor_id: uuid.UUID, node: LockedNode, target: Target) -> None:
+async def change_place(edit: TreeEdit, node_id: uuid.UUID, wanted: UpdateFile, if_match: str | None) -> LockedNode:
+    """Rename and move a node, as far as the request names a place; return the node as it was.
+
+    Raises as `change_node`. Transaction: joins that of `edit`.
+    """
+    name = paths.clean_name(wanted.name) if wanted.name is not None else None
+    node = await edit.get_node(node_id, "editor")
+    guard.require_match(node, if_match)
+    if node.parent_id is None:
+        raise problems.RootFolder
+    if node.kind != "file" and (wanted.content_type or wanted.client_modified_at):
+        raise problems.NotAFile("A folder has neither a content type nor a time of its content")
+    target = await folders.choose_target(edit, node, wanted, name)
+    if target.parent_id != node.parent_id:
+        await checks.require_movable(edit, node)
+    await rename_or_move(edit, node, target)
+    return node
+
+
+async def rename_or_move(edit: TreeEdit, node: LockedNode, target: Target) -> None:
     """Move a live node to a target. Does nothing if it already has that folder and name.
 
     An actor who may edit the file but not its folder cannot replace another file in it and gets no id of one.
 
     Raises NameTaken, IntoItself, InvalidName (too deep), ProcessingRunning (of the file that would be replaced).
-    Transaction: joins tx, which holds the owner's lock and has checked the actor's permission.
+    Transaction: joins that of `edit`, which has checked the actor's permission.
     """
     parent_id = target.parent_id
     moves = parent_id != node.parent_id
     if moves and node.kind == "folder":
-        await checks.require_outside(tx, node.id, parent_id)
-        await checks.require_depth_below(tx, parent_id, node.id)
-    may_edit_folder = await access.is_editor(tx, actor_id, parent_id)
+        checks.require_outside(edit, node.id, parent_id)
+        await checks.require_depth_below(edit, parent_id, node.id)
+    may_edit_folder = await edit.is_editor(parent_id)
     if target.on_conflict == "replace" and not may_edit_folder:
         target = replace(target, on_conflict="fail")
     try:
-        name, replaced = await checks.settle_name(tx, node.kind, target, node_id=node.id)
+        name, replaced = await checks.settle_name(edit, node.kind, target, node_id=node.id)
     except problems.NameTaken as taken:
         raise taken if may_edit_folder else problems.NameTaken() from None
     if not moves and name == node.name:
         return
     if replaced:
-        await trash.move_to_trash(tx, node.owner_id, replaced, force=False)
-    before = await journal.list_recipients(tx, node.id) if moves else frozenset()
-    await guard.update_node(tx, node.id, {"parent_id": parent_id, **paths.name_columns(name)})
+        await trash.move_to_trash(edit, await edit.get_node(replaced, "editor"), force=False)
+    before = edit.list_grantees(node.id) if moves else frozenset()
+    edit.place(node, parent_id, name)
     if moves:
         act = audit.Entry("moved", node.id, {"from": str(node.parent_id), "to": str(parent_id), "name": name})
     else:
         act = audit.Entry("renamed", node.id, {"from": node.name, "to": name})
     kind: journal.EventKind = "file.moved" if moves else "file.renamed"
-    await journal.append_changes(tx, node.owner_id, [journal.Change(kind, node.id, others=before)])
-    await audit.record(tx, node.owner_id, [act])
+    edit.report(journal.Change(kind, node.id, others=before), act)
 
 
 async def copy_node(
@@ -142,31 +156,49 @@ async def copy_node(
     TooManyFiles, RootFolder, IdempotencyMismatch.
     Transaction: one, under the owner's lock.
     """
-    name = paths.clean_name(wanted.name) if wanted.name is not None else None
     async with context.db.begin() as tx:
-        node = await guard.lock_node(tx, context.actor_id, node_id, "viewer")
+        granted = await access.require_role(tx, context.actor_id, node_id)
+        edit = await edits.lock_tree(tx, context.actor_id, granted)
         await idempotency.claim_key(tx, once)
-        guard.require_match(node, if_match)
-        if node.parent_id is None:
-            raise problems.RootFolder("The root folder cannot be copied: copy the items in it")
-        target = await folders.choose_target(tx, context.actor_id, node, wanted, name)
-        await access.require_role(tx, context.actor_id, target.parent_id, "editor")
-        copy_content = _copy_file if node.kind == "file" else _copy_folder
-        copy_id = await copy_content(tx, context.actor_id, node, target)
+        copy_id = await copy(edit, node_id, wanted, if_match)
         await failpoint("files.copy.before_commit")
-        file = await views.get_file(tx, context.actor_id, copy_id)
+        file = await edit.view(copy_id)
         await idempotency.keep_answer(tx, once, 201, file)
     return file
 
 
-async def _copy_file(tx: Tx, actor_id: uuid.UUID, node: LockedNode, target: Target) -> uuid.UUID:
+async def copy(edit: TreeEdit, node_id: uuid.UUID, wanted: CopyFile, if_match: str | None) -> uuid.UUID:
+    """Copy a node and return the copy. Raises as `copy_node`. Transaction: joins that of `edit`."""
+    name = paths.clean_name(wanted.name) if wanted.name is not None else None
+    node = await edit.get_node(node_id, "viewer")
+    guard.require_match(node, if_match)
+    if node.parent_id is None:
+        raise problems.RootFolder("The root folder cannot be copied: copy the items in it")
+    target = await folders.choose_target(edit, node, wanted, name)
+    await edit.get_folder(target.parent_id)
+    copy_content = _copy_file if node.kind == "file" else _copy_folder
+    copy_id, count = await copy_content(edit, node, target)
+    edit.copies_left -= count
+    edit.forget()
+    return copy_id
+
+
+async def _copy_file(edit: TreeEdit, node: LockedNode, target: Target) -> tuple[uuid.UUID, int]:
+    """Copy a file; return the copy and the number of copied nodes."""
     if target.on_conflict == "replace" and target.key == (node.parent_id, node.name_key):
         raise problems.NameTaken("A file cannot be replaced by a copy of itself", file_id=str(node.id))
-    placement = await put.load_placement(tx, node.revision_id, target, author_id=actor_id)
-    (placed,) = await put.put_files(tx, node.owner_id, [placement])
+    _require_copies(edit, 1)
+    await edit.flush()
+    placement = await put.load_placement(edit.tx, node.revision_id, target, author_id=edit.actor_id)
+    (placed,) = await put.put_files(edit.tx, edit.owner_id, [placement])
     if isinstance(placed, problems.Problem):
         raise placed
-    return placed.node_id
+    return placed.node_id, 1
+
+
+def _require_copies(edit: TreeEdit, count: int) -> None:
+    if count > edit.copies_left:
+        raise problems.TooManyFiles(f"One request copies at most {edits.MAX_COPY_NODES} files and folders")
 
 
 class _TreeRow(NamedTuple):
@@ -210,16 +242,18 @@ _COPY_HEADS = text("""
 """)
 
 
-async def _copy_folder(tx: Tx, actor_id: uuid.UUID, node: LockedNode, target: Target) -> uuid.UUID:
-    name, _ = await checks.settle_name(tx, "folder", target)
-    await checks.require_depth_below(tx, target.parent_id, node.id)
+async def _copy_folder(edit: TreeEdit, node: LockedNode, target: Target) -> tuple[uuid.UUID, int]:
+    """Copy a folder with all below it; return the copy and the number of copied nodes."""
+    tx, actor_id = edit.tx, edit.actor_id
+    name, _ = await checks.settle_name(edit, "folder", target)
+    await checks.require_depth_below(edit, target.parent_id, node.id)
     # Read before the first write, because a folder may be copied into itself.
-    below = await tx.execute(_BELOW, {"node_id": node.id, "limit": MAX_COPY_NODES + 1})
+    below = await edit.read(_BELOW, {"node_id": node.id, "limit": edit.copies_left + 1})
     rows = [_TreeRow._make(row) for row in below]
-    if len(rows) > MAX_COPY_NODES:
-        raise problems.TooManyFiles(f"One copy makes at most {MAX_COPY_NODES} files and folders")
-    if len(rows) > await folders.count_free_nodes(tx, node.owner_id):
+    _require_copies(edit, len(rows))
+    if len(rows) > await edit.count_free_nodes():
         raise problems.TooManyFiles
+    await edit.flush()
     copy_id = new_id()
     await tx.execute(
         insert(Node).values(
@@ -238,7 +272,7 @@ async def _copy_folder(tx: Tx, actor_id: uuid.UUID, node: LockedNode, target: Ta
     used = User.used_nodes + len(rows)
     await tx.execute(update(User).where(User.id == node.owner_id).values(used_nodes=used))
     await audit.record(tx, node.owner_id, [audit.Entry("copied", copy_id, {"name": name, "from": str(node.id)})])
-    return copy_id
+    return copy_id, len(rows)
 
 
 async def _copy_rows(

@@ -44,6 +44,13 @@ class Once:
             digest.update(len(value).to_bytes(8, "big") + value)
         return replace(self, request_hash=digest.digest())
 
+    def part(self, part_id: uuid.UUID) -> Self:
+        """Return one part of the request, which has a transaction and an answer of its own.
+
+        No key of a client has a blank.
+        """
+        return replace(self, key=f"{self.key} {part_id}")
+
 
 class _ClaimedKey(NamedTuple):
     request_hash: bytes

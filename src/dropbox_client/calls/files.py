@@ -7,12 +7,14 @@ from typing import Any
 from dropbox_client.call import Call, Listing, Receiver, read_archive, read_items, read_nothing, read_with, without_none
 from dropbox_client.models import (
     Activity,
+    BatchResult,
     DownloadItem,
     DownloadResult,
     DownloadUrl,
     File,
     FileState,
     OnConflict,
+    Operation,
     Order,
     ProcessingState,
     TreeEntry,
@@ -100,6 +102,11 @@ def sign_download(file_id: str, revision_id: str | None) -> Call[DownloadUrl]:
 def download_batch(items: Sequence[DownloadItem]) -> Call[list[DownloadResult]]:
     body = {"items": [without_none(file_id=item.file_id, revision_id=item.revision_id) for item in items]}
     return Call("POST", "/v1/files/download-batch", read_items(DownloadResult.from_json), body=body)
+
+
+def batch(operations: Sequence[Operation]) -> Call[list[BatchResult]]:
+    body = {"operations": [operation.to_json() for operation in operations]}
+    return Call("POST", "/v1/files/batch", read_items(BatchResult.from_json), body=body, creates=True)
 
 
 def get_archive(folder_id: str, receiver: Receiver) -> Call[None]:

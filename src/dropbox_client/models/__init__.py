@@ -10,6 +10,7 @@ from dropbox_client.lazy import import_names
 
 if TYPE_CHECKING:
     from dropbox_client.models.account import *  # noqa: F403
+    from dropbox_client.models.batches import *  # noqa: F403
     from dropbox_client.models.events import *  # noqa: F403
     from dropbox_client.models.files import *  # noqa: F403
     from dropbox_client.models.sharing import *  # noqa: F403
@@ -22,6 +23,10 @@ else:
             "account": (
                 "Account AccountKind CreatedPersonalToken Device ManagedUser PersonalToken Scope SecondFactorProposal "
                 "SignInSession"
+            ),
+            "batches": (
+                "BatchResult CopyOperation CreateFolderOperation MoveOperation Operation RestoreOperation "
+                "TrashOperation hash_tree"
             ),
             "events": "Event EventActor EventList",
             "files": (

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 from dropbox_client.calls import files
+from dropbox_client.models.batches import BatchResult, Operation
 from dropbox_client.models.files import (
     Activity,
     DownloadItem,
@@ -184,6 +185,20 @@ class Files(Resource):
         Raises: NotFound, RootFolder, ProcessingRunning, PreconditionFailed.
         """
         return self._run(files.move_to_trash(self._resolve(file), force=force, if_match=if_match))
+
+    def batch(self, operations: Sequence[Operation]) -> builtins.list[BatchResult]:
+        """Move, copy, trash, restore and create many files and folders; return the results in order.
+
+        Later operations see the changes of earlier ones; a refused one changes nothing and has a `problem`. One request
+        runs up to 500 operations, and more only if none of these has a `parent_item`. Raises InvalidRequest.
+        """
+        if any(getattr(operation, "parent_item", None) is not None for operation in operations):
+            return self._run(files.batch(operations))
+        results: builtins.list[BatchResult] = []
+        for first in range(0, len(operations), _BATCH_ITEMS):
+            batch = self._run(files.batch(operations[first : first + _BATCH_ITEMS]))
+            results += batch
+        return results
 
     def download_archive(self, folder: FileRef, to: "To", *, overwrite: bool = False) -> None:
         """Download a folder with all below it as a zip, to a path or into a binary file object.

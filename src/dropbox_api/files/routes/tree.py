@@ -8,16 +8,18 @@ from fastapi import APIRouter, Query, Response
 from dropbox_api import problems
 from dropbox_api.accounts.auth import OnceDep, Processor, Reader, Writer
 from dropbox_api.deps import IfMatch, PageLimit
-from dropbox_api.files import activity, processing, revisions, trash, tree
+from dropbox_api.files import activity, batch, processing, revisions, trash, tree
 from dropbox_api.files.routes.etag import add_etag
 from dropbox_api.files.schemas import (
     ActivityList,
+    BatchResults,
     CopyFile,
     CreateFolder,
     File,
     FileList,
     RestoreFile,
     RevisionList,
+    RunBatch,
     UpdateFile,
     UpdateProcessing,
 )
@@ -105,6 +107,26 @@ async def copy(
 ) -> File:
     """Copy a file, or a folder with all its content. The server copies no bytes and charges none."""
     return add_etag(response, await tree.copy_node(context, file_id, body, if_match, once))
+
+
+@router.post(
+    "/files/batch",
+    operation_id="files_run_batch",
+    responses=problem_responses(
+        problems.Unauthenticated,
+        problems.Forbidden,
+        *BODY,
+        problems.IdempotencyMismatch,
+        problems.TreeChanged,  # of an item, as the problems of the single operations
+        problems.DependencyFailed,
+    ),
+)
+async def run_batch(context: Writer, once: OnceDep, body: RunBatch) -> BatchResults:
+    """Move, copy, trash, restore and create up to 500 files and folders; each item has its own answer, in order.
+
+    Later items see the changes of earlier ones; a refused item changes nothing, and the others go on.
+    """
+    return await batch.run_batch(context, body.operations, once)
 
 
 # The trash

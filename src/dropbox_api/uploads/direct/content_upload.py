@@ -9,6 +9,7 @@ from dropbox_api import problems
 from dropbox_api.context import Context
 from dropbox_api.db import Tx
 from dropbox_api.files import guard, heads, paths, put, tree, views
+from dropbox_api.files.edits import TreeEdit
 from dropbox_api.files.guard import LockedNode
 from dropbox_api.files.paths import Target
 from dropbox_api.files.schemas import File
@@ -80,8 +81,10 @@ async def put_content(context: Context, node_id: uuid.UUID, wanted: NewContent, 
                 await heads.set_content_type(tx, node, placement.content_type)
                 file = await views.get_file(tx, actor_id, node_id)
             if name is not None:
-                await tree.rename_or_move(tx, actor_id, node, Target(node.folder_id, name, wanted.on_conflict))
-                file = await views.get_file(tx, actor_id, node_id)
+                edit = TreeEdit(tx, actor_id, node.owner_id)
+                named = await edit.get_node(node_id, "editor")
+                await tree.rename_or_move(edit, named, Target(node.folder_id, name, wanted.on_conflict))
+                file = await edit.view(node_id)
             await idempotency.keep_answer(tx, once, 200, file)
         await failpoint("uploads.stream.after_t2")
     return file
