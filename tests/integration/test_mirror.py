@@ -98,13 +98,14 @@ async def test_rows_show_what_the_files_show(account: Account) -> None:
     for number, time in enumerate(("0002-01-01T00:00:00Z", "9998-12-31T23:59:59.999999Z", "2026-03-01T02:00:00+02:00")):
         await upload_file(account, b"%d" % number, f"{number}", client_modified_at=time)
     (await account.client.patch(f"/v1/files/{folder_id}", json={"name": "renamed"})).raise_for_status()
+    epoch = (await page(account))["epoch"]
     rows = await tree(account)
     assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
     for row in rows:
         shown = (await account.client.get(f"/v1/files/{row['id']}")).raise_for_status().json()
         version, executable, modified_at = (row.pop(name) for name in ("version", "executable", "client_modified_at"))
         assert row == {name: shown[name] for name in row}
-        assert shown["etag"] == f'"{version}"'
+        assert shown["etag"] == f'"{epoch}.{version}"'
         assert executable is False
         assert modified_at is None or modified_at.endswith("Z")
         assert read_time(modified_at) == read_time(shown["client_modified_at"])
@@ -176,6 +177,25 @@ async def test_nodes_that_stay_are_in_one_page_whatever_moves(account: Account, 
         found = [row["id"] for row in await tree(account, limit, disturb, root_id=top)]
         assert len(set(found)) == len(found)
         assert set(found) >= {*staying, *homes}
+
+
+async def test_change_during_the_first_page_is_among_the_events_after_its_cursor(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder_id = await make_folder(account, "/before")
+    find = entries._scan
+
+    async def find_and_change(*arguments: Any) -> Any:
+        found = await find(*arguments)
+        monkeypatch.setattr(entries, "_scan", find)
+        (await account.client.patch(f"/v1/files/{folder_id}", json={"name": "after"})).raise_for_status()
+        return found
+
+    monkeypatch.setattr(entries, "_scan", find_and_change)
+    first = await page(account)
+    assert [row[3] for row in first["items"]] == ["before"]
+    events = await account.client.get("/v1/events", params={"cursor": first["events_cursor"]})
+    assert [event["file"]["name"] for event in events.raise_for_status().json()["events"]] == ["after"]
 
 
 async def test_subtree_that_grows_beyond_a_walk_is_listed_on_by_scans(

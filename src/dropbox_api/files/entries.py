@@ -71,12 +71,12 @@ async def list_entries(context: Context, cursors: Cursors, wanted: ListTree) -> 
             position = position._replace(way="scan")
             at_once = wanted.limit if root.node_id == own_root_id else max(wanted.limit, SCANNED_AT_ONCE)
             found = await _scan(tx, root, position.after, wanted.limit, at_once)
-        rows: str = (await tx.execute(_ROWS, {"ids": found.ids})).scalar_one() or ""
+        read = (await tx.execute(_ROWS, {"ids": found.ids})).one()
     next_cursor = (
         page_cursors.encode_cursor(kind, *position._replace(after=found.next_after)) if found.next_after else None
     )
-    end = orjson.dumps({"events_cursor": position.events_cursor, "next_cursor": next_cursor})
-    return b'{"columns":%b,"items":[%b],%b' % (_COLUMNS, rows.encode(), end[1:])
+    end = orjson.dumps({"epoch": read.epoch, "events_cursor": position.events_cursor, "next_cursor": next_cursor})
+    return b'{"columns":%b,"items":[%b],%b' % (_COLUMNS, read.rows.encode(), end[1:])
 
 
 _COLUMNS = orjson.dumps(TREE_COLUMNS)
@@ -140,10 +140,10 @@ async def _scan(tx: Tx, root: access.Access, after: uuid.UUID, limit: int, at_on
 
 
 _ROWS = text("""
-    SELECT string_agg(CAST(json_build_array(
+    SELECT (SELECT current_data_epoch()) AS epoch, coalesce(string_agg(CAST(json_build_array(
         nodes.id, nodes.parent_id, kind, name, version, revisions.size_bytes, revisions.id, encode(fingerprint, 'hex'),
         content_status, (to_json(client_modified_at AT TIME ZONE 'UTC') #>> '{}') || 'Z', false
-    ) AS text), ',' ORDER BY nodes.id)
+    ) AS text), ',' ORDER BY nodes.id), '') AS rows
     FROM nodes
     LEFT JOIN revisions ON revisions.id = head_revision_id LEFT JOIN blobs ON blobs.id = blob_id
     WHERE nodes.id = ANY(CAST(:ids AS uuid[]))

@@ -146,6 +146,13 @@ class TreePage(Answer):
         list[str], Field(description="Names of the values of a row, in order. A newer server may append more.")
     ]
     items: list[TreeEntry]
+    epoch: Annotated[
+        str,
+        Field(
+            description='The ETag of a row is `"EPOCH.VERSION"`, in quotes, with its `version`.',
+            examples=["5f0c2a9d41be"],
+        ),
+    ]
     events_cursor: Annotated[
         str,
         Field(description="The same in all pages: read the events after it when you have read the last page."),
