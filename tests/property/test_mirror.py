@@ -1,0 +1,268 @@
+"""A copy of a tree, kept as docs/protocol.md says, equals the tree after any history of changes.
+
+`tests/support/mirror.py` is the client. The owner mirrors the whole account, a member a folder that is shared with it.
+In a history one request follows another, so that its seed repeats it: changes, and single requests of mirrors that
+have begun at different times. FAULTS=long runs many more and longer histories.
+"""
+
+import os
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from dropbox_api.files import entries
+from dropbox_api.storage.s3 import S3Config
+from dropbox_api.workers.purge import purge_trash
+from dropbox_api.workers.relay import relay_changes
+from tests.support.mirror import Entry, Mirror, summarize
+from tests.support.server import (
+    Account,
+    RunningServer,
+    assert_invariants,
+    register_account,
+    run_until_idle,
+    separate_server,
+    upload_file,
+)
+from tests.support.sharing import make_folder, verify
+
+LONG = os.environ.get("FAULTS") == "long"
+HISTORIES = 60 if LONG else 4
+STEPS = 500 if LONG else 200
+
+FOLDERS = (
+    "above/shared",
+    "above/shared/a",
+    "above/shared/a/b",
+    "above/shared/c",
+    "outside",
+    "outside/d",
+    "outside/d/e",
+)
+
+
+@dataclass
+class World:
+    """An account with a shared folder, the client of a member, and random changes of both."""
+
+    server: RunningServer
+    owner: Account
+    member: Account
+    random: random.Random
+    roots: dict[str, str] = field(default_factory=dict)
+    """The root of the owner, and the shared folder of the member."""
+    folders: list[str] = field(default_factory=list)
+    nodes: list[str] = field(default_factory=list)
+    """All nodes that were made, in any state; the folders are among them."""
+    clients: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    async def make(cls, server: RunningServer, seed: int) -> "World":
+        owner, member = [await register_account(server.url) for _ in range(2)]
+        world = cls(server, owner, member, random.Random(seed))
+        world.clients = {"owner": owner.client, "member": member.client}
+        await verify(server.db, member)
+        root = (await owner.client.get("/v1/files/by-path", params={"path": "/"})).raise_for_status().json()["id"]
+        made = [await make_folder(owner, f"/{path}") for path in FOLDERS]
+        world.roots = {"owner": root, "member": made[0]}
+        world.folders = [root, await make_folder(owner, "/above"), *made]
+        files = [
+            (await upload_file(owner, b"%d" % n, f"{n}", destination={"parent_id": made[n]}))["id"] for n in range(7)
+        ]
+        world.nodes = [*world.folders[1:], *files]
+        await world.grant()
+        await run_until_idle(relay_changes, server.services)
+        return world
+
+    async def close(self) -> None:
+        for account in (self.owner, self.member):
+            await account.client.aclose()
+
+    # Changes
+
+    async def change(self) -> None:
+        """Make one random change; the server may refuse it."""
+        changes: list[tuple[int, Callable[[], Awaitable[None]]]] = [
+            (6, self.move),
+            (4, self.create),
+            (4, self.copy),
+            (4, self.trash),
+            (4, self.restore),
+            (2, self.rename),
+            (2, self.set_time),
+            (1, self.purge),
+            (1, self.write),
+            (2, self.grant),
+            (1, self.revoke),
+            (1, self.clean_up),
+            (2, self.relay),
+        ]
+        weights, actions = zip(*changes, strict=True)
+        await self.random.choices(actions, weights)[0]()
+
+    def node(self) -> str:
+        """Choose a node, preferably a folder: most errors concern what is below it."""
+        return self.random.choice(self.folders[1:] if self.random.random() < 0.6 else self.nodes)
+
+    async def _send(self, method: str, path: str, who: str | None = None, **more: Any) -> dict[str, Any]:
+        """Return the answer, empty when the change was refused."""
+        client = self.clients[who or self.random.choices(["owner", "member"], [3, 1])[0]]
+        answer = await client.request(method, f"/v1/{path}", **more)
+        assert answer.status_code < 500, answer.text
+        body: dict[str, Any] = answer.json() if answer.is_success and answer.content else {}
+        return body
+
+    async def create(self) -> None:
+        body = {"parent_id": self.random.choice(self.folders), "name": f"n{self.random.randrange(9)}"}
+        made = await self._send("POST", "folders", json=body | {"on_conflict": "rename"})
+        self._add(made)
+
+    async def copy(self) -> None:
+        # Copies of folders have nodes that `nodes` does not list: they move with their folders.
+        if len(self.nodes) > 150:
+            return
+        body = {"parent_id": self.random.choice(self.folders), "on_conflict": "rename"}
+        self._add(await self._send("POST", f"files/{self.node()}/copy", json=body))
+
+    def _add(self, made: dict[str, Any]) -> None:
+        if made:
+            self.nodes.append(made["id"])
+            if made["kind"] == "folder":
+                self.folders.append(made["id"])
+
+    async def move(self) -> None:
+        body = {"parent_id": self.random.choice(self.folders), "on_conflict": "rename"}
+        await self._send("PATCH", f"files/{self.node()}", json=body)
+
+    async def rename(self) -> None:
+        body = {"name": f"m{self.random.randrange(9)}", "on_conflict": "rename"}
+        await self._send("PATCH", f"files/{self.node()}", json=body)
+
+    async def set_time(self) -> None:
+        time = f"2026-01-01T00:00:{self.random.randrange(60):02}.5Z"
+        await self._send("PATCH", f"files/{self.node()}", json={"client_modified_at": time})
+
+    async def write(self) -> None:
+        content = b"%d" % self.random.randrange(100)
+        await self._send("PUT", f"files/{self.random.choice(self.nodes)}/content", content=content)
+
+    async def trash(self) -> None:
+        await self._send("DELETE", f"files/{self.node()}")
+
+    async def restore(self) -> None:
+        trashed = (await self._send("GET", "trash", "owner"))["items"]
+        if trashed:
+            await self._send("POST", f"files/{self.random.choice(trashed)['id']}/restore", "owner")
+
+    async def purge(self) -> None:
+        trashed = (await self._send("GET", "trash", "owner"))["items"]
+        if trashed:
+            await self._send("DELETE", f"trash/{self.random.choice(trashed)['id']}", "owner")
+
+    async def grant(self) -> None:
+        node_id = self.roots["member"] if self.random.random() < 0.5 else self.node()
+        body = {"email": self.member.email, "role": self.random.choice(["viewer", "editor"])}
+        await self._send("POST", f"files/{node_id}/grants", "owner", json=body)
+
+    async def revoke(self) -> None:
+        shared = (await self._send("GET", "shared-with-me", "member")).get("items", [])
+        if shared:
+            await self._send("DELETE", f"shared-with-me/{self.random.choice(shared)['id']}", "member")
+
+    async def clean_up(self) -> None:
+        await run_until_idle(purge_trash, self.server.services)
+
+    async def relay(self) -> None:
+        await run_until_idle(relay_changes, self.server.services)
+
+    # Copies
+
+    def mirror(self, who: str) -> Mirror:
+        return Mirror(
+            self.clients[who],
+            self.roots[who],
+            is_own=who == "owner",
+            page_rows=self.random.randint(1, 6),
+            page_events=self.random.randint(1, 8),
+        )
+
+    async def read_tree(self, who: str) -> dict[str, Entry]:
+        """Return the tree from another list of the server; nothing if the caller may not see its root."""
+        found: dict[str, Entry] = {}
+        query: dict[str, Any] = {"parent_id": self.roots[who], "recursive": True, "limit": 1000}
+        while True:
+            answer = await self.clients[who].get("/v1/files", params=query)
+            if answer.status_code == 404:
+                return found
+            page = answer.raise_for_status().json()
+            found |= {file["id"]: summarize(file) for file in page["items"]}
+            if page["next_cursor"] is None:
+                return found
+            query["cursor"] = page["next_cursor"]
+
+
+async def run(mirror: Mirror) -> AsyncGenerator[None]:
+    """Read the tree and then its events, without end; pause after each request."""
+    async for _ in mirror.load():
+        yield
+    while True:
+        async for _ in mirror.follow():
+            yield
+
+
+@dataclass
+class Run:
+    """A mirror, and how far it is."""
+
+    who: str
+    mirror: Mirror
+    steps: AsyncGenerator[None]
+
+    async def finish(self) -> None:
+        """Read all events: a pass that begins now ends without one that it has not seen."""
+        self.mirror.page_rows, self.mirror.page_events = 1000, 500
+        wanted = self.mirror.passes + 2
+        while self.mirror.passes < wanted:
+            await anext(self.steps)
+
+
+@pytest.fixture(scope="module")
+async def server(postgres_url: str, s3_config: S3Config) -> AsyncIterator[RunningServer]:
+    async with separate_server(postgres_url, s3_config) as running:
+        yield running
+
+
+@pytest.mark.parametrize("seed", range(HISTORIES))
+async def test_tree_with_its_events_is_the_tree_after_any_history(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    if seed % 2:
+        monkeypatch.setattr(entries, "isqrt", lambda _: 0)  # subtrees of more than a page are scanned
+        monkeypatch.setattr(entries, "SCANNED_AT_ONCE", 5)
+    world = await World.make(server, seed)
+    runs: list[Run] = []
+    for step in range(STEPS):
+        if step % 25 == 0:
+            who = world.random.choice(["owner", "member"])
+            mirror = world.mirror(who)
+            runs.append(Run(who, mirror, run(mirror)))
+        if world.random.random() < 0.4:
+            await world.change()
+        else:
+            await anext(world.random.choice(runs[-4:]).steps)
+        if step % 100 == 99:
+            await check(world, runs)
+            del runs[:-2]
+    await assert_invariants(server.db, server.store)
+    await world.close()
+
+
+async def check(world: World, runs: list[Run]) -> None:
+    await run_until_idle(relay_changes, world.server.services)
+    trees = {who: await world.read_tree(who) for who in world.roots}
+    for number, one in enumerate(runs):
+        await one.finish()
+        assert one.mirror.tree() == trees[one.who], f"copy {number}, of the {one.who}"
