@@ -19,6 +19,7 @@ from dropbox_api.accounts import routes as accounts
 from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.session_tokens import AccessTokens
 from dropbox_api.accounts.shares import Shares
+from dropbox_api.compression import Compression
 from dropbox_api.context import Services
 from dropbox_api.core.body_digests import HEADERS as DIGEST_HEADERS
 from dropbox_api.db import Db
@@ -221,6 +222,7 @@ def _add_routes(app: FastAPI) -> None:
 def _add_middleware(app: FastAPI, settings: Settings) -> None:
     """Add the middleware from the innermost to the outermost."""
     http = settings.http
+    app.add_middleware(Compression)
     app.add_middleware(HeadRequests)
     app.add_middleware(BodyLimit, max_bytes=http.max_body_bytes, max_streamed_bytes=settings.uploads.stream_max_bytes)
     app.add_middleware(AddressLimit, counters=app.state.limits)

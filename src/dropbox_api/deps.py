@@ -39,6 +39,15 @@ def limited(name: limits.LimitName) -> Any:
     return Depends(count)
 
 
+async def _compress(request: Request) -> None:
+    """Let `compression` compress the answer of this route."""
+    request.scope["compresses"] = True
+
+
+COMPRESSED = Depends(_compress)
+"""`dependencies=[COMPRESSED]`: only for answers without secrets (docs/security.md, Compressed answers)."""
+
+
 async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services

@@ -1,18 +1,18 @@
 """`/`, `/docs` and `/openapi.json`: the API described for people and for generators, without any other origin."""
 
 import base64
-import gzip
 import hashlib
 import re
 from collections.abc import Callable
 from typing import Any
 
 import orjson
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 
+from dropbox_api.deps import COMPRESSED
 from dropbox_api.sharing import pages
 
 _SWAGGER = {
@@ -34,7 +34,7 @@ def add_docs(app: FastAPI) -> None:
         ("/openapi.json", _Document(app.openapi)),
         ("/docs/openapi.json", _Document(lambda: convert_to_3_0(app.openapi()))),
     ):
-        app.add_api_route(path, document.send, include_in_schema=False)
+        app.add_api_route(path, document.send, include_in_schema=False, dependencies=[COMPRESSED])
 
 
 def convert_to_3_0(document: dict[str, Any]) -> dict[str, Any]:
@@ -69,20 +69,16 @@ def _convert(value: Any) -> Any:
 
 
 class _Document:
-    """The document as JSON, encoded and compressed at the first request."""
+    """The document as JSON, encoded at the first request."""
 
     def __init__(self, build: Callable[[], dict[str, Any]]) -> None:
         self._build = build
-        self._plain = self._compressed = b""
+        self._encoded = b""
 
-    async def send(self, request: Request) -> Response:
-        if not self._plain:
-            self._plain = orjson.dumps(self._build())
-            self._compressed = gzip.compress(self._plain)
-        headers = {"Vary": "Accept-Encoding"}
-        if "gzip" not in request.headers.get("accept-encoding", ""):
-            return Response(self._plain, headers=headers, media_type="application/json")
-        return Response(self._compressed, headers=headers | {"Content-Encoding": "gzip"}, media_type="application/json")
+    async def send(self) -> Response:
+        if not self._encoded:
+            self._encoded = orjson.dumps(self._build())
+        return Response(self._encoded, media_type="application/json")
 
 
 async def show_home() -> HTMLResponse:

@@ -1,6 +1,7 @@
 """The ASGI middleware between socket and routes, outermost first.
 
-RequestLog, StandardHeaders, (CORS,) UnhandledErrors, KnownHosts, AddressLimit, BodyLimit, HeadRequests.
+RequestLog, StandardHeaders, (CORS,) UnhandledErrors, KnownHosts, AddressLimit, BodyLimit, HeadRequests,
+and Compression of `compression`.
 
 Pure ASGI, because Starlette's BaseHTTPMiddleware costs most of the throughput. Paths contain the tokens of links:
 logs and metrics get the route's template, never the path.

@@ -7,7 +7,7 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Mapping
 
-from dropbox_client.call import IDLE_TIMEOUT_S, Response
+from dropbox_client.call import IDLE_TIMEOUT_S, MAX_BODY_BYTES, Response
 from dropbox_client.errors import InvalidResponse, Stopped, Unreachable
 from dropbox_client.transport import CONNECT_TIMEOUT_S, show_host, split_url
 
@@ -56,7 +56,7 @@ class AsyncTransport:
         """
         async with self.open(method, url, headers, body, idle_timeout_s=idle_timeout_s) as response:
             try:
-                content = b"".join([piece async for piece in response.aiter_raw()])
+                content = await _read_bounded(response)
             except (httpx2.HTTPError, RuntimeError) as error:
                 raise self._explain(error, url) from error
             return Response(response.status_code, {k.lower(): v for k, v in response.headers.items()}, content)
@@ -109,3 +109,15 @@ class AsyncTransport:
         if self._closed:
             return Stopped("stopped")
         return Unreachable(f"no response from {show_host(split_url(url))}: {str(error) or type(error).__name__}")
+
+
+async def _read_bounded(response: httpx2.Response) -> bytes:
+    """Return the body as sent. Raises InvalidResponse if it is too large."""
+    pieces: list[bytes] = []
+    size_bytes = 0
+    async for piece in response.aiter_raw():
+        size_bytes += len(piece)
+        if size_bytes > MAX_BODY_BYTES:
+            raise InvalidResponse(f"a response has more than {MAX_BODY_BYTES} bytes")
+        pieces.append(piece)
+    return b"".join(pieces)

@@ -1,5 +1,6 @@
 """The SDK and its HTTP: retries, permanent failures, and the use of tokens."""
 
+import asyncio
 import gzip
 import json
 import subprocess
@@ -13,10 +14,11 @@ from urllib.parse import quote
 
 import pytest
 
+from dropbox_client.async_client import AsyncClient
 from dropbox_client.cli import main
 from dropbox_client.cli.completion import commands as completion
 from dropbox_client.client import Client
-from dropbox_client.errors import ApiError, NotSignedIn, Stopped, Unreachable
+from dropbox_client.errors import ApiError, InvalidResponse, NotSignedIn, Stopped, Unreachable
 from dropbox_client.models import CreateUpload, Destination, File
 from dropbox_client.problems import NotFound
 from dropbox_client.tokens import TokenFile, TokenMemory, Tokens
@@ -161,6 +163,31 @@ def test_early_response_is_returned(server: FakeServer, client: Client) -> None:
 def test_compressed_response_is_decoded(server: FakeServer, client: Client) -> None:
     server.script = [Scripted(body=gzip.compress(json.dumps(ME).encode()), headers={"Content-Encoding": "gzip"})]
     assert client.account.get().quota_bytes == 2
+
+
+def test_compressed_response_larger_than_the_limit_is_refused(
+    server: FakeServer, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit counts decoded bytes: a small response of a hostile server must not fill the memory."""
+    monkeypatch.setattr("dropbox_client.exchange.MAX_BODY_BYTES", 2**20)
+    bomb = gzip.compress(b'{"quota_bytes": ' + b" " * 2**21 + b"2}")
+    server.script = [Scripted(body=bomb, headers={"Content-Encoding": "gzip"})]
+    with pytest.raises(InvalidResponse):
+        client.account.get()
+
+
+async def test_response_larger_than_the_limit_is_refused_by_both_clients(
+    server: FakeServer, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("transport", "async_transport"):
+        monkeypatch.setattr(f"dropbox_client.{module}.MAX_BODY_BYTES", 2**20)
+    large = Scripted(body=b" " * 2**21 + json.dumps(ME).encode())
+    server.script = [large, large]
+    with pytest.raises(InvalidResponse):
+        await asyncio.to_thread(client.account.get)
+    async with AsyncClient(server.url, token="x", retry_for_s=0) as other:
+        with pytest.raises(InvalidResponse):
+            await other.account.get()
 
 
 def test_list_reads_all_pages(server: FakeServer, client: Client) -> None:

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from dropbox_api.accounts import personal_tokens
 from dropbox_api.accounts.auth import CurrentUser, NoStore
 from dropbox_api.accounts.schemas import CreatedPersonalToken, CreateToken, PersonalTokenList
-from dropbox_api.deps import PageLimit
+from dropbox_api.deps import COMPRESSED, PageLimit
 from dropbox_api.problems import Forbidden, InvalidCursor, InvalidRequest, NotFound, Unauthenticated
 from dropbox_api.responses import BODY, problem_responses
 
@@ -34,6 +34,7 @@ async def create(context: CurrentUser, body: CreateToken) -> CreatedPersonalToke
 @router.get(
     "",
     operation_id="tokens_list",
+    dependencies=[COMPRESSED],
     responses=problem_responses(*_ACCOUNT, InvalidRequest, InvalidCursor),
 )
 async def list_tokens(context: CurrentUser, limit: PageLimit = 100, cursor: str | None = None) -> PersonalTokenList:

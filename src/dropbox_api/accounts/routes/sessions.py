@@ -8,7 +8,7 @@ from dropbox_api.accounts import change_password as password_change
 from dropbox_api.accounts import sessions
 from dropbox_api.accounts.auth import CurrentUser, PasswordsDep, limited_by_user
 from dropbox_api.accounts.schemas import SignInSessionList, UpdatePassword
-from dropbox_api.deps import PageLimit
+from dropbox_api.deps import COMPRESSED, PageLimit
 from dropbox_api.problems import (
     Forbidden,
     InvalidCredentials,
@@ -28,6 +28,7 @@ _ACCOUNT = (Unauthenticated, Forbidden)
 @router.get(
     "/sessions",
     operation_id="me_list_sessions",
+    dependencies=[COMPRESSED],
     responses=problem_responses(*_ACCOUNT, InvalidRequest, InvalidCursor),
 )
 async def list_sessions(context: CurrentUser, limit: PageLimit = 100, cursor: str | None = None) -> SignInSessionList:

@@ -16,7 +16,7 @@ from dropbox_api.accounts.schemas import (
     UpdateUser,
     UserList,
 )
-from dropbox_api.deps import PageLimit
+from dropbox_api.deps import COMPRESSED, PageLimit
 from dropbox_api.problems import (
     EmailTaken,
     Forbidden,
@@ -32,7 +32,12 @@ router = APIRouter(prefix="/admin/users")
 _ADMIN = (Unauthenticated, Forbidden)
 
 
-@router.get("", operation_id="admin_list_users", responses=problem_responses(*_ADMIN, InvalidRequest, InvalidCursor))
+@router.get(
+    "",
+    operation_id="admin_list_users",
+    dependencies=[COMPRESSED],
+    responses=problem_responses(*_ADMIN, InvalidRequest, InvalidCursor),
+)
 async def list_users(
     context: Administrator,
     q: Annotated[str | None, Query(max_length=320, pattern=r"^[^\x00]*$", description="A part of the address.")] = None,
@@ -92,6 +97,7 @@ async def create_token(context: Administrator, user_id: uuid.UUID, body: CreateT
 @router.get(
     "/{user_id}/tokens",
     operation_id="admin_list_tokens",
+    dependencies=[COMPRESSED],
     responses=problem_responses(*_ADMIN, InvalidRequest, InvalidCursor, NotFound),
 )
 async def list_tokens(

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 
 from dropbox_api import problems
 from dropbox_api.accounts.auth import Reader
-from dropbox_api.deps import PageLimit
+from dropbox_api.deps import COMPRESSED, PageLimit
 from dropbox_api.events.journal import EventKind
 from dropbox_api.feed import read
 from dropbox_api.feed.schemas import EventHistory
@@ -18,6 +18,7 @@ router = APIRouter(prefix="/v1/me/activity")
 @router.get(
     "",
     operation_id="me_list_activity",
+    dependencies=[COMPRESSED],
     responses=problem_responses(
         problems.Unauthenticated, problems.Forbidden, problems.InvalidRequest, problems.InvalidCursor
     ),

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 
 from dropbox_api import problems
 from dropbox_api.accounts.auth import Reader, Writer
+from dropbox_api.deps import COMPRESSED
 from dropbox_api.feed import devices
 from dropbox_api.feed.schemas import Device, DeviceList, ReportDevice
 from dropbox_api.responses import BODY, problem_responses
@@ -15,7 +16,7 @@ router = APIRouter(prefix="/v1/me/devices")
 _ACCOUNT = (problems.Unauthenticated, problems.Forbidden)
 
 
-@router.get("", operation_id="me_list_devices", responses=problem_responses(*_ACCOUNT))
+@router.get("", operation_id="me_list_devices", dependencies=[COMPRESSED], responses=problem_responses(*_ACCOUNT))
 async def list_devices(context: Reader) -> DeviceList:
     """List the devices that report to your account, last seen first, all in one answer."""
     return await devices.list_devices(context)

@@ -8,6 +8,7 @@ from fastapi.responses import Response
 
 from dropbox_api import problems
 from dropbox_api.accounts.auth import Reader
+from dropbox_api.deps import COMPRESSED
 from dropbox_api.feed.read import get_newest_cursor, get_start_position
 from dropbox_api.feed.routes.poll import Poll
 from dropbox_api.feed.routes.stream import Stream
@@ -28,7 +29,13 @@ _PROBLEMS = (
 )
 
 
-@router.get("", operation_id="events_list", response_model=EventList, responses=problem_responses(*_PROBLEMS))
+@router.get(
+    "",
+    operation_id="events_list",
+    dependencies=[COMPRESSED],
+    response_model=EventList,
+    responses=problem_responses(*_PROBLEMS),
+)
 async def list_events(context: Reader, request: Request, wanted: Annotated[ReadEvents, Query()]) -> Response:
     """Read your journal: the changes of your files and of the files shared with you, in order, each change once.
 

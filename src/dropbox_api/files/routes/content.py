@@ -9,6 +9,7 @@ from fastapi.responses import StreamingResponse
 from dropbox_api import problems
 from dropbox_api.accounts.auth import NoStore, Reader, Writer, limited_by_user
 from dropbox_api.core.content_disposition import format_content_disposition
+from dropbox_api.deps import COMPRESSED
 from dropbox_api.files import acceptance, archive, download
 from dropbox_api.files.schemas import CreateDownloadBatch, DownloadBatch, DownloadUrl, File
 from dropbox_api.responses import BODY, problem_responses
@@ -59,7 +60,7 @@ async def get_download(
 @router.post(
     "/files/download-batch",
     operation_id="files_create_download_batch",
-    dependencies=[NoStore, limited_by_user("sign")],
+    dependencies=[COMPRESSED, NoStore, limited_by_user("sign")],
     responses=problem_responses(problems.Unauthenticated, problems.Forbidden, *BODY),
 )
 async def create_download_batch(context: Reader, body: CreateDownloadBatch) -> DownloadBatch:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 
 from dropbox_api import problems
 from dropbox_api.accounts.auth import Reader
-from dropbox_api.deps import PageLimit, from_state
+from dropbox_api.deps import COMPRESSED, PageLimit, from_state
 from dropbox_api.events.cursor import Cursors
 from dropbox_api.files import entries, listing, lookup, recent, search
 from dropbox_api.files.routes.etag import add_etag
@@ -29,7 +29,7 @@ _NOT_YOURS = (problems.Unauthenticated, problems.Forbidden, problems.InvalidRequ
 _LIST = problem_responses(*_NOT_YOURS, problems.NotAFolder, problems.InvalidName, problems.InvalidCursor)
 
 
-@router.get("/files", operation_id="files_list", responses=_LIST)
+@router.get("/files", operation_id="files_list", dependencies=[COMPRESSED], responses=_LIST)
 async def list_files(context: Reader, wanted: Annotated[ListFiles, Query()]) -> FileList:
     """List a folder by id or path (by default the root), or with `recursive` all nodes below it.
 
@@ -42,6 +42,7 @@ async def list_files(context: Reader, wanted: Annotated[ListFiles, Query()]) -> 
 @router.post(
     "/files/lookup",
     operation_id="files_lookup",
+    dependencies=[COMPRESSED],
     responses=problem_responses(problems.Unauthenticated, problems.Forbidden, problems.InvalidRequest, *BODY),
 )
 async def look_up(context: Reader, body: LookUpFiles) -> FileStateList:
@@ -55,6 +56,7 @@ async def look_up(context: Reader, body: LookUpFiles) -> FileStateList:
 @router.get(
     "/files/recent",
     operation_id="files_list_recent",
+    dependencies=[COMPRESSED],
     responses=problem_responses(
         problems.Unauthenticated, problems.Forbidden, problems.InvalidRequest, problems.InvalidCursor
     ),
@@ -102,6 +104,7 @@ async def get(context: Reader, file_id: uuid.UUID, response: Response) -> File:
 @router.get(
     "/tree",
     operation_id="files_list_tree",
+    dependencies=[COMPRESSED],
     response_model=TreePage,
     responses=problem_responses(*_NOT_YOURS, problems.NotAFolder, problems.InvalidCursor),
 )
@@ -116,7 +119,7 @@ async def list_tree(
     return Response(await entries.list_entries(context, cursors, wanted), media_type="application/json")
 
 
-@router.get("/search", operation_id="search_files", responses=_LIST)
+@router.get("/search", operation_id="search_files", dependencies=[COMPRESSED], responses=_LIST)
 async def search_files(context: Reader, wanted: Annotated[SearchFiles, Query()]) -> FileList:
     """Search names in the whole account or below a folder; filter by kind, type, size and time, with or without `q`.
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 
 from dropbox_api import problems
 from dropbox_api.accounts.auth import OnceDep, Processor, Reader, Writer
-from dropbox_api.deps import IfMatch, PageLimit
+from dropbox_api.deps import COMPRESSED, IfMatch, PageLimit
 from dropbox_api.files import activity, batch, processing, revisions, trash, tree
 from dropbox_api.files.routes.etag import add_etag
 from dropbox_api.files.schemas import (
@@ -112,6 +112,7 @@ async def copy(
 @router.post(
     "/files/batch",
     operation_id="files_run_batch",
+    dependencies=[COMPRESSED],
     responses=problem_responses(
         problems.Unauthenticated,
         problems.Forbidden,
@@ -135,6 +136,7 @@ async def run_batch(context: Writer, once: OnceDep, body: RunBatch) -> BatchResu
 @router.get(
     "/trash",
     operation_id="trash_list",
+    dependencies=[COMPRESSED],
     responses=problem_responses(problems.Unauthenticated, problems.InvalidRequest, problems.InvalidCursor),
 )
 async def list_trash(context: Reader, limit: PageLimit = 100, cursor: str | None = None) -> FileList:
@@ -183,6 +185,7 @@ async def restore(
 @router.get(
     "/files/{file_id}/revisions",
     operation_id="revisions_list",
+    dependencies=[COMPRESSED],
     responses=problem_responses(*_NOT_YOURS, problems.NotAFile, problems.InvalidCursor),
 )
 async def list_revisions(
@@ -234,6 +237,7 @@ async def report_processing(
 @router.get(
     "/files/{file_id}/activity",
     operation_id="files_list_activity",
+    dependencies=[COMPRESSED],
     responses=problem_responses(*_NOT_YOURS, problems.InvalidCursor),
 )
 async def list_activity(

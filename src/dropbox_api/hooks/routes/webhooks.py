@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from dropbox_api import problems
 from dropbox_api.accounts.auth import NoStore, Reader, Writer
-from dropbox_api.deps import PageLimit
+from dropbox_api.deps import COMPRESSED, PageLimit
 from dropbox_api.hooks import deliveries, webhooks
 from dropbox_api.hooks.schemas import (
     CreatedWebhook,
@@ -105,6 +105,7 @@ async def ping_webhook(context: Writer, webhook_id: uuid.UUID) -> Delivery:
 @router.get(
     "/webhooks/{webhook_id}/deliveries",
     operation_id="webhooks_list_deliveries",
+    dependencies=[COMPRESSED],
     responses=problem_responses(*_WEBHOOK, problems.InvalidCursor),
 )
 async def list_deliveries(
@@ -132,6 +133,7 @@ async def redeliver(context: Writer, webhook_id: uuid.UUID, delivery_id: uuid.UU
 @router.get(
     "/files/{file_id}/deliveries",
     operation_id="webhooks_list_file_deliveries",
+    dependencies=[COMPRESSED],
     responses=problem_responses(*_WEBHOOK, problems.InvalidCursor),
 )
 async def list_file_deliveries(

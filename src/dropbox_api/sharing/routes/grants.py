@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 
 from dropbox_api import problems
 from dropbox_api.accounts.auth import OnceDep, Reader, Sharer
-from dropbox_api.deps import PageLimit
+from dropbox_api.deps import COMPRESSED, PageLimit
 from dropbox_api.files.schemas import FileList
 from dropbox_api.responses import BODY, problem_responses
 from dropbox_api.sharing import contacts, grants, own_shares
@@ -20,6 +20,7 @@ _PROBLEMS = (problems.Unauthenticated, problems.Forbidden, problems.InvalidReque
 @router.get(
     "/files/{file_id}/grants",
     operation_id="grants_list",
+    dependencies=[COMPRESSED],
     responses=problem_responses(*_PROBLEMS, problems.InvalidCursor),
 )
 async def list_grants(
@@ -77,6 +78,7 @@ async def delete_grant(context: Sharer, file_id: uuid.UUID, grant_id: uuid.UUID)
 @router.get(
     "/shared-with-me",
     operation_id="grants_list_received",
+    dependencies=[COMPRESSED],
     responses=problem_responses(
         problems.Unauthenticated, problems.Forbidden, problems.InvalidRequest, problems.InvalidCursor
     ),
@@ -89,6 +91,7 @@ async def list_shared_with_me(context: Reader, limit: PageLimit = 100, cursor: s
 @router.get(
     "/me/contacts",
     operation_id="me_list_contacts",
+    dependencies=[COMPRESSED],
     responses=problem_responses(
         problems.Unauthenticated, problems.Forbidden, problems.InvalidRequest, problems.InvalidCursor
     ),
@@ -101,6 +104,7 @@ async def list_contacts(context: Sharer, limit: PageLimit = 100, cursor: str | N
 @router.get(
     "/shared-by-me",
     operation_id="grants_list_given",
+    dependencies=[COMPRESSED],
     responses=problem_responses(
         problems.Unauthenticated, problems.Forbidden, problems.InvalidRequest, problems.InvalidCursor
     ),

@@ -9,7 +9,15 @@ from fastapi.responses import StreamingResponse
 from dropbox_api import problems
 from dropbox_api.core.body_digests import BodyDigests
 from dropbox_api.core.content_disposition import format_content_disposition
-from dropbox_api.deps import DIGEST_PARAMETERS, BodyDigestsDep, PageLimit, PublicSlotsDep, ServicesDep, limited
+from dropbox_api.deps import (
+    COMPRESSED,
+    DIGEST_PARAMETERS,
+    BodyDigestsDep,
+    PageLimit,
+    PublicSlotsDep,
+    ServicesDep,
+    limited,
+)
 from dropbox_api.files.archive import Archive
 from dropbox_api.files.schemas import DownloadUrl
 from dropbox_api.responses import problem_responses
@@ -60,6 +68,7 @@ async def get_link(context: LinkBearer) -> PublicLink:
 @router.get(
     "/files",
     operation_id="public_list_files",
+    dependencies=[COMPRESSED],
     responses=problem_responses(*_REFUSED, problems.NotAFolder, problems.LinkNotFor, problems.InvalidCursor),
 )
 async def list_files(

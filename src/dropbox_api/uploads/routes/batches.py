@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from dropbox_api import problems
 from dropbox_api.accounts.auth import OnceDep, Writer, limited_by_user
+from dropbox_api.deps import COMPRESSED
 from dropbox_api.responses import BODY, problem_responses
 from dropbox_api.uploads import complete, schemas, start
 
@@ -13,7 +14,7 @@ router = APIRouter()
 @router.post(
     "/uploads/batch",
     operation_id="uploads_create_batch",
-    dependencies=[limited_by_user("sign")],
+    dependencies=[COMPRESSED, limited_by_user("sign")],
     responses=problem_responses(problems.Unauthenticated, *BODY, problems.StoreFull, problems.IdempotencyMismatch),
 )
 async def start_batch(context: Writer, once: OnceDep, body: schemas.CreateUploadBatch) -> schemas.CreatedUploadBatch:
@@ -27,6 +28,7 @@ async def start_batch(context: Writer, once: OnceDep, body: schemas.CreateUpload
 @router.post(
     "/uploads/batch/complete",
     operation_id="uploads_complete_batch",
+    dependencies=[COMPRESSED],
     responses=problem_responses(problems.Unauthenticated, *BODY),
 )
 async def complete_batch(context: Writer, body: schemas.CompleteUploadBatch) -> schemas.CompletedUploadBatch:

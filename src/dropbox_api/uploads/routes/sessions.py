@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 
 from dropbox_api import problems
 from dropbox_api.accounts.auth import OnceDep, Reader, Writer, limited_by_user
-from dropbox_api.deps import PageLimit
+from dropbox_api.deps import COMPRESSED, PageLimit
 from dropbox_api.responses import BODY, problem_responses
 from dropbox_api.schemas import Fingerprint
 from dropbox_api.uploads import abort, bind, complete, new_destination, parts, queries, reconcile, schemas, start
@@ -60,6 +60,7 @@ async def start_upload(
 @router.get(
     "/uploads",
     operation_id="uploads_list",
+    dependencies=[COMPRESSED],
     responses=problem_responses(problems.Unauthenticated, problems.InvalidRequest, problems.InvalidCursor),
 )
 async def list_uploads(
@@ -83,6 +84,7 @@ async def get_upload(context: Reader, upload_id: uuid.UUID) -> schemas.Upload:
 @router.get(
     "/uploads/{upload_id}/chunks",
     operation_id="uploads_list_chunks",
+    dependencies=[COMPRESSED],
     responses=problem_responses(*OWN, problems.InvalidCursor),
 )
 async def list_chunks(
@@ -95,7 +97,7 @@ async def list_chunks(
 @router.post(
     "/uploads/{upload_id}/parts",
     operation_id="uploads_sign_parts",
-    dependencies=[limited_by_user("sign")],
+    dependencies=[COMPRESSED, limited_by_user("sign")],
     responses=problem_responses(
         *OWN, *BODY, problems.ChunkMismatch, problems.UploadCompleting, problems.StoreFull, problems.ParentGone, *LIVE
     ),
