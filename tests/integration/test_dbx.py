@@ -452,6 +452,14 @@ async def test_unreachable_server_exits_4(dbx: Dbx) -> None:
     assert f"127.0.0.1:{port}" in (await dbx("ls", code=4)).err
 
 
+async def test_upload_of_a_closed_stdin_is_refused(dbx: Dbx) -> None:
+    command = f"exec {sys.executable} -m dropbox_client upload - / --name dump.sql <&-"
+    process = await asyncio.create_subprocess_shell(command, env=dbx.environment, stdout=PIPE, stderr=PIPE)
+    _, err = await process.communicate()
+    assert (process.returncode, err) == (2, b"dbx: stdin is closed\n")
+    assert "dump.sql" not in (await dbx("ls", "/")).out
+
+
 @pytest.mark.parametrize("closed", ["1", "2"])
 async def test_closed_output_is_no_error(dbx: Dbx, closed: str) -> None:
     command = f"exec {sys.executable} -m dropbox_client mkdir /made {closed}>&-"

@@ -72,6 +72,8 @@ def _check_stdin(paths: Sequence[str], name: str | None) -> None:
         raise Usage(f"{_STDIN} is stdin and must be the only PATH; write ./{_STDIN} for a file of this name")
     elif not name:
         raise Usage(f"{_STDIN} is stdin and needs a --name; write ./{_STDIN} for a file of this name")
+    elif sys.__stdin__ is None:
+        raise Usage("stdin is closed")
 
 
 def _upload_stdin(client: Client, item: UploadItem, totals: report.Totals, output_format: Format) -> int:
