@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dropbox_api.core.content_types import find_shown_type
+from dropbox_api.core import content_types
+from dropbox_api.core.content_types import find_shown_type, guess_content_type
 
 DANGEROUS = (
     "text/html",
@@ -85,3 +86,24 @@ def test_charset_is_added_to_text_without_one_unless_it_is_not_utf8(declared: st
 
 def test_hostile_parameters_are_refused_in_linear_time() -> None:
     assert find_shown_type("text/plain" + " \t;" * 5_000 + ",") is None
+
+
+EXTENSIONS = sorted(content_types._TYPES)
+
+
+def test_types_guessed_from_names_are_valid_and_never_run_script_when_shown() -> None:
+    for extension, guessed in content_types._TYPES.items():
+        assert re.fullmatch(r"[a-z]+/[a-z0-9.+-]+", guessed)
+        assert find_shown_type(guessed) is None or guessed in content_types._SHOWN, extension
+    for extension in ("html", "htm", "xhtml", "svg", "svgz", "xml", "xsl", "js", "mjs", "css", "mht", "eml"):
+        assert find_shown_type(guess_content_type(f"page.{extension}")) is None
+
+
+@given(st.text(min_size=1), st.sampled_from(EXTENSIONS))
+def test_type_of_a_name_follows_its_last_extension_in_any_case(stem: str, extension: str) -> None:
+    assert guess_content_type(f"{stem}.{extension.upper()}") == content_types._TYPES[extension]
+
+
+@pytest.mark.parametrize("name", ["README", ".png", "a.", "a.unknown", "png", "a.png ", "a.tar.", "İ.İ"])
+def test_type_of_a_name_without_a_known_extension_is_unknown(name: str) -> None:
+    assert guess_content_type(name) == "application/octet-stream"

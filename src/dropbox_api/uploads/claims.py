@@ -14,6 +14,7 @@ from sqlalchemy import and_, bindparam, insert, or_, select, text, update
 from dropbox_api import problems
 from dropbox_api.core import names
 from dropbox_api.core.chunks import Plan
+from dropbox_api.core.content_types import guess_content_type
 from dropbox_api.core.fingerprint import parse_sha256
 from dropbox_api.db import Tx, new_id
 from dropbox_api.files import guard, paths, put
@@ -236,7 +237,7 @@ class _Batch:
                 name=draft.place.name,
                 on_conflict=draft.request.destination.on_conflict,
                 base_revision_id=draft.request.destination.base_revision_id,
-                content_type=draft.request.content_type,
+                content_type=draft.request.content_type or guess_content_type(draft.place.name),
                 client_modified_at=draft.request.client_modified_at,
                 author_id=self._actor_id,
                 content=content,

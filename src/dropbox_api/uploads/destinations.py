@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import select
 
 from dropbox_api import access, problems
+from dropbox_api.core.content_types import guess_content_type
 from dropbox_api.db import Tx, new_id
 from dropbox_api.files import folders, paths
 from dropbox_api.models import UploadDestination
@@ -134,6 +135,6 @@ def make_destination_row(
         "name": name,
         "on_conflict": wanted.on_conflict,
         "base_revision_id": wanted.base_revision_id,
-        "content_type": request.content_type,
+        "content_type": request.content_type or guess_content_type(name),
         "client_modified_at": request.client_modified_at,
     }

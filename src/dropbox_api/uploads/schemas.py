@@ -52,6 +52,11 @@ class ChunkHash(Request):
     sha256: Fingerprint
 
 
+GuessedType = Annotated[
+    ContentType | None, Field(description="Left out: guessed from the extension of the name.", examples=["image/jpeg"])
+]
+
+
 class CreateUpload(Request):
     fingerprint: Annotated[
         Fingerprint | None,
@@ -59,7 +64,7 @@ class CreateUpload(Request):
     ] = None
     size_bytes: Annotated[int, Field(ge=0, le=2**62)]
     destination: Destination
-    content_type: ContentType = "application/octet-stream"
+    content_type: GuessedType = None
     client_modified_at: FileTime | None = None
     chunk_size_bytes: Annotated[
         int | None, Field(ge=1, le=2**62, description="A request; the server clamps it to the limits of the store.")
@@ -203,7 +208,7 @@ class CompletedUpload(Answer):
 
 class AddDestination(Request):
     destination: Destination
-    content_type: ContentType = "application/octet-stream"
+    content_type: GuessedType = None
     client_modified_at: FileTime | None = None
 
 

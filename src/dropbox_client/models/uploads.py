@@ -183,7 +183,8 @@ class CreateUpload:
     size_bytes: int
     destination: Destination
     fingerprint: str | None = None
-    content_type: str = "application/octet-stream"
+    content_type: str | None = None
+    """None: the server guesses it from the name."""
     client_modified_at: datetime | None = None
     chunk_size_bytes: int | None = None
 
@@ -191,8 +192,9 @@ class CreateUpload:
         members: dict[str, Any] = {
             "size_bytes": self.size_bytes,
             "destination": self.destination.to_json(),
-            "content_type": self.content_type,
         }
+        if self.content_type is not None:
+            members["content_type"] = self.content_type
         if self.fingerprint is not None:
             members["fingerprint"] = self.fingerprint
         if self.client_modified_at is not None:

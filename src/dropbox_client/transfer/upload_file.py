@@ -10,7 +10,6 @@ another run is completed only after all hashes registered in it were compared wi
 """
 
 import contextlib
-import mimetypes
 import threading
 import unicodedata
 from collections.abc import Callable, Iterable
@@ -139,7 +138,6 @@ def new_upload(
             base_revision_id=item.base_revision_id,
         ),
         fingerprint=fingerprint,
-        content_type=_guess_content_type(item.name),
         client_modified_at=_get_modified_at(source),
         chunk_size_bytes=chunk_size_bytes,
     )
@@ -403,13 +401,6 @@ def find_place(reply: CompletedUpload, item: UploadItem) -> DestinationState | N
     if places and places[-1].problem:
         raise places[-1].problem
     return places[-1] if places else None
-
-
-def _guess_content_type(name: str) -> str:
-    kind, encoding = mimetypes.guess_type(name, strict=True)
-    if encoding:
-        return {"gzip": "application/gzip", "bzip2": "application/x-bzip2"}.get(encoding, "application/octet-stream")
-    return kind or "application/octet-stream"
 
 
 def _get_modified_at(source: Source) -> datetime | None:

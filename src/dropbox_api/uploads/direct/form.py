@@ -12,6 +12,8 @@ from urllib.parse import unquote_to_bytes
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from dropbox_api.core import content_types
+
 MAX_FIELD_BYTES = 16 * 1024
 """Of one field's value; the caller counts the bytes of the file."""
 
@@ -38,6 +40,7 @@ class FileHeader:
     filename: str | None
     """Without the folders that old browsers add."""
     content_type: str | None
+    """None also for `application/octet-stream`, which clients send for a type that they do not know."""
 
 
 class Form:
@@ -173,8 +176,8 @@ def _decode_extended(value: bytes) -> str | None:
 
 
 def _content_type(headers: dict[str, bytes]) -> str | None:
-    value = headers.get("content-type")
-    return _text("/file", value) if value else None
+    declared = _text("/file", headers.get("content-type", b""))
+    return None if declared.strip().lower() in {"", content_types.UNKNOWN} else declared
 
 
 def _text(pointer: str, value: bytes) -> str:

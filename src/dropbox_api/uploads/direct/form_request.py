@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from pydantic import ValidationError
 
 from dropbox_api import problems
+from dropbox_api.core.content_types import guess_content_type
 from dropbox_api.files import put
 from dropbox_api.uploads.destinations import NamedPlace
 from dropbox_api.uploads.direct.body import RequestBody
@@ -109,7 +110,7 @@ def make_placement(
         name=place.name,
         on_conflict=target.destination.on_conflict,
         base_revision_id=None,
-        content_type=target.content_type,
+        content_type=target.content_type or guess_content_type(place.name),
         client_modified_at=target.client_modified_at,
         author_id=author_id,
         content=content,
