@@ -78,6 +78,8 @@ if TYPE_CHECKING:
         LinkMode,
         ManagedUser,
         MoveOperation,
+        NamedFile,
+        NameResult,
         NodeState,
         OnConflict,
         Operation,
@@ -192,6 +194,7 @@ else:
                 "CreateUpload CreatedPersonalToken CreatedUpload CreatedUploadItem CreatedWebhook Delivery "
                 "DeliveryState Destination DestinationState DownloadItem DownloadResult DownloadUrl Event EventList "
                 "File FileRef FileState FingerprintHit Grant GrantedRole Keep Link LinkMode ManagedUser NodeState "
+                "NamedFile NameResult "
                 "OnConflict Order PersonalToken Processing OwnShare ProcessingState PublicFile PublicLink "
                 "ReceivedFile Device RetryLater Revision Scope SecondFactorProposal SignInSession SignedPart "
                 "TreeEntry Upload UploadState Webhook EventActor "
@@ -293,7 +296,9 @@ __all__ = [
     "ManagedUser",
     "MethodNotAllowed",
     "MoveOperation",
+    "NameResult",
     "NameTaken",
+    "NamedFile",
     "NodeState",
     "NotAFile",
     "NotAFolder",

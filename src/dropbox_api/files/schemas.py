@@ -170,6 +170,37 @@ class ListTree(BaseModel):
     limit: Annotated[int, Field(ge=1, le=10_000)] = 1000
 
 
+class FindNames(Request):
+    names: Annotated[
+        list[Annotated[str, Field(examples=["report.pdf"])]],
+        Field(min_length=1, max_length=1000, description="In any order; twice is fine."),
+    ]
+
+
+class NamedFile(Answer):
+    """The file or folder that has a name; members that only files have are null for folders."""
+
+    id: uuid.UUID
+    kind: Literal["file", "folder"]
+    name: Annotated[str, Field(description="As stored: it may differ in case from the one asked for.")]
+    size_bytes: int | None
+    fingerprint: Fingerprint | None
+    content_status: ContentStatus | None
+    revision_id: Annotated[uuid.UUID | None, Field(description="The `base_revision_id` of an upload that replaces it.")]
+    etag: Annotated[str, Field(examples=['"5f0c2a9d41be.3"'])]
+
+
+class NameResult(Answer):
+    """Both members are null for a free name; `problem` says why a name is invalid."""
+
+    existing: NamedFile | None
+    problem: ProblemDocument | None
+
+
+class NameResultList(Answer):
+    items: Annotated[list[NameResult], Field(description="One for each name of the request, in its order.")]
+
+
 class DownloadUrl(Answer):
     url: Annotated[str, Field(description="Grants access to its holder until it expires.")]
     expires_at: datetime

@@ -17,6 +17,7 @@ from dropbox_client.models.files import (
     File,
     FileRef,
     FileState,
+    NameResult,
     OnConflict,
     Order,
     ProcessingState,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _HITS_PER_PAGE = 100
 _IDS_PER_REQUEST = 1000
+_NAMES_PER_REQUEST = 1000
 _BATCH_ITEMS = 500
 _RECENT_PER_PAGE = 100
 
@@ -55,6 +57,17 @@ class Files(Resource):
             found = await self._run(files.look_up(batch))
             for state in found:
                 yield state
+
+    async def find_names(self, folder: FileRef, names: Iterable[str]) -> AsyncIterator[NameResult]:
+        """Iterate over what has these names in a folder, in their order; a request asks for 1,000 of them.
+
+        Raises: NotFound, NotAFolder.
+        """
+        folder_id, remaining = await self._resolve(folder), iter(names)
+        while batch := list(islice(remaining, _NAMES_PER_REQUEST)):
+            found = await self._run(files.find_names(folder_id, batch))
+            for result in found:
+                yield result
 
     def list(self, folder: FileRef = "/", *, order: Order = "name", recursive: bool = False) -> AsyncIterator[File]:
         """Iterate over the children of a folder, or with `recursive` over all descendants.

@@ -13,6 +13,7 @@ from dropbox_client.models import (
     DownloadUrl,
     File,
     FileState,
+    NameResult,
     OnConflict,
     Operation,
     Order,
@@ -35,6 +36,11 @@ def get_by_path(path: str) -> Call[File]:
 
 def look_up(ids: Sequence[str]) -> Call[list[FileState]]:
     return Call("POST", "/v1/files/lookup", read_items(FileState.from_json), body={"ids": list(ids)})
+
+
+def find_names(folder_id: str, names: Sequence[str]) -> Call[list[NameResult]]:
+    reader = read_items(NameResult.from_json)
+    return Call("POST", f"/v1/files/{folder_id}/names", reader, body={"names": list(names)})
 
 
 def get_below(folder_id: str, path: str) -> Call[File]:

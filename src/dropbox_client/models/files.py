@@ -168,6 +168,31 @@ class DownloadResult(Model):
     problem: ApiError | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class NamedFile(Model):
+    """The file or folder that has a name; members that only files have are None for folders."""
+
+    id: str
+    kind: Literal["file", "folder"]
+    name: str
+    """As stored: it may differ in case from the one asked for."""
+    size_bytes: int | None
+    fingerprint: str | None
+    content_status: Literal["stored", "verified", "quarantined", "damaged"] | None
+    revision_id: str | None
+    etag: str
+
+
+@dataclass(frozen=True)
+class NameResult(Model):
+    """What has a name in a folder, or the `problem` of an invalid name; both are None for a free one."""
+
+    _readers: ClassVar = {"existing": NamedFile.from_json, "problem": read_problem}
+
+    existing: NamedFile | None = None
+    problem: ApiError | None = None
+
+
 @dataclass(frozen=True)
 class Activity(Model):
     """An entry of the audit trail of a file or folder."""

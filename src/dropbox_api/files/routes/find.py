@@ -9,15 +9,17 @@ from dropbox_api import problems
 from dropbox_api.accounts.auth import Reader
 from dropbox_api.deps import COMPRESSED, PageLimit, from_state
 from dropbox_api.events.cursor import Cursors
-from dropbox_api.files import entries, listing, lookup, recent, search
+from dropbox_api.files import entries, listing, lookup, recent, search, taken_names
 from dropbox_api.files.routes.etag import add_etag
 from dropbox_api.files.schemas import (
     File,
     FileList,
     FileStateList,
+    FindNames,
     ListFiles,
     ListTree,
     LookUpFiles,
+    NameResultList,
     SearchFiles,
     TreePage,
 )
@@ -93,6 +95,21 @@ async def get_below(
 ) -> File:
     """Show the file or folder at a path below a folder, such as a shared one; `/` is the folder itself."""
     return add_etag(response, await lookup.get_node_below(context, file_id, path))
+
+
+@router.post(
+    "/files/{file_id}/names",
+    operation_id="files_find_names",
+    dependencies=[COMPRESSED],
+    responses=problem_responses(*_NOT_YOURS, problems.NotAFolder, *BODY),
+)
+async def find_names(context: Reader, file_id: uuid.UUID, body: FindNames) -> NameResultList:
+    """Tell which of up to 1,000 names a folder has already, and what has them.
+
+    Names are compared as everywhere, without case. Another client may take a free name meanwhile: `on_conflict` of the
+    change decides then.
+    """
+    return await taken_names.find_taken_names(context, file_id, body.names)
 
 
 @router.get("/files/{file_id}", operation_id="files_get", responses=problem_responses(*_NOT_YOURS))
