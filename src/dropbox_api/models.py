@@ -149,7 +149,7 @@ class Node(Base):
         ),
         # Includes trashed children: for the purge, and for the foreign key when a node is deleted.
         Index("nodes_parent_id_idx", "parent_id"),
-        Index("nodes_folders_idx", "parent_id", postgresql_where=text("kind = 'folder'")),
+        Index("nodes_folders_by_name_idx", "parent_id", "name_sort", "id", postgresql_where=text("kind = 'folder'")),
         Index("nodes_to_sort_idx", "id", postgresql_where=text(HAS_OTHER_SORT)),
         Index(
             "nodes_trash_idx",

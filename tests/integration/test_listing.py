@@ -176,6 +176,38 @@ async def test_list_of_items_of_equal_time_and_size_is_ordered_by_id(hoard: Acco
         assert len(ids) == 25
 
 
+@pytest.mark.parametrize("order", ORDERS)
+async def test_list_of_one_kind_has_the_order_of_the_whole_list(shelf: Account, order: str) -> None:
+    everything = await pages(shelf, 1000, path="/shelf", order=order)
+    for kind, count in (("file", 8), ("folder", 2)):
+        expected = [item for item in everything if item["kind"] == kind]
+        assert len(expected) == count
+        for limit in (1, 3, 1000):
+            assert await pages(shelf, limit, path="/shelf", order=order, kind=kind) == expected
+
+
+async def test_list_of_few_folders_among_many_files_reads_the_folders_alone(
+    hoard: Account, large: RunningServer
+) -> None:
+    folder = await create_folder(hoard, "/mixed")
+    for n in (10, 9, 1):
+        await create_folder(hoard, f"/mixed/n{n}")
+    await insert_nodes(large.db, hoard, folder["id"], 20_000, kind="file")
+    async with large.db.begin() as tx:
+        await tx.exec_driver_sql("ANALYZE nodes")
+    for order, expected in (("name", ["n1", "n9", "n10"]), ("-name", ["n10", "n9", "n1"])):
+        with record_statements(large.db) as seen:
+            first = await page(hoard, path="/mixed", kind="folder", order=order, limit=2)
+            rest = await page(hoard, path="/mixed", kind="folder", order=order, cursor=first["next_cursor"])
+        assert [item["name"] for item in first["items"] + rest["items"]] == expected
+        lists = [question for question in seen if "ORDER BY nodes." in question[0]]
+        assert len(lists) == 2
+        for question in lists:
+            nodes = await explain(large.db, question)
+            (scan,) = [node for node in nodes if node.get("Relation Name") == "nodes"]
+            assert scan["Index Name"] == "nodes_folders_by_name_idx"
+
+
 async def test_list_after_a_replacement_follows_the_new_size_and_time(account: Account) -> None:
     await put_files(account, ("/a", b"1"), ("/b", b"22"), ("/c", b"333"))
     await upload_file(account, b"4444", "a", destination={"on_conflict": "replace"})
@@ -230,6 +262,9 @@ async def test_forged_cursor_is_refused(shelf: Account, query: dict[str, str]) -
         {"recursive": "perhaps"},
         {"recursive": "true", "order": "-name"},
         {"recursive": "true", "order": "size"},
+        {"recursive": "true", "kind": "folder"},
+        {"fingerprint": "a" * 64, "kind": "file"},
+        {"kind": "link"},
         {"limit": "0"},
         {"limit": "1001"},
         {"limit": str(2**70)},

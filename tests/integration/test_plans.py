@@ -39,6 +39,7 @@ MAY_SCAN = {
 
 QUERIES: list[tuple[str, dict[str, Any]]] = [
     *(("/v1/files", {"path": "/above", "order": order, "limit": 1}) for order in ("name", "-size", "modified")),
+    *(("/v1/files", {"path": "/above", "kind": kind, "limit": 1}) for kind in ("file", "folder")),
     ("/v1/files", {"path": "/", "recursive": True, "limit": 1}),
     ("/v1/search", {"q": "report"}),
     ("/v1/search", {"q": "x"}),

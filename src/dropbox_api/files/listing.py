@@ -51,6 +51,9 @@ async def _list_children(context: Context, wanted: ListFiles) -> FileList:
         page = page.where(
             Node.parent_id == await _resolve_folder(tx, context.actor_id, wanted), Node.trashed_at.is_(None)
         )
+        if wanted.kind:
+            # A literal, because Postgres reads an index of folders alone only where the statement says so.
+            page = page.where(Node.kind == bindparam("kind", wanted.kind, Text, literal_execute=True))
         if wanted.cursor:
             key, after = tuple_(*keys), tuple_(*_decode_key(wanted.order, wanted.cursor))
             page = page.where(key < after if wanted.order.startswith("-") else key > after)

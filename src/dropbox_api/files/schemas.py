@@ -263,6 +263,10 @@ class ListFiles(_Find):
             examples=["-modified"],
         ),
     ] = "name"
+    kind: Annotated[
+        Literal["file", "folder"] | None,
+        Field(description="Only the files or the folders of one folder.", examples=["folder"]),
+    ] = None
     recursive: Annotated[
         bool,
         Field(
@@ -284,6 +288,8 @@ class ListFiles(_Find):
     def _one_order(self) -> Self:
         if self.recursive and self.order != "name" and not self.is_filtered:
             raise ValueError("a recursive list is ordered by name")
+        if self.kind and (self.recursive or self.is_filtered):
+            raise ValueError("kind goes with the list of one folder")
         return self
 
     @property

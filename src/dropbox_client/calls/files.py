@@ -47,13 +47,15 @@ def get_below(folder_id: str, path: str) -> Call[File]:
     return Call("GET", f"/v1/files/{folder_id}/by-path", _read_file, query={"path": path})
 
 
-def list_folder(folder: str, order: Order, *, recursive: bool) -> Listing[File]:
+def list_folder(folder: str, order: Order, *, recursive: bool, kind: str | None = None) -> Listing[File]:
     """`folder` is a path that starts with a slash, or an id."""
     query = {"path": folder} if folder.startswith("/") else {"parent_id": folder}
     if order != "name":
         query["order"] = order
     if recursive:
         query["recursive"] = "true"
+    if kind is not None:
+        query["kind"] = kind
     return Listing("/v1/files", File.from_json, query)
 
 

@@ -69,12 +69,19 @@ class Files(Resource):
             for result in found:  # noqa: UP028 - as in the asynchronous form
                 yield result
 
-    def list(self, folder: FileRef = "/", *, order: Order = "name", recursive: bool = False) -> Iterator[File]:
-        """Iterate over the children of a folder, or with `recursive` over all descendants.
+    def list(
+        self,
+        folder: FileRef = "/",
+        *,
+        order: Order = "name",
+        recursive: bool = False,
+        kind: Literal["file", "folder"] | None = None,
+    ) -> Iterator[File]:
+        """Iterate over the children of a folder, all or those of one kind, or with `recursive` over all descendants.
 
-        Raises: NotFound, NotAFolder.
+        Raises: NotFound, NotAFolder, InvalidRequest (`recursive` with `kind`).
         """
-        return self._pages(files.list_folder(path_or_id(folder), order, recursive=recursive))
+        return self._pages(files.list_folder(path_or_id(folder), order, recursive=recursive, kind=kind))
 
     def list_recent(self, *, page_items: int = _RECENT_PER_PAGE) -> Iterator[File]:
         """Iterate over the caller's own files of all folders, last changed content first.
