@@ -54,6 +54,7 @@ def measure(stack: Stack, runs: int) -> Section:
             large, small = asyncio.run(_fill(stack, api, user_id))
             rows = [
                 *_lists(api, large, small),
+                _page_bytes(api, large),
                 *_moves(api, large, small),
                 *_copy(api),
                 _search(api),
@@ -127,6 +128,14 @@ def _lists(api: httpx2.Client, large: str, small: str) -> list[Row]:
         )
         for order in ("name", "-size", "-modified")
     ]
+
+
+def _page_bytes(api: httpx2.Client, folder: str) -> Row:
+    query = {"parent_id": folder, "limit": "1000"}
+    answer = api.get("/v1/files", params=query, headers={"Accept-Encoding": "gzip"}).raise_for_status()
+    sent, plain = int(answer.headers["content-length"]), len(answer.content)
+    what = f"a page of 1,000 files, compressed ({plain / 1024:.0f} KiB plain)"
+    return Row(what, f"{sent / 1000:.1f} KB", "", "", "<= 60 KB", sent <= 60_000)
 
 
 def _moves(api: httpx2.Client, large: str, small: str) -> list[Row]:
