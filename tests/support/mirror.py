@@ -37,8 +37,6 @@ class Mirror:
 
     client: httpx2.AsyncClient
     root_id: str
-    is_own: bool
-    """Whether the root is that of the client's account, not one that is shared with it."""
     page_rows: int = 1000
     page_events: int = 500
     nodes: dict[str, Entry] = field(default_factory=dict)
@@ -112,10 +110,8 @@ class Mirror:
             return
         if node_id != self.root_id:
             self._keep(node_id, summarize(file))
-        asks_for_list = (
-            kind in {"file.restored", "share.granted"}
-            or (kind == "file.moved" and not self.is_own)
-            or (is_new and kind != "file.created" and node_id != self.root_id)
+        asks_for_list = kind in {"file.restored", "file.moved", "share.granted"} or (
+            is_new and kind != "file.created" and node_id != self.root_id
         )
         if file["kind"] == "folder" and asks_for_list:
             async for _ in self._relist(node_id):
