@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import events, peers, serving, sessions, signing, transfers, tree
+from bench import events, mirror, peers, serving, sessions, signing, transfers, tree
 from bench.stack import Stack, running_stack
 from bench.table import GIB, Section
 
@@ -29,6 +29,7 @@ def main() -> None:
         "server": lambda stack: serving.measure(stack, runs),
         "sessions": lambda stack: sessions.measure(stack, 5),
         "tree": lambda stack: tree.measure(stack, runs),
+        "mirror": mirror.measure,
         "events": events.measure,
         "copies": lambda stack: transfers.copies(stack, tools, missing, runs),
         "small": lambda stack: transfers.small_files(stack, tools, runs),
