@@ -480,6 +480,19 @@ class Device(Base):
     last_seen_at: Mapped[datetime] = _now()
 
 
+class StorageReport(Base):
+    """What the storage of an account holds, computed when it was last asked for."""
+
+    __tablename__ = "storage_reports"
+
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    bytes_by_use: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    """By use; uses without bytes are left out."""
+    computed_at: Mapped[datetime]
+    fresh_until: Mapped[datetime]
+    """Until then the report is answered again."""
+
+
 class Outbox(Base):
     """Changes for other recipients, webhooks and the topic: written with the change, read by the relay.
 

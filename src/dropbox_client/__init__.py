@@ -98,6 +98,7 @@ if TYPE_CHECKING:
         SecondFactorProposal,
         SignedPart,
         SignInSession,
+        StorageUsage,
         TrashOperation,
         TreeEntry,
         Upload,
@@ -188,29 +189,27 @@ else:
                 "TransferFailed Unreachable Unreadable "
             ),
             "models": (
-                "Account AccountKind Activity BatchResult Capabilities Chunk CompletedUpload "
-                "CompletedUploadItem Contact CopyOperation CreateFolderOperation hash_tree KEEP "
-                "MoveOperation Operation RestoreOperation TrashOperation "
-                "CreateUpload CreatedPersonalToken CreatedUpload CreatedUploadItem CreatedWebhook Delivery "
-                "DeliveryState Destination DestinationState DownloadItem DownloadResult DownloadUrl Event EventList "
-                "File FileRef FileState FingerprintHit Grant GrantedRole Keep Link LinkMode ManagedUser NodeState "
-                "NamedFile NameResult "
-                "OnConflict Order PersonalToken Processing OwnShare ProcessingState PublicFile PublicLink "
-                "ReceivedFile Device RetryLater Revision Scope SecondFactorProposal SignInSession SignedPart "
-                "TreeEntry Upload UploadState Webhook EventActor "
+                "HEAD Account AccountKind Activity BatchResult Capabilities Chunk CompletedUpload "
+                "CompletedUploadItem Contact CopyOperation CreateFolderOperation hash_tree KEEP MoveOperation "
+                "Operation RestoreOperation TrashOperation CreateUpload CreatedPersonalToken CreatedUpload "
+                "CreatedUploadItem CreatedWebhook Delivery DeliveryState Destination DestinationState DownloadItem "
+                "DownloadResult DownloadUrl Event EventList File FileRef FileState FingerprintHit Grant GrantedRole "
+                "Keep Link LinkMode ManagedUser NodeState NamedFile NameResult OnConflict Order PersonalToken "
+                "Processing OwnShare ProcessingState PublicFile PublicLink f2cf90c files show what uses the storage "
+                "of an account ReceivedFile Device RetryLater Revision Scope SecondFactorProposal SignInSession "
+                "SignedPart TreeEntry Upload UploadState Webhook EventActor StorageUsage "
             ),
             "problems": (
                 "InvalidRequest MalformedJson BodyTooLarge DigestMismatch Unauthenticated Forbidden RateLimited "
-                "AddressRefused CannotShareWith ChunkMismatch ContentDamaged ContentQuarantined "
-                "CrossOwner CursorExpired DependencyFailed DestinationRefused EmailTaken "
-                "FingerprintMismatch FingerprintRequired IdempotencyMismatch InternalError IntoItself "
-                "InvalidCredentials InvalidCursor InvalidMailToken InvalidName InvalidRefreshToken "
-                "LinkNotFor LinkPasswordRequired MethodNotAllowed NameTaken NotAFile NotAFolder "
-                "NotFound NothingToPlace NotQuarantined OidcFailed ParentGone PartsMissing "
-                "PreconditionFailed ProcessingRunning QuotaExceeded RegistrationClosed "
-                "RevisionConflict RootFolder SecondFactorRequired SecondFactorState SizeNotAllowed "
-                "StoreFull TooManyDevices TooManyFiles TooManyUploads TooManyWebhooks TreeChanged "
-                "Unavailable UploadCompleting UploadEnded UploadExpired UploadFailed WeakPassword "
+                "AddressRefused CannotShareWith ChunkMismatch ContentDamaged ContentQuarantined CrossOwner "
+                "CursorExpired DependencyFailed DestinationRefused EmailTaken FingerprintMismatch "
+                "FingerprintRequired IdempotencyMismatch InternalError IntoItself InvalidCredentials InvalidCursor "
+                "InvalidMailToken InvalidName InvalidRefreshToken LinkNotFor LinkPasswordRequired MethodNotAllowed "
+                "NameTaken NotAFile NotAFolder NotFound NothingToPlace NotQuarantined OidcFailed ParentGone "
+                "PartsMissing PreconditionFailed ProcessingRunning QuotaExceeded RegistrationClosed RevisionConflict "
+                "RootFolder SecondFactorRequired SecondFactorState SizeNotAllowed StoreFull TooManyDevices "
+                "TooManyFiles TooManyUploads TooManyWebhooks TreeChanged Unavailable UploadCompleting UploadEnded "
+                "UploadExpired UploadFailed WeakPassword "
             ),
             "tokens": "TokenFile TokenMemory TokenStore Tokens",
             "transfer.content": "Content",
@@ -338,6 +337,7 @@ __all__ = [
     "SignedPart",
     "SizeNotAllowed",
     "Stopped",
+    "StorageUsage",
     "StoreFull",
     "TokenFile",
     "TokenMemory",

@@ -227,6 +227,7 @@ LIMITS = {
     "upload_chunks": "with their session",
     "upload_destinations": "with their session",
     "relay_leases": "deleted when they end",
+    "storage_reports": "one row an account",
     "outbox": "emptied by the relay",
     "revisions": "`revisions_keep` and `revisions_keep_s`, by job prune",
     "idempotency_keys": "`idempotency_ttl_s`, by job forget",

@@ -6,6 +6,7 @@ of media types.
 """
 
 import re
+from collections.abc import Mapping
 
 UNKNOWN = "application/octet-stream"
 
@@ -131,6 +132,17 @@ _SHOWN = frozenset(
     }
 )
 """Types that a browser shows without running scripts, so neither HTML nor SVG."""
+
+FILE_GROUPS: Mapping[str, str] = {
+    "image": "^image/",
+    "video": "^video/",
+    "audio": "^audio/",
+    "document": (
+        "^(text/|application/(pdf|rtf|msword|epub|vnd[.](ms-|openxmlformats-officedocument|oasis[.]opendocument)))"
+    ),
+    "archive": "^application/(zip|gzip|zstd|vnd[.]rar|java-archive|x-(zip|gzip|tar|gtar|7z|rar|bzip|xz|lzma|zstd))",
+}
+"""Patterns of content types, for Python and Postgres, in any case; the first that matches names the group."""
 
 _WORD = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 _PARAMETER = rf"[ \t]*;(?:[ \t]*{_WORD}=(?:{_WORD}|\"[ !#-\[\]-~]*\"))?"

@@ -342,6 +342,26 @@ class SearchFiles(_Find):
         return self
 
 
+# Storage
+
+
+class StorageUsage(Answer):
+    """Each stored content counts once: for a live file, else for an older revision, else for the trash."""
+
+    image_bytes: int = 0
+    video_bytes: int = 0
+    audio_bytes: int = 0
+    document_bytes: Annotated[int, Field(description="Text, PDF, office documents.")] = 0
+    archive_bytes: Annotated[int, Field(description="Compressed and archive files.")] = 0
+    other_bytes: Annotated[int, Field(description="Live files of all other types.")] = 0
+    revision_bytes: Annotated[int, Field(description="Older revisions of live files.")] = 0
+    trash_bytes: Annotated[int, Field(description="What only the trash holds, until it is deleted for good.")] = 0
+    unplaced_bytes: Annotated[int, Field(description="Uploads that no destination accepted.")] = 0
+    used_bytes: Annotated[int, Field(description="Stored bytes now; at `computed_at` the sum of all others.")]
+    quota_bytes: int
+    computed_at: datetime
+
+
 # Changes of the tree
 
 

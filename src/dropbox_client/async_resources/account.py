@@ -13,6 +13,7 @@ from dropbox_client.models.account import (
     Scope,
     SecondFactorProposal,
     SignInSession,
+    StorageUsage,
 )
 from dropbox_client.models.sharing import Contact
 
@@ -34,6 +35,10 @@ class OwnAccount(Resource):
     async def get(self) -> Account:
         """Return the account, its usage and its quota."""
         return await self._run(account.get())
+
+    async def get_storage(self) -> StorageUsage:
+        """Return what uses the storage of the account; of a large one a report of the last 10 minutes."""
+        return await self._run(account.get_storage())
 
     async def set_display_name(self, name: str | None) -> Account:
         """Set the name that people with whom the account shares see; None removes it. Raises InvalidRequest."""

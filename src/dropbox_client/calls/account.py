@@ -13,6 +13,7 @@ from dropbox_client.models import (
     Scope,
     SecondFactorProposal,
     SignInSession,
+    StorageUsage,
 )
 
 
@@ -30,6 +31,10 @@ def find_identity_provider() -> Call[str | None]:
 
 def get() -> Call[Account]:
     return Call("GET", "/v1/me", read_with(Account.from_json))
+
+
+def get_storage() -> Call[StorageUsage]:
+    return Call("GET", "/v1/me/storage", read_with(StorageUsage.from_json))
 
 
 def set_display_name(name: str | None) -> Call[Account]:

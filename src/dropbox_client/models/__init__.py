@@ -22,7 +22,7 @@ else:
         {
             "account": (
                 "Account AccountKind CreatedPersonalToken Device ManagedUser PersonalToken Scope SecondFactorProposal "
-                "SignInSession"
+                "SignInSession StorageUsage"
             ),
             "batches": (
                 "BatchResult CopyOperation CreateFolderOperation MoveOperation Operation RestoreOperation "

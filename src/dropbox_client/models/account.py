@@ -66,6 +66,28 @@ class SignInSession(Model):
 
 
 @dataclass(frozen=True)
+class StorageUsage(Model):
+    """What uses the storage of the account; each stored content counts once."""
+
+    _readers: ClassVar = {"computed_at": read_time}
+
+    image_bytes: int
+    video_bytes: int
+    audio_bytes: int
+    document_bytes: int
+    archive_bytes: int
+    other_bytes: int
+    revision_bytes: int
+    """Of older revisions of files."""
+    trash_bytes: int
+    unplaced_bytes: int
+    """Of uploads that no destination accepted."""
+    used_bytes: int
+    quota_bytes: int
+    computed_at: datetime
+
+
+@dataclass(frozen=True)
 class Device(Model):
     """A device that reports how far it has read the events of the account."""
 

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from dropbox_api.files.routes import content, find, tree
+from dropbox_api.files.routes import content, find, tree, usage
 
 router = APIRouter(prefix="/v1")
-for part in (find, tree, content):
+for part in (find, tree, content, usage):
     router.include_router(part.router)

@@ -63,6 +63,7 @@ def _add_sign_in_commands(commands: "Commands") -> None:
     command.add_argument(
         "--set-name", dest="name", metavar="NAME", type=plain_text, help="set the name that people you share with see"
     )
+    add_reporting_command(commands, "storage", "account.storage", "show what uses your storage")
     add_command(
         commands,
         "password",

@@ -1,4 +1,4 @@
-"""login, logout, whoami, password, second-factor, tokens, sign-ins, devices."""
+"""login, logout, whoami, storage, password, second-factor, tokens, sign-ins, devices."""
 
 import os
 from argparse import Namespace
@@ -9,7 +9,7 @@ from dropbox_client.cli.environment import RETRY_FOR_S, connect, for_each, get_s
 from dropbox_client.cli.wait_report import start_wait_report
 from dropbox_client.client import Client
 from dropbox_client.errors import ApiError, Usage
-from dropbox_client.models import Account, Device, PersonalToken, SignInSession
+from dropbox_client.models import Account, Device, PersonalToken, SignInSession, StorageUsage
 
 # Sign-in
 
@@ -92,6 +92,33 @@ def _describe_account(me: Account, server: str) -> list[str]:
         f"{output.format_bytes(me.reserved_bytes)} reserved for unfinished uploads" if me.reserved_bytes else "",
     ]
     return [line for line in lines if line]
+
+
+def storage(options: Namespace) -> None:
+    """Show what uses the storage of the account."""
+    with connect() as client:
+        usage = client.account.get_storage()
+    if options.format is Format.JSON:
+        output.print_json(usage)
+    else:
+        output.print_text(*_describe_storage(usage))
+
+
+def _describe_storage(usage: StorageUsage) -> list[str]:
+    parts = (
+        ("images", usage.image_bytes),
+        ("videos", usage.video_bytes),
+        ("audio", usage.audio_bytes),
+        ("documents", usage.document_bytes),
+        ("archives", usage.archive_bytes),
+        ("other files", usage.other_bytes),
+        ("older versions", usage.revision_bytes),
+        ("trash", usage.trash_bytes),
+        ("unfinished", usage.unplaced_bytes),
+    )
+    used, quota = output.format_bytes(usage.used_bytes), output.format_bytes(usage.quota_bytes)
+    lines = [f"{output.format_size_column(size_bytes)}  {name}" for name, size_bytes in parts if size_bytes]
+    return [*lines, f"{used} of {quota} used; counted at {output.format_time(usage.computed_at)}"]
 
 
 def change_password(_: Namespace) -> None:
