@@ -220,6 +220,7 @@ LIMITS = {
     "recovery_codes": "10 for each account",
     "webhooks": "`hooks.per_user`, until their user deletes them",
     "grants": "until their owner revokes them, or the node is purged",
+    "instance": "one row",
     "job_runs": "one for each job",
     "nodes": "`quota_nodes`; trash is purged",
     "blobs": "`quota_bytes`; collected without a revision",
