@@ -423,6 +423,8 @@ PROBLEMS: dict[str, type[ApiError]] = {
         StoreFull,
         IdempotencyMismatch,
         PreconditionFailed,
+        TreeChanged,
+        DependencyFailed,
         EmailTaken,
         RegistrationClosed,
         InvalidCredentials,
