@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dropbox_client.client import Client
 from dropbox_client.errors import ClientError, Corrupt, FileChanged, LocalExists, Unreadable
-from dropbox_client.models import File
+from dropbox_client.models import DownloadUrl, File
 from dropbox_client.retry import TRANSFER_RETRY_FOR_S
 from dropbox_client.transfer.partial_file import PartialFile, set_modified_at
 from dropbox_client.transfer.ranges import PARALLEL, RangeFetcher
@@ -50,11 +50,13 @@ def download(
     pool: Executor | None = None,
     on_bytes: Callable[[int], None] = lambda _: None,
     retry_for_s: float = TRANSFER_RETRY_FOR_S,
+    sign: Callable[[File], DownloadUrl] | None = None,
 ) -> None:
     """Download the revision of `file` to `target`, whose folder must exist; resume an earlier download of it.
 
     `pool` runs the requests (default: a new pool). `on_bytes` gets the number of bytes received, negative if they must
-    be fetched again; it is called from many threads. `retry_for_s` is how long a range is retried without progress.
+    be fetched again; it is called from many threads. `retry_for_s` is how long a range is retried without progress;
+    `sign` as for `RangeFetcher`.
 
     Raises: LocalExists, Corrupt, TransferFailed, Unreachable, Stopped, ApiError, NotSignedIn; OSError of the local
     file system, such as a full disk.
@@ -64,7 +66,7 @@ def download(
     with contextlib.ExitStack() as stack:
         pool = pool or stack.enter_context(ThreadPoolExecutor(PARALLEL, thread_name_prefix="fetch"))
         while True:
-            ranges = RangeFetcher(client, file, pool, on_bytes=on_bytes, retry_for_s=retry_for_s)
+            ranges = RangeFetcher(client, file, pool, on_bytes=on_bytes, retry_for_s=retry_for_s, sign=sign)
             # All writers stop before the file is closed.
             with PartialFile(target, ranges.source, ranges.count) as part, ranges:
                 if not _fetch_verified(ranges, part, file, on_bytes):

@@ -39,13 +39,15 @@ class RangeFetcher:
         *,
         on_bytes: Callable[[int], None] = lambda _: None,
         retry_for_s: float = TRANSFER_RETRY_FOR_S,
+        sign: Callable[[File], DownloadUrl] | None = None,
     ) -> None:
         """Fetch the revision of `file` with threads of `pool`.
 
-        `on_bytes` gets the number of bytes received, negative if they must be fetched again; `retry_for_s` is how long
-        a range is retried without progress. Raises ApiError not-found.
+        `sign` returns its signed URL, by default from a request of its own. `on_bytes` gets the number of bytes
+        received, negative if they must be fetched again; `retry_for_s` is how long a range is retried without
+        progress. Raises ApiError not-found.
         """
-        self.source = client.files.sign_download(file.id, file.revision_id)
+        self.source = sign(file) if sign else client.files.sign_download(file.id, file.revision_id)
         self.chunks = Chunks(self.source.size_bytes, RANGE_BYTES)
         self.count = self.chunks.count if self.source.size_bytes else 0
         self._client = client

@@ -1,10 +1,9 @@
 """ls, recent, search, versions, mkdir, mv, cp, rm."""
 
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from unicodedata import normalize
 
@@ -13,7 +12,17 @@ from dropbox_client.cli.arguments import Format, is_prefixed
 from dropbox_client.cli.environment import connect, for_each
 from dropbox_client.client import Client
 from dropbox_client.errors import ApiError, Usage
-from dropbox_client.models import File, OnConflict, Order, Revision
+from dropbox_client.models import (
+    BatchResult,
+    CopyOperation,
+    File,
+    MoveOperation,
+    OnConflict,
+    Operation,
+    Order,
+    Revision,
+    TrashOperation,
+)
 
 _HITS_PER_PAGE = 100
 _MAX_PER_PAGE = 1000
@@ -128,70 +137,106 @@ class _Target:
 
 def mv(options: Namespace) -> int:
     """Rename or move files and folders."""
-    return _place(options, _move)
+
+    def move(source: File, target: _Target) -> Operation:
+        return MoveOperation(
+            source.id,
+            parent_id=target.folder.id,
+            name=target.name,
+            on_conflict=options.on_conflict,
+            if_match=source.etag,
+        )
+
+    return _place(options, move, _move_again)
 
 
 def cp(options: Namespace) -> int:
     """Copy files and folders."""
-    return _place(options, _copy)
+
+    def copy(source: File, target: _Target) -> Operation:
+        folder_id = target.folder.id
+        return CopyOperation(source.id, parent_id=folder_id, name=target.name, on_conflict=options.on_conflict)
+
+    return _place(options, copy, None)
 
 
-def _place(options: Namespace, act: Callable[[Client, File, _Target, OnConflict], File]) -> int:
+def _place(
+    options: Namespace,
+    build: Callable[[File, _Target], Operation],
+    repeat: Callable[[Client, File, _Target, OnConflict], File] | None,
+) -> int:
+    """Move or copy all sources by batches. `repeat` handles a source that changed since it was looked up."""
     with connect() as client:
         dest = remote.find_file(client, options.dest)
         if len(options.sources) > 1 and (dest is None or dest.kind != "folder"):
             raise Usage(f"{options.dest} is not a folder: several sources need a folder as DEST")
+        found: dict[str, tuple[File, _Target]] = {}
 
-        def place(path: str) -> None:
+        def find(path: str) -> None:
             source = remote.get_file(client, path)
             if dest and dest.kind == "folder" and dest.id != source.id:
                 target = _Target(dest)
             else:  # also for a change of case only, where DEST finds the source itself
                 above, name = remote.split_name(options.dest)
                 target = _Target(remote.get_file(client, above), name)
-            file = act(client, source, target, options.on_conflict)
-            output.print_placed(remote.format_path(source), file, options.format)
+            found[path] = source, target
 
-        return for_each(options.sources, place)
+        missing = for_each(options.sources, find)
+        results = _run_batch(client, {path: build(*placed) for path, placed in found.items()})
 
+        def show(path: str) -> None:
+            source, target = found[path]
+            result = results[path]
+            file = result.file
+            if repeat and result.problem and result.problem.code == "precondition-failed":
+                file = repeat(client, source, target, options.on_conflict)
+            elif result.problem:
+                raise result.problem
+            if file:
+                output.print_placed(remote.format_path(source), file, options.format)
 
-def _move(client: Client, source: File, target: _Target, on_conflict: OnConflict) -> File:
-    move = partial(client.files.move, source.id, name=target.name, folder=target.folder, on_conflict=on_conflict)
-    try:
-        return move(if_match=source.etag)
-    except ApiError as problem:
-        if problem.code != "precondition-failed":
-            raise
-        current = client.files.get(source.id)
-        if current.path != source.path:
-            if target.holds(current, on_conflict):  # the move succeeded and its response was lost
-                return current
-            raise
-    return move(if_match=current.etag)  # still at its path: only its content or metadata changed
+        return missing + for_each(found, show)
 
 
-def _copy(client: Client, source: File, target: _Target, on_conflict: OnConflict) -> File:
-    return client.files.copy(source.id, name=target.name, folder=target.folder, on_conflict=on_conflict)
+def _run_batch(client: Client, operations: Mapping[str, Operation]) -> Mapping[str, BatchResult]:
+    """Run the operation of each path; return the results by path."""
+    results = client.files.batch(list(operations.values())) if operations else []
+    return dict(zip(operations, results, strict=True))
+
+
+def _move_again(client: Client, source: File, target: _Target, on_conflict: OnConflict) -> File:
+    """Move a file that changed since it was looked up, unless it is at another path now."""
+    current = client.files.get(source.id)
+    if current.path != source.path and target.holds(current, on_conflict):
+        return current
+    etag = current.etag if current.path == source.path else source.etag
+    return client.files.move(source.id, name=target.name, folder=target.folder, on_conflict=on_conflict, if_match=etag)
 
 
 def rm(options: Namespace) -> int:
     """Move files and folders to the trash."""
     with connect() as client:
-        failed = for_each(options.paths, partial(_trash, client, force=options.force))
-    trashed = len(options.paths) - failed
+        found: dict[str, File] = {}
+
+        def find(path: str) -> None:
+            found[path] = remote.get_file(client, path)
+
+        failed = for_each(options.paths, find)
+        results = _run_batch(
+            client,
+            {path: TrashOperation(file.id, if_match=file.etag, force=options.force) for path, file in found.items()},
+        )
+
+        def check(path: str) -> None:
+            problem = results[path].problem
+            if problem and problem.code == "precondition-failed":  # it changed since it was looked up
+                file = remote.get_file(client, path)
+                client.files.move_to_trash(file.id, force=options.force, if_match=file.etag)
+            elif problem and problem.code != "not-found":  # not found: already gone, as wanted
+                raise problem
+
+        changed = for_each(found, check)
+    trashed = len(found) - changed
     if trashed:
         output.print_note(f"{trashed} moved to the trash; to restore: `dbx restore PATH`")
-    return failed
-
-
-def _trash(client: Client, path: str, *, force: bool) -> None:
-    file = remote.get_file(client, path)
-    try:
-        client.files.move_to_trash(file.id, force=force, if_match=file.etag)
-    except ApiError as problem:
-        if problem.code == "not-found":  # already gone, perhaps through a request whose response was lost
-            return
-        if problem.code != "precondition-failed":
-            raise
-        file = remote.get_file(client, path)
-        client.files.move_to_trash(file.id, force=force, if_match=file.etag)
+    return failed + changed
