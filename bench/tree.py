@@ -24,6 +24,7 @@ from dropbox_client.tokens import TokenFile
 _LARGE, _SMALL = 100_000, 100
 _COPIED = 10_000
 _CALLS = 30
+_BATCH, _BATCH_CALLS = 500, 5
 _FORM_BYTES = 64 * MIB
 _DBX = Path(sys.executable).with_name("dbx")
 
@@ -57,6 +58,7 @@ def measure(stack: Stack, runs: int) -> Section:
                 _page_bytes(api, large),
                 *_moves(api, large, small),
                 *_copy(api),
+                *_batches(api),
                 _search(api),
                 _form(stack, token, environment, runs),
             ]
@@ -167,6 +169,29 @@ def _copy(api: httpx2.Client) -> list[Row]:
     rename: dict[str, Any] = {"on_conflict": "rename"}
     took = [_timed(lambda: api.post(f"/v1/files/{folder}/copy", json=rename)) for _ in range(3)]
     return [Row(f"copy a folder of {_COPIED:,} files", s(median(took)), "", "", "", None)]
+
+
+def _batches(api: httpx2.Client) -> list[Row]:
+    """Sign the URLs of 500 files, and move them to another folder and back, each in one request."""
+    listed = api.get("/v1/files", params={"path": "/copied", "limit": str(_BATCH)}).raise_for_status().json()["items"]
+    ids, home = [file["id"] for file in listed], listed[0]["parent_id"]
+    away = api.post("/v1/folders", json={"name": "moved"}).raise_for_status().json()["id"]
+
+    def sign() -> float:
+        return _timed(
+            lambda: api.post("/v1/files/download-batch", json={"items": [{"file_id": file_id} for file_id in ids]})
+        )
+
+    def move(folder_id: str) -> float:
+        operations = [{"op": "move", "file_id": file_id, "parent_id": folder_id} for file_id in ids]
+        return _timed(lambda: api.post("/v1/files/batch", json={"operations": operations}))
+
+    signing = median(sign() for _ in range(_BATCH_CALLS))
+    moving = median(move(folder_id) for _ in range(_BATCH_CALLS) for folder_id in (away, home))
+    return [
+        Row(f"download-batch of {_BATCH} files", ms(signing), "", "", "<= 150 ms", signing <= 0.15),
+        Row(f"batch that moves {_BATCH} files", ms(moving), "", "", "<= 500 ms", moving <= 0.5),
+    ]
 
 
 def _search(api: httpx2.Client) -> Row:
