@@ -16,10 +16,12 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dropbox_api import problems
+from dropbox_api.accounts.auth import get_actor
 from dropbox_api.head_request import begin_head
 from dropbox_api.plumbing import limits, logs, request_source
 from dropbox_api.plumbing.metrics import Metrics
@@ -251,7 +253,10 @@ _UNLIMITED = re.compile(r"/healthz|/readyz|/metrics|/docs/static/.*|/v1/notifica
 
 
 class AddressLimit:
-    """Refuses requests from an address that exceeds its rate limit."""
+    """Refuses requests without a valid token from an address that exceeds its rate limit.
+
+    A request with a token counts for its account alone, so that many devices work behind one address.
+    """
 
     def __init__(self, app: ASGIApp, counters: limits.Limits) -> None:
         self.app = app
@@ -261,11 +266,23 @@ class AddressLimit:
         if scope["type"] == "http" and not _UNLIMITED.fullmatch(scope["path"]):
             address = limits.address_key(scope["client"][0] if scope["client"] else None)
             try:
-                await self.counters.hit("address", address)
-            except problems.RateLimited as problem:
+                if not await _is_authenticated(Request(scope)):
+                    await self.counters.hit("address", address)
+            except problems.Problem as problem:
                 await render_problem(scope, problem)(scope, receive, send)
                 return
         await self.app(scope, receive, send)
+
+
+async def _is_authenticated(request: Request) -> bool:
+    """Tell whether a request has a valid token, and count it for its account. Raises RateLimited, Unavailable."""
+    if "authorization" not in request.headers:
+        return False
+    try:
+        await get_actor(request)
+    except problems.Unauthenticated:
+        return False
+    return True
 
 
 class CombinedHeaders:

@@ -183,8 +183,8 @@ class LimitSettings(_Group):
     storage_url: Annotated[str, StringConstraints(pattern="^(memory|(redis|valkey)[a-z+]*)://")] = Field(
         "memory://", description="`redis://` or `valkey://` to share counters between processes."
     )
-    address: str = Field("1200/minute", description="All requests of one address.")
-    user: str = Field("3000/minute", description="All requests of one user.")
+    address: str = Field("1200/minute", description="Requests of one address without a valid token.")
+    user: str = Field("3000/minute", description="Requests of one user; a batch counts as one for each 50 items.")
     sign_in_address: str = Field("30/minute;200/hour", description="Attempts to sign in with a password, by address.")
     register_address: str = Field("20/minute;100/hour", description="Registrations, by address.")
     reset_address: str = Field(
@@ -197,7 +197,9 @@ class LimitSettings(_Group):
     mail: str = Field("5/hour", description="Mails to one address.")
     public: str = Field("300/minute", description="Requests to public links, by address.")
     link_password: str = Field("10/minute;60/hour", description="Wrong passwords of one link.")
-    sign: str = Field("600/minute", description="Starts of uploads and batches of signed URLs, by user.")
+    sign: str = Field(
+        "600/minute", description="Starts of uploads and batches of signed URLs, by user, in the same way."
+    )
 
     @field_validator("*")
     @classmethod

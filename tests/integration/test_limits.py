@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -105,6 +106,45 @@ async def test_user_beyond_the_limit_is_429_and_other_users_are_not(serve: Serve
             answers = [await account.client.get("/v1/me") for _ in range(4)]
             assert [is_refused(answer) for answer in answers] == [False] * 3 + [True]
             assert (await other.client.get("/v1/me")).status_code == 200
+
+
+async def test_requests_with_a_token_leave_the_limit_of_their_address_alone(serve: Serve) -> None:
+    async with serve(address="8/hour", user="5/hour") as (server, client):
+        accounts = [await register_account(server.url) for _ in range(2)]  # two requests without a token each
+        async with accounts[0].client, accounts[1].client:
+            for account in accounts:
+                answers = [await account.client.get("/v1/me") for _ in range(6)]
+                assert [is_refused(answer) for answer in answers] == [False] * 5 + [True]
+        assert [is_refused(await client.get("/v1/me")) for _ in range(5)] == [False] * 4 + [True]
+
+
+@pytest.mark.parametrize("token", ["x", "dropbox_pat_x", "a.b.c"])
+async def test_wrong_token_counts_for_its_address(serve: Serve, token: str) -> None:
+    headers = {"Authorization": f"Bearer {token}"}
+    async with serve(address="3/hour") as (_, client):
+        for path in ("/v1/me", "/v1/public/links/x", "/openapi.json"):
+            await client.get(path, headers=headers)
+        assert is_refused(await client.get("/v1/me", headers=headers))
+        assert is_refused(await client.get("/openapi.json", headers=headers))
+
+
+async def test_batch_counts_as_one_request_for_each_fifty_items(serve: Serve) -> None:
+    async with serve(user="10/hour", sign="3/hour") as (server, _):
+        account = await register_account(server.url)
+        async with account.client as client:
+            missing = {"file_id": str(uuid.uuid4())}
+            trash = {"operations": [missing | {"op": "trash"}] * 101}  # 3 requests
+            assert (await client.post("/v1/files/batch", json=trash)).status_code == 200
+            downloads = {"items": [missing] * 100}  # 2 requests
+            assert (await client.post("/v1/files/download-batch", json=downloads)).status_code == 200
+            uploads = {
+                "items": [start_body(b"x", "x", destination={"parent_id": missing["file_id"]})] * 101
+            }  # 3 requests
+            assert (await client.post("/v1/uploads/batch", json=uploads)).status_code == 200
+            assert is_refused(await client.post("/v1/uploads", json=start_body(b"x", "x"))), "the limit `sign`"
+            assert (await client.get("/v1/me")).status_code == 200, "the tenth request of the user"
+            completed = {"upload_ids": [str(uuid.uuid4())] * 51}
+            assert is_refused(await client.post("/v1/uploads/batch/complete", json=completed))
 
 
 async def test_sign_ins_are_limited_by_account_known_or_unknown(serve: Serve) -> None:

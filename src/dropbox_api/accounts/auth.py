@@ -5,6 +5,7 @@ operations take `once: OnceDep` as well, because an `Idempotency-Key` belongs to
 """
 
 import hashlib
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request, Response
@@ -74,6 +75,33 @@ def limited_by_user(name: limits.LimitName) -> Any:
         request.scope["limits"] = await request.app.state.limits.hit(name, str(actor.user_id))
 
     return Depends(count)
+
+
+ITEMS_PER_REQUEST = 50
+"""A batch counts as one request for each so many items that it begins."""
+CountItems = Callable[[int], Awaitable[None]]
+"""Counts the items of a batch. Raises RateLimited."""
+
+
+def count_items(*names: limits.LimitName) -> Any:
+    """Return a dependency on a function that counts the items of a batch against limits of the caller.
+
+    The request itself is counted already, by `get_actor` and `limited_by_user`: it pays for the first items.
+    """
+
+    async def get_counter(request: Request, actor: Annotated[Actor, Depends(get_actor)]) -> CountItems:
+        async def count(items: int) -> None:
+            further = (items - 1) // ITEMS_PER_REQUEST
+            for name in names if further > 0 else ():
+                await request.app.state.limits.hit(name, str(actor.user_id), further)
+
+        return count
+
+    return Depends(get_counter)
+
+
+CountItemsDep = Annotated[CountItems, count_items("user")]
+CountSignedItemsDep = Annotated[CountItems, count_items("user", "sign")]
 
 
 async def _no_store(response: Response) -> None:

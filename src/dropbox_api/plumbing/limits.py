@@ -75,12 +75,12 @@ class Limits:
             bridge: Any = self._storage.bridge
             await bridge.storage.aclose()  # the library itself never does
 
-    async def hit(self, name: LimitName, key: str) -> Sequence[WindowState]:
-        """Count one request of `key` (any text); return the state of its windows, empty when there is no such limit.
+    async def hit(self, name: LimitName, key: str, count: int = 1) -> Sequence[WindowState]:
+        """Count requests of `key` (any text); return the state of its windows, empty when there is no such limit.
 
         Raises RateLimited.
         """
-        return await self._check(name, key, amount=1)
+        return await self._check(name, key, amount=count)
 
     async def test(self, name: LimitName, key: str) -> Sequence[WindowState]:
         """Check the limit as `hit` does without counting: for requests that count only when they fail."""

@@ -7,7 +7,7 @@ from fastapi import APIRouter, BackgroundTasks, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from dropbox_api import problems
-from dropbox_api.accounts.auth import NoStore, Reader, Writer, limited_by_user
+from dropbox_api.accounts.auth import CountItemsDep, NoStore, Reader, Writer
 from dropbox_api.core.content_disposition import format_content_disposition
 from dropbox_api.deps import COMPRESSED
 from dropbox_api.files import acceptance, archive, download
@@ -60,14 +60,17 @@ async def get_download(
 @router.post(
     "/files/download-batch",
     operation_id="files_create_download_batch",
-    dependencies=[COMPRESSED, NoStore, limited_by_user("sign")],
+    dependencies=[COMPRESSED, NoStore],
     responses=problem_responses(problems.Unauthenticated, problems.Forbidden, *BODY),
 )
-async def create_download_batch(context: Reader, body: CreateDownloadBatch) -> DownloadBatch:
+async def create_download_batch(
+    context: Reader, body: CreateDownloadBatch, count_items: CountItemsDep
+) -> DownloadBatch:
     """Sign the URLs of up to 500 files; each item has its own URL or problem, in order.
 
     The URLs live for minutes: ask for those of the downloads that start now, and again after a 403 of the store.
     """
+    await count_items(len(body.items))
     return await download.sign_batch(context, body.items)
 
 

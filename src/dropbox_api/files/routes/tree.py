@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from dropbox_api import problems
-from dropbox_api.accounts.auth import OnceDep, Processor, Reader, Writer
+from dropbox_api.accounts.auth import CountItemsDep, OnceDep, Processor, Reader, Writer
 from dropbox_api.deps import COMPRESSED, IfMatch, PageLimit
 from dropbox_api.files import activity, batch, processing, revisions, trash, tree
 from dropbox_api.files.routes.etag import add_etag
@@ -122,11 +122,12 @@ async def copy(
         problems.DependencyFailed,
     ),
 )
-async def run_batch(context: Writer, once: OnceDep, body: RunBatch) -> BatchResults:
+async def run_batch(context: Writer, once: OnceDep, body: RunBatch, count_items: CountItemsDep) -> BatchResults:
     """Move, copy, trash, restore and create up to 500 files and folders; each item has its own answer, in order.
 
     Later items see the changes of earlier ones; a refused item changes nothing, and the others go on.
     """
+    await count_items(len(body.operations))
     return await batch.run_batch(context, body.operations, once)
 
 
