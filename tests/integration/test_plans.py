@@ -23,6 +23,7 @@ from tests.support.server import (
     new_address,
     send,
     separate_server,
+    sha256,
     start,
     start_body,
     upload_file,
@@ -56,6 +57,32 @@ async def server(postgres_url: str, s3_config: S3Config) -> AsyncIterator[Runnin
         yield running
 
 
+async def run_batches(world: World) -> None:
+    """Send batches of changes and of downloads."""
+    place = {"parent_id": world.folder_id}
+    file = await upload_file(world.owner, b"batch", "batch", destination=place)
+    below = {"op": "create_folder", "name": "batch below", "parent_item": 0}
+    operations = [
+        {"op": "create_folder", "name": "batch", "on_conflict": "rename", **place},
+        below,
+        {"op": "copy", "file_id": file["id"], "parent_item": 0},
+        {"op": "move", "file_id": file["id"], "parent_item": 1},
+        {"op": "trash", "file_id": file["id"]},
+        {"op": "restore", "file_id": file["id"]},
+    ]
+    headers = {"Idempotency-Key": "plans"}
+    sent = await world.owner.client.post("/v1/files/batch", json={"operations": operations}, headers=headers)
+    made = [item["file"] for item in sent.raise_for_status().json()["items"]]
+    folders = [
+        {"op": "move", "file_id": made[1]["id"], **place},
+        {"op": "trash", "file_id": made[0]["id"], "if_tree": sha256(b"")},
+        {"op": "trash", "file_id": made[0]["id"]},
+    ]
+    (await world.owner.client.post("/v1/files/batch", json={"operations": folders})).raise_for_status()
+    items = {"items": [{"file_id": file["id"]}]}
+    (await world.owner.client.post("/v1/files/download-batch", json=items)).raise_for_status()
+
+
 async def run_everything(world: World) -> None:
     """Call every route that an owner may call, send batches, and run every job."""
     for name, row in MATRIX.items():
@@ -70,6 +97,7 @@ async def run_everything(world: World) -> None:
         started = (await client.post("/v1/uploads/batch", json={"items": items})).raise_for_status().json()["items"]
         ids = [item["upload"]["id"] for item in started]
         (await client.post("/v1/uploads/batch/complete", json={"upload_ids": ids})).raise_for_status()
+    await run_batches(world)
     await upload_file(world.owner, b"one", "one")
     await upload_file(world.owner, b"two", "one", destination={"on_conflict": "replace"})
     multi = await start(world.owner, b"multi", "multi", **MULTI)
