@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import uuid
+from random import Random
 from typing import Any
 
 import pytest
@@ -259,3 +260,51 @@ async def test_batch_of_more_moves_runs_no_more_statements(server: RunningServer
         assert outcomes(items) == [200] * len(some)
         counts.append(len(seen))
     assert counts[0] == counts[1]
+
+
+async def build_tree(account: Account) -> list[str]:
+    """Make the same few folders and files in each account; return their ids."""
+    folders = [await create_folder(account, path) for path in ("/a", "/a/b", "/a/b/c", "/d")]
+    files = [await upload_file(account, name.encode(), name, destination={"folder_path": "/a/b"}) for name in "xyz"]
+    return [item["id"] for item in (*folders, *files)]
+
+
+def draw_operation(random: Random, ids: list[str]) -> dict[str, Any]:
+    op = random.choice(["move", "move", "move", "copy", "trash", "trash", "restore", "restore", "create_folder"])
+    place = {
+        "parent_id": random.choice(ids),
+        "name": random.choice("abcxyz"),
+        "on_conflict": random.choice(["fail", "rename"]),
+    }
+    subject = {"op": op, "file_id": random.choice(ids)}
+    return subject if op == "trash" else {"op": op} | place if op == "create_folder" else subject | place
+
+
+async def run_alone(account: Account, operation: dict[str, Any]) -> int | str:
+    """Send the single request of an operation; return its status, or the code of its problem."""
+    body = {name: value for name, value in operation.items() if name not in {"op", "file_id"}}
+    address = f"/v1/files/{operation.get('file_id')}"
+    match operation["op"]:
+        case "move":
+            answer = await account.client.patch(address, json=body)
+        case "trash":
+            answer = await account.client.delete(address)
+        case "create_folder":
+            answer = await account.client.post("/v1/folders", json=body)
+        case op:
+            answer = await account.client.post(f"{address}/{op}", json=body)
+    return answer.status_code if answer.is_success else str(answer.json()["code"])
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_batch_has_the_outcome_of_its_operations_one_by_one(register: Register, seed: int) -> None:
+    alone, together = await register(), await register()
+    ids = [await build_tree(account) for account in (alone, together)]
+    random, repeated = Random(seed), Random(seed)
+    single = [await run_alone(alone, draw_operation(random, ids[0])) for _ in range(60)]
+    items = await run(together, *(draw_operation(repeated, ids[1]) for _ in range(60)))
+    assert outcomes(items) == single
+    assert {type(outcome) for outcome in single} == {int, str}
+    assert await list_paths(together) == await list_paths(alone)
+    trashed = [(await account.client.get("/v1/trash")).json()["items"] for account in (alone, together)]
+    assert sorted(item["path"] for item in trashed[0]) == sorted(item["path"] for item in trashed[1])

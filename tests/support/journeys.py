@@ -321,7 +321,7 @@ class Batch(Journey):
                 listed = require_ok(await client.get("/v1/files", params=parent)).json()["items"]
                 assert [item["name"] for item in listed] == names
             me = await account.me()
-        assert me["used_nodes"] == 3
+        assert me["used_nodes"] == 2
         async with db.read() as tx:
             told = text("SELECT count(*) FROM events WHERE owner_id = :id AND kind = 'file.created'")
             assert (await tx.execute(told, {"id": uuid.UUID(me["id"])})).scalar_one() == 2
