@@ -4,6 +4,7 @@ import random
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -417,6 +418,28 @@ async def test_sweep_deletes_orphans_after_the_grace_period(
     await send(account, live, BYTES, [2])
     for upload in (live, sent):
         assert (await complete(account, upload["id"])).status_code == 200
+
+
+async def test_sweep_deletes_nothing_within_the_grace_period_after_a_restore(
+    db: Db, store: S3Store, impatient: Settings
+) -> None:
+    """The operator may have restored the wrong backup: a newer one still knows the objects."""
+    orphan, restored = (
+        f"blobs/{uuid.uuid4()}/orphan",
+        text("UPDATE instance SET first_epoch = '', epoch_started_at = :at"),
+    )
+    await store.put(orphan, b"orphan")
+    async with db.begin() as tx:
+        await tx.execute(restored, {"at": datetime.now(UTC) + timedelta(hours=1)})
+    assert (await sweep_orphans(Services(db, store, impatient))).done == 0
+    assert f"object {orphan}" in (await report_orphans(Services(db, store, impatient))).notes
+    assert await is_stored(store, orphan)
+    async with db.begin() as tx:
+        await tx.execute(restored, {"at": datetime.now(UTC) - timedelta(seconds=1)})
+    await sweep_orphans(Services(db, store, impatient))
+    assert not await is_stored(store, orphan)
+    async with db.begin() as tx:
+        await tx.execute(text("UPDATE instance SET first_epoch = data_epoch"))
 
 
 @pytest.mark.parametrize("name", sorted(jobs.JOBS))

@@ -29,7 +29,8 @@ def problem(status: int, code: str, headers: dict[str, str] | None = None) -> Sc
 
 
 def cursor_expired() -> Scripted:
-    return problem(410, "cursor-expired")
+    document = {"code": "cursor-expired", "status": 410, "title": "", "detail": "", "retryable": False}
+    return answer(document | {"reason": "restored"}, status=410)
 
 
 def page(*ids: str, cursor: str, **more: Any) -> Scripted:
@@ -164,7 +165,7 @@ def test_expired_cursor_is_reported(server: FakeServer, client: Client, pauses: 
     next(events)
     with pytest.raises(CursorExpired) as caught:
         next(events)
-    assert (caught.value.code, caught.value.status) == ("cursor-expired", 410)
+    assert (caught.value.code, caught.value.status, caught.value.reason) == ("cursor-expired", 410, "restored")
     assert pauses == []
 
 

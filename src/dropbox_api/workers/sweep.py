@@ -8,6 +8,7 @@ from sqlalchemy import or_, select
 from dropbox_api.context import Services
 from dropbox_api.db import Db
 from dropbox_api.models import Blob, Upload
+from dropbox_api.plumbing.epoch import read_instance, record_epoch
 from dropbox_api.storage.object_store import MultipartRef
 from dropbox_api.uploads.sessions import IS_LIVE
 from dropbox_api.workers.reports import Report
@@ -19,7 +20,10 @@ async def sweep_orphans(services: Services) -> Report:
     """Remove the orphans that are older than the grace period.
 
     Each orphan is checked twice against the database: after the listing, and again directly before its removal.
+    After a restore, orphans are objects that the backup does not know: they stay for another grace period.
     """
+    if await _is_restored_recently(services):
+        return Report(0, 0)
     db, store = services.db, services.store
     found = done = 0
     notes: list[str] = []
@@ -44,6 +48,12 @@ async def report_orphans(services: Services) -> Report:
     async for keys in _find_object_orphans(services):
         notes += map(_describe_object, keys)
     return Report(len(notes), 0, notes=tuple(notes))
+
+
+async def _is_restored_recently(services: Services) -> bool:
+    await record_epoch(services.db)  # job `epoch` may not have run since
+    instance = await read_instance(services.db)
+    return instance.is_restored and instance.epoch_started_at > _grace_deadline(services)
 
 
 def _describe_upload(upload: MultipartRef) -> str:
