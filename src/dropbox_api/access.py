@@ -147,6 +147,83 @@ async def require_trashed(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID) -> Ac
     return Access(row.id, row.owner_id, row.kind, "owner")
 
 
+# Files by identity
+
+
+@dataclass(frozen=True, slots=True)
+class EditableFile:
+    """A file whose content an account may replace; it is live, or was deleted itself from a live folder."""
+
+    node_id: uuid.UUID
+    owner_id: uuid.UUID
+    parent_id: uuid.UUID
+    name: str
+
+
+_EDITABLE_FILES = text(f"""
+    WITH RECURSIVE {ancestors_cte(_MANY, "owner_id", "trashed_at")}, {_ROLES}, above AS (
+        SELECT start, bool_or(grants.role = 'editor') AS is_editor, bool_or(trashed_at IS NOT NULL) AS is_in_trash
+        FROM ancestors LEFT JOIN grants ON grants.node_id = ancestors.id AND grants.grantee_id = :actor_id
+        WHERE height > 0 GROUP BY start
+    )
+    SELECT nodes.id, nodes.owner_id, kind, parent_id, name, role, roles.is_in_trash,
+        coalesce(above.is_in_trash, false) AS is_folder_in_trash,
+        role = 'owner' OR coalesce(above.is_editor, false) AS may_edit_folder
+    FROM roles LEFT JOIN above USING (start) JOIN nodes ON nodes.id = start
+    WHERE role IS NOT NULL AND purged_at IS NULL
+""")
+
+
+async def find_editable_files(
+    tx: Tx, actor_id: uuid.UUID, node_ids: Collection[uuid.UUID]
+) -> dict[uuid.UUID, EditableFile | problems.Problem]:
+    """Return, for each of the nodes, the file whose content the actor may replace, or the problem.
+
+    A live file needs the role editor on the file alone. One in the trash exists only for editors of its folder: new
+    content would bring it back into that folder.
+    Returns NotFound, Forbidden, NotAFile or ParentGone (a folder above is in the trash or deleted) instead of a file.
+    """
+    if not node_ids:
+        return {}
+    rows = [
+        _FileRow._make(row) for row in await tx.execute(_EDITABLE_FILES, {"actor_id": actor_id, "ids": list(node_ids)})
+    ]
+    found = {row.id: _judge_file(row) for row in rows}
+    return {node_id: found.get(node_id, problems.NotFound()) for node_id in node_ids}
+
+
+async def require_editable_file(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID) -> EditableFile:
+    """Return what `find_editable_files` does of one node. Raises NotFound, Forbidden, NotAFile, ParentGone."""
+    file = (await find_editable_files(tx, actor_id, [node_id]))[node_id]
+    if isinstance(file, problems.Problem):
+        raise file
+    return file
+
+
+class _FileRow(NamedTuple):
+    id: uuid.UUID
+    owner_id: uuid.UUID
+    kind: str
+    parent_id: uuid.UUID
+    name: str
+    role: Role
+    is_in_trash: bool
+    is_folder_in_trash: bool
+    may_edit_folder: bool
+
+
+def _judge_file(row: _FileRow) -> EditableFile | problems.Problem:
+    if row.is_in_trash and not row.may_edit_folder:
+        return problems.NotFound()
+    if _RANK[row.role] < _RANK["editor"]:
+        return problems.Forbidden(role=row.role, needs="editor")
+    if row.kind != "file":
+        return problems.NotAFile()
+    if row.is_folder_in_trash:
+        return problems.ParentGone()
+    return EditableFile(row.id, row.owner_id, row.parent_id, row.name)
+
+
 # Links
 
 _REQUIRE_BELOW_LINK = text(f"""

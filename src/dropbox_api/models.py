@@ -427,9 +427,12 @@ class UploadDestination(Base):
     parent_id: Mapped[uuid.UUID]
     """No foreign key: the folder may be deleted before the upload completes."""
     name: Mapped[str]
+    file_id: Mapped[uuid.UUID | None]
+    """The file that gets the content, wherever it is; folder and name are then those of the start."""
     on_conflict: Mapped[str]
     base_revision_id: Mapped[uuid.UUID | None]
-    content_type: Mapped[str]
+    content_type: Mapped[str | None]
+    """None: that of the file."""
     client_modified_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = _now()
     revision_id: Mapped[uuid.UUID | None]

@@ -265,12 +265,13 @@ class NotAFile(Problem):
 
 
 class RevisionConflict(Problem):
-    """`revision_id` is the current head of `file_id`."""
+    """`revision_id` is the current head of `file_id`, and `path` where the file is now."""
 
     code, status, title = "revision-conflict", 409, "Revision conflict"
     detail = "The file has a newer revision than base_revision_id: look at it, then decide"
     file_id: uuid.UUID
     revision_id: uuid.UUID
+    path: str | None
 
 
 class TreeChanged(Problem):

@@ -75,10 +75,11 @@ class AsyncClient(Resources):
     async def upload(
         self,
         content: "Content",
-        to: str,
+        to: str | None = None,
         *,
         folder: FileRef | None = None,
         on_conflict: OnConflict = "fail",
+        file_id: str | None = None,
         base_revision_id: str | None = None,
         progress: "OnProgress | None" = None,
     ) -> File:
@@ -88,7 +89,7 @@ class AsyncClient(Resources):
         from dropbox_client.transfer.progress import ProgressReport  # noqa: PLC0415
 
         parent_id = None if folder is None else await self.files.resolve(folder)
-        item = make_item(content, to, parent_id, on_conflict, base_revision_id)
+        item = make_item(content, to, parent_id, on_conflict, file_id, base_revision_id)
         async with self._open_source(content) as source:
             with ProgressReport(progress, source.size_bytes) as report:
                 return await AsyncUpload(self, item, source, report).run()

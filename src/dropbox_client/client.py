@@ -74,10 +74,11 @@ class Client(Resources):
     def upload(
         self,
         content: "Content",
-        to: str,
+        to: str | None = None,
         *,
         folder: FileRef | None = None,
         on_conflict: OnConflict = "fail",
+        file_id: str | None = None,
         base_revision_id: str | None = None,
         progress: "OnProgress | None" = None,
     ) -> File:
@@ -87,6 +88,8 @@ class Client(Resources):
         slash gets the name of the local file. With `folder`, such as a shared one, `to` is the name in that folder.
         With `on_conflict="replace"`, `base_revision_id` is the revision that the content replaces: RevisionConflict is
         raised if the file has a newer one.
+        `file_id` with `base_revision_id` instead of `to` replaces the content of that file wherever it is, also when it
+        was renamed or moved meanwhile; a deleted file comes back. Nothing changes if it has the content already.
 
         `progress` is called with the bytes done and the total. An exception of it ends the upload and is raised. The
         server keeps what was sent: the same call continues after an exception, a `close`, or the end of the process.
@@ -99,7 +102,7 @@ class Client(Resources):
         from dropbox_client.transfer.upload_file import upload_source  # noqa: PLC0415
 
         parent_id = None if folder is None else self.files.resolve(folder)
-        item = make_item(content, to, parent_id, on_conflict, base_revision_id)
+        item = make_item(content, to, parent_id, on_conflict, file_id, base_revision_id)
         with open_source(content, self.check) as source, ProgressReport(progress, source.size_bytes) as report:
             context = dataclasses.replace(self._upload_context, listener=report)
             return upload_source(context, item, source)

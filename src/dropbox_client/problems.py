@@ -206,6 +206,7 @@ class RevisionConflict(ApiError):
     code = "revision-conflict"
     file_id: str
     revision_id: str
+    path: str | None
 
 
 class TreeChanged(ApiError):

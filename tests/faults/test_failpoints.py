@@ -29,6 +29,7 @@ from tests.support.journeys import (
     Abort,
     Batch,
     Copy,
+    Edit,
     Journey,
     Prune,
     Purge,
@@ -194,6 +195,20 @@ async def test_journey_with_a_failing_api_ends_in_the_right_state(
     await journey.persist(world.api.url)
     journey.forget()
     await journey.persist(world.api.url)
+    await world.check(journey)
+
+
+@pytest.mark.parametrize("name", [name for name in IN_API if IN_API[name] is Upload])
+async def test_upload_to_a_file_with_a_failing_api_makes_one_revision(world: World, name: str) -> None:
+    """The file is renamed after the crash; the client has lost its state, and names the old base again."""
+    journey = Edit(f"edit-{name}")
+    await journey.prepare(world.api.url)
+    async with running_process(world.variables, f"{name}=kill") as api:
+        assert await expose(journey, api, "kill"), f"{name} was not reached"
+    await journey.rename(world.api.url)
+    for _ in range(2):
+        journey.forget()
+        await journey.persist(world.api.url)
     await world.check(journey)
 
 

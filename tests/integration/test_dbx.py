@@ -79,6 +79,21 @@ async def test_upload_to_a_taken_name_follows_on_conflict(dbx: Dbx, tmp_path: Pa
     assert replaced["size_bytes"] == 20
 
 
+async def test_upload_to_a_file_by_id_makes_a_new_version(dbx: Dbx, tmp_path: Path) -> None:
+    local, other = tmp_path / "a.txt", tmp_path / "other name"
+    make_file(local, 1)
+    make_file(other, 2)
+    await dbx("upload", local, "/")
+    (file,) = (await dbx("ls", "/", "--json")).records
+    done = await dbx("upload", other, f"id:{file['id']}", "--json")
+    assert [(record["id"], record["path"], record["size_bytes"]) for record in done.records] == [
+        (file["id"], "/a.txt", 2)
+    ]
+    refused = await dbx("upload", other, other, f"id:{file['id']}", code=2)
+    assert "exactly one file" in refused.err
+    assert "exactly one file" in (await dbx("upload", tmp_path, f"id:{file['id']}", code=2)).err
+
+
 async def test_upload_of_a_tree_stores_every_file(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     contents: dict[str, bytes] = {}

@@ -486,6 +486,26 @@ async def test_upload_over_a_newer_revision_than_the_base_is_refused(client: Cli
     await to_thread(use)
 
 
+async def test_upload_to_a_file_reaches_it_after_a_rename(client: Client) -> None:
+    def use() -> None:
+        first = client.upload(b"1", to="/a.txt")
+        client.files.move(first, name="b.txt")
+        second = client.upload(LARGE, file_id=first.id, base_revision_id=first.revision_id)
+        assert (second.id, second.name, second.content_type) == (first.id, "b.txt", "text/plain")
+        with pytest.raises(RevisionConflict) as conflict:
+            client.upload(b"3", file_id=first.id, base_revision_id=first.revision_id)
+        assert (conflict.value.revision_id, conflict.value.path) == (second.revision_id, "/b.txt")
+        assert client.upload(LARGE, file_id=first.id, base_revision_id=first.revision_id) == second
+        with pytest.raises(ValueError, match="file_id"):
+            client.upload(b"3", to="/a", file_id=first.id, base_revision_id=first.revision_id)
+        with pytest.raises(ValueError, match="file_id"):
+            client.upload(b"3", file_id=first.id)
+        with pytest.raises(ValueError, match="file_id"):
+            client.upload(b"3")
+
+    await to_thread(use)
+
+
 @pytest.mark.parametrize("buffering", [0, -1])
 async def test_close_interrupts_an_upload_from_a_silent_pipe(
     server: RunningServer, account: Account, buffering: int

@@ -179,6 +179,41 @@ class Upload(Journey):
             assert outbox.scalar_one() == len(expected)
 
 
+class Edit(Upload):
+    """Upload new content of a file, based on its first revision; the file is renamed when the first attempt began."""
+
+    async def prepare(self, url: str) -> None:
+        await super().prepare(url)
+        account = self.account_at(url)
+        async with account.client as client:
+            first = require_ok(await client.post("/v1/files", files={"file": ("first", b"first")})).json()
+        self.destination = {"file_id": first["id"], "base_revision_id": first["revision_id"]}
+
+    async def rename(self, url: str) -> None:
+        account = self.account_at(url)
+        async with account.client as client:
+            require_ok(await client.patch(f"/v1/files/{self.destination['file_id']}", json={"name": self.name}))
+
+    async def _start(self, account: Account) -> dict[str, Any]:
+        body = start_body(self.data, "", strategy="multipart", chunk_size_bytes=CHUNK)
+        answer = await account.client.post("/v1/uploads", json=body | {"destination": self.destination})
+        return dict(require_ok(answer).json())
+
+    async def check(self, url: str, db: Db) -> None:  # noqa: ARG002
+        """One new revision of the renamed file."""
+        account = self.account_at(url)
+        async with account.client as client:
+            (listed,) = require_ok(await client.get("/v1/files")).json()["items"]
+            address = f"/v1/files/{listed['id']}"
+            content = require_ok(await client.get(f"{address}/content", follow_redirects=True)).content
+            revisions = require_ok(await client.get(f"{address}/revisions")).json()["items"]
+            me = await account.me()
+        assert (listed["id"], listed["name"]) == (self.destination["file_id"], self.name)
+        assert sha256(content) == sha256(self.data)
+        assert [revision["size_bytes"] for revision in revisions] == [len(self.data), len(b"first")]
+        assert (me["used_bytes"], me["reserved_bytes"], me["used_nodes"]) == (len(self.data) + len(b"first"), 0, 1)
+
+
 class Abort(Journey):
     """Start, send one chunk, and abort."""
 

@@ -117,6 +117,17 @@ async def lock_trashed_node(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID) -> 
     return await _get_locked(tx, node_id)
 
 
+async def lock_editable_file(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID) -> LockedNode:
+    """Lock the owner of a file that new content may change or restore (`access.find_editable_files`); return it.
+
+    Raises NotFound, Forbidden, NotAFile, ParentGone.
+    """
+    file = await access.require_editable_file(tx, actor_id, node_id)
+    await lock_owner(tx, file.owner_id)
+    await access.require_editable_file(tx, actor_id, node_id)
+    return await _get_locked(tx, node_id)
+
+
 async def _get_locked(tx: Tx, node_id: uuid.UUID) -> LockedNode:
     (node,) = await load_nodes(tx, [node_id])
     return node

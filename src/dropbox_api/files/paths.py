@@ -1,11 +1,12 @@
 """Names and paths: clean a name, look up the live node at a name or a path, choose a free name."""
 
 import uuid
-from collections.abc import Collection, Container, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import Select, bindparam, select, text
 
 from dropbox_api import problems
 from dropbox_api.core import names
@@ -48,45 +49,81 @@ class Target:
         return self.parent_id, names.make_key(self.name)
 
 
+@dataclass(frozen=True, slots=True)
+class FileTarget:
+    """A file that gets new content, wherever it is by then."""
+
+    file_id: uuid.UUID
+    parent_id: uuid.UUID
+    """Its folder when the file was named."""
+    name: str
+
+    @property
+    def key(self) -> NodeKey:
+        """A key that is no name: those are not empty."""
+        return self.file_id, ""
+
+
 @dataclass(slots=True)
 class NamedNode:
-    """The live node at a name; a folder has None for its content."""
+    """A node and its content; a folder has None for its content."""
 
     node_id: uuid.UUID
+    parent_id: uuid.UUID
+    name: str
+    name_key: str
     kind: str
+    is_trashed: bool
+    """Whether the node itself was deleted. One that was found at a name is live."""
     revision_id: uuid.UUID | None
     revision_number: int
     verified: bytes | None
     """The fingerprint where it is proven for the whole content."""
     blob_id: uuid.UUID | None
+    size_bytes: int
+    content_type: str | None
+    author_id: uuid.UUID | None
+    """The account that made the head revision."""
+    claimed: bytes | None
+    """The fingerprint that the content was sent with, unless it is known to be wrong or damaged."""
     client_modified_at: datetime | None
     """The client's time of the head revision."""
 
+    @property
+    def key(self) -> NodeKey:
+        return self.parent_id, self.name_key
 
-_NODES_AT = (
+
+_NODES = (
     select(
-        Node.parent_id,
-        Node.name_key,
         Node.id,
+        Node.parent_id,
+        Node.name,
+        Node.name_key,
         Node.kind,
+        Node.trashed_at.is_not(None).label("is_trashed"),
         Node.head_revision_id,
         Revision.number,
         Revision.blob_id,
+        Revision.size_bytes,
+        Revision.content_type,
+        Revision.author_id,
         Revision.client_modified_at,
         Blob.fingerprint,
         Blob.content_status,
     )
     .outerjoin(Revision, Revision.id == Node.head_revision_id)
     .outerjoin(Blob, Blob.id == Revision.blob_id)
-    .where(
-        # One pair of arrays, whatever their length: thousands of row values would exhaust Postgres's parser.
-        text(
-            "(nodes.parent_id, nodes.name_key) IN"
-            " (SELECT * FROM unnest(CAST(:parent_ids AS uuid[]), CAST(:name_keys AS text[])))"
-        ),
-        Node.trashed_at.is_(None),
-    )
 )
+_NODES_AT = _NODES.where(
+    # One pair of arrays, whatever their length: thousands of row values would exhaust Postgres's parser.
+    text(
+        "(nodes.parent_id, nodes.name_key) IN"
+        " (SELECT * FROM unnest(CAST(:parent_ids AS uuid[]), CAST(:name_keys AS text[])))"
+    ),
+    Node.trashed_at.is_(None),
+)
+_NODES_BY_ID = _NODES.where(Node.id.in_(bindparam("ids", expanding=True)))
 
 
 def name_columns(name: str) -> dict[str, str | None]:
@@ -107,19 +144,37 @@ async def find_nodes_at(tx: Tx, places: Sequence[NodeKey]) -> dict[NodeKey, Name
         return {}
     unique = list(set(places))
     arrays = {"parent_ids": [parent_id for parent_id, _ in unique], "name_keys": [key for _, key in unique]}
-    rows = await tx.execute(_NODES_AT, arrays)
-    return {
-        (row.parent_id, row.name_key): NamedNode(
-            row.id,
-            row.kind,
-            row.head_revision_id,
-            row.number or 0,
-            row.fingerprint if row.content_status == "verified" else None,
-            row.blob_id,
-            row.client_modified_at,
+    return {node.key: node for node in await _read_nodes(tx, _NODES_AT, arrays)}
+
+
+async def find_nodes(tx: Tx, node_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, NamedNode]:
+    """Return these nodes, live or in the trash, by id."""
+    if not node_ids:
+        return {}
+    return {node.node_id: node for node in await _read_nodes(tx, _NODES_BY_ID, {"ids": list(node_ids)})}
+
+
+async def _read_nodes(tx: Tx, nodes: Select[*tuple[Any, ...]], bound: Mapping[str, Any]) -> list[NamedNode]:
+    return [
+        NamedNode(
+            node_id=row.id,
+            parent_id=row.parent_id,
+            name=row.name,
+            name_key=row.name_key,
+            kind=row.kind,
+            is_trashed=row.is_trashed,
+            revision_id=row.head_revision_id,
+            revision_number=row.number or 0,
+            verified=row.fingerprint if row.content_status == "verified" else None,
+            blob_id=row.blob_id,
+            size_bytes=row.size_bytes or 0,
+            content_type=row.content_type,
+            author_id=row.author_id,
+            claimed=row.fingerprint if row.content_status in {"stored", "verified"} else None,
+            client_modified_at=row.client_modified_at,
         )
-        for row in rows
-    }
+        for row in await tx.execute(nodes, bound)
+    ]
 
 
 async def resolve_path(tx: Tx, owner_id: uuid.UUID, path: str) -> uuid.UUID:

@@ -1,7 +1,8 @@
-"""Put content at names: uploads, copies and restored revisions alike.
+"""Put content at names and into files: uploads, copies and restored revisions alike.
 
 Everything here joins a transaction that holds the owner's lock, so values stay true until they are written: read the
-nodes at the names, decide in plain Python, write in bulk. Each placement succeeds or gets its own problem.
+nodes at the names, and the files, decide in plain Python, write in bulk. Each placement succeeds or gets its own
+problem.
 """
 
 import uuid
@@ -14,11 +15,11 @@ from typing import Any
 from sqlalchemy import bindparam, func, insert, select, text, update
 
 from dropbox_api import access, problems
-from dropbox_api.core import names
+from dropbox_api.core import content_types, names
 from dropbox_api.db import Tx, new_id
 from dropbox_api.events import journal
 from dropbox_api.files import blobs, folders, heads, paths
-from dropbox_api.files.paths import NamedNode, NodeKey, Target
+from dropbox_api.files.paths import FileTarget, NamedNode, NodeKey, Target
 from dropbox_api.models import Blob, Node, Revision, User
 from dropbox_api.plumbing import audit
 
@@ -40,23 +41,20 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A content, and the name in a folder that it is put at."""
+    """A content, and the name in a folder or the file that it is put at."""
 
     destination_id: uuid.UUID | None
     """The destination of an upload session; None for other content."""
-    parent_id: uuid.UUID
-    name: str
-    """Clean (NFC)."""
-    on_conflict: str
+    target: Target | FileTarget
     base_revision_id: uuid.UUID | None
-    content_type: str
+    """The revision that must be the head of the file; None: any."""
+    content_type: str | None
+    """None: that of the file."""
     client_modified_at: datetime | None
     author_id: uuid.UUID
     content: Content
     is_copy: bool = False
-    """Make a new revision even if the file at the name has the same content."""
-    is_of_file: bool = False
-    """New content of the file at the name. The author may edit that file, but perhaps not its folder."""
+    """Make a new revision even if the file has the same content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,37 +63,76 @@ class PlacedFile:
 
     node_id: uuid.UUID
     revision_id: uuid.UUID
-    name: str
 
 
 async def put_files(
     tx: Tx, owner_id: uuid.UUID, placements: Sequence[Placement]
 ) -> list[PlacedFile | problems.Problem]:
-    """Put each content at its name, in order; return the results in the same order.
+    """Put each content at its name or into its file, in order; return the results in the same order.
 
     A file that already has the same content (the same blob, or the same verified fingerprint) keeps its revision under
     any policy, and takes the client's time if that is newer than its own.
 
-    Result: the file, or ParentGone, NameTaken, RevisionConflict or TooManyFiles.
+    Result: the file, or ParentGone, NameTaken, RevisionConflict, TooManyFiles; of a named file that the author may not
+    edit any more NotFound, Forbidden.
     Transaction: joins tx, which holds the owner's lock; checks everything again under it.
     """
+    named = [(p, p.target) for p in placements if isinstance(p.target, Target)]
     open_folders = {
         author_id: await access.find_open_folders(
-            tx, author_id, owner_id, {p.parent_id for p in placements if p.author_id == author_id}
+            tx, author_id, owner_id, {target.parent_id for p, target in named if p.author_id == author_id}
         )
-        for author_id in {p.author_id for p in placements}
+        for author_id in {p.author_id for p, _ in named}
     }
     free_nodes = await folders.count_free_nodes(tx, owner_id)
-    await _restore_bases(
-        tx, owner_id, [p for p in placements if p.base_revision_id and p.parent_id in open_folders[p.author_id]]
-    )
-    nodes = await paths.find_nodes_at(tx, [(p.parent_id, names.make_key(p.name)) for p in placements])
-    batch = _Batch(owner_id, open_folders, free_nodes, nodes)
-    renamed = [(p.parent_id, p.name) for p in placements if p.on_conflict == "rename"]
+    based = [
+        (target, p.base_revision_id)
+        for p, target in named
+        if p.base_revision_id and target.parent_id in open_folders[p.author_id]
+    ]
+    await _restore_bases(tx, owner_id, based)
+    files = await _find_files(tx, placements)
+    by_id = {file.node_id: file for file in files.values() if isinstance(file, NamedNode)}
+    trashed = [file for file in by_id.values() if file.is_trashed]
+    nodes = await paths.find_nodes_at(tx, [*(target.key for _, target in named), *(file.key for file in trashed)])
+    nodes = {key: by_id.get(node.node_id, node) for key, node in nodes.items()}
+    batch = _Batch(owner_id, open_folders, files, free_nodes, nodes)
+    renamed = [(target.parent_id, target.name) for _, target in named if target.on_conflict == "rename"]
+    renamed += [(file.parent_id, file.name) for file in trashed]
     await batch.conflict_names.read(tx, [place for place in renamed if (place[0], names.make_key(place[1])) in nodes])
     results = [await _decide(tx, batch, placement) for placement in placements]
     await _write(tx, batch)
+    for author_id in {p.author_id for p in placements}:
+        pairs = zip(placements, results, strict=True)
+        await add_paths(tx, author_id, [result for p, result in pairs if p.author_id == author_id])
     return results
+
+
+async def _find_files(
+    tx: Tx, placements: Sequence[Placement]
+) -> dict[tuple[uuid.UUID, uuid.UUID], NamedNode | problems.Problem]:
+    """Return the named files of the placements, by author and id; one object for one file."""
+    wanted = [(p.author_id, p.target.file_id) for p in placements if isinstance(p.target, FileTarget)]
+    granted = {
+        author_id: await access.find_editable_files(tx, author_id, {id_ for by, id_ in wanted if by == author_id})
+        for author_id in {author_id for author_id, _ in wanted}
+    }
+    nodes = await paths.find_nodes(tx, {file_id for _, file_id in wanted})
+    return {
+        (author_id, file_id): file if isinstance(file, problems.Problem) else nodes[file_id]
+        for author_id, files in granted.items()
+        for file_id, file in files.items()
+    }
+
+
+async def add_paths(tx: Tx, actor_id: uuid.UUID, results: Sequence[object]) -> None:
+    """Tell in each revision conflict among the results where its file is, as the actor sees it."""
+    conflicts = [result for result in results if isinstance(result, problems.RevisionConflict)]
+    if conflicts:
+        seen = await access.find_visible(tx, actor_id, {uuid.UUID(conflict.extra["file_id"]) for conflict in conflicts})
+        for conflict in conflicts:
+            file = seen.get(uuid.UUID(conflict.extra["file_id"]))
+            conflict.extra["path"] = file and file.path
 
 
 @dataclass(slots=True)
@@ -105,36 +142,48 @@ class _Batch:
     owner_id: uuid.UUID
     open_folders: Mapping[uuid.UUID, set[uuid.UUID]]
     """The folders into which each author may put files."""
+    files: Mapping[tuple[uuid.UUID, uuid.UUID], NamedNode | problems.Problem]
+    """The named files, by author and id."""
     free_nodes: int
     nodes: dict[NodeKey, NamedNode]
-    """The nodes at the names of the batch, as they are after the decisions so far."""
+    """The nodes at the names of the batch, as they are after the decisions so far. A file that is among `files` too is
+    the same object."""
     conflict_names: paths.ConflictNames = field(default_factory=paths.ConflictNames)
     new_nodes: list[dict[str, Any]] = field(default_factory=list)
     new_heads: dict[uuid.UUID, dict[str, Any]] = field(default_factory=dict)
     """By node that existed before the batch."""
+    restored: list[dict[str, Any]] = field(default_factory=list)
     new_revisions: list[dict[str, Any]] = field(default_factory=list)
     newer_times: list[heads.NewTime] = field(default_factory=list)
     changes: list[journal.Change] = field(default_factory=list)
     entries: list[audit.Entry] = field(default_factory=list)
 
-    def add_file(self, placement: Placement, name: str) -> PlacedFile:
+    def add_file(self, placement: Placement, parent_id: uuid.UUID, name: str) -> PlacedFile:
         """Make a new file at a free name."""
         content, revision_id = placement.content, new_id()
         node = NamedNode(
             node_id=new_id(),
+            parent_id=parent_id,
+            name=name,
+            name_key=names.make_key(name),
             kind="file",
+            is_trashed=False,
             revision_id=revision_id,
             revision_number=1,
             verified=content.verified_fingerprint,
             blob_id=content.blob_id,
+            size_bytes=content.size_bytes,
+            content_type=placement.content_type or content_types.UNKNOWN,
+            author_id=placement.author_id,
+            claimed=content.fingerprint,
             client_modified_at=placement.client_modified_at,
         )
-        self.nodes[placement.parent_id, names.make_key(name)] = node
+        self.nodes[node.key] = node
         self.new_nodes.append(
             {
                 "id": node.node_id,
                 "owner_id": self.owner_id,
-                "parent_id": placement.parent_id,
+                "parent_id": parent_id,
                 "kind": "file",
                 **paths.name_columns(name),
                 "head_revision_id": revision_id,
@@ -143,28 +192,39 @@ class _Batch:
         )
         self.changes.append(journal.Change("file.created", node.node_id, {"revision_id": str(revision_id)}))
         self.entries.append(audit.Entry("copied" if placement.is_copy else "created", node.node_id, {"name": name}))
-        return self._add_revision(placement, node, revision_id, name)
+        return self._add_revision(placement, node, revision_id)
 
     def replace_head(self, placement: Placement, node: NamedNode) -> PlacedFile:
-        """Make the content the head of the file at the name."""
+        """Make the content the head of a file."""
         content, revision_id = placement.content, new_id()
         node.revision_id, node.revision_number = revision_id, node.revision_number + 1
         node.verified, node.blob_id = content.verified_fingerprint, content.blob_id
+        node.size_bytes, node.claimed, node.author_id = content.size_bytes, content.fingerprint, placement.author_id
+        node.content_type = placement.content_type or node.content_type
         node.client_modified_at = placement.client_modified_at
         self.new_heads[node.node_id] = {"of_node": node.node_id, "head": revision_id, "size": content.size_bytes}
         self.changes.append(journal.Change("file.updated", node.node_id, {"revision_id": str(revision_id)}))
         self.entries.append(audit.Entry("replaced", node.node_id, {"revision_id": str(revision_id)}))
-        return self._add_revision(placement, node, revision_id, placement.name)
+        return self._add_revision(placement, node, revision_id)
 
     def keep_head(self, placement: Placement, node: NamedNode, revision_id: uuid.UUID) -> PlacedFile:
-        """Leave the file at the name, which has the content, its head revision; give that a newer time."""
+        """Leave a file that has the content its head revision; give that a newer time."""
         at = placement.client_modified_at
         if at is not None and (node.client_modified_at is None or node.client_modified_at < at):
             node.client_modified_at = at
             self.newer_times.append(heads.NewTime(node.node_id, revision_id, at))
-        return PlacedFile(node.node_id, revision_id, placement.name)
+        return PlacedFile(node.node_id, revision_id)
 
-    def _add_revision(self, placement: Placement, node: NamedNode, revision_id: uuid.UUID, name: str) -> PlacedFile:
+    def restore(self, node: NamedNode, name: str) -> None:
+        """Take a file out of the trash, at a free name in its folder."""
+        node.is_trashed, node.name, node.name_key = False, name, names.make_key(name)
+        self.nodes[node.key] = node
+        columns = {f"new_{column}": value for column, value in paths.name_columns(name).items()}
+        self.restored.append({"of_node": node.node_id, **columns})
+        self.changes.append(journal.Change("file.restored", node.node_id))
+        self.entries.append(audit.Entry("restored", node.node_id, {"name": name}))
+
+    def _add_revision(self, placement: Placement, node: NamedNode, revision_id: uuid.UUID) -> PlacedFile:
         self.new_revisions.append(
             {
                 "id": revision_id,
@@ -173,32 +233,58 @@ class _Batch:
                 "number": node.revision_number,
                 "blob_id": placement.content.blob_id,
                 "size_bytes": placement.content.size_bytes,
-                "content_type": placement.content_type,
+                "content_type": node.content_type,
                 "author_id": placement.author_id,
                 "client_modified_at": placement.client_modified_at,
                 "upload_destination_id": placement.destination_id,
             }
         )
-        return PlacedFile(node.node_id, revision_id, name)
+        return PlacedFile(node.node_id, revision_id)
 
 
 async def _decide(tx: Tx, batch: _Batch, placement: Placement) -> PlacedFile | problems.Problem:
     """Decide about one placement and add its rows to the batch. Reads only, and only to find a free name."""
-    if not placement.is_of_file and placement.parent_id not in batch.open_folders[placement.author_id]:
+    if isinstance(placement.target, FileTarget):
+        return await _decide_file(tx, batch, placement, placement.target)
+    return await _decide_name(tx, batch, placement, placement.target)
+
+
+async def _decide_name(tx: Tx, batch: _Batch, placement: Placement, target: Target) -> PlacedFile | problems.Problem:
+    if target.parent_id not in batch.open_folders[placement.author_id]:
         return problems.ParentGone()
-    name = placement.name
-    node = batch.nodes.get((placement.parent_id, names.make_key(name)))
-    if node and node.revision_id and not placement.is_copy and _has_content(node, placement.content):
+    name = target.name
+    node = batch.nodes.get(target.key)
+    if node and node.revision_id and not placement.is_copy and has_content(node, placement.content):
         return batch.keep_head(placement, node, node.revision_id)
-    refusal = find_conflict(node, placement.on_conflict, placement.base_revision_id)
+    refusal = find_conflict(node, target, placement.base_revision_id)
     if refusal:
         return refusal
-    if node and placement.on_conflict == "rename":
-        name = await batch.conflict_names.choose(tx, placement.parent_id, name, batch.nodes)
+    if node and target.on_conflict == "rename":
+        name = await batch.conflict_names.choose(tx, target.parent_id, name, batch.nodes)
         node = None
     if node is None and len(batch.new_nodes) >= batch.free_nodes:
         return problems.TooManyFiles()
-    return batch.add_file(placement, name) if node is None else batch.replace_head(placement, node)
+    return batch.add_file(placement, target.parent_id, name) if node is None else batch.replace_head(placement, node)
+
+
+async def _decide_file(
+    tx: Tx, batch: _Batch, placement: Placement, target: FileTarget
+) -> PlacedFile | problems.Problem:
+    node = batch.files[placement.author_id, target.file_id]
+    if isinstance(node, problems.Problem):
+        return node
+    has_same = not placement.is_copy and has_content(node, placement.content)
+    refusal = find_conflict(node, target, placement.base_revision_id)
+    if refusal and (node.is_trashed or not has_same):
+        return refusal
+    if node.is_trashed:
+        name = node.name
+        if node.key in batch.nodes:
+            name = await batch.conflict_names.choose(tx, node.parent_id, name, batch.nodes)
+        batch.restore(node, name)
+    if has_same and node.revision_id:
+        return batch.keep_head(placement, node, node.revision_id)
+    return batch.replace_head(placement, node)
 
 
 _RESTORE_BASES = text("""
@@ -217,20 +303,20 @@ _RESTORE_BASES = text("""
 """The base leads to its file: the index of names has live nodes only. One file comes back at each name."""
 
 
-async def _restore_bases(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Placement]) -> None:
-    """Take a file out of the trash if a placement at its name is based on its head revision.
+async def _restore_bases(tx: Tx, owner_id: uuid.UUID, based: Sequence[tuple[Target, uuid.UUID]]) -> None:
+    """Take a file out of the trash if content for its name is based on its head revision.
 
     The author edited a file that was deleted in the meantime: the edit brings the file back with its older revisions.
     """
-    if not placements:
+    if not based:
         return
-    taken = await paths.find_nodes_at(tx, [(p.parent_id, names.make_key(p.name)) for p in placements])
-    bases = [p for p in placements if (p.parent_id, names.make_key(p.name)) not in taken]
+    taken = await paths.find_nodes_at(tx, [target.key for target, _ in based])
+    free = [(target, base) for target, base in based if target.key not in taken]
     bound = {
         "owner_id": owner_id,
-        "heads": [p.base_revision_id for p in bases],
-        "parent_ids": [p.parent_id for p in bases],
-        "name_keys": [names.make_key(p.name) for p in bases],
+        "heads": [base for _, base in free],
+        "parent_ids": [target.parent_id for target, _ in free],
+        "name_keys": [names.make_key(target.name) for target, _ in free],
     }
     rows = (await tx.execute(_RESTORE_BASES, bound)).all()
     restored = [row.id for row in sorted(rows, key=attrgetter("place"))]
@@ -238,21 +324,29 @@ async def _restore_bases(tx: Tx, owner_id: uuid.UUID, placements: Sequence[Place
     await audit.record(tx, owner_id, [audit.Entry("restored", node_id) for node_id in restored])
 
 
-def _has_content(node: NamedNode, content: Content) -> bool:
+def has_content(node: NamedNode, content: Content) -> bool:
+    """Tell whether the head of a file is proven to be this content."""
     return node.blob_id == content.blob_id or node.verified == content.fingerprint
 
 
 def find_conflict(
-    node: NamedNode | None, on_conflict: str, base_revision_id: uuid.UUID | None
+    node: NamedNode | None, target: Target | FileTarget, base_revision_id: uuid.UUID | None
 ) -> problems.Problem | None:
-    """Return the reason why new content may not be put at the name of a node (None: a free name), or None."""
-    if node is None or on_conflict == "rename":
+    """Return the reason why new content may not be put at a target, or None.
+
+    `node` is the file, or the node at the name (None: a free name).
+    """
+    if node is None:
         return None
-    if on_conflict == "fail" or node.kind == "folder":
-        return problems.NameTaken(file_id=str(node.node_id))
-    if base_revision_id not in {None, node.revision_id}:
-        return problems.RevisionConflict(file_id=str(node.node_id), revision_id=str(node.revision_id))
-    return None
+    if isinstance(target, Target):
+        if target.on_conflict == "rename":
+            return None
+        if target.on_conflict == "fail" or node.kind == "folder":
+            return problems.NameTaken(file_id=str(node.node_id))
+    is_based = node.revision_id == base_revision_id
+    if is_based or (base_revision_id is None and not node.is_trashed):
+        return None
+    return problems.RevisionConflict(file_id=str(node.node_id), revision_id=str(node.revision_id))
 
 
 async def _write(tx: Tx, batch: _Batch) -> None:
@@ -260,6 +354,8 @@ async def _write(tx: Tx, batch: _Batch) -> None:
         await tx.execute(insert(Node), batch.new_nodes)
         used_nodes = User.used_nodes + len(batch.new_nodes)
         await tx.execute(update(User).where(User.id == batch.owner_id).values(used_nodes=used_nodes))
+    if batch.restored:
+        await tx.execute(_RESTORE, batch.restored)
     if batch.new_revisions:
         await tx.execute(insert(Revision), batch.new_revisions)
         await blobs.mark_referenced(tx, {row["blob_id"] for row in batch.new_revisions})
@@ -288,16 +384,26 @@ _NEW_HEAD = (
 )
 
 
-async def load_placement(tx: Tx, revision_id: uuid.UUID, target: Target, *, author_id: uuid.UUID) -> Placement:
+_RESTORE = (
+    update(Node)
+    .where(Node.id == bindparam("of_node"))
+    .values(
+        {column: bindparam(f"new_{column}") for column in paths.name_columns("name")}
+        | {"trashed_at": None, "version": Node.version + 1}
+    )
+)
+
+
+async def load_placement(
+    tx: Tx, revision_id: uuid.UUID, target: Target | FileTarget, *, author_id: uuid.UUID
+) -> Placement:
     """Return the placement of an existing revision's content at a target."""
     columns = (Revision.content_type, Revision.client_modified_at, Revision.blob_id, Blob.fingerprint, Blob.size_bytes)
     found = select(*columns, Blob.content_status).join(Blob, Blob.id == Revision.blob_id)
     row = (await tx.execute(found.where(Revision.id == revision_id))).one()
     return Placement(
         destination_id=None,
-        parent_id=target.parent_id,
-        name=target.name,
-        on_conflict=target.on_conflict,
+        target=target,
         base_revision_id=None,
         content_type=row.content_type,
         client_modified_at=row.client_modified_at,

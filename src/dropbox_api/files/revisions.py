@@ -1,14 +1,13 @@
 """Revisions: a replacement keeps the replaced revision. Restoring one makes a new revision of the same content."""
 
 import uuid
-from dataclasses import replace
 
 from sqlalchemy import BigInteger, literal, select
 
 from dropbox_api import access, problems
 from dropbox_api.context import Context
 from dropbox_api.files import guard, put, views
-from dropbox_api.files.paths import Target
+from dropbox_api.files.paths import FileTarget
 from dropbox_api.files.schemas import File, RevisionList
 from dropbox_api.files.schemas import Revision as RevisionView
 from dropbox_api.models import Blob, Node, Revision, User
@@ -79,9 +78,9 @@ async def restore_revision(
         if (await tx.execute(mine)).scalar_one_or_none() is None:
             raise problems.NotFound("The file has no such revision")
         if revision_id != node.head_revision_id:
-            target = Target(node.folder_id, node.name, "replace")
+            target = FileTarget(node.id, node.folder_id, node.name)
             again = await put.load_placement(tx, revision_id, target, author_id=context.actor_id)
-            (placed,) = await put.put_files(tx, node.owner_id, [replace(again, is_of_file=True)])
+            (placed,) = await put.put_files(tx, node.owner_id, [again])
             if isinstance(placed, problems.Problem):
                 raise placed
             act = audit.Entry("revision-restored", node_id, {"revision_id": str(revision_id)})

@@ -151,7 +151,7 @@ async def _complete_with(tx: Tx, session: UploadSession, content: put.Content) -
     await tx.execute(update(Upload).where(Upload.id == session.id).values(**values))
     await record.settle_destinations(tx, session.owner_id, {session.id: content})
     view = await queries.load_view(tx, session.id)
-    node_id = next((place.file_id for place in view.destinations if place.file_id), None)
+    node_id = next((place.file_id for place in view.destinations if place.revision_id), None)
     if node_id is None:
         raise queries.make_refusal(view)
     return node_id
@@ -165,12 +165,8 @@ async def _merge(tx: Tx, session: UploadSession, twin: UploadSession, digest: by
     by_id = await queries.load_views(tx, [session.id, twin.id])
     keeps_twin = twin.state == "completing" or by_id[twin.id].uploaded_bytes >= by_id[session.id].uploaded_bytes
     kept, dropped = (twin, session) if keeps_twin else (session, twin)
-    places = {(place.parent_id, names.make_key(place.name)) for place in by_id[kept.id].destinations}
-    moving = [
-        place.id
-        for place in by_id[dropped.id].destinations
-        if (place.parent_id, names.make_key(place.name)) not in places
-    ]
+    places = {_key(place) for place in by_id[kept.id].destinations}
+    moving = [place.id for place in by_id[dropped.id].destinations if _key(place) not in places]
     await sessions.end_sessions(tx, session.owner_id, [dropped.id], "aborted", has_leftovers=True)
     if moving:
         moved = update(UploadDestination).where(UploadDestination.id.in_(moving))
@@ -178,3 +174,8 @@ async def _merge(tx: Tx, session: UploadSession, twin: UploadSession, digest: by
         await quota.reserve_quota(tx, session.owner_id, 0, len(moving))
     await tx.execute(update(Upload).where(Upload.id.in_([kept.id, dropped.id])).values(fingerprint=digest))
     return kept.id
+
+
+def _key(place: schemas.DestinationState) -> tuple[uuid.UUID | None, str]:
+    """Return what tells an undecided destination from the others of its session."""
+    return (place.file_id, "") if place.name is None else (place.parent_id, names.make_key(place.name))

@@ -12,18 +12,16 @@ from typing import Any
 from sqlalchemy import and_, bindparam, insert, or_, select, text, update
 
 from dropbox_api import problems
-from dropbox_api.core import names
 from dropbox_api.core.chunks import Plan
-from dropbox_api.core.content_types import guess_content_type
 from dropbox_api.core.fingerprint import parse_sha256
 from dropbox_api.db import Tx, new_id
 from dropbox_api.files import guard, paths, put
+from dropbox_api.files.paths import FileTarget, Target
 from dropbox_api.models import Blob, Upload, UploadDestination
 from dropbox_api.plumbing import idempotency
 from dropbox_api.plumbing.idempotency import Once
 from dropbox_api.settings import Settings
 from dropbox_api.uploads import destinations, fingerprints, plans, quota, sessions
-from dropbox_api.uploads.destinations import NamedPlace
 from dropbox_api.uploads.schemas import CreateUpload
 
 
@@ -34,7 +32,7 @@ class Draft:
     request: CreateUpload
     plan: Plan
     fingerprint: bytes | None
-    place: NamedPlace
+    place: destinations.Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,7 @@ async def claim_uploads(
     Transaction: joins tx; takes the locks of the actor and of each owner, in id order.
     """
     valid = [draft for draft in drafts if isinstance(draft, Draft)]
-    owners = await destinations.find_folder_owners(tx, actor_id, [draft.place.folder for draft in valid])
+    owners = await destinations.find_owners(tx, actor_id, [draft.place for draft in valid])
     for owner_id in sorted({actor_id, *owners}):
         await guard.lock_owner(tx, owner_id)
     await idempotency.claim_key(tx, once)
@@ -105,19 +103,18 @@ async def _claim_for_owner(
     tx: Tx, settings: Settings, actor_id: uuid.UUID, owner_id: uuid.UUID, drafts: Sequence[Draft]
 ) -> list[Claim]:
     """Decide and record the outcome of each draft into one owner's tree."""
-    folders = await destinations.resolve_folders(tx, actor_id, [draft.place.folder for draft in drafts])
+    targets = await destinations.resolve_targets(tx, actor_id, [draft.place for draft in drafts])
     allowance = await quota.lock_allowance(tx, settings, actor_id, owner_id)
-    places = [
-        (folder, names.make_key(draft.place.name)) if isinstance(folder, uuid.UUID) else folder
-        for draft, folder in zip(drafts, folders, strict=True)
-    ]
-    nodes = await paths.find_nodes_at(tx, [place for place in places if not isinstance(place, problems.Problem)])
+    nodes = await destinations.find_nodes(
+        tx, [target for target in targets if not isinstance(target, problems.Problem)]
+    )
     existing = await _find_existing(tx, actor_id, owner_id, drafts)
     batch = _Batch(actor_id, owner_id, existing, allowance)
     decisions: list[_Decision] = [
-        place if isinstance(place, problems.Problem) else batch.decide(draft, place, nodes.get(place))
-        for draft, place in zip(drafts, places, strict=True)
+        target if isinstance(target, problems.Problem) else batch.decide(draft, target, nodes.get(target.key))
+        for draft, target in zip(drafts, targets, strict=True)
     ]
+    await put.add_paths(tx, actor_id, decisions)
     await batch.write(tx, settings)
     placed = await put.put_files(tx, owner_id, batch.placements) if batch.placements else []
     return [
@@ -142,7 +139,7 @@ class _Existing:
     sizes: set[int] = field(default_factory=set)
     """Sizes in bytes of contents that the owner stores or is sending."""
     destinations: dict[tuple[uuid.UUID, uuid.UUID, str], uuid.UUID] = field(default_factory=dict)
-    """Destinations of those sessions, by (upload, folder, name key)."""
+    """Destinations of those sessions, by upload and key of the target."""
 
 
 async def _find_existing(tx: Tx, actor_id: uuid.UUID, owner_id: uuid.UUID, drafts: Sequence[Draft]) -> _Existing:
@@ -179,12 +176,28 @@ async def _find_existing(tx: Tx, actor_id: uuid.UUID, owner_id: uuid.UUID, draft
         existing.sizes |= set((await tx.execute(stored.distinct())).scalars())
     if existing.sessions:
         ids = [upload_id for upload_id, _, _ in existing.sessions.values()]
-        columns = (UploadDestination.id, UploadDestination.upload_id, UploadDestination.parent_id)
-        rows = select(*columns, UploadDestination.name).where(UploadDestination.upload_id.in_(ids))
-        existing.destinations = {
-            (row.upload_id, row.parent_id, names.make_key(row.name)): row.id for row in await tx.execute(rows)
-        }
+        target = (UploadDestination.parent_id, UploadDestination.name, UploadDestination.on_conflict)
+        rows = select(UploadDestination.id, UploadDestination.upload_id, *target, UploadDestination.file_id)
+        for row in await tx.execute(rows.where(UploadDestination.upload_id.in_(ids))):
+            known = destinations.make_target(row.parent_id, row.name, row.on_conflict, row.file_id)
+            existing.destinations[row.upload_id, *known.key] = row.id
     return existing
+
+
+def _find_head_content(
+    draft: Draft, target: Target | FileTarget, node: paths.NamedNode | None, actor_id: uuid.UUID
+) -> put.Content | None:
+    """Return the content of the file that a draft is for, if it is that of the draft: proven, or sent by the actor.
+
+    Sending it again would change nothing, whatever the base is. Nothing is revealed: the actor may read the file.
+    """
+    if draft.fingerprint is None or not isinstance(target, FileTarget):
+        return None
+    if node is None or node.blob_id is None or node.claimed != draft.fingerprint:
+        return None
+    if node.verified is None and node.author_id != actor_id:
+        return None
+    return put.Content(node.blob_id, draft.fingerprint, node.size_bytes, is_verified=node.verified is not None)
 
 
 class _Batch:
@@ -204,15 +217,16 @@ class _Batch:
         self._touched: set[uuid.UUID] = set()
         self._reserved_bytes = 0
 
-    def decide(self, draft: Draft, place: paths.NodeKey, node: paths.NamedNode | None) -> _Decision:
-        """Decide one draft; `node` is at its place now."""
+    def decide(self, draft: Draft, target: Target | FileTarget, node: paths.NamedNode | None) -> _Decision:
+        """Decide one draft; `node` is its file, or at its name, now."""
         request = draft.request
         content = self._existing.blobs.get(draft.fingerprint) if draft.fingerprint else None
+        content = content or _find_head_content(draft, target, node, self._actor_id)
         if content and content.size_bytes != request.size_bytes:
-            return problems.FingerprintMismatch("You store content of this fingerprint, and it has another size")
+            return problems.FingerprintMismatch("There is content of this fingerprint, and it has another size")
         if content:  # `put_files` looks at the place again, after the items before this one
-            return self._place(draft, place[0], content)
-        conflict = put.find_conflict(node, request.destination.on_conflict, request.destination.base_revision_id)
+            return self._place(draft, target, content)
+        conflict = put.find_conflict(node, target, request.destination.base_revision_id)
         if conflict:
             return conflict
         if draft.fingerprint is None and request.size_bytes in self._existing.sizes:
@@ -222,22 +236,20 @@ class _Batch:
             )
         session = self._existing.sessions.get(draft.fingerprint) if draft.fingerprint else None
         if session:
-            return self._resume(draft, place, *session)
+            return self._resume(draft, target, *session)
         problem = self._allowance.take(request.size_bytes, sessions=1)
         if problem:
             return problem
-        return self._open(draft, place)
+        return self._open(draft, target)
 
-    def _place(self, draft: Draft, folder_id: uuid.UUID, content: put.Content) -> _PendingFile:
+    def _place(self, draft: Draft, target: Target | FileTarget, content: put.Content) -> _PendingFile:
         """Collect a file of content that is stored already."""
         self.placements.append(
             put.Placement(
                 destination_id=None,
-                parent_id=folder_id,
-                name=draft.place.name,
-                on_conflict=draft.request.destination.on_conflict,
+                target=target,
                 base_revision_id=draft.request.destination.base_revision_id,
-                content_type=draft.request.content_type or guess_content_type(draft.place.name),
+                content_type=destinations.choose_content_type(target, draft.request),
                 client_modified_at=draft.request.client_modified_at,
                 author_id=self._actor_id,
                 content=content,
@@ -246,22 +258,22 @@ class _Batch:
         return _PendingFile(len(self.placements) - 1)
 
     def _resume(
-        self, draft: Draft, place: paths.NodeKey, upload_id: uuid.UUID, size_bytes: int, needs_multipart: bool
+        self, draft: Draft, target: Target | FileTarget, upload_id: uuid.UUID, size_bytes: int, needs_multipart: bool
     ) -> SessionClaim | problems.Problem:
-        """Resume a live session of the same content, whose destinations include this place from now on."""
+        """Resume a live session of the same content, whose destinations include this target from now on."""
         if size_bytes != draft.request.size_bytes:
             return problems.FingerprintMismatch("The live upload of this fingerprint has another size")
         known = self._existing.destinations
-        if (upload_id, *place) not in known:
+        if (upload_id, *target.key) not in known:
             if sum(known_id == upload_id for known_id, _, _ in known) >= destinations.MAX_DESTINATIONS:
                 return problems.TooManyFiles(f"One upload has at most {destinations.MAX_DESTINATIONS} destinations")
             problem = self._allowance.take(0)
             if problem:
                 return problem
-        self._add_destination(upload_id, draft, place)
+        self._add_destination(upload_id, draft, target)
         return SessionClaim(upload_id, is_new=False, needs_multipart=needs_multipart)
 
-    def _open(self, draft: Draft, place: paths.NodeKey) -> SessionClaim:
+    def _open(self, draft: Draft, target: Target | FileTarget) -> SessionClaim:
         """Collect a new session with its one destination."""
         upload_id = new_id()
         folder_of_key = draft.fingerprint.hex() if draft.fingerprint else "late"
@@ -282,20 +294,20 @@ class _Batch:
             }
         )
         self._reserved_bytes += draft.plan.size_bytes
-        self._add_destination(upload_id, draft, place)
+        self._add_destination(upload_id, draft, target)
         self._existing.sizes.add(draft.request.size_bytes)
         if draft.fingerprint:
             self._existing.sessions[draft.fingerprint] = (upload_id, draft.request.size_bytes, not is_single)
         return SessionClaim(upload_id, is_new=True, needs_multipart=not is_single)
 
-    def _add_destination(self, upload_id: uuid.UUID, draft: Draft, place: paths.NodeKey) -> None:
+    def _add_destination(self, upload_id: uuid.UUID, draft: Draft, target: Target | FileTarget) -> None:
         """Collect a destination: a new one, or the newest values of one that is requested again."""
-        row = destinations.make_destination_row(upload_id, place[0], draft.place.name, draft.request)
+        row = destinations.make_destination_row(upload_id, target, draft.request)
         self._touched.add(upload_id)
-        destination_id = self._existing.destinations.get((upload_id, *place))
+        destination_id = self._existing.destinations.get((upload_id, *target.key))
         if destination_id is None:
             self._destinations.append(row)
-            self._existing.destinations[upload_id, *place] = row["id"]
+            self._existing.destinations[upload_id, *target.key] = row["id"]
         else:
             renewed = {f"new_{name}": value for name, value in row.items() if name in _RENEWED}
             self._renewed[destination_id] = renewed | {"of_destination": destination_id}
@@ -323,7 +335,7 @@ _RENEW_DESTINATION = (
     .where(UploadDestination.id == bindparam("of_destination"))
     .values({name: bindparam(f"new_{name}") for name in _RENEWED})
 )
-"""Upload and folder stay: they found the destination."""
+"""Upload, folder and file stay: they found the destination."""
 
 _INSERT_CHUNKS = text("""
     INSERT INTO upload_chunks (upload_id, number, offset_bytes, size_bytes, sha256)

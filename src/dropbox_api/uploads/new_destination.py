@@ -8,6 +8,7 @@ from dropbox_api import problems
 from dropbox_api.context import Context
 from dropbox_api.db import Tx
 from dropbox_api.files import folders, guard, put
+from dropbox_api.files.paths import FileTarget, Target
 from dropbox_api.models import Blob, UploadDestination
 from dropbox_api.plumbing import idempotency
 from dropbox_api.plumbing.idempotency import Once
@@ -35,15 +36,16 @@ async def add_destination(
         session = await sessions.lock_session(tx, context.actor_id, upload_id)
         if session.state != "completed":
             sessions.require_live(session)
-        folder_id = await destinations.require_folder(tx, context.actor_id, owner_id, place.folder)
+        target = await destinations.require_target(tx, context.actor_id, owner_id, place)
         counted = select(func.count()).where(UploadDestination.upload_id == upload_id)
         if (await tx.execute(counted)).scalar_one() >= MAX_DESTINATIONS:
             raise problems.TooManyFiles(f"One upload has at most {MAX_DESTINATIONS} destinations")
-        row = destinations.make_destination_row(upload_id, folder_id, place.name, wanted)
+        row = destinations.make_destination_row(upload_id, target, wanted)
         await tx.execute(insert(UploadDestination), [row])
         if session.state == "completed":
             await _place_content(tx, session, row["id"])
         else:
+            await _require_base(tx, session, target, wanted.destination.base_revision_id)
             if await folders.count_free_nodes(tx, owner_id) < 1:
                 raise problems.TooManyFiles
             await quota.reserve_quota(tx, owner_id, 0, 1)
@@ -51,6 +53,19 @@ async def add_destination(
         view = await queries.load_view(tx, upload_id)
         await idempotency.keep_answer(tx, once, 200, view)
         return view
+
+
+async def _require_base(
+    tx: Tx, session: UploadSession, target: Target | FileTarget, base_revision_id: uuid.UUID | None
+) -> None:
+    """Raise RevisionConflict now for a file whose head is another one, and is not this content."""
+    if not isinstance(target, FileTarget):
+        return
+    node = (await destinations.find_nodes(tx, [target]))[target.key]
+    conflict = put.find_conflict(node, target, base_revision_id)
+    if conflict and (node.is_trashed or session.fingerprint is None or node.verified != session.fingerprint):
+        await put.add_paths(tx, session.uploader_id, [conflict])
+        raise conflict
 
 
 async def _place_content(tx: Tx, session: UploadSession, destination_id: uuid.UUID) -> None:

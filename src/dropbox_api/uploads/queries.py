@@ -92,6 +92,8 @@ _DESTINATIONS = (
         UploadDestination.parent_id,
         UploadDestination.name,
         UploadDestination.on_conflict,
+        UploadDestination.base_revision_id,
+        UploadDestination.file_id,
         UploadDestination.node_id,
         UploadDestination.revision_id,
         UploadDestination.problem,
@@ -114,10 +116,11 @@ async def load_views(tx: Tx, upload_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID,
         destinations.setdefault(row.upload_id, []).append(
             schemas.DestinationState(
                 id=row.id,
-                parent_id=row.parent_id,
-                name=row.name,
+                parent_id=None if row.file_id else row.parent_id,
+                name=None if row.file_id else row.name,
                 on_conflict=row.on_conflict,
-                file_id=row.node_id,
+                base_revision_id=row.base_revision_id,
+                file_id=row.node_id or row.file_id,
                 revision_id=row.revision_id,
                 problem=row.problem,
             )
@@ -159,13 +162,13 @@ async def load_results(
     NotFound where its files were deleted or the actor has no access to them any more.
     """
     by_id = await load_views(tx, upload_ids)
-    node_ids = [place.file_id for view in by_id.values() for place in view.destinations if place.file_id]
+    node_ids = [place.file_id for view in by_id.values() for place in view.destinations if place.revision_id]
     live = select(Node.id, Node.parent_id).where(Node.id.in_(node_ids), Node.trashed_at.is_(None))
     visible = await views.read_live(tx, live.order_by(Node.id), len(node_ids)) if node_ids else []
     by_node = await views.find_files(tx, actor_id, [row.id for row in visible])
     results: dict[uuid.UUID, schemas.CompletedUpload | problems.Problem] = {}
     for upload_id, view in by_id.items():
-        file_ids = [place.file_id for place in view.destinations if place.file_id]
+        file_ids = [place.file_id for place in view.destinations if place.revision_id]
         file = next((by_node[file_id] for file_id in file_ids if file_id in by_node), None)
         if view.state != "completed":
             results[upload_id] = problems.UploadCompleting(retry_after_s=1)

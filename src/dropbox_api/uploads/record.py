@@ -11,6 +11,7 @@ from dropbox_api.db import Tx
 from dropbox_api.files import blobs, guard, put
 from dropbox_api.models import Blob, Upload, UploadChunk, UploadDestination, User
 from dropbox_api.uploads import fingerprints, sessions
+from dropbox_api.uploads.destinations import make_target
 from dropbox_api.uploads.sessions import UploadSession
 
 
@@ -154,6 +155,7 @@ async def settle_destinations(tx: Tx, owner_id: uuid.UUID, content: Mapping[uuid
             UploadDestination.parent_id,
             UploadDestination.name,
             UploadDestination.on_conflict,
+            UploadDestination.file_id,
             UploadDestination.base_revision_id,
             UploadDestination.content_type,
             UploadDestination.client_modified_at,
@@ -171,9 +173,7 @@ async def settle_destinations(tx: Tx, owner_id: uuid.UUID, content: Mapping[uuid
     placements = [
         put.Placement(
             destination_id=row.id,
-            parent_id=row.parent_id,
-            name=row.name,
-            on_conflict=row.on_conflict,
+            target=make_target(row.parent_id, row.name, row.on_conflict, row.file_id),
             base_revision_id=row.base_revision_id,
             content_type=row.content_type,
             client_modified_at=row.client_modified_at,

@@ -25,23 +25,41 @@ PartNumber = Annotated[int, Field(ge=1, le=10_000)]
 
 
 class Destination(Request):
-    """Where the content goes: a folder by id or by path (made on the way), and a name in it."""
+    """Where the content goes: a name in a folder, by id or by path (made on the way); or a file, wherever it is."""
 
     parent_id: Annotated[uuid.UUID | None, Field(description="The folder; the root when both are left out.")] = None
     folder_path: Annotated[str | None, Field(max_length=4096, examples=["/photos/2026"])] = None
-    name: Annotated[str, Field(max_length=1024, examples=["cat.jpg"])]
+    name: Annotated[
+        str | None, Field(max_length=1024, description="Required without `file_id`.", examples=["cat.jpg"])
+    ] = None
+    file_id: Annotated[
+        uuid.UUID | None,
+        Field(
+            description="The file that gets a new revision, also when it was renamed or moved meanwhile. Goes with"
+            " `base_revision_id` alone. If it was deleted, and the base is its head, it comes back."
+        ),
+    ] = None
     on_conflict: Annotated[
         OnConflict,
         Field(description="When the name is taken: refuse, take `name (1).ext`, or add a revision to that file."),
     ] = "fail"
     base_revision_id: Annotated[
-        uuid.UUID | None, Field(description="With `replace`: only if this is still the head revision.")
+        uuid.UUID | None,
+        Field(
+            description="With `replace` or `file_id`: only if this is still the head revision, or has the same content."
+        ),
     ] = None
 
     @model_validator(mode="after")
-    def _one_folder(self) -> Self:
+    def _one_place(self) -> Self:
         if self.parent_id is not None and self.folder_path is not None:
             raise ValueError("parent_id and folder_path exclude each other")
+        if self.file_id is not None:
+            if self.model_fields_set != {"file_id", "base_revision_id"} or self.base_revision_id is None:
+                raise ValueError("file_id goes with base_revision_id alone")
+            return self
+        if self.name is None:
+            raise ValueError("either name or file_id is required")
         if self.base_revision_id is not None and self.on_conflict != "replace":
             raise ValueError("base_revision_id goes with on_conflict=replace")
         return self
@@ -53,7 +71,8 @@ class ChunkHash(Request):
 
 
 GuessedType = Annotated[
-    ContentType | None, Field(description="Left out: guessed from the extension of the name.", examples=["image/jpeg"])
+    ContentType | None,
+    Field(description="Left out: that of the file, or guessed from the extension of a name.", examples=["image/jpeg"]),
 ]
 
 
@@ -91,11 +110,15 @@ class SignedPart(Answer):
 
 class DestinationState(Answer):
     id: uuid.UUID
-    parent_id: uuid.UUID
-    name: str
+    parent_id: Annotated[uuid.UUID | None, Field(description="Null for a destination by `file_id`.")]
+    name: Annotated[str | None, Field(description="Null for a destination by `file_id`.")]
     on_conflict: OnConflict
-    file_id: uuid.UUID | None
-    revision_id: uuid.UUID | None
+    base_revision_id: uuid.UUID | None = None
+    file_id: Annotated[
+        uuid.UUID | None,
+        Field(description="The file that has the content; of a destination by `file_id` from the start."),
+    ]
+    revision_id: Annotated[uuid.UUID | None, Field(description="Set once the file has the content.")]
     problem: ProblemDocument | None
 
 

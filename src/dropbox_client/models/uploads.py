@@ -30,12 +30,14 @@ class DestinationState(Model):
     _readers: ClassVar = {"problem": read_problem}
 
     id: str
-    parent_id: str
-    name: str
+    parent_id: str | None
+    name: str | None
+    """None for a destination by `file_id`."""
     on_conflict: OnConflict
     file_id: str | None
     revision_id: str | None
     problem: ApiError | None
+    base_revision_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -163,17 +165,22 @@ class Capabilities(Model):
 class Destination:
     """A name in the folder `parent_id`, in `folder_path` (created if missing), or else in the root folder.
 
-    With `replace`, `base_revision_id` is a precondition: the revision must still be the head.
+    With `replace`, `base_revision_id` is a precondition: the revision must still be the head. Without a name the
+    destination is the file `file_id`, wherever it is, and needs `base_revision_id`.
     """
 
-    name: str
+    name: str | None = None
     folder_path: str | None = None
     parent_id: str | None = None
     on_conflict: OnConflict = "fail"
     base_revision_id: str | None = None
+    file_id: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {member.name: value for member in fields(self) if (value := getattr(self, member.name)) is not None}
+        members = {member.name: value for member in fields(self) if (value := getattr(self, member.name)) is not None}
+        if self.file_id is not None:
+            del members["on_conflict"]
+        return members
 
 
 @dataclass(frozen=True)
@@ -184,7 +191,7 @@ class CreateUpload:
     destination: Destination
     fingerprint: str | None = None
     content_type: str | None = None
-    """None: the server guesses it from the name."""
+    """None: the server guesses it from the name; a file named by its id keeps its own."""
     client_modified_at: datetime | None = None
     chunk_size_bytes: int | None = None
 

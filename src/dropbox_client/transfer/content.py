@@ -41,9 +41,23 @@ def open_source(content: Content, check: Callable[[], None] = lambda: None) -> S
 
 
 def make_item(
-    content: Content, to: str, parent_id: str | None, on_conflict: OnConflict, base_revision_id: str | None
+    content: Content,
+    to: str | None,
+    parent_id: str | None,
+    on_conflict: OnConflict,
+    file_id: str | None,
+    base_revision_id: str | None,
 ) -> UploadItem:
     """Return the destination of content. Raises ValueError for an incomplete one."""
+    path = Path(content) if isinstance(content, str | os.PathLike) else Path()
+    if file_id is not None:
+        if to is not None or parent_id is not None:
+            raise ValueError("`file_id` goes with neither `to` nor `folder`")
+        if base_revision_id is None:
+            raise ValueError("`file_id` needs `base_revision_id`")
+        return UploadItem(path, "", path.name, 0, "replace", None, base_revision_id, file_id)
+    if to is None:
+        raise ValueError("`to` or `file_id` is required")
     if base_revision_id is not None and on_conflict != "replace":
         raise ValueError("`base_revision_id` needs on_conflict='replace'")
     folder, slash, name = to.rpartition("/")
@@ -51,7 +65,6 @@ def make_item(
         raise ValueError("`to` must be a path that starts with a slash, or with `folder` a name without slashes")
     if parent_id is None and not to.startswith("/"):
         raise ValueError("`to` must start with a slash")
-    path = Path(content) if isinstance(content, str | os.PathLike) else Path()
     name = name or path.name
     if not name:
         raise ValueError("content without a path needs a name: end `to` with it")

@@ -18,7 +18,8 @@ OnProgress: TypeAlias = Callable[[int, int], object]
 class UploadItem:
     """A local file and its destination: `name` in the remote folder `folder` ("/" or "/a/b"), created if missing.
 
-    `parent_id` names the remote folder by its id instead.
+    `parent_id` names the remote folder by its id instead. With `file_id` and `base_revision_id` the destination is that
+    remote file, and folder and name are those of the local file.
     """
 
     path: Path
@@ -29,7 +30,8 @@ class UploadItem:
     on_conflict: OnConflict = "replace"
     parent_id: str | None = None
     base_revision_id: str | None = None
-    """With `replace`, the revision that must still be the head."""
+    """With `replace` or `file_id`, the revision that must still be the head."""
+    file_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

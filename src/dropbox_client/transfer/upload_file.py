@@ -128,15 +128,17 @@ def new_upload(
     item: UploadItem, source: Source, fingerprint: str | None, chunk_size_bytes: int | None = None
 ) -> CreateUpload:
     """Return the request that starts a session for an item."""
+    named = Destination(
+        item.name,
+        folder_path=None if item.parent_id else item.folder,
+        parent_id=item.parent_id,
+        on_conflict=item.on_conflict,
+        base_revision_id=item.base_revision_id,
+    )
+    of_file = Destination(file_id=item.file_id, base_revision_id=item.base_revision_id)
     return CreateUpload(
         size_bytes=source.size_bytes,
-        destination=Destination(
-            item.name,
-            folder_path=None if item.parent_id else item.folder,
-            parent_id=item.parent_id,
-            on_conflict=item.on_conflict,
-            base_revision_id=item.base_revision_id,
-        ),
+        destination=of_file if item.file_id else named,
         fingerprint=fingerprint,
         client_modified_at=_get_modified_at(source),
         chunk_size_bytes=chunk_size_bytes,
@@ -396,8 +398,10 @@ class _FileUpload:
 
 def find_place(reply: CompletedUpload, item: UploadItem) -> DestinationState | None:
     """Return the destination of an item in a completed session. Raises its problem."""
-    name = unicodedata.normalize("NFC", item.name)
-    places = [place for place in reply.destinations if place.name == name] or reply.destinations
+    wanted = (item.file_id, None) if item.file_id else (None, unicodedata.normalize("NFC", item.name))
+    places = [
+        place for place in reply.destinations if wanted in {(None, place.name), (place.file_id, place.name)}
+    ] or reply.destinations
     if places and places[-1].problem:
         raise places[-1].problem
     return places[-1] if places else None

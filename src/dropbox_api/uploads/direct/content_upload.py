@@ -3,22 +3,20 @@
 import uuid
 from dataclasses import dataclass
 
-from sqlalchemy import select
-
 from dropbox_api import problems
 from dropbox_api.context import Context
 from dropbox_api.db import Tx
 from dropbox_api.files import guard, heads, paths, put, tree, views
 from dropbox_api.files.edits import TreeEdit
 from dropbox_api.files.guard import LockedNode
-from dropbox_api.files.paths import Target
+from dropbox_api.files.paths import FileTarget, Target
 from dropbox_api.files.schemas import File
-from dropbox_api.models import Revision
 from dropbox_api.plumbing import idempotency
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.plumbing.idempotency import Once
 from dropbox_api.schemas import OnConflict
-from dropbox_api.uploads import plans
+from dropbox_api.uploads import destinations, plans
+from dropbox_api.uploads.destinations import FilePlace
 from dropbox_api.uploads.direct import direct_session
 from dropbox_api.uploads.direct.body import RequestBody
 from dropbox_api.uploads.direct.direct_session import Reservation
@@ -33,6 +31,8 @@ class NewContent:
     name: str | None
     on_conflict: OnConflict
     """When that name is taken, as in renaming."""
+    base_revision_id: uuid.UUID | None
+    """The revision that must be the head, unless the head has the same content; a deleted file with it comes back."""
     if_match: str | None
     if_none_match: str | None
 
@@ -41,9 +41,9 @@ async def put_content(context: Context, node_id: uuid.UUID, wanted: NewContent, 
     """Make a body the newest revision of a file, and return the file. Content that it has already makes none.
 
     Raises NotFound, Forbidden, NotAFile, PreconditionFailed, InvalidName, InvalidRequest (the body ends early),
-    DigestMismatch, BodyTooLarge, QuotaExceeded, TooManyUploads, NameTaken, ProcessingRunning (of the file that would
-    be replaced by the renaming), IdempotencyMismatch, Replayed, UploadExpired (it took too long), Unavailable,
-    StoreError.
+    DigestMismatch, BodyTooLarge, RevisionConflict, ParentGone, QuotaExceeded, TooManyUploads, NameTaken,
+    ProcessingRunning (of the file that would be replaced by the renaming), IdempotencyMismatch, Replayed,
+    UploadExpired (it took too long), Unavailable, StoreError.
     Transaction: T1, S3, T2. Idempotent: by `once`.
     """
     actor_id, body, max_bytes = context.actor_id, wanted.body, plans.max_direct_bytes(context.settings)
@@ -53,6 +53,9 @@ async def put_content(context: Context, node_id: uuid.UUID, wanted: NewContent, 
         session = None
         if not await idempotency.is_answered(tx, once):
             node = await _lock_file(tx, actor_id, node_id, wanted)
+            base = FilePlace(node_id, wanted.base_revision_id) if wanted.base_revision_id else None
+            if base and await destinations.find_misplaced_bases(tx, actor_id, [base]):
+                raise destinations.refuse_base("/base_revision_id")
             reservation = Reservation(actor_id, node.owner_id, body.bound_content(max_bytes), nodes=0)
             session = await direct_session.claim_session(tx, context.settings, reservation)
     async with open_intake(context, session) as intake:
@@ -66,24 +69,21 @@ async def put_content(context: Context, node_id: uuid.UUID, wanted: NewContent, 
             node = await _lock_file(tx, actor_id, node_id, wanted)
             placement = put.Placement(
                 destination_id=None,
-                parent_id=node.folder_id,
-                name=node.name,
-                on_conflict="replace",
-                base_revision_id=None,
-                content_type=body.content_type or await _get_content_type(tx, node.revision_id),
+                target=FileTarget(node.id, node.folder_id, node.name),
+                base_revision_id=wanted.base_revision_id,
+                content_type=body.content_type,
                 client_modified_at=None,
                 author_id=actor_id,
                 content=content,
-                is_of_file=True,
             )
             file = await direct_session.place_content(tx, actor_id, node.owner_id, placement)
-            if file.content_type != placement.content_type:  # the file has this very content already
-                await heads.set_content_type(tx, node, placement.content_type)
+            if body.content_type not in {None, file.content_type}:  # the file has this very content already
+                await heads.set_content_type(tx, node, body.content_type)
                 file = await views.get_file(tx, actor_id, node_id)
             if name is not None:
                 edit = TreeEdit(tx, actor_id, node.owner_id)
                 named = await edit.get_node(node_id, "editor")
-                await tree.rename_or_move(edit, named, Target(node.folder_id, name, wanted.on_conflict))
+                await tree.rename_or_move(edit, named, Target(named.folder_id, name, wanted.on_conflict))
                 file = await edit.view(node_id)
             await idempotency.keep_answer(tx, once, 200, file)
         await failpoint("uploads.stream.after_t2")
@@ -93,17 +93,15 @@ async def put_content(context: Context, node_id: uuid.UUID, wanted: NewContent, 
 async def _lock_file(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID, wanted: NewContent) -> LockedNode:
     """Lock the owner of a file that the actor may edit; return the file.
 
-    Raises NotFound, Forbidden, PreconditionFailed, InvalidRequest, NotAFile.
+    Raises NotFound, Forbidden, PreconditionFailed, InvalidRequest, NotAFile, ParentGone.
     Transaction: joins tx.
     """
-    node = await guard.lock_node(tx, actor_id, node_id, "editor")
+    if wanted.base_revision_id is None:
+        node = await guard.lock_node(tx, actor_id, node_id, "editor")
+    else:
+        node = await guard.lock_editable_file(tx, actor_id, node_id)
     guard.require_match(node, wanted.if_match)
     guard.require_no_match(node, wanted.if_none_match)
     if node.kind != "file":
         raise problems.NotAFile
     return node
-
-
-async def _get_content_type(tx: Tx, revision_id: uuid.UUID) -> str:
-    content_type: str = (await tx.execute(select(Revision.content_type).where(Revision.id == revision_id))).scalar_one()
-    return content_type

@@ -116,7 +116,7 @@ async def claim_in_own_tree(
     """Claim a session in the uploader's own tree for a form's file, before any of it is read.
 
     Returns None when the request was answered before. Returns QuotaExceeded or TooManyFiles, instead of raising it,
-    to an uploader who can edit folders of other accounts: the form may name one, and `claim_in_folder` decides.
+    to an uploader who can edit folders of other accounts: the form may name one, and `claim_at_place` decides.
     Raises and takes locks as `claim_session` does. Transaction: joins tx.
     """
     if await idempotency.is_answered(tx, once):
@@ -129,22 +129,22 @@ async def claim_in_own_tree(
         return problem
 
 
-async def claim_in_folder(
+async def claim_at_place(
     tx: Tx,
     settings: Settings,
     wanted: Reservation,
-    folder_id: uuid.UUID | None,
+    place: destinations.Place | None,
     provisional: DirectSession | problems.Problem,
 ) -> DirectSession:
     """Return the session for a form's file, now that the fields before the file say on whose quota it counts.
 
-    `provisional` is what `claim_in_own_tree` returned for `wanted`. Where the folder has another owner, its session,
-    still empty, ends.
-    Raises NotFound, Forbidden, NotAFolder, and what `claim_session` raises. Transaction: joins tx; takes both owners'
-    locks.
+    `provisional` is what `claim_in_own_tree` returned for `wanted`. Where the folder or file has another owner, its
+    session, still empty, ends.
+    Raises NotFound, Forbidden, NotAFolder, NotAFile, ParentGone, and what `claim_session` raises.
+    Transaction: joins tx; takes both owners' locks.
     """
     actor_id = wanted.uploader_id
-    owner_id = await destinations.require_folder_owner(tx, actor_id, folder_id)
+    owner_id = await destinations.require_owner(tx, actor_id, place)
     if owner_id == actor_id:
         if isinstance(provisional, problems.Problem):
             raise provisional

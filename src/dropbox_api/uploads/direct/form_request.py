@@ -7,16 +7,25 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from pydantic import ValidationError
 
 from dropbox_api import problems
-from dropbox_api.core.content_types import guess_content_type
 from dropbox_api.files import put
-from dropbox_api.uploads.destinations import NamedPlace
+from dropbox_api.files.paths import FileTarget, Target
+from dropbox_api.uploads.destinations import FilePlace, FolderReference, NamedPlace, Place, choose_content_type
 from dropbox_api.uploads.direct.body import RequestBody
 from dropbox_api.uploads.direct.form import BadForm, FileHeader, Form
 from dropbox_api.uploads.schemas import AddDestination
 
 FORM_OVERHEAD_BYTES = 64 * 1024
 """What a form may hold beside its file."""
-FORM_FIELDS = ("name", "parent_id", "folder_path", "on_conflict", "content_type", "client_modified_at")
+FORM_FIELDS = (
+    "name",
+    "parent_id",
+    "folder_path",
+    "file_id",
+    "on_conflict",
+    "base_revision_id",
+    "content_type",
+    "client_modified_at",
+)
 LINK_FORM_FIELDS = ("name",)
 MAX_FORM_FILES = 1_000
 
@@ -72,22 +81,24 @@ async def _read_pieces(body: RequestBody, form: Form, max_bytes: int) -> AsyncIt
         form.close()
 
 
-def read_named_folder(form: Form) -> uuid.UUID | None:
-    """Return the folder that the fields before the file name by id.
+def read_named_place(form: Form) -> Place | None:
+    """Return the file or the folder that the fields before the form's file name by id.
 
-    None where they name none, or nonsense: `parse_target` refuses that, and both ways of naming a folder, in the end.
+    None where they name none, or nonsense: `parse_target` refuses that, and contradictory fields, in the end.
     """
-    if "folder_path" in form.fields or not form.fields.get("parent_id"):
-        return None
-    try:
-        return uuid.UUID(form.fields["parent_id"])
-    except ValueError:
-        return None
+    fields = form.fields
+    with contextlib.suppress(ValueError):
+        if "file_id" in fields and "base_revision_id" in fields:
+            return FilePlace(uuid.UUID(fields["file_id"]), uuid.UUID(fields["base_revision_id"]))
+        if fields.get("parent_id") and "folder_path" not in fields:
+            return NamedPlace(FolderReference(uuid.UUID(fields["parent_id"])), "", "fail")
+    return None
 
 
 def parse_target(file: FileHeader, fields: Mapping[str, str]) -> AddDestination:
     """Return the destination of a form's file. Raises InvalidRequest."""
-    given = {"name": file.filename, "content_type": file.content_type, **fields}
+    name = {} if "file_id" in fields else {"name": file.filename}
+    given = {"content_type": file.content_type, **name, **fields}
     top = ("content_type", "client_modified_at")
     values = {name: value for name, value in given.items() if value is not None}
     shape = {name: values.pop(name) for name in top if name in values} | {"destination": values}
@@ -101,17 +112,15 @@ def parse_target(file: FileHeader, fields: Mapping[str, str]) -> AddDestination:
 
 
 def make_placement(
-    target: AddDestination, place: NamedPlace, folder_id: uuid.UUID, author_id: uuid.UUID, content: put.Content
+    wanted: AddDestination, target: Target | FileTarget, author_id: uuid.UUID, content: put.Content
 ) -> put.Placement:
-    """Return the placement of a form's file; `place` is the parsed destination of `target`."""
+    """Return the placement of a form's file; `target` is that of the destination of `wanted`."""
     return put.Placement(
         destination_id=None,
-        parent_id=folder_id,
-        name=place.name,
-        on_conflict=target.destination.on_conflict,
-        base_revision_id=None,
-        content_type=target.content_type or guess_content_type(place.name),
-        client_modified_at=target.client_modified_at,
+        target=target,
+        base_revision_id=wanted.destination.base_revision_id,
+        content_type=choose_content_type(target, wanted),
+        client_modified_at=wanted.client_modified_at,
         author_id=author_id,
         content=content,
     )

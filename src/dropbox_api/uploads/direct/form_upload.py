@@ -17,8 +17,9 @@ async def send_file(context: Context, body: RequestBody, once: Once | None) -> F
     """Store the file of a form and return it.
 
     Raises InvalidRequest (no such form), BodyTooLarge, QuotaExceeded, TooManyUploads, TooManyFiles, InvalidName,
-    NotFound (parent), Forbidden, NotAFolder, CrossOwner (another account's folder that is named after the file),
-    ParentGone, NameTaken, IdempotencyMismatch, Replayed, UploadExpired (it took too long), Unavailable, StoreError.
+    NotFound (parent, file), Forbidden, NotAFolder, NotAFile, CrossOwner (another account's folder or file that is
+    named after the content), ParentGone, NameTaken, RevisionConflict, IdempotencyMismatch, Replayed, UploadExpired (it
+    took too long), Unavailable, StoreError.
     Transaction: T1, S3, T2. Idempotent: by `once`.
     """
     settings, actor_id = context.settings, context.actor_id
@@ -31,22 +32,22 @@ async def send_file(context: Context, body: RequestBody, once: Once | None) -> F
         # The fields before the file are known with it.
         file_header, content_blocks = await anext(form_request.read_files(body, form, max_bytes))
         if provisional is not None:
-            named_id = form_request.read_named_folder(form)
+            place = form_request.read_named_place(form)
             async with context.db.begin() as tx:
-                intake.session = await direct_session.claim_in_folder(tx, settings, wanted, named_id, provisional)
+                intake.session = await direct_session.claim_at_place(tx, settings, wanted, place, provisional)
         await intake.take_all(content_blocks)
-        target = form_request.parse_target(file_header, form.fields)
-        place = destinations.parse_destination(target.destination)
+        described = form_request.parse_target(file_header, form.fields)
+        place = destinations.parse_destination(described.destination)
         received = await intake.finish()
-        once = once and once.of(received.fingerprint, target.model_dump_json())
+        once = once and once.of(received.fingerprint, described.model_dump_json())
         owner_id = intake.session.owner_id if intake.session else actor_id
         async with context.db.begin() as tx:
             for user_id in sorted({actor_id, owner_id}):
                 await guard.lock_owner(tx, user_id)
             await idempotency.claim_key(tx, once)
             content = await direct_session.record_content(tx, intake.session, received)
-            folder_id = await destinations.require_folder(tx, actor_id, owner_id, place.folder)
-            placement = form_request.make_placement(target, place, folder_id, actor_id, content)
+            target = await destinations.require_target(tx, actor_id, owner_id, place)
+            placement = form_request.make_placement(described, target, actor_id, content)
             file = await direct_session.place_content(tx, actor_id, owner_id, placement)
             await idempotency.keep_answer(tx, once, 201, file)
         await failpoint("uploads.stream.after_t2")

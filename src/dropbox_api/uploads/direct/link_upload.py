@@ -63,17 +63,17 @@ async def _send(
     async with open_intake(services, session) as intake:
         await intake.take_all(blocks)
         fixed = {"parent_id": str(link.top.node_id), "on_conflict": "rename"}
-        target = form_request.parse_target(header, {**fields, **fixed})
-        place = destinations.parse_destination(target.destination)
+        described = form_request.parse_target(header, {**fields, **fixed})
+        place = destinations.parse_destination(described.destination)
         received = await intake.finish()
         async with services.db.begin() as tx:
             await guard.lock_owner(tx, owner_id)
             await access.require_link(tx, link.link_id)
             content = await direct_session.record_content(tx, session, received)
-            folder_id = await destinations.require_folder(tx, owner_id, owner_id, place.folder)
-            placement = form_request.make_placement(target, place, folder_id, owner_id, content)
+            target = await destinations.require_target(tx, owner_id, owner_id, place)
+            placement = form_request.make_placement(described, target, owner_id, content)
             stored = await direct_session.place_content(tx, owner_id, owner_id, placement)
-            entry = audit.Entry("uploaded-by-link", stored.id, {"link": str(link.link_id), "name": place.name})
+            entry = audit.Entry("uploaded-by-link", stored.id, {"link": str(link.link_id), "name": target.name})
             await audit.record(tx, owner_id, [entry])
         await failpoint("uploads.stream.after_t2")
-    return SentToLink(place.name, received.size_bytes)
+    return SentToLink(target.name, received.size_bytes)

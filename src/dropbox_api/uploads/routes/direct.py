@@ -27,6 +27,9 @@ _DIRECT = (
     problems.StoreFull,
     problems.InvalidName,
     problems.NameTaken,
+    problems.NotAFile,
+    problems.ParentGone,
+    problems.RevisionConflict,
     problems.UploadExpired,
     problems.IdempotencyMismatch,
 )
@@ -49,6 +52,16 @@ _FORM: dict[str, Any] = {
                         "type": "string",
                         "maxLength": 4096,
                         "description": "The folder by path, made on the way.",
+                    },
+                    "file_id": {
+                        "type": "string",
+                        "format": "uuid",
+                        "description": "The file that gets the content, instead of a name; with base_revision_id.",
+                    },
+                    "base_revision_id": {
+                        "type": "string",
+                        "format": "uuid",
+                        "description": "With `replace` or file_id: only if this is still the head revision.",
                     },
                     "on_conflict": {"type": "string", "enum": ["fail", "rename", "replace"], "default": "fail"},
                     "content_type": {"type": "string", "description": "Else that of the file's part of the form."},
@@ -98,7 +111,7 @@ async def send_file(
 @router.put(
     "/files/{file_id}/content",
     operation_id="files_put_content",
-    responses=problem_responses(*_DIRECT, problems.PreconditionFailed, problems.NotAFile, problems.ProcessingRunning),
+    responses=problem_responses(*_DIRECT, problems.PreconditionFailed, problems.ProcessingRunning),
     openapi_extra={"requestBody": _CONTENT, "parameters": DIGEST_PARAMETERS},
 )
 async def put_content(
@@ -110,6 +123,13 @@ async def put_content(
     file_id: uuid.UUID,
     once: OnceWithoutBodyDep,
     digests: BodyDigestsDep,
+    base_revision_id: Annotated[
+        uuid.UUID | None,
+        Query(
+            description="Only if this is still the head revision, or the head has this content. A deleted file whose"
+            " head it is comes back."
+        ),
+    ] = None,
     name: Annotated[str | None, Query(max_length=1024, description="Rename the file as well.")] = None,
     on_conflict: Annotated[
         OnConflict,
@@ -131,7 +151,7 @@ async def put_content(
                 errors=[{"pointer": f"/{header}", "detail": "send the whole content, not encoded"}]
             )
     wanted = content_upload.NewContent(
-        _receive(request, content_type, digests), name, on_conflict, if_match, if_none_match
+        _receive(request, content_type, digests), name, on_conflict, base_revision_id, if_match, if_none_match
     )
     async with slots.hold(context.actor_id):
         file = await content_upload.put_content(context, file_id, wanted, once)

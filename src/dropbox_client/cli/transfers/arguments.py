@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 _UPLOAD = """\
 Upload files and folders.
 
-DEST is always a folder; it is created if missing. The default is the root folder. The last of several arguments is DEST
+DEST is a folder; it is created if missing. The default is the root folder. The last of several arguments is DEST
 if it begins with "/", shared: or id: and does not exist on this computer. If it exists there, use --to DEST.
+If DEST is the id: or shared: name of a file, the content of the one PATH becomes its new version.
 
 Content that the server has is not sent again, and an interrupted upload resumes: run the same command again. Symbolic
 links inside folders are reported and not followed. Files that macOS and Windows make for themselves (.DS_Store,

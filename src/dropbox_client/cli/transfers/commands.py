@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dropbox_client.cli import output, remote
-from dropbox_client.cli.arguments import Format, is_prefixed, remote_path
+from dropbox_client.cli.arguments import ID, Format, is_prefixed, remote_path
 from dropbox_client.cli.environment import cache_directory, connect, for_each
 from dropbox_client.cli.transfers import report
 from dropbox_client.client import Client
@@ -44,22 +44,38 @@ def upload(options: Namespace) -> int:
     with connect(options.format) as client:
         client.uploads.get_capabilities()  # fails immediately without a sign-in or a server
         client.retry_for_s = TRANSFER_RETRY_FOR_S
+        top = remote.get_file(client, prefix) if prefix else None
+        if top and top.kind == "file" and not below:
+            return _upload_to_file(client, paths, top, totals, options.format)
         if options.name:
-            parent_id = (
-                remote.FolderIds(client, remote.get_file(client, prefix).id).get_or_create(below) if prefix else None
-            )
+            parent_id = remote.FolderIds(client, top.id).get_or_create(below) if top else None
             item = UploadItem(Path(_STDIN), below or "/", options.name, 0, options.on_conflict, parent_id)
             return _upload_stdin(client, item, totals, options.format)
         items: Iterable[UploadItem] = walk
         create_folder: Callable[[str], object] = client.files.create_folders
-        if prefix:
-            folders = remote.FolderIds(client, remote.get_file(client, prefix).id)
+        if top:
+            folders = remote.FolderIds(client, top.id)
             items, create_folder = _set_parent_ids(walk, folders), folders.get_or_create
         _upload_items(client, items, totals, options.format, retry_changed=options.retry_changed)
         totals.failed += for_each(walk.empty_folders, create_folder)
     report.print_skipped(walk.skipped, options.format)
     report.print_litter(walk.litter, options.format, is_verbose=options.verbose)
     totals.failed += sum(item.failed for item in walk.skipped)
+    totals.print_summary()
+    return totals.failed
+
+
+def _upload_to_file(
+    client: Client, paths: Sequence[str], file: File, totals: report.Totals, output_format: Format
+) -> int:
+    """Upload the one local file, or stdin, as the new content of a file."""
+    if len(paths) > 1 or Path(paths[0]).is_dir():
+        raise Usage(f"{ID}{file.id} is a file: it takes the content of exactly one file")
+    path = Path(paths[0])
+    item = UploadItem(path, "", path.name, 0, "replace", None, file.revision_id, file.id)
+    if paths[0] == _STDIN:
+        return _upload_stdin(client, item, totals, output_format)
+    _upload_items(client, [replace(item, size_bytes=path.stat().st_size)], totals, output_format)
     totals.print_summary()
     return totals.failed
 
@@ -280,7 +296,16 @@ def resume_upload(options: Namespace) -> int:
         if size_bytes != session.size_bytes:
             raise Usage(f"{path} has {size_bytes} bytes, but the upload has {session.size_bytes}: not the same file")
         destination = session.destinations[0]
-        item = UploadItem(path, "", destination.name, size_bytes, destination.on_conflict, destination.parent_id)
+        item = UploadItem(
+            path,
+            "",
+            destination.name or path.name,
+            size_bytes,
+            destination.on_conflict,
+            destination.parent_id,
+            destination.base_revision_id,
+            None if destination.name else destination.file_id,
+        )
         client.retry_for_s = TRANSFER_RETRY_FOR_S
         _upload_items(client, [item], totals, options.format)
     totals.print_summary()

@@ -91,6 +91,6 @@ def describe_upload(upload: Upload) -> str:
     """Return a line with the state of an upload session."""
     percent = 100 * upload.uploaded_bytes // upload.size_bytes if upload.size_bytes else 0
     size = output.format_bytes(upload.size_bytes)
-    names = ", ".join(destination.name for destination in upload.destinations)
+    names = ", ".join(place.name or f"id:{place.file_id}" for place in upload.destinations)
     expiry = f"expires {output.format_time(upload.expires_at)}"
     return f"{upload.id}  {upload.state:<10}  {percent:3}% of {size:>10}  {expiry}  {names}"
