@@ -188,6 +188,8 @@ class Node(Base):
     head_revision_id: Mapped[uuid.UUID | None]
     size_bytes: Mapped[int] = mapped_column(server_default="0")
     """Of the head revision, for ordering; 0 for folders."""
+    executable: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Whether the client's copy of a file may be run; false for folders."""
     version: Mapped[int] = mapped_column(server_default="1")
     """Incremented by every change of the node: the ETag."""
     created_at: Mapped[datetime] = _now()
@@ -434,6 +436,8 @@ class UploadDestination(Base):
     content_type: Mapped[str | None]
     """None: that of the file."""
     client_modified_at: Mapped[datetime | None]
+    executable: Mapped[bool | None]
+    """None: as the file is."""
     created_at: Mapped[datetime] = _now()
     revision_id: Mapped[uuid.UUID | None]
     """The created or changed file, if the destination succeeded."""

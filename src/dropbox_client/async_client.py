@@ -81,6 +81,7 @@ class AsyncClient(Resources):
         on_conflict: OnConflict = "fail",
         file_id: str | None = None,
         base_revision_id: str | None = None,
+        executable: bool | None = None,
         progress: "OnProgress | None" = None,
     ) -> File:
         """Upload a path, bytes or a binary file object, as `Client.upload` does; files are read in threads."""
@@ -90,6 +91,7 @@ class AsyncClient(Resources):
 
         parent_id = None if folder is None else await self.files.resolve(folder)
         item = make_item(content, to, parent_id, on_conflict, file_id, base_revision_id)
+        item = dataclasses.replace(item, executable=executable)
         async with self._open_source(content) as source:
             with ProgressReport(progress, source.size_bytes) as report:
                 return await AsyncUpload(self, item, source, report).run()

@@ -80,6 +80,7 @@ class Client(Resources):
         on_conflict: OnConflict = "fail",
         file_id: str | None = None,
         base_revision_id: str | None = None,
+        executable: bool | None = None,
         progress: "OnProgress | None" = None,
     ) -> File:
         """Upload a path, bytes or a binary file object, and return the file.
@@ -90,6 +91,7 @@ class Client(Resources):
         raised if the file has a newer one.
         `file_id` with `base_revision_id` instead of `to` replaces the content of that file wherever it is, also when it
         was renamed or moved meanwhile; a deleted file comes back. Nothing changes if it has the content already.
+        `executable` marks a file that may be run; None keeps the mark of the file.
 
         `progress` is called with the bytes done and the total. An exception of it ends the upload and is raised. The
         server keeps what was sent: the same call continues after an exception, a `close`, or the end of the process.
@@ -103,6 +105,7 @@ class Client(Resources):
 
         parent_id = None if folder is None else self.files.resolve(folder)
         item = make_item(content, to, parent_id, on_conflict, file_id, base_revision_id)
+        item = dataclasses.replace(item, executable=executable)
         with open_source(content, self.check) as source, ProgressReport(progress, source.size_bytes) as report:
             context = dataclasses.replace(self._upload_context, listener=report)
             return upload_source(context, item, source)

@@ -142,7 +142,7 @@ async def _scan(tx: Tx, root: access.Access, after: uuid.UUID, limit: int, at_on
 _ROWS = text("""
     SELECT (SELECT current_data_epoch()) AS epoch, coalesce(string_agg(CAST(json_build_array(
         nodes.id, nodes.parent_id, kind, name, version, revisions.size_bytes, revisions.id, encode(fingerprint, 'hex'),
-        content_status, (to_json(client_modified_at AT TIME ZONE 'UTC') #>> '{}') || 'Z', false
+        content_status, (to_json(client_modified_at AT TIME ZONE 'UTC') #>> '{}') || 'Z', nodes.executable
     ) AS text), ',' ORDER BY nodes.id), '') AS rows
     FROM nodes
     LEFT JOIN revisions ON revisions.id = head_revision_id LEFT JOIN blobs ON blobs.id = blob_id

@@ -88,6 +88,7 @@ class NamedNode:
     """The fingerprint that the content was sent with, unless it is known to be wrong or damaged."""
     client_modified_at: datetime | None
     """The client's time of the head revision."""
+    executable: bool
 
     @property
     def key(self) -> NodeKey:
@@ -103,6 +104,7 @@ _NODES = (
         Node.kind,
         Node.trashed_at.is_not(None).label("is_trashed"),
         Node.head_revision_id,
+        Node.executable,
         Revision.number,
         Revision.blob_id,
         Revision.size_bytes,
@@ -172,6 +174,7 @@ async def _read_nodes(tx: Tx, nodes: Select[*tuple[Any, ...]], bound: Mapping[st
             author_id=row.author_id,
             claimed=row.fingerprint if row.content_status in {"stored", "verified"} else None,
             client_modified_at=row.client_modified_at,
+            executable=row.executable,
         )
         for row in await tx.execute(nodes, bound)
     ]

@@ -51,6 +51,8 @@ class Placement:
     content_type: str | None
     """None: that of the file."""
     client_modified_at: datetime | None
+    executable: bool | None
+    """None: that of the file, false for a new one."""
     author_id: uuid.UUID
     content: Content
     is_copy: bool = False
@@ -154,7 +156,7 @@ class _Batch:
     """By node that existed before the batch."""
     restored: list[dict[str, Any]] = field(default_factory=list)
     new_revisions: list[dict[str, Any]] = field(default_factory=list)
-    newer_times: list[heads.NewTime] = field(default_factory=list)
+    head_changes: list[heads.HeadChange] = field(default_factory=list)
     changes: list[journal.Change] = field(default_factory=list)
     entries: list[audit.Entry] = field(default_factory=list)
 
@@ -177,6 +179,7 @@ class _Batch:
             author_id=placement.author_id,
             claimed=content.fingerprint,
             client_modified_at=placement.client_modified_at,
+            executable=bool(placement.executable),
         )
         self.nodes[node.key] = node
         self.new_nodes.append(
@@ -188,6 +191,7 @@ class _Batch:
                 **paths.name_columns(name),
                 "head_revision_id": revision_id,
                 "size_bytes": content.size_bytes,
+                "executable": node.executable,
             }
         )
         self.changes.append(journal.Change("file.created", node.node_id, {"revision_id": str(revision_id)}))
@@ -202,17 +206,27 @@ class _Batch:
         node.size_bytes, node.claimed, node.author_id = content.size_bytes, content.fingerprint, placement.author_id
         node.content_type = placement.content_type or node.content_type
         node.client_modified_at = placement.client_modified_at
-        self.new_heads[node.node_id] = {"of_node": node.node_id, "head": revision_id, "size": content.size_bytes}
+        node.executable = node.executable if placement.executable is None else placement.executable
+        self.new_heads[node.node_id] = {
+            "of_node": node.node_id,
+            "head": revision_id,
+            "size": content.size_bytes,
+            "may_run": node.executable,
+        }
         self.changes.append(journal.Change("file.updated", node.node_id, {"revision_id": str(revision_id)}))
         self.entries.append(audit.Entry("replaced", node.node_id, {"revision_id": str(revision_id)}))
         return self._add_revision(placement, node, revision_id)
 
     def keep_head(self, placement: Placement, node: NamedNode, revision_id: uuid.UUID) -> PlacedFile:
-        """Leave a file that has the content its head revision; give that a newer time."""
-        at = placement.client_modified_at
-        if at is not None and (node.client_modified_at is None or node.client_modified_at < at):
-            node.client_modified_at = at
-            self.newer_times.append(heads.NewTime(node.node_id, revision_id, at))
+        """Leave a file that has the content its head revision; change its newer time and its `executable`."""
+        at, executable = placement.client_modified_at, placement.executable
+        is_newer = at is not None and (node.client_modified_at is None or node.client_modified_at < at)
+        is_other = executable is not None and node.executable != executable
+        if is_newer or is_other:
+            node.client_modified_at = at if is_newer else node.client_modified_at
+            node.executable = bool(executable) if is_other else node.executable
+            changed = (at if is_newer else None, executable if is_other else None)
+            self.head_changes.append(heads.HeadChange(node.node_id, revision_id, *changed))
         return PlacedFile(node.node_id, revision_id)
 
     def restore(self, node: NamedNode, name: str) -> None:
@@ -369,7 +383,7 @@ async def _write(tx: Tx, batch: _Batch) -> None:
         await tx.execute(older.values(superseded_at=func.now()))
     await journal.append_changes(tx, batch.owner_id, batch.changes)
     await audit.record(tx, batch.owner_id, batch.entries)
-    await heads.set_times(tx, batch.owner_id, batch.newer_times)
+    await heads.change_heads(tx, batch.owner_id, batch.head_changes)
 
 
 _NEW_HEAD = (
@@ -378,6 +392,7 @@ _NEW_HEAD = (
     .values(
         head_revision_id=bindparam("head"),
         size_bytes=bindparam("size"),
+        executable=bindparam("may_run"),
         version=Node.version + 1,
         modified_at=func.now(),
     )
@@ -399,7 +414,8 @@ async def load_placement(
 ) -> Placement:
     """Return the placement of an existing revision's content at a target."""
     columns = (Revision.content_type, Revision.client_modified_at, Revision.blob_id, Blob.fingerprint, Blob.size_bytes)
-    found = select(*columns, Blob.content_status).join(Blob, Blob.id == Revision.blob_id)
+    found = select(*columns, Blob.content_status, Node.executable).join(Blob, Blob.id == Revision.blob_id)
+    found = found.join(Node, Node.id == Revision.node_id)
     row = (await tx.execute(found.where(Revision.id == revision_id))).one()
     return Placement(
         destination_id=None,
@@ -407,6 +423,7 @@ async def load_placement(
         base_revision_id=None,
         content_type=row.content_type,
         client_modified_at=row.client_modified_at,
+        executable=row.executable,
         author_id=author_id,
         content=Content(row.blob_id, row.fingerprint, row.size_bytes, row.content_status == "verified"),
         is_copy=True,

@@ -63,6 +63,7 @@ class File(Answer):
     created_at: datetime
     modified_at: datetime
     client_modified_at: datetime | None
+    executable: Annotated[bool | None, Field(description="Whether a copy on disk may be run.")]
     trashed_at: Annotated[datetime | None, Field(description="In the trash since.")] = None
     purge_at: Annotated[
         datetime | None, Field(description="In the trash: the server deletes it for good from this time on.")
@@ -401,11 +402,12 @@ class CreateFolder(_Place):
 
 
 class UpdateFile(_Place):
-    """Rename (name), move (parent), set the content type or the client's time. Omitted members stay unchanged."""
+    """Rename (name), move (parent), set the content type, the client's time or `executable`. Omitted members stay."""
 
     name: Name | None = None
     content_type: ContentType | None = None
     client_modified_at: FileTime | None = None
+    executable: bool | None = None
     on_conflict: Annotated[
         OnConflict,
         Field(
@@ -417,7 +419,7 @@ class UpdateFile(_Place):
     @model_validator(mode="after")
     def _something(self) -> Self:
         place = (self.name, self.parent_id, self.parent_path)
-        if all(given is None for given in (*place, self.content_type, self.client_modified_at)):
+        if all(given is None for given in (*place, self.content_type, self.client_modified_at, self.executable)):
             raise ValueError("nothing to change")
         return self
 

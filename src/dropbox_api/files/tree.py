@@ -74,12 +74,13 @@ async def make_folder(edit: TreeEdit, parent_id: uuid.UUID, name: str, on_confli
 
 
 async def change_node(context: Context, node_id: uuid.UUID, wanted: UpdateFile, if_match: str | None) -> File:
-    """Rename and move a node, set the content type and the client's time of a file; return it.
+    """Rename and move a node, set the content type, the client's time and `executable` of a file; return it.
 
     Writes one row for a folder of any size.
 
     Raises NotFound (node or folder), Forbidden, CrossOwner, PreconditionFailed, RootFolder, IntoItself, InvalidName,
-    NameTaken, NotAFolder, NotAFile (type or time of a folder), ProcessingRunning (of the file that would be replaced).
+    NameTaken, NotAFolder, NotAFile (type, time or `executable` of a folder), ProcessingRunning (of the file that
+    would be replaced).
     Transaction: one, under the owner's lock. Idempotent: a change that is made already writes nothing.
     """
     async with context.db.begin() as tx:
@@ -91,6 +92,8 @@ async def change_node(context: Context, node_id: uuid.UUID, wanted: UpdateFile, 
             await heads.set_content_type(tx, node, wanted.content_type)
         if wanted.client_modified_at is not None:
             await heads.set_time(tx, node, wanted.client_modified_at)
+        if wanted.executable is not None:
+            await heads.set_executable(tx, node, executable=wanted.executable)
         return await views.get_file(tx, context.actor_id, node_id)
 
 
@@ -104,8 +107,9 @@ async def change_place(edit: TreeEdit, node_id: uuid.UUID, wanted: UpdateFile, i
     guard.require_match(node, if_match)
     if node.parent_id is None:
         raise problems.RootFolder
-    if node.kind != "file" and (wanted.content_type or wanted.client_modified_at):
-        raise problems.NotAFile("A folder has neither a content type nor a time of its content")
+    of_content = (wanted.content_type, wanted.client_modified_at, wanted.executable)
+    if node.kind != "file" and of_content != (None, None, None):
+        raise problems.NotAFile("A folder has no content type, no time of its content, and is not executable")
     target = await folders.choose_target(edit, node, wanted, name)
     if target.parent_id != node.parent_id:
         await checks.require_movable(edit, node)
@@ -223,9 +227,9 @@ _BELOW = text("""
 
 _COPY_NODES = text("""
     INSERT INTO nodes
-        (id, owner_id, parent_id, kind, name, name_key, folded_key, name_sort, head_revision_id, size_bytes)
+        (id, owner_id, parent_id, kind, name, name_key, folded_key, name_sort, head_revision_id, size_bytes, executable)
     SELECT copy.id, old.owner_id, copy.parent_id, old.kind, old.name, old.name_key, old.folded_key, old.name_sort,
-        copy.revision_id, old.size_bytes
+        copy.revision_id, old.size_bytes, old.executable
     FROM unnest(
         CAST(:old_ids AS uuid[]), CAST(:ids AS uuid[]), CAST(:parent_ids AS uuid[]), CAST(:revision_ids AS uuid[])
     ) AS copy(old_id, id, parent_id, revision_id) JOIN nodes old ON old.id = copy.old_id

@@ -38,6 +38,7 @@ class FileRow(NamedTuple):
     version: int
     epoch: str
     """The epoch of the data: with `version` it is the ETag."""
+    executable: bool
     sort_bytes: int
     """Size of the head revision; 0 for a folder."""
     created_at: datetime
@@ -70,6 +71,7 @@ def select_files() -> Select[*tuple[Any, ...]]:
             Node.owner_id,
             Node.version,
             EPOCH.label("epoch"),
+            Node.executable,
             Node.size_bytes.label("sort_bytes"),
             Node.created_at,
             Node.modified_at,
@@ -113,6 +115,7 @@ async def build_files(tx: Tx, actor_id: uuid.UUID, rows: Sequence[FileRow]) -> l
             created_at=row.created_at,
             modified_at=row.modified_at,
             client_modified_at=row.client_modified_at,
+            executable=row.executable if row.kind == "file" else None,
             trashed_at=row.trashed_at,
             owner=row.email,
             owner_name=row.display_name,

@@ -18,6 +18,7 @@ Action = Literal[
     "moved",
     "content-type-changed",
     "time-changed",
+    "executable-changed",
     "copied",
     "trashed",
     "restored",

@@ -251,6 +251,7 @@ class _Batch:
                 base_revision_id=draft.request.destination.base_revision_id,
                 content_type=destinations.choose_content_type(target, draft.request),
                 client_modified_at=draft.request.client_modified_at,
+                executable=draft.request.executable,
                 author_id=self._actor_id,
                 content=content,
             )
@@ -329,7 +330,7 @@ class _Batch:
             await quota.reserve_quota(tx, self._owner_id, self._reserved_bytes, len(self._destinations))
 
 
-_RENEWED = ("name", "on_conflict", "base_revision_id", "content_type", "client_modified_at")
+_RENEWED = ("name", "on_conflict", "base_revision_id", "content_type", "client_modified_at", "executable")
 _RENEW_DESTINATION = (
     update(UploadDestination)
     .where(UploadDestination.id == bindparam("of_destination"))

@@ -224,6 +224,7 @@ def make_destination_row(
         "base_revision_id": request.destination.base_revision_id,
         "content_type": choose_content_type(target, request),
         "client_modified_at": request.client_modified_at,
+        "executable": request.executable,
     }
 
 

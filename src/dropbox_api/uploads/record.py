@@ -159,6 +159,7 @@ async def settle_destinations(tx: Tx, owner_id: uuid.UUID, content: Mapping[uuid
             UploadDestination.base_revision_id,
             UploadDestination.content_type,
             UploadDestination.client_modified_at,
+            UploadDestination.executable,
             Upload.uploader_id,
         )
         .join(Upload, Upload.id == UploadDestination.upload_id)
@@ -177,6 +178,7 @@ async def settle_destinations(tx: Tx, owner_id: uuid.UUID, content: Mapping[uuid
             base_revision_id=row.base_revision_id,
             content_type=row.content_type,
             client_modified_at=row.client_modified_at,
+            executable=row.executable,
             author_id=row.uploader_id,
             content=content[row.upload_id],
         )

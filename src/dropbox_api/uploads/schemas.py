@@ -85,6 +85,7 @@ class CreateUpload(Request):
     destination: Destination
     content_type: GuessedType = None
     client_modified_at: FileTime | None = None
+    executable: Annotated[bool | None, Field(description="Left out: as the file is, false for a new one.")] = None
     chunk_size_bytes: Annotated[
         int | None, Field(ge=1, le=2**62, description="A request; the server clamps it to the limits of the store.")
     ] = None
@@ -233,6 +234,7 @@ class AddDestination(Request):
     destination: Destination
     content_type: GuessedType = None
     client_modified_at: FileTime | None = None
+    executable: Annotated[bool | None, Field(description="Left out: as the file is, false for a new one.")] = None
 
 
 class Capabilities(Answer):

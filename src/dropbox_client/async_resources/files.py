@@ -179,6 +179,12 @@ class Files(Resource):
             files.move(await self._resolve(file), name=name, folder=target, on_conflict=on_conflict, if_match=if_match)
         )
 
+    async def set_executable(self, file: FileRef, executable: bool, *, if_match: str | None = None) -> File:
+        """Mark whether a copy of a file on disk may be run. Raises: NotFound, NotAFile, PreconditionFailed."""
+        return await self._run(
+            files.set_executable(await self._resolve(file), executable=executable, if_match=if_match)
+        )
+
     async def copy(
         self,
         file: FileRef,

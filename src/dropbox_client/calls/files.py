@@ -152,6 +152,11 @@ def set_modified_at(file_id: str, modified_at: datetime, *, if_match: str | None
     return Call("PATCH", f"/v1/files/{file_id}", _read_file, body=body, if_match=if_match)
 
 
+def set_executable(file_id: str, *, executable: bool, if_match: str | None) -> Call[File]:
+    body = {"executable": executable}
+    return Call("PATCH", f"/v1/files/{file_id}", _read_file, body=body, if_match=if_match)
+
+
 def copy(file_id: str, *, name: str | None, folder: str | None, on_conflict: OnConflict) -> Call[File]:
     body = without_none(name=name, **_folder(folder), on_conflict=on_conflict)
     return Call("POST", f"/v1/files/{file_id}/copy", _read_file, body=body, creates=True)

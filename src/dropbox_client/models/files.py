@@ -58,6 +58,8 @@ class File(Model):
     owner: str
     role: Literal["viewer", "editor", "owner"]
     etag: str
+    executable: bool | None = None
+    """Whether a copy on disk may be run."""
     processing: Processing | None = None
     trashed_at: datetime | None = None
     """When it was moved to the trash, where `path` is the old path."""

@@ -194,6 +194,7 @@ class CreateUpload:
     """None: the server guesses it from the name; a file named by its id keeps its own."""
     client_modified_at: datetime | None = None
     chunk_size_bytes: int | None = None
+    executable: bool | None = None
 
     def to_json(self) -> dict[str, Any]:
         members: dict[str, Any] = {
@@ -206,6 +207,8 @@ class CreateUpload:
             members["fingerprint"] = self.fingerprint
         if self.client_modified_at is not None:
             members["client_modified_at"] = self.client_modified_at.isoformat()
+        if self.executable is not None:
+            members["executable"] = self.executable
         if self.chunk_size_bytes is not None:
             members["chunk_size_bytes"] = self.chunk_size_bytes
         return members

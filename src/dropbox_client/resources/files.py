@@ -179,6 +179,10 @@ class Files(Resource):
             files.move(self._resolve(file), name=name, folder=target, on_conflict=on_conflict, if_match=if_match)
         )
 
+    def set_executable(self, file: FileRef, executable: bool, *, if_match: str | None = None) -> File:
+        """Mark whether a copy of a file on disk may be run. Raises: NotFound, NotAFile, PreconditionFailed."""
+        return self._run(files.set_executable(self._resolve(file), executable=executable, if_match=if_match))
+
     def copy(
         self,
         file: FileRef,

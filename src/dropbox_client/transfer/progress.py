@@ -32,6 +32,7 @@ class UploadItem:
     base_revision_id: str | None = None
     """With `replace` or `file_id`, the revision that must still be the head."""
     file_id: str | None = None
+    executable: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

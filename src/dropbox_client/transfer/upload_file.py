@@ -142,6 +142,7 @@ def new_upload(
         fingerprint=fingerprint,
         client_modified_at=_get_modified_at(source),
         chunk_size_bytes=chunk_size_bytes,
+        executable=item.executable,
     )
 
 

@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
 
 from dropbox_api import problems
 from dropbox_api.context import Context
@@ -31,6 +32,8 @@ class NewContent:
     name: str | None
     on_conflict: OnConflict
     """When that name is taken, as in renaming."""
+    client_modified_at: datetime | None
+    executable: bool | None
     base_revision_id: uuid.UUID | None
     """The revision that must be the head, unless the head has the same content; a deleted file with it comes back."""
     if_match: str | None
@@ -72,7 +75,8 @@ async def put_content(context: Context, node_id: uuid.UUID, wanted: NewContent, 
                 target=FileTarget(node.id, node.folder_id, node.name),
                 base_revision_id=wanted.base_revision_id,
                 content_type=body.content_type,
-                client_modified_at=None,
+                client_modified_at=wanted.client_modified_at,
+                executable=wanted.executable,
                 author_id=actor_id,
                 content=content,
             )

@@ -25,6 +25,7 @@ FORM_FIELDS = (
     "base_revision_id",
     "content_type",
     "client_modified_at",
+    "executable",
 )
 LINK_FORM_FIELDS = ("name",)
 MAX_FORM_FILES = 1_000
@@ -99,7 +100,7 @@ def parse_target(file: FileHeader, fields: Mapping[str, str]) -> AddDestination:
     """Return the destination of a form's file. Raises InvalidRequest."""
     name = {} if "file_id" in fields else {"name": file.filename}
     given = {"content_type": file.content_type, **name, **fields}
-    top = ("content_type", "client_modified_at")
+    top = ("content_type", "client_modified_at", "executable")
     values = {name: value for name, value in given.items() if value is not None}
     shape = {name: values.pop(name) for name in top if name in values} | {"destination": values}
     try:
@@ -121,6 +122,7 @@ def make_placement(
         base_revision_id=wanted.destination.base_revision_id,
         content_type=choose_content_type(target, wanted),
         client_modified_at=wanted.client_modified_at,
+        executable=wanted.executable,
         author_id=author_id,
         content=content,
     )

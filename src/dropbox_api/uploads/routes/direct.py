@@ -11,7 +11,7 @@ from dropbox_api.core.body_digests import BodyDigests
 from dropbox_api.deps import DIGEST_PARAMETERS, BodyDigestsDep, DirectSlotsDep, IfMatch, IfNoneMatch
 from dropbox_api.files.schemas import File
 from dropbox_api.responses import problem_responses
-from dropbox_api.schemas import ContentType, OnConflict
+from dropbox_api.schemas import ContentType, FileTime, OnConflict
 from dropbox_api.uploads.direct import content_upload, form_upload
 from dropbox_api.uploads.direct.body import RequestBody, receive_body
 from dropbox_api.uploads.routes.problem_sets import OWN
@@ -66,6 +66,7 @@ _FORM: dict[str, Any] = {
                     "on_conflict": {"type": "string", "enum": ["fail", "rename", "replace"], "default": "fail"},
                     "content_type": {"type": "string", "description": "Else that of the file's part of the form."},
                     "client_modified_at": {"type": "string", "format": "date-time"},
+                    "executable": {"type": "boolean", "description": "Left out: as the file is, false for a new one."},
                 },
                 "additionalProperties": False,
             },
@@ -137,6 +138,8 @@ async def put_content(
             description="When that name is taken: refuse, take `name (1).ext`, or move the other file into the trash."
         ),
     ] = "fail",
+    client_modified_at: Annotated[FileTime | None, Query()] = None,
+    executable: Annotated[bool | None, Query(description="Left out: as the file is.")] = None,
     content_type: Annotated[ContentType | None, Header(include_in_schema=False)] = None,
     if_match: IfMatch = None,
     if_none_match: IfNoneMatch = None,
@@ -151,7 +154,14 @@ async def put_content(
                 errors=[{"pointer": f"/{header}", "detail": "send the whole content, not encoded"}]
             )
     wanted = content_upload.NewContent(
-        _receive(request, content_type, digests), name, on_conflict, base_revision_id, if_match, if_none_match
+        body=_receive(request, content_type, digests),
+        name=name,
+        on_conflict=on_conflict,
+        client_modified_at=client_modified_at,
+        executable=executable,
+        base_revision_id=base_revision_id,
+        if_match=if_match,
+        if_none_match=if_none_match,
     )
     async with slots.hold(context.actor_id):
         file = await content_upload.put_content(context, file_id, wanted, once)
