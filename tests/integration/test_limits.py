@@ -203,7 +203,7 @@ async def test_starts_and_batches_of_urls_are_limited_by_user(serve: Serve) -> N
 class Down(Storage):
     """A store of counters that is down."""
 
-    STORAGE_SCHEME = ["async+down"]  # noqa: RUF012 - the library requires it
+    STORAGE_SCHEME = ["async+redisdown"]  # noqa: RUF012 - the library requires it
     base_exceptions = ConnectionError
 
     async def incr(self, *_: Any) -> Any:
@@ -214,7 +214,7 @@ class Down(Storage):
 
 async def test_limits_without_their_store_let_all_requests_pass(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "dropbox_api.plumbing.limits"):
-        async with serve(address="1/hour", storage_url="down://") as (_, client):
+        async with serve(address="1/hour", storage_url="redisdown://") as (_, client):
             assert [(await client.get("/v1/me")).status_code for _ in range(5)] == [401] * 5
     assert [record.getMessage() for record in caplog.records if "limits" in record.name] == [
         "limits are not counted, their store does not answer: ConnectionError"
