@@ -298,6 +298,7 @@ class Revision(Base):
         Index("revisions_blob_id_idx", "blob_id"),
         Index("revisions_destination_key", "upload_destination_id", unique=True),
         Index("revisions_superseded_idx", "superseded_at", postgresql_where=text("superseded_at IS NOT NULL")),
+        Index("revisions_to_thin_idx", "node_id", postgresql_where=text("superseded_at IS NOT NULL AND NOT pinned")),
         Index(
             "revisions_processing_idx",
             "owner_id",
@@ -322,6 +323,8 @@ class Revision(Base):
     created_at: Mapped[datetime] = _now()
     superseded_at: Mapped[datetime | None]
     """When another revision became the head."""
+    pinned: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Neither thinned nor pruned, until it is unpinned or the file is purged."""
     processing_state: Mapped[str | None]
     """The last report of a downstream processor; None before the first one."""
     processing_detail: Mapped[str | None]

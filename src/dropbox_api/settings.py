@@ -122,6 +122,12 @@ class FileSettings(_Group):
     revisions_keep_s: int = Field(
         180 * 86400, ge=0, description="A revision replaced longer ago is purged, regardless of the number."
     )
+    thin_revisions: bool = Field(True, description="Thin the revisions of files that are saved often.")
+    thin_all_s: int = Field(3600, ge=0, description="Thinning keeps all revisions of this time,")
+    thin_hourly_s: int = Field(86400, ge=0, description="the last one of each hour for this time,")
+    thin_daily_s: int = Field(
+        30 * 86400, ge=0, description="the last one of each day for this time, and then of each week."
+    )
     activity_retention_s: int = Field(365 * 86400, ge=3600, description="Retention of the audit trail of files.")
 
 

@@ -572,6 +572,7 @@ class Revision(Answer):
     id: uuid.UUID
     number: Annotated[int, Field(description="Grows by one with each revision of the file.")]
     is_head: bool
+    pinned: Annotated[bool, Field(description="Whether the server keeps it as long as the file.")]
     size_bytes: int
     fingerprint: Fingerprint
     content_type: str
@@ -581,6 +582,10 @@ class Revision(Answer):
     client_modified_at: datetime | None
     created_at: datetime
     processing: Processing | None
+
+
+class UpdateRevision(Request):
+    pinned: Annotated[bool, Field(description="Keep the revision as long as the file, whatever its age.")]
 
 
 class RevisionList(Answer):

@@ -24,6 +24,8 @@ Action = Literal[
     "restored",
     "purged",
     "revision-restored",
+    "revision-pinned",
+    "revision-unpinned",
     "content-accepted",
     "downloaded",
     "archived",

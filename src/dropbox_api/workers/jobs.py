@@ -24,6 +24,7 @@ from dropbox_api.workers.scrub import scrub_blobs
 from dropbox_api.workers.sort_names import sort_names
 from dropbox_api.workers.space import check_space
 from dropbox_api.workers.sweep import sweep_orphans
+from dropbox_api.workers.thin import thin_revisions
 from dropbox_api.workers.verify import verify_next_blob
 
 JOBS: Mapping[str, ScheduledJob] = {
@@ -39,6 +40,7 @@ JOBS: Mapping[str, ScheduledJob] = {
     "discard": ScheduledJob(discard_leftovers),
     "purge": ScheduledJob(purge_trash),
     "prune": ScheduledJob(prune_revisions, Schedule.SWEEP),
+    "thin": ScheduledJob(thin_revisions, Schedule.SWEEP),
     "forget": ScheduledJob(forget_idempotency_keys),
     "retain": ScheduledJob(apply_retention, Schedule.SWEEP),
     "sort-names": ScheduledJob(sort_names),

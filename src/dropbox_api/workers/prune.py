@@ -1,4 +1,4 @@
-"""Job `prune`: remove old revisions."""
+"""Job `prune`: remove revisions that are too old or too many."""
 
 import uuid
 from collections.abc import Sequence
@@ -11,34 +11,24 @@ from sqlalchemy import text
 
 from dropbox_api.context import Services
 from dropbox_api.db import Db
-from dropbox_api.files import guard
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.settings import FileSettings
 from dropbox_api.workers import batches
-from dropbox_api.workers.blob_release import release_unreferenced
 from dropbox_api.workers.reports import Report
+from dropbox_api.workers.revision_removal import IS_REMOVABLE, remove_revisions
 
-_OLD_REVISIONS = text("""
-    SELECT id, owner_id FROM revisions
-    WHERE superseded_at < now() - :keep_time AND processing_state IS DISTINCT FROM 'running'
+_OLD_REVISIONS = text(f"""
+    SELECT id, owner_id FROM revisions WHERE superseded_at < now() - :keep_time AND {IS_REMOVABLE}
     UNION
-    SELECT old.id, old.owner_id
+    SELECT revisions.id, revisions.owner_id
     FROM (SELECT DISTINCT node_id FROM revisions WHERE superseded_at IS NOT NULL AND number >= :keep) often
     JOIN nodes ON nodes.id = often.node_id
     JOIN revisions head ON head.id = nodes.head_revision_id
-    JOIN revisions old ON old.node_id = nodes.id AND old.number <= head.number - :keep
-    WHERE old.superseded_at IS NOT NULL AND old.processing_state IS DISTINCT FROM 'running'
+    JOIN revisions ON revisions.node_id = nodes.id AND revisions.number <= head.number - :keep
+    WHERE {IS_REMOVABLE}
     ORDER BY owner_id, id LIMIT :limit
 """).bindparams(keep_time=timedelta())
 """Too old, or too many. Only files with a replaced revision of a number >= `keep` can have too many."""
-
-_PRUNE = text("""
-    DELETE FROM revisions USING nodes
-    WHERE revisions.id = ANY(CAST(:ids AS uuid[])) AND revisions.superseded_at IS NOT NULL
-      AND revisions.processing_state IS DISTINCT FROM 'running'
-      AND nodes.id = revisions.node_id AND nodes.head_revision_id <> revisions.id
-    RETURNING revisions.blob_id
-""")
 
 
 class OldRevision(NamedTuple):
@@ -49,7 +39,7 @@ class OldRevision(NamedTuple):
 async def prune_revisions(services: Services) -> Report:
     """Remove revisions that were replaced too long ago or by too many newer ones.
 
-    Heads and revisions in processing stay. Counting reads all replaced revisions, so the job runs hourly.
+    Heads, pinned revisions and those in processing stay. Counting reads all replaced revisions, so the job runs hourly.
     """
     found = done = 0
     has_more = True
@@ -58,7 +48,7 @@ async def prune_revisions(services: Services) -> Report:
         pruned = 0
         for owner_id, revisions in groupby(old, attrgetter("owner_id")):
             for batch in batches.split_into_batches([revision.id for revision in revisions]):
-                pruned += await _remove_revisions(services, owner_id, batch)
+                pruned += await remove_revisions(services, owner_id, batch)
                 await failpoint("workers.prune.after_batch")
         found += len(old)
         done += pruned
@@ -75,13 +65,3 @@ async def _list_old_revisions(db: Db, settings: FileSettings) -> Sequence[OldRev
     }
     async with db.read() as tx:
         return [OldRevision(*row) for row in await tx.execute(_OLD_REVISIONS, wanted)]
-
-
-async def _remove_revisions(services: Services, owner_id: uuid.UUID, revision_ids: Sequence[uuid.UUID]) -> int:
-    """Return how many of the revisions still were old and are removed now."""
-    unplaced_ttl_s = services.settings.uploads.unplaced_ttl_s
-    async with services.db.begin() as tx:
-        await guard.lock_owner(tx, owner_id)
-        blob_ids = (await tx.execute(_PRUNE, {"ids": revision_ids})).scalars().all()
-        await release_unreferenced(tx, owner_id, set(blob_ids), unplaced_ttl_s=unplaced_ttl_s)
-    return len(blob_ids)

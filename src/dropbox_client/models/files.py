@@ -131,6 +131,8 @@ class Revision(Model):
     author: str
     client_modified_at: datetime | None
     created_at: datetime
+    pinned: bool = False
+    """Kept as long as the file, whatever its age."""
     processing: Processing | None = None
     author_name: str | None = None
     """The author's display name."""

@@ -18,10 +18,12 @@ from dropbox_api.files.schemas import (
     File,
     FileList,
     RestoreFile,
+    Revision,
     RevisionList,
     RunBatch,
     UpdateFile,
     UpdateProcessing,
+    UpdateRevision,
 )
 from dropbox_api.responses import BODY, problem_responses
 
@@ -194,6 +196,18 @@ async def list_revisions(
 ) -> RevisionList:
     """List the revisions of a file, newest first. `GET .../content?revision=` fetches one."""
     return await revisions.list_revisions(context, file_id, limit=limit, cursor=cursor)
+
+
+@router.patch(
+    "/files/{file_id}/revisions/{revision_id}",
+    operation_id="revisions_update",
+    responses=problem_responses(*_NOT_YOURS, *BODY, problems.NotAFile),
+)
+async def update_revision(
+    context: Writer, file_id: uuid.UUID, revision_id: uuid.UUID, body: UpdateRevision
+) -> Revision:
+    """Pin a revision, or unpin it: a pinned one is neither thinned nor pruned, and counts on the quota."""
+    return await revisions.pin_revision(context, file_id, revision_id, body)
 
 
 @router.post(

@@ -103,7 +103,8 @@ def _describe_revision(revision: Revision) -> str:
     when = output.format_time(revision.created_at)
     size = output.format_size_column(revision.size_bytes)
     state = output.format_state_column(revision.content_status, revision.processing)
-    return f"{revision.number:>4}{mark} {when}  {size}  {state}  {revision.author}  {revision.id}"
+    pinned = "  pinned" if revision.pinned else ""
+    return f"{revision.number:>4}{mark} {when}  {size}  {state}  {revision.author}  {revision.id}{pinned}"
 
 
 # Changing
