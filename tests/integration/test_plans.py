@@ -98,7 +98,15 @@ async def run_everything(world: World) -> None:
         ids = [item["upload"]["id"] for item in started]
         (await client.post("/v1/uploads/batch/complete", json={"upload_ids": ids})).raise_for_status()
     await run_batches(world)
-    await upload_file(world.owner, b"one", "one")
+    one = await upload_file(world.owner, b"one", "one")
+    (await world.owner.client.delete(f"/v1/files/{one['id']}")).raise_for_status()
+    to_file = {"file_id": one["id"], "base_revision_id": one["revision_id"]}
+    body = start_body(b"edited", "") | {"destination": to_file}
+    edit = (await world.owner.client.post("/v1/uploads", json=body)).raise_for_status().json()["upload"]
+    await send(world.owner, edit, b"edited")
+    (await complete(world.owner, edit["id"])).raise_for_status()
+    refused = await world.owner.client.post("/v1/uploads", json=start_body(b"late", "") | {"destination": to_file})
+    assert refused.status_code == 409
     await upload_file(world.owner, b"two", "one", destination={"on_conflict": "replace"})
     multi = await start(world.owner, b"multi", "multi", **MULTI)
     await send(world.owner, multi, b"multi")

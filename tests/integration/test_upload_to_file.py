@@ -81,8 +81,8 @@ async def revisions(account: Account, file: File) -> list[str]:
 Send = Callable[[Account, bytes, dict[str, str]], Awaitable[Any]]
 
 
-async def by_session(account: Account, data: bytes, destination: dict[str, str]) -> Any:
-    started = await account.client.post("/v1/uploads", json=body_into(data, destination))
+async def by_session(account: Account, data: bytes, destination: dict[str, str], **more: Any) -> Any:
+    started = await account.client.post("/v1/uploads", json=body_into(data, destination, **more))
     if started.is_error or started.json()["file"]:
         return started
     upload = started.json()["upload"]
@@ -91,12 +91,7 @@ async def by_session(account: Account, data: bytes, destination: dict[str, str])
 
 
 async def by_multipart(account: Account, data: bytes, destination: dict[str, str]) -> Any:
-    started = await account.client.post("/v1/uploads", json=body_into(data, destination, **MULTI))
-    if started.is_error or started.json()["file"]:
-        return started
-    upload = started.json()["upload"]
-    await send(account, upload, data)
-    return await complete(account, upload["id"])
+    return await by_session(account, data, destination, **MULTI)
 
 
 async def by_batch(account: Account, data: bytes, destination: dict[str, str]) -> Any:
