@@ -91,7 +91,7 @@ class Client(Resources):
         raised if the file has a newer one.
         `file_id` with `base_revision_id` instead of `to` replaces the content of that file wherever it is, also when it
         was renamed or moved meanwhile; a deleted file comes back. Nothing changes if it has the content already.
-        `executable` marks a file that may be run; None keeps the mark of the file.
+        `executable` marks a file that may be run. None: as the local file; other content keeps the mark.
 
         `progress` is called with the bytes done and the total. An exception of it ends the upload and is raised. The
         server keeps what was sent: the same call continues after an exception, a `close`, or the end of the process.

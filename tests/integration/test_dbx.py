@@ -39,6 +39,23 @@ async def test_upload_and_download_preserve_content_and_time(dbx: Dbx, tmp_path:
     assert (tmp_path / "back.bin").stat().st_mtime_ns == 1_700_000_000_123_456_000
 
 
+async def test_upload_and_download_keep_whether_a_file_may_be_run(dbx: Dbx, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    make_file(tmp_path / "bin" / "tool", 100)
+    make_file(tmp_path / "bin" / "text", 100)
+    (tmp_path / "bin" / "tool").chmod(0o750)
+    await dbx("upload", "bin", "/")
+    await dbx("download", "/bin", "all")
+    await dbx("download", "/bin/tool", "one")
+    modes = [(tmp_path / name).stat().st_mode & 0o111 for name in ("all/bin/tool", "one", "all/bin/text")]
+    assert [bool(mode) for mode in modes] == [True, True, False]
+
+    (tmp_path / "bin" / "tool").chmod(0o640)
+    await dbx("upload", "bin", "/", "--on-conflict", "replace")
+    await dbx("download", "/bin/tool", "plain")
+    assert not (tmp_path / "plain").stat().st_mode & 0o111
+
+
 @pytest.mark.parametrize(
     "name", ["räksmörgås 🦐.txt", "%41?#&+.txt", "' \"quoted\\.txt", unicodedata.normalize("NFD", "é")]
 )

@@ -40,7 +40,7 @@ async def download_to_path(
                 report.add(-fetcher.source.size_bytes)
                 continue
             finish = part.replace_target if overwrite else part.create_target
-            await asyncio.to_thread(finish, target, file.client_modified_at)
+            await asyncio.to_thread(finish, target, file.client_modified_at, executable=bool(file.executable))
             break
     await asyncio.to_thread(StalePartialFiles().delete, target)
 

@@ -16,7 +16,7 @@ from dropbox_client.client import Client
 from dropbox_client.errors import ClientError, Corrupt, FileChanged, LocalExists, Unreadable
 from dropbox_client.models import DownloadUrl, File
 from dropbox_client.retry import TRANSFER_RETRY_FOR_S
-from dropbox_client.transfer.partial_file import PartialFile, set_modified_at
+from dropbox_client.transfer.partial_file import PartialFile, allow_execution, set_modified_at
 from dropbox_client.transfer.ranges import PARALLEL, RangeFetcher
 from dropbox_client.transfer.source import Source, hash_range
 
@@ -72,9 +72,9 @@ def download(
                 if not _fetch_verified(ranges, part, file, on_bytes):
                     continue
                 if overwrite:
-                    part.replace_target(target, file.client_modified_at)
+                    part.replace_target(target, file.client_modified_at, executable=bool(file.executable))
                 else:
-                    part.create_target(target, file.client_modified_at)
+                    part.create_target(target, file.client_modified_at, executable=bool(file.executable))
                 return
 
 
@@ -87,8 +87,13 @@ def has_same_content(file: File, target: Path) -> bool:
         return False
 
 
-def take_newer_time(file: File, target: Path) -> None:
-    """Give `target`, which has the content of `file`, the modification time of `file` if that is newer."""
+def take_attributes(file: File, target: Path) -> None:
+    """Give `target`, which has the content of `file`, the modification time of `file` if that is newer.
+
+    It may be run if `file` is executable; it stays so if `file` is not.
+    """
+    if file.executable:
+        allow_execution(target)
     if file.client_modified_at and file.client_modified_at.timestamp() > target.stat().st_mtime:
         set_modified_at(target, file.client_modified_at)
 

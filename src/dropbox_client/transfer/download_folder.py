@@ -17,7 +17,7 @@ from dropbox_client.client import Client
 from dropbox_client.errors import ClientError, NotSignedIn, Stopped, Unreachable
 from dropbox_client.models import DownloadItem, DownloadUrl, File
 from dropbox_client.models import DownloadResult as SignedDownload
-from dropbox_client.transfer.download import Refused, download, has_same_content, join_name, take_newer_time
+from dropbox_client.transfer.download import Refused, download, has_same_content, join_name, take_attributes
 from dropbox_client.transfer.partial_file import StalePartialFiles
 
 _FILES = 8
@@ -153,7 +153,7 @@ def _fetch(
         is_unchanged = has_same_content(file, target)
         if is_unchanged:
             on_bytes(file.size_bytes or 0)
-            take_newer_time(file, target)
+            take_attributes(file, target)
         else:
             download(client, file, target, overwrite=overwrite, pool=fetchers, on_bytes=on_bytes, sign=sign)
         if stale:

@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import os
 import re
+import stat
 import threading
 import time
 from datetime import datetime
@@ -104,15 +105,15 @@ class PartialFile:
             digest.update(buffer[:count])
             offset += count
 
-    def replace_target(self, target: Path, modified_at: datetime | None) -> None:
+    def replace_target(self, target: Path, modified_at: datetime | None, *, executable: bool = False) -> None:
         """Rename the finished file to `target` durably, over an existing file."""
-        self._finish(modified_at)
+        self._finish(modified_at, executable=executable)
         self._rename(target)
         _sync_folder(target.parent)
 
-    def create_target(self, target: Path, modified_at: datetime | None) -> None:
+    def create_target(self, target: Path, modified_at: datetime | None, *, executable: bool = False) -> None:
         """Rename the finished file to `target` durably. Raises LocalExists, also for a file created meanwhile."""
-        self._finish(modified_at)
+        self._finish(modified_at, executable=executable)
         try:
             target.hardlink_to(self._path)
         except FileExistsError as error:
@@ -123,10 +124,12 @@ class PartialFile:
             self._rename(target)
         _sync_folder(target.parent)
 
-    def _finish(self, modified_at: datetime | None) -> None:
+    def _finish(self, modified_at: datetime | None, *, executable: bool) -> None:
         self.is_kept = False
         if self._is_size_known:
             os.ftruncate(self._fd, self._size_bytes)
+        if executable:
+            allow_execution(self._fd)
         if modified_at:
             set_modified_at(self._fd, modified_at)
         os.fsync(self._fd)
@@ -189,6 +192,13 @@ def set_modified_at(file: Path | int, modified_at: datetime) -> None:
     moment_ns = int(modified_at.timestamp() * 1_000_000) * 1000
     with contextlib.suppress(OSError, OverflowError):  # such as the year 9999
         os.utime(file, ns=(moment_ns, moment_ns))
+
+
+def allow_execution(file: Path | int) -> None:
+    """Let all accounts that may read a file run it, where the file system can hold that."""
+    with contextlib.suppress(OSError):
+        mode = stat.S_IMODE(os.stat(file).st_mode)  # noqa: PTH116 - a path or a descriptor
+        os.chmod(file, mode | (mode & 0o444) >> 2)  # noqa: PTH101
 
 
 def _sync_folder(folder: Path) -> None:

@@ -97,6 +97,11 @@ class Source:
         """When the content was last modified, None if that is unknown."""
         return self.identity.mtime_ns
 
+    @property
+    def executable(self) -> bool | None:
+        """Whether the owner of the file may run it, None if that is unknown."""
+        return bool(os.fstat(self._fd).st_mode & stat.S_IXUSR)
+
     def check(self) -> None:
         """Raise FileChanged if the file was written, truncated or replaced since it was opened."""
         try:
@@ -134,6 +139,10 @@ class BytesSource(Source):
     def modified_ns(self) -> int | None:
         return None
 
+    @property
+    def executable(self) -> bool | None:
+        return None
+
     def check(self) -> None:
         """Bytes do not change."""
 
@@ -166,6 +175,10 @@ class SpooledSource(DescriptorSource):
 
     @property
     def modified_ns(self) -> int | None:
+        return None
+
+    @property
+    def executable(self) -> bool | None:
         return None
 
 

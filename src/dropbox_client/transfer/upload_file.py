@@ -142,7 +142,7 @@ def new_upload(
         fingerprint=fingerprint,
         client_modified_at=_get_modified_at(source),
         chunk_size_bytes=chunk_size_bytes,
-        executable=item.executable,
+        executable=source.executable if item.executable is None else item.executable,
     )
 
 
