@@ -227,9 +227,11 @@ class _Batch:
         if content:  # `put_files` looks at the place again, after the items before this one
             return self._place(draft, target, content)
         conflict = put.find_conflict(node, target, request.destination.base_revision_id)
-        if conflict:
+        # Content of the head's size may be the head's, and then any base is right.
+        may_be_head = isinstance(target, FileTarget) and node is not None and node.size_bytes == request.size_bytes
+        if conflict and (draft.fingerprint is not None or not may_be_head):
             return conflict
-        if draft.fingerprint is None and request.size_bytes in self._existing.sizes:
+        if draft.fingerprint is None and (conflict or request.size_bytes in self._existing.sizes):
             unbound = [str(upload_id) for upload_id in self._existing.unbound.get(request.size_bytes, ())]
             return problems.FingerprintRequired(
                 "You have content or an upload of this size: hash the file first", uploads=unbound
