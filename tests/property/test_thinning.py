@@ -56,6 +56,21 @@ def test_thinning_keeps_the_newest_of_each_span(offsets: list[int], after: int) 
                 break
 
 
+@given(times, st.integers(0, 120 * DAY_S), ages)
+def test_revision_that_a_shorter_rule_keeps_stays_under_contradicting_ages(
+    offsets: list[int], after: int, by: Ages
+) -> None:
+    now_s, revisions = START_S + after, make(offsets)
+    kept = thin(revisions, now_s, by)
+    for revision in revisions:
+        age_s = now_s - revision.created_s
+        if age_s < by.all_s:
+            assert revision in kept
+        elif age_s < by.hourly_s:
+            newer = [one for one in kept if one.number >= revision.number]
+            assert any(one.created_s // HOUR_S == revision.created_s // HOUR_S for one in newer)
+
+
 @given(times)
 def test_thinning_of_old_revisions_leaves_one_a_week(offsets: list[int]) -> None:
     kept = thin(make(offsets), START_S + 365 * DAY_S, AGES)

@@ -15,7 +15,7 @@ WEEK_S = 7 * DAY_S
 
 
 class Ages(NamedTuple):
-    """The ages, in seconds, up to which revisions stay."""
+    """The ages, in seconds, up to which revisions stay. Where two contradict each other, more revisions stay."""
 
     all_s: float
     """All of them."""
@@ -51,7 +51,7 @@ def choose_removable(revisions: Iterable[SavedRevision], now_s: float, ages: Age
 
 def _find_span(created_s: float, now_s: float, ages: Ages) -> int | None:
     """Return the longest span that may be thinned and has this time in it; None: the revision stays."""
-    for span_s, age_s in ((WEEK_S, ages.daily_s), (DAY_S, ages.hourly_s), (HOUR_S, ages.all_s)):
+    for span_s, age_s in ((WEEK_S, max(ages)), (DAY_S, max(ages.all_s, ages.hourly_s)), (HOUR_S, ages.all_s)):
         end_s = (created_s // span_s + 1) * span_s
         if end_s <= now_s - age_s:
             return span_s
