@@ -61,10 +61,22 @@ async def test_display_names_are_shown_where_addresses_are(register: Register, d
     assert (entry["actor"], entry["actor_name"]) == (ed.email, "Ed")
 
 
+async def test_grant_by_id_does_not_tell_the_name_of_the_account(register: Register) -> None:
+    ada, stranger = await register(), await register()
+    await rename(stranger, "Sam")
+    node_id = await make_folder(ada, "/bait")
+    by_id = {"user_id": (await stranger.me())["id"], "role": "viewer"}
+    granted = (await ada.client.post(f"/v1/files/{node_id}/grants", json=by_id)).raise_for_status().json()
+    listed = (await ada.client.get(f"/v1/files/{node_id}/grants")).raise_for_status().json()["items"]
+    for shown in [granted, *listed, *(await contacts(ada))["items"]]:
+        assert (shown["email"], shown["display_name"]) == (None, None)
+
+
 async def test_contacts_are_the_people_shared_with_in_either_direction(register: Register, db: Db) -> None:
     ada, ed, vi, stranger = [await register() for _ in range(4)]
     await verify(db, ada, ed, vi)
     await rename(vi, "Vi")
+    await rename(stranger, "Not known by the id alone")
     first, second = await make_folder(ada, "/first"), await make_folder(ada, "/second")
     await grant(ada, first, ed, "viewer")
     invited = new_address()

@@ -6,7 +6,8 @@ from dropbox_api.context import Context
 from dropbox_api.plumbing import page_cursors
 from dropbox_api.sharing import schemas
 
-# The address of a grant by id is the text of the id. Ids grow with time, so the newest grant has the greatest one.
+# The address of a grant by id is the text of the id: the caller knows neither its address nor its name. Ids grow with
+# time, so the newest grant has the greatest one.
 _CONTACTS = text("""
     WITH share AS (
         SELECT email, grantee_id AS user_id, id, created_at FROM grants WHERE owner_id = :user_id
@@ -19,7 +20,7 @@ _CONTACTS = text("""
         FROM share GROUP BY email
     )
     SELECT nullif(contact.email, CAST(user_id AS text)) AS email, user_id, display_name, newest_id, shared_at
-    FROM contact LEFT JOIN users ON users.id = user_id
+    FROM contact LEFT JOIN users ON users.id = user_id AND contact.email <> CAST(user_id AS text)
     WHERE CAST(:before AS uuid) IS NULL OR newest_id < :before
     ORDER BY newest_id DESC LIMIT :limit
 """)

@@ -157,13 +157,15 @@ async def _show_grant(tx: Tx, grant: GrantRow, node_id: uuid.UUID) -> schemas.Gr
 
 
 def _view(grant: GrantRow, node_id: uuid.UUID, display_name: str | None) -> schemas.Grant:
+    """Return a grant with the address and the name of its account; neither for an account that was named by its id."""
+    is_by_id = grant.email == str(grant.grantee_id)
     return schemas.Grant(
         id=grant.id,
         node_id=grant.node_id,
         inherited=grant.node_id != node_id,
-        email=None if grant.email == str(grant.grantee_id) else grant.email,
+        email=None if is_by_id else grant.email,
         user_id=grant.grantee_id,
-        display_name=display_name,
+        display_name=None if is_by_id else display_name,
         role=grant.role,
         pending=grant.grantee_id is None,
         created_at=grant.created_at,
