@@ -7,7 +7,9 @@ from random import Random
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
+from dropbox_api.db import Db
 from tests.conftest import Register
 from tests.support.plans import record_statements
 from tests.support.server import Account, RunningServer, create_folder, problem, upload_file
@@ -308,3 +310,20 @@ async def test_batch_has_the_outcome_of_its_operations_one_by_one(register: Regi
     assert await list_paths(together) == await list_paths(alone)
     trashed = [(await account.client.get("/v1/trash")).json()["items"] for account in (alone, together)]
     assert sorted(item["path"] for item in trashed[0]) == sorted(item["path"] for item in trashed[1])
+
+
+async def test_batch_repeated_after_a_crash_and_a_new_grant_answers_each_item(register: Register, db: Db) -> None:
+    ada, ed = await register(), await register()
+    shared, hidden = await make_folder(ada, "/shared"), await make_folder(ada, "/hidden")
+    await share(ada, shared, ed)
+    operations = [
+        {"op": "create_folder", "name": "first", "parent_id": hidden},
+        {"op": "create_folder", "name": "second", "parent_id": shared},
+    ]
+    first = await run(ed, *operations, key="crash")
+    async with db.begin() as tx:  # as a crash between two owners leaves it
+        lost = text("UPDATE idempotency_keys SET status = NULL, answer = NULL WHERE user_id = :id AND key = 'crash'")
+        await tx.execute(lost, {"id": uuid.UUID((await ed.me())["id"])})
+    await share(ada, hidden, ed)
+    assert await run(ed, *operations, key="crash") == first
+    assert outcomes(first) == ["not-found", 201]

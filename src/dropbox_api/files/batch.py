@@ -62,7 +62,8 @@ async def run_batch(context: Context, operations: Sequence[Operation], once: Onc
     """
     async with context.db.read() as tx:
         owners, root_id = await _find_owners(tx, context.actor_id, operations)
-    results = {number: _refuse_unseen(operations[number]) for number, owner in enumerate(owners) if owner is None}
+    # Also of items whose tree the actor sees only since an earlier attempt, whose answers are repeated below.
+    results = {number: _refuse_unseen(operation) for number, operation in enumerate(operations)}
     copies_left = edits.MAX_COPY_NODES
     for owner_id in sorted({owner for owner in owners if owner is not None}):
         run_of = partial(_Run, operations=operations, owners=owners, root_id=root_id)
