@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from dropbox_api.db import Db
+from tests.conftest import Register
 from tests.support.server import (
     MULTI,
     UNKNOWN_ID,
@@ -447,3 +449,29 @@ async def test_destination_in_the_tree_of_another_owner_is_refused(account: Acco
     upload = (await editor.client.post("/v1/uploads", json=start_body(b"two", "mine"))).json()["upload"]
     added = await editor.client.post(f"/v1/uploads/{upload['id']}/destinations", json={"destination": into(file)})
     assert problem(added) == (409, "cross-owner")
+
+
+@pytest.mark.parametrize("named", ["file", "folder"])
+async def test_access_that_begins_while_the_start_waits_puts_nothing_into_the_wrong_account(
+    register: Register, db: Db, named: str
+) -> None:
+    ada, ed = await register(), await register()
+    await verify(db, ed)
+    folder_id = await make_folder(ada, "/private")
+    file = await upload_file(ada, b"of ada", "a", destination={"parent_id": folder_id})
+    content = (await upload_file(ed, b"of ed", "b"))["size_bytes"]
+    destination = into(file) if named == "file" else {"parent_id": folder_id, "name": "c"}
+    async with db.begin() as tx:
+        locked = text("SELECT id FROM users WHERE email = :email FOR NO KEY UPDATE")
+        await tx.execute(locked, {"email": ed.email})
+        started = asyncio.create_task(ed.client.post("/v1/uploads", json=body_into(b"of ed", destination)))
+        waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        async with asyncio.timeout(30):
+            while not (await tx.execute(waits)).scalar_one():  # noqa: ASYNC110 - no event to wait for
+                await asyncio.sleep(0.01)
+        await grant(ada, folder_id, ed, "editor")
+    assert problem(await started) == (404, "not-found")
+    assert (await get(ada, file))["revision_id"] == file["revision_id"]
+    assert (await ed.me())["used_bytes"] == content
+    upload = await ed.client.post("/v1/uploads", json=body_into(b"of ed", destination))
+    assert upload.raise_for_status().json()["upload"], "a repetition goes into the other account"

@@ -103,7 +103,7 @@ async def _claim_for_owner(
     tx: Tx, settings: Settings, actor_id: uuid.UUID, owner_id: uuid.UUID, drafts: Sequence[Draft]
 ) -> list[Claim]:
     """Decide and record the outcome of each draft into one owner's tree."""
-    targets = await destinations.resolve_targets(tx, actor_id, [draft.place for draft in drafts])
+    targets = await destinations.resolve_targets(tx, actor_id, owner_id, [draft.place for draft in drafts])
     allowance = await quota.lock_allowance(tx, settings, actor_id, owner_id)
     nodes = await destinations.find_nodes(
         tx, [target for target in targets if not isinstance(target, problems.Problem)]

@@ -78,7 +78,7 @@ async def require_owner(tx: Tx, actor_id: uuid.UUID, place: Place | None) -> uui
 async def find_owners(tx: Tx, actor_id: uuid.UUID, places: Sequence[Place]) -> list[uuid.UUID]:
     """Return the owner of each place, as `require_owner` does; the actor for a place that refuses the actor.
 
-    `resolve_targets` asks again under the lock, and answers the problem.
+    `resolve_targets` asks again under that owner's lock, and answers the problem.
     """
     folder_ids = {id_ for place in places if isinstance(place, NamedPlace) and (id_ := place.folder.folder_id)}
     file_ids = {place.file_id for place in places if isinstance(place, FilePlace)}
@@ -101,29 +101,33 @@ async def require_target(tx: Tx, actor_id: uuid.UUID, owner_id: uuid.UUID, place
         raise problems.CrossOwner(
             "The destination belongs to another owner than the content: name a folder or file of that account by its id"
         )
-    (target,) = await resolve_targets(tx, actor_id, [place])
+    (target,) = await resolve_targets(tx, actor_id, owner_id, [place])
     if isinstance(target, problems.Problem):
         raise target
     return target
 
 
 async def resolve_targets(
-    tx: Tx, actor_id: uuid.UUID, places: Sequence[Place]
+    tx: Tx, actor_id: uuid.UUID, owner_id: uuid.UUID, places: Sequence[Place]
 ) -> list[Target | FileTarget | problems.Problem]:
-    """Return the target at each place, or why content may not go there; the folders of a path are made.
+    """Return the target in the owner's tree at each place, or why content may not go there; folders of a path are made.
 
     Returns NotFound, Forbidden, NotAFolder, NotAFile, ParentGone, TooManyFiles, InvalidName or InvalidRequest (the base
-    is a revision of another file) in a target's stead.
-    Transaction: joins tx, which holds the actor's lock.
+    is a revision of another file) in a target's stead. NotFound also for a place of another owner: the actor got access
+    to it after the owners to lock were read.
+    Transaction: joins tx, which holds the owner's lock.
     """
     names = [place for place in places if isinstance(place, NamedPlace)]
     files = [place for place in places if isinstance(place, FilePlace)]
-    targets = {**await _resolve_names(tx, actor_id, names), **await _resolve_files(tx, actor_id, files)}
+    targets = {
+        **await _resolve_names(tx, actor_id, owner_id, names),
+        **await _resolve_files(tx, actor_id, owner_id, files),
+    }
     return [targets[place] for place in places]
 
 
 async def _resolve_names(
-    tx: Tx, actor_id: uuid.UUID, places: Sequence[NamedPlace]
+    tx: Tx, actor_id: uuid.UUID, owner_id: uuid.UUID, places: Sequence[NamedPlace]
 ) -> dict[Place, Target | problems.Problem]:
     paths = [place.folder.path for place in places if place.folder.folder_id is None]
     by_path = await folders.ensure_folders(tx, actor_id, paths) if paths else {}
@@ -132,27 +136,30 @@ async def _resolve_names(
     targets: dict[Place, Target | problems.Problem] = {}
     for place in places:
         folder = by_id[place.folder.folder_id] if place.folder.folder_id else by_path[place.folder.path]
-        folder_id = folder.node_id if isinstance(folder, access.Access) else folder
+        if isinstance(folder, access.Access):
+            folder = folder.node_id if folder.owner_id == owner_id else problems.NotFound()
         targets[place] = (
-            folder_id if isinstance(folder_id, problems.Problem) else Target(folder_id, place.name, place.on_conflict)
+            folder if isinstance(folder, problems.Problem) else Target(folder, place.name, place.on_conflict)
         )
     return targets
 
 
 async def _resolve_files(
-    tx: Tx, actor_id: uuid.UUID, places: Sequence[FilePlace]
+    tx: Tx, actor_id: uuid.UUID, owner_id: uuid.UUID, places: Sequence[FilePlace]
 ) -> dict[Place, FileTarget | problems.Problem]:
     files = await access.find_editable_files(tx, actor_id, {place.file_id for place in places})
     misplaced = await find_misplaced_bases(tx, actor_id, places)
     targets: dict[Place, FileTarget | problems.Problem] = {}
     for place in places:
         file = files[place.file_id]
-        if isinstance(file, access.EditableFile) and place in misplaced:
+        if isinstance(file, problems.Problem):
+            targets[place] = file
+        elif file.owner_id != owner_id:
+            targets[place] = problems.NotFound()
+        elif place in misplaced:
             targets[place] = refuse_base("/destination/base_revision_id")
         else:
-            targets[place] = (
-                file if isinstance(file, problems.Problem) else FileTarget(file.node_id, file.parent_id, file.name)
-            )
+            targets[place] = FileTarget(file.node_id, file.parent_id, file.name)
     return targets
 
 
