@@ -110,6 +110,7 @@ async def test_grant_is_created_changed_listed_and_revoked(people: People, db: D
         "inherited": False,
         "email": ed.email,
         "user_id": (await ed.me())["id"],
+        "display_name": None,
         "role": "viewer",
         "pending": False,
         "created_at": given["created_at"],

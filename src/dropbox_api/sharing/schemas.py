@@ -43,7 +43,9 @@ class Grant(Answer):
     inherited: Annotated[bool, Field(description="The grant is on a folder above: change it there.")]
     email: Annotated[str | None, Field(description="Null where the account was named by its id.")]
     user_id: uuid.UUID | None
-    display_name: Annotated[str | None, Field(description="Of the account; null while the grant is pending.")]
+    display_name: Annotated[
+        str | None, Field(description="Of the account; null while the grant is pending, and beside a null `email`.")
+    ]
     role: GrantedRole
     pending: Annotated[bool, Field(description="The grant waits for an account that verifies this address.")]
     created_at: datetime
