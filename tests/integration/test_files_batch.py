@@ -41,6 +41,14 @@ def trash(file_id: str, **more: Any) -> dict[str, Any]:
     return {"op": "trash", "file_id": file_id} | more
 
 
+def copy(file_id: str, parent_id: str | None = None, name: str | None = None, **more: Any) -> dict[str, Any]:
+    return {"op": "copy", "file_id": file_id, "parent_id": parent_id, "name": name} | more
+
+
+async def count_revisions(account: Account, file_id: str) -> int:
+    return len((await account.client.get(f"/v1/files/{file_id}/revisions")).raise_for_status().json()["items"])
+
+
 async def list_paths(account: Account) -> list[str]:
     listed = await account.client.get("/v1/files", params={"path": "/", "recursive": True, "limit": 1000})
     return [item["path"] for item in listed.raise_for_status().json()["items"]]
@@ -246,8 +254,8 @@ async def test_concurrent_batches_on_the_same_trees_all_end(register: Register) 
 async def test_events_of_a_batch_come_in_the_order_of_its_items(account: Account) -> None:
     file = await upload_file(account, b"1", "file")
     cursor = (await account.client.get("/v1/events/cursor")).json()["cursor"]
-    copy = {"op": "copy", "file_id": file["id"], "name": "copy"}
-    await run(account, {"op": "create_folder", "name": "f"}, move(file["id"], name="x"), copy, trash(file["id"]))
+    made = copy(file["id"], name="copy")
+    await run(account, {"op": "create_folder", "name": "f"}, move(file["id"], name="x"), made, trash(file["id"]))
     events = (await account.client.get("/v1/events", params={"cursor": cursor})).json()["events"]
     assert [event["kind"] for event in events] == ["file.created", "file.renamed", "file.created", "file.trashed"]
 
@@ -264,6 +272,78 @@ async def test_batch_of_more_moves_runs_no_more_statements(server: RunningServer
     assert counts[0] == counts[1]
 
 
+async def test_batch_of_more_copies_of_files_runs_no_more_statements(server: RunningServer, account: Account) -> None:
+    target = await create_folder(account, "/target")
+    files = [await upload_file(account, bytes([n]), f"{n}") for n in range(33)]
+    for file in files:
+        await run(account, copy(file["id"], target["id"], "taken " + file["name"]))
+    counts = []
+    for some in (files[:3], files[3:]):
+        policies = ("fail", "replace", "rename") * (len(some) // 3)
+        operations = [
+            copy(file["id"], target["id"], ("" if policy == "fail" else "taken ") + file["name"], on_conflict=policy)
+            for file, policy in zip(some, policies, strict=True)
+        ]
+        with record_statements(server.db) as seen:
+            items = await run(account, *operations)
+        assert outcomes(items) == [201] * len(some)
+        counts.append(len(seen))
+    assert counts[0] == counts[1]
+
+
+async def test_copies_of_one_batch_see_each_other(account: Account) -> None:
+    a, b = await upload_file(account, b"a", "a"), await upload_file(account, b"b", "b")
+    folder = await create_folder(account, "/b2")
+    items = await run(
+        account,
+        copy(a["id"], name="b", on_conflict="replace"),
+        copy(b["id"], name="c"),
+        copy(b["id"], name="d", if_match=b["etag"]),
+        copy(a["id"], name="c"),
+        copy(a["id"], name="b2", on_conflict="replace"),
+        copy(a["id"], name="a", on_conflict="replace"),
+        copy(a["id"], name="c", on_conflict="rename"),
+        copy(b["id"], name="C", on_conflict="rename"),
+        copy(folder["id"], folder["id"], name="inner"),
+        copy(a["id"], folder["id"], name="inner"),
+        copy(a["id"], name="e"),
+        copy(folder["id"], name="e"),
+        copy(b["id"], name="e", on_conflict="replace"),
+    )
+    assert outcomes(items) == [
+        201, 201, "precondition-failed", "name-taken", "name-taken", "name-taken",
+        201, 201, 201, "name-taken", 201, "name-taken", 201,
+    ]  # fmt: skip
+    made = [item["file"] for item in items]
+    assert [file and file["path"] for file in made] == [
+        "/b", "/c", None, None, None, None, "/c (1)", "/C (2)", "/b2/inner", None, "/e", None, "/e"
+    ]  # fmt: skip
+    assert made[1]["fingerprint"] == a["fingerprint"], "the content after the first item"
+    assert items[3]["problem"]["file_id"] == made[1]["id"]
+    assert (made[0]["id"], made[12]["id"]) == (b["id"], made[10]["id"]), "replaced files keep their ids"
+    assert await count_revisions(account, b["id"]) == await count_revisions(account, made[12]["id"]) == 2
+
+
+async def test_copies_beyond_the_quota_of_nodes_are_refused_one_by_one(db: Db, account: Account) -> None:
+    a, b = await upload_file(account, b"a", "a"), await upload_file(account, b"b", "b")
+    async with db.begin() as tx:
+        room = text("UPDATE users SET quota_nodes = used_nodes + 2 WHERE id = :id")
+        await tx.execute(room, {"id": (await account.me())["id"]})
+    items = await run(
+        account,
+        {"op": "create_folder", "name": "folder"},
+        {"op": "copy", "file_id": a["id"], "parent_item": 0},
+        {"op": "copy", "file_id": b["id"], "parent_item": 0},
+        copy(a["id"], name="b", on_conflict="replace"),
+        {"op": "create_folder", "name": "too many"},
+    )
+    assert outcomes(items) == [201, 201, "too-many-files", 201, "too-many-files"]
+    assert await list_paths(account) == ["/a", "/b", "/folder", "/folder/a"]
+
+
+FOLDERS = 4
+
+
 async def build_tree(account: Account) -> list[str]:
     """Make the same few folders and files in each account; return their ids."""
     folders = [await create_folder(account, path) for path in ("/a", "/a/b", "/a/b/c", "/d")]
@@ -271,12 +351,21 @@ async def build_tree(account: Account) -> list[str]:
     return [item["id"] for item in (*folders, *files)]
 
 
-def draw_operation(random: Random, ids: list[str]) -> dict[str, Any]:
-    op = random.choice(["move", "move", "move", "copy", "trash", "trash", "restore", "restore", "create_folder"])
+def draw_operations(random: Random, ids: list[str], count: int) -> Items:
+    """Draw operations, often several of one kind in a row."""
+    drawn: Items = []
+    while len(drawn) < count:
+        op = random.choice(["move", "move", "copy", "copy", "trash", "restore", "create_folder"])
+        drawn += (draw_operation(random, op, ids) for _ in range(random.choice([1, 2, 6]) if op == "copy" else 2))
+    return drawn[:count]
+
+
+def draw_operation(random: Random, op: str, ids: list[str]) -> dict[str, Any]:
+    third_policy = {"create_folder": "reuse", "restore": "rename"}.get(op, "replace")
     place = {
-        "parent_id": random.choice(ids),
+        "parent_id": random.choice(ids[:FOLDERS] * 3 + ids),
         "name": random.choice("abcxyz"),
-        "on_conflict": random.choice(["fail", "rename"]),
+        "on_conflict": random.choice(["fail", "rename", third_policy]),
     }
     subject = {"op": op, "file_id": random.choice(ids)}
     return subject if op == "trash" else {"op": op} | place if op == "create_folder" else subject | place
@@ -298,18 +387,38 @@ async def run_alone(account: Account, operation: dict[str, Any]) -> int | str:
     return answer.status_code if answer.is_success else str(answer.json()["code"])
 
 
-@pytest.mark.parametrize("seed", range(3))
+async def describe(account: Account, cursor: str) -> dict[str, Any]:
+    """Return what an account has after `cursor`, without its ids: files and folders, trash, and events in order."""
+    listed = await account.client.get("/v1/files", params={"path": "/", "recursive": True, "limit": 1000})
+    trashed = await account.client.get("/v1/trash", params={"limit": 1000})
+    events = (await account.client.get("/v1/events", params={"cursor": cursor, "limit": 1000})).json()["events"]
+    files = listed.json()["items"]
+    return {
+        "files": [(item["path"], item["fingerprint"], item["content_status"], item["executable"]) for item in files],
+        "revisions": {
+            item["path"]: await count_revisions(account, item["id"]) for item in files if item["kind"] == "file"
+        },
+        "actions": {item["path"]: await list_actions(account, item["id"]) for item in files},
+        "trash": sorted(item["path"] for item in trashed.json()["items"]),
+        "events": [(event["kind"], event["file"] and event["file"]["path"]) for event in events],
+    }
+
+
+async def list_actions(account: Account, file_id: str) -> list[str]:
+    listed = await account.client.get(f"/v1/files/{file_id}/activity")
+    return [item["action"] for item in listed.raise_for_status().json()["items"]]
+
+
+@pytest.mark.parametrize("seed", range(4))
 async def test_batch_has_the_outcome_of_its_operations_one_by_one(register: Register, seed: int) -> None:
     alone, together = await register(), await register()
     ids = [await build_tree(account) for account in (alone, together)]
-    random, repeated = Random(seed), Random(seed)
-    single = [await run_alone(alone, draw_operation(random, ids[0])) for _ in range(60)]
-    items = await run(together, *(draw_operation(repeated, ids[1]) for _ in range(60)))
+    cursors = [(await one.client.get("/v1/events/cursor")).json()["cursor"] for one in (alone, together)]
+    single = [await run_alone(alone, one) for one in draw_operations(Random(seed), ids[0], 80)]
+    items = await run(together, *draw_operations(Random(seed), ids[1], 80))
     assert outcomes(items) == single
     assert {type(outcome) for outcome in single} == {int, str}
-    assert await list_paths(together) == await list_paths(alone)
-    trashed = [(await account.client.get("/v1/trash")).json()["items"] for account in (alone, together)]
-    assert sorted(item["path"] for item in trashed[0]) == sorted(item["path"] for item in trashed[1])
+    assert await describe(together, cursors[1]) == await describe(alone, cursors[0])
 
 
 async def test_batch_repeated_after_a_crash_and_a_new_grant_answers_each_item(register: Register, db: Db) -> None:

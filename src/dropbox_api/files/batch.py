@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 
 from pydantic import BaseModel
 from sqlalchemy import select
@@ -21,7 +22,7 @@ from dropbox_api.db import Tx
 from dropbox_api.files import edits, guard, paths, trash, tree, views
 from dropbox_api.files.edits import TreeEdit
 from dropbox_api.files.etags import add_quotes
-from dropbox_api.files.paths import NodeKey
+from dropbox_api.files.paths import NodeKey, Target
 from dropbox_api.files.schemas import (
     BatchResult,
     BatchResults,
@@ -117,8 +118,30 @@ class _Run:
     root_id: uuid.UUID
     made: dict[int, uuid.UUID] = field(default_factory=dict)
     """The node that each item made or changed."""
+    statuses: dict[int, int | problems.Problem] = field(default_factory=dict)
+    _waiting: dict[int, tuple[uuid.UUID, Target]] = field(default_factory=dict)
+    """The checked copies of files that are not written yet, by item: the head revision and the target."""
+    _replaced: set[uuid.UUID] = field(default_factory=set)
+    """The files that the waiting copies may replace."""
 
-    async def run(self, number: int) -> int:
+    async def run_all(self, numbers: Sequence[int]) -> None:
+        """Run the items in order; copies of files that follow one another are written together."""
+        done = 0
+        for _, group in groupby(numbers, key=lambda number: isinstance(self.operations[number], CopyOperation)):
+            together = list(group)
+            await self._prefetch(together)
+            for number in together:
+                try:
+                    self.statuses[number] = await self._run(number)
+                except problems.Problem as problem:
+                    self.statuses[number] = problem
+                done += 1
+                if done % _ITEMS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+            await self._write_copies()
+        await self.edit.flush()
+
+    async def _run(self, number: int) -> int:
         """Run one item; return the status of the single operation. Raises the problems of the single operation."""
         operation, edit = self.operations[number], self.edit
         match operation:
@@ -133,7 +156,7 @@ class _Run:
                 copy = CopyFile(
                     name=operation.name, parent_id=self._find_parent(operation), on_conflict=operation.on_conflict
                 )
-                self.made[number] = await tree.copy(edit, operation.file_id, copy, _get_if_match(operation))
+                await self._copy(number, operation, copy)
                 return 201
             case RestoreOperation():
                 restore = RestoreFile(
@@ -153,6 +176,37 @@ class _Run:
                 self.made[number] = await tree.make_folder(edit, parent_id, name, operation.on_conflict)
                 return 201
 
+    async def _copy(self, number: int, operation: CopyOperation, copy: CopyFile) -> None:
+        """Copy a folder, or check the copy of a file, which is written with the next ones.
+
+        A waiting copy changes nothing that the checks of the next ones read, except the file that it replaces and the
+        number of copies that are left.
+        """
+        edit, if_match = self.edit, _get_if_match(operation)
+        if operation.file_id in self._replaced or len(self._waiting) >= edit.copies_left:
+            await self._write_copies()
+        node, target = await tree.check_copy(edit, operation.file_id, copy, if_match)
+        if node.kind == "folder":
+            await self._write_copies()
+            self.made[number] = await tree.copy(edit, operation.file_id, copy, if_match)
+            return
+        if target.on_conflict == "replace" and (holder := await edit.find_holder(target.key)):
+            self._replaced.add(holder.node_id)
+        self._waiting[number] = (node.revision_id, target)
+
+    async def _write_copies(self) -> None:
+        """Write the waiting copies; each gets its own answer."""
+        if not self._waiting:
+            return
+        copied = await tree.copy_files(self.edit, list(self._waiting.values()))
+        for number, copy_id in zip(self._waiting, copied, strict=True):
+            if isinstance(copy_id, problems.Problem):
+                self.statuses[number] = copy_id
+            else:
+                self.made[number] = copy_id
+        self._waiting.clear()
+        self._replaced.clear()
+
     def _find_parent(self, operation: PlacedOperation) -> uuid.UUID | None:
         """Return the folder that an operation names. Raises DependencyFailed, CrossOwner."""
         item = operation.parent_item
@@ -164,7 +218,7 @@ class _Run:
             raise problems.DependencyFailed(item=item)
         return self.made[item]
 
-    async def prefetch(self, numbers: Sequence[int]) -> None:
+    async def _prefetch(self, numbers: Sequence[int]) -> None:
         """Read what the items need in a few statements: nodes, folders, permissions, and the nodes at their targets."""
         edit, operations = self.edit, [self.operations[number] for number in numbers]
         subjects = {op.file_id for op in operations if not isinstance(op, CreateFolderOperation)}
@@ -202,16 +256,7 @@ async def _run_of_owner(
             return _Part.model_validate_json(replayed.answer)
         run = run_of(TreeEdit(tx, context.actor_id, owner_id, max_copies=copies_left))
         numbers = [number for number, owner in enumerate(run.owners) if owner == owner_id]
-        await run.prefetch(numbers)
-        statuses: dict[int, int | problems.Problem] = {}
-        for count, number in enumerate(numbers, 1):
-            try:
-                statuses[number] = await run.run(number)
-            except problems.Problem as problem:
-                statuses[number] = problem
-            if count % _ITEMS_AT_ONCE == 0:
-                await asyncio.sleep(0)
-        await run.edit.flush()
+        await run.run_all(numbers)
         files = await views.find_files(tx, context.actor_id, set(run.made.values()))
         part = _Part(
             items={
@@ -220,7 +265,7 @@ async def _run_of_owner(
                 else BatchResult(
                     status=status, file=files.get(run.made[number]) if number in run.made else None, problem=None
                 )
-                for number, status in statuses.items()
+                for number, status in run.statuses.items()
             },
             copied=copies_left - run.edit.copies_left,
         )

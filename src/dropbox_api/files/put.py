@@ -409,22 +409,26 @@ _RESTORE = (
 )
 
 
-async def load_placement(
-    tx: Tx, revision_id: uuid.UUID, target: Target | FileTarget, *, author_id: uuid.UUID
-) -> Placement:
-    """Return the placement of an existing revision's content at a target."""
+async def load_placements(
+    tx: Tx, wanted: Sequence[tuple[uuid.UUID, Target | FileTarget]], *, author_id: uuid.UUID
+) -> list[Placement]:
+    """Return placements of existing content: of each revision, by its id, at its target."""
     columns = (Revision.content_type, Revision.client_modified_at, Revision.blob_id, Blob.fingerprint, Blob.size_bytes)
-    found = select(*columns, Blob.content_status, Node.executable).join(Blob, Blob.id == Revision.blob_id)
-    found = found.join(Node, Node.id == Revision.node_id)
-    row = (await tx.execute(found.where(Revision.id == revision_id))).one()
-    return Placement(
-        destination_id=None,
-        target=target,
-        base_revision_id=None,
-        content_type=row.content_type,
-        client_modified_at=row.client_modified_at,
-        executable=row.executable,
-        author_id=author_id,
-        content=Content(row.blob_id, row.fingerprint, row.size_bytes, row.content_status == "verified"),
-        is_copy=True,
-    )
+    found = select(Revision.id, *columns, Blob.content_status, Node.executable)
+    found = found.join(Blob, Blob.id == Revision.blob_id).join(Node, Node.id == Revision.node_id)
+    revision_ids = {revision_id for revision_id, _ in wanted}
+    rows = {row.id: row for row in await tx.execute(found.where(Revision.id.in_(revision_ids)))}
+    return [
+        Placement(
+            destination_id=None,
+            target=target,
+            base_revision_id=None,
+            content_type=row.content_type,
+            client_modified_at=row.client_modified_at,
+            executable=row.executable,
+            author_id=author_id,
+            content=Content(row.blob_id, row.fingerprint, row.size_bytes, row.content_status == "verified"),
+            is_copy=True,
+        )
+        for row, target in ((rows[revision_id], target) for revision_id, target in wanted)
+    ]

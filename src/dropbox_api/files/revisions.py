@@ -122,8 +122,8 @@ async def restore_revision(
             raise problems.NotFound("The file has no such revision")
         if revision_id != node.head_revision_id:
             target = FileTarget(node.id, node.folder_id, node.name)
-            again = await put.load_placement(tx, revision_id, target, author_id=context.actor_id)
-            (placed,) = await put.put_files(tx, node.owner_id, [again])
+            again = await put.load_placements(tx, [(revision_id, target)], author_id=context.actor_id)
+            (placed,) = await put.put_files(tx, node.owner_id, again)
             if isinstance(placed, problems.Problem):
                 raise placed
             act = audit.Entry("revision-restored", node_id, {"revision_id": str(revision_id)})

@@ -173,6 +173,19 @@ async def copy_node(
 
 async def copy(edit: TreeEdit, node_id: uuid.UUID, wanted: CopyFile, if_match: str | None) -> uuid.UUID:
     """Copy a node and return the copy. Raises as `copy_node`. Transaction: joins that of `edit`."""
+    node, target = await check_copy(edit, node_id, wanted, if_match)
+    if node.kind == "folder":
+        return await _copy_folder(edit, node, target)
+    (copied,) = await copy_files(edit, [(node.revision_id, target)])
+    if isinstance(copied, problems.Problem):
+        raise copied
+    return copied
+
+
+async def check_copy(
+    edit: TreeEdit, node_id: uuid.UUID, wanted: CopyFile, if_match: str | None
+) -> tuple[LockedNode, Target]:
+    """Return the node to copy and the target of its copy, whose name may still be taken. Raises as `copy_node`."""
     name = paths.clean_name(wanted.name) if wanted.name is not None else None
     node = await edit.get_node(node_id, "viewer")
     guard.require_match(node, if_match)
@@ -180,24 +193,25 @@ async def copy(edit: TreeEdit, node_id: uuid.UUID, wanted: CopyFile, if_match: s
         raise problems.RootFolder("The root folder cannot be copied: copy the items in it")
     target = await folders.choose_target(edit, node, wanted, name)
     await edit.get_folder(target.parent_id)
-    copy_content = _copy_file if node.kind == "file" else _copy_folder
-    copy_id, count = await copy_content(edit, node, target)
-    edit.copies_left -= count
-    edit.forget()
-    return copy_id
+    if node.kind == "file":
+        if target.on_conflict == "replace" and target.key == (node.parent_id, node.name_key):
+            raise problems.NameTaken("A file cannot be replaced by a copy of itself", file_id=str(node.id))
+        _require_copies(edit, 1)
+    return node, target
 
 
-async def _copy_file(edit: TreeEdit, node: LockedNode, target: Target) -> tuple[uuid.UUID, int]:
-    """Copy a file; return the copy and the number of copied nodes."""
-    if target.on_conflict == "replace" and target.key == (node.parent_id, node.name_key):
-        raise problems.NameTaken("A file cannot be replaced by a copy of itself", file_id=str(node.id))
-    _require_copies(edit, 1)
+async def copy_files(edit: TreeEdit, copies: Sequence[tuple[uuid.UUID, Target]]) -> list[uuid.UUID | problems.Problem]:
+    """Copy files, each named by its head revision, to targets of `check_copy`, in order; at most `edit.copies_left`.
+
+    Result: the copy, or NameTaken, TooManyFiles. Transaction: joins that of `edit`.
+    """
     await edit.flush()
-    placement = await put.load_placement(edit.tx, node.revision_id, target, author_id=edit.actor_id)
-    (placed,) = await put.put_files(edit.tx, edit.owner_id, [placement])
-    if isinstance(placed, problems.Problem):
-        raise placed
-    return placed.node_id, 1
+    placements = await put.load_placements(edit.tx, copies, author_id=edit.actor_id)
+    placed = await put.put_files(edit.tx, edit.owner_id, placements)
+    copied = [file if isinstance(file, problems.Problem) else file.node_id for file in placed]
+    edit.copies_left -= sum(isinstance(copy_id, uuid.UUID) for copy_id in copied)
+    edit.forget()
+    return copied
 
 
 def _require_copies(edit: TreeEdit, count: int) -> None:
@@ -246,8 +260,8 @@ _COPY_HEADS = text("""
 """)
 
 
-async def _copy_folder(edit: TreeEdit, node: LockedNode, target: Target) -> tuple[uuid.UUID, int]:
-    """Copy a folder with all below it; return the copy and the number of copied nodes."""
+async def _copy_folder(edit: TreeEdit, node: LockedNode, target: Target) -> uuid.UUID:
+    """Copy a folder with all below it; return the copy."""
     tx, actor_id = edit.tx, edit.actor_id
     name, _ = await checks.settle_name(edit, "folder", target)
     await checks.require_depth_below(edit, target.parent_id, node.id)
@@ -276,7 +290,9 @@ async def _copy_folder(edit: TreeEdit, node: LockedNode, target: Target) -> tupl
     used = User.used_nodes + len(rows)
     await tx.execute(update(User).where(User.id == node.owner_id).values(used_nodes=used))
     await audit.record(tx, node.owner_id, [audit.Entry("copied", copy_id, {"name": name, "from": str(node.id)})])
-    return copy_id, len(rows)
+    edit.copies_left -= len(rows)
+    edit.forget()
+    return copy_id
 
 
 async def _copy_rows(

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 from dropbox_client.calls import files
-from dropbox_client.models.batches import BatchResult, CopyOperation, Operation
+from dropbox_client.models.batches import BatchResult, Operation
 from dropbox_client.models.files import (
     Activity,
     DownloadItem,
@@ -31,8 +31,6 @@ _HITS_PER_PAGE = 100
 _IDS_PER_REQUEST = 1000
 _NAMES_PER_REQUEST = 1000
 _BATCH_ITEMS = 500
-_BATCH_COPIES = 50
-"""The server copies file by file, and an answer must come before the time-out."""
 _RECENT_PER_PAGE = 100
 
 
@@ -216,14 +214,13 @@ class Files(Resource):
         """Move, copy, trash, restore and create many files and folders; return the results in order.
 
         Later operations see the changes of earlier ones; a refused one changes nothing and has a `problem`. One request
-        runs up to 500 operations, or 50 with copies; all of them if one has a `parent_item`. Raises InvalidRequest.
+        runs up to 500 operations, and more only if none of these has a `parent_item`. Raises InvalidRequest.
         """
         if any(getattr(operation, "parent_item", None) is not None for operation in operations):
             return self._run(files.batch(operations))
         results: builtins.list[BatchResult] = []
-        at_once = _BATCH_COPIES if any(isinstance(one, CopyOperation) for one in operations) else _BATCH_ITEMS
-        for first in range(0, len(operations), at_once):
-            batch = self._run(files.batch(operations[first : first + at_once]))
+        for first in range(0, len(operations), _BATCH_ITEMS):
+            batch = self._run(files.batch(operations[first : first + _BATCH_ITEMS]))
             results += batch
         return results
 
