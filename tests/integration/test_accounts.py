@@ -392,6 +392,7 @@ class TestMe:
         assert set(shown[0]) == {
             "id",
             "email",
+            "display_name",
             "kind",
             "is_admin",
             "email_verified_at",

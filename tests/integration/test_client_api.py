@@ -326,39 +326,57 @@ def dbx(server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return run
 
 
-CHANGED = problem(412, "precondition-failed", etag='"2"')
+CHANGED = {"code": "precondition-failed", "status": 412, "title": "Changed", "detail": "", "etag": '"2"'}
+CHANGED_ITEM = {"status": 412, "file": None, "problem": CHANGED}
+MOVED = NODE | {"name": "b", "path": "/b", "etag": '"2"'}
+
+
+def batch_answer(*items: object) -> Scripted:
+    return answer({"items": items})
 
 
 def test_rm_sends_the_etag_that_it_saw(server: FakeServer, dbx: Callable[..., int]) -> None:
-    server.script = [answer(NODE), CHANGED, answer(NODE | {"etag": '"2"'}), Scripted(204, b"")]
+    server.script = [answer(NODE), batch_answer(CHANGED_ITEM), answer(NODE | {"etag": '"2"'}), Scripted(204, b"")]
     assert dbx("rm", "/a") == 0
-    assert [asked.headers.get("if-match") for asked in server.asked] == [None, '"1"', None, '"2"']
+    assert json.loads(server.asked[1].body)["operations"][0]["if_match"] == '"1"'
+    assert server.asked[3].headers["if-match"] == '"2"'
 
 
 def test_rm_of_a_file_that_changes_again_fails(
     server: FakeServer, dbx: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server.script = [answer(NODE), CHANGED, answer(NODE), CHANGED]
+    server.script = [answer(NODE), batch_answer(CHANGED_ITEM), answer(NODE), answer(CHANGED, status=412)]
     assert dbx("rm", "/a") == 1
     assert "precondition-failed" in capsys.readouterr().err
 
 
-def test_rm_with_a_lost_response_succeeds(server: FakeServer, dbx: Callable[..., int]) -> None:
-    server.script = [answer(NODE), Scripted(hang_up=True), problem(404, "not-found")]
+def test_rm_with_a_lost_response_is_repeated_with_its_key(server: FakeServer, dbx: Callable[..., int]) -> None:
+    done = batch_answer({"status": 204, "file": None, "problem": None})
+    server.script = [answer(NODE), Scripted(hang_up=True), done]
+    assert dbx("rm", "/a") == 0
+    lost, repeated = (asked.headers["idempotency-key"] for asked in server.asked[1:])
+    assert lost == repeated
+
+
+def test_rm_of_a_file_that_is_gone_succeeds(server: FakeServer, dbx: Callable[..., int]) -> None:
+    gone = {"code": "not-found", "status": 404, "title": "Not found", "detail": ""}
+    server.script = [answer(NODE), batch_answer({"status": 404, "file": None, "problem": gone})]
     assert dbx("rm", "/a") == 0
 
 
 def test_mv_sends_the_etag_that_it_saw(server: FakeServer, dbx: Callable[..., int]) -> None:
-    nothing = problem(404, "not-found")
-    now, moved = NODE | {"etag": '"2"'}, NODE | {"name": "b", "path": "/b"}
-    server.script = [nothing, answer(NODE), answer(ROOT), CHANGED, answer(now), answer(moved)]
+    now = answer(NODE | {"etag": '"2"'})
+    refused = batch_answer(CHANGED_ITEM)
+    server.script = [problem(404, "not-found"), answer(NODE), answer(ROOT), refused, now, answer(MOVED)]
     assert dbx("mv", "/a", "/b") == 0
-    assert [asked.headers["if-match"] for asked in server.asked if asked.method == "PATCH"] == ['"1"', '"2"']
+    assert json.loads(server.asked[3].body)["operations"][0]["if_match"] == '"1"'
+    assert [asked.headers["if-match"] for asked in server.asked if asked.method == "PATCH"] == ['"2"']
 
 
 def test_mv_of_a_changed_file_is_repeated(server: FakeServer, dbx: Callable[..., int]) -> None:
-    now, moved = NODE | {"etag": '"2"'}, NODE | {"name": "b", "path": "/b"}
-    server.script = [problem(404, "not-found"), answer(NODE), answer(ROOT), CHANGED, answer(now), answer(moved)]
+    now = answer(NODE | {"etag": '"2"'})
+    refused = batch_answer(CHANGED_ITEM)
+    server.script = [problem(404, "not-found"), answer(NODE), answer(ROOT), refused, now, answer(MOVED)]
     assert dbx("mv", "/a", "/b", "--on-conflict", "rename") == 0
     assert server.asked[-1].method == "PATCH"
 
@@ -366,8 +384,9 @@ def test_mv_of_a_changed_file_is_repeated(server: FakeServer, dbx: Callable[...,
 def test_mv_of_a_file_moved_meanwhile_fails(
     server: FakeServer, dbx: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    elsewhere = NODE | {"path": "/elsewhere/a", "parent_id": "2", "etag": '"2"'}
-    server.script = [problem(404, "not-found"), answer(NODE), answer(ROOT), CHANGED, answer(elsewhere)]
+    elsewhere = answer(NODE | {"path": "/elsewhere/a", "parent_id": "2", "etag": '"2"'})
+    refused, again = batch_answer(CHANGED_ITEM), answer(CHANGED, status=412)
+    server.script = [problem(404, "not-found"), answer(NODE), answer(ROOT), refused, elsewhere, again]
     assert dbx("mv", "/a", "/b") == 1
     assert "precondition-failed" in capsys.readouterr().err
 
@@ -375,9 +394,8 @@ def test_mv_of_a_file_moved_meanwhile_fails(
 def test_mv_with_a_lost_response_succeeds(
     server: FakeServer, dbx: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    moved = NODE | {"name": "b", "path": "/b", "etag": '"2"'}
-    lost = Scripted(hang_up=True)
-    server.script = [problem(404, "not-found"), answer(NODE), answer(ROOT), lost, CHANGED, answer(moved)]
+    lost, done = Scripted(hang_up=True), batch_answer({"status": 200, "file": MOVED, "problem": None})
+    server.script = [problem(404, "not-found"), answer(NODE), answer(ROOT), lost, done]
     assert dbx("mv", "/a", "/b") == 0
     assert capsys.readouterr().out == "/a -> /b\n"
 

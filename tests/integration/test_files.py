@@ -93,6 +93,7 @@ async def test_get_by_id_and_by_path_returns_the_same_item(owner: Account) -> No
 
 
 async def test_list_of_a_folder_in_pages_of_any_size_is_ordered_by_name(account: Account) -> None:
+    expected = ["9", "10", "_", "A", "ä", "b", "Z.txt", "日本"]
     names = ["b", "A", "ä", "10", "9", "Z.txt", "_", "日本"]
     items = [start_body(b"", name, destination={"folder_path": "/x"}) for name in names]
     first, *others = items
@@ -101,7 +102,6 @@ async def test_list_of_a_folder_in_pages_of_any_size_is_ordered_by_name(account:
     batch = await account.client.post("/v1/uploads/batch", json={"items": others})
     assert all(item["file"] for item in batch.json()["items"])
     folder = await get_by_path(account, "/x")
-    expected = sorted(names, key=str.casefold)
     for query in ({"path": "/x"}, {"parent_id": folder["id"]}):
         for limit in (1, 3, 8, 1000):
             seen: list[str] = []

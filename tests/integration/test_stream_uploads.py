@@ -212,7 +212,7 @@ async def test_form_file_without_a_filename_takes_the_name_field(account: Accoun
     assert (await sent(account, b"x", None, name="given"))["name"] == "given"
     answer = await post(account, b"x", None)
     assert problem(answer) == (422, "invalid-request")
-    assert answer.json()["errors"] == [{"pointer": "/name", "detail": "Field required"}]
+    assert answer.json()["errors"] == [{"pointer": "", "detail": "either name or file_id is required"}]
 
 
 async def test_form_sent_by_curl_is_stored(server: RunningServer, account: Account, tmp_path: Path) -> None:
