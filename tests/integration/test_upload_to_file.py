@@ -475,3 +475,21 @@ async def test_access_that_begins_while_the_start_waits_puts_nothing_into_the_wr
     assert (await ed.me())["used_bytes"] == content
     upload = await ed.client.post("/v1/uploads", json=body_into(b"of ed", destination))
     assert upload.raise_for_status().json()["upload"], "a repetition goes into the other account"
+
+
+async def test_upload_to_a_file_needs_no_room_for_another_file(register: Register, db: Db) -> None:
+    ada = await register()
+    file, other = await upload_file(ada, b"first", "a"), await upload_file(ada, b"other", "b")
+    full = text("UPDATE users SET quota_nodes = 1 WHERE email = :email")
+    async with db.begin() as tx:
+        await tx.execute(full, {"email": ada.email})
+    new = await ada.client.post("/v1/uploads", json=start_body(b"new", "c"))
+    assert problem(new) == (413, "too-many-files")
+    upload = await start_into(ada, b"second", into(file))
+    more = {"destination": into(other)}
+    (await ada.client.post(f"/v1/uploads/{upload['id']}/destinations", json=more)).raise_for_status()
+    await send(ada, upload, b"second")
+    (await complete(ada, upload["id"])).raise_for_status()
+    assert [await download(ada, one["id"]) for one in (file, other)] == [b"second", b"second"]
+    changed = await ada.client.put(f"/v1/files/{file['id']}/content", content=b"third")
+    assert changed.raise_for_status().json()["size_bytes"] == 5

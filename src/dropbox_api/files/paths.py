@@ -48,6 +48,11 @@ class Target:
     def key(self) -> NodeKey:
         return self.parent_id, names.make_key(self.name)
 
+    @property
+    def new_nodes(self) -> int:
+        """How many nodes new content makes there at most."""
+        return 1
+
 
 @dataclass(frozen=True, slots=True)
 class FileTarget:
@@ -62,6 +67,11 @@ class FileTarget:
     def key(self) -> NodeKey:
         """A key that is no name: those are not empty."""
         return self.file_id, ""
+
+    @property
+    def new_nodes(self) -> int:
+        """How many nodes new content makes there: a revision needs none."""
+        return 0
 
 
 @dataclass(slots=True)

@@ -166,12 +166,12 @@ async def _merge(tx: Tx, session: UploadSession, twin: UploadSession, digest: by
     keeps_twin = twin.state == "completing" or by_id[twin.id].uploaded_bytes >= by_id[session.id].uploaded_bytes
     kept, dropped = (twin, session) if keeps_twin else (session, twin)
     places = {_key(place) for place in by_id[kept.id].destinations}
-    moving = [place.id for place in by_id[dropped.id].destinations if _key(place) not in places]
+    moving = [place for place in by_id[dropped.id].destinations if _key(place) not in places]
     await sessions.end_sessions(tx, session.owner_id, [dropped.id], "aborted", has_leftovers=True)
     if moving:
-        moved = update(UploadDestination).where(UploadDestination.id.in_(moving))
+        moved = update(UploadDestination).where(UploadDestination.id.in_([place.id for place in moving]))
         await tx.execute(moved.values(upload_id=kept.id))
-        await quota.reserve_quota(tx, session.owner_id, 0, len(moving))
+        await quota.reserve_quota(tx, session.owner_id, 0, sum(place.file_id is None for place in moving))
     await tx.execute(update(Upload).where(Upload.id.in_([kept.id, dropped.id])).values(fingerprint=digest))
     return kept.id
 

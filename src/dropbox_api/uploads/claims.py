@@ -239,7 +239,7 @@ class _Batch:
         session = self._existing.sessions.get(draft.fingerprint) if draft.fingerprint else None
         if session:
             return self._resume(draft, target, *session)
-        problem = self._allowance.take(request.size_bytes, sessions=1)
+        problem = self._allowance.take(request.size_bytes, nodes=target.new_nodes, sessions=1)
         if problem:
             return problem
         return self._open(draft, target)
@@ -270,7 +270,7 @@ class _Batch:
         if (upload_id, *target.key) not in known:
             if sum(known_id == upload_id for known_id, _, _ in known) >= destinations.MAX_DESTINATIONS:
                 return problems.TooManyFiles(f"One upload has at most {destinations.MAX_DESTINATIONS} destinations")
-            problem = self._allowance.take(0)
+            problem = self._allowance.take(0, nodes=target.new_nodes)
             if problem:
                 return problem
         self._add_destination(upload_id, draft, target)
@@ -329,7 +329,8 @@ class _Batch:
         if resumed:
             await tx.execute(update(Upload).where(Upload.id.in_(resumed)).values(**activity))
         if self._uploads or self._destinations:
-            await quota.reserve_quota(tx, self._owner_id, self._reserved_bytes, len(self._destinations))
+            new_nodes = sum(row["file_id"] is None for row in self._destinations)
+            await quota.reserve_quota(tx, self._owner_id, self._reserved_bytes, new_nodes)
 
 
 _RENEWED = ("name", "on_conflict", "base_revision_id", "content_type", "client_modified_at", "executable")

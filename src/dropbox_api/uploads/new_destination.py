@@ -46,9 +46,9 @@ async def add_destination(
             await _place_content(tx, session, row["id"])
         else:
             await _require_base(tx, session, target, wanted.destination.base_revision_id)
-            if await folders.count_free_nodes(tx, owner_id) < 1:
+            if target.new_nodes and await folders.count_free_nodes(tx, owner_id) < 1:
                 raise problems.TooManyFiles
-            await quota.reserve_quota(tx, owner_id, 0, 1)
+            await quota.reserve_quota(tx, owner_id, 0, target.new_nodes)
             await sessions.touch_session(tx, upload_id, context.settings)
         view = await queries.load_view(tx, upload_id)
         await idempotency.keep_answer(tx, once, 200, view)

@@ -45,7 +45,7 @@ class Allowance:
                 reserved_bytes=self.reserved_bytes,
                 needed_bytes=size_bytes,
             )
-        if self.free_nodes < nodes:
+        if nodes > max(self.free_nodes, 0):  # less than 0 after the quota was lowered
             return problems.TooManyFiles()
         if self.free_sessions < sessions:
             return problems.TooManyUploads(retry_after_s=60)

@@ -153,7 +153,8 @@ _END = text(f"""
         UPDATE users SET
             reserved_bytes = reserved_bytes - (SELECT coalesce(sum(size_bytes), 0) FROM ended),
             reserved_nodes = reserved_nodes
-                - (SELECT count(*) FROM upload_destinations d JOIN ended ON ended.id = d.upload_id)
+                - (SELECT count(*) FROM upload_destinations d JOIN ended ON ended.id = d.upload_id
+                    WHERE d.file_id IS NULL)
         WHERE id = :owner_id
     )
     SELECT id FROM ended

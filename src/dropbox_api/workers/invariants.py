@@ -51,7 +51,7 @@ _QUERIES: dict[str, tuple[str, str]] = {
         "I4",
         """SELECT u.email, u.reserved_nodes AS says, count(d.id) AS counted FROM users u
            LEFT JOIN uploads p ON p.owner_id = u.id AND p.state IN ('creating', 'active', 'completing')
-           LEFT JOIN upload_destinations d ON d.upload_id = p.id
+           LEFT JOIN upload_destinations d ON d.upload_id = p.id AND d.file_id IS NULL
            GROUP BY u.id HAVING u.reserved_nodes <> count(d.id)""",
     ),
     "I5 gaps in a journal": (

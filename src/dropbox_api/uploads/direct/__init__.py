@@ -10,6 +10,6 @@ S3 (`intake`): the server computes the hash of each part, the store enforces it,
 T2 (`direct_session.record_content`): blob, revision, quota, journal, under the owner's lock. What T2 refuses leaves
    nothing behind.
 
-T1 counts a node but reserves none: reserved nodes are destinations (I4), and the fields that name the folder of a
-form's file may come at the end of the form.
+T1 counts a node but reserves none: reserved nodes are destinations with a name (I4), and the fields that name the
+folder of a form's file may come at the end of the form.
 """
