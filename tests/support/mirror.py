@@ -82,6 +82,8 @@ class Mirror:
             query["cursor"] = page["next_cursor"]
 
     async def _relist(self, folder_id: str) -> AsyncIterator[None]:
+        for child_id in list(self.children.get(folder_id, ())):
+            self._forget(child_id)
         try:
             async for _ in self._list_below(folder_id):
                 yield
