@@ -263,6 +263,27 @@ async def test_tree_with_its_events_is_the_tree_after_any_history(
     await world.close()
 
 
+async def test_item_deleted_while_a_member_had_no_access_leaves_the_copy(server: RunningServer) -> None:
+    world = await World.make(server, 0)
+    shared = world.roots["member"]
+    file = await upload_file(world.owner, b"deleted", "deleted", destination={"parent_id": shared})
+    grants, grant = f"/v1/files/{shared}/grants", {"email": world.member.email, "role": "editor"}
+    (await world.owner.client.post(grants, json=grant)).raise_for_status()
+    await world.relay()
+    mirror = world.mirror("member")
+    copy = Run("member", mirror, run(mirror))
+    await copy.finish()
+    assert file["id"] in mirror.tree()
+
+    # The member reads no events in between.
+    (revoked,) = (await world.owner.client.get(grants)).raise_for_status().json()["items"]
+    (await world.owner.client.delete(f"{grants}/{revoked['id']}")).raise_for_status()
+    (await world.owner.client.delete(f"/v1/files/{file['id']}")).raise_for_status()
+    (await world.owner.client.post(grants, json=grant)).raise_for_status()
+    await check(world, [copy])
+    await world.close()
+
+
 async def check(world: World, runs: list[Run]) -> None:
     await run_until_idle(relay_changes, world.server.services)
     trees = {who: await world.read_tree(who) for who in world.roots}
