@@ -10,9 +10,9 @@ import httpx2
 import pytest
 
 from dropbox_api import middleware, serving
-from dropbox_api.accounts.session_tokens import AccessTokens
 from dropbox_api.openapi import operations
 from dropbox_api.storage.s3 import S3Config
+from dropbox_api.uploads.routes import capabilities
 from tests.conftest import Register
 from tests.support.server import (
     PASSWORD,
@@ -72,19 +72,20 @@ async def test_every_answer_has_the_security_headers(api: httpx2.AsyncClient, re
 
 
 async def test_unexpected_error_has_the_security_headers_and_no_details(
-    server: RunningServer, api: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    register: Register, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(AccessTokens, "require", None)
+    account = await register()
+    monkeypatch.setattr(capabilities, "read_instance", None)
     with caplog.at_level(logging.INFO, "dropbox_api"):
-        answer = await api.get("/v1/me", headers={"Authorization": "Bearer x"})
+        answer = await account.client.get("/v1/capabilities")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal-error")
     assert_has_security_headers(answer)
     assert "NoneType" not in answer.text
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == [
-        "unhandled error on GET /v1/me"
+        "unhandled error on GET /v1/capabilities"
     ]
     (line,) = [record for record in caplog.records if record.name == "dropbox_api.access"]
-    assert (vars(line)["status"], vars(line)["path"]) == (500, "/v1/me")
+    assert (vars(line)["status"], vars(line)["path"]) == (500, "/v1/capabilities")
 
 
 async def test_docs_page_policy_allows_its_own_scripts_only(api: httpx2.AsyncClient) -> None:
