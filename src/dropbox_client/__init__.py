@@ -189,14 +189,14 @@ else:
                 "TransferFailed Unreachable Unreadable "
             ),
             "models": (
-                "HEAD Account AccountKind Activity BatchResult Capabilities Chunk CompletedUpload "
+                "Account AccountKind Activity BatchResult Capabilities Chunk CompletedUpload "
                 "CompletedUploadItem Contact CopyOperation CreateFolderOperation hash_tree KEEP MoveOperation "
                 "Operation RestoreOperation TrashOperation CreateUpload CreatedPersonalToken CreatedUpload "
                 "CreatedUploadItem CreatedWebhook Delivery DeliveryState Destination DestinationState DownloadItem "
                 "DownloadResult DownloadUrl Event EventList File FileRef FileState FingerprintHit Grant GrantedRole "
                 "Keep Link LinkMode ManagedUser NodeState NamedFile NameResult OnConflict Order PersonalToken "
-                "Processing OwnShare ProcessingState PublicFile PublicLink f2cf90c files show what uses the storage "
-                "of an account ReceivedFile Device RetryLater Revision Scope SecondFactorProposal SignInSession "
+                "Processing OwnShare ProcessingState PublicFile PublicLink "
+                "ReceivedFile Device RetryLater Revision Scope SecondFactorProposal SignInSession "
                 "SignedPart TreeEntry Upload UploadState Webhook EventActor StorageUsage "
             ),
             "problems": (

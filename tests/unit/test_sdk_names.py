@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
@@ -61,6 +62,12 @@ def test_exports_are_importable_and_complete() -> None:
     assert len(set(dropbox_client.__all__)) == len(dropbox_client.__all__)
     with pytest.raises(AttributeError):
         getattr(dropbox_client, "Nothing")  # noqa: B009 - a type checker finds it
+
+
+@pytest.mark.parametrize("package", [dropbox_client, models])
+def test_every_name_that_is_imported_on_use_exists(package: ModuleType) -> None:
+    names = inspect.getclosurevars(package.__getattr__).nonlocals["modules"]
+    assert [name for name in names if not hasattr(package, name)] == []
 
 
 def test_async_resources_are_generated_from_the_blocking_ones() -> None:
