@@ -13,7 +13,6 @@ from functools import partial
 from itertools import groupby
 
 from pydantic import BaseModel
-from sqlalchemy import select
 
 from dropbox_api import access, problems
 from dropbox_api.context import Context
@@ -37,7 +36,6 @@ from dropbox_api.files.schemas import (
     TrashOperation,
     UpdateFile,
 )
-from dropbox_api.models import Node
 from dropbox_api.plumbing import idempotency
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.plumbing.idempotency import Once, Replayed
@@ -91,8 +89,7 @@ async def _find_owners(
 
     Only trees that the actor may see are locked, so the time of an answer does not tell whether a foreign id exists.
     """
-    root = select(Node.id).where(Node.owner_id == actor_id, Node.parent_id.is_(None))
-    root_id: uuid.UUID = (await tx.execute(root)).scalar_one()
+    root_id = await paths.get_root_id(tx, actor_id)
     found = await access.find_owners(tx, actor_id, {_find_subject(operation) or root_id for operation in operations})
     owners: list[uuid.UUID | None] = []
     for operation in operations:

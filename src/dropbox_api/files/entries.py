@@ -57,7 +57,7 @@ async def list_entries(context: Context, cursors: Cursors, wanted: ListTree) -> 
     events_cursor = "" if wanted.cursor else await _get_events_cursor(context, cursors)
     async with context.db.begin() as tx:
         await use_snapshot(tx)
-        own_root_id = await paths.resolve_path(tx, context.actor_id, "/")
+        own_root_id = await paths.get_root_id(tx, context.actor_id)
         root = await access.require_role(tx, context.actor_id, wanted.root_id or own_root_id)
         if root.kind != "folder":
             raise problems.NotAFolder

@@ -86,10 +86,7 @@ async def ensure_folders(
     room for the folder) or InvalidName (too deep to hold a file).
     Transaction: joins tx, which holds the owner's lock.
     """
-    root_id: uuid.UUID = (
-        await tx.execute(select(Node.id).where(Node.owner_id == owner_id, Node.parent_id.is_(None)))
-    ).scalar_one()
-    found: dict[tuple[str, ...], uuid.UUID | problems.Problem] = {(): root_id}
+    found: dict[tuple[str, ...], uuid.UUID | problems.Problem] = {(): await paths.get_root_id(tx, owner_id)}
     too_deep = problems.InvalidName(f"Folders are at most {names.MAX_DEPTH - 1} deep", reason="too-deep")
     found |= dict.fromkeys((path for path in wanted if len(path) >= names.MAX_DEPTH), too_deep)
     wanted = [path for path in wanted if path not in found]

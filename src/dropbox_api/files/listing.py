@@ -37,7 +37,7 @@ async def list_files(context: Context, wanted: ListFiles) -> FileList:
 
 async def _resolve_folder(tx: Tx, actor_id: uuid.UUID, wanted: ListFiles) -> uuid.UUID:
     granted = await folders.find_folder(tx, actor_id, wanted.parent_id, wanted.path)
-    return granted.node_id if granted else await paths.resolve_path(tx, actor_id, "/")
+    return granted.node_id if granted else await paths.get_root_id(tx, actor_id)
 
 
 # One folder

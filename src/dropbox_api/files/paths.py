@@ -190,10 +190,17 @@ async def _read_nodes(tx: Tx, nodes: Select[*tuple[Any, ...]], bound: Mapping[st
     ]
 
 
+async def get_root_id(tx: Tx, owner_id: uuid.UUID) -> uuid.UUID:
+    """Return the root folder of an account."""
+    root_id: uuid.UUID = (
+        await tx.execute(select(Node.id).where(Node.owner_id == owner_id, Node.parent_id.is_(None)))
+    ).scalar_one()
+    return root_id
+
+
 async def resolve_path(tx: Tx, owner_id: uuid.UUID, path: str) -> uuid.UUID:
     """Return the node at a path of the owner's tree. Raises NotFound, InvalidName."""
-    root = select(Node.id).where(Node.owner_id == owner_id, Node.parent_id.is_(None))
-    return await resolve_below(tx, (await tx.execute(root)).scalar_one(), path)
+    return await resolve_below(tx, await get_root_id(tx, owner_id), path)
 
 
 async def resolve_below(tx: Tx, node_id: uuid.UUID, path: str) -> uuid.UUID:
