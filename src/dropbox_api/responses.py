@@ -1,4 +1,4 @@
-"""Declare problems in OpenAPI: `@router.post(..., responses=problem_responses(*BODY, EmailTaken))`.
+"""Problems of the items of batches; and in OpenAPI: `responses=problem_responses(*BODY, EmailTaken)` at a route.
 
 The codes that an operation answers stand beside it, once, as the classes that it raises; `openapi` turns them into
 references. Nothing of FastAPI here: plain dictionaries.
@@ -15,6 +15,7 @@ from dropbox_api.problems import (
     RateLimited,
     Unavailable,
 )
+from dropbox_api.schemas import ProblemDocument
 
 BODY: tuple[type[Problem], ...] = (MalformedJson, BodyTooLarge, InvalidRequest)
 """The problems of every operation with a JSON body."""
@@ -22,6 +23,11 @@ BODY: tuple[type[Problem], ...] = (MalformedJson, BodyTooLarge, InvalidRequest)
 CODES = "x-problem-codes"
 DEFAULT_CODES = tuple(problem.code for problem in (RateLimited, InternalError, Unavailable))
 """The problems of every operation."""
+
+
+def describe_problem(problem: Problem) -> ProblemDocument:
+    """Return the problem of one item of a batch, as its answer has it."""
+    return ProblemDocument.model_validate(problem.body())
 
 
 def problem_responses(*problems: type[Problem]) -> dict[int | str, dict[str, Any]]:

@@ -39,7 +39,7 @@ from dropbox_api.files.schemas import (
 from dropbox_api.plumbing import idempotency
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.plumbing.idempotency import Once, Replayed
-from dropbox_api.schemas import ProblemDocument
+from dropbox_api.responses import describe_problem
 
 _ITEMS_AT_ONCE = 50
 """After so many items the event loop runs other tasks."""
@@ -275,4 +275,4 @@ def _get_if_match(operation: MoveOperation | CopyOperation | RestoreOperation | 
 
 
 def _refuse(problem: problems.Problem) -> BatchResult:
-    return BatchResult(status=problem.status, file=None, problem=ProblemDocument.model_validate(problem.body()))
+    return BatchResult(status=problem.status, file=None, problem=describe_problem(problem))

@@ -13,7 +13,7 @@ from dropbox_api.db import Tx
 from dropbox_api.files.schemas import DownloadBatch, DownloadItem, DownloadResult, DownloadUrl
 from dropbox_api.head_request import is_head
 from dropbox_api.plumbing import audit, request_source
-from dropbox_api.schemas import ProblemDocument
+from dropbox_api.responses import describe_problem
 from dropbox_api.storage.object_store import ResponseHeaders, SignedRequest
 
 
@@ -111,7 +111,7 @@ async def sign_batch(context: Context, items: Sequence[DownloadItem]) -> Downloa
     answers = []
     for item, result in zip(items, results, strict=True):
         if isinstance(result, problems.Problem):
-            problem = ProblemDocument.model_validate(result.body())
+            problem = describe_problem(result)
             answers.append(DownloadResult(file_id=item.file_id, download=None, problem=problem))
         else:
             url = make_download_url(context, result, inline=False)

@@ -14,7 +14,7 @@ from dropbox_api.files.etags import format_etag
 from dropbox_api.files.schemas import NamedFile, NameResult, NameResultList
 from dropbox_api.models import Blob, Node, Revision
 from dropbox_api.plumbing.epoch import EPOCH
-from dropbox_api.schemas import ProblemDocument
+from dropbox_api.responses import describe_problem
 
 
 async def find_taken_names(context: Context, folder_id: uuid.UUID, wanted: Sequence[str]) -> NameResultList:
@@ -30,7 +30,7 @@ async def find_taken_names(context: Context, folder_id: uuid.UUID, wanted: Seque
         items=[
             NameResult(existing=taken.get(key), problem=None)
             if isinstance(key, str)
-            else NameResult(existing=None, problem=ProblemDocument.model_validate(key.body()))
+            else NameResult(existing=None, problem=describe_problem(key))
             for key in keys
         ]
     )

@@ -29,7 +29,7 @@ from dropbox_api.db import Db
 from dropbox_api.models import Upload, UploadChunk
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.plumbing.store_problems import to_problem
-from dropbox_api.schemas import ProblemDocument
+from dropbox_api.responses import describe_problem
 from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import StoreError
 from dropbox_api.uploads import assembly, destinations, queries, reconcile, schemas, sessions
@@ -174,7 +174,7 @@ async def _complete_one(
 
 def _view(upload_id: uuid.UUID, result: schemas.CompletedUpload | problems.Problem) -> schemas.CompletedUploadItem:
     if isinstance(result, problems.Problem):
-        return schemas.CompletedUploadItem(upload_id=upload_id, problem=ProblemDocument.model_validate(result.body()))
+        return schemas.CompletedUploadItem(upload_id=upload_id, problem=describe_problem(result))
     return schemas.CompletedUploadItem(upload_id=upload_id, file=result.file)
 
 

@@ -11,7 +11,7 @@ from dropbox_api.plumbing import idempotency
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.plumbing.idempotency import Once
 from dropbox_api.plumbing.store_problems import to_problem
-from dropbox_api.schemas import ProblemDocument
+from dropbox_api.responses import describe_problem
 from dropbox_api.storage.object_store import StoreError
 from dropbox_api.uploads import claims, multipart, parts, queries, schemas
 from dropbox_api.uploads.claims import Claim, SessionClaim, StoredFile
@@ -76,7 +76,7 @@ async def start_batch(
 
 def _view(result: StartResult | problems.Problem) -> schemas.CreatedUploadItem:
     if isinstance(result, problems.Problem):
-        return schemas.CreatedUploadItem(problem=ProblemDocument.model_validate(result.body()))
+        return schemas.CreatedUploadItem(problem=describe_problem(result))
     answer = result.answer
     return schemas.CreatedUploadItem(upload=answer.upload, file=answer.file, parts=answer.parts)
 
