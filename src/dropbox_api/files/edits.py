@@ -11,7 +11,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import Executable, Row, bindparam, func, insert, select, text, update
+from sqlalchemy import Executable, Row, bindparam, func, insert, text, update
 
 from dropbox_api import access, problems
 from dropbox_api.core import names
@@ -177,8 +177,7 @@ class TreeEdit:
     async def count_free_nodes(self) -> int:
         """Return how many more files and folders the owner's quota permits."""
         if self._free_nodes is None:
-            room = select(User.quota_nodes - User.used_nodes - User.reserved_nodes).where(User.id == self.owner_id)
-            self._free_nodes = int((await self.tx.execute(room)).scalar_one())
+            self._free_nodes = await guard.count_free_nodes(self.tx, self.owner_id)
         return self._free_nodes
 
     async def has_running(self) -> bool:

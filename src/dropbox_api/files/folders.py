@@ -1,16 +1,16 @@
-"""Folders: resolve the folder of a request, make the folders of a path, count the free nodes of a quota."""
+"""Folders: resolve the folder of a request, make the folders of a path."""
 
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, update
 
 from dropbox_api import access, problems
 from dropbox_api.core import names
 from dropbox_api.db import Tx, new_id
 from dropbox_api.events import journal
-from dropbox_api.files import paths
+from dropbox_api.files import guard, paths
 from dropbox_api.files.edits import TreeEdit
 from dropbox_api.files.guard import LockedNode
 from dropbox_api.files.paths import NamedNode, NodeKey, Target
@@ -90,7 +90,7 @@ async def ensure_folders(
     too_deep = problems.InvalidName(f"Folders are at most {names.MAX_DEPTH - 1} deep", reason="too-deep")
     found |= dict.fromkeys((path for path in wanted if len(path) >= names.MAX_DEPTH), too_deep)
     wanted = [path for path in wanted if path not in found]
-    room = await count_free_nodes(tx, owner_id)
+    room = await guard.count_free_nodes(tx, owner_id)
     created: list[dict[str, Any]] = []
     # Level by level: one query for each level, for any number of paths.
     for depth in range(1, max((len(path) for path in wanted), default=0) + 1):
@@ -138,9 +138,3 @@ def _choose_folders(
             rows[place] = columns | paths.name_columns(path[-1])
             found[path] = columns["id"]
     return list(rows.values())
-
-
-async def count_free_nodes(tx: Tx, owner_id: uuid.UUID) -> int:
-    """Return how many more files and folders the owner's quota permits."""
-    room = select(User.quota_nodes - User.used_nodes - User.reserved_nodes).where(User.id == owner_id)
-    return (await tx.execute(room)).scalar_one()

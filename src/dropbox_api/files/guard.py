@@ -48,6 +48,12 @@ async def lock_owner(tx: Tx, owner_id: uuid.UUID) -> OwnerCounters:
     return OwnerCounters(*(await tx.execute(locked)).one())
 
 
+async def count_free_nodes(tx: Tx, owner_id: uuid.UUID) -> int:
+    """Return how many more files and folders the owner's quota permits."""
+    room = select(User.quota_nodes - User.used_nodes - User.reserved_nodes).where(User.id == owner_id)
+    return (await tx.execute(room)).scalar_one()
+
+
 @dataclass(frozen=True, slots=True)
 class LockedNode:
     """A node whose owner's lock the transaction holds."""

@@ -18,7 +18,7 @@ from dropbox_api import access, problems
 from dropbox_api.core import content_types, names
 from dropbox_api.db import Tx, new_id
 from dropbox_api.events import journal
-from dropbox_api.files import blobs, folders, heads, paths
+from dropbox_api.files import blobs, guard, heads, paths
 from dropbox_api.files.paths import FileTarget, NamedNode, NodeKey, Target
 from dropbox_api.models import Blob, Node, Revision, User
 from dropbox_api.plumbing import audit
@@ -86,7 +86,7 @@ async def put_files(
         )
         for author_id in {p.author_id for p, _ in named}
     }
-    free_nodes = await folders.count_free_nodes(tx, owner_id)
+    free_nodes = await guard.count_free_nodes(tx, owner_id)
     based = [
         (target, p.base_revision_id)
         for p, target in named

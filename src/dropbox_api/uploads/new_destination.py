@@ -7,7 +7,7 @@ from sqlalchemy import func, insert, select
 from dropbox_api import problems
 from dropbox_api.context import Context
 from dropbox_api.db import Tx
-from dropbox_api.files import folders, guard, put
+from dropbox_api.files import guard, put
 from dropbox_api.files.paths import FileTarget, Target
 from dropbox_api.models import Blob, UploadDestination
 from dropbox_api.plumbing import idempotency
@@ -46,7 +46,7 @@ async def add_destination(
             await _place_content(tx, session, row["id"])
         else:
             await _require_base(tx, session, target, wanted.destination.base_revision_id)
-            if target.new_nodes and await folders.count_free_nodes(tx, owner_id) < 1:
+            if target.new_nodes and await guard.count_free_nodes(tx, owner_id) < 1:
                 raise problems.TooManyFiles
             await quota.reserve_quota(tx, owner_id, 0, target.new_nodes)
             await sessions.touch_session(tx, upload_id, context.settings)
