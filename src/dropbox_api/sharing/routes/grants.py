@@ -15,6 +15,8 @@ from dropbox_api.sharing.schemas import ContactList, CreateGrant, Grant, GrantLi
 router = APIRouter()
 
 _PROBLEMS = (problems.Unauthenticated, problems.Forbidden, problems.InvalidRequest, problems.NotFound)
+_OWN_LIST = (problems.Unauthenticated, problems.Forbidden, problems.InvalidRequest, problems.InvalidCursor)
+"""Of the lists of a caller, which name no file."""
 
 
 @router.get(
@@ -79,9 +81,7 @@ async def delete_grant(context: Sharer, file_id: uuid.UUID, grant_id: uuid.UUID)
     "/shared-with-me",
     operation_id="grants_list_received",
     dependencies=[COMPRESSED],
-    responses=problem_responses(
-        problems.Unauthenticated, problems.Forbidden, problems.InvalidRequest, problems.InvalidCursor
-    ),
+    responses=problem_responses(*_OWN_LIST),
 )
 async def list_shared_with_me(context: Reader, limit: PageLimit = 100, cursor: str | None = None) -> FileList:
     """List what others share with you, newest grant first. List a folder with `GET /v1/files?parent_id=`."""
@@ -92,9 +92,7 @@ async def list_shared_with_me(context: Reader, limit: PageLimit = 100, cursor: s
     "/me/contacts",
     operation_id="me_list_contacts",
     dependencies=[COMPRESSED],
-    responses=problem_responses(
-        problems.Unauthenticated, problems.Forbidden, problems.InvalidRequest, problems.InvalidCursor
-    ),
+    responses=problem_responses(*_OWN_LIST),
 )
 async def list_contacts(context: Sharer, limit: PageLimit = 100, cursor: str | None = None) -> ContactList:
     """List the people with whom you share now, in either direction, newest share first: for completing addresses."""
@@ -105,9 +103,7 @@ async def list_contacts(context: Sharer, limit: PageLimit = 100, cursor: str | N
     "/shared-by-me",
     operation_id="grants_list_given",
     dependencies=[COMPRESSED],
-    responses=problem_responses(
-        problems.Unauthenticated, problems.Forbidden, problems.InvalidRequest, problems.InvalidCursor
-    ),
+    responses=problem_responses(*_OWN_LIST),
 )
 async def list_shared_by_me(context: Reader, limit: PageLimit = 100, cursor: str | None = None) -> OwnShareList:
     """List what you share, by grants or by links that work, last shared first. The trash is excluded."""
