@@ -4,12 +4,10 @@ import uuid
 
 from dropbox_api import problems
 from dropbox_api.core import names
+from dropbox_api.files import paths
 from dropbox_api.files.edits import TreeEdit
 from dropbox_api.files.guard import LockedNode
 from dropbox_api.files.paths import Target
-
-_CANDIDATES_AT_ONCE = 50
-_MAX_CANDIDATE = 1_000_000
 
 
 async def require_movable(edit: TreeEdit, node: LockedNode) -> None:
@@ -57,8 +55,8 @@ async def settle_name(
 
 async def choose_free_name(edit: TreeEdit, parent_id: uuid.UUID, name: str, node_id: uuid.UUID | None = None) -> str:
     """Return the first conflict name that is free in the folder. The name of `node_id` counts as free."""
-    for first in range(1, _MAX_CANDIDATE, _CANDIDATES_AT_ONCE):
-        candidates = [names.make_conflict_name(name, n) for n in range(first, first + _CANDIDATES_AT_ONCE)]
+    for first in range(1, paths.MAX_CANDIDATE, paths.CANDIDATES_AT_ONCE):
+        candidates = [names.make_conflict_name(name, n) for n in range(first, first + paths.CANDIDATES_AT_ONCE)]
         places = [(parent_id, names.make_key(candidate)) for candidate in candidates]
         await edit.load_names(places)
         for candidate, place in zip(candidates, places, strict=True):

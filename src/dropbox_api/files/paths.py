@@ -214,9 +214,10 @@ async def resolve_below(tx: Tx, node_id: uuid.UUID, path: str) -> uuid.UUID:
     return node_id
 
 
-_CANDIDATES_AT_ONCE = 50
+CANDIDATES_AT_ONCE = 50
 _FIRST_CANDIDATES = 5
-_MAX_CANDIDATE = 1_000_000
+MAX_CANDIDATE = 1_000_000
+"""Of conflict names; a folder with more of them has no free one."""
 
 
 @dataclass(slots=True)
@@ -243,11 +244,11 @@ class ConflictNames:
     async def choose(self, tx: Tx, parent_id: uuid.UUID, name: str, nodes: Container[NodeKey]) -> str:
         """Return the first free conflict name that is not among `nodes`, the names of the same batch."""
         place = (parent_id, name)
-        while self._searched.get(place, 1) < _MAX_CANDIDATE:
+        while self._searched.get(place, 1) < MAX_CANDIDATE:
             free = self._free.get(place, [])
             while free:
                 candidate = free.pop()
                 if (parent_id, names.make_key(candidate)) not in nodes:
                     return candidate
-            await self.read(tx, [place], _CANDIDATES_AT_ONCE)
+            await self.read(tx, [place], CANDIDATES_AT_ONCE)
         raise problems.NameTaken
