@@ -180,7 +180,7 @@ def _describe_actor(actor: EventActor | None) -> str:
     if actor is None:
         return "-"
     if actor.kind != "account":
-        return f"the {actor.kind}" if actor.kind == "server" else "a link"
+        return "the server" if actor.kind == "server" else "a link"
     name = actor.display_name or actor.email or "another account"
     return f"{name} with token {actor.token}" if actor.token else name
 
