@@ -40,6 +40,11 @@ class Receiver(Controller):
         super()._trigger_server()  # type: ignore[no-untyped-call]
 
 
+def own_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the lines that the mailer logged; the SMTP server of the tests logs addresses."""
+    return [record.getMessage() for record in caplog.records if record.name.startswith("dropbox_api.")]
+
+
 async def send_all(inbox: Inbox, *mails: Mail) -> None:
     receiver = Receiver(inbox, hostname="127.0.0.1", port=0)
     receiver.start()
@@ -77,8 +82,9 @@ async def test_send_with_failures_makes_three_attempts() -> None:
 
 async def test_log_of_an_abandoned_mail_holds_no_address(caplog: pytest.LogCaptureFixture) -> None:
     await send_all(Inbox(refusals=9), MAIL)
-    assert "given up" in caplog.text
-    assert "anna@example.com" not in caplog.text
+    lines = own_lines(caplog)
+    assert any("given up" in line for line in lines)
+    assert not any("anna@example.com" in line for line in lines)
 
 
 async def test_send_with_required_tls_to_a_server_without_it_delivers_nothing() -> None:
@@ -128,9 +134,7 @@ async def test_send_without_a_mail_server_composes_nothing(caplog: pytest.LogCap
         mailer.send_composed(compose)
         mailer.send(MAIL)
         await mailer.close()
-    assert [record.message for record in caplog.records] == [
-        "no mail is configured: users can neither verify an address nor reset a password"
-    ]
+    assert own_lines(caplog) == ["no mail is configured: users can neither verify an address nor reset a password"]
 
 
 async def test_failed_composition_is_logged_and_sends_nothing(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
