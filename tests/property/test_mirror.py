@@ -2,14 +2,18 @@
 
 `tests/support/mirror.py` is the client. The owner mirrors the whole account, a member a folder that is shared with it.
 In a history one request follows another, so that its seed repeats it: changes, and single requests of mirrors that
-have begun at different times. FAULTS=long runs many more and longer histories.
+have begun at different times. In a concurrent run many writers change the tree while copies are made and followed; a
+seed repeats what each writer chooses. FAULTS=long runs many more and longer histories, and kills the API meanwhile.
 """
 
+import asyncio
 import os
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Any
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import pytest
 
@@ -18,13 +22,17 @@ from dropbox_api.storage.s3 import S3Config
 from dropbox_api.workers.purge import purge_trash
 from dropbox_api.workers.relay import relay_changes
 from tests.support.mirror import Entry, Mirror, summarize
+from tests.support.process import environment
+from tests.support.restarts import RestartingApi
 from tests.support.server import (
     Account,
     RunningServer,
     assert_invariants,
+    put,
     register_account,
     run_until_idle,
     separate_server,
+    sha256,
     upload_file,
 )
 from tests.support.sharing import make_folder, verify
@@ -32,6 +40,10 @@ from tests.support.sharing import make_folder, verify
 LONG = os.environ.get("FAULTS") == "long"
 HISTORIES = 60 if LONG else 4
 STEPS = 500 if LONG else 200
+RUNS, WRITERS, CHANGES, READERS = (3, 64, 50, 12) if LONG else (1, 4, 40, 4)
+COPIES = 5
+"""Copies that each reader keeps until the end."""
+REQUESTS_UNTIL_KILL = (100, 1500)
 
 FOLDERS = (
     "above/shared",
@@ -60,7 +72,7 @@ class World:
     clients: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    async def make(cls, server: RunningServer, seed: int) -> "World":
+    async def make(cls, server: RunningServer, seed: int) -> Self:
         owner, member = [await register_account(server.url) for _ in range(2)]
         world = cls(server, owner, member, random.Random(seed))
         world.clients = {"owner": owner.client, "member": member.client}
@@ -99,6 +111,8 @@ class World:
             (2, self.set_time),
             (1, self.purge),
             (1, self.write),
+            (2, self.upload),
+            (3, self.batch),
             (2, self.grant),
             (1, self.revoke),
             (1, self.clean_up),
@@ -131,7 +145,7 @@ class World:
         body = {"parent_id": self.random.choice(self.folders), "on_conflict": "rename"}
         self._add(await self._send("POST", f"files/{self.node()}/copy", json=body))
 
-    def _add(self, made: dict[str, Any]) -> None:
+    def _add(self, made: dict[str, Any] | None) -> None:
         if made:
             self.nodes.append(made["id"])
             if made["kind"] == "folder":
@@ -163,8 +177,37 @@ class World:
 
     async def purge(self) -> None:
         trashed = (await self._send("GET", "trash", "owner"))["items"]
-        if trashed:
+        if trashed and await self.may_purge():
             await self._send("DELETE", f"trash/{self.random.choice(trashed)['id']}", "owner")
+
+    async def may_purge(self) -> bool:
+        """Tell whether items that are in the trash now may be deleted for good."""
+        return True
+
+    async def upload(self) -> None:
+        """Upload to a file by its id, over its revision."""
+        who, content = self.random.choice(["owner", "member"]), self.random.randbytes(20)
+        file = await self._send("GET", f"files/{self.random.choice(self.nodes)}", who)
+        destination = {"file_id": file.get("id"), "base_revision_id": file.get("revision_id")}
+        body = {"fingerprint": sha256(content), "size_bytes": len(content), "destination": destination}
+        upload = (await self._send("POST", "uploads", who, json=body)).get("upload")
+        if upload:
+            wanted = {"parts": [{"number": 1, "sha256": sha256(content)}]}
+            for part in (await self._send("POST", f"uploads/{upload['id']}/parts", who, json=wanted)).get("parts", ()):
+                await put(part, content)
+            await self._send("POST", f"uploads/{upload['id']}/complete", who)
+
+    async def batch(self) -> None:
+        """Make a folder, and move, trash and restore items in one transaction, some of them into the folder."""
+        parents = {"parent_id": self.random.choice(self.folders)}, {"parent_item": 0}
+        operations = [{"op": "create_folder", "name": "batch", "on_conflict": "rename"} | parents[0]]
+        for _ in range(self.random.randint(1, 6)):
+            place: dict[str, Any] = self.random.choice(parents) | {"on_conflict": "rename"}
+            kind = self.random.choice(["move", "trash", "restore"])
+            operations.append({"op": kind, "file_id": self.node()} | ({} if kind == "trash" else place))
+        answer = await self._send("POST", "files/batch", json={"operations": operations})
+        if answer:
+            self._add(answer["items"][0]["file"])
 
     async def grant(self) -> None:
         node_id = self.roots["member"] if self.random.random() < 0.5 else self.node()
@@ -289,4 +332,107 @@ async def check(world: World, runs: list[Run]) -> None:
     trees = {who: await world.read_tree(who) for who in world.roots}
     for number, one in enumerate(runs):
         await one.finish()
-        assert one.mirror.tree() == trees[one.who], f"copy {number}, of the {one.who}"
+        kept, tree = one.mirror.tree(), trees[one.who]
+        different = {node_id: (kept.get(node_id), tree.get(node_id)) for node_id in kept.keys() | tree.keys()}
+        different = {node_id: (had, is_now) for node_id, (had, is_now) in different.items() if had != is_now}
+        assert not different, f"copy {number}, of the {one.who}"
+
+
+@dataclass
+class SharedWorld(World):
+    """A world whose shared folder is never deleted for good, so that both trees have items at the end."""
+
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set by the next change of a writer, and once all writers have stopped."""
+
+    async def may_purge(self) -> bool:
+        return await self.is_listed_for("owner")
+
+    async def is_listed_for(self, who: str) -> bool:
+        """Tell whether this account may list the shared folder, which is not in the trash then."""
+        return bool(await self._send("GET", "files", who, params={"parent_id": self.roots["member"], "limit": 1}))
+
+    async def share_root(self) -> None:
+        """Take the shared folder out of the trash, and share it again, where needed."""
+        while not await self.is_listed_for("owner"):
+            trashed = (await self._send("GET", "trash", "owner"))["items"]
+            assert trashed, "the shared folder is lost"
+            for item in trashed:
+                await self._send("POST", f"files/{item['id']}/restore", "owner", json={"on_conflict": "rename"})
+        if not await self.is_listed_for("member"):
+            body = {"email": self.member.email, "role": "editor"}
+            await self._send("POST", f"files/{self.roots['member']}/grants", "owner", json=body)
+
+    def change_during(self, walk: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        """Return a `walk` that finds the ids of a page, and lets a writer change something before it returns them."""
+
+        async def walk_during_a_change(*found: Any) -> Any:
+            page = await walk(*found)
+            await self.changed.wait()
+            return page
+
+        return walk_during_a_change
+
+    def with_seed(self, seed: str) -> Self:
+        """Return the same world with other choices."""
+        return replace(self, random=random.Random(seed))
+
+    async def keep_copies(self, who: str, over: asyncio.Event) -> Sequence[Run]:
+        """Begin copies one after another, follow each for a while, and return the last ones."""
+        runs: deque[Run] = deque(maxlen=COPIES)
+        while not over.is_set():
+            mirror = self.mirror(who)
+            mirror.page_rows = self.random.choice([5, 30, 1000])
+            runs.append(Run(who, mirror, run(mirror)))
+            passes = self.random.randint(1, 3)
+            while mirror.passes < passes and not over.is_set():
+                await anext(runs[-1].steps)
+        return runs
+
+    async def change_often(self) -> None:
+        for _ in range(CHANGES):
+            self.changed.clear()
+            await self.change()
+            self.changed.set()
+
+
+@pytest.mark.parametrize("number", range(RUNS))
+async def test_tree_with_its_events_is_the_tree_after_concurrent_changes(
+    server: RunningServer, postgres_url: str, s3_config: S3Config, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    monkeypatch.setattr(entries, "isqrt", lambda _: 10**6)
+    world, over = await SharedWorld.make(server, seed), asyncio.Event()
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(world.close)
+        api = None
+        if LONG:
+            database_url = server.settings.database.url.get_secret_value()
+            api = RestartingApi(environment(database_url, s3_config), seed, requests=REQUESTS_UNTIL_KILL)
+            await stack.enter_async_context(api.running())
+            for who, account in (("owner", world.owner), ("member", world.member)):
+                world.clients[who] = await stack.enter_async_context(api.sign_in(account).client)
+            api.killing.set()
+        monkeypatch.setattr(entries, "_walk", world.change_during(entries._walk))
+        async with asyncio.TaskGroup() as group:
+            readers = [
+                group.create_task(
+                    world.with_seed(f"{seed} reader {n}").keep_copies("member" if n % 2 else "owner", over)
+                )
+                for n in range(READERS)
+            ]
+            await asyncio.gather(*(world.with_seed(f"{seed} writer {n}").change_often() for n in range(WRITERS)))
+            await world.share_root()
+            if api:
+                api.killing.clear()
+                assert api.kills
+            world.changed.set()
+            over.set()
+        runs = [one for reader in readers for one in reader.result()]
+        await check(world, runs)
+        rows = [len(await world.read_tree(who)) for who in world.roots]
+        passes = sum(one.mirror.passes for one in runs)
+        print(f"{rows} rows, {len(runs)} copies, {passes} passes, {api and api.kills} kills")
+        assert all(rows)
+        await assert_invariants(server.db, server.store)
