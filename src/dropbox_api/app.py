@@ -78,6 +78,7 @@ READ_HEADERS = (
     "If-Match",
     "If-None-Match",
     "Last-Event-ID",
+    "X-Link-Pass",
     "X-Link-Password",
     "X-Request-Id",
     *DIGEST_HEADERS,

@@ -331,7 +331,7 @@ class CannotShareWith(Problem):
 
 class LinkPasswordRequired(Problem):
     code, status, title = "link-password-required", 401, "Link password required"
-    detail = "The link has a password: send it as X-Link-Password"
+    detail = "The link has a password: send it as X-Link-Password, or its pass as X-Link-Pass"
 
 
 class LinkNotFor(Problem):

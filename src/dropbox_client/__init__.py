@@ -76,6 +76,7 @@ if TYPE_CHECKING:
         Keep,
         Link,
         LinkMode,
+        LinkPass,
         ManagedUser,
         MoveOperation,
         NamedFile,
@@ -194,7 +195,7 @@ else:
                 "Operation RestoreOperation TrashOperation CreateUpload CreatedPersonalToken CreatedUpload "
                 "CreatedUploadItem CreatedWebhook Delivery DeliveryState Destination DestinationState DownloadItem "
                 "DownloadResult DownloadUrl Event EventList File FileRef FileState FingerprintHit Grant GrantedRole "
-                "Keep Link LinkMode ManagedUser NodeState NamedFile NameResult OnConflict Order PersonalToken "
+                "Keep Link LinkMode LinkPass ManagedUser NodeState NamedFile NameResult OnConflict Order PersonalToken "
                 "Processing OwnShare ProcessingState PublicFile PublicLink "
                 "ReceivedFile Device RetryLater Revision Scope SecondFactorProposal SignInSession "
                 "SignedPart TreeEntry Upload UploadState Webhook EventActor StorageUsage "
@@ -289,6 +290,7 @@ __all__ = [
     "Link",
     "LinkMode",
     "LinkNotFor",
+    "LinkPass",
     "LinkPasswordRequired",
     "LocalExists",
     "MalformedJson",

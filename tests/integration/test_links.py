@@ -134,7 +134,7 @@ def test_token_of_another_link_use_or_secret_is_refused() -> None:
             assert forged == token or ours.find_link_id(forged) is None
     for wrong in ("", token[:-1], token + "A", token + "=", "é" * 43, token + "\n"):
         assert ours.find_link_id(wrong) is None
-    shown = ours.issue_pass(link_id, "hash")
+    shown = ours.issue_pass(link_id, "hash").text
     assert ours.is_pass(shown, link_id, "hash")
     assert not ours.is_pass(shown, link_id, "another hash")
     assert not ours.is_pass(shown, uuid.uuid4(), "hash")
@@ -323,6 +323,63 @@ async def test_link_with_a_password_refuses_every_operation_without_it(
             assert problem(answer) == (401, "link-password-required")
             assert "secret" not in answer.text
         assert (await api.get(public(link, path), headers=right)).status_code in {200, 307}
+
+
+async def get_pass(api: httpx2.AsyncClient, link: dict[str, Any], password: str = PASSWORD) -> dict[str, str]:
+    """Return the header of a pass for a link."""
+    made = (await api.post(public(link, "/pass"), json={"password": password})).raise_for_status()
+    assert (made.headers["cache-control"], made.headers["x-robots-tag"]) == ("no-store", "noindex")
+    return {"X-Link-Pass": made.json()["link_pass"]}
+
+
+async def test_link_pass_replaces_the_password_everywhere(account: Account, api: httpx2.AsyncClient) -> None:
+    top = await make_folder(account, "/passed")
+    file = await upload_file(account, b"s", "s.txt", destination={"parent_id": top})
+    link = await make_link(account, top, password=PASSWORD)
+    inbox = await make_link(account, top, "upload", password=PASSWORD)
+    shown = await get_pass(api, link)
+    for path in ("", "/files", "/archive", f"/files/{file['id']}/content", f"/files/{file['id']}/download"):
+        assert (await api.get(public(link, path), headers=shown)).status_code in {200, 307}
+    sent = await api.post(public(inbox, "/upload"), headers=await get_pass(api, inbox), files={"file": ("t.txt", b"t")})
+    assert sent.status_code == 201
+    wrong_pass_and_password = {b"X-Link-Pass": b"1.x", b"X-Link-Password": PASSWORD.encode()}
+    assert (await api.get(public(link), headers=wrong_pass_and_password)).status_code == 200
+
+
+async def test_link_pass_is_given_for_the_right_password_or_a_pass(account: Account, api: httpx2.AsyncClient) -> None:
+    ends = datetime.now(UTC) + timedelta(minutes=30)
+    folder = await make_folder(account, "/guarded")
+    link, ending = [await make_link(account, folder, password=PASSWORD, expires_at=at) for at in (None, str(ends))]
+    for body in ({}, {"password": "Kaese"}, {"password": None}):
+        assert problem(await api.post(public(link, "/pass"), json=body)) == (401, "link-password-required")
+    renewed = await api.post(public(link, "/pass"), json={}, headers=await get_pass(api, link))
+    assert (await api.get(public(link), headers={"X-Link-Pass": renewed.json()["link_pass"]})).status_code == 200
+    hour = datetime.now(UTC) + timedelta(seconds=PASS_TTL_S)
+    assert abs(datetime.fromisoformat(renewed.json()["expires_at"]) - hour) < timedelta(minutes=5)
+    made = await api.post(public(ending, "/pass"), json={"password": PASSWORD})
+    assert datetime.fromisoformat(made.json()["expires_at"]) == ends
+    assert problem(await api.post("/v1/public/links/nothing/pass", json={"password": PASSWORD})) == GONE
+    open_link = await make_link(account, folder)
+    assert (await api.post(public(open_link, "/pass"), json={})).status_code == 200
+
+
+async def test_link_pass_ends_with_the_password_and_with_the_link(account: Account, api: httpx2.AsyncClient) -> None:
+    folder = await make_folder(account, "/changing")
+    link, other = [await make_link(account, folder, password=PASSWORD) for _ in range(2)]
+    shown = await get_pass(api, link)
+    foreign = await api.get(public(other), headers=shown)
+    wrong = await api.get(public(other), headers={"X-Link-Password": "Kaese"})
+    assert problem(foreign) == problem(wrong) == (401, "link-password-required")
+    assert problem(await api.post(public(other, "/pass"), json={}, headers=shown)) == (401, "link-password-required")
+    change = f"/v1/links/{link['id']}"
+    await account.client.patch(change, json={"password": "another"})
+    assert problem(await api.get(public(link), headers=shown)) == (401, "link-password-required")
+    await account.client.patch(change, json={"password": PASSWORD})  # the same again is another password
+    assert problem(await api.get(public(link), headers=shown)) == (401, "link-password-required")
+    shown = await get_pass(api, link)
+    await account.client.delete(change)
+    assert problem(await api.get(public(link), headers=shown)) == GONE
+    assert problem(await api.post(public(link, "/pass"), json={}, headers=shown)) == GONE
 
 
 # Upload links

@@ -131,6 +131,7 @@ SPOILED_BYTES = st.sampled_from(
 )
 HEADERS = [
     *("Authorization", "Cookie", "If-Match", "If-None-Match", "Idempotency-Key", "Last-Event-ID", "X-Link-Password"),
+    "X-Link-Pass",
     *("Content-MD5", "Content-Digest", "Repr-Digest", "Digest", "Content-Type", "Content-Encoding", "Content-Range"),
     *(
         "Accept",

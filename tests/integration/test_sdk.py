@@ -413,7 +413,11 @@ async def test_visitor_reads_a_link_with_a_password(client: Client, server: Runn
             assert content.getvalue() == b"small"
             with pytest.raises(LocalExists):
                 visitor.public.download(link, small.id, tmp_path / "large", password=password)
-            visitor.public.download_archive(link, tmp_path / "all.zip", password=password)
+            first = visitor.public.create_pass(link, password)
+            link_pass = visitor.public.create_pass(link, first)
+            assert link_pass.expires_at >= first.expires_at
+            assert visitor.public.get_link(link, password=link_pass).name == "team"
+            visitor.public.download_archive(link, tmp_path / "all.zip", password=link_pass)
             with zipfile.ZipFile(tmp_path / "all.zip") as archive:
                 assert {"team/in/small.txt", "team/large"} <= set(archive.namelist())
             with pytest.raises(LinkNotFor):

@@ -376,9 +376,25 @@ async def test_link_password_after_three_wrong_ones_is_rate_limited(postgres_url
                 wrong = await api.get(public(link), headers={"X-Link-Password": f"wrong {n}"})
                 assert problem(wrong) == (401, "link-password-required")
             assert problem(await api.get(public(link), headers=right)) == (429, "rate-limited")
+            asked = await api.post(public(link, "/pass"), json={"password": "right one"})
+            assert problem(asked) == (429, "rate-limited")
             page = await api.post(f"{link['url_path']}/password", data={"password": "right one"})
             assert (page.status_code, "retry-after" in page.headers) == (429, True)
             assert (await api.get(public(other), headers=right)).status_code == 200
+
+
+async def test_wrong_passwords_for_a_link_pass_are_rate_limited(postgres_url: str, s3_config: S3Config) -> None:
+    limits = NO_LIMITS | {"link_password": "3/hour"}
+    async with running_server(make_settings(postgres_url, s3_config, limits=limits)) as strict:
+        owner = await register_account(strict.url)
+        async with owner.client, httpx2.AsyncClient(base_url=strict.url, timeout=60) as api:
+            link = await make_link(owner, await make_folder(owner, "/guarded"), password="right one")
+            made = await api.post(public(link, "/pass"), json={"password": "right one"})
+            guesses = [*(f"wrong {n}" for n in range(3)), "right one"]
+            asked = [await api.post(public(link, "/pass"), json={"password": guess}) for guess in guesses]
+            assert [answer.status_code for answer in asked] == [401, 401, 401, 429]
+            shown = {"X-Link-Pass": made.json()["link_pass"]}
+            assert (await api.get(public(link), headers=shown)).status_code == 200, "a pass is no guess"
 
 
 async def test_concurrent_link_passwords_share_one_limit(postgres_url: str, s3_config: S3Config) -> None:

@@ -23,8 +23,8 @@ class LinkSecurity:
 class LinkCredentials:
     token: str
     password: str | None = None
-    browser_pass: str | None = None
-    """The cookie that a browser got for the password."""
+    link_pass: str | None = None
+    """What the visitor got for the password: a page in a cookie, a program in a header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,11 @@ async def _require_password(
     security: LinkSecurity, link: access.LinkAccess, password_hash: str, credentials: LinkCredentials
 ) -> None:
     """Check the pass or the password of a link. Raises LinkPasswordRequired, RateLimited."""
-    browser_pass, password = credentials.browser_pass, credentials.password
-    if browser_pass and security.tokens.is_pass(browser_pass, link.link_id, password_hash):
+    link_pass, password = credentials.link_pass, credentials.password
+    if link_pass and security.tokens.is_pass(link_pass, link.link_id, password_hash):
         return
     if password is None:
-        raise problems.LinkPasswordRequired
+        raise problems.LinkPasswordRequired("The pass is not valid (any more)" if link_pass else "")
     key = str(link.link_id)
     await security.limits.test("link_password", key)
     is_right, _ = await security.passwords.verify(password, password_hash)

@@ -11,6 +11,8 @@ import re
 import time
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import NamedTuple
 
 from dropbox_api.plumbing.encryption import derive_key
 from dropbox_api.settings import AuthSettings
@@ -19,11 +21,16 @@ _MAC_BYTES = 16
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _PASS = re.compile(r"([1-9][0-9]{9,11})\.([A-Za-z0-9_-]{43})", re.ASCII)
 PASS_TTL_S = 3600
-"""How long a browser keeps access after the password was entered."""
+"""How long a pass replaces the password that it was issued for."""
+
+
+class IssuedPass(NamedTuple):
+    text: str
+    expires_at: datetime
 
 
 class LinkTokens:
-    """Make and read tokens of links, and passes for browsers that sent a link's password. `clock`: Unix time."""
+    """Make and read tokens of links, and passes for visitors who sent a link's password. `clock`: Unix time."""
 
     def __init__(self, settings: AuthSettings, clock: Callable[[], float] = time.time) -> None:
         self._link_key = derive_key(settings, "link token")
@@ -42,10 +49,12 @@ class LinkTokens:
         link_id = uuid.UUID(bytes=base64.urlsafe_b64decode(token + "=")[:16])
         return link_id if hmac.compare_digest(self.issue_token(link_id), token) else None
 
-    def issue_pass(self, link_id: uuid.UUID, password_hash: str) -> str:
+    def issue_pass(self, link_id: uuid.UUID, password_hash: str) -> IssuedPass:
         """Return a pass: it proves for PASS_TTL_S that its bearer sent this password of this link."""
         until = int(self._clock()) + PASS_TTL_S
-        return f"{until}.{self._pass_mac(link_id, password_hash, until)}"
+        return IssuedPass(
+            f"{until}.{self._pass_mac(link_id, password_hash, until)}", datetime.fromtimestamp(until, UTC)
+        )
 
     def is_pass(self, shown: str, link_id: uuid.UUID, password_hash: str) -> bool:
         """Return whether a pass is valid for a link with this password now."""

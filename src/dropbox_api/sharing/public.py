@@ -21,8 +21,17 @@ from dropbox_api.plumbing import audit, page_cursors
 from dropbox_api.plumbing.transfer_slots import TransferSlots
 from dropbox_api.sharing import links, schemas
 from dropbox_api.sharing.bearers import LinkContext
+from dropbox_api.sharing.link_tokens import LinkTokens
 from dropbox_api.uploads.direct.body import RequestBody
 from dropbox_api.uploads.direct.link_upload import send_all_to_link, send_to_link
+
+
+def renew_pass(context: LinkContext, tokens: LinkTokens) -> schemas.LinkPass:
+    """Return a new pass for the link, whose password or pass was checked. A link without a password ignores it."""
+    link = context.link
+    issued = tokens.issue_pass(link.link_id, link.password_hash or "")
+    expires_at = min(issued.expires_at, link.expires_at or issued.expires_at)
+    return schemas.LinkPass(link_pass=issued.text, expires_at=expires_at)
 
 
 class PathFolder(NamedTuple):

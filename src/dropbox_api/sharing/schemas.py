@@ -163,6 +163,19 @@ class PublicLink(Answer):
     expires_at: datetime | None
 
 
+class CreateLinkPass(Request):
+    """Without a password, the `X-Link-Pass` of the request is renewed."""
+
+    password: Annotated[Secret, Field(max_length=1024, examples=["open sesame"])] | None = None
+
+
+class LinkPass(Answer):
+    link_pass: Annotated[str, Field(description="Send it as `X-Link-Pass` instead of the password.")]
+    expires_at: Annotated[
+        datetime, Field(description="It ends earlier when the password of the link changes, or the link ends.")
+    ]
+
+
 class PublicFile(Answer):
     id: uuid.UUID
     kind: Literal["file", "folder"]

@@ -1,17 +1,33 @@
 """Public links, as their visitors use them: without a sign-in."""
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 from dropbox_client.call import Body, Call, Listing, Receiver, read_archive, read_with, without_none
-from dropbox_client.models import DownloadUrl, PublicFile, PublicLink, ReceivedFile
+from dropbox_client.models import DownloadUrl, LinkPass, PublicFile, PublicLink, ReceivedFile
+
+Password: TypeAlias = str | LinkPass | None
+"""The password of a link, or a pass for it."""
 
 
-def get_link(token: str, password: str | None) -> Call[PublicLink]:
+def create_pass(token: str, password: str | LinkPass) -> Call[LinkPass]:
+    is_renewed = isinstance(password, LinkPass)
+    return Call(
+        "POST",
+        f"/v1/public/links/{token}/pass",
+        read_with(LinkPass.from_json),
+        signed_in=False,
+        body={} if is_renewed else {"password": password},
+        headers=_headers(password) if is_renewed else {},
+    )
+
+
+def get_link(token: str, password: Password) -> Call[PublicLink]:
     path = f"/v1/public/links/{token}"
     return Call("GET", path, read_with(PublicLink.from_json), signed_in=False, headers=_headers(password))
 
 
-def list_files(token: str, folder_id: str | None, password: str | None) -> Listing[PublicFile]:
+def list_files(token: str, folder_id: str | None, password: Password) -> Listing[PublicFile]:
     return Listing(
         f"/v1/public/links/{token}/files",
         PublicFile.from_json,
@@ -21,12 +37,12 @@ def list_files(token: str, folder_id: str | None, password: str | None) -> Listi
     )
 
 
-def sign_download(token: str, file_id: str, password: str | None) -> Call[DownloadUrl]:
+def sign_download(token: str, file_id: str, password: Password) -> Call[DownloadUrl]:
     path = f"/v1/public/links/{token}/files/{file_id}/download"
     return Call("GET", path, read_with(DownloadUrl.from_json), signed_in=False, headers=_headers(password))
 
 
-def get_archive(token: str, folder_id: str | None, password: str | None, receiver: Receiver) -> Call[None]:
+def get_archive(token: str, folder_id: str | None, password: Password, receiver: Receiver) -> Call[None]:
     return Call(
         "GET",
         f"/v1/public/links/{token}/archive",
@@ -38,7 +54,7 @@ def get_archive(token: str, folder_id: str | None, password: str | None, receive
     )
 
 
-def upload_file(token: str, body: Body, password: str | None) -> Call[ReceivedFile]:
+def upload_file(token: str, body: Body, password: Password) -> Call[ReceivedFile]:
     path = f"/v1/public/links/{token}/upload"
     return Call(
         "POST",
@@ -50,10 +66,12 @@ def upload_file(token: str, body: Body, password: str | None) -> Call[ReceivedFi
     )
 
 
-def _headers(password: str | None) -> Mapping[str, str]:
-    """Return the header of a password: its UTF-8 bytes, as the Latin-1 text that HTTP libraries send."""
+def _headers(password: Password) -> Mapping[str, str]:
+    """Return the header of a pass, or of a password: its UTF-8 bytes, as the Latin-1 text that HTTP libraries send."""
     if password is None:
         return {}
+    if isinstance(password, LinkPass):
+        return {"X-Link-Pass": password.link_pass}
     if not password.isprintable():
         raise ValueError("the password has control characters")
     return {"X-Link-Password": password.encode().decode("latin-1")}

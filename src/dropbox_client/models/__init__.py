@@ -33,7 +33,9 @@ else:
                 "Activity DownloadItem DownloadResult DownloadUrl File FileRef FileState NamedFile NameResult "
                 "NodeState normalize_name OnConflict Order Processing ProcessingState Revision TreeEntry "
             ),
-            "sharing": "KEEP Contact Grant GrantedRole Keep Link LinkMode OwnShare PublicFile PublicLink ReceivedFile",
+            "sharing": (
+                "KEEP Contact Grant GrantedRole Keep Link LinkMode LinkPass OwnShare PublicFile PublicLink ReceivedFile"
+            ),
             "uploads": (
                 "Capabilities Chunk CompletedUpload CompletedUploadItem CreateUpload CreatedUpload CreatedUploadItem "
                 "Destination DestinationState FingerprintHit RetryLater SignedPart Upload UploadState"

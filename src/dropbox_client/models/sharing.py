@@ -104,6 +104,17 @@ class PublicLink(Model):
 
 
 @dataclass(frozen=True)
+class LinkPass(Model):
+    """A pass for a public link: it replaces the password of the link for an hour."""
+
+    _readers: ClassVar = {"expires_at": read_time}
+
+    link_pass: str = field(repr=False)
+    expires_at: datetime
+    """It ends earlier when the password of the link changes, or the link ends."""
+
+
+@dataclass(frozen=True)
 class PublicFile(Model):
     """A file or folder below a public link, at `path` below the folder of the link."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dropbox_client.calls import public
 from dropbox_client.models.files import DownloadUrl
-from dropbox_client.models.sharing import Link, PublicFile, PublicLink, ReceivedFile
+from dropbox_client.models.sharing import Link, LinkPass, PublicFile, PublicLink, ReceivedFile
 from dropbox_client.resources.resource import Resource
 
 if TYPE_CHECKING:
@@ -19,25 +19,36 @@ class Public(Resource):
     """Public links, as their visitors use them: a client that is not signed in is enough.
 
     `link` is a `Link`, its token, or its address. Each method raises NotFound for a link that does not exist, has
-    expired or was revoked; LinkPasswordRequired without the right `password`; LinkNotFor for another mode.
+    expired or was revoked; LinkPasswordRequired without the right `password`, or a pass instead of it; LinkNotFor for
+    another mode.
     """
 
-    def get_link(self, link: Link | str, *, password: str | None = None) -> PublicLink:
+    def create_pass(self, link: Link | str, password: str | LinkPass) -> LinkPass:
+        """Exchange the password for a pass, so that it need not be stored; renew the given pass."""
+        return self._run(public.create_pass(_read_token(link), password))
+
+    def get_link(self, link: Link | str, *, password: str | LinkPass | None = None) -> PublicLink:
         """Return what the link shows."""
         return self._run(public.get_link(_read_token(link), password))
 
     def list_files(
-        self, link: Link | str, folder_id: str | None = None, *, password: str | None = None
+        self, link: Link | str, folder_id: str | None = None, *, password: str | LinkPass | None = None
     ) -> Iterator[PublicFile]:
         """Iterate over the children of the folder of the link, or of a folder below it. Raises NotAFolder."""
         return self._pages(public.list_files(_read_token(link), folder_id, password))
 
-    def sign_download(self, link: Link | str, file_id: str, *, password: str | None = None) -> DownloadUrl:
+    def sign_download(self, link: Link | str, file_id: str, *, password: str | LinkPass | None = None) -> DownloadUrl:
         """Return a signed URL for the content of a file; this counts as a download. Raises NotAFile."""
         return self._run(public.sign_download(_read_token(link), file_id, password))
 
     def download(
-        self, link: Link | str, file_id: str, to: "To", *, password: str | None = None, overwrite: bool = False
+        self,
+        link: Link | str,
+        file_id: str,
+        to: "To",
+        *,
+        password: str | LinkPass | None = None,
+        overwrite: bool = False,
     ) -> None:
         """Download a file to a path or into a binary file object; this counts as a download.
 
@@ -56,7 +67,7 @@ class Public(Resource):
         to: "To",
         *,
         folder_id: str | None = None,
-        password: str | None = None,
+        password: str | LinkPass | None = None,
         overwrite: bool = False,
     ) -> None:
         """Download the folder of the link, or a folder below it, as a zip; this counts as a download.
@@ -70,7 +81,7 @@ class Public(Resource):
             target.finish()
 
     def upload(
-        self, link: Link | str, content: "Content", name: str | None = None, *, password: str | None = None
+        self, link: Link | str, content: "Content", name: str | None = None, *, password: str | LinkPass | None = None
     ) -> ReceivedFile:
         """Send a path, bytes or a binary file object to an upload link, under `name` or the name of the path.
 

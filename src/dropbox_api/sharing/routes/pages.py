@@ -75,9 +75,7 @@ def _cookie(request: Request) -> str:
 
 
 async def _authenticate(request: Request, services: ServicesDep, security: LinkSecurityDep, token: str) -> LinkContext:
-    return await open_link(
-        services, security, LinkCredentials(token, browser_pass=request.cookies.get(_cookie(request)))
-    )
+    return await open_link(services, security, LinkCredentials(token, link_pass=request.cookies.get(_cookie(request))))
 
 
 LinkBearer = Annotated[LinkContext, Depends(_authenticate)]
@@ -121,7 +119,7 @@ async def give_password(
     if link.password_hash is not None:
         response.set_cookie(
             _cookie(request),
-            security.tokens.issue_pass(link.link_id, link.password_hash),
+            security.tokens.issue_pass(link.link_id, link.password_hash).text,
             max_age=PASS_TTL_S,
             path=f"{request.scope.get('root_path', '')}/s/{token}",
             secure=request.url.scheme == "https",

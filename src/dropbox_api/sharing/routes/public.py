@@ -20,11 +20,11 @@ from dropbox_api.deps import (
 )
 from dropbox_api.files.archive import Archive
 from dropbox_api.files.schemas import DownloadUrl
-from dropbox_api.responses import problem_responses
+from dropbox_api.responses import BODY, problem_responses
 from dropbox_api.sharing import public
 from dropbox_api.sharing.bearers import LinkContext, LinkCredentials, open_link
 from dropbox_api.sharing.routes.links import LinkSecurityDep
-from dropbox_api.sharing.schemas import PublicFileList, PublicLink, ReceivedFile
+from dropbox_api.sharing.schemas import CreateLinkPass, LinkPass, PublicFileList, PublicLink, ReceivedFile
 from dropbox_api.uploads.direct.body import RequestBody, receive_body
 
 router = APIRouter(prefix="/public/links/{token}", dependencies=[limited("public")])
@@ -37,12 +37,23 @@ _LinkPassword = Annotated[
     Header(alias="X-Link-Password", max_length=1024, description="Password of the link, in UTF-8."),
 ]
 
+_LinkPass = Annotated[
+    str | None,
+    Header(alias="X-Link-Pass", max_length=1024, description="A pass for the link, instead of its password."),
+]
+
 
 async def _authenticate(
-    services: ServicesDep, security: LinkSecurityDep, response: Response, token: str, password: _LinkPassword = None
+    *,
+    services: ServicesDep,
+    security: LinkSecurityDep,
+    response: Response,
+    token: str,
+    password: _LinkPassword = None,
+    link_pass: _LinkPass = None,
 ) -> LinkContext:
     response.headers.update(PRIVATE)
-    return await open_link(services, security, LinkCredentials(token, _decode_password(password)))
+    return await open_link(services, security, LinkCredentials(token, _decode_password(password), link_pass))
 
 
 def _decode_password(header: str | None) -> str | None:
@@ -63,6 +74,26 @@ _UNUSABLE = (problems.ContentQuarantined, problems.ContentDamaged)
 async def get_link(context: LinkBearer) -> PublicLink:
     """Show the file or folder of a link. A link with a password shows nothing without it."""
     return await public.describe_link(context)
+
+
+@router.post("/pass", operation_id="public_create_pass", responses=problem_responses(*_REFUSED, *BODY))
+async def create_pass(
+    *,
+    services: ServicesDep,
+    security: LinkSecurityDep,
+    response: Response,
+    token: str,
+    body: CreateLinkPass,
+    link_pass: _LinkPass = None,
+) -> LinkPass:
+    """Exchange the password of a link for a pass of an hour, or renew a pass.
+
+    It ends when the password changes or the link ends. Wrong passwords count as elsewhere.
+    """
+    response.headers.update(PRIVATE)
+    password = body.password.get_secret_value() if body.password else None
+    context = await open_link(services, security, LinkCredentials(token, password, link_pass))
+    return public.renew_pass(context, security.tokens)
 
 
 @router.get(
