@@ -138,13 +138,32 @@ _REQUIRE_TRASHED = text("""
 async def require_trashed(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID) -> Access:
     """Return the owner's access to a node that was deleted itself, not only a folder above it.
 
-    Only the owner has access to the trash.
+    Only the owner deletes for good.
     Raises NotFound (the node is missing, live or purged, or the actor is not its owner).
     """
     row = (await tx.execute(_REQUIRE_TRASHED, {"actor_id": actor_id, "node_id": node_id})).one_or_none()
     if row is None:
         raise problems.NotFound
     return Access(row.id, row.owner_id, row.kind, "owner")
+
+
+_FIND_TRASHED = text("""
+    SELECT id, owner_id, parent_id, kind FROM nodes
+    WHERE id = :node_id AND (owner_id = :actor_id OR trashed_by = :actor_id)
+        AND trashed_at IS NOT NULL AND purged_at IS NULL
+""")
+
+
+async def require_restorable(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID) -> Access:
+    """Return the actor's access to a node that was deleted itself and that the actor may restore.
+
+    The owner restores every node, an editor one that this editor deleted, while still editor of its live folder.
+    Raises NotFound.
+    """
+    row = (await tx.execute(_FIND_TRASHED, {"actor_id": actor_id, "node_id": node_id})).one_or_none()
+    if row is None or not (row.owner_id == actor_id or await is_editor(tx, actor_id, row.parent_id)):
+        raise problems.NotFound
+    return Access(row.id, row.owner_id, row.kind, "owner" if row.owner_id == actor_id else "editor")
 
 
 # Files by identity
@@ -475,11 +494,13 @@ class TreeNode:
     is_trashed: bool
     """The node itself, not only a folder above it."""
     is_purged: bool
+    trashed_by: uuid.UUID | None = None
 
 
 _KNOWN = text(f"""
     WITH RECURSIVE {ancestors_cte(_MANY)}
-    SELECT id, owner_id, parent_id, kind, trashed_at IS NOT NULL AS is_trashed, purged_at IS NOT NULL AS is_purged
+    SELECT id, owner_id, parent_id, kind, trashed_at IS NOT NULL AS is_trashed, purged_at IS NOT NULL AS is_purged,
+        trashed_by
     FROM nodes WHERE id IN (SELECT id FROM ancestors)
 """)
 _GRANTS = text("""
@@ -525,10 +546,23 @@ class KnownTree:
             raise judged
         return judged
 
-    def require_trashed(self, actor_id: uuid.UUID, node_id: uuid.UUID) -> None:
-        """Require what the function `require_trashed` requires. Raises NotFound."""
+    def is_editor(self, actor_id: uuid.UUID, node_id: uuid.UUID) -> bool:
+        """Tell what the function `is_editor` tells."""
+        try:
+            self.require_role(actor_id, node_id, "editor")
+        except (problems.NotFound, problems.Forbidden):
+            return False
+        return True
+
+    def require_restorable(self, actor_id: uuid.UUID, node_id: uuid.UUID) -> None:
+        """Require what the function `require_restorable` requires. Raises NotFound."""
         node = self.nodes.get(node_id)
-        if node is None or node.owner_id != actor_id or not node.is_trashed or node.is_purged:
+        if node is None or not node.is_trashed or node.is_purged:
+            raise problems.NotFound
+        is_own = node.owner_id == actor_id
+        if not is_own and not (
+            node.trashed_by == actor_id and node.parent_id is not None and self.is_editor(actor_id, node.parent_id)
+        ):
             raise problems.NotFound
 
     def list_grantees(self, node_id: uuid.UUID) -> frozenset[uuid.UUID]:

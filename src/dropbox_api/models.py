@@ -196,6 +196,9 @@ class Node(Base):
     modified_at: Mapped[datetime] = _now()
     trashed_at: Mapped[datetime | None]
     """When the node went to the trash, with everything below it. Only the deleted node has it, not its descendants."""
+    trashed_by: Mapped[uuid.UUID | None]
+    """The account that moved the node to the trash; None for nodes deleted before this column, and outside the trash.
+    No foreign key: the node outlives the account of an editor."""
     purged_at: Mapped[datetime | None]
     """When the node was deleted permanently: it is hidden until a worker removes it and everything below it."""
 

@@ -11,10 +11,12 @@ from sqlalchemy import text
 
 from dropbox_api.db import Db
 from dropbox_api.sharing import grants
+from dropbox_api.workers.relay import relay_changes
 from tests.conftest import Register
 from tests.support.plans import explain, record_statements
 from tests.support.server import (
     Account,
+    RunningServer,
     download,
     journal,
     new_address,
@@ -432,11 +434,154 @@ async def test_trash_of_shared_items_is_visible_to_the_owner_only(people: People
     assert await names_in(ada.client, "/v1/trash") == ["file.txt"]
     for other in (ed, vi):
         assert await names_in(other.client, "/v1/trash") == []
-        for method, path in (("GET", f"/v1/files/{file_id}"), ("POST", f"/v1/files/{file_id}/restore")):
-            assert problem(await other.client.request(method, path)) == (404, "not-found")
+        assert problem(await other.client.get(f"/v1/files/{file_id}")) == (404, "not-found")
         assert problem(await other.client.delete(f"/v1/trash/{file_id}")) == (404, "not-found")
     assert (await ada.client.post(f"/v1/files/{file_id}/restore")).status_code == 200
     assert await download(vi, file_id) == b"one"
+
+
+# Restore by editors
+
+
+async def trash_by_replacement(by: Account, shared: dict[str, Any]) -> str:
+    """Move another file over the shared one; return the replaced file."""
+    over = await upload_file(by, b"over", "over.txt", destination={"parent_id": shared["inner"]})
+    body = {"parent_id": shared["top"], "name": "file.txt", "on_conflict": "replace"}
+    (await by.client.patch(f"/v1/files/{over['id']}", json=body)).raise_for_status()
+    return str(shared["file"]["id"])
+
+
+async def trash_by_batch(by: Account, shared: dict[str, Any], **more: Any) -> str:
+    file_id = str(shared["file"]["id"])
+    body = {"operations": [{"op": "trash", "file_id": file_id, **more}]}
+    answer = (await by.client.post("/v1/files/batch", json=body)).raise_for_status().json()
+    assert answer["items"][0]["status"] == 204
+    return file_id
+
+
+async def trash_alone(by: Account, shared: dict[str, Any]) -> str:
+    (await by.client.delete(f"/v1/files/{shared['file']['id']}")).raise_for_status()
+    return str(shared["file"]["id"])
+
+
+async def trash_above(by: Account, shared: dict[str, Any]) -> str:
+    (await by.client.delete(f"/v1/files/{shared['inner']}")).raise_for_status()
+    return str(shared["inner"])
+
+
+WAYS = pytest.mark.parametrize("way", [trash_alone, trash_by_batch, trash_by_replacement, trash_above])
+
+
+async def restore_in_batch(by: Account, file_id: str) -> int:
+    body = {"operations": [{"op": "restore", "file_id": file_id}]}
+    answer = (await by.client.post("/v1/files/batch", json=body)).raise_for_status().json()
+    return int(answer["items"][0]["status"])
+
+
+@WAYS
+async def test_restore_by_the_editor_who_deleted_it_brings_it_back_to_all_members(
+    people: People, shared: dict[str, Any], server: RunningServer, db: Db, way: Any
+) -> None:
+    ada, ed, vi = people
+    trashed = await way(ed, shared)
+    assert problem(await vi.client.post(f"/v1/files/{trashed}/restore")) == (404, "not-found")
+    restored = await ed.client.post(f"/v1/files/{trashed}/restore", headers={"Idempotency-Key": "undo"})
+    assert restored.status_code == 200
+    assert_shows_nothing_above(ada, shared, restored)
+    again = await ed.client.post(f"/v1/files/{trashed}/restore", headers={"Idempotency-Key": "undo"})
+    assert (again.status_code, again.json()) == (200, restored.json())
+    assert problem(await ed.client.post(f"/v1/files/{trashed}/restore")) == (404, "not-found")
+    await relay_changes(server.services)
+    for member in people:
+        assert (await member.client.get(f"/v1/files/{trashed}")).status_code == 200
+        assert ("file.restored", trashed) in await journal(db, member)
+
+
+@WAYS
+async def test_restore_in_a_batch_by_the_editor_who_deleted_it_succeeds(
+    people: People, shared: dict[str, Any], way: Any
+) -> None:
+    _, ed, vi = people
+    trashed = await way(ed, shared)
+    assert await restore_in_batch(vi, trashed) == 404
+    assert await restore_in_batch(ed, trashed) == 200
+    assert (await vi.client.get(f"/v1/files/{trashed}")).status_code == 200
+
+
+@pytest.mark.parametrize("trasher", ["owner", "editor"])
+@WAYS
+async def test_restore_of_what_another_member_deleted_is_not_found(
+    people: People, shared: dict[str, Any], register: Register, db: Db, way: Any, trasher: str
+) -> None:
+    ada, ed, _ = people
+    other = await register()
+    await verify(db, other)
+    await grant(ada, shared["top"], other, "editor")
+    trashed = await way(ada if trasher == "owner" else other, shared)
+    assert problem(await ed.client.post(f"/v1/files/{trashed}/restore")) == (404, "not-found")
+    assert await restore_in_batch(ed, trashed) == 404
+    assert await restore_in_batch(ada, trashed) == 200
+
+
+async def test_restore_after_a_later_deletion_by_the_owner_is_not_found(people: People, shared: dict[str, Any]) -> None:
+    ada, ed, _ = people
+    file_id = await trash_alone(ed, shared)
+    assert await restore_in_batch(ada, file_id) == 200
+    await trash_alone(ada, shared)
+    assert problem(await ed.client.post(f"/v1/files/{file_id}/restore")) == (404, "not-found")
+
+
+@pytest.mark.parametrize("loss", ["demoted", "revoked", "moved out", "folder deleted", "purged"])
+async def test_restore_by_a_former_editor_is_not_found(people: People, shared: dict[str, Any], loss: str) -> None:
+    ada, ed, _ = people
+    trashed = (await upload_file(ed, b"x", "x", destination={"parent_id": shared["inner"]}))["id"]
+    kept = await make_folder(ada, "/elsewhere")
+    await grant(ada, kept, ed, "editor")
+    (await ed.client.delete(f"/v1/files/{trashed}")).raise_for_status()
+    at = f"/v1/files/{shared['top']}/grants/{shared['grants']['ed']['id']}"
+    match loss:
+        case "demoted":
+            await ada.client.patch(at, json={"role": "viewer"})
+        case "revoked":
+            await ada.client.delete(at)
+        case "moved out":
+            await ada.client.patch(f"/v1/files/{shared['inner']}", json={"parent_id": shared["above"]})
+        case "folder deleted":
+            await ada.client.delete(f"/v1/files/{shared['inner']}")
+        case "purged":
+            await ada.client.delete(f"/v1/trash/{trashed}")
+    for body in ({}, {"parent_id": kept}):
+        answer = await ed.client.post(f"/v1/files/{trashed}/restore", json=body)
+        assert problem(answer) == (404, "not-found")
+        batched = {"operations": [{"op": "restore", "file_id": trashed, **body}]}
+        items = (await ed.client.post("/v1/files/batch", json=batched)).raise_for_status().json()["items"]
+        assert items[0]["status"] == 404
+
+
+async def test_restore_by_an_editor_stays_within_the_owner_and_the_share(
+    people: People, shared: dict[str, Any]
+) -> None:
+    _, ed, _ = people
+    file_id = await trash_alone(ed, shared)
+    own = await make_folder(ed, "/mine")
+    for parent, expected in ((own, (409, "cross-owner")), (shared["above"], (404, "not-found"))):
+        answer = await ed.client.post(f"/v1/files/{file_id}/restore", json={"parent_id": parent})
+        assert problem(answer) == expected
+    moved = await ed.client.post(f"/v1/files/{file_id}/restore", json={"parent_id": shared["inner"]})
+    assert moved.json()["parent_id"] == shared["inner"]
+
+
+async def test_undo_of_nested_deletions_by_an_editor_in_one_batch_succeeds(
+    people: People, shared: dict[str, Any]
+) -> None:
+    ada, ed, _ = people
+    inner, deep = shared["inner"], shared["deep"]["id"]
+    for node_id in (deep, inner):
+        (await ed.client.delete(f"/v1/files/{node_id}")).raise_for_status()
+    body = {"operations": [{"op": "restore", "file_id": node_id} for node_id in (inner, deep)]}
+    answer = (await ed.client.post("/v1/files/batch", json=body)).raise_for_status().json()
+    assert [item["status"] for item in answer["items"]] == [200, 200]
+    assert await names_in(ada.client, "/v1/files", parent_id=inner) == ["deep.txt"]
 
 
 async def test_change_by_editor_with_a_stale_etag_is_412(people: People, shared: dict[str, Any]) -> None:

@@ -52,7 +52,7 @@ class World:
     folder_id: str
     clients: dict[str, httpx2.AsyncClient] = field(default_factory=dict)
 
-    async def subject(self, path: str, row: dict[str, Any]) -> dict[str, str]:
+    async def subject(self, path: str, row: dict[str, Any], trashed_by: str = "owner") -> dict[str, str]:
         """Make the resource that the path names, fresh for each case; return the ids for the path."""
         unique = uuid.uuid4().hex
         place = {"destination": {"parent_id": self.folder_id, "on_conflict": "rename"}}
@@ -73,7 +73,7 @@ class World:
             file = await upload_file(self.owner, b"matrix", unique, **place)
             ids |= {"file_id": file["id"], "revision_id": file["revision_id"]}
             if row["of"] == "trashed":
-                (await self.owner.client.delete(f"/v1/files/{file['id']}")).raise_for_status()
+                (await self.clients[trashed_by].delete(f"/v1/files/{file['id']}")).raise_for_status()
         shares = {"grant_id": ("grants", {"email": f"{unique}@example.com", "role": "viewer"})}
         shares["link_id"] = ("links", {"mode": "view"})
         for name, (kind, body) in shares.items():
@@ -82,10 +82,10 @@ class World:
                 ids[name] = made.raise_for_status().json()["id"]
         return ids
 
-    async def ask(self, name: str, actor: str) -> httpx2.Response:
+    async def ask(self, name: str, actor: str, trashed_by: str = "owner") -> httpx2.Response:
         row = MATRIX[name]
         method, path = name.split(" ")
-        ids = await self.subject(path, row)
+        ids = await self.subject(path, row, trashed_by)
         lacking = "account" if row.get("scope") == "any" else row.get("scope")
         client = self.clients[f"unscoped {lacking}" if actor == "unscoped" else actor]
         request: dict[str, Any] = {"params": json.loads(_filled(json.dumps(row.get("query")), ids))}
@@ -171,3 +171,12 @@ async def test_route_answers_each_actor_with_the_status_of_the_matrix(world: Wor
     if actor in {"stranger", "revoked", "viewer", "editor"}:
         assert "above" not in answer.text, "folders above the shared one stay hidden"
     await answer.aclose()
+
+
+@pytest.mark.parametrize("name", [name for name, row in MATRIX.items() if row.get("of") == "trashed"])
+async def test_route_answers_the_editor_who_deleted_the_node_with_the_status_of_the_matrix(
+    world: World, name: str
+) -> None:
+    answer = await world.ask(name, "editor", trashed_by="editor")
+    assert answer.status_code == MATRIX[name].get("trasher", MATRIX[name]["editor"]), answer.text
+    assert "above" not in answer.text

@@ -42,8 +42,8 @@ _TO_PLACE: dict[str, Any] = {
     **{column: bindparam(f"to_{column}") for column in paths.name_columns("any")},
 }
 _PLACE = _CHANGED.values(**_TO_PLACE)
-_RESTORE = _CHANGED.values(**_TO_PLACE, trashed_at=None)
-_TRASH = _CHANGED.values(version=Node.version + 1, trashed_at=func.now())
+_RESTORE = _CHANGED.values(**_TO_PLACE, trashed_at=None, trashed_by=None)
+_TRASH = _CHANGED.values(version=Node.version + 1, trashed_at=func.now(), trashed_by=bindparam("by"))
 _INSERT = insert(Node)
 
 _HEIGHTS = text("""
@@ -127,9 +127,9 @@ class TreeEdit:
         return self._nodes[node_id]
 
     async def get_trashed_node(self, node_id: uuid.UUID) -> LockedNode:
-        """Return a node of the actor that was itself deleted. Raises NotFound."""
+        """Return a node that was itself deleted and that the actor may restore. Raises NotFound."""
         await self.load_nodes([node_id])
-        self._tree.require_trashed(self.actor_id, node_id)
+        self._tree.require_restorable(self.actor_id, node_id)
         return self._nodes[node_id]
 
     async def get_folder(self, folder_id: uuid.UUID, role: access.Role = "editor") -> access.Access:
@@ -143,11 +143,7 @@ class TreeEdit:
     async def is_editor(self, node_id: uuid.UUID) -> bool:
         """Tell whether the actor is editor or owner of a live node."""
         await self.load([node_id])
-        try:
-            self._tree.require_role(self.actor_id, node_id, "editor")
-        except (problems.NotFound, problems.Forbidden):
-            return False
-        return True
+        return self._tree.is_editor(self.actor_id, node_id)
 
     async def find_holder(self, place: NodeKey) -> NameHolder | None:
         """Return the live node at a name."""
@@ -201,9 +197,10 @@ class TreeEdit:
     def trash(self, node: LockedNode) -> None:
         """Move a live node to the trash."""
         self._free_name(node)
-        self._tree.nodes[node.id].is_trashed = True
+        known = self._tree.nodes[node.id]
+        known.is_trashed, known.trashed_by = True, self.actor_id
         self._nodes[node.id] = replace(node, version=node.version + 1)
-        self._writes.append((_TRASH, {"of_node": node.id}))
+        self._writes.append((_TRASH, {"of_node": node.id, "by": self.actor_id}))
 
     async def add_folder(self, parent_id: uuid.UUID, name: str) -> uuid.UUID:
         """Make a folder at a free name (clean) and return it. Raises TooManyFiles."""

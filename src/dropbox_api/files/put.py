@@ -302,7 +302,7 @@ async def _decide_file(
 
 
 _RESTORE_BASES = text("""
-    UPDATE nodes SET trashed_at = NULL, version = version + 1 FROM (
+    UPDATE nodes SET trashed_at = NULL, trashed_by = NULL, version = version + 1 FROM (
         SELECT DISTINCT ON (trashed.parent_id, trashed.name_key) trashed.id, place
         FROM unnest(CAST(:heads AS uuid[]), CAST(:parent_ids AS uuid[]), CAST(:name_keys AS text[]))
             WITH ORDINALITY AS wanted(head, parent_id, name_key, place)
@@ -404,7 +404,7 @@ _RESTORE = (
     .where(Node.id == bindparam("of_node"))
     .values(
         {column: bindparam(f"new_{column}") for column in paths.name_columns("name")}
-        | {"trashed_at": None, "version": Node.version + 1}
+        | {"trashed_at": None, "trashed_by": None, "version": Node.version + 1}
     )
 )
 

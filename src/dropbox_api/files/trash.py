@@ -79,12 +79,14 @@ async def restore_node(
 ) -> File:
     """Take a node out of the trash with all below it, to its old folder or the one that the request names; return it.
 
-    Raises NotFound (not in the trash, or no such folder), PreconditionFailed, ParentGone (its old folder is in the
-    trash or removed), NotAFolder, NameTaken, InvalidName, IdempotencyMismatch.
+    The owner restores every node, an editor one that this editor deleted, while still editor of its live folder.
+    Raises NotFound (not in the trash, no such folder, or no permission), PreconditionFailed, ParentGone (its old folder
+    is in the trash or removed), NotAFolder, NameTaken, InvalidName, IdempotencyMismatch.
     Transaction: one, under the owner's lock.
     """
     async with context.db.begin() as tx:
-        edit = await edits.lock_tree(tx, context.actor_id, await access.require_trashed(tx, context.actor_id, node_id))
+        granted = await access.require_restorable(tx, context.actor_id, node_id)
+        edit = await edits.lock_tree(tx, context.actor_id, granted)
         await idempotency.claim_key(tx, once)
         await restore(edit, node_id, wanted, if_match)
         file = await edit.view(node_id)

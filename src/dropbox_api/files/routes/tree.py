@@ -177,7 +177,8 @@ async def restore(
 ) -> File:
     """Restore a file or folder from the trash to its old folder and name, or to those in the body.
 
-    By default a taken name becomes `name (1)`.
+    By default a taken name becomes `name (1)`. Editors restore what they deleted themselves, while still editors of its
+    folder.
     """
     return add_etag(response, await trash.restore_node(context, file_id, body or RestoreFile(), if_match, once))
 
