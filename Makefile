@@ -5,10 +5,13 @@ export UV_PROJECT_ENVIRONMENT = .venv
 UV = .uv/bin/uv
 RUN = $(UV) run --frozen --all-extras
 PYTEST = $(RUN) pytest
+# Node comes as a Python wheel.
+NPM = PATH="$(CURDIR)/.venv/bin:$$PATH" npm
+E2E = $(NPM) run --silent --workspace web e2e
 # Each process starts its own servers; the tests of a file share fixtures, so they stay in one process.
 PARALLEL = -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help run test check bench big-file unit contract integration faults faults-long plans fix types lint openapi migrate clean sdk words
+.PHONY: help run test check e2e bench big-file unit contract integration faults faults-long plans fix types lint openapi migrate clean sdk words
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -22,9 +25,8 @@ help: ## Show this list
 	@$(UV) sync --frozen --all-extras --quiet
 	@touch $@
 
-# Node comes as a Python wheel; npm installs the TypeScript tools of one test.
-node_modules/.ready: package.json package-lock.json .venv/.ready
-	@PATH="$(CURDIR)/.venv/bin:$$PATH" npm ci --silent --no-audit --no-fund
+node_modules/.ready: package.json package-lock.json web/package.json .npmrc .venv/.ready
+	@$(NPM) ci --silent --no-audit --no-fund
 	@touch $@
 
 run: .venv/.ready ## Start API, worker, Postgres and store on this machine
@@ -32,6 +34,10 @@ run: .venv/.ready ## Start API, worker, Postgres and store on this machine
 
 test: node_modules/.ready ## Run all tests
 	$(PYTEST) $(PARALLEL)
+	$(E2E)
+
+e2e: node_modules/.ready ## Run the tests of the server in Chromium
+	$(E2E)
 
 check: .venv/.ready lint types words ## Run all static checks: exactly what CI runs
 	$(RUN) lint-imports
@@ -41,8 +47,9 @@ lint: .venv/.ready
 	$(RUN) ruff check
 	$(RUN) ruff format --check
 
-types: .venv/.ready
+types: node_modules/.ready
 	$(RUN) mypy
+	@$(NPM) run --silent --workspace web types
 
 sdk: .venv/.ready ## Generate the asynchronous resources of the Python SDK
 	$(RUN) python tests/support/async_resources.py
@@ -85,4 +92,4 @@ migrate: .venv/.ready ## Upgrade the database of DROPBOX_DATABASE__URL to the ne
 	$(RUN) dropbox-api migrate
 
 clean: ## Remove environments and caches; keep .dev with its data
-	rm -rf .uv .venv .peers node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .uv .venv .peers node_modules web/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

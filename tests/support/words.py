@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACES = (
-    "src", "tests", "docs", "examples", "bench", "alembic", "deploy", ".ci",
+    "src", "tests", "docs", "examples", "bench", "alembic", "deploy", "web", ".ci",
     "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "Makefile", "Dockerfile", "docker-compose.yml", ".env.example",
     "pyproject.toml",
 )  # fmt: skip
@@ -40,7 +40,7 @@ def find_in_tree(root: Path) -> Iterator[tuple[str, int, str]]:
         path = root / place
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             name = file.relative_to(root).as_posix()
-            if not file.is_file() or name in EXEMPT or "__pycache__" in name:
+            if not file.is_file() or name in EXEMPT or "__pycache__" in name or "node_modules" in name:
                 continue
             try:
                 text = file.read_text()

@@ -1,0 +1,106 @@
+// The script of the test page: a client of the API by the browser's own means, as a page of an application has it.
+
+export type Client = ReturnType<typeof createClient>;
+
+declare global {
+  interface Window {
+    client: Client;
+  }
+}
+
+interface Upload {
+  id: string;
+  chunk_size_bytes: number;
+  chunk_count: number;
+  missing: string;
+}
+
+interface SignedPart {
+  number: number;
+  url: string;
+  headers: Record<string, string>;
+}
+
+/** Return the client. The page gets the source of this function alone: it refers to nothing outside. */
+export function createClient() {
+  const LANES = 4;
+  let token = "";
+  /** Chunks that the store has confirmed to this page, and chunks that it had before. */
+  const progress = { sent: 0, found: 0 };
+
+  async function call<Answer>(method: string, path: string, body?: object): Promise<Answer> {
+    const answer = await fetch(path, {
+      method,
+      headers: {
+        ...(token && { Authorization: `Bearer ${token}` }),
+        ...(body && { "Content-Type": "application/json" }),
+      },
+      body: body ? JSON.stringify(body) : null,
+    });
+    const text = await answer.text();
+    if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${text}`);
+    return JSON.parse(text || "null");
+  }
+
+  async function signIn(username: string, password: string): Promise<void> {
+    const form = new URLSearchParams({ grant_type: "password", username, password });
+    const answer = await fetch("/v1/auth/token", { method: "POST", body: form });
+    token = (await answer.json()).access_token;
+  }
+
+  /** Return the file that a person has chosen in the page. */
+  function chosenFile(): File {
+    const file = document.querySelector("input")?.files?.[0];
+    if (!file) throw new Error("no file is chosen");
+    return file;
+  }
+
+  async function hash(blob: Blob): Promise<string> {
+    const digest = await crypto.subtle.digest("SHA-256", await blob.arrayBuffer());
+    return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  }
+
+  /** Send the chosen file to the root folder, or what the store lacks of it. */
+  async function upload(): Promise<void> {
+    const file = chosenFile();
+    const { upload, parts } = await call<{ upload: Upload; parts: SignedPart[] }>("POST", "/v1/uploads", {
+      fingerprint: await hash(file),
+      size_bytes: file.size,
+      destination: { name: file.name },
+    });
+    if (parts[0]) await put(parts[0], file);
+    else await sendMissing(file, await call<Upload>("POST", `/v1/uploads/${upload.id}/reconcile`));
+    await call("POST", `/v1/uploads/${upload.id}/complete`);
+  }
+
+  async function sendMissing(file: File, upload: Upload): Promise<void> {
+    const numbers = readRanges(upload.missing);
+    progress.found = upload.chunk_count - numbers.length;
+    const lane = async () => {
+      for (let number = numbers.shift(); number; number = numbers.shift()) {
+        const begin = (number - 1) * upload.chunk_size_bytes;
+        const chunk = file.slice(begin, begin + upload.chunk_size_bytes);
+        const wanted = { parts: [{ number, sha256: await hash(chunk) }] };
+        const { parts } = await call<{ parts: [SignedPart] }>("POST", `/v1/uploads/${upload.id}/parts`, wanted);
+        await put(parts[0], chunk);
+      }
+    };
+    await Promise.all(Array.from({ length: LANES }, lane));
+  }
+
+  async function put({ url, headers }: SignedPart, chunk: Blob): Promise<void> {
+    const answer = await fetch(url, { method: "PUT", headers, body: chunk });
+    if (!answer.ok) throw new Error(`PUT to the store: ${answer.status} ${await answer.text()}`);
+    progress.sent += 1;
+  }
+
+  /** Return the numbers of a set such as "1-3,7". */
+  function readRanges(ranges: string): number[] {
+    return ranges.split(",").flatMap((range) => {
+      const [first = 0, last = first] = range.split("-").map(Number);
+      return Array.from({ length: last - first + 1 }, (_, index) => first + index);
+    });
+  }
+
+  return { call, signIn, upload, hash, progress };
+}

@@ -1,0 +1,88 @@
+// Starts the server with everything that it needs (`dropbox-api dev`) for all test files, and stops it.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import type { TestProject } from "vitest/node";
+import { CHROMIUM } from "./chromium.ts";
+
+const COMMAND = resolve(import.meta.dirname, "../../../.venv/bin/dropbox-api");
+const START_MS = 180_000;
+
+declare module "vitest" {
+  interface ProvidedContext {
+    /** Address of the server, as it prints it. */
+    server: string;
+  }
+}
+
+export default async function startServer(project: TestProject): Promise<() => Promise<void>> {
+  if (!existsSync(CHROMIUM)) {
+    throw new Error(
+      `${CHROMIUM} is missing: on Debian, 'apt install chromium fonts-noto-core'; elsewhere name it in CHROMIUM`,
+    );
+  }
+  const folder = await mkdtemp(join(tmpdir(), "dropbox-api-e2e-"));
+  await chmod(folder, 0o711); // Postgres runs as an unprivileged user when the tests run as root
+  const server = spawn(COMMAND, ["dev", "--data", join(folder, "data"), "--port", String(await findFreePort())], {
+    cwd: folder,
+    env: { ...process.env, ...SETTINGS },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const stop = async () => {
+    await stopProcess(server);
+    await rm(folder, { recursive: true });
+  };
+  try {
+    project.provide("server", await readAddress(server));
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return stop;
+}
+
+const SETTINGS = {
+  // All tests sign in from one address.
+  DROPBOX_LIMITS__REGISTER_ADDRESS: "",
+  DROPBOX_LIMITS__SIGN_IN_ADDRESS: "",
+};
+
+function findFreePort(): Promise<number> {
+  return new Promise((found, failed) => {
+    const listener = createServer().once("error", failed);
+    listener.listen(0, "127.0.0.1", () => {
+      const address = listener.address();
+      listener.close(() => found(typeof address === "object" && address !== null ? address.port : 0));
+    });
+  });
+}
+
+/** Return the address that the server prints when it is ready. */
+function readAddress(server: ChildProcess): Promise<string> {
+  return new Promise((found, failed) => {
+    let output = "";
+    const fail = (reason: string) => failed(new Error(`${COMMAND} dev ${reason}. It printed:\n${output}`));
+    const timer = setTimeout(() => fail(`was not ready after ${START_MS / 1000} s`), START_MS);
+    server.once("error", failed);
+    server.once("exit", (code) => fail(`ended with code ${code}`));
+    server.stdout?.on("data", (piece: Buffer) => {
+      output += piece;
+      const address = /runs at +(\S+)/.exec(output)?.[1];
+      if (address !== undefined) {
+        clearTimeout(timer);
+        found(address);
+      }
+    });
+  });
+}
+
+async function stopProcess(server: ChildProcess): Promise<void> {
+  if (server.exitCode !== null || server.pid === undefined) return;
+  const ended = new Promise((resolve) => server.once("exit", resolve));
+  server.kill("SIGTERM");
+  await ended;
+}

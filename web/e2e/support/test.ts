@@ -1,0 +1,76 @@
+// `test` with a browser: one Chromium for each test file, a new profile for each test.
+
+import type { Browser, BrowserContext, BrowserContextOptions, ConsoleMessage, Page } from "playwright-core";
+import { test as base, expect } from "vitest";
+import { server } from "./account.ts";
+import { launchChromium } from "./chromium.ts";
+import { createClient } from "./client.ts";
+
+/** Against hanging tests; the machine may be busy. */
+const TIMEOUT_MS = 120_000;
+
+interface Fixtures {
+  browser: Browser;
+  /** Of the context; a test file overrides them. */
+  options: BrowserContextOptions;
+  /** A browser profile. */
+  context: BrowserContext;
+  /** A page whose errors of scripts, CORS and Content-Security-Policy fail the test. */
+  page: Page;
+  /** The test page with its client, open. */
+  app: Page;
+}
+
+export const test = base.extend<Fixtures>({
+  browser: [
+    // biome-ignore lint/correctness/noEmptyPattern: Vitest reads the names of the fixtures that are needed
+    async ({}, use) => {
+      const browser = await launchChromium();
+      await use(browser);
+      await browser.close();
+    },
+    { scope: "file" },
+  ],
+  options: {},
+  context: async ({ browser, options }, use) => {
+    const context = await browser.newContext(options);
+    context.setDefaultTimeout(TIMEOUT_MS);
+    await use(context);
+    await context.close();
+  },
+  page: async ({ context }, use) => {
+    const page = await context.newPage();
+    const errors = collectErrors(page);
+    await use(page);
+    expect(errors).toEqual([]);
+  },
+  app: async ({ page }, use) => {
+    await openTestPage(page);
+    await use(page);
+  },
+});
+
+/** Collect what a page reports as an error of its own. An answer such as 404 is none. */
+export function collectErrors(page: Page): string[] {
+  const errors: string[] = [];
+  page.on("pageerror", (error) => errors.push(error.message));
+  page.on("console", (message: ConsoleMessage) => {
+    if (/Content.Security.Policy|CORS/i.test(message.text())) errors.push(message.text());
+  });
+  return errors;
+}
+
+const BODY = '<label>Files <input type="file" multiple></label><main></main>';
+
+/** Open the test page: an answer of the server with another body and the client; a reload keeps both. */
+export async function openTestPage(page: Page): Promise<void> {
+  // No route of Playwright: it would answer CORS preflights itself, switch the cache off, and give the page no address
+  // space, without which Chromium forbids requests to this machine.
+  const devtools = await page.context().newCDPSession(page);
+  await devtools.send("Page.setBypassCSP", { enabled: true });
+  await page.addInitScript(`
+    window.client = (${createClient})();
+    addEventListener("DOMContentLoaded", () => { document.body.innerHTML = ${JSON.stringify(BODY)}; });
+  `);
+  await page.goto(`${server}/healthz`);
+}
