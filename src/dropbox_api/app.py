@@ -38,6 +38,7 @@ from dropbox_api.middleware import (
     KnownHosts,
     RequestLog,
     StandardHeaders,
+    StartErrors,
     UnhandledErrors,
     render_problem,
 )
@@ -98,10 +99,14 @@ ANSWERED_HEADERS = (
 """Every header that the API answers for its clients: pages of other origins may read them."""
 
 
+class UnsuitableStoreError(Exception):
+    """The bucket lacks a behaviour that uploads need; the text names it."""
+
+
 def create_app(settings: Settings) -> FastAPI:
     """Build the application; its lifespan connects it to database and store.
 
-    The lifespan fails for a store that neither enforces nor lists hashes.
+    The lifespan raises UnsuitableStoreError for a store that neither enforces nor lists hashes.
     """
 
     @asynccontextmanager
@@ -168,7 +173,7 @@ async def _open_services(app: FastAPI, settings: Settings, stack: AsyncExitStack
 async def _open_store(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> ObjectStore:
     """Open the store and probe its bucket; a full one is probed later, and takes no new content until then.
 
-    Raises RuntimeError when the bucket lacks a required behaviour.
+    Raises UnsuitableStoreError when the bucket lacks a required behaviour.
     """
     config = read_s3_config(settings)
     store = await stack.enter_async_context(S3Store.open(config))
@@ -188,7 +193,7 @@ async def _open_store(app: FastAPI, settings: Settings, stack: AsyncExitStack) -
 async def _probe(config: S3Config) -> BucketCapabilities:
     capabilities = await probe_bucket(config)
     if capabilities.level is None:
-        raise RuntimeError(f"the store cannot be trusted with uploads: {', '.join(capabilities.missing)}")
+        raise UnsuitableStoreError(f"the store cannot be trusted with uploads: {', '.join(capabilities.missing)}")
     log.info("store probed", extra={"proof_level": capabilities.level})
     return capabilities
 
@@ -202,7 +207,7 @@ async def _probe_later(app: FastAPI, store: S3Store) -> None:
             store.held = None
         except StoreError:
             continue
-        except RuntimeError:
+        except UnsuitableStoreError:
             log.exception("the process ends")
             signal.raise_signal(signal.SIGTERM)
             return
@@ -240,6 +245,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
         )
     app.add_middleware(StandardHeaders, hsts_s=http.hsts_s)
     app.add_middleware(RequestLog, metrics=app.state.metrics)
+    app.add_middleware(StartErrors, reasons=(StoreError, UnsuitableStoreError))
 
 
 async def healthz() -> Liveness:

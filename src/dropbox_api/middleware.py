@@ -10,6 +10,7 @@ logs and metrics get the route's template, never the path.
 import asyncio
 import logging
 import re
+import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -214,6 +215,22 @@ class UnhandledErrors:
 
 
 _HEALTH = ("/healthz", "/readyz")
+
+
+class StartErrors:
+    """Logs one line when the server cannot start for a reason that the operator can remove, instead of a traceback."""
+
+    def __init__(self, app: ASGIApp, reasons: tuple[type[Exception], ...]) -> None:
+        self.app = app
+        self.reasons = reasons
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_line(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed" and isinstance(error := sys.exception(), self.reasons):
+                message = {**message, "message": f"the server cannot start: {error}"}
+            await send(message)
+
+        await self.app(scope, receive, send_line if scope["type"] == "lifespan" else send)
 
 
 class KnownHosts:

@@ -193,6 +193,18 @@ async def test_versions_are_listed_downloaded_and_restored(dbx: Dbx, tmp_path: P
     assert "not-a-file" in (await dbx("versions", "/", code=1)).err
 
 
+async def test_versions_pins_and_unpins_a_version(dbx: Dbx) -> None:
+    for content in (b"one", b"two!"):
+        await put(dbx, "/file", content)
+    assert (await dbx("versions", "/file", "--pin", "1")).out.endswith("pinned\n")
+    second, first = (await dbx("versions", "/file", "--json")).records
+    assert (first["pinned"], second["pinned"]) == (True, False)
+    assert "pinned" not in (await dbx("versions", "/file", "--unpin", first["id"])).out
+    assert not any(record["pinned"] for record in (await dbx("versions", "/file", "--json")).records)
+    assert "no version 9" in (await dbx("versions", "/file", "--pin", "9", code=1)).err
+    await dbx("versions", "/file", "--pin", "1", "--unpin", "1", code=2)
+
+
 # ls and search
 
 

@@ -27,7 +27,7 @@ from sqlalchemy import text
 
 from dropbox_api.accounts import oidc, oidc_flow
 from dropbox_api.accounts.session_tokens import AccessTokens
-from dropbox_api.app import create_app
+from dropbox_api.app import UnsuitableStoreError, create_app
 from dropbox_api.context import Services
 from dropbox_api.db import Db
 from dropbox_api.plumbing import logs
@@ -71,7 +71,7 @@ MATRIX: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("mat
 async def test_start_with_a_store_that_checks_no_signatures_fails(postgres_url: str, stack: Stack) -> None:
     with Ministack(stack.directory / "credulous-start", checks_signatures=False) as store:
         app = create_app(make_settings(postgres_url, await prepare_bucket(store.s3_config)))
-        with pytest.raises(RuntimeError, match="cannot be trusted"):
+        with pytest.raises(UnsuitableStoreError, match="cannot be trusted"):
             async with app.router.lifespan_context(app):
                 pass
 

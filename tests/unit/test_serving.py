@@ -1,7 +1,14 @@
-"""The members of uvicorn that `BoundedConnection` uses: an upgrade that changes one of them fails here first."""
+"""The start of the server, and the members of uvicorn that `BoundedConnection` uses.
+
+An upgrade of uvicorn that changes one of them fails here first.
+"""
 
 import asyncio
 import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -86,3 +93,25 @@ async def test_slow_head_closes(monkeypatch: pytest.MonkeyPatch) -> None:
     async with asyncio.timeout(10):
         while not transport.closed:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    "store",
+    [{}, {"DROPBOX_S3__ACCESS_KEY_ID": "x", "DROPBOX_S3__SECRET_ACCESS_KEY": "x"}],
+    ids=["no credentials", "no store"],
+)
+def test_serve_without_a_usable_store_logs_one_line_with_the_reason(store: dict[str, str], tmp_path: Path) -> None:
+    # AWS_EC2_METADATA_DISABLED: no search for the credentials of a machine
+    variables = {"DROPBOX_MODE": "dev", "DROPBOX_S3__ENDPOINT_URL": "http://127.0.0.1:1", "PATH": os.defpath}
+    run = subprocess.run(
+        [sys.executable, "-m", "dropbox_api", "serve"],
+        env=variables | store | {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    output = run.stdout + run.stderr
+    assert run.returncode == 3
+    assert "the server cannot start: " in output
+    assert "Traceback" not in output

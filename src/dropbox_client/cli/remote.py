@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dropbox_client.cli.arguments import ID, SHARED
 from dropbox_client.client import Client
 from dropbox_client.errors import ApiError, ClientError, Usage
-from dropbox_client.models import File, normalize_name
+from dropbox_client.models import File, Revision, normalize_name
 
 
 class NotShared(ClientError):
@@ -56,6 +56,14 @@ def get_file(client: Client, path: str) -> File:
             return client.files.get_below(file_id, below) if below else client.files.get(file_id)
         shared = get_shared_file(client, prefix)
         return client.files.get_below(shared, below) if below else shared
+
+
+def get_revision(client: Client, file: File, number_or_id: str) -> Revision:
+    """Return a revision of a file by number or id. Raises ClientError if it has none."""
+    for revision in client.revisions.list(file.id):
+        if number_or_id in {str(revision.number), revision.id}:
+            return revision
+    raise ClientError(f"{format_path(file)} has no version {number_or_id}; `dbx versions` lists them")
 
 
 def find_file(client: Client, path: str) -> File | None:

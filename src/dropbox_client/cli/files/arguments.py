@@ -75,6 +75,13 @@ def _add_reading_commands(commands: "Commands") -> None:
 
     command = add_reporting_command(commands, "versions", "files.versions", "list the versions of a file, newest first")
     command.add_argument("path", metavar="PATH", type=remote_path)
+    change = command.add_mutually_exclusive_group()
+    change.add_argument(
+        "--pin", metavar="N|ID", type=plain_text, help="keep this version as long as the file, whatever its age"
+    )
+    change.add_argument(
+        "--unpin", metavar="N|ID", type=plain_text, help="let the server remove this version once it is old"
+    )
 
 
 def _add_changing_commands(commands: "Commands") -> None:

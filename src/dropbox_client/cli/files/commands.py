@@ -92,9 +92,15 @@ def _print_file(file: File, name: str, options: Namespace) -> None:
 
 
 def versions(options: Namespace) -> None:
-    """List the versions of a file, newest first."""
+    """List the versions of a file, newest first; or pin one, or unpin it."""
     with connect() as client:
-        revisions = client.revisions.list(remote.get_file(client, options.path).id)
+        file = remote.get_file(client, options.path)
+        if options.pin:
+            revisions = iter([client.revisions.pin(file, remote.get_revision(client, file, options.pin).id)])
+        elif options.unpin:
+            revisions = iter([client.revisions.unpin(file, remote.get_revision(client, file, options.unpin).id)])
+        else:
+            revisions = client.revisions.list(file)
         output.print_results(revisions, _describe_revision, options.format)
 
 

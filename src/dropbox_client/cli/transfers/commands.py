@@ -197,9 +197,7 @@ def _select_version(client: Client, file: File, version: str | None) -> File:
     """Return the file with the content of a version, or unchanged for None."""
     if not version:
         return file
-    from dropbox_client.cli.trash.commands import get_revision  # noqa: PLC0415
-
-    revision = get_revision(client, file, version)
+    revision = remote.get_revision(client, file, version)
     return replace(
         file,
         revision_id=revision.id,

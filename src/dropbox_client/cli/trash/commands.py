@@ -9,7 +9,7 @@ from dropbox_client.cli.arguments import is_prefixed
 from dropbox_client.cli.environment import connect, for_each
 from dropbox_client.client import Client
 from dropbox_client.errors import ApiError, ClientError, Usage
-from dropbox_client.models import File, Revision, normalize_name
+from dropbox_client.models import File, normalize_name
 
 
 class NotInTrash(ClientError):
@@ -39,16 +39,8 @@ def _restore_version(options: Namespace) -> None:
     path: str = options.things[0]
     with connect() as client:
         file = remote.get_file(client, path)
-        file = client.revisions.restore(file.id, get_revision(client, file, options.version).id)
+        file = client.revisions.restore(file.id, remote.get_revision(client, file, options.version).id)
         output.print_placed(f"{path} version {options.version}", file, options.format)
-
-
-def get_revision(client: Client, file: File, number_or_id: str) -> Revision:
-    """Return a revision of a file by number or id. Raises ClientError if it has none."""
-    for revision in client.revisions.list(file.id):
-        if number_or_id in {str(revision.number), revision.id}:
-            return revision
-    raise ClientError(f"{remote.format_path(file)} has no version {number_or_id}; `dbx versions` lists them")
 
 
 def _restore_file(client: Client, file_id: str, folder: str | None) -> File:
