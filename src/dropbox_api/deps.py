@@ -75,6 +75,10 @@ PublicSlotsDep = Annotated[TransferSlots, from_state("link_transfers")]
 """Archives and uploads of links."""
 PageLimit = Annotated[int, Query(ge=1, le=1000)]
 """The `limit` of a list."""
+Inline = Annotated[
+    bool,
+    Query(description="Show instead of save: only types that cannot run script, text and code as `text/plain`."),
+]
 IfMatch = Annotated[
     str | None,
     Header(

@@ -52,6 +52,8 @@ SHOWN = {
     "IMAGE/PNG": "image/png",
     "application/pdf; version=1.7": "application/pdf",
     "video/webm;codecs=vp9": "video/webm",
+    "audio/x-wav": "audio/wav",
+    "text/markdown": "text/plain; charset=utf-8",
     "text/plain;charset=ISO-8859-1": "text/plain; charset=iso-8859-1",
 }
 SAVED = [

@@ -15,8 +15,6 @@ DANGEROUS = (
     "application/xhtml+xml",
     "application/xml",
     "text/xml",
-    "text/javascript",
-    "application/javascript",
     "multipart/x-mixed-replace",
     "message/rfc822",
 )
@@ -65,6 +63,18 @@ def test_shown_type_is_the_declared_one_rebuilt_and_nothing_else(declared: str) 
         ("text/plain; charset=ISO-8859-1", "text/plain; charset=iso-8859-1"),
         ('text/plain;charset="Shift_JIS"; format=flowed', "text/plain; charset=shift_jis"),
         ('text/plain; charset=""', "text/plain; charset=utf-8"),
+        ("Video/QuickTime", "video/quicktime"),
+        ("audio/x-m4a", "audio/mp4"),
+        ("audio/x-wav", "audio/wav"),
+        ("audio/x-flac", "audio/flac"),
+        ("audio/aac", "audio/aac"),
+        ("text/markdown; variant=GFM", "text/plain; charset=utf-8"),
+        ("application/json", "text/plain; charset=utf-8"),
+        ("application/ld+json;charset=latin1", "text/plain; charset=latin1"),
+        ("text/x-python", "text/plain; charset=utf-8"),
+        ("Text/JavaScript", "text/plain; charset=utf-8"),
+        ("application/javascript", "text/plain; charset=utf-8"),
+        ("text/css", "text/plain; charset=utf-8"),
     ],
 )
 def test_shown_type_of_a_safe_type_ignores_case_and_parameters(declared: str, shown: str) -> None:
@@ -76,6 +86,7 @@ def test_shown_type_of_a_safe_type_ignores_case_and_parameters(declared: str, sh
     [
         ("text/plain", True, "text/plain; charset=utf-8"),
         ("text/plain", False, "text/plain"),
+        ("text/csv", False, "text/plain"),
         ("text/plain; charset=latin1", True, "text/plain; charset=latin1"),
         ("image/png", True, "image/png"),
     ],
@@ -94,9 +105,12 @@ EXTENSIONS = sorted(content_types._TYPES)
 def test_types_guessed_from_names_are_valid_and_never_run_script_when_shown() -> None:
     for extension, guessed in content_types._TYPES.items():
         assert re.fullmatch(r"[a-z]+/[a-z0-9.+-]+", guessed)
-        assert find_shown_type(guessed) is None or guessed in content_types._SHOWN, extension
-    for extension in ("html", "htm", "xhtml", "svg", "svgz", "xml", "xsl", "js", "mjs", "css", "mht", "eml"):
+        shown = find_shown_type(guessed)
+        assert shown in {None, "text/plain; charset=utf-8"} or guessed in content_types._SHOWN, extension
+    for extension in ("html", "htm", "xhtml", "svg", "svgz", "xml", "xsl", "mht", "eml"):
         assert find_shown_type(guess_content_type(f"page.{extension}")) is None
+    for extension in ("js", "mjs", "css", "json", "md", "py", "yaml", "sh", "csv", "vtt"):
+        assert find_shown_type(guess_content_type(f"code.{extension}")) == "text/plain; charset=utf-8"
 
 
 @given(st.text(min_size=1), st.sampled_from(EXTENSIONS))

@@ -1,16 +1,21 @@
 """Downloads: the audit trail, and that no name, type or archive is dangerous for the client."""
 
+import asyncio
 import io
 import stat
 import zipfile
+from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 import httpx2
 import pytest
+from sqlalchemy import text
 
+from dropbox_api.db import Db, first_id_at
 from tests.conftest import Register
 from tests.support.server import NO_TLS, Account, upload_file
+from tests.support.sharing import grant, make_link, public, verify
 
 EVIL_NAMES = [
     "..\\..\\evil.exe",
@@ -29,7 +34,9 @@ EVIL_NAMES = [
     "<script>alert(1)",
     "é🎉.txt",
 ]
-RUNS_SCRIPT = ["text/html", "image/svg+xml", "application/xhtml+xml", "text/xml", "application/javascript"]
+SHOW = {"inline": True}
+RUNS_SCRIPT = ["text/html", "image/svg+xml", "application/xhtml+xml", "text/xml"]
+CODE = ["application/javascript", "text/javascript", "text/css", "application/json", "text/markdown", "text/x-python"]
 
 
 async def activity(account: Account, file_id: str) -> list[tuple[str, dict[str, Any]]]:
@@ -40,8 +47,12 @@ async def activity(account: Account, file_id: str) -> list[tuple[str, dict[str, 
 
 async def follow(account: Account, address: str, **params: str) -> httpx2.Response:
     redirect = await account.client.get(address, params=params)
+    return await fetch(redirect.headers["location"])
+
+
+async def fetch(url: str) -> httpx2.Response:
     async with httpx2.AsyncClient(verify=NO_TLS, timeout=60) as client:
-        return (await client.get(redirect.headers["location"])).raise_for_status()
+        return (await client.get(url)).raise_for_status()
 
 
 # The audit trail
@@ -73,6 +84,47 @@ async def test_every_issued_url_is_in_the_audit_log(account: Account, register: 
     ]
 
 
+async def test_views_are_in_the_audit_log_once_an_hour_for_each_actor(
+    account: Account, register: Register, db: Db, api: httpx2.AsyncClient
+) -> None:
+    reader = await register()
+    await verify(db, reader)
+    file = await upload_file(account, b"text", "a.txt")
+    page = await upload_file(account, b"<p>", "a.html")
+    await grant(account, file["id"], reader, "viewer")
+    viewing, other = [await make_link(account, file["id"], "view") for _ in range(2)]
+    before = len(await activity(account, file["id"]))
+    for _ in range(2):
+        address = f"/v1/files/{file['id']}"
+        await asyncio.gather(*(account.client.get(f"{address}/download", params=SHOW) for _ in range(4)))
+        await account.client.get(f"{address}/content", params=SHOW)
+        await account.client.head(f"{address}/content", params=SHOW)
+        await reader.client.get(f"{address}/download", params=SHOW)
+        for link in (viewing, viewing, other):
+            await api.get(public(link, f"/files/{file['id']}/content"))
+    seen = (await account.client.get(f"/v1/files/{file['id']}/activity")).json()["items"]
+    actors = [(entry["action"], entry["actor"], entry["detail"].get("link")) for entry in reversed(seen)]
+    assert actors[before:] == [
+        ("viewed", account.email, None),
+        ("viewed", reader.email, None),
+        ("viewed", None, viewing["id"]),
+        ("viewed", None, other["id"]),
+    ]
+    async with db.begin() as tx:
+        older = text(
+            "UPDATE audit_log SET id = :id WHERE action = 'viewed' AND node_id = :node_id AND actor_id = :actor"
+        )
+        me = (await account.me())["id"]
+        hour_ago = first_id_at(datetime.now(UTC) - timedelta(minutes=61))
+        await tx.execute(older, {"id": hour_ago, "node_id": file["id"], "actor": me})
+    await account.client.get(f"/v1/files/{file['id']}/download", params=SHOW)
+    assert [action for action, _ in await activity(account, file["id"])].count("viewed") == 5
+    await account.client.get(f"/v1/files/{page['id']}/download", params=SHOW)  # saved, because it can run script
+    assert (await activity(account, page["id"]))[-1][0] == "downloaded"
+    links = (await account.client.get(f"/v1/files/{file['id']}/links")).json()["items"]
+    assert sorted(link["downloads"] for link in links) == [2, 4], "every URL counts for the budget"
+
+
 # Browsers
 
 
@@ -81,6 +133,29 @@ async def test_inline_download_of_a_scriptable_type_is_an_attachment(account: Ac
     file = await upload_file(account, b"<script>alert(1)</script>", "x", content_type=content_type)
     shown = await follow(account, f"/v1/files/{file['id']}/content", inline="true")
     assert shown.headers["content-disposition"].startswith("attachment; ")
+    asked = await account.client.get(f"/v1/files/{file['id']}/download", params={"inline": True})
+    assert (await fetch(asked.json()["url"])).headers["content-disposition"].startswith("attachment; ")
+
+
+@pytest.mark.parametrize("content_type", CODE)
+async def test_code_is_shown_as_text_that_no_page_can_apply(account: Account, content_type: str) -> None:
+    file = await upload_file(account, b"alert(1)", "x", content_type=content_type)
+    shown = await follow(account, f"/v1/files/{file['id']}/content", inline="true")
+    assert shown.headers["content-type"] == "text/plain; charset=utf-8"
+    assert shown.headers["content-disposition"].startswith("inline; ")
+    saved = await follow(account, f"/v1/files/{file['id']}/content")
+    assert saved.headers["content-type"] == content_type
+
+
+async def test_signed_url_of_any_revision_is_shown_inline_where_asked_for(account: Account) -> None:
+    first = await upload_file(account, b"one", "a.md")
+    await upload_file(account, b"two", "a.md", destination={"on_conflict": "replace"})
+    address = f"/v1/files/{first['id']}/download"
+    for asked, data in (({}, b"two"), ({"revision": first["revision_id"]}, b"one")):
+        for inline, disposition in ((True, "inline"), (False, "attachment")):
+            answer = (await account.client.get(address, params=asked | {"inline": inline})).raise_for_status()
+            got = await fetch(answer.json()["url"])
+            assert (got.content, got.headers["content-disposition"].partition(";")[0]) == (data, disposition)
 
 
 @pytest.mark.parametrize("name", EVIL_NAMES)

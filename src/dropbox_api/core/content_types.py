@@ -119,19 +119,41 @@ _TYPES = {extension: line.split()[0] for line in _EXTENSIONS.split("\n") if line
 _SHOWN = frozenset(
     {
         "application/pdf",
+        "audio/aac",
+        "audio/flac",
+        "audio/mp4",
         "audio/mpeg",
         "audio/ogg",
+        "audio/wav",
         "image/avif",
         "image/gif",
         "image/jpeg",
         "image/png",
         "image/webp",
-        "text/plain",
         "video/mp4",
+        "video/quicktime",
         "video/webm",
     }
 )
 """Types that a browser shows without running scripts, so neither HTML nor SVG."""
+
+_SYNONYMS = {
+    "audio/vnd.wave": "audio/wav",
+    "audio/wave": "audio/wav",
+    "audio/x-aac": "audio/aac",
+    "audio/x-flac": "audio/flac",
+    "audio/x-m4a": "audio/mp4",
+    "audio/x-wav": "audio/wav",
+    "image/jpg": "image/jpeg",
+}
+"""Other names under which operating systems and browsers declare shown types."""
+
+_TEXT = re.compile(
+    r"text/(?!html$|xml$).+"
+    r"|application/(.+\+json|(x-)?javascript|json|sql|toml|x-ndjson|x-sh|x-tex|x-yaml|yaml)"
+)
+"""Types that are text for people. Browsers get all of them as `text/plain`, which they neither run nor apply. Markup
+that can run script stays out: a person who opens it expects the page, not its source."""
 
 FILE_GROUPS: Mapping[str, str] = {
     "image": "^image/",
@@ -163,11 +185,12 @@ def find_shown_type(content_type: str, *, is_utf8: bool | None = None) -> str | 
     """
     declared = _CONTENT_TYPE.fullmatch(content_type)
     essence = declared[1].lower() if declared else ""
-    if declared is None or essence not in _SHOWN:
-        return None
-    if essence != "text/plain":
+    essence = _SYNONYMS.get(essence, essence)
+    if essence in _SHOWN:
         return essence
+    if declared is None or not _TEXT.fullmatch(essence):
+        return None
     charset = _CHARSET.search(declared[2])
     if charset:
-        return f"{essence}; charset={charset[1].lower()}"
-    return essence if is_utf8 is False else f"{essence}; charset=utf-8"
+        return f"text/plain; charset={charset[1].lower()}"
+    return "text/plain" if is_utf8 is False else "text/plain; charset=utf-8"

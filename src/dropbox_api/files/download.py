@@ -32,13 +32,18 @@ class StoredContent(NamedTuple):
     is_utf8: bool | None
 
 
-async def get_content(context: Context, node_id: uuid.UUID, revision_id: uuid.UUID | None = None) -> StoredContent:
-    """Return where a file's content (its head's, or that of one revision) is stored.
+async def open_content(
+    context: Context, node_id: uuid.UUID, revision_id: uuid.UUID | None, *, inline: bool
+) -> StoredContent:
+    """Return where a file's content (its head's, or that of one revision) is stored, and audit its use.
 
+    `inline`: as for `sign_content`.
     Raises NotFound (no such file or revision, or no access), NotAFile, ContentQuarantined, ContentDamaged.
     """
-    async with context.db.read() as tx:
-        return await read_content(tx, await access.require_role(tx, context.actor_id, node_id), revision_id)
+    async with context.db.begin() as tx:
+        content = await read_content(tx, await access.require_role(tx, context.actor_id, node_id), revision_id)
+        await record_use(tx, node_id, content, inline=inline)
+    return content
 
 
 async def read_content(tx: Tx, granted: access.Access, revision_id: uuid.UUID | None = None) -> StoredContent:
@@ -100,7 +105,7 @@ async def sign_batch(context: Context, items: Sequence[DownloadItem]) -> Downloa
     results: list[StoredContent | problems.Problem] = [
         role if isinstance(role := roles[item.file_id], problems.Problem) else next(contents) for item in items
     ]
-    await note_downloads(
+    await _note_downloads(
         context,
         [
             (item.file_id, content)
@@ -119,7 +124,7 @@ async def sign_batch(context: Context, items: Sequence[DownloadItem]) -> Downloa
     return DownloadBatch(items=answers)
 
 
-async def note_downloads(context: Context, contents: Sequence[tuple[uuid.UUID, StoredContent]]) -> None:
+async def _note_downloads(context: Context, contents: Sequence[tuple[uuid.UUID, StoredContent]]) -> None:
     """Audit that the server signed URLs of these files' contents; only the store knows whether a client used them."""
     by_owner: dict[uuid.UUID, list[audit.Entry]] = {}
     for file_id, content in contents:
@@ -128,6 +133,22 @@ async def note_downloads(context: Context, contents: Sequence[tuple[uuid.UUID, S
     async with context.db.begin() as tx:
         for owner_id, entries in by_owner.items():
             await audit.record(tx, owner_id, entries)
+
+
+async def record_use(
+    tx: Tx, file_id: uuid.UUID, content: StoredContent, *, inline: bool, link_id: uuid.UUID | None = None
+) -> None:
+    """Audit that the server signs a URL of a file's content; `inline`: as for `sign_content`. Transaction: joins tx."""
+    detail = {"revision_id": str(content.revision_id)} | ({"link": str(link_id)} if link_id else {})
+    if inline and is_shown(content):
+        await audit.record_view(tx, content.owner_id, file_id, detail)
+    else:
+        await audit.record(tx, content.owner_id, [audit.Entry("downloaded", file_id, dict(detail))])
+
+
+def is_shown(content: StoredContent) -> bool:
+    """Return whether a browser may show content of this type."""
+    return find_shown_type(content.content_type) is not None
 
 
 def make_download_url(services: Services, content: StoredContent, *, inline: bool) -> DownloadUrl:

@@ -3,12 +3,13 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import orjson
 from sqlalchemy import text
 
-from dropbox_api.db import Tx, new_id
+from dropbox_api.db import Tx, first_id_at, new_id
 from dropbox_api.plumbing import request_source
 
 Action = Literal[
@@ -28,6 +29,7 @@ Action = Literal[
     "revision-unpinned",
     "content-accepted",
     "downloaded",
+    "viewed",
     "archived",
     "processing-reported",
     "shared",
@@ -77,3 +79,26 @@ async def record(tx: Tx, owner_id: uuid.UUID, entries: Sequence[Entry]) -> None:
             "details": [orjson.dumps(entry.detail).decode() for entry in entries],
         },
     )
+
+
+VIEW_PERIOD = timedelta(hours=1)
+_LOCK_VIEWS = text("SELECT pg_advisory_xact_lock(hashtextextended('views ' || CAST(:node_id AS uuid), 0))")
+_HAS_VIEW = text("""
+    SELECT EXISTS (
+        SELECT FROM audit_log WHERE owner_id = :owner_id AND node_id = :node_id AND id >= :first AND action = 'viewed'
+            AND actor_id IS NOT DISTINCT FROM :actor_id AND detail->>'link' IS NOT DISTINCT FROM :link
+    )
+""")
+
+
+async def record_view(tx: Tx, owner_id: uuid.UUID, node_id: uuid.UUID, detail: dict[str, str]) -> None:
+    """Write that the caller was shown a file, unless an entry of the last hour says so.
+
+    A page asks for a new URL every few minutes, while a film runs for example. Bearers of one link count as one.
+    Transaction: joins tx.
+    """
+    await tx.execute(_LOCK_VIEWS, {"node_id": node_id})  # the next statement sees what concurrent requests wrote
+    place = {"owner_id": owner_id, "node_id": node_id, "first": first_id_at(datetime.now(UTC) - VIEW_PERIOD)}
+    viewer = {"actor_id": request_source.get_source().actor_id, "link": detail.get("link")}
+    if not (await tx.execute(_HAS_VIEW, place | viewer)).scalar_one():
+        await record(tx, owner_id, [Entry("viewed", node_id, detail)])

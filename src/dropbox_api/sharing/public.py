@@ -12,12 +12,11 @@ from sqlalchemy import text, tuple_
 
 from dropbox_api import access, problems
 from dropbox_api.core import names
-from dropbox_api.core.content_types import find_shown_type
 from dropbox_api.db import Tx
 from dropbox_api.files import archive, download, views
 from dropbox_api.files.schemas import DownloadUrl
 from dropbox_api.models import Node
-from dropbox_api.plumbing import audit, page_cursors
+from dropbox_api.plumbing import page_cursors
 from dropbox_api.plumbing.transfer_slots import TransferSlots
 from dropbox_api.sharing import links, schemas
 from dropbox_api.sharing.bearers import LinkContext
@@ -112,15 +111,14 @@ async def sign_public_download(context: LinkContext, file_id: uuid.UUID, *, inli
     """
     _require_mode(context, "view", "download")
     link = context.link
+    shows = inline or link.mode == "view"
     async with context.db.begin() as tx:
         content = await download.read_content(tx, await _require_below(tx, link, file_id))
-        if link.mode == "view" and find_shown_type(content.content_type) is None:
+        if link.mode == "view" and not download.is_shown(content):
             detail = "A browser cannot show this type safely, and the link does not allow downloads"
             raise problems.LinkNotFor(detail, mode="view")
         await links.count_download(tx, link.link_id)
-        entry = {"link": str(link.link_id), "revision_id": str(content.revision_id)}
-        await audit.record(tx, content.owner_id, [audit.Entry("downloaded", file_id, entry)])
-    shows = inline or link.mode == "view"
+        await download.record_use(tx, file_id, content, inline=shows, link_id=link.link_id)
     return download.make_download_url(context, content, inline=shows)
 
 

@@ -131,9 +131,14 @@ class Files(Resource):
             )
         )
 
-    async def sign_download(self, file: FileRef, revision_id: str | None = None) -> DownloadUrl:
-        """Return a signed URL for the content of the head or of a revision. Raises NotFound, NotAFile."""
-        return await self._run(files.sign_download(await self._resolve(file), revision_id))
+    async def sign_download(
+        self, file: FileRef, revision_id: str | None = None, *, inline: bool = False
+    ) -> DownloadUrl:
+        """Return a signed URL for the content of the head or of a revision. Raises NotFound, NotAFile.
+
+        With `inline` browsers show the content, if its type cannot run script; text and code as `text/plain`.
+        """
+        return await self._run(files.sign_download(await self._resolve(file), revision_id, inline=inline))
 
     async def download_batch(self, items: Sequence[DownloadItem]) -> builtins.list[DownloadResult]:
         """Return signed URLs for many contents, in the order of `items`; each result is a `download` or a `problem`.

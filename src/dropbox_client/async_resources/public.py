@@ -38,10 +38,13 @@ class Public(Resource):
         return self._pages(public.list_files(_read_token(link), folder_id, password))
 
     async def sign_download(
-        self, link: Link | str, file_id: str, *, password: str | LinkPass | None = None
+        self, link: Link | str, file_id: str, *, password: str | LinkPass | None = None, inline: bool = False
     ) -> DownloadUrl:
-        """Return a signed URL for the content of a file; this counts as a download. Raises NotAFile."""
-        return await self._run(public.sign_download(_read_token(link), file_id, password))
+        """Return a signed URL for the content of a file; this counts as a download. Raises NotAFile.
+
+        With `inline`, and by a `view` link always, browsers show the content instead of saving it.
+        """
+        return await self._run(public.sign_download(_read_token(link), file_id, password, inline=inline))
 
     async def download(
         self,

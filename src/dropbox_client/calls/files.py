@@ -102,8 +102,8 @@ def search(
     return Listing("/v1/search", File.from_json, query)
 
 
-def sign_download(file_id: str, revision_id: str | None) -> Call[DownloadUrl]:
-    query = without_none(revision=revision_id)
+def sign_download(file_id: str, revision_id: str | None, *, inline: bool = False) -> Call[DownloadUrl]:
+    query = without_none(revision=revision_id) | ({"inline": "true"} if inline else {})
     return Call("GET", f"/v1/files/{file_id}/download", read_with(DownloadUrl.from_json), query=query)
 
 

@@ -37,9 +37,15 @@ def list_files(token: str, folder_id: str | None, password: Password) -> Listing
     )
 
 
-def sign_download(token: str, file_id: str, password: Password) -> Call[DownloadUrl]:
-    path = f"/v1/public/links/{token}/files/{file_id}/download"
-    return Call("GET", path, read_with(DownloadUrl.from_json), signed_in=False, headers=_headers(password))
+def sign_download(token: str, file_id: str, password: Password, *, inline: bool = False) -> Call[DownloadUrl]:
+    return Call(
+        "GET",
+        f"/v1/public/links/{token}/files/{file_id}/download",
+        read_with(DownloadUrl.from_json),
+        query={"inline": "true"} if inline else {},
+        signed_in=False,
+        headers=_headers(password),
+    )
 
 
 def get_archive(token: str, folder_id: str | None, password: Password, receiver: Receiver) -> Call[None]:

@@ -131,9 +131,12 @@ class Files(Resource):
             )
         )
 
-    def sign_download(self, file: FileRef, revision_id: str | None = None) -> DownloadUrl:
-        """Return a signed URL for the content of the head or of a revision. Raises NotFound, NotAFile."""
-        return self._run(files.sign_download(self._resolve(file), revision_id))
+    def sign_download(self, file: FileRef, revision_id: str | None = None, *, inline: bool = False) -> DownloadUrl:
+        """Return a signed URL for the content of the head or of a revision. Raises NotFound, NotAFile.
+
+        With `inline` browsers show the content, if its type cannot run script; text and code as `text/plain`.
+        """
+        return self._run(files.sign_download(self._resolve(file), revision_id, inline=inline))
 
     def download_batch(self, items: Sequence[DownloadItem]) -> builtins.list[DownloadResult]:
         """Return signed URLs for many contents, in the order of `items`; each result is a `download` or a `problem`.

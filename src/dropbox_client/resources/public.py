@@ -37,9 +37,14 @@ class Public(Resource):
         """Iterate over the children of the folder of the link, or of a folder below it. Raises NotAFolder."""
         return self._pages(public.list_files(_read_token(link), folder_id, password))
 
-    def sign_download(self, link: Link | str, file_id: str, *, password: str | LinkPass | None = None) -> DownloadUrl:
-        """Return a signed URL for the content of a file; this counts as a download. Raises NotAFile."""
-        return self._run(public.sign_download(_read_token(link), file_id, password))
+    def sign_download(
+        self, link: Link | str, file_id: str, *, password: str | LinkPass | None = None, inline: bool = False
+    ) -> DownloadUrl:
+        """Return a signed URL for the content of a file; this counts as a download. Raises NotAFile.
+
+        With `inline`, and by a `view` link always, browsers show the content instead of saving it.
+        """
+        return self._run(public.sign_download(_read_token(link), file_id, password, inline=inline))
 
     def download(
         self,

@@ -1,15 +1,14 @@
 """Fetch content. Downloads are redirects to the store or its CDN; only archives pass through the API."""
 
 import uuid
-from typing import Annotated
 
-from fastapi import APIRouter, BackgroundTasks, Query, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Request, Response
 from fastapi.responses import StreamingResponse
 
 from dropbox_api import problems
 from dropbox_api.accounts.auth import CountItemsDep, NoStore, Reader, Writer
 from dropbox_api.core.content_disposition import format_content_disposition
-from dropbox_api.deps import COMPRESSED
+from dropbox_api.deps import COMPRESSED, Inline
 from dropbox_api.files import acceptance, archive, download
 from dropbox_api.files.schemas import CreateDownloadBatch, DownloadBatch, DownloadUrl, File
 from dropbox_api.responses import BODY, problem_responses
@@ -32,12 +31,11 @@ async def get_content(
     context: Reader,
     file_id: uuid.UUID,
     revision: uuid.UUID | None = None,
-    inline: Annotated[bool, Query(description="Show instead of save; only for types that cannot run script.")] = False,
+    inline: Inline = False,
 ) -> Response:
     """Redirect to the content. The URL lives for minutes; send a Range header along for a part."""
-    content = await download.get_content(context, file_id, revision)
+    content = await download.open_content(context, file_id, revision, inline=inline)
     signed = download.sign_content(context, content, inline=inline)
-    await download.note_downloads(context, [(file_id, content)])
     headers = {"Location": signed.url, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
     return Response(status_code=307, headers=headers)
 
@@ -49,12 +47,15 @@ async def get_download(
     response: Response,
     file_id: uuid.UUID,
     revision: uuid.UUID | None = None,
+    inline: Inline = False,
 ) -> DownloadUrl:
-    """Give a signed URL of the content, with what is needed to check it."""
-    content = await download.get_content(context, file_id, revision)
-    await download.note_downloads(context, [(file_id, content)])
+    """Give a signed URL of the content, with what is needed to check it.
+
+    Pages put it into `<img>` and `<video>`, and fetch text; they ask again when the store answers 403.
+    """
+    content = await download.open_content(context, file_id, revision, inline=inline)
     response.headers["Cache-Control"] = "no-store"
-    return download.make_download_url(context, content, inline=False)
+    return download.make_download_url(context, content, inline=inline)
 
 
 @router.post(

@@ -3,7 +3,7 @@
 import uuid
 from typing import Annotated, Any
 
-from fastapi import APIRouter, BackgroundTasks, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Depends, Header, Request, Response
 from fastapi.responses import StreamingResponse
 
 from dropbox_api import problems
@@ -13,6 +13,7 @@ from dropbox_api.deps import (
     COMPRESSED,
     DIGEST_PARAMETERS,
     BodyDigestsDep,
+    Inline,
     PageLimit,
     PublicSlotsDep,
     ServicesDep,
@@ -66,7 +67,6 @@ def _decode_password(header: str | None) -> str | None:
 
 LinkBearer = Annotated[LinkContext, Depends(_authenticate)]
 _REFUSED = (problems.NotFound, problems.LinkPasswordRequired, problems.RateLimited, problems.InvalidRequest)
-_Inline = Annotated[bool, Query(description="Show instead of save; only for types that cannot run script.")]
 _UNUSABLE = (problems.ContentQuarantined, problems.ContentDamaged)
 
 
@@ -122,7 +122,7 @@ async def list_files(
 async def get_content(
     context: LinkBearer,
     file_id: uuid.UUID,
-    inline: _Inline = False,
+    inline: Inline = False,
 ) -> Response:
     """Redirect to the content; this counts as a download. A `view` link always shows it and never saves it."""
     return redirect((await public.sign_public_download(context, file_id, inline=inline)).url)
@@ -139,7 +139,7 @@ def redirect(url: str) -> Response:
     operation_id="public_get_download",
     responses=problem_responses(*_REFUSED, problems.NotAFile, problems.LinkNotFor, *_UNUSABLE),
 )
-async def get_download(context: LinkBearer, file_id: uuid.UUID, inline: _Inline = False) -> DownloadUrl:
+async def get_download(context: LinkBearer, file_id: uuid.UUID, inline: Inline = False) -> DownloadUrl:
     """Give a signed URL of the content, with what is needed to check it; this counts as a download."""
     return await public.sign_public_download(context, file_id, inline=inline)
 
