@@ -170,6 +170,7 @@ class MailSettings(_Group):
     sender: str = "dropbox-api <noreply@localhost>"
     timeout_s: float = Field(10, gt=0)
     file_dir: str | None = Field(None, description="Write mails into this folder instead of sending them (dev, tests).")
+    grants: bool = Field(True, description="Send a mail about each new grant.")
 
 
 class OidcSettings(_Group):
@@ -200,7 +201,8 @@ class LimitSettings(_Group):
         "90/minute;900/hour", description="Steps of sign-ins at the provider, three each, by address."
     )
     sign_in_account: str = Field("10/minute;50/hour", description="Attempts to sign in, by account.")
-    mail: str = Field("5/hour", description="Mails to one address.")
+    mail: str = Field("5/hour", description="Mails to one address; those about grants count by themselves.")
+    share_mail: str = Field("60/hour", description="Mails about grants, by the user who shares.")
     public: str = Field("300/minute", description="Requests to public links, by address.")
     link_password: str = Field("10/minute;60/hour", description="Wrong passwords of one link.")
     sign: str = Field(

@@ -13,6 +13,7 @@ import pyotp
 import pytest
 from sqlalchemy import text
 
+from dropbox_api.sharing.invitations import quote_name
 from dropbox_api.storage.s3 import S3Config
 from tests.support.server import (
     NO_TLS,
@@ -75,6 +76,7 @@ class Post:
 
 
 VERIFY, RESET = "Confirm your address", "Set a new password"
+SHARED = "A folder was shared with you"
 
 
 @pytest.fixture(scope="module")
@@ -280,3 +282,79 @@ async def test_register_with_a_weak_password_is_refused(api: httpx2.AsyncClient)
         answer = await api.post("/v1/auth/register", json={"email": "bert.miller@example.com", "password": password})
         assert problem(answer) == (422, "weak-password")
         assert answer.json()["reason"] == reason
+
+
+class TestGrant:
+    async def test_grant_to_an_account_sends_one_mail(self, post: Post, anna: Account) -> None:
+        ed = await post.register()
+        await verify(post.server.db, ed)
+        folder = await make_folder(anna, "/plans")
+        (await anna.client.patch("/v1/me", json={"display_name": "Anna"})).raise_for_status()
+        made = await grant(anna, folder, ed, "editor")
+        (mail,) = await post.mails(ed.email, SHARED)
+        assert 'shared the folder "plans" with you. You can change it.' in mail
+        assert f'"Anna" ({anna.email})' in mail
+        assert PUBLIC_URL in mail
+        assert "Sign up" not in mail
+        at = f"/v1/files/{folder}/grants"
+        repeated = {"email": ed.email, "role": "viewer"}
+        assert (await anna.client.post(at, json=repeated)).status_code == 200
+        (await anna.client.patch(f"{at}/{made['id']}", json={"role": "editor"})).raise_for_status()
+        assert len(await post.mails(ed.email, SHARED)) == 1
+        await ed.client.aclose()
+
+    async def test_pending_grant_repeated_by_its_key_sends_one_mail_with_the_way_to_sign_up(
+        self, post: Post, anna: Account
+    ) -> None:
+        address, folder = f"{uuid.uuid4().hex}@example.com", await make_folder(anna, "/plans")
+        for _ in range(2):
+            body = {"email": address, "role": "viewer"}
+            key = {"Idempotency-Key": "once"}
+            made = await anna.client.post(f"/v1/files/{folder}/grants", json=body, headers=key)
+            assert made.json()["pending"]
+        (mail,) = await post.mails(address, SHARED)
+        assert f"Sign up with the address {address}" in mail
+        assert PUBLIC_URL in mail
+
+    async def test_names_in_the_mail_add_neither_headers_nor_links(self, post: Post, anna: Account) -> None:
+        address = f"{uuid.uuid4().hex}@example.com"
+        hostile = "evil.example Bcc: x@evil.example www.evil.example"
+        (await anna.client.patch("/v1/me", json={"display_name": hostile})).raise_for_status()
+        made = await anna.client.post("/v1/folders", json={"name": hostile})
+        body = {"email": address, "role": "viewer"}
+        (await anna.client.post(f"/v1/files/{made.json()['id']}/grants", json=body)).raise_for_status()
+        (mail,) = await post.mails(address, SHARED)
+        assert "evil.example" not in mail
+        assert "evil. example" in mail
+        assert not re.search("^Bcc", mail, re.MULTILINE)
+
+    @pytest.mark.parametrize(
+        ("changed", "mails"),
+        [
+            ({"limits": {"mail": "2/hour"}}, 2),
+            ({"limits": {"share_mail": "1/hour"}}, 1),
+            ({"mail": {"grants": False}}, 0),
+            ({}, 3),
+        ],
+    )
+    async def test_grants_send_as_many_mails_as_settings_permit(
+        self, postgres_url: str, s3_config: S3Config, tmp_path: Path, changed: dict[str, dict[str, object]], mails: int
+    ) -> None:
+        mail = {"file_dir": str(tmp_path)} | changed.get("mail", {})
+        settings = make_settings(postgres_url, s3_config, mail=mail, limits=changed.get("limits", {}))
+        async with running_server(settings) as server:
+            post = Post(server, tmp_path)
+            anna, ed = await post.register(), await post.register()
+            async with post.api, anna.client, ed.client:
+                for number in range(3):
+                    await grant(anna, await make_folder(anna, f"/{number}"), ed, "viewer")
+                assert len(await post.mails(ed.email, SHARED)) == mails
+                assert await post.ask_to_reset(ed.email), "mails about grants have counters of their own"
+
+
+@pytest.mark.parametrize(
+    "name", ["https://evil.example/x", "evil.example", "a@evil.example", "www.evil.example", "x\r\nBcc: y@evil.example"]
+)
+def test_quoted_name_holds_no_address(name: str) -> None:
+    quoted = quote_name(f'{name}" and more')
+    assert not re.search(r'[.:/@](?=\S)|[\r\n"]', quoted)

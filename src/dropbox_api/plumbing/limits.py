@@ -37,6 +37,7 @@ LimitName = Literal[
     "oidc_address",
     "sign_in_account",
     "mail",
+    "share_mail",
     "public",
     "link_password",
     "sign",

@@ -1,15 +1,16 @@
 """Grants of files and folders, and the lists of what is shared with and by the caller."""
 
 import uuid
+from functools import partial
 
 from fastapi import APIRouter, Response
 
 from dropbox_api import problems
 from dropbox_api.accounts.auth import OnceDep, Reader, Sharer
-from dropbox_api.deps import COMPRESSED, PageLimit
+from dropbox_api.deps import COMPRESSED, LimitsDep, MailerDep, PageLimit
 from dropbox_api.files.schemas import FileList
 from dropbox_api.responses import BODY, problem_responses
-from dropbox_api.sharing import contacts, grants, own_shares
+from dropbox_api.sharing import contacts, grants, invitations, own_shares
 from dropbox_api.sharing.schemas import ContactList, CreateGrant, Grant, GrantList, OwnShareList, UpdateGrant
 
 router = APIRouter()
@@ -44,14 +45,24 @@ async def list_grants(
     },
 )
 async def create_grant(
-    context: Sharer, response: Response, file_id: uuid.UUID, once: OnceDep, body: CreateGrant
+    *,
+    context: Sharer,
+    response: Response,
+    file_id: uuid.UUID,
+    once: OnceDep,
+    body: CreateGrant,
+    mailer: MailerDep,
+    limits: LimitsDep,
 ) -> Grant:
     """Share the file or folder, with all its content, with an address or an account.
 
     An account that has verified its address has access at once. For any other address the grant is `pending` until an
-    account verifies it; the answer does not reveal whether an account with this address exists.
+    account verifies it; the answer does not reveal whether an account with this address exists. A new grant sends one
+    mail.
     """
     grant, is_new = await grants.create_grant(context, file_id, body, once)
+    if is_new and context.settings.mail.grants:
+        mailer.send_composed(partial(invitations.compose_invitation, context, limits, grant.id))
     response.status_code = 201 if is_new else 200
     return grant
 
