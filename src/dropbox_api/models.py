@@ -117,9 +117,11 @@ class Session(Base):
     refresh_hash: Mapped[bytes]
     """SHA-256 of the newest refresh token."""
     previous_hash: Mapped[bytes | None]
-    """SHA-256 of its predecessor, which remains valid for a short grace period in case the answer was lost."""
+    """SHA-256 of the token for which the newest was issued: it may come again, because the answer may be lost."""
     generation: Mapped[int] = mapped_column(Integer, server_default="1")
     """Number of rotations; a token of an older generation is a reuse."""
+    transport: Mapped[str] = mapped_column(server_default="bearer")
+    """How the client keeps the refresh token: `bearer`, `cookie`, or `temporary-cookie` (until the browser closes)."""
     user_agent: Mapped[str | None]
     address: Mapped[str | None]
     created_at: Mapped[datetime] = _now()

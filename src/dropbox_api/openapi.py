@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from dropbox_api import access, context
 from dropbox_api.accounts import schemas as accounts
+from dropbox_api.accounts.session_tokens import CookieTransport
 from dropbox_api.events import journal
 from dropbox_api.files import schemas as files
 from dropbox_api.hooks import schemas as hooks
@@ -38,6 +39,7 @@ _ENUMS: Mapping[str, Any] = {
     "ActorKind": journal.ActorKind,
     "ChunkState": proof.ChunkState,
     "ContentStatus": files.ContentStatus,
+    "CookieTransport": CookieTransport,
     "DeliveryState": hooks.State,
     "EventKind": journal.EventKind,
     "FileKind": Literal["file", "folder"],

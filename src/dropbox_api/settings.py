@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
+from yarl import URL
 
 MIB = 1024**2
 GIB = 1024**3
@@ -345,6 +346,20 @@ class Settings(BaseSettings):
         if self.http.public_url:
             return self.http.public_url.rstrip("/")
         return f"http://{self.http.host}:{self.http.port}" if self.mode == "dev" else None
+
+    def is_https(self, request_scheme: str) -> bool:
+        """Tell whether browsers reach this server by https; a request tells it if the public address is unknown."""
+        return (self.base_url or f"{request_scheme}://").startswith("https://")
+
+    @property
+    def public_port(self) -> int | None:
+        """Port of the public address; None when `base_url` is."""
+        return URL(self.base_url).port if self.base_url else None
+
+    @property
+    def public_origin(self) -> str | None:
+        """Origin of the server's own pages, as browsers write it; None when `base_url` is."""
+        return str(URL(self.base_url).origin()) if self.base_url else None
 
     @model_validator(mode="after")
     def _refuse(self) -> Self:

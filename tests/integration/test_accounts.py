@@ -13,6 +13,7 @@ import pytest
 from pwdlib.hashers.argon2 import Argon2Hasher
 from sqlalchemy import func, select, update
 
+from dropbox_api.accounts import refresh as rotation
 from dropbox_api.accounts.actors import authenticate_session
 from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.refresh import REUSE_GRACE
@@ -158,7 +159,7 @@ class TestSignIn:
         assert answer.status_code == 200
         assert answer.headers["cache-control"] == "no-store"
         tokens = answer.json()
-        assert set(tokens) == {"access_token", "token_type", "expires_in", "refresh_token"}
+        assert set(tokens) == {"access_token", "token_type", "expires_in", "refresh_token", "user_id"}
         assert tokens["token_type"] == "bearer"
         assert tokens["expires_in"] > 0
         assert (await me(api, tokens["access_token"])).json()["email"] == account.email
@@ -253,16 +254,45 @@ class TestRefresh:
         assert (await me(api, other["access_token"])).status_code == 200
         assert (await refresh(api, other["refresh_token"])).status_code == 200
 
-    async def test_refresh_repeated_within_the_grace_is_accepted(
-        self, register: Any, api: httpx2.AsyncClient, db: Db
+    async def test_refresh_repeated_within_the_grace_gets_the_same_successor(
+        self, register: Any, api: httpx2.AsyncClient
     ) -> None:
         account = await register()
         lost = (await refresh(api, account.tokens["refresh_token"])).json()
-        newest = (await refresh(api, account.tokens["refresh_token"])).json()
-        assert (await me(api, newest["access_token"])).status_code == 200
+        again = (await refresh(api, account.tokens["refresh_token"])).json()
+        assert again["refresh_token"] == lost["refresh_token"]
+        assert (await me(api, again["access_token"])).status_code == 200
 
+    async def test_repetitions_do_not_prolong_the_grace(self, register: Any, api: httpx2.AsyncClient, db: Db) -> None:
+        account = await register()
+        newest = (await refresh(api, account.tokens["refresh_token"])).json()
+        await alter_session(db, newest, last_used_at=func.now() - REUSE_GRACE / 2)
+        assert (await refresh(api, account.tokens["refresh_token"])).status_code == 200
+        session = RefreshToken.parse(newest["refresh_token"])
+        assert session is not None
+        async with db.read() as tx:
+            is_old = Session.last_used_at < func.now() - REUSE_GRACE / 4
+            assert await tx.scalar(select(is_old).where(Session.id == session.session_id))
+
+    async def test_refresh_repeated_after_a_change_of_the_secret_gets_a_new_successor(
+        self, register: Any, api: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        account = await register()
+        lost = (await refresh(api, account.tokens["refresh_token"])).json()
+        monkeypatch.setattr(rotation, "derive_key", lambda *_: b"another key")
+        newest = (await refresh(api, account.tokens["refresh_token"])).json()
+        assert newest["refresh_token"] != lost["refresh_token"]
+        assert (await refresh(api, newest["refresh_token"])).status_code == 200
+
+    async def test_thief_who_repeats_a_token_is_noticed_at_the_next_refresh(
+        self, register: Any, api: httpx2.AsyncClient, db: Db
+    ) -> None:
+        account = await register()
+        owner = (await refresh(api, account.tokens["refresh_token"])).json()
+        thief = (await refresh(api, account.tokens["refresh_token"])).json()
+        newest = (await refresh(api, thief["refresh_token"])).json()
         await alter_session(db, newest, last_used_at=func.now() - REUSE_GRACE - timedelta(seconds=1))
-        assert problem(await refresh(api, lost["refresh_token"])) == (401, "invalid-refresh-token")
+        assert problem(await refresh(api, owner["refresh_token"])) == (401, "invalid-refresh-token")
         assert problem(await me(api, newest["access_token"])) == (401, "unauthenticated")
 
     async def test_refresh_repeated_after_the_grace_ends_the_session(
@@ -274,12 +304,12 @@ class TestRefresh:
         assert problem(await refresh(api, account.tokens["refresh_token"])) == (401, "invalid-refresh-token")
         assert problem(await me(api, newest["access_token"])) == (401, "unauthenticated")
 
-    async def test_concurrent_refreshes_leave_one_valid_successor(self, register: Any, api: httpx2.AsyncClient) -> None:
+    async def test_concurrent_refreshes_get_one_successor(self, register: Any, api: httpx2.AsyncClient) -> None:
         account = await register()
         token = account.tokens["refresh_token"]
         answers = await asyncio.gather(*(refresh(api, token) for _ in range(8)))
         assert {answer.status_code for answer in answers} == {200}
-        newest = max((answer.json()["refresh_token"] for answer in answers), key=lambda token: int(token.split(".")[1]))
+        (newest,) = {answer.json()["refresh_token"] for answer in answers}
         assert (await refresh(api, newest)).status_code == 200
 
     async def test_refresh_with_a_forged_token_is_refused_and_ends_nothing(

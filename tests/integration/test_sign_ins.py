@@ -212,7 +212,7 @@ async def test_sign_in_without_a_required_verified_address_is_403(
         grant = SignInForm(
             grant_type="password", username=account.email, password=SecretStr(account.password), otp=None
         )
-        await sign_in_by_password(db, settings, passwords, AccessTokens(settings), grant)
+        await sign_in_by_password(db, settings, passwords, AccessTokens(settings), grant, "bearer")
 
     with pytest.raises(Forbidden) as refused:
         await enter()

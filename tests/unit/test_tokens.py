@@ -135,10 +135,25 @@ def test_garbage_as_token_is_refused(text: str) -> None:
 
 
 def test_refresh_token_is_random_and_parses_to_itself() -> None:
-    one, two = RefreshToken.new(IDENTITY.session_id, 7), RefreshToken.new(IDENTITY.session_id, 7)
+    one, two = RefreshToken.new(IDENTITY.session_id), RefreshToken.new(IDENTITY.session_id)
     assert one.text != two.text
     assert RefreshToken.parse(one.text) == one
     assert one.sha256 == hashlib.sha256(one.text.encode()).digest()
+
+
+def test_successor_depends_on_key_token_and_generation() -> None:
+    token = RefreshToken.new(IDENTITY.session_id)
+    successor = token.make_successor(b"key", 2)
+    assert RefreshToken.parse(successor.text) == successor
+    assert (successor.session_id, successor.generation) == (IDENTITY.session_id, 2)
+    assert token.make_successor(b"key", 2) == successor
+    others = [
+        token.make_successor(b"another key", 2),
+        token.make_successor(b"key", 3),
+        RefreshToken.new(IDENTITY.session_id).make_successor(b"key", 2),
+    ]
+    secrets = {other.text.rsplit(".", 1)[1] for other in [*others, successor, token]}
+    assert len(secrets) == 5
 
 
 @pytest.mark.parametrize(

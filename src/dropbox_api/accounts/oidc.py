@@ -18,7 +18,7 @@ from dropbox_api.accounts import account, oidc_flow, oidc_provider, sessions
 from dropbox_api.accounts.oidc_flow import Flow
 from dropbox_api.accounts.oidc_provider import Claims
 from dropbox_api.accounts.schemas import AuthTokens, ExchangeOidcCode
-from dropbox_api.accounts.session_tokens import AccessTokens
+from dropbox_api.accounts.session_tokens import AccessTokens, SessionTransport
 from dropbox_api.accounts.shares import Shares, accept_shares
 from dropbox_api.db import Db, Tx
 from dropbox_api.models import OidcIdentity, User
@@ -57,7 +57,11 @@ async def finish_sign_in(db: Db, settings: Settings, shares: Shares, flow: Flow,
 
 
 async def redeem_code(
-    db: Db, settings: AuthSettings, access_tokens: AccessTokens, presented: ExchangeOidcCode
+    db: Db,
+    settings: AuthSettings,
+    access_tokens: AccessTokens,
+    presented: ExchangeOidcCode,
+    transport: SessionTransport,
 ) -> AuthTokens:
     """Begin a session for the client of the current request.
 
@@ -82,7 +86,7 @@ async def redeem_code(
         user_id = await tx.scalar(admitted)
         if user_id is None or (await tx.execute(used)).rowcount == 0:
             raise failed
-        token = await sessions.begin_session(tx, settings, user_id, request_source.get_source())
+        token = await sessions.begin_session(tx, settings, user_id, request_source.get_source(), transport)
     return access_tokens.issue_pair(user_id, token)
 
 

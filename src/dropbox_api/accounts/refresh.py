@@ -1,88 +1,135 @@
-"""Rotation of refresh tokens.
+"""Rotation of refresh tokens (ADR 0022).
 
-A session is a family of refresh tokens of which only the newest is valid. An older one that comes back was stolen, or
-the newest one was: the session ends, and every access token with it (RFC 9700 section 4.14.2).
+A session is a family of refresh tokens of which only the newest is valid, and its predecessor under these rules:
+
+- Within REUSE_GRACE it gets the same successor again: the answer was lost, or two tabs asked at once.
+- Later, in a session of a cookie, it gets a new successor, and the one that was never presented becomes void: browsers
+  write cookies to disk some time later, so that a killed one comes back with the old cookie.
+
+Any other token that this server issued earlier is a copy, or the newest one is: the session ends, and every access
+token with it (RFC 9700 section 4.14.2). So does a token of a cookie in a body, which no page can read, or the reverse.
 """
 
 import hmac
 import logging
 import uuid
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Literal
 
 from sqlalchemy import func, select, update
 
 from dropbox_api.accounts import sessions
 from dropbox_api.accounts.schemas import AuthTokens
-from dropbox_api.accounts.session_tokens import AccessTokens, RefreshToken
+from dropbox_api.accounts.session_tokens import AccessTokens, RefreshToken, SessionTransport
 from dropbox_api.db import Db, Tx
 from dropbox_api.models import Session, User
+from dropbox_api.plumbing.encryption import derive_key
 from dropbox_api.problems import InvalidRefreshToken
 from dropbox_api.settings import AuthSettings
 
 REUSE_GRACE = timedelta(seconds=60)
-"""How long a replaced token may be exchanged again: the client may have lost the first answer."""
+"""How long a replaced token gets the same successor."""
 
 log = logging.getLogger(__name__)
 
 
-async def refresh_tokens(db: Db, settings: AuthSettings, access_tokens: AccessTokens, refresh_token: str) -> AuthTokens:
-    """Exchange the newest refresh token of a session for new tokens.
+@dataclass(frozen=True, slots=True)
+class PresentedToken:
+    """A refresh token, unchecked, and the place in the request that held it."""
 
-    The session lives `refresh_ttl_s` from now, but at most `session_max_s` from the sign-in. A client that lost the
-    answer repeats the request within REUSE_GRACE, because an upload of many hours must survive that. Only the latest
-    successor stays valid: a thief who repeats it right after the client is detected at the client's next refresh.
+    text: str
+    place: Literal["body", "cookie"]
 
-    Raises InvalidRefreshToken; a token that was replaced before REUSE_GRACE also revokes the session.
-    Transaction: one, with the session's row locked.
+
+@dataclass(frozen=True, slots=True)
+class _SessionRow:
+    user_id: uuid.UUID
+    refresh_hash: bytes
+    previous_hash: bytes | None
+    generation: int
+    transport: SessionTransport
+    is_just_rotated: bool
+
+
+async def refresh_tokens(
+    db: Db, settings: AuthSettings, access_tokens: AccessTokens, presented: PresentedToken
+) -> tuple[AuthTokens, SessionTransport]:
+    """Exchange the newest refresh token of a session, or its predecessor, for new tokens.
+
+    The session lives `refresh_ttl_s` from now, but at most `session_max_s` from the sign-in.
+
+    Raises InvalidRefreshToken; a token that was replaced also ends its session.
+    Transaction: one, with the session's row locked. Idempotent: within REUSE_GRACE.
     """
-    presented = RefreshToken.parse(refresh_token)
-    if presented is None:
+    token = RefreshToken.parse(presented.text)
+    if token is None:
         raise InvalidRefreshToken
+    key = derive_key(settings, "refresh token")
     async with db.begin() as tx:
-        rotated = await _rotate(tx, settings, presented)
+        row = await _lock_session(tx, token.session_id)
+        successor = await _rotate(tx, settings, key, row, token, presented.place) if row else None
     # Raise after the transaction: a problem inside would roll the revocation back.
-    if rotated is None:
+    if row is None or successor is None:
         raise InvalidRefreshToken
-    user_id, successor = rotated
-    return access_tokens.issue_pair(user_id, successor)
+    return access_tokens.issue_pair(row.user_id, successor), row.transport
 
 
-async def _rotate(tx: Tx, settings: AuthSettings, presented: RefreshToken) -> tuple[uuid.UUID, RefreshToken] | None:
-    """Replace the presented token and return its user and successor; None if it is not the newest of its session."""
-    just_rotated = (Session.last_used_at > func.now() - REUSE_GRACE).label("just_rotated")
-    row = (
-        await tx.execute(
-            select(Session.user_id, Session.refresh_hash, Session.previous_hash, Session.generation, just_rotated)
-            .join(User, User.id == Session.user_id)
-            .where(Session.id == presented.session_id, *sessions.IS_USABLE)
-            .with_for_update(of=Session)
+async def _lock_session(tx: Tx, session_id: uuid.UUID) -> _SessionRow | None:
+    """Lock a usable session. A request that waited for the lock sees what the one before it wrote."""
+    just_rotated = (Session.last_used_at > func.now() - REUSE_GRACE).label("is_just_rotated")
+    query = (
+        select(
+            Session.user_id,
+            Session.refresh_hash,
+            Session.previous_hash,
+            Session.generation,
+            Session.transport,
+            just_rotated,
         )
-    ).one_or_none()
-    if row is None:
+        .join(User, User.id == Session.user_id)
+        .where(Session.id == session_id, *sessions.IS_USABLE)
+        .with_for_update(of=Session)
+    )
+    row = (await tx.execute(query)).one_or_none()
+    return _SessionRow(**row._asdict()) if row else None
+
+
+async def _rotate(
+    tx: Tx,
+    settings: AuthSettings,
+    key: bytes,
+    row: _SessionRow,
+    token: RefreshToken,
+    place: Literal["body", "cookie"],
+) -> RefreshToken | None:
+    """Return the successor of a token, and record a new one; end the session of a token that must not come again."""
+    is_newest = hmac.compare_digest(row.refresh_hash, token.sha256)
+    is_previous = hmac.compare_digest(row.previous_hash or b"", token.sha256)
+    is_in_place = (row.transport == "bearer") == (place == "body")
+    if is_in_place and is_previous and row.is_just_rotated:
+        same = token.make_successor(key, row.generation)
+        if hmac.compare_digest(row.refresh_hash, same.sha256):
+            return same
+    elif not (is_in_place and (is_newest or (is_previous and place == "cookie"))):
+        # A token that is not older and not the newest was forged.
+        if is_newest or token.generation < row.generation:
+            log.info("user %s: an old refresh token came back, session %s ends", row.user_id, token.session_id)
+            await sessions.revoke_session(tx, token.session_id)
         return None
-    user_id, refresh_hash, previous_hash, generation, was_just_rotated = row
-    is_newest = hmac.compare_digest(refresh_hash, presented.sha256)
-    is_repeated = was_just_rotated and hmac.compare_digest(previous_hash or b"", presented.sha256)
-    if not is_newest and not is_repeated:
-        behind = generation - presented.generation
-        if behind > 1 or (behind == 1 and not was_just_rotated):
-            log.info("user %s: an old refresh token came back, session %s ends", user_id, presented.session_id)
-            await sessions.revoke_session(tx, presented.session_id)
-        return None
-    successor = RefreshToken.new(presented.session_id, generation + 1)
+    successor = token.make_successor(key, row.generation + 1)
     await tx.execute(
         update(Session)
-        .where(Session.id == presented.session_id)
+        .where(Session.id == token.session_id)
         .values(
             refresh_hash=successor.sha256,
-            previous_hash=presented.sha256,
+            previous_hash=token.sha256,
             generation=successor.generation,
-            # A repetition does not extend the grace period.
-            last_used_at=func.now() if is_newest else Session.last_used_at,
+            last_used_at=func.now(),
             expires_at=func.least(
                 func.now() + timedelta(seconds=settings.refresh_ttl_s),
                 Session.created_at + timedelta(seconds=settings.session_max_s),
             ),
         )
     )
-    return user_id, successor
+    return successor

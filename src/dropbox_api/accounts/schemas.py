@@ -58,9 +58,9 @@ class SignInForm(Request):
 
 
 class RefreshTokens(Request):
-    """The newest refresh token of a sign-in."""
+    """The newest refresh token of a sign-in; a page whose session is a cookie sends no body."""
 
-    refresh_token: Annotated[Secret, Field(max_length=200)]
+    refresh_token: Annotated[Secret | None, Field(max_length=200)] = None
 
 
 class AuthTokens(Answer):
@@ -69,7 +69,11 @@ class AuthTokens(Answer):
     access_token: Annotated[str, Field(description="Goes into `Authorization: Bearer`; a JWT, opaque to clients.")]
     token_type: Literal["bearer"] = "bearer"  # noqa: S105 - the kind of token, not a token
     expires_in: Annotated[int, Field(description="Seconds until the access token expires.")]
-    refresh_token: Annotated[str, Field(description="Valid for one refresh, which returns the next one.")]
+    refresh_token: Annotated[
+        str | None,
+        Field(description="Valid for one refresh, which returns the next one; null: the answer set it as a cookie."),
+    ]
+    user_id: Annotated[uuid.UUID, Field(description="The account, so that a page notices another one's sign-in.")]
 
 
 class Account(Answer):

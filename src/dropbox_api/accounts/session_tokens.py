@@ -2,9 +2,11 @@
 
 The access token is a JWT with user and session, valid for minutes: HS256 only, `typ: at+jwt` and a fixed issuer and
 audience, so that a token for another purpose is refused (RFC 8725). It is parsed only after its header was compared.
-The refresh token is opaque and random; the database keeps only its SHA-256.
+The refresh token is opaque; the database keeps only its SHA-256. The first one of a session is random, each successor a
+MAC of the token for which it is issued: a repeated request gets the same answer, though no token is stored (ADR 0022).
 """
 
+import base64
 import hashlib
 import hmac
 import re
@@ -13,7 +15,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 from joserfc import jwt
 from joserfc.errors import JoseError
@@ -29,6 +31,10 @@ _ISSUER = _AUDIENCE = "dropbox-api"
 _LEEWAY_S = 5
 """How far the clocks of two servers of one installation may differ."""
 
+CookieTransport = Literal["cookie", "temporary-cookie"]
+SessionTransport = Literal["bearer"] | CookieTransport
+"""How a client keeps its refresh token: by itself, or in a cookie, which a browser may delete when it closes."""
+
 _REFRESH = re.compile(r"([0-9a-f]{32})\.([1-9][0-9]{0,8})\.[\w-]{43}", re.ASCII)
 
 
@@ -41,15 +47,25 @@ class Identity(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken:
-    """`text` is `<session id>.<generation>.<256 random bits>`; the generation counts the rotations from 1."""
+    """`text` is `<session id>.<generation>.<256 bits>`; the generation counts the rotations from 1."""
 
     session_id: uuid.UUID
     generation: int
     text: str
 
     @classmethod
-    def new(cls, session_id: uuid.UUID, generation: int = 1) -> Self:
-        return cls(session_id, generation, f"{session_id.hex}.{generation}.{secrets.token_urlsafe(32)}")
+    def new(cls, session_id: uuid.UUID) -> Self:
+        return cls._join(session_id, 1, secrets.token_bytes(32))
+
+    @classmethod
+    def _join(cls, session_id: uuid.UUID, generation: int, secret: bytes) -> Self:
+        encoded = base64.urlsafe_b64encode(secret).rstrip(b"=").decode()
+        return cls(session_id, generation, f"{session_id.hex}.{generation}.{encoded}")
+
+    def make_successor(self, key: bytes, generation: int) -> Self:
+        """Return the successor of this generation: the same one every time, and only for the holder of the key."""
+        secret = hmac.digest(key, f"{generation} {self.text}".encode(), "sha256")
+        return self._join(self.session_id, generation, secret)
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
@@ -101,7 +117,7 @@ class AccessTokens:
     def issue_pair(self, user_id: uuid.UUID, token: RefreshToken) -> AuthTokens:
         """Return the answer to a sign-in or refresh: the refresh token, and an access token of the same session."""
         access_token = self.issue(Identity(user_id, token.session_id))
-        return AuthTokens(access_token=access_token, expires_in=self.ttl_s, refresh_token=token.text)
+        return AuthTokens(access_token=access_token, expires_in=self.ttl_s, refresh_token=token.text, user_id=user_id)
 
     def require(self, token: str) -> Identity:
         """Return the identity in a token.

@@ -7,7 +7,7 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, func, insert, or_, select, update
 
 from dropbox_api.accounts.schemas import SignInSession, SignInSessionList
-from dropbox_api.accounts.session_tokens import RefreshToken
+from dropbox_api.accounts.session_tokens import RefreshToken, SessionTransport
 from dropbox_api.context import Context
 from dropbox_api.db import Db, Tx, new_id
 from dropbox_api.models import Session, User
@@ -26,13 +26,16 @@ _MAX_USER_AGENT_CHARS = 300
 log = logging.getLogger(__name__)
 
 
-async def begin_session(tx: Tx, settings: AuthSettings, user_id: uuid.UUID, client: RequestSource) -> RefreshToken:
+async def begin_session(
+    tx: Tx, settings: AuthSettings, user_id: uuid.UUID, client: RequestSource, transport: SessionTransport
+) -> RefreshToken:
     """Begin a session of a user whose sign-in was checked; return its first refresh token. Transaction: joins tx."""
     token = RefreshToken.new(new_id())
     values = {
         "id": token.session_id,
         "user_id": user_id,
         "refresh_hash": token.sha256,
+        "transport": transport,
         "user_agent": client.user_agent and client.user_agent[:_MAX_USER_AGENT_CHARS],
         "address": client.address,
         "expires_at": func.now() + timedelta(seconds=min(settings.refresh_ttl_s, settings.session_max_s)),

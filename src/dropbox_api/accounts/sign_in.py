@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, select, update
 from dropbox_api.accounts import codes, sessions
 from dropbox_api.accounts.passwords import Passwords
 from dropbox_api.accounts.schemas import AuthTokens, SignInForm
-from dropbox_api.accounts.session_tokens import AccessTokens
+from dropbox_api.accounts.session_tokens import AccessTokens, SessionTransport
 from dropbox_api.db import Db, Tx
 from dropbox_api.models import User
 from dropbox_api.plumbing import request_source
@@ -19,7 +19,12 @@ log = logging.getLogger(__name__)
 
 
 async def sign_in(
-    db: Db, settings: AuthSettings, passwords: Passwords, access_tokens: AccessTokens, grant: SignInForm
+    db: Db,
+    settings: AuthSettings,
+    passwords: Passwords,
+    access_tokens: AccessTokens,
+    grant: SignInForm,
+    transport: SessionTransport,
 ) -> AuthTokens:
     """Begin a session for the client of the current request.
 
@@ -43,7 +48,7 @@ async def sign_in(
         if better_hash is not None:
             same = (User.id == user.id, User.password_hash == user.password_hash)
             await tx.execute(update(User).where(*same).values(password_hash=better_hash))
-        token = await sessions.begin_session(tx, settings, user.id, request_source.get_source())
+        token = await sessions.begin_session(tx, settings, user.id, request_source.get_source(), transport)
     return access_tokens.issue_pair(user.id, token)
 
 

@@ -12,9 +12,10 @@ from fastapi.responses import RedirectResponse
 from dropbox_api.accounts import oidc, oidc_flow
 from dropbox_api.accounts.auth import AccessTokensDep, NoStore
 from dropbox_api.accounts.routes.mail_links import SharesDep
+from dropbox_api.accounts.routes.session_cookies import TokenAnswerDep
 from dropbox_api.accounts.schemas import AuthTokens, ExchangeOidcCode, OidcProvider
 from dropbox_api.deps import DbDep, SettingsDep, limited
-from dropbox_api.problems import InvalidRequest, NotFound, OidcFailed, Problem, RateLimited
+from dropbox_api.problems import Forbidden, InvalidRequest, NotFound, OidcFailed, Problem, RateLimited
 from dropbox_api.responses import BODY, problem_responses
 from dropbox_api.settings import Settings
 
@@ -69,7 +70,7 @@ async def start(
         cookie,
         max_age=oidc_flow.STATE_TTL_S,
         httponly=True,
-        secure=_is_https(settings),
+        secure=settings.is_https("http"),
         samesite="lax",  # the way back comes from the provider's site
     )
     return response
@@ -103,7 +104,7 @@ async def callback(
         response = _redirect(flow.destination(code=await oidc.finish_sign_in(db, settings, shares, flow, code)))
     except Problem as problem:
         response = _redirect(flow.destination(error=_reason(problem)))
-    response.delete_cookie(_cookie(settings), secure=_is_https(settings), httponly=True, samesite="lax")
+    response.delete_cookie(_cookie(settings), secure=settings.is_https("http"), httponly=True, samesite="lax")
     return response
 
 
@@ -111,12 +112,15 @@ async def callback(
     "/token",
     operation_id="auth_exchange_oidc_code",
     dependencies=[NoStore, limited("oidc_address")],
-    responses=problem_responses(*BODY, NotFound, OidcFailed, RateLimited),
+    responses=problem_responses(*BODY, Forbidden, NotFound, OidcFailed, RateLimited),
 )
-async def token(body: ExchangeOidcCode, db: DbDep, settings: SettingsDep, access_tokens: AccessTokensDep) -> AuthTokens:
+async def token(
+    body: ExchangeOidcCode, db: DbDep, settings: SettingsDep, access_tokens: AccessTokensDep, answer: TokenAnswerDep
+) -> AuthTokens:
     """Sign in with the code of the finished sign-in at the provider. It is valid once, for a minute."""
     _require_enabled(settings)
-    return await oidc.redeem_code(db, settings.auth, access_tokens, body)
+    tokens = await oidc.redeem_code(db, settings.auth, access_tokens, body, answer.transport)
+    return await answer.compose(tokens)
 
 
 def _require_enabled(settings: Settings) -> None:
@@ -124,13 +128,9 @@ def _require_enabled(settings: Settings) -> None:
         raise NotFound("This server has no OpenID provider")
 
 
-def _is_https(settings: Settings) -> bool:
-    return (settings.base_url or "").startswith("https://")
-
-
 def _cookie(settings: Settings) -> str:
     """Return the cookie's name: for this prefix browsers require the same host and a secure connection."""
-    return "__Host-oidc" if _is_https(settings) else "oidc"
+    return "__Host-oidc" if settings.is_https("http") else "oidc"
 
 
 def _redirect(address: str) -> RedirectResponse:

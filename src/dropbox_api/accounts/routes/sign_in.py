@@ -6,13 +6,15 @@ The token endpoint takes the form of RFC 6749, but answers errors as problem doc
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Form
+from fastapi import APIRouter, Form, Request, Response
 
 from dropbox_api.accounts import account, sessions, verify_address
 from dropbox_api.accounts import refresh as rotation
 from dropbox_api.accounts import register as registration
 from dropbox_api.accounts import sign_in as signing_in
 from dropbox_api.accounts.auth import AccessTokensDep, AnyCaller, CurrentUser, NoStore, PasswordsDep
+from dropbox_api.accounts.routes import session_cookies
+from dropbox_api.accounts.routes.session_cookies import SessionHeader, TokenAnswerDep
 from dropbox_api.accounts.schemas import Account, AuthTokens, RefreshTokens, RegisterAccount, SignInForm, UpdateAccount
 from dropbox_api.deps import DbDep, LimitsDep, MailerDep, SettingsDep, limited
 from dropbox_api.problems import (
@@ -63,31 +65,58 @@ async def token(
     passwords: PasswordsDep,
     access_tokens: AccessTokensDep,
     limits: LimitsDep,
+    answer: TokenAnswerDep,
 ) -> AuthTokens:
     """Sign in with address and password, and a code where the account has a second factor."""
     await limits.hit("sign_in_account", form.username)
-    return await signing_in.sign_in(db, settings.auth, passwords, access_tokens, form)
+    tokens = await signing_in.sign_in(db, settings.auth, passwords, access_tokens, form, answer.transport)
+    return await answer.compose(tokens)
 
 
 @router.post(
     "/auth/refresh",
     operation_id="auth_refresh",
     dependencies=[NoStore],
-    responses=problem_responses(*BODY, InvalidRefreshToken),
+    responses=problem_responses(*BODY, Forbidden, InvalidRefreshToken),
 )
-async def refresh(body: RefreshTokens, db: DbDep, settings: SettingsDep, access_tokens: AccessTokensDep) -> AuthTokens:
+async def refresh(
+    *,
+    request: Request,
+    response: Response,
+    db: DbDep,
+    settings: SettingsDep,
+    access_tokens: AccessTokensDep,
+    x_session: SessionHeader = None,
+    body: RefreshTokens | None = None,
+) -> AuthTokens:
     """Exchange the refresh token for new tokens.
 
-    Each token is valid once. For a minute it may be exchanged again, in case the answer was lost. A later second use
-    ends the sign-in, because the token was stolen.
+    Each token is valid once. For a minute it may be exchanged again for the same one, in case the answer was lost. A
+    later second use ends the sign-in, because the token was stolen; a cookie may come again until its successor did.
     """
-    return await rotation.refresh_tokens(db, settings.auth, access_tokens, body.refresh_token.get_secret_value())
+    presented = session_cookies.read_token(request, x_session, body)
+    tokens, transport = await rotation.refresh_tokens(db, settings.auth, access_tokens, presented)
+    if transport == "bearer":
+        return tokens
+    return session_cookies.set_cookie(request, response, tokens, transport)
 
 
-@router.post("/auth/logout", operation_id="auth_sign_out", status_code=204, responses=problem_responses(*BODY))
-async def logout(body: RefreshTokens, db: DbDep) -> None:
-    """End the sign-in, at once and for its access tokens too. Idempotent."""
-    await sessions.sign_out(db, body.refresh_token.get_secret_value())
+@router.post(
+    "/auth/logout", operation_id="auth_sign_out", status_code=204, responses=problem_responses(*BODY, Forbidden)
+)
+async def logout(
+    *,
+    request: Request,
+    response: Response,
+    db: DbDep,
+    x_session: SessionHeader = None,
+    body: RefreshTokens | None = None,
+) -> None:
+    """End the sign-in, at once and for its access tokens too, and delete its cookie. Idempotent."""
+    presented = session_cookies.read_token(request, x_session, body)
+    await sessions.sign_out(db, presented.text)
+    if presented.place == "cookie":
+        session_cookies.delete_cookie(request, response)
 
 
 @router.get("/me", operation_id="me_get", responses=problem_responses(Unauthenticated))
