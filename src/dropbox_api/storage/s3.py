@@ -368,7 +368,7 @@ class S3Store(UrlSigner):
                             "AllowedOrigins": list(cors_origins) or ["https://none.invalid"],
                             "AllowedMethods": ["GET", "HEAD", "PUT"],
                             "AllowedHeaders": ["*"],  # x-amz-checksum-sha256 and, where configured, SSE's
-                            "ExposeHeaders": ["ETag", "x-amz-checksum-sha256", "Content-Range"],
+                            "ExposeHeaders": ["ETag", "x-amz-checksum-sha256", "Accept-Ranges", "Content-Range"],
                             "MaxAgeSeconds": 3600,
                         }
                     ]
