@@ -62,6 +62,13 @@ export function collectErrors(page: Page): string[] {
 
 const BODY = '<label>Files <input type="file" multiple></label><main></main>';
 
+/** Open a further tab with the test page. */
+export async function openTab(context: BrowserContext): Promise<Page> {
+  const page = await context.newPage();
+  await openTestPage(page);
+  return page;
+}
+
 /** Open the test page: an answer of the server with another body and the client; a reload keeps both. */
 export async function openTestPage(page: Page): Promise<void> {
   // No route of Playwright: it would answer CORS preflights itself, switch the cache off, and give the page no address
