@@ -1,17 +1,12 @@
 // Uploads of an account from a page, straight to the store.
 
 import { randomBytes } from "node:crypto";
-import type { Page } from "playwright-core";
 import { expect } from "vitest";
 import { Account } from "./support/account.ts";
 import { makeRandomFile, MIB, sha256 } from "./support/files.ts";
-import { test } from "./support/test.ts";
+import { signIn, test } from "./support/test.ts";
 
 const CHUNKS = 38; // of 8 MiB
-
-function signIn(app: Page, { email, password }: Account): Promise<void> {
-  return app.evaluate(([email, password]) => window.client.signIn(email, password), [email, password] as const);
-}
 
 test("upload of a small file by the page goes to the store and back", async ({ app }) => {
   const account = await Account.create();
@@ -41,7 +36,7 @@ test("upload of 300 MiB by the page resumes after a reload half-way", async ({ a
     const before = await app.evaluate(() => window.client.progress.sent);
     await app.reload();
 
-    await signIn(app, account);
+    await app.evaluate(() => window.client.refresh());
     await app.setInputFiles("input", source.path);
     await app.evaluate(() => window.client.upload());
     const { found, sent } = await app.evaluate(() => window.client.progress);

@@ -15,6 +15,11 @@ interface Upload {
   missing: string;
 }
 
+interface Tokens {
+  access_token: string;
+  refresh_token: string | null;
+}
+
 interface SignedPart {
   number: number;
   url: string;
@@ -42,10 +47,26 @@ export function createClient() {
     return JSON.parse(text || "null");
   }
 
-  async function signIn(username: string, password: string): Promise<void> {
-    const form = new URLSearchParams({ grant_type: "password", username, password });
-    const answer = await fetch("/v1/auth/token", { method: "POST", body: form });
-    token = (await answer.json()).access_token;
+  /** Sign in, with a cookie for later visits of this page. */
+  function signIn(username: string, password: string): Promise<Tokens> {
+    return renew("/v1/auth/token", new URLSearchParams({ grant_type: "password", username, password }));
+  }
+
+  /** Get new tokens for the session of the cookie. */
+  function refresh(): Promise<Tokens> {
+    return renew("/v1/auth/refresh");
+  }
+
+  async function renew(path: string, body: BodyInit | null = null): Promise<Tokens> {
+    const answer = await fetch(path, { method: "POST", headers: { "X-Session": "cookie" }, body });
+    const tokens = await answer.json();
+    if (!answer.ok) throw new Error(`${path}: ${answer.status} ${tokens.code}`);
+    token = tokens.access_token;
+    return tokens;
+  }
+
+  async function signOut(): Promise<void> {
+    await fetch("/v1/auth/logout", { method: "POST", headers: { "X-Session": "cookie" } });
   }
 
   /** Return the file that a person has chosen in the page. */
@@ -102,5 +123,5 @@ export function createClient() {
     });
   }
 
-  return { call, signIn, upload, hash, progress };
+  return { call, signIn, refresh, signOut, upload, hash, progress };
 }

@@ -2,7 +2,7 @@
 
 import type { Browser, BrowserContext, BrowserContextOptions, ConsoleMessage, Page } from "playwright-core";
 import { test as base, expect } from "vitest";
-import { server } from "./account.ts";
+import { type Account, server } from "./account.ts";
 import { launchChromium } from "./chromium.ts";
 import { createClient } from "./client.ts";
 
@@ -67,6 +67,11 @@ export async function openTab(context: BrowserContext): Promise<Page> {
   const page = await context.newPage();
   await openTestPage(page);
   return page;
+}
+
+/** Sign in on the test page. */
+export async function signIn(page: Page, { email, password }: Account): Promise<void> {
+  await page.evaluate(([email, password]) => window.client.signIn(email, password), [email, password] as const);
 }
 
 /** Open the test page: an answer of the server with another body and the client; a reload keeps both. */

@@ -1,0 +1,133 @@
+// Sessions in cookies, with the browser's own rules for cookies, tabs and crashes.
+
+import { mkdtemp, readlink, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type BrowserContext, chromium, type Page } from "playwright-core";
+import { expect } from "vitest";
+import { Account, server } from "./support/account.ts";
+import { OPTIONS } from "./support/chromium.ts";
+import { openForeignSite } from "./support/foreign.ts";
+import { openTab, signIn, test } from "./support/test.ts";
+
+/** Return the address of the account of which a page holds an access token. */
+async function readOwnAddress(page: Page): Promise<string> {
+  return (await page.evaluate(() => window.client.call<{ email: string }>("GET", "/v1/me"))).email;
+}
+
+test("session of two tabs that refresh at once goes on in both", async ({ app, context }) => {
+  const account = await Account.create();
+  await signIn(app, account);
+  const other = await openTab(context);
+  for (let round = 0; round < 3; round++) {
+    const tabs = [app, other, app, other];
+    const tokens = await Promise.all(tabs.map((tab) => tab.evaluate(() => window.client.refresh())));
+    expect(tokens.map(({ refresh_token }) => refresh_token)).toEqual([null, null, null, null]);
+  }
+  expect([await readOwnAddress(app), await readOwnAddress(other)]).toEqual([account.email, account.email]);
+});
+
+test("session cookie is hidden from scripts and goes only to the routes of sign-in", async ({ app, context }) => {
+  await signIn(app, await Account.create());
+  expect(await context.cookies()).toEqual([
+    expect.objectContaining({
+      name: expect.stringMatching(/^dbx-session-\d+$/),
+      path: "/v1/auth",
+      httpOnly: true,
+      sameSite: "Strict",
+    }),
+  ]);
+  expect(await app.evaluate(() => document.cookie)).toBe("");
+});
+
+test("session goes on after a reload and ends in all tabs by signing out", async ({ app, context }) => {
+  const account = await Account.create();
+  await signIn(app, account);
+  await app.reload();
+  await app.evaluate(() => window.client.refresh());
+  expect(await readOwnAddress(app)).toBe(account.email);
+
+  const other = await openTab(context);
+  await other.evaluate(() => window.client.refresh());
+  await app.evaluate(() => window.client.signOut());
+  await expect(other.evaluate(() => window.client.refresh())).rejects.toThrow("401 invalid-refresh-token");
+  await expect(readOwnAddress(other)).rejects.toThrow("401");
+  expect(await context.cookies()).toEqual([]);
+});
+
+test("page of another origin neither uses nor replaces the session", async ({ app, context }) => {
+  const [account, attacker] = [await Account.create(), await Account.create()];
+  await signIn(app, account);
+  const [cookie] = await context.cookies();
+  const site = await openForeignSite();
+  try {
+    const form = { grant_type: "password", username: attacker.email, password: attacker.password };
+    for (const [path, fields, status] of [
+      ["token", form, 200], // tokens in the answer, which the page cannot read; no cookie
+      ["refresh", {}, 422],
+      ["logout", {}, 422],
+    ] as const) {
+      const url = `${server}/v1/auth/${path}`;
+      const foreign = await context.newPage();
+      await foreign.goto(site.url);
+      const call = foreign.evaluate(
+        (url) => fetch(url, { method: "POST", headers: { "X-Session": "cookie" }, credentials: "include" }),
+        url,
+      );
+      await expect(call).rejects.toThrow("Failed to fetch");
+      const answer = foreign.waitForResponse(url);
+      await foreign.evaluate(submitForm, [url, fields] as const);
+      expect([path, (await answer).status()]).toEqual([path, status]);
+    }
+  } finally {
+    site.close();
+  }
+  expect(await context.cookies()).toEqual([cookie]);
+  await app.evaluate(() => window.client.refresh());
+  expect(await readOwnAddress(app)).toBe(account.email);
+});
+
+/** Submit a form to another origin, as a page may do without asking. */
+function submitForm([action, fields]: readonly [string, Record<string, string>]): void {
+  const form = Object.assign(document.createElement("form"), { action, method: "post" });
+  for (const [name, value] of Object.entries(fields)) {
+    form.append(Object.assign(document.createElement("input"), { name, value }));
+  }
+  document.body.append(form);
+  form.submit();
+}
+
+test("session of a killed browser goes on when it is started again", async () => {
+  const profile = await mkdtemp(join(tmpdir(), "dropbox-api-e2e-profile-"));
+  try {
+    const account = await Account.create();
+    const first = await openProfile(profile);
+    await signIn(await openTab(first), account);
+    await first.close(); // writes the cookie to disk
+
+    const second = await openProfile(profile);
+    const page = await openTab(second);
+    await page.evaluate(() => window.client.refresh());
+    await killBrowser(profile, second); // perhaps with the new cookie in memory only
+
+    const third = await openProfile(profile);
+    const restored = await openTab(third);
+    await restored.evaluate(() => window.client.refresh());
+    expect(await readOwnAddress(restored)).toBe(account.email);
+    await third.close();
+  } finally {
+    await rm(profile, { recursive: true });
+  }
+});
+
+function openProfile(profile: string): Promise<BrowserContext> {
+  return chromium.launchPersistentContext(profile, OPTIONS);
+}
+
+/** Kill the browser of a profile as a crash does. */
+async function killBrowser(profile: string, context: BrowserContext): Promise<void> {
+  const closed = context.waitForEvent("close");
+  const owner = await readlink(join(profile, "SingletonLock")); // HOST-PROCESS
+  process.kill(Number(owner.split("-").at(-1)), "SIGKILL");
+  await closed;
+}
