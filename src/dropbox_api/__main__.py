@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 import logging
 import os
 import re
@@ -27,12 +28,13 @@ from dropbox_api.events import wakeup
 from dropbox_api.openapi import to_yaml
 from dropbox_api.plumbing import logs
 from dropbox_api.plumbing.epoch import start_epoch
-from dropbox_api.plumbing.health import find_clock_fault, find_schema_fault
-from dropbox_api.plumbing.store_config import read_s3_config
+from dropbox_api.plumbing.health import find_clock_fault, find_cors_fault, find_schema_fault
+from dropbox_api.plumbing.store_config import find_shared_host, read_s3_config
 from dropbox_api.settings import Settings
+from dropbox_api.storage.cors import make_cors_rule
 from dropbox_api.storage.embedded.guard import EmbeddedError
 from dropbox_api.storage.object_store import NoSpace, StoreError
-from dropbox_api.storage.probe import probe_bucket
+from dropbox_api.storage.probe import BucketCapabilities, probe_bucket
 from dropbox_api.workers import diagnosis, invariants, runner
 from dropbox_api.workers.jobs import JOBS
 from dropbox_api.workers.sweep import report_orphans
@@ -219,7 +221,7 @@ async def _doctor(settings: Settings, *, check: bool) -> bool:
     async with runner.open_services(settings) as services:
         db, store = services.db, services.store
         try:
-            capabilities = await probe_bucket(read_s3_config(settings))
+            capabilities = await probe_bucket(read_s3_config(settings), origins=settings.web_origins)
         except NoSpace as error:
             say(False, f"store: full: {error.detail}", diagnosis.MAKE_ROOM)
         except StoreError as error:
@@ -235,6 +237,7 @@ async def _doctor(settings: Settings, *, check: bool) -> bool:
                 typer.echo(f"      {'yes' if holds else 'no ' if holds is False else '?  '} {behaviour}")
             clock_fault = find_clock_fault(capabilities.clock_skew_s)
             say(clock_fault is None, f"clock: {clock_fault or 'the same as the store'}", "run NTP on both")
+            _say_browsers(settings, capabilities, say)
         for finding in await diagnosis.diagnose(db, settings):
             say(finding.is_good, finding.message, finding.remedy)
         if check:
@@ -243,6 +246,18 @@ async def _doctor(settings: Settings, *, check: bool) -> bool:
                 say(False, f"{violation.invariant}: {violation.detail}")
             say(not broken, f"invariants: {len(broken)} violations")
     return healthy
+
+
+def _say_browsers(settings: Settings, capabilities: BucketCapabilities, say: _Say) -> None:
+    """Tell whether pages can use the store, and whether it gets their cookies."""
+    if settings.web_origins:
+        fault = find_cors_fault(capabilities.blocked_origins)
+        rule = json.dumps(make_cors_rule(settings.web_origins))
+        say(fault is None, f"browsers: {fault or 'may upload'}", f"install this rule (put-bucket-cors): {rule}")
+    host = find_shared_host(settings)
+    if host:
+        remedy = "give the store a host name of its own: cookies ignore ports"
+        say(False, f"cookies: API and store share the host {host}", remedy)
 
 
 async def _doctor_database(settings: Settings, say: _Say) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -36,6 +36,7 @@ from dropbox_api.middleware import (
     CombinedHeaders,
     HeadRequests,
     KnownHosts,
+    LocalhostPages,
     RequestLog,
     StandardHeaders,
     StartErrors,
@@ -43,11 +44,11 @@ from dropbox_api.middleware import (
     render_problem,
 )
 from dropbox_api.plumbing import failpoints, metrics
-from dropbox_api.plumbing.health import Health
+from dropbox_api.plumbing.health import Health, find_cors_fault
 from dropbox_api.plumbing.idempotency import Replayed
 from dropbox_api.plumbing.limits import Limits
 from dropbox_api.plumbing.mail import Mailer
-from dropbox_api.plumbing.store_config import read_s3_config
+from dropbox_api.plumbing.store_config import find_shared_host, read_s3_config
 from dropbox_api.plumbing.store_disk import read_store_disk
 from dropbox_api.plumbing.store_problems import to_problem
 from dropbox_api.plumbing.transfer_slots import TransferSlots
@@ -175,35 +176,39 @@ async def _open_store(app: FastAPI, settings: Settings, stack: AsyncExitStack) -
 
     Raises UnsuitableStoreError when the bucket lacks a required behaviour.
     """
+    if host := find_shared_host(settings):
+        log.warning("browsers send the session cookie to the store: give it another host than the API's, %s", host)
     config = read_s3_config(settings)
     store = await stack.enter_async_context(S3Store.open(config))
     if settings.s3.create_bucket:
-        await store.ensure_bucket(settings.http.cors_origins)
+        await store.ensure_bucket(settings.web_origins)
     app.state.capabilities = None
     try:
-        app.state.capabilities = await _probe(config)
+        app.state.capabilities = await _probe(config, settings.web_origins)
     except NoSpace as error:
         log.warning("new content is refused until the bucket can be probed: %s", error.detail)
         store.held = error
-        probing = asyncio.create_task(_probe_later(app, store))
+        probing = asyncio.create_task(_probe_later(app, store, settings.web_origins))
         stack.callback(probing.cancel)
     return store
 
 
-async def _probe(config: S3Config) -> BucketCapabilities:
-    capabilities = await probe_bucket(config)
+async def _probe(config: S3Config, web_origins: Sequence[str]) -> BucketCapabilities:
+    capabilities = await probe_bucket(config, origins=web_origins)
     if capabilities.level is None:
         raise UnsuitableStoreError(f"the store cannot be trusted with uploads: {', '.join(capabilities.missing)}")
+    if fault := find_cors_fault(capabilities.blocked_origins):
+        log.warning("browsers cannot upload: %s; `dropbox-api doctor` prints the rule to install", fault)
     log.info("store probed", extra={"proof_level": capabilities.level})
     return capabilities
 
 
-async def _probe_later(app: FastAPI, store: S3Store) -> None:
+async def _probe_later(app: FastAPI, store: S3Store, web_origins: Sequence[str]) -> None:
     """Probe the bucket once the store has room. Ends the process as a failed probe at its start would."""
     while app.state.capabilities is None:
         await asyncio.sleep(_PROBE_PAUSE_S)
         try:
-            app.state.capabilities = await _probe(store.config)
+            app.state.capabilities = await _probe(store.config, web_origins)
             store.held = None
         except StoreError:
             continue
@@ -233,6 +238,8 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(BodyLimit, max_bytes=http.max_body_bytes, max_streamed_bytes=settings.uploads.stream_max_bytes)
     app.add_middleware(AddressLimit, counters=app.state.limits)
     app.add_middleware(CombinedHeaders)
+    if settings.mode == "dev" and http.public_url:
+        app.add_middleware(LocalhostPages, public_url=http.public_url)
     app.add_middleware(KnownHosts, hosts=http.allowed_hosts)
     app.add_middleware(UnhandledErrors)
     if http.cors_origins:
@@ -256,11 +263,12 @@ async def healthz() -> Liveness:
 async def readyz(request: Request) -> JSONResponse:
     """Check database, schema, store and clock; each is "ok" or what is wrong with it.
 
-    `space` does not count: a process whose store is full still serves what is stored.
+    `space` and `browsers` do not count: a process whose store is full still serves what is stored, and one whose bucket
+    blocks browsers serves all other clients.
     """
     health: Health = request.app.state.health
     checks = await health.check()
-    ready = all(said == "ok" for name, said in checks.items() if name != "space")
+    ready = all(said == "ok" for name, said in checks.items() if name not in {"space", "browsers"})
     return JSONResponse({"status": "ready" if ready else "not ready", **checks}, status_code=200 if ready else 503)
 
 

@@ -28,6 +28,9 @@ from dropbox_api.storage.embedded.seaweedfs import EmbeddedS3, StoreWebhook
 WATCH_INTERVAL_S = 0.5
 DEFAULT_PORT = 8000
 _QUOTA = "DROPBOX_AUTH__DEFAULT_QUOTA_BYTES"
+_PUBLIC_URL = "DROPBOX_HTTP__PUBLIC_URL"
+VITE_PORT = 5173
+"""Port of the development server of web apps: its pages call the API from another origin."""
 _RESERVE = 0.05
 """The share of the disk that quotas leave: SeaweedFS writes no longer into the last 1 to 3 %, and Postgres grows."""
 _SECRETS = ("auth_secret", "s3_secret_access_key", "notifications_token")
@@ -110,7 +113,7 @@ def run(data_dir: Path, *, port: int | None = None) -> None:
         _write_environment(data_dir / "env", environment)
         api = stack.enter_context(_Api(data_dir / "api", environment, url))
         worker = stack.enter_context(_Process(data_dir / "worker", "worker", environment))
-        _greet(url, data_dir, quota_bytes)
+        _greet(environment[_PUBLIC_URL], data_dir, quota_bytes)
         _keep_running((postgres, s3, api, worker), stopping)
         _say("stopping ...")
 
@@ -142,7 +145,10 @@ def _make_environment(
         "DROPBOX_HOOKS__ALLOWED_NETWORKS": '["127.0.0.0/8", "::1/128"]',
         "DROPBOX_HTTP__PORT": str(api_port),
         "DROPBOX_MAIL__FILE_DIR": str(data_dir / "mail"),
-        "DROPBOX_HTTP__CORS_ORIGINS": json.dumps([f"http://127.0.0.1:{api_port}", "http://localhost:5173"]),
+        _PUBLIC_URL: os.environ.get(_PUBLIC_URL) or f"http://localhost:{api_port}",
+        "DROPBOX_HTTP__CORS_ORIGINS": json.dumps(
+            [f"http://{host}:{each}" for host in ("localhost", "127.0.0.1") for each in (api_port, VITE_PORT)]
+        ),
     }
 
 

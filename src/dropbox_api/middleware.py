@@ -1,7 +1,7 @@
 """The ASGI middleware between socket and routes, outermost first.
 
-RequestLog, StandardHeaders, (CORS,) UnhandledErrors, KnownHosts, AddressLimit, BodyLimit, HeadRequests,
-and Compression of `compression`.
+RequestLog, StandardHeaders, (CORS,) UnhandledErrors, KnownHosts, (LocalhostPages,) AddressLimit, BodyLimit,
+HeadRequests, and Compression of `compression`.
 
 Pure ASGI, because Starlette's BaseHTTPMiddleware costs most of the throughput. Paths contain the tokens of links:
 logs and metrics get the route's template, never the path.
@@ -18,8 +18,9 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from yarl import URL
 
 from dropbox_api import problems
 from dropbox_api.accounts.auth import get_actor
@@ -68,8 +69,12 @@ def _is_for_person(scope: Scope) -> bool:
 
     Only browsers accept XHTML. Some HTTP libraries accept HTML, but read problems.
     """
+    return scope["path"].startswith("/s/") or _is_navigation(scope)
+
+
+def _is_navigation(scope: Scope) -> bool:
     accept = b",".join(value for name, value in scope["headers"] if name == b"accept")
-    return scope["path"].startswith("/s/") or b"application/xhtml+xml" in accept
+    return b"application/xhtml+xml" in accept
 
 
 def _render_page(scope: Scope, title: str, detail: str, status: int, headers: Mapping[str, str]) -> HTMLResponse:
@@ -250,6 +255,31 @@ class KnownHosts:
         named = [value.decode("latin1").casefold() for name, value in scope["headers"] if name == b"host"]
         hosts = self.hosts or ()
         return len(named) == 1 and (named[0] in hosts or re.sub(r":\d+$", "", named[0]) in hosts)
+
+
+class LocalhostPages:
+    """In `dev`, redirects pages that a browser opens at 127.0.0.1 to `public_url`, if that is at localhost.
+
+    Cookies and passkeys belong to one host, and passkeys to no IP address.
+    """
+
+    def __init__(self, app: ASGIApp, public_url: str) -> None:
+        self.app = app
+        self.public_url = public_url if URL(public_url).host == "localhost" else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.public_url is None or scope["type"] != "http" or not _is_page_at_address(scope):
+            await self.app(scope, receive, send)
+            return
+        query = scope["query_string"].decode("latin1")
+        target = self.public_url + scope["raw_path"].decode("latin1") + (f"?{query}" if query else "")
+        await RedirectResponse(target, 307)(scope, receive, send)
+
+
+def _is_page_at_address(scope: Scope) -> bool:
+    hosts = [value for name, value in scope["headers"] if name == b"host"]
+    is_at_address = any(host.partition(b":")[0] == b"127.0.0.1" for host in hosts)
+    return is_at_address and scope["method"] in {"GET", "HEAD"} and _is_navigation(scope)
 
 
 def _refuse_host(scope: Scope) -> Response:

@@ -127,3 +127,6 @@ class Readiness(Answer):
     store: str
     clock: str
     space: Annotated[str, Field(description="Whether the store takes new content; does not count for `status`.")]
+    browsers: Annotated[
+        str, Field(description="Whether pages of the configured origins may send parts; does not count for `status`.")
+    ]

@@ -274,7 +274,9 @@ class HttpSettings(_Group):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
     workers: int = Field(1, ge=1)
-    public_url: str | None = Field(None, description="Public address of the server, for mails and links.")
+    public_url: str | None = Field(
+        None, description="Public address of the server, without a path: for mails, links, pages and their cookies."
+    )
     trusted_proxies: tuple[str, ...] = Field(
         (), description="Addresses or networks whose X-Forwarded-For and -Proto are trusted."
     )
@@ -287,6 +289,16 @@ class HttpSettings(_Group):
     metrics_token: SecretStr | None = Field(
         None, description="Bearer token of `/metrics`; unset: 404, and open in `dev`."
     )
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_root_of_a_host(cls, url: str | None) -> str | None:
+        if not url:
+            return None
+        parsed = URL(url)
+        if parsed.scheme not in {"http", "https"} or not parsed.host or parsed != parsed.origin() / "":
+            raise ValueError("write scheme and host alone, such as https://files.example.org: pages need a whole host")
+        return str(parsed.origin())
 
 
 class WorkerSettings(_Group):
@@ -344,7 +356,7 @@ class Settings(BaseSettings):
         Never taken from a request: the sender of the Host header would choose where a link with a secret leads.
         """
         if self.http.public_url:
-            return self.http.public_url.rstrip("/")
+            return self.http.public_url
         return f"http://{self.http.host}:{self.http.port}" if self.mode == "dev" else None
 
     def is_https(self, request_scheme: str) -> bool:
@@ -357,9 +369,9 @@ class Settings(BaseSettings):
         return URL(self.base_url).port if self.base_url else None
 
     @property
-    def public_origin(self) -> str | None:
-        """Origin of the server's own pages, as browsers write it; None when `base_url` is."""
-        return str(URL(self.base_url).origin()) if self.base_url else None
+    def web_origins(self) -> tuple[str, ...]:
+        """Origins whose pages use presigned URLs: the server's own, where it is set, and those of other web apps."""
+        return tuple(dict.fromkeys(filter(None, (self.http.public_url, *self.http.cors_origins))))
 
     @model_validator(mode="after")
     def _refuse(self) -> Self:

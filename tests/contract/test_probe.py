@@ -14,7 +14,7 @@ from tests.support.stack import WEB_ORIGIN, Stack, prepare_bucket
 
 
 async def test_probe_reports_level_and_behaviours(peer: Peer) -> None:
-    found = await probe_bucket(peer.config, origin=WEB_ORIGIN)
+    found = await probe_bucket(peer.config, origins=[WEB_ORIGIN])
 
     signatures, content, hashes = map(peer.has, ("presigned requests checked", "content checked", "part hashes listed"))
     assert dict(found.behaviours) == {
@@ -48,8 +48,9 @@ async def test_probe_leaves_no_objects_and_uploads(peer: Peer, store: S3Store) -
 
 
 async def test_probe_with_an_origin_without_a_cors_rule_reports_it(peer: Peer) -> None:
-    found = await probe_bucket(peer.config, origin="https://elsewhere.example")
+    found = await probe_bucket(peer.config, origins=[WEB_ORIGIN, "https://elsewhere.example"])
     assert found.behaviours["cors_preflight"] is False
+    assert found.blocked_origins == ("https://elsewhere.example",)
     assert (found.level is None) is bool(found.missing)
 
 

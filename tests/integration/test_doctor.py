@@ -1,6 +1,7 @@
 """`dropbox-api doctor`, `worker --once`, and the rows of `job_runs`."""
 
 import asyncio
+import json
 import shutil
 import sys
 import uuid
@@ -11,13 +12,14 @@ import pytest
 from sqlalchemy import text
 
 from dropbox_api.db import Db
+from dropbox_api.plumbing.store_config import read_s3_config
 from dropbox_api.settings import Settings
-from dropbox_api.storage.s3 import S3Config
+from dropbox_api.storage.s3 import S3Config, S3Store
 from dropbox_api.workers import diagnosis, runs
 from dropbox_api.workers.reports import Report
 from tests.support.process import environment
 from tests.support.server import make_settings, migrated_database
-from tests.support.stack import prepare_bucket
+from tests.support.stack import WEB_ORIGIN, prepare_bucket
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ async def own_db(settings: Settings) -> AsyncIterator[Db]:
     await db.close()
 
 
-async def run(settings: Settings, *arguments: str) -> tuple[int, str]:
+async def run(settings: Settings, *arguments: str, **more: str) -> tuple[int, str]:
     """Run `dropbox-api` with these arguments; return its exit code and its output."""
     """Run `dropbox-api` with these arguments; return its exit code and its output."""
     assert settings.s3.secret_access_key
@@ -51,7 +53,7 @@ async def run(settings: Settings, *arguments: str) -> tuple[int, str]:
         "-m",
         "dropbox_api",
         *arguments,
-        env=variables,
+        env=variables | more,
         cwd="/",
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -62,6 +64,26 @@ async def run(settings: Settings, *arguments: str) -> tuple[int, str]:
 
 def problems_in(said: str) -> list[str]:
     return [line.removeprefix("!!  ") for line in said.splitlines() if line.startswith("!!")]
+
+
+async def test_doctor_prints_the_rule_that_the_bucket_needs_for_browsers(settings: Settings) -> None:
+    web = {"DROPBOX_HTTP__PUBLIC_URL": "https://box.example", "DROPBOX_HTTP__CORS_ORIGINS": json.dumps([WEB_ORIGIN])}
+    _, said = await run(settings, "doctor", **web)
+    (fault,) = [line for line in problems_in(said) if line.startswith("browsers: ")]
+    head, _, rule = fault.partition(" (put-bucket-cors): ")
+    assert head == "browsers: the bucket's CORS rule refuses pages of https://box.example: install this rule"
+    async with S3Store.open(read_s3_config(settings)) as store:
+        await store._client.put_bucket_cors(Bucket=settings.s3.bucket, CORSConfiguration=json.loads(rule))
+    _, said = await run(settings, "doctor", **web)
+    assert "ok  browsers: may upload" in said.splitlines()
+
+
+async def test_doctor_warns_of_a_store_that_would_get_the_session_cookie(settings: Settings) -> None:
+    host = {"DROPBOX_HTTP__PUBLIC_URL": "https://box.example"}
+    _, said = await run(settings, "doctor", DROPBOX_S3__PUBLIC_ENDPOINT_URL="https://box.example:9000", **host)
+    assert "cookies: API and store share the host box.example" in said
+    _, said = await run(settings, "doctor", DROPBOX_S3__PUBLIC_ENDPOINT_URL="https://s3.box.example", **host)
+    assert "cookies:" not in said
 
 
 async def test_doctor_with_problems_names_each_and_its_remedy(settings: Settings, own_db: Db) -> None:

@@ -28,7 +28,7 @@ from tests.support.server import (
 from tests.support.sharing import grant, make_folder, make_link, public, verify
 
 NEW_PASSWORD = "staple of wet hay"
-PUBLIC_URL = "https://files.example.com/box"
+PUBLIC_URL = "https://files.example.com"
 
 
 class Post:

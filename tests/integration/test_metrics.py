@@ -120,7 +120,7 @@ async def ready(url: str) -> tuple[int, dict[str, Any]]:
 async def test_readyz_with_all_servers_up_is_200(server: RunningServer) -> None:
     status, said = await ready(server.url)
     assert (status, set(said.values())) == (200, {"ready", "ok"})
-    assert set(said) == {"status", "database", "schema", "store", "clock", "space"}
+    assert set(said) == {"status", "database", "schema", "store", "clock", "space", "browsers"}
 
 
 @pytest.mark.parametrize(("skew_s", "said"), [(600, "behind"), (-600, "ahead of")])

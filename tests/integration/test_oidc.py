@@ -81,7 +81,7 @@ class Browser:
 
     async def complete_flow(self, subject: str, **claims: Any) -> dict[str, str]:
         """Complete the flow; return the answer that the last page gets."""
-        location = (await self.start(redirect="/app")).headers["location"]
+        location = (await self.start(redirect="/files")).headers["location"]
         return answer_of(await self.http.get(await self.authorize(location, subject, **claims)))
 
     async def redeem(self, code: str, verifier: str | None = None) -> httpx2.Response:
@@ -97,7 +97,7 @@ class Browser:
 def answer_of(response: httpx2.Response) -> dict[str, str]:
     assert response.status_code == 303, response.text
     where = urlsplit(response.headers["location"])
-    assert (where.netloc, where.path) == ("", "/app")
+    assert (where.netloc, where.path) == ("", "/files")
     return {name: values[0] for name, values in parse_qs(where.fragment).items()}
 
 
@@ -135,7 +135,7 @@ class TestFlow:
         assert len(ids) == 2
 
     async def test_authorization_request_has_state_nonce_and_pkce(self, browser: Browser) -> None:
-        started = await browser.start(redirect="/app")
+        started = await browser.start(redirect="/files")
         query = {name: values[0] for name, values in parse_qs(urlsplit(started.headers["location"]).query).items()}
         assert (query["response_type"], query["code_challenge_method"]) == ("code", "S256")
         assert all(len(query[name]) >= 43 for name in ("state", "nonce", "code_challenge"))
@@ -153,13 +153,19 @@ class TestFlow:
         assert (await browser.redeem(parse_qs(where.query)["code"][0])).status_code == 200
 
     @pytest.mark.parametrize(
-        "redirect", ["//evil.example", "/\\evil.example", "https://evil.example", "/\t/evil.example", "app", ""]
+        "redirect",
+        [
+            *("//evil.example", "/\\evil.example", "https://evil.example", "/\t/evil.example", "files", ""),
+            *("/s/token", "/v1/me", "/docs", "/files/../s/token", "/files/%2e%2e/s/token", "/filesystem"),
+        ],
     )
-    async def test_start_with_a_redirect_to_another_host_is_refused(self, browser: Browser, redirect: str) -> None:
+    async def test_start_with_a_redirect_outside_of_the_web_app_is_refused(
+        self, browser: Browser, redirect: str
+    ) -> None:
         assert problem(await browser.start(redirect=redirect)) == (422, "invalid-request")
 
     async def test_refusal_of_the_provider_is_reported(self, browser: Browser) -> None:
-        location = (await browser.start(redirect="/app")).headers["location"]
+        location = (await browser.start(redirect="/files")).headers["location"]
         state = parse_qs(urlsplit(location).query)["state"][0]
         back = await browser.http.get("/v1/auth/oidc/callback", params={"error": "access_denied", "state": state})
         assert answer_of(back) == {"error": "denied"}
@@ -234,27 +240,27 @@ class TestExistingAccounts:
 
 class TestAttacks:
     async def test_callback_in_another_browser_is_refused(self, browser: Browser, other: Browser) -> None:
-        location = (await browser.start(redirect="/app")).headers["location"]
+        location = (await browser.start(redirect="/files")).headers["location"]
         back = await browser.authorize(location, uuid.uuid4().hex, email=new_address(), email_verified=True)
         assert refused(await other.http.get(back)) == "state"
-        await other.start(redirect="/app")
+        await other.start(redirect="/files")
         assert refused(await other.http.get(back)) == "state"
 
     @pytest.mark.parametrize("state", ["", "wrong", "ä"])
     async def test_callback_with_a_wrong_state_is_refused(self, browser: Browser, state: str) -> None:
-        await browser.start(redirect="/app")
+        await browser.start(redirect="/files")
         answer = await browser.http.get("/v1/auth/oidc/callback", params={"code": "x", "state": state})
         assert refused(answer) == "state"
 
     async def test_callback_with_a_wrong_code_of_the_provider_is_reported(self, browser: Browser) -> None:
-        location = (await browser.start(redirect="/app")).headers["location"]
+        location = (await browser.start(redirect="/files")).headers["location"]
         state = parse_qs(urlsplit(location).query)["state"][0]
         back = await browser.http.get("/v1/auth/oidc/callback", params={"code": "made up", "state": state})
         assert answer_of(back) == {"error": "code"}
 
     async def test_id_token_with_a_nonce_of_another_sign_in_is_refused(self, browser: Browser) -> None:
         """The authorization request has the nonce of another flow."""
-        location = (await browser.start(redirect="/app")).headers["location"]
+        location = (await browser.start(redirect="/files")).headers["location"]
         nonce = parse_qs(urlsplit(location).query)["nonce"][0]
         back = await browser.authorize(
             location.replace(nonce, secrets.token_urlsafe(32)),
@@ -287,7 +293,7 @@ class TestAttacks:
         assert sorted(answer.status_code for answer in answers) == [200] + [422] * 5
 
     async def test_cookie_as_a_code_is_refused(self, browser: Browser) -> None:
-        await browser.start(redirect="/app")
+        await browser.start(redirect="/files")
         assert refused(await browser.redeem(browser.http.cookies["oidc"])) == "code"
 
 
@@ -365,7 +371,7 @@ class TestConfigurations:
     async def test_unreachable_provider_is_reported(self, postgres_url: str, s3_config: S3Config, issuer: str) -> None:
         settings = make_settings(postgres_url, s3_config, oidc=CLIENT | {"issuer": issuer})
         async with running_server(settings) as server, httpx2.AsyncClient(base_url=server.url, timeout=60) as http:
-            started = await Browser(http, "v" * 43).start(redirect="/app")
+            started = await Browser(http, "v" * 43).start(redirect="/files")
             assert answer_of(started) == {"error": "provider-unavailable"}
 
     async def test_routes_without_a_provider_are_404(self, api_without: httpx2.AsyncClient) -> None:
@@ -392,7 +398,7 @@ class TestConfigurations:
             postgres_url, s3_config, oidc=CLIENT | {"issuer": provider}, http={"public_url": "https://box.example"}
         )
         async with running_server(settings) as server, httpx2.AsyncClient(base_url=server.url, timeout=60) as http:
-            started = await Browser(http, "v" * 43).start(redirect="/app")
+            started = await Browser(http, "v" * 43).start(redirect="/files")
         cookie = started.headers["set-cookie"]
         assert cookie.startswith("__Host-oidc=")
         assert all(word in cookie for word in ("Secure", "Path=/;", "HttpOnly"))

@@ -34,6 +34,32 @@ def test_production_with_failpoints_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    "url",
+    [
+        *("https://files.example.com/box", "https://files.example.com/?x", "https://u:p@files.example.com"),
+        *("files.example.com", "//files.example.com", "ftp://files.example.com", "https://", "https://h:port"),
+    ],
+)
+def test_public_url_that_is_no_host_alone_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError, match="public_url"):
+        Settings.model_validate({"mode": "dev", "http": {"public_url": url}})
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://files.example.com/", "https://files.example.com"),
+        ("https://FILES.example.com:443", "https://files.example.com"),
+        ("http://localhost:8000", "http://localhost:8000"),
+        ("https://bücher.example", "https://xn--bcher-kva.example"),
+        ("", None),
+    ],
+)
+def test_public_url_is_the_origin_that_browsers_send(url: str, origin: str | None) -> None:
+    assert Settings.model_validate({"mode": "dev", "http": {"public_url": url}}).http.public_url == origin
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("DROPBOX_DATABASE__URL", "postgresql://app:s3cret@127.0.0.1/x"),

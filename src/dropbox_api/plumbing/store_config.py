@@ -1,5 +1,7 @@
 """The configuration of object store, topic and queue, read from the settings."""
 
+from yarl import URL
+
 from dropbox_api.settings import CdnSettings, NotificationSettings, Settings, SnsSettings
 from dropbox_api.storage.cloudfront import CloudFront
 from dropbox_api.storage.messages import MessagesConfig
@@ -28,6 +30,18 @@ def read_s3_config(settings: Settings) -> S3Config:
         max_connections=s3.max_connections,
         cdn=_read_cdn(settings.cdn),
     )
+
+
+def find_shared_host(settings: Settings) -> str | None:
+    """Return the host that browsers reach server and store at; None if they are apart.
+
+    Cookies ignore ports: over https, browsers would send the session cookie to the store, too.
+    """
+    s3, api = settings.s3, URL(settings.http.public_url or "")
+    stores = [URL(url) for url in (s3.public_endpoint_url or s3.endpoint_url, settings.cdn.url) if url]
+    if s3.addressing == "virtual":
+        stores = [store.with_host(f"{s3.bucket}.{store.host}") if store.host else store for store in stores[:1]]
+    return api.host if api.scheme == "https" and api.host in {store.host for store in stores} else None
 
 
 def read_topic_config(sns: SnsSettings) -> MessagesConfig | None:

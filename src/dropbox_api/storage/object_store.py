@@ -238,6 +238,10 @@ class ObjectStore(Protocol):
         """Send a cheap request; return the server's clock minus the store's, within half a second. Idempotent."""
         ...
 
+    async def find_blocked_origins(self, origins: Sequence[str]) -> tuple[str, ...]:
+        """Return the web origins whose pages cannot send parts, by the CORS rule of the bucket. Idempotent."""
+        ...
+
     def sign_parts(self, key: str, s3_upload_id: str, parts: Sequence[PartToSign], ttl_s: int) -> list[SignedRequest]:
         """Presign one UploadPart per entry, in order; content-length and x-amz-checksum-sha256 are signed. No I/O."""
         ...

@@ -15,7 +15,7 @@ import contextlib
 import hashlib
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -63,12 +63,14 @@ class BucketCapabilities:
     """The largest accepted part number, at most 9,999."""
     clock_skew_s: float
     """The server's clock minus the store's, within half a second."""
+    blocked_origins: tuple[str, ...]
+    """The given web origins whose pages cannot send parts."""
 
 
-async def probe_bucket(config: S3Config, *, origin: str | None = None) -> BucketCapabilities:
+async def probe_bucket(config: S3Config, *, origins: Sequence[str] = ()) -> BucketCapabilities:
     """Run the experiments through the server's own endpoint: 1 to 2 s, 11 MB sent.
 
-    `origin`: a web origin (scheme://host:port) for the experiment with a CORS preflight.
+    `origins`: web origins (scheme://host:port) for the experiment with a CORS preflight.
 
     Raises: StoreUnavailable when the store does not answer, StoreRejected when it refuses every
     request (credentials, bucket).
@@ -82,7 +84,7 @@ async def probe_bucket(config: S3Config, *, origin: str | None = None) -> Bucket
             S3Store.open(config, clock=lambda: datetime.now(UTC) - timedelta(hours=1)) as past,
             aiohttp.ClientSession(timeout=timeout, trust_env=True) as http,
         ):
-            experiments = _Experiments(present, past, http, origin)
+            experiments = _Experiments(present, past, http, origins)
             try:
                 return await experiments.run()
             finally:
@@ -94,11 +96,12 @@ async def probe_bucket(config: S3Config, *, origin: str | None = None) -> Bucket
 class _Experiments:
     """The experiments share a prefix and one small object; each other key belongs to one experiment."""
 
-    def __init__(self, store: S3Store, past: S3Store, http: aiohttp.ClientSession, origin: str | None) -> None:
+    def __init__(self, store: S3Store, past: S3Store, http: aiohttp.ClientSession, origins: Sequence[str]) -> None:
         self._store = store
         self._past = past
         self._http = http
-        self._origin = origin
+        self._origins = origins
+        self._blocked_origins: tuple[str, ...] = ()
         self._prefix = f"probe/{secrets.token_hex(8)}/"
         self._body = secrets.token_bytes(64)
 
@@ -124,7 +127,12 @@ class _Experiments:
         missing = tuple(name for name in REQUIRED if not behaviours[name])
         level: Literal["A", "B"] = "A" if behaviours["checksum_listed"] else "B"
         return BucketCapabilities(
-            None if missing else level, MappingProxyType(behaviours), missing, max_part_number, clock_skew_s
+            None if missing else level,
+            MappingProxyType(behaviours),
+            missing,
+            max_part_number,
+            clock_skew_s,
+            self._blocked_origins,
         )
 
     async def clean_up(self) -> None:
@@ -192,21 +200,10 @@ class _Experiments:
         return await self._send(signed, self._body, {"if-none-match": "*"}) in {409, 412}
 
     async def _cors_preflight(self) -> bool | None:
-        if self._origin is None:
+        if not self._origins:
             return None
-        preflight = {
-            "origin": self._origin,
-            "access-control-request-method": "PUT",
-            "access-control-request-headers": "x-amz-checksum-sha256",
-        }
-        url = URL(self._sign_put("cors", self._body).url, encoded=True)
-        async with self._http.options(url, headers=preflight) as answer:
-            allowed = answer.headers.get("access-control-allow-headers", "").lower()
-            return (
-                answer.status < 300
-                and answer.headers.get("access-control-allow-origin") in {self._origin, "*"}
-                and ("x-amz-checksum-sha256" in allowed or "*" in allowed)
-            )
+        self._blocked_origins = await self._store.find_blocked_origins(self._origins)
+        return not self._blocked_origins
 
     async def _large_object(self) -> dict[str, bool | None]:
         """Complete parts of unequal size; then check the composite checksum, and copy a range into another object."""

@@ -31,6 +31,7 @@ from botocore.parsers import ResponseParserError
 from dropbox_api.core.fingerprint import to_base64
 from dropbox_api.core.presign import Presigner
 from dropbox_api.storage.cloudfront import CloudFront
+from dropbox_api.storage.cors import make_cors_rule
 from dropbox_api.storage.object_store import (
     CompletedPart,
     MultipartRef,
@@ -343,6 +344,26 @@ class S3Store(UrlSigner):
 
     # The bucket
 
+    async def find_blocked_origins(self, origins: Sequence[str]) -> tuple[str, ...]:
+        allowed = await asyncio.gather(*map(self._is_origin_allowed, origins))
+        return tuple(origin for origin, is_allowed in zip(origins, allowed, strict=True) if not is_allowed)
+
+    async def _is_origin_allowed(self, origin: str) -> bool:
+        """Ask as a browser does before it sends a part."""
+        preflight = {
+            "origin": origin,
+            "access-control-request-method": "PUT",
+            "access-control-request-headers": "x-amz-checksum-sha256",
+        }
+        try:
+            headers, _ = await retry(lambda: self._http.send("OPTIONS", "probe/cors", query={}, headers=preflight))
+        except (StoreRejected, ObjectNotFound):
+            return False
+        allowed = headers.get("access-control-allow-headers", "").lower()
+        return headers.get("access-control-allow-origin") in {origin, "*"} and (
+            "x-amz-checksum-sha256" in allowed or "*" in allowed
+        )
+
     async def ensure_bucket(self, cors_origins: Sequence[str]) -> None:
         """Create the bucket if it is missing, and allow these web origins to use its presigned URLs.
 
@@ -359,21 +380,7 @@ class S3Store(UrlSigner):
                 if self.config.endpoint_url is None and self.config.region != "us-east-1":
                     where["CreateBucketConfiguration"] = {"LocationConstraint": self.config.region}
                 await self._client.create_bucket(Bucket=bucket, **where)
-            await self._client.put_bucket_cors(
-                Bucket=bucket,
-                CORSConfiguration={
-                    "CORSRules": [
-                        {
-                            # Without any rule SeaweedFS allows every origin; a rule for an unused origin allows none.
-                            "AllowedOrigins": list(cors_origins) or ["https://none.invalid"],
-                            "AllowedMethods": ["GET", "HEAD", "PUT"],
-                            "AllowedHeaders": ["*"],  # x-amz-checksum-sha256 and, where configured, SSE's
-                            "ExposeHeaders": ["ETag", "x-amz-checksum-sha256", "Accept-Ranges", "Content-Range"],
-                            "MaxAgeSeconds": 3600,
-                        }
-                    ]
-                },
-            )
+            await self._client.put_bucket_cors(Bucket=bucket, CORSConfiguration=make_cors_rule(cors_origins))
 
     # Encryption and credentials
 

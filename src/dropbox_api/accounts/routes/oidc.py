@@ -8,18 +8,27 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse
+from pydantic import AfterValidator
 
 from dropbox_api.accounts import oidc, oidc_flow
 from dropbox_api.accounts.auth import AccessTokensDep, NoStore
 from dropbox_api.accounts.routes.mail_links import SharesDep
 from dropbox_api.accounts.routes.session_cookies import TokenAnswerDep
 from dropbox_api.accounts.schemas import AuthTokens, ExchangeOidcCode, OidcProvider
+from dropbox_api.core.client_paths import CLIENT_PREFIXES, is_client_path
 from dropbox_api.deps import DbDep, SettingsDep, limited
 from dropbox_api.problems import Forbidden, InvalidRequest, NotFound, OidcFailed, Problem, RateLimited
 from dropbox_api.responses import BODY, problem_responses
 from dropbox_api.settings import Settings
 
 router = APIRouter(prefix="/auth/oidc")
+
+
+def _check_client_path(path: str) -> str:
+    if not is_client_path(path):
+        raise ValueError(f"should be / or a path at or below {', '.join(CLIENT_PREFIXES)}")
+    return path
+
 
 _REDIRECTS = problem_responses(InvalidRequest, NotFound, OidcFailed, RateLimited)
 
@@ -46,11 +55,8 @@ async def start(
     ],
     redirect: Annotated[
         str,
-        Query(
-            max_length=1000,
-            pattern=r"^/([^/\\\s#][^\\\s#]*)?$",
-            description="Path on this server that gets `#code=` or `#error=`.",
-        ),
+        Query(max_length=1000, description="Path of the web app that gets `#code=` or `#error=`.", examples=["/files"]),
+        AfterValidator(_check_client_path),
     ] = "/",
     cli_port: Annotated[
         int | None,

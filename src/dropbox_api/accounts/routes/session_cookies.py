@@ -114,7 +114,7 @@ def _require_same_origin(request: Request) -> None:
     headers, settings = request.headers, _get_settings(request)
     site = headers.get("sec-fetch-site")
     scheme = "https" if settings.is_https(request.url.scheme) else "http"
-    own_origins = {settings.public_origin, f"{scheme}://{headers.get('host')}"}
+    own_origins = {settings.http.public_url, f"{scheme}://{headers.get('host')}"}
     if site != "same-origin" and (site is not None or headers.get("origin") not in own_origins - {None}):
         detail = "A session cookie is for pages of this server: send the request from its own origin"
         raise Forbidden(detail, reason="not-same-origin")
