@@ -4,15 +4,13 @@ import { randomBytes } from "node:crypto";
 import { expect } from "vitest";
 import { Account, server } from "./support/account.ts";
 import { hashFile, sha256 } from "./support/files.ts";
-import { collectErrors, test } from "./support/test.ts";
+import { collectErrors, test, withoutScript } from "./support/test.ts";
 
 // One white pixel.
 const PNG = Buffer.from(
   "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAG7buVgAAAABJRU5ErkJggg==",
   "base64",
 );
-
-const withoutScript = test.extend({ options: { javaScriptEnabled: false } });
 
 withoutScript("page of a link without script shows and saves the files of a folder", async ({ page }) => {
   const account = await Account.create();

@@ -3,17 +3,12 @@
 import { mkdtemp, readlink, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type BrowserContext, chromium, type Page } from "playwright-core";
+import { type BrowserContext, chromium } from "playwright-core";
 import { expect } from "vitest";
 import { Account, server } from "./support/account.ts";
 import { OPTIONS } from "./support/chromium.ts";
 import { openForeignSite } from "./support/foreign.ts";
-import { openTab, signIn, test } from "./support/test.ts";
-
-/** Return the address of the account of which a page holds an access token. */
-async function readOwnAddress(page: Page): Promise<string> {
-  return (await page.evaluate(() => window.client.call<{ email: string }>("GET", "/v1/me"))).email;
-}
+import { openTab, readOwnAddress, signIn, test } from "./support/test.ts";
 
 test("session of two tabs that refresh at once goes on in both", async ({ app, context }) => {
   const account = await Account.create();

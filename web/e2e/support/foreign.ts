@@ -2,6 +2,7 @@
 
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { server } from "./account.ts";
 
 export interface ForeignSite {
   url: string;
@@ -14,5 +15,5 @@ export async function openForeignSite(): Promise<ForeignSite> {
   });
   await new Promise<void>((resolve) => site.listen(0, "127.0.0.1", resolve));
   const { port } = site.address() as AddressInfo;
-  return { url: `http://127.0.0.1:${port}/`, close: () => site.close() };
+  return { url: `http://${new URL(server).hostname}:${port}/`, close: () => site.close() };
 }

@@ -16,6 +16,8 @@ declare module "vitest" {
   interface ProvidedContext {
     /** Address of the server, as it prints it. */
     server: string;
+    /** Where the server writes its mails. */
+    mailFolder: string;
   }
 }
 
@@ -38,6 +40,7 @@ export default async function startServer(project: TestProject): Promise<() => P
   };
   try {
     project.provide("server", await readAddress(server));
+    project.provide("mailFolder", join(folder, "data", "mail"));
   } catch (error) {
     await stop();
     throw error;

@@ -50,6 +50,9 @@ export const test = base.extend<Fixtures>({
   },
 });
 
+/** `test` in a browser that runs no script. */
+export const withoutScript = test.extend({ options: { javaScriptEnabled: false } });
+
 /** Collect what a page reports as an error of its own. An answer such as 404 is none. */
 export function collectErrors(page: Page): string[] {
   const errors: string[] = [];
@@ -72,6 +75,11 @@ export async function openTab(context: BrowserContext): Promise<Page> {
 /** Sign in on the test page. */
 export async function signIn(page: Page, { email, password }: Account): Promise<void> {
   await page.evaluate(([email, password]) => window.client.signIn(email, password), [email, password] as const);
+}
+
+/** Return the address of the account of which a page holds an access token. */
+export async function readOwnAddress(page: Page): Promise<string> {
+  return (await page.evaluate(() => window.client.call<{ email: string }>("GET", "/v1/me"))).email;
 }
 
 /** Open the test page: an answer of the server with another body and the client; a reload keeps both. */

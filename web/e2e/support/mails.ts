@@ -1,0 +1,29 @@
+// Mails of the server, which `dropbox-api dev` writes to a folder.
+
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, inject } from "vitest";
+
+/** Wait for a mail to an address, and return the link in it that opens `page`. */
+export async function waitForMailedLink(address: string, page: string): Promise<string> {
+  const link = new RegExp(`http\\S+/${page}\\S+`);
+  let found: string | undefined;
+  const search = async () => {
+    const mails = (await readMails()).filter((mail) => mail.includes(`To: ${address}`));
+    found = mails.map((mail) => link.exec(mail)?.[0]).find(Boolean);
+    return found;
+  };
+  await expect.poll(search, { timeout: 120_000, interval: 200 }).toBeDefined();
+  return found ?? "";
+}
+
+async function readMails(): Promise<string[]> {
+  const folder = inject("mailFolder");
+  const names = (await readdir(folder)).filter((name) => name.endsWith(".eml"));
+  return Promise.all(names.map(async (name) => decodeQuotedPrintable(await readFile(join(folder, name), "latin1"))));
+}
+
+function decodeQuotedPrintable(text: string): string {
+  const whole = text.replace(/=\r?\n/g, "");
+  return whole.replace(/=([0-9A-F]{2})/g, (_, code) => String.fromCharCode(Number.parseInt(code, 16)));
+}
