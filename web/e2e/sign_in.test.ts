@@ -115,6 +115,23 @@ test("session of a killed browser goes on when it is started again", async () =>
   }
 });
 
+test("session cookie works for a page over http on a local network", async () => {
+  const address = `http://files.lan:${new URL(server).port}`;
+  const args = [...(OPTIONS.args ?? []), "--host-resolver-rules=MAP files.lan 127.0.0.1"];
+  const browser = await chromium.launch({ ...OPTIONS, args });
+  try {
+    const account = await Account.create();
+    const page = await openTab(await browser.newContext(), address);
+    expect(await page.evaluate(() => window.isSecureContext)).toBe(false); // so there is no Sec-Fetch-Site
+    await signIn(page, account);
+    await page.reload();
+    await page.evaluate(() => window.client.refresh());
+    expect(await readOwnAddress(page)).toBe(account.email);
+  } finally {
+    await browser.close();
+  }
+});
+
 function openProfile(profile: string): Promise<BrowserContext> {
   return chromium.launchPersistentContext(profile, OPTIONS);
 }

@@ -66,9 +66,9 @@ export function collectErrors(page: Page): string[] {
 const BODY = '<label>Files <input type="file" multiple></label><main></main>';
 
 /** Open a further tab with the test page. */
-export async function openTab(context: BrowserContext): Promise<Page> {
+export async function openTab(context: BrowserContext, address = server): Promise<Page> {
   const page = await context.newPage();
-  await openTestPage(page);
+  await openTestPage(page, address);
   return page;
 }
 
@@ -83,7 +83,7 @@ export async function readOwnAddress(page: Page): Promise<string> {
 }
 
 /** Open the test page: an answer of the server with another body and the client; a reload keeps both. */
-export async function openTestPage(page: Page): Promise<void> {
+export async function openTestPage(page: Page, address = server): Promise<void> {
   // No route of Playwright: it would answer CORS preflights itself, switch the cache off, and give the page no address
   // space, without which Chromium forbids requests to this machine.
   const devtools = await page.context().newCDPSession(page);
@@ -92,5 +92,5 @@ export async function openTestPage(page: Page): Promise<void> {
     window.client = (${createClient})();
     addEventListener("DOMContentLoaded", () => { document.body.innerHTML = ${JSON.stringify(BODY)}; });
   `);
-  await page.goto(`${server}/healthz`);
+  await page.goto(`${address}/healthz`);
 }
