@@ -23,7 +23,7 @@ interface Fixtures {
 
 export const test = base.extend<Fixtures>({
   browser: [
-    // biome-ignore lint/correctness/noEmptyPattern: Vitest reads the names of the fixtures that are needed
+    // The empty pattern: Vitest reads from it which fixtures are needed.
     async ({}, use) => {
       const browser = await launchChromium();
       await use(browser);
