@@ -46,12 +46,12 @@ _RESTORE = _CHANGED.values(**_TO_PLACE, trashed_at=None, trashed_by=None)
 _TRASH = _CHANGED.values(version=Node.version + 1, trashed_at=func.now(), trashed_by=bindparam("by"))
 _INSERT = insert(Node)
 
-_HEIGHTS = text("""
+_HEIGHTS = text(f"""
     WITH RECURSIVE down AS (
         SELECT start, start AS id, 0 AS height FROM unnest(CAST(:ids AS uuid[])) AS start
         UNION ALL
-        SELECT start, child.id, height + 1 FROM down JOIN nodes child ON child.parent_id = down.id
-        WHERE child.kind = 'folder' AND height < :max_height
+        SELECT start, child.id, height + 1 FROM down, {access.children_of("down", where="kind = 'folder'")}
+        WHERE height < :max_height
     )
     SELECT start, max(height) AS height FROM down GROUP BY start
 """)

@@ -88,16 +88,15 @@ async def _get_events_cursor(context: Context, cursors: Cursors) -> str:
     return cursors.encode(context.actor_id, newest)
 
 
-_WALK = text("""
+_WALK = text(f"""
     WITH RECURSIVE below AS (
         SELECT CAST(:root_id AS uuid) AS id, CAST('folder' AS text) AS kind
         UNION ALL
-        SELECT child.id, child.kind FROM below, LATERAL (
-            SELECT id, kind FROM nodes WHERE parent_id = below.id AND trashed_at IS NULL OFFSET 0
-        ) child WHERE below.kind = 'folder'
+        SELECT child.id, child.kind FROM below, {access.children_of("below", "kind", where="trashed_at IS NULL")}
+        WHERE below.kind = 'folder'
     ), bounded AS (SELECT id FROM below LIMIT CAST(:bound AS bigint) + 1)
     SELECT (SELECT count(*) FROM bounded) AS read, (
-        SELECT coalesce(array_agg(id ORDER BY id), '{}') FROM (
+        SELECT coalesce(array_agg(id ORDER BY id), '{{}}') FROM (
             SELECT id FROM bounded WHERE id > :after AND id <> :root_id ORDER BY id LIMIT CAST(:limit AS bigint) + 1
         ) page
     ) AS ids

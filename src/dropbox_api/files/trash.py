@@ -55,12 +55,11 @@ async def delete(
     await move_to_trash(edit, node, force=force)
 
 
-_LIVE_BELOW = text("""
+_LIVE_BELOW = text(f"""
     WITH RECURSIVE below AS (
         SELECT id, version FROM nodes WHERE parent_id = :node_id AND trashed_at IS NULL
         UNION ALL
-        SELECT child.id, child.version FROM below JOIN nodes child ON child.parent_id = below.id
-        WHERE child.trashed_at IS NULL
+        SELECT child.id, child.version FROM below, {access.children_of("below", "version", where="trashed_at IS NULL")}
     )
     SELECT id, version, (SELECT current_data_epoch()) AS epoch FROM below ORDER BY id
 """)
@@ -167,12 +166,12 @@ async def empty_trash(context: Context) -> None:
         more = len(batch) == PURGE_AT_ONCE
 
 
-_TRASH_BELOW = text("""
+_TRASH_BELOW = text(f"""
     WITH RECURSIVE below AS (
         SELECT id, false AS is_in_trash FROM nodes WHERE id = :node_id
         UNION ALL
-        SELECT child.id, child.trashed_at IS NOT NULL FROM below JOIN nodes child ON child.parent_id = below.id
-        WHERE child.purged_at IS NULL
+        SELECT child.id, child.trashed_at IS NOT NULL
+        FROM below, {access.children_of("below", "trashed_at", where="purged_at IS NULL")}
     )
     SELECT id FROM below WHERE is_in_trash
 """)

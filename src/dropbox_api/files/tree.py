@@ -228,13 +228,12 @@ class _TreeRow(NamedTuple):
     kind: Literal["file", "folder"]
 
 
-_BELOW = text("""
+_BELOW = text(f"""
     WITH RECURSIVE below AS (
         SELECT id, parent_id, kind, 0 AS depth FROM nodes WHERE id = :node_id
         UNION ALL
         SELECT child.id, child.parent_id, child.kind, depth + 1
-        FROM below JOIN nodes child ON child.parent_id = below.id
-        WHERE child.trashed_at IS NULL
+        FROM below, {access.children_of("below", "parent_id", "kind", where="trashed_at IS NULL")}
     )
     SELECT id, parent_id, kind FROM below ORDER BY depth LIMIT :limit
 """)

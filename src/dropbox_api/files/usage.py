@@ -16,7 +16,7 @@ from typing import NamedTuple
 from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
-from dropbox_api import problems
+from dropbox_api import access, problems
 from dropbox_api.context import Context
 from dropbox_api.core.content_types import FILE_GROUPS
 from dropbox_api.db import Tx
@@ -33,7 +33,7 @@ _COUNT = text(f"""
             SELECT id FROM nodes WHERE owner_id = :owner_id AND trashed_at IS NOT NULL AND purged_at IS NULL
             UNION ALL SELECT id FROM nodes WHERE owner_id = :owner_id AND purged_at IS NOT NULL
         ) top
-        UNION SELECT child.id FROM hidden, LATERAL (SELECT id FROM nodes WHERE parent_id = hidden.id OFFSET 0) child
+        UNION SELECT child.id FROM hidden, {access.children_of("hidden")}
     ), held AS (
         SELECT blobs.id, blobs.size_bytes, min(CASE
                 WHEN revisions.id IS NULL THEN 3 WHEN hidden.id IS NOT NULL THEN 2 WHEN superseded_at IS NOT NULL THEN 1

@@ -149,12 +149,11 @@ async def get_file(tx: Tx, actor_id: uuid.UUID, node_id: uuid.UUID) -> File:
     return file
 
 
-_FOLDERS_BELOW = text("""
+_FOLDERS_BELOW = text(f"""
     WITH RECURSIVE folders AS (
         SELECT CAST(:folder_id AS uuid) AS id
         UNION ALL
-        SELECT child.id FROM folders JOIN nodes child ON child.parent_id = folders.id
-        WHERE child.kind = 'folder' AND child.trashed_at IS NULL
+        SELECT child.id FROM folders, {access.children_of("folders", where="kind = 'folder' AND trashed_at IS NULL")}
     )
     SELECT id FROM folders
 """)

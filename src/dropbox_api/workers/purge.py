@@ -65,15 +65,10 @@ _BELOW_PURGED = f"""
         SELECT start AS id, count(*) AS depth, false AS is_in_trash FROM ancestors GROUP BY start
         UNION ALL
         SELECT child.id, depth + 1, child.trashed_at IS NOT NULL
-        FROM below, LATERAL (
-            SELECT id, trashed_at FROM nodes WHERE parent_id = below.id AND purged_at IS NULL OFFSET 0
-        ) child
+        FROM below, {access.children_of("below", "trashed_at", where="purged_at IS NULL")}
     )
 """
-"""Purged nodes and all nodes below them, each once. `depth` counts from the root, so that nested subtrees agree.
-
-OFFSET makes Postgres look up the children of each node by index: it expects far more nodes below than there are, and
-would read the whole table."""
+"""Purged nodes and all nodes below them, each once. `depth` counts from the root, so that nested subtrees agree."""
 
 _DEEPEST = text(f"""{_BELOW_PURGED}
     SELECT id, is_in_trash FROM below ORDER BY is_in_trash DESC, depth DESC LIMIT :limit
