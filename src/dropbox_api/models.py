@@ -454,6 +454,60 @@ class UploadDestination(Base):
     """The problem, if the destination was refused."""
 
 
+class Copy(Base):
+    """A copy into the tree of another owner, on which job `copy` works while it is `running`."""
+
+    __tablename__ = "copies"
+    __table_args__ = (
+        Index("copies_actor_id_idx", "actor_id"),
+        Index("copies_owner_id_idx", "owner_id"),
+        Index("copies_running_idx", "id", postgresql_where=text("state = 'running'")),
+        CheckConstraint("state IN ('running', 'done', 'failed', 'cancelled')", name="state"),
+        CheckConstraint("(state = 'running') = (ended_at IS NULL)", name="ended"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    actor_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    owner_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    """The owner of the target, who is charged."""
+    source_id: Mapped[uuid.UUID]
+    """The node to copy. No foreign key, as `parent_id` and `node_id`: nodes may be deleted before and after."""
+    parent_id: Mapped[uuid.UUID]
+    name: Mapped[str]
+    on_conflict: Mapped[str]
+    state: Mapped[str]
+    items: Mapped[int]
+    left_out: Mapped[int]
+    """Files with quarantined or damaged content, which are not copied."""
+    total_bytes: Mapped[int]
+    copied_bytes: Mapped[int] = mapped_column(server_default="0")
+    reserved_bytes: Mapped[int] = mapped_column(server_default="0")
+    """Part of `users.reserved_bytes` (I4): content that is not copied yet. 0 after the end, as `reserved_nodes`."""
+    reserved_nodes: Mapped[int] = mapped_column(server_default="0")
+    node_id: Mapped[uuid.UUID | None]
+    """The copy, once it is made."""
+    problem: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    """Why it failed."""
+    failures: Mapped[int] = mapped_column(server_default="0")
+    """How often the store failed."""
+    created_at: Mapped[datetime] = _now()
+    ended_at: Mapped[datetime | None]
+    lease_token: Mapped[uuid.UUID | None]
+    lease_until: Mapped[datetime | None]
+
+
+class CopiedBlob(Base):
+    """The content that a copy has copied: the blob of the target's owner for each blob of the source."""
+
+    __tablename__ = "copied_blobs"
+    __table_args__ = (Index("copied_blobs_blob_id_idx", "blob_id"),)
+
+    copy_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("copies.id", ondelete="CASCADE"), primary_key=True)
+    source_blob_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    blob_id: Mapped[uuid.UUID]
+    """No foreign key: the blob may be collected later."""
+
+
 class Event(Base):
     """A recipient's journal, numbered without gaps in commit order (the counter is `users.journal_seq`)."""
 

@@ -55,6 +55,7 @@ _ENUMS: Mapping[str, Any] = {
     "ProofLevel": Literal["A", "B"],
     "RestoreOnConflict": Literal["fail", "rename"],
     "Role": access.Role,
+    "CopyState": files.CopyState,
     "UploadState": uploads.State,
     "UploadStrategy": Literal["single", "multipart"],
     "WebhookDisabledReason": hooks.DisabledReason,

@@ -306,7 +306,7 @@ class RootFolder(Problem):
 
 class CrossOwner(Problem):
     code, status, title = "cross-owner", 409, "Another owner"
-    detail = "The tree of another owner takes no moves or copies: download the file and upload it there"
+    detail = "The folder has another owner: POST /v1/copies copies to it, and nothing moves to it"
 
 
 class ContentQuarantined(Problem):

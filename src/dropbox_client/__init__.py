@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         CompletedUploadItem,
         Contact,
         CopyOperation,
+        CopyProgress,
         CreatedPersonalToken,
         CreatedUpload,
         CreatedUploadItem,
@@ -192,11 +193,11 @@ else:
             "models": (
                 "Account AccountKind Activity BatchResult Capabilities Chunk CompletedUpload "
                 "CompletedUploadItem Contact CopyOperation CreateFolderOperation hash_tree KEEP MoveOperation "
-                "Operation RestoreOperation TrashOperation CreateUpload CreatedPersonalToken CreatedUpload "
-                "CreatedUploadItem CreatedWebhook Delivery DeliveryState Destination DestinationState DownloadItem "
-                "DownloadResult DownloadUrl Event EventList File FileRef FileState FingerprintHit Grant GrantedRole "
-                "Keep Link LinkMode LinkPass ManagedUser NodeState NamedFile NameResult OnConflict Order PersonalToken "
-                "Processing OwnShare ProcessingState PublicFile PublicLink "
+                "Operation RestoreOperation TrashOperation CopyProgress CreateUpload CreatedPersonalToken "
+                "CreatedUpload CreatedUploadItem CreatedWebhook Delivery DeliveryState Destination DestinationState "
+                "DownloadItem DownloadResult DownloadUrl Event EventList File FileRef FileState FingerprintHit "
+                "Grant GrantedRole Keep Link LinkMode LinkPass ManagedUser NodeState NamedFile NameResult OnConflict "
+                "Order PersonalToken Processing OwnShare ProcessingState PublicFile PublicLink "
                 "ReceivedFile Device RetryLater Revision Scope SecondFactorProposal SignInSession "
                 "SignedPart TreeEntry Upload UploadState Webhook EventActor StorageUsage "
             ),
@@ -241,6 +242,7 @@ __all__ = [
     "ContentDamaged",
     "ContentQuarantined",
     "CopyOperation",
+    "CopyProgress",
     "Corrupt",
     "CreateFolderOperation",
     "CreateUpload",

@@ -241,7 +241,7 @@ class RootFolder(ApiError):
 
 
 class CrossOwner(ApiError):
-    """The tree of another owner takes no moves or copies: download the file and upload it there."""
+    """The folder has another owner: copy with `Client.files.start_copy`; nothing moves to it."""
 
     code = "cross-owner"
 

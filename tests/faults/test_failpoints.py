@@ -29,6 +29,7 @@ from tests.support.journeys import (
     Abort,
     Batch,
     Copy,
+    CopyAcross,
     Edit,
     Journey,
     Prune,
@@ -79,6 +80,9 @@ IN_API: dict[str, Callable[[str], Journey]] = {
 
 IN_WORKER: dict[str, tuple[str, Callable[[str], Journey]]] = {
     "workers.discard.after_s3": ("discard", Abort),
+    "workers.copy.after_s3": ("copy", CopyAcross),
+    "workers.copy.after_content": ("copy", CopyAcross),
+    "workers.copy.before_commit": ("copy", CopyAcross),
     "workers.verify.after_read": ("verify", Upload),
     "workers.collect.after_s3": ("collect", RefusedUpload),
     "workers.purge.after_mark": ("purge", Purge),

@@ -18,6 +18,7 @@ import pytest
 from sqlalchemy import text
 
 from dropbox_api.storage.s3 import S3Config
+from dropbox_api.workers.copy import make_next_copy
 from tests.support.dbx import Dbx, finished, make_file, signed_in
 from tests.support.fake_server import FakeServer, Scripted, fake_server
 from tests.support.server import Account, RunningServer, make_settings, problem, running_server
@@ -125,6 +126,29 @@ async def test_editor_changes_a_shared_tree(ada: Dbx, bob: Dbx) -> None:
     assert version["author"] == bob.account.email
     assert (await bob("ls")).out == ""  # the own tree is unchanged
     assert "only the owner can restore it" in (await bob("restore", "shared:Team/plans", code=2)).err
+
+
+@pytest.fixture
+async def copying(server: RunningServer) -> AsyncIterator[None]:
+    """A worker of the job `copy`."""
+
+    async def work() -> None:
+        while True:
+            await make_next_copy(server.services)
+            await asyncio.sleep(0.05)
+
+    task = asyncio.create_task(work())
+    yield
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.usefixtures("copying")
+async def test_cp_from_a_share_copies_into_the_own_tree(bob: Dbx) -> None:
+    assert (await bob("cp", "shared:Team/plans", "/")).out == "shared:Team/plans -> /plans\n"
+    assert (await bob("cat", "/plans/a.txt")).out == "what ada wrote"
+    assert "(name-taken)" in (await bob("cp", "shared:Team/plans", "/", code=1)).err
 
 
 async def test_tree_round_trips_through_a_shared_folder(ada: Dbx, bob: Dbx) -> None:

@@ -317,6 +317,56 @@ class Copy(Journey):
             assert (await tx.execute(told, {"id": uuid.UUID(me["id"])})).scalar_one() == 6
 
 
+class CopyAcross(Journey):
+    """Copy a shared folder into the own tree, under an Idempotency-Key; job `copy` makes it."""
+
+    def __init__(self, seed: str) -> None:
+        super().__init__(seed)
+        self.data = self.random.randbytes(1_000), self.random.randbytes(2_000)
+        self.key = seed
+        self.folder_id = ""
+        self.copies: set[str] = set()
+        """The answer of every successful attempt."""
+
+    async def prepare(self, url: str) -> None:
+        await super().prepare(url)
+        owner = await register_account(url)
+        async with owner.client as client:
+            for number, data in enumerate(self.data):
+                await upload_file(owner, data, f"file {number}", destination={"folder_path": "/folder/below"})
+            self.folder_id = require_ok(await client.get("/v1/files")).json()["items"][0]["id"]
+            body = {"user_id": (await self._show_account(url))["id"], "role": "viewer"}
+            require_ok(await client.post(f"/v1/files/{self.folder_id}/grants", json=body))
+
+    async def _show_account(self, url: str) -> dict[str, Any]:
+        account = self.account_at(url)
+        async with account.client:
+            return await account.me()
+
+    async def _attempt(self, account: Account) -> None:
+        body = {"file_id": self.folder_id}
+        answer = await account.client.post("/v1/copies", json=body, headers={"Idempotency-Key": self.key})
+        self.copies.add(require_ok(answer).json()["id"])
+
+    async def check(self, url: str, db: Db) -> None:
+        """One whole copy after any number of attempts; each content is charged once, and nothing stays reserved."""
+        (copy_id,) = self.copies
+        account = self.account_at(url)
+        async with account.client as client:
+            assert require_ok(await client.get(f"/v1/copies/{copy_id}")).json()["state"] == "done"
+            listed = require_ok(await client.get("/v1/files")).json()["items"]
+            assert [item["name"] for item in listed] == ["folder"]
+            below = require_ok(await client.get("/v1/files", params={"path": "/folder/below"})).json()["items"]
+            for file, data in zip(below, self.data, strict=True):
+                at = f"/v1/files/{file['id']}/content"
+                assert require_ok(await client.get(at, follow_redirects=True)).content == data
+            me = await account.me()
+        assert (me["used_bytes"], me["reserved_bytes"], me["used_nodes"]) == (3_000, 0, 4)
+        async with db.read() as tx:
+            told = text("SELECT count(*) FROM events WHERE recipient_id = :id AND kind = 'file.created'")
+            assert (await tx.execute(told, {"id": uuid.UUID(me["id"])})).scalar_one() == 4
+
+
 class Batch(Journey):
     """Make folders in the trees of two owners by one batch under an Idempotency-Key."""
 
@@ -552,7 +602,7 @@ async def settle(db: Db, store: ObjectStore, settings: Settings) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while await _unsettled(db):
             await age_rows(db)
-            for name in ("finish-stale", "verify", "expire", "discard", "purge", "prune", "collect"):
+            for name in ("finish-stale", "copy", "verify", "expire", "discard", "purge", "prune", "collect"):
                 report = await jobs.JOBS[name].run(Services(db, store, settings))
                 assert report.failed == 0, (name, report)
             await asyncio.sleep(0.05)
@@ -563,6 +613,7 @@ async def _unsettled(db: Db) -> bool:
     waiting = """
         SELECT EXISTS (SELECT FROM uploads WHERE state = 'completing' OR leftover)
             OR EXISTS (SELECT FROM uploads WHERE state = 'active' AND strategy = 'stream')
+            OR EXISTS (SELECT FROM copies WHERE state = 'running')
             OR EXISTS (SELECT FROM blobs WHERE content_status IN ('stored', 'deleting')
                        OR unreferenced_at IS NOT NULL)
             OR EXISTS (SELECT FROM nodes WHERE trashed_at IS NOT NULL)

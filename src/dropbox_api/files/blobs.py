@@ -7,7 +7,7 @@ from sqlalchemy import Boolean, ColumnElement, and_, func, literal_column, selec
 
 from dropbox_api.db import Tx
 from dropbox_api.events import journal
-from dropbox_api.models import Blob, Node, Revision, Upload, User
+from dropbox_api.models import Blob, CopiedBlob, Copy, Node, Revision, Upload, User
 from dropbox_api.plumbing.row_leases import NO_LEASE
 
 IS_REFERENCED_SQL = "EXISTS (SELECT FROM revisions WHERE revisions.blob_id = blobs.id)"
@@ -48,8 +48,10 @@ async def mark_verified(tx: Tx, owner_id: uuid.UUID, blob_id: uuid.UUID) -> uuid
     ).scalar_one_or_none()
     kept = blob_id
     if known is not None:
-        from_others = select(Upload.id).where(Upload.id == blob_id, Upload.uploader_id != owner_id)
-        stays = (await tx.execute(from_others)).scalar_one_or_none() is not None
+        sent = select(Upload.id).where(Upload.id == blob_id, Upload.uploader_id != owner_id)
+        copied = select(Copy.id).join(CopiedBlob, CopiedBlob.copy_id == Copy.id)
+        copied = copied.where(CopiedBlob.blob_id == blob_id, Copy.actor_id != owner_id)
+        stays = (await tx.execute(sent.union_all(copied))).first() is not None
         kept, other = (blob_id, known) if stays else (known, blob_id)
         await _merge_into(tx, owner_id, other, kept, blob.size_bytes)
     if kept == blob_id:
@@ -64,6 +66,7 @@ async def _merge_into(tx: Tx, owner_id: uuid.UUID, blob_id: uuid.UUID, kept: uui
     await tx.execute(update(Revision).where(Revision.blob_id == blob_id).values(blob_id=kept))
     await tx.execute(update(Blob).where(Blob.id == kept, IS_REFERENCED).values(unreferenced_at=None))
     await tx.execute(update(Upload).where(Upload.blob_id == blob_id).values(blob_id=kept))
+    await tx.execute(update(CopiedBlob).where(CopiedBlob.blob_id == blob_id).values(blob_id=kept))
     gone = {"content_status": "deleting", "deleting_at": func.now(), **NO_LEASE}
     await tx.execute(update(Blob).where(Blob.id == blob_id).values(gone))
     await tx.execute(update(User).where(User.id == owner_id).values(used_bytes=User.used_bytes - size_bytes))

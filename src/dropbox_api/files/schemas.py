@@ -437,6 +437,38 @@ class CopyFile(_Place):
     ] = "fail"
 
 
+CopyState = Literal["running", "done", "failed", "cancelled"]
+
+
+class StartCopy(_Place):
+    """A file or folder, and the folder of another owner that gets a copy; by default the caller's root folder."""
+
+    file_id: Annotated[uuid.UUID, Field(description="The file or folder to copy.")]
+    name: Annotated[Name | None, Field(description="By default the name of the original.")] = None
+    on_conflict: Annotated[
+        OnConflict,
+        Field(description="When the name is taken at the end: fail, take `name (1).ext`, or replace a file by a file."),
+    ] = "rename"
+
+
+class CopyProgress(Answer):
+    """A copy into the tree of another owner."""
+
+    id: uuid.UUID
+    file_id: Annotated[uuid.UUID, Field(description="The original.")]
+    parent_id: Annotated[uuid.UUID, Field(description="The folder that gets the copy.")]
+    name: str
+    state: CopyState
+    items: Annotated[int, Field(description="Files and folders to copy.")]
+    left_out: Annotated[int, Field(description="Files whose content is quarantined or damaged; they are not copied.")]
+    total_bytes: Annotated[int, Field(description="Of all different contents.")]
+    copied_bytes: int
+    copied_id: Annotated[uuid.UUID | None, Field(description="The copy, once it is `done`.")]
+    problem: Annotated[ProblemDocument | None, Field(description="Why it has `failed`.")]
+    created_at: datetime
+    ended_at: datetime | None
+
+
 class RestoreFile(_Place):
     """The target of a restore: by default the old folder and name."""
 

@@ -11,7 +11,7 @@ from sqlalchemy import insert, text, update
 from dropbox_api import access, problems
 from dropbox_api.context import Context
 from dropbox_api.core import names
-from dropbox_api.db import Tx, new_id
+from dropbox_api.db import new_id
 from dropbox_api.events import journal
 from dropbox_api.files import checks, edits, folders, guard, heads, paths, put, trash, views
 from dropbox_api.files.edits import TreeEdit
@@ -219,7 +219,7 @@ def _require_copies(edit: TreeEdit, count: int) -> None:
         raise problems.TooManyFiles(f"One request copies at most {edits.MAX_COPY_NODES} files and folders")
 
 
-class _TreeRow(NamedTuple):
+class TreeRow(NamedTuple):
     """A node to copy."""
 
     id: uuid.UUID
@@ -241,7 +241,7 @@ _BELOW = text(f"""
 _COPY_NODES = text("""
     INSERT INTO nodes
         (id, owner_id, parent_id, kind, name, name_key, folded_key, name_sort, head_revision_id, size_bytes, executable)
-    SELECT copy.id, old.owner_id, copy.parent_id, old.kind, old.name, old.name_key, old.folded_key, old.name_sort,
+    SELECT copy.id, :owner_id, copy.parent_id, old.kind, old.name, old.name_key, old.folded_key, old.name_sort,
         copy.revision_id, old.size_bytes, old.executable
     FROM unnest(
         CAST(:old_ids AS uuid[]), CAST(:ids AS uuid[]), CAST(:parent_ids AS uuid[]), CAST(:revision_ids AS uuid[])
@@ -251,51 +251,56 @@ _COPY_NODES = text("""
 _COPY_HEADS = text("""
     INSERT INTO revisions
         (id, owner_id, node_id, number, blob_id, size_bytes, content_type, author_id, client_modified_at)
-    SELECT copy.revision_id, head.owner_id, copy.id, 1, head.blob_id, head.size_bytes, head.content_type, :author_id,
-        head.client_modified_at
+    SELECT copy.revision_id, :owner_id, copy.id, 1, coalesce(copied.blob_id, head.blob_id), head.size_bytes,
+        head.content_type, :author_id, head.client_modified_at
     FROM unnest(CAST(:old_ids AS uuid[]), CAST(:ids AS uuid[]), CAST(:revision_ids AS uuid[]))
         AS copy(old_id, id, revision_id)
     JOIN nodes old ON old.id = copy.old_id JOIN revisions head ON head.id = old.head_revision_id
+    LEFT JOIN copied_blobs copied ON copied.copy_id = :copy_id AND copied.source_blob_id = head.blob_id
 """)
 
 
 async def _copy_folder(edit: TreeEdit, node: LockedNode, target: Target) -> uuid.UUID:
     """Copy a folder with all below it; return the copy."""
-    tx, actor_id = edit.tx, edit.actor_id
-    name, _ = await checks.settle_name(edit, "folder", target)
-    await checks.require_depth_below(edit, target.parent_id, node.id)
     # Read before the first write, because a folder may be copied into itself.
     below = await edit.read(_BELOW, {"node_id": node.id, "limit": edit.copies_left + 1})
-    rows = [_TreeRow._make(row) for row in below]
+    rows = [TreeRow._make(row) for row in below]
     _require_copies(edit, len(rows))
+    return await copy_rows_below(edit, node, target, rows, copy_id=None)
+
+
+async def copy_rows_below(
+    edit: TreeEdit, node: LockedNode, target: Target, rows: Sequence[TreeRow], *, copy_id: uuid.UUID | None
+) -> uuid.UUID:
+    """Copy a folder, which is the first row, with the rows below it; return the copy.
+
+    `copy_id`: the copy into another owner's tree that has copied the content; None within one tree.
+    Raises NameTaken, InvalidName (too deep), TooManyFiles. Transaction: joins that of `edit`.
+    """
+    tx, owner_id = edit.tx, edit.owner_id
+    name, _ = await checks.settle_name(edit, "folder", target)
+    await checks.require_depth_below(edit, target.parent_id, node.id)
     if len(rows) > await edit.count_free_nodes():
         raise problems.TooManyFiles
     await edit.flush()
-    copy_id = new_id()
-    await tx.execute(
-        insert(Node).values(
-            id=copy_id,
-            owner_id=node.owner_id,
-            parent_id=target.parent_id,
-            kind="folder",
-            **paths.name_columns(name),
-        )
-    )
-    await journal.append_changes(tx, node.owner_id, [journal.Change("file.created", copy_id)])
-    new_ids = {node.id: copy_id}
+    top_id = new_id()
+    top = {"id": top_id, "owner_id": owner_id, "parent_id": target.parent_id, "kind": "folder"}
+    await tx.execute(insert(Node).values(**top, **paths.name_columns(name)))
+    await journal.append_changes(tx, owner_id, [journal.Change("file.created", top_id)])
+    new_ids = {node.id: top_id}
     for start in range(1, len(rows), COPY_AT_ONCE):
-        await _copy_rows(tx, node.owner_id, actor_id, rows[start : start + COPY_AT_ONCE], new_ids)
+        await _copy_rows(edit, rows[start : start + COPY_AT_ONCE], new_ids, copy_id)
         await asyncio.sleep(0)
     used = User.used_nodes + len(rows)
-    await tx.execute(update(User).where(User.id == node.owner_id).values(used_nodes=used))
-    await audit.record(tx, node.owner_id, [audit.Entry("copied", copy_id, {"name": name, "from": str(node.id)})])
+    await tx.execute(update(User).where(User.id == owner_id).values(used_nodes=used))
+    await audit.record(tx, owner_id, [audit.Entry("copied", top_id, {"name": name, "from": str(node.id)})])
     edit.copies_left -= len(rows)
     edit.forget()
-    return copy_id
+    return top_id
 
 
 async def _copy_rows(
-    tx: Tx, owner_id: uuid.UUID, author_id: uuid.UUID, rows: Sequence[_TreeRow], new_ids: dict[uuid.UUID, uuid.UUID]
+    edit: TreeEdit, rows: Sequence[TreeRow], new_ids: dict[uuid.UUID, uuid.UUID], copy_id: uuid.UUID | None
 ) -> None:
     """Copy nodes whose parents are copied already; `new_ids` maps each old id to the id of its copy and grows."""
     for row in rows:
@@ -307,11 +312,12 @@ async def _copy_rows(
         "ids": copy_ids,
         "parent_ids": [new_ids[row.parent_id] for row in rows],
         "revision_ids": revision_ids,
+        "owner_id": edit.owner_id,
     }
-    await tx.execute(_COPY_NODES, copies)
-    await tx.execute(_COPY_HEADS, copies | {"author_id": author_id})
+    await edit.tx.execute(_COPY_NODES, copies)
+    await edit.tx.execute(_COPY_HEADS, copies | {"author_id": edit.actor_id, "copy_id": copy_id})
     changes = [
         journal.Change("file.created", copy_id, {"revision_id": str(revision_id)} if revision_id else {})
         for copy_id, revision_id in zip(copy_ids, revision_ids, strict=True)
     ]
-    await journal.append_changes(tx, owner_id, changes)
+    await journal.append_changes(edit.tx, edit.owner_id, changes)

@@ -37,9 +37,13 @@ _QUERIES: dict[str, tuple[str, str]] = {
     ),
     "I4 reserved bytes": (
         "I4",
-        """SELECT u.email, u.reserved_bytes AS says, coalesce(sum(p.size_bytes), 0) AS counted FROM users u
-           LEFT JOIN uploads p ON p.owner_id = u.id AND p.state IN ('creating', 'active', 'completing')
-           GROUP BY u.id HAVING u.reserved_bytes <> coalesce(sum(p.size_bytes), 0)""",
+        """SELECT email, reserved_bytes AS says, counted FROM (
+               SELECT u.email, u.reserved_bytes, coalesce(sum(p.size_bytes), 0) + (
+                   SELECT coalesce(sum(c.reserved_bytes), 0) FROM copies c WHERE c.owner_id = u.id) AS counted
+               FROM users u
+               LEFT JOIN uploads p ON p.owner_id = u.id AND p.state IN ('creating', 'active', 'completing')
+               GROUP BY u.id
+           ) owner WHERE reserved_bytes <> counted""",
     ),
     "I4 used nodes": (
         "I4",
@@ -49,10 +53,18 @@ _QUERIES: dict[str, tuple[str, str]] = {
     ),
     "I4 reserved nodes": (
         "I4",
-        """SELECT u.email, u.reserved_nodes AS says, count(d.id) AS counted FROM users u
-           LEFT JOIN uploads p ON p.owner_id = u.id AND p.state IN ('creating', 'active', 'completing')
-           LEFT JOIN upload_destinations d ON d.upload_id = p.id AND d.file_id IS NULL
-           GROUP BY u.id HAVING u.reserved_nodes <> count(d.id)""",
+        """SELECT email, reserved_nodes AS says, counted FROM (
+               SELECT u.email, u.reserved_nodes, count(d.id) + (
+                   SELECT coalesce(sum(c.reserved_nodes), 0) FROM copies c WHERE c.owner_id = u.id) AS counted
+               FROM users u
+               LEFT JOIN uploads p ON p.owner_id = u.id AND p.state IN ('creating', 'active', 'completing')
+               LEFT JOIN upload_destinations d ON d.upload_id = p.id AND d.file_id IS NULL
+               GROUP BY u.id
+           ) owner WHERE reserved_nodes <> counted""",
+    ),
+    "I4 ended copy that still reserves": (
+        "I4",
+        "SELECT id, state FROM copies WHERE state <> 'running' AND (reserved_bytes <> 0 OR reserved_nodes <> 0)",
     ),
     "I5 gaps in a journal": (
         "I5",

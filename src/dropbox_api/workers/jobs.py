@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from dropbox_api.workers.collect import collect_blobs
 from dropbox_api.workers.consume import consume_notifications
+from dropbox_api.workers.copy import make_next_copy
 from dropbox_api.workers.deliver import deliver_messages
 from dropbox_api.workers.discard import discard_leftovers
 from dropbox_api.workers.epoch import note_restore
@@ -35,6 +36,7 @@ JOBS: Mapping[str, ScheduledJob] = {
     "relay": ScheduledJob(relay_changes, Schedule.ON_CHANGE, makes_work=True),
     "publish": ScheduledJob(publish_changes, Schedule.ON_CHANGE),
     "deliver": ScheduledJob(deliver_messages, Schedule.ON_CHANGE),
+    "copy": ScheduledJob(make_next_copy, makes_work=True),
     "verify": ScheduledJob(verify_next_blob),
     "expire": ScheduledJob(expire_uploads),
     "discard": ScheduledJob(discard_leftovers),

@@ -48,7 +48,7 @@ async def repair_blob(
     if sources is None:
         return False
     key = f"blobs/{blob.owner_id}/{blob.fingerprint.hex()}/{new_id()}"
-    digest = await _build_object(store, key, blob.size_bytes, chunks, sources)
+    digest = await build_object(store, key, blob.size_bytes, chunks, sources)
     await failpoint("workers.scrub.after_s3")
     if (await inspect_object(store, key, chunks, blob.fingerprint, tally)).damaged:
         raise StoreUnavailable(f"{key} was built from good bytes and is damaged")
@@ -110,21 +110,27 @@ async def find_candidates(db: Db, blob: LeasedBlob, damaged: Sequence[ManifestCh
     return candidates
 
 
-async def _build_object(
-    store: ObjectStore, key: str, size_bytes: int, chunks: Sequence[ManifestChunk], sources: dict[int, Source]
+async def build_object(
+    store: ObjectStore,
+    key: str,
+    size_bytes: int,
+    chunks: Sequence[ManifestChunk],
+    sources: dict[int, Source],
+    max_in_memory: int = MAX_IN_MEMORY,
 ) -> str | None:
     """Store an object made of these chunks; return its composite digest, None for an object stored in one piece.
 
+    The store copies chunks larger than `max_in_memory` itself, without a check of their bytes.
     Job `sweep` removes the parts of a failed build. Raises StoreError.
     """
-    if len(chunks) == 1 and size_bytes <= MAX_IN_MEMORY:
+    if len(chunks) == 1 and size_bytes <= max_in_memory:
         await store.put(key, await _read_bytes(store, sources[chunks[0].number], size_bytes))
         return None
     upload_id = await store.create_multipart(key)
     parts: list[CompletedPart] = []
     for chunk in chunks:
         source = sources[chunk.number]
-        if chunk.size_bytes <= MAX_IN_MEMORY:
+        if chunk.size_bytes <= max_in_memory:
             body = await _read_bytes(store, source, chunk.size_bytes)
             part = await store.put_part(key, upload_id, chunk.number, body, chunk.sha256)
         else:

@@ -76,6 +76,15 @@ _EXPIRIES = (
     ),
     Expiry(
         text("""
+            DELETE FROM copies WHERE id IN (
+                SELECT id FROM copies WHERE id < :before AND ended_at < now() - CAST(:retention AS interval)
+                ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
+            )
+        """),
+        lambda settings: settings.uploads.retention_s,
+    ),
+    Expiry(
+        text("""
             DELETE FROM audit_log WHERE id IN (
                 SELECT id FROM audit_log WHERE id < :before ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
             )

@@ -8,6 +8,7 @@ from dropbox_client.call import Call, Listing, Receiver, read_archive, read_item
 from dropbox_client.models import (
     Activity,
     BatchResult,
+    CopyProgress,
     DownloadItem,
     DownloadResult,
     DownloadUrl,
@@ -160,6 +161,19 @@ def set_executable(file_id: str, *, executable: bool, if_match: str | None) -> C
 def copy(file_id: str, *, name: str | None, folder: str | None, on_conflict: OnConflict) -> Call[File]:
     body = without_none(name=name, **_folder(folder), on_conflict=on_conflict)
     return Call("POST", f"/v1/files/{file_id}/copy", _read_file, body=body, creates=True)
+
+
+def start_copy(file_id: str, *, name: str | None, folder: str, on_conflict: OnConflict) -> Call[CopyProgress]:
+    body = without_none(file_id=file_id, name=name, **_folder(folder), on_conflict=on_conflict)
+    return Call("POST", "/v1/copies", read_with(CopyProgress.from_json), body=body, creates=True)
+
+
+def get_copy(copy_id: str) -> Call[CopyProgress]:
+    return Call("GET", f"/v1/copies/{copy_id}", read_with(CopyProgress.from_json))
+
+
+def cancel_copy(copy_id: str) -> Call[None]:
+    return Call("DELETE", f"/v1/copies/{copy_id}", read_nothing)
 
 
 def move_to_trash(file_id: str, *, force: bool, if_match: str | None) -> Call[None]:

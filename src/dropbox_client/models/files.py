@@ -198,6 +198,28 @@ class NameResult(Model):
 
 
 @dataclass(frozen=True)
+class CopyProgress(Model):
+    """A copy into the tree of another owner."""
+
+    _readers: ClassVar = {"problem": read_problem, "created_at": read_time, "ended_at": read_time}
+
+    id: str
+    file_id: str
+    parent_id: str
+    name: str
+    state: Literal["running", "done", "failed", "cancelled"]
+    items: int
+    left_out: int
+    """Files whose content is quarantined or damaged."""
+    total_bytes: int
+    copied_bytes: int
+    copied_id: str | None
+    problem: ApiError | None
+    created_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True)
 class Activity(Model):
     """An entry of the audit trail of a file or folder."""
 

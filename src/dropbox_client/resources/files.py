@@ -10,6 +10,7 @@ from dropbox_client.calls import files
 from dropbox_client.models.batches import BatchResult, Operation
 from dropbox_client.models.files import (
     Activity,
+    CopyProgress,
     DownloadItem,
     DownloadResult,
     DownloadUrl,
@@ -197,6 +198,25 @@ class Files(Resource):
         """Copy a file or a folder tree on the server, without a transfer. Raises as `move` does."""
         target = None if folder is None else path_or_id(folder)
         return self._run(files.copy(self._resolve(file), name=name, folder=target, on_conflict=on_conflict))
+
+    def start_copy(
+        self, file: FileRef, *, folder: FileRef, name: str | None = None, on_conflict: OnConflict = "rename"
+    ) -> CopyProgress:
+        """Begin a copy into a folder of another owner, which a worker makes; `get_copy` tells when it is `done`.
+
+        The folder's owner is charged. Raises: NotFound, Forbidden, QuotaExceeded, TooManyFiles, TooManyUploads,
+        ContentQuarantined, ContentDamaged, InvalidRequest (both have one owner).
+        """
+        target = path_or_id(folder)
+        return self._run(files.start_copy(self._resolve(file), name=name, folder=target, on_conflict=on_conflict))
+
+    def get_copy(self, copy_id: str) -> CopyProgress:
+        """Return a copy that the caller has started. Raises NotFound."""
+        return self._run(files.get_copy(copy_id))
+
+    def cancel_copy(self, copy_id: str) -> None:
+        """End a copy that still runs: it makes nothing. Raises NotFound."""
+        return self._run(files.cancel_copy(copy_id))
 
     def set_content_type(self, file: FileRef, content_type: str, *, if_match: str | None = None) -> File:
         """Change the content type of a file. Raises NotFound, NotAFile, PreconditionFailed."""

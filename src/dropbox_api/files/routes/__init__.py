@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from dropbox_api.files.routes import content, find, tree, usage
+from dropbox_api.files.routes import content, copies, find, tree, usage
 
 router = APIRouter(prefix="/v1")
-for part in (find, tree, content, usage):
+for part in (find, tree, copies, content, usage):
     router.include_router(part.router)

@@ -22,6 +22,9 @@ DEST is the new path.
 _CP = """\
 Copy files and folders with their contents on the server: nothing is transferred, and the quota is not charged. If DEST
 is a folder, they are copied into it; otherwise DEST is the path of the copy. Folders need no -r.
+
+To or from a shared folder of another owner, a worker of the server copies the content, and the quota of DEST's owner is
+charged.
 """
 
 _RM = """\

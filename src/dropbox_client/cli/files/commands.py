@@ -1,5 +1,6 @@
 """ls, recent, search, versions, mkdir, mv, cp, rm."""
 
+import time
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -11,7 +12,7 @@ from dropbox_client.cli import output, remote
 from dropbox_client.cli.arguments import Format, is_prefixed
 from dropbox_client.cli.environment import connect, for_each
 from dropbox_client.client import Client
-from dropbox_client.errors import ApiError, Usage
+from dropbox_client.errors import ApiError, TransferFailed, Usage
 from dropbox_client.models import (
     BatchResult,
     CopyOperation,
@@ -26,6 +27,8 @@ from dropbox_client.models import (
 
 _HITS_PER_PAGE = 100
 _MAX_PER_PAGE = 1000
+_MAX_PAUSE_S = 2.0
+"""Between two looks at a copy that a worker makes."""
 
 
 # Reading
@@ -154,7 +157,7 @@ def mv(options: Namespace) -> int:
             if_match=source.etag,
         )
 
-    return _place(options, move, _move_again)
+    return _place(options, move, "precondition-failed", _move_again)
 
 
 def cp(options: Namespace) -> int:
@@ -164,15 +167,31 @@ def cp(options: Namespace) -> int:
         folder_id = target.folder.id
         return CopyOperation(source.id, parent_id=folder_id, name=target.name, on_conflict=options.on_conflict)
 
-    return _place(options, copy, None)
+    def copy_across(client: Client, source: File, target: _Target, on_conflict: OnConflict) -> File:
+        copy = client.files.start_copy(source, folder=target.folder.id, name=target.name, on_conflict=on_conflict)
+        pause_s = 0.1
+        while copy.state == "running":
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, _MAX_PAUSE_S)
+            copy = client.files.get_copy(copy.id)
+        if copy.problem:
+            raise copy.problem
+        if copy.copied_id is None:
+            raise TransferFailed(f"the copy was {copy.state}")
+        if copy.left_out:
+            output.print_note(f"{copy.left_out} files with quarantined or damaged content were left out")
+        return client.files.get(copy.copied_id)
+
+    return _place(options, copy, "cross-owner", copy_across)
 
 
 def _place(
     options: Namespace,
     build: Callable[[File, _Target], Operation],
-    repeat: Callable[[Client, File, _Target, OnConflict], File] | None,
+    refusal: str,
+    repeat: Callable[[Client, File, _Target, OnConflict], File],
 ) -> int:
-    """Move or copy all sources by batches. `repeat` handles a source that changed since it was looked up."""
+    """Move or copy all sources by batches. `repeat` handles each one that the batch refuses with the code `refusal`."""
     with connect() as client:
         dest = remote.find_file(client, options.dest)
         if len(options.sources) > 1 and (dest is None or dest.kind != "folder"):
@@ -195,7 +214,7 @@ def _place(
             source, target = found[path]
             result = results[path]
             file = result.file
-            if repeat and result.problem and result.problem.code == "precondition-failed":
+            if result.problem and result.problem.code == refusal:
                 file = repeat(client, source, target, options.on_conflict)
             elif result.problem:
                 raise result.problem
