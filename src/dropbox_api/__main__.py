@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from dropbox_api import __version__, migrations, problems, serving
 from dropbox_api.accounts import personal_tokens, users
-from dropbox_api.accounts.passwords import Passwords
+from dropbox_api.accounts.factors.passwords import Passwords
 from dropbox_api.accounts.schemas import CreateToken, CreateUser, ManagedUser, UpdateUser
 from dropbox_api.app import create_app
 from dropbox_api.db import Db

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 
 from dropbox_api import __version__, openapi, problems
 from dropbox_api.accounts import routes as accounts
-from dropbox_api.accounts.passwords import Passwords
+from dropbox_api.accounts.factors.passwords import Passwords
 from dropbox_api.accounts.session_tokens import AccessTokens
 from dropbox_api.accounts.shares import Shares
 from dropbox_api.compression import Compression

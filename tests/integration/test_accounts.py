@@ -15,7 +15,7 @@ from sqlalchemy import func, select, update
 
 from dropbox_api.accounts import refresh as rotation
 from dropbox_api.accounts.actors import authenticate_session
-from dropbox_api.accounts.passwords import Passwords
+from dropbox_api.accounts.factors.passwords import Passwords
 from dropbox_api.accounts.refresh import REUSE_GRACE
 from dropbox_api.accounts.register import register_account
 from dropbox_api.accounts.session_tokens import Identity, RefreshToken

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from dropbox_api.accounts import actors, users
-from dropbox_api.accounts.passwords import Passwords
+from dropbox_api.accounts.factors.passwords import Passwords
 from dropbox_api.accounts.schemas import CreateUser, ManagedUser, UpdateUser
 from dropbox_api.db import Db
 from dropbox_api.models import User

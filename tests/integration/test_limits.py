@@ -12,7 +12,7 @@ import httpx2
 import pytest
 from limits.aio.storage import Storage
 
-from dropbox_api.accounts import passwords
+from dropbox_api.accounts.factors import passwords
 from dropbox_api.plumbing import health
 from dropbox_api.plumbing.limits import address_key
 from dropbox_api.storage.s3 import S3Config

@@ -15,7 +15,7 @@ import httpx2
 import pytest
 
 from dropbox_api.accounts import personal_tokens, users
-from dropbox_api.accounts.passwords import Passwords
+from dropbox_api.accounts.factors.passwords import Passwords
 from dropbox_api.accounts.schemas import CreateToken, CreateUser
 from dropbox_api.context import Services
 from dropbox_api.settings import Settings, SnsSettings

@@ -12,8 +12,8 @@ import pyotp
 import pytest
 from sqlalchemy import func, select, text, update
 
-from dropbox_api.accounts import codes
-from dropbox_api.accounts.reauthenticate import FRESH
+from dropbox_api.accounts.factors import codes
+from dropbox_api.accounts.factors.confirm import FRESH
 from dropbox_api.db import Db
 from dropbox_api.models import RecoveryCode, Session, User
 from tests.support.server import PASSWORD, Account, problem

@@ -12,8 +12,8 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import func, insert, select, update
 
-from dropbox_api.accounts.passwords import Passwords
-from dropbox_api.accounts.reauthenticate import FRESH
+from dropbox_api.accounts.factors.confirm import FRESH
+from dropbox_api.accounts.factors.passwords import Passwords
 from dropbox_api.accounts.schemas import SignInForm
 from dropbox_api.accounts.session_tokens import AccessTokens, RefreshToken
 from dropbox_api.accounts.sign_in import sign_in as sign_in_by_password

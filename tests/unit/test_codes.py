@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from dropbox_api.accounts import codes
+from dropbox_api.accounts.factors import codes
 from dropbox_api.settings import AuthSettings
 
 SETTINGS = AuthSettings.model_validate({"secret": "0123456789abcdef0123456789abcdef"})

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dropbox_api.accounts.password_rules import require_strong
+from dropbox_api.accounts.factors.password_rules import require_strong
 from dropbox_api.problems import WeakPassword
 
 EMAIL = "anna.smith@example.com"

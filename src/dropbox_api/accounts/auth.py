@@ -13,7 +13,7 @@ from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
 from fastapi.security.base import SecurityBase
 
 from dropbox_api.accounts import actors
-from dropbox_api.accounts.passwords import Passwords
+from dropbox_api.accounts.factors.passwords import Passwords
 from dropbox_api.accounts.session_tokens import AccessTokens
 from dropbox_api.context import Actor, Context, Scope, Services
 from dropbox_api.deps import from_state

@@ -2,8 +2,9 @@
 
 import logging
 
-from dropbox_api.accounts import account, password_rules
-from dropbox_api.accounts.passwords import Passwords
+from dropbox_api.accounts import account
+from dropbox_api.accounts.factors import password_rules
+from dropbox_api.accounts.factors.passwords import Passwords
 from dropbox_api.accounts.schemas import Account
 from dropbox_api.db import Db
 from dropbox_api.problems import RegistrationClosed

@@ -1,7 +1,8 @@
 """Reset a forgotten password by a mail."""
 
-from dropbox_api.accounts import account, mail_tokens, password_rules, personal_tokens
-from dropbox_api.accounts.passwords import Passwords
+from dropbox_api.accounts import account, mail_tokens, personal_tokens
+from dropbox_api.accounts.factors import password_rules
+from dropbox_api.accounts.factors.passwords import Passwords
 from dropbox_api.accounts.shares import Shares, accept_shares
 from dropbox_api.db import Db
 from dropbox_api.models import User

@@ -5,8 +5,9 @@ import uuid
 
 from sqlalchemy import ColumnElement, select, update
 
-from dropbox_api.accounts import codes, sessions
-from dropbox_api.accounts.passwords import Passwords
+from dropbox_api.accounts import sessions
+from dropbox_api.accounts.factors import codes
+from dropbox_api.accounts.factors.passwords import Passwords
 from dropbox_api.accounts.schemas import AuthTokens, SignInForm
 from dropbox_api.accounts.session_tokens import AccessTokens, SessionTransport
 from dropbox_api.db import Db, Tx

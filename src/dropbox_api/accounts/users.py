@@ -9,8 +9,9 @@ import uuid
 
 from sqlalchemy import func, or_, select, update
 
-from dropbox_api.accounts import account, password_rules, personal_tokens, second_factor, sessions
-from dropbox_api.accounts.passwords import Passwords
+from dropbox_api.accounts import account, personal_tokens, sessions
+from dropbox_api.accounts.factors import password_rules, second_factor
+from dropbox_api.accounts.factors.passwords import Passwords
 from dropbox_api.accounts.schemas import CreateUser, ManagedUser, UpdateUser, UserList
 from dropbox_api.db import Db, Tx
 from dropbox_api.models import User

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from dropbox_api import access, problems
-from dropbox_api.accounts.passwords import Passwords
+from dropbox_api.accounts.factors.passwords import Passwords
 from dropbox_api.context import Services
 from dropbox_api.plumbing import request_source
 from dropbox_api.plumbing.limits import Limits

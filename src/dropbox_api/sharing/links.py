@@ -14,7 +14,7 @@ from pydantic import BaseModel, SecretStr
 from sqlalchemy import func, insert, select, text, update
 
 from dropbox_api import access, problems
-from dropbox_api.accounts.passwords import Passwords
+from dropbox_api.accounts.factors.passwords import Passwords
 from dropbox_api.context import Context
 from dropbox_api.db import Db, Tx, new_id
 from dropbox_api.files import guard

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from dropbox_api.accounts import second_factor
 from dropbox_api.accounts.auth import CurrentUser, NoStore, PasswordsDep, limited_by_user
+from dropbox_api.accounts.factors import second_factor
 from dropbox_api.accounts.schemas import (
     ConfirmSecondFactor,
     ConfirmWithPassword,

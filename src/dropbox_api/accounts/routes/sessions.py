@@ -4,9 +4,9 @@ import uuid
 
 from fastapi import APIRouter
 
-from dropbox_api.accounts import change_password as password_change
 from dropbox_api.accounts import sessions
 from dropbox_api.accounts.auth import CurrentUser, PasswordsDep, limited_by_user
+from dropbox_api.accounts.factors import change_password as password_change
 from dropbox_api.accounts.schemas import SignInSessionList, UpdatePassword
 from dropbox_api.deps import COMPRESSED, PageLimit
 from dropbox_api.problems import (

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 from sqlalchemy import func, select
 
 from dropbox_api.accounts import sessions
-from dropbox_api.accounts.passwords import Passwords
+from dropbox_api.accounts.factors.passwords import Passwords
 from dropbox_api.context import Context
 from dropbox_api.models import Session, User
 from dropbox_api.problems import Forbidden, InvalidCredentials, Unauthenticated
@@ -18,7 +18,7 @@ FRESH = timedelta(minutes=10)
 log = logging.getLogger(__name__)
 
 
-async def reauthenticate(context: Context, passwords: Passwords, password: SecretStr | None) -> None:
+async def require_confirmation(context: Context, passwords: Passwords, password: SecretStr | None) -> None:
     """Require the caller's password, or a session younger than FRESH where the account has none (OIDC alone).
 
     Raises InvalidCredentials; Forbidden when the sign-in is too old. Transaction: none is open during the check.

@@ -10,9 +10,10 @@ from datetime import datetime
 
 from sqlalchemy import Select, delete, func, insert, select, update
 
-from dropbox_api.accounts import codes, sessions
-from dropbox_api.accounts.passwords import Passwords
-from dropbox_api.accounts.reauthenticate import reauthenticate
+from dropbox_api.accounts import sessions
+from dropbox_api.accounts.factors import codes
+from dropbox_api.accounts.factors.confirm import require_confirmation
+from dropbox_api.accounts.factors.passwords import Passwords
 from dropbox_api.accounts.schemas import (
     ConfirmWithPassword,
     ConfirmWithSecondFactor,
@@ -34,9 +35,9 @@ log = logging.getLogger(__name__)
 async def propose_secret(context: Context, passwords: Passwords, proof: ConfirmWithPassword) -> SecondFactorProposal:
     """Store a secret for an app. It has no effect before `confirm_secret`; a later proposal replaces it.
 
-    Raises InvalidCredentials, Forbidden (see `reauthenticate`), SecondFactorState when the second factor is on.
+    Raises InvalidCredentials, Forbidden (see `require_confirmation`), SecondFactorState when the second factor is on.
     """
-    await reauthenticate(context, passwords, proof.password)
+    await require_confirmation(context, passwords, proof.password)
     user_id, secret = context.actor_id, codes.make_secret()
     encrypted = encryption.encrypt_secret(context.settings.auth, codes.SECRETS, user_id, secret)
     async with context.db.begin() as tx:
@@ -68,9 +69,9 @@ async def replace_recovery_codes(
 ) -> RecoveryCodes:
     """Return new recovery codes; the old ones are void.
 
-    Raises InvalidCredentials, Forbidden (see `reauthenticate`), SecondFactorState when the second factor is off.
+    Raises InvalidCredentials, Forbidden (see `require_confirmation`), SecondFactorState when the second factor is off.
     """
-    await reauthenticate(context, passwords, proof.password)
+    await require_confirmation(context, passwords, proof.password)
     user_id, settings = context.actor_id, context.settings.auth
     async with context.db.begin() as tx:
         await _require_code(tx, settings, user_id, proof.otp)
@@ -80,9 +81,9 @@ async def replace_recovery_codes(
 async def turn_off(context: Context, passwords: Passwords, proof: ConfirmWithSecondFactor) -> None:
     """Turn the second factor off: the password alone signs in again.
 
-    Raises InvalidCredentials, Forbidden (see `reauthenticate`), SecondFactorState when it is off.
+    Raises InvalidCredentials, Forbidden (see `require_confirmation`), SecondFactorState when it is off.
     """
-    await reauthenticate(context, passwords, proof.password)
+    await require_confirmation(context, passwords, proof.password)
     user_id, settings = context.actor_id, context.settings.auth
     async with context.db.begin() as tx:
         await _require_code(tx, settings, user_id, proof.otp)

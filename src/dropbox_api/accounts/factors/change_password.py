@@ -2,9 +2,10 @@
 
 from sqlalchemy import select
 
-from dropbox_api.accounts import account, password_rules
-from dropbox_api.accounts.passwords import Passwords
-from dropbox_api.accounts.reauthenticate import reauthenticate
+from dropbox_api.accounts import account
+from dropbox_api.accounts.factors import password_rules
+from dropbox_api.accounts.factors.confirm import require_confirmation
+from dropbox_api.accounts.factors.passwords import Passwords
 from dropbox_api.accounts.schemas import UpdatePassword
 from dropbox_api.context import Context
 from dropbox_api.models import User
@@ -14,14 +15,14 @@ from dropbox_api.problems import InvalidCredentials
 async def change_password(context: Context, passwords: Passwords, change: UpdatePassword) -> None:
     """Replace the caller's password, or set the first one. Other sessions end; personal access tokens stay.
 
-    Raises WeakPassword; InvalidCredentials, Forbidden (see `reauthenticate`).
+    Raises WeakPassword; InvalidCredentials, Forbidden (see `require_confirmation`).
     Transaction: one, after both hashes. Of two concurrent changes the second one raises InvalidCredentials.
     """
     user_id, new_password = context.actor_id, change.new_password.get_secret_value()
     password_rules.require_strong(new_password, context.actor.email)
     async with context.db.read() as tx:
         changed_at = await tx.scalar(select(User.password_changed_at).where(User.id == user_id))
-    await reauthenticate(context, passwords, change.current_password)
+    await require_confirmation(context, passwords, change.current_password)
     password_hash = await passwords.hash(new_password)
     unchanged = (User.id == user_id, User.password_changed_at.is_not_distinct_from(changed_at))
     async with context.db.begin() as tx:
