@@ -57,6 +57,7 @@ def first_id_at(moment: datetime) -> uuid.UUID:
 CONSTRAINTS: Mapping[str, type[problems.Problem]] = {
     "users_email_key": problems.EmailTaken,
     "nodes_name_key": problems.NameTaken,
+    "passkeys_credential_id_key": problems.InvalidPasskey,
 }
 """The problem of a violated constraint. Operations check first, under the owner's lock; this covers unlocked races."""
 

@@ -90,6 +90,8 @@ class User(Base):
     totp_enabled_at: Mapped[datetime | None]
     totp_last_step: Mapped[int] = mapped_column(server_default="0")
     """Number of the 30-second step of the last used code: each code is valid once."""
+    passkeys_only: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Whether the password alone signs in no more, although no app is set up."""
     created_at: Mapped[datetime] = _now()
     disabled_at: Mapped[datetime | None]
     quota_bytes: Mapped[int]
@@ -128,6 +130,10 @@ class Session(Base):
     last_used_at: Mapped[datetime] = _now()
     expires_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
+    confirmed_at: Mapped[datetime | None]
+    """When the caller last proved the password or a passkey after the sign-in."""
+    second_factor_at: Mapped[datetime | None]
+    """When the caller proved a second factor; None: the first factor alone."""
 
 
 class Node(Base):
@@ -758,6 +764,44 @@ class RecoveryCode(Base):
     code_hash: Mapped[bytes] = mapped_column(primary_key=True)
     """HMAC-SHA256 under a key derived from the server's secret, because the codes are random but short."""
     used_at: Mapped[datetime | None]
+
+
+class Passkey(Base):
+    """The public key of a credential that signs in by itself (WebAuthn)."""
+
+    __tablename__ = "passkeys"
+    __table_args__ = (
+        Index("passkeys_user_id_idx", "user_id"),
+        UniqueConstraint("credential_id", name="passkeys_credential_id_key"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    credential_id: Mapped[bytes]
+    public_key: Mapped[bytes]
+    """A COSE key."""
+    sign_count: Mapped[int]
+    """The last count that the authenticator reported; 0 for those that do not count."""
+    transports: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    created_at: Mapped[datetime] = _now()
+    last_used_at: Mapped[datetime | None]
+
+
+class PasskeyChallenge(Base):
+    """A challenge that an authenticator signs: valid once, for one purpose and one session, for five minutes."""
+
+    __tablename__ = "passkey_challenges"
+    __table_args__ = (
+        Index("passkey_challenges_expires_at_idx", "expires_at"),
+        CheckConstraint("purpose IN ('registration', 'sign-in', 'confirmation')", name="purpose"),
+    )
+
+    challenge_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    purpose: Mapped[str]
+    session_id: Mapped[uuid.UUID | None]
+    """None: for a sign-in, which has no session yet."""
+    expires_at: Mapped[datetime]
 
 
 class PersonalToken(Base):

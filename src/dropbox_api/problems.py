@@ -212,6 +212,18 @@ class SecondFactorState(Problem):
     detail = "The second factor is on, is off, or was not begun: look at GET /v1/me"
 
 
+class InvalidPasskey(Problem):
+    """An unknown passkey, a wrong signature and a challenge that has expired get the same answer."""
+
+    code, status, title = "invalid-passkey", 401, "Invalid passkey"
+    detail = "The server does not accept this passkey: start again, or use another way to sign in"
+
+
+class PasskeysUnavailable(Problem):
+    code, status, title = "passkeys-unavailable", 409, "Passkeys not available"
+    detail = "Passkeys need a server with a name and https: ask its operator to set DROPBOX_HTTP__PUBLIC_URL"
+
+
 class OidcFailed(Problem):
     """`reason` says at which step."""
 

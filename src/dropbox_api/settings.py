@@ -7,6 +7,7 @@ the two.
 
 import re
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from limits import parse_many
 from pydantic import (
@@ -157,6 +158,9 @@ class AuthSettings(_Group):
     mail_token_ttl_s: int = Field(3600, ge=60, description="Lifetime of a link in a mail.")
     default_quota_bytes: int = Field(100 * GIB, ge=0)
     default_quota_nodes: int = Field(1_000_000, ge=1)
+    passkey_rp_id: str | None = Field(
+        None, description="Domain of the passkeys: the host of PUBLIC_URL (unset), or a domain above it."
+    )
     hash_concurrency: int = Field(2, ge=1, description="Concurrent argon2 hashes; further sign-ins queue.")
 
 
@@ -384,6 +388,11 @@ class Settings(BaseSettings):
                 )
             if self.failpoints:
                 raise ValueError("DROPBOX_FAILPOINTS is for tests and needs DROPBOX_MODE=dev")
+        rp_id, host = self.auth.passkey_rp_id, urlsplit(self.base_url or "").hostname or ""
+        if rp_id and host != rp_id and not host.endswith(f".{rp_id}"):
+            raise ValueError(
+                "DROPBOX_AUTH__PASSKEY_RP_ID must be the host of DROPBOX_HTTP__PUBLIC_URL or a domain above"
+            )
         if self.http.workers > 1 and self.limits.storage_url.startswith("memory"):
             raise ValueError("DROPBOX_HTTP__WORKERS > 1 needs a DROPBOX_LIMITS__STORAGE_URL shared by the processes")
         if not self.s3.min_part_bytes <= self.uploads.chunk_size_bytes <= self.s3.max_part_bytes:

@@ -87,6 +87,7 @@ if TYPE_CHECKING:
         Operation,
         Order,
         OwnShare,
+        Passkey,
         PersonalToken,
         Processing,
         ProcessingState,
@@ -130,6 +131,7 @@ if TYPE_CHECKING:
         InvalidCursor,
         InvalidMailToken,
         InvalidName,
+        InvalidPasskey,
         InvalidRefreshToken,
         InvalidRequest,
         LinkNotFor,
@@ -145,6 +147,7 @@ if TYPE_CHECKING:
         OidcFailed,
         ParentGone,
         PartsMissing,
+        PasskeysUnavailable,
         PreconditionFailed,
         ProcessingRunning,
         QuotaExceeded,
@@ -197,7 +200,8 @@ else:
                 "CreatedUpload CreatedUploadItem CreatedWebhook Delivery DeliveryState Destination DestinationState "
                 "DownloadItem DownloadResult DownloadUrl Event EventList File FileRef FileState FingerprintHit "
                 "Grant GrantedRole Keep Link LinkMode LinkPass ManagedUser NodeState NamedFile NameResult OnConflict "
-                "Order PersonalToken Processing OwnShare ProcessingState PublicFile PublicLink "
+                "Order Passkey PersonalToken Processing OwnShare "
+                "ProcessingState PublicFile PublicLink "
                 "ReceivedFile Device RetryLater Revision Scope SecondFactorProposal SignInSession "
                 "SignedPart TreeEntry Upload UploadState Webhook EventActor StorageUsage "
             ),
@@ -206,7 +210,8 @@ else:
                 "AddressRefused CannotShareWith ChunkMismatch ContentDamaged ContentQuarantined CrossOwner "
                 "CursorExpired DependencyFailed DestinationRefused EmailTaken FingerprintMismatch "
                 "FingerprintRequired IdempotencyMismatch InternalError IntoItself InvalidCredentials InvalidCursor "
-                "InvalidMailToken InvalidName InvalidRefreshToken LinkNotFor LinkPasswordRequired MethodNotAllowed "
+                "InvalidMailToken InvalidName InvalidPasskey InvalidRefreshToken LinkNotFor LinkPasswordRequired "
+                "PasskeysUnavailable MethodNotAllowed "
                 "NameTaken NotAFile NotAFolder NotFound NothingToPlace NotQuarantined OidcFailed ParentGone "
                 "PartsMissing PreconditionFailed ProcessingRunning QuotaExceeded RegistrationClosed RevisionConflict "
                 "RootFolder SecondFactorRequired SecondFactorState SizeNotAllowed StoreFull TooManyDevices "
@@ -285,6 +290,7 @@ __all__ = [
     "InvalidCursor",
     "InvalidMailToken",
     "InvalidName",
+    "InvalidPasskey",
     "InvalidRefreshToken",
     "InvalidRequest",
     "InvalidResponse",
@@ -317,6 +323,8 @@ __all__ = [
     "OwnShare",
     "ParentGone",
     "PartsMissing",
+    "Passkey",
+    "PasskeysUnavailable",
     "PersonalToken",
     "PreconditionFailed",
     "Processing",

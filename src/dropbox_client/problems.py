@@ -150,6 +150,18 @@ class SecondFactorState(ApiError):
     code = "second-factor-state"
 
 
+class InvalidPasskey(ApiError):
+    """The server does not accept this passkey: start again, or use another way to sign in."""
+
+    code = "invalid-passkey"
+
+
+class PasskeysUnavailable(ApiError):
+    """Passkeys need a server with a name and https: ask its operator to set DROPBOX_HTTP__PUBLIC_URL."""
+
+    code = "passkeys-unavailable"
+
+
 class OidcFailed(ApiError):
     """The sign-in at the identity provider failed: start again."""
 
@@ -434,6 +446,8 @@ PROBLEMS: dict[str, type[ApiError]] = {
         WeakPassword,
         InvalidMailToken,
         SecondFactorState,
+        InvalidPasskey,
+        PasskeysUnavailable,
         OidcFailed,
         QuotaExceeded,
         TooManyFiles,

@@ -26,7 +26,12 @@ UNCOMPRESSED_LISTS = {
     "links_list": "tokens of links",
     "webhooks_list": "addresses of receivers may hold secrets",
 }
-SMALL_LISTS = {"capabilities", "scopes", "kinds", "strategies", "parts", "destinations", "recovery_codes"}
+SMALL_LISTS = {"capabilities", "scopes", "kinds", "strategies", "parts", "destinations", "recovery_codes"} | {
+    "pubKeyCredParams",
+    "excludeCredentials",
+    "allowCredentials",
+    "transports",
+}
 """Arrays that are a member of one resource."""
 
 APP = create_app(Settings(mode="dev"))

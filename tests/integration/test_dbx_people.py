@@ -346,6 +346,40 @@ async def test_activity_names_file_and_actor(ada: Dbx) -> None:
     assert (record["file"]["path"], record["actor"]["kind"]) == ("/made", "account")
 
 
+async def age_sign_ins(server: RunningServer, account: Account) -> None:
+    """Make the sign-ins older than a confirmation may be."""
+    aged = text(
+        "UPDATE sessions SET confirmed_at = NULL, created_at = now() - interval '11 minutes' FROM users "
+        "WHERE users.id = user_id AND email = :email"
+    )
+    async with server.db.begin() as tx:
+        await tx.execute(aged, {"email": account.email})
+
+
+async def test_passkeys_are_listed_and_removed_after_the_password(ada: Dbx, server: RunningServer) -> None:
+    added = text(
+        "INSERT INTO passkeys (id, user_id, name, credential_id, public_key, sign_count, transports) "
+        "SELECT gen_random_uuid(), id, 'old phone', uuid_send(id), '', 0, '{}' FROM users WHERE email = :email"
+    )
+    async with server.db.begin() as tx:
+        await tx.execute(added, {"email": ada.account.email})
+    (line,) = (await ada("passkeys")).out.splitlines()
+    assert line.endswith("never used        old phone")
+    await age_sign_ins(server, ada.account)
+    assert (
+        "(invalid-credentials)"
+        in (await ada("passkeys", "remove", line.split()[0], stdin="wrong password\n", code=1)).err
+    )
+    await ada("passkeys", "remove", line.split()[0], stdin=f"{ada.account.password}\n")
+    assert (await ada("passkeys")).out == ""
+
+
+async def test_token_with_an_old_sign_in_needs_the_password(ada: Dbx, server: RunningServer) -> None:
+    await age_sign_ins(server, ada.account)
+    made = await ada("tokens", "create", "backup", "--scope", "files:read", stdin=f"{ada.account.password}\n")
+    assert made.out.startswith("dbx_pat_")
+
+
 async def test_devices_are_listed_and_removed(ada: Dbx, server: RunningServer) -> None:
     device_id = str(uuid.uuid4())
     cursor = (await ada.account.client.get("/v1/events/cursor")).raise_for_status().json()["cursor"]

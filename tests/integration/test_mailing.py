@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from dropbox_api.sharing.invitations import quote_name
 from dropbox_api.storage.s3 import S3Config
+from tests.support.authenticator import add_passkey, sign_in
 from tests.support.server import (
     NO_TLS,
     PASSWORD,
@@ -170,7 +171,8 @@ class TestReset:
         me = await post.api.get("/v1/me", headers={"Authorization": f"Bearer {access_token}"})
         assert me.json()["email_verified_at"] is not None
 
-    async def test_reset_keeps_the_second_factor(self, post: Post, anna: Account) -> None:
+    async def test_reset_keeps_the_second_factor_of_a_confirmed_address(self, post: Post, anna: Account) -> None:
+        await post.verify(await post.token(anna.email, VERIFY))
         factor = "/v1/me/second-factor"
         proposal = await anna.client.post(factor, json={"password": anna.password})
         code = pyotp.TOTP(proposal.raise_for_status().json()["secret"]).now()
@@ -179,6 +181,26 @@ class TestReset:
         assert problem(await post.sign_in(anna.email, NEW_PASSWORD)) == (401, "second-factor-required")
         assert problem(await post.sign_in(anna.email, NEW_PASSWORD, code)) == (401, "invalid-credentials")
         assert (await post.sign_in(anna.email, NEW_PASSWORD, confirmed["recovery_codes"][0])).status_code == 200
+
+    async def test_reset_of_an_unconfirmed_address_removes_the_second_factor(self, post: Post, anna: Account) -> None:
+        factor = "/v1/me/second-factor"
+        proposal = await anna.client.post(factor, json={"password": anna.password})
+        code = pyotp.TOTP(proposal.raise_for_status().json()["secret"]).now()
+        (await anna.client.post(f"{factor}/confirm", json={"code": code})).raise_for_status()
+        assert (await post.reset(await post.ask_to_reset(anna.email))).status_code == 204
+        assert (await post.sign_in(anna.email, NEW_PASSWORD)).status_code == 200
+
+    async def test_new_and_removed_passkeys_are_told_to_a_confirmed_address(self, post: Post, anna: Account) -> None:
+        unconfirmed = await add_passkey(anna)
+        await post.verify(await post.token(anna.email, VERIFY))
+        await add_passkey(anna, "laptop")
+        listed = (await anna.client.get("/v1/me/passkeys")).json()["items"]
+        (await anna.client.delete(f"/v1/me/passkeys/{listed[1]['id']}")).raise_for_status()
+        (added,) = await post.mails(anna.email, "New passkey")
+        assert "was added to your account: laptop." in added
+        (removed,) = await post.mails(anna.email, "Passkey removed")
+        assert "was removed from your account: phone." in removed
+        assert problem(await sign_in(post.api, unconfirmed)) == (401, "invalid-passkey")
 
     async def test_concurrent_resets_with_one_token_admit_one(self, post: Post, anna: Account) -> None:
         token = await post.token(anna.email, VERIFY)

@@ -215,6 +215,7 @@ async def test_dead_credentials_and_links_are_deleted_and_live_ones_work(
 
 
 LIMITS = {
+    "passkeys": "50 an account",
     "users": "an account is never deleted",
     "oidc_identities": "one for each account and provider",
     "recovery_codes": "10 for each account",

@@ -58,7 +58,7 @@ class World:
         place = {"destination": {"parent_id": self.folder_id, "on_conflict": "rename"}}
         ids = {"unique": unique, "fresh": sha256(unique.encode()), "fingerprint": sha256(b"matrix"), "token": "x" * 43}
         ids |= dict.fromkeys(("grant_id", "link_id", "user_id", "session_id", "token_id"), str(uuid.uuid4()))
-        ids |= dict.fromkeys(("webhook_id", "delivery_id", "device_id", "copy_id"), str(uuid.uuid4()))
+        ids |= dict.fromkeys(("webhook_id", "delivery_id", "device_id", "copy_id", "passkey_id"), str(uuid.uuid4()))
         if row["kind"] == "upload":
             body = start_body(unique.encode(), unique, strategy="multipart", **place)
             started = await self.owner.client.post("/v1/uploads", json=body)

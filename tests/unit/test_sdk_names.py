@@ -32,6 +32,11 @@ RESOURCES = ROOT / "src" / "dropbox_client" / "resources"
 KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
 NOT_IN_SDK = {
     "auth_start_oidc": "a browser opens it",
+    "auth_begin_passkey": "only a browser can ask an authenticator",
+    "auth_sign_in_with_passkey": "as auth_begin_passkey",
+    "me_begin_confirmation": "as auth_begin_passkey; `confirm` takes the password",
+    "me_begin_passkey": "as auth_begin_passkey",
+    "me_add_passkey": "as auth_begin_passkey",
     "auth_finish_oidc": "the identity provider sends the browser there",
     "events_stream": "for browsers; `follow` uses the long poll, which resumes in the same way",
     "files_get_content": "a redirect for browsers and curl; `sign_download` returns the same URL as JSON",

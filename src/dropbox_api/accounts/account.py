@@ -4,7 +4,7 @@ import logging
 import uuid
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import bindparam, func, insert, or_, select, update
 
 from dropbox_api.accounts import sessions
 from dropbox_api.accounts.schemas import Account, UpdateAccount
@@ -13,6 +13,9 @@ from dropbox_api.db import Tx, new_id
 from dropbox_api.models import MailToken, Node, User
 from dropbox_api.settings import AuthSettings
 
+IS_SECOND_FACTOR_ON = or_(User.totp_enabled_at.is_not(None), User.passkeys_only)
+"""Whether a sign-in by password needs a code."""
+
 ACCOUNT_COLUMNS = (
     User.id,
     User.email,
@@ -20,7 +23,8 @@ ACCOUNT_COLUMNS = (
     User.kind,
     User.is_admin,
     User.email_verified_at,
-    User.totp_enabled_at.is_not(None).label("second_factor"),
+    IS_SECOND_FACTOR_ON.label("second_factor"),
+    User.passkeys_only,
     User.password_hash.is_not(None).label("has_password"),
     User.created_at,
     User.used_bytes,
@@ -53,7 +57,9 @@ async def get_account(context: Context) -> Account:
     """Return the caller's account with its usage; how it signs in only to callers with the scope `account`."""
     async with context.db.read() as tx:
         row = (await tx.execute(_GET_ACCOUNT, {"user_id": context.actor_id})).one()
-    hidden = {} if "account" in context.actor.scopes else {"second_factor": None, "has_password": None}
+    hidden = (
+        {} if "account" in context.actor.scopes else dict.fromkeys(("second_factor", "passkeys_only", "has_password"))
+    )
     return Account(**row._asdict() | hidden)
 
 

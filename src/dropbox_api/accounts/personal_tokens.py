@@ -14,6 +14,7 @@ from datetime import timedelta
 from sqlalchemy import func, insert, or_, select, update
 
 from dropbox_api.accounts import schemas
+from dropbox_api.accounts.factors.confirm import require_recent_confirmation
 from dropbox_api.accounts.schemas import CreatedPersonalToken, CreateToken, PersonalTokenList
 from dropbox_api.context import Context, Scope
 from dropbox_api.db import Db, Tx, new_id
@@ -49,7 +50,11 @@ def hash_token(token: str) -> bytes:
 
 
 async def create_token(context: Context, new: CreateToken) -> CreatedPersonalToken:
-    """Create a token of the caller. Raises NotFound (the account was just disabled), Forbidden (`admin` for others)."""
+    """Create a token of the caller.
+
+    Raises NotFound (the account was just disabled); Forbidden (`admin` for others, and without a recent confirmation).
+    """
+    await require_recent_confirmation(context)
     async with context.db.begin() as tx:
         _, is_admin = await _lock_owner(tx, context.actor_id)
         if "admin" in new.scopes and not is_admin:

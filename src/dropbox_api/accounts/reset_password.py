@@ -1,7 +1,7 @@
 """Reset a forgotten password by a mail."""
 
 from dropbox_api.accounts import account, mail_tokens, personal_tokens
-from dropbox_api.accounts.factors import password_rules
+from dropbox_api.accounts.factors import password_rules, second_factor
 from dropbox_api.accounts.factors.passwords import Passwords
 from dropbox_api.accounts.shares import Shares, accept_shares
 from dropbox_api.db import Db
@@ -32,10 +32,10 @@ async def compose_reset(db: Db, settings: Settings, email: str) -> Mail | None:
 
 
 async def reset_password(db: Db, passwords: Passwords, shares: Shares, token: str, password: str) -> None:
-    """Set a new password and end all sessions. This also verifies the address; the second factor stays.
+    """Set a new password and end all sessions. This also verifies the address.
 
-    If the address was not verified before, a stranger may have registered the account in advance: its tokens, grants
-    and links end as well.
+    If the address was not verified before, a stranger may have registered the account in advance: its second factors,
+    passkeys, tokens, grants and links end as well. Otherwise they stay.
     Raises InvalidMailToken, WeakPassword; neither uses the token up. Transaction: none while hashing.
     """
     async with db.read() as tx:
@@ -46,6 +46,7 @@ async def reset_password(db: Db, passwords: Passwords, shares: Shares, token: st
         recipient = await mail_tokens.spend_mail_token(tx, token, "reset")
         await account.set_password(tx, recipient.user_id, password_hash)
         if recipient.email_verified_at is None:
+            await second_factor.clear_factors(tx, recipient.user_id)
             await personal_tokens.revoke_tokens(tx, recipient.user_id)
             await shares.revoke_all(tx, recipient.user_id)
             await account.record_verified_address(tx, recipient.user_id)

@@ -26,7 +26,7 @@ NewPassword = Annotated[
 _TypedPassword = Annotated[Secret, Field(max_length=MAX_PASSWORD_CHARS)]
 Password = Annotated[
     _TypedPassword | None,
-    Field(description="Your password. An account without one omits it, within ten minutes of signing in."),
+    Field(description="Your password. Not needed within ten minutes of signing in or of `/v1/me/confirm`."),
 ]
 Otp = Annotated[
     str,
@@ -88,6 +88,9 @@ class Account(Answer):
     second_factor: Annotated[
         bool | None, Field(description="Whether signing in needs a code; null for a personal access token.")
     ]
+    passkeys_only: Annotated[
+        bool | None, Field(description="Whether that code is chosen without an app; null as `second_factor`.")
+    ]
     has_password: Annotated[
         bool | None,
         Field(description="Without one the user signs in at the provider, or not at all; null as `second_factor`."),
@@ -121,7 +124,7 @@ class ConfirmWithSecondFactor(Request):
     """Re-authentication with both factors."""
 
     password: Password = None
-    otp: Otp
+    otp: Annotated[Otp | None, Field(description="A code; only an account without an app omits it.")] = None
 
 
 class ConfirmSecondFactor(Request):
@@ -136,7 +139,7 @@ class SecondFactorProposal(Answer):
 
 
 class RecoveryCodes(Answer):
-    """Each code replaces a code of the app, once; shown once."""
+    """Each code replaces a code of the app, once; shown once. Empty if the account has some already."""
 
     recovery_codes: list[str]
 
@@ -161,7 +164,9 @@ class SignInSessionList(Answer):
 
 
 class UpdatePassword(Request):
-    current_password: Password = None
+    current_password: Annotated[
+        _TypedPassword | None, Field(description="Only an account without a password omits it.")
+    ] = None
     new_password: NewPassword
 
 

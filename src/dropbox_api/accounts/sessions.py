@@ -45,6 +45,11 @@ async def begin_session(
     return token
 
 
+async def record_second_factor(tx: Tx, session_id: uuid.UUID) -> None:
+    """Record that the caller of a session has just proved a second factor. Transaction: joins tx."""
+    await tx.execute(update(Session).where(Session.id == session_id).values(second_factor_at=func.now()))
+
+
 async def list_sessions(context: Context, *, limit: int, cursor: str | None) -> SignInSessionList:
     """List the caller's live sessions, newest first. Raises InvalidCursor."""
     query = select(*_SIGN_IN_COLUMNS).where(Session.user_id == context.actor_id, *IS_LIVE)

@@ -6,6 +6,7 @@ import uuid
 from sqlalchemy import ColumnElement, select, update
 
 from dropbox_api.accounts import sessions
+from dropbox_api.accounts.account import IS_SECOND_FACTOR_ON
 from dropbox_api.accounts.factors import codes
 from dropbox_api.accounts.factors.passwords import Passwords
 from dropbox_api.accounts.schemas import AuthTokens, SignInForm
@@ -45,32 +46,36 @@ async def sign_in(
 
     unchanged = User.password_changed_at.is_not_distinct_from(user.password_changed_at)
     async with db.begin() as tx:
-        await _require_admission(tx, settings, user.id, grant.otp, unchanged)
+        has_second_factor = await _require_admission(tx, settings, user.id, grant.otp, unchanged)
         if better_hash is not None:
             same = (User.id == user.id, User.password_hash == user.password_hash)
             await tx.execute(update(User).where(*same).values(password_hash=better_hash))
         token = await sessions.begin_session(tx, settings, user.id, request_source.get_source(), transport)
+        if has_second_factor:
+            await sessions.record_second_factor(tx, token.session_id)
     return access_tokens.issue_pair(user.id, token)
 
 
 async def _require_admission(
     tx: Tx, settings: AuthSettings, user_id: uuid.UUID, otp: str | None, unchanged: ColumnElement[bool]
-) -> None:
+) -> bool:
     """Take the user's lock, check everything after the first factor and use up the code if the account needs one.
+
+    Returns whether the account needed one.
 
     Raises SecondFactorRequired when the code is missing; InvalidCredentials when it is wrong or was used, and for a
     user who is disabled, no person, or has another password by now; Forbidden when the settings require a verified
     address. Transaction: joins tx as its first statement.
     """
     locked = (
-        select(User.totp_enabled_at, User.email_verified_at)
+        select(IS_SECOND_FACTOR_ON.label("needs_code"), User.email_verified_at)
         .where(User.id == user_id, User.disabled_at.is_(None), User.kind == "person", unchanged)
         .with_for_update(key_share=True)
     )
     user = (await tx.execute(locked)).one_or_none()
     if user is None:
         raise InvalidCredentials
-    if user.totp_enabled_at is not None:
+    if user.needs_code:
         if not otp:
             raise SecondFactorRequired
         if not await codes.spend_code(tx, settings, user_id, otp):
@@ -78,3 +83,4 @@ async def _require_admission(
             raise InvalidCredentials
     if settings.require_verified_email and user.email_verified_at is None:
         raise Forbidden("Verify your address first", reason="address-not-verified")
+    return bool(user.needs_code)

@@ -90,13 +90,13 @@ async def change_user(db: Db, user_id: uuid.UUID, changes: UpdateUser) -> Manage
 
 
 async def remove_second_factor(db: Db, user_id: uuid.UUID) -> None:
-    """Turn the second factor of a user off who lost app and recovery codes; the user's sessions end.
+    """Remove app, passkeys and recovery codes of a user who lost them; the user's sessions end.
 
     Idempotent: no effect on the second factor of a user without one.
     """
     async with db.begin() as tx:
         await account.lock_account(tx, user_id)
-        await second_factor.clear_second_factor(tx, user_id)
+        await second_factor.clear_factors(tx, user_id)
 
 
 async def _lock_for_change(tx: Tx, user_id: uuid.UUID, changes: UpdateUser) -> None:

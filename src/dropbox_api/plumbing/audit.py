@@ -39,6 +39,8 @@ Action = Literal[
     "link-changed",
     "link-revoked",
     "uploaded-by-link",
+    "passkey-added",
+    "passkey-removed",
 ]
 
 

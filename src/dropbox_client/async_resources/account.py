@@ -9,6 +9,7 @@ from dropbox_client.models.account import (
     Account,
     CreatedPersonalToken,
     Device,
+    Passkey,
     PersonalToken,
     Scope,
     SecondFactorProposal,
@@ -76,13 +77,36 @@ class OwnAccount(Resource):
         """Turn the second factor on with a code of the app and return the recovery codes. Raises as above."""
         return await self._run(account.confirm_second_factor(code))
 
-    async def replace_recovery_codes(self, password: str | None, otp: str) -> builtins.list[str]:
+    async def replace_recovery_codes(self, password: str | None, otp: str | None) -> builtins.list[str]:
         """Return new recovery codes, which invalidate the old ones. Raises as above."""
         return await self._run(account.replace_recovery_codes(password, otp))
 
     async def remove_second_factor(self, password: str | None, otp: str) -> None:
         """Turn the second factor off. Raises as above."""
         return await self._run(account.remove_second_factor(password, otp))
+
+    async def confirm(self, password: str) -> None:
+        """Confirm this sign-in, so that it may add tokens and remove passkeys for ten minutes.
+
+        Raises InvalidCredentials.
+        """
+        return await self._run(account.confirm(password))
+
+    async def list_passkeys(self) -> builtins.list[Passkey]:
+        """Return the passkeys of the account, newest first."""
+        return await self._run(account.list_passkeys())
+
+    async def rename_passkey(self, passkey_id: str, name: str) -> Passkey:
+        """Rename a passkey. Raises NotFound."""
+        return await self._run(account.rename_passkey(passkey_id, name))
+
+    async def remove_passkey(self, passkey_id: str) -> None:
+        """Remove a passkey and end all other sign-ins. Raises NotFound, Forbidden (see `confirm`)."""
+        return await self._run(account.remove_passkey(passkey_id))
+
+    async def set_passkeys_only(self, *, enabled: bool) -> None:
+        """Choose whether a sign-in by password needs a code. Raises SecondFactorState, Forbidden (see `confirm`)."""
+        return await self._run(account.set_passkeys_only(enabled))
 
     def list_sign_ins(self) -> AsyncIterator[SignInSession]:
         """Iterate over the sign-ins of the account, newest first."""
@@ -118,7 +142,10 @@ class OwnAccount(Resource):
     async def create_token(
         self, name: str, scopes: Sequence[Scope], *, expires_in_s: int | None = None
     ) -> CreatedPersonalToken:
-        """Create a personal access token; only this result has `token`. Raises Forbidden (scope `admin`)."""
+        """Create a personal access token; only this result has `token`.
+
+        Raises Forbidden: scope `admin`, or reason `sign-in-too-old` (see `confirm`).
+        """
         return await self._run(account.create_token(name, scopes, expires_in_s))
 
     async def revoke_token(self, token_id: str) -> None:

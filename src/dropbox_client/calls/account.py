@@ -9,6 +9,7 @@ from dropbox_client.models import (
     Contact,
     CreatedPersonalToken,
     Device,
+    Passkey,
     PersonalToken,
     Scope,
     SecondFactorProposal,
@@ -76,7 +77,7 @@ def confirm_second_factor(code: str) -> Call[list[str]]:
     return Call("POST", "/v1/me/second-factor/confirm", read_items(str, "recovery_codes"), body={"code": code})
 
 
-def replace_recovery_codes(password: str | None, otp: str) -> Call[list[str]]:
+def replace_recovery_codes(password: str | None, otp: str | None) -> Call[list[str]]:
     body = without_none(password=password, otp=otp)
     return Call("POST", "/v1/me/second-factor/recovery-codes", read_items(str, "recovery_codes"), body=body)
 
@@ -84,6 +85,26 @@ def replace_recovery_codes(password: str | None, otp: str) -> Call[list[str]]:
 def remove_second_factor(password: str | None, otp: str) -> Call[None]:
     body = without_none(password=password, otp=otp)
     return Call("DELETE", "/v1/me/second-factor", read_nothing, body=body)
+
+
+def confirm(password: str) -> Call[None]:
+    return Call("POST", "/v1/me/confirm", read_nothing, body={"password": password})
+
+
+def list_passkeys() -> Call[list[Passkey]]:
+    return Call("GET", "/v1/me/passkeys", read_items(Passkey.from_json))
+
+
+def rename_passkey(passkey_id: str, name: str) -> Call[Passkey]:
+    return Call("PATCH", f"/v1/me/passkeys/{passkey_id}", read_with(Passkey.from_json), body={"name": name})
+
+
+def remove_passkey(passkey_id: str) -> Call[None]:
+    return Call("DELETE", f"/v1/me/passkeys/{passkey_id}", read_nothing)
+
+
+def set_passkeys_only(enabled: bool) -> Call[None]:
+    return Call("PUT", "/v1/me/passkeys-only", read_nothing, body={"enabled": enabled})
 
 
 def list_sign_ins() -> Listing[SignInSession]:

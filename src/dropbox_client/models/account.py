@@ -29,6 +29,8 @@ class Account(Model):
     email_verified_at: datetime | None = None
     second_factor: bool | None = False
     """None, as `has_password`, for a personal access token."""
+    passkeys_only: bool | None = False
+    """Whether a sign-in by password needs a code although no app is set up; None as `has_password`."""
     has_password: bool | None = True
     display_name: str | None = None
     """Shown to the people with whom the account shares."""
@@ -63,6 +65,18 @@ class SignInSession(Model):
     created_at: datetime
     last_used_at: datetime
     is_current: bool
+
+
+@dataclass(frozen=True)
+class Passkey(Model):
+    """A passkey of the account; browsers add them."""
+
+    _readers: ClassVar = {"created_at": read_time, "last_used_at": read_time}
+
+    id: str
+    name: str
+    created_at: datetime
+    last_used_at: datetime | None
 
 
 @dataclass(frozen=True)

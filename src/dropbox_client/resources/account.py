@@ -8,6 +8,7 @@ from dropbox_client.models.account import (
     Account,
     CreatedPersonalToken,
     Device,
+    Passkey,
     PersonalToken,
     Scope,
     SecondFactorProposal,
@@ -76,13 +77,36 @@ class OwnAccount(Resource):
         """Turn the second factor on with a code of the app and return the recovery codes. Raises as above."""
         return self._run(account.confirm_second_factor(code))
 
-    def replace_recovery_codes(self, password: str | None, otp: str) -> builtins.list[str]:
+    def replace_recovery_codes(self, password: str | None, otp: str | None) -> builtins.list[str]:
         """Return new recovery codes, which invalidate the old ones. Raises as above."""
         return self._run(account.replace_recovery_codes(password, otp))
 
     def remove_second_factor(self, password: str | None, otp: str) -> None:
         """Turn the second factor off. Raises as above."""
         return self._run(account.remove_second_factor(password, otp))
+
+    def confirm(self, password: str) -> None:
+        """Confirm this sign-in, so that it may add tokens and remove passkeys for ten minutes.
+
+        Raises InvalidCredentials.
+        """
+        return self._run(account.confirm(password))
+
+    def list_passkeys(self) -> builtins.list[Passkey]:
+        """Return the passkeys of the account, newest first."""
+        return self._run(account.list_passkeys())
+
+    def rename_passkey(self, passkey_id: str, name: str) -> Passkey:
+        """Rename a passkey. Raises NotFound."""
+        return self._run(account.rename_passkey(passkey_id, name))
+
+    def remove_passkey(self, passkey_id: str) -> None:
+        """Remove a passkey and end all other sign-ins. Raises NotFound, Forbidden (see `confirm`)."""
+        return self._run(account.remove_passkey(passkey_id))
+
+    def set_passkeys_only(self, *, enabled: bool) -> None:
+        """Choose whether a sign-in by password needs a code. Raises SecondFactorState, Forbidden (see `confirm`)."""
+        return self._run(account.set_passkeys_only(enabled))
 
     def list_sign_ins(self) -> Iterator[SignInSession]:
         """Iterate over the sign-ins of the account, newest first."""
@@ -118,7 +142,10 @@ class OwnAccount(Resource):
     def create_token(
         self, name: str, scopes: Sequence[Scope], *, expires_in_s: int | None = None
     ) -> CreatedPersonalToken:
-        """Create a personal access token; only this result has `token`. Raises Forbidden (scope `admin`)."""
+        """Create a personal access token; only this result has `token`.
+
+        Raises Forbidden: scope `admin`, or reason `sign-in-too-old` (see `confirm`).
+        """
         return self._run(account.create_token(name, scopes, expires_in_s))
 
     def revoke_token(self, token_id: str) -> None:

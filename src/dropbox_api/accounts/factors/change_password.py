@@ -21,7 +21,10 @@ async def change_password(context: Context, passwords: Passwords, change: Update
     user_id, new_password = context.actor_id, change.new_password.get_secret_value()
     password_rules.require_strong(new_password, context.actor.email)
     async with context.db.read() as tx:
-        changed_at = await tx.scalar(select(User.password_changed_at).where(User.id == user_id))
+        query = select(User.password_changed_at, User.password_hash.is_not(None)).where(User.id == user_id)
+        changed_at, has_password = (await tx.execute(query)).one()
+    if has_password and change.current_password is None:
+        raise InvalidCredentials
     await require_confirmation(context, passwords, change.current_password)
     password_hash = await passwords.hash(new_password)
     unchanged = (User.id == user_id, User.password_changed_at.is_not_distinct_from(changed_at))

@@ -12,10 +12,10 @@ import time
 import uuid
 
 import pyotp
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, exists, func, insert, select, update
 
 from dropbox_api.db import Tx
-from dropbox_api.models import RecoveryCode, User
+from dropbox_api.models import Passkey, RecoveryCode, User
 from dropbox_api.plumbing import encryption
 from dropbox_api.settings import AuthSettings
 
@@ -71,6 +71,36 @@ def hash_recovery_code(settings: AuthSettings, code: str) -> bytes:
 
 def _strip_code(code: str) -> str:
     return code.replace("-", "").replace(" ", "").casefold()
+
+
+async def replace_recovery_codes(tx: Tx, settings: AuthSettings, user_id: uuid.UUID) -> list[str]:
+    """Make new recovery codes and delete the old ones; return them.
+
+    Transaction: joins tx, which holds the user's lock.
+    """
+    await tx.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
+    new = make_recovery_codes()
+    rows = [{"user_id": user_id, "code_hash": hash_recovery_code(settings, code)} for code in new]
+    await tx.execute(insert(RecoveryCode), rows)
+    return new
+
+
+async def add_first_recovery_codes(tx: Tx, settings: AuthSettings, user_id: uuid.UUID) -> list[str]:
+    """Make recovery codes for the first second factor of an account; none if it has some.
+
+    Transaction: joins tx, which holds the user's lock.
+    """
+    if await tx.scalar(select(exists().where(RecoveryCode.user_id == user_id))):
+        return []
+    return await replace_recovery_codes(tx, settings, user_id)
+
+
+async def delete_needless_recovery_codes(tx: Tx, user_id: uuid.UUID) -> None:
+    """Delete the recovery codes of an account without app and passkeys. Transaction: joins tx with the user's lock."""
+    has_factor = exists().where(Passkey.user_id == user_id) | exists().where(
+        User.id == user_id, User.totp_enabled_at.is_not(None)
+    )
+    await tx.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id, ~has_factor))
 
 
 async def spend_code(tx: Tx, settings: AuthSettings, user_id: uuid.UUID, code: str) -> bool:

@@ -8,7 +8,7 @@ import logging
 import uuid
 from datetime import datetime
 
-from sqlalchemy import Select, delete, func, insert, select, update
+from sqlalchemy import Select, delete, exists, func, select, update
 
 from dropbox_api.accounts import sessions
 from dropbox_api.accounts.factors import codes
@@ -22,11 +22,12 @@ from dropbox_api.accounts.schemas import (
 )
 from dropbox_api.context import Context
 from dropbox_api.db import Tx
-from dropbox_api.models import RecoveryCode, User
+from dropbox_api.models import Passkey, User
 from dropbox_api.plumbing import encryption
 from dropbox_api.problems import InvalidCredentials, SecondFactorState
 from dropbox_api.settings import AuthSettings
 
+_OFF = {"totp_secret": None, "totp_enabled_at": None, "totp_last_step": 0}
 _WRONG_CODE = "The code is wrong or was used before: enter the current one"
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ async def propose_secret(context: Context, passwords: Passwords, proof: ConfirmW
 
 
 async def confirm_secret(context: Context, code: str) -> RecoveryCodes:
-    """Turn the second factor on by a code of the proposed secret; return the recovery codes.
+    """Turn the second factor on by a code of the proposed secret; return the first recovery codes, if there are none.
 
     Raises SecondFactorState when it is on or no secret is proposed, InvalidCredentials for a wrong code.
     """
@@ -59,27 +60,30 @@ async def confirm_secret(context: Context, code: str) -> RecoveryCodes:
             raise InvalidCredentials(_WRONG_CODE)
         await tx.execute(update(User).where(User.id == user_id).values(totp_enabled_at=func.now()))
         await sessions.end_sessions(tx, user_id, keep=context.actor.session_id)
-        recovery_codes = await _replace_recovery_codes(tx, settings, user_id)
+        if context.actor.session_id is not None:
+            await sessions.record_second_factor(tx, context.actor.session_id)
+        recovery_codes = await codes.add_first_recovery_codes(tx, settings, user_id)
     log.info("user %s has a second factor", user_id)
-    return recovery_codes
+    return RecoveryCodes(recovery_codes=recovery_codes)
 
 
 async def replace_recovery_codes(
     context: Context, passwords: Passwords, proof: ConfirmWithSecondFactor
 ) -> RecoveryCodes:
-    """Return new recovery codes; the old ones are void.
+    """Return new recovery codes; the old ones are void. Without an app, an account with passkeys needs no code.
 
-    Raises InvalidCredentials, Forbidden (see `require_confirmation`), SecondFactorState when the second factor is off.
+    Raises InvalidCredentials, Forbidden (see `require_confirmation`); SecondFactorState without app and passkeys.
     """
     await require_confirmation(context, passwords, proof.password)
     user_id, settings = context.actor_id, context.settings.auth
     async with context.db.begin() as tx:
-        await _require_code(tx, settings, user_id, proof.otp)
-        return await _replace_recovery_codes(tx, settings, user_id)
+        if not await _is_off_beside_passkeys(tx, user_id):
+            await _require_code(tx, settings, user_id, proof.otp)
+        return RecoveryCodes(recovery_codes=await codes.replace_recovery_codes(tx, settings, user_id))
 
 
 async def turn_off(context: Context, passwords: Passwords, proof: ConfirmWithSecondFactor) -> None:
-    """Turn the second factor off: the password alone signs in again.
+    """Turn the app off: the password alone signs in again, unless the account has passkeys only.
 
     Raises InvalidCredentials, Forbidden (see `require_confirmation`), SecondFactorState when it is off.
     """
@@ -87,18 +91,21 @@ async def turn_off(context: Context, passwords: Passwords, proof: ConfirmWithSec
     user_id, settings = context.actor_id, context.settings.auth
     async with context.db.begin() as tx:
         await _require_code(tx, settings, user_id, proof.otp)
-        await clear_second_factor(tx, user_id, keep_session=context.actor.session_id)
+        await tx.execute(update(User).where(User.id == user_id).values(_OFF))
+        await codes.delete_needless_recovery_codes(tx, user_id)
+        await sessions.end_sessions(tx, user_id, keep=context.actor.session_id)
+    log.info("user %s turned the app off", user_id)
 
 
-async def clear_second_factor(tx: Tx, user_id: uuid.UUID, *, keep_session: uuid.UUID | None = None) -> None:
-    """Delete secret and recovery codes and end the sessions, except `keep_session`.
+async def clear_factors(tx: Tx, user_id: uuid.UUID) -> None:
+    """Delete the app, the passkeys and the recovery codes, and end the sessions.
 
     Transaction: joins tx, which holds the user's lock.
     """
-    off = {"totp_secret": None, "totp_enabled_at": None, "totp_last_step": 0}
-    await tx.execute(update(User).where(User.id == user_id).values(off))
-    await tx.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
-    await sessions.end_sessions(tx, user_id, keep=keep_session)
+    await tx.execute(update(User).where(User.id == user_id).values(_OFF | {"passkeys_only": False}))
+    await tx.execute(delete(Passkey).where(Passkey.user_id == user_id))
+    await codes.delete_needless_recovery_codes(tx, user_id)
+    await sessions.end_sessions(tx, user_id)
     log.info("user %s has no second factor any more", user_id)
 
 
@@ -110,23 +117,22 @@ async def _lock_while_off(tx: Tx, user_id: uuid.UUID) -> bytes | None:
     return secret
 
 
-async def _require_code(tx: Tx, settings: AuthSettings, user_id: uuid.UUID, code: str) -> None:
+async def _is_off_beside_passkeys(tx: Tx, user_id: uuid.UUID) -> bool:
+    """Take the user's lock; return whether the account has passkeys and no app."""
+    _, enabled_at = (await tx.execute(_lock_query(user_id))).one()
+    has_passkeys = await tx.scalar(select(exists().where(Passkey.user_id == user_id)))
+    return enabled_at is None and bool(has_passkeys)
+
+
+async def _require_code(tx: Tx, settings: AuthSettings, user_id: uuid.UUID, code: str | None) -> None:
     """Take the user's lock and use a code up. Raises SecondFactorState when it is off, InvalidCredentials."""
     _, enabled_at = (await tx.execute(_lock_query(user_id))).one()
     if enabled_at is None:
         raise SecondFactorState("The second factor is off")
-    if not await codes.spend_code(tx, settings, user_id, code):
+    if code is None or not await codes.spend_code(tx, settings, user_id, code):
         raise InvalidCredentials(_WRONG_CODE)
 
 
 def _lock_query(user_id: uuid.UUID) -> Select[bytes | None, datetime | None]:
     query = select(User.totp_secret, User.totp_enabled_at).where(User.id == user_id)
     return query.with_for_update(key_share=True)
-
-
-async def _replace_recovery_codes(tx: Tx, settings: AuthSettings, user_id: uuid.UUID) -> RecoveryCodes:
-    await tx.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
-    new = codes.make_recovery_codes()
-    rows = [{"user_id": user_id, "code_hash": codes.hash_recovery_code(settings, code)} for code in new]
-    await tx.execute(insert(RecoveryCode), rows)
-    return RecoveryCodes(recovery_codes=new)

@@ -6,6 +6,7 @@ from dropbox_api.accounts.routes import (
     mail_links,
     mail_pages,
     oidc,
+    passkeys,
     personal_tokens,
     second_factor,
     sessions,
@@ -14,7 +15,7 @@ from dropbox_api.accounts.routes import (
 )
 
 router = APIRouter(prefix="/v1")
-for part in (sign_in, second_factor, sessions, personal_tokens, mail_links, oidc, users):
+for part in (sign_in, second_factor, passkeys, sessions, personal_tokens, mail_links, oidc, users):
     router.include_router(part.router)
 
 pages = mail_pages.router

@@ -1,4 +1,4 @@
-"""The arguments of login, logout, whoami, password, second-factor, tokens, sign-ins and devices."""
+"""The arguments of login, logout, whoami, password, second-factor, passkeys, tokens, sign-ins and devices."""
 
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,7 @@ Each recovery code is valid once.
 def add_account_commands(commands: "Commands") -> None:
     _add_sign_in_commands(commands)
     _add_second_factor_commands(commands)
+    _add_passkey_commands(commands)
     _add_token_commands(commands)
     _add_device_commands(commands)
 
@@ -90,6 +91,13 @@ def _add_second_factor_commands(commands: "Commands") -> None:
         command.add_argument(
             "--otp", metavar="CODE", type=plain_text, help="code of your second factor (default: prompt)"
         )
+
+
+def _add_passkey_commands(commands: "Commands") -> None:
+    actions = add_group(commands, "passkeys", "list | remove", "list or remove your passkeys; a browser adds them")
+    add_reporting_command(actions, "list", "account.list_passkeys", "show id, last use and name")
+    command = add_command(actions, "remove", "account.remove_passkeys", "remove passkeys and end all other sign-ins")
+    command.add_argument("ids", metavar="ID", nargs="+", type=object_id, help="from `dbx passkeys`")
 
 
 def _add_token_commands(commands: "Commands") -> None:

@@ -1,7 +1,9 @@
-"""login, logout, whoami, storage, password, second-factor, tokens, sign-ins, devices."""
+"""login, logout, whoami, storage, password, second-factor, passkeys, tokens, sign-ins, devices."""
 
 import os
 from argparse import Namespace
+from collections.abc import Callable
+from typing import TypeVar
 
 from dropbox_client.cli import output
 from dropbox_client.cli.arguments import DEFAULT_SERVER, Format
@@ -9,7 +11,8 @@ from dropbox_client.cli.environment import RETRY_FOR_S, connect, for_each, get_s
 from dropbox_client.cli.wait_report import start_wait_report
 from dropbox_client.client import Client
 from dropbox_client.errors import ApiError, Usage
-from dropbox_client.models import Account, Device, PersonalToken, SignInSession, StorageUsage
+from dropbox_client.models import Account, Device, Passkey, PersonalToken, SignInSession, StorageUsage
+from dropbox_client.problems import Forbidden
 
 # Sign-in
 
@@ -134,6 +137,23 @@ def _ask_own_password(client: Client) -> str | None:
     return output.ask_secret("Your password: ") if client.account.get().has_password else None
 
 
+T = TypeVar("T")
+
+
+def _with_confirmation(client: Client, change: Callable[[], T]) -> T:
+    """Make a change that needs a recent sign-in; confirm an older one with the password."""
+    try:
+        return change()
+    except Forbidden as refused:
+        if refused.reason != "sign-in-too-old":
+            raise
+    password = _ask_own_password(client)
+    if password is None:
+        raise Usage("your sign-in is too old for this: sign in again with `dbx login --sso`")
+    client.account.confirm(password)
+    return change()
+
+
 # Second factor
 
 
@@ -146,8 +166,11 @@ def enable_second_factor(_: Namespace) -> None:
         )
         code = output.ask_required("Code that the app shows: ", "write it to stdin, on the line after the password")
         codes = client.account.confirm_second_factor(code)
-    output.print_note("The second factor is on. Store these recovery codes: each one replaces a code of the app once.")
-    output.print_text(*codes)
+    if codes:
+        output.print_note("The second factor is on. Store these recovery codes: each replaces a code of the app once.")
+        output.print_text(*codes)
+    else:
+        output.print_note("The second factor is on. The recovery codes that you have stay valid.")
 
 
 def disable_second_factor(options: Namespace) -> None:
@@ -161,6 +184,30 @@ def replace_recovery_codes(options: Namespace) -> None:
     """Print new recovery codes, which invalidate the old ones."""
     with connect() as client:
         output.print_text(*client.account.replace_recovery_codes(_ask_own_password(client), _ask_otp(options)))
+
+
+# Passkeys
+
+
+def list_passkeys(options: Namespace) -> None:
+    """List the passkeys of the account."""
+    with connect() as client:
+        output.print_results(client.account.list_passkeys(), _describe_passkey, options.format)
+
+
+def _describe_passkey(passkey: Passkey) -> str:
+    used = output.format_time(passkey.last_used_at) if passkey.last_used_at else "never used"
+    return f"{passkey.id}  {used:<16}  {passkey.name}"
+
+
+def remove_passkeys(options: Namespace) -> int:
+    """Remove passkeys; asks for the password if the sign-in is older than ten minutes."""
+
+    with connect() as client:
+        return for_each(
+            options.ids,
+            lambda passkey_id: _with_confirmation(client, lambda: client.account.remove_passkey(passkey_id)),
+        )
 
 
 # Personal access tokens
@@ -181,7 +228,10 @@ def _describe_token(token: PersonalToken) -> str:
 def create_token(options: Namespace) -> None:
     """Create a token and print it alone on a line."""
     with connect() as client:
-        token = client.account.create_token(options.name, sorted(set(options.scopes)), expires_in_s=options.expires)
+        scopes, account = sorted(set(options.scopes)), client.account
+        token = _with_confirmation(
+            client, lambda: account.create_token(options.name, scopes, expires_in_s=options.expires)
+        )
     output.print_result(token, lambda created: str(created.token), options.format)
 
 
