@@ -48,13 +48,12 @@ class SourceNode(NamedTuple):
         return self.kind == "file" and self.content_status not in {"stored", "verified"}
 
 
-_SOURCE = text("""
+_SOURCE = text(f"""
     WITH RECURSIVE below AS (
         SELECT id, parent_id, kind, head_revision_id, 0 AS depth FROM nodes WHERE id = :node_id
         UNION ALL
         SELECT child.id, child.parent_id, child.kind, child.head_revision_id, depth + 1
-        FROM below JOIN nodes child ON child.parent_id = below.id
-        WHERE child.trashed_at IS NULL
+        FROM below, {access.children_of("below", "parent_id", "kind", "head_revision_id", where="trashed_at IS NULL")}
     )
     SELECT source.id, source.parent_id, kind, blobs.id, blobs.size_bytes, blobs.content_status, blobs.storage_key,
         blobs.fingerprint, blobs.encoding, copied.id
