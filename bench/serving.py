@@ -2,21 +2,24 @@
 
 import asyncio
 import hashlib
+import json
 import uuid
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import UTC, datetime
+from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from statistics import median
 from typing import cast
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 import asyncpg
 import uvloop
 
 from bench import processes
-from bench.stack import BUCKET, Stack, WebServer
+from bench.stack import BUCKET, PASSWORD, Stack, WebServer
 from bench.table import GIB, MIB, Row, Section, interleaved, mib, s, times
 from dropbox_api.core.presign import Presigner
 from dropbox_client.call import IDLE_TIMEOUT_S, Response
@@ -31,6 +34,7 @@ from dropbox_client.transport import Body, Transport
 
 _CONNECTIONS = 8
 _LOAD_S = 3.0
+_REFRESHES = 500
 _LARGE_BYTES = 50 * GIB
 _CHUNK_BYTES = 8 * MIB
 
@@ -38,11 +42,12 @@ _CHUNK_BYTES = 8 * MIB
 def measure(stack: Stack, runs: int) -> Section:
     return Section(
         "Server",
-        [*_hot_get(stack, runs), *_large_upload(stack)],
+        [*_hot_get(stack, runs), _cookie_refresh(stack, runs), *_large_upload(stack)],
         [
             f"GET /v1/me: {_CONNECTIONS} kept connections, {_LOAD_S:.0f} s a run, one worker process with uvloop each. "
             "The API also checks a token. Processor time is that of the web server's process; other programs on the "
             "machine disturb it less than requests per second.",
+            f"Refresh: {_REFRESHES} in turn on one connection, as a page sends them and as a program does.",
             "50 GiB upload: the real client with a made-up file (hashes in its cache; else one call more), which "
             f"sends 1 byte to the store for each {mib(_CHUNK_BYTES)} part, under the id of the upload. So the final "
             "listing has 6,400 parts, which the API records as mismatched; only the Complete of S3 is missing.",
@@ -152,6 +157,56 @@ def _hot_get(stack: Stack, runs: int) -> list[Row]:
             ours_us / other_us <= 1 / 0.6,
         ),
     ]
+
+
+# Sessions of browsers
+
+
+def _cookie_refresh(stack: Stack, runs: int) -> Row:
+    """Renew a session by its cookie, and another one by the token in the body."""
+    address = urlsplit(stack.api.url)
+    with stack.signed_in(stack.api.url) as (client, _), closing(HTTPConnection(address.netloc)) as connection:
+        form = urlencode({"grant_type": "password", "username": client.account.get().email, "password": PASSWORD})
+        page = {"X-Session": "cookie", "Sec-Fetch-Site": "same-origin"}
+
+        def send(path: str, body: str, headers: dict[str, str]) -> HTTPResponse:
+            connection.request("POST", f"/v1/auth/{path}", body, headers)
+            answer = connection.getresponse()
+            assert answer.status == 200, answer.read()
+            return answer
+
+        def sign_in(headers: dict[str, str]) -> HTTPResponse:
+            return send("token", form, headers | {"Content-Type": "application/x-www-form-urlencoded"})
+
+        def by_cookie() -> float:
+            answer = sign_in(page)
+            began = processes.cpu_s(stack.api.server_pid)
+            for _ in range(_REFRESHES):
+                answer.read()
+                cookie = str(answer.getheader("set-cookie")).partition(";")[0]
+                answer = send("refresh", "", page | {"Cookie": cookie})
+            answer.read()
+            return (processes.cpu_s(stack.api.server_pid) - began) / _REFRESHES
+
+        def by_body() -> float:
+            answer = sign_in({})
+            began = processes.cpu_s(stack.api.server_pid)
+            for _ in range(_REFRESHES):
+                body = json.dumps({"refresh_token": json.loads(answer.read())["refresh_token"]})
+                answer = send("refresh", body, {"Content-Type": "application/json"})
+            answer.read()
+            return (processes.cpu_s(stack.api.server_pid) - began) / _REFRESHES
+
+        found = interleaved(runs, {"cookie": by_cookie, "body": by_body})
+    cookie_s, body_s = median(found["cookie"]), median(found["body"])
+    return Row(
+        "refresh of a session in a cookie: processor time",
+        f"{cookie_s * 1e6:.0f} us",
+        f"token in the body: {body_s * 1e6:.0f} us",
+        times(cookie_s / body_s),
+        "<= 1.2x",
+        cookie_s / body_s <= 1.2,
+    )
 
 
 async def _session_of(stack: Stack, user_id: str) -> uuid.UUID:

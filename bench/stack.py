@@ -28,7 +28,7 @@ from dropbox_client.tokens import TokenFile
 
 BUCKET = "dropbox"
 _QUOTA_BYTES = 2**55
-_PASSWORD = secrets.token_urlsafe()
+PASSWORD = secrets.token_urlsafe()
 
 
 class WebServer(GuardedServer):
@@ -99,8 +99,8 @@ class Stack:
         home = Path(tempfile.mkdtemp(dir=self.directory))
         client = Client(url, TokenFile(home / "dbx" / "tokens.json"))
         email = f"{uuid.uuid4().hex}@example.com"
-        client.account.register(email, _PASSWORD)
-        client.sign_in(email, _PASSWORD)
+        client.account.register(email, PASSWORD)
+        client.sign_in(email, PASSWORD)
         environment = {"PATH": os.defpath, "HOME": str(home), "XDG_CONFIG_HOME": str(home), "XDG_CACHE_HOME": str(home)}
         yield client, environment
         client.close()

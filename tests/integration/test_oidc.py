@@ -24,6 +24,8 @@ from sqlalchemy import text
 from dropbox_api.accounts import oidc_flow, oidc_provider
 from dropbox_api.problems import OidcFailed
 from dropbox_api.storage.s3 import S3Config
+from tests.support.browser import SAME_ORIGIN
+from tests.support.browser import Browser as SessionBrowser
 from tests.support.server import (
     NO_TLS,
     RunningServer,
@@ -169,6 +171,36 @@ class TestFlow:
         state = parse_qs(urlsplit(location).query)["state"][0]
         back = await browser.http.get("/v1/auth/oidc/callback", params={"error": "access_denied", "state": state})
         assert answer_of(back) == {"error": "denied"}
+
+
+class TestSessionCookie:
+    async def test_code_is_exchanged_for_a_session_cookie(self, browser: Browser) -> None:
+        found = await browser.complete_flow(uuid.uuid4().hex, email=new_address(), email_verified=True)
+        body = {"code": found["code"], "verifier": browser.verifier}
+        refused = await browser.http.post("/v1/auth/oidc/token", json=body, headers={"X-Session": "cookie"})
+        assert problem(refused) == (403, "forbidden")
+        answer = await browser.http.post("/v1/auth/oidc/token", json=body, headers=SAME_ORIGIN)
+        assert answer.headers["set-cookie"].startswith("dbx-session-")
+        assert answer.json()["refresh_token"] is None
+        refreshed = await browser.http.post("/v1/auth/refresh", headers=SAME_ORIGIN)
+        assert refreshed.json()["user_id"] == answer.json()["user_id"]
+
+    async def test_callback_neither_reads_nor_sets_the_session_cookie(
+        self, server: RunningServer, browser: Browser
+    ) -> None:
+        """It is a cross-site navigation: a Strict cookie does not come with it, and none may be planted by it."""
+        account = await register_account(server.url)
+        async with account.client:
+            session = SessionBrowser(browser.http)
+            (await session.sign_in(account.email)).raise_for_status()
+            before = session.cookie
+            location = (await browser.start(redirect="/files")).headers["location"]
+            back = await browser.authorize(location, uuid.uuid4().hex, email=new_address(), email_verified=True)
+            answer = await browser.http.get(back, headers={"X-Session": "cookie", "Sec-Fetch-Site": "cross-site"})
+            assert answer_of(answer)["code"]
+            assert [line.partition("=")[0] for line in answer.headers.get_list("set-cookie")] == ["oidc"]
+            assert session.cookie == before
+            assert (await session.refresh()).json()["user_id"] == (await account.me())["id"]
 
 
 class TestExistingAccounts:

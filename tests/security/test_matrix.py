@@ -21,10 +21,11 @@ from sqlalchemy import text
 from dropbox_api.accounts.actors import GRANTABLE
 from dropbox_api.app import create_app
 from dropbox_api.settings import Settings
+from tests.support.browser import SAME_ORIGIN, Browser
 from tests.support.server import Account, RunningServer, register_account, sha256, start_body, upload_file
 
 MATRIX: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("matrix.yaml").read_text(encoding="utf-8"))
-ACTORS = ("anonymous", "disabled", "link", "unscoped", "stranger", "revoked", "viewer", "editor", "owner")
+ACTORS = ("anonymous", "cookie", "disabled", "link", "unscoped", "stranger", "revoked", "viewer", "editor", "owner")
 KINDS = {"open", "own", "node", "upload", "admin", "public", "other"}
 
 
@@ -137,8 +138,15 @@ async def world(server: RunningServer) -> AsyncIterator[World]:
         world.clients |= {
             "owner": owner.client,
             "anonymous": await client(None),
+            "cookie": await client(None),
             "link": await client(link.json()["token"]),
         }
+        # A page of the server with the owner's session cookie, which a browser would even keep to /v1/auth.
+        browser = Browser(world.clients["cookie"])
+        (await browser.sign_in(owner.email)).raise_for_status()
+        cookie = f"dbx-session-{server.settings.http.port}={browser.cookie}"
+        browser.http.cookies.clear()
+        browser.http.headers |= SAME_ORIGIN | {"Cookie": cookie}
         for scope in ("account", *GRANTABLE):
             others = [other for other in GRANTABLE if other not in {scope, "admin"}]
             body = {"name": f"all but {scope}", "scopes": others}
@@ -148,7 +156,7 @@ async def world(server: RunningServer) -> AsyncIterator[World]:
 
 
 def expected(row: dict[str, Any], actor: str) -> int:
-    if actor in {"anonymous", "disabled", "link"}:
+    if actor in {"anonymous", "cookie", "disabled", "link"}:
         return 401
     if actor == "unscoped" and row["scope"] != "any":
         return 403

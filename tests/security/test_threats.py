@@ -340,6 +340,7 @@ async def test_forged_form_of_another_site_is_401(account: Account, api: httpx2.
     cookies = "; ".join(
         [f"{name}={access}" for name in names]
         + [f"refresh_token={refresh}", f"link-pass={access}", f"oidc={access}", f"__Host-oidc={access}"]
+        + [f"{name}={token}" for name in ("dbx-session-8000", "__Host-dbx-session") for token in (access, refresh)]
     )
     from_there = {
         "Cookie": cookies,
