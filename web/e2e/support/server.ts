@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -36,7 +36,9 @@ export default async function startServer(project: TestProject): Promise<() => P
   });
   const stop = async () => {
     await stopProcess(server);
+    const error = await findError(join(folder, "data", "api", "serve.log"));
     await rm(folder, { recursive: true });
+    if (error) throw new Error(`the server failed unexpectedly:\n${error}`);
   };
   try {
     project.provide("server", await readAddress(server));
@@ -88,4 +90,11 @@ async function stopProcess(server: ChildProcess): Promise<void> {
   const ended = new Promise((resolve) => server.once("exit", resolve));
   server.kill("SIGTERM");
   await ended;
+}
+
+/** Return what the API logged about the first request that it answered with an internal error, "" without any. */
+async function findError(log: string): Promise<string> {
+  const lines = existsSync(log) ? (await readFile(log, "utf8")).split("\n") : [];
+  const first = lines.findIndex((line) => line.includes("unhandled error"));
+  return first < 0 ? "" : lines.slice(first, first + 200).join("\n");
 }
