@@ -29,7 +29,8 @@ interface SignedPart {
 /** Return the client. The page gets the source of this function alone: it refers to nothing outside. */
 export function createClient() {
   const LANES = 4;
-  let token = "";
+  /** Headers of every request to the API. */
+  let credentials: Record<string, string> = {};
   /** Chunks that the store has confirmed to this page, and chunks that it had before. */
   const progress = { sent: 0, found: 0 };
 
@@ -37,7 +38,7 @@ export function createClient() {
     const answer = await fetch(path, {
       method,
       headers: {
-        ...(token && { Authorization: `Bearer ${token}` }),
+        ...credentials,
         ...(body && { "Content-Type": "application/json" }),
       },
       body: body ? JSON.stringify(body) : null,
@@ -49,24 +50,42 @@ export function createClient() {
 
   /** Sign in, with a cookie for later visits of this page. */
   function signIn(username: string, password: string): Promise<Tokens> {
-    return renew("/v1/auth/token", new URLSearchParams({ grant_type: "password", username, password }));
+    return begin("/v1/auth/token", new URLSearchParams({ grant_type: "password", username, password }));
   }
 
   /** Get new tokens for the session of the cookie. */
   function refresh(): Promise<Tokens> {
-    return renew("/v1/auth/refresh");
+    return begin("/v1/auth/refresh");
   }
 
-  async function renew(path: string, body: BodyInit | null = null): Promise<Tokens> {
+  /** Make a passkey for the account that is signed in. */
+  async function addPasskey(name: string): Promise<{ recovery_codes: string[] }> {
+    const options = await call<PublicKeyCredentialCreationOptionsJSON>("POST", "/v1/me/passkeys/options");
+    const publicKey = PublicKeyCredential.parseCreationOptionsFromJSON(options);
+    const credential = (await navigator.credentials.create({ publicKey })) as PublicKeyCredential;
+    return call("POST", "/v1/me/passkeys", { name, credential: credential.toJSON() });
+  }
+
+  async function signInWithPasskey(): Promise<Tokens> {
+    const options = await call<PublicKeyCredentialRequestOptionsJSON>("POST", "/v1/auth/passkey/options");
+    const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(options);
+    const credential = (await navigator.credentials.get({ publicKey })) as PublicKeyCredential;
+    const body = new Blob([JSON.stringify({ credential: credential.toJSON() })], { type: "application/json" });
+    return begin("/v1/auth/passkey", body);
+  }
+
+  /** Send a request that answers tokens, and use them. */
+  async function begin(path: string, body: BodyInit | null = null): Promise<Tokens> {
     const answer = await fetch(path, { method: "POST", headers: { "X-Session": "cookie" }, body });
     const tokens = await answer.json();
     if (!answer.ok) throw new Error(`${path}: ${answer.status} ${tokens.code}`);
-    token = tokens.access_token;
+    credentials = { Authorization: `Bearer ${tokens.access_token}` };
     return tokens;
   }
 
   async function signOut(): Promise<void> {
     await fetch("/v1/auth/logout", { method: "POST", headers: { "X-Session": "cookie" } });
+    credentials = {};
   }
 
   /** Return the file that a person has chosen in the page. */
@@ -89,12 +108,31 @@ export function createClient() {
       size_bytes: file.size,
       destination: { name: file.name },
     });
+    const session = `/v1/uploads/${upload.id}`;
     if (parts[0]) await put(parts[0], file);
-    else await sendMissing(file, await call<Upload>("POST", `/v1/uploads/${upload.id}/reconcile`));
-    await call("POST", `/v1/uploads/${upload.id}/complete`);
+    else await sendMissing(file, session);
+    await call("POST", `${session}/complete`);
   }
 
-  async function sendMissing(file: File, upload: Upload): Promise<void> {
+  /** Send the chosen file to an upload link, or what the store lacks of it. */
+  async function uploadByLink(token: string): Promise<void> {
+    const file = chosenFile();
+    // The page remembers the secret for the next visit.
+    const secret: string = (localStorage[token] ??= await hash(new Blob([crypto.getRandomValues(new Uint8Array(32))])));
+    const { upload } = await call<{ upload: Upload }>("POST", `/v1/public/links/${token}/uploads`, {
+      secret_sha256: await hash(new Blob([secret])),
+      client_ref: `${file.name} ${file.lastModified} ${file.size}`,
+      name: file.name,
+      size_bytes: file.size,
+    });
+    credentials = { "X-Upload-Secret": secret };
+    const session = `/v1/public/links/${token}/uploads/${upload.id}`;
+    await sendMissing(file, session);
+    await call("POST", `${session}/complete`, { fingerprint: await hash(file) });
+  }
+
+  async function sendMissing(file: File, session: string): Promise<void> {
+    const upload = await call<Upload>("POST", `${session}/reconcile`);
     const numbers = readRanges(upload.missing);
     progress.found = upload.chunk_count - numbers.length;
     const lane = async () => {
@@ -102,7 +140,7 @@ export function createClient() {
         const begin = (number - 1) * upload.chunk_size_bytes;
         const chunk = file.slice(begin, begin + upload.chunk_size_bytes);
         const wanted = { parts: [{ number, sha256: await hash(chunk) }] };
-        const { parts } = await call<{ parts: [SignedPart] }>("POST", `/v1/uploads/${upload.id}/parts`, wanted);
+        const { parts } = await call<{ parts: [SignedPart] }>("POST", `${session}/parts`, wanted);
         await put(parts[0], chunk);
       }
     };
@@ -123,5 +161,5 @@ export function createClient() {
     });
   }
 
-  return { call, signIn, refresh, signOut, upload, hash, progress };
+  return { call, signIn, signInWithPasskey, refresh, signOut, addPasskey, upload, uploadByLink, hash, progress };
 }
