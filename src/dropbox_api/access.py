@@ -316,6 +316,23 @@ async def require_link(tx: Tx, link_id: uuid.UUID) -> LinkAccess:
     return LinkAccess(row.id, row.mode, row.password_hash, row.expires_at, top, row.name)
 
 
+_MAY_FINISH_LINK = text(f"""
+    WITH RECURSIVE {ancestors_cte(_ONE)}
+    SELECT EXISTS (
+        SELECT FROM links JOIN users ON users.id = links.created_by JOIN ancestors ON ancestors.id = links.node_id
+        WHERE links.id = :link_id AND revoked_at IS NULL AND users.disabled_at IS NULL
+    )
+""")
+
+
+async def may_finish_link(tx: Tx, link_id: uuid.UUID, node_id: uuid.UUID) -> bool:
+    """Tell whether a download that a link began may go on to a node: it is below the link, which is not revoked.
+
+    The download itself may have used the link up, which may also expire, and nodes may go to the trash meanwhile.
+    """
+    return bool((await tx.execute(_MAY_FINISH_LINK, {"link_id": link_id, "node_id": node_id})).scalar_one())
+
+
 # Many nodes
 
 _VISIBLE = text(f"""

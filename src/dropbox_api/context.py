@@ -31,6 +31,8 @@ class Actor:
     """None for a caller with a personal token."""
     token_name: str | None = None
     """Name of the personal token; None for a caller with a sign-in."""
+    token_id: uuid.UUID | None = None
+    """Id of the personal token; None for a caller with a sign-in."""
 
 
 @dataclass(frozen=True, slots=True)

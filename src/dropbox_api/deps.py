@@ -1,16 +1,19 @@
-"""FastAPI dependencies that several features share: typed access to `app.state`, and the If-Match header.
+"""What routes of several features share: typed access to `app.state`, parameters, and the answer with an archive.
 
 They are async because FastAPI runs plain functions in a thread, for every request.
 """
 
+from collections.abc import AsyncGenerator, Mapping
 from typing import Annotated, Any
 
-from fastapi import Depends, Header, Query, Request
+from fastapi import BackgroundTasks, Depends, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
 
 from dropbox_api import problems
 from dropbox_api.context import Services
 from dropbox_api.core.body_digests import HEADERS as DIGEST_HEADERS
 from dropbox_api.core.body_digests import BadDigest, BodyDigests
+from dropbox_api.core.content_disposition import format_content_disposition
 from dropbox_api.db import Db
 from dropbox_api.plumbing import limits
 from dropbox_api.plumbing.limits import Limits
@@ -109,6 +112,20 @@ async def _body_digests(request: Request) -> BodyDigests:
 
 
 BodyDigestsDep = Annotated[BodyDigests, Depends(_body_digests)]
+ZIP = {"application/zip": {"schema": {"type": "string", "format": "binary"}}}
+"""The content of an archive in OpenAPI."""
+
+
+def stream_zip(
+    filename: str, body: AsyncGenerator[bytes], background: BackgroundTasks, headers: Mapping[str, str]
+) -> Response:
+    """Return the answer with an archive, whose body it closes."""
+    background.add_task(body.aclose)  # also after a disconnect: stop reading from the store
+    disposition = format_content_disposition(filename, inline=False)
+    headers = {"Content-Disposition": disposition, "X-Content-Type-Options": "nosniff", **headers}
+    return StreamingResponse(body, media_type="application/zip", headers=headers, background=background)
+
+
 DIGEST_PARAMETERS = [
     {
         "name": name,

@@ -824,6 +824,25 @@ class PersonalToken(Base):
     revoked_at: Mapped[datetime | None]
 
 
+class ArchiveToken(Base):
+    """Files and folders whose zip the holder of a token may begin to fetch, for minutes."""
+
+    __tablename__ = "archives"
+    __table_args__ = (
+        Index("archives_user_id_idx", "user_id"),
+        Index("archives_expires_at_idx", "expires_at"),
+        CheckConstraint("num_nonnulls(session_id, token_id) = 1", name="maker"),
+    )
+
+    token_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    session_id: Mapped[uuid.UUID | None]
+    """The sign-in that made it, or the personal token (`token_id`): the archive ends with it."""
+    token_id: Mapped[uuid.UUID | None]
+    node_ids: Mapped[list[uuid.UUID]] = mapped_column(ARRAY(Id))
+    expires_at: Mapped[datetime]
+
+
 class MailToken(Base):
     """The token of a link in a mail, which proves access to the address. Single-use, short-lived."""
 

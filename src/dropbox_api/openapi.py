@@ -68,6 +68,7 @@ _TAGS = {
     "tokens": "Personal access tokens of the caller.",
     "admin": "Accounts of the server, for administrators.",
     "files": "Files and folders: read, create, change, download.",
+    "archives": "Zip archives by a URL that needs no token.",
     "revisions": "Earlier contents of a file.",
     "trash": "Deleted files and folders.",
     "uploads": "Upload sessions: bytes go straight to the object store.",

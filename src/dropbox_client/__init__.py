@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         Account,
         AccountKind,
         Activity,
+        ArchiveUrl,
         BatchResult,
         Capabilities,
         Chunk,
@@ -194,7 +195,7 @@ else:
                 "TransferFailed Unreachable Unreadable "
             ),
             "models": (
-                "Account AccountKind Activity BatchResult Capabilities Chunk CompletedUpload "
+                "Account AccountKind Activity ArchiveUrl BatchResult Capabilities Chunk CompletedUpload "
                 "CompletedUploadItem Contact CopyOperation CreateFolderOperation hash_tree KEEP MoveOperation "
                 "Operation RestoreOperation TrashOperation CopyProgress CreateUpload CreatedPersonalToken "
                 "CreatedUpload CreatedUploadItem CreatedWebhook Delivery DeliveryState Destination DestinationState "
@@ -231,6 +232,7 @@ __all__ = [
     "Activity",
     "AddressRefused",
     "ApiError",
+    "ArchiveUrl",
     "AsyncClient",
     "BatchResult",
     "BodyTooLarge",

@@ -214,9 +214,12 @@ async def test_archive_of_a_file_or_an_invisible_folder_is_refused(register: Reg
 # Changes during the download
 
 
-def _make_context(server: RunningServer, store: S3Store, user_id: uuid.UUID) -> Context:
+async def _make_context(server: RunningServer, store: S3Store, user_id: uuid.UUID) -> Context:
     scopes = frozenset[Scope]({"files:read"})
-    actor = Actor(user_id, "ada@example.org", "person", is_admin=False, scopes=scopes, session_id=None)
+    async with server.db.read() as tx:
+        newest = text("SELECT id FROM sessions WHERE user_id = :user_id ORDER BY id DESC LIMIT 1")
+        session_id = (await tx.execute(newest, {"user_id": user_id})).scalar_one()
+    actor = Actor(user_id, "ada@example.org", "person", is_admin=False, scopes=scopes, session_id=session_id)
     return Context(server.db, store, server.settings, actor)
 
 
@@ -227,7 +230,7 @@ async def test_archive_of_a_changing_tree_holds_each_file_once(account: Account,
     for path in ("b/moved.txt", "c.txt", "d/below.txt", "e/renamed.txt", "f/replaced.txt"):
         await put_file(account, f"/top/{path}", path.encode())
     made = await archive.open_archive(
-        _make_context(server, server.store, await account_id(account)), uuid.UUID(top["id"]), TransferSlots(4)
+        await _make_context(server, server.store, await account_id(account)), uuid.UUID(top["id"]), TransferSlots(4)
     )
     async with aclosing(made.body):
         pieces = [await anext(made.body)]
@@ -312,7 +315,7 @@ async def test_closed_archive_releases_the_store_connection(
     whole = len((await account.client.get(f"/v1/files/{top['id']}/archive")).content)
     async with S3Store.open(replace(s3_config, max_connections=1)) as store:
         for wanted_bytes in (0, 1, whole):
-            context = _make_context(server, store, await account_id(account))
+            context = await _make_context(server, store, await account_id(account))
             made = await archive.open_archive(context, uuid.UUID(top["id"]), TransferSlots(4))
             got = 0
             while got < wanted_bytes:

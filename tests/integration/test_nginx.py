@@ -157,11 +157,13 @@ async def test_nginx_access_log_holds_no_link_token(proxied: Proxied) -> None:
     async with proxied.client() as client:
         for path in (f"/s/{token}", f"/v1/public/links/{token}/files", f"/verify-email?token={token}"):
             await client.get(path)
+        await client.get(f"/v1/archives/{token}")
     async with asyncio.timeout(60):
-        while (log := proxied.log.read_text(encoding="utf-8")).count("\n") < 3:  # noqa: ASYNC110
+        while (log := proxied.log.read_text(encoding="utf-8")).count("\n") < 4:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     assert token not in log
     assert '"path":"/v1/public/links/-"' in log
+    assert '"path":"/v1/archives/-"' in log
 
 
 async def test_nginx_error_log_holds_no_link_token(proxied: Proxied, monkeypatch: pytest.MonkeyPatch) -> None:

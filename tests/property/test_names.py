@@ -118,3 +118,12 @@ def test_archive_name_is_valid_on_every_system(name: str, n: int) -> None:
 def test_split_path_of_joined_names_returns_them(segments: list[str]) -> None:
     path = "/".join(segments)
     assert names.split_path(path) == names.split_path(f"/{path}") == names.split_path(f"/{path}/") == segments
+
+
+@given(st.lists(st.sampled_from(["a.txt", "A.TXT", "a (1).txt", "A (2).txt", "b", "\u00e9", "e\u0301"]), max_size=12))
+def test_distinct_names_have_distinct_keys_and_first_ones_stay(wanted: list[str]) -> None:
+    distinct = names.make_distinct(wanted)
+    assert len({names.make_key(name) for name in distinct}) == len(wanted)
+    for at, name in enumerate(wanted):
+        if names.make_key(name) not in map(names.make_key, wanted[:at]):
+            assert distinct[at] == name

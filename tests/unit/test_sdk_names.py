@@ -31,6 +31,7 @@ SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 RESOURCES = ROOT / "src" / "dropbox_client" / "resources"
 KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
 NOT_IN_SDK = {
+    "archives_get": "a browser opens the URL; `download_archive` gets a folder",
     "auth_start_oidc": "a browser opens it",
     "auth_begin_passkey": "only a browser can ask an authenticator",
     "auth_sign_in_with_passkey": "as auth_begin_passkey",

@@ -1,15 +1,16 @@
 """Actors: the account for which an access token speaks, checked against the database at every request."""
 
+import uuid
 from datetime import timedelta
-from typing import get_args
+from typing import NamedTuple, get_args
 
 from sqlalchemy import bindparam, func, or_, select, update
 
 from dropbox_api.accounts import personal_tokens, sessions
 from dropbox_api.accounts.schemas import GrantedScope
 from dropbox_api.accounts.session_tokens import AccessTokens, Identity
-from dropbox_api.context import Actor, Scope
-from dropbox_api.db import Db
+from dropbox_api.context import Actor, Kind, Scope
+from dropbox_api.db import Db, Tx
 from dropbox_api.models import PersonalToken, Session, User
 from dropbox_api.problems import Unauthenticated
 
@@ -29,7 +30,7 @@ _FIND_BY_SESSION = (
     .where(User.id == bindparam("user_id"), Session.id == bindparam("session_id"), *sessions.IS_USABLE)
 )
 _IS_USE_UNRECORDED = or_(PersonalToken.last_used_at.is_(None), PersonalToken.last_used_at < func.now() - _USE_PRECISION)
-_FIND_BY_TOKEN = (
+_TOKENS = (
     select(
         PersonalToken.id,
         PersonalToken.name,
@@ -41,8 +42,23 @@ _FIND_BY_TOKEN = (
     )
     .add_columns(_IS_USE_UNRECORDED.label("is_use_unrecorded"))
     .join(User, User.id == PersonalToken.user_id)
-    .where(PersonalToken.token_hash == bindparam("token_hash"), User.disabled_at.is_(None), *personal_tokens.IS_LIVE)
+    .where(User.disabled_at.is_(None), *personal_tokens.IS_LIVE)
 )
+_FIND_BY_TOKEN = _TOKENS.where(PersonalToken.token_hash == bindparam("token_hash"))
+_FIND_BY_TOKEN_ID = _TOKENS.where(PersonalToken.id == bindparam("token_id"))
+
+
+class _TokenRow(NamedTuple):
+    """A row of `_TOKENS`."""
+
+    id: uuid.UUID
+    name: str
+    scopes: list[Scope]
+    user_id: uuid.UUID
+    email: str
+    kind: Kind
+    is_admin: bool
+    is_use_unrecorded: bool
 
 
 async def authenticate(db: Db, access_tokens: AccessTokens, token: str) -> Actor:
@@ -55,9 +71,16 @@ async def authenticate(db: Db, access_tokens: AccessTokens, token: str) -> Actor
 async def authenticate_session(db: Db, identity: Identity) -> Actor:
     """Return the actor of a session. Raises Unauthenticated when the account or the session has ended. One query."""
     async with db.read() as tx:
-        user = (await tx.execute(_FIND_BY_SESSION, identity._asdict())).one_or_none()
-    if user is None:
+        actor = await _find_by_session(tx, identity)
+    if actor is None:
         raise Unauthenticated
+    return actor
+
+
+async def _find_by_session(tx: Tx, identity: Identity) -> Actor | None:
+    user = (await tx.execute(_FIND_BY_SESSION, identity._asdict())).one_or_none()
+    if user is None:
+        return None
     scopes = _ADMIN_SCOPES if user.is_admin else _USER_SCOPES
     return Actor(identity.user_id, user.email, user.kind, user.is_admin, scopes, identity.session_id)
 
@@ -75,5 +98,19 @@ async def authenticate_token(db: Db, token: str) -> Actor:
         async with db.begin() as tx:
             unrecorded = (PersonalToken.id == row.id, _IS_USE_UNRECORDED)
             await tx.execute(update(PersonalToken).where(*unrecorded).values(last_used_at=func.now()))
+    return _make_token_actor(_TokenRow._make(row))
+
+
+def _make_token_actor(row: _TokenRow) -> Actor:
     scopes: frozenset[Scope] = frozenset(row.scopes) - (frozenset() if row.is_admin else {"admin"})
-    return Actor(row.user_id, row.email, row.kind, row.is_admin, scopes, session_id=None, token_name=row.name)
+    return Actor(row.user_id, row.email, row.kind, row.is_admin, scopes, None, row.name, row.id)
+
+
+async def find_actor(
+    tx: Tx, user_id: uuid.UUID, *, session_id: uuid.UUID | None, token_id: uuid.UUID | None
+) -> Actor | None:
+    """Return the actor whom a session or a personal token made, while it lasts: for what must end with it."""
+    if session_id is not None:
+        return await _find_by_session(tx, Identity(user_id, session_id))
+    row = (await tx.execute(_FIND_BY_TOKEN_ID, {"token_id": token_id})).one_or_none()
+    return _make_token_actor(_TokenRow._make(row)) if row and row.user_id == user_id else None

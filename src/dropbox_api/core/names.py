@@ -10,7 +10,8 @@ Latin-ASCII).
 import itertools
 import re
 import unicodedata
-from collections.abc import Container
+from collections import Counter
+from collections.abc import Container, Sequence
 from typing import Literal
 
 MAX_BYTES = 255
@@ -146,6 +147,23 @@ def pick_free_name(name: str, taken_keys: Container[str]) -> str:
     """Return the name itself if its key is free, else its first conflict name with a free key."""
     candidates = itertools.chain([name], (make_conflict_name(name, n) for n in itertools.count(1)))
     return next(candidate for candidate in candidates if make_key(candidate) not in taken_keys)
+
+
+def make_distinct(names: Sequence[str]) -> list[str]:
+    """Return clean names, in order, with another key each: repeated ones become conflict names."""
+    taken = {make_key(name) for name in names}
+    given: set[str] = set()
+    numbers: Counter[str] = Counter()
+    distinct = []
+    for name in names:
+        key, other = make_key(name), name
+        while key in given and make_key(other) in taken:
+            numbers[key] += 1
+            other = make_conflict_name(name, numbers[key])
+        given.add(key)
+        taken.add(make_key(other))
+        distinct.append(other)
+    return distinct
 
 
 def make_archive_name(name: str) -> str:

@@ -1,29 +1,30 @@
-"""A folder as a zip, streamed while the server builds it: no whole file in memory, no open transaction.
+"""Folders and files as a zip, streamed while the server builds it: no whole file in memory, no open transaction.
 
 The server reads the tree in pages, depth first, each folder in the order of its names. The archive has each page as it
-was when it was read. A file that is deleted later can still be read, because its object outlives it by days. A read
-error ends the stream early: a client detects a broken zip, but not a missing file. Quarantined and damaged files are
-left out, and the last entry lists them.
+was when it was read. A file that is deleted later can still be read, because its object outlives it by days. Access is
+checked again for each page and each file. A read error ends the stream early: a client detects a broken zip, but not a
+missing file. Quarantined and damaged files, and those to which access has ended, are left out, and the last entry lists
+them.
 """
 
 import uuid
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
 from datetime import MAXYEAR, UTC, datetime
-from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import ARRAY, any_, bindparam, select
 
 from dropbox_api import access, problems
-from dropbox_api.context import Context, Services
+from dropbox_api.accounts import actors
+from dropbox_api.context import Actor, Context, Services
 from dropbox_api.core import names
 from dropbox_api.core.zip_format import ZipWriter
 from dropbox_api.db import Db, Tx
 from dropbox_api.head_request import is_head
-from dropbox_api.models import Blob, Node, Revision
+from dropbox_api.models import Blob, Id, Node, Revision
 from dropbox_api.plumbing import audit
 from dropbox_api.plumbing.transfer_slots import TransferSlots
 from dropbox_api.storage.object_store import StoreError
@@ -32,6 +33,7 @@ LEFT_OUT = {
     "quarantined": "its content is not what was announced",
     "damaged": "its content was damaged in the store",
 }
+LOST = "it was deleted, or access to it has ended"
 _PAGE = 100
 """Rows of one read. The walk keeps one page for each level of the tree."""
 _PIECE_BYTES = 1 << 16
@@ -40,6 +42,10 @@ _PIECE_BYTES = 1 << 16
 
 class BrokenArchive(Exception):
     """An object cannot be read, or its content has changed. The server closes the connection."""
+
+
+MayRead = Callable[[Tx, uuid.UUID], Awaitable[bool]]
+"""Tells whether a node may still be read. Joins the transaction."""
 
 
 class Archive(NamedTuple):
@@ -58,39 +64,76 @@ async def open_archive(context: Context, folder_id: uuid.UUID, slots: TransferSl
     Transaction: one, for the audit trail; then a short read for each page of a folder.
     """
     async with context.db.begin() as tx:
-        top = await read_top(tx, await access.require_role(tx, context.actor_id, folder_id))
-    return await stream_archive(context, top, slots.hold(context.actor_id))
+        granted = await access.require_role(tx, context.actor_id, folder_id)
+        await record_archives(tx, [granted])
+        top = await read_top(tx, granted)
+    return await stream_archive(context, top, build_check(context.actor), slots.hold(context.actor_id))
 
 
-class Top(NamedTuple):
-    """The folder to archive."""
+def build_check(actor: Actor) -> MayRead:
+    """Return the check of access for an archive that ends with the sign-in or token of its actor."""
 
-    folder_id: uuid.UUID
+    async def may_read(tx: Tx, node_id: uuid.UUID) -> bool:
+        if not await actors.find_actor(tx, actor.user_id, session_id=actor.session_id, token_id=actor.token_id):
+            return False
+        (known,) = await access.find_states(tx, actor.user_id, [node_id])
+        return known.state in {"live", "trashed"}
+
+    return may_read
+
+
+async def record_archives(tx: Tx, granted: Sequence[access.Access], **detail: str) -> None:
+    """Audit that nodes are archived. Transaction: joins tx."""
+    by_owner: dict[uuid.UUID, list[audit.Entry]] = {}
+    for one in granted:
+        by_owner.setdefault(one.owner_id, []).append(audit.Entry("archived", one.node_id, dict(detail)))
+    for owner_id, entries in by_owner.items():
+        await audit.record(tx, owner_id, entries)
+
+
+@dataclass(frozen=True, slots=True)
+class Top:
+    """What to archive: a folder, or a list of nodes. `name` is that of the zip, empty for the root folder."""
+
     name: str
-    modified_at: datetime
+    level: "_Level"
+    modified_at: datetime | None = None
+    """Of the folder; None for a list."""
 
 
-async def read_top(tx: Tx, granted: access.Access, detail: Mapping[str, str] = MappingProxyType({})) -> Top:
-    """Return the folder to archive, whose access the caller has checked, and audit it. Raises NotAFolder.
-
-    Transaction: joins tx.
-    """
+async def read_top(tx: Tx, granted: access.Access) -> Top:
+    """Return the folder to archive, whose access the caller has checked. Raises NotAFolder. Transaction: joins tx."""
     if granted.kind != "folder":
         raise problems.NotAFolder("This is a file; only folders are archived")
     folder = (await tx.execute(select(Node.name, Node.modified_at).where(Node.id == granted.node_id))).one()
-    await audit.record(tx, granted.owner_id, [audit.Entry("archived", granted.node_id, dict(detail))])
-    return Top(granted.node_id, names.make_archive_name(folder.name) if folder.name else "", folder.modified_at)
+    name = names.make_archive_name(folder.name) if folder.name else ""
+    return Top(name, _Level(granted.node_id, f"{name}/" if name else ""), folder.modified_at)
 
 
-async def stream_archive(services: Services, top: Top, slot: AbstractAsyncContextManager[None]) -> Archive:
-    """Return a folder as a zip, as `open_archive` does, without a check of permission.
+async def read_list(tx: Tx, node_ids: Sequence[uuid.UUID], visible: Collection[uuid.UUID]) -> Top:
+    """Return a list of nodes to archive, side by side in its order. Transaction: joins tx.
+
+    Those that are not among the `visible` ones are only reported, by their ids.
+    """
+    rows = {row.id: row for row in map(_Child._make, await tx.execute(_NODES, {"ids": list(visible)}))}
+    wanted = [names.make_archive_name(rows[id_].name or "files") if id_ in rows else str(id_) for id_ in node_ids]
+    distinct = names.make_distinct(wanted)
+    page = deque((name, rows.get(node_id)) for name, node_id in zip(distinct, node_ids, strict=True))
+    level = _Level(None, "", page, is_last_page=True, given_keys=set(map(names.make_key, distinct)))
+    return Top(distinct[0] if len(distinct) == 1 else "", level)
+
+
+async def stream_archive(
+    services: Services, top: Top, may_read: MayRead, slot: AbstractAsyncContextManager[None]
+) -> Archive:
+    """Return the zip as `open_archive` does, with the checks of `may_read` alone.
 
     The stream holds `slot` from its first byte to its last. For a HEAD request it is empty and holds none.
     """
     filename = f"{top.name or 'files'}.zip"
     if is_head():
         return Archive(filename, _no_pieces())
-    pieces = _build_pieces(services, _Level(top.folder_id, f"{top.name}/" if top.name else ""), top.modified_at)
+    pieces = _build_pieces(services, top, may_read)
     body = _join_pieces(pieces, slot)
     first = await anext(body)  # waits for the slot, so that a timeout becomes a problem response
     return Archive(filename, _prepend(first, body))
@@ -137,15 +180,15 @@ class _Child(NamedTuple):
     content_status: str | None
 
 
-async def _build_pieces(services: Services, top: "_Level", modified_at: datetime) -> AsyncGenerator[bytes]:
+async def _build_pieces(services: Services, top: Top, may_read: MayRead) -> AsyncGenerator[bytes]:
     writer = ZipWriter()
     left_out: list[str] = []
-    if top.path:
-        yield writer.start(top.path, modified_at) + writer.end()
-    async with aclosing(_walk(services.db, top)) as entries:
+    if top.modified_at and top.level.path:
+        yield writer.start(top.level.path, top.modified_at) + writer.end()
+    async with aclosing(_walk(services.db, top.level, may_read)) as entries:
         async for path, row in entries:
-            reason = LEFT_OUT.get(row.content_status or "")
-            if reason:
+            reason = LEFT_OUT.get(row.content_status or "") if row else LOST
+            if row is None or reason:
                 left_out.append(f"{path}: {reason}\n")
                 continue
             yield writer.start(path, _choose_time(row), row.size_bytes or 0)
@@ -159,9 +202,9 @@ async def _build_pieces(services: Services, top: "_Level", modified_at: datetime
                 raise BrokenArchive(f"an archive was cut short at {row.storage_key}: {error}") from error
     if left_out:
         async with services.db.read() as tx:
-            name = await _choose_free_name(tx, top, "NOT-INCLUDED.txt")
+            name = await _choose_free_name(tx, top.level, "NOT-INCLUDED.txt")
         text = "".join(left_out).encode()
-        header = writer.start(top.path + name, datetime.now(UTC), len(text))
+        header = writer.start(top.level.path + name, datetime.now(UTC), len(text))
         yield header + writer.feed(text) + writer.end()
     for piece in writer.finish():
         yield piece
@@ -177,10 +220,11 @@ def _choose_time(row: _Child) -> datetime:
 class _Level:
     """A folder on the current path of the walk; `path` is empty or ends with a slash."""
 
-    folder_id: uuid.UUID
+    folder_id: uuid.UUID | None
+    """None for a list, which is complete from the start."""
     path: str
-    page: deque[tuple[str, _Child]] = field(default_factory=deque)
-    """Names in the archive, and rows, that are not yet written."""
+    page: deque[tuple[str, _Child | None]] = field(default_factory=deque)
+    """Names in the archive, and rows, that are not yet written; None for a node that was deleted."""
     after: str = ""
     """Name key of the last row that was read."""
     is_last_page: bool = False
@@ -190,7 +234,7 @@ class _Level:
     """The next number to try, by the key of the wanted name."""
 
 
-_CHILDREN = (
+_ROWS = (
     select(
         Node.id,
         Node.kind,
@@ -204,7 +248,10 @@ _CHILDREN = (
     )
     .outerjoin(Revision, Revision.id == Node.head_revision_id)
     .outerjoin(Blob, Blob.id == Revision.blob_id)
-    .where(Node.parent_id == bindparam("folder_id"), Node.trashed_at.is_(None), Node.name_key > bindparam("after"))
+)
+_NODES = _ROWS.where(Node.id == any_(bindparam("ids", type_=ARRAY(Id))))
+_CHILDREN = (
+    _ROWS.where(Node.parent_id == bindparam("folder_id"), Node.trashed_at.is_(None), Node.name_key > bindparam("after"))
     .order_by(Node.name_key)
     .limit(_PAGE)
 )
@@ -213,35 +260,47 @@ _NODE_AT = select(Node.id).where(
 )
 
 
-async def _walk(db: Db, top: _Level) -> AsyncGenerator[tuple[str, _Child]]:
-    """Yield path and row of all nodes below a folder, each folder before its content."""
+async def _walk(db: Db, top: _Level, may_read: MayRead) -> AsyncGenerator[tuple[str, _Child | None]]:
+    """Yield path and row of all nodes below a folder, each folder before its content.
+
+    None in a row's stead: the access to the file, or to further content of the folder, has ended.
+    """
     levels = [top]
     while levels:
         level = levels[-1]
-        if not level.page and not level.is_last_page:
-            async with db.read() as tx:
-                await _read_page(tx, level)
+        if not level.page and not level.is_last_page and not await _read_page(db, level, may_read):
+            yield level.path or "/", None
         if not level.page:
             levels.pop()
             continue
         name, row = level.page.popleft()
-        if row.kind == "folder":
+        if row is None:
+            yield level.path + name, None
+        elif row.kind == "folder":
             levels.append(_Level(row.id, f"{level.path}{name}/"))
             yield levels[-1].path, row
         elif row.storage_key is not None:  # None: the file is being purged
-            yield level.path + name, row
+            async with db.read() as tx:
+                is_readable = await may_read(tx, row.id)
+            yield level.path + name, row if is_readable else None
 
 
-async def _read_page(tx: Tx, level: _Level) -> None:
-    children = await tx.execute(_CHILDREN, {"folder_id": level.folder_id, "after": level.after})
-    rows = [_Child._make(row) for row in children]
-    level.is_last_page = len(rows) < _PAGE
-    for row in rows:
-        name = names.make_archive_name(row.name)
-        if name != row.name or row.name_key in level.given_keys:
-            name = await _choose_free_name(tx, level, name)
-        level.page.append((name, row))
-        level.after = row.name_key
+async def _read_page(db: Db, level: _Level, may_read: MayRead) -> bool:
+    """Read the next page of a folder; return False, and end the folder, if access to it has ended."""
+    async with db.read() as tx:
+        if level.folder_id is None or not await may_read(tx, level.folder_id):
+            level.is_last_page = True
+            return False
+        children = await tx.execute(_CHILDREN, {"folder_id": level.folder_id, "after": level.after})
+        rows = [_Child._make(row) for row in children]
+        level.is_last_page = len(rows) < _PAGE
+        for row in rows:
+            name = names.make_archive_name(row.name)
+            if name != row.name or row.name_key in level.given_keys:
+                name = await _choose_free_name(tx, level, name)
+            level.page.append((name, row))
+            level.after = row.name_key
+    return True
 
 
 async def _choose_free_name(tx: Tx, level: _Level, wanted: str) -> str:

@@ -236,6 +236,35 @@ class DownloadBatch(Answer):
     items: Annotated[list[DownloadResult], Field(description="In the order of the request.")]
 
 
+class CreateArchive(Request):
+    """Either `ids` or `folder_id`."""
+
+    ids: Annotated[
+        tuple[uuid.UUID, ...] | None,
+        Field(min_length=1, max_length=1000, description="Files and folders, side by side in the zip."),
+    ] = None
+    folder_id: uuid.UUID | None = None
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if (self.ids is None) == (self.folder_id is None):
+            raise ValueError("name either ids or folder_id")
+        return self
+
+
+class ArchiveUrl(Answer):
+    """Where a zip can be fetched without a token."""
+
+    url: Annotated[
+        str,
+        Field(
+            examples=["https://files.example.org/v1/archives/AZ8k..."],
+            description="A secret; begins with `/` where the server does not know its own address.",
+        ),
+    ]
+    expires_at: Annotated[datetime, Field(description="Until then downloads may begin.")]
+
+
 # Lists and search
 
 

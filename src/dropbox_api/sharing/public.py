@@ -134,9 +134,14 @@ async def open_public_archive(
     link_id = context.link.link_id
     async with context.db.begin() as tx:
         granted = await _require_below(tx, context.link, folder_id)
-        top = await archive.read_top(tx, granted, {"link": str(link_id)})
+        await archive.record_archives(tx, [granted], link=str(link_id))
+        top = await archive.read_top(tx, granted)
         await links.count_download(tx, link_id)
-    return await archive.stream_archive(context, top, slots.hold(link_id))
+
+    async def may_read(tx: Tx, node_id: uuid.UUID) -> bool:
+        return await access.may_finish_link(tx, link_id, node_id)
+
+    return await archive.stream_archive(context, top, may_read, slots.hold(link_id))
 
 
 async def receive_file(context: LinkContext, body: RequestBody) -> schemas.ReceivedFile:

@@ -127,6 +127,14 @@ _EXPIRIES = (
     ),
     Expiry(
         text("""
+            DELETE FROM archives WHERE token_hash IN (
+                SELECT token_hash FROM archives WHERE expires_at < now() ORDER BY expires_at LIMIT :limit
+                FOR UPDATE SKIP LOCKED
+            )
+        """)
+    ),
+    Expiry(
+        text("""
             DELETE FROM api_tokens WHERE id IN (
                 SELECT id FROM api_tokens WHERE revoked_at IS NOT NULL OR expires_at < now() LIMIT :limit
                 FOR UPDATE SKIP LOCKED

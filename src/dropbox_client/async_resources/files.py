@@ -11,6 +11,7 @@ from dropbox_client.calls import files
 from dropbox_client.models.batches import BatchResult, Operation
 from dropbox_client.models.files import (
     Activity,
+    ArchiveUrl,
     CopyProgress,
     DownloadItem,
     DownloadResult,
@@ -252,6 +253,13 @@ class Files(Resource):
             batch = await self._run(files.batch(operations[first : first + _BATCH_ITEMS]))
             results += batch
         return results
+
+    async def create_archive(self, files_and_folders: Sequence[FileRef]) -> ArchiveUrl:
+        """Return a URL of a zip of up to 1,000 files and folders, for a browser: it needs no token.
+
+        It may be opened for minutes, and ends with the sign-in or token of this client. Raises NotFound.
+        """
+        return await self._run(files.create_archive([await self._resolve(one) for one in files_and_folders]))
 
     async def download_archive(self, folder: FileRef, to: "To", *, overwrite: bool = False) -> None:
         """Download a folder with all below it as a zip, to a path or into a binary file object.

@@ -7,6 +7,7 @@ from typing import Any
 from dropbox_client.call import Call, Listing, Receiver, read_archive, read_items, read_nothing, read_with, without_none
 from dropbox_client.models import (
     Activity,
+    ArchiveUrl,
     BatchResult,
     CopyProgress,
     DownloadItem,
@@ -116,6 +117,10 @@ def download_batch(items: Sequence[DownloadItem]) -> Call[list[DownloadResult]]:
 def batch(operations: Sequence[Operation]) -> Call[list[BatchResult]]:
     body = {"operations": [operation.to_json() for operation in operations]}
     return Call("POST", "/v1/files/batch", read_items(BatchResult.from_json), body=body, creates=True)
+
+
+def create_archive(file_ids: Sequence[str]) -> Call[ArchiveUrl]:
+    return Call("POST", "/v1/archives", read_with(ArchiveUrl.from_json), body={"ids": list(file_ids)})
 
 
 def get_archive(folder_id: str, receiver: Receiver) -> Call[None]:

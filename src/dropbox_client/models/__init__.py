@@ -30,8 +30,9 @@ else:
             ),
             "events": "Event EventActor EventList",
             "files": (
-                "Activity CopyProgress DownloadItem DownloadResult DownloadUrl File FileRef FileState NamedFile "
-                "NameResult NodeState normalize_name OnConflict Order Processing ProcessingState Revision TreeEntry "
+                "Activity ArchiveUrl CopyProgress DownloadItem DownloadResult DownloadUrl File FileRef FileState "
+                "NamedFile NameResult NodeState normalize_name OnConflict Order Processing ProcessingState Revision "
+                "TreeEntry "
             ),
             "sharing": (
                 "KEEP Contact Grant GrantedRole Keep Link LinkMode LinkPass OwnShare PublicFile PublicLink ReceivedFile"

@@ -154,6 +154,17 @@ class DownloadUrl(Model):
 
 
 @dataclass(frozen=True)
+class ArchiveUrl(Model):
+    """A URL of a zip; it needs no authentication, and downloads may begin until `expires_at`."""
+
+    _readers: ClassVar = {"expires_at": read_time}
+
+    url: str = field(repr=False)
+    """Begins with `/` where the server does not know its own address: it is then below `Client.base_url`."""
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
 class DownloadItem:
     """A file to download: its head, or one revision."""
 

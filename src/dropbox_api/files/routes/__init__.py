@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from dropbox_api.files.routes import content, copies, find, tree, usage
+from dropbox_api.files.routes import archives, content, copies, find, tree, usage
 
 router = APIRouter(prefix="/v1")
-for part in (find, tree, copies, content, usage):
+for part in (find, tree, copies, content, archives, usage):
     router.include_router(part.router)

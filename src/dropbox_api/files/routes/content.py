@@ -1,15 +1,13 @@
-"""Fetch content. Downloads are redirects to the store or its CDN; only archives pass through the API."""
+"""Fetch content: redirects to the store or its CDN, and signed URLs of it."""
 
 import uuid
 
-from fastapi import APIRouter, BackgroundTasks, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Response
 
 from dropbox_api import problems
 from dropbox_api.accounts.auth import CountItemsDep, NoStore, Reader, Writer
-from dropbox_api.core.content_disposition import format_content_disposition
 from dropbox_api.deps import COMPRESSED, Inline
-from dropbox_api.files import acceptance, archive, download
+from dropbox_api.files import acceptance, download
 from dropbox_api.files.schemas import CreateDownloadBatch, DownloadBatch, DownloadUrl, File
 from dropbox_api.responses import BODY, problem_responses
 
@@ -73,40 +71,6 @@ async def create_download_batch(
     """
     await count_items(len(body.items))
     return await download.sign_batch(context, body.items)
-
-
-_ZIP = {"application/zip": {"schema": {"type": "string", "format": "binary"}}}
-
-
-@router.get(
-    "/files/{file_id}/archive",
-    operation_id="files_get_archive",
-    response_class=Response,
-    responses={
-        200: {"description": "The folder as a zip, of a length that is not known before its end.", "content": _ZIP},
-        **problem_responses(*_NOT_YOURS, problems.NotAFolder),
-    },
-)
-async def get_archive(
-    *,
-    context: Reader,
-    request: Request,
-    background: BackgroundTasks,
-    file_id: uuid.UUID,
-) -> Response:
-    """Stream a folder, with all below it, as a zip that is made on the way.
-
-    Quarantined and damaged files are left out; `NOT-INCLUDED.txt`, the last entry, names them. If a file cannot be
-    read, the connection is closed before the end: an archive that arrived whole is whole.
-    """
-    made = await archive.open_archive(context, file_id, request.app.state.archives)
-    background.add_task(made.body.aclose)  # also after a disconnect: stops reading from the store
-    headers = {
-        "Content-Disposition": format_content_disposition(made.filename, inline=False),
-        "Cache-Control": "no-store",
-        "X-Content-Type-Options": "nosniff",
-    }
-    return StreamingResponse(made.body, media_type="application/zip", headers=headers, background=background)
 
 
 @router.post(

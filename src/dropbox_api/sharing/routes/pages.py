@@ -11,13 +11,13 @@ from fastapi.routing import APIRoute
 
 from dropbox_api import problems
 from dropbox_api.core.content_types import find_shown_type
-from dropbox_api.deps import BodyDigestsDep, PublicSlotsDep, ServicesDep, limited
+from dropbox_api.deps import BodyDigestsDep, PublicSlotsDep, ServicesDep, limited, stream_zip
 from dropbox_api.plumbing.store_problems import to_problem
 from dropbox_api.sharing import pages, public
 from dropbox_api.sharing.bearers import LinkContext, LinkCredentials, open_link
 from dropbox_api.sharing.link_tokens import PASS_TTL_S
 from dropbox_api.sharing.routes.links import LinkSecurityDep
-from dropbox_api.sharing.routes.public import PRIVATE, read_request_body, redirect, stream_archive
+from dropbox_api.sharing.routes.public import PRIVATE, read_request_body, redirect
 from dropbox_api.sharing.schemas import ReceivedFile
 from dropbox_api.storage.object_store import StoreError
 from dropbox_api.uploads.plans import max_direct_bytes
@@ -139,7 +139,7 @@ async def get_archive(
     context: LinkBearer, slots: PublicSlotsDep, background: BackgroundTasks, folder: uuid.UUID | None = None
 ) -> Response:
     opened = await public.open_public_archive(context, folder, slots)
-    return stream_archive(opened, background)
+    return stream_zip(opened.filename, opened.body, background, PRIVATE)
 
 
 @router.get("/{token}/password")

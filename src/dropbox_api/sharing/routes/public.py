@@ -4,22 +4,21 @@ import uuid
 from typing import Annotated, Any
 
 from fastapi import APIRouter, BackgroundTasks, Depends, Header, Request, Response
-from fastapi.responses import StreamingResponse
 
 from dropbox_api import problems
 from dropbox_api.core.body_digests import BodyDigests
-from dropbox_api.core.content_disposition import format_content_disposition
 from dropbox_api.deps import (
     COMPRESSED,
     DIGEST_PARAMETERS,
+    ZIP,
     BodyDigestsDep,
     Inline,
     PageLimit,
     PublicSlotsDep,
     ServicesDep,
     limited,
+    stream_zip,
 )
-from dropbox_api.files.archive import Archive
 from dropbox_api.files.schemas import DownloadUrl
 from dropbox_api.responses import BODY, problem_responses
 from dropbox_api.sharing import public
@@ -144,15 +143,12 @@ async def get_download(context: LinkBearer, file_id: uuid.UUID, inline: Inline =
     return await public.sign_public_download(context, file_id, inline=inline)
 
 
-_ZIP = {"application/zip": {"schema": {"type": "string", "format": "binary"}}}
-
-
 @router.get(
     "/archive",
     operation_id="public_get_archive",
     response_class=Response,
     responses={
-        200: {"description": "The folder as a zip of unknown length.", "content": _ZIP},
+        200: {"description": "The folder as a zip of unknown length.", "content": ZIP},
         **problem_responses(*_REFUSED, problems.NotAFolder, problems.LinkNotFor),
     },
 )
@@ -161,14 +157,7 @@ async def get_archive(
 ) -> Response:
     """Stream the link's folder, or a folder below it, as a zip; this counts as one download."""
     opened = await public.open_public_archive(context, parent_id, slots)
-    return stream_archive(opened, background)
-
-
-def stream_archive(archive: Archive, background: BackgroundTasks) -> Response:
-    background.add_task(archive.body.aclose)  # also after a disconnect: stop reading from the store
-    disposition = format_content_disposition(archive.filename, inline=False)
-    headers = {"Content-Disposition": disposition, "X-Content-Type-Options": "nosniff", **PRIVATE}
-    return StreamingResponse(archive.body, media_type="application/zip", headers=headers, background=background)
+    return stream_zip(opened.filename, opened.body, background, PRIVATE)
 
 
 _FORM: dict[str, Any] = {
