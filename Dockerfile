@@ -5,10 +5,10 @@ ENV UV_PROJECT_ENVIRONMENT=/app/.venv UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=cop
 WORKDIR /build
 # Dependencies first, because they change less often than the code.
 COPY pyproject.toml uv.lock README.md LICENSE ./
-RUN uv sync --frozen --no-dev --extra server --no-install-project
+RUN uv sync --frozen --no-dev --extra server --extra thumbnails --no-install-project
 COPY alembic alembic
 COPY src src
-RUN uv sync --frozen --no-dev --extra server --no-editable
+RUN uv sync --frozen --no-dev --extra server --extra thumbnails --no-editable
 
 FROM python:3.11-slim
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin app

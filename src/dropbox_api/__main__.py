@@ -35,7 +35,7 @@ from dropbox_api.storage.cors import make_cors_rule
 from dropbox_api.storage.embedded.guard import EmbeddedError
 from dropbox_api.storage.object_store import NoSpace, StoreError
 from dropbox_api.storage.probe import BucketCapabilities, probe_bucket
-from dropbox_api.workers import diagnosis, invariants, runner
+from dropbox_api.workers import diagnosis, invariants, runner, thumbnail_objects
 from dropbox_api.workers.jobs import JOBS
 from dropbox_api.workers.sweep import report_orphans
 
@@ -48,6 +48,8 @@ cli = typer.Typer(
 
 users_command = typer.Typer(help="Manage accounts, directly in the database.", no_args_is_help=True)
 cli.add_typer(users_command, name="users")
+thumbnails_command = typer.Typer(help="Thumbnails of pictures, PDF files and videos.", no_args_is_help=True)
+cli.add_typer(thumbnails_command, name="thumbnails")
 
 
 def main() -> None:
@@ -152,6 +154,23 @@ async def _report_errors(work: Awaitable[None]) -> None:
     except (problems.Problem, StoreError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
+
+
+@thumbnails_command.command("rebuild")
+def rebuild_thumbnails(
+    all_of_them: Annotated[
+        bool, typer.Option("--all", help="All of them, and try again what gave none; else those that the store lost.")
+    ] = False,
+) -> None:
+    """Have the worker make thumbnails again."""
+    settings = _load_settings()
+
+    async def work() -> None:
+        async with runner.open_services(settings) as services:
+            requeue = thumbnail_objects.requeue_all if all_of_them else thumbnail_objects.requeue_lost
+            typer.echo(f"{await requeue(services)} contents are queued for the worker")
+
+    asyncio.run(_report_errors(work()))
 
 
 @cli.command()

@@ -43,8 +43,11 @@ def limited(name: limits.LimitName) -> Any:
 
 
 async def _compress(request: Request) -> None:
-    """Let `compression` compress the answer of this route."""
-    request.scope["compresses"] = True
+    """Let `compression` compress the answer of this route, unless it has the URLs of thumbnails.
+
+    Such a URL is a secret, and the same in many answers.
+    """
+    request.scope["compresses"] = "thumbnails" not in request.query_params
 
 
 COMPRESSED = Depends(_compress)

@@ -249,6 +249,11 @@ class Blob(Base):
         ),
         Index("blobs_to_delete_idx", "deleting_at", postgresql_where=text("content_status = 'deleting'")),
         Index(
+            "blobs_to_thumbnail_idx",
+            "id",
+            postgresql_where=text("thumbnail_due_at IS NOT NULL AND content_status = 'verified'"),
+        ),
+        Index(
             "blobs_to_scrub_idx",
             "scrubbed_at",
             postgresql_where=text("content_status IN ('verified', 'damaged')"),
@@ -280,10 +285,33 @@ class Blob(Base):
     scrubbed_at: Mapped[datetime | None]
     """When scrub last read the object, or found it damaged."""
     deleting_at: Mapped[datetime | None]
+    thumbnail_due_at: Mapped[datetime | None] = mapped_column(server_default=func.now())
+    """From when on the worker makes thumbnails; None: it has made them, or found that the content gives none."""
     unreferenced_at: Mapped[datetime | None]
     """When the last reference disappeared; garbage collection removes the blob a grace period later."""
     lease_until: Mapped[datetime | None]
     lease_token: Mapped[uuid.UUID | None]
+
+
+class Thumbnail(Base):
+    """The thumbnails of a blob: two objects derived from its content, whose keys `files.thumbnails` makes."""
+
+    __tablename__ = "thumbnails"
+    __table_args__ = (
+        Index("thumbnails_version_idx", "version"),
+        CheckConstraint("state IN ('making', 'ready', 'none')", name="state"),
+    )
+
+    blob_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("blobs.id", ondelete="CASCADE"), primary_key=True)
+    version: Mapped[int] = mapped_column(Integer)
+    """Of the code that made them; part of the keys."""
+    state: Mapped[str] = mapped_column(server_default="making")
+    """`making`: there may be objects; `none`: the content gives no thumbnail."""
+    attempts: Mapped[int] = mapped_column(Integer, server_default="0")
+    """Attempts that ended without a result, because the worker died."""
+    reason: Mapped[str | None]
+    """Why there is none."""
+    made_at: Mapped[datetime] = _now()
 
 
 class BlobChunk(Base):

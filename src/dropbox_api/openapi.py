@@ -56,6 +56,7 @@ _ENUMS: Mapping[str, Any] = {
     "RestoreOnConflict": Literal["fail", "rename"],
     "Role": access.Role,
     "CopyState": files.CopyState,
+    "ThumbnailSize": sharing.ThumbnailSize,
     "UploadState": uploads.State,
     "UploadStrategy": Literal["single", "multipart"],
     "WebhookDisabledReason": hooks.DisabledReason,

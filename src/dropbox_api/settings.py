@@ -133,6 +133,15 @@ class FileSettings(_Group):
     activity_retention_s: int = Field(365 * 86400, ge=3600, description="Retention of the audit trail of files.")
 
 
+class ThumbnailSettings(_Group):
+    """Thumbnails of pictures, PDF files and videos."""
+
+    enabled: bool = Field(True, description="Make and show thumbnails; the worker needs the extra `thumbnails`.")
+    at_once: int = Field(2, ge=1, description="Files that a worker decodes at once, each in a process of its own.")
+    memory_bytes: int = Field(GIB, ge=256 * MIB, description="Memory of such a process.")
+    cpu_s: int = Field(20, ge=1, description="Processor time of such a process; three times as much on the clock.")
+
+
 class CdnSettings(_Group):
     """CloudFront before the bucket: download URLs are its signed URLs. Set url, key pair and key together."""
 
@@ -341,6 +350,7 @@ class Settings(BaseSettings):
     s3: S3Settings = S3Settings()
     uploads: UploadSettings = UploadSettings()
     files: FileSettings = FileSettings()
+    thumbnails: ThumbnailSettings = ThumbnailSettings()
     cdn: CdnSettings = CdnSettings()
     auth: AuthSettings = AuthSettings()
     mail: MailSettings = MailSettings()

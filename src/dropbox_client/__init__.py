@@ -103,6 +103,7 @@ if TYPE_CHECKING:
         SignedPart,
         SignInSession,
         StorageUsage,
+        Thumbnails,
         TrashOperation,
         TreeEntry,
         Upload,
@@ -204,7 +205,7 @@ else:
                 "Order Passkey PersonalToken Processing OwnShare "
                 "ProcessingState PublicFile PublicLink "
                 "ReceivedFile Device RetryLater Revision Scope SecondFactorProposal SignInSession "
-                "SignedPart TreeEntry Upload UploadState Webhook EventActor StorageUsage "
+                "SignedPart TreeEntry Upload UploadState Webhook EventActor StorageUsage Thumbnails "
             ),
             "problems": (
                 "InvalidRequest MalformedJson BodyTooLarge DigestMismatch Unauthenticated Forbidden RateLimited "
@@ -353,6 +354,7 @@ __all__ = [
     "Stopped",
     "StorageUsage",
     "StoreFull",
+    "Thumbnails",
     "TokenFile",
     "TokenMemory",
     "TokenStore",

@@ -108,3 +108,10 @@ async def test_sdk_reads_compressed_lists(server: RunningServer, visitor: Accoun
     with Client(server.url, token=visitor.tokens["access_token"]) as client:
         listed = await asyncio.to_thread(lambda: list(client.files.list("/compressed")))
     assert len(listed) == 40
+
+
+async def test_list_with_the_urls_of_thumbnails_is_not_compressed(visitor: Account) -> None:
+    for wanted, coding in (({}, "gzip"), ({"thumbnails": True}, None)):
+        params = {"path": "/compressed"} | wanted
+        answer, _ = await ask(visitor, "GET", "/v1/files", "gzip", params=params)
+        assert answer.raise_for_status().headers.get("content-encoding") == coding

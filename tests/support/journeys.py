@@ -21,6 +21,7 @@ from dropbox_api.settings import MIB, Settings
 from dropbox_api.storage.object_store import ObjectStore
 from dropbox_api.workers import batches, invariants, jobs
 from dropbox_api.workers.sweep import sweep_orphans
+from tests.support import pictures
 from tests.support.server import Account, put, register_account, send, sha256, start_body, upload_file
 
 CHUNK = 5 * MIB
@@ -177,6 +178,23 @@ class Upload(Journey):
                 text("SELECT count(*) FROM outbox WHERE payload::text LIKE :like"), {"like": f"%{listed['id']}%"}
             )
             assert outbox.scalar_one() == len(expected)
+
+
+class Photo(Upload):
+    """Upload one photo, of which the worker makes thumbnails."""
+
+    def __init__(self, seed: str) -> None:
+        super().__init__(seed)
+        self.data = pictures.jpeg(self.random.randrange(10**9))
+
+    async def check(self, url: str, db: Db) -> None:
+        await super().check(url, db)
+        made = text("""
+            SELECT state, thumbnails.attempts FROM thumbnails JOIN revisions USING (blob_id) WHERE revisions.id = :id
+        """)
+        async with db.read() as tx:
+            row = (await tx.execute(made, {"id": uuid.UUID(self.files[0]["revision_id"])})).one()
+        assert tuple(row) == ("ready", 0)
 
 
 class Edit(Upload):
@@ -602,7 +620,8 @@ async def settle(db: Db, store: ObjectStore, settings: Settings) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while await _unsettled(db):
             await age_rows(db)
-            for name in ("finish-stale", "copy", "verify", "expire", "discard", "purge", "prune", "collect"):
+            names = ("finish-stale", "copy", "verify", "expire", "discard", "purge", "prune", "collect", "thumbnails")
+            for name in names:
                 report = await jobs.JOBS[name].run(Services(db, store, settings))
                 assert report.failed == 0, (name, report)
             await asyncio.sleep(0.05)
@@ -616,6 +635,7 @@ async def _unsettled(db: Db) -> bool:
             OR EXISTS (SELECT FROM copies WHERE state = 'running')
             OR EXISTS (SELECT FROM blobs WHERE content_status IN ('stored', 'deleting')
                        OR unreferenced_at IS NOT NULL)
+            OR EXISTS (SELECT FROM blobs WHERE content_status = 'verified' AND thumbnail_due_at IS NOT NULL)
             OR EXISTS (SELECT FROM nodes WHERE trashed_at IS NOT NULL)
             OR EXISTS (SELECT FROM revisions WHERE superseded_at IS NOT NULL)"""
     async with db.read() as tx:

@@ -45,6 +45,7 @@ NOT_IN_SDK = {
     "files_upload": "for plain HTTP clients, as files_put_content",
     "healthz": "for load balancers",
     "public_get_content": "a redirect for browsers and curl, as files_get_content",
+    "public_get_thumbnail": "a redirect for `img` elements; `list_files` gives the small ones",
     "readyz": "for load balancers",
     "server_notify": "the store calls it",
 }

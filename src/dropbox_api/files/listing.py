@@ -15,7 +15,7 @@ from sqlalchemy import BigInteger, Select, Text, and_, bindparam, literal, selec
 from dropbox_api.context import Context
 from dropbox_api.core import names
 from dropbox_api.db import Tx, use_snapshot
-from dropbox_api.files import folders, paths, views
+from dropbox_api.files import folders, paths, thumbnails, views
 from dropbox_api.files.schemas import File, FileList, ListFiles, Order
 from dropbox_api.models import Blob, Node, Revision
 from dropbox_api.plumbing import page_cursors
@@ -29,10 +29,12 @@ async def list_files(context: Context, wanted: ListFiles) -> FileList:
     Raises NotFound, NotAFolder, InvalidName, InvalidCursor.
     """
     if wanted.is_filtered:
-        return await _list_matching(context, wanted)
-    if wanted.recursive:
-        return await _list_below(context, wanted)
-    return await _list_children(context, wanted)
+        page = await _list_matching(context, wanted)
+    elif wanted.recursive:
+        page = await _list_below(context, wanted)
+    else:
+        page = await _list_children(context, wanted)
+    return await thumbnails.add_to_list(context, page) if wanted.thumbnails else page
 
 
 async def _resolve_folder(tx: Tx, actor_id: uuid.UUID, wanted: ListFiles) -> uuid.UUID:

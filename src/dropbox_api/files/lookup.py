@@ -4,23 +4,25 @@ import uuid
 
 from dropbox_api import access, problems
 from dropbox_api.context import Context
-from dropbox_api.files import paths, views
+from dropbox_api.files import paths, thumbnails, views
 from dropbox_api.files.etags import format_etag
 from dropbox_api.files.schemas import File, FileState, FileStateList, LookUpFiles
 
 
-async def get_node(context: Context, node_id: uuid.UUID) -> File:
+async def get_node(context: Context, node_id: uuid.UUID, *, with_thumbnails: bool) -> File:
     """Return a file or folder. Raises NotFound."""
     async with context.db.read() as tx:
         await access.require_role(tx, context.actor_id, node_id)
-        return await views.get_file(tx, context.actor_id, node_id)
+        file = await views.get_file(tx, context.actor_id, node_id)
+    return await thumbnails.add_to_file(context, file) if with_thumbnails else file
 
 
-async def get_node_by_path(context: Context, path: str) -> File:
+async def get_node_by_path(context: Context, path: str, *, with_thumbnails: bool) -> File:
     """Return the node at a path of the caller's own tree; "/" is the root folder. Raises NotFound, InvalidName."""
     async with context.db.read() as tx:
         node_id = await paths.resolve_path(tx, context.actor_id, path)
-        return await views.get_file(tx, context.actor_id, node_id)
+        file = await views.get_file(tx, context.actor_id, node_id)
+    return await thumbnails.add_to_file(context, file) if with_thumbnails else file
 
 
 async def get_node_below(context: Context, folder_id: uuid.UUID, path: str) -> File:

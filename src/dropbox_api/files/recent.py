@@ -7,7 +7,7 @@ from sqlalchemy import text, tuple_
 
 from dropbox_api.context import Context
 from dropbox_api.db import use_snapshot
-from dropbox_api.files import views
+from dropbox_api.files import thumbnails, views
 from dropbox_api.files.schemas import FileList
 from dropbox_api.models import Node
 from dropbox_api.plumbing import page_cursors
@@ -20,7 +20,7 @@ _RECENT = (
 )
 
 
-async def list_recent(context: Context, *, limit: int, cursor: str | None) -> FileList:
+async def list_recent(context: Context, *, limit: int, cursor: str | None, with_thumbnails: bool) -> FileList:
     """Return a page of the caller's own live files in all folders, last changed content first. Raises InvalidCursor."""
     page = _RECENT.where(Node.owner_id == context.actor_id)
     if cursor:
@@ -32,4 +32,5 @@ async def list_recent(context: Context, *, limit: int, cursor: str | None) -> Fi
         items = await views.build_files(tx, context.actor_id, rows[:limit])
     last = rows[limit - 1] if len(rows) > limit else None
     more = page_cursors.encode_cursor("recent files", last.modified_at, last.id) if last else None
-    return FileList(items=items, next_cursor=more)
+    found = FileList(items=items, next_cursor=more)
+    return await thumbnails.add_to_list(context, found) if with_thumbnails else found

@@ -31,6 +31,8 @@ ParentPath = Annotated[
     str | None, Field(max_length=4096, description="The folder, by path; it must exist.", examples=["/photos"])
 ]
 
+WantsThumbnails = Annotated[bool, Field(description="Answer the URLs of thumbnails, too.")]
+
 
 class Processing(Answer):
     """What a downstream processor last reported about the head revision."""
@@ -38,6 +40,14 @@ class Processing(Answer):
     state: ProcessingState
     detail: str | None
     updated_at: datetime
+
+
+class Thumbnails(Answer):
+    """Signed URLs of WebP images, for `img` elements; the same for half an hour, so that a browser caches them."""
+
+    small_url: Annotated[str, Field(description="At most 360 pixels wide and high.")]
+    large_url: Annotated[str, Field(description="At most 1600 pixels wide and high.")]
+    expires_at: Annotated[datetime, Field(description="At least an hour away: ask again after it, or after a 403.")]
 
 
 class File(Answer):
@@ -78,6 +88,12 @@ class File(Answer):
         bool | None, Field(description="Whether a link leads to it itself that works; only its owner sees it.")
     ]
     etag: Annotated[str, Field(description="Send it as If-Match with a change.", examples=['"5f0c2a9d41be.3"'])]
+    thumbnails: Annotated[
+        Thumbnails | None,
+        Field(
+            description="Where the request asks for them; null without any, or while the server has yet to make them."
+        ),
+    ] = None
 
 
 class FileList(Answer):
@@ -312,6 +328,7 @@ class ListFiles(_Find):
         ProcessingState | None,
         Field(description="Files whose newest revision has this last report of a processor.", examples=["failed"]),
     ] = None
+    thumbnails: WantsThumbnails = False
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
 
     @model_validator(mode="after")
@@ -362,6 +379,7 @@ class SearchFiles(_Find):
     modified_before: Annotated[
         FilterTime | None, Field(description="Changed before.", examples=["2027-01-01T00:00:00Z"])
     ] = None
+    thumbnails: WantsThumbnails = False
     limit: Annotated[int, Field(ge=1, le=100)] = 20
 
     @model_validator(mode="after")

@@ -33,7 +33,7 @@ from dropbox_api import access
 from dropbox_api.context import Context
 from dropbox_api.core import names
 from dropbox_api.db import Tx, use_snapshot
-from dropbox_api.files import folders, views
+from dropbox_api.files import folders, thumbnails, views
 from dropbox_api.files.schemas import FileList, SearchFiles
 from dropbox_api.models import Node, Revision
 from dropbox_api.plumbing import page_cursors
@@ -97,7 +97,8 @@ async def search_files(context: Context, wanted: SearchFiles) -> FileList:
     items = [files[row.id] for row in rows[: wanted.limit]]
     last = rows[wanted.limit - 1] if len(rows) > wanted.limit else None
     more = page_cursors.encode_cursor("search", *last.rank) if last else None
-    return FileList(items=items, next_cursor=more)
+    page = FileList(items=items, next_cursor=more)
+    return await thumbnails.add_to_list(context, page) if wanted.thumbnails else page
 
 
 def _select_candidates(scope: ColumnElement[bool], wanted: SearchFiles) -> Select[*tuple[Any, ...]]:

@@ -12,8 +12,9 @@ from sqlalchemy import text, tuple_
 
 from dropbox_api import access, problems
 from dropbox_api.core import names
+from dropbox_api.core.thumbnails import LARGE_PX, SMALL_PX
 from dropbox_api.db import Tx
-from dropbox_api.files import archive, download, views
+from dropbox_api.files import archive, download, thumbnails, views
 from dropbox_api.files.schemas import DownloadUrl
 from dropbox_api.models import Node
 from dropbox_api.plumbing import page_cursors
@@ -23,6 +24,8 @@ from dropbox_api.sharing.bearers import LinkContext
 from dropbox_api.sharing.link_tokens import LinkTokens
 from dropbox_api.uploads.direct.body import RequestBody
 from dropbox_api.uploads.direct.link_upload import send_all_to_link, send_to_link
+
+SIZES: dict[schemas.ThumbnailSize, int] = {"small": SMALL_PX, "large": LARGE_PX}
 
 
 def renew_pass(context: LinkContext, tokens: LinkTokens) -> schemas.LinkPass:
@@ -61,13 +64,16 @@ _FILES_CURSOR = f"public files {names.SORT_VERSION}"
 
 
 async def list_public_files(
-    context: LinkContext, parent_id: uuid.UUID | None, *, limit: int, cursor: str | None
+    context: LinkContext, parent_id: uuid.UUID | None, *, limit: int, cursor: str | None, with_thumbnails: bool
 ) -> schemas.PublicFileList:
     """Return a page of a folder by name; `parent_id` None is the link's own folder.
+
+    Small thumbnails do not count as downloads.
 
     Raises NotFound, NotAFolder, LinkNotFor (upload), InvalidCursor.
     """
     _require_mode(context, "view", "download")
+    shows_thumbnails = with_thumbnails and context.settings.thumbnails.enabled
     async with context.db.read() as tx:
         folder = await _require_below(tx, context.link, parent_id)
         if folder.kind != "folder":
@@ -78,6 +84,9 @@ async def list_public_files(
             after = page_cursors.decode_key(_FILES_CURSOR, cursor, str, uuid.UUID)
             page = page.where(tuple_(Node.name_sort, Node.id) > tuple_(*after))
         rows = (await tx.execute(page.order_by(Node.name_sort, Node.id).limit(limit + 1))).all()
+        revision_ids = [row.revision_id for row in rows[:limit] if row.revision_id]
+        keys = await thumbnails.find_keys(tx, revision_ids) if shows_thumbnails else {}
+    urls = {revision_id: thumbnails.sign_thumbnail(context, *key, SMALL_PX).url for revision_id, key in keys.items()}
     items = [
         schemas.PublicFile(
             id=row.id,
@@ -87,6 +96,7 @@ async def list_public_files(
             size_bytes=row.size_bytes,
             content_type=row.content_type,
             modified_at=row.modified_at,
+            thumbnail_url=urls.get(row.revision_id),
         )
         for row in rows[:limit]
     ]
@@ -120,6 +130,24 @@ async def sign_public_download(context: LinkContext, file_id: uuid.UUID, *, inli
         await links.count_download(tx, link.link_id)
         await download.record_use(tx, file_id, content, inline=shows, link_id=link.link_id)
     return download.make_download_url(context, content, inline=shows)
+
+
+async def sign_public_thumbnail(context: LinkContext, file_id: uuid.UUID, size: schemas.ThumbnailSize) -> str:
+    """Return the URL of a file's thumbnail. A large one counts as one download, a small one is free; no audit.
+
+    Raises NotFound (no thumbnail, too), NotAFile, LinkNotFor, ContentQuarantined, ContentDamaged.
+    Transaction: one; signing is local.
+    """
+    _require_mode(context, "view", "download")
+    is_enabled, link = context.settings.thumbnails.enabled, context.link
+    async with context.db.begin() as tx:
+        content = await download.read_content(tx, await _require_below(tx, link, file_id))
+        keys = await thumbnails.find_keys(tx, [content.revision_id])
+        if not keys or not is_enabled:
+            raise problems.NotFound("The file has no thumbnail, or the server has yet to make it")
+        if size == "large":
+            await links.count_download(tx, link.link_id)
+    return thumbnails.sign_thumbnail(context, *keys[content.revision_id], SIZES[size]).url
 
 
 async def open_public_archive(

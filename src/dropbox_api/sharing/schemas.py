@@ -176,6 +176,9 @@ class LinkPass(Answer):
     ]
 
 
+ThumbnailSize = Literal["small", "large"]
+
+
 class PublicFile(Answer):
     id: uuid.UUID
     kind: Literal["file", "folder"]
@@ -184,6 +187,10 @@ class PublicFile(Answer):
     size_bytes: int | None
     content_type: str | None
     modified_at: datetime
+    thumbnail_url: Annotated[
+        str | None,
+        Field(description="Where the request asks for it: a WebP image of at most 360 pixels; null without any."),
+    ] = None
 
 
 class PublicFileList(Answer):

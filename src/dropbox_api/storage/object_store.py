@@ -254,6 +254,13 @@ class ObjectStore(Protocol):
         """Presign a GET or HEAD; the response's Content-Disposition and Content-Type are signed. No I/O."""
         ...
 
+    def sign_cacheable(self, key: str, content_type: str, *, address: str | None) -> SignedRequest:
+        """Sign a GET whose URL stays the same for `thumbnails.WINDOW_S`, so that a browser's cache holds the answer.
+
+        Through the CDN where one is configured, as `sign_download`. No I/O.
+        """
+        ...
+
     def sign_download(
         self, key: str, response: ResponseHeaders, *, method: str, ttl_s: int, size_bytes: int, address: str | None
     ) -> SignedRequest:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from dropbox_api.core import thumbnails
 from dropbox_api.core.fingerprint import to_base64
 from dropbox_api.core.presign import Presigner
 from dropbox_api.storage.cloudfront import CloudFront
@@ -53,6 +54,20 @@ class UrlSigner:
             return self.sign_get(key, response, method=method, ttl_s=ttl_s)
         expires_at = _get_expiry(self._clock(), ttl_s)
         url = self._cdn.sign(key, _make_query(response), expires_at=expires_at, address=address)
+        return SignedRequest(url, {}, expires_at)
+
+    def sign_cacheable(self, key: str, content_type: str, *, address: str | None) -> SignedRequest:
+        since = thumbnails.find_window_start(self._clock())
+        expires_at = since + timedelta(seconds=thumbnails.URL_TTL_S)
+        query = {
+            "response-cache-control": f"private, max-age={thumbnails.URL_TTL_S}",
+            "response-content-disposition": "inline",
+            "response-content-type": content_type,
+        }
+        if self._cdn is not None:
+            url = self._cdn.sign(key, query, expires_at=expires_at, address=address)
+        else:
+            url = self.presigner.sign("GET", key, query=query, headers={}, now=since, expires_s=thumbnails.URL_TTL_S)
         return SignedRequest(url, {}, expires_at)
 
 

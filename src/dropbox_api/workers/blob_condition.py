@@ -44,6 +44,8 @@ async def _record_whole(db: Db, blob: LeasedBlob, values: dict[str, Any]) -> boo
         if status is None:
             return False
         scrubbed = {"scrubbed_at": func.now(), **NO_LEASE, **values}
+        if status == "damaged":
+            scrubbed["thumbnail_due_at"] = func.now()  # an attempt may have read the damaged bytes
         await tx.execute(update(Blob).where(Blob.id == blob.id).values(**scrubbed))
         if status == "damaged":
             await blobs.append_head_events(tx, blob.owner_id, blob.id, "file.repaired")

@@ -15,6 +15,7 @@ from dropbox_api.models import Blob, User
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.storage.object_store import StoreError
 from dropbox_api.workers.reports import Report
+from dropbox_api.workers.thumbnail_objects import delete_thumbnails
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ async def _delete_marked(services: Services) -> Report:
     done = failed = 0
     for blob_id, storage_key in found:
         try:
+            await delete_thumbnails(services, blob_id)
             await services.store.delete(storage_key)
         except StoreError as error:
             failed += 1

@@ -10,6 +10,7 @@ from dropbox_api.models import IS_FAR_BEHIND
 from dropbox_api.plumbing.epoch import InstanceRow, read_instance
 from dropbox_api.plumbing.metrics import TOMBSTONES_AGE_SQL, count_rows_sql
 from dropbox_api.plumbing.store_disk import read_store_disk
+from dropbox_api.render.subprocess import CannotRenderError, has_libraries, probe
 from dropbox_api.settings import Settings
 
 MAX_LAG_S = 60
@@ -91,6 +92,7 @@ async def diagnose(db: Db, settings: Settings) -> list[Finding]:
     space = [] if disk is None else [Finding(not disk.is_low, f"disk of the store: {disk}", MAKE_ROOM)]
     return [
         *space,
+        await _check_thumbnails(settings),
         Finding(
             is_new,
             f"Postgres {status.version}, {size}, extensions {status.extensions}",
@@ -126,6 +128,21 @@ async def diagnose(db: Db, settings: Settings) -> list[Finding]:
             "they report but do not read their events: their users see why in the client's log",
         ),
     ]
+
+
+async def _check_thumbnails(settings: Settings) -> Finding:
+    if not settings.thumbnails.enabled:
+        return Finding(True, "thumbnails: switched off", "")
+    if not has_libraries():
+        return Finding(True, "thumbnails: none are made on this machine: the extra `thumbnails` is not installed", "")
+    try:
+        confinement = await probe(settings.thumbnails)
+    except CannotRenderError as error:
+        return Finding(
+            False, f"thumbnails: {error}", "install the extra `thumbnails` again; look at the machine's limits"
+        )
+    remedy = "allow user namespaces, or Landlock with network rules (Linux 6.7), to the worker"
+    return Finding(confinement.is_confined, f"thumbnails: decoders confined by {confinement}", remedy)
 
 
 def _describe_epoch(instance: InstanceRow) -> str:

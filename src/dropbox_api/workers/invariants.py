@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import select, text
 
+from dropbox_api.core import thumbnails
 from dropbox_api.core.fingerprint import to_base64
 from dropbox_api.db import Db
 from dropbox_api.files.blobs import IS_REFERENCED_SQL
-from dropbox_api.models import Blob
+from dropbox_api.models import Blob, Thumbnail
 from dropbox_api.storage.object_store import ObjectNotFound, ObjectStore
+from dropbox_api.workers.thumbnail_objects import find_lost
 
 HEAD_CONCURRENCY = 32
 STUCK_S = 3600
@@ -161,6 +163,12 @@ _QUERIES: dict[str, tuple[str, str]] = {
         """SELECT b.id FROM blobs b LEFT JOIN blob_chunks c ON c.blob_id = b.id GROUP BY b.id
            HAVING coalesce(sum(c.size_bytes), -1) <> b.size_bytes OR bool_or(c.sha256 IS NULL)""",
     ),
+    "I3 verified content whose thumbnails are neither made nor due": (
+        "I3",
+        """SELECT b.id, t.state FROM blobs b LEFT JOIN thumbnails t ON t.blob_id = b.id
+           WHERE b.content_status = 'verified' AND b.thumbnail_due_at IS NULL
+             AND (t.blob_id IS NULL OR t.state = 'making')""",
+    ),
     "I7 node without a parent": (
         "I7",
         """SELECT n.id FROM nodes n LEFT JOIN nodes up ON up.id = n.parent_id
@@ -230,6 +238,9 @@ async def find_violations(db: Db, store: ObjectStore) -> list[Violation]:
                 violations.append(Violation(invariant, f"{title}: {values}"))
         stored = select(*_STORED_BLOB).where(Blob.content_status.not_in(("deleting", "damaged")))
         blobs = [StoredBlob(*row) for row in await tx.execute(stored)]
+        ready = select(Thumbnail.blob_id, Thumbnail.version).where(Thumbnail.state == "ready")
+        made = [(row.blob_id, row.version) for row in await tx.execute(ready)]
+    violations += [Violation("I2", f"blob {blob_id} has lost a thumbnail") for blob_id in await find_lost(store, made)]
     return violations + await _check_objects(store, blobs) + await _find_unknown_objects(db, store)
 
 
@@ -259,6 +270,7 @@ async def _check_object(store: ObjectStore, blob: StoredBlob) -> Violation | Non
 
 _IS_KNOWN = text("""
     SELECT 1 FROM uploads WHERE storage_key = :key UNION ALL SELECT 1 FROM blobs WHERE storage_key = :key
+    UNION ALL SELECT 1 FROM thumbnails WHERE blob_id = CAST(:blob_id AS uuid)
 """)
 
 
@@ -268,9 +280,12 @@ async def _find_unknown_objects(db: Db, store: ObjectStore) -> list[Violation]:
     The blob alone counts for the new object of a repaired blob, which has no upload.
     """
     violations: list[Violation] = []
-    async for item in store.list_objects("blobs/"):
-        async with db.read() as tx:
-            known = await tx.execute(_IS_KNOWN, {"key": item.key})
-            if known.first() is None:
-                violations.append(Violation("I3", f"object {item.key} belongs to no session"))
+    for prefix in ("blobs/", thumbnails.PREFIX):
+        async for item in store.list_objects(prefix):
+            derived_from = thumbnails.parse_key(item.key)
+            bound = {"key": item.key, "blob_id": derived_from and derived_from[0]}
+            async with db.read() as tx:
+                known = await tx.execute(_IS_KNOWN, bound)
+                if known.first() is None:
+                    violations.append(Violation("I3", f"object {item.key} belongs to no session and no content"))
     return violations

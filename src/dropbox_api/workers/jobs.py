@@ -26,6 +26,7 @@ from dropbox_api.workers.sort_names import sort_names
 from dropbox_api.workers.space import check_space
 from dropbox_api.workers.sweep import sweep_orphans
 from dropbox_api.workers.thin import thin_revisions
+from dropbox_api.workers.thumbnails import make_thumbnails
 from dropbox_api.workers.verify import verify_next_blob
 
 JOBS: Mapping[str, ScheduledJob] = {
@@ -38,6 +39,7 @@ JOBS: Mapping[str, ScheduledJob] = {
     "deliver": ScheduledJob(deliver_messages, Schedule.ON_CHANGE),
     "copy": ScheduledJob(make_next_copy, makes_work=True),
     "verify": ScheduledJob(verify_next_blob),
+    "thumbnails": ScheduledJob(make_thumbnails),
     "expire": ScheduledJob(expire_uploads),
     "discard": ScheduledJob(discard_leftovers),
     "purge": ScheduledJob(purge_trash),

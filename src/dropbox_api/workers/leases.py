@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, func, select, text, update
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import ColumnElement, SQLColumnExpression, func, select, text, update
 
 from dropbox_api.context import Services
 from dropbox_api.db import Db, Tx
@@ -106,7 +105,7 @@ _LEASED_BLOB = (
 
 
 async def claim_blob(
-    services: Services, order: InstrumentedAttribute[Any], *conditions: ColumnElement[bool]
+    services: Services, order: SQLColumnExpression[Any], *conditions: ColumnElement[bool]
 ) -> LeasedBlob | None:
     """Take the lease of the first blob, by `order`, that meets the conditions and is free; None when there is none."""
     lease = timedelta(seconds=services.settings.worker.verify_lease_s)

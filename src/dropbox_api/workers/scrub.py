@@ -21,6 +21,7 @@ from dropbox_api.workers.inspection import Tally, inspect_object, read_manifest
 from dropbox_api.workers.leases import LeasedBlob, claim_blob, keep_blob_lease
 from dropbox_api.workers.repair import repair_blob
 from dropbox_api.workers.reports import Report
+from dropbox_api.workers.thumbnail_objects import requeue_if_lost
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +106,8 @@ async def _inspect_and_repair(services: Services, blob: LeasedBlob, tally: Tally
     damaged, is_utf8 = await inspect_object(services.store, blob.storage_key, chunks, blob.fingerprint, tally)
     await failpoint("workers.scrub.after_read")
     if not damaged:
+        if await requeue_if_lost(services, blob.id):
+            tally.notes.append(f"blob {blob.id}: its thumbnails are lost, and are made again")
         tally.done += await mark_whole(db, blob, is_utf8=is_utf8)
         return
     if blob.content_status == "verified":

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import or_, select
 
 from dropbox_api.context import Services
+from dropbox_api.core import thumbnails
 from dropbox_api.db import Db
-from dropbox_api.models import Blob, Upload
+from dropbox_api.models import Blob, Thumbnail, Upload
 from dropbox_api.plumbing.epoch import read_instance, record_epoch
 from dropbox_api.storage.object_store import MultipartRef
 from dropbox_api.uploads.sessions import IS_LIVE
@@ -79,12 +80,13 @@ async def _find_object_orphans(services: Services) -> AsyncIterator[list[str]]:
     """Yield the keys of orphaned objects, one list per query."""
     deadline = _grace_deadline(services)
     keys: list[str] = []
-    async for item in services.store.list_objects("blobs/"):
-        if item.last_modified < deadline:
-            keys.append(item.key)
-        if len(keys) == KEYS_PER_QUERY:
-            yield await _select_unknown_keys(services.db, keys)
-            keys = []
+    for prefix in ("blobs/", thumbnails.PREFIX):
+        async for item in services.store.list_objects(prefix):
+            if item.last_modified < deadline:
+                keys.append(item.key)
+            if len(keys) == KEYS_PER_QUERY:
+                yield await _select_unknown_keys(services.db, keys)
+                keys = []
     yield await _select_unknown_keys(services.db, keys)
 
 
@@ -99,11 +101,17 @@ async def _is_known_upload(db: Db, s3_upload_id: str) -> bool:
 
 
 async def _select_unknown_keys(db: Db, keys: list[str]) -> list[str]:
-    """Return the keys that belong to no blob, no live session and no session with leftovers."""
+    """Return the keys that belong to no blob, no thumbnail, no live session and no session with leftovers."""
     if not keys:
         return []
+    derived = {key: names for key in keys if (names := thumbnails.parse_key(key))}
+    has_objects = select(Thumbnail.blob_id, Thumbnail.version).where(Thumbnail.state != "none")
+    made = has_objects.where(Thumbnail.blob_id.in_({blob_id for blob_id, _ in derived.values()}))
     blobs = select(Blob.storage_key).where(Blob.storage_key.in_(keys))
     uploads = select(Upload.storage_key).where(Upload.storage_key.in_(keys), _MAY_HAVE_CONTENT)
     async with db.read() as tx:
         known = set((await tx.execute(blobs)).scalars()) | set((await tx.execute(uploads)).scalars())
+        if derived:
+            objects = {(row.blob_id, row.version) for row in await tx.execute(made)}
+            known |= {key for key in derived if derived[key] in objects}
     return [key for key in keys if key not in known]

@@ -32,10 +32,18 @@ class Public(Resource):
         return await self._run(public.get_link(_read_token(link), password))
 
     def list_files(
-        self, link: Link | str, folder_id: str | None = None, *, password: str | LinkPass | None = None
+        self,
+        link: Link | str,
+        folder_id: str | None = None,
+        *,
+        password: str | LinkPass | None = None,
+        thumbnails: bool = False,
     ) -> AsyncIterator[PublicFile]:
-        """Iterate over the children of the folder of the link, or of a folder below it. Raises NotAFolder."""
-        return self._pages(public.list_files(_read_token(link), folder_id, password))
+        """Iterate over the children of the folder of the link, or of a folder below it. Raises NotAFolder.
+
+        `thumbnails` asks for the URLs of small thumbnails, too, which do not count as downloads.
+        """
+        return self._pages(public.list_files(_read_token(link), folder_id, password, thumbnails=thumbnails))
 
     async def sign_download(
         self, link: Link | str, file_id: str, *, password: str | LinkPass | None = None, inline: bool = False

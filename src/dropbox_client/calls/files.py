@@ -28,12 +28,16 @@ _ROWS_PER_PAGE = 10_000
 _read_file = read_with(File.from_json)
 
 
-def get(file_id: str) -> Call[File]:
-    return Call("GET", f"/v1/files/{file_id}", _read_file)
+def get(file_id: str, *, thumbnails: bool = False) -> Call[File]:
+    return Call("GET", f"/v1/files/{file_id}", _read_file, query=_ask_for(thumbnails))
 
 
-def get_by_path(path: str) -> Call[File]:
-    return Call("GET", "/v1/files/by-path", _read_file, query={"path": path})
+def get_by_path(path: str, *, thumbnails: bool = False) -> Call[File]:
+    return Call("GET", "/v1/files/by-path", _read_file, query={"path": path, **_ask_for(thumbnails)})
+
+
+def _ask_for(thumbnails: bool) -> dict[str, str]:
+    return {"thumbnails": "true"} if thumbnails else {}
 
 
 def look_up(ids: Sequence[str]) -> Call[list[FileState]]:
@@ -49,9 +53,12 @@ def get_below(folder_id: str, path: str) -> Call[File]:
     return Call("GET", f"/v1/files/{folder_id}/by-path", _read_file, query={"path": path})
 
 
-def list_folder(folder: str, order: Order, *, recursive: bool, kind: str | None = None) -> Listing[File]:
+def list_folder(
+    folder: str, order: Order, *, recursive: bool, kind: str | None = None, thumbnails: bool = False
+) -> Listing[File]:
     """`folder` is a path that starts with a slash, or an id."""
     query = {"path": folder} if folder.startswith("/") else {"parent_id": folder}
+    query |= _ask_for(thumbnails)
     if order != "name":
         query["order"] = order
     if recursive:
@@ -61,8 +68,8 @@ def list_folder(folder: str, order: Order, *, recursive: bool, kind: str | None 
     return Listing("/v1/files", File.from_json, query)
 
 
-def list_recent(page_items: int) -> Listing[File]:
-    return Listing("/v1/files/recent", File.from_json, {"limit": str(page_items)})
+def list_recent(page_items: int, *, thumbnails: bool = False) -> Listing[File]:
+    return Listing("/v1/files/recent", File.from_json, {"limit": str(page_items), **_ask_for(thumbnails)})
 
 
 class _Tree(Listing[TreeEntry]):
@@ -87,6 +94,7 @@ def search(
     modified_after: datetime | None,
     modified_before: datetime | None,
     page_items: int,
+    thumbnails: bool = False,
 ) -> Listing[File]:
     is_path = folder is not None and folder.startswith("/")
     query = without_none(
@@ -101,7 +109,7 @@ def search(
         modified_before=modified_before and modified_before.isoformat(),
         limit=str(page_items),
     )
-    return Listing("/v1/search", File.from_json, query)
+    return Listing("/v1/search", File.from_json, query | _ask_for(thumbnails))
 
 
 def sign_download(file_id: str, revision_id: str | None, *, inline: bool = False) -> Call[DownloadUrl]:

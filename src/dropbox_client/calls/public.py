@@ -27,11 +27,13 @@ def get_link(token: str, password: Password) -> Call[PublicLink]:
     return Call("GET", path, read_with(PublicLink.from_json), signed_in=False, headers=_headers(password))
 
 
-def list_files(token: str, folder_id: str | None, password: Password) -> Listing[PublicFile]:
+def list_files(
+    token: str, folder_id: str | None, password: Password, *, thumbnails: bool = False
+) -> Listing[PublicFile]:
     return Listing(
         f"/v1/public/links/{token}/files",
         PublicFile.from_json,
-        without_none(parent_id=folder_id),
+        without_none(parent_id=folder_id, thumbnails="true" if thumbnails else None),
         signed_in=False,
         headers=_headers(password),
     )

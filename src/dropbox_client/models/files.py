@@ -29,6 +29,19 @@ class Processing(Model):
     updated_at: datetime
 
 
+@dataclass(frozen=True)
+class Thumbnails(Model):
+    """Signed URLs of WebP images; the same for half an hour, so that a browser caches the images."""
+
+    _readers: ClassVar = {"expires_at": read_time}
+
+    small_url: str
+    """At most 360 pixels wide and high."""
+    large_url: str
+    """At most 1600 pixels wide and high."""
+    expires_at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class File(Model):
     """A file or a folder; members that only files have are None for folders."""
@@ -40,6 +53,7 @@ class File(Model):
         "trashed_at": read_time,
         "purge_at": read_time,
         "processing": Processing.from_json,
+        "thumbnails": Thumbnails.from_json,
     }
 
     id: str
@@ -72,6 +86,8 @@ class File(Model):
     has_link: bool | None = None
     owner_name: str | None = None
     """The owner's display name."""
+    thumbnails: Thumbnails | None = None
+    """Where the call asks for them; None without any, or while the server has yet to make them."""
 
 
 NodeState = Literal["live", "trashed", "deleted", "unknown"]

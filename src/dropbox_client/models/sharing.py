@@ -127,6 +127,8 @@ class PublicFile(Model):
     size_bytes: int | None
     content_type: str | None
     modified_at: datetime
+    thumbnail_url: str | None = None
+    """Where the call asks for it: a WebP image of at most 360 pixels; None without any."""
 
 
 @dataclass(frozen=True)

@@ -39,10 +39,13 @@ _RECENT_PER_PAGE = 100
 class Files(Resource):
     """Files and folders: look up, list, search, move, copy."""
 
-    def get(self, file: FileRef) -> File:
-        """Return the current state of a file or folder. Raises NotFound."""
+    def get(self, file: FileRef, *, thumbnails: bool = False) -> File:
+        """Return the current state of a file or folder, also the URLs of its `thumbnails`. Raises NotFound."""
         wanted = path_or_id(file)
-        return self._run(files.get_by_path(wanted) if wanted.startswith("/") else files.get(wanted))
+        is_path = wanted.startswith("/")
+        return self._run(
+            files.get_by_path(wanted, thumbnails=thumbnails) if is_path else files.get(wanted, thumbnails=thumbnails)
+        )
 
     def resolve(self, file: FileRef) -> str:
         """Return the id of a file or folder; only a path needs a request. Raises NotFound."""
@@ -78,19 +81,22 @@ class Files(Resource):
         order: Order = "name",
         recursive: bool = False,
         kind: Literal["file", "folder"] | None = None,
+        thumbnails: bool = False,
     ) -> Iterator[File]:
         """Iterate over the children of a folder, all or those of one kind, or with `recursive` over all descendants.
 
+        `thumbnails` asks for the URLs of thumbnails, too.
         Raises: NotFound, NotAFolder, InvalidRequest (`recursive` with `kind`).
         """
-        return self._pages(files.list_folder(path_or_id(folder), order, recursive=recursive, kind=kind))
+        found = files.list_folder(path_or_id(folder), order, recursive=recursive, kind=kind, thumbnails=thumbnails)
+        return self._pages(found)
 
-    def list_recent(self, *, page_items: int = _RECENT_PER_PAGE) -> Iterator[File]:
+    def list_recent(self, *, page_items: int = _RECENT_PER_PAGE, thumbnails: bool = False) -> Iterator[File]:
         """Iterate over the caller's own files of all folders, last changed content first.
 
         `page_items` is the number per request.
         """
-        return self._pages(files.list_recent(page_items))
+        return self._pages(files.list_recent(page_items, thumbnails=thumbnails))
 
     def tree(self, folder: FileRef = "/") -> Iterator[TreeEntry]:
         """Iterate over everything below a folder in compact entries, ordered by id: the start of a copy of the tree.
@@ -114,6 +120,7 @@ class Files(Resource):
         modified_after: datetime | None = None,
         modified_before: datetime | None = None,
         page_items: int = _HITS_PER_PAGE,
+        thumbnails: bool = False,
     ) -> Iterator[File]:
         """Iterate over the files and folders whose names match and that meet all conditions, best first.
 
@@ -130,6 +137,7 @@ class Files(Resource):
                 modified_after=modified_after,
                 modified_before=modified_before,
                 page_items=page_items,
+                thumbnails=thumbnails,
             )
         )
 

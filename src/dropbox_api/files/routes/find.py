@@ -22,6 +22,7 @@ from dropbox_api.files.schemas import (
     NameResultList,
     SearchFiles,
     TreePage,
+    WantsThumbnails,
 )
 from dropbox_api.responses import BODY, problem_responses
 
@@ -29,6 +30,9 @@ router = APIRouter()
 
 _NOT_YOURS = (problems.Unauthenticated, problems.Forbidden, problems.InvalidRequest, problems.NotFound)
 _LIST = problem_responses(*_NOT_YOURS, problems.NotAFolder, problems.InvalidName, problems.InvalidCursor)
+
+
+WantsThumbnailsQuery = Annotated[WantsThumbnails, Query()]
 
 
 @router.get("/files", operation_id="files_list", dependencies=[COMPRESSED], responses=_LIST)
@@ -63,9 +67,11 @@ async def look_up(context: Reader, body: LookUpFiles) -> FileStateList:
         problems.Unauthenticated, problems.Forbidden, problems.InvalidRequest, problems.InvalidCursor
     ),
 )
-async def list_recent(context: Reader, limit: PageLimit = 100, cursor: str | None = None) -> FileList:
+async def list_recent(
+    context: Reader, limit: PageLimit = 100, cursor: str | None = None, *, thumbnails: WantsThumbnailsQuery = False
+) -> FileList:
     """List your own files of all folders, last changed content first; not the trash, and nothing shared with you."""
-    return await recent.list_recent(context, limit=limit, cursor=cursor)
+    return await recent.list_recent(context, limit=limit, cursor=cursor, with_thumbnails=thumbnails)
 
 
 @router.get(
@@ -77,9 +83,11 @@ async def get_by_path(
     context: Reader,
     response: Response,
     path: Annotated[str, Query(max_length=4096, examples=["/photos/cat.jpg"])],
+    *,
+    thumbnails: WantsThumbnailsQuery = False,
 ) -> File:
     """Show the file or folder at a path."""
-    return add_etag(response, await lookup.get_node_by_path(context, path))
+    return add_etag(response, await lookup.get_node_by_path(context, path, with_thumbnails=thumbnails))
 
 
 @router.get(
@@ -113,9 +121,11 @@ async def find_names(context: Reader, file_id: uuid.UUID, body: FindNames) -> Na
 
 
 @router.get("/files/{file_id}", operation_id="files_get", responses=problem_responses(*_NOT_YOURS))
-async def get(context: Reader, file_id: uuid.UUID, response: Response) -> File:
+async def get(
+    context: Reader, file_id: uuid.UUID, response: Response, *, thumbnails: WantsThumbnailsQuery = False
+) -> File:
     """Show a file or folder."""
-    return add_etag(response, await lookup.get_node(context, file_id))
+    return add_etag(response, await lookup.get_node(context, file_id, with_thumbnails=thumbnails))
 
 
 @router.get(

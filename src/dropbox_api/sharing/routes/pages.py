@@ -96,7 +96,7 @@ async def show(
         return _page(request, "upload.html", link=link, sent=sent, max_bytes=max_direct_bytes(context.settings))
     if link.kind == "file":
         return _page(request, "file.html", link=link, is_shown=_is_shown(link.content_type))
-    listed = await public.list_public_files(context, folder, limit=_PAGE_SIZE, cursor=cursor)
+    listed = await public.list_public_files(context, folder, limit=_PAGE_SIZE, cursor=cursor, with_thumbnails=False)
     path = await public.list_path(context, folder or link.id)
     return _page(request, "folder.html", link=link, folder=folder, path=path, listed=listed, is_shown=_is_shown)
 

@@ -3,7 +3,7 @@
 import uuid
 from typing import Annotated, Any
 
-from fastapi import APIRouter, BackgroundTasks, Depends, Header, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Depends, Header, Query, Request, Response
 
 from dropbox_api import problems
 from dropbox_api.core.body_digests import BodyDigests
@@ -19,12 +19,19 @@ from dropbox_api.deps import (
     limited,
     stream_zip,
 )
-from dropbox_api.files.schemas import DownloadUrl
+from dropbox_api.files.schemas import DownloadUrl, WantsThumbnails
 from dropbox_api.responses import BODY, problem_responses
 from dropbox_api.sharing import public
 from dropbox_api.sharing.bearers import LinkContext, LinkCredentials, open_link
 from dropbox_api.sharing.routes.links import LinkSecurityDep
-from dropbox_api.sharing.schemas import CreateLinkPass, LinkPass, PublicFileList, PublicLink, ReceivedFile
+from dropbox_api.sharing.schemas import (
+    CreateLinkPass,
+    LinkPass,
+    PublicFileList,
+    PublicLink,
+    ReceivedFile,
+    ThumbnailSize,
+)
 from dropbox_api.uploads.direct.body import RequestBody, receive_body
 
 router = APIRouter(prefix="/public/links/{token}", dependencies=[limited("public")])
@@ -102,10 +109,15 @@ async def create_pass(
     responses=problem_responses(*_REFUSED, problems.NotAFolder, problems.LinkNotFor, problems.InvalidCursor),
 )
 async def list_files(
-    context: LinkBearer, parent_id: uuid.UUID | None = None, limit: PageLimit = 100, cursor: str | None = None
+    *,
+    context: LinkBearer,
+    parent_id: uuid.UUID | None = None,
+    thumbnails: Annotated[WantsThumbnails, Query()] = False,
+    limit: PageLimit = 100,
+    cursor: str | None = None,
 ) -> PublicFileList:
     """List the link's folder, or a folder below it, by name."""
-    return await public.list_public_files(context, parent_id, limit=limit, cursor=cursor)
+    return await public.list_public_files(context, parent_id, limit=limit, cursor=cursor, with_thumbnails=thumbnails)
 
 
 @router.get(
@@ -141,6 +153,27 @@ def redirect(url: str) -> Response:
 async def get_download(context: LinkBearer, file_id: uuid.UUID, inline: Inline = False) -> DownloadUrl:
     """Give a signed URL of the content, with what is needed to check it; this counts as a download."""
     return await public.sign_public_download(context, file_id, inline=inline)
+
+
+@router.get(
+    "/files/{file_id}/thumbnail",
+    operation_id="public_get_thumbnail",
+    status_code=307,
+    response_class=Response,
+    responses={
+        307: {"description": "Redirect to a signed URL of a WebP image."},
+        **problem_responses(*_REFUSED, problems.NotAFile, problems.LinkNotFor, *_UNUSABLE),
+    },
+)
+async def get_thumbnail(
+    context: LinkBearer,
+    file_id: uuid.UUID,
+    size: Annotated[
+        ThumbnailSize, Query(description="`small`: at most 360 pixels wide and high; `large`: at most 1600.")
+    ] = "small",
+) -> Response:
+    """Redirect to a thumbnail: a large one counts as a download, a small one does not. Without any: 404."""
+    return redirect(await public.sign_public_thumbnail(context, file_id, size))
 
 
 @router.get(

@@ -1,0 +1,65 @@
+"""URLs of thumbnails, for callers that may see the files. `workers.thumbnails` makes them.
+
+The role of a viewer includes downloads, so every role sees thumbnails. Content that is quarantined, damaged or not yet
+verified shows none, to its owner neither.
+"""
+
+import uuid
+from collections.abc import Sequence
+
+from sqlalchemy import text
+
+from dropbox_api.context import Context, Services
+from dropbox_api.core import thumbnails
+from dropbox_api.db import Tx
+from dropbox_api.files.schemas import File, FileList, Thumbnails
+from dropbox_api.plumbing import request_source
+from dropbox_api.storage.object_store import SignedRequest
+
+_READY = text("""
+    SELECT revisions.id, thumbnails.blob_id, thumbnails.version
+    FROM revisions JOIN blobs ON blobs.id = revisions.blob_id AND blobs.content_status = 'verified'
+    JOIN thumbnails ON thumbnails.blob_id = blobs.id AND thumbnails.state = 'ready'
+    WHERE revisions.id = ANY(CAST(:revision_ids AS uuid[]))
+""")
+
+
+async def add_thumbnails(context: Context, files: Sequence[File]) -> list[File]:
+    """Return the files with the URLs of their thumbnails; None for those that have none, or none yet."""
+    if not context.settings.thumbnails.enabled:
+        return list(files)
+    async with context.db.read() as tx:
+        keys = await find_keys(tx, [file.revision_id for file in files if file.revision_id])
+    shown = {revision_id: _show(context, *key) for revision_id, key in keys.items()}
+    return [
+        file.model_copy(update={"thumbnails": shown[file.revision_id]}) if file.revision_id in shown else file
+        for file in files
+    ]
+
+
+async def add_to_list(context: Context, page: FileList) -> FileList:
+    """Return the page with the URLs of thumbnails."""
+    return FileList(items=await add_thumbnails(context, page.items), next_cursor=page.next_cursor)
+
+
+async def add_to_file(context: Context, file: File) -> File:
+    """Return the file with the URLs of its thumbnails."""
+    return (await add_thumbnails(context, [file]))[0]
+
+
+async def find_keys(tx: Tx, revision_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID | None, tuple[uuid.UUID, int]]:
+    """Return blob and version of the thumbnails of these revisions; the caller has checked access."""
+    ready = await tx.execute(_READY, {"revision_ids": revision_ids})
+    return {row.id: (row.blob_id, row.version) for row in ready}
+
+
+def sign_thumbnail(services: Services, blob_id: uuid.UUID, version: int, size_px: int) -> SignedRequest:
+    """Return the URL of one thumbnail, the same within a window."""
+    key = thumbnails.format_key(blob_id, size_px, version)
+    return services.store.sign_cacheable(key, "image/webp", address=request_source.get_source().address)
+
+
+def _show(services: Services, blob_id: uuid.UUID, version: int) -> Thumbnails:
+    small = sign_thumbnail(services, blob_id, version, thumbnails.SMALL_PX)
+    large = sign_thumbnail(services, blob_id, version, thumbnails.LARGE_PX)
+    return Thumbnails(small_url=small.url, large_url=large.url, expires_at=small.expires_at)
