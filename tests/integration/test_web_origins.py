@@ -75,6 +75,18 @@ def test_store_at_the_host_of_the_server_is_found_over_https(
     assert (find_shared_host(settings) is not None) is shared
 
 
+async def test_store_at_the_host_of_the_server_is_told_at_start(
+    postgres_url: str, s3_config: S3Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    for host, warnings in (("127.0.0.1", 1), ("box.example", 0)):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, "dropbox_api.app"):
+            async with running_server(make_settings(postgres_url, s3_config, http={"public_url": f"https://{host}"})):
+                pass
+        told = [record for record in caplog.records if "session cookie to the store" in record.getMessage()]
+        assert len(told) == warnings
+
+
 @pytest.fixture(scope="module")
 async def localhost(postgres_url: str, s3_config: S3Config) -> AsyncIterator[RunningServer]:
     settings = make_settings(postgres_url, s3_config, http={"public_url": "http://localhost:8000"})
