@@ -106,7 +106,7 @@ async def _measure(stack: Stack, user_id: uuid.UUID, runs: int) -> dict[str, lis
         await timed("copy", lambda: _copy(raw, records))  # noqa: B023
 
         await raw.execute("UPDATE upload_chunks SET sha256 = sha256(number::text::bytea)")
-        await timed("reconcile", lambda: reconcile_session(services, user_id, upload_id))  # noqa: B023
+        await timed("reconcile", lambda: reconcile_session(services, upload_id))  # noqa: B023
         counted = "SELECT count(*) FROM upload_chunks WHERE upload_id = $1 AND state = 'uploaded'"
         assert await raw.fetchval(counted, upload_id) == _CHUNKS
         await raw.execute("UPDATE upload_chunks SET state = 'planned', etag = NULL")

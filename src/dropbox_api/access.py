@@ -286,6 +286,8 @@ class LinkAccess:
     top: Access
     """With the role viewer."""
     name: str
+    max_file_bytes: int | None
+    """Of the largest file that an upload link takes; None: any."""
 
 
 IS_OPEN_LINK = """revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
@@ -297,7 +299,7 @@ _REQUIRE_LINK = text(f"""
         SELECT links.* FROM links JOIN users ON users.id = links.created_by
         WHERE links.id = :link_id AND {IS_OPEN_LINK} AND users.disabled_at IS NULL
     ), {ancestors_cte("nodes WHERE nodes.id = (SELECT node_id FROM link)", "owner_id", "kind", "name", "trashed_at")}
-    SELECT link.id, mode, password_hash, expires_at, node_id, ancestors.owner_id, kind, name
+    SELECT link.id, mode, password_hash, expires_at, max_file_bytes, node_id, ancestors.owner_id, kind, name
     FROM link JOIN ancestors ON height = 0 AND ancestors.owner_id = created_by
     WHERE NOT EXISTS (SELECT FROM ancestors WHERE trashed_at IS NOT NULL)
 """)
@@ -313,7 +315,36 @@ async def require_link(tx: Tx, link_id: uuid.UUID) -> LinkAccess:
     if row is None:
         raise problems.NotFound
     top = Access(row.node_id, row.owner_id, row.kind, "viewer")
-    return LinkAccess(row.id, row.mode, row.password_hash, row.expires_at, top, row.name)
+    return LinkAccess(row.id, row.mode, row.password_hash, row.expires_at, top, row.name, row.max_file_bytes)
+
+
+_RECEIVING_LINKS = text(f"""
+    WITH RECURSIVE link AS (
+        SELECT links.id, node_id, created_by FROM links JOIN users ON users.id = links.created_by
+        WHERE links.id = ANY(CAST(:ids AS uuid[])) AND mode = 'upload' AND revoked_at IS NULL
+            AND users.disabled_at IS NULL
+    ), {ancestors_cte("nodes WHERE nodes.id IN (SELECT node_id FROM link)", "owner_id", "trashed_at")}
+    SELECT link.id, node_id FROM link JOIN ancestors top ON top.id = node_id AND height = 0
+    WHERE top.owner_id = created_by
+        AND NOT EXISTS (SELECT FROM ancestors WHERE start = node_id AND trashed_at IS NOT NULL)
+""")
+
+
+async def find_receiving_links(tx: Tx, link_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID]:
+    """Return the folder of each of these upload links that still takes what its bearers have begun to send.
+
+    As `require_link`, but an expired link counts: only new uploads need one that has not expired.
+    """
+    rows = await tx.execute(_RECEIVING_LINKS, {"ids": list(link_ids)})
+    return {row.id: row.node_id for row in rows}
+
+
+_DEPTH = text(f"WITH RECURSIVE {ancestors_cte(_ONE)} SELECT max(height) FROM ancestors")
+
+
+async def measure_depth(tx: Tx, node_id: uuid.UUID) -> int:
+    """Return how many folders are above a node."""
+    return int((await tx.execute(_DEPTH, {"node_id": node_id})).scalar_one())
 
 
 _MAY_FINISH_LINK = text(f"""

@@ -376,13 +376,28 @@ class Upload(Base):
     __tablename__ = "uploads"
     __table_args__ = (
         Index(
-            "uploads_live_key",
+            "uploads_own_live_key",
             "uploader_id",
             "owner_id",
             "fingerprint",
             "encoding",
             unique=True,
-            postgresql_where=text(f"{LIVE_UPLOAD} AND fingerprint IS NOT NULL"),
+            postgresql_where=text(f"{LIVE_UPLOAD} AND fingerprint IS NOT NULL AND link_id IS NULL"),
+        ),
+        Index(
+            "uploads_sender_key",
+            "link_id",
+            "link_secret_hash",
+            "client_ref",
+            unique=True,
+            postgresql_where=text(f"link_id IS NOT NULL AND ({LIVE_UPLOAD} OR state = 'completed')"),
+        ),
+        Index("uploads_link_id_idx", "link_id", "id", postgresql_where=text("link_id IS NOT NULL")),
+        Index(
+            "uploads_open_by_link_idx",
+            "owner_id",
+            "link_id",
+            postgresql_where=text(f"{LIVE_UPLOAD} AND link_id IS NOT NULL"),
         ),
         Index("uploads_owner_id_idx", "owner_id", "size_bytes", postgresql_where=text(LIVE_UPLOAD)),
         Index("uploads_uploader_id_idx", "uploader_id", "id"),
@@ -436,6 +451,19 @@ class Upload(Base):
     blob_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("blobs.id", ondelete="SET NULL"))
     leftover: Mapped[bool] = mapped_column(server_default=text("false"))
     """The session has ended, and a worker must still remove its parts or object from S3."""
+    link_id: Mapped[uuid.UUID | None]
+    """The upload link whose bearer sends; `uploader_id` is then the owner. No foreign key: sessions outlive links."""
+    link_secret_hash: Mapped[bytes | None]
+    """SHA-256 of the secret that the sender made; it alone gives access to the session. As the next three columns, only
+    of sessions under a link."""
+    client_ref: Mapped[str | None]
+    """The sender's own name of the session."""
+    sender_address: Mapped[str | None]
+    """The network address that started the session, as limits count it."""
+    confirmed_bytes: Mapped[int | None]
+    """Bytes of the parts that S3 had reported when the session was last reconciled."""
+    reserved_bytes: Mapped[int | None]
+    """What the session reserves of the owner's quota; None: `size_bytes`."""
 
 
 class UploadChunk(Base):
@@ -480,6 +508,8 @@ class UploadDestination(Base):
     client_modified_at: Mapped[datetime | None]
     executable: Mapped[bool | None]
     """None: as the file is."""
+    folder_path: Mapped[str | None]
+    """Of a session under a link: the folders below `parent_id`, made when the session completes."""
     created_at: Mapped[datetime] = _now()
     revision_id: Mapped[uuid.UUID | None]
     """The created or changed file, if the destination succeeded."""
@@ -935,6 +965,12 @@ class Link(Base):
     expires_at: Mapped[datetime | None]
     max_downloads: Mapped[int | None]
     downloads: Mapped[int] = mapped_column(server_default="0")
+    max_bytes: Mapped[int | None]
+    """Of an upload link, as the next four columns: how many bytes it takes."""
+    max_file_bytes: Mapped[int | None]
+    max_files: Mapped[int | None]
+    received_bytes: Mapped[int] = mapped_column(server_default="0")
+    received_files: Mapped[int] = mapped_column(server_default="0")
     created_by: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     created_at: Mapped[datetime] = _now()
     revoked_at: Mapped[datetime | None]

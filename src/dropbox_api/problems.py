@@ -354,6 +354,14 @@ class LinkNotFor(Problem):
     mode: Literal["view", "download", "upload"]
 
 
+class LinkFull(Problem):
+    """`limit` is the limit of the link that is reached; the numbers are the owner's."""
+
+    code, status, title = "link-full", 413, "Link full"
+    detail = "The upload link takes no more: ask its owner to raise the limit"
+    limit: Literal["max_bytes", "max_files"]
+
+
 class ProcessingRunning(Problem):
     """`file_ids` lists up to 10 files that a processor works on."""
 

@@ -52,11 +52,13 @@ if TYPE_CHECKING:
         Contact,
         CopyOperation,
         CopyProgress,
+        CreatedLinkUpload,
         CreatedPersonalToken,
         CreatedUpload,
         CreatedUploadItem,
         CreatedWebhook,
         CreateFolderOperation,
+        CreateLinkUpload,
         CreateUpload,
         Delivery,
         DeliveryState,
@@ -79,6 +81,7 @@ if TYPE_CHECKING:
         Link,
         LinkMode,
         LinkPass,
+        LinkUpload,
         ManagedUser,
         MoveOperation,
         NamedFile,
@@ -136,6 +139,7 @@ if TYPE_CHECKING:
         InvalidPasskey,
         InvalidRefreshToken,
         InvalidRequest,
+        LinkFull,
         LinkNotFor,
         LinkPasswordRequired,
         MalformedJson,
@@ -199,6 +203,7 @@ else:
                 "Account AccountKind Activity ArchiveUrl BatchResult Capabilities Chunk CompletedUpload "
                 "CompletedUploadItem Contact CopyOperation CreateFolderOperation hash_tree KEEP MoveOperation "
                 "Operation RestoreOperation TrashOperation CopyProgress CreateUpload CreatedPersonalToken "
+                "CreateLinkUpload CreatedLinkUpload LinkUpload "
                 "CreatedUpload CreatedUploadItem CreatedWebhook Delivery DeliveryState Destination DestinationState "
                 "DownloadItem DownloadResult DownloadUrl Event EventList File FileRef FileState FingerprintHit "
                 "Grant GrantedRole Keep Link LinkMode LinkPass ManagedUser NodeState NamedFile NameResult OnConflict "
@@ -213,7 +218,7 @@ else:
                 "CursorExpired DependencyFailed DestinationRefused EmailTaken FingerprintMismatch "
                 "FingerprintRequired IdempotencyMismatch InternalError IntoItself InvalidCredentials InvalidCursor "
                 "InvalidMailToken InvalidName InvalidPasskey InvalidRefreshToken LinkNotFor LinkPasswordRequired "
-                "PasskeysUnavailable MethodNotAllowed "
+                "LinkFull PasskeysUnavailable MethodNotAllowed "
                 "NameTaken NotAFile NotAFolder NotFound NothingToPlace NotQuarantined OidcFailed ParentGone "
                 "PartsMissing PreconditionFailed ProcessingRunning QuotaExceeded RegistrationClosed RevisionConflict "
                 "RootFolder SecondFactorRequired SecondFactorState SizeNotAllowed StoreFull TooManyDevices "
@@ -253,7 +258,9 @@ __all__ = [
     "CopyProgress",
     "Corrupt",
     "CreateFolderOperation",
+    "CreateLinkUpload",
     "CreateUpload",
+    "CreatedLinkUpload",
     "CreatedPersonalToken",
     "CreatedUpload",
     "CreatedUploadItem",
@@ -299,10 +306,12 @@ __all__ = [
     "InvalidResponse",
     "Keep",
     "Link",
+    "LinkFull",
     "LinkMode",
     "LinkNotFor",
     "LinkPass",
     "LinkPasswordRequired",
+    "LinkUpload",
     "LocalExists",
     "MalformedJson",
     "ManagedUser",

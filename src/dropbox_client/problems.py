@@ -290,6 +290,13 @@ class LinkNotFor(ApiError):
     mode: Literal["view", "download", "upload"]
 
 
+class LinkFull(ApiError):
+    """The upload link takes no more: `limit` is the limit that its owner set and that is reached."""
+
+    code = "link-full"
+    limit: Literal["max_bytes", "max_files"]
+
+
 class ProcessingRunning(ApiError):
     """A processor is working on the content: wait, or repeat with force=true."""
 
@@ -465,6 +472,7 @@ PROBLEMS: dict[str, type[ApiError]] = {
         CannotShareWith,
         LinkPasswordRequired,
         LinkNotFor,
+        LinkFull,
         ProcessingRunning,
         NotQuarantined,
         InvalidCursor,

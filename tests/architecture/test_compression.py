@@ -21,6 +21,8 @@ TOKEN_NAME = "`token` is the name of a token"
 HARMLESS = {
     "uploads_create_batch": SIGNED,
     "uploads_sign_parts": SIGNED,
+    "public_create_upload_batch": SIGNED,
+    "public_sign_upload_parts": SIGNED,
     "files_create_download_batch": SIGNED,
     "events_list": TOKEN_NAME,
     "me_list_activity": TOKEN_NAME,

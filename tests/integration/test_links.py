@@ -158,6 +158,7 @@ async def test_download_link_of_a_file_gives_its_content(account: Account, api: 
         "content_type": "text/html",
         "mode": "download",
         "needs_password": False,
+        "max_file_bytes": None,
         "expires_at": None,
     }
     assert (shown.headers["cache-control"], shown.headers["referrer-policy"]) == ("no-store", "no-referrer")

@@ -22,6 +22,7 @@ from dropbox_api.accounts.actors import GRANTABLE
 from dropbox_api.app import create_app
 from dropbox_api.settings import Settings
 from tests.support.browser import SAME_ORIGIN, Browser
+from tests.support.senders import Sender
 from tests.support.server import Account, RunningServer, register_account, sha256, start_body, upload_file
 
 MATRIX: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("matrix.yaml").read_text(encoding="utf-8"))
@@ -76,11 +77,13 @@ class World:
             if row["of"] == "trashed":
                 (await self.clients[trashed_by].delete(f"/v1/files/{file['id']}")).raise_for_status()
         shares = {"grant_id": ("grants", {"email": f"{unique}@example.com", "role": "viewer"})}
-        shares["link_id"] = ("links", {"mode": "view"})
+        shares["link_id"] = ("links", {"mode": "upload" if "/uploads" in path else "view"})
         for name, (kind, body) in shares.items():
             if f"{{{name}}}" in path:
                 made = await self.owner.client.post(f"/v1/files/{ids['file_id']}/{kind}", json=body)
                 ids[name] = made.raise_for_status().json()["id"]
+                if path.endswith("/uploads/{upload_id}"):
+                    ids["upload_id"] = (await Sender(self.clients["anonymous"], made.json()).start(b"matrix"))["id"]
         return ids
 
     async def ask(self, name: str, actor: str, trashed_by: str = "owner") -> httpx2.Response:

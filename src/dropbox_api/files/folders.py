@@ -78,15 +78,15 @@ async def choose_target(
 
 
 async def ensure_folders(
-    tx: Tx, owner_id: uuid.UUID, wanted: Sequence[tuple[str, ...]]
+    tx: Tx, owner_id: uuid.UUID, wanted: Sequence[tuple[str, ...]], top_id: uuid.UUID | None = None
 ) -> dict[tuple[str, ...], uuid.UUID | problems.Problem]:
-    """Return the folder at each path (clean names, () is the root) of the owner's tree; make missing folders.
+    """Return the folder at each path (clean names) below the owner's root, or below `top_id`; make missing folders.
 
     Raises nothing. The result of a path can be NotAFolder (a file is on the path), TooManyFiles (the account has no
     room for the folder) or InvalidName (too deep to hold a file).
     Transaction: joins tx, which holds the owner's lock.
     """
-    found: dict[tuple[str, ...], uuid.UUID | problems.Problem] = {(): await paths.get_root_id(tx, owner_id)}
+    found: dict[tuple[str, ...], uuid.UUID | problems.Problem] = {(): top_id or await paths.get_root_id(tx, owner_id)}
     too_deep = problems.InvalidName(f"Folders are at most {names.MAX_DEPTH - 1} deep", reason="too-deep")
     found |= dict.fromkeys((path for path in wanted if len(path) >= names.MAX_DEPTH), too_deep)
     wanted = [path for path in wanted if path not in found]

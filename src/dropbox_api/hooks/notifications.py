@@ -111,7 +111,7 @@ async def reconcile_named_sessions(services: Services, names: Collection[str]) -
     async def reconcile(session: NamedSession) -> None:
         async with slots:
             with contextlib.suppress(*_CLIENT_PROBLEMS), request_source.act_for(session.uploader_id):
-                await reconcile_session(services, session.uploader_id, session.id)
+                await reconcile_session(services, session.id)
 
     outcomes = await asyncio.gather(*map(reconcile, sessions), return_exceptions=True)
     await _expedite_completion(services.db, [session.id for session in sessions])

@@ -50,9 +50,9 @@ def set_link(link_id: uuid.UUID) -> None:
 
 
 @contextmanager
-def act_for(actor_id: uuid.UUID) -> Iterator[None]:
-    """Run the block on behalf of an actor, as a worker does that finishes an upload."""
-    token = _current.set(replace(_current.get(), actor_id=actor_id))
+def act_for(actor_id: uuid.UUID | None, link_id: uuid.UUID | None = None) -> Iterator[None]:
+    """Run the block on behalf of an actor or the bearer of a link, as a worker does that finishes an upload."""
+    token = _current.set(replace(_current.get(), actor_id=actor_id, link_id=link_id))
     try:
         yield
     finally:

@@ -1,13 +1,17 @@
 """Bearers of links: the check of a link's token and password before every operation of the public side."""
 
+import uuid
 from dataclasses import dataclass
 
 from dropbox_api import access, problems
 from dropbox_api.accounts.factors.passwords import Passwords
 from dropbox_api.context import Services
+from dropbox_api.core.fingerprint import parse_sha256
 from dropbox_api.plumbing import request_source
 from dropbox_api.plumbing.limits import Limits
 from dropbox_api.sharing.link_tokens import LinkTokens
+from dropbox_api.uploads.senders import sender
+from dropbox_api.uploads.senders.sender import Sender, SenderContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,32 @@ async def open_link(services: Services, security: LinkSecurity, credentials: Lin
         await _require_password(security, link, link.password_hash, credentials)
     request_source.set_link(link_id)
     return LinkContext(services.db, services.store, services.settings, link, tasks=services.tasks)
+
+
+def require_upload_link(context: LinkContext, secret_hash: str) -> SenderContext:
+    """Return the context of a sender who starts uploads under an upload link. Raises LinkNotFor."""
+    if context.link.mode != "upload":
+        raise problems.LinkNotFor(mode=context.link.mode)
+    return _make_sender(context, context.link.link_id, parse_sha256(secret_hash))
+
+
+def open_sender(services: Services, security: LinkSecurity, token: str, secret: str | None) -> SenderContext:
+    """Return the context of a sender with a secret; each operation checks the secret against its session.
+
+    The link's password is not asked for: the start asked, and another password ends the sessions.
+    Raises NotFound for a token that this server did not issue, and for a text that no secret is.
+    """
+    link_id = security.tokens.find_link_id(token)
+    if link_id is None:
+        raise problems.NotFound
+    request_source.set_link(link_id)
+    return _make_sender(services, link_id, sender.hash_secret(secret))
+
+
+def _make_sender(services: Services, link_id: uuid.UUID, secret_hash: bytes) -> SenderContext:
+    return SenderContext(
+        services.db, services.store, services.settings, Sender(link_id, secret_hash), tasks=services.tasks
+    )
 
 
 async def _require_password(

@@ -25,6 +25,7 @@ from dropbox_api.schemas import EXPIRY_REFUSED
 from dropbox_api.sharing import schemas
 from dropbox_api.sharing.bearers import LinkSecurity
 from dropbox_api.sharing.link_tokens import LinkTokens
+from dropbox_api.uploads import link_sessions
 
 _COLUMNS = (
     Link.id,
@@ -35,6 +36,11 @@ _COLUMNS = (
     Link.max_downloads,
     Link.downloads,
     Link.created_at,
+    Link.max_bytes,
+    Link.max_file_bytes,
+    Link.max_files,
+    Link.received_bytes,
+    Link.received_files,
 )
 
 
@@ -50,6 +56,11 @@ class LinkRow:
     max_downloads: int | None
     downloads: int
     created_at: datetime
+    max_bytes: int | None
+    max_file_bytes: int | None
+    max_files: int | None
+    received_bytes: int
+    received_files: int
 
 
 class _StoredAnswer(BaseModel):
@@ -108,6 +119,9 @@ async def _insert_link(
         "password_hash": password_hash,
         "expires_at": wanted.expires_at,
         "max_downloads": wanted.max_downloads,
+        "max_bytes": wanted.max_bytes,
+        "max_file_bytes": wanted.max_file_bytes,
+        "max_files": wanted.max_files,
     }
     link = LinkRow(**(await tx.execute(insert(Link).values(values).returning(*_COLUMNS))).one()._asdict())
     entry = audit.Entry("link-created", node_id, {"link": str(link.id), "mode": link.mode})
@@ -137,6 +151,11 @@ def _view(tokens: LinkTokens, link: LinkRow) -> schemas.Link:
         max_downloads=link.max_downloads,
         downloads=link.downloads,
         created_at=link.created_at,
+        max_bytes=link.max_bytes,
+        max_file_bytes=link.max_file_bytes,
+        max_files=link.max_files,
+        received_bytes=link.received_bytes,
+        received_files=link.received_files,
     )
 
 
@@ -161,9 +180,10 @@ async def list_links(
 async def change_link(
     context: Context, security: LinkSecurity, link_id: uuid.UUID, wanted: schemas.UpdateLink
 ) -> schemas.Link:
-    """Change the given members among password, expiry and budget; return the link.
+    """Change the given members among password, expiry and limits; return the link.
 
-    Raises NotFound, InvalidRequest (a budget for an upload link, an expiry in the past).
+    Another password, or none, ends the upload sessions under the link, which need it no more.
+    Raises NotFound, InvalidRequest (a limit that the mode does not have, an expiry in the past).
     Transaction: one, under the owner's lock; the password is hashed before.
     """
     values = wanted.model_dump(include=wanted.model_fields_set - {"password"})
@@ -171,22 +191,39 @@ async def change_link(
         values["password_hash"] = await _hash_password(security.passwords, wanted.password)
     async with context.db.begin() as tx:
         link = await _lock_link(tx, context.actor_id, link_id)
-        if link.mode == "upload" and wanted.max_downloads is not None:
-            raise problems.InvalidRequest(errors=[{"pointer": "/max_downloads", "detail": schemas.NO_UPLOAD_BUDGET}])
+        _require_fitting_limits(link.mode, wanted)
         await _require_future(tx, wanted.expires_at)
         if values:
             changed = update(Link).where(Link.id == link_id).values(**values).returning(*_COLUMNS)
             link = LinkRow(**(await tx.execute(changed)).one()._asdict())
+            if "password_hash" in values:
+                await link_sessions.end_under_link(tx, context.actor_id, link_id)
             detail = {"link": str(link_id), "changed": sorted(wanted.model_fields_set)}
             await audit.record(tx, context.actor_id, [audit.Entry("link-changed", link.node_id, detail)])
     return _view(security.tokens, link)
 
 
+def _require_fitting_limits(mode: schemas.Mode, wanted: schemas.UpdateLink) -> None:
+    """Raise InvalidRequest for a limit that links of this mode do not have."""
+    refused = {"max_downloads": schemas.NO_UPLOAD_BUDGET} if mode == "upload" else schemas.UPLOAD_LIMITS
+    errors = [
+        {"pointer": f"/{name}", "detail": detail}
+        for name, detail in refused.items()
+        if getattr(wanted, name) is not None
+    ]
+    if errors:
+        raise problems.InvalidRequest(errors=errors)
+
+
 async def revoke_link(context: Context, link_id: uuid.UUID) -> None:
-    """End a link at once and for good. Raises NotFound. Transaction: one, under the owner's lock."""
+    """End a link and the upload sessions under it at once and for good. Raises NotFound.
+
+    Transaction: one, under the owner's lock.
+    """
     async with context.db.begin() as tx:
         link = await _lock_link(tx, context.actor_id, link_id)
         await tx.execute(update(Link).where(Link.id == link_id).values(revoked_at=func.now()))
+        await link_sessions.end_under_link(tx, context.actor_id, link_id)
         entry = audit.Entry("link-revoked", link.node_id, {"link": str(link_id)})
         await audit.record(tx, context.actor_id, [entry])
 

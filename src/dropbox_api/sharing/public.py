@@ -57,6 +57,7 @@ async def describe_link(context: LinkContext) -> schemas.PublicLink:
         mode=link.mode,
         needs_password=link.password_hash is not None,
         expires_at=link.expires_at,
+        max_file_bytes=link.max_file_bytes,
     )
 
 

@@ -11,6 +11,8 @@ from dropbox_api.files.schemas import File
 from dropbox_api.schemas import Answer, ExpiryTime, Request, Secret
 
 NO_UPLOAD_BUDGET = "an upload link has no downloads to count"
+UPLOAD_LIMITS = dict.fromkeys(("max_bytes", "max_file_bytes", "max_files"), "only an upload link takes files")
+"""The limits that only upload links have, and why others do not."""
 
 GrantedRole = Literal["viewer", "editor"]
 Mode = Literal["view", "download", "upload"]
@@ -102,6 +104,13 @@ MaxDownloads = Annotated[
 ]
 
 
+MaxBytes = Annotated[int, Field(ge=1, le=2**53, description="Of an upload link: how many bytes it takes in all.")]
+MaxFileBytes = Annotated[
+    int, Field(ge=1, le=2**53, description="Of an upload link: the size of the largest file that it takes, in bytes.")
+]
+MaxFiles = Annotated[int, Field(ge=1, le=2**53, description="Of an upload link: how many files it takes in all.")]
+
+
 class CreateLink(Request):
     mode: Annotated[
         Mode,
@@ -113,11 +122,17 @@ class CreateLink(Request):
     password: LinkPassword | None = None
     expires_at: ExpiryTime | None = None
     max_downloads: MaxDownloads | None = None
+    max_bytes: MaxBytes | None = None
+    max_file_bytes: MaxFileBytes | None = None
+    max_files: MaxFiles | None = None
 
     @model_validator(mode="after")
-    def _upload_links_have_no_budget(self) -> Self:
+    def _limits_fit_the_mode(self) -> Self:
         if self.mode == "upload" and self.max_downloads is not None:
             raise ValueError(NO_UPLOAD_BUDGET)
+        for name, refusal in UPLOAD_LIMITS.items():
+            if self.mode != "upload" and getattr(self, name) is not None:
+                raise ValueError(f"{name}: {refusal}")
         return self
 
 
@@ -127,6 +142,9 @@ class UpdateLink(Request):
     password: LinkPassword | None = None
     expires_at: ExpiryTime | None = None
     max_downloads: MaxDownloads | None = None
+    max_bytes: MaxBytes | None = None
+    max_file_bytes: MaxFileBytes | None = None
+    max_files: MaxFiles | None = None
 
 
 class Link(Answer):
@@ -140,6 +158,11 @@ class Link(Answer):
     max_downloads: int | None
     downloads: int
     created_at: datetime
+    max_bytes: int | None
+    max_file_bytes: int | None
+    max_files: int | None
+    received_bytes: Annotated[int, Field(description="What an upload link has taken so far; 0 for other links.")]
+    received_files: int
 
 
 class LinkList(Answer):
@@ -161,6 +184,9 @@ class PublicLink(Answer):
     mode: Mode
     needs_password: bool
     expires_at: datetime | None
+    max_file_bytes: Annotated[
+        int | None, Field(description="Size of the largest file that an upload link takes; null: any.")
+    ] = None
 
 
 class CreateLinkPass(Request):

@@ -25,17 +25,22 @@ async def abort_upload(context: Context, upload_id: uuid.UUID) -> None:
     Transaction: T1, S3; a worker does later what S3 does not do now.
     """
     async with context.db.read() as tx:
-        owner_id = (await sessions.get_session(tx, context.actor_id, upload_id)).owner_id
-    async with context.db.begin() as tx:
+        session = await sessions.get_session(tx, context.actor_id, upload_id)
+    await abort_session(context, session.owner_id, upload_id)
+
+
+async def abort_session(services: Services, owner_id: uuid.UUID, upload_id: uuid.UUID) -> None:
+    """End a session, whose uploader the caller has checked, as `abort_upload` does. Raises and commits as it does."""
+    async with services.db.begin() as tx:
         await guard.lock_owner(tx, owner_id)
-        session = await sessions.lock_session(tx, context.actor_id, upload_id)
+        session = await sessions.lock_known_session(tx, upload_id)
         if session.state == "completing" and not await sessions.has_free_lease(tx, upload_id):
             raise problems.UploadCompleting(retry_after_s=1)
         if session.state == "completed":
             raise problems.UploadEnded("The upload is completed: it is a file now", state="completed")
         await sessions.end_sessions(tx, owner_id, [upload_id], "aborted", has_leftovers=True)
     await failpoint("uploads.abort.after_t1")
-    await discard_parts(context, upload_id)
+    await discard_parts(services, upload_id)
 
 
 async def abort_without_destination(tx: Tx, owner_id: uuid.UUID, uploader_id: uuid.UUID) -> None:
@@ -47,7 +52,7 @@ async def abort_without_destination(tx: Tx, owner_id: uuid.UUID, uploader_id: uu
     live = sessions.select_sessions(
         Upload.owner_id == owner_id,
         Upload.uploader_id == uploader_id,
-        ~sessions.IS_DIRECT,
+        sessions.IS_OWN,
         sessions.IS_LIVE,
     )
     uploads = [UploadSession(*row) for row in (await tx.execute(live)).all()]

@@ -21,7 +21,7 @@ from dropbox_api.plumbing.store_problems import to_problem
 from dropbox_api.storage.object_store import CompletedPart, ObjectNotFound, StoreConflict, StoreError, StoreRejected
 from dropbox_api.uploads import queries, reconcile, sessions
 from dropbox_api.uploads.proof import is_expected_object
-from dropbox_api.uploads.record import StoredObject, record_completion
+from dropbox_api.uploads.record import StoredObject, delete_objects, record_completion
 from dropbox_api.uploads.sessions import UploadSession
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,8 @@ async def assemble_session(services: Services, upload_id: uuid.UUID, token: uuid
         raise
     await failpoint("uploads.complete.after_head")
     async with services.db.begin() as tx:
-        await record_completion(tx, session.owner_id, [stored])
+        refused = await record_completion(tx, session.owner_id, [stored])
+    await delete_objects(services, refused)
     await failpoint("uploads.complete.after_t2")
 
 

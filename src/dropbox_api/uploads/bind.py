@@ -79,6 +79,7 @@ def _select_twins(session: UploadSession, digest: bytes) -> Select[Any]:
         Upload.fingerprint == digest,
         Upload.encoding == session.encoding,
         Upload.id != session.id,
+        sessions.IS_OWN,
         sessions.IS_LIVE,
     )
 

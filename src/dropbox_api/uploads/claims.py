@@ -104,7 +104,8 @@ async def _claim_for_owner(
 ) -> list[Claim]:
     """Decide and record the outcome of each draft into one owner's tree."""
     targets = await destinations.resolve_targets(tx, actor_id, owner_id, [draft.place for draft in drafts])
-    allowance = await quota.lock_allowance(tx, settings, actor_id, owner_id)
+    size_bytes = sum(draft.request.size_bytes for draft in drafts)
+    allowance = await quota.make_room(tx, settings, actor_id, owner_id, size_bytes, len(drafts))
     nodes = await destinations.find_nodes(
         tx, [target for target in targets if not isinstance(target, problems.Problem)]
     )
@@ -156,7 +157,7 @@ async def _find_existing(tx: Tx, actor_id: uuid.UUID, owner_id: uuid.UUID, draft
     live = select(Upload.id, Upload.fingerprint, Upload.size_bytes, Upload.state).where(
         Upload.owner_id == owner_id,
         Upload.uploader_id == actor_id,
-        ~sessions.IS_DIRECT,
+        sessions.IS_OWN,
         sessions.IS_LIVE,
         or_(
             and_(Upload.fingerprint.in_(wanted), Upload.encoding == "identity"),
@@ -278,24 +279,9 @@ class _Batch:
 
     def _open(self, draft: Draft, target: Target | FileTarget) -> SessionClaim:
         """Collect a new session with its one destination."""
-        upload_id = new_id()
-        folder_of_key = draft.fingerprint.hex() if draft.fingerprint else "late"
-        is_single = draft.plan.strategy == "single"
-        self._uploads.append(
-            {
-                "id": upload_id,
-                "uploader_id": self._actor_id,
-                "owner_id": self._owner_id,
-                "fingerprint": draft.fingerprint,
-                "size_bytes": draft.plan.size_bytes,
-                "strategy": draft.plan.strategy,
-                "chunk_size_bytes": draft.plan.chunk_size_bytes,
-                "chunk_count": draft.plan.chunk_count,
-                # A single session has no multipart upload to wait for.
-                "state": "active" if is_single else "creating",
-                "storage_key": f"blobs/{self._owner_id}/{folder_of_key}/{upload_id}",
-            }
-        )
+        row = make_session_row(self._actor_id, self._owner_id, draft.plan, draft.fingerprint)
+        upload_id, is_single = row["id"], draft.plan.strategy == "single"
+        self._uploads.append(row)
         self._reserved_bytes += draft.plan.size_bytes
         self._add_destination(upload_id, draft, target)
         self._existing.sizes.add(draft.request.size_bytes)
@@ -319,8 +305,7 @@ class _Batch:
         """Write the collected sessions, chunks, destinations and reservations; `placements` is left to the caller."""
         activity = sessions.build_client_activity(settings)
         if self._uploads:
-            await tx.execute(insert(Upload).values(**activity), self._uploads)
-            await tx.execute(_INSERT_CHUNKS, {"ids": [row["id"] for row in self._uploads]})
+            await insert_sessions(tx, self._uploads, activity)
         if self._destinations:
             await tx.execute(insert(UploadDestination), self._destinations)
         if self._renewed:
@@ -331,6 +316,33 @@ class _Batch:
         if self._uploads or self._destinations:
             new_nodes = sum(row["file_id"] is None for row in self._destinations)
             await quota.reserve_quota(tx, self._owner_id, self._reserved_bytes, new_nodes)
+
+
+def make_session_row(
+    uploader_id: uuid.UUID, owner_id: uuid.UUID, plan: Plan, fingerprint: bytes | None
+) -> dict[str, Any]:
+    """Return a new row of `uploads`."""
+    upload_id = new_id()
+    folder_of_key = fingerprint.hex() if fingerprint else "late"
+    return {
+        "id": upload_id,
+        "uploader_id": uploader_id,
+        "owner_id": owner_id,
+        "fingerprint": fingerprint,
+        "size_bytes": plan.size_bytes,
+        "strategy": plan.strategy,
+        "chunk_size_bytes": plan.chunk_size_bytes,
+        "chunk_count": plan.chunk_count,
+        # A single session has no multipart upload to wait for.
+        "state": "active" if plan.strategy == "single" else "creating",
+        "storage_key": f"blobs/{owner_id}/{folder_of_key}/{upload_id}",
+    }
+
+
+async def insert_sessions(tx: Tx, uploads: Sequence[dict[str, Any]], activity: dict[str, Any]) -> None:
+    """Insert new rows of `uploads`, and their chunks. Transaction: joins tx."""
+    await tx.execute(insert(Upload).values(**activity), uploads)
+    await tx.execute(_INSERT_CHUNKS, {"ids": [row["id"] for row in uploads]})
 
 
 _RENEWED = ("name", "on_conflict", "base_revision_id", "content_type", "client_modified_at", "executable")

@@ -25,7 +25,7 @@ from dropbox_api import problems
 from dropbox_api.context import Context, Services
 from dropbox_api.core import ranges
 from dropbox_api.core.fingerprint import to_base64
-from dropbox_api.db import Db
+from dropbox_api.db import Db, Tx
 from dropbox_api.models import Upload, UploadChunk
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.plumbing.store_problems import to_problem
@@ -34,7 +34,7 @@ from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import StoreError
 from dropbox_api.uploads import assembly, destinations, queries, reconcile, schemas, sessions
 from dropbox_api.uploads.proof import is_expected_object
-from dropbox_api.uploads.record import StoredObject, record_completion
+from dropbox_api.uploads.record import StoredObject, delete_objects, record_completion
 from dropbox_api.uploads.sessions import UploadSession
 
 POLL_S = 0.2
@@ -72,19 +72,20 @@ async def _complete_in_time(
     return result
 
 
-async def complete_session(services: Services, uploader_id: uuid.UUID, upload_id: uuid.UUID) -> bool:
+async def complete_session(services: Services, upload_id: uuid.UUID) -> bool:
     """Complete a session for a worker, which does not prolong its life; return False when S3 needs longer.
 
     Raises what `complete_upload` does, but not DestinationRefused: a refused destination settles the session too.
     Transaction: T1, S3, T2.
     """
-    session = await _get_completable(services.db, uploader_id, upload_id)
+    async with services.db.read() as tx:
+        session = await _require_completable(tx, await sessions.read_session(tx, upload_id))
     if session.state in {"creating", "active"}:
-        session = await reconcile.reconcile_session(services, uploader_id, upload_id)
+        session = await reconcile.reconcile_session(services, upload_id)
     if not await _complete_reconciled(services, session, _find_deadline(services)):
         return False
     async with services.db.read() as tx:
-        _require_completed(await sessions.get_session(tx, uploader_id, upload_id))
+        _require_completed(await sessions.read_session(tx, upload_id))
     return True
 
 
@@ -95,9 +96,12 @@ def _find_deadline(services: Services) -> float:
 async def _get_completable(db: Db, uploader_id: uuid.UUID, upload_id: uuid.UUID) -> UploadSession:
     """Return a session that may be completed, or has ended. Raises NotFound, ParentGone, FingerprintRequired."""
     async with db.read() as tx:
-        session = await sessions.get_session(tx, uploader_id, upload_id)
-        if session.state != "completed":
-            await destinations.require_open_destination(tx, session)
+        return await _require_completable(tx, await sessions.get_session(tx, uploader_id, upload_id))
+
+
+async def _require_completable(tx: Tx, session: UploadSession) -> UploadSession:
+    if session.state != "completed":
+        await destinations.require_open_destination(tx, session)
     if session.is_live and session.fingerprint is None:
         raise problems.FingerprintRequired("Bind the fingerprint first", uploads=[])
     return session
@@ -131,6 +135,7 @@ async def complete_batch(context: Context, upload_ids: Sequence[uuid.UUID]) -> s
     wanted = sessions.select_sessions(
         Upload.id.in_(upload_ids),
         Upload.uploader_id == context.actor_id,
+        sessions.IS_OWN,
         Upload.strategy == "single",
         Upload.state == "active",
     )
@@ -204,7 +209,8 @@ async def _complete_singles(
     stored = [item for item in confirmed if isinstance(item, StoredObject)]
     if stored:
         async with services.db.begin() as tx:
-            await record_completion(tx, owner_id, stored)
+            refused = await record_completion(tx, owner_id, stored)
+        await delete_objects(services, refused)
         await failpoint("uploads.complete.after_t2")
     pairs = zip(uploads, confirmed, strict=True)
     return {session.id: item for session, item in pairs if isinstance(item, problems.Problem)}
@@ -221,14 +227,16 @@ async def _assemble_in_time(services: Services, session: UploadSession, deadline
     Raises PartsMissing and what `assembly.assemble_session` raises.
     """
     while True:
-        task = services.tasks.start(session.uploader_id, lambda: _claim_and_assemble(services, session.id))
+        task = services.tasks.start(
+            session.link_id or session.uploader_id, lambda: _claim_and_assemble(services, session.id)
+        )
         if task is not None:
             await asyncio.wait({task}, timeout=max(0.0, deadline - time.monotonic()))
             if not task.done():
                 return False
             task.result()
         async with services.db.read() as tx:
-            now = await sessions.get_session(tx, session.uploader_id, session.id)
+            now = await sessions.read_session(tx, session.id)
         if not now.is_live or (task is not None and now.state != "completing"):
             return True
         if time.monotonic() > deadline:

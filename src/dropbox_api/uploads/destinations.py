@@ -18,7 +18,7 @@ from dropbox_api.files import folders, paths
 from dropbox_api.files.paths import FileTarget, Target
 from dropbox_api.models import Revision, UploadDestination
 from dropbox_api.schemas import OnConflict
-from dropbox_api.uploads import schemas
+from dropbox_api.uploads import link_sessions, schemas
 from dropbox_api.uploads.sessions import UploadSession
 
 MAX_DESTINATIONS = 100
@@ -195,11 +195,13 @@ async def find_nodes(tx: Tx, targets: Collection[Target | FileTarget]) -> dict[p
 async def find_closed_sessions(tx: Tx, uploader_id: uuid.UUID, sessions: Collection[UploadSession]) -> set[uuid.UUID]:
     """Return those of an uploader's sessions into whose destinations the uploader may put no content any more.
 
-    Never one of the uploader's own tree: `files.put` decides about each destination there.
+    Never one of the uploader's own tree: `files.put` decides about each destination there. The link decides about a
+    session under it.
     """
+    closed_links = await link_sessions.find_closed(tx, sessions)
     foreign = {session.id for session in sessions if not session.is_in_own_tree}
     if not foreign:
-        return set()
+        return closed_links
     places = select(UploadDestination.upload_id, UploadDestination.parent_id, UploadDestination.file_id)
     rows = (await tx.execute(places.where(UploadDestination.upload_id.in_(foreign)))).all()
     folder_ids = {row.parent_id for row in rows if row.file_id is None}
@@ -208,7 +210,8 @@ async def find_closed_sessions(tx: Tx, uploader_id: uuid.UUID, sessions: Collect
         **await access.find_editable_files(tx, uploader_id, {row.file_id for row in rows if row.file_id}),
     }
     closed = {id_ for id_, found in granted.items() if isinstance(found, problems.Problem)}
-    return foreign - {row.upload_id for row in rows if (row.file_id or row.parent_id) not in closed}
+    open_ids = {row.upload_id for row in rows if (row.file_id or row.parent_id) not in closed}
+    return closed_links | (foreign - open_ids)
 
 
 async def require_open_destination(tx: Tx, session: UploadSession) -> None:

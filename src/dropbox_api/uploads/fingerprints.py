@@ -32,7 +32,11 @@ async def find_fingerprint(context: Context, fingerprint: str) -> schemas.Finger
         .order_by(Node.id)
     )
     live = select(Upload.id).where(
-        Upload.uploader_id == actor_id, Upload.owner_id == actor_id, Upload.fingerprint == digest, sessions.IS_LIVE
+        Upload.uploader_id == actor_id,
+        Upload.owner_id == actor_id,
+        Upload.fingerprint == digest,
+        sessions.IS_OWN,
+        sessions.IS_LIVE,
     )
     async with context.db.begin() as tx:
         await use_snapshot(tx)

@@ -33,7 +33,7 @@ async def ensure_open_session(services: Services, session: UploadSession) -> Upl
         return session
     await open_multipart(services, session.id)
     async with services.db.read() as tx:
-        return await sessions.get_session(tx, session.uploader_id, session.id)
+        return await sessions.read_session(tx, session.id)
 
 
 async def open_multipart(services: Services, upload_id: uuid.UUID) -> None:

@@ -46,16 +46,14 @@ async def sign_parts(
     async with context.db.begin() as tx:
         session = await sessions.lock_session(tx, context.actor_id, upload_id)
         await destinations.require_open_destination(tx, session)
-        _require_active(session)
-        chunks = await _register_hashes(tx, session, hashes)
+        require_active(session)
+        chunks = await register_hashes(tx, session, hashes)
         await sessions.touch_session(tx, upload_id, context.settings)
-    in_order = [chunks[part.number] for part in wanted]
-    if session.is_single:
-        return [sign_single(context, session.storage_key, chunk) for chunk in in_order]
-    return _sign_multipart(context, session, in_order)
+    return sign_chunks(context, session, [chunks[part.number] for part in wanted])
 
 
-def _require_active(session: UploadSession) -> None:
+def require_active(session: UploadSession) -> None:
+    """Raise UploadCompleting, Unavailable or what `sessions.require_live` does for a session that takes no parts."""
     sessions.require_live(session)
     if session.state == "completing":
         raise problems.UploadCompleting(retry_after_s=1)
@@ -71,7 +69,7 @@ _REGISTER = text("""
 """)
 
 
-async def _register_hashes(tx: Tx, session: UploadSession, hashes: dict[int, bytes]) -> dict[int, RegisteredChunk]:
+async def register_hashes(tx: Tx, session: UploadSession, hashes: dict[int, bytes]) -> dict[int, RegisteredChunk]:
     """Bind hashes to chunks that have none yet; return all the chunks by number.
 
     Raises ChunkMismatch. Transaction: joins tx, which holds the session's lock.
@@ -102,10 +100,12 @@ def sign_single(services: Services, storage_key: str, chunk: RegisteredChunk) ->
     return _view(chunk, services.store.sign_put(storage_key, chunk.size_bytes, chunk.sha256, ttl_s))
 
 
-def _sign_multipart(
+def sign_chunks(
     services: Services, session: UploadSession, chunks: Sequence[RegisteredChunk]
 ) -> list[schemas.SignedPart]:
-    """Return a signed URL for each chunk of a multipart session."""
+    """Return a signed URL for each registered chunk of a session."""
+    if session.is_single:
+        return [sign_single(services, session.storage_key, chunk) for chunk in chunks]
     to_sign = [PartToSign(chunk.number, chunk.size_bytes, chunk.sha256) for chunk in chunks]
     ttl_s = services.settings.uploads.url_ttl_s
     signed = services.store.sign_parts(session.storage_key, session.known_s3_upload_id, to_sign, ttl_s)

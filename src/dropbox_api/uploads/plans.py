@@ -16,7 +16,7 @@ def read_store_limits(settings: Settings) -> StoreLimits:
     return StoreLimits(limits.min_part_bytes, limits.max_part_bytes, limits.max_parts, settings.uploads.max_file_bytes)
 
 
-def plan_upload(settings: Settings, request: schemas.CreateUpload) -> Plan:
+def plan_upload(settings: Settings, request: schemas.ContentRequest) -> Plan:
     """Cut the file of a request into chunks.
 
     Raises SizeNotAllowed; FingerprintRequired for a small file without a fingerprint: it is hashed before it is sent;

@@ -28,7 +28,7 @@ async def list_uploads(
     context: Context, *, state: str | None, fingerprint: str | None, limit: int, cursor: str | None
 ) -> schemas.UploadList:
     """Return a page of the caller's sessions, newest first. Raises InvalidCursor."""
-    page = select(Upload.id).where(Upload.uploader_id == context.actor_id, ~sessions.IS_DIRECT)
+    page = select(Upload.id).where(Upload.uploader_id == context.actor_id, sessions.IS_OWN)
     if state:
         page = page.where(Upload.state == state)
     if fingerprint:

@@ -13,7 +13,7 @@ from dropbox_api.db import Tx
 from dropbox_api.files import guard
 from dropbox_api.models import Upload, User
 from dropbox_api.settings import Settings
-from dropbox_api.uploads import sessions
+from dropbox_api.uploads import link_sessions, sessions
 
 
 @dataclass(slots=True)
@@ -29,12 +29,16 @@ class Allowance:
     is_own: bool
     """Whether the account is the actor's own: the numbers of other accounts stay hidden."""
 
+    @property
+    def free_bytes(self) -> int:
+        return self.quota_bytes - self.used_bytes - self.reserved_bytes
+
     def take(self, size_bytes: int, *, nodes: int = 1, sessions: int = 0) -> problems.Problem | None:
         """Take bytes, nodes and sessions from the allowance; return the problem, and take nothing, where it is short.
 
         Returns QuotaExceeded, TooManyFiles, TooManyUploads or None.
         """
-        if self.used_bytes + self.reserved_bytes + size_bytes > self.quota_bytes:
+        if size_bytes > self.free_bytes:
             if not self.is_own:
                 return problems.QuotaExceeded(
                     "The owner of the folder has not enough space left", needed_bytes=size_bytes
@@ -61,7 +65,7 @@ async def lock_allowance(tx: Tx, settings: Settings, actor_id: uuid.UUID, owner_
     Transaction: joins tx; takes the owner's lock.
     """
     user = await guard.lock_owner(tx, owner_id)
-    counted = select(func.count()).where(Upload.uploader_id == actor_id, sessions.IS_LIVE)
+    counted = select(func.count()).where(Upload.uploader_id == actor_id, Upload.link_id.is_(None), sessions.IS_LIVE)
     live: int = (await tx.execute(counted.select_from(Upload))).scalar_one()
     return Allowance(
         quota_bytes=user.quota_bytes,
@@ -71,6 +75,21 @@ async def lock_allowance(tx: Tx, settings: Settings, actor_id: uuid.UUID, owner_
         free_sessions=settings.uploads.max_open - live,
         is_own=actor_id == owner_id,
     )
+
+
+async def make_room(
+    tx: Tx, settings: Settings, actor_id: uuid.UUID, owner_id: uuid.UUID, size_bytes: int, nodes: int
+) -> Allowance:
+    """Return what `lock_allowance` does; where it is short, first end sessions under links of which nothing arrived.
+
+    So the bearer of a link, who declares sizes without sending, takes no space from the owner's own uploads.
+    Transaction: joins tx; takes the owner's lock.
+    """
+    allowance = await lock_allowance(tx, settings, actor_id, owner_id)
+    is_short = allowance.free_bytes < size_bytes or allowance.free_nodes < nodes
+    if is_short and await link_sessions.end_unstarted(tx, owner_id):
+        return await lock_allowance(tx, settings, actor_id, owner_id)
+    return allowance
 
 
 async def reserve_quota(tx: Tx, owner_id: uuid.UUID, size_bytes: int, nodes: int) -> None:

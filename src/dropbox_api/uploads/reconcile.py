@@ -14,7 +14,7 @@ from dropbox_api.files import guard
 from dropbox_api.models import Upload, UploadChunk
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.storage.object_store import ObjectInfo, ObjectNotFound, ObjectStore
-from dropbox_api.uploads import destinations, multipart, sessions
+from dropbox_api.uploads import destinations, link_sessions, multipart, sessions
 from dropbox_api.uploads.proof import Listing, RecordedChunk, diff_chunks
 from dropbox_api.uploads.sessions import UploadSession
 
@@ -32,10 +32,10 @@ async def reconcile_upload(context: Context, upload_id: uuid.UUID) -> UploadSess
     return await _reconcile(context, session, sessions.build_client_activity(context.settings))
 
 
-async def reconcile_session(services: Services, uploader_id: uuid.UUID, upload_id: uuid.UUID) -> UploadSession:
+async def reconcile_session(services: Services, upload_id: uuid.UUID) -> UploadSession:
     """Do what `reconcile_upload` does, without a request of the client: the session's life is not prolonged."""
     async with services.db.read() as tx:
-        session = await sessions.get_session(tx, uploader_id, upload_id)
+        session = await sessions.read_session(tx, upload_id)
     return await _reconcile(services, session, {})
 
 
@@ -55,9 +55,11 @@ async def _reconcile(services: Services, session: UploadSession, activity: Mappi
         return session  # assembled by a Complete that was given up too early: the next one finds the object
     await failpoint("uploads.reconcile.after_list")
     async with services.db.begin() as tx:
-        session = await sessions.lock_session(tx, session.uploader_id, session.id)
+        session = await sessions.lock_known_session(tx, session.id)
         if session.state == "active" and (session.listed_at is None or session.listed_at < listed_at):
             await apply_listing(tx, session.id, listing)
+            if session.link_id:
+                await link_sessions.confirm_bytes(tx, session.id)
             recorded = update(Upload).where(Upload.id == session.id)
             await tx.execute(recorded.values(listed_at=listed_at, **activity))
     return session
@@ -118,7 +120,7 @@ async def _expire_discarded(db: Db, session: UploadSession) -> UploadSession:
     """
     async with db.begin() as tx:
         await guard.lock_owner(tx, session.owner_id)
-        now = await sessions.lock_session(tx, session.uploader_id, session.id)
+        now = await sessions.lock_known_session(tx, session.id)
         if now.state != "active" or now.s3_upload_id != session.s3_upload_id:
             return now
         await sessions.end_sessions(tx, now.owner_id, [now.id], "expired", has_leftovers=True)

@@ -1,18 +1,24 @@
 """Record (step C): turn objects that S3 holds into blobs, files and revisions, all under the owner's lock."""
 
+import logging
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import bindparam, func, insert, select, text, update
 
+from dropbox_api.context import Services
 from dropbox_api.db import Tx
 from dropbox_api.files import blobs, guard, put
 from dropbox_api.models import Blob, Upload, UploadChunk, UploadDestination, User
-from dropbox_api.uploads import fingerprints, sessions
+from dropbox_api.storage.object_store import StoreError
+from dropbox_api.uploads import fingerprints, link_folders, link_sessions, sessions
 from dropbox_api.uploads.destinations import make_target
 from dropbox_api.uploads.sessions import UploadSession
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +35,13 @@ class StoredObject:
     """Whether the whole fingerprint is proven: by S3 (single), or by the server, which hashed the bytes (direct)."""
 
 
-async def record_completion(tx: Tx, owner_id: uuid.UUID, stored: Sequence[StoredObject]) -> None:
-    """Turn stored objects of one owner into blobs and revisions, and end their sessions.
+async def record_completion(tx: Tx, owner_id: uuid.UUID, stored: Sequence[StoredObject]) -> list[UploadSession]:
+    """Turn stored objects of one owner into blobs and revisions, and end their sessions; return those without a blob.
 
     Sessions that another process has ended or holds meanwhile are left alone: that process writes their outcome. Every
     destination is decided again under the lock; a refused one keeps its problem, and content that no destination took
-    is kept for a while.
+    is kept for a while. A session under a link that takes nothing any more, or has no room, ends without a blob; the
+    caller deletes its object by `delete_objects`.
     Transaction: joins tx; takes the owner's lock, then the sessions'.
     """
     await guard.lock_owner(tx, owner_id)
@@ -46,8 +53,13 @@ async def record_completion(tx: Tx, owner_id: uuid.UUID, stored: Sequence[Stored
         session = UploadSession(*columns)
         if _may_record(session, lease_token, by_id[session.id]):
             uploads.append(session)
+    closed = await link_sessions.find_closed(tx, uploads)
+    await sessions.end_sessions(tx, owner_id, closed, "aborted", has_leftovers=True)
+    placeable = await link_folders.make_folders(tx, owner_id, [one for one in uploads if one.id not in closed])
+    refused = [session for session in uploads if session.id not in placeable]
+    uploads = [session for session in uploads if session.id in placeable]
     if not uploads:
-        return
+        return refused
     content = await record_blobs(tx, owner_id, uploads, by_id)
     await sessions.end_sessions(tx, owner_id, content, "completed", has_leftovers=False)
     outcomes = [
@@ -66,6 +78,35 @@ async def record_completion(tx: Tx, owner_id: uuid.UUID, stored: Sequence[Stored
     if singles:
         await tx.execute(_SET_CHUNK, singles)
     await settle_destinations(tx, owner_id, content)
+    await _record_received(tx, owner_id, [session for session in uploads if session.link_id])
+    return refused
+
+
+async def delete_objects(services: Services, uploads: Sequence[UploadSession]) -> None:
+    """Delete the objects of sessions that ended without a blob; where the store fails, a worker repeats it."""
+    for session in uploads:
+        try:
+            await services.store.delete(session.storage_key)
+        except StoreError as error:
+            log.warning("an object without a place could not be deleted, a worker will repeat it: %s", error)
+
+
+async def _record_received(tx: Tx, owner_id: uuid.UUID, uploads: Sequence[UploadSession]) -> None:
+    """Count what links have received; content that got no place is not kept: its sender cannot name another one."""
+    by_id = {session.id: session for session in uploads}
+    if not by_id:
+        return
+    columns = (UploadDestination.upload_id, UploadDestination.node_id, UploadDestination.name)
+    placed = select(*columns).where(UploadDestination.upload_id.in_(by_id), UploadDestination.node_id.is_not(None))
+    files = [
+        link_sessions.ReceivedContent(
+            by_id[row.upload_id].known_link_id, row.node_id, row.name, by_id[row.upload_id].size_bytes
+        )
+        for row in await tx.execute(placed)
+    ]
+    await link_sessions.record_received(tx, owner_id, files)
+    unplaced = update(Blob).where(Blob.id.in_(by_id), Blob.unreferenced_at.is_not(None))
+    await tx.execute(unplaced.values(unreferenced_at=datetime.fromtimestamp(0, UTC)))
 
 
 def _may_record(session: UploadSession, lease_token: uuid.UUID | None, item: StoredObject) -> bool:

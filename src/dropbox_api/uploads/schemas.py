@@ -76,16 +76,12 @@ GuessedType = Annotated[
 ]
 
 
-class CreateUpload(Request):
-    fingerprint: Annotated[
-        Fingerprint | None,
-        Field(description="Left out: send while you hash, then PUT /v1/uploads/{id}/fingerprint."),
-    ] = None
+class ContentRequest(Request):
+    """The content of a new session, and how it is to be cut."""
+
+    fingerprint: Fingerprint | None = None
     size_bytes: Annotated[int, Field(ge=0, le=2**62)]
-    destination: Destination
     content_type: GuessedType = None
-    client_modified_at: FileTime | None = None
-    executable: Annotated[bool | None, Field(description="Left out: as the file is, false for a new one.")] = None
     chunk_size_bytes: Annotated[
         int | None, Field(ge=1, le=2**62, description="A request; the server clamps it to the limits of the store.")
     ] = None
@@ -96,6 +92,16 @@ class CreateUpload(Request):
             max_length=1000, description="Chunk hashes that are known already: the answer carries their signed URLs."
         ),
     ] = ()
+
+
+class CreateUpload(ContentRequest):
+    fingerprint: Annotated[
+        Fingerprint | None,
+        Field(description="Left out: send while you hash, then PUT /v1/uploads/{id}/fingerprint."),
+    ] = None
+    destination: Destination
+    client_modified_at: FileTime | None = None
+    executable: Annotated[bool | None, Field(description="Left out: as the file is, false for a new one.")] = None
 
 
 class SignedPart(Answer):
@@ -265,3 +271,121 @@ class Capabilities(Answer):
             examples=["5f0c2a9d41be"],
         ),
     ]
+
+
+# Sessions under a link
+
+SENDER_BATCH_ITEMS = 20
+"""As many as may be open under one link."""
+ClientRef = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=200,
+        description="The sender's own name of the upload: a repeated start with it answers the same session.",
+        examples=["cat.jpg 1785000000 20211"],
+    ),
+]
+SecretHash = Annotated[
+    Fingerprint,
+    Field(
+        description="SHA-256 of the secret that the sender made, as 64 lower-case hex digits. The secret itself goes"
+        " with later requests, as X-Upload-Secret."
+    ),
+]
+
+
+class LinkUploadItem(ContentRequest):
+    """A file for an upload link."""
+
+    client_ref: ClientRef
+    fingerprint: Annotated[
+        Fingerprint | None, Field(description="Left out: send while you hash, then name it in the request to complete.")
+    ] = None
+    name: Annotated[str, Field(max_length=1024, examples=["cat.jpg"])]
+    folder_path: Annotated[
+        str | None,
+        Field(
+            max_length=4096,
+            description="Folders below that of the link, at most 20 levels; made when the file has arrived.",
+            examples=["photos/2026"],
+        ),
+    ] = None
+
+
+class CreateLinkUpload(LinkUploadItem):
+    secret_sha256: SecretHash
+
+
+class CreateLinkUploadBatch(Request):
+    secret_sha256: SecretHash
+    items: Annotated[list[LinkUploadItem], Field(min_length=1, max_length=SENDER_BATCH_ITEMS)]
+
+
+class LinkUpload(Answer):
+    """An upload session under a link: what its sender knows already, and how far it is."""
+
+    id: uuid.UUID
+    client_ref: str
+    state: State
+    name: Annotated[str, Field(description="As the sender named it; the file may have another name in the folder.")]
+    folder_path: str | None
+    fingerprint: Fingerprint | None
+    size_bytes: int
+    strategy: Strategy
+    chunk_size_bytes: Annotated[
+        int, Field(description="Chunk n covers [(n-1) * chunk_size_bytes, n * chunk_size_bytes) of the file.")
+    ]
+    chunk_count: int
+    uploaded: Annotated[Ranges, Field(description="Chunks that S3 itself reported.")]
+    missing: Annotated[Ranges, Field(description="Chunks still to be sent, mismatched ones included.")]
+    mismatched: Annotated[Ranges, Field(description="Chunks that S3 holds with other bytes; send them again.")]
+    uploaded_bytes: int
+    created_at: datetime
+    last_activity_at: datetime
+    expires_at: datetime
+    failure: str | None = None
+
+
+class CreatedLinkUpload(Answer):
+    upload: LinkUpload
+    parts: list[SignedPart] = Field(default=[])
+
+
+class CreatedLinkUploadItem(Answer):
+    """The answer to one item: what a single start would answer, or its problem."""
+
+    upload: LinkUpload | None = None
+    parts: list[SignedPart] = Field(default=[])
+    problem: ProblemDocument | None = None
+
+
+class CreatedLinkUploadBatch(Answer):
+    items: Annotated[list[CreatedLinkUploadItem], Field(description="In the order of the request.")]
+
+
+class CompleteLinkUpload(Request):
+    fingerprint: Annotated[Fingerprint | None, Field(description="Required where the start did not name it.")] = None
+
+
+class CompleteLinkUploadItem(CompleteLinkUpload):
+    upload_id: uuid.UUID
+
+
+class CompleteLinkUploadBatch(Request):
+    items: Annotated[list[CompleteLinkUploadItem], Field(min_length=1, max_length=SENDER_BATCH_ITEMS)]
+
+
+class CompletedLinkUploadItem(Answer):
+    upload_id: uuid.UUID
+    upload: LinkUpload | None = None
+    problem: ProblemDocument | None = None
+
+
+class CompletedLinkUploadBatch(Answer):
+    items: Annotated[list[CompletedLinkUploadItem], Field(description="In the order of the request.")]
+
+
+class LinkUploadList(Answer):
+    items: list[LinkUpload]
+    next_cursor: str | None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Select, func, select, text, update
+from sqlalchemy import Select, and_, func, select, text, update
 
 from dropbox_api import problems
 from dropbox_api.db import Tx
@@ -19,6 +19,8 @@ IS_LIVE = text(LIVE_UPLOAD)
 """SQL condition on `uploads`: the session is live. The same text as in the partial indexes."""
 IS_DIRECT = Upload.strategy == "stream"
 """SQL condition on `uploads`: a direct upload, whose client knows no session."""
+IS_OWN = and_(~IS_DIRECT, Upload.link_id.is_(None))
+"""SQL condition on `uploads`: a session of an account; the sender of a link has other sessions (`senders`)."""
 IS_LEASE_FREE = is_lease_free(Upload.lease_until)
 """SQL condition on `uploads`: no process holds the session, or its lease has lapsed."""
 
@@ -50,6 +52,17 @@ class UploadSession:
     """How often S3 refused to assemble the parts."""
     failure: str | None
     blob_id: uuid.UUID | None
+    link_id: uuid.UUID | None
+    """The link whose bearer sends the content; None: an account does."""
+    confirmed_bytes: int | None
+    """Under a link: what S3 held when the session was last reconciled."""
+
+    @property
+    def known_link_id(self) -> uuid.UUID:
+        """The link of a session that is under one."""
+        if self.link_id is None:
+            raise ValueError(f"upload {self.id} is under no link")
+        return self.link_id
 
     @property
     def is_live(self) -> bool:
@@ -89,23 +102,33 @@ def select_sessions(*conditions: Any) -> Select[Any]:
 
 
 async def get_session(tx: Tx, uploader_id: uuid.UUID, upload_id: uuid.UUID) -> UploadSession:
-    """Return one of the uploader's own sessions. Raises NotFound, also for a direct upload."""
-    return await _require_own(tx, _select_own(uploader_id, upload_id))
+    """Return one of the uploader's own sessions. Raises NotFound, also for a direct upload or one under a link."""
+    return await _require_one(tx, _select_own(uploader_id, upload_id))
 
 
 async def lock_session(tx: Tx, uploader_id: uuid.UUID, upload_id: uuid.UUID) -> UploadSession:
-    """Lock one of the uploader's own sessions and return it. Raises NotFound, also for a direct upload.
+    """Lock one of the uploader's own sessions and return it. Raises NotFound as `get_session`.
 
     Transaction: joins tx; a transaction that needs the owner's lock too takes that one first.
     """
-    return await _require_own(tx, _select_own(uploader_id, upload_id).with_for_update())
+    return await _require_one(tx, _select_own(uploader_id, upload_id).with_for_update())
 
 
 def _select_own(uploader_id: uuid.UUID, upload_id: uuid.UUID) -> Select[Any]:
-    return select_sessions(Upload.id == upload_id, Upload.uploader_id == uploader_id, ~IS_DIRECT)
+    return select_sessions(Upload.id == upload_id, Upload.uploader_id == uploader_id, IS_OWN)
 
 
-async def _require_own(tx: Tx, statement: Select[Any]) -> UploadSession:
+async def read_session(tx: Tx, upload_id: uuid.UUID) -> UploadSession:
+    """Return any session but a direct upload, for a caller that has checked permission, or none. Raises NotFound."""
+    return await _require_one(tx, select_sessions(Upload.id == upload_id, ~IS_DIRECT))
+
+
+async def lock_known_session(tx: Tx, upload_id: uuid.UUID) -> UploadSession:
+    """Lock the session that `read_session` returns, and return it. Transaction: joins tx, as `lock_session`."""
+    return await _require_one(tx, select_sessions(Upload.id == upload_id, ~IS_DIRECT).with_for_update())
+
+
+async def _require_one(tx: Tx, statement: Select[Any]) -> UploadSession:
     row = (await tx.execute(statement)).one_or_none()
     if row is None:
         raise problems.NotFound
@@ -148,10 +171,10 @@ _END = text(f"""
         UPDATE uploads SET state = :state, ended_at = now(), leftover = :leftover, failure = :failure,
             lease_token = NULL, lease_until = NULL, next_check_at = now(), checks = 0
         WHERE id = ANY(CAST(:ids AS uuid[])) AND owner_id = :owner_id AND {LIVE_UPLOAD}
-        RETURNING id, size_bytes
+        RETURNING id, coalesce(reserved_bytes, size_bytes) AS reserved
     ), released AS (
         UPDATE users SET
-            reserved_bytes = reserved_bytes - (SELECT coalesce(sum(size_bytes), 0) FROM ended),
+            reserved_bytes = reserved_bytes - (SELECT coalesce(sum(reserved), 0) FROM ended),
             reserved_nodes = reserved_nodes
                 - (SELECT count(*) FROM upload_destinations d JOIN ended ON ended.id = d.upload_id
                     WHERE d.file_id IS NULL)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dropbox_api import problems
-from dropbox_api.context import Context
+from dropbox_api.context import Context, Services
 from dropbox_api.files import views
 from dropbox_api.plumbing import idempotency
 from dropbox_api.plumbing.failpoints import failpoint
@@ -81,7 +81,7 @@ def _view(result: StartResult | problems.Problem) -> schemas.CreatedUploadItem:
     return schemas.CreatedUploadItem(upload=answer.upload, file=answer.file, parts=answer.parts)
 
 
-async def open_sessions(context: Context, claimed: Sequence[Claim]) -> list[Claim]:
+async def open_sessions(services: Services, claimed: Sequence[Claim]) -> list[Claim]:
     """Open the multipart uploads that claimed sessions need; return the claims, or the problems of those that failed.
 
     Transaction: for each session one before and one after S3.
@@ -93,7 +93,7 @@ async def open_sessions(context: Context, claimed: Sequence[Claim]) -> list[Clai
             return claim
         try:
             async with gate:
-                await multipart.open_multipart(context, claim.upload_id)
+                await multipart.open_multipart(services, claim.upload_id)
         except problems.Problem as problem:
             return problem
         except StoreError as error:

@@ -17,6 +17,7 @@ class DueSession(NamedTuple):
 
     id: uuid.UUID
     uploader_id: uuid.UUID
+    link_id: uuid.UUID | None
     storage_key: str
     s3_upload_id: str | None
 
@@ -35,7 +36,7 @@ async def claim_due_sessions(
         "next_check_at": func.now() + doubled_s * text("interval '1 second'"),
     }
     claimed = Upload.id.in_(due.limit(limit).with_for_update(skip_locked=True))
-    columns = (Upload.id, Upload.uploader_id, Upload.storage_key, Upload.s3_upload_id)
+    columns = (Upload.id, Upload.uploader_id, Upload.link_id, Upload.storage_key, Upload.s3_upload_id)
     async with db.begin() as tx:
         rows = await tx.execute(update(Upload).where(claimed).values(**postponed).returning(*columns))
         return [DueSession(*row) for row in rows]

@@ -1,10 +1,11 @@
-"""Job `expire`: end upload sessions after their time."""
+"""Job `expire`: end upload sessions after their time, and those under links that take nothing any more."""
 
 from sqlalchemy import and_, func, or_, select
 
 from dropbox_api.context import Services
 from dropbox_api.files import guard
 from dropbox_api.models import Upload
+from dropbox_api.uploads import link_sessions
 from dropbox_api.uploads.sessions import IS_LEASE_FREE, end_sessions
 from dropbox_api.workers.due_sessions import MAX_BACKOFF_DOUBLINGS
 from dropbox_api.workers.reports import Report
@@ -31,4 +32,8 @@ async def expire_uploads(services: Services) -> Report:
             still_expired = select(Upload.id).where(Upload.id.in_(upload_ids), is_expired).with_for_update()
             locked_ids = list((await tx.execute(still_expired)).scalars())
             done += len(await end_sessions(tx, owner_id, locked_ids, "expired", has_leftovers=True))
-    return Report(len(found), done)
+    async with db.read() as tx:
+        owners = await link_sessions.find_owners_of_closed(tx)
+    for owner_id in owners:
+        done += await link_sessions.end_closed(services, owner_id)
+    return Report(len(found) + len(owners), done)

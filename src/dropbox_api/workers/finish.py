@@ -54,8 +54,8 @@ async def _complete_sessions(services: Services, sessions: Sequence[DueSession])
 async def _complete(services: Services, session: DueSession) -> Literal["done", "continues", "failed"]:
     """Complete a session. It `continues` when the store needs longer."""
     try:
-        with request_source.act_for(session.uploader_id):
-            is_done = await complete_session(services, session.uploader_id, session.id)
+        with request_source.act_for(None if session.link_id else session.uploader_id, session.link_id):
+            is_done = await complete_session(services, session.id)
     except (problems.PartsMissing, problems.DestinationRefused, problems.UploadExpired, problems.ParentGone):
         return "done"
     except (problems.Problem, StoreError) as error:

@@ -39,8 +39,10 @@ _QUERIES: dict[str, tuple[str, str]] = {
     ),
     "I4 reserved bytes": (
         "I4",
+        # A session under a link reserves what it may send at once, others reserve their size.
         """SELECT email, reserved_bytes AS says, counted FROM (
-               SELECT u.email, u.reserved_bytes, coalesce(sum(p.size_bytes), 0) + (
+               SELECT u.email, u.reserved_bytes,
+                   coalesce(sum(coalesce(p.reserved_bytes, p.size_bytes)), 0) + (
                    SELECT coalesce(sum(c.reserved_bytes), 0) FROM copies c WHERE c.owner_id = u.id) AS counted
                FROM users u
                LEFT JOIN uploads p ON p.owner_id = u.id AND p.state IN ('creating', 'active', 'completing')

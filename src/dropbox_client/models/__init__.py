@@ -39,6 +39,7 @@ else:
             ),
             "uploads": (
                 "Capabilities Chunk CompletedUpload CompletedUploadItem CreateUpload CreatedUpload CreatedUploadItem "
+                "CreateLinkUpload CreatedLinkUpload LinkUpload "
                 "Destination DestinationState FingerprintHit RetryLater SignedPart Upload UploadState"
             ),
             "webhooks": "CreatedWebhook Delivery DeliveryState Webhook",

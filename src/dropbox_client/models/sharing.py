@@ -84,6 +84,13 @@ class Link(Model):
     max_downloads: int | None
     downloads: int
     created_at: datetime
+    max_bytes: int | None = None
+    """How many bytes an upload link takes."""
+    max_file_bytes: int | None = None
+    max_files: int | None = None
+    received_bytes: int = 0
+    """What an upload link has taken so far."""
+    received_files: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,8 @@ class PublicLink(Model):
     mode: LinkMode
     needs_password: bool
     expires_at: datetime | None
+    max_file_bytes: int | None = None
+    """The size of the largest file that an upload link takes."""
 
 
 @dataclass(frozen=True)

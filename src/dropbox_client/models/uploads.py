@@ -212,3 +212,66 @@ class CreateUpload:
         if self.chunk_size_bytes is not None:
             members["chunk_size_bytes"] = self.chunk_size_bytes
         return members
+
+
+# Sessions under an upload link
+
+
+@dataclass(frozen=True)
+class LinkUpload(Model):
+    """An upload session under an upload link, as its sender and the owner of the link see it."""
+
+    _readers: ClassVar = {"created_at": read_time, "last_activity_at": read_time, "expires_at": read_time}
+
+    id: str
+    client_ref: str
+    """The sender's own name of the session."""
+    state: UploadState
+    name: str
+    """As the sender named it; the file may have another name in the folder."""
+    folder_path: str | None
+    fingerprint: str | None
+    size_bytes: int
+    strategy: Literal["single", "multipart"]
+    chunk_size_bytes: int
+    chunk_count: int
+    uploaded: str
+    missing: str
+    mismatched: str
+    uploaded_bytes: int
+    created_at: datetime
+    last_activity_at: datetime
+    expires_at: datetime
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
+class CreatedLinkUpload(Model):
+    """A session under an upload link, and the parts that are signed already."""
+
+    _readers: ClassVar = {
+        "upload": LinkUpload.from_json,
+        "parts": lambda items: [SignedPart.from_json(item) for item in items],
+    }
+
+    upload: LinkUpload
+    parts: list[SignedPart] = field(default_factory=list)
+    is_new: bool = False
+    """True if this request created the session, which is empty."""
+
+
+@dataclass(frozen=True)
+class CreateLinkUpload:
+    """A request for a session under an upload link; see `Client.public.start_upload`."""
+
+    client_ref: str
+    name: str
+    size_bytes: int
+    folder_path: str | None = None
+    """Folders below that of the link."""
+    fingerprint: str | None = None
+    """None: named when the session completes. A small file needs it from the start."""
+    content_type: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {member.name: value for member in fields(self) if (value := getattr(self, member.name)) is not None}

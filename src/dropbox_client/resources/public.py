@@ -1,17 +1,19 @@
 """Public links, as their visitors use them."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dropbox_client.calls import public
 from dropbox_client.models.files import DownloadUrl
 from dropbox_client.models.sharing import Link, LinkPass, PublicFile, PublicLink, ReceivedFile
+from dropbox_client.models.uploads import CreatedLinkUpload, CreateLinkUpload, LinkUpload, SignedPart
 from dropbox_client.resources.resource import Resource
 
 if TYPE_CHECKING:
     from dropbox_client.transfer.content import Content
+    from dropbox_client.transfer.progress import OnProgress
     from dropbox_client.transfer.target import To
 
 
@@ -109,6 +111,69 @@ class Public(Resource):
             raise ValueError("content without a path needs a name")
         with self._block(lambda: open_source(content, self._client.check)) as source:
             return self._run(public.upload_file(_read_token(link), FormBody(chosen, source), password))
+
+    def upload_to_link(
+        self,
+        content: "Content",
+        link: Link | str,
+        name: str | None = None,
+        *,
+        folder_path: str | None = None,
+        password: str | LinkPass | None = None,
+        secret: str | None = None,
+        progress: "OnProgress | None" = None,
+    ) -> LinkUpload:
+        """Send a path, bytes or a binary file object of any size to an upload link, straight to the store.
+
+        The file gets `name`, or the name of the path, in `folder_path` below the folder of the link; it replaces
+        nothing. `secret` identifies the sender: with the same one, 43 characters or more of base64url or hex, the same
+        call for the same path continues an upload that was interrupted. `progress` is as in `Client.upload`.
+        Raises BodyTooLarge, InvalidName, QuotaExceeded, LinkFull, SizeNotAllowed, FileChanged, Unreadable,
+        TransferFailed.
+        """
+        from dropbox_client.transfer.content import open_source  # noqa: PLC0415
+        from dropbox_client.transfer.link_upload import LinkTarget, make_secret, send_to_link  # noqa: PLC0415
+        from dropbox_client.transfer.progress import ProgressReport  # noqa: PLC0415
+
+        chosen = name or (Path(content).name if isinstance(content, str | os.PathLike) else "")
+        if not chosen:
+            raise ValueError("content without a path needs a name")
+        target = LinkTarget(_read_token(link), password, secret or make_secret(), chosen, folder_path)
+        with (
+            self._block(lambda: open_source(content, self._client.check)) as source,
+            ProgressReport(progress, source.size_bytes) as report,
+        ):
+            return self._client.drive(send_to_link(self._client.exchange, target, source, report.add))
+
+    def start_upload(
+        self, link: Link | str, new: CreateLinkUpload, *, secret: str, password: str | LinkPass | None = None
+    ) -> CreatedLinkUpload:
+        """Start a session under an upload link, or return that of the same `client_ref` and `secret`."""
+        return self._run(public.start_upload(_read_token(link), password, secret, new))
+
+    def get_upload(self, link: Link | str, upload_id: str, *, secret: str) -> LinkUpload:
+        """Return a session of this sender as the database has it. Raises NotFound."""
+        return self._run(public.get_upload(_read_token(link), secret, upload_id))
+
+    def sign_upload_parts(
+        self, link: Link | str, upload_id: str, hashes: Mapping[int, str], *, secret: str
+    ) -> list[SignedPart]:
+        """Return signed URLs for chunks, given their SHA-256 in hex: for all, or for the first ones with room."""
+        return self._run(public.sign_upload_parts(_read_token(link), secret, upload_id, hashes))
+
+    def reconcile_upload(self, link: Link | str, upload_id: str, *, secret: str) -> LinkUpload:
+        """Record what the store has of a session, and return it. Raises NotFound, UploadExpired."""
+        return self._run(public.reconcile_upload(_read_token(link), secret, upload_id))
+
+    def complete_upload(
+        self, link: Link | str, upload_id: str, fingerprint: str | None = None, *, secret: str
+    ) -> LinkUpload:
+        """Complete a session; repeat it while the result is `completing`. Raises NotFound, PartsMissing, ..."""
+        return self._run(public.complete_upload(_read_token(link), secret, upload_id, fingerprint))
+
+    def abort_upload(self, link: Link | str, upload_id: str, *, secret: str) -> None:
+        """Abort a session of this sender. Raises NotFound, UploadEnded, UploadCompleting."""
+        return self._run(public.abort_upload(_read_token(link), secret, upload_id))
 
 
 def _read_token(link: Link | str) -> str:

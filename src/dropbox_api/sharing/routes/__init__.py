@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter
 
-from dropbox_api.sharing.routes import grants, links, pages, public
+from dropbox_api.sharing.routes import grants, link_uploads, links, pages, public
 
 router = APIRouter()
-for part in (grants, links, public):
-    router.include_router(part.router, prefix="/v1")
+for part in (grants.router, links.router, link_uploads.owner_router, public.router, link_uploads.router):
+    router.include_router(part, prefix="/v1")
 router.include_router(pages.router)

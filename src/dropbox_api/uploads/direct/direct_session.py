@@ -89,7 +89,7 @@ async def claim_session(tx: Tx, settings: Settings, wanted: Reservation) -> Dire
     Raises QuotaExceeded, TooManyFiles, TooManyUploads. Transaction: joins tx; takes the owner's lock.
     """
     owner_id = wanted.owner_id
-    allowance = await quota.lock_allowance(tx, settings, wanted.uploader_id, owner_id)
+    allowance = await quota.make_room(tx, settings, wanted.uploader_id, owner_id, wanted.size_bytes, wanted.nodes)
     if problem := allowance.take(wanted.size_bytes, nodes=wanted.nodes, sessions=1):
         raise problem
     upload_id = new_id()
