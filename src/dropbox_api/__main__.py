@@ -353,7 +353,9 @@ def _show(user: ManagedUser) -> None:
         "service": user.kind == "service",
         "admin": user.is_admin,
         "second-factor": user.second_factor,
-        "disabled": user.disabled_at is not None,
+        "disabled": user.disabled_at is not None and user.purge_at is None,
+        "in-deletion": user.purge_at is not None and user.deleted_at is None,
+        "deleted": user.deleted_at is not None,
     }
     stored = f"{user.used_bytes / 1024**3:.2f} of {user.quota_bytes / 1024**3:.2f} GiB"
     notes = " ".join(name for name, holds in flags.items() if holds)

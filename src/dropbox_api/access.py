@@ -297,7 +297,7 @@ IS_OPEN_LINK = """revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now
 _REQUIRE_LINK = text(f"""
     WITH RECURSIVE link AS (
         SELECT links.* FROM links JOIN users ON users.id = links.created_by
-        WHERE links.id = :link_id AND {IS_OPEN_LINK} AND users.disabled_at IS NULL
+        WHERE links.id = :link_id AND {IS_OPEN_LINK} AND users.disabled_at IS NULL AND users.purge_at IS NULL
     ), {ancestors_cte("nodes WHERE nodes.id = (SELECT node_id FROM link)", "owner_id", "kind", "name", "trashed_at")}
     SELECT link.id, mode, password_hash, expires_at, max_file_bytes, node_id, ancestors.owner_id, kind, name
     FROM link JOIN ancestors ON height = 0 AND ancestors.owner_id = created_by
@@ -309,7 +309,7 @@ async def require_link(tx: Tx, link_id: uuid.UUID) -> LinkAccess:
     """Return a working link.
 
     Raises NotFound, the same for a link that is missing, revoked, expired or used up, whose node is in the trash, or
-    whose creator is disabled or no longer owns the node.
+    whose creator is disabled, is being deleted or no longer owns the node.
     """
     row = (await tx.execute(_REQUIRE_LINK, {"link_id": link_id})).one_or_none()
     if row is None:

@@ -23,6 +23,7 @@ from dropbox_api.compression import Compression
 from dropbox_api.context import Services
 from dropbox_api.core.body_digests import HEADERS as DIGEST_HEADERS
 from dropbox_api.db import Db
+from dropbox_api.deletion import routes as deletion
 from dropbox_api.docs_page import add_docs, show_home
 from dropbox_api.events.cursor import Cursors
 from dropbox_api.events.wakeup import Wakeup
@@ -219,7 +220,7 @@ async def _probe_later(app: FastAPI, store: S3Store, web_origins: Sequence[str])
 
 
 def _add_routes(app: FastAPI) -> None:
-    for feature in (accounts, uploads, files, sharing, feed, hooks):
+    for feature in (accounts, uploads, files, sharing, feed, hooks, deletion):
         app.include_router(feature.router)
     app.include_router(accounts.pages)
     add_docs(app)

@@ -14,8 +14,9 @@ from dropbox_api.storage.object_store import ObjectStore
 from dropbox_api.tasks import TaskPool
 
 Kind = Literal["person", "service"]
-Scope = Literal["files:read", "files:write", "share", "processing", "admin", "account"]
-"""What a token permits. `account` (sign-ins, tokens, second factor, password) is never part of a personal token."""
+Scope = Literal["files:read", "files:write", "share", "processing", "admin", "account", "account:restore"]
+"""What a token permits. `account` (sign-ins, tokens, second factor, password) is never part of a personal token.
+`account:restore` is the only one while a deletion of the account runs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,7 @@ class User(Base):
     __tablename__ = "users"
     __table_args__ = (
         UniqueConstraint("email", name="users_email_key"),
+        Index("users_to_purge_idx", "purge_at", postgresql_where=text("purge_at IS NOT NULL AND deleted_at IS NULL")),
         CheckConstraint("kind IN ('person', 'service')", name="kind"),
         CheckConstraint("used_bytes >= 0 AND reserved_bytes >= 0", name="bytes"),
         CheckConstraint("used_nodes >= 0 AND reserved_nodes >= 0", name="nodes"),
@@ -94,6 +95,12 @@ class User(Base):
     """Whether the password alone signs in no more, although no app is set up."""
     created_at: Mapped[datetime] = _now()
     disabled_at: Mapped[datetime | None]
+    purge_at: Mapped[datetime | None]
+    """When the account is deleted for good: its user has requested that, and may restore the account until then."""
+    purge_started_at: Mapped[datetime | None]
+    """When job `delete-accounts` began: nothing leads back from here."""
+    deleted_at: Mapped[datetime | None]
+    """When everything but this row was deleted: it is the tombstone that what others have refers to."""
     quota_bytes: Mapped[int]
     used_bytes: Mapped[int] = mapped_column(server_default="0")
     """Bytes of the owner's blobs that are not being deleted, each once (I4)."""

@@ -165,6 +165,7 @@ class AuthSettings(_Group):
     registration: Literal["open", "closed"] = "open"
     require_verified_email: bool = Field(False, description="Require a verified address to sign in.")
     mail_token_ttl_s: int = Field(3600, ge=60, description="Lifetime of a link in a mail.")
+    deletion_grace_s: int = Field(30 * 86400, ge=0, description="How long a deleted account may be restored.")
     default_quota_bytes: int = Field(100 * GIB, ge=0)
     default_quota_nodes: int = Field(1_000_000, ge=1)
     passkey_rp_id: str | None = Field(

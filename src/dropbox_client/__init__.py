@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from dropbox_client.models import (
         KEEP,
         Account,
+        AccountDeletion,
         AccountKind,
         Activity,
         ArchiveUrl,
@@ -200,7 +201,8 @@ else:
                 "TransferFailed Unreachable Unreadable "
             ),
             "models": (
-                "Account AccountKind Activity ArchiveUrl BatchResult Capabilities Chunk CompletedUpload "
+                "Account AccountDeletion AccountKind Activity ArchiveUrl BatchResult Capabilities Chunk "
+                "CompletedUpload "
                 "CompletedUploadItem Contact CopyOperation CreateFolderOperation hash_tree KEEP MoveOperation "
                 "Operation RestoreOperation TrashOperation CopyProgress CreateUpload CreatedPersonalToken "
                 "CreateLinkUpload CreatedLinkUpload LinkUpload "
@@ -234,6 +236,7 @@ else:
 __all__ = [
     "KEEP",
     "Account",
+    "AccountDeletion",
     "AccountKind",
     "Activity",
     "AddressRefused",

@@ -30,6 +30,7 @@ from tests.support.journeys import (
     Batch,
     Copy,
     CopyAcross,
+    DeleteAccount,
     Edit,
     Journey,
     Photo,
@@ -76,6 +77,7 @@ IN_API: dict[str, Callable[[str], Journey]] = {
     "uploads.stream.after_t2": Stream,
     "files.copy.before_commit": Copy,
     "files.batch.after_owner": Batch,
+    "deletion.request.after_commit": DeleteAccount,
 }
 """Failpoint -> a journey that reaches it."""
 
@@ -87,6 +89,8 @@ IN_WORKER: dict[str, tuple[str, Callable[[str], Journey]]] = {
     "workers.thumbnails.after_s3": ("thumbnails", Photo),
     "workers.verify.after_read": ("verify", Upload),
     "workers.collect.after_s3": ("collect", RefusedUpload),
+    "workers.delete_accounts.after_start": ("delete-accounts", DeleteAccount),
+    "workers.delete_accounts.after_batch": ("delete-accounts", DeleteAccount),
     "workers.purge.after_mark": ("purge", Purge),
     "workers.purge.after_batch": ("purge", Purge),
     "workers.prune.after_batch": ("prune", Prune),
@@ -146,6 +150,7 @@ async def world(postgres_url: str, s3_config: S3Config) -> AsyncIterator[World]:
             WORKER__VERIFY_LEASE_S=str(LEASE_S),
             WORKER__SWEEP_GRACE_S="0",
             WORKER__SCRUB_DAYS="0.000001",
+            AUTH__DELETION_GRACE_S="0",
         )
         services = await stack.enter_async_context(runner.open_services(settings))
         api = await stack.enter_async_context(running_process(variables))

@@ -128,6 +128,19 @@ async def test_editor_changes_a_shared_tree(ada: Dbx, bob: Dbx) -> None:
     assert "only the owner can restore it" in (await bob("restore", "shared:Team/plans", code=2)).err
 
 
+async def test_account_is_deleted_and_restored(ada: Dbx, server: RunningServer) -> None:
+    account = ada.account
+    refused = await ada("account", "delete", stdin="no\n", code=2)
+    assert "nothing is deleted" in refused.err
+    deleted = await ada("account", "delete", stdin=f"{account.email}\n{account.password}\n")
+    assert "dbx account restore" in deleted.err
+    assert (await ada("ls", code=None)).code
+    password = f"{account.password}\n"
+    await ada("login", "--server", server.url, "--email", account.email, "--password-stdin", stdin=password)
+    assert "restored" in (await ada("account", "restore")).err
+    assert (await ada("ls", "/Team/plans")).out == "a.txt\n"
+
+
 @pytest.fixture
 async def copying(server: RunningServer) -> AsyncIterator[None]:
     """A worker of the job `copy`."""

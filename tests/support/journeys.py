@@ -385,6 +385,61 @@ class CopyAcross(Journey):
             assert (await tx.execute(told, {"id": uuid.UUID(me["id"])})).scalar_one() == 4
 
 
+class DeleteAccount(Journey):
+    """Delete an account that has a folder, and a revision in the tree of another owner; jobs purge it."""
+
+    def __init__(self, seed: str) -> None:
+        super().__init__(seed)
+        self.data = self.random.randbytes(1_000)
+        self.user_id = ""
+        self.owner: Account
+
+    async def prepare(self, url: str) -> None:
+        await super().prepare(url)
+        self.owner = await register_account(url)
+        account = self.account_at(url)
+        async with account.client as client, self.owner.client as others:
+            self.user_id = (await account.me())["id"]
+            await upload_file(account, self.data, "file", destination={"folder_path": "/folder/below"})
+            box = require_ok(await others.post("/v1/folders", json={"path": "/box"})).json()["id"]
+            body = {"user_id": self.user_id, "role": "editor"}
+            require_ok(await others.post(f"/v1/files/{box}/grants", json=body))
+            await upload_file(account, self.data, "sent", destination={"parent_id": box})
+            mine = require_ok(await client.get("/v1/files")).json()["items"][0]["id"]
+            shared = {"email": "invited@example.com", "role": "viewer"}
+            require_ok(await client.post(f"/v1/files/{mine}/grants", json=shared))
+
+    async def _attempt(self, account: Account) -> None:
+        answer = await account.client.post("/v1/me/deletion", json={"password": account.password})
+        assert answer.status_code == 401 or require_ok(answer)
+
+    async def check(self, url: str, db: Db) -> None:
+        """The account is a tombstone; what it sent to another owner is still there."""
+        tables = ("sessions", "grants", "nodes", "events", "blobs")
+        async with db.read() as tx:
+            row = (await tx.execute(text("SELECT * FROM users WHERE id = :id"), {"id": self.user_id})).one()
+            assert (row.email, row.display_name) == (f"deleted-{self.user_id}", "Deleted account")
+            assert row.deleted_at
+            columns = {"sessions": "user_id", "events": "recipient_id"}
+            left = {
+                table: (
+                    await tx.execute(
+                        text(f"SELECT count(*) FROM {table} WHERE {columns.get(table, 'owner_id')} = :id"),
+                        {"id": self.user_id},
+                    )
+                ).scalar_one()
+                for table in tables
+            }
+        assert left == dict.fromkeys(tables, 0) | {"nodes": 1}, "the root folder stays"
+        bearer = {"Authorization": self.owner.client.headers["Authorization"]}
+        async with httpx2.AsyncClient(base_url=url, headers=bearer, timeout=60) as client:
+            (sent,) = require_ok(await client.get("/v1/files", params={"path": "/box"})).json()["items"]
+            content = require_ok(await client.get(f"/v1/files/{sent['id']}/content", follow_redirects=True)).content
+        assert content == self.data
+        again = await register_account(url, self.account.email)
+        await again.client.aclose()
+
+
 class Batch(Journey):
     """Make folders in the trees of two owners by one batch under an Idempotency-Key."""
 
@@ -620,8 +675,8 @@ async def settle(db: Db, store: ObjectStore, settings: Settings) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while await _unsettled(db):
             await age_rows(db)
-            names = ("finish-stale", "copy", "verify", "expire", "discard", "purge", "prune", "collect", "thumbnails")
-            for name in names:
+            uploads = ("finish-stale", "copy", "verify", "expire", "discard")
+            for name in (*uploads, "relay", "delete-accounts", "purge", "prune", "collect", "thumbnails"):
                 report = await jobs.JOBS[name].run(Services(db, store, settings))
                 assert report.failed == 0, (name, report)
             await asyncio.sleep(0.05)
@@ -633,6 +688,7 @@ async def _unsettled(db: Db) -> bool:
         SELECT EXISTS (SELECT FROM uploads WHERE state = 'completing' OR leftover)
             OR EXISTS (SELECT FROM uploads WHERE state = 'active' AND strategy = 'stream')
             OR EXISTS (SELECT FROM copies WHERE state = 'running')
+            OR EXISTS (SELECT FROM users WHERE purge_at < now() AND deleted_at IS NULL)
             OR EXISTS (SELECT FROM blobs WHERE content_status IN ('stored', 'deleting')
                        OR unreferenced_at IS NOT NULL)
             OR EXISTS (SELECT FROM blobs WHERE content_status = 'verified' AND thumbnail_due_at IS NOT NULL)

@@ -32,6 +32,7 @@ ACCOUNT_COLUMNS = (
     User.quota_bytes,
     User.used_nodes,
     User.quota_nodes,
+    User.purge_at,
 )
 """The columns of `schemas.Account`."""
 

@@ -19,13 +19,15 @@ GRANTABLE: tuple[GrantedScope, ...] = get_args(GrantedScope)
 
 _ADMIN_SCOPES: frozenset[Scope] = frozenset({*GRANTABLE, "account"})
 _USER_SCOPES: frozenset[Scope] = _ADMIN_SCOPES - {"admin"}
+_RESTORE_SCOPES: frozenset[Scope] = frozenset({"account:restore"})
+"""While a deletion of the account runs."""
 
 _USE_PRECISION = timedelta(minutes=1)
 """Precision of `last_used_at`: writing it at every request would cost a row version each."""
 
 # Built once: every request pays for one of these two queries.
 _FIND_BY_SESSION = (
-    select(User.email, User.kind, User.is_admin)
+    select(User.email, User.kind, User.is_admin, User.purge_at)
     .join(Session, Session.user_id == User.id)
     .where(User.id == bindparam("user_id"), Session.id == bindparam("session_id"), *sessions.IS_USABLE)
 )
@@ -42,7 +44,7 @@ _TOKENS = (
     )
     .add_columns(_IS_USE_UNRECORDED.label("is_use_unrecorded"))
     .join(User, User.id == PersonalToken.user_id)
-    .where(User.disabled_at.is_(None), *personal_tokens.IS_LIVE)
+    .where(User.disabled_at.is_(None), User.purge_at.is_(None), *personal_tokens.IS_LIVE)
 )
 _FIND_BY_TOKEN = _TOKENS.where(PersonalToken.token_hash == bindparam("token_hash"))
 _FIND_BY_TOKEN_ID = _TOKENS.where(PersonalToken.id == bindparam("token_id"))
@@ -82,6 +84,8 @@ async def _find_by_session(tx: Tx, identity: Identity) -> Actor | None:
     if user is None:
         return None
     scopes = _ADMIN_SCOPES if user.is_admin else _USER_SCOPES
+    if user.purge_at is not None:
+        scopes = _RESTORE_SCOPES
     return Actor(identity.user_id, user.email, user.kind, user.is_admin, scopes, identity.session_id)
 
 

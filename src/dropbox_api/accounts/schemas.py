@@ -101,6 +101,10 @@ class Account(Answer):
     quota_bytes: int
     used_nodes: Annotated[int, Field(description="Files and folders, including the trash.")]
     quota_nodes: int
+    purge_at: Annotated[
+        datetime | None,
+        Field(description="When the account is deleted for good, unless a sign-in restores it; null: it stays."),
+    ]
 
 
 class UpdateAccount(Request):
@@ -248,6 +252,9 @@ class UpdateUser(Request):
 
 class ManagedUser(Account):
     disabled_at: datetime | None
+    deleted_at: Annotated[
+        datetime | None, Field(description="When the account was deleted for good: only its id is left.")
+    ]
 
 
 class UserList(Answer):

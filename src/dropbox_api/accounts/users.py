@@ -19,7 +19,7 @@ from dropbox_api.plumbing import page_cursors
 from dropbox_api.problems import Forbidden, NotFound
 from dropbox_api.settings import AuthSettings
 
-_COLUMNS = (*account.ACCOUNT_COLUMNS, User.disabled_at)
+_COLUMNS = (*account.ACCOUNT_COLUMNS, User.disabled_at, User.deleted_at)
 """The columns of `schemas.ManagedUser`."""
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ async def create_user(db: Db, settings: AuthSettings, passwords: Passwords, new:
     async with db.begin() as tx:
         created = await account.insert_account(tx, settings, values)
     log.info("user %s was created, a %s", created.id, created.kind)
-    return ManagedUser(**created.model_dump(), disabled_at=None)
+    return ManagedUser(**created.model_dump(), disabled_at=None, deleted_at=None)
 
 
 async def change_user(db: Db, user_id: uuid.UUID, changes: UpdateUser) -> ManagedUser:
@@ -101,13 +101,15 @@ async def remove_second_factor(db: Db, user_id: uuid.UUID) -> None:
 
 async def _lock_for_change(tx: Tx, user_id: uuid.UUID, changes: UpdateUser) -> None:
     """Take the user's lock. Raises NotFound; Forbidden when the changes are not allowed."""
-    administers = User.is_admin & User.disabled_at.is_(None)
+    administers = User.is_admin & User.disabled_at.is_(None) & User.purge_at.is_(None)
     removes = changes.disabled or changes.is_admin is False
-    query = select(User.id, User.kind, administers.label("administers")).order_by(User.id)
+    query = select(User.id, User.kind, User.purge_started_at, administers.label("administers")).order_by(User.id)
     locked = query.where(or_(User.id == user_id, administers & bool(removes))).with_for_update(key_share=True)
     users = {row.id: row for row in (await tx.execute(locked)).all()}
     if user_id not in users:
         raise NotFound
+    if users[user_id].purge_started_at is not None:
+        raise Forbidden("The account is being deleted for good")
     if removes and {row.id for row in users.values() if row.administers} == {user_id}:
         raise Forbidden("This is the last administrator: make another one first")
     if changes.is_admin and users[user_id].kind == "service":

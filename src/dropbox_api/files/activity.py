@@ -17,7 +17,7 @@ async def list_activity(context: Context, node_id: uuid.UUID, *, limit: int, cur
     async with context.db.read() as tx:
         granted = await access.require_role(tx, context.actor_id, node_id, "owner")
         page = (
-            select(*entry, User.email, User.display_name)
+            select(*entry, User.email, User.display_name, User.deleted_at)
             .outerjoin(User, User.id == AuditEntry.actor_id)
             .where(AuditEntry.owner_id == granted.owner_id, AuditEntry.node_id == node_id)
         )
@@ -30,8 +30,8 @@ async def list_activity(context: Context, node_id: uuid.UUID, *, limit: int, cur
             action=row.action,
             actor=row.email,
             actor_name=row.display_name,
-            address=row.address,
-            user_agent=row.user_agent,
+            address=None if row.deleted_at else row.address,
+            user_agent=None if row.deleted_at else row.user_agent,
             request_id=row.request_id,
             created_at=row.created_at,
             detail=row.detail,

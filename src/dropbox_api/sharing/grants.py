@@ -93,7 +93,8 @@ async def _find_grantee(tx: Tx, wanted: schemas.CreateGrant) -> tuple[str, uuid.
     if wanted.email is not None:
         verified = select(User.id).where(User.email == wanted.email, _IS_VERIFIED)
         return wanted.email, (await tx.execute(verified)).scalar_one_or_none()
-    account_id = (await tx.execute(select(User.id).where(User.id == wanted.user_id))).scalar_one_or_none()
+    account = select(User.id).where(User.id == wanted.user_id, User.purge_started_at.is_(None))
+    account_id = (await tx.execute(account)).scalar_one_or_none()
     if account_id is None:
         raise problems.NotFound("There is no account with this user_id")
     return str(account_id), account_id
@@ -208,10 +209,33 @@ async def leave_share(context: Context, node_id: uuid.UUID) -> None:
     await revoke_grant(context, node_id, grant_id)
 
 
-async def revoke_all(tx: Tx, owner_id: uuid.UUID) -> None:
-    """Revoke every grant and link of an owner. Transaction: joins tx, which holds the owner's lock."""
+async def revoke_grants(tx: Tx, owner_id: uuid.UUID) -> None:
+    """Revoke every grant of an owner. Transaction: joins tx, which holds the owner's lock."""
     for row in (await tx.execute(select(*_COLUMNS).where(Grant.owner_id == owner_id))).all():
         await _delete_grant(tx, GrantRow(**row._asdict()))
+
+
+async def revoke_received(db: Db, user_id: uuid.UUID) -> int:
+    """End every grant of which an account is the grantee; return their number.
+
+    Transaction: one for each owner, under the owner's lock.
+    """
+    received = select(*_COLUMNS).where(Grant.grantee_id == user_id)
+    async with db.read() as tx:
+        owner_ids = {row.owner_id for row in await tx.execute(received)}
+    done = 0
+    for owner_id in sorted(owner_ids):
+        async with db.begin() as tx:
+            await guard.lock_owner(tx, owner_id)
+            for row in (await tx.execute(received.where(Grant.owner_id == owner_id))).all():
+                await _delete_grant(tx, GrantRow(**row._asdict()))
+                done += 1
+    return done
+
+
+async def revoke_all(tx: Tx, owner_id: uuid.UUID) -> None:
+    """Revoke every grant and link of an owner. Transaction: joins tx, which holds the owner's lock."""
+    await revoke_grants(tx, owner_id)
     unrevoked = (Link.owner_id == owner_id, Link.revoked_at.is_(None))
     await tx.execute(update(Link).where(*unrevoked).values(revoked_at=func.now()))
 

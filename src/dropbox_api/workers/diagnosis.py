@@ -45,6 +45,9 @@ _STATUS = text(f"""
         (SELECT count(*) FROM blobs WHERE content_status = 'quarantined') AS quarantined,
         {count_rows_sql("tombstones")} AS tombstones,
         {TOMBSTONES_AGE_SQL} AS tombstones_age_s,
+        (SELECT count(*) FROM users WHERE purge_at IS NOT NULL AND deleted_at IS NULL) AS in_deletion,
+        (SELECT count(*) FROM users
+            WHERE purge_at < now() - interval '14 days' AND deleted_at IS NULL) AS overdue_deletions,
         (SELECT count(*) FROM devices) AS devices,
         (SELECT count(*) FROM devices JOIN users ON users.id = user_id WHERE {IS_FAR_BEHIND}) AS far_behind
 """)
@@ -71,6 +74,9 @@ class Status:
     tombstones: int
     tombstones_age_s: Decimal | None
     """Age of the oldest tombstone; None without any."""
+    in_deletion: int
+    """Accounts whose deletion was requested."""
+    overdue_deletions: int
     devices: int
     far_behind: int
     """Devices that report, and yet have many events to read."""
@@ -121,6 +127,11 @@ async def diagnose(db: Db, settings: Settings) -> list[Finding]:
             oldest_s < settings.events.retention_s + DAY_S,
             f"tombstones: {status.tombstones}, the oldest is {oldest_s / DAY_S:.0f} days old",
             "run `dropbox-api worker --once retain`, or read the worker's log",
+        ),
+        Finding(
+            not status.overdue_deletions,
+            f"accounts: {status.in_deletion} in deletion, {status.overdue_deletions} overdue for 14 days",
+            "run `dropbox-api worker --once delete-accounts`, then `--once purge`, or read the worker's log",
         ),
         Finding(
             not status.far_behind,

@@ -126,6 +126,24 @@ _QUERIES: dict[str, tuple[str, str]] = {
                ELSE last.kind IN ('file.created', 'file.restored')
            END IS NOT TRUE""",
     ),
+    "I13 deleted account that still has something": (
+        "I13",
+        """SELECT u.id FROM users u WHERE u.deleted_at IS NOT NULL AND (
+               used_bytes <> 0 OR used_nodes <> 0 OR reserved_bytes <> 0 OR password_hash IS NOT NULL
+               OR email LIKE '%@%'
+               OR EXISTS (SELECT FROM sessions WHERE user_id = u.id)
+               OR EXISTS (SELECT FROM api_tokens WHERE user_id = u.id)
+               OR EXISTS (SELECT FROM grants WHERE owner_id = u.id OR grantee_id = u.id)
+               OR EXISTS (SELECT FROM links WHERE owner_id = u.id) OR EXISTS (SELECT FROM webhooks WHERE user_id = u.id)
+               OR EXISTS (SELECT FROM events WHERE recipient_id = u.id))""",
+    ),
+    "I13 account in deletion that still gives access": (
+        "I13",
+        """SELECT u.id FROM users u WHERE u.purge_at IS NOT NULL AND (
+               EXISTS (SELECT FROM grants WHERE owner_id = u.id)
+               OR EXISTS (SELECT FROM webhooks WHERE user_id = u.id)
+               OR EXISTS (SELECT FROM api_tokens WHERE user_id = u.id AND revoked_at IS NULL))""",
+    ),
     "I6 completed without content": (
         "I6",
         # Content without a destination, or purged since, is collected; the session stays without a blob.

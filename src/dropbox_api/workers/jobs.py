@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dropbox_api.workers.collect import collect_blobs
 from dropbox_api.workers.consume import consume_notifications
 from dropbox_api.workers.copy import make_next_copy
+from dropbox_api.workers.delete_accounts import delete_accounts
 from dropbox_api.workers.deliver import deliver_messages
 from dropbox_api.workers.discard import discard_leftovers
 from dropbox_api.workers.epoch import note_restore
@@ -42,6 +43,7 @@ JOBS: Mapping[str, ScheduledJob] = {
     "thumbnails": ScheduledJob(make_thumbnails),
     "expire": ScheduledJob(expire_uploads),
     "discard": ScheduledJob(discard_leftovers),
+    "delete-accounts": ScheduledJob(delete_accounts),
     "purge": ScheduledJob(purge_trash),
     "prune": ScheduledJob(prune_revisions, Schedule.SWEEP),
     "thin": ScheduledJob(thin_revisions, Schedule.SWEEP),

@@ -7,6 +7,7 @@ from dropbox_client.async_resources.resource import Resource
 from dropbox_client.calls import account
 from dropbox_client.models.account import (
     Account,
+    AccountDeletion,
     CreatedPersonalToken,
     Device,
     Passkey,
@@ -36,6 +37,21 @@ class OwnAccount(Resource):
     async def get(self) -> Account:
         """Return the account, its usage and its quota."""
         return await self._run(account.get())
+
+    async def get_deletion(self) -> AccountDeletion:
+        """Return what a deletion of the account takes, from the caller and from others."""
+        return await self._run(account.get_deletion())
+
+    async def request_deletion(self, password: str | None) -> AccountDeletion:
+        """Delete the account: sign-ins, tokens, webhooks and grants end now, files are deleted after the time of grace.
+
+        Raises: InvalidCredentials, Forbidden (an old sign-in, or the last administrator).
+        """
+        return await self._run(account.request_deletion(password))
+
+    async def cancel_deletion(self) -> None:
+        """Restore the account with a new sign-in, within the time of grace. Raises Forbidden, NotFound."""
+        return await self._run(account.cancel_deletion())
 
     async def get_storage(self) -> StorageUsage:
         """Return what uses the storage of the account; of a large one a report of the last 10 minutes."""

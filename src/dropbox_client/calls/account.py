@@ -6,6 +6,7 @@ from typing import Any
 from dropbox_client.call import Call, Listing, read_items, read_nothing, read_with, without_none
 from dropbox_client.models import (
     Account,
+    AccountDeletion,
     Contact,
     CreatedPersonalToken,
     Device,
@@ -32,6 +33,19 @@ def find_identity_provider() -> Call[str | None]:
 
 def get() -> Call[Account]:
     return Call("GET", "/v1/me", read_with(Account.from_json))
+
+
+def get_deletion() -> Call[AccountDeletion]:
+    return Call("GET", "/v1/me/deletion", read_with(AccountDeletion.from_json))
+
+
+def request_deletion(password: str | None) -> Call[AccountDeletion]:
+    body = without_none(password=password)
+    return Call("POST", "/v1/me/deletion", read_with(AccountDeletion.from_json), body=body)
+
+
+def cancel_deletion() -> Call[None]:
+    return Call("DELETE", "/v1/me/deletion", read_nothing)
 
 
 def get_storage() -> Call[StorageUsage]:

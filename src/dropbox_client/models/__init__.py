@@ -21,8 +21,8 @@ else:
         __name__,
         {
             "account": (
-                "Account AccountKind CreatedPersonalToken Device ManagedUser Passkey PersonalToken Scope "
-                "SecondFactorProposal SignInSession StorageUsage"
+                "Account AccountDeletion AccountKind CreatedPersonalToken Device ManagedUser Passkey PersonalToken "
+                "Scope SecondFactorProposal SignInSession StorageUsage"
             ),
             "batches": (
                 "BatchResult CopyOperation CreateFolderOperation MoveOperation Operation RestoreOperation "

@@ -14,7 +14,7 @@ Scope = Literal["files:read", "files:write", "share", "processing", "admin"]
 class Account(Model):
     """The account of the caller, its usage and its quota."""
 
-    _readers: ClassVar = {"created_at": read_time, "email_verified_at": read_time}
+    _readers: ClassVar = {"created_at": read_time, "email_verified_at": read_time, "purge_at": read_time}
 
     id: str
     email: str
@@ -34,15 +34,34 @@ class Account(Model):
     has_password: bool | None = True
     display_name: str | None = None
     """Shown to the people with whom the account shares."""
+    purge_at: datetime | None = None
+    """When the account is deleted for good, unless a sign-in restores it."""
+
+
+@dataclass(frozen=True)
+class AccountDeletion(Model):
+    """What a deletion of the account removes, and what other accounts lose by it."""
+
+    _readers: ClassVar = {"purge_at": read_time}
+
+    purge_at: datetime | None
+    """When it is deleted for good; None: no deletion runs."""
+    nodes: int
+    used_bytes: int
+    shared_items: int
+    grantees: int
+    links: int
+    webhooks: int
 
 
 @dataclass(frozen=True)
 class ManagedUser(Account):
     """An account, as administrators see it."""
 
-    _readers: ClassVar = {**Account._readers, "disabled_at": read_time}  # noqa: SLF001
+    _readers: ClassVar = {**Account._readers, "disabled_at": read_time, "deleted_at": read_time}  # noqa: SLF001
 
     disabled_at: datetime | None = None
+    deleted_at: datetime | None = None
 
 
 @dataclass(frozen=True)

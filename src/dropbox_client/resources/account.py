@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dropbox_client.calls import account
 from dropbox_client.models.account import (
     Account,
+    AccountDeletion,
     CreatedPersonalToken,
     Device,
     Passkey,
@@ -36,6 +37,21 @@ class OwnAccount(Resource):
     def get(self) -> Account:
         """Return the account, its usage and its quota."""
         return self._run(account.get())
+
+    def get_deletion(self) -> AccountDeletion:
+        """Return what a deletion of the account takes, from the caller and from others."""
+        return self._run(account.get_deletion())
+
+    def request_deletion(self, password: str | None) -> AccountDeletion:
+        """Delete the account: sign-ins, tokens, webhooks and grants end now, files are deleted after the time of grace.
+
+        Raises: InvalidCredentials, Forbidden (an old sign-in, or the last administrator).
+        """
+        return self._run(account.request_deletion(password))
+
+    def cancel_deletion(self) -> None:
+        """Restore the account with a new sign-in, within the time of grace. Raises Forbidden, NotFound."""
+        return self._run(account.cancel_deletion())
 
     def get_storage(self) -> StorageUsage:
         """Return what uses the storage of the account; of a large one a report of the last 10 minutes."""

@@ -30,6 +30,12 @@ Change your password, or set your first one. Prompts for the old and the new pas
 line of stdin for each.
 """
 
+_DELETE = """\
+Delete the account with all its files. Sign-ins, tokens, webhooks, shares and uploads end at once, and links stop to
+work. Until the server deletes the files, 30 days later by default, `dbx login` and `dbx account restore` bring the
+account back.
+"""
+
 _SECOND_FACTOR = """\
 Turn the second factor on or off. If it is on, a sign-in also needs a code of an authenticator app, or a recovery code.
 Each recovery code is valid once.
@@ -40,6 +46,7 @@ def add_account_commands(commands: "Commands") -> None:
     _add_sign_in_commands(commands)
     _add_second_factor_commands(commands)
     _add_passkey_commands(commands)
+    _add_deletion_commands(commands)
     _add_token_commands(commands)
     _add_device_commands(commands)
 
@@ -72,6 +79,13 @@ def _add_sign_in_commands(commands: "Commands") -> None:
         "change your password and end all other sign-ins",
         description=_CHANGE_DESCRIPTION,
     )
+
+
+def _add_deletion_commands(commands: "Commands") -> None:
+    actions = add_group(commands, "account", "delete | restore", "delete the account, or restore it")
+    command = add_command(actions, "delete", "account.delete_account", "delete the account", description=_DELETE)
+    command.add_argument("--yes", action="store_true", help="do not ask; the password is asked nevertheless")
+    add_command(actions, "restore", "account.restore_account", "restore the account, after a new `dbx login`")
 
 
 def _add_second_factor_commands(commands: "Commands") -> None:

@@ -154,6 +154,29 @@ def _with_confirmation(client: Client, change: Callable[[], T]) -> T:
     return change()
 
 
+def delete_account(options: Namespace) -> None:
+    """Show what a deletion takes, ask, and delete the account."""
+    with connect() as client:
+        me, deletion = client.account.get(), client.account.get_deletion()
+        output.print_note(
+            f"{me.email}: {deletion.nodes} files and folders, {deletion.links} links and {deletion.webhooks} webhooks"
+            " will be deleted.",
+            f"{deletion.grantees} people lose access to {deletion.shared_items} shared items at once.",
+        )
+        if not options.yes and output.ask(f"Delete the account? Write {me.email} to confirm: ").strip() != me.email:
+            raise Usage("the address was not written: nothing is deleted")
+        requested = client.account.request_deletion(_ask_own_password(client))
+    when = output.format_time(requested.purge_at) if requested.purge_at else ""
+    output.print_note(f"The account will be deleted for good on {when}; to keep it: dbx login; dbx account restore")
+
+
+def restore_account(_: Namespace) -> None:
+    """Restore the account."""
+    with connect() as client:
+        client.account.cancel_deletion()
+    output.print_note("The account is restored. Shares, tokens and webhooks have ended; files and links are as before.")
+
+
 # Second factor
 
 
