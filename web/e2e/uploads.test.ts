@@ -1,9 +1,10 @@
-// Uploads of an account from a page, straight to the store.
+// Uploads from a page straight to the store, by an account and to a link.
 
 import { randomBytes } from "node:crypto";
+import type { Page } from "playwright-core";
 import { expect } from "vitest";
-import { Account } from "./support/account.ts";
-import { makeRandomFile, MIB, sha256 } from "./support/files.ts";
+import { Account, type RemoteFile } from "./support/account.ts";
+import { type MadeFile, makeRandomFile, MIB, sha256 } from "./support/files.ts";
 import { signIn, test } from "./support/test.ts";
 
 const CHUNKS = 38; // of 8 MiB
@@ -29,23 +30,51 @@ test("upload of 300 MiB by the page resumes after a reload half-way", async ({ a
   const source = await makeRandomFile("film.mov", 300 * MIB);
   try {
     await signIn(app, account);
-    await app.setInputFiles("input", source.path);
-    await app.evaluate(() => void window.client.upload());
-    const half = await app.waitForFunction((half) => window.client.progress.sent >= half, CHUNKS / 2);
-    await half.dispose();
-    const before = await app.evaluate(() => window.client.progress.sent);
-    await app.reload();
-
-    await app.evaluate(() => window.client.refresh());
-    await app.setInputFiles("input", source.path);
-    await app.evaluate(() => window.client.upload());
-    const { found, sent } = await app.evaluate(() => window.client.progress);
-    expect(found).toBeGreaterThanOrEqual(before);
-    expect(found + sent).toBe(CHUNKS);
-    const [file] = await account.list();
-    expect(file).toMatchObject({ name: "film.mov", size_bytes: 300 * MIB, fingerprint: source.sha256 });
-    expect(await account.hashDownload(file!)).toBe(source.sha256);
+    const upload = () => app.evaluate(() => window.client.upload());
+    await sendWithReload(app, source, upload, () => app.evaluate(() => window.client.refresh()));
+    await expectOnly(account, await account.list(), source);
   } finally {
     await source.remove();
   }
 });
+
+test("upload of 300 MiB to a link resumes after a reload half-way", async ({ app }) => {
+  const account = await Account.create();
+  const folder = await account.createFolder("Inbox");
+  const { token } = await account.createLink(folder, { mode: "upload" });
+  const source = await makeRandomFile("film.mov", 300 * MIB);
+  try {
+    await sendWithReload(app, source, () => app.evaluate((token) => window.client.uploadByLink(token), token));
+    await expectOnly(account, await account.list(folder), source);
+  } finally {
+    await source.remove();
+  }
+});
+
+/** Choose the file and upload it; when half of it is sent, reload the page and do the same again. */
+async function sendWithReload(
+  app: Page,
+  source: MadeFile,
+  upload: () => Promise<void>,
+  afterReload?: () => Promise<unknown>,
+): Promise<void> {
+  await app.setInputFiles("input", source.path);
+  const interrupted = expect(upload()).rejects.toThrow();
+  await app.waitForFunction((half) => window.client.progress.sent >= half, CHUNKS / 2);
+  const sentBefore = await app.evaluate(() => window.client.progress.sent);
+  await app.reload();
+  await interrupted;
+
+  await afterReload?.();
+  await app.setInputFiles("input", source.path);
+  await upload();
+  const { found, sent } = await app.evaluate(() => window.client.progress);
+  expect(found).toBeGreaterThanOrEqual(sentBefore);
+  expect(found + sent).toBe(CHUNKS);
+}
+
+/** Check that the files are exactly this one, in the list and in the store. */
+async function expectOnly(account: Account, files: RemoteFile[], { sizeBytes, sha256 }: MadeFile): Promise<void> {
+  expect(files).toMatchObject([{ name: "film.mov", size_bytes: sizeBytes, fingerprint: sha256 }]);
+  for (const file of files) expect(await account.hashDownload(file)).toBe(sha256);
+}

@@ -10,6 +10,7 @@ export const MIB = 1024 ** 2;
 
 export interface MadeFile {
   path: string;
+  sizeBytes: number;
   sha256: string;
   remove(): Promise<void>;
 }
@@ -26,7 +27,7 @@ export async function makeRandomFile(name: string, sizeBytes: number): Promise<M
     await file.write(piece);
   }
   await file.close();
-  return { path, sha256: hash.digest("hex"), remove: () => rm(folder, { recursive: true }) };
+  return { path, sizeBytes, sha256: hash.digest("hex"), remove: () => rm(folder, { recursive: true }) };
 }
 
 export function sha256(content: Uint8Array): string {
