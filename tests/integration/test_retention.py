@@ -226,6 +226,8 @@ LIMITS = {
     "nodes": "`quota_nodes`; trash is purged",
     "blobs": "`quota_bytes`; collected without a revision",
     "blob_chunks": "with their blob",
+    "thumbnails": "with their blob",
+    "copied_blobs": "with their copy",
     "upload_chunks": "with their session",
     "upload_destinations": "with their session",
     "relay_leases": "deleted when they end",
