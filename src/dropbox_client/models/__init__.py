@@ -32,7 +32,7 @@ else:
             "files": (
                 "Activity ArchiveUrl CopyProgress DownloadItem DownloadResult DownloadUrl File FileRef FileState "
                 "NamedFile NameResult NodeState normalize_name OnConflict Order Processing ProcessingState Revision "
-                "TreeEntry "
+                "Thumbnails TreeEntry "
             ),
             "sharing": (
                 "KEEP Contact Grant GrantedRole Keep Link LinkMode LinkPass OwnShare PublicFile PublicLink ReceivedFile"
