@@ -434,6 +434,7 @@ class TestMe:
             "quota_bytes",
             "used_nodes",
             "quota_nodes",
+            "purge_at",
         }
 
     async def test_session_id_of_another_user_is_refused(self, register: Any, db: Db) -> None:
