@@ -1,8 +1,9 @@
 """Folders and files as zip archives, whose bytes pass through the API."""
 
 import uuid
+from typing import Annotated
 
-from fastapi import APIRouter, BackgroundTasks, Response
+from fastapi import APIRouter, BackgroundTasks, Path, Response
 
 from dropbox_api import problems
 from dropbox_api.accounts.auth import CountItemsDep, NoStore, Reader
@@ -64,7 +65,10 @@ async def create_archive(context: Reader, body: CreateArchive, count_items: Coun
     },
 )
 async def get_archive(
-    services: ServicesDep, slots: ArchiveSlotsDep, background: BackgroundTasks, token: str
+    services: ServicesDep,
+    slots: ArchiveSlotsDep,
+    background: BackgroundTasks,
+    token: Annotated[str, Path(max_length=64)],
 ) -> Response:
     """Stream the zip of a URL. Access to each file is checked again; `NOT-INCLUDED.txt` names what is left out."""
     made = await archive_urls.open_archive(services, token, slots)
