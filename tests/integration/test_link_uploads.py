@@ -3,6 +3,7 @@
 import asyncio
 import random
 import uuid
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -16,6 +17,7 @@ from dropbox_api.workers.collect import collect_blobs
 from dropbox_api.workers.discard import discard_leftovers
 from dropbox_api.workers.expire import expire_uploads
 from dropbox_api.workers.finish import finish_idle_uploads, finish_stale_uploads
+from dropbox_client import AsyncClient, Client
 from tests.conftest import Register
 from tests.support.senders import Sender
 from tests.support.server import (
@@ -596,3 +598,57 @@ async def children_of(db: Db, folder_id: str) -> int:
     async with db.read() as tx:
         counted = text("SELECT count(*) FROM nodes WHERE parent_id = :id")
         return int((await tx.execute(counted, {"id": folder_id})).scalar_one())
+
+
+# The SDK
+
+
+async def test_sdk_sends_files_of_any_size_to_a_link(
+    server: RunningServer, account: Account, api: httpx2.AsyncClient
+) -> None:
+    sender = await make_sender(account, api)
+    address = f"{server.url}{sender.link['url_path']}"
+    data = LARGE * 3
+
+    def send_blocking() -> None:
+        with Client(server.url) as visitor:
+            visitor.public.upload_to_link(b"", address, "empty")
+            visitor.public.upload_to_link(b"small", address, "small", folder_path="a/b")
+            assert visitor.public.upload_to_link(data, address, "large").state == "completed"
+
+    await asyncio.to_thread(send_blocking)
+    async with AsyncClient(server.url) as visitor:
+        assert (await visitor.public.upload_to_link(data, address, "large too")).state == "completed"
+    files = {file["name"]: file for file in await children(account, sender.link["node_id"])}
+    assert sorted(files) == ["a", "empty", "large", "large too"]
+    assert await download(account, files["large"]["id"]) == data
+    assert await download(account, files["large too"]["id"]) == data
+
+
+async def test_sdk_continues_an_interrupted_upload_to_a_link(
+    server: RunningServer, account: Account, api: httpx2.AsyncClient, tmp_path: Path
+) -> None:
+    sender = await make_sender(account, api)
+    data = LARGE * 4
+    path = tmp_path / "large.bin"
+    path.write_bytes(data)
+
+    def send(stop_at: int) -> list[int]:
+        seen: list[int] = []
+
+        def watch(done_bytes: int, _: int) -> None:
+            seen.append(done_bytes)
+            if done_bytes >= stop_at:
+                raise KeyError(done_bytes)
+
+        with Client(server.url) as visitor:
+            visitor.public.upload_to_link(path, sender.link["token"], secret=sender.secret, progress=watch)
+        return seen
+
+    with pytest.raises(KeyError):
+        await asyncio.to_thread(send, 1)
+    seen = await asyncio.to_thread(send, len(data) + 1)
+    assert len(seen) > 1, "the first call tells what the store has already"
+    assert seen[0] > 0
+    (file,) = await children(account, sender.link["node_id"])
+    assert (file["name"], await download(account, file["id"])) == ("large.bin", data)
