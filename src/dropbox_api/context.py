@@ -14,9 +14,12 @@ from dropbox_api.storage.object_store import ObjectStore
 from dropbox_api.tasks import TaskPool
 
 Kind = Literal["person", "service"]
-Scope = Literal["files:read", "files:write", "share", "processing", "admin", "account", "account:restore"]
-"""What a token permits. `account` (sign-ins, tokens, second factor, password) is never part of a personal token.
-`account:restore` is the only one while a deletion of the account runs."""
+Scope = Literal[
+    "files:read", "files:write", "share", "processing", "admin", "account", "account:enrol", "account:restore"
+]
+"""What a token permits. `account` (sign-ins, tokens, second factor, password) is never part of a personal token, nor is
+`account:enrol` (setting up a second factor), the only scope of a sign-in that lacks a demanded one. `account:restore` is
+the only one while a deletion of the account runs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,6 +164,7 @@ class AuthSettings(_Group):
     session_max_s: int = Field(90 * 86400, ge=60, description="Lifetime of a session, regardless of refreshes.")
     registration: Literal["open", "closed"] = "open"
     require_verified_email: bool = Field(False, description="Require a verified address to sign in.")
+    require_second_factor: bool = Field(False, description="A sign-in without a second factor can only set one up.")
     mail_token_ttl_s: int = Field(3600, ge=60, description="Lifetime of a link in a mail.")
     deletion_grace_s: int = Field(30 * 86400, ge=0, description="How long a deleted account may be restored.")
     default_quota_bytes: int = Field(100 * GIB, ge=0)
@@ -197,6 +198,7 @@ class OidcSettings(_Group):
     scopes: str = "openid email profile"
     name: str = Field("Single sign-on", description="Label of the button.")
     registration: bool = Field(True, description="Create an account at a user's first sign-in.")
+    is_second_factor: bool = Field(False, description="A sign-in at the provider counts as one with a second factor.")
 
 
 class LimitSettings(_Group):

@@ -446,7 +446,7 @@ class TestMe:
         assert session is not None
         assert victim_id is not None
         with pytest.raises(Unauthenticated):
-            await authenticate_session(db, Identity(victim_id, session.session_id))
+            await authenticate_session(db, AuthSettings(), Identity(victim_id, session.session_id))
 
     async def test_mutated_access_token_is_refused(self, register: Any, api: httpx2.AsyncClient) -> None:
         account, other = await register(), await register()

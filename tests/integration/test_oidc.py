@@ -439,6 +439,20 @@ class TestConfigurations:
         assert query["redirect_uri"] == ["https://box.example/v1/auth/oidc/callback"]
 
 
+@pytest.mark.parametrize(("counts", "status"), [(False, 403), (True, 200)])
+async def test_sign_in_at_the_provider_is_a_second_factor_by_setting(
+    postgres_url: str, s3_config: S3Config, provider: str, *, counts: bool, status: int
+) -> None:
+    oidc = CLIENT | {"issuer": provider, "is_second_factor": counts}
+    settings = make_settings(postgres_url, s3_config, oidc=oidc, auth={"require_second_factor": True})
+    async with running_server(settings) as server, httpx2.AsyncClient(base_url=server.url, timeout=60) as http:
+        browser = Browser(http, "v" * 43)
+        answer = await browser.complete_flow(uuid.uuid4().hex, email=new_address(), email_verified=True)
+        token = (await browser.redeem(answer["code"])).raise_for_status().json()["access_token"]
+        files = await http.get("/v1/files", headers={"Authorization": f"Bearer {token}"})
+    assert files.status_code == status
+
+
 @pytest.fixture
 async def api_without(postgres_url: str, s3_config: S3Config) -> AsyncIterator[httpx2.AsyncClient]:
     async with (

@@ -55,11 +55,13 @@ class NewAccount:
 
 
 async def get_account(context: Context) -> Account:
-    """Return the caller's account with its usage; how it signs in only to callers with the scope `account`."""
+    """Return the caller's account with its usage; how it signs in only to sign-ins."""
     async with context.db.read() as tx:
         row = (await tx.execute(_GET_ACCOUNT, {"user_id": context.actor_id})).one()
     hidden = (
-        {} if "account" in context.actor.scopes else dict.fromkeys(("second_factor", "passkeys_only", "has_password"))
+        {}
+        if context.actor.session_id is not None
+        else dict.fromkeys(("second_factor", "passkeys_only", "has_password"))
     )
     return Account(**row._asdict() | hidden)
 

@@ -13,11 +13,13 @@ from dropbox_api.context import Actor, Kind, Scope
 from dropbox_api.db import Db, Tx
 from dropbox_api.models import PersonalToken, Session, User
 from dropbox_api.problems import Unauthenticated
+from dropbox_api.settings import AuthSettings
 
 GRANTABLE: tuple[GrantedScope, ...] = get_args(GrantedScope)
 """The scopes that a personal access token may have."""
 
-_ADMIN_SCOPES: frozenset[Scope] = frozenset({*GRANTABLE, "account"})
+_ENROL_SCOPES: frozenset[Scope] = frozenset({"account:enrol"})
+_ADMIN_SCOPES: frozenset[Scope] = frozenset({*GRANTABLE, "account", *_ENROL_SCOPES})
 _USER_SCOPES: frozenset[Scope] = _ADMIN_SCOPES - {"admin"}
 _RESTORE_SCOPES: frozenset[Scope] = frozenset({"account:restore"})
 """While a deletion of the account runs."""
@@ -27,7 +29,7 @@ _USE_PRECISION = timedelta(minutes=1)
 
 # Built once: every request pays for one of these two queries.
 _FIND_BY_SESSION = (
-    select(User.email, User.kind, User.is_admin, User.purge_at)
+    select(User.email, User.kind, User.is_admin, User.purge_at, Session.second_factor_at)
     .join(Session, Session.user_id == User.id)
     .where(User.id == bindparam("user_id"), Session.id == bindparam("session_id"), *sessions.IS_USABLE)
 )
@@ -63,29 +65,34 @@ class _TokenRow(NamedTuple):
     is_use_unrecorded: bool
 
 
-async def authenticate(db: Db, access_tokens: AccessTokens, token: str) -> Actor:
+async def authenticate(db: Db, settings: AuthSettings, access_tokens: AccessTokens, token: str) -> Actor:
     """Return the actor of an access token of either kind. Raises Unauthenticated."""
     if token.startswith(personal_tokens.PREFIX):
         return await authenticate_token(db, token)
-    return await authenticate_session(db, access_tokens.require(token))
+    return await authenticate_session(db, settings, access_tokens.require(token))
 
 
-async def authenticate_session(db: Db, identity: Identity) -> Actor:
-    """Return the actor of a session. Raises Unauthenticated when the account or the session has ended. One query."""
+async def authenticate_session(db: Db, settings: AuthSettings, identity: Identity) -> Actor:
+    """Return the actor of a session. Raises Unauthenticated when the account or the session has ended. One query.
+
+    Where the settings demand a second factor, a session without one has only the scope to set one up.
+    """
     async with db.read() as tx:
-        actor = await _find_by_session(tx, identity)
+        actor = await _find_by_session(tx, identity, demands_factor=settings.require_second_factor)
     if actor is None:
         raise Unauthenticated
     return actor
 
 
-async def _find_by_session(tx: Tx, identity: Identity) -> Actor | None:
+async def _find_by_session(tx: Tx, identity: Identity, *, demands_factor: bool) -> Actor | None:
     user = (await tx.execute(_FIND_BY_SESSION, identity._asdict())).one_or_none()
     if user is None:
         return None
     scopes = _ADMIN_SCOPES if user.is_admin else _USER_SCOPES
     if user.purge_at is not None:
         scopes = _RESTORE_SCOPES
+    elif demands_factor and user.second_factor_at is None:
+        scopes = _ENROL_SCOPES
     return Actor(identity.user_id, user.email, user.kind, user.is_admin, scopes, identity.session_id)
 
 
@@ -113,8 +120,11 @@ def _make_token_actor(row: _TokenRow) -> Actor:
 async def find_actor(
     tx: Tx, user_id: uuid.UUID, *, session_id: uuid.UUID | None, token_id: uuid.UUID | None
 ) -> Actor | None:
-    """Return the actor whom a session or a personal token made, while it lasts: for what must end with it."""
+    """Return the actor whom a session or a personal token made, while it lasts: for what must end with it.
+
+    A demanded second factor is not asked for again: only a sign-in with it could make what ends.
+    """
     if session_id is not None:
-        return await _find_by_session(tx, Identity(user_id, session_id))
+        return await _find_by_session(tx, Identity(user_id, session_id), demands_factor=False)
     row = (await tx.execute(_FIND_BY_TOKEN_ID, {"token_id": token_id})).one_or_none()
     return _make_token_actor(_TokenRow._make(row)) if row and row.user_id == user_id else None

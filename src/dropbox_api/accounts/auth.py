@@ -44,7 +44,8 @@ async def authenticate_request(request: Request) -> Actor:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         raise Unauthenticated
-    return await actors.authenticate(request.app.state.db, request.app.state.access_tokens, token)
+    state = request.app.state
+    return await actors.authenticate(state.db, state.settings.auth, state.access_tokens, token)
 
 
 class _Bearer(SecurityBase):
@@ -60,6 +61,11 @@ class _Bearer(SecurityBase):
         """Return the services and the caller. Raises Unauthenticated; Forbidden when the token lacks the scope."""
         actor = await get_actor(request)
         if self.scope is not None and self.scope not in actor.scopes:
+            if actor.scopes == {"account:enrol"}:
+                detail = (
+                    "This server demands a second factor: add a passkey or an app, or confirm with the one you have"
+                )
+                raise Forbidden(detail, scope=self.scope, reason="second-factor-missing")
             raise Forbidden(f"This needs a token with the scope {self.scope}", scope=self.scope)
         services: Services = request.app.state.services
         return Context(services.db, services.store, services.settings, actor, tasks=services.tasks)
@@ -116,6 +122,8 @@ AnyCaller = Annotated[Context, Depends(_Bearer(None))]
 """For operations that answer every token what its scopes allow."""
 CurrentUser = Annotated[Context, Depends(_Bearer("account"))]
 """For operations on the caller's own account, which personal tokens cannot reach."""
+Enrolling = Annotated[Context, Depends(_Bearer("account:enrol"))]
+"""For operations that set up or prove a second factor, which a sign-in without a demanded one can reach, too."""
 Reader = Annotated[Context, Depends(_Bearer("files:read"))]
 Writer = Annotated[Context, Depends(_Bearer("files:write"))]
 Sharer = Annotated[Context, Depends(_Bearer("share"))]

@@ -24,7 +24,7 @@ from dropbox_api.db import Db, Tx
 from dropbox_api.models import OidcIdentity, User
 from dropbox_api.plumbing import request_source
 from dropbox_api.problems import OidcFailed
-from dropbox_api.settings import AuthSettings, Settings
+from dropbox_api.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ async def finish_sign_in(db: Db, settings: Settings, shares: Shares, flow: Flow,
 
 async def redeem_code(
     db: Db,
-    settings: AuthSettings,
+    settings: Settings,
     access_tokens: AccessTokens,
     presented: ExchangeOidcCode,
     transport: SessionTransport,
@@ -69,7 +69,9 @@ async def redeem_code(
     Raises OidcFailed (code). Transaction: one.
     """
     failed = OidcFailed("The code has expired, was used, or belongs to another client: start again", reason="code")
-    code = oidc_flow.decrypt_code(settings, presented.code.get_secret_value(), presented.verifier.get_secret_value())
+    code = oidc_flow.decrypt_code(
+        settings.auth, presented.code.get_secret_value(), presented.verifier.get_secret_value()
+    )
     if code is None:
         raise failed
     identity = (OidcIdentity.issuer == code.issuer, OidcIdentity.subject == code.subject)
@@ -86,7 +88,9 @@ async def redeem_code(
         user_id = await tx.scalar(admitted)
         if user_id is None or (await tx.execute(used)).rowcount == 0:
             raise failed
-        token = await sessions.begin_session(tx, settings, user_id, request_source.get_source(), transport)
+        token = await sessions.begin_session(tx, settings.auth, user_id, request_source.get_source(), transport)
+        if settings.oidc.is_second_factor:
+            await sessions.record_second_factor(tx, token.session_id)
     return access_tokens.issue_pair(user_id, token)
 
 

@@ -3,7 +3,7 @@
 import logging
 import uuid
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, exists, false, select, update
 
 from dropbox_api.accounts import sessions
 from dropbox_api.accounts.account import IS_SECOND_FACTOR_ON
@@ -12,7 +12,7 @@ from dropbox_api.accounts.factors.passwords import Passwords
 from dropbox_api.accounts.schemas import AuthTokens, SignInForm
 from dropbox_api.accounts.session_tokens import AccessTokens, SessionTransport
 from dropbox_api.db import Db, Tx
-from dropbox_api.models import User
+from dropbox_api.models import Passkey, User
 from dropbox_api.plumbing import request_source
 from dropbox_api.problems import Forbidden, InvalidCredentials, SecondFactorRequired
 from dropbox_api.settings import AuthSettings
@@ -67,8 +67,10 @@ async def _require_admission(
     user who is disabled, no person, or has another password by now; Forbidden when the settings require a verified
     address. Transaction: joins tx as its first statement.
     """
+    has_passkey = exists().where(Passkey.user_id == user_id)
+    needs_code = IS_SECOND_FACTOR_ON | (has_passkey if settings.require_second_factor else false())
     locked = (
-        select(IS_SECOND_FACTOR_ON.label("needs_code"), User.email_verified_at)
+        select(needs_code.label("needs_code"), User.email_verified_at)
         .where(User.id == user_id, User.disabled_at.is_(None), User.kind == "person", unchanged)
         .with_for_update(key_share=True)
     )

@@ -12,7 +12,7 @@ import time
 import uuid
 
 import pyotp
-from sqlalchemy import delete, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, insert, select, update
 
 from dropbox_api.db import Tx
 from dropbox_api.models import Passkey, RecoveryCode, User
@@ -95,12 +95,16 @@ async def add_first_recovery_codes(tx: Tx, settings: AuthSettings, user_id: uuid
     return await replace_recovery_codes(tx, settings, user_id)
 
 
+def has_factor(user_id: uuid.UUID) -> ColumnElement[bool]:
+    """Return the condition that an account has an app or a passkey."""
+    has_app = exists().where(User.id == user_id, User.totp_enabled_at.is_not(None))
+    return exists().where(Passkey.user_id == user_id) | has_app
+
+
 async def delete_needless_recovery_codes(tx: Tx, user_id: uuid.UUID) -> None:
     """Delete the recovery codes of an account without app and passkeys. Transaction: joins tx with the user's lock."""
-    has_factor = exists().where(Passkey.user_id == user_id) | exists().where(
-        User.id == user_id, User.totp_enabled_at.is_not(None)
-    )
-    await tx.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id, ~has_factor))
+    needless = (RecoveryCode.user_id == user_id, ~has_factor(user_id))
+    await tx.execute(delete(RecoveryCode).where(*needless))
 
 
 async def spend_code(tx: Tx, settings: AuthSettings, user_id: uuid.UUID, code: str) -> bool:

@@ -10,8 +10,8 @@ from datetime import timedelta
 from pydantic import SecretStr
 from sqlalchemy import func, select, update
 
-from dropbox_api.accounts import sessions
-from dropbox_api.accounts.factors import assertion, challenges
+from dropbox_api.accounts import account, sessions
+from dropbox_api.accounts.factors import assertion, challenges, codes
 from dropbox_api.accounts.factors.passwords import Passwords
 from dropbox_api.accounts.factors.schemas import ConfirmSession, PasskeyAssertion, PasskeyRequestOptions
 from dropbox_api.context import Context
@@ -31,13 +31,27 @@ async def begin_confirmation(context: Context) -> PasskeyRequestOptions:
 
 
 async def confirm_session(context: Context, passwords: Passwords, proof: ConfirmSession) -> None:
-    """Confirm the caller's session for FRESH. Raises InvalidCredentials, InvalidPasskey, PasskeysUnavailable."""
+    """Confirm the caller's session for FRESH by password or passkey; prove its second factor by passkey or code.
+
+    Raises InvalidCredentials, InvalidPasskey, PasskeysUnavailable.
+    """
     if proof.passkey is not None:
         await _confirm_by_passkey(context, proof.passkey)
+    if proof.otp is not None:
+        await _prove_code(context, proof.otp)
     if proof.password is not None:
         await _require_password(context, passwords, proof.password)
         async with context.db.begin() as tx:
             await _record_confirmation(tx, context.actor.session_id)
+
+
+async def _prove_code(context: Context, otp: str) -> None:
+    async with context.db.begin() as tx:
+        await account.lock_account(tx, context.actor_id)
+        if not await codes.spend_code(tx, context.settings.auth, context.actor_id, otp):
+            raise InvalidCredentials("The code is wrong or was used before: enter the current one")
+        if context.actor.session_id is not None:
+            await sessions.record_second_factor(tx, context.actor.session_id)
 
 
 async def _confirm_by_passkey(context: Context, credential: PasskeyAssertion) -> None:
@@ -80,6 +94,20 @@ async def require_recent_confirmation(context: Context) -> None:
     if not session[0].is_fresh:
         detail = "Confirm first with your password or a passkey (POST /v1/me/confirm), or sign in again"
         raise Forbidden(detail, reason="sign-in-too-old")
+
+
+async def require_enrolment(context: Context) -> None:
+    """Require that the caller may set up a second factor: a session without a demanded one may not, if there is one.
+
+    Otherwise such a session would replace the factor that it lacks. Raises Forbidden.
+    """
+    if "account" in context.actor.scopes:
+        return
+    async with context.db.read() as tx:
+        has_factor = await tx.scalar(select(codes.has_factor(context.actor_id)))
+    if has_factor:
+        detail = "The account has a second factor: confirm with it first (POST /v1/me/confirm)"
+        raise Forbidden(detail, reason="second-factor-missing")
 
 
 async def _require_password(context: Context, passwords: Passwords, password: SecretStr) -> None:

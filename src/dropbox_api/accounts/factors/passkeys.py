@@ -11,7 +11,7 @@ from webauthn.helpers import bytes_to_base64url
 
 from dropbox_api.accounts import account, sessions
 from dropbox_api.accounts.factors import challenges, codes, relying_party, schemas
-from dropbox_api.accounts.factors.confirm import require_recent_confirmation
+from dropbox_api.accounts.factors.confirm import require_enrolment, require_recent_confirmation
 from dropbox_api.accounts.factors.schemas import (
     AddedPasskey,
     AddPasskey,
@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 async def begin_registration(context: Context) -> PasskeyCreationOptions:
     """Return what a browser needs to make a passkey. Raises PasskeysUnavailable, Forbidden (see `confirm`)."""
     party = relying_party.require_relying_party(context.settings)
+    await require_enrolment(context)
     await require_recent_confirmation(context)
     known = select(Passkey.credential_id, Passkey.transports).where(Passkey.user_id == context.actor_id)
     async with context.db.read() as tx:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
-from dropbox_api.accounts.schemas import MAX_PASSWORD_CHARS
+from dropbox_api.accounts.schemas import MAX_PASSWORD_CHARS, Otp
 from dropbox_api.schemas import Answer, Label, Request, Secret
 
 _Text = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$", max_length=2_000)]
@@ -152,10 +152,15 @@ class ConfirmSession(Request):
         PasskeyAssertion | None, Field(description="A passkey, for the challenge of `/v1/me/confirm/options`.")
     ] = None
 
+    otp: Annotated[
+        Otp | None,
+        Field(description="A code; it proves the second factor of this sign-in, and confirms no change of factors."),
+    ] = None
+
     @model_validator(mode="after")
     def _has_one_proof(self) -> Self:
-        if (self.password is None) == (self.passkey is None):
-            raise ValueError("send either password or passkey")
+        if [self.password, self.passkey, self.otp].count(None) != 2:
+            raise ValueError("send one of password, passkey and otp")
         return self
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Select, delete, exists, func, select, update
 
 from dropbox_api.accounts import sessions
 from dropbox_api.accounts.factors import codes
-from dropbox_api.accounts.factors.confirm import require_confirmation
+from dropbox_api.accounts.factors.confirm import require_confirmation, require_enrolment
 from dropbox_api.accounts.factors.passwords import Passwords
 from dropbox_api.accounts.schemas import (
     ConfirmWithPassword,
@@ -38,6 +38,7 @@ async def propose_secret(context: Context, passwords: Passwords, proof: ConfirmW
 
     Raises InvalidCredentials, Forbidden (see `require_confirmation`), SecondFactorState when the second factor is on.
     """
+    await require_enrolment(context)
     await require_confirmation(context, passwords, proof.password)
     user_id, secret = context.actor_id, codes.make_secret()
     encrypted = encryption.encrypt_secret(context.settings.auth, codes.SECRETS, user_id, secret)

@@ -125,7 +125,7 @@ async def token(
 ) -> AuthTokens:
     """Sign in with the code of the finished sign-in at the provider. It is valid once, for a minute."""
     _require_enabled(settings)
-    tokens = await oidc.redeem_code(db, settings.auth, access_tokens, body, answer.transport)
+    tokens = await oidc.redeem_code(db, settings, access_tokens, body, answer.transport)
     return await answer.compose(tokens)
 
 

@@ -9,7 +9,7 @@ from functools import partial
 
 from fastapi import APIRouter
 
-from dropbox_api.accounts.auth import AccessTokensDep, CurrentUser, NoStore, PasswordsDep, limited_by_user
+from dropbox_api.accounts.auth import AccessTokensDep, CurrentUser, Enrolling, NoStore, PasswordsDep, limited_by_user
 from dropbox_api.accounts.factors import confirm, notices, passkey_sign_in, passkeys
 from dropbox_api.accounts.factors.schemas import (
     AddedPasskey,
@@ -75,7 +75,7 @@ async def sign_in(
     dependencies=[NoStore, _BY_ACCOUNT],
     responses=problem_responses(*_ACCOUNT, PasskeysUnavailable),
 )
-async def begin_confirmation(context: CurrentUser) -> PasskeyRequestOptions:
+async def begin_confirmation(context: Enrolling) -> PasskeyRequestOptions:
     """Get a challenge for a confirmation with a passkey."""
     return await confirm.begin_confirmation(context)
 
@@ -87,8 +87,10 @@ async def begin_confirmation(context: CurrentUser) -> PasskeyRequestOptions:
     dependencies=[_BY_ACCOUNT],
     responses=problem_responses(*BODY, *_ACCOUNT, InvalidCredentials, InvalidPasskey, PasskeysUnavailable),
 )
-async def confirm_session(context: CurrentUser, body: ConfirmSession, passwords: PasswordsDep) -> None:
+async def confirm_session(context: Enrolling, body: ConfirmSession, passwords: PasswordsDep) -> None:
     """Confirm by password or passkey that you are at this sign-in. It is valid for ten minutes.
+
+    A passkey or a code also proves the second factor, where the server demands one and this sign-in lacks it.
 
     Adding passkeys and tokens, and other changes of how you sign in, need this or a sign-in of the last ten minutes.
     """
@@ -101,7 +103,7 @@ async def confirm_session(context: CurrentUser, body: ConfirmSession, passwords:
     dependencies=[NoStore, _BY_ACCOUNT],
     responses=problem_responses(*_ACCOUNT, PasskeysUnavailable),
 )
-async def begin_registration(context: CurrentUser) -> PasskeyCreationOptions:
+async def begin_registration(context: Enrolling) -> PasskeyCreationOptions:
     """Get a challenge for a new passkey. This needs a recent sign-in or confirmation."""
     return await passkeys.begin_registration(context)
 
@@ -113,7 +115,7 @@ async def begin_registration(context: CurrentUser) -> PasskeyCreationOptions:
     dependencies=[NoStore, _BY_ACCOUNT],
     responses=problem_responses(*BODY, *_ACCOUNT, InvalidPasskey, PasskeysUnavailable, SecondFactorState),
 )
-async def add(context: CurrentUser, body: AddPasskey, mailer: MailerDep) -> AddedPasskey:
+async def add(context: Enrolling, body: AddPasskey, mailer: MailerDep) -> AddedPasskey:
     """Add the passkey that the browser made. A confirmed address gets a mail about it.
 
     The first second factor of an account comes with ten recovery codes, shown once.
@@ -130,7 +132,7 @@ async def add(context: CurrentUser, body: AddPasskey, mailer: MailerDep) -> Adde
     dependencies=[COMPRESSED],
     responses=problem_responses(*_ACCOUNT),
 )
-async def list_passkeys(context: CurrentUser) -> PasskeyList:
+async def list_passkeys(context: Enrolling) -> PasskeyList:
     """List your passkeys, newest first."""
     return await passkeys.list_passkeys(context)
 

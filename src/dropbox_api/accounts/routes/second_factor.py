@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from dropbox_api.accounts.auth import CurrentUser, NoStore, PasswordsDep, limited_by_user
+from dropbox_api.accounts.auth import CurrentUser, Enrolling, NoStore, PasswordsDep, limited_by_user
 from dropbox_api.accounts.factors import second_factor
 from dropbox_api.accounts.schemas import (
     ConfirmSecondFactor,
@@ -19,7 +19,7 @@ _ANSWERS = problem_responses(*BODY, Unauthenticated, Forbidden, InvalidCredentia
 
 
 @router.post("", operation_id="me_propose_second_factor", dependencies=[NoStore], responses=_ANSWERS)
-async def propose(context: CurrentUser, body: ConfirmWithPassword, passwords: PasswordsDep) -> SecondFactorProposal:
+async def propose(context: Enrolling, body: ConfirmWithPassword, passwords: PasswordsDep) -> SecondFactorProposal:
     """Get a secret for an authenticator app. The second factor is off until a code of it is confirmed.
 
     An account without a password needs none here, but a sign-in of the last ten minutes.
@@ -28,7 +28,7 @@ async def propose(context: CurrentUser, body: ConfirmWithPassword, passwords: Pa
 
 
 @router.post("/confirm", operation_id="me_confirm_second_factor", dependencies=[NoStore], responses=_ANSWERS)
-async def confirm(context: CurrentUser, body: ConfirmSecondFactor) -> RecoveryCodes:
+async def confirm(context: Enrolling, body: ConfirmSecondFactor) -> RecoveryCodes:
     """Turn the second factor on with a code of the app. All other sign-ins end."""
     return await second_factor.confirm_secret(context, body.code)
 

@@ -37,7 +37,21 @@ def login(options: Namespace) -> None:
         else:
             email = options.email or output.ask_required("Email: ", "use --email")
             _sign_in_with_password(client, email, options)
-    output.print_note(f"signed in to {client.base_url} as {email}")
+        output.print_note(f"signed in to {client.base_url} as {email}")
+        _tell_missing_factor(client)
+
+
+def _tell_missing_factor(client: Client) -> None:
+    """Tell where to set up a second factor if the server demands one that the sign-in lacks."""
+    try:
+        next(iter(client.account.list_sign_ins()), None)
+    except Forbidden as refused:
+        if refused.reason != "second-factor-missing":
+            raise
+        output.print_note(
+            "This server demands a second factor, and until then this sign-in can do nothing else. Set one up with",
+            f"`dbx second-factor enable`, or open {client.base_url} in a browser.",
+        )
 
 
 def _sign_in_with_password(client: Client, email: str, options: Namespace) -> None:
