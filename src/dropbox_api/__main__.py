@@ -451,7 +451,7 @@ def set_admin(
 
 @users_command.command("reset-second-factor")
 def reset_second_factor(email: Email) -> None:
-    """Turn off a lost second factor and end the account's sessions. Verify the user's identity first."""
+    """Remove app, passkeys and recovery codes of an account and end its sessions. Verify the user's identity first."""
 
     async def work(db: Db, _: Settings) -> None:
         user_id = await users.require_user_id(db, email.lower())

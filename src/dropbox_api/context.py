@@ -17,9 +17,10 @@ Kind = Literal["person", "service"]
 Scope = Literal[
     "files:read", "files:write", "share", "processing", "admin", "account", "account:enrol", "account:restore"
 ]
-"""What a token permits. `account` (sign-ins, tokens, second factor, password) is never part of a personal token, nor is
-`account:enrol` (setting up a second factor), the only scope of a sign-in that lacks a demanded one. `account:restore` is
-the only one while a deletion of the account runs."""
+"""What a token permits. `account` (sign-ins, tokens, second factor, password) is never part of a personal token.
+
+`account:enrol` (setting up a second factor) is the only one of a sign-in that lacks a demanded factor,
+`account:restore` while a deletion of the account runs."""
 
 
 @dataclass(frozen=True, slots=True)

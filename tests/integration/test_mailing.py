@@ -190,6 +190,23 @@ class TestReset:
         assert (await post.reset(await post.ask_to_reset(anna.email))).status_code == 204
         assert (await post.sign_in(anna.email, NEW_PASSWORD)).status_code == 200
 
+    async def test_reset_of_a_confirmed_address_lists_what_still_signs_in(self, post: Post, anna: Account) -> None:
+        await post.verify(await post.token(anna.email, VERIFY))
+        await add_passkey(anna)
+        token = {"name": "backup", "scopes": ["files:read"]}
+        (await anna.client.post("/v1/me/tokens", json=token)).raise_for_status()
+        assert (await post.reset(await post.ask_to_reset(anna.email))).status_code == 204
+        (told,) = await post.mails(anna.email, "Your password was reset")
+        assert [line for line in told.splitlines() if line.startswith("- ")] == [
+            "- passkey phone",
+            "- access token backup",
+        ]
+
+    async def test_reset_of_an_account_with_a_password_alone_sends_no_list(self, post: Post, anna: Account) -> None:
+        await post.verify(await post.token(anna.email, VERIFY))
+        assert (await post.reset(await post.ask_to_reset(anna.email))).status_code == 204
+        assert await post.mails(anna.email, "Your password was reset") == []
+
     async def test_new_and_removed_passkeys_are_told_to_a_confirmed_address(self, post: Post, anna: Account) -> None:
         unconfirmed = await add_passkey(anna)
         await post.verify(await post.token(anna.email, VERIFY))

@@ -1,11 +1,15 @@
 """Reset a forgotten password by a mail."""
 
+import uuid
+
+from sqlalchemy import select
+
 from dropbox_api.accounts import account, mail_tokens, personal_tokens
 from dropbox_api.accounts.factors import password_rules, second_factor
 from dropbox_api.accounts.factors.passwords import Passwords
 from dropbox_api.accounts.shares import Shares, accept_shares
 from dropbox_api.db import Db
-from dropbox_api.models import User
+from dropbox_api.models import Passkey, PersonalToken, User
 from dropbox_api.plumbing.mail import Mail
 from dropbox_api.settings import Settings
 
@@ -22,6 +26,15 @@ The link works once, for {minutes} minutes. If you did not request it, do nothin
 )
 
 
+_REMAINING = """\
+Your password was reset, and all sign-ins have ended. These still work:
+
+{lines}
+
+Remove what you do not know.
+"""
+
+
 async def compose_reset(db: Db, settings: Settings, email: str) -> Mail | None:
     """Return a mail that resets the password of an account; None if there is no such account.
 
@@ -31,8 +44,8 @@ async def compose_reset(db: Db, settings: Settings, email: str) -> Mail | None:
     return mail_tokens.compose_mail(settings, _TEMPLATE, issued) if issued else None
 
 
-async def reset_password(db: Db, passwords: Passwords, shares: Shares, token: str, password: str) -> None:
-    """Set a new password and end all sessions. This also verifies the address.
+async def reset_password(db: Db, passwords: Passwords, shares: Shares, token: str, password: str) -> uuid.UUID:
+    """Set a new password and end all sessions; return the account. This also verifies the address.
 
     If the address was not verified before, a stranger may have registered the account in advance: its second factors,
     passkeys, tokens, grants and links end as well. Otherwise they stay.
@@ -51,3 +64,22 @@ async def reset_password(db: Db, passwords: Passwords, shares: Shares, token: st
             await shares.revoke_all(tx, recipient.user_id)
             await account.record_verified_address(tx, recipient.user_id)
     await accept_shares(db, shares, recipient.user_id)
+    return recipient.user_id
+
+
+async def compose_remaining(db: Db, user_id: uuid.UUID) -> Mail | None:
+    """Return a mail that lists what still signs in after a reset; None if nothing does. Runs in the background."""
+    account_row = select(User.email, User.totp_enabled_at.is_not(None).label("has_app")).where(User.id == user_id)
+    passkeys = select(Passkey.name).where(Passkey.user_id == user_id).order_by(Passkey.id)
+    tokens = select(PersonalToken.name).where(PersonalToken.user_id == user_id, *personal_tokens.IS_LIVE)
+    async with db.read() as tx:
+        email, has_app = (await tx.execute(account_row)).one()
+        remaining = ["the authenticator app and the recovery codes"] if has_app else []
+        remaining += [f"passkey {name}" for name in (await tx.execute(passkeys)).scalars()]
+        remaining += [
+            f"access token {name}" for name in (await tx.execute(tokens.order_by(PersonalToken.id))).scalars()
+        ]
+    if not remaining:
+        return None
+    lines = "\n".join(f"- {line}" for line in remaining)
+    return Mail(email, "Your password was reset", _REMAINING.format(lines=lines))

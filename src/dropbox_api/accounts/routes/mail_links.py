@@ -69,7 +69,14 @@ async def ask_to_reset_password(
     status_code=204,
     responses=problem_responses(*BODY, InvalidMailToken, WeakPassword),
 )
-async def reset_password(body: ResetPassword, db: DbDep, shares: SharesDep, passwords: PasswordsDep) -> None:
-    """Set a new password by the token of the mail. Every sign-in ends; a second factor stays."""
+async def reset_password(
+    body: ResetPassword, db: DbDep, shares: SharesDep, passwords: PasswordsDep, mailer: MailerDep
+) -> None:
+    """Set a new password by the token of the mail. Every sign-in ends.
+
+    Second factor, passkeys and tokens of a confirmed address stay, and a mail lists them. Those of an unconfirmed one
+    end.
+    """
     token, password = body.token.get_secret_value(), body.new_password.get_secret_value()
-    await reset.reset_password(db, passwords, shares, token, password)
+    user_id = await reset.reset_password(db, passwords, shares, token, password)
+    mailer.send_composed(partial(reset.compose_remaining, db, user_id))

@@ -4,6 +4,7 @@ Opening a page changes nothing, because mail scanners open every link: only its 
 forms without script or style, and send no referrer.
 """
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Query
@@ -13,7 +14,7 @@ from jinja2 import Environment
 from dropbox_api.accounts import reset_password, verify_address
 from dropbox_api.accounts.auth import PasswordsDep
 from dropbox_api.accounts.routes.mail_links import SharesDep
-from dropbox_api.deps import DbDep
+from dropbox_api.deps import DbDep, MailerDep
 from dropbox_api.problems import InvalidMailToken, Problem, WeakPassword
 
 router = APIRouter(include_in_schema=False)
@@ -77,14 +78,20 @@ async def show_reset(token: _Token = "") -> HTMLResponse:
 
 @router.post("/reset-password")
 async def set_password(
-    token: _SentToken, new_password: _NewPassword, db: DbDep, shares: SharesDep, passwords: PasswordsDep
+    token: _SentToken,
+    new_password: _NewPassword,
+    db: DbDep,
+    shares: SharesDep,
+    passwords: PasswordsDep,
+    mailer: MailerDep,
 ) -> HTMLResponse:
     title = "Set a new password"
     try:
-        await reset_password.reset_password(db, passwords, shares, token, new_password)
+        user_id = await reset_password.reset_password(db, passwords, shares, token, new_password)
     except WeakPassword as problem:
         message = f"{problem.title}: {problem.detail}."
         return _page(title, message=message, action="reset-password", token=token, status=problem.status)
     except Problem as problem:
         return _page(title, message=f"{problem.detail}.", status=problem.status)
+    mailer.send_composed(partial(reset_password.compose_remaining, db, user_id))
     return _page("Your password is set", message="Sign in with it now: all your sign-ins have ended.")
