@@ -190,6 +190,7 @@ async def test_folder_link_shows_only_nodes_below_it(account: Account, api: http
         "kind": "file",
         "name": "cat.jpg",
         "path": "/2026/cat.jpg",
+        "thumbnail_url": None,
         "size_bytes": 3,
         "content_type": "image/jpeg",
         "modified_at": cat["modified_at"],
