@@ -88,7 +88,7 @@ class TestUsers:
         literally = (await administrator.client.get(USERS, params={"q": f"e%{mark}"})).json()
         assert [user["email"] for user in literally["items"]] == [emails[0], emails[2]]
         shown = (await administrator.client.get(f"{USERS}/{await id_of(accounts[0])}")).json()
-        assert shown == await accounts[0].me() | {"disabled_at": None}
+        assert shown == await accounts[0].me() | {"disabled_at": None, "deleted_at": None}
         assert shown == page["items"][0]
 
     @pytest.mark.parametrize("query", [{"q": "a\0b"}, {"limit": 0}, {"limit": 1001}])
