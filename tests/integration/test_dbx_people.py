@@ -278,7 +278,12 @@ async def test_link_options_are_applied(ada: Dbx) -> None:
     assert (asked["mode"], asked["has_password"], asked["expires_at"]) == ("upload", False, None)
     assert "invalid-request" in (await ada("link", "/Team", "--upload", "--max-downloads", "3", code=1)).err
     assert "is not a duration" in (await ada("link", "/Team", "--expires", "soon", code=2)).err
+    sizes = ("--max-size", "10G", "--max-file-size", "500M", "--max-files", "7")
+    [bounded] = (await ada("link", "/Team", "--upload", *sizes, "--json")).records
+    assert (bounded["max_bytes"], bounded["max_file_bytes"], bounded["max_files"]) == (10 * 2**30, 500 * 2**20, 7)
+    assert "invalid-request" in (await ada("link", "/Team", "--max-files", "7", code=1)).err
     listed = (await ada("link", "--list", "/Team")).out
+    assert "0 of 7 files, 0 B of 10.0 GiB, 500.0 MiB each" in listed
     assert "0 of 3 downloads" in listed
     assert "with a password" in listed
 

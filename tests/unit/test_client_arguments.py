@@ -2,7 +2,7 @@
 
 import pytest
 
-from dropbox_client.cli.arguments import duration_s, remote_path
+from dropbox_client.cli.arguments import duration_s, remote_path, size_bytes
 from dropbox_client.cli.parser import build_parser
 
 UUID = "01900000-0000-7000-8000-000000000000"
@@ -18,6 +18,18 @@ def test_duration_invalid_is_refused(text: str, capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit):
         build_parser().parse_args(["link", "/a", f"--expires={text}"])
     assert "--expires" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("text", "size"), [("1", 1), ("500M", 500 * 2**20), ("10GiB", 10 * 2**30), ("2T", 2 * 2**40)])
+def test_size_valid_is_read_in_bytes(text: str, size: int) -> None:
+    assert size_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "G", "0", "0G", "-1", "1.5G", "10 G", "10g", "1P", "9" * 12 + "T", "10GB", "٣"])
+def test_size_invalid_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["link", "/a", f"--max-size={text}"])
+    assert "--max-size" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

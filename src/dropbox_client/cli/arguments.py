@@ -20,6 +20,7 @@ DEFAULT_SERVER = "http://127.0.0.1:8000"
 SHARED, ID = "shared:", "id:"
 _MAX_INT = 2**31 - 1
 _MAX_DAYS = 36_500
+_MAX_SIZE_BYTES = 2**50
 
 
 class Format(Enum):
@@ -200,6 +201,15 @@ def duration_s(text: str) -> int:
     if count * unit_s[unit] > _MAX_DAYS * 86400:
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is longer than {_MAX_DAYS}d")
     return count * unit_s[unit]
+
+
+def size_bytes(text: str) -> int:
+    """Read a size such as 500M, 10G or 10GiB (powers of 1024), or a number of bytes."""
+    if match := re.fullmatch("([0-9]{1,15})(?:([KMGT])(?:iB)?)?", text, re.ASCII):
+        value = int(match[1]) << 10 * " KMGT".index(match[2] or " ")
+        if 0 < value <= _MAX_SIZE_BYTES:
+            return value
+    raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a size such as 500M, 10G or a number of bytes")
 
 
 def _parse_positive(text: str) -> int | None:

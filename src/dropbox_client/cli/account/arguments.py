@@ -30,9 +30,11 @@ Change your password, or set your first one. Prompts for the old and the new pas
 line of stdin for each.
 """
 
+_ACCOUNT = "Delete the account, or restore it before the server deletes its files."
+
 _DELETE = """\
-Delete the account with all its files. Sign-ins, tokens, webhooks, shares and uploads end at once, and links stop to
-work. Until the server deletes the files, 30 days later by default, `dbx login` and `dbx account restore` bring the
+Delete the account with all its files. Sign-ins, tokens, webhooks, shares and uploads end at once, and links stop
+working. Until the server deletes the files, 30 days later by default, `dbx login` and `dbx account restore` bring the
 account back.
 """
 
@@ -82,7 +84,9 @@ def _add_sign_in_commands(commands: "Commands") -> None:
 
 
 def _add_deletion_commands(commands: "Commands") -> None:
-    actions = add_group(commands, "account", "delete | restore", "delete the account, or restore it")
+    actions = add_group(
+        commands, "account", "delete | restore", "delete the account, or restore it", description=_ACCOUNT
+    )
     command = add_command(actions, "delete", "account.delete_account", "delete the account", description=_DELETE)
     command.add_argument("--yes", action="store_true", help="do not ask; the password is asked nevertheless")
     add_command(actions, "restore", "account.restore_account", "restore the account, after a new `dbx login`")

@@ -10,6 +10,7 @@ from dropbox_client.cli.arguments import (
     plain_text,
     positive_int,
     remote_path,
+    size_bytes,
 )
 
 if TYPE_CHECKING:
@@ -74,6 +75,9 @@ def _add_link_commands(commands: "Commands") -> None:
     password.add_argument("--password-stdin", action="store_true", help="read the password of the link from stdin")
     command.add_argument("--expires", metavar="TIME", type=duration_s, help="lifetime of the link: 12h, 7d")
     command.add_argument("--max-downloads", metavar="N", type=positive_int, help="the link ends after N downloads")
+    command.add_argument("--max-size", metavar="SIZE", type=size_bytes, help="all uploads together: 500M, 10G")
+    command.add_argument("--max-file-size", metavar="SIZE", type=size_bytes, help="each uploaded file: 500M, 10G")
+    command.add_argument("--max-files", metavar="N", type=positive_int, help="at most N uploaded files")
     command.set_defaults(mode="download")
 
     command = add_command(commands, "unlink", "sharing.unlink", "revoke links immediately and permanently")

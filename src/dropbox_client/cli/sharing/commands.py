@@ -100,8 +100,8 @@ def leave(options: Namespace) -> int:
 
 def link(options: Namespace) -> None:
     """Create a link and print its address, or list the links."""
-    settings = (options.password, options.password_stdin, options.expires, options.max_downloads)
-    if options.list and any(settings):
+    limits = (options.max_downloads, options.max_size, options.max_file_size, options.max_files)
+    if options.list and any((options.password, options.password_stdin, options.expires, *limits)):
         raise Usage("--list cannot be combined with options of a new link")
     with connect() as client:
         file = remote.get_file(client, options.path)
@@ -115,6 +115,9 @@ def link(options: Namespace) -> None:
             password=_ask_link_password(options),
             expires_at=datetime.now(UTC) + timedelta(seconds=options.expires) if options.expires else None,
             max_downloads=options.max_downloads,
+            max_bytes=options.max_size,
+            max_file_bytes=options.max_file_size,
+            max_files=options.max_files,
         )
         _print_link(created, _format_address(client, created), client, options)
 
@@ -135,10 +138,20 @@ def _print_link(shown: Link, text: str, client: Client, options: Namespace) -> N
 
 
 def _describe_link(shown: Link, address: str) -> str:
-    limit = "" if shown.max_downloads is None else f" of {shown.max_downloads}"
+    used = _describe_use(shown)
     expiry = f"  until {output.format_time(shown.expires_at)}" if shown.expires_at else ""
     password = "  with a password" if shown.has_password else ""
-    return f"{shown.id}  {shown.mode:<8}  {shown.downloads}{limit} downloads{expiry}{password}  {address}"
+    return f"{shown.id}  {shown.mode:<8}  {used}{expiry}{password}  {address}"
+
+
+def _describe_use(shown: Link) -> str:
+    if shown.mode != "upload":
+        limit = "" if shown.max_downloads is None else f" of {shown.max_downloads}"
+        return f"{shown.downloads}{limit} downloads"
+    files = "" if shown.max_files is None else f" of {shown.max_files}"
+    size = "" if shown.max_bytes is None else f" of {output.format_bytes(shown.max_bytes)}"
+    each = "" if shown.max_file_bytes is None else f", {output.format_bytes(shown.max_file_bytes)} each"
+    return f"{shown.received_files}{files} files, {output.format_bytes(shown.received_bytes)}{size}{each}"
 
 
 def _format_address(client: Client, shown: Link) -> str:
