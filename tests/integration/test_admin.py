@@ -159,7 +159,7 @@ class TestChangeUser:
         before = await account.me()
         address = f"{USERS}/{before['id']}"
         changed = await administrator.client.patch(address, json={"quota_bytes": 12345})
-        assert changed.json() == before | {"quota_bytes": 12345, "disabled_at": None}
+        assert changed.json() == before | {"quota_bytes": 12345, "disabled_at": None, "deleted_at": None}
         assert await account.me() == before | {"quota_bytes": 12345}
         assert (await administrator.client.patch(address, json={})).json() == changed.json()
 
