@@ -136,7 +136,9 @@ async def test_account_is_deleted_and_restored(ada: Dbx, server: RunningServer) 
     assert "dbx account restore" in deleted.err
     assert (await ada("ls", code=None)).code
     password = f"{account.password}\n"
-    await ada("login", "--server", server.url, "--email", account.email, "--password-stdin", stdin=password)
+    again = await ada("login", "--server", server.url, "--email", account.email, "--password-stdin", stdin=password)
+    assert "dbx account restore" in again.err
+    assert "is being deleted" in (await ada("ls", code=1)).err
     assert "restored" in (await ada("account", "restore")).err
     assert (await ada("ls", "/Team/plans")).out == "a.txt\n"
 

@@ -103,6 +103,7 @@ async def test_sign_in_during_the_grace_offers_only_the_restore(
         body = {"name": "t", "scopes": ["files:read"]} if path.endswith("tokens") else {}
         refused = await api.request(method, path, headers=session, json=body if method != "GET" else None)
         assert problem(refused) == (403, "forbidden"), path
+        assert refused.json()["reason"] == "being-deleted", path
     assert (await api.delete("/v1/me/deletion", headers=session)).status_code == 204
     assert problem(await api.delete("/v1/me/deletion", headers=session)) == (403, "forbidden")
     assert (await api.get("/v1/me", headers=session)).json()["purge_at"] is None

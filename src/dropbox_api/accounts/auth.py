@@ -66,6 +66,9 @@ class _Bearer(SecurityBase):
                     "This server demands a second factor: add a passkey or an app, or confirm with the one you have"
                 )
                 raise Forbidden(detail, scope=self.scope, reason="second-factor-missing")
+            if actor.scopes == {"account:restore"}:
+                detail = "This account is being deleted: restore it, or sign out"
+                raise Forbidden(detail, scope=self.scope, reason="being-deleted")
             raise Forbidden(f"This needs a token with the scope {self.scope}", scope=self.scope)
         services: Services = request.app.state.services
         return Context(services.db, services.store, services.settings, actor, tasks=services.tasks)

@@ -38,14 +38,17 @@ def login(options: Namespace) -> None:
             email = options.email or output.ask_required("Email: ", "use --email")
             _sign_in_with_password(client, email, options)
         output.print_note(f"signed in to {client.base_url} as {email}")
-        _tell_missing_factor(client)
+        _tell_bounds(client)
 
 
-def _tell_missing_factor(client: Client) -> None:
-    """Tell where to set up a second factor if the server demands one that the sign-in lacks."""
+def _tell_bounds(client: Client) -> None:
+    """Tell what to do next if the sign-in lacks a demanded second factor, or its account is being deleted."""
     try:
         next(iter(client.account.list_sign_ins()), None)
     except Forbidden as refused:
+        if refused.reason == "being-deleted":
+            output.print_note("This account is being deleted. To keep it: dbx account restore")
+            return
         if refused.reason != "second-factor-missing":
             raise
         output.print_note(
