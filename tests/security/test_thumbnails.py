@@ -8,6 +8,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -104,6 +105,25 @@ async def _render(data: bytes, kind: Kind | None = None, **limits: int) -> list[
         file.write(data)
         file.flush()
         return await render(kind, file, SETTINGS.model_copy(update=limits))
+
+
+async def test_process_of_a_content_starts_without_environment() -> None:
+    async def read_environment() -> bytes:
+        while True:
+            for child in _find_children():
+                if b"dropbox_api.render" in (child / "cmdline").read_bytes():
+                    return (child / "environ").read_bytes()
+            await asyncio.sleep(0)
+
+    result, environment = await asyncio.gather(_render(pictures.slow_pdf(), cpu_s=3), read_environment())
+    assert environment == b""
+    assert result == NoPicture("timeout")
+
+
+def _find_children() -> list[Path]:
+    """Return the folders in /proc of the children of this process."""
+    children = Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text(encoding="ascii").split()
+    return [Path("/proc", child) for child in children]
 
 
 async def test_content_with_addresses_of_other_content_loads_none_of_them() -> None:
