@@ -84,6 +84,7 @@ READ_HEADERS = (
     "X-Link-Pass",
     "X-Link-Password",
     "X-Request-Id",
+    "X-Upload-Secret",
     *DIGEST_HEADERS,
 )
 """Every header that the API reads: pages of other origins may send them."""
