@@ -338,6 +338,19 @@ async def test_start_of_the_owner_ends_sessions_of_which_nothing_arrived(
     assert (await state_of(server.db, begun["id"]), await state_of(server.db, unstarted["id"])) == ("active", "aborted")
 
 
+async def test_form_under_a_link_that_lacks_space_ends_no_session_of_another_sender(
+    server: RunningServer, register: Register, api: httpx2.AsyncClient
+) -> None:
+    account = await register()
+    await set_quota(server.db, account, len(LARGE) + 100)
+    sender = await make_sender(account, api)
+    upload = await sender.start(LARGE, **MULTI)
+    await sender.send(upload, LARGE)
+    form = await api.post(public(sender.link, "/upload"), files={"file": ("form", bytes(1000))})
+    assert problem(form) == (413, "quota-exceeded")
+    assert (await sender.complete(upload)).json()["state"] == "completed"
+
+
 async def test_sessions_under_a_link_are_outside_the_owners_own(account: Account, api: httpx2.AsyncClient) -> None:
     sender = await make_sender(account, api)
     data = LARGE + uuid.uuid4().bytes

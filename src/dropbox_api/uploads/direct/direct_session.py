@@ -88,8 +88,16 @@ async def claim_session(tx: Tx, settings: Settings, wanted: Reservation) -> Dire
 
     Raises QuotaExceeded, TooManyFiles, TooManyUploads. Transaction: joins tx; takes the owner's lock.
     """
+    needed = (wanted.uploader_id, wanted.owner_id, wanted.size_bytes, wanted.nodes)
+    return await open_session(tx, settings, wanted, await quota.make_room(tx, settings, *needed))
+
+
+async def open_session(tx: Tx, settings: Settings, wanted: Reservation, allowance: quota.Allowance) -> DirectSession:
+    """Make a session as `claim_session` does, from what the owner's account may still take.
+
+    Raises as `claim_session` does. Transaction: joins tx, which holds the owner's lock.
+    """
     owner_id = wanted.owner_id
-    allowance = await quota.make_room(tx, settings, wanted.uploader_id, owner_id, wanted.size_bytes, wanted.nodes)
     if problem := allowance.take(wanted.size_bytes, nodes=wanted.nodes, sessions=1):
         raise problem
     upload_id = new_id()

@@ -8,7 +8,7 @@ from dropbox_api.context import Services
 from dropbox_api.db import Tx
 from dropbox_api.files import guard
 from dropbox_api.plumbing.failpoints import failpoint
-from dropbox_api.uploads import destinations, link_sessions, plans
+from dropbox_api.uploads import destinations, link_sessions, plans, quota
 from dropbox_api.uploads.direct import direct_session, form_request
 from dropbox_api.uploads.direct.body import RequestBody
 from dropbox_api.uploads.direct.direct_session import Reservation
@@ -69,7 +69,9 @@ async def _send(
     try:
         async with services.db.begin() as tx:
             reservation = Reservation(owner_id, owner_id, bound_bytes, nodes=1)
-            session = await direct_session.claim_session(tx, services.settings, reservation)
+            # A sender ends no session of another one: only the owner's uploads make room.
+            allowance = await quota.lock_allowance(tx, services.settings, owner_id, owner_id)
+            session = await direct_session.open_session(tx, services.settings, reservation, allowance)
             await _take(tx, link, 0)
     except problems.QuotaExceeded:
         raise problems.QuotaExceeded from None  # without the owner's numbers
