@@ -351,6 +351,20 @@ async def test_form_under_a_link_that_lacks_space_ends_no_session_of_another_sen
     assert (await sender.complete(upload)).json()["state"] == "completed"
 
 
+async def test_part_that_is_signed_is_signed_again_when_no_room_is_left(
+    server: RunningServer, register: Register, api: httpx2.AsyncClient
+) -> None:
+    account = await register()
+    sender = await make_sender(account, api)
+    upload = await sender.start(LARGE, **MULTI)
+    await sender.sign(upload, LARGE, [1])
+    await set_quota(server.db, account, len(LARGE) // 2)
+    parts = (await sender.sign(upload, LARGE, [1, 2])).raise_for_status().json()["parts"]
+    assert [part["number"] for part in parts] == [1]
+    assert problem(await sender.sign(upload, LARGE, [2])) == (413, "quota-exceeded")
+    await set_quota(server.db, account, 2 * len(LARGE))
+
+
 async def test_sessions_under_a_link_are_outside_the_owners_own(account: Account, api: httpx2.AsyncClient) -> None:
     sender = await make_sender(account, api)
     data = LARGE + uuid.uuid4().bytes

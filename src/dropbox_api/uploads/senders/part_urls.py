@@ -80,7 +80,7 @@ async def _choose_fitting(
     new_bytes = {row.number: 0 if row.sha256 else row.size_bytes for row in await tx.execute(known)}
     fitting: list[schemas.ChunkHash] = []
     for part in wanted:
-        if problem := room.take(new_bytes[part.number]):
+        if (size_bytes := new_bytes[part.number]) and (problem := room.take(size_bytes)):
             return fitting, problem
         fitting.append(part)
     return fitting, None
