@@ -416,6 +416,18 @@ async def test_session_with_a_part_lives_for_a_day_after_the_last_call(
     assert await state_of(server.db, upload["id"]) == "expired"
 
 
+async def test_session_whose_parts_arrived_without_a_call_lives_for_a_day_after_the_last_one(
+    server: RunningServer, account: Account, api: httpx2.AsyncClient
+) -> None:
+    sender = await make_sender(account, api)
+    upload = await sender.start(LARGE, **MULTI)
+    await sender.send(upload, LARGE)
+    await age(server.db, upload["id"], 1.1)
+    await expire_uploads(server.services)
+    assert (await sender.ask("GET", upload["id"])).json()["uploaded"] == "1-2"
+    assert (await sender.complete(upload)).json()["state"] == "completed"
+
+
 async def test_expiry_of_the_link_lets_a_begun_session_finish(
     server: RunningServer, account: Account, api: httpx2.AsyncClient
 ) -> None:

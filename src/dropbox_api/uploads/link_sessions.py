@@ -97,8 +97,14 @@ _CONFIRM = text("""
 
 
 async def confirm_bytes(tx: Tx, upload_id: uuid.UUID) -> None:
-    """Record how much of a session S3 holds. Transaction: joins tx, which holds the session's lock."""
+    """Record how much of a session S3 holds; once that is something, the session lives on after its sender's last call.
+
+    Transaction: joins tx, which holds the session's lock.
+    """
     await tx.execute(_CONFIRM, {"upload_id": upload_id})
+    lives_on = func.greatest(Upload.expires_at, Upload.last_activity_at + IDLE_TTL)
+    arrived = update(Upload).where(Upload.id == upload_id, _confirmed() > 0)
+    await tx.execute(arrived.values(expires_at=lives_on))
 
 
 async def touch(tx: Tx, upload_id: uuid.UUID, settings: Settings) -> None:
