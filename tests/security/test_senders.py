@@ -188,3 +188,24 @@ async def test_answers_to_a_sender_are_kept_out_of_caches_and_referrers(
         assert (answer.headers["cache-control"], answer.headers["referrer-policy"]) == ("no-store", "no-referrer")
     assert sender.secret not in started.text
     assert sha256(sender.secret.encode()) not in started.text
+
+
+async def test_start_that_waits_while_the_password_changes_is_refused(
+    server: RunningServer, account: Account, api: httpx2.AsyncClient
+) -> None:
+    """The old password was right when the start was asked for: the new one decides under the owner's lock."""
+    old = {"X-Link-Password": "open sesame"}
+    sender = Sender(api, await make_upload_link(account, password="open sesame"), headers=old)
+    blocked = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    async with server.db.begin() as tx:
+        await tx.execute(text("SELECT FROM users WHERE email = :e FOR NO KEY UPDATE"), {"e": account.email})
+        change = account.client.patch(f"/v1/links/{sender.link['id']}", json={"password": "another one"})
+        waiting = []
+        for number, request in enumerate((change, sender.post_start(b"x")), 1):
+            waiting.append(asyncio.create_task(request))
+            async with asyncio.timeout(30):
+                while (await tx.execute(blocked)).scalar_one() < number:  # noqa: ASYNC110 - no event to wait for
+                    await asyncio.sleep(0.01)
+    changed, started = await asyncio.gather(*waiting)
+    assert changed.status_code == 200
+    assert (started.status_code, started.json()["code"]) == (401, "link-password-required")

@@ -1,6 +1,5 @@
 """Bearers of links: the check of a link's token and password before every operation of the public side."""
 
-import uuid
 from dataclasses import dataclass
 
 from dropbox_api import access, problems
@@ -60,7 +59,8 @@ def require_upload_link(context: LinkContext, secret_hash: str) -> SenderContext
     """Return the context of a sender who starts uploads under an upload link. Raises LinkNotFor."""
     if context.link.mode != "upload":
         raise problems.LinkNotFor(mode=context.link.mode)
-    return _make_sender(context, context.link.link_id, parse_sha256(secret_hash))
+    link = context.link
+    return _make_sender(context, Sender(link.link_id, parse_sha256(secret_hash), link.password_hash))
 
 
 def open_sender(services: Services, security: LinkSecurity, token: str, secret: str | None) -> SenderContext:
@@ -73,13 +73,11 @@ def open_sender(services: Services, security: LinkSecurity, token: str, secret: 
     if link_id is None:
         raise problems.NotFound
     request_source.set_link(link_id)
-    return _make_sender(services, link_id, sender.hash_secret(secret))
+    return _make_sender(services, Sender(link_id, sender.hash_secret(secret)))
 
 
-def _make_sender(services: Services, link_id: uuid.UUID, secret_hash: bytes) -> SenderContext:
-    return SenderContext(
-        services.db, services.store, services.settings, Sender(link_id, secret_hash), tasks=services.tasks
-    )
+def _make_sender(services: Services, bearer: Sender) -> SenderContext:
+    return SenderContext(services.db, services.store, services.settings, bearer, tasks=services.tasks)
 
 
 async def _require_password(

@@ -44,8 +44,9 @@ async def start_upload(context: SenderContext, item: schemas.LinkUploadItem) -> 
     """Start a session, or return that of the same `client_ref`; the flag tells whether it is new.
 
     Raises SizeNotAllowed, InvalidRequest (chunks that the plan does not have), InvalidName, FingerprintRequired,
-    NotFound (the link works no more), LinkFull, QuotaExceeded and TooManyFiles (without numbers), TooManyUploads,
-    IdempotencyMismatch (the reference stands for another file), ChunkMismatch, StoreFull, Unavailable.
+    NotFound (the link works no more), LinkPasswordRequired (it has another password now), LinkFull, QuotaExceeded and
+    TooManyFiles (without numbers), TooManyUploads, IdempotencyMismatch (the reference stands for another file),
+    ChunkMismatch, StoreFull, Unavailable.
     Transaction: T1, S3, T2. Idempotent: by link, secret and `client_ref`.
     """
     ((started, is_new),) = await _start(context, [item])
@@ -57,7 +58,10 @@ async def start_upload(context: SenderContext, item: schemas.LinkUploadItem) -> 
 async def start_batch(
     context: SenderContext, items: Sequence[schemas.LinkUploadItem]
 ) -> schemas.CreatedLinkUploadBatch:
-    """Start up to 20 sessions in one transaction; each has its own answer or problem, in order. Raises NotFound."""
+    """Start up to 20 sessions in one transaction; each has its own answer or problem, in order.
+
+    Raises NotFound, LinkPasswordRequired.
+    """
     answers = [
         schemas.CreatedLinkUploadItem(problem=describe_problem(started))
         if isinstance(started, problems.Problem)
@@ -91,13 +95,15 @@ def _draft(settings: Settings, item: schemas.LinkUploadItem) -> _Draft | problem
 async def _claim(
     tx: Tx, settings: Settings, bearer: Sender, drafts: Sequence[_Draft | problems.Problem]
 ) -> list[Claim]:
-    """Decide and record the outcome of each draft. Raises NotFound.
+    """Decide and record the outcome of each draft. Raises NotFound, LinkPasswordRequired (changed meanwhile).
 
     Transaction: joins tx; takes the owner's lock.
     """
     owner_id = (await access.require_link(tx, bearer.link_id)).top.owner_id
     room = await window.lock_window(tx, owner_id)
     link = await access.require_link(tx, bearer.link_id)
+    if link.password_hash != bearer.password_hash:  # another password has ended all sessions since the check
+        raise problems.LinkPasswordRequired("The password of the link has changed")
     address = limits.address_key(request_source.get_source().address)
     counted = select(func.count(), func.count().filter(Upload.sender_address == address)).where(
         Upload.link_id == bearer.link_id, sessions.IS_LIVE

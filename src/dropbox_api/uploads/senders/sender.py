@@ -25,6 +25,8 @@ class Sender:
 
     link_id: uuid.UUID
     secret_hash: bytes
+    password_hash: str | None = None
+    """Of the password that opened the link, for a start. Later requests need none."""
 
 
 @dataclass(frozen=True, slots=True)
