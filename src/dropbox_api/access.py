@@ -322,7 +322,7 @@ _RECEIVING_LINKS = text(f"""
     WITH RECURSIVE link AS (
         SELECT links.id, node_id, created_by FROM links JOIN users ON users.id = links.created_by
         WHERE links.id = ANY(CAST(:ids AS uuid[])) AND mode = 'upload' AND revoked_at IS NULL
-            AND users.disabled_at IS NULL
+            AND users.disabled_at IS NULL AND users.purge_at IS NULL
     ), {ancestors_cte("nodes WHERE nodes.id IN (SELECT node_id FROM link)", "owner_id", "trashed_at")}
     SELECT link.id, node_id FROM link JOIN ancestors top ON top.id = node_id AND height = 0
     WHERE top.owner_id = created_by

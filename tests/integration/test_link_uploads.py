@@ -461,7 +461,12 @@ async def _change_password(account: Account, link: dict[str, Any], db: Db) -> No
     changed.raise_for_status()
 
 
-CLOSINGS = [_revoke, _trash, _disable, _change_password]
+async def _delete_owner(account: Account, link: dict[str, Any], db: Db) -> None:
+    requested = await account.client.post("/v1/me/deletion", json={"password": account.password})
+    requested.raise_for_status()
+
+
+CLOSINGS = [_revoke, _trash, _disable, _change_password, _delete_owner]
 
 
 @pytest.mark.parametrize("close", CLOSINGS)
