@@ -2,14 +2,14 @@
 
 import uuid
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from dropbox_api.accounts import account, mail_tokens, personal_tokens
 from dropbox_api.accounts.factors import password_rules, second_factor
 from dropbox_api.accounts.factors.passwords import Passwords
 from dropbox_api.accounts.shares import Shares, accept_shares
 from dropbox_api.db import Db
-from dropbox_api.models import Passkey, PersonalToken, User
+from dropbox_api.models import Passkey, PersonalToken, User, Webhook
 from dropbox_api.plumbing.mail import Mail
 from dropbox_api.settings import Settings
 
@@ -48,7 +48,7 @@ async def reset_password(db: Db, passwords: Passwords, shares: Shares, token: st
     """Set a new password and end all sessions; return the account. This also verifies the address.
 
     If the address was not verified before, a stranger may have registered the account in advance: its second factors,
-    passkeys, tokens, grants and links end as well. Otherwise they stay.
+    passkeys, tokens, webhooks, grants and links end as well. Otherwise they stay.
     Raises InvalidMailToken, WeakPassword; neither uses the token up. Transaction: none while hashing.
     """
     async with db.read() as tx:
@@ -61,6 +61,7 @@ async def reset_password(db: Db, passwords: Passwords, shares: Shares, token: st
         if recipient.email_verified_at is None:
             await second_factor.clear_factors(tx, recipient.user_id)
             await personal_tokens.revoke_tokens(tx, recipient.user_id)
+            await tx.execute(delete(Webhook).where(Webhook.user_id == recipient.user_id))
             await shares.revoke_all(tx, recipient.user_id)
             await account.record_verified_address(tx, recipient.user_id)
     await accept_shares(db, shares, recipient.user_id)

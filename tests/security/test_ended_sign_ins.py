@@ -1,0 +1,36 @@
+"""What a sign-in that has ended leaves behind: nothing that a stranger could go on with."""
+
+from collections.abc import AsyncIterator
+
+import httpx2
+import pytest
+
+from dropbox_api.accounts import mail_tokens
+from dropbox_api.models import User
+from dropbox_api.storage.s3 import S3Config
+from tests.support.authenticator import PUBLIC_URL
+from tests.support.server import Account, RunningServer, separate_server
+
+WEBHOOK = {"url": "https://1.1.1.1/hook"}
+
+
+@pytest.fixture(scope="module")
+async def server(postgres_url: str, s3_config: S3Config) -> AsyncIterator[RunningServer]:
+    async with separate_server(postgres_url, s3_config, http={"public_url": PUBLIC_URL}) as running:
+        yield running
+
+
+async def test_reset_of_an_unconfirmed_address_ends_the_webhooks_of_a_stranger(
+    server: RunningServer, account: Account, api: httpx2.AsyncClient
+) -> None:
+    """A stranger who registers the address of a victim would get an event of each file of the victim."""
+    (await account.client.post("/v1/webhooks", json=WEBHOOK)).raise_for_status()
+    issued = await mail_tokens.issue_mail_token(server.db, server.settings.auth, "reset", User.email == account.email)
+    assert issued
+    password = "the victim's own words"
+    body = {"token": issued.token, "new_password": password}
+    (await api.post("/v1/auth/reset-password", json=body)).raise_for_status()
+    form = {"grant_type": "password", "username": account.email, "password": password}
+    tokens = (await api.post("/v1/auth/token", data=form)).raise_for_status().json()
+    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+    assert (await api.get("/v1/webhooks", headers=headers)).json()["items"] == []
