@@ -1,15 +1,19 @@
 """What a sign-in that has ended leaves behind: nothing that a stranger could go on with."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
+from fastapi import Request
+from sqlalchemy import text
 
-from dropbox_api.accounts import mail_tokens
+from dropbox_api.accounts import auth, mail_tokens
+from dropbox_api.context import Actor
 from dropbox_api.models import User
 from dropbox_api.storage.s3 import S3Config
 from tests.support.authenticator import PUBLIC_URL
-from tests.support.server import Account, RunningServer, separate_server
+from tests.support.server import Account, RunningServer, problem, separate_server
 
 WEBHOOK = {"url": "https://1.1.1.1/hook"}
 
@@ -18,6 +22,34 @@ WEBHOOK = {"url": "https://1.1.1.1/hook"}
 async def server(postgres_url: str, s3_config: S3Config) -> AsyncIterator[RunningServer]:
     async with separate_server(postgres_url, s3_config, http={"public_url": PUBLIC_URL}) as running:
         yield running
+
+
+async def test_request_whose_sign_in_ends_while_its_body_arrives_changes_nothing(
+    server: RunningServer, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked, ended = asyncio.Event(), asyncio.Event()
+    authenticate = auth.authenticate_request
+
+    async def authenticate_request(request: Request) -> Actor:
+        actor = await authenticate(request)
+        checked.set()
+        return actor
+
+    async def send_slowly() -> AsyncIterator[bytes]:
+        yield b'{"display_name": '
+        await ended.wait()
+        yield b'"Mallory"}'
+
+    monkeypatch.setattr(auth, "authenticate_request", authenticate_request)
+    monkeypatch.setattr(auth, "VALID_S", 0)
+    headers = {"Content-Type": "application/json"}
+    changing = asyncio.create_task(account.client.patch("/v1/me", content=send_slowly(), headers=headers))
+    await checked.wait()
+    end = text("UPDATE sessions SET revoked_at = now() FROM users WHERE users.id = user_id AND email = :email")
+    async with server.db.begin() as tx:
+        await tx.execute(end, {"email": account.email})
+    ended.set()
+    assert problem(await changing) == (401, "unauthenticated")
 
 
 async def test_reset_of_an_unconfirmed_address_ends_the_webhooks_of_a_stranger(

@@ -5,6 +5,7 @@ operations take `once: OnceDep` as well, because an `Idempotency-Key` belongs to
 """
 
 import hashlib
+import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
@@ -20,19 +21,24 @@ from dropbox_api.deps import from_state
 from dropbox_api.plumbing import idempotency, limits, request_source
 from dropbox_api.problems import Forbidden, Unauthenticated
 
+VALID_S = 1.0
+"""How long a request relies on one check. The first one is before the body, which may take a minute to arrive."""
+
 
 async def get_actor(request: Request) -> Actor:
     """Return the caller, whatever the scopes, and count the request against the caller's limit.
 
-    Raises Unauthenticated, RateLimited. Asked once per request: the actor is kept in `request.state`.
+    Raises Unauthenticated, RateLimited. Asked and counted once per request: the actor is kept in `request.state`; asked
+    again after a slow body, because the sign-in may have ended meanwhile.
     """
     known: Actor | None = getattr(request.state, "actor", None)
-    if known is not None:
+    if known is not None and time.monotonic() - request.state.checked_at_s < VALID_S:
         return known
     actor = await authenticate_request(request)
     request_source.set_actor(actor.user_id, actor.token_name)
-    await request.app.state.limits.hit("user", str(actor.user_id))
-    request.state.actor = actor
+    if known is None:
+        await request.app.state.limits.hit("user", str(actor.user_id))
+    request.state.actor, request.state.checked_at_s = actor, time.monotonic()
     return actor
 
 
