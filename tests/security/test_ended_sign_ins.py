@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import httpx2
+import pyotp
 import pytest
 from fastapi import Request
 from sqlalchemy import text
@@ -12,8 +13,9 @@ from dropbox_api.accounts import auth, mail_tokens
 from dropbox_api.context import Actor
 from dropbox_api.models import User
 from dropbox_api.storage.s3 import S3Config
-from tests.support.authenticator import PUBLIC_URL
+from tests.support.authenticator import PUBLIC_URL, Authenticator, begin
 from tests.support.server import Account, RunningServer, problem, separate_server
+from tests.support.sharing import make_folder
 
 WEBHOOK = {"url": "https://1.1.1.1/hook"}
 
@@ -22,6 +24,34 @@ WEBHOOK = {"url": "https://1.1.1.1/hook"}
 async def server(postgres_url: str, s3_config: S3Config) -> AsyncIterator[RunningServer]:
     async with separate_server(postgres_url, s3_config, http={"public_url": PUBLIC_URL}) as running:
         yield running
+
+
+async def test_request_that_waits_while_its_sign_in_ends_makes_nothing(server: RunningServer, account: Account) -> None:
+    """A stranger who floods the server with such requests would keep a token, a link or a webhook after a reset."""
+    client = account.client
+    folder = f"/v1/files/{await make_folder(account, '/a')}"
+    secret = (await client.post("/v1/me/second-factor", json={})).raise_for_status().json()["secret"]
+    credential = Authenticator(PUBLIC_URL).create(await begin(client, "/v1/me/passkeys"))
+    bodies = {
+        "/v1/me/tokens": {"name": "t", "scopes": ["files:read"]},
+        "/v1/me/passkeys": {"name": "phone", "credential": credential},
+        "/v1/me/second-factor/confirm": {"code": pyotp.TOTP(secret).now()},
+        "/v1/webhooks": WEBHOOK,
+        f"{folder}/links": {"mode": "download"},
+        f"{folder}/grants": {"email": "mallory@example.com", "role": "viewer"},
+    }
+    own = {"email": account.email}
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    end = text("UPDATE sessions SET revoked_at = now() FROM users WHERE users.id = user_id AND email = :email")
+    async with server.db.begin() as tx:
+        await tx.execute(text("SELECT FROM users WHERE email = :email FOR NO KEY UPDATE"), own)
+        tasks = [asyncio.create_task(client.post(path, json=body)) for path, body in bodies.items()]
+        async with asyncio.timeout(60):
+            while (await tx.execute(waiting)).scalar_one() < len(tasks):  # noqa: ASYNC110 - no event to wait for
+                await asyncio.sleep(0.01)
+        await tx.execute(end, own)
+    answers = [problem(answer) if answer.is_error else answer.text for answer in await asyncio.gather(*tasks)]
+    assert answers == [(401, "unauthenticated")] * len(bodies)
 
 
 async def test_request_whose_sign_in_ends_while_its_body_arrives_changes_nothing(

@@ -97,6 +97,15 @@ async def lock_account(tx: Tx, user_id: uuid.UUID) -> None:
     await tx.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
 
 
+async def lock_caller(tx: Tx, context: Context) -> None:
+    """Take the lock of the caller's account, for a change that outlives the sign-in.
+
+    Raises Unauthenticated if the sign-in ended meanwhile. Transaction: joins tx.
+    """
+    await lock_account(tx, context.actor_id)
+    await sessions.require_usable(tx, context.actor.session_id)
+
+
 async def set_password(
     tx: Tx, user_id: uuid.UUID, password_hash: str, *, keep_session: uuid.UUID | None = None
 ) -> None:

@@ -117,6 +117,16 @@ def _make_token_actor(row: _TokenRow) -> Actor:
     return Actor(row.user_id, row.email, row.kind, row.is_admin, scopes, None, row.name, row.id)
 
 
+async def require_unended(tx: Tx, actor: Actor) -> None:
+    """Require that the sign-in or token of a request has not ended since it was authenticated.
+
+    For what outlives it: whatever ends sign-ins and tokens also ends what they made, and must miss nothing.
+    Raises Unauthenticated. Transaction: joins tx, which holds the lock of the actor's account.
+    """
+    if await find_actor(tx, actor.user_id, session_id=actor.session_id, token_id=actor.token_id) is None:
+        raise Unauthenticated
+
+
 async def find_actor(
     tx: Tx, user_id: uuid.UUID, *, session_id: uuid.UUID | None, token_id: uuid.UUID | None
 ) -> Actor | None:

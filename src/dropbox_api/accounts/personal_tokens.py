@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from sqlalchemy import func, insert, or_, select, update
 
-from dropbox_api.accounts import schemas
+from dropbox_api.accounts import schemas, sessions
 from dropbox_api.accounts.factors.confirm import require_recent_confirmation
 from dropbox_api.accounts.schemas import CreatedPersonalToken, CreateToken, PersonalTokenList
 from dropbox_api.context import Context, Scope
@@ -57,6 +57,7 @@ async def create_token(context: Context, new: CreateToken) -> CreatedPersonalTok
     await require_recent_confirmation(context)
     async with context.db.begin() as tx:
         _, is_admin = await _lock_owner(tx, context.actor_id)
+        await sessions.require_usable(tx, context.actor.session_id)
         if "admin" in new.scopes and not is_admin:
             raise Forbidden("Only an administrator can give the scope admin", scope="admin")
         return await _insert_token(tx, context.actor_id, new)

@@ -13,7 +13,7 @@ from dropbox_api.db import Db, Tx, new_id
 from dropbox_api.models import Session, User
 from dropbox_api.plumbing import page_cursors
 from dropbox_api.plumbing.request_source import RequestSource
-from dropbox_api.problems import NotFound
+from dropbox_api.problems import NotFound, Unauthenticated
 from dropbox_api.settings import AuthSettings
 
 IS_LIVE = (Session.revoked_at.is_(None), Session.expires_at > func.now())
@@ -48,6 +48,16 @@ async def begin_session(
 async def record_second_factor(tx: Tx, session_id: uuid.UUID) -> None:
     """Record that the caller of a session has just proved a second factor. Transaction: joins tx."""
     await tx.execute(update(Session).where(Session.id == session_id).values(second_factor_at=func.now()))
+
+
+async def require_usable(tx: Tx, session_id: uuid.UUID | None) -> None:
+    """Require that a session has not ended since its request was authenticated. Raises Unauthenticated.
+
+    For what outlives its session. Transaction: joins tx, which holds the lock of the session's user.
+    """
+    usable = select(Session.id).join(User, User.id == Session.user_id).where(Session.id == session_id, *IS_USABLE)
+    if await tx.scalar(usable) is None:
+        raise Unauthenticated
 
 
 async def list_sessions(context: Context, *, limit: int, cursor: str | None) -> SignInSessionList:

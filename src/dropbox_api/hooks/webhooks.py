@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, delete, func, insert, select, update
 
 from dropbox_api import problems
+from dropbox_api.accounts import actors
 from dropbox_api.context import Context
 from dropbox_api.db import Tx, new_id
 from dropbox_api.hooks import schemas
@@ -46,6 +47,7 @@ async def create_webhook(context: Context, new: schemas.CreateWebhook) -> schema
     }
     async with context.db.begin() as tx:
         await tx.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
+        await actors.require_unended(tx, context.actor)
         count = select(func.count()).where(Webhook.user_id == user_id)
         if (await tx.execute(count)).scalar_one() >= settings.hooks.per_user:
             raise problems.TooManyWebhooks(max=settings.hooks.per_user)

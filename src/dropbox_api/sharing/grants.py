@@ -13,6 +13,7 @@ from datetime import datetime
 from sqlalchemy import delete, func, insert, or_, select, text, update
 
 from dropbox_api import access, problems
+from dropbox_api.accounts import actors
 from dropbox_api.context import Context
 from dropbox_api.db import Db, Tx, new_id, use_snapshot
 from dropbox_api.events import journal
@@ -63,6 +64,7 @@ async def create_grant(
     owner_id = context.actor_id
     async with context.db.begin() as tx:
         node = await guard.lock_node(tx, owner_id, node_id, "owner")
+        await actors.require_unended(tx, context.actor)
         await idempotency.claim_key(tx, once)
         if node.parent_id is None:
             raise problems.RootFolder("The root folder cannot be shared: share folders in it")

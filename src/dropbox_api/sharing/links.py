@@ -14,6 +14,7 @@ from pydantic import BaseModel, SecretStr
 from sqlalchemy import func, insert, select, text, update
 
 from dropbox_api import access, problems
+from dropbox_api.accounts import actors
 from dropbox_api.accounts.factors.passwords import Passwords
 from dropbox_api.context import Context
 from dropbox_api.db import Db, Tx, new_id
@@ -84,6 +85,7 @@ async def create_link(
     try:
         async with context.db.begin() as tx:
             node = await guard.lock_node(tx, context.actor_id, node_id, "owner")
+            await actors.require_unended(tx, context.actor)
             await idempotency.claim_key(tx, once)
             await _require_future(tx, wanted.expires_at)
             if node.parent_id is None:

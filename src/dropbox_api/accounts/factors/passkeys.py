@@ -76,7 +76,7 @@ async def add_passkey(context: Context, new: AddPasskey) -> AddedPasskey:
         context.actor.session_id,
     )
     async with context.db.begin() as tx:
-        await account.lock_account(tx, user_id)
+        await account.lock_caller(tx, context)
         challenge = await challenges.spend_challenge(tx, new.credential, "registration", session_id)
         made = relying_party.check_registration(party, challenge, new.credential)
         if await _count_passkeys(tx, user_id) >= MAX_PASSKEYS:

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from sqlalchemy import Select, delete, exists, func, select, update
 
-from dropbox_api.accounts import sessions
+from dropbox_api.accounts import account, sessions
 from dropbox_api.accounts.factors import codes
 from dropbox_api.accounts.factors.confirm import require_confirmation, require_enrolment
 from dropbox_api.accounts.factors.passwords import Passwords
@@ -55,6 +55,7 @@ async def confirm_secret(context: Context, code: str) -> RecoveryCodes:
     """
     user_id, settings = context.actor_id, context.settings.auth
     async with context.db.begin() as tx:
+        await account.lock_caller(tx, context)
         if await _lock_while_off(tx, user_id) is None:
             raise SecondFactorState("There is no secret to confirm: propose one first")
         if not await codes.spend_code(tx, settings, user_id, code):
