@@ -108,6 +108,19 @@ async def test_sign_in_without_the_passkey_of_its_account_cannot_set_up_an_app(
     assert is_missing(await account.client.post(FACTOR, json={"password": account.password}))
 
 
+async def test_sign_in_without_the_factor_cannot_add_the_passkey_or_app_that_it_began_before(
+    server: RunningServer, account: Account
+) -> None:
+    """A stranger with the password prepares both, and waits until the user of the account adds a passkey."""
+    options = await begin(account.client, "/v1/me/passkeys")
+    secret = (await account.client.post(FACTOR, json={})).raise_for_status().json()["secret"]
+    await add_passkey(account)
+    await forget_proof(server, account)
+    passkey = {"name": "stranger", "credential": Authenticator(PUBLIC_URL).create(options)}
+    assert is_missing(await account.client.post("/v1/me/passkeys", json=passkey))
+    assert is_missing(await account.client.post(f"{FACTOR}/confirm", json={"code": pyotp.TOTP(secret).now()}))
+
+
 async def test_code_proves_the_factor_of_a_sign_in_once(server: RunningServer, account: Account) -> None:
     _, recovery = await turn_app_on(account)
     await forget_proof(server, account)

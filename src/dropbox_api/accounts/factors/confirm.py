@@ -96,16 +96,14 @@ async def require_recent_confirmation(context: Context) -> None:
         raise Forbidden(detail, reason="sign-in-too-old")
 
 
-async def require_enrolment(context: Context) -> None:
+async def require_enrolment(tx: Tx, context: Context) -> None:
     """Require that the caller may set up a second factor: a session without a demanded one may not, if there is one.
 
-    Otherwise such a session would replace the factor that it lacks. Raises Forbidden.
+    Otherwise such a session would replace the factor that it lacks. Raises Forbidden. Transaction: joins tx.
     """
     if "account" in context.actor.scopes:
         return
-    async with context.db.read() as tx:
-        has_factor = await tx.scalar(select(codes.has_factor(context.actor_id)))
-    if has_factor:
+    if await tx.scalar(select(codes.has_factor(context.actor_id))):
         detail = "The account has a second factor: confirm with it first (POST /v1/me/confirm)"
         raise Forbidden(detail, reason="second-factor-missing")
 

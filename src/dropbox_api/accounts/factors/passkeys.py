@@ -40,7 +40,8 @@ log = logging.getLogger(__name__)
 async def begin_registration(context: Context) -> PasskeyCreationOptions:
     """Return what a browser needs to make a passkey. Raises PasskeysUnavailable, Forbidden (see `confirm`)."""
     party = relying_party.require_relying_party(context.settings)
-    await require_enrolment(context)
+    async with context.db.read() as tx:
+        await require_enrolment(tx, context)
     await require_recent_confirmation(context)
     known = select(Passkey.credential_id, Passkey.transports).where(Passkey.user_id == context.actor_id)
     async with context.db.read() as tx:
@@ -67,7 +68,8 @@ def _handle(user_id: uuid.UUID) -> str:
 async def add_passkey(context: Context, new: AddPasskey) -> AddedPasskey:
     """Add the passkey that answers a challenge of `begin_registration`, which was confirmed.
 
-    Raises PasskeysUnavailable; InvalidPasskey, also for one that is registered already; SecondFactorState.
+    Raises PasskeysUnavailable; InvalidPasskey, also for one that is registered already; SecondFactorState; Forbidden
+    (see `require_enrolment`), Unauthenticated.
     Transaction: one, under the user's lock.
     """
     party, user_id, session_id = (
@@ -77,6 +79,7 @@ async def add_passkey(context: Context, new: AddPasskey) -> AddedPasskey:
     )
     async with context.db.begin() as tx:
         await account.lock_caller(tx, context)
+        await require_enrolment(tx, context)  # the account may have got a factor since the challenge
         challenge = await challenges.spend_challenge(tx, new.credential, "registration", session_id)
         made = relying_party.check_registration(party, challenge, new.credential)
         if await _count_passkeys(tx, user_id) >= MAX_PASSKEYS:

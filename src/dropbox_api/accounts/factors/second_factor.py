@@ -38,7 +38,8 @@ async def propose_secret(context: Context, passwords: Passwords, proof: ConfirmW
 
     Raises InvalidCredentials, Forbidden (see `require_confirmation`), SecondFactorState when the second factor is on.
     """
-    await require_enrolment(context)
+    async with context.db.read() as tx:
+        await require_enrolment(tx, context)
     await require_confirmation(context, passwords, proof.password)
     user_id, secret = context.actor_id, codes.make_secret()
     encrypted = encryption.encrypt_secret(context.settings.auth, codes.SECRETS, user_id, secret)
@@ -51,11 +52,13 @@ async def propose_secret(context: Context, passwords: Passwords, proof: ConfirmW
 async def confirm_secret(context: Context, code: str) -> RecoveryCodes:
     """Turn the second factor on by a code of the proposed secret; return the first recovery codes, if there are none.
 
-    Raises SecondFactorState when it is on or no secret is proposed, InvalidCredentials for a wrong code.
+    Raises SecondFactorState when it is on or no secret is proposed, InvalidCredentials for a wrong code; Forbidden (see
+    `require_enrolment`), Unauthenticated.
     """
     user_id, settings = context.actor_id, context.settings.auth
     async with context.db.begin() as tx:
         await account.lock_caller(tx, context)
+        await require_enrolment(tx, context)  # the account may have got a passkey since the proposal
         if await _lock_while_off(tx, user_id) is None:
             raise SecondFactorState("There is no secret to confirm: propose one first")
         if not await codes.spend_code(tx, settings, user_id, code):
