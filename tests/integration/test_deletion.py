@@ -141,6 +141,27 @@ async def test_purge_leaves_a_tombstone_to_which_the_revisions_of_others_refer(
     assert again.status_code == 201
 
 
+async def test_grant_to_an_address_whose_account_is_purged_waits_for_the_next_account(
+    register: Register, api: httpx2.AsyncClient, server: RunningServer, db: Db
+) -> None:
+    ada, vi = await register(), await register()
+    await verify(db, ada, vi)
+    box = await make_folder(vi, "/box")
+    await upload_file(ada, b"mine", "mine.txt")
+    await request_deletion(ada)
+    due = text("UPDATE users SET purge_at = now() - interval '1 second' WHERE email = :email")
+    async with db.begin() as tx:
+        await tx.execute(due, {"email": ada.email})
+    await jobs.JOBS["delete-accounts"].run(server.services)  # other jobs have to work on the rest
+    assert (await grant(vi, box, ada, "viewer"))["pending"]
+    await purge(server, db, ada)
+    body = {"email": ada.email, "password": ada.password}
+    (await api.post("/v1/auth/register", json=body)).raise_for_status()
+    await verify(db, ada)
+    again = await sign_in(api, ada)
+    assert [item["name"] for item in (await api.get("/v1/shared-with-me", headers=again)).json()["items"]] == ["box"]
+
+
 async def test_purge_of_a_restored_account_does_nothing(
     register: Register, api: httpx2.AsyncClient, server: RunningServer
 ) -> None:

@@ -90,10 +90,11 @@ async def create_grant(
 async def _find_grantee(tx: Tx, wanted: schemas.CreateGrant) -> tuple[str, uuid.UUID | None]:
     """Return the address, and the account if the grant is active at once. Raises NotFound (`user_id`).
 
+    A grant to the address of an account whose purge has begun waits: the address is free afterwards.
     For an account that was named by its id the address is the id: the owner does not get to know the real one.
     """
     if wanted.email is not None:
-        verified = select(User.id).where(User.email == wanted.email, _IS_VERIFIED)
+        verified = select(User.id).where(User.email == wanted.email, _IS_VERIFIED, User.purge_started_at.is_(None))
         return wanted.email, (await tx.execute(verified)).scalar_one_or_none()
     account = select(User.id).where(User.id == wanted.user_id, User.purge_started_at.is_(None))
     account_id = (await tx.execute(account)).scalar_one_or_none()
