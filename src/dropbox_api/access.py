@@ -351,7 +351,7 @@ _MAY_FINISH_LINK = text(f"""
     WITH RECURSIVE {ancestors_cte(_ONE)}
     SELECT EXISTS (
         SELECT FROM links JOIN users ON users.id = links.created_by JOIN ancestors ON ancestors.id = links.node_id
-        WHERE links.id = :link_id AND revoked_at IS NULL AND users.disabled_at IS NULL
+        WHERE links.id = :link_id AND revoked_at IS NULL AND users.disabled_at IS NULL AND users.purge_at IS NULL
     )
 """)
 

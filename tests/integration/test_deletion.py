@@ -1,11 +1,13 @@
 """The deletion of an account: request, restore within the time of grace, purge by the worker."""
 
+import uuid
 from typing import Any
 
 import httpx2
 import pytest
 from sqlalchemy import text
 
+from dropbox_api import access
 from dropbox_api.db import Db
 from dropbox_api.workers import jobs
 from tests.conftest import Register
@@ -160,6 +162,17 @@ async def test_grant_to_an_address_whose_account_is_purged_waits_for_the_next_ac
     await verify(db, ada)
     again = await sign_in(api, ada)
     assert [item["name"] for item in (await api.get("/v1/shared-with-me", headers=again)).json()["items"]] == ["box"]
+
+
+async def test_links_of_an_account_in_deletion_finish_nothing(register: Register, db: Db) -> None:
+    """Neither an archive that is being read nor an upload that has begun."""
+    ada = await register()
+    folder = await make_folder(ada, "/a")
+    down, up = await make_link(ada, folder), await make_link(ada, folder, "upload")
+    await request_deletion(ada)
+    async with db.read() as tx:
+        assert not await access.may_finish_link(tx, uuid.UUID(down["id"]), uuid.UUID(folder))
+        assert await access.find_receiving_links(tx, [uuid.UUID(up["id"])]) == {}
 
 
 async def test_purge_of_a_restored_account_does_nothing(
