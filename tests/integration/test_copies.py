@@ -8,10 +8,11 @@ import pytest
 from sqlalchemy import text
 
 from dropbox_api.db import Db
+from dropbox_api.workers import copy as job
 from dropbox_api.workers.copy import make_next_copy
 from dropbox_api.workers.verify import verify_next_blob
 from tests.conftest import Register
-from tests.support.server import Account, RunningServer, download, problem, upload_file
+from tests.support.server import Account, RunningServer, complete, download, problem, send, start_body, upload_file
 from tests.support.sharing import grant, make_folder, names_in, verify
 
 pytestmark = pytest.mark.usefixtures("invariants_hold")
@@ -162,8 +163,6 @@ async def test_copy_that_loses_access_after_its_content_was_copied_makes_nothing
     people: People, shared: dict[str, str], server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ada, vi = people
-    from dropbox_api.workers import copy as job  # noqa: PLC0415
-
     place = job._place
 
     async def place_later(*args: Any) -> bool:
@@ -288,3 +287,80 @@ async def test_copy_of_a_multipart_object_is_copied_by_the_store(
     file = (await vi.client.get(f"/v1/files/{done['copied_id']}")).json()
     assert file["content_status"] == "verified"
     assert await download(vi, done["copied_id"]) == data
+
+
+@pytest.mark.parametrize("source", ["a", "top"])
+async def test_copy_of_a_file_that_is_replaced_at_its_last_step_has_the_content_that_was_copied(
+    people: People, shared: dict[str, str], server: RunningServer, db: Db, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    ada, vi = people
+    make_nodes = job._make_nodes
+
+    async def replace_before(*args: Any) -> Any:
+        await upload_file(ada, b"newer", "a.txt", destination={"parent_id": shared["top"], "on_conflict": "replace"})
+        return await make_nodes(*args)
+
+    monkeypatch.setattr(job, "_make_nodes", replace_before)
+    copy = await start(vi, shared[source])
+    assert (await finish(server, vi, copy["id"]))["state"] == "done"
+    path = "/a.txt" if source == "a" else "/shared/a.txt"
+    file = (await vi.client.get("/v1/files/by-path", params={"path": path})).raise_for_status().json()
+    assert (file["size_bytes"], await download(vi, file["id"])) == (2, b"aa")
+    foreign = text(
+        "SELECT count(*) FROM revisions JOIN blobs ON blobs.id = blob_id AND blobs.owner_id <> revisions.owner_id"
+    )
+    async with db.read() as tx:
+        assert (await tx.execute(foreign)).scalar_one() == 0
+
+
+async def test_copy_that_loses_access_between_two_contents_copies_no_further_content(
+    people: People, shared: dict[str, str], server: RunningServer, db: Db, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada, vi = people
+    copy_content, calls = job._copy_content, []
+
+    async def revoke_after_the_first(*args: Any) -> None:
+        calls.append(args)
+        await copy_content(*args)
+        if len(calls) == 1:
+            await revoke(ada, shared)
+
+    monkeypatch.setattr(job, "_copy_content", revoke_after_the_first)
+    copy = await start(vi, shared["top"])
+    failed = await finish(server, vi, copy["id"])
+    assert (failed["state"], failed["problem"]["code"]) == ("failed", "not-found")
+    async with db.read() as tx:
+        copied = text("SELECT count(*) FROM copied_blobs WHERE copy_id = :id")
+        assert (await tx.execute(copied, {"id": copy["id"]})).scalar_one() == 1
+
+
+async def test_cancelled_copy_is_in_the_activity_of_its_source(people: People, shared: dict[str, str]) -> None:
+    ada, vi = people
+    copy = await start(vi, shared["top"])
+    (await vi.client.delete(f"/v1/copies/{copy['id']}")).raise_for_status()
+    activity = (await ada.client.get(f"/v1/files/{shared['top']}/activity")).json()["items"]
+    assert (activity[0]["action"], activity[0]["actor"]) == ("downloaded", vi.email)
+
+
+async def test_cancelled_copy_leaves_content_that_an_upload_has_yet_to_place(
+    people: People, shared: dict[str, str], server: RunningServer, db: Db, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, vi = people
+    upload = (await vi.client.post("/v1/uploads", json=start_body(b"aa", "taken"))).raise_for_status().json()["upload"]
+    await send(vi, upload, b"aa")
+    await make_folder(vi, "/taken")
+    assert problem(await complete(vi, upload["id"])) == (409, "destination-refused")
+    unplaced = text("SELECT unreferenced_at FROM uploads JOIN blobs ON blobs.id = blob_id WHERE uploads.id = :id")
+    async with db.read() as tx:
+        before = (await tx.execute(unplaced, {"id": upload["id"]})).scalar_one()
+    place = job._place
+
+    async def place_after_cancel(services: Any, copy: Any) -> bool:
+        (await vi.client.delete(f"/v1/copies/{copy.id}")).raise_for_status()
+        return await place(services, copy)
+
+    monkeypatch.setattr(job, "_place", place_after_cancel)
+    copy = await start(vi, shared["a"])
+    assert (await finish(server, vi, copy["id"]))["copied_bytes"] == 2
+    async with db.read() as tx:
+        assert (await tx.execute(unplaced, {"id": upload["id"]})).scalar_one() == before

@@ -18,8 +18,8 @@ from dropbox_api.db import Tx, new_id
 from dropbox_api.files import edits, folders, guard, paths
 from dropbox_api.files.guard import OwnerCounters
 from dropbox_api.files.schemas import CopyProgress, StartCopy
-from dropbox_api.models import Blob, CopiedBlob, Copy, User
-from dropbox_api.plumbing import idempotency
+from dropbox_api.models import Blob, CopiedBlob, Copy, Upload, User
+from dropbox_api.plumbing import audit, idempotency
 from dropbox_api.plumbing.idempotency import Once
 from dropbox_api.plumbing.row_leases import NO_LEASE
 
@@ -33,6 +33,7 @@ class SourceNode(NamedTuple):
     id: uuid.UUID
     parent_id: uuid.UUID
     kind: Literal["file", "folder"]
+    revision_id: uuid.UUID | None
     blob_id: uuid.UUID | None
     size_bytes: int | None
     content_status: str | None
@@ -55,8 +56,8 @@ _SOURCE = text(f"""
         SELECT child.id, child.parent_id, child.kind, child.head_revision_id, depth + 1
         FROM below, {access.children_of("below", "parent_id", "kind", "head_revision_id", where="trashed_at IS NULL")}
     )
-    SELECT source.id, source.parent_id, kind, blobs.id, blobs.size_bytes, blobs.content_status, blobs.storage_key,
-        blobs.fingerprint, blobs.encoding, copied.id
+    SELECT source.id, source.parent_id, kind, head.id, blobs.id, blobs.size_bytes, blobs.content_status,
+        blobs.storage_key, blobs.fingerprint, blobs.encoding, copied.id
     FROM (SELECT * FROM below LIMIT :limit) source
     LEFT JOIN revisions head ON head.id = source.head_revision_id LEFT JOIN blobs ON blobs.id = head.blob_id
     LEFT JOIN copied_blobs done ON done.copy_id = :copy_id AND done.source_blob_id = blobs.id
@@ -156,6 +157,9 @@ async def start_copy(context: Context, wanted: StartCopy, once: Once | None) -> 
         }
         await tx.execute(insert(Copy).values(values))
         await change_reservation(tx, copy_id, owner_id, size_bytes, items)
+        # Not at the end: its owner can use content by its fingerprint while the copy still runs, or was cancelled.
+        entry = audit.Entry("downloaded", source.node_id, {"copy_id": str(copy_id)})
+        await audit.record(tx, source.owner_id, [entry])
         answer = await _show(tx, actor_id, copy_id)
         await idempotency.keep_answer(tx, once, 202, answer)
     return answer
@@ -203,7 +207,8 @@ async def end_copy(
         return
     await change_reservation(tx, copy_id, row.owner_id, -row.reserved_bytes, -row.reserved_nodes)
     copied = select(CopiedBlob.blob_id).where(CopiedBlob.copy_id == copy_id)
-    unplaced = update(Blob).where(Blob.id.in_(copied), Blob.unreferenced_at.is_not(None))
+    is_of_upload = select(Upload.id).where(Upload.blob_id == Blob.id).exists()  # which may yet place the content
+    unplaced = update(Blob).where(Blob.id.in_(copied), Blob.unreferenced_at.is_not(None), ~is_of_upload)
     await tx.execute(unplaced.values(unreferenced_at=func.now() - timedelta(seconds=unplaced_ttl_s)))
     ended = {"state": state, "problem": problem, "ended_at": func.now(), **NO_LEASE}
     await tx.execute(update(Copy).where(Copy.id == copy_id).values(ended))

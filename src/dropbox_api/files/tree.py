@@ -226,37 +226,46 @@ class TreeRow(NamedTuple):
     parent_id: uuid.UUID
     """The server copies it before the node."""
     kind: Literal["file", "folder"]
+    revision_id: uuid.UUID | None
+    """The revision to copy; None for a folder, as `blob_id`."""
+    blob_id: uuid.UUID | None
+    """The content of the copy, which belongs to the owner of the copy."""
 
 
 _BELOW = text(f"""
     WITH RECURSIVE below AS (
-        SELECT id, parent_id, kind, 0 AS depth FROM nodes WHERE id = :node_id
+        SELECT id, parent_id, kind, head_revision_id, 0 AS depth FROM nodes WHERE id = :node_id
         UNION ALL
-        SELECT child.id, child.parent_id, child.kind, depth + 1
-        FROM below, {access.children_of("below", "parent_id", "kind", where="trashed_at IS NULL")}
+        SELECT child.id, child.parent_id, child.kind, child.head_revision_id, depth + 1
+        FROM below, {access.children_of("below", "parent_id", "kind", "head_revision_id", where="trashed_at IS NULL")}
     )
-    SELECT id, parent_id, kind FROM below ORDER BY depth LIMIT :limit
+    SELECT source.id, parent_id, kind, head_revision_id, blob_id
+    FROM (SELECT * FROM below LIMIT :limit) source LEFT JOIN revisions ON revisions.id = head_revision_id
+    ORDER BY depth
 """)
 
 _COPY_NODES = text("""
     INSERT INTO nodes
         (id, owner_id, parent_id, kind, name, name_key, folded_key, name_sort, head_revision_id, size_bytes, executable)
     SELECT copy.id, :owner_id, copy.parent_id, old.kind, old.name, old.name_key, old.folded_key, old.name_sort,
-        copy.revision_id, old.size_bytes, old.executable
+        copy.revision_id, coalesce(head.size_bytes, 0), old.executable
     FROM unnest(
-        CAST(:old_ids AS uuid[]), CAST(:ids AS uuid[]), CAST(:parent_ids AS uuid[]), CAST(:revision_ids AS uuid[])
-    ) AS copy(old_id, id, parent_id, revision_id) JOIN nodes old ON old.id = copy.old_id
+        CAST(:old_ids AS uuid[]), CAST(:ids AS uuid[]), CAST(:parent_ids AS uuid[]), CAST(:revision_ids AS uuid[]),
+        CAST(:old_revision_ids AS uuid[])
+    ) AS copy(old_id, id, parent_id, revision_id, old_revision_id)
+    JOIN nodes old ON old.id = copy.old_id LEFT JOIN revisions head ON head.id = copy.old_revision_id
 """)
 
 _COPY_HEADS = text("""
     INSERT INTO revisions
         (id, owner_id, node_id, number, blob_id, size_bytes, content_type, author_id, client_modified_at)
-    SELECT copy.revision_id, :owner_id, copy.id, 1, coalesce(copied.blob_id, head.blob_id), head.size_bytes,
-        head.content_type, :author_id, head.client_modified_at
-    FROM unnest(CAST(:old_ids AS uuid[]), CAST(:ids AS uuid[]), CAST(:revision_ids AS uuid[]))
-        AS copy(old_id, id, revision_id)
-    JOIN nodes old ON old.id = copy.old_id JOIN revisions head ON head.id = old.head_revision_id
-    LEFT JOIN copied_blobs copied ON copied.copy_id = :copy_id AND copied.source_blob_id = head.blob_id
+    SELECT copy.revision_id, :owner_id, copy.id, 1, copy.blob_id, head.size_bytes, head.content_type, :author_id,
+        head.client_modified_at
+    FROM unnest(
+        CAST(:ids AS uuid[]), CAST(:revision_ids AS uuid[]), CAST(:old_revision_ids AS uuid[]),
+        CAST(:blob_ids AS uuid[])
+    ) AS copy(id, revision_id, old_revision_id, blob_id)
+    JOIN revisions head ON head.id = copy.old_revision_id
 """)
 
 
@@ -266,15 +275,13 @@ async def _copy_folder(edit: TreeEdit, node: LockedNode, target: Target) -> uuid
     below = await edit.read(_BELOW, {"node_id": node.id, "limit": edit.copies_left + 1})
     rows = [TreeRow._make(row) for row in below]
     _require_copies(edit, len(rows))
-    return await copy_rows_below(edit, node, target, rows, copy_id=None)
+    return await copy_rows_below(edit, node, target, rows)
 
 
-async def copy_rows_below(
-    edit: TreeEdit, node: LockedNode, target: Target, rows: Sequence[TreeRow], *, copy_id: uuid.UUID | None
-) -> uuid.UUID:
+async def copy_rows_below(edit: TreeEdit, node: LockedNode, target: Target, rows: Sequence[TreeRow]) -> uuid.UUID:
     """Copy a folder, which is the first row, with the rows below it; return the copy.
 
-    `copy_id`: the copy into another owner's tree that has copied the content; None within one tree.
+    Files are copied as in `rows`: those of another owner, whose lock the transaction does not hold, may change.
     Raises NameTaken, InvalidName (too deep), TooManyFiles. Transaction: joins that of `edit`.
     """
     tx, owner_id = edit.tx, edit.owner_id
@@ -289,7 +296,7 @@ async def copy_rows_below(
     await journal.append_changes(tx, owner_id, [journal.Change("file.created", top_id)])
     new_ids = {node.id: top_id}
     for start in range(1, len(rows), COPY_AT_ONCE):
-        await _copy_rows(edit, rows[start : start + COPY_AT_ONCE], new_ids, copy_id)
+        await _copy_rows(edit, rows[start : start + COPY_AT_ONCE], new_ids)
         await asyncio.sleep(0)
     used = User.used_nodes + len(rows)
     await tx.execute(update(User).where(User.id == owner_id).values(used_nodes=used))
@@ -299,9 +306,7 @@ async def copy_rows_below(
     return top_id
 
 
-async def _copy_rows(
-    edit: TreeEdit, rows: Sequence[TreeRow], new_ids: dict[uuid.UUID, uuid.UUID], copy_id: uuid.UUID | None
-) -> None:
+async def _copy_rows(edit: TreeEdit, rows: Sequence[TreeRow], new_ids: dict[uuid.UUID, uuid.UUID]) -> None:
     """Copy nodes whose parents are copied already; `new_ids` maps each old id to the id of its copy and grows."""
     for row in rows:
         new_ids[row.id] = new_id()
@@ -312,10 +317,11 @@ async def _copy_rows(
         "ids": copy_ids,
         "parent_ids": [new_ids[row.parent_id] for row in rows],
         "revision_ids": revision_ids,
+        "old_revision_ids": [row.revision_id for row in rows],
         "owner_id": edit.owner_id,
     }
     await edit.tx.execute(_COPY_NODES, copies)
-    await edit.tx.execute(_COPY_HEADS, copies | {"author_id": edit.actor_id, "copy_id": copy_id})
+    await edit.tx.execute(_COPY_HEADS, copies | {"author_id": edit.actor_id, "blob_ids": [row.blob_id for row in rows]})
     changes = [
         journal.Change("file.created", copy_id, {"revision_id": str(revision_id)} if revision_id else {})
         for copy_id, revision_id in zip(copy_ids, revision_ids, strict=True)

@@ -23,7 +23,7 @@ from dropbox_api.files.copies import SourceNode
 from dropbox_api.files.edits import TreeEdit
 from dropbox_api.files.paths import Target
 from dropbox_api.models import Blob, BlobChunk, CopiedBlob, Copy, User
-from dropbox_api.plumbing import audit, request_source
+from dropbox_api.plumbing import request_source
 from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.plumbing.row_leases import NO_LEASE, is_lease_free, keep_lease
 from dropbox_api.responses import describe_problem
@@ -129,13 +129,18 @@ async def _lock(tx: Tx, copy: LeasedCopy) -> guard.OwnerCounters:
     return counters
 
 
-async def _read_source(tx: Tx, copy: LeasedCopy) -> list[SourceNode]:
-    """Require access to source and target again; return the nodes. Raises NotFound, Forbidden, as `read_source`."""
+async def _require_access(tx: Tx, copy: LeasedCopy) -> None:
+    """Require access to source and target again. Raises NotFound, Forbidden."""
     disabled = select(User.id).where(User.id.in_([copy.actor_id, copy.owner_id]), User.disabled_at.is_not(None))
     if (await tx.execute(disabled)).first() is not None:
         raise problems.NotFound
     await access.require_role(tx, copy.actor_id, copy.source_id)
     await access.require_role(tx, copy.actor_id, copy.parent_id, "editor")
+
+
+async def _read_source(tx: Tx, copy: LeasedCopy) -> list[SourceNode]:
+    """Require access to source and target again; return the nodes. Raises NotFound, Forbidden, as `read_source`."""
+    await _require_access(tx, copy)
     return await copies.read_source(tx, copy.source_id, copy.id)
 
 
@@ -185,9 +190,14 @@ async def _note_copied(tx: Tx, copy: LeasedCopy, node: SourceNode, blob_id: uuid
 
 
 async def _copy_content(services: Services, copy: LeasedCopy, node: SourceNode) -> None:
-    """Copy one object at the store and record it as a blob. Raises StoreError, CopyLostError."""
+    """Copy one object at the store and record it as a blob, if the access has not ended meanwhile.
+
+    Raises StoreError, CopyLostError, NotFound, Forbidden.
+    """
     if node.blob_id is None or node.storage_key is None or node.fingerprint is None or node.size_bytes is None:
         raise ValueError(f"node {node.id} has no content")
+    async with services.db.read() as tx:
+        await _require_access(tx, copy)
     chunks = await read_manifest(services.db, node.blob_id)
     key = f"blobs/{copy.owner_id}/{node.fingerprint.hex()}/{new_id()}"
     sources = {chunk.number: Source(node.storage_key, chunk.offset_bytes) for chunk in chunks}
@@ -209,6 +219,7 @@ async def _copy_content(services: Services, copy: LeasedCopy, node: SourceNode) 
     }
     async with services.db.begin() as tx:
         await _lock(tx, copy)
+        await _require_access(tx, copy)
         await tx.execute(insert(Blob).values(values))
         await tx.execute(
             insert(BlobChunk),
@@ -250,9 +261,6 @@ async def _place(services: Services, copy: LeasedCopy) -> bool:
             )
             node_id = await _make_nodes(tx, copy, nodes)
             await blobs.mark_referenced(tx, {node.copied_id for node in contents.values() if node.copied_id})
-            entry = audit.Entry("downloaded", copy.source_id, {"copy_id": str(copy.id)})
-            (source,) = await guard.load_nodes(tx, [copy.source_id])
-            await audit.record(tx, source.owner_id, [entry])
             ended = {"state": "done", "node_id": node_id, "ended_at": func.now(), **NO_LEASE}
             await tx.execute(update(Copy).where(Copy.id == copy.id).values(ended))
             await failpoint("workers.copy.before_commit")
@@ -266,10 +274,17 @@ async def _make_nodes(tx: Tx, copy: LeasedCopy, nodes: Sequence[SourceNode]) -> 
     target = Target(copy.parent_id, copy.name, copy.on_conflict)
     (top,) = await guard.load_nodes(tx, [copy.source_id])
     if top.kind == "folder":
-        rows = [tree.TreeRow(node.id, node.parent_id, node.kind) for node in nodes if not node.is_left_out]
-        return await tree.copy_rows_below(edit, top, target, rows, copy_id=copy.id)
-    (placement,) = await put.load_placements(tx, [(top.revision_id, target)], author_id=copy.actor_id)
-    content = replace(placement.content, blob_id=nodes[0].copied_id or placement.content.blob_id, is_verified=False)
+        rows = [
+            tree.TreeRow(node.id, node.parent_id, node.kind, node.revision_id, node.copied_id)
+            for node in nodes
+            if not node.is_left_out
+        ]
+        return await tree.copy_rows_below(edit, top, target, rows)
+    revision_id, blob_id = nodes[0].revision_id, nodes[0].copied_id
+    if revision_id is None or blob_id is None:
+        raise ValueError(f"node {copy.source_id} has no content")
+    (placement,) = await put.load_placements(tx, [(revision_id, target)], author_id=copy.actor_id)
+    content = replace(placement.content, blob_id=blob_id, is_verified=False)
     (placed,) = await put.put_files(tx, copy.owner_id, [replace(placement, content=content)])
     if isinstance(placed, problems.Problem):
         raise placed
