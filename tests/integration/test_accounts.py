@@ -428,6 +428,7 @@ class TestMe:
             "email_verified_at",
             "second_factor",
             "has_password",
+            "passkeys_only",
             "created_at",
             "used_bytes",
             "reserved_bytes",

@@ -270,7 +270,7 @@ async def test_quarantined_content_is_not_copied(
     assert (copy["items"], copy["left_out"]) == (3, 2)
     done = await finish(server, vi, copy["id"])
     assert (done["state"], done["left_out"]) == ("done", 2)
-    assert await names_in(vi.client, "/v1/files", path="/shared", recursive=True) == ["b.txt", "inner"]
+    assert await names_in(vi.client, "/v1/files", path="/shared", recursive=True) == ["inner", "b.txt"]
 
 
 async def test_copy_of_a_multipart_object_is_copied_by_the_store(

@@ -676,19 +676,29 @@ async def settle(db: Db, store: ObjectStore, settings: Settings) -> None:
         while await _unsettled(db):
             await age_rows(db)
             uploads = ("finish-stale", "copy", "verify", "expire", "discard")
-            for name in (*uploads, "relay", "delete-accounts", "purge", "prune", "collect", "thumbnails"):
+            # An account is deleted once its changes are relayed; journeys without a deletion count those that are not.
+            deletion = ("relay", "delete-accounts") if await _is_deleting(db) else ()
+            for name in (*uploads, *deletion, "purge", "prune", "collect", "thumbnails"):
                 report = await jobs.JOBS[name].run(Services(db, store, settings))
                 assert report.failed == 0, (name, report)
             await asyncio.sleep(0.05)
     await sweep_orphans(Services(db, store, settings))
 
 
+_DELETING = "EXISTS (SELECT FROM users WHERE purge_at < now() AND deleted_at IS NULL)"
+
+
+async def _is_deleting(db: Db) -> bool:
+    async with db.read() as tx:
+        return bool(await tx.scalar(text(f"SELECT {_DELETING}")))
+
+
 async def _unsettled(db: Db) -> bool:
-    waiting = """
+    waiting = f"""
         SELECT EXISTS (SELECT FROM uploads WHERE state = 'completing' OR leftover)
             OR EXISTS (SELECT FROM uploads WHERE state = 'active' AND strategy = 'stream')
             OR EXISTS (SELECT FROM copies WHERE state = 'running')
-            OR EXISTS (SELECT FROM users WHERE purge_at < now() AND deleted_at IS NULL)
+            OR {_DELETING}
             OR EXISTS (SELECT FROM blobs WHERE content_status IN ('stored', 'deleting')
                        OR unreferenced_at IS NOT NULL)
             OR EXISTS (SELECT FROM blobs WHERE content_status = 'verified' AND thumbnail_due_at IS NOT NULL)
