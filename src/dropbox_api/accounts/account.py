@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, func, insert, or_, select, update
 
 from dropbox_api.accounts import sessions
 from dropbox_api.accounts.schemas import Account, UpdateAccount
-from dropbox_api.context import Context, Kind
+from dropbox_api.context import Actor, Context, Kind
 from dropbox_api.db import Tx, new_id
 from dropbox_api.models import MailToken, Node, User
 from dropbox_api.settings import AuthSettings
@@ -97,13 +97,13 @@ async def lock_account(tx: Tx, user_id: uuid.UUID) -> None:
     await tx.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
 
 
-async def lock_caller(tx: Tx, context: Context) -> None:
+async def lock_caller(tx: Tx, actor: Actor) -> None:
     """Take the lock of the caller's account, for a change that outlives the sign-in.
 
     Raises Unauthenticated if the sign-in ended meanwhile. Transaction: joins tx.
     """
-    await lock_account(tx, context.actor_id)
-    await sessions.require_usable(tx, context.actor.session_id)
+    await lock_account(tx, actor.user_id)
+    await sessions.require_usable(tx, actor.session_id)
 
 
 async def set_password(

@@ -14,7 +14,7 @@ from dropbox_api.accounts import account, sessions
 from dropbox_api.accounts.factors import assertion, challenges, codes
 from dropbox_api.accounts.factors.passwords import Passwords
 from dropbox_api.accounts.factors.schemas import ConfirmSession, PasskeyAssertion, PasskeyRequestOptions
-from dropbox_api.context import Context
+from dropbox_api.context import Actor, Context
 from dropbox_api.db import Tx
 from dropbox_api.models import Session, User
 from dropbox_api.problems import Forbidden, InvalidCredentials, InvalidPasskey, Unauthenticated
@@ -96,14 +96,14 @@ async def require_recent_confirmation(context: Context) -> None:
         raise Forbidden(detail, reason="sign-in-too-old")
 
 
-async def require_enrolment(tx: Tx, context: Context) -> None:
+async def require_enrolment(tx: Tx, actor: Actor) -> None:
     """Require that the caller may set up a second factor: a session without a demanded one may not, if there is one.
 
     Otherwise such a session would replace the factor that it lacks. Raises Forbidden. Transaction: joins tx.
     """
-    if "account" in context.actor.scopes:
+    if "account" in actor.scopes:
         return
-    if await tx.scalar(select(codes.has_factor(context.actor_id))):
+    if await tx.scalar(select(codes.has_factor(actor.user_id))):
         detail = "The account has a second factor: confirm with it first (POST /v1/me/confirm)"
         raise Forbidden(detail, reason="second-factor-missing")
 

@@ -41,7 +41,7 @@ async def begin_registration(context: Context) -> PasskeyCreationOptions:
     """Return what a browser needs to make a passkey. Raises PasskeysUnavailable, Forbidden (see `confirm`)."""
     party = relying_party.require_relying_party(context.settings)
     async with context.db.read() as tx:
-        await require_enrolment(tx, context)
+        await require_enrolment(tx, context.actor)
     await require_recent_confirmation(context)
     known = select(Passkey.credential_id, Passkey.transports).where(Passkey.user_id == context.actor_id)
     async with context.db.read() as tx:
@@ -78,8 +78,8 @@ async def add_passkey(context: Context, new: AddPasskey) -> AddedPasskey:
         context.actor.session_id,
     )
     async with context.db.begin() as tx:
-        await account.lock_caller(tx, context)
-        await require_enrolment(tx, context)  # the account may have got a factor since the challenge
+        await account.lock_caller(tx, context.actor)
+        await require_enrolment(tx, context.actor)  # the account may have got a factor since the challenge
         challenge = await challenges.spend_challenge(tx, new.credential, "registration", session_id)
         made = relying_party.check_registration(party, challenge, new.credential)
         if await _count_passkeys(tx, user_id) >= MAX_PASSKEYS:

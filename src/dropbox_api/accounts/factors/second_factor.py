@@ -39,7 +39,7 @@ async def propose_secret(context: Context, passwords: Passwords, proof: ConfirmW
     Raises InvalidCredentials, Forbidden (see `require_confirmation`), SecondFactorState when the second factor is on.
     """
     async with context.db.read() as tx:
-        await require_enrolment(tx, context)
+        await require_enrolment(tx, context.actor)
     await require_confirmation(context, passwords, proof.password)
     user_id, secret = context.actor_id, codes.make_secret()
     encrypted = encryption.encrypt_secret(context.settings.auth, codes.SECRETS, user_id, secret)
@@ -57,8 +57,8 @@ async def confirm_secret(context: Context, code: str) -> RecoveryCodes:
     """
     user_id, settings = context.actor_id, context.settings.auth
     async with context.db.begin() as tx:
-        await account.lock_caller(tx, context)
-        await require_enrolment(tx, context)  # the account may have got a passkey since the proposal
+        await account.lock_caller(tx, context.actor)
+        await require_enrolment(tx, context.actor)  # the account may have got a passkey since the proposal
         if await _lock_while_off(tx, user_id) is None:
             raise SecondFactorState("There is no secret to confirm: propose one first")
         if not await codes.spend_code(tx, settings, user_id, code):
