@@ -26,6 +26,18 @@ DESCRIBED = [
 PAGES = ["/docs", "/openapi.json", "/docs/static/swagger-ui.css", "/metrics", "/verify-email", "/s/links.css"]
 LINK_PAGES = ["/s/{token}", "/s/{token}/archive", "/s/{token}/files/{file_id}/content"]
 QUERIES = {"/v1/files/by-path": "?path=/", "/v1/files/{file_id}/by-path": "?path=/a.txt", "/v1/search": "?q=a"}
+UNKNOWN = (
+    "user_id",
+    "webhook_id",
+    "delivery_id",
+    "token_id",
+    "copy_id",
+    "link_id",
+    "passkey_id",
+    "device_id",
+    "archive_token",
+)
+"""Parameters of addresses whose answer is a problem."""
 CHANGING = {"date", "x-request-id", "content-length", "transfer-encoding", "location"}
 """Headers that differ between two answers: bodies and signed URLs contain times."""
 
@@ -54,7 +66,7 @@ async def test_head_of_every_address_with_get_is_its_answer_without_body_and_eff
     for template in [*DESCRIBED, *PAGES, *LINK_PAGES]:
         for file_id in (file["id"], folder["id"]):
             known = of_links | {"file_id": file_id, "upload_id": upload_id, "fingerprint": file["fingerprint"]}
-            unknown = {name: str(uuid.uuid4()) for name in ("user_id", "webhook_id", "delivery_id", "token_id")}
+            unknown = {name: str(uuid.uuid4()) for name in UNKNOWN}
             path = template.format(**unknown | known) + QUERIES.get(template, "")
             before = await read_effects(db)
             head = await account.client.head(path)
