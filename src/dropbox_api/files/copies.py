@@ -90,16 +90,9 @@ def list_contents(nodes: Sequence[SourceNode]) -> dict[uuid.UUID, SourceNode]:
 
 def require_room(counters: OwnerCounters, size_bytes: int, items: int, *, is_own: bool) -> None:
     """Require that an owner's quota holds so much more. Raises QuotaExceeded, TooManyFiles."""
-    if counters.used_bytes + counters.reserved_bytes + size_bytes > counters.quota_bytes:
-        if not is_own:
-            raise problems.QuotaExceeded("The owner of the folder has not enough space left", needed_bytes=size_bytes)
-        raise problems.QuotaExceeded(
-            quota_bytes=counters.quota_bytes,
-            used_bytes=counters.used_bytes,
-            reserved_bytes=counters.reserved_bytes,
-            needed_bytes=size_bytes,
-        )
-    if items > counters.quota_nodes - counters.used_nodes - counters.reserved_nodes:
+    if shortage := counters.find_shortage(size_bytes, is_own=is_own):
+        raise shortage
+    if items > counters.free_nodes:
         raise problems.TooManyFiles
 
 

@@ -17,6 +17,8 @@ from dropbox_api.files.etags import format_etag, names_etag
 from dropbox_api.models import Id, Node, User
 from dropbox_api.plumbing.epoch import EPOCH
 
+OWNER_IS_FULL = "The owner of the folder has not enough space left"
+
 
 class OwnerCounters(NamedTuple):
     """The quota of an owner and its use: bytes, and files and folders."""
@@ -27,6 +29,28 @@ class OwnerCounters(NamedTuple):
     quota_nodes: int
     used_nodes: int
     reserved_nodes: int
+
+    @property
+    def free_bytes(self) -> int:
+        """Less than 0 after the quota was lowered, as `free_nodes`."""
+        return self.quota_bytes - self.used_bytes - self.reserved_bytes
+
+    @property
+    def free_nodes(self) -> int:
+        return self.quota_nodes - self.used_nodes - self.reserved_nodes
+
+    def find_shortage(self, size_bytes: int, *, is_own: bool) -> problems.QuotaExceeded | None:
+        """Return the problem where so many more bytes do not fit; the numbers of other accounts stay hidden."""
+        if size_bytes <= self.free_bytes:
+            return None
+        if not is_own:
+            return problems.QuotaExceeded(OWNER_IS_FULL, needed_bytes=size_bytes)
+        return problems.QuotaExceeded(
+            quota_bytes=self.quota_bytes,
+            used_bytes=self.used_bytes,
+            reserved_bytes=self.reserved_bytes,
+            needed_bytes=size_bytes,
+        )
 
 
 _COUNTERS = (

@@ -11,6 +11,7 @@ from sqlalchemy import func, select, update
 from dropbox_api import problems
 from dropbox_api.db import Tx
 from dropbox_api.files import guard
+from dropbox_api.files.guard import OwnerCounters
 from dropbox_api.models import Upload, User
 from dropbox_api.settings import Settings
 from dropbox_api.uploads import link_sessions, sessions
@@ -20,41 +21,25 @@ from dropbox_api.uploads import link_sessions, sessions
 class Allowance:
     """What an owner's account may still take, counted down while a batch is decided."""
 
-    quota_bytes: int
-    used_bytes: int
-    reserved_bytes: int
-    free_nodes: int
+    counters: OwnerCounters
     free_sessions: int
     """How many more sessions the actor may open."""
     is_own: bool
     """Whether the account is the actor's own: the numbers of other accounts stay hidden."""
-
-    @property
-    def free_bytes(self) -> int:
-        return self.quota_bytes - self.used_bytes - self.reserved_bytes
 
     def take(self, size_bytes: int, *, nodes: int = 1, sessions: int = 0) -> problems.Problem | None:
         """Take bytes, nodes and sessions from the allowance; return the problem, and take nothing, where it is short.
 
         Returns QuotaExceeded, TooManyFiles, TooManyUploads or None.
         """
-        if size_bytes > self.free_bytes:
-            if not self.is_own:
-                return problems.QuotaExceeded(
-                    "The owner of the folder has not enough space left", needed_bytes=size_bytes
-                )
-            return problems.QuotaExceeded(
-                quota_bytes=self.quota_bytes,
-                used_bytes=self.used_bytes,
-                reserved_bytes=self.reserved_bytes,
-                needed_bytes=size_bytes,
-            )
-        if nodes > max(self.free_nodes, 0):  # less than 0 after the quota was lowered
+        if shortage := self.counters.find_shortage(size_bytes, is_own=self.is_own):
+            return shortage
+        if nodes > max(self.counters.free_nodes, 0):  # less than 0 after the quota was lowered
             return problems.TooManyFiles()
         if self.free_sessions < sessions:
             return problems.TooManyUploads(retry_after_s=60)
-        self.reserved_bytes += size_bytes
-        self.free_nodes -= nodes
+        reserved = self.counters.reserved_bytes + size_bytes, self.counters.reserved_nodes + nodes
+        self.counters = self.counters._replace(reserved_bytes=reserved[0], reserved_nodes=reserved[1])
         self.free_sessions -= sessions
         return None
 
@@ -64,14 +49,11 @@ async def lock_allowance(tx: Tx, settings: Settings, actor_id: uuid.UUID, owner_
 
     Transaction: joins tx; takes the owner's lock.
     """
-    user = await guard.lock_owner(tx, owner_id)
+    counters = await guard.lock_owner(tx, owner_id)
     counted = select(func.count()).where(Upload.uploader_id == actor_id, Upload.link_id.is_(None), sessions.IS_LIVE)
     live: int = (await tx.execute(counted.select_from(Upload))).scalar_one()
     return Allowance(
-        quota_bytes=user.quota_bytes,
-        used_bytes=user.used_bytes,
-        reserved_bytes=user.reserved_bytes,
-        free_nodes=user.quota_nodes - user.used_nodes - user.reserved_nodes,
+        counters,
         free_sessions=settings.uploads.max_open - live,
         is_own=actor_id == owner_id,
     )
@@ -86,7 +68,7 @@ async def make_room(
     Transaction: joins tx; takes the owner's lock.
     """
     allowance = await lock_allowance(tx, settings, actor_id, owner_id)
-    is_short = allowance.free_bytes < size_bytes or allowance.free_nodes < nodes
+    is_short = allowance.counters.free_bytes < size_bytes or allowance.counters.free_nodes < nodes
     if is_short and await link_sessions.end_unstarted(tx, owner_id):
         return await lock_allowance(tx, settings, actor_id, owner_id)
     return allowance

@@ -219,8 +219,8 @@ class _Batch:
         if self.room.free_nodes < 1 + len(draft.folder_path):
             return problems.TooManyFiles("The owner of the folder has no room for more files")
         size_bytes = draft.plan.size_bytes
-        if size_bytes > self.room.free_bytes:
-            return problems.QuotaExceeded("The owner of the folder has not enough space left", needed_bytes=size_bytes)
+        if shortage := self.room.find_shortage(size_bytes):
+            return shortage
         if problem := self.budget.take(size_bytes):
             return problem
         if draft.plan.strategy == "single" and (problem := self.room.take(size_bytes)):

@@ -29,10 +29,16 @@ class Window:
     room_bytes: int
     free_nodes: int
 
+    def find_shortage(self, size_bytes: int) -> problems.QuotaExceeded | None:
+        """Return the problem where so many more bytes do not fit into the owner's quota."""
+        if size_bytes <= self.free_bytes:
+            return None
+        return problems.QuotaExceeded(guard.OWNER_IS_FULL, needed_bytes=size_bytes)
+
     def take(self, size_bytes: int) -> problems.Problem | None:
         """Take bytes; return QuotaExceeded or TooManyUploads, and take nothing, where there is no room."""
-        if size_bytes > self.free_bytes:
-            return problems.QuotaExceeded("The owner of the folder has not enough space left", needed_bytes=size_bytes)
+        if shortage := self.find_shortage(size_bytes):
+            return shortage
         if size_bytes > self.room_bytes:
             detail = "Other uploads to this folder wait for their parts: repeat after the seconds of Retry-After"
             return problems.TooManyUploads(detail, retry_after_s=10)
@@ -49,10 +55,9 @@ async def lock_window(tx: Tx, owner_id: uuid.UUID) -> Window:
         Upload.owner_id == owner_id, Upload.link_id.is_not(None), sessions.IS_LIVE
     )
     unconfirmed_bytes = int((await tx.execute(open_bytes)).scalar_one())
-    free_bytes = owner.quota_bytes - owner.used_bytes - owner.reserved_bytes
-    largest_bytes = max(SMALLEST_BYTES, (free_bytes + unconfirmed_bytes) // SHARE_OF_FREE_QUOTA)
+    largest_bytes = max(SMALLEST_BYTES, (owner.free_bytes + unconfirmed_bytes) // SHARE_OF_FREE_QUOTA)
     return Window(
-        free_bytes=free_bytes,
+        free_bytes=owner.free_bytes,
         room_bytes=largest_bytes - unconfirmed_bytes,
-        free_nodes=owner.quota_nodes - owner.used_nodes - owner.reserved_nodes,
+        free_nodes=owner.free_nodes,
     )
