@@ -129,8 +129,8 @@ class DestinationState(Answer):
     problem: ProblemDocument | None
 
 
-class Upload(Answer):
-    """An upload session."""
+class UploadProgress(Answer):
+    """What every upload session tells: its plan, and how far it is."""
 
     id: uuid.UUID
     state: State
@@ -148,8 +148,13 @@ class Upload(Answer):
     created_at: datetime
     last_activity_at: datetime
     expires_at: datetime
-    destinations: list[DestinationState]
     failure: str | None = None
+
+
+class Upload(UploadProgress):
+    """An upload session."""
+
+    destinations: list[DestinationState]
 
 
 class CreatedUpload(Answer):
@@ -322,29 +327,12 @@ class CreateLinkUploadBatch(Request):
     items: Annotated[list[LinkUploadItem], Field(min_length=1, max_length=SENDER_BATCH_ITEMS)]
 
 
-class LinkUpload(Answer):
+class LinkUpload(UploadProgress):
     """An upload session under a link: what its sender knows already, and how far it is."""
 
-    id: uuid.UUID
     client_ref: str
-    state: State
     name: Annotated[str, Field(description="As the sender named it; the file may have another name in the folder.")]
     folder_path: str | None
-    fingerprint: Fingerprint | None
-    size_bytes: int
-    strategy: Strategy
-    chunk_size_bytes: Annotated[
-        int, Field(description="Chunk n covers [(n-1) * chunk_size_bytes, n * chunk_size_bytes) of the file.")
-    ]
-    chunk_count: int
-    uploaded: Annotated[Ranges, Field(description="Chunks that S3 itself reported.")]
-    missing: Annotated[Ranges, Field(description="Chunks still to be sent, mismatched ones included.")]
-    mismatched: Annotated[Ranges, Field(description="Chunks that S3 holds with other bytes; send them again.")]
-    uploaded_bytes: int
-    created_at: datetime
-    last_activity_at: datetime
-    expires_at: datetime
-    failure: str | None = None
 
 
 class CreatedLinkUpload(Answer):

@@ -77,7 +77,7 @@ async def load_link_views(tx: Tx, upload_ids: Sequence[uuid.UUID]) -> dict[uuid.
 
 
 def _view(upload: schemas.Upload, client_ref: str, name: str, folder_path: str | None) -> schemas.LinkUpload:
-    members = upload.model_dump(include=set(schemas.LinkUpload.model_fields) & set(schemas.Upload.model_fields))
+    members = upload.model_dump(include=set(schemas.UploadProgress.model_fields))
     if upload.state == "completed" and all(place.problem for place in upload.destinations):
         members |= {"state": "failed", "failure": "the folder takes no more files"}
     return schemas.LinkUpload(client_ref=client_ref, name=name, folder_path=folder_path, **members)
