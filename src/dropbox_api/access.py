@@ -293,11 +293,13 @@ class LinkAccess:
 IS_OPEN_LINK = """revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
             AND (max_downloads IS NULL OR downloads < max_downloads)"""
 """The condition that a link is neither revoked, expired nor used up."""
+_IS_ACTIVE_USER = "users.disabled_at IS NULL AND users.purge_at IS NULL"
+"""The condition that the account of a link's creator is neither disabled nor being deleted."""
 
 _REQUIRE_LINK = text(f"""
     WITH RECURSIVE link AS (
         SELECT links.* FROM links JOIN users ON users.id = links.created_by
-        WHERE links.id = :link_id AND {IS_OPEN_LINK} AND users.disabled_at IS NULL AND users.purge_at IS NULL
+        WHERE links.id = :link_id AND {IS_OPEN_LINK} AND {_IS_ACTIVE_USER}
     ), {ancestors_cte("nodes WHERE nodes.id = (SELECT node_id FROM link)", "owner_id", "kind", "name", "trashed_at")}
     SELECT link.id, mode, password_hash, expires_at, max_file_bytes, node_id, ancestors.owner_id, kind, name
     FROM link JOIN ancestors ON height = 0 AND ancestors.owner_id = created_by
@@ -322,7 +324,7 @@ _RECEIVING_LINKS = text(f"""
     WITH RECURSIVE link AS (
         SELECT links.id, node_id, created_by FROM links JOIN users ON users.id = links.created_by
         WHERE links.id = ANY(CAST(:ids AS uuid[])) AND mode = 'upload' AND revoked_at IS NULL
-            AND users.disabled_at IS NULL AND users.purge_at IS NULL
+            AND {_IS_ACTIVE_USER}
     ), {ancestors_cte("nodes WHERE nodes.id IN (SELECT node_id FROM link)", "owner_id", "trashed_at")}
     SELECT link.id, node_id FROM link JOIN ancestors top ON top.id = node_id AND height = 0
     WHERE top.owner_id = created_by
@@ -351,7 +353,7 @@ _MAY_FINISH_LINK = text(f"""
     WITH RECURSIVE {ancestors_cte(_ONE)}
     SELECT EXISTS (
         SELECT FROM links JOIN users ON users.id = links.created_by JOIN ancestors ON ancestors.id = links.node_id
-        WHERE links.id = :link_id AND revoked_at IS NULL AND users.disabled_at IS NULL AND users.purge_at IS NULL
+        WHERE links.id = :link_id AND revoked_at IS NULL AND {_IS_ACTIVE_USER}
     )
 """)
 

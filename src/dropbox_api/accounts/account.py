@@ -36,6 +36,9 @@ ACCOUNT_COLUMNS = (
 )
 """The columns of `schemas.Account`."""
 
+IS_ADMINISTRATOR = User.is_admin & User.disabled_at.is_(None) & User.purge_at.is_(None)
+"""The condition that a user can administer the server now: at least one user always can."""
+
 _GET_ACCOUNT = select(*ACCOUNT_COLUMNS).where(User.id == bindparam("user_id"))
 
 log = logging.getLogger(__name__)

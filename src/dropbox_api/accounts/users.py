@@ -101,10 +101,13 @@ async def remove_second_factor(db: Db, user_id: uuid.UUID) -> None:
 
 async def _lock_for_change(tx: Tx, user_id: uuid.UUID, changes: UpdateUser) -> None:
     """Take the user's lock. Raises NotFound; Forbidden when the changes are not allowed."""
-    administers = User.is_admin & User.disabled_at.is_(None) & User.purge_at.is_(None)
     removes = changes.disabled or changes.is_admin is False
-    query = select(User.id, User.kind, User.purge_started_at, administers.label("administers")).order_by(User.id)
-    locked = query.where(or_(User.id == user_id, administers & bool(removes))).with_for_update(key_share=True)
+    query = select(User.id, User.kind, User.purge_started_at, account.IS_ADMINISTRATOR.label("administers")).order_by(
+        User.id
+    )
+    locked = query.where(or_(User.id == user_id, account.IS_ADMINISTRATOR & bool(removes))).with_for_update(
+        key_share=True
+    )
     users = {row.id: row for row in (await tx.execute(locked)).all()}
     if user_id not in users:
         raise NotFound

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from sqlalchemy import delete, func, or_, select, text, update
 
 from dropbox_api import access
-from dropbox_api.accounts import personal_tokens, sessions
+from dropbox_api.accounts import account, personal_tokens, sessions
 from dropbox_api.accounts.factors.confirm import require_confirmation
 from dropbox_api.accounts.factors.passwords import Passwords
 from dropbox_api.context import Context, Services
@@ -88,9 +88,10 @@ async def request_deletion(context: Context, passwords: Passwords, password: Sec
 
 async def _lock_for_deletion(tx: Tx, user_id: uuid.UUID) -> None:
     """Lock the account, and all administrators. Raises Forbidden for the last administrator."""
-    administers = User.is_admin & User.disabled_at.is_(None) & User.purge_at.is_(None)
-    query = select(User.id, administers.label("administers")).order_by(User.id)
-    rows = await tx.execute(query.where(or_(User.id == user_id, administers)).with_for_update(key_share=True))
+    query = select(User.id, account.IS_ADMINISTRATOR.label("administers")).order_by(User.id)
+    rows = await tx.execute(
+        query.where(or_(User.id == user_id, account.IS_ADMINISTRATOR)).with_for_update(key_share=True)
+    )
     if {row.id for row in rows if row.administers} == {user_id}:
         raise Forbidden("You are the last administrator: make another one first", reason="last-administrator")
 
