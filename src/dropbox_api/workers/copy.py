@@ -120,13 +120,23 @@ async def _make(services: Services, copy: LeasedCopy) -> None:
     raise problems.TreeChanged("The folder changed while it was copied: copy it again")
 
 
-async def _lock(tx: Tx, copy: LeasedCopy) -> guard.OwnerCounters:
+class _Locked(NamedTuple):
+    """What a locked copy reserves, of the quota of the target's owner."""
+
+    counters: guard.OwnerCounters
+    reserved_bytes: int
+    reserved_nodes: int
+
+
+async def _lock(tx: Tx, copy: LeasedCopy) -> _Locked:
     """Lock the target's owner and the copy. Raises CopyLostError."""
     counters = await guard.lock_owner(tx, copy.owner_id)
-    held = select(Copy.id).where(Copy.id == copy.id, Copy.state == "running", Copy.lease_token == copy.lease_token)
-    if (await tx.execute(held.with_for_update())).scalar_one_or_none() is None:
+    held = (Copy.id == copy.id, Copy.state == "running", Copy.lease_token == copy.lease_token)
+    reserved = select(Copy.reserved_bytes, Copy.reserved_nodes).where(*held).with_for_update()
+    row = (await tx.execute(reserved)).one_or_none()
+    if row is None:
         raise CopyLostError
-    return counters
+    return _Locked(counters, *row)
 
 
 async def _require_access(tx: Tx, copy: LeasedCopy) -> None:
@@ -147,7 +157,7 @@ async def _read_source(tx: Tx, copy: LeasedCopy) -> list[SourceNode]:
 async def _plan(services: Services, copy: LeasedCopy) -> Sequence[SourceNode]:
     """Reserve quota for the source as it is now; return the contents to copy."""
     async with services.db.begin() as tx:
-        counters = await _lock(tx, copy)
+        locked = await _lock(tx, copy)
         nodes = await _read_source(tx, copy)
         contents = copies.list_contents(nodes)
         missing = [node for node in contents.values() if node.copied_id is None]
@@ -155,9 +165,8 @@ async def _plan(services: Services, copy: LeasedCopy) -> Sequence[SourceNode]:
             missing = await _use_own_content(tx, copy, missing)
         items = sum(not node.is_left_out for node in nodes)
         size_bytes = sum(node.size_bytes or 0 for node in missing)
-        reserved = (await tx.execute(select(Copy.reserved_bytes, Copy.reserved_nodes).where(Copy.id == copy.id))).one()
-        more_bytes, more_items = size_bytes - reserved.reserved_bytes, items - reserved.reserved_nodes
-        copies.require_room(counters, more_bytes, more_items, is_own=copy.actor_id == copy.owner_id)
+        more_bytes, more_items = size_bytes - locked.reserved_bytes, items - locked.reserved_nodes
+        copies.require_room(locked.counters, more_bytes, more_items, is_own=copy.actor_id == copy.owner_id)
         await copies.change_reservation(tx, copy.id, copy.owner_id, more_bytes, more_items)
         total = sum(node.size_bytes or 0 for node in contents.values())
         values = {"items": items, "left_out": len(nodes) - items, "total_bytes": total}
@@ -248,17 +257,12 @@ async def _place(services: Services, copy: LeasedCopy) -> bool:
     """Make the nodes and end the copy; return False, and change nothing, while content is missing."""
     with request_source.act_for(copy.actor_id):
         async with services.db.begin() as tx:
-            await _lock(tx, copy)
+            locked = await _lock(tx, copy)
             nodes = await _read_source(tx, copy)
             contents = copies.list_contents(nodes)
             if any(node.copied_id is None for node in contents.values()):
                 return False
-            reserved = (
-                await tx.execute(select(Copy.reserved_bytes, Copy.reserved_nodes).where(Copy.id == copy.id))
-            ).one()
-            await copies.change_reservation(
-                tx, copy.id, copy.owner_id, -reserved.reserved_bytes, -reserved.reserved_nodes
-            )
+            await copies.change_reservation(tx, copy.id, copy.owner_id, -locked.reserved_bytes, -locked.reserved_nodes)
             node_id = await _make_nodes(tx, copy, nodes)
             await blobs.mark_referenced(tx, {node.copied_id for node in contents.values() if node.copied_id})
             ended = {"state": "done", "node_id": node_id, "ended_at": func.now(), **NO_LEASE}
