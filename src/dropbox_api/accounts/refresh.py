@@ -2,7 +2,8 @@
 
 A session is a family of refresh tokens of which only the newest is valid, and its predecessor under these rules:
 
-- Within REUSE_GRACE it gets the same successor again: the answer was lost, or two tabs asked at once.
+- Within REUSE_GRACE it gets the same successor again: the answer was lost, or two tabs asked at once. The newest token
+  of a cookie is not replaced within that time: of many tabs, none sends a token that is two refreshes old.
 - Later, in a session of a cookie, it gets a new successor, and the one that was never presented becomes void: browsers
   write cookies to disk some time later, so that a killed one comes back with the old cookie.
 
@@ -29,7 +30,7 @@ from dropbox_api.problems import InvalidRefreshToken
 from dropbox_api.settings import AuthSettings
 
 REUSE_GRACE = timedelta(seconds=60)
-"""How long a replaced token gets the same successor."""
+"""How long a replaced token gets the same successor, and a new one of a cookie stays the newest."""
 
 log = logging.getLogger(__name__)
 
@@ -111,6 +112,8 @@ async def _rotate(
         same = token.make_successor(key, row.generation)
         if hmac.compare_digest(row.refresh_hash, same.sha256):
             return same
+    elif is_in_place and is_newest and place == "cookie" and row.previous_hash and row.is_just_rotated:
+        return token
     elif not (is_in_place and (is_newest or (is_previous and place == "cookie"))):
         # A token that is not older and not the newest was forged.
         if is_newest or token.generation < row.generation:
