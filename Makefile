@@ -25,7 +25,7 @@ help: ## Show this list
 	@$(UV) sync --frozen --all-extras --quiet
 	@touch $@
 
-node_modules/.ready: package.json package-lock.json web/package.json .npmrc .venv/.ready
+node_modules/.ready: package.json package-lock.json clients/js/package.json web/package.json .npmrc .venv/.ready
 	@$(NPM) ci --silent --no-audit --no-fund
 	@touch $@
 
@@ -34,23 +34,26 @@ run: .venv/.ready ## Start API, worker, Postgres and store on this machine
 
 test: node_modules/.ready ## Run all tests
 	$(PYTEST) $(PARALLEL)
+	@$(NPM) test --silent --workspace clients/js
 	@if [ -n "$$CI" ] || [ -x "$${CHROMIUM:-/usr/bin/chromium}" ]; then $(E2E); \
 	else echo "skipped the tests in Chromium: on Debian, apt install chromium fonts-noto-core"; fi
 
-e2e: node_modules/.ready ## Run the tests of the server in Chromium
+e2e: node_modules/.ready ## Run the tests in Chromium: of the server and of the JavaScript client
 	$(E2E)
 
-check: .venv/.ready lint types words ## Run all static checks: exactly what CI runs
+check: node_modules/.ready lint types words ## Run all static checks: exactly what CI runs
 	$(RUN) lint-imports
 	@$(UV) lock --check --quiet
 
-lint: .venv/.ready
+lint: node_modules/.ready
 	$(RUN) ruff check
 	$(RUN) ruff format --check
+	@$(NPM) run --silent lint
 
 types: node_modules/.ready
 	$(RUN) mypy
-	@$(NPM) run --silent --workspace web types
+	@$(NPM) run --silent types --workspaces
+	@$(NPM) run --silent size --workspace clients/js
 
 sdk: .venv/.ready ## Generate the asynchronous resources of the Python SDK
 	$(RUN) python tests/support/async_resources.py
@@ -58,9 +61,10 @@ sdk: .venv/.ready ## Generate the asynchronous resources of the Python SDK
 words: ## Report banned words
 	@python3 tests/support/words.py
 
-fix: .venv/.ready ## Format, and fix lint errors automatically
+fix: node_modules/.ready ## Format, and fix lint errors automatically
 	$(RUN) ruff check --fix
 	$(RUN) ruff format
+	@$(NPM) run --silent fix
 
 unit: node_modules/.ready ## Run the tests without servers
 	$(PYTEST) tests/unit tests/property tests/architecture
@@ -93,4 +97,4 @@ migrate: .venv/.ready ## Upgrade the database of DROPBOX_DATABASE__URL to the ne
 	$(RUN) dropbox-api migrate
 
 clean: ## Remove environments and caches; keep .dev with its data
-	rm -rf .uv .venv .peers node_modules web/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .uv .venv .peers node_modules clients/js/node_modules clients/js/dist web/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -74,8 +74,9 @@ def test_each_dependency_has_its_reason_in_the_decision() -> None:
     groups = [project["project"]["dependencies"], *project["project"]["optional-dependencies"].values()]
     groups += project["dependency-groups"].values()
     names = {re.split(r"[\[<>=~! ]", requirement)[0] for group in groups for requirement in group}
-    for package in (DOCS.parent / "package.json", DOCS.parent / "web" / "package.json"):
-        names |= json.loads(package.read_text(encoding="utf-8"))["devDependencies"].keys()
+    for folder in (".", "clients/js", "web"):
+        package = json.loads((DOCS.parent / folder / "package.json").read_text(encoding="utf-8"))
+        names |= package.get("dependencies", {}).keys() | package["devDependencies"].keys()
     page = (DOCS / "adr" / "0011-dependencies.md").read_text(encoding="utf-8")
     reasoned = {name for row in re.findall(r"^\| ([^|*]+) \|", page, re.MULTILINE) for name in row.split(", ")}
     assert sorted(names - reasoned) == []

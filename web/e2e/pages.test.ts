@@ -56,9 +56,11 @@ withoutScript("form of an upload link sends files without script", async ({ page
   const contents = { "a.bin": randomBytes(2_000_000), "b.bin": randomBytes(1) };
 
   await page.goto(server + link.url_path);
-  await page.getByLabel("Files").setInputFiles(
-    Object.entries(contents).map(([name, buffer]) => ({ name, mimeType: "application/octet-stream", buffer })),
-  );
+  await page
+    .getByLabel("Files")
+    .setInputFiles(
+      Object.entries(contents).map(([name, buffer]) => ({ name, mimeType: "application/octet-stream", buffer })),
+    );
   await page.getByRole("button", { name: "Send" }).click();
   expect(await page.getByRole("status").textContent()).toBe("2 files have arrived. You can send more.");
   const received = (await account.list(folder)).map(({ name, fingerprint }) => [name, fingerprint]);

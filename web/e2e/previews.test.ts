@@ -13,11 +13,14 @@ async function previewUrl(account: Account, file: RemoteFile): Promise<string> {
 test("photo in a page is shown", async ({ app, context }) => {
   const account = await Account.create();
   const file = await account.upload("beach.jpg", await makePhoto(context, "Beach"));
-  const width = await app.evaluate(async (url) => {
-    const image = Object.assign(new Image(), { src: url });
-    await image.decode();
-    return image.naturalWidth;
-  }, await previewUrl(account, file));
+  const width = await app.evaluate(
+    async (url) => {
+      const image = Object.assign(new Image(), { src: url });
+      await image.decode();
+      return image.naturalWidth;
+    },
+    await previewUrl(account, file),
+  );
   expect(width).toBe(800);
 });
 
@@ -78,12 +81,15 @@ test("PDF is read in ranges by the script of a page", async ({ app, context }) =
   const account = await Account.create();
   const pdf = await makePdf(context, "Plan");
   const file = await account.upload("plan.pdf", pdf);
-  const read = await app.evaluate(async (url) => {
-    const answer = await fetch(url, { headers: { Range: "bytes=0-4" } });
-    const { status, headers } = answer;
-    const names = ["Accept-Ranges", "Content-Range", "Content-Type"];
-    return { status, headers: names.map((name) => headers.get(name)), text: await answer.text() };
-  }, await previewUrl(account, file));
+  const read = await app.evaluate(
+    async (url) => {
+      const answer = await fetch(url, { headers: { Range: "bytes=0-4" } });
+      const { status, headers } = answer;
+      const names = ["Accept-Ranges", "Content-Range", "Content-Type"];
+      return { status, headers: names.map((name) => headers.get(name)), text: await answer.text() };
+    },
+    await previewUrl(account, file),
+  );
   expect(read).toEqual({
     status: 206,
     headers: ["bytes", `bytes 0-4/${pdf.length}`, "application/pdf"],

@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import type { Page } from "playwright-core";
 import { expect } from "vitest";
 import { Account, type RemoteFile } from "./support/account.ts";
-import { type MadeFile, makeRandomFile, MIB, sha256 } from "./support/files.ts";
+import { type MadeFile, MIB, makeRandomFile, sha256 } from "./support/files.ts";
 import { signIn, test } from "./support/test.ts";
 
 const CHUNKS = 38; // of 8 MiB

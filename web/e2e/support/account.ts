@@ -26,7 +26,9 @@ export class Account {
   static async create(): Promise<Account> {
     const account = new Account();
     const { email, password } = account;
-    await send("POST", "/v1/auth/register", JSON.stringify({ email, password }), { "Content-Type": "application/json" });
+    await send("POST", "/v1/auth/register", JSON.stringify({ email, password }), {
+      "Content-Type": "application/json",
+    });
     const form = new URLSearchParams({ grant_type: "password", username: email, password });
     account.token = (await send<{ access_token: string }>("POST", "/v1/auth/token", form)).access_token;
     return account;

@@ -5,7 +5,11 @@ import type { BrowserContext } from "playwright-core";
 type Bytes = Buffer<ArrayBuffer>;
 
 /** Return a JPEG of `size` pixels that shows `text`. */
-export async function makePhoto(context: BrowserContext, text: string, size = { width: 800, height: 600 }): Promise<Bytes> {
+export async function makePhoto(
+  context: BrowserContext,
+  text: string,
+  size = { width: 800, height: 600 },
+): Promise<Bytes> {
   const page = await context.newPage();
   await page.setViewportSize(size);
   await page.setContent(`<body style="background: linear-gradient(45deg, teal, gold); font-size: 5em">${text}</body>`);

@@ -23,7 +23,7 @@ interface Fixtures {
 
 export const test = base.extend<Fixtures>({
   browser: [
-    // The empty pattern: Vitest reads from it which fixtures are needed.
+    // biome-ignore lint/correctness/noEmptyPattern: Vitest reads from the pattern which fixtures are needed.
     async ({}, use) => {
       const browser = await launchChromium();
       await use(browser);

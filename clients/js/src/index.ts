@@ -1,0 +1,23 @@
+// What the package exports.
+
+export {
+  type Api,
+  type ChangeEvent,
+  type Client,
+  type ClientOptions,
+  type components,
+  createClient,
+  type paths,
+  type RemoteFile,
+  type Schemas,
+} from "./api.ts";
+export {
+  ApiProblem,
+  ConnectionProblem,
+  isProblem,
+  isRetryable,
+  type Problem,
+  type ProblemCode,
+  type ProblemOf,
+} from "./problems.ts";
+export { type Auth, type AuthOption, bearer } from "./tokens.ts";

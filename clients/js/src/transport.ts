@@ -1,0 +1,21 @@
+// One request, one answer: failures become errors.
+
+import { ConnectionProblem, readProblem } from "./problems.ts";
+
+export interface Transport {
+  /** Address of the server, without a slash at its end. */
+  readonly baseUrl: string;
+  readonly fetch: (request: Request) => Promise<Response>;
+}
+
+/** Send a request. Throws `ApiProblem` for a failed answer, `ConnectionProblem` without one, and what aborted it. */
+export async function send(transport: Transport, request: Request): Promise<Response> {
+  let answer: Response;
+  try {
+    answer = await transport.fetch(request);
+  } catch (error) {
+    throw request.signal.aborted ? request.signal.reason : new ConnectionProblem(request.url, error);
+  }
+  if (answer.ok) return answer;
+  throw await readProblem(answer);
+}
