@@ -133,9 +133,11 @@ class LinkBudget:
             detail = f"This link takes files of at most {self.max_file_bytes} bytes"
             return problems.SizeNotAllowed(detail, reason="too-large", max_bytes=self.max_file_bytes)
         if self.max_files is not None and self.taken_files >= self.max_files:
-            return problems.LinkFull(limit="max_files")
+            return problems.LinkFull(
+                "The upload link takes no more files: ask its owner to raise the limit", limit="max_files"
+            )
         if self.max_bytes is not None and self.taken_bytes + size_bytes > self.max_bytes:
-            return problems.LinkFull(limit="max_bytes")
+            return problems.LinkFull("The upload link has no room for a file of this size", limit="max_bytes")
         self.taken_bytes += size_bytes
         self.taken_files += 1
         return None

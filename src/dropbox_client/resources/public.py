@@ -143,7 +143,7 @@ class Public(Resource):
             self._block(lambda: open_source(content, self._client.check)) as source,
             ProgressReport(progress, source.size_bytes) as report,
         ):
-            return self._client.drive(send_to_link(self._client.exchange, target, source, report.add))
+            return self._client.drive(send_to_link(self._client.exchange, target, source, report.add, report.add))
 
     def start_upload(
         self, link: Link | str, new: CreateLinkUpload, *, secret: str, password: str | LinkPass | None = None

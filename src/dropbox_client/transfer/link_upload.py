@@ -72,14 +72,19 @@ def _make_reference(source: Source, target: LinkTarget) -> str:
 
 
 def send_to_link(
-    exchange: Exchange, target: LinkTarget, source: Source, on_bytes: Callable[[int], object]
+    exchange: Exchange,
+    target: LinkTarget,
+    source: Source,
+    on_bytes: Callable[[int], object],
+    on_present: Callable[[int], object],
 ) -> Steps[LinkUpload]:
     """Send the content of an open source to an upload link; return the completed session.
 
-    `on_bytes` is called with the number of bytes that are stored, negative if they must be sent again.
+    `on_bytes` is called with the number of bytes that this call has sent, `on_present` with that of bytes which were
+    stored before, negative if they must be sent again.
     Raises ApiError, FileChanged, Unreadable, TransferFailed, Unreachable, Stopped.
     """
-    upload = _LinkUpload(exchange, target, source, on_bytes)
+    upload = _LinkUpload(exchange, target, source, on_bytes, on_present)
     for _ in range(_MAX_SESSIONS):
         try:
             return (yield from upload.run())
@@ -92,12 +97,18 @@ def send_to_link(
 
 class _LinkUpload:
     def __init__(
-        self, exchange: Exchange, target: LinkTarget, source: Source, on_bytes: Callable[[int], object]
+        self,
+        exchange: Exchange,
+        target: LinkTarget,
+        source: Source,
+        on_bytes: Callable[[int], object],
+        on_present: Callable[[int], object],
     ) -> None:
         self._exchange = exchange
         self._target = target
         self._source = source
         self._on_bytes = on_bytes
+        self._on_present = on_present
         self._stored_bytes = 0
         self._fingerprint: str | None = None
         self._client_ref = _make_reference(source, target)
@@ -109,6 +120,8 @@ class _LinkUpload:
         upload = started.upload
         if upload.state == "active" and not started.is_new:
             upload = yield from self._reconcile()
+        if upload.state != "active":
+            self._report_present(upload.size_bytes)
         for _ in range(_MAX_ROUNDS):
             if upload.state == "active":
                 yield from self._send_missing(upload, {part.number: part for part in started.parts})
@@ -145,7 +158,7 @@ class _LinkUpload:
         """Read all chunks in order, for the fingerprint; sign and send those that the store lacks."""
         chunks = Chunks(upload.size_bytes, upload.chunk_size_bytes)
         missing = set(parse_ranges(upload.missing))
-        self._report(upload.size_bytes - sum(map(chunks.bytes_of, missing)) - self._stored_bytes)
+        self._report_present(upload.size_bytes - sum(map(chunks.bytes_of, missing)))
         whole = hashlib.sha256()
         batch: dict[int, str] = {}
         for number in range(1, chunks.count + 1):
@@ -185,7 +198,8 @@ class _LinkUpload:
         for _ in range(_MAX_URLS):
             result = yield from self._put(part)
             if result is PartResult.STORED:
-                self._report(part.size_bytes)
+                self._stored_bytes += part.size_bytes
+                self._on_bytes(part.size_bytes)
                 return
             (part,) = yield from self._sign({part.number: sha256})  # refuses a session that has ended
         raise TransferFailed(f"the store refuses the signed URL of part {part.number}")
@@ -211,6 +225,11 @@ class _LinkUpload:
                     raise failure
                 yield Pause(pause_s)
 
+    def _report_present(self, size_bytes: int) -> None:
+        """Report that the store has so many bytes of the file."""
+        self._on_present(size_bytes - self._stored_bytes)
+        self._stored_bytes = size_bytes
+
     # Complete
 
     def _complete(self) -> Steps[LinkUpload]:
@@ -233,10 +252,6 @@ class _LinkUpload:
                 if pause_s is None:
                     raise assembling
                 yield Pause(pause_s)
-
-    def _report(self, size_bytes: int) -> None:
-        self._stored_bytes += size_bytes
-        self._on_bytes(size_bytes)
 
 
 def _hash(source: Source, offset_bytes: int, size_bytes: int, whole: "hashlib._Hash") -> str:

@@ -23,12 +23,15 @@ Upload files and folders.
 DEST is a folder; it is created if missing. The default is the root folder. The last of several arguments is DEST
 if it begins with "/", shared: or id: and does not exist on this computer. If it exists there, use --to DEST.
 If DEST is the id: or shared: name of a file, the content of the one PATH becomes its new version.
+If DEST is the address of an upload link, https://SERVER/s/TOKEN, its owner gets the files; no sign-in is needed. They
+replace nothing there, and empty folders are not sent.
 
 Content that the server has is not sent again, and an interrupted upload resumes: run the same command again. Symbolic
 links inside folders are reported and not followed. Files that macOS and Windows make for themselves (.DS_Store,
 Thumbs.db) are skipped.
 
   pg_dump shop | dbx upload - /backup --name shop.sql     the content of stdin (first copied to TMPDIR)
+  dbx upload photos https://files.example.org/s/TOKEN     to an upload link
 """
 
 _DOWNLOAD = """\
@@ -52,14 +55,17 @@ def add_transfer_commands(commands: "Commands") -> None:
     )
     command.usage = "dbx upload [options] PATH... [DEST]"
     command.add_argument(
-        "paths", metavar="PATH... [DEST]", nargs="+", type=any_path, help="what to upload, and the remote folder"
+        "paths", metavar="PATH... [DEST]", nargs="+", type=any_path, help="what to upload, and the folder or link"
     )
-    command.add_argument("--to", metavar="DEST", type=any_path, help="the remote folder")
+    command.add_argument("--to", metavar="DEST", type=any_path, help="the remote folder or upload link")
     command.add_argument(
         "--name", metavar="NAME", type=plain_text, help="the name of the file with the content of stdin"
     )
     add_conflict_option(
         command, "replace", "if the name is taken: fail, use `name (1).ext`, or add a version to the file (default)"
+    )
+    command.add_argument(
+        "--password-stdin", action="store_true", help="read the password of the upload link from stdin"
     )
     command.add_argument(
         "--retry-changed", action="store_true", help="retry a file once that changes during the upload"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from dropbox_client.cli import output, remote
 from dropbox_client.cli.arguments import ID, Format, is_prefixed, remote_path
 from dropbox_client.cli.environment import cache_directory, connect, for_each
-from dropbox_client.cli.transfers import report
+from dropbox_client.cli.transfers import link_sender, report
 from dropbox_client.client import Client
 from dropbox_client.errors import ApiError, Usage
 from dropbox_client.models import File
@@ -36,6 +36,13 @@ class AmbiguousDestination(Usage):
 
 def upload(options: Namespace) -> int:
     """Upload files and folders."""
+    *before, last = options.paths
+    if link := link_sender.find_link(options.to or last):
+        sources = options.paths if options.to else before
+        _check_stdin(sources, options.name)
+        return link_sender.send_files(link, sources, options)
+    if options.password_stdin:
+        raise Usage("--password-stdin is for the password of an upload link: its address is the last argument")
     paths, folder = split_destination(options.paths, options.to)
     _check_stdin(paths, options.name)
     prefix, below = remote.split_prefix(folder)

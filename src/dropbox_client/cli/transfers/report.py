@@ -9,8 +9,8 @@ from pathlib import Path
 from dropbox_client.cli import output
 from dropbox_client.cli.arguments import Format
 from dropbox_client.cli.remote import format_path
-from dropbox_client.models import File, Upload
-from dropbox_client.transfer.progress import UploadResult
+from dropbox_client.models import File, LinkUpload, Upload
+from dropbox_client.transfer.progress import UploadItem, UploadResult
 from dropbox_client.transfer.walk import Skipped
 
 
@@ -49,10 +49,29 @@ def print_upload(result: UploadResult, output_format: Format) -> None:
         elif result.error:
             output.print_text(output.error_to_json(result.error, local_path=path))
     elif file:
-        present = "" if result.sent_bytes or not file.size_bytes else " (already there)"
-        output.print_text(f"{path} -> {format_path(file)}{present}")
+        output.print_text(f"{path} -> {format_path(file)}{_describe_present(file.size_bytes, result.sent_bytes)}")
     if result.error:
         output.print_error(output.describe_error(result.error, path))
+
+
+def print_sent(item: UploadItem, sent: LinkUpload, sent_bytes: int, output_format: Format) -> None:
+    """Print a file that was sent to a link."""
+    if output_format is Format.JSON:
+        output.print_json(sent, local_path=str(item.path), sent_bytes=sent_bytes)
+    else:
+        there = "/".join(filter(None, (sent.folder_path, sent.name)))
+        output.print_text(f"{item.path} -> {there}{_describe_present(sent.size_bytes, sent_bytes)}")
+
+
+def print_unsent(item: UploadItem, error: Exception, output_format: Format) -> None:
+    """Print a file that was not sent to a link."""
+    if output_format is Format.JSON:
+        output.print_text(output.error_to_json(error, local_path=str(item.path)))
+    output.print_error(output.describe_error(error, str(item.path)))
+
+
+def _describe_present(size_bytes: int | None, sent_bytes: int) -> str:
+    return " (already there)" if size_bytes and not sent_bytes else ""
 
 
 def print_skipped(skipped: Iterable[Skipped], output_format: Format) -> None:
