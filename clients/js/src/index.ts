@@ -20,4 +20,12 @@ export {
   type ProblemCode,
   type ProblemOf,
 } from "./problems.ts";
+export {
+  type CookieSession,
+  cookieSession,
+  OidcProblem,
+  SessionReplaced,
+  type SessionState,
+  type SignInOptions,
+} from "./session.ts";
 export { type Auth, type AuthOption, bearer } from "./tokens.ts";
