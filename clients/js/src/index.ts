@@ -11,6 +11,7 @@ export {
   type RemoteFile,
   type Schemas,
 } from "./api.ts";
+export { type Change, type WatchOptions, watchEvents } from "./events.ts";
 export {
   ApiProblem,
   ConnectionProblem,

@@ -88,6 +88,10 @@ export class CookieSession implements Auth {
     return this.#state;
   }
 
+  get userId(): string | null {
+    return this.#state.status === "signed-in" ? this.#state.userId : null;
+  }
+
   /** Call a function after each change of the state. Returns the function that ends this. */
   subscribe(listener: () => void): () => void {
     this.#listeners.add(listener);

@@ -10,6 +10,8 @@ export interface Auth {
    * `refused` is a token that the server has refused: the answer is another token, or null.
    */
   getToken(refused?: string): Promise<string | null>;
+  /** Whose tokens they are, where that is known: clients of one user in one browser share one stream of events. */
+  readonly userId?: string | null;
 }
 
 /** What `createClient` takes: it makes the `Auth` for a server. */

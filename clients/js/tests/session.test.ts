@@ -2,6 +2,7 @@
 
 import { afterEach, expect, test, vi } from "vitest";
 import { type Client, type CookieSession, cookieSession, createClient, SessionReplaced } from "../src/index.ts";
+import { eventually } from "./support/eventually.ts";
 import { FakeServer, problem, type ReceivedRequest } from "./support/fake_server.ts";
 
 const REFRESH = "/v1/auth/refresh";
@@ -81,11 +82,11 @@ test("sign-out ends the session in all tabs without further requests", async () 
   const server = new SessionServer();
   const [first, second] = [server.openTab(), server.openTab()];
   await first.auth.signIn("ada", "secret");
-  await vi.waitFor(() => expect(second.auth.state).toEqual({ status: "signed-in", userId: "ada" }));
+  await eventually(() => expect(second.auth.state).toEqual({ status: "signed-in", userId: "ada" }));
   const told = vi.fn();
   second.auth.subscribe(told);
   await first.auth.signOut();
-  await vi.waitFor(() => expect(second.auth.state).toEqual({ status: "signed-out", userId: "ada" }));
+  await eventually(() => expect(second.auth.state).toEqual({ status: "signed-out", userId: "ada" }));
   expect(told).toHaveBeenCalled();
   server.takePaths();
   await expect(me(second)).rejects.toMatchObject({ code: "unauthenticated" });
@@ -107,11 +108,11 @@ test("sign-in of another user in one tab replaces the session of the others", as
   const server = new SessionServer();
   const [first, second] = [server.openTab(), server.openTab()];
   await first.auth.signIn("ada", "secret");
-  await vi.waitFor(() => expect(second.auth.state.status).toBe("signed-in"));
+  await eventually(() => expect(second.auth.state.status).toBe("signed-in"));
   await second.auth.signIn("bob", "secret", { temporary: true, otp: "123456" });
   expect(server.requests.at(-1)).toMatchObject({ body: expect.stringContaining("otp=123456") });
   expect(server.requests.at(-1)?.headers.get("X-Session")).toBe("temporary-cookie");
-  await vi.waitFor(() => expect(first.auth.state).toEqual({ status: "replaced", userId: "bob" }));
+  await eventually(() => expect(first.auth.state).toEqual({ status: "replaced", userId: "bob" }));
   await expect(me(first)).rejects.toBeInstanceOf(SessionReplaced);
   expect(await me(second)).toBe("bob");
   expect(await first.auth.signIn("bob", "secret")).toBe("bob");
