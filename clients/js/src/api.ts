@@ -15,11 +15,10 @@ export type RemoteFile = Schemas["File"];
 export type ChangeEvent = Schemas["Event"];
 export type { components, paths, Schemas };
 
-export interface Client<A extends Auth = Auth> {
+export interface Client<A extends Auth = Auth> extends Transport {
   /** Call an operation: `const { data } = await client.api.GET("/v1/me")`. A failed call throws. */
   readonly api: Api;
   readonly auth: A;
-  readonly baseUrl: string;
   /** Send a request of your own to the server, such as one whose answer is a stream. A failed answer throws. */
   readonly send: (path: string, init?: RequestInit) => Promise<Response>;
 }
@@ -56,7 +55,7 @@ export function createClient<A extends Auth = Auth>(options: ClientOptions<A> = 
   return {
     api: calls as unknown as Api,
     auth,
-    baseUrl,
+    ...transport,
     send: (path, init) => sendRequest(new Request(baseUrl + path, init)),
   };
 }

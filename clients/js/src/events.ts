@@ -6,7 +6,8 @@
 // whatever happens to the leader, the connection and the messages.
 
 import type { ChangeEvent, Client } from "./api.ts";
-import { ConnectionProblem, isRetryable } from "./problems.ts";
+import { readPieces } from "./bodies.ts";
+import { isRetryable } from "./problems.ts";
 import { readServerSentEvents } from "./server_sent_events.ts";
 import { type Channel, getLocks, openChannel } from "./tabs.ts";
 import { computeBackoff, pause } from "./wait.ts";
@@ -168,22 +169,10 @@ class Reader {
 
 /** Connect once, and give the events until the connection ends. */
 async function* openStream(client: Client, cursor: string, signal: AbortSignal): AsyncGenerator<Change> {
-  const path = `/v1/events/stream?cursor=${encodeURIComponent(cursor)}`;
-  const silence = new AbortController();
-  const end = () => silence.abort(new ConnectionProblem(client.baseUrl + path, "silence"));
-  let timer = setTimeout(end, SILENCE_MS);
-  const restart = () => {
-    clearTimeout(timer);
-    timer = setTimeout(end, SILENCE_MS);
-  };
-  try {
-    const { body } = await client.send(path, { signal: AbortSignal.any([signal, silence.signal]) });
-    for await (const { id, event, data } of readServerSentEvents(body!, restart)) {
-      if (event === "end") return; // its problem comes again when the client reconnects
-      yield { event: JSON.parse(data) as ChangeEvent, cursor: id };
-    }
-  } finally {
-    clearTimeout(timer);
+  const answer = await client.send(`/v1/events/stream?cursor=${encodeURIComponent(cursor)}`, { signal });
+  for await (const { id, event, data } of readServerSentEvents(readPieces(answer, SILENCE_MS, signal))) {
+    if (event === "end") return; // its problem comes again when the client reconnects
+    yield { event: JSON.parse(data) as ChangeEvent, cursor: id };
   }
 }
 

@@ -11,6 +11,16 @@ export {
   type RemoteFile,
   type Schemas,
 } from "./api.ts";
+export {
+  type Content,
+  ContentChanged,
+  createArchiveUrl,
+  type DownloadSource,
+  type DownloadUrl,
+  openContent,
+  type ReadOptions,
+  signDownload,
+} from "./downloads.ts";
 export { type Change, type WatchOptions, watchEvents } from "./events.ts";
 export {
   ApiProblem,

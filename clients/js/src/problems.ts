@@ -44,16 +44,9 @@ export class ApiProblem extends Error {
   }
 }
 
-/** A request got no answer: the network is down, the server does not run, or CORS forbids the page to read it. */
+/** A request got no answer, or half of one: the network is down, the server does not run, or CORS forbids the page to read it. */
 export class ConnectionProblem extends Error {
   override readonly name = "ConnectionProblem";
-
-  constructor(
-    readonly url: string,
-    cause: unknown,
-  ) {
-    super(`No answer from ${new URL(url).host}`, { cause });
-  }
 }
 
 /** Whether an error is a problem with this code. Narrows `error.problem` to the members of the code. */

@@ -6,31 +6,21 @@ export interface ServerSentEvent {
   data: string;
 }
 
-/** Read events until the connection ends, whether the server ended it or it was cut. `onBytes` is called whenever something arrives, comments included. */
-export async function* readServerSentEvents(
-  body: ReadableStream<Uint8Array>,
-  onBytes: () => void = () => {},
-): AsyncGenerator<ServerSentEvent> {
-  const reader = body.pipeThrough(new TextDecoderStream() as TransformStream<Uint8Array, string>).getReader();
+/** Read events from the pieces of a body. The last one, without the empty line at its end, is incomplete and left out. */
+export async function* readServerSentEvents(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<ServerSentEvent> {
+  const decoder = new TextDecoder();
   let [text, fields] = ["", { id: "", event: "message", data: [] as string[] }];
-  try {
-    for (;;) {
-      const { done, value } = await reader.read().catch(() => ({ done: true, value: undefined }));
-      if (done) return; // without its empty line the last event is incomplete
-      onBytes();
-      const lines = (text + value).split("\n");
-      text = lines.pop() ?? "";
-      for (const line of lines.map((line) => line.replace(/\r$/, ""))) {
-        if (line === "") {
-          if (fields.data.length > 0) yield { ...fields, data: fields.data.join("\n") };
-          fields = { id: fields.id, event: "message", data: [] };
-        }
-        const [, name, content = ""] = /^(\w+)(?:: ?(.*))?$/s.exec(line) ?? [];
-        if (name === "data") fields.data.push(content);
-        else if (name === "id" || name === "event") fields[name] = content;
+  for await (const piece of pieces) {
+    const lines = (text + decoder.decode(piece, { stream: true })).split("\n");
+    text = lines.pop() ?? "";
+    for (const line of lines.map((line) => line.replace(/\r$/, ""))) {
+      if (line === "") {
+        if (fields.data.length > 0) yield { ...fields, data: fields.data.join("\n") };
+        fields = { id: fields.id, event: "message", data: [] };
       }
+      const [, name, content = ""] = /^(\w+)(?:: ?(.*))?$/.exec(line) ?? [];
+      if (name === "data") fields.data.push(content);
+      else if (name === "id" || name === "event") fields[name] = content;
     }
-  } finally {
-    await reader.cancel().catch(() => {}); // the connection may have ended already
   }
 }

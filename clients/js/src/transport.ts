@@ -5,6 +5,7 @@ import { ConnectionProblem, readProblem } from "./problems.ts";
 export interface Transport {
   /** Address of the server, without a slash at its end. */
   readonly baseUrl: string;
+  /** Sends a request as it is, without a token, to any server. */
   readonly fetch: (request: Request) => Promise<Response>;
 }
 
@@ -14,7 +15,8 @@ export async function send(transport: Transport, request: Request): Promise<Resp
   try {
     answer = await transport.fetch(request);
   } catch (error) {
-    throw request.signal.aborted ? request.signal.reason : new ConnectionProblem(request.url, error);
+    if (request.signal.aborted) throw request.signal.reason;
+    throw new ConnectionProblem(`No answer from ${new URL(request.url).host}`, { cause: error });
   }
   if (answer.ok) return answer;
   throw await readProblem(answer);

@@ -252,14 +252,11 @@ test("server-sent events are read from pieces of any size", async () => {
     fc.asyncProperty(fc.array(fc.nat(bytes.length)), async (places) => {
       const cuts = [0, ...places.sort((a, b) => a - b), bytes.length];
       const pieces = cuts.slice(1).map((end, index) => bytes.slice(cuts[index], end));
-      const body = new ReadableStream<Uint8Array>({
-        start: (controller) => {
-          for (const piece of pieces) controller.enqueue(piece);
-          controller.close();
-        },
-      });
+      async function* arrive() {
+        yield* pieces;
+      }
       const events: unknown[] = [];
-      for await (const event of readServerSentEvents(body)) events.push(event);
+      for await (const event of readServerSentEvents(arrive())) events.push(event);
       expect(events).toEqual([
         { id: "1", event: "a", data: "ä\nb" },
         { id: "2", event: "message", data: "漢" },

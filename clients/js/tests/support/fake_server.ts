@@ -30,6 +30,7 @@ export class FakeServer {
   }
 
   async #receive(request: Request): Promise<Response> {
+    request.signal.throwIfAborted();
     const { pathname, search } = new URL(request.url);
     const token = /^Bearer (.*)$/.exec(request.headers.get("Authorization") ?? "")?.[1] ?? null;
     const body = await request.text();
