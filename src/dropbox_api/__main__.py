@@ -10,18 +10,19 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
 import typer
 import uvicorn
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.exc import DBAPIError
 
 from dropbox_api import __version__, migrations, problems, serving
-from dropbox_api.accounts import personal_tokens, users
+from dropbox_api.accounts import personal_tokens, users, verify_address
 from dropbox_api.accounts.factors.passwords import Passwords
-from dropbox_api.accounts.schemas import CreateToken, CreateUser, ManagedUser, UpdateUser
+from dropbox_api.accounts.schemas import Address, CreateToken, CreateUser, ManagedUser, UpdateUser
 from dropbox_api.app import create_app
 from dropbox_api.db import Db
 from dropbox_api.events import wakeup
@@ -29,6 +30,7 @@ from dropbox_api.openapi import to_yaml
 from dropbox_api.plumbing import logs
 from dropbox_api.plumbing.epoch import start_epoch
 from dropbox_api.plumbing.health import find_clock_fault, find_cors_fault, find_schema_fault
+from dropbox_api.plumbing.mail import Mailer
 from dropbox_api.plumbing.store_config import find_shared_host, read_s3_config
 from dropbox_api.settings import Settings
 from dropbox_api.storage.cors import make_cors_rule
@@ -447,6 +449,21 @@ def set_admin(
 ) -> None:
     """Make an account an administrator."""
     _change_user(email, is_admin=not revoke)
+
+
+@users_command.command("address")
+def set_address(email: Email, new_email: Annotated[str, typer.Argument(help="The new address.")]) -> None:
+    """Give an account another address, and send the mail that confirms it. Verify the user's identity first."""
+
+    async def work(db: Db, settings: Settings) -> None:
+        address = TypeAdapter(Address).validate_python(new_email)
+        user_id = await users.require_user_id(db, email.lower())
+        _show(await users.change_address(db, user_id, address))
+        mailer = Mailer(settings.mail)
+        mailer.send_composed(partial(verify_address.compose_verification, db, settings, user_id))
+        await mailer.close()
+
+    _run_with_database(work)
 
 
 @users_command.command("reset-second-factor")

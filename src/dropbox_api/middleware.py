@@ -385,7 +385,9 @@ class HeadRequests:
 
 
 _STREAMED = re.compile(r"POST /v1/files|PUT /v1/files/[^/]+/content|POST (/v1/public/links|/s)/[^/]+/upload")
-_SMALL = re.compile(r"/v1/(auth|me|admin)/.*|/verify-email|/reset-password|(/v1/public/links|/s)/[^/]+/pass(word)?")
+_SMALL = re.compile(
+    r"/v1/(auth|me|admin)/.*|/(verify|change|undo)-email|/reset-password|(/v1/public/links|/s)/[^/]+/pass(word)?"
+)
 _SMALL_BYTES = 64 * 1024
 """Limit where callers without a token send a few words: a larger body is refused before it is parsed."""
 _STREAMED_MARGIN_BYTES = 1024**2

@@ -914,15 +914,19 @@ class MailToken(Base):
     __tablename__ = "mail_tokens"
     __table_args__ = (
         Index("mail_tokens_user_id_idx", "user_id", "purpose"),
-        CheckConstraint("purpose IN ('verify', 'reset')", name="purpose"),
+        Index("mail_tokens_undo_idx", "email", postgresql_where=text("purpose = 'undo'")),
+        CheckConstraint("purpose IN ('verify', 'reset', 'change', 'undo')", name="purpose"),
     )
 
     token_hash: Mapped[bytes] = mapped_column(primary_key=True)
     user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     purpose: Mapped[str]
     email: Mapped[str]
-    """The address that it confirms; invalid after the account's address changes."""
+    """The address that it confirms: of the account (verify, reset), the next one (change), or an earlier one (undo)."""
+    session_id: Mapped[uuid.UUID | None]
+    """Of a change: the sign-in that requested it, and with which it ends."""
     created_at: Mapped[datetime] = _now()
+    """Of an undo: when the change was requested."""
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
 

@@ -1,4 +1,7 @@
-"""Fixtures of the integration tests: `dbx` with a real server whose store is behind a proxy that injects faults."""
+"""Fixtures of the integration tests.
+
+`dbx` with a real server whose store is behind a proxy that injects faults, and a server that writes mails.
+"""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,7 +10,8 @@ import pytest
 
 from dropbox_api.storage.s3 import S3Config
 from tests.support.dbx import Dbx, server_behind, signed_in
-from tests.support.server import RunningServer
+from tests.support.post import PUBLIC_URL, Post
+from tests.support.server import RunningServer, make_settings, running_server
 from tests.support.store_proxy import StoreProxy, store_proxy
 
 
@@ -30,3 +34,15 @@ async def dbx(behind_proxy: RunningServer, proxy: StoreProxy, tmp_path: Path) ->
     async with signed_in(behind_proxy, tmp_path) as person:
         yield person
         proxy.released.set()
+
+
+@pytest.fixture(scope="session")
+async def post(postgres_url: str, s3_config: S3Config, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Post]:
+    folder = tmp_path_factory.mktemp("mail")
+    settings = make_settings(
+        postgres_url, s3_config, mail={"file_dir": str(folder)}, http={"public_url": f"{PUBLIC_URL}/"}
+    )
+    async with running_server(settings) as server:
+        post = Post(server, folder)
+        async with post.api:
+            yield post

@@ -326,14 +326,14 @@ class Ran:
 def users_command(database: str, s3_config: S3Config, tmp_path: Path) -> Callable[..., Awaitable[Ran]]:
     """Return a function that runs `dropbox-api users` with these arguments."""
 
-    async def run(*arguments: str, stdin: str = "") -> Ran:
+    async def run(*arguments: str, stdin: str = "", **variables: str) -> Ran:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "dropbox_api",
             "users",
             *arguments,
-            env=environment(database, s3_config) | {"COLUMNS": "200"},
+            env=environment(database, s3_config, **variables) | {"COLUMNS": "200"},
             cwd=tmp_path,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -409,6 +409,24 @@ class TestCommandLine:
         assert actor.scopes == {"files:read", "processing"}
         refused = await users_command("token", "scanner@example.com", "--name", "x", "--scope", "admin")
         assert (refused.code, refused.out) == (1, "")
+
+    async def test_users_address_changes_it_unconfirmed_and_sends_a_mail(
+        self, users_command: Users, own_db: Db, tmp_path: Path
+    ) -> None:
+        await users_command("create", "ann@example.com", "--no-password")
+        async with own_db.begin() as tx:
+            await tx.execute(update(User).values(email_verified_at=func.now()))
+        for wrong, sentence in (("no address", "valid email address"), ("ANN@example.com", "")):
+            ran = await users_command("address", "ann@example.com", wrong)
+            assert (ran.code != 0, sentence in ran.err) == (bool(sentence), True)
+        ann = (await users.list_users(own_db, q="ann@", limit=10, cursor=None)).items[0]
+        assert ann.email_verified_at is not None, "the address that it had"
+        mails = tmp_path / "mail"
+        changed = await users_command("address", "ann@example.com", "Ann@Example.org", MAIL__FILE_DIR=str(mails))
+        assert "ann@example.org" in changed.out
+        assert (await users.get_user(own_db, ann.id)).email_verified_at is None
+        (mail,) = mails.iterdir()
+        assert "To: ann@example.org" in mail.read_text()
 
     async def test_users_reset_second_factor_removes_it(self, users_command: Users, own_db: Db) -> None:
         await users_command("create", "ann@example.com", "--password-stdin", stdin=PASSWORD)

@@ -19,6 +19,7 @@ from dropbox_api.storage.s3 import S3Config
 from tests.support.server import (
     NO_LIMITS,
     PASSWORD,
+    Account,
     RunningServer,
     make_settings,
     problem,
@@ -184,6 +185,20 @@ async def test_other_ways_in_have_a_limit_of_their_own_by_address(serve: Serve, 
         assert [is_refused(answer) for answer in answers] == [False, False, True]
         assert (await sign_in(client, "one@example.com", "wrong")).status_code == 401
         assert is_refused(await sign_in(client, "two@example.com", "wrong"))
+
+
+async def test_mails_of_changes_are_limited_by_account_and_by_address(serve: Serve) -> None:
+    async with serve(mail="2/hour") as (server, _):
+
+        async def request(account: Account, address: str) -> bool:
+            answer = await account.client.post("/v1/me/email", json={"email": address})
+            assert answer.status_code in {403, 429}, "this server sends no mail"
+            return is_refused(answer)
+
+        ada, bert, carl = [await register_account(server.url) for _ in range(3)]
+        async with ada.client, bert.client, carl.client:
+            assert [await request(ada, f"{n}@example.com") for n in range(3)] == [False, False, True]
+            assert [await request(one, "0@example.com") for one in (bert, carl)] == [False, True]
 
 
 async def test_starts_and_batches_of_urls_are_limited_by_user(serve: Serve) -> None:

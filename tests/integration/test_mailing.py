@@ -1,11 +1,9 @@
 """Addresses are verified, and passwords reset, by the links in mails."""
 
 import asyncio
-import email
 import re
 import uuid
 from collections.abc import AsyncIterator
-from email.policy import default
 from pathlib import Path
 
 import httpx2
@@ -16,80 +14,17 @@ from sqlalchemy import text
 from dropbox_api.sharing.invitations import quote_name
 from dropbox_api.storage.s3 import S3Config
 from tests.support.authenticator import add_passkey, sign_in
+from tests.support.post import NEW_PASSWORD, PUBLIC_URL, RESET, VERIFY, Post
 from tests.support.server import (
-    NO_TLS,
     PASSWORD,
     Account,
-    RunningServer,
     make_settings,
     problem,
-    register_account,
     running_server,
 )
 from tests.support.sharing import grant, make_folder, make_link, public, verify
 
-NEW_PASSWORD = "staple of wet hay"
-PUBLIC_URL = "https://files.example.com"
-
-
-class Post:
-    """A server that writes its mails into a folder, and those mails."""
-
-    def __init__(self, server: RunningServer, folder: Path) -> None:
-        self.server = server
-        self.folder = folder
-        self.api = httpx2.AsyncClient(base_url=server.url, timeout=60, verify=NO_TLS)
-
-    async def register(self) -> Account:
-        return await register_account(self.server.url, f"{uuid.uuid4().hex}@example.com")
-
-    async def mails(self, to: str, subject: str) -> list[str]:
-        """Return the mails to this address with this subject, oldest first."""
-        # Wait for mails in progress, as the server does when it stops.
-        await self.server.app.state.mailer.close()
-        found = [email.message_from_bytes(path.read_bytes(), policy=default) for path in sorted(self.folder.iterdir())]
-        return [message.get_content() for message in found if (message["To"], message["Subject"]) == (to, subject)]
-
-    async def token(self, to: str, subject: str) -> str:
-        """Return the token in the newest of these mails."""
-        found = re.search(r"\?token=([\w-]{43})\s", (await self.mails(to, subject))[-1])
-        assert found
-        return found[1]
-
-    async def ask_to_reset(self, address: str) -> str:
-        asked = await self.api.post("/v1/auth/reset-password/request", json={"email": address})
-        assert (asked.status_code, asked.content) == (202, b"")
-        return await self.token(address, RESET)
-
-    async def reset(self, token: str, password: str = NEW_PASSWORD) -> httpx2.Response:
-        return await self.api.post("/v1/auth/reset-password", json={"token": token, "new_password": password})
-
-    async def verify(self, token: str) -> httpx2.Response:
-        return await self.api.post("/v1/auth/verify-email", json={"token": token})
-
-    async def sign_in(self, address: str, password: str, otp: str = "") -> httpx2.Response:
-        form = {"grant_type": "password", "username": address, "password": password} | ({"otp": otp} if otp else {})
-        return await self.api.post("/v1/auth/token", data=form)
-
-    async def run(self, statement: str, **values: object) -> None:
-        async with self.server.db.begin() as tx:
-            await tx.execute(text(statement), values)
-
-
-VERIFY, RESET = "Confirm your address", "Set a new password"
 SHARED = "A folder was shared with you"
-
-
-@pytest.fixture(scope="module")
-async def post(postgres_url: str, s3_config: S3Config, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Post]:
-    folder = tmp_path_factory.mktemp("mail")
-    settings = make_settings(
-        postgres_url, s3_config, mail={"file_dir": str(folder)}, http={"public_url": f"{PUBLIC_URL}/"}
-    )
-    async with running_server(settings) as server:
-        post = Post(server, folder)
-        async with post.api:
-            yield post
 
 
 @pytest.fixture

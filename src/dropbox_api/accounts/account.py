@@ -2,15 +2,19 @@
 
 import logging
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import bindparam, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, exists, func, insert, literal_column, or_, select, update
 
 from dropbox_api.accounts import sessions
 from dropbox_api.accounts.schemas import Account, UpdateAccount
 from dropbox_api.context import Actor, Context, Kind
 from dropbox_api.db import Tx, new_id
 from dropbox_api.models import MailToken, Node, User
+from dropbox_api.plumbing import audit
+from dropbox_api.problems import EmailTaken
 from dropbox_api.settings import AuthSettings
 
 IS_SECOND_FACTOR_ON = or_(User.totp_enabled_at.is_not(None), User.passkeys_only)
@@ -38,6 +42,9 @@ ACCOUNT_COLUMNS = (
 
 IS_ADMINISTRATOR = User.is_admin & User.disabled_at.is_(None) & User.purge_at.is_(None)
 """The condition that a user can administer the server now: at least one user always can."""
+
+IS_UNDO = MailToken.purpose == literal_column("'undo'")
+"""As the condition of the partial index says it."""
 
 _GET_ACCOUNT = select(*ACCOUNT_COLUMNS).where(User.id == bindparam("user_id"))
 
@@ -91,6 +98,7 @@ async def insert_account(tx: Tx, settings: AuthSettings, new: NewAccount) -> Acc
         "quota_nodes": default_nodes if new.quota_nodes is None else new.quota_nodes,
     }
     row = (await tx.execute(insert(User).values(values).returning(*ACCOUNT_COLUMNS))).one()
+    await _require_unreserved(tx, row.id, new.email)
     await tx.execute(insert(Node).values(id=new_id(), owner_id=row.id, kind="folder", name="", name_key=""))
     return Account(**row._asdict())
 
@@ -128,3 +136,42 @@ async def record_verified_address(tx: Tx, user_id: uuid.UUID) -> None:
     """Record that the user reads the mail of the account's address; the first time counts. Transaction: joins tx."""
     unverified = (User.id == user_id, User.email_verified_at.is_(None))
     await tx.execute(update(User).where(*unverified).values(email_verified_at=func.now()))
+
+
+async def set_address(tx: Tx, user_id: uuid.UUID, email: str, verified_at: ColumnElement[datetime] | None) -> None:
+    """Give an account another address (in lower case), and void the open mails that verify, reset or change.
+
+    No effect if it has the address. Raises EmailTaken. Transaction: joins tx, which holds the user's lock.
+    """
+    former = (await tx.execute(select(User.email).where(User.id == user_id))).scalar_one()
+    if former == email:
+        return
+    await tx.execute(update(User).where(User.id == user_id).values(email=email, email_verified_at=verified_at))
+    await _require_unreserved(tx, user_id, email)
+    unused = (MailToken.user_id == user_id, ~IS_UNDO, MailToken.used_at.is_(None))
+    await tx.execute(update(MailToken).where(*unused).values(used_at=func.now()))
+    await record_in_audit(tx, user_id, "address-changed", {"from": former, "to": email})
+    log.info("user %s has a new address", user_id)
+
+
+async def _require_unreserved(tx: Tx, user_id: uuid.UUID, email: str) -> None:
+    """Require that no other account may take an address back, which the caller has just written.
+
+    The unique index has let the caller wait for a change away from the address, so this sees its undo.
+    Raises EmailTaken. Transaction: joins tx.
+    """
+    reserved = (
+        MailToken.email == email,
+        IS_UNDO,
+        MailToken.user_id != user_id,
+        MailToken.used_at.is_(None),
+        MailToken.expires_at > func.now(),
+    )
+    if await tx.scalar(select(exists().where(*reserved))):
+        raise EmailTaken
+
+
+async def record_in_audit(tx: Tx, user_id: uuid.UUID, action: audit.Action, detail: Mapping[str, str]) -> None:
+    """Write a change of an account into the audit trail of its root folder. Transaction: joins tx."""
+    root = select(Node.id).where(Node.owner_id == user_id, Node.parent_id.is_(None))
+    await audit.record(tx, user_id, [audit.Entry(action, (await tx.execute(root)).scalar_one(), dict(detail))])

@@ -1,26 +1,41 @@
-"""Tokens in the links of mails. A token proves that its bearer reads the mail of an account's address.
+"""Tokens in the links of mails. A token proves that its bearer reads the mail of an address.
 
 It has 256 random bits, of which the database keeps the SHA-256. It is valid once, for `mail_token_ttl_s`, and only
-until the next token of the same purpose is issued.
+until the next token of the same purpose is issued. Tokens that undo a change of address live longer, and several
+beside each other (`undo_links`).
 """
 
 import hashlib
 import secrets
 import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import ColumnElement, func, insert, select, update
+from sqlalchemy import ColumnElement, exists, func, insert, select, update
 
-from dropbox_api.accounts import account
+from dropbox_api.accounts import account, sessions
+from dropbox_api.accounts.factors import password_rules
+from dropbox_api.accounts.factors.passwords import Passwords
 from dropbox_api.db import Db, Tx
-from dropbox_api.models import MailToken, User
+from dropbox_api.models import MailToken, Session, User
 from dropbox_api.plumbing.mail import Mail
 from dropbox_api.problems import InvalidMailToken
 from dropbox_api.settings import AuthSettings, Settings
 
-Purpose = Literal["verify", "reset"]
+Purpose = Literal["verify", "reset", "change", "undo"]
+
+_IS_OF_ACCOUNT = MailToken.email == User.email
+_IS_REQUESTED_BY_LIVE_SESSION = exists().where(
+    Session.id == MailToken.session_id, Session.user_id == MailToken.user_id, *sessions.IS_LIVE
+)
+_CONDITIONS: Mapping[Purpose, Sequence[ColumnElement[bool]]] = {
+    "verify": [_IS_OF_ACCOUNT],
+    "reset": [_IS_OF_ACCOUNT],
+    "change": [_IS_REQUESTED_BY_LIVE_SESSION],
+    "undo": [],
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +46,14 @@ class IssuedMailToken:
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """The account to whose address a valid token was sent."""
+    """The account of a valid token."""
 
     user_id: uuid.UUID
     email: str
+    """The address to which the token was sent."""
+    issued_at: datetime
+    current_email: str
+    """The address of the account, which is another one before a change and its undo."""
     email_verified_at: datetime | None
 
 
@@ -54,35 +73,61 @@ async def issue_mail_token(
 
     Returns None if the condition selects none.
     """
-    token = secrets.token_urlsafe(32)
     async with db.begin() as tx:
         query = select(User.id, User.email).where(is_recipient, User.kind == "person", User.disabled_at.is_(None))
         user = (await tx.execute(query.with_for_update(key_share=True))).one_or_none()
-        if user is None:
-            return None
-        older = (MailToken.user_id == user.id, MailToken.purpose == purpose, MailToken.used_at.is_(None))
-        await tx.execute(update(MailToken).where(*older).values(used_at=func.now()))
-        values = {"token_hash": _sha256(token), "user_id": user.id, "purpose": purpose, "email": user.email}
-        expires_at = func.now() + timedelta(seconds=settings.mail_token_ttl_s)
-        await tx.execute(insert(MailToken).values(**values, expires_at=expires_at))
-    return IssuedMailToken(user.email, token)
+        return await replace_mail_token(tx, settings, purpose, user.id, user.email) if user else None
+
+
+async def replace_mail_token(
+    tx: Tx,
+    settings: AuthSettings,
+    purpose: Purpose,
+    user_id: uuid.UUID,
+    email: str,
+    *,
+    session_id: uuid.UUID | None = None,
+) -> IssuedMailToken:
+    """Issue a token of an account for this address; older ones of the purpose are void.
+
+    Transaction: joins tx, which holds the user's lock.
+    """
+    older = (MailToken.user_id == user_id, MailToken.purpose == purpose, MailToken.used_at.is_(None))
+    await tx.execute(update(MailToken).where(*older).values(used_at=func.now()))
+    token = make_token()
+    values = {"token_hash": hash_token(token), "user_id": user_id, "purpose": purpose, "email": email}
+    expires_at = func.now() + timedelta(seconds=settings.mail_token_ttl_s)
+    await tx.execute(insert(MailToken).values(**values, session_id=session_id, expires_at=expires_at))
+    return IssuedMailToken(email, token)
 
 
 async def require_recipient(tx: Tx, token: str, purpose: Purpose) -> Recipient:
     """Return the recipient of a valid token. Raises InvalidMailToken. Transaction: joins tx."""
     is_valid = (
-        MailToken.token_hash == _sha256(token),
+        MailToken.token_hash == hash_token(token),
         MailToken.purpose == purpose,
         MailToken.used_at.is_(None),
         MailToken.expires_at > func.now(),
-        MailToken.email == User.email,
         User.disabled_at.is_(None),
+        *_CONDITIONS[purpose],
     )
-    query = select(User.id, User.email, User.email_verified_at).join(MailToken, MailToken.user_id == User.id)
+    columns = (User.id, MailToken.email, MailToken.created_at, User.email, User.email_verified_at)
+    query = select(*columns).join(MailToken, MailToken.user_id == User.id)
     row = (await tx.execute(query.where(*is_valid))).one_or_none()
     if row is None:
         raise InvalidMailToken
     return Recipient(*row)
+
+
+async def hash_new_password(db: Db, passwords: Passwords, token: str, purpose: Purpose, password: str) -> str:
+    """Return the hash of a password that the bearer of a token chose, without using the token up.
+
+    Raises InvalidMailToken, WeakPassword. Transaction: none while hashing.
+    """
+    async with db.read() as tx:
+        email = (await require_recipient(tx, token, purpose)).email
+    password_rules.require_strong(password, email)
+    return await passwords.hash(password)
 
 
 async def spend_mail_token(tx: Tx, token: str, purpose: Purpose) -> Recipient:
@@ -93,19 +138,23 @@ async def spend_mail_token(tx: Tx, token: str, purpose: Purpose) -> Recipient:
     recipient = await require_recipient(tx, token, purpose)
     await account.lock_account(tx, recipient.user_id)
     recipient = await require_recipient(tx, token, purpose)  # another request may have used it before the lock
-    used = update(MailToken).where(MailToken.token_hash == _sha256(token))
+    used = update(MailToken).where(MailToken.token_hash == hash_token(token))
     await tx.execute(used.values(used_at=func.now()))
     return recipient
 
 
-def compose_mail(settings: Settings, template: MailTemplate, issued: IssuedMailToken) -> Mail:
-    """Return the mail that carries a token in its link."""
+def compose_mail(settings: Settings, template: MailTemplate, issued: IssuedMailToken, **more: str) -> Mail:
+    """Return the mail that carries a token in its link; `more` are further fields of the template."""
     base = settings.base_url
     opened = "open this address:" if base else "open this on the address of your server:"
     link = f"{base or ''}{template.path}?token={issued.token}"
-    text = template.text.format(opened=opened, link=link, minutes=settings.auth.mail_token_ttl_s // 60)
+    text = template.text.format(opened=opened, link=link, minutes=settings.auth.mail_token_ttl_s // 60, **more)
     return Mail(issued.email, template.subject, text)
 
 
-def _sha256(token: str) -> bytes:
+def make_token() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def hash_token(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()

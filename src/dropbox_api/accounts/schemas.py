@@ -271,6 +271,11 @@ class VerifyEmail(Request):
     token: _MailToken
 
 
+class RequestEmailChange(Request):
+    email: Annotated[Address, Field(description="The new address, to which the mail goes. Case does not matter.")]
+    password: Password = None
+
+
 class RequestPasswordReset(Request):
     email: Address
 

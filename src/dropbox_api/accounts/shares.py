@@ -7,6 +7,7 @@ import contextlib
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from dropbox_api.db import Db, Tx
 from dropbox_api.problems import Unavailable
@@ -16,8 +17,8 @@ from dropbox_api.problems import Unavailable
 class Shares:
     accept_grants: Callable[[Db, uuid.UUID], Awaitable[int]]
     """Gives a user what was shared with the address that the user has just verified."""
-    revoke_all: Callable[[Tx, uuid.UUID], Awaitable[None]]
-    """Revokes the grants and links that a user made. Transaction: joins tx, which holds the user's lock."""
+    revoke_all: Callable[[Tx, uuid.UUID, datetime | None], Awaitable[None]]
+    """Revokes the grants and links that a user made, or made since then. Transaction: joins tx with the user's lock."""
 
 
 async def accept_shares(db: Db, shares: Shares, user_id: uuid.UUID) -> None:

@@ -9,7 +9,7 @@ import uuid
 
 from sqlalchemy import func, or_, select, update
 
-from dropbox_api.accounts import account, personal_tokens, sessions
+from dropbox_api.accounts import account, personal_tokens, sessions, undo_links
 from dropbox_api.accounts.factors import password_rules, second_factor
 from dropbox_api.accounts.factors.passwords import Passwords
 from dropbox_api.accounts.schemas import CreateUser, ManagedUser, UpdateUser, UserList
@@ -87,6 +87,20 @@ async def change_user(db: Db, user_id: uuid.UUID, changes: UpdateUser) -> Manage
         user = await _get_user(tx, user_id)
     log.info("user %s was changed: %s", user_id, changes.model_dump(exclude_none=True))
     return user
+
+
+async def change_address(db: Db, user_id: uuid.UUID, email: str) -> ManagedUser:
+    """Give an account another address (in lower case), unconfirmed.
+
+    It is final: open changes end, and so do the undo links of former addresses.
+    Raises NotFound, EmailTaken; Forbidden while the account is deleted for good. Transaction: one, under the user's
+    lock.
+    """
+    async with db.begin() as tx:
+        await _lock_for_change(tx, user_id, UpdateUser())
+        await account.set_address(tx, user_id, email, None)
+        await undo_links.void_links(tx, user_id)
+        return await _get_user(tx, user_id)
 
 
 async def remove_second_factor(db: Db, user_id: uuid.UUID) -> None:

@@ -41,6 +41,7 @@ Action = Literal[
     "uploaded-by-link",
     "passkey-added",
     "passkey-removed",
+    "address-changed",
 ]
 
 

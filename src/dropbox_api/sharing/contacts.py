@@ -10,7 +10,9 @@ from dropbox_api.sharing import schemas
 # time, so the newest grant has the greatest one.
 _CONTACTS = text("""
     WITH share AS (
-        SELECT email, grantee_id AS user_id, id, created_at FROM grants WHERE owner_id = :user_id
+        SELECT CASE WHEN grants.email = CAST(grantee_id AS text) THEN grants.email
+            ELSE coalesce(users.email, grants.email) END AS email, grantee_id AS user_id, grants.id, grants.created_at
+        FROM grants LEFT JOIN users ON users.id = grantee_id WHERE owner_id = :user_id
         UNION ALL
         SELECT users.email, grants.owner_id, grants.id, grants.created_at
         FROM grants JOIN users ON users.id = grants.owner_id WHERE grantee_id = :user_id

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, func, insert, or_, select, text, update
+from sqlalchemy import Text, cast, delete, exists, func, insert, or_, select, text, update
 
 from dropbox_api import access, problems
 from dropbox_api.accounts import actors
@@ -72,6 +72,7 @@ async def create_grant(
         owner_email = (await tx.execute(select(User.email).where(User.id == owner_id))).scalar_one()
         if grantee_id == owner_id or email == owner_email:
             raise problems.CannotShareWith("You own the file already", reason="yourself")
+        await _release_address(tx, node_id, email)
         is_same_grantee = Grant.email == email
         if grantee_id is not None:
             is_same_grantee = or_(is_same_grantee, Grant.grantee_id == grantee_id)
@@ -101,6 +102,16 @@ async def _find_grantee(tx: Tx, wanted: schemas.CreateGrant) -> tuple[str, uuid.
     if account_id is None:
         raise problems.NotFound("There is no account with this user_id")
     return str(account_id), account_id
+
+
+async def _release_address(tx: Tx, node_id: uuid.UUID, email: str) -> None:
+    """Let a grant to an account that has given this address up name the account by its id.
+
+    The address means its reader, who may be another one by now. Transaction: joins tx, which holds the owner's lock.
+    """
+    has_it = exists().where(User.id == Grant.grantee_id, User.email == email)
+    given_up = (Grant.node_id == node_id, Grant.email == email, Grant.grantee_id.is_not(None), ~has_it)
+    await tx.execute(update(Grant).where(*given_up).values(email=cast(Grant.grantee_id, Text)))
 
 
 async def _insert_grant(
@@ -149,10 +160,10 @@ async def _announce(tx: Tx, kind: journal.EventKind, grant: GrantRow) -> None:
 
 
 async def _show_grants(tx: Tx, grants: Sequence[GrantRow], node_id: uuid.UUID) -> list[schemas.Grant]:
-    """Return grants as the list of this node shows them, with the display names of their accounts."""
-    accounts = select(User.id, User.display_name).where(User.id.in_({one.grantee_id for one in grants}))
-    names = {row.id: row.display_name for row in await tx.execute(accounts)}
-    return [_view(one, node_id, names.get(one.grantee_id)) for one in grants]
+    """Return grants as the list of this node shows them, with addresses and names of their accounts."""
+    accounts = select(User.id, User.email, User.display_name).where(User.id.in_({one.grantee_id for one in grants}))
+    people = {row.id: (row.email, row.display_name) for row in await tx.execute(accounts)}
+    return [_view(one, node_id, *people.get(one.grantee_id, (one.email, None))) for one in grants]
 
 
 async def _show_grant(tx: Tx, grant: GrantRow, node_id: uuid.UUID) -> schemas.Grant:
@@ -160,14 +171,14 @@ async def _show_grant(tx: Tx, grant: GrantRow, node_id: uuid.UUID) -> schemas.Gr
     return shown
 
 
-def _view(grant: GrantRow, node_id: uuid.UUID, display_name: str | None) -> schemas.Grant:
-    """Return a grant with the address and the name of its account; neither for an account that was named by its id."""
+def _view(grant: GrantRow, node_id: uuid.UUID, email: str, display_name: str | None) -> schemas.Grant:
+    """Return a grant with address and name of its account now; neither for an account that was named by its id."""
     is_by_id = grant.email == str(grant.grantee_id)
     return schemas.Grant(
         id=grant.id,
         node_id=grant.node_id,
         inherited=grant.node_id != node_id,
-        email=None if is_by_id else grant.email,
+        email=None if is_by_id else email,
         user_id=grant.grantee_id,
         display_name=None if is_by_id else display_name,
         role=grant.role,
@@ -212,9 +223,12 @@ async def leave_share(context: Context, node_id: uuid.UUID) -> None:
     await revoke_grant(context, node_id, grant_id)
 
 
-async def revoke_grants(tx: Tx, owner_id: uuid.UUID) -> None:
-    """Revoke every grant of an owner. Transaction: joins tx, which holds the owner's lock."""
-    for row in (await tx.execute(select(*_COLUMNS).where(Grant.owner_id == owner_id))).all():
+async def revoke_grants(tx: Tx, owner_id: uuid.UUID, since: datetime | None = None) -> None:
+    """Revoke every grant of an owner, or those made since then. Transaction: joins tx, which holds the owner's lock."""
+    made = select(*_COLUMNS).where(Grant.owner_id == owner_id)
+    if since is not None:
+        made = made.where(Grant.created_at >= since)
+    for row in (await tx.execute(made)).all():
         await _delete_grant(tx, GrantRow(**row._asdict()))
 
 
@@ -236,11 +250,16 @@ async def revoke_received(db: Db, user_id: uuid.UUID) -> int:
     return done
 
 
-async def revoke_all(tx: Tx, owner_id: uuid.UUID) -> None:
-    """Revoke every grant and link of an owner. Transaction: joins tx, which holds the owner's lock."""
-    await revoke_grants(tx, owner_id)
-    unrevoked = (Link.owner_id == owner_id, Link.revoked_at.is_(None))
-    await tx.execute(update(Link).where(*unrevoked).values(revoked_at=func.now()))
+async def revoke_all(tx: Tx, owner_id: uuid.UUID, since: datetime | None) -> None:
+    """Revoke every grant and link of an owner, or those made since then.
+
+    Transaction: joins tx, which holds the owner's lock.
+    """
+    await revoke_grants(tx, owner_id, since)
+    revoked = update(Link).where(Link.owner_id == owner_id, Link.revoked_at.is_(None)).values(revoked_at=func.now())
+    if since is not None:
+        revoked = revoked.where(Link.created_at >= since)
+    await tx.execute(revoked)
 
 
 async def _delete_grant(tx: Tx, grant: GrantRow) -> None:

@@ -77,6 +77,25 @@ class OwnAccount(Resource):
         """Confirm an address with the token of the mail. Raises InvalidMailToken."""
         return await self._run(account.verify_email(token))
 
+    async def request_email_change(self, email: str, password: str | None = None) -> None:
+        """Send a mail to a new address, whose link makes it the address of the account.
+
+        Raises: InvalidCredentials; EmailTaken for the address of the account itself; Forbidden (see `confirm`, or a
+            server without mail).
+        """
+        return await self._run(account.request_email_change(email, password))
+
+    async def change_email(self, token: str) -> None:
+        """Give the account its new address with the token of the mail. Raises InvalidMailToken, EmailTaken."""
+        return await self._run(account.change_email(token))
+
+    async def undo_email_change(self, token: str, new_password: str) -> None:
+        """Give the account its former address back, with the token of the notice, and set a new password.
+
+        Raises InvalidMailToken, WeakPassword.
+        """
+        return await self._run(account.undo_email_change(token, new_password))
+
     async def request_password_reset(self, email: str) -> None:
         """Send a mail that resets the password, if the address has an account."""
         return await self._run(account.request_password_reset(email))

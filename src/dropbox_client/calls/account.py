@@ -73,6 +73,19 @@ def verify_email(token: str) -> Call[None]:
     return Call("POST", "/v1/auth/verify-email", read_nothing, body={"token": token}, signed_in=False)
 
 
+def request_email_change(email: str, password: str | None) -> Call[None]:
+    return Call("POST", "/v1/me/email", read_nothing, body=without_none(email=email, password=password))
+
+
+def change_email(token: str) -> Call[None]:
+    return Call("POST", "/v1/auth/change-email", read_nothing, body={"token": token}, signed_in=False)
+
+
+def undo_email_change(token: str, new_password: str) -> Call[None]:
+    body = {"token": token, "new_password": new_password}
+    return Call("POST", "/v1/auth/undo-email", read_nothing, body=body, signed_in=False)
+
+
 def request_password_reset(email: str) -> Call[None]:
     return Call("POST", "/v1/auth/reset-password/request", read_nothing, body={"email": email}, signed_in=False)
 

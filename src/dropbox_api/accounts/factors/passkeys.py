@@ -25,8 +25,7 @@ from dropbox_api.accounts.factors.schemas import (
 )
 from dropbox_api.context import Context
 from dropbox_api.db import Tx, new_id
-from dropbox_api.models import Node, Passkey, User
-from dropbox_api.plumbing import audit
+from dropbox_api.models import Passkey, User
 from dropbox_api.problems import NotFound, SecondFactorState
 
 MAX_PASSKEYS = 50
@@ -97,7 +96,7 @@ async def add_passkey(context: Context, new: AddPasskey) -> AddedPasskey:
         if session_id is not None:
             await sessions.record_second_factor(tx, session_id)
         recovery_codes = await codes.add_first_recovery_codes(tx, context.settings.auth, user_id)
-        await _record(tx, user_id, "passkey-added", new.name)
+        await account.record_in_audit(tx, user_id, "passkey-added", {"name": new.name})
     log.info("user %s has a new passkey %s", user_id, row.id)
     return AddedPasskey(**row._asdict(), recovery_codes=recovery_codes)
 
@@ -137,7 +136,7 @@ async def remove_passkey(context: Context, passkey_id: uuid.UUID) -> str:
             await tx.execute(update(User).where(User.id == user_id).values(passkeys_only=False))
             await codes.delete_needless_recovery_codes(tx, user_id)
         await sessions.end_sessions(tx, user_id, keep=context.actor.session_id)
-        await _record(tx, user_id, "passkey-removed", name)
+        await account.record_in_audit(tx, user_id, "passkey-removed", {"name": name})
     log.info("user %s removed passkey %s", user_id, passkey_id)
     return name
 
@@ -159,9 +158,3 @@ async def set_passkeys_only(context: Context, *, enabled: bool) -> None:
 async def _count_passkeys(tx: Tx, user_id: uuid.UUID) -> int:
     count = await tx.scalar(select(func.count()).select_from(Passkey).where(Passkey.user_id == user_id))
     return count or 0
-
-
-async def _record(tx: Tx, user_id: uuid.UUID, action: audit.Action, name: str) -> None:
-    """Write the change into the audit trail of the user's root folder. Transaction: joins tx."""
-    root = select(Node.id).where(Node.owner_id == user_id, Node.parent_id.is_(None))
-    await audit.record(tx, user_id, [audit.Entry(action, (await tx.execute(root)).scalar_one(), {"name": name})])

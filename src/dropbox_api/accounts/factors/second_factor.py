@@ -6,9 +6,9 @@ starts with a re-authentication or a valid code, and ends the other sessions: on
 
 import logging
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 
-from sqlalchemy import Select, delete, exists, func, select, update
+from sqlalchemy import Select, delete, exists, func, or_, select, update
 
 from dropbox_api.accounts import account, sessions
 from dropbox_api.accounts.factors import codes
@@ -27,6 +27,7 @@ from dropbox_api.plumbing import encryption
 from dropbox_api.problems import InvalidCredentials, SecondFactorState
 from dropbox_api.settings import AuthSettings
 
+_EVER = datetime.min.replace(tzinfo=UTC)
 _OFF = {"totp_secret": None, "totp_enabled_at": None, "totp_last_step": 0}
 _WRONG_CODE = "The code is wrong or was used before: enter the current one"
 
@@ -102,16 +103,19 @@ async def turn_off(context: Context, passwords: Passwords, proof: ConfirmWithSec
     log.info("user %s turned the app off", user_id)
 
 
-async def clear_factors(tx: Tx, user_id: uuid.UUID) -> None:
-    """Delete the app, the passkeys and the recovery codes, and end the sessions.
+async def clear_factors(tx: Tx, user_id: uuid.UUID, since: datetime = _EVER) -> None:
+    """Delete the app and the passkeys added since then, and needless recovery codes, and end the sessions.
 
     Transaction: joins tx, which holds the user's lock.
     """
-    await tx.execute(update(User).where(User.id == user_id).values(_OFF | {"passkeys_only": False}))
-    await tx.execute(delete(Passkey).where(Passkey.user_id == user_id))
+    added = or_(User.totp_enabled_at.is_(None), User.totp_enabled_at >= since)
+    await tx.execute(update(User).where(User.id == user_id, added).values(_OFF))
+    await tx.execute(delete(Passkey).where(Passkey.user_id == user_id, Passkey.created_at >= since))
+    has_passkeys = exists().where(Passkey.user_id == User.id)
+    await tx.execute(update(User).where(User.id == user_id, ~has_passkeys).values(passkeys_only=False))
     await codes.delete_needless_recovery_codes(tx, user_id)
     await sessions.end_sessions(tx, user_id)
-    log.info("user %s has no second factor any more", user_id)
+    log.info("second factors of user %s are removed", user_id)
 
 
 async def _lock_while_off(tx: Tx, user_id: uuid.UUID) -> bytes | None:

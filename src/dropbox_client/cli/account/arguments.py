@@ -30,7 +30,12 @@ Change your password, or set your first one. Prompts for the old and the new pas
 line of stdin for each.
 """
 
-_ACCOUNT = "Delete the account, or restore it before the server deletes its files."
+_ACCOUNT = "Change the address of the account; delete the account, or restore it before the server deletes its files."
+
+_ADDRESS = """\
+Change the address with which you sign in and which others see. The server sends a mail to the new address, and its link
+makes the change. Shares and sign-ins stay. A confirmed former address gets a mail that can undo the change for 7 days.
+"""
 
 _DELETE = """\
 Delete the account with all its files. Sign-ins, tokens, webhooks, shares and uploads end at once, and links stop
@@ -48,7 +53,7 @@ def add_account_commands(commands: "Commands") -> None:
     _add_sign_in_commands(commands)
     _add_second_factor_commands(commands)
     _add_passkey_commands(commands)
-    _add_deletion_commands(commands)
+    _add_account_commands(commands)
     _add_token_commands(commands)
     _add_device_commands(commands)
 
@@ -83,10 +88,18 @@ def _add_sign_in_commands(commands: "Commands") -> None:
     )
 
 
-def _add_deletion_commands(commands: "Commands") -> None:
+def _add_account_commands(commands: "Commands") -> None:
     actions = add_group(
-        commands, "account", "delete | restore", "delete the account, or restore it", description=_ACCOUNT
+        commands,
+        "account",
+        "address | delete | restore",
+        "change the address of the account, delete or restore it",
+        description=_ACCOUNT,
     )
+    command = add_command(
+        actions, "address", "account.change_address", "change the address of the account", description=_ADDRESS
+    )
+    command.add_argument("email", metavar="EMAIL", type=plain_text, help="the new address")
     command = add_command(actions, "delete", "account.delete_account", "delete the account", description=_DELETE)
     command.add_argument("--yes", action="store_true", help="do not ask; the password is asked nevertheless")
     add_command(actions, "restore", "account.restore_account", "restore the account, after a new `dbx login`")

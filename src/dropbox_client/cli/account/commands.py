@@ -171,6 +171,16 @@ def _with_confirmation(client: Client, change: Callable[[], T]) -> T:
     return change()
 
 
+def change_address(options: Namespace) -> None:
+    """Request a mail to a new address."""
+    with connect() as client:
+        _with_confirmation(client, lambda: client.account.request_email_change(options.email))
+    output.print_note(
+        f"A mail was sent to {options.email}: open its link within the hour, and stay signed in here until then.",
+        "The account keeps its address until then. The former address gets a mail that can undo the change for 7 days.",
+    )
+
+
 def delete_account(options: Namespace) -> None:
     """Show what a deletion takes, ask, and delete the account."""
     with connect() as client:
