@@ -1,7 +1,14 @@
 // The client: the operations of openapi.yaml as typed calls.
 
-import createFetchClient, { type FetchResponse, type MaybeOptionalInit } from "openapi-fetch";
-import type { HttpMethod, MediaType, PathsWithMethod, RequiredKeysOf } from "openapi-typescript-helpers";
+import createFetchClient, { type MaybeOptionalInit, type ParseAsResponse } from "openapi-fetch";
+import type {
+  HttpMethod,
+  MediaType,
+  PathsWithMethod,
+  RequiredKeysOf,
+  ResponseObjectMap,
+  SuccessResponse,
+} from "openapi-typescript-helpers";
 import { isProblem } from "./problems.ts";
 import type { components, paths } from "./schema.gen.ts";
 import { type Auth, type AuthOption, anonymous } from "./tokens.ts";
@@ -43,7 +50,10 @@ type ApiCall<Method extends HttpMethod> = <
 >(
   path: Path,
   ...init: RequiredKeysOf<Init> extends never ? [Init?] : [Init]
-) => Promise<Extract<FetchResponse<paths[Path][Method] & object, Init, MediaType>, { error?: never }>>;
+) => Promise<{
+  data: ParseAsResponse<SuccessResponse<ResponseObjectMap<paths[Path][Method] & object>, MediaType>, Init>;
+  response: Response;
+}>;
 
 /** Make a client of a server. It sends nothing by itself. */
 export function createClient<A extends Auth = Auth>(options: ClientOptions<A> = {}): Client<A> {

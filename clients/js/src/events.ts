@@ -80,7 +80,11 @@ class Reader {
     const group = getLocks() && client.auth.userId ? client.auth.userId : Math.random().toString(36);
     this.#name = `dropbox-api events ${client.baseUrl} ${group}`;
     this.#channel = openChannel(this.#name, (message) => this.#receive(message));
+    const { userId } = client.auth;
+    // A stream outlives a sign-out for up to a minute, a request does not: reading the journal ends the iteration.
+    const unsubscribe = client.auth.subscribe?.(() => client.auth.userId !== userId && this.#fallBehind());
     signal.addEventListener("abort", () => {
+      unsubscribe?.();
       this.#channel.close();
       this.#wake();
     });
@@ -108,9 +112,15 @@ class Reader {
     if (isNext && this.#queue.length < QUEUE_LIMIT) {
       this.#queue.push({ event, cursor });
       this.cursor = cursor;
+      this.#wake();
     } else {
-      this.#isBehind = true;
+      this.#fallBehind();
     }
+  }
+
+  /** Read the journal next. */
+  #fallBehind(): void {
+    this.#isBehind = true;
     this.#wake();
   }
 
@@ -155,9 +165,7 @@ class Reader {
       } catch (error) {
         cause = error;
         if (!isRetryable(error)) {
-          // The same error, if it lasts, ends the iteration: the reader gets it from the journal.
-          this.#isBehind = true;
-          this.#wake();
+          this.#fallBehind(); // the same error, if it lasts, ends the iteration
         }
       }
       failures = Date.now() - begin > LIVED_MS ? 1 : failures + 1;

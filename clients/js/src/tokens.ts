@@ -12,6 +12,8 @@ export interface Auth {
   getToken(refused?: string): Promise<string | null>;
   /** Whose tokens they are, where that is known: clients of one user in one browser share one stream of events. */
   readonly userId?: string | null;
+  /** Call a function after each change of the user. Returns the function that ends this. */
+  subscribe?(listener: () => void): () => void;
 }
 
 /** What `createClient` takes: it makes the `Auth` for a server. */

@@ -219,6 +219,30 @@ test("lost connection at the start is repeated, a session that ended is thrown",
   expect(fetch).toHaveBeenCalledTimes(3);
 });
 
+test("end of the session ends the iteration at once, while the stream lives on", async () => {
+  const server = new JournalServer();
+  const listeners = new Set<() => void>();
+  const auth = {
+    userId: "ada" as string | null,
+    getToken: async () => {
+      if (auth.userId === null) throw new Error("session ended");
+      return "token";
+    },
+    subscribe: (listener: () => void) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+  const reader = new Collector(createClient({ ...server.options, auth: () => auth }));
+  await eventually(() => expect(server.count("/v1/events/stream")).toBe(1));
+  for (const tell of listeners) tell(); // a new token of the same user
+  auth.userId = null;
+  for (const tell of listeners) tell();
+  expect(await reader.done).toMatchObject({ message: "session ended" });
+  expect(listeners).toEqual(new Set());
+  expect(server.count("/v1/events?")).toBe(1);
+});
+
 test("readers without locks, or of an unknown user, have streams of their own", async () => {
   vi.mocked(Math.random).mockRestore();
   const server = new JournalServer();
