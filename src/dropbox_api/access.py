@@ -17,8 +17,9 @@ from typing import Literal, NamedTuple
 from sqlalchemy import ARRAY, ColumnElement, any_, literal, or_, text
 
 from dropbox_api import problems
+from dropbox_api.accounts import actors
 from dropbox_api.db import Tx
-from dropbox_api.models import Id, Node
+from dropbox_api.models import UPLOAD_TOKEN, Id, Node
 
 Role = Literal["viewer", "editor", "owner"]
 
@@ -288,52 +289,76 @@ class LinkAccess:
     name: str
     max_file_bytes: int | None
     """Of the largest file that an upload link takes; None: any."""
+    created_by: uuid.UUID
+    """The owner of the node; of an upload token, the owner or an editor."""
+    is_upload_token: bool
 
 
 IS_OPEN_LINK = """revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
             AND (max_downloads IS NULL OR downloads < max_downloads)"""
 """The condition that a link is neither revoked, expired nor used up."""
+IS_SHOWN_LINK = f"NOT {UPLOAD_TOKEN} AND {IS_OPEN_LINK}"
+"""The same of a link that is no upload token: lists of links show it."""
 _IS_ACTIVE_USER = "users.disabled_at IS NULL AND users.purge_at IS NULL"
 """The condition that the account of a link's creator is neither disabled nor being deleted."""
+_HAS_LIVING_MAKER = f"""NOT EXISTS (
+            SELECT FROM users WHERE users.id IN (links.owner_id, links.created_by) AND NOT ({_IS_ACTIVE_USER})
+        ) AND (NOT {UPLOAD_TOKEN} OR {actors.IS_MAKER_UNENDED})"""
+"""The condition that the accounts of a link are active, and that nothing has ended with which an upload token ends."""
+_IS_GRANTED = """top.owner_id = link.owner_id AND NOT EXISTS (
+            SELECT FROM ancestors WHERE start = top.start AND trashed_at IS NOT NULL
+        ) AND (link.created_by = link.owner_id OR EXISTS (
+            SELECT FROM ancestors JOIN grants ON grants.node_id = ancestors.id
+            WHERE start = top.start AND grantee_id = link.created_by AND role = 'editor'
+        ))"""
+"""The condition that a link's node is live, and that its maker owns it or, of an upload token, is an editor of it."""
 
 _REQUIRE_LINK = text(f"""
     WITH RECURSIVE link AS (
-        SELECT links.* FROM links JOIN users ON users.id = links.created_by
-        WHERE links.id = :link_id AND {IS_OPEN_LINK} AND {_IS_ACTIVE_USER}
+        SELECT links.*, {UPLOAD_TOKEN} AS is_upload_token FROM links
+        WHERE id = :link_id AND {IS_OPEN_LINK} AND {_HAS_LIVING_MAKER}
     ), {ancestors_cte("nodes WHERE nodes.id = (SELECT node_id FROM link)", "owner_id", "kind", "name", "trashed_at")}
-    SELECT link.id, mode, password_hash, expires_at, max_file_bytes, node_id, ancestors.owner_id, kind, name
-    FROM link JOIN ancestors ON height = 0 AND ancestors.owner_id = created_by
-    WHERE NOT EXISTS (SELECT FROM ancestors WHERE trashed_at IS NOT NULL)
+    SELECT link.id, mode, password_hash, expires_at, max_file_bytes, node_id, top.owner_id, kind, name, created_by,
+        is_upload_token
+    FROM link JOIN ancestors top ON top.id = node_id AND height = 0 WHERE {_IS_GRANTED}
 """)
 
 
 async def require_link(tx: Tx, link_id: uuid.UUID) -> LinkAccess:
-    """Return a working link.
+    """Return a working link, or an upload token.
 
     Raises NotFound, the same for a link that is missing, revoked, expired or used up, whose node is in the trash, or
-    whose creator is disabled, is being deleted or no longer owns the node.
+    whose creator is disabled, is being deleted or no longer owns the node. Of an upload token, also when the sign-in or
+    personal token that made it has ended, the owner is disabled, or its maker is no editor of the folder any more.
     """
     row = (await tx.execute(_REQUIRE_LINK, {"link_id": link_id})).one_or_none()
     if row is None:
         raise problems.NotFound
     top = Access(row.node_id, row.owner_id, row.kind, "viewer")
-    return LinkAccess(row.id, row.mode, row.password_hash, row.expires_at, top, row.name, row.max_file_bytes)
+    return LinkAccess(
+        row.id,
+        row.mode,
+        row.password_hash,
+        row.expires_at,
+        top,
+        row.name,
+        row.max_file_bytes,
+        row.created_by,
+        row.is_upload_token,
+    )
 
 
 _RECEIVING_LINKS = text(f"""
     WITH RECURSIVE link AS (
-        SELECT links.id, node_id, created_by FROM links JOIN users ON users.id = links.created_by
-        WHERE links.id = ANY(CAST(:ids AS uuid[])) AND mode = 'upload' AND revoked_at IS NULL
-            AND {_IS_ACTIVE_USER}
+        SELECT id, owner_id, node_id, created_by FROM links
+        WHERE id = ANY(CAST(:ids AS uuid[])) AND mode = 'upload' AND revoked_at IS NULL AND {_HAS_LIVING_MAKER}
     ), {ancestors_cte("nodes WHERE nodes.id IN (SELECT node_id FROM link)", "owner_id", "trashed_at")}
-    SELECT link.id, node_id FROM link JOIN ancestors top ON top.id = node_id AND height = 0
-    WHERE top.owner_id = created_by
-        AND NOT EXISTS (SELECT FROM ancestors WHERE start = node_id AND trashed_at IS NOT NULL)
+    SELECT link.id, node_id FROM link JOIN ancestors top ON top.id = node_id AND height = 0 WHERE {_IS_GRANTED}
 """)
 
 
 async def find_receiving_links(tx: Tx, link_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID]:
-    """Return the folder of each of these upload links that still takes what its bearers have begun to send.
+    """Return the folder of each of these upload links and tokens that still takes what its bearers have begun to send.
 
     As `require_link`, but an expired link counts: only new uploads need one that has not expired.
     """
@@ -375,7 +400,7 @@ _VISIBLE = text(f"""
             FILTER (WHERE parent_id IS NOT NULL AND (role = 'owner' OR height <= top_height)) AS path,
         CASE WHEN role = 'owner' THEN EXISTS (SELECT FROM grants WHERE node_id = start) END AS shared,
         CASE WHEN role = 'owner' THEN EXISTS (
-            SELECT FROM links WHERE node_id = start AND created_by = :actor_id AND {IS_OPEN_LINK}
+            SELECT FROM links WHERE node_id = start AND created_by = :actor_id AND {IS_SHOWN_LINK}
         ) END AS has_link
     FROM roles JOIN ancestors USING (start) WHERE role IS NOT NULL GROUP BY start, role, top_height, is_in_trash
 """)

@@ -30,6 +30,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 IN_TRASH = "trashed_at IS NOT NULL AND purged_at IS NULL"
 HAS_OTHER_SORT = "split_part(name_sort, chr(1), 2) <> name_key"
 """The place in natural order belongs to another name: a server of an older version wrote the name."""
+UPLOAD_TOKEN = "(session_id IS NOT NULL OR token_id IS NOT NULL)"  # noqa: S105 - SQL
+"""SQL condition on `links`: the row is an upload token. The same text as in the partial index."""
 LIVE_UPLOAD = "state IN ('creating', 'active', 'completing')"
 IS_FAR_BEHIND = "last_seen_at > now() - interval '1 day' AND journal_seq - coalesce(seq, 0) > 10000"
 """Of `devices` and its `users`: the device runs, and yet does not read its events."""
@@ -957,12 +959,13 @@ class Grant(Base):
 
 
 class Link(Base):
-    """A bearer share: its token grants access, within password, expiry and budget."""
+    """A bearer share: its token grants access, within password, expiry and budget; or an upload token."""
 
     __tablename__ = "links"
     __table_args__ = (
         Index("links_node_id_idx", "node_id"),
         Index("links_by_owner_idx", "owner_id", "id"),
+        Index("links_upload_tokens_idx", "created_by", "id", postgresql_where=text(UPLOAD_TOKEN)),
         CheckConstraint("mode IN ('view', 'download', 'upload')", name="mode"),
         CheckConstraint("downloads >= 0", name="downloads"),
     )
@@ -983,5 +986,9 @@ class Link(Base):
     received_bytes: Mapped[int] = mapped_column(server_default="0")
     received_files: Mapped[int] = mapped_column(server_default="0")
     created_by: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    """The owner; of an upload token, the owner or an editor."""
+    session_id: Mapped[uuid.UUID | None]
+    """Of an upload token: the sign-in that made it, or the personal token (`token_id`); it ends with its maker."""
+    token_id: Mapped[uuid.UUID | None]
     created_at: Mapped[datetime] = _now()
     revoked_at: Mapped[datetime | None]

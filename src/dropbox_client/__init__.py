@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         CreatedPersonalToken,
         CreatedUpload,
         CreatedUploadItem,
+        CreatedUploadToken,
         CreatedWebhook,
         CreateFolderOperation,
         CreateLinkUpload,
@@ -112,6 +113,7 @@ if TYPE_CHECKING:
         TreeEntry,
         Upload,
         UploadState,
+        UploadToken,
         Webhook,
         hash_tree,
     )
@@ -206,13 +208,13 @@ else:
                 "CompletedUploadItem Contact CopyOperation CreateFolderOperation hash_tree KEEP MoveOperation "
                 "Operation RestoreOperation TrashOperation CopyProgress CreateUpload CreatedPersonalToken "
                 "CreateLinkUpload CreatedLinkUpload LinkUpload "
-                "CreatedUpload CreatedUploadItem CreatedWebhook Delivery DeliveryState Destination DestinationState "
-                "DownloadItem DownloadResult DownloadUrl Event EventList File FileRef FileState FingerprintHit "
-                "Grant GrantedRole Keep Link LinkMode LinkPass ManagedUser NodeState NamedFile NameResult OnConflict "
-                "Order Passkey PersonalToken Processing OwnShare "
+                "CreatedUpload CreatedUploadItem CreatedUploadToken CreatedWebhook Delivery DeliveryState Destination "
+                "DestinationState DownloadItem DownloadResult DownloadUrl Event EventList File FileRef FileState "
+                "FingerprintHit Grant GrantedRole Keep Link LinkMode LinkPass ManagedUser NodeState NamedFile "
+                "NameResult OnConflict Order Passkey PersonalToken Processing OwnShare "
                 "ProcessingState PublicFile PublicLink "
                 "ReceivedFile Device RetryLater Revision Scope SecondFactorProposal SignInSession "
-                "SignedPart TreeEntry Upload UploadState Webhook EventActor StorageUsage Thumbnails "
+                "SignedPart TreeEntry Upload UploadState UploadToken Webhook EventActor StorageUsage Thumbnails "
             ),
             "problems": (
                 "InvalidRequest MalformedJson BodyTooLarge DigestMismatch Unauthenticated Forbidden RateLimited "
@@ -267,6 +269,7 @@ __all__ = [
     "CreatedPersonalToken",
     "CreatedUpload",
     "CreatedUploadItem",
+    "CreatedUploadToken",
     "CreatedWebhook",
     "CrossOwner",
     "CursorExpired",
@@ -389,6 +392,7 @@ __all__ = [
     "UploadExpired",
     "UploadFailed",
     "UploadState",
+    "UploadToken",
     "WeakPassword",
     "Webhook",
     "hash_tree",

@@ -21,6 +21,7 @@ from dropbox_api.storage.s3 import S3Config
 from dropbox_api.workers.copy import make_next_copy
 from tests.support.dbx import Dbx, finished, make_file, signed_in
 from tests.support.fake_server import FakeServer, Scripted, fake_server
+from tests.support.senders import Sender
 from tests.support.server import Account, RunningServer, make_settings, problem, running_server
 from tests.support.sharing import verify
 
@@ -288,6 +289,23 @@ async def test_link_options_are_applied(ada: Dbx) -> None:
     assert "0 of 7 files, 0 B of 10.0 GiB, 500.0 MiB each" in listed
     assert "0 of 3 downloads" in listed
     assert "with a password" in listed
+
+
+async def test_upload_token_takes_files_until_it_is_revoked(ada: Dbx, api: httpx2.AsyncClient) -> None:
+    token = (await ada("upload-tokens", "create", "/Team", "--max-size", "10K", "--expires", "2h")).out.strip()
+    sender = Sender(api, {"token": token})
+    await sender.upload(b"from a page", "from a page.txt")
+    assert "from a page.txt" in (await ada("ls", "/Team")).out
+    listed = (await ada("upload-tokens")).out
+    assert "11 B of 10.0 KiB" in listed
+    assert token not in listed
+    assert (
+        "invalid-request"
+        in (await ada("upload-tokens", "create", "/Team", "--max-size", "1K", "--expires", "2d", code=1)).err
+    )
+    await ada("upload-tokens", "revoke", listed.split()[0])
+    assert (await sender.post_start(b"more")).status_code == 404
+    assert (await ada("upload-tokens", "list")).out == ""
 
 
 # Tokens, sign-ins and devices

@@ -58,9 +58,7 @@ class World:
         """Make the resource that the path names, fresh for each case; return the ids for the path."""
         unique = uuid.uuid4().hex
         place = {"destination": {"parent_id": self.folder_id, "on_conflict": "rename"}}
-        ids = {"unique": unique, "fresh": sha256(unique.encode()), "fingerprint": sha256(b"matrix"), "token": "x" * 43}
-        ids |= dict.fromkeys(("grant_id", "link_id", "user_id", "session_id", "token_id"), str(uuid.uuid4()))
-        ids |= dict.fromkeys(("webhook_id", "delivery_id", "device_id", "copy_id", "passkey_id"), str(uuid.uuid4()))
+        ids = _make_unknown_ids(unique)
         if row["kind"] == "upload":
             body = start_body(unique.encode(), unique, strategy="multipart", **place)
             started = await self.owner.client.post("/v1/uploads", json=body)
@@ -101,6 +99,13 @@ class World:
         if "content" in row:
             request["content"] = row["content"].encode()
         return await client.request(method, _filled(path, ids), follow_redirects=False, **request)
+
+
+def _make_unknown_ids(unique: str) -> dict[str, str]:
+    """Return values for all that a path or body may name, of things that do not exist."""
+    ids = {"unique": unique, "fresh": sha256(unique.encode()), "fingerprint": sha256(b"matrix"), "token": "x" * 43}
+    ids |= dict.fromkeys(("grant_id", "link_id", "user_id", "session_id", "token_id"), str(uuid.uuid4()))
+    return ids | dict.fromkeys(("webhook_id", "delivery_id", "device_id", "copy_id", "passkey_id"), str(uuid.uuid4()))
 
 
 def _filled(template: str, ids: dict[str, str]) -> str:
@@ -191,3 +196,30 @@ async def test_route_answers_the_editor_who_deleted_the_node_with_the_status_of_
     answer = await world.ask(name, "editor", trashed_by="editor")
     assert answer.status_code == MATRIX[name].get("trasher", MATRIX[name]["editor"]), answer.text
     assert "above" not in answer.text
+
+
+async def test_upload_token_is_accepted_by_no_route_but_those_of_its_uploads(world: World) -> None:
+    """As the token of an account, as that of a link, and for a session under it."""
+    wanted = {"parent_id": world.folder_id, "max_bytes": 100, "expires_in_s": 60}
+    made = (await world.owner.client.post("/v1/upload-tokens", json=wanted)).raise_for_status().json()
+    anonymous = world.clients["anonymous"]
+    sender = Sender(anonymous, made)
+    ids = _make_unknown_ids(uuid.uuid4().hex) | {"file_id": world.folder_id, "revision_id": str(uuid.uuid4())}
+    ids |= {"upload_id": (await sender.start(b"matrix"))["id"], "fingerprint": sha256(b"matrix")}
+    bearer = {"Authorization": f"Bearer {made['token']}"}
+    answers, expected_answers = {}, {}
+    for name, row in MATRIX.items():
+        method, path = name.split(" ")
+        if row["kind"] in {"own", "node", "upload", "admin"}:
+            answer = await anonymous.request(method, _filled(path, ids), headers=bearer)
+            expected_answers[name] = 401
+        elif "{token}" in path:
+            body = json.loads(_filled(json.dumps(row.get("body")), ids))
+            address = _filled(path, ids | {"token": made["token"]})
+            headers = {"X-Upload-Secret": sender.secret}
+            answer = await anonymous.request(method, address, json=body, headers=headers, follow_redirects=False)
+            expected_answers[name] = row.get("upload_token", 404)
+        else:
+            continue
+        answers[name] = answer.status_code
+    assert answers == expected_answers

@@ -4,7 +4,7 @@ import uuid
 from datetime import timedelta
 from typing import NamedTuple, get_args
 
-from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy import and_, bindparam, func, or_, select, update
 
 from dropbox_api.accounts import personal_tokens, sessions
 from dropbox_api.accounts.schemas import GrantedScope
@@ -115,6 +115,14 @@ async def authenticate_token(db: Db, token: str) -> Actor:
 def _make_token_actor(row: _TokenRow) -> Actor:
     scopes: frozenset[Scope] = frozenset(row.scopes) - (frozenset() if row.is_admin else {"admin"})
     return Actor(row.user_id, row.email, row.kind, row.is_admin, scopes, None, row.name, row.id)
+
+
+IS_MAKER_UNENDED = f"""(
+    EXISTS (SELECT FROM sessions WHERE sessions.id = links.session_id AND {and_(*sessions.IS_LIVE)})
+    OR EXISTS (SELECT FROM api_tokens WHERE api_tokens.id = links.token_id AND {and_(*personal_tokens.IS_LIVE)})
+)"""
+"""SQL condition on `links`: the sign-in or personal token that made an upload token has not ended. It asks nothing
+about the account."""
 
 
 async def require_unended(tx: Tx, actor: Actor) -> None:

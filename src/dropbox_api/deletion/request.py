@@ -42,7 +42,7 @@ _SHOW = text(f"""
         (SELECT count(DISTINCT node_id) FROM grants WHERE owner_id = users.id) AS shared_items,
         (SELECT count(DISTINCT coalesce(CAST(grantee_id AS text), email)) FROM grants WHERE owner_id = users.id)
             AS grantees,
-        (SELECT count(*) FROM links WHERE owner_id = users.id AND {access.IS_OPEN_LINK}) AS links,
+        (SELECT count(*) FROM links WHERE owner_id = users.id AND {access.IS_SHOWN_LINK}) AS links,
         (SELECT count(*) FROM webhooks WHERE user_id = users.id) AS webhooks
     FROM users WHERE id = :user_id
 """)

@@ -39,6 +39,8 @@ Action = Literal[
     "link-changed",
     "link-revoked",
     "uploaded-by-link",
+    "upload-token-created",
+    "upload-token-revoked",
     "passkey-added",
     "passkey-removed",
     "address-changed",

@@ -40,10 +40,18 @@ class LinkContext(Services):
 async def open_link(services: Services, security: LinkSecurity, credentials: LinkCredentials) -> LinkContext:
     """Return the context of the link that the credentials open.
 
-    Raises NotFound, the same for every token that opens nothing; LinkPasswordRequired for a missing or wrong password;
-    RateLimited after too many wrong ones, then for the right one too.
+    Raises NotFound, the same for every token that opens nothing, and for an upload token; LinkPasswordRequired for a
+    missing or wrong password; RateLimited after too many wrong ones, then for the right one too.
     Transaction: none is open while the password is checked.
     """
+    context = await open_link_or_token(services, security, credentials)
+    if context.link.is_upload_token:
+        raise problems.NotFound
+    return context
+
+
+async def open_link_or_token(services: Services, security: LinkSecurity, credentials: LinkCredentials) -> LinkContext:
+    """Return what `open_link` returns; an upload token opens as well, for the start of uploads alone."""
     link_id = security.tokens.find_link_id(credentials.token)
     if link_id is None:
         raise problems.NotFound

@@ -168,7 +168,7 @@ async def list_links(
 
     Raises NotFound, Forbidden, InvalidCursor.
     """
-    page = select(*_COLUMNS).where(Link.node_id == node_id, Link.revoked_at.is_(None))
+    page = select(*_COLUMNS).where(Link.node_id == node_id, Link.revoked_at.is_(None), link_sessions.IS_LINK)
     if cursor:
         page = page.where(Link.id < page_cursors.decode_id("links", cursor))
     async with context.db.read() as tx:
@@ -236,7 +236,7 @@ async def _lock_link(tx: Tx, actor_id: uuid.UUID, link_id: uuid.UUID) -> LinkRow
     This does not go through the node, because a link to a trashed node can be ended too.
     """
     await guard.lock_owner(tx, actor_id)
-    own = (Link.id == link_id, Link.owner_id == actor_id, Link.created_by == actor_id, Link.revoked_at.is_(None))
+    own = link_sessions.build_own_conditions(actor_id, link_id)
     row = (await tx.execute(select(*_COLUMNS).where(*own))).one_or_none()
     if row is None:
         raise problems.NotFound

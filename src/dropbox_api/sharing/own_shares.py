@@ -9,22 +9,24 @@ from dropbox_api import access
 from dropbox_api.context import Context
 from dropbox_api.db import Tx, use_snapshot
 from dropbox_api.files import views
-from dropbox_api.models import Grant, Link, Node
+from dropbox_api.models import Grant, Id, Link, Node
 from dropbox_api.plumbing import page_cursors
 from dropbox_api.sharing import schemas
 
-_IS_OPEN = text(access.IS_OPEN_LINK)
+_IS_OPEN = text(access.IS_SHOWN_LINK)
 # Without conditions of their own both tables are read in the order of their index, merged, and only as far as needed.
-_NO_TIME, _NO_NUMBER = cast(null(), DateTime(timezone=True)), cast(null(), BigInteger)
+_NO_TIME, _NO_NUMBER, _NO_ID = cast(null(), DateTime(timezone=True)), cast(null(), BigInteger), cast(null(), Id)
 _SHARE = union_all(
     select(Grant.owner_id, Grant.node_id, Grant.id, Grant.created_at).add_columns(
         _NO_TIME.label("revoked_at"),
         _NO_TIME.label("expires_at"),
         _NO_NUMBER.label("max_downloads"),
         _NO_NUMBER.label("downloads"),
+        _NO_ID.label("session_id"),
+        _NO_ID.label("token_id"),
     ),
     select(Link.owner_id, Link.node_id, Link.id, Link.created_at).add_columns(
-        Link.revoked_at, Link.expires_at, Link.max_downloads, Link.downloads
+        Link.revoked_at, Link.expires_at, Link.max_downloads, Link.downloads, Link.session_id, Link.token_id
     ),
 ).subquery("share")
 # A node is listed by its newest share.
@@ -42,7 +44,7 @@ _SHARED_NODES = (
 
 _COUNT = text(f"""
     SELECT node.id, (SELECT count(*) FROM grants WHERE node_id = node.id) AS grant_count,
-        (SELECT count(*) FROM links WHERE node_id = node.id AND {access.IS_OPEN_LINK}) AS link_count
+        (SELECT count(*) FROM links WHERE node_id = node.id AND {access.IS_SHOWN_LINK}) AS link_count
     FROM unnest(CAST(:ids AS uuid[])) AS node(id)
 """)
 

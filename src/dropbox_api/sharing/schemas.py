@@ -170,6 +170,39 @@ class LinkList(Answer):
     next_cursor: str | None
 
 
+# Upload tokens
+
+MAX_UPLOAD_TOKEN_S = 86_400
+
+
+class CreateUploadToken(Request):
+    parent_id: Annotated[uuid.UUID, Field(description="The folder that receives the files.")]
+    max_bytes: Annotated[int, Field(ge=1, le=2**53, description="How many bytes the token takes in all.")]
+    expires_in_s: Annotated[
+        int,
+        Field(ge=1, le=MAX_UPLOAD_TOKEN_S, description="How long uploads may begin; those that have begun may finish."),
+    ]
+
+
+class UploadToken(Answer):
+    id: uuid.UUID
+    parent_id: uuid.UUID
+    max_bytes: int
+    received_bytes: Annotated[int, Field(description="What has arrived so far.")]
+    received_files: int
+    created_at: datetime
+    expires_at: datetime
+
+
+class CreatedUploadToken(UploadToken):
+    token: Annotated[str, Field(description="A secret, shown once: its bearer may send files into the folder.")]
+
+
+class UploadTokenList(Answer):
+    items: list[UploadToken]
+    next_cursor: str | None
+
+
 # The public side
 
 

@@ -1,7 +1,8 @@
-"""Sessions under upload links: whether the link still takes their content, what it has taken, and their end.
+"""Sessions under upload links and tokens: whether these still take their content, what they have taken, and their end.
 
 An expired link lets begun sessions finish. A revoked one, one whose folder is in the trash, and one whose owner is
-disabled take nothing more: neither their senders nor a worker finishes a session under them.
+disabled take nothing more: neither their senders nor a worker finishes a session under them. An upload token, a row
+of `links` too, also ends with the sign-in or personal token that made it, and with the access of its maker.
 """
 
 import uuid
@@ -10,13 +11,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, case, func, select, text, update
+from sqlalchemy import ColumnElement, TextClause, bindparam, case, func, select, text, update
 
 from dropbox_api import access, problems
 from dropbox_api.context import Services
 from dropbox_api.db import Tx
 from dropbox_api.files import guard
-from dropbox_api.models import Link, Upload
+from dropbox_api.models import UPLOAD_TOKEN, Link, Upload
 from dropbox_api.plumbing import audit
 from dropbox_api.settings import Settings
 from dropbox_api.uploads import sessions
@@ -35,6 +36,17 @@ async def find_closed(tx: Tx, uploads: Collection[UploadSession]) -> set[uuid.UU
         return set()
     receiving = await access.find_receiving_links(tx, set(under.values()))
     return {upload_id for upload_id, link_id in under.items() if link_id not in receiving}
+
+
+IS_UPLOAD_TOKEN = text(UPLOAD_TOKEN)
+"""SQL condition on `links`."""
+IS_LINK = text(f"NOT {UPLOAD_TOKEN}")
+
+
+def build_own_conditions(actor_id: uuid.UUID, link_id: uuid.UUID) -> tuple[ColumnElement[bool] | TextClause, ...]:
+    """Return the conditions of a link that the actor made and did not revoke; no upload token is one."""
+    is_own = Link.owner_id == actor_id, Link.created_by == actor_id
+    return Link.id == link_id, *is_own, Link.revoked_at.is_(None), IS_LINK
 
 
 # Ends

@@ -13,6 +13,7 @@ from sqlalchemy import TextClause, text
 
 from dropbox_api.context import Services
 from dropbox_api.db import Db, first_id_at
+from dropbox_api.models import LIVE_UPLOAD, UPLOAD_TOKEN
 from dropbox_api.settings import Settings
 from dropbox_api.workers.reports import Report
 
@@ -157,6 +158,17 @@ _EXPIRIES = (
                 SELECT id FROM links WHERE revoked_at IS NOT NULL LIMIT :limit FOR UPDATE SKIP LOCKED
             )
         """)
+    ),
+    # Uploads that have begun outlive their token; their senders may ask for the outcome.
+    Expiry(
+        text(f"""
+            DELETE FROM links WHERE id IN (
+                SELECT id FROM links WHERE {UPLOAD_TOKEN} AND expires_at < now() - CAST(:retention AS interval)
+                    AND NOT EXISTS (SELECT FROM uploads WHERE link_id = links.id AND {LIVE_UPLOAD})
+                LIMIT :limit FOR UPDATE SKIP LOCKED
+            )
+        """),
+        lambda _: 86400,
     ),
 )
 

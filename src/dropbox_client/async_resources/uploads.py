@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dropbox_client.async_resources.resource import Resource
 from dropbox_client.calls import uploads
 from dropbox_client.errors import ApiError
+from dropbox_client.models.files import FileRef
 from dropbox_client.models.uploads import (
     Capabilities,
     Chunk,
@@ -13,6 +14,7 @@ from dropbox_client.models.uploads import (
     CompletedUploadItem,
     CreatedUpload,
     CreatedUploadItem,
+    CreatedUploadToken,
     CreateUpload,
     Destination,
     FingerprintHit,
@@ -20,6 +22,7 @@ from dropbox_client.models.uploads import (
     SignedPart,
     Upload,
     UploadState,
+    UploadToken,
 )
 
 
@@ -110,3 +113,20 @@ class Uploads(Resource):
     async def complete_batch(self, upload_ids: Sequence[str]) -> builtins.list[CompletedUploadItem]:
         """Complete many uploads in the order of `upload_ids`; each result is a `file` or a `problem`."""
         return await self._run(uploads.complete_batch(upload_ids))
+
+    async def create_token(self, folder: FileRef, *, max_bytes: int, expires_in_s: int) -> CreatedUploadToken:
+        """Create a token with which a page without an account sends files into a folder, for at most a day.
+
+        It ends earlier with the sign-in or personal token of this client. The page uses it as the token of an upload
+        link; so does `Client.upload_to_link`.
+        Raises NotFound, Forbidden, NotAFolder, RootFolder.
+        """
+        return await self._run(uploads.create_token(await self._resolve(folder), max_bytes, expires_in_s))
+
+    def list_tokens(self) -> AsyncIterator[UploadToken]:
+        """Iterate over the upload tokens that the caller made and that did not expire, newest first."""
+        return self._pages(uploads.list_tokens())
+
+    async def revoke_token(self, token_id: str) -> None:
+        """Revoke an upload token and end the uploads under it. Raises NotFound."""
+        return await self._run(uploads.revoke_token(token_id))

@@ -11,6 +11,7 @@ from dropbox_client.models import (
     CompletedUploadItem,
     CreatedUpload,
     CreatedUploadItem,
+    CreatedUploadToken,
     CreateUpload,
     Destination,
     FingerprintHit,
@@ -18,6 +19,7 @@ from dropbox_client.models import (
     SignedPart,
     Upload,
     UploadState,
+    UploadToken,
 )
 
 _UPLOADS_PER_PAGE = 100
@@ -82,6 +84,19 @@ def add_destination(upload_id: str, destination: Destination) -> Call[Upload]:
 
 def abort(upload_id: str) -> Call[None]:
     return Call("DELETE", f"/v1/uploads/{upload_id}", read_nothing)
+
+
+def create_token(parent_id: str, max_bytes: int, expires_in_s: int) -> Call[CreatedUploadToken]:
+    body = {"parent_id": parent_id, "max_bytes": max_bytes, "expires_in_s": expires_in_s}
+    return Call("POST", "/v1/upload-tokens", read_with(CreatedUploadToken.from_json), body=body)
+
+
+def list_tokens() -> Listing[UploadToken]:
+    return Listing("/v1/upload-tokens", UploadToken.from_json)
+
+
+def revoke_token(token_id: str) -> Call[None]:
+    return Call("DELETE", f"/v1/upload-tokens/{token_id}", read_nothing)
 
 
 def start_batch(items: Sequence[CreateUpload]) -> Call[list[CreatedUploadItem]]:

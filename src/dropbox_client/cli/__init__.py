@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
 EXIT_FAILED, EXIT_USAGE, EXIT_NOT_SIGNED_IN, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
-_GROUPS_WITH_LIST = frozenset({"devices", "passkeys", "sign-ins", "tokens", "trash", "uploads"})
+_GROUPS_WITH_LIST = frozenset({"devices", "passkeys", "sign-ins", "tokens", "trash", "upload-tokens", "uploads"})
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -39,8 +39,8 @@ else:
             ),
             "uploads": (
                 "Capabilities Chunk CompletedUpload CompletedUploadItem CreateUpload CreatedUpload CreatedUploadItem "
-                "CreateLinkUpload CreatedLinkUpload LinkUpload "
-                "Destination DestinationState FingerprintHit RetryLater SignedPart Upload UploadState"
+                "CreateLinkUpload CreatedLinkUpload CreatedUploadToken LinkUpload "
+                "Destination DestinationState FingerprintHit RetryLater SignedPart Upload UploadState UploadToken"
             ),
             "webhooks": "CreatedWebhook Delivery DeliveryState Webhook",
         },

@@ -261,6 +261,29 @@ class CreatedLinkUpload(Model):
 
 
 @dataclass(frozen=True)
+class UploadToken(Model):
+    """A token with which a page of another site sends files into one folder; its value is shown only once."""
+
+    _readers: ClassVar = {"created_at": read_time, "expires_at": read_time}
+
+    id: str
+    parent_id: str
+    max_bytes: int
+    received_bytes: int
+    """What has arrived so far."""
+    received_files: int
+    created_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class CreatedUploadToken(UploadToken):
+    """A new upload token, with its value."""
+
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class CreateLinkUpload:
     """A request for a session under an upload link; see `Client.public.start_upload`."""
 

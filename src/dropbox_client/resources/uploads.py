@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from dropbox_client.calls import uploads
 from dropbox_client.errors import ApiError
+from dropbox_client.models.files import FileRef
 from dropbox_client.models.uploads import (
     Capabilities,
     Chunk,
@@ -12,6 +13,7 @@ from dropbox_client.models.uploads import (
     CompletedUploadItem,
     CreatedUpload,
     CreatedUploadItem,
+    CreatedUploadToken,
     CreateUpload,
     Destination,
     FingerprintHit,
@@ -19,6 +21,7 @@ from dropbox_client.models.uploads import (
     SignedPart,
     Upload,
     UploadState,
+    UploadToken,
 )
 from dropbox_client.resources.resource import Resource
 
@@ -110,3 +113,20 @@ class Uploads(Resource):
     def complete_batch(self, upload_ids: Sequence[str]) -> builtins.list[CompletedUploadItem]:
         """Complete many uploads in the order of `upload_ids`; each result is a `file` or a `problem`."""
         return self._run(uploads.complete_batch(upload_ids))
+
+    def create_token(self, folder: FileRef, *, max_bytes: int, expires_in_s: int) -> CreatedUploadToken:
+        """Create a token with which a page without an account sends files into a folder, for at most a day.
+
+        It ends earlier with the sign-in or personal token of this client. The page uses it as the token of an upload
+        link; so does `Client.upload_to_link`.
+        Raises NotFound, Forbidden, NotAFolder, RootFolder.
+        """
+        return self._run(uploads.create_token(self._resolve(folder), max_bytes, expires_in_s))
+
+    def list_tokens(self) -> Iterator[UploadToken]:
+        """Iterate over the upload tokens that the caller made and that did not expire, newest first."""
+        return self._pages(uploads.list_tokens())
+
+    def revoke_token(self, token_id: str) -> None:
+        """Revoke an upload token and end the uploads under it. Raises NotFound."""
+        return self._run(uploads.revoke_token(token_id))

@@ -2,9 +2,16 @@
 
 from fastapi import APIRouter
 
-from dropbox_api.sharing.routes import grants, link_uploads, links, pages, public
+from dropbox_api.sharing.routes import grants, link_uploads, links, pages, public, upload_tokens
 
 router = APIRouter()
-for part in (grants.router, links.router, link_uploads.owner_router, public.router, link_uploads.router):
+for part in (
+    grants.router,
+    links.router,
+    link_uploads.owner_router,
+    upload_tokens.router,
+    public.router,
+    link_uploads.router,
+):
     router.include_router(part, prefix="/v1")
 router.include_router(pages.router)

@@ -12,7 +12,7 @@ from dropbox_api.deps import COMPRESSED, ServicesDep, limited
 from dropbox_api.responses import BODY, problem_responses
 from dropbox_api.sharing.bearers import open_sender, require_upload_link
 from dropbox_api.sharing.routes.links import LinkSecurityDep
-from dropbox_api.sharing.routes.public import PRIVATE, LinkBearer
+from dropbox_api.sharing.routes.public import PRIVATE, UploadBearer
 from dropbox_api.uploads import schemas
 from dropbox_api.uploads.senders import admission, completion, oversight, part_urls, sender
 from dropbox_api.uploads.senders.sender import SenderContext
@@ -68,7 +68,7 @@ _START: tuple[type[problems.Problem], ...] = (
     },
 )
 async def start_upload(
-    context: LinkBearer, response: Response, body: schemas.CreateLinkUpload
+    context: UploadBearer, response: Response, body: schemas.CreateLinkUpload
 ) -> schemas.CreatedLinkUpload:
     """Start to send a file of any size to an upload link, straight to the store; it replaces nothing in the folder.
 
@@ -87,7 +87,7 @@ async def start_upload(
         *_REFUSED, problems.LinkPasswordRequired, problems.LinkNotFor, *BODY, problems.StoreFull
     ),
 )
-async def start_batch(context: LinkBearer, body: schemas.CreateLinkUploadBatch) -> schemas.CreatedLinkUploadBatch:
+async def start_batch(context: UploadBearer, body: schemas.CreateLinkUploadBatch) -> schemas.CreatedLinkUploadBatch:
     """Start up to 20 uploads in one transaction; each item has its own answer or problem."""
     return await admission.start_batch(require_upload_link(context, body.secret_sha256), body.items)
 

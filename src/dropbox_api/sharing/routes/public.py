@@ -22,7 +22,7 @@ from dropbox_api.deps import (
 from dropbox_api.files.schemas import DownloadUrl, WantsThumbnails
 from dropbox_api.responses import BODY, problem_responses
 from dropbox_api.sharing import public
-from dropbox_api.sharing.bearers import LinkContext, LinkCredentials, open_link
+from dropbox_api.sharing.bearers import LinkContext, LinkCredentials, open_link, open_link_or_token
 from dropbox_api.sharing.routes.links import LinkSecurityDep
 from dropbox_api.sharing.schemas import (
     CreateLinkPass,
@@ -50,17 +50,14 @@ _LinkPass = Annotated[
 ]
 
 
-async def _authenticate(
-    *,
-    services: ServicesDep,
-    security: LinkSecurityDep,
-    response: Response,
-    token: str,
-    password: _LinkPassword = None,
-    link_pass: _LinkPass = None,
-) -> LinkContext:
+async def _read_credentials(
+    response: Response, token: str, password: _LinkPassword = None, link_pass: _LinkPass = None
+) -> LinkCredentials:
     response.headers.update(PRIVATE)
-    return await open_link(services, security, LinkCredentials(token, _decode_password(password), link_pass))
+    return LinkCredentials(token, _decode_password(password), link_pass)
+
+
+_Credentials = Annotated[LinkCredentials, Depends(_read_credentials)]
 
 
 def _decode_password(header: str | None) -> str | None:
@@ -71,7 +68,19 @@ def _decode_password(header: str | None) -> str | None:
         return header
 
 
+async def _authenticate(services: ServicesDep, security: LinkSecurityDep, credentials: _Credentials) -> LinkContext:
+    return await open_link(services, security, credentials)
+
+
+async def _authenticate_sender(
+    services: ServicesDep, security: LinkSecurityDep, credentials: _Credentials
+) -> LinkContext:
+    return await open_link_or_token(services, security, credentials)
+
+
 LinkBearer = Annotated[LinkContext, Depends(_authenticate)]
+UploadBearer = Annotated[LinkContext, Depends(_authenticate_sender)]
+"""The bearer of a link or of an upload token."""
 _REFUSED = (problems.NotFound, problems.LinkPasswordRequired, problems.RateLimited, problems.InvalidRequest)
 _UNUSABLE = (problems.ContentQuarantined, problems.ContentDamaged)
 

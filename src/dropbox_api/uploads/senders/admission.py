@@ -111,7 +111,7 @@ async def _claim(
     open_sessions, open_of_address = (await tx.execute(counted)).one()
     batch = _Batch(
         bearer,
-        link.top,
+        link,
         room,
         await link_sessions.read_budget(tx, bearer.link_id),
         await _find_existing(tx, bearer, [draft.item.client_ref for draft in drafts if isinstance(draft, _Draft)]),
@@ -163,7 +163,7 @@ class _Batch:
     """Decides drafts one by one, and collects their rows for one bulk write."""
 
     bearer: Sender
-    top: access.Access
+    link: access.LinkAccess
     room: window.Window
     budget: link_sessions.LinkBudget
     existing: dict[str, _Existing]
@@ -180,7 +180,7 @@ class _Batch:
         if problem := self._take(draft, depth):
             return problem
         is_single = draft.plan.strategy == "single"
-        row = claims.make_session_row(self.top.owner_id, self.top.owner_id, draft.plan, draft.fingerprint)
+        row = claims.make_session_row(self.link.created_by, self.link.top.owner_id, draft.plan, draft.fingerprint)
         self.uploads.append(
             row
             | {
@@ -198,7 +198,7 @@ class _Batch:
             {
                 "id": new_id(),
                 "upload_id": row["id"],
-                "parent_id": self.top.node_id,
+                "parent_id": self.link.top.node_id,
                 "name": draft.name,
                 "on_conflict": "rename",
                 "content_type": draft.item.content_type or guess_content_type(draft.name),
@@ -238,7 +238,7 @@ class _Batch:
         await claims.insert_sessions(tx, self.uploads, activity)
         await tx.execute(insert(UploadDestination), self.places)
         reserved_bytes = sum(row["reserved_bytes"] for row in self.uploads)
-        await quota.reserve_quota(tx, self.top.owner_id, reserved_bytes, len(self.places))
+        await quota.reserve_quota(tx, self.link.top.owner_id, reserved_bytes, len(self.places))
 
 
 def _resume(known: _Existing, draft: _Draft) -> SessionClaim | problems.Problem:

@@ -1,9 +1,10 @@
-"""The arguments of share, unshare, shared, leave, link and unlink."""
+"""The arguments of share, unshare, shared, leave, link, unlink and upload-tokens."""
 
 from typing import TYPE_CHECKING
 
 from dropbox_client.cli.arguments import (
     add_command,
+    add_group,
     add_reporting_command,
     duration_s,
     object_id,
@@ -27,6 +28,13 @@ until such an account exists. `dbx unshare` ends the access immediately.
 _LINK = """\
 Create a public link and print its address; visitors need no account. They may download the content, unless --view or
 --upload is given.
+"""
+
+_UPLOAD_TOKENS = """\
+Without an action: list them.
+
+A page of another site sends files into one folder with an upload token, and can do nothing else. Its own server creates
+one for each visit; this command is for trying it out. The token ends with the sign-in or access token that created it.
 """
 
 
@@ -57,6 +65,7 @@ def add_sharing_commands(commands: "Commands") -> None:
     command.add_argument("things", metavar="NAME|ID", nargs="+", type=plain_text, help="from `dbx shared`")
 
     _add_link_commands(commands)
+    _add_upload_token_commands(commands)
 
 
 def _add_link_commands(commands: "Commands") -> None:
@@ -82,3 +91,19 @@ def _add_link_commands(commands: "Commands") -> None:
 
     command = add_command(commands, "unlink", "sharing.unlink", "revoke links immediately and permanently")
     command.add_argument("ids", metavar="ID", nargs="+", type=object_id, help="from `dbx link --list PATH`")
+
+
+def _add_upload_token_commands(commands: "Commands") -> None:
+    summary = "list, create or revoke tokens with which pages send files into a folder"
+    actions = add_group(commands, "upload-tokens", "list | create | revoke", summary, description=_UPLOAD_TOKENS)
+    add_reporting_command(actions, "list", "sharing.list_upload_tokens", "show id, end, use and folder")
+    command = add_reporting_command(
+        actions, "create", "sharing.create_upload_token", "create a token and print it once"
+    )
+    command.add_argument("path", metavar="PATH", type=remote_path, help="the folder that receives the files")
+    command.add_argument("--max-size", metavar="SIZE", type=size_bytes, required=True, help="all uploads together")
+    command.add_argument(
+        "--expires", metavar="TIME", type=duration_s, default=3600, help="at most 24h; 1h if not given"
+    )
+    command = add_command(actions, "revoke", "sharing.revoke_upload_tokens", "revoke tokens and end their uploads")
+    command.add_argument("ids", metavar="ID", nargs="+", type=object_id, help="from `dbx upload-tokens`")

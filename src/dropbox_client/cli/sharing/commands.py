@@ -1,4 +1,4 @@
-"""share, unshare, shared, leave, link, unlink."""
+"""share, unshare, shared, leave, link, unlink, upload-tokens."""
 
 from argparse import Namespace
 from datetime import UTC, datetime, timedelta
@@ -9,7 +9,7 @@ from dropbox_client.cli.arguments import Format
 from dropbox_client.cli.environment import connect, for_each
 from dropbox_client.client import Client
 from dropbox_client.errors import ClientError, Usage
-from dropbox_client.models import File, Grant, GrantedRole, Link, OwnShare
+from dropbox_client.models import File, Grant, GrantedRole, Link, OwnShare, UploadToken
 
 
 class NotSharedWith(ClientError):
@@ -162,3 +162,28 @@ def unlink(options: Namespace) -> int:
     """Revoke links."""
     with connect() as client:
         return for_each(options.ids, client.links.revoke)
+
+
+def list_upload_tokens(options: Namespace) -> None:
+    """List the upload tokens."""
+    with connect() as client:
+        output.print_results(client.uploads.list_tokens(), _describe_upload_token, options.format)
+
+
+def _describe_upload_token(token: UploadToken) -> str:
+    used = f"{output.format_bytes(token.received_bytes)} of {output.format_bytes(token.max_bytes)}"
+    return f"{token.id}  until {output.format_time(token.expires_at)}  {used:<22}  {token.parent_id}"
+
+
+def create_upload_token(options: Namespace) -> None:
+    """Create an upload token and print it alone on a line."""
+    with connect() as client:
+        folder = remote.get_file(client, options.path)
+        token = client.uploads.create_token(folder, max_bytes=options.max_size, expires_in_s=options.expires)
+    output.print_result(token, lambda created: created.token, options.format)
+
+
+def revoke_upload_tokens(options: Namespace) -> int:
+    """Revoke upload tokens."""
+    with connect() as client:
+        return for_each(options.ids, client.uploads.revoke_token)
