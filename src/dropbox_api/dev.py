@@ -29,6 +29,7 @@ WATCH_INTERVAL_S = 0.5
 DEFAULT_PORT = 8000
 _QUOTA = "DROPBOX_AUTH__DEFAULT_QUOTA_BYTES"
 _PUBLIC_URL = "DROPBOX_HTTP__PUBLIC_URL"
+_CORS_ORIGINS = "DROPBOX_HTTP__CORS_ORIGINS"
 VITE_PORT = 5173
 """Port of the development server of web apps: its pages call the API from another origin."""
 _RESERVE = 0.05
@@ -146,8 +147,9 @@ def _make_environment(
         "DROPBOX_HTTP__PORT": str(api_port),
         "DROPBOX_MAIL__FILE_DIR": str(data_dir / "mail"),
         _PUBLIC_URL: os.environ.get(_PUBLIC_URL) or f"http://localhost:{api_port}",
-        "DROPBOX_HTTP__CORS_ORIGINS": json.dumps(
+        _CORS_ORIGINS: json.dumps(
             [f"http://{host}:{each}" for host in ("localhost", "127.0.0.1") for each in (api_port, VITE_PORT)]
+            + json.loads(os.environ.get(_CORS_ORIGINS) or "[]")
         ),
     }
 

@@ -29,6 +29,12 @@ def test_dev_is_at_localhost_and_allows_pages_of_both_names_and_of_vite(monkeypa
     }
 
 
+def test_dev_allows_pages_of_the_origins_in_the_environment_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = set(json.loads(make_environment()["DROPBOX_HTTP__CORS_ORIGINS"]))
+    monkeypatch.setenv("DROPBOX_HTTP__CORS_ORIGINS", '["http://site.local:3000"]')
+    assert set(json.loads(make_environment()["DROPBOX_HTTP__CORS_ORIGINS"])) == {*own, "http://site.local:3000"}
+
+
 def test_dev_keeps_a_public_url_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PUBLIC_URL, "http://box.local:8123")
     assert make_environment()[PUBLIC_URL] == "http://box.local:8123"
