@@ -9,11 +9,16 @@ export interface ForeignSite {
   close(): void;
 }
 
-export async function openForeignSite(): Promise<ForeignSite> {
-  const site = createServer((_, answer) => {
-    answer.setHeader("Content-Type", "text/html").end("<!doctype html><title>Foreign</title><main></main>");
+const PAGE = '<!doctype html><title>Foreign</title><input type="file" multiple><main></main>';
+
+/** Serve the page, and at other paths what `answer` returns as JSON. The server knows the origin of one port alone. */
+export async function openForeignSite(port = 0, answer?: () => Promise<unknown>): Promise<ForeignSite> {
+  const site = createServer(async (request, response) => {
+    const isPage = request.url === "/" || !answer;
+    response.setHeader("Content-Type", isPage ? "text/html" : "application/json");
+    response.end(isPage ? PAGE : JSON.stringify(await answer()));
   });
-  await new Promise<void>((resolve) => site.listen(0, "127.0.0.1", resolve));
-  const { port } = site.address() as AddressInfo;
-  return { url: `http://${new URL(server).hostname}:${port}/`, close: () => site.close() };
+  await new Promise<void>((resolve) => site.listen(port, "127.0.0.1", resolve));
+  const { port: used } = site.address() as AddressInfo;
+  return { url: `http://${new URL(server).hostname}:${used}/`, close: () => site.close() };
 }

@@ -18,6 +18,8 @@ declare module "vitest" {
     server: string;
     /** Where the server writes its mails. */
     mailFolder: string;
+    /** Port of the one other site whose pages the server's CORS settings allow. */
+    knownPort: number;
   }
 }
 
@@ -29,9 +31,11 @@ export default async function startServer(project: TestProject): Promise<() => P
   }
   const folder = await mkdtemp(join(tmpdir(), "dropbox-api-e2e-"));
   await chmod(folder, 0o711); // Postgres runs as an unprivileged user when the tests run as root
+  const knownPort = await findFreePort();
+  const origins = JSON.stringify([`http://localhost:${knownPort}`]);
   const server = spawn(COMMAND, ["dev", "--data", join(folder, "data"), "--port", String(await findFreePort())], {
     cwd: folder,
-    env: { ...process.env, ...SETTINGS },
+    env: { ...process.env, ...SETTINGS, DROPBOX_HTTP__CORS_ORIGINS: origins },
     stdio: ["ignore", "pipe", "inherit"],
   });
   const stop = async () => {
@@ -43,6 +47,7 @@ export default async function startServer(project: TestProject): Promise<() => P
   try {
     project.provide("server", await readAddress(server));
     project.provide("mailFolder", join(folder, "data", "mail"));
+    project.provide("knownPort", knownPort);
   } catch (error) {
     await stop();
     throw error;
