@@ -80,6 +80,8 @@ def require_root(body: bytes, *names: str) -> ET.Element:
 
 def parse_error(body: bytes) -> tuple[str, str] | None:
     """Return code and message of an S3 error body, None for another body. A 200 may have an error body, too."""
+    if b"Error" not in body:  # a page of 1,000 parts need not be parsed twice
+        return None
     try:
         root = _parse(body)
     except StoreUnavailable:
