@@ -494,7 +494,9 @@ async def test_worker_ends_the_sessions_of_a_closed_link(
     await sender.ask("POST", upload["id"], "/reconcile")
     await close(account, sender.link, server.db)
     async with server.db.begin() as tx:
-        await tx.execute(text("UPDATE uploads SET next_check_at = now() WHERE id = :id"), {"id": upload["id"]})
+        await tx.execute(
+            text("UPDATE uploads SET next_check_at = now() - interval '1 year' WHERE id = :id"), {"id": upload["id"]}
+        )
     await finish_idle_uploads(server.services)
     await expire_uploads(server.services)
     assert await state_of(server.db, upload["id"]) == "aborted"
@@ -507,7 +509,9 @@ async def test_worker_finishes_what_a_sender_left_as_the_bearer_of_the_link(
     upload = await sender.start(LARGE, "left.bin", **MULTI)
     await sender.send(upload, LARGE)
     async with server.db.begin() as tx:
-        await tx.execute(text("UPDATE uploads SET next_check_at = now() WHERE id = :id"), {"id": upload["id"]})
+        await tx.execute(
+            text("UPDATE uploads SET next_check_at = now() - interval '1 year' WHERE id = :id"), {"id": upload["id"]}
+        )
     await finish_idle_uploads(server.services)
     assert (await sender.ask("GET", upload["id"])).json()["state"] == "completed"
     (file,) = await children(account, sender.link["node_id"])
@@ -592,7 +596,8 @@ async def test_content_recorded_after_its_link_was_closed_is_deleted(
     assert (await sender.complete(upload)).status_code == 500
     async with server.db.begin() as tx:
         lapsed = text(
-            "UPDATE uploads SET lease_until = now(), next_check_at = now() WHERE id = :id RETURNING storage_key"
+            "UPDATE uploads SET lease_until = now(), next_check_at = now() - interval '1 year'"
+            " WHERE id = :id RETURNING storage_key"
         )
         key = str((await tx.execute(lapsed, {"id": upload["id"]})).scalar_one())
     assert await is_stored(server.store, key)

@@ -95,7 +95,9 @@ async def test_upload_token_of_an_editor_sends_into_the_owners_tree_in_the_name_
     left = await page.start(LARGE, "large.bin", **MULTI)
     await page.send(left, LARGE)
     async with db.begin() as tx:
-        await tx.execute(text("UPDATE uploads SET next_check_at = now() WHERE id = :id"), {"id": left["id"]})
+        await tx.execute(
+            text("UPDATE uploads SET next_check_at = now() - interval '1 year' WHERE id = :id"), {"id": left["id"]}
+        )
     await finish_idle_uploads(server.services)
     for name in ("small.txt", "large.bin"):
         sent = (await owner.client.get("/v1/files/by-path", params={"path": f"/inbox/{name}"})).json()

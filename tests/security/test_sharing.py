@@ -313,7 +313,9 @@ async def test_stale_completion_to_a_folder_moved_out_of_the_share_ends(
     at = f"/v1/uploads/{uploads[0]['id']}"
     await alter_and_run_jobs("expires_at = now() - interval '1 second'")
     assert problem(await ed.client.delete(at)) == (409, "upload-completing")
-    await alter_and_run_jobs("lease_until = now() - interval '1 second', checks = 3, next_check_at = now()")
+    await alter_and_run_jobs(
+        "lease_until = now() - interval '1 second', checks = 3, next_check_at = now() - interval '1 year'"
+    )
     assert [(await row_of(db, upload)).state for upload in uploads] == ["completing"] * 2
     assert (await ed.client.delete(at)).status_code == 204
     await alter_and_run_jobs("checks = 11")

@@ -571,7 +571,7 @@ def test_start_without_a_secret_fails(tmp_path: Path) -> None:
     ]
     for started in starting:
         with started:
-            said, _ = started.communicate(timeout=60)
+            said, _ = started.communicate(timeout=200)
         assert started.returncode != 0
         assert "DROPBOX_AUTH__SECRET" in said
         assert DEV_SECRET not in said
