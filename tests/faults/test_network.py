@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from dropbox_api.storage.embedded.postgres import EmbeddedPostgres
 from dropbox_api.storage.s3 import S3Config
-from tests.support.database import execute, fresh_database
+from tests.support.database import execute
 from tests.support.fault_proxy import (
     Fault,
     FaultProxy,
@@ -27,7 +27,15 @@ from tests.support.fault_proxy import (
     s3_error,
 )
 from tests.support.journeys import CHUNK, Upload, check_all, settle
-from tests.support.server import Account, RunningServer, make_settings, running_server, send, start_body
+from tests.support.server import (
+    Account,
+    RunningServer,
+    make_settings,
+    migrated_database,
+    running_server,
+    send,
+    start_body,
+)
 from tests.support.stack import prepare_bucket
 
 UPLOADS = {"lease_s": 1.2, "single_max_bytes": CHUNK, "complete_wait_s": 5}
@@ -53,7 +61,7 @@ async def between(postgres_url: str, s3_config: S3Config) -> AsyncIterator[Proxi
     s3 = await prepare_bucket(replace(s3_config, bucket="network-faults"))
     address = urlsplit(s3.endpoint_url or "")
     async with (
-        fresh_database(postgres_url) as url,
+        migrated_database(postgres_url) as url,
         running_proxy(address.hostname or "", address.port or 0) as proxy,
     ):
         settings = make_settings(url, replace(s3, endpoint_url=proxy.url), uploads=UPLOADS, worker=WORKER)

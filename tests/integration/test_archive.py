@@ -23,12 +23,12 @@ from dropbox_api.plumbing.transfer_slots import TransferSlots
 from dropbox_api.settings import MIB
 from dropbox_api.storage.s3 import S3Config, S3Store
 from tests.conftest import Register
-from tests.support.database import fresh_database
 from tests.support.server import (
     Account,
     RunningServer,
     create_folder,
     make_settings,
+    migrated_database,
     problem,
     register_account,
     running_server,
@@ -290,7 +290,7 @@ async def test_archive_of_a_leaving_client_releases_the_store_connection(
     postgres_url: str, s3_config: S3Config
 ) -> None:
     """The store has one connection: an archive that kept it would block all others."""
-    async with fresh_database(postgres_url) as url:
+    async with migrated_database(postgres_url) as url:
         settings = make_settings(url, s3_config)
         only_one = settings.model_copy(update={"s3": settings.s3.model_copy(update={"max_connections": 1})})
         async with running_server(only_one) as server:

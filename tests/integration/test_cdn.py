@@ -24,12 +24,12 @@ from dropbox_api.app import create_app
 from dropbox_api.core.presign import Presigner
 from dropbox_api.settings import MIB, Settings
 from dropbox_api.storage.s3 import S3Config
-from tests.support.database import fresh_database
 from tests.support.server import (
     NO_TLS,
     Account,
     RunningServer,
     make_settings,
+    migrated_database,
     register_account,
     running_server,
     upload_file,
@@ -137,7 +137,7 @@ async def behind(
     request: pytest.FixtureRequest, postgres_url: str, s3_config: S3Config, cdn: Distribution
 ) -> AsyncIterator[RunningServer]:
     async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(fresh_database(postgres_url))
+        url = await stack.enter_async_context(migrated_database(postgres_url))
         settings = with_cdn(make_settings(url, s3_config), cdn, bind_address=request.param)
         yield await stack.enter_async_context(running_server(settings))
 

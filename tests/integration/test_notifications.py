@@ -27,7 +27,6 @@ from dropbox_api.storage.embedded.seaweedfs import EmbeddedS3, StoreWebhook
 from dropbox_api.storage.object_store import ObjectStore, Part
 from dropbox_api.storage.s3 import S3Config, S3Store
 from dropbox_api.workers.finish import finish_idle_uploads
-from tests.support.database import fresh_database
 from tests.support.ports import reserve_port
 from tests.support.server import (
     NO_LIMITS,
@@ -35,6 +34,7 @@ from tests.support.server import (
     Account,
     RunningServer,
     make_settings,
+    migrated_database,
     problem,
     register_account,
     running_server,
@@ -96,7 +96,7 @@ def notifying_store(port: int) -> Iterator[S3Config]:
 async def notified(postgres_url: str, notifying_store: S3Config, port: int) -> AsyncIterator[RunningServer]:
     async with S3Store.open(notifying_store) as store:
         await store.ensure_bucket([])  # before the server runs
-    async with fresh_database(postgres_url) as url:
+    async with migrated_database(postgres_url) as url:
         settings = make_settings(url, notifying_store, notifications={"token": TOKEN})
         async with running_server(settings, port=port) as server:
             yield server

@@ -16,12 +16,18 @@ async def execute(url: str, statement: str) -> None:
         await connection.close()
 
 
-@contextlib.asynccontextmanager
-async def fresh_database(url: str) -> AsyncIterator[str]:
-    """Yield the URL of a new, empty database; it is dropped at the end, even if clients are still connected."""
+async def create_database(url: str, template: str = "template1") -> str:
+    """Create a copy of a database that has no connections; return its URL."""
     name = f"test_{uuid.uuid4().hex}"
-    await execute(url, f"CREATE DATABASE {name}")
+    await execute(url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    return f"{url.rpartition('/')[0]}/{name}"
+
+
+@contextlib.asynccontextmanager
+async def fresh_database(url: str, template: str = "template1") -> AsyncIterator[str]:
+    """Yield the URL of a new database, by default empty; it is dropped at the end, even with connections."""
+    created = await create_database(url, template)
     try:
-        yield f"{url.rpartition('/')[0]}/{name}"
+        yield created
     finally:
-        await execute(url, f"DROP DATABASE {name} WITH (FORCE)")
+        await execute(url, f"DROP DATABASE {created.rpartition('/')[2]} WITH (FORCE)")

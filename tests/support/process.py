@@ -3,21 +3,21 @@
 import asyncio
 import contextlib
 import os
-import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import httpx2
 
 from dropbox_api.storage.s3 import S3Config
+from tests.support.forked import start_program
 from tests.support.ports import reserve_port
 from tests.support.server import NO_LIMITS, PATIENT
 
 START_TIMEOUT_S = 60
+EXIT_TIMEOUT_S = 60
 
 
 def environment(postgres_url: str, s3: S3Config, **variables: str) -> dict[str, str]:
@@ -40,12 +40,12 @@ def environment(postgres_url: str, s3: S3Config, **variables: str) -> dict[str, 
 @dataclass
 class ApiProcess:
     url: str
-    process: subprocess.Popen[bytes]
+    process: ForkServerProcess
     log: Path
 
     async def wait_for_exit(self) -> int:
         """Wait for the process to end; return its exit code (-9: killed)."""
-        return await asyncio.to_thread(self.process.wait, 30)
+        return await _wait_for_exit(self.process)
 
 
 @contextlib.asynccontextmanager
@@ -54,24 +54,20 @@ async def running_process(variables: dict[str, str], failpoints: str = "") -> As
     with reserve_port() as port, tempfile.TemporaryDirectory() as directory:  # a directory without .env
         own = {"DROPBOX_HTTP__PORT": str(port), "DROPBOX_FAILPOINTS": failpoints}
         log = Path(directory) / "api.log"
-        with log.open("wb") as output:
-            command = [sys.executable, "-m", "dropbox_api", "serve"]
-            process = subprocess.Popen(  # noqa: ASYNC220 - starting is quick
-                command, env=variables | own, cwd=directory, stdout=output, stderr=subprocess.STDOUT
-            )
+        process = start_program(["serve"], variables | own, Path(directory), log)
         api = ApiProcess(f"http://127.0.0.1:{port}", process, log)
         try:
             await _ready(api)
             yield api
         finally:
-            process.send_signal(signal.SIGTERM)
+            process.terminate()
             await api.wait_for_exit()
 
 
 async def _ready(api: ApiProcess) -> None:
     async with asyncio.timeout(START_TIMEOUT_S), httpx2.AsyncClient(base_url=api.url, timeout=60) as client:
         while True:
-            if api.process.poll() is not None:
+            if api.process.exitcode is not None:
                 raise RuntimeError(api.log.read_text(encoding="utf-8"))
             with contextlib.suppress(httpx2.TransportError):
                 await client.get("/healthz")
@@ -82,12 +78,12 @@ async def _ready(api: ApiProcess) -> None:
 async def run_job(variables: dict[str, str], name: str, failpoints: str = "") -> int:
     """Run one job of the worker once as a process; return its exit code (-9: killed)."""
     with tempfile.TemporaryDirectory() as directory:
-        command = [sys.executable, "-m", "dropbox_api", "worker", "--once", name]
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            env=variables | {"DROPBOX_FAILPOINTS": failpoints},
-            cwd=directory,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        return await process.wait()
+        arguments = ["worker", "--once", name]
+        variables = variables | {"DROPBOX_FAILPOINTS": failpoints}
+        return await _wait_for_exit(start_program(arguments, variables, Path(directory), Path(os.devnull)))
+
+
+async def _wait_for_exit(process: ForkServerProcess) -> int:
+    await asyncio.to_thread(process.join, EXIT_TIMEOUT_S)
+    assert process.exitcode is not None, "the process did not end"
+    return process.exitcode
