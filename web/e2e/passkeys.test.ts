@@ -1,33 +1,9 @@
 // Passkeys, with the authenticator that Chromium simulates.
 
-import type { Page } from "playwright-core";
 import { expect } from "vitest";
 import { Account } from "./support/account.ts";
+import { addAuthenticator } from "./support/authenticator.ts";
 import { readOwnAddress, signIn, test } from "./support/test.ts";
-
-interface Authenticator {
-  /** Let the next fingerprints be right or wrong. */
-  setVerified(isVerified: boolean): Promise<unknown>;
-}
-
-/** Give the browser a built-in authenticator that reads fingerprints. */
-async function addAuthenticator(page: Page): Promise<Authenticator> {
-  const devtools = await page.context().newCDPSession(page);
-  await devtools.send("WebAuthn.enable");
-  const { authenticatorId } = await devtools.send("WebAuthn.addVirtualAuthenticator", {
-    options: {
-      protocol: "ctap2",
-      transport: "internal",
-      hasResidentKey: true,
-      hasUserVerification: true,
-      isUserVerified: true,
-      automaticPresenceSimulation: true,
-    },
-  });
-  const setVerified = (isUserVerified: boolean) =>
-    devtools.send("WebAuthn.setUserVerified", { authenticatorId, isUserVerified });
-  return { setVerified };
-}
 
 test("passkey made in a page signs in without address and password", async ({ app }) => {
   const account = await Account.create();

@@ -23,7 +23,7 @@ export type AuthOption<A extends Auth = Auth> = (transport: Transport) => A;
  * Authenticate with a token, or with a function that gets one.
  *
  * The client calls the function at first, and again when the server refuses the token. Personal tokens belong in programs:
- * everyone who opens a page can read what the page holds.
+ * a visitor of a page can read all that the page holds.
  */
 export function bearer(source: string | (() => Promise<string>)): AuthOption {
   return () => new Bearer(typeof source === "string" ? async () => source : source);

@@ -2,7 +2,7 @@
 
 import { type Browser, chromium, type LaunchOptions } from "playwright-core";
 
-export const CHROMIUM = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
+export const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 export const OPTIONS: LaunchOptions = {
   executablePath: CHROMIUM,
