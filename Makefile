@@ -11,7 +11,7 @@ E2E = $(NPM) run --silent --workspace web e2e
 # Each process starts its own servers; the tests of a file share fixtures, so they stay in one process.
 PARALLEL = -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help run test check e2e bench big-file unit contract integration faults faults-long plans fix types lint openapi migrate clean sdk words
+.PHONY: help run test check client e2e bench big-file unit contract integration faults faults-long plans fix types lint openapi migrate clean sdk words
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -60,6 +60,9 @@ sdk: .venv/.ready ## Generate the asynchronous resources of the Python SDK
 
 words: ## Report banned words
 	@python3 tests/support/words.py
+
+client: node_modules/.ready ## Build the JavaScript client into clients/js/dist
+	@$(NPM) run --silent build --workspace clients/js
 
 fix: node_modules/.ready ## Format, and fix lint errors automatically
 	$(RUN) ruff check --fix

@@ -1,0 +1,556 @@
+// The page's side of the engine: what is uploaded and how far, and a store that any framework can render.
+
+import type { Client } from "../api.ts";
+import type { FromWorker, Question, ToWorker } from "../worker/messages.ts";
+import type { FolderPath } from "./folders.ts";
+import type { Job, OnConflict, Target } from "./job.ts";
+import {
+  applyCommand,
+  applyReport,
+  type Command,
+  createState,
+  isAllowed,
+  isEnded,
+  isRunning,
+  type Report,
+  type UploadState,
+} from "./machine.ts";
+import { Pace } from "./pace.ts";
+import { queryPermission, requestPermission } from "./permissions.ts";
+import { keepAwake } from "./presence.ts";
+import { makeSecret, ResumeStore, type Row } from "./resume.ts";
+import type { Choice } from "./transfer.ts";
+import { readFiles, type UploadSource, type UploadTree } from "./tree.ts";
+
+/** Smaller files are not remembered for the next visit unless the page has their handle: sending them again costs little. */
+const REMEMBERED_BYTES = 8 * 1024 ** 2;
+/** Files that are taken at once, so that the page stays responsive between. */
+const ADDED_AT_ONCE = 500;
+const HIDDEN_FRAME_MS = 250;
+
+export interface UploaderOptions {
+  /** For a link, a client without `auth`. */
+  client: Client;
+  /** Send through this upload link; without it, to folders of the account. */
+  link?: { token: string; password?: string };
+  /** Names the account in the browser's storage; without it, the id that `GET /v1/me` answers. */
+  owner?: string;
+  /** Decide about a taken name; without it, both files are kept. */
+  onConflict?: (conflict: Conflict) => Decision | Promise<Decision>;
+  /** Make the worker, where a bundler does not find it by itself. */
+  createWorker?: () => Worker;
+}
+
+export interface Conflict {
+  item: UploadItem;
+  /** The file that has the name. */
+  fileId: string | null;
+}
+
+export type Decision = Choice | { choice: Choice; forAll: true };
+
+/** An upload as a page shows it. Immutable. */
+export interface UploadItem extends UploadState {
+  id: string;
+  kind: "file" | "folder";
+  name: string;
+  /** Names of the folders on the way, below the destination. */
+  folders: readonly string[];
+  parentId: string | null;
+}
+
+/** All uploads. Immutable: a change makes another one. */
+export interface UploadSnapshot {
+  items: readonly UploadItem[];
+  /** Of the uploads that were not cancelled. */
+  sizeBytes: number;
+  sentBytes: number;
+  isRunning: boolean;
+  /** Bytes a second; null while unknown. */
+  rate: number | null;
+  /** Seconds until all is sent; null while unknown. */
+  remainingS: number | null;
+}
+
+export interface Destination {
+  /** A folder; without it, the root of the account or the folder of the link. */
+  parentId?: string | null;
+  onConflict?: OnConflict;
+}
+
+interface Entry {
+  id: string;
+  kind: "file" | "folder";
+  name: string;
+  folders: readonly string[];
+  parentId: string | null;
+  onConflict: OnConflict;
+  file: File | null;
+  handle: FileSystemFileHandle | null;
+  lastModified: number;
+  uploadId: string | null;
+  isRemembered: boolean;
+  state: UploadState;
+  /** What snapshots show; null after a change. */
+  item: UploadItem | null;
+}
+
+/** Uploads files; see `docs/upload-engine.md`. Make one for each account or link, and close it with the page's part. */
+export function createUploader(options: UploaderOptions): Uploader {
+  return new Uploader(options);
+}
+
+export class Uploader {
+  /** Resolves when uploads of an earlier visit are in the snapshot. */
+  readonly ready: Promise<void>;
+  private readonly entries = new Map<string, Entry>();
+  private readonly listeners = new Set<() => void>();
+  private readonly worker: Worker;
+  private readonly pace = new Pace();
+  private readonly presence = keepAwake();
+  private store: ResumeStore | null = null;
+  private forAll: Choice | null = null;
+  private questions: Promise<unknown> = Promise.resolve();
+  private snapshot: UploadSnapshot = EMPTY;
+  private isFrameDue = false;
+  private isClosed = false;
+  private readonly tellOnline = () => this.post({ type: "online", isOnline: navigator.onLine });
+
+  constructor(private readonly options: UploaderOptions) {
+    this.worker = (options.createWorker ?? createWorker)();
+    this.worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.receive(data);
+    addEventListener("online", this.tellOnline);
+    addEventListener("offline", this.tellOnline);
+    this.ready = this.open();
+    this.ready.catch(() => undefined); // `add` and callers of `ready` have the error
+  }
+
+  /** Call the listener after changes, at most once a frame; returns the function that ends it. */
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  };
+
+  /** Return the uploads; the same object until the next call of listeners. */
+  readonly getSnapshot = (): UploadSnapshot => this.snapshot;
+
+  /**
+   * Upload files, or what `readDrop` and its like have read; return the ids of the uploads.
+   *
+   * A file that an earlier visit left half sent continues: it is known by name, place, size and time.
+   */
+  async add(files: UploadTree | Iterable<File>, destination: Destination = {}): Promise<string[]> {
+    await this.ready;
+    const tree = "files" in files ? files : readFiles(files);
+    const parentId = destination.parentId ?? null;
+    const onConflict = destination.onConflict ?? (this.options.onConflict ? "fail" : "rename");
+    const ids: string[] = [];
+    const empty = this.options.link ? [] : tree.emptyFolders; // a link makes folders only for files
+    this.addFolders(tree.files, empty, parentId, ids);
+    for (let begin = 0; begin < tree.files.length; begin += ADDED_AT_ONCE) {
+      if (begin) await new Promise((resolve) => setTimeout(resolve));
+      const added = tree.files
+        .slice(begin, begin + ADDED_AT_ONCE)
+        .map((source) => this.takeUp(source, parentId) ?? this.insertFile(source, parentId, onConflict));
+      ids.push(...added.map(({ id }) => id));
+      await this.remember(added.filter(({ isRemembered }) => !isRemembered));
+      await this.run(added.filter(({ state }) => isRunning(state)));
+    }
+    return ids;
+  }
+
+  pause(id: string): void {
+    this.command(id, { type: "pause" });
+  }
+
+  /** Continue a paused upload. Call it in a click: the browser may ask for the file of an earlier visit. */
+  resume(id: string): void {
+    this.command(id, { type: "resume" });
+  }
+
+  /** Try a failed or skipped upload again. */
+  retry(id: string): void {
+    this.command(id, { type: "retry" });
+  }
+
+  /** End an upload, at the server, too. */
+  cancel(id: string): void {
+    this.command(id, { type: "cancel" });
+  }
+
+  pauseAll(): void {
+    this.commandAll({ type: "pause" });
+  }
+
+  resumeAll(): void {
+    this.commandAll({ type: "resume" });
+  }
+
+  retryAll(): void {
+    this.commandAll({ type: "retry" });
+  }
+
+  cancelAll(): void {
+    this.commandAll({ type: "cancel" });
+  }
+
+  /** Remove ended uploads from the snapshot: all, or one. */
+  clear(id?: string): void {
+    for (const entry of this.entries.values()) {
+      if (isEnded(entry.state) && (id ?? entry.id) === entry.id) this.entries.delete(entry.id);
+    }
+    this.change();
+  }
+
+  /** Stop all work; a later visit continues. `forget` removes what it needs for that, as when an account signs out. */
+  async close({ forget = false } = {}): Promise<void> {
+    this.isClosed = true;
+    this.worker.terminate();
+    removeEventListener("online", this.tellOnline);
+    removeEventListener("offline", this.tellOnline);
+    this.presence(false);
+    await this.ready.catch(() => undefined);
+    if (forget) await this.store?.clear();
+    this.store?.close();
+  }
+
+  // Begin
+
+  private async open(): Promise<void> {
+    const { client, link } = this.options;
+    const scope = link ? `${client.baseUrl} link ${link.token}` : `${client.baseUrl} ${await this.readOwner()}`;
+    this.store = await ResumeStore.open(scope);
+    const target: Target = link
+      ? {
+          kind: "link",
+          token: link.token,
+          password: link.password ?? null,
+          secret: (await this.store?.readSecret()) ?? makeSecret(),
+        }
+      : { kind: "account" };
+    this.post({ type: "open", baseUrl: client.baseUrl, target, isOnline: navigator.onLine });
+    const rows = (await this.store?.takeOver()) ?? [];
+    const restored = await Promise.all(rows.map((row) => this.restore(row)));
+    this.change();
+    await this.run(restored.filter(({ state }) => isRunning(state)));
+  }
+
+  private async readOwner(): Promise<string> {
+    return this.options.owner ?? (await this.options.client.api.GET("/v1/me")).data.id;
+  }
+
+  /** Show an upload of an earlier visit; it goes on at once where the browser lets the page read the file. */
+  private async restore(row: Row): Promise<Entry> {
+    const permission = row.handle && (await queryPermission(row.handle));
+    const status = permission === null ? "needs-file" : permission === "granted" ? "queued" : "paused";
+    return this.insert({
+      ...row,
+      kind: "file",
+      onConflict: this.options.onConflict ? "fail" : "rename",
+      file: null,
+      isRemembered: true,
+      state: createState(row.sizeBytes, status),
+    });
+  }
+
+  private addFolders(
+    files: readonly UploadSource[],
+    empty: readonly (readonly string[])[],
+    parentId: string | null,
+    ids: string[],
+  ): void {
+    const folders = empty.map((path) => {
+      const entry = this.insert({
+        id: makeSecret(),
+        kind: "folder",
+        name: path.at(-1) ?? "",
+        folders: path.slice(0, -1),
+        parentId,
+        onConflict: "fail",
+        file: null,
+        handle: null,
+        lastModified: 0,
+        uploadId: null,
+        isRemembered: false,
+        state: createState(0),
+      });
+      ids.push(entry.id);
+      return entry;
+    });
+    if (!this.options.link) this.makeFolders(folders, listFolders(files, parentId));
+  }
+
+  private makeFolders(entries: readonly Entry[], paths: readonly FolderPath[]): void {
+    const folders = entries.map(({ id, state, folders, name, parentId }) => {
+      return { id, run: state.run, path: { parentId, names: [...folders, name] } };
+    });
+    if (folders.length || paths.length) this.post({ type: "make-folders", paths, folders });
+  }
+
+  /** Return the upload of an earlier visit that this file continues. */
+  private takeUp({ file, handle, folders }: UploadSource, parentId: string | null): Entry | null {
+    for (const entry of this.entries.values()) {
+      const isSame =
+        isAllowed(entry.state, "provide-file") &&
+        entry.name === file.name &&
+        entry.state.sizeBytes === file.size &&
+        entry.lastModified === file.lastModified &&
+        entry.parentId === parentId &&
+        entry.folders.join("/") === folders.join("/");
+      if (!isSame) continue;
+      entry.file = file;
+      entry.handle ??= handle;
+      this.setState(entry, applyCommand(entry.state, { type: "provide-file" }));
+      return entry;
+    }
+    return null;
+  }
+
+  private insertFile(source: UploadSource, parentId: string | null, onConflict: OnConflict): Entry {
+    const { file, handle, folders } = source;
+    return this.insert({
+      id: makeSecret(),
+      kind: "file",
+      name: file.name,
+      folders,
+      parentId,
+      onConflict,
+      file,
+      handle,
+      lastModified: file.lastModified,
+      uploadId: null,
+      isRemembered: false,
+      state: createState(file.size),
+    });
+  }
+
+  private insert(entry: Omit<Entry, "item">): Entry {
+    const inserted = { ...entry, item: null };
+    this.entries.set(entry.id, inserted);
+    this.change();
+    return inserted;
+  }
+
+  private async remember(entries: readonly Entry[]): Promise<void> {
+    const kept = entries.filter(({ handle, state }) => handle || state.sizeBytes > REMEMBERED_BYTES);
+    if (!kept.length || !this.store) return;
+    for (const entry of kept) entry.isRemembered = true;
+    const rows = kept.map(({ id, name, folders, parentId, state, lastModified, uploadId, handle }) => {
+      return { id, name, folders, parentId, sizeBytes: state.sizeBytes, lastModified, uploadId, handle };
+    });
+    await this.store.put(rows).catch(() => undefined); // a full disk: the upload works without
+  }
+
+  // Run
+
+  private async run(entries: readonly Entry[]): Promise<void> {
+    this.makeFolders(
+      entries.filter(({ kind, state }) => kind === "folder" && state.run > 0),
+      [],
+    );
+    const jobs: Job[] = [];
+    for (const entry of entries) {
+      const { run } = entry.state;
+      if (entry.kind === "folder") continue;
+      const file = await this.readFile(entry);
+      if (!file || entry.state.run !== run || !isRunning(entry.state)) continue;
+      const { id, name, folders, parentId, onConflict, uploadId } = entry;
+      jobs.push({ id, run, file, name, folders, parentId, onConflict, uploadId });
+    }
+    if (jobs.length) this.post({ type: "run", jobs });
+  }
+
+  /** Return the file as it is now; without one, the upload has failed or needs the file again. */
+  private async readFile(entry: Entry): Promise<File | null> {
+    const { handle } = entry;
+    if (!handle || (entry.file && entry.state.run === 0)) return entry.file;
+    try {
+      const permission = await queryPermission(handle);
+      if (permission !== "granted" && (await requestPermission(handle)) !== "granted") {
+        this.setState(entry, applyCommand(entry.state, { type: "pause" }));
+        return null;
+      }
+      const file = await handle.getFile();
+      const isChanged = file.size !== entry.state.sizeBytes || file.lastModified !== entry.lastModified;
+      if (isChanged) {
+        // The next try sends the file as it is now.
+        entry.lastModified = file.lastModified;
+        entry.uploadId = null;
+        entry.file = file;
+        this.setState(entry, { ...entry.state, sizeBytes: file.size, sentBytes: 0 });
+        const failure = { code: "file-changed", detail: "The file changed since the upload began" };
+        this.setState(entry, applyReport(entry.state, entry.state.run, { type: "failed", failure }));
+        return null;
+      }
+      entry.file = file;
+      return file;
+    } catch (error) {
+      const failure = { code: "file-unreadable", detail: error instanceof Error ? error.message : String(error) };
+      this.setState(entry, applyReport(entry.state, entry.state.run, { type: "failed", failure }));
+      return null;
+    }
+  }
+
+  private command(id: string, command: Command): void {
+    const entry = this.entries.get(id);
+    if (entry) this.apply([entry], command);
+  }
+
+  private commandAll(command: Command): void {
+    this.apply([...this.entries.values()], command);
+  }
+
+  private apply(entries: readonly Entry[], command: Command): void {
+    const changed = entries.filter(({ state }) => isAllowed(state, command.type));
+    for (const entry of changed) this.setState(entry, applyCommand(entry.state, command));
+    if (command.type === "resume" || command.type === "retry") {
+      this.forAll = null;
+      void this.run(changed);
+    } else if (command.type === "pause") {
+      this.post({ type: "stop", ids: changed.map(({ id }) => id) });
+    } else {
+      for (const { id, uploadId } of changed) this.post({ type: "cancel", id, uploadId });
+      this.forget(changed);
+    }
+  }
+
+  private forget(entries: readonly Entry[]): void {
+    const ids = entries.filter(({ isRemembered }) => isRemembered).map(({ id }) => id);
+    if (ids.length) this.store?.delete(ids).catch(() => undefined);
+  }
+
+  // The worker
+
+  private post(message: ToWorker): void {
+    if (!this.isClosed) this.worker.postMessage(message);
+  }
+
+  private receive(message: FromWorker): void {
+    switch (message.type) {
+      case "reports":
+        for (const { id, run, report } of message.reports) this.record(id, run, report);
+        break;
+      case "session": {
+        const entry = this.entries.get(message.id);
+        if (entry?.state.run !== message.run) break;
+        entry.uploadId = message.uploadId;
+        if (entry.isRemembered) this.store?.setUploadId(entry.id, message.uploadId).catch(() => undefined);
+        break;
+      }
+      case "question":
+        void this.answer(message.number, message.question);
+    }
+  }
+
+  private record(id: string, run: number, report: Report): void {
+    const entry = this.entries.get(id);
+    if (!entry) return;
+    this.setState(entry, applyReport(entry.state, run, report));
+    const { status } = entry.state;
+    if (status === "done" || status === "skipped") this.forget([entry]);
+  }
+
+  private async answer(question: number, asked: Question): Promise<void> {
+    try {
+      const value = asked.type === "token" ? await this.getToken(asked.refused) : await this.decide(asked);
+      this.post({ type: "answer", question, value, error: null });
+    } catch (error) {
+      this.post({
+        type: "answer",
+        question,
+        value: null,
+        error: error instanceof Error ? error.message : String(error),
+      });
+    }
+  }
+
+  private getToken(refused: string | null): Promise<string | null> {
+    return this.options.client.auth.getToken(refused ?? undefined);
+  }
+
+  /** Ask the page about a taken name: one question at a time, none after an answer for all. */
+  private decide({ id, fileId }: Extract<Question, { type: "decide" }>): Promise<Choice> {
+    const decided = this.questions.then(async () => {
+      const entry = this.entries.get(id);
+      if (!entry || isEnded(entry.state)) return "skip";
+      const { onConflict } = this.options;
+      if (this.forAll || !onConflict) return this.forAll ?? "rename";
+      const decision = await onConflict({ item: toItem(entry), fileId });
+      if (typeof decision === "string") return decision;
+      this.forAll = decision.choice;
+      return decision.choice;
+    });
+    this.questions = decided.catch(() => undefined);
+    return decided;
+  }
+
+  // The store
+
+  private setState(entry: Entry, state: UploadState): void {
+    if (state === entry.state) return;
+    entry.state = state;
+    entry.item = null;
+    this.change();
+  }
+
+  /** Make the next snapshot at the next frame. */
+  private change(): void {
+    if (this.isFrameDue || this.isClosed) return;
+    this.isFrameDue = true;
+    const publish = () => {
+      this.isFrameDue = false;
+      this.snapshot = this.takeSnapshot();
+      this.presence(this.snapshot.isRunning);
+      for (const listener of [...this.listeners]) listener();
+    };
+    // A hidden page has no frames.
+    if (document.visibilityState === "visible") requestAnimationFrame(publish);
+    else setTimeout(publish, HIDDEN_FRAME_MS);
+  }
+
+  private takeSnapshot(): UploadSnapshot {
+    const items = Array.from(this.entries.values(), toItem);
+    const counted = items.filter(({ status }) => status !== "cancelled" && status !== "skipped");
+    const sum = (read: (item: UploadItem) => number) => counted.reduce((total, item) => total + read(item), 0);
+    const sizeBytes = sum((item) => item.sizeBytes);
+    const sentBytes = sum((item) => item.sentBytes);
+    const filesLeft = sum((item) => (isEnded(item) ? 0 : 1));
+    const hasWork = items.some(isRunning);
+    if (hasWork) this.pace.record(performance.now() / 1000, sentBytes, counted.length - filesLeft);
+    else this.pace.reset();
+    if (!hasWork) this.forAll = null;
+    return {
+      items,
+      sizeBytes,
+      sentBytes,
+      isRunning: hasWork,
+      rate: this.pace.rate,
+      remainingS: hasWork ? this.pace.estimateS(sizeBytes - sentBytes, filesLeft) : null,
+    };
+  }
+}
+
+const EMPTY: UploadSnapshot = { items: [], sizeBytes: 0, sentBytes: 0, isRunning: false, rate: null, remainingS: null };
+
+function toItem(entry: Entry): UploadItem {
+  const { id, kind, name, folders, parentId, state } = entry;
+  entry.item ??= { id, kind, name, folders, parentId, ...state };
+  return entry.item;
+}
+
+/** Return the folders on the way to files, each once. */
+function listFolders(files: readonly UploadSource[], parentId: string | null): FolderPath[] {
+  const paths = new Map<string, FolderPath>();
+  for (const { folders } of files) if (folders.length) paths.set(folders.join("/"), { parentId, names: folders });
+  return [...paths.values()];
+}
+
+function createWorker(): Worker {
+  const url = new URL("./worker.js", import.meta.url);
+  if (url.origin === location.origin) {
+    return new Worker(new URL("./worker.js", import.meta.url), { type: "module" }); // bundlers look for this
+  }
+  // A worker must come from the page's own origin: from there it imports the script of another one.
+  const shim = new Blob([`import ${JSON.stringify(url.href)};`], { type: "text/javascript" });
+  return new Worker(URL.createObjectURL(shim), { type: "module" });
+}

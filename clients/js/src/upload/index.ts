@@ -1,0 +1,16 @@
+// `dropbox-api-client/upload`: what the package exports for uploads.
+
+export {
+  type Conflict,
+  createUploader,
+  type Decision,
+  type Destination,
+  type Uploader,
+  type UploaderOptions,
+  type UploadItem,
+  type UploadSnapshot,
+} from "./engine.ts";
+export type { OnConflict } from "./job.ts";
+export type { Failure, Status, UploadState } from "./machine.ts";
+export type { Choice } from "./transfer.ts";
+export { readDirectory, readDrop, readFiles, readHandles, type UploadSource, type UploadTree } from "./tree.ts";

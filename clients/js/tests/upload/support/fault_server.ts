@@ -1,0 +1,301 @@
+// A server and its store in memory that speak the protocol of uploads, and fail as a test wants.
+
+import { createClient, type Problem } from "../../../src/index.ts";
+import { Connectivity } from "../../../src/upload/connectivity.ts";
+import { StoreBusy } from "../../../src/upload/errors.ts";
+import type { Job, Target } from "../../../src/upload/job.ts";
+import type { Report } from "../../../src/upload/machine.ts";
+import { Runner } from "../../../src/upload/runner.ts";
+import type { Choice } from "../../../src/upload/transfer.ts";
+import { hashBlob } from "../../../src/worker/hash.ts";
+import { type Put, readResult } from "../../../src/worker/put.ts";
+import { problem } from "../../support/fake_server.ts";
+
+export const SINGLE_MAX = 100;
+export const CHUNK = 40;
+
+/** What happens to the next request to the store. `lost` stores the part, and its answer is lost. */
+export type StoreFault = "ok" | "busy" | "lost" | "expired" | "damaged" | "gone";
+/** What happens to the next request to the API. `lost` takes effect, and its answer is lost. */
+export type ApiFault = "ok" | "away" | "lost" | "unavailable";
+
+interface Session {
+  id: string;
+  sizeBytes: number;
+  fingerprint: string | null;
+  chunkSize: number;
+  hashes: Map<number, string>;
+  stored: Map<number, Uint8Array<ArrayBuffer>>;
+  state: string;
+  name: string;
+  onConflict: string;
+}
+
+export class FaultServer {
+  readonly sessions = new Map<string, Session>();
+  /** Content by name. */
+  readonly files = new Map<string, Uint8Array>();
+  /** Parts that the store took, as "session/number". */
+  readonly took: string[] = [];
+  readonly calls: string[] = [];
+  private visit = 0;
+  storeFaults: StoreFault[] = [];
+  apiFaults: ApiFault[] = [];
+  /** Called before each PUT. */
+  beforePut: () => void | Promise<void> = () => undefined;
+
+  /** Answer no further PUT after some, as when the page goes away. */
+  hangAfter(count: number, onHang: () => void): void {
+    this.beforePut = () => {
+      count -= 1;
+      if (count >= 0) return;
+      onHang();
+      return new Promise<void>(() => undefined);
+    };
+  }
+
+  /** Run jobs until they have ended; return their last reports. */
+  async upload(files: Record<string, Blob>, options: UploadOptions = {}): Promise<Record<string, Report>> {
+    const last: Record<string, Report> = {};
+    const ended = Promise.withResolvers<void>();
+    const { uploadIds = {}, target = { kind: "account" }, decide = async () => "rename" as const, onReport } = options;
+    this.visit += 1;
+    const { visit } = this;
+    /** A page that has gone sends and receives nothing more. */
+    const whileOpen = async <Result>(send: () => Promise<Result>): Promise<Result> => {
+      if (visit !== this.visit) return new Promise(() => undefined);
+      const result = await send();
+      return visit === this.visit ? result : new Promise(() => undefined);
+    };
+    const runner = new Runner({
+      client: createClient({
+        baseUrl: "https://fault.example",
+        fetch: (request) => whileOpen(() => this.receive(request)),
+      }),
+      target,
+      put: (...request) => whileOpen(() => this.put(...request)),
+      connectivity: new QuickConnectivity(),
+      onSession: (job, id) => {
+        if (id) uploadIds[job.name] = id;
+      },
+      decide,
+      lock: async (_, __, ___, run) => run(),
+      onReport: (job, report) => {
+        onReport?.(report, runner, job);
+        last[job.name] = report;
+        const isOver = (name: string) => /^(done|failed|skipped)$/.test(last[name]?.type ?? "");
+        if (Object.keys(files).every(isOver)) ended.resolve();
+      },
+    });
+    const jobs = Object.entries(files).map(([name, blob]): Job => {
+      const file = blob instanceof File ? blob : new File([blob], name, { lastModified: 1 });
+      const uploadId = uploadIds[name] ?? null;
+      return { id: name, run: 0, file, name, folders: [], parentId: null, onConflict: "fail", uploadId };
+    });
+    await runner.run(jobs);
+    await Promise.race([ended.promise, options.until ?? ended.promise]);
+    return last;
+  }
+
+  /** PUT to the store. */
+  readonly put: Put = async (part, chunk, { signal, onProgress }) => {
+    await this.beforePut();
+    signal.throwIfAborted();
+    const [, id = "", number = ""] = new URL(part.url).pathname.split("/");
+    const bytes = new Uint8Array(await chunk.arrayBuffer());
+    onProgress(Math.floor(bytes.length / 2));
+    const session = this.sessions.get(id);
+    const fault = this.storeFaults.shift() ?? "ok";
+    if (fault === "busy") throw new StoreBusy("away");
+    if (fault === "expired") return readResult(1, 403, "<Error><Code>AccessDenied</Code></Error>");
+    if (fault === "damaged") return readResult(1, 400, "<Error><Code>BadDigest</Code></Error>");
+    if (fault === "gone" || session?.state !== "active")
+      return readResult(1, 404, "<Error><Code>NoSuchUpload</Code></Error>");
+    if ((await hashBlob(new Blob([bytes]))) !== session.hashes.get(Number(number))) return "damaged";
+    this.took.push(`${id}/${number}`);
+    session.stored.set(Number(number), bytes);
+    if (fault === "lost") throw new StoreBusy("the answer was lost");
+    return "stored";
+  };
+
+  private async receive(request: Request): Promise<Response> {
+    const { pathname } = new URL(request.url);
+    this.calls.push(`${request.method} ${pathname}`);
+    const fault = this.apiFaults.shift() ?? "ok";
+    if (fault === "away") throw new TypeError("Failed to fetch");
+    if (fault === "unavailable") return problem(503, "unavailable");
+    const text = await request.text();
+    const answer = this.answer(
+      request.method,
+      pathname.replace(/\/v1\/(public\/links\/[^/]+\/)?/, ""),
+      JSON.parse(text || "{}"),
+    );
+    if (fault === "lost") throw new TypeError("Failed to fetch");
+    return answer;
+  }
+
+  // biome-ignore lint/suspicious/noExplicitAny: bodies of all operations
+  private async answer(method: string, path: string, body: any): Promise<Response> {
+    const [subject = "", id = "", action = ""] = path.split("/");
+    if (subject === "capabilities") {
+      return Response.json({ single_max_bytes: SINGLE_MAX, chunk_size_bytes: CHUNK, batch_items: 500 });
+    }
+    if (path === "uploads") return this.start(body);
+    if (path === "uploads/batch")
+      return Response.json({ items: body.items.map((item: object) => this.startItem(item)) });
+    if (path === "uploads/batch/complete") {
+      const ids: string[] = body.upload_ids ?? body.items.map((item: { upload_id: string }) => item.upload_id);
+      return Response.json({ items: await Promise.all(ids.map((each) => this.completeItem(each))) });
+    }
+    const session = this.sessions.get(id);
+    if (!session) return problem(404, "not-found");
+    if (method === "DELETE") session.state = "aborted";
+    if (action === "chunks") return this.listChunks(session);
+    if (action === "parts") return this.sign(session, body.parts);
+    if (action === "complete") return this.complete(session, body.fingerprint);
+    if (action === "fingerprint") session.fingerprint = body.fingerprint;
+    return Response.json(action === "fingerprint" ? { upload: this.show(session), file: null } : this.show(session));
+  }
+
+  private startItem(item: object): object {
+    const answer = this.open(item);
+    return "problem" in answer
+      ? { problem: answer.problem }
+      : { upload: this.show(answer.session), parts: answer.parts };
+  }
+
+  private start(body: object): Response {
+    const answer = this.open(body);
+    if ("problem" in answer) return Response.json(answer.problem, { status: answer.problem.status });
+    const { session, parts, isNew } = answer;
+    return Response.json({ upload: this.show(session), file: null, parts }, { status: isNew ? 201 : 200 });
+  }
+
+  // biome-ignore lint/suspicious/noExplicitAny: bodies of both kinds of starts
+  private open(body: any): { session: Session; parts: object[]; isNew: boolean } | { problem: Problem } {
+    const { size_bytes, fingerprint = null, client_ref = null } = body;
+    const { name, on_conflict } = body.destination ?? { name: body.name, on_conflict: "rename" };
+    const known = [...this.sessions.values()].find((session) => {
+      const isSame = client_ref ? session.name === name : fingerprint && session.fingerprint === fingerprint;
+      return session.state === "active" && isSame;
+    });
+    if (known) return { session: known, parts: [], isNew: false };
+    if (on_conflict === "fail" && this.files.has(name)) return { problem: describe("name-taken") };
+    if (!fingerprint) {
+      const same = [...this.sessions.values()].filter(
+        (each) => each.state === "active" && each.sizeBytes === size_bytes,
+      );
+      const uploads = client_ref ? [] : same.filter((each) => !each.fingerprint).map((each) => each.id);
+      if (size_bytes <= SINGLE_MAX || uploads.length)
+        return { problem: { ...describe("fingerprint-required"), uploads } as Problem };
+    }
+    const session: Session = {
+      id: `u${this.sessions.size}`,
+      sizeBytes: size_bytes,
+      fingerprint,
+      chunkSize: size_bytes <= SINGLE_MAX ? size_bytes : CHUNK,
+      hashes: new Map(size_bytes <= SINGLE_MAX ? [[1, fingerprint]] : []),
+      stored: new Map(),
+      state: "active",
+      name,
+      onConflict: on_conflict,
+    };
+    this.sessions.set(session.id, session);
+    const parts = size_bytes <= SINGLE_MAX ? [this.signPart(session, 1)] : [];
+    return { session, parts, isNew: true };
+  }
+
+  private count(session: Session): number {
+    return session.chunkSize ? Math.max(1, Math.ceil(session.sizeBytes / session.chunkSize)) : 1;
+  }
+
+  private show(session: Session): object {
+    const numbers = Array.from({ length: this.count(session) }, (_, index) => index + 1);
+    return {
+      id: session.id,
+      state: session.state,
+      fingerprint: session.fingerprint,
+      size_bytes: session.sizeBytes,
+      chunk_size_bytes: session.chunkSize,
+      chunk_count: this.count(session),
+      uploaded: toRanges(numbers.filter((number) => session.stored.has(number))),
+      missing: toRanges(numbers.filter((number) => !session.stored.has(number))),
+      mismatched: "",
+      uploaded_bytes: session.stored.size,
+      destinations: [{ name: session.name, file_id: "f", problem: null }],
+    };
+  }
+
+  private listChunks(session: Session): Response {
+    const items = [...session.hashes].map(([number, sha256]) => ({ number, sha256 }));
+    return Response.json({ items, next_cursor: null });
+  }
+
+  private sign(session: Session, parts: { number: number; sha256: string }[]): Response {
+    if (session.state !== "active") return problem(409, "upload-ended", { state: session.state });
+    for (const { number, sha256 } of parts) {
+      const registered = session.hashes.get(number);
+      if (registered && registered !== sha256) return problem(409, "chunk-mismatch", { numbers: [number] });
+      session.hashes.set(number, sha256);
+    }
+    return Response.json({ parts: parts.map(({ number }) => this.signPart(session, number)) });
+  }
+
+  private signPart({ id }: Session, number: number): object {
+    return { number, url: `https://store.example/${id}/${number}`, headers: {} };
+  }
+
+  private async complete(session: Session, fingerprint: string | undefined): Promise<Response> {
+    session.fingerprint ??= fingerprint ?? null;
+    const missing = this.show(session) as { missing: string };
+    if (session.state === "aborted") return problem(409, "upload-ended", { state: "aborted" });
+    if (missing.missing) return problem(409, "parts-missing", { missing: missing.missing, mismatched: "" });
+    await this.completeItem(session.id);
+    const { destinations } = this.show(session) as { destinations: object[] };
+    return Response.json({ file: { id: "f" }, destinations, state: "completed" });
+  }
+
+  private async completeItem(id: string): Promise<object> {
+    const session = this.sessions.get(id);
+    if (!session || session.stored.size < this.count(session))
+      return { upload_id: id, problem: describe("parts-missing") };
+    const ordered = [...session.stored].toSorted(([one], [other]) => one - other).map(([, bytes]) => bytes);
+    const content = new Blob(ordered);
+    if (session.fingerprint !== (await hashBlob(content))) throw new Error("the content differs from its fingerprint");
+    session.state = "completed";
+    this.files.set(session.name, new Uint8Array(await content.arrayBuffer()));
+    return { upload_id: id, file: { id: "f" } };
+  }
+}
+
+export interface UploadOptions {
+  target?: Target;
+  /** Sessions by name of the file: those of an earlier run, and those of this one. */
+  uploadIds?: Record<string, string>;
+  decide?: (job: Job) => Promise<Choice>;
+  onReport?: (report: Report, runner: Runner, job: Job) => void;
+  /** Ends the wait early. */
+  until?: Promise<void>;
+}
+
+/** Pauses take no time. */
+class QuickConnectivity extends Connectivity {
+  override async pause(_: number | null, signal: AbortSignal): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve));
+    signal.throwIfAborted();
+  }
+}
+
+function describe(code: Problem["code"]): Problem {
+  return { type: code, title: code, status: 409, detail: "What to do.", retryable: false, code } as Problem;
+}
+
+function toRanges(numbers: readonly number[]): string {
+  const ranges: [number, number][] = [];
+  for (const number of numbers) {
+    const last = ranges.at(-1);
+    if (last?.[1] === number - 1) last[1] = number;
+    else ranges.push([number, number]);
+  }
+  return ranges.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`)).join(",");
+}

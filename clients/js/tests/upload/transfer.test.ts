@@ -1,0 +1,167 @@
+// Uploads against a server and a store that fail: what arrives, what is sent again, and what is told.
+
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import type { Report } from "../../src/upload/machine.ts";
+import { type ApiFault, FaultServer, SINGLE_MAX, type StoreFault } from "./support/fault_server.ts";
+
+const LINK = { kind: "link", token: "t", password: null, secret: "s" } as const;
+const storeFault = fc.constantFrom<StoreFault>("ok", "ok", "busy", "lost", "expired", "damaged", "gone");
+const apiFault = fc.constantFrom<ApiFault>("ok", "ok", "ok", "away", "lost", "unavailable");
+
+function makeContent(sizeBytes: number, seed = 1): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from({ length: sizeBytes }, (_, index) => (index * 31 + seed * 17 + (index >> 8)) % 256);
+}
+
+function listTwice(parts: readonly string[]): string[] {
+  return parts.filter((part, index) => parts.indexOf(part) !== index);
+}
+
+test("files of any size arrive whole whatever fails, and only lost answers make a part travel twice", async () => {
+  const sizes = fc.array(fc.integer({ min: 0, max: 5 * SINGLE_MAX }), { minLength: 1, maxLength: 6 });
+  const faults = { store: fc.array(storeFault, { maxLength: 12 }), api: fc.array(apiFault, { maxLength: 12 }) };
+  await fc.assert(
+    fc.asyncProperty(sizes, fc.record(faults), fc.boolean(), async (sizes, { store, api }, isLink) => {
+      const server = new FaultServer();
+      server.storeFaults = [...store];
+      server.apiFaults = [...api];
+      const content = Object.fromEntries(sizes.map((size, index) => [`${index}.bin`, makeContent(size, index)]));
+      const files = Object.fromEntries(Object.entries(content).map(([name, bytes]) => [name, new Blob([bytes])]));
+      const last = await server.upload(files, isLink ? { target: LINK } : {});
+      for (const [name, bytes] of Object.entries(content)) {
+        expect([name, last[name]?.type]).toEqual([name, "done"]);
+        expect(server.files.get(name)).toEqual(bytes);
+      }
+      // A session that the store forgot is not the client's doing.
+      const lost = store.filter((fault) => fault === "lost").length + api.filter((fault) => fault === "lost").length;
+      if (!store.includes("gone")) expect(listTwice(server.took).length).toBeLessThanOrEqual(lost);
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test.each([
+  ["an account", {}],
+  ["a link", { target: LINK }],
+])("upload for %s that was stopped continues with the parts that are missing", async (_, options) => {
+  const server = new FaultServer();
+  const content = makeContent(600);
+  const uploadIds: Record<string, string> = {};
+  const stopped = Promise.withResolvers<void>();
+  server.hangAfter(6, stopped.resolve);
+  await server.upload({ "a.bin": new Blob([content]) }, { ...options, uploadIds, until: stopped.promise });
+  server.beforePut = () => undefined;
+  const before = server.took.length;
+  expect(before).toBeGreaterThan(1);
+  await server.upload({ "a.bin": new Blob([content]) }, { ...options, uploadIds });
+  expect(server.files.get("a.bin")).toEqual(content);
+  expect(listTwice(server.took)).toEqual([]);
+  expect(server.sessions.size).toBe(1);
+});
+
+test("upload whose session is unknown to the page is found by its registered hashes", async () => {
+  const server = new FaultServer();
+  const stopped = Promise.withResolvers<void>();
+  server.hangAfter(3, stopped.resolve);
+  await server.upload({ "a.bin": new Blob([makeContent(600)]) }, { until: stopped.promise });
+  server.beforePut = () => undefined;
+  await server.upload({ "other.bin": new Blob([makeContent(600, 2)]) });
+  await server.upload({ "a.bin": new Blob([makeContent(600)]) });
+  expect(server.files.get("a.bin")).toEqual(makeContent(600));
+  expect(server.files.get("other.bin")).toEqual(makeContent(600, 2));
+  expect(server.sessions.size).toBe(2);
+  expect(listTwice(server.took)).toEqual([]);
+});
+
+test("session with parts of another file is never completed with this one", async () => {
+  const server = new FaultServer();
+  const uploadIds: Record<string, string> = {};
+  const stopped = Promise.withResolvers<void>();
+  server.hangAfter(3, stopped.resolve);
+  await server.upload({ "a.bin": new Blob([makeContent(600)]) }, { uploadIds, until: stopped.promise });
+  server.beforePut = () => undefined;
+  const other = makeContent(600); // as long, and picked in its place; it differs where nothing is missing
+  other[0] = 255;
+  const last = await server.upload({ "a.bin": new Blob([other]) }, { uploadIds });
+  expect(last["a.bin"]?.type).toBe("done");
+  expect(server.files.get("a.bin")).toEqual(other);
+  expect([...server.sessions.values()].map(({ state }) => state)).toEqual(["aborted", "completed"]);
+});
+
+test("file that changes while it is sent fails and ends its session", async () => {
+  const server = new FaultServer();
+  const bytes = makeContent(600);
+  class ChangingFile extends File {
+    override slice(begin?: number, end?: number): Blob {
+      // The first reading hashes, later ones send other bytes.
+      const isHashed = server.calls.some((call) => call.endsWith("/parts"));
+      return new Blob([isHashed ? makeContent(600, 9) : bytes]).slice(begin, end);
+    }
+  }
+  const last = await server.upload({ "a.bin": new ChangingFile([bytes], "a.bin", { lastModified: 1 }) });
+  expect(last["a.bin"]).toMatchObject({ type: "failed", failure: { code: "file-changed" } });
+  expect([...server.sessions.values()].map(({ state }) => state)).toEqual(["aborted"]);
+});
+
+test("file that the browser cannot read fails alone, and says so", async () => {
+  const server = new FaultServer();
+  class UnreadableFile extends File {
+    override async arrayBuffer(): Promise<ArrayBuffer> {
+      throw new DOMException("no", "NotReadableError");
+    }
+  }
+  const files = { "bad.txt": new UnreadableFile(["x"], "bad.txt"), "a.txt": new Blob(["a"]), "b.txt": new Blob(["b"]) };
+  const last = await server.upload(files);
+  expect(last["bad.txt"]).toMatchObject({ type: "failed", failure: { code: "file-unreadable" } });
+  expect([last["a.txt"]?.type, last["b.txt"]?.type]).toEqual(["done", "done"]);
+});
+
+test("taken names are decided by the page: skip, or another name", async () => {
+  const server = new FaultServer();
+  server.files.set("a.txt", new Uint8Array());
+  server.files.set("b.txt", new Uint8Array());
+  const decide = async ({ name }: { name: string }) => (name === "a.txt" ? ("skip" as const) : ("replace" as const));
+  const last = await server.upload(
+    { "a.txt": new Blob(["a"]), "b.txt": new Blob(["b"]), "c.txt": new Blob(["c"]) },
+    { decide },
+  );
+  expect([last["a.txt"]?.type, last["b.txt"]?.type, last["c.txt"]?.type]).toEqual(["skipped", "done", "done"]);
+  expect([...server.files].map(([name, bytes]) => `${name}=${bytes}`)).toEqual(["a.txt=", "b.txt=98", "c.txt=99"]);
+});
+
+test("small files share calls: one start and one completion for a batch", async () => {
+  const server = new FaultServer();
+  const files = Object.fromEntries(Array.from({ length: 100 }, (_, index) => [`${index}`, new Blob([`${index}`])]));
+  await server.upload(files);
+  expect(server.files.size).toBe(100);
+  expect(server.calls).toEqual(["POST /v1/uploads/batch", "POST /v1/uploads/batch/complete"]);
+});
+
+test("store that refuses every URL ends the upload with a reason", async () => {
+  const server = new FaultServer();
+  server.storeFaults = Array.from({ length: 100 }, () => "expired");
+  const last = await server.upload({ "a.bin": new Blob([makeContent(150)]) });
+  expect(last["a.bin"]).toMatchObject({ type: "failed", failure: { code: "store-refused" } });
+});
+
+test("stopped upload sends nothing more, and a cancelled one aborts its session", async () => {
+  const server = new FaultServer();
+  const stopped = Promise.withResolvers<void>();
+  const seen: Report[] = [];
+  await server.upload(
+    { "a.bin": new Blob([makeContent(600)]) },
+    {
+      until: stopped.promise,
+      onReport: (report, runner, job) => {
+        seen.push(report);
+        if (report.type !== "sending" || report.sentBytes < 80) return;
+        void runner.cancel(job.id, null).then(stopped.resolve, stopped.reject);
+      },
+    },
+  );
+  const { length } = server.took;
+  await new Promise((resolve) => setTimeout(resolve));
+  expect(server.took).toHaveLength(length);
+  expect(seen.at(-1)?.type).toBe("sending");
+  expect([...server.sessions.values()].map(({ state }) => state)).toEqual(["aborted"]);
+});
