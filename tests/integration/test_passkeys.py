@@ -13,7 +13,7 @@ from sqlalchemy import func, select, text, update
 from dropbox_api.accounts import users
 from dropbox_api.accounts.factors.confirm import FRESH
 from dropbox_api.db import Db
-from dropbox_api.models import PasskeyChallenge, Session, User
+from dropbox_api.models import PasskeyChallenge, RecoveryCode, Session, User
 from dropbox_api.storage.s3 import S3Config
 from tests.support.authenticator import PUBLIC_URL, Authenticator, add_passkey, begin, sign_in
 from tests.support.server import Account, RunningServer, problem, separate_server
@@ -201,6 +201,22 @@ class TestSignIn:
         assert (await account.client.delete(f"{KEYS}/{made['id']}")).status_code == 204
         assert (await account.me())["second_factor"] is False
         assert (await password_sign_in(api, account)).status_code == 200
+
+    async def test_used_up_recovery_codes_lock_no_account_out(
+        self, account: Account, api: httpx2.AsyncClient, db: Db
+    ) -> None:
+        await add(account)
+        only, new_codes = "/v1/me/passkeys-only", "/v1/me/second-factor/recovery-codes"
+        use_up = update(RecoveryCode).where(User.id == RecoveryCode.user_id, User.email == account.email)
+        async with db.begin() as tx:
+            await tx.execute(use_up.values(used_at=func.now()))
+        assert problem(await account.client.put(only, json={"enabled": True})) == (409, "second-factor-state")
+        (code, *_) = (await account.client.post(new_codes, json={})).raise_for_status().json()["recovery_codes"]
+        assert (await account.client.put(only, json={"enabled": True})).status_code == 204
+        assert (await password_sign_in(api, account, otp=code)).status_code == 200
+        async with db.begin() as tx:
+            await tx.execute(use_up.values(used_at=func.now()))
+        assert len((await add(account, "laptop"))["recovery_codes"]) == 10
 
     async def test_new_recovery_codes_of_an_account_with_passkeys_need_no_code(
         self, account: Account, api: httpx2.AsyncClient

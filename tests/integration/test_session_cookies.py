@@ -378,14 +378,19 @@ class TestRotation:
         assert problem(answer) == (401, "invalid-refresh-token")
         assert "set-cookie" not in answer.headers
 
-    async def test_forged_cookie_ends_nothing(self, account: Account, browser: Browser) -> None:
+    async def test_forged_cookie_ends_nothing(
+        self, account: Account, browser: Browser, api: httpx2.AsyncClient
+    ) -> None:
         token = await sign_in(browser, account)
         session, generation, secret = token.split(".")
         await refresh(browser)
         newest = browser.cookie
-        for forged in (f"{session}.2.{'A' * 43}", f"{session}.3.{secret}", f"{'0' * 32}.{generation}.{secret}"):
+        older = f"{session}.1.{'A' * 43}"  # the id of a session is in lists and access tokens
+        for forged in (older, f"{session}.2.{'A' * 43}", f"{session}.3.{secret}", f"{'0' * 32}.{generation}.{secret}"):
             browser.cookie = forged
             assert problem(await browser.refresh()) == (401, "invalid-refresh-token")
+            signed_out = await api.post("/v1/auth/logout", json={"refresh_token": forged})
+            assert signed_out.status_code == 204
         assert await refresh(browser, newest)
 
     async def test_concurrent_restarts_and_thefts_leave_one_live_token_at_most(

@@ -135,14 +135,14 @@ def test_garbage_as_token_is_refused(text: str) -> None:
 
 
 def test_refresh_token_is_random_and_parses_to_itself() -> None:
-    one, two = RefreshToken.new(IDENTITY.session_id), RefreshToken.new(IDENTITY.session_id)
+    one, two = RefreshToken.new(b"key", IDENTITY.session_id), RefreshToken.new(b"key", IDENTITY.session_id)
     assert one.text != two.text
     assert RefreshToken.parse(one.text) == one
     assert one.sha256 == hashlib.sha256(one.text.encode()).digest()
 
 
 def test_successor_depends_on_key_token_and_generation() -> None:
-    token = RefreshToken.new(IDENTITY.session_id)
+    token = RefreshToken.new(b"key", IDENTITY.session_id)
     successor = token.make_successor(b"key", 2)
     assert RefreshToken.parse(successor.text) == successor
     assert (successor.session_id, successor.generation) == (IDENTITY.session_id, 2)
@@ -150,10 +150,20 @@ def test_successor_depends_on_key_token_and_generation() -> None:
     others = [
         token.make_successor(b"another key", 2),
         token.make_successor(b"key", 3),
-        RefreshToken.new(IDENTITY.session_id).make_successor(b"key", 2),
+        RefreshToken.new(b"key", IDENTITY.session_id).make_successor(b"key", 2),
     ]
     secrets = {other.text.rsplit(".", 1)[1] for other in [*others, successor, token]}
     assert len(secrets) == 5
+
+
+def test_issued_refresh_token_is_distinguished_from_a_forged_one() -> None:
+    token = RefreshToken.new(b"key", IDENTITY.session_id)
+    assert token.is_issued(b"key")
+    assert token.make_successor(b"key", 7).is_issued(b"key")
+    session, _, secret = token.text.split(".")
+    forged = [f"{session}.2.{secret}", f"{'0' * 32}.1.{secret}", f"{session}.1.{'A' * 43}"]
+    assert not any(parsed.is_issued(b"key") for text in forged if (parsed := RefreshToken.parse(text)))
+    assert not token.is_issued(b"another key")
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from sqlalchemy import func, select, update
 
 from dropbox_api.accounts import sessions
 from dropbox_api.accounts.schemas import AuthTokens
-from dropbox_api.accounts.session_tokens import AccessTokens, RefreshToken, SessionTransport
+from dropbox_api.accounts.session_tokens import REFRESH_KEY, AccessTokens, RefreshToken, SessionTransport
 from dropbox_api.db import Db, Tx
 from dropbox_api.models import Session, User
 from dropbox_api.plumbing.encryption import derive_key
@@ -66,7 +66,7 @@ async def refresh_tokens(
     token = RefreshToken.parse(presented.text)
     if token is None:
         raise InvalidRefreshToken
-    key = derive_key(settings, "refresh token")
+    key = derive_key(settings, REFRESH_KEY)
     async with db.begin() as tx:
         row = await _lock_session(tx, token.session_id)
         successor = await _rotate(tx, settings, key, row, token, presented.place) if row else None
@@ -115,8 +115,8 @@ async def _rotate(
     elif is_in_place and is_newest and place == "cookie" and row.previous_hash and row.is_just_rotated:
         return token
     elif not (is_in_place and (is_newest or (is_previous and place == "cookie"))):
-        # A token that is not older and not the newest was forged.
-        if is_newest or token.generation < row.generation:
+        # Any other token was forged by one who knows the session's id, and ends nothing.
+        if is_newest or is_previous or (token.generation < row.generation and token.is_issued(key)):
             log.info("user %s: an old refresh token came back, session %s ends", row.user_id, token.session_id)
             await sessions.revoke_session(tx, token.session_id)
         return None

@@ -4,6 +4,7 @@ The access token is a JWT with user and session, valid for minutes: HS256 only, 
 audience, so that a token for another purpose is refused (RFC 8725). It is parsed only after its header was compared.
 The refresh token is opaque; the database keeps only its SHA-256. The first one of a session is random, each successor a
 MAC of the token for which it is issued: a repeated request gets the same answer, though no token is stored (ADR 0022).
+Each carries a MAC of itself: a token that is not the newest ends its session only if this server issued it.
 """
 
 import base64
@@ -35,6 +36,9 @@ CookieTransport = Literal["cookie", "temporary-cookie"]
 SessionTransport = Literal["bearer"] | CookieTransport
 """How a client keeps its refresh token: by itself, or in a cookie, which a browser may delete when it closes."""
 
+REFRESH_KEY = "refresh token"
+"""The purpose of the key of refresh tokens."""
+_HALF_BYTES = 16
 _REFRESH = re.compile(r"([0-9a-f]{32})\.([1-9][0-9]{0,8})\.[\w-]{43}", re.ASCII)
 
 
@@ -47,25 +51,32 @@ class Identity(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken:
-    """`text` is `<session id>.<generation>.<256 bits>`; the generation counts the rotations from 1."""
+    """`text` is `<session id>.<generation>.<128 secret bits and their MAC>`; the generation counts rotations from 1."""
 
     session_id: uuid.UUID
     generation: int
     text: str
 
     @classmethod
-    def new(cls, session_id: uuid.UUID) -> Self:
-        return cls._join(session_id, 1, secrets.token_bytes(32))
+    def new(cls, key: bytes, session_id: uuid.UUID) -> Self:
+        return cls._join(key, session_id, 1, secrets.token_bytes(_HALF_BYTES))
 
     @classmethod
-    def _join(cls, session_id: uuid.UUID, generation: int, secret: bytes) -> Self:
-        encoded = base64.urlsafe_b64encode(secret).rstrip(b"=").decode()
+    def _join(cls, key: bytes, session_id: uuid.UUID, generation: int, secret: bytes) -> Self:
+        proof = _make_proof(key, session_id, generation, secret)
+        encoded = base64.urlsafe_b64encode(secret + proof).rstrip(b"=").decode()
         return cls(session_id, generation, f"{session_id.hex}.{generation}.{encoded}")
 
     def make_successor(self, key: bytes, generation: int) -> Self:
         """Return the successor of this generation: the same one every time, and only for the holder of the key."""
         secret = hmac.digest(key, f"{generation} {self.text}".encode(), "sha256")
-        return self._join(self.session_id, generation, secret)
+        return self._join(key, self.session_id, generation, secret[:_HALF_BYTES])
+
+    def is_issued(self, key: bytes) -> bool:
+        """Return whether the holder of the key made this token: its session's id and number alone make none."""
+        halves = base64.urlsafe_b64decode(self.text.rpartition(".")[2] + "=")
+        secret, proof = halves[:_HALF_BYTES], halves[_HALF_BYTES:]
+        return hmac.compare_digest(proof, _make_proof(key, self.session_id, self.generation, secret))
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
@@ -76,6 +87,11 @@ class RefreshToken:
     @property
     def sha256(self) -> bytes:
         return hashlib.sha256(self.text.encode()).digest()
+
+
+def _make_proof(key: bytes, session_id: uuid.UUID, generation: int, secret: bytes) -> bytes:
+    issued = f"issued {session_id.hex}.{generation}.".encode() + secret
+    return hmac.digest(key, issued, "sha256")[:_HALF_BYTES]
 
 
 class AccessTokens:

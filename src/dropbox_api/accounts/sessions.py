@@ -7,11 +7,12 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, func, insert, or_, select, update
 
 from dropbox_api.accounts.schemas import SignInSession, SignInSessionList
-from dropbox_api.accounts.session_tokens import RefreshToken, SessionTransport
+from dropbox_api.accounts.session_tokens import REFRESH_KEY, RefreshToken, SessionTransport
 from dropbox_api.context import Context
 from dropbox_api.db import Db, Tx, new_id
 from dropbox_api.models import Session, User
 from dropbox_api.plumbing import page_cursors
+from dropbox_api.plumbing.encryption import derive_key
 from dropbox_api.plumbing.request_source import RequestSource
 from dropbox_api.problems import NotFound, Unauthenticated
 from dropbox_api.settings import AuthSettings
@@ -30,7 +31,7 @@ async def begin_session(
     tx: Tx, settings: AuthSettings, user_id: uuid.UUID, client: RequestSource, transport: SessionTransport
 ) -> RefreshToken:
     """Begin a session of a user whose sign-in was checked; return its first refresh token. Transaction: joins tx."""
-    token = RefreshToken.new(new_id())
+    token = RefreshToken.new(derive_key(settings, REFRESH_KEY), new_id())
     values = {
         "id": token.session_id,
         "user_id": user_id,
@@ -92,7 +93,7 @@ async def end_sessions(tx: Tx, user_id: uuid.UUID, *, keep: uuid.UUID | None = N
     await tx.execute(update(Session).where(*ended).values(revoked_at=func.now()))
 
 
-async def sign_out(db: Db, refresh_token: str) -> None:
+async def sign_out(db: Db, settings: AuthSettings, refresh_token: str) -> None:
     """Revoke the session of a refresh token, also of one that was replaced already.
 
     Idempotent: a token without a live session changes nothing and gets the same answer.
@@ -100,7 +101,9 @@ async def sign_out(db: Db, refresh_token: str) -> None:
     token = RefreshToken.parse(refresh_token)
     if token is None:
         return
-    is_own = or_(Session.refresh_hash == token.sha256, Session.generation > token.generation)
+    is_own = or_(Session.refresh_hash == token.sha256, Session.previous_hash == token.sha256)
+    if token.is_issued(derive_key(settings, REFRESH_KEY)):
+        is_own = or_(is_own, Session.generation > token.generation)
     async with db.begin() as tx:
         await revoke_session(tx, token.session_id, is_own)
 

@@ -86,13 +86,22 @@ async def replace_recovery_codes(tx: Tx, settings: AuthSettings, user_id: uuid.U
 
 
 async def add_first_recovery_codes(tx: Tx, settings: AuthSettings, user_id: uuid.UUID) -> list[str]:
-    """Make recovery codes for the first second factor of an account; none if it has some.
+    """Make recovery codes for the first second factor of an account; none if some are unused.
 
     Transaction: joins tx, which holds the user's lock.
     """
-    if await tx.scalar(select(exists().where(RecoveryCode.user_id == user_id))):
+    if await tx.scalar(select(_has_unused_code(user_id))):
         return []
     return await replace_recovery_codes(tx, settings, user_id)
+
+
+def can_make_code(user_id: uuid.UUID) -> ColumnElement[bool]:
+    """Return the condition that an account has an app or an unused recovery code."""
+    return _has_unused_code(user_id) | exists().where(User.id == user_id, User.totp_enabled_at.is_not(None))
+
+
+def _has_unused_code(user_id: uuid.UUID) -> ColumnElement[bool]:
+    return exists().where(RecoveryCode.user_id == user_id, RecoveryCode.used_at.is_(None))
 
 
 def has_factor(user_id: uuid.UUID) -> ColumnElement[bool]:

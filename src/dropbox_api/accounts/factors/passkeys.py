@@ -144,7 +144,8 @@ async def remove_passkey(context: Context, passkey_id: uuid.UUID) -> str:
 async def set_passkeys_only(context: Context, *, enabled: bool) -> None:
     """Choose whether a sign-in by password needs a second factor although no app is set up.
 
-    Raises SecondFactorState for an account without a passkey; Forbidden (see `confirm`).
+    Raises SecondFactorState for an account without a passkey, or whose password could sign in no more because every
+    recovery code is used; Forbidden (see `confirm`).
     """
     await require_recent_confirmation(context)
     has_passkey = exists().where(Passkey.user_id == User.id)
@@ -153,6 +154,8 @@ async def set_passkeys_only(context: Context, *, enabled: bool) -> None:
         await account.lock_account(tx, context.actor_id)
         if (await tx.execute(update(User).where(*own).values(passkeys_only=enabled))).rowcount == 0:
             raise SecondFactorState("The account has no passkey: add one first")
+        if enabled and not await tx.scalar(select(codes.can_make_code(context.actor_id))):
+            raise SecondFactorState("All recovery codes are used: get new ones first")
 
 
 async def _count_passkeys(tx: Tx, user_id: uuid.UUID) -> int:

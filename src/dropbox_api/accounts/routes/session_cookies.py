@@ -43,7 +43,8 @@ class TokenAnswer:
             return tokens
         replaced = read_cookie(self.request)
         if replaced is not None:
-            await sessions.sign_out(self.request.app.state.db, replaced)
+            state = self.request.app.state
+            await sessions.sign_out(state.db, state.settings.auth, replaced)
         return set_cookie(self.request, self.response, tokens, self.transport)
 
 

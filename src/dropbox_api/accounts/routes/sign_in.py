@@ -109,12 +109,13 @@ async def logout(
     request: Request,
     response: Response,
     db: DbDep,
+    settings: SettingsDep,
     x_session: SessionHeader = None,
     body: RefreshTokens | None = None,
 ) -> None:
     """End the sign-in, at once and for its access tokens too, and delete its cookie. Idempotent."""
     presented = session_cookies.read_token(request, x_session, body)
-    await sessions.sign_out(db, presented.text)
+    await sessions.sign_out(db, settings.auth, presented.text)
     if presented.place == "cookie":
         session_cookies.delete_cookie(request, response)
 
