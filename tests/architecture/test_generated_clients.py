@@ -1,8 +1,9 @@
-"""Clients that other tools generate from openapi.yaml compile: TypeScript types, and a Python client."""
+"""Clients that other tools generate from openapi.yaml compile: TypeScript, the npm package, and a Python client."""
 
 import json
 import subprocess
 import sys
+import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,35 @@ export function describe(problem: Problem): string {
 """
     assert check_types(types, source) == ""
     assert "does not exist" in check_types(types, source.replace('"parts-missing"', '"not-found"'))
+
+
+def test_packed_javascript_client_compiles_and_runs_in_another_project(tmp_path: Path) -> None:
+    package = ROOT / "clients" / "js"
+    for command in (("run", "build"), ("pack", "--pack-destination", tmp_path)):
+        made = run(BIN / "npm", *command, "--silent", cwd=package)
+        assert made.returncode == 0, made.stdout + made.stderr
+    modules = tmp_path / "node_modules"
+    with tarfile.open(next(tmp_path.glob("*.tgz"))) as archive:
+        archive.extractall(tmp_path, filter="data")
+    modules.mkdir()
+    (tmp_path / "package").rename(modules / "dropbox-api-client")
+    for name in ("openapi-fetch", "openapi-typescript-helpers"):
+        (modules / name).symlink_to(ROOT / "node_modules" / name)
+    source = """
+import { createClient, isProblem } from "dropbox-api-client";
+const client = createClient({ baseUrl: "http://localhost:1" });
+export async function describe(): Promise<string> {
+  try {
+    return (await client.api.GET("/v1/files")).data.items[0].name;
+  } catch (error) {
+    return isProblem(error, "cursor-expired") ? error.problem.reason : String(error);
+  }
+}
+"""
+    assert check_types(tmp_path, source) == ""
+    assert "does not exist" in check_types(tmp_path, source.replace(".reason", ".missing"))
+    (tmp_path / "usage.mts").write_text(source + "console.log(await describe());", encoding="utf-8")
+    assert run(BIN / "node", "usage.mts", cwd=tmp_path).stdout == "ConnectionProblem: No answer from localhost:1\n"
 
 
 def test_generated_python_client_compiles_without_errors(tmp_path: Path) -> None:

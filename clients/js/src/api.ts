@@ -72,7 +72,7 @@ export function createClient<A extends Auth = Auth>(options: ClientOptions<A> = 
 
 /** Send a request with the access token, and once more with a new one when the server refuses the first. */
 async function authenticate(transport: Transport, auth: Auth, request: Request): Promise<Response> {
-  if (isPublic(new URL(request.url).pathname)) return send(transport, request);
+  if (!needsToken(request, transport.baseUrl)) return send(transport, request);
   const token = await auth.getToken();
   if (token === null) return send(transport, request);
   const repetition = request.clone();
@@ -91,7 +91,9 @@ function withToken(request: Request, token: string): Request {
   return request;
 }
 
-/** Whether the operations of a path take no access token. */
-function isPublic(path: string): boolean {
-  return /\/v1\/(public|auth)\//.test(path) && !path.endsWith("/v1/auth/verify-email/request");
+/** Whether a request is for the server, which alone may see a token, and for an operation that takes one. */
+function needsToken(request: Request, baseUrl: string): boolean {
+  const { origin, pathname } = new URL(request.url);
+  const isPublic = /^\/v1\/(public|auth)\//.test(pathname) && pathname !== "/v1/auth/verify-email/request";
+  return origin === new URL(baseUrl).origin && !isPublic;
 }

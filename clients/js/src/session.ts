@@ -54,6 +54,8 @@ const NAME = "dropbox-api session";
 const VERIFIER = "dropbox-api oidc verifier";
 /** How long a tab waits for the token of another one before it refreshes. Tabs answer at once, unless they hang. */
 const ASK_MS = 1000;
+/** A request that hangs keeps the other tabs waiting. */
+const ANSWER_MS = 60_000;
 /** Of the lifetime of an access token: when this part of it is over, the next request gets a new one. */
 const USED_PART = 0.9;
 
@@ -222,8 +224,9 @@ export class CookieSession implements Auth {
   }
 
   #post(path: string, body: BodyInit | null = null, session?: Schemas["CookieTransport"]): Promise<Response> {
-    const headers = session ? { "X-Session": session } : {};
-    return send(this.transport, new Request(this.transport.baseUrl + path, { method: "POST", headers, body }));
+    const headers = new Headers(session ? { "X-Session": session } : {});
+    const options = { method: "POST", headers, body, signal: AbortSignal.timeout(ANSWER_MS) };
+    return send(this.transport, new Request(this.transport.baseUrl + path, options));
   }
 
   /** Use tokens that the server gave to this tab, and give them to the others. */

@@ -15,7 +15,8 @@ export async function send(transport: Transport, request: Request): Promise<Resp
   try {
     answer = await transport.fetch(request);
   } catch (error) {
-    if (request.signal.aborted) throw request.signal.reason;
+    const { aborted, reason } = request.signal;
+    if (aborted && reason?.name !== "TimeoutError") throw reason;
     throw new ConnectionProblem(`No answer from ${new URL(request.url).host}`, { cause: error });
   }
   if (answer.ok) return answer;

@@ -38,6 +38,14 @@ test("public operations carry no token", async () => {
   expect(server.requests.map(({ token }) => token)).toEqual([null, null, "pat"]);
 });
 
+test("token goes to the server alone, whatever the path says", async () => {
+  const server = new FakeServer(() => Response.json({}));
+  const client = createClient({ ...server.options, auth: bearer("pat") });
+  for (const path of [".evil.example/v1/me", ":1/v1/me", "/v1/me"]) await client.send(path);
+  await client.api.GET("/v1/me", { baseUrl: "https://evil.example" });
+  expect(server.requests.map(({ token }) => token)).toEqual([null, null, "pat", null]);
+});
+
 test.each([
   ["a problem with a wait", problem(429, "rate-limited", { retry_after_s: 7 }), "rate-limited", 7, false],
   [

@@ -1,7 +1,14 @@
 // The session of a browser's tabs. Each client of one server is a tab: they share the locks and channels of this process.
 
 import { afterEach, expect, test, vi } from "vitest";
-import { type Client, type CookieSession, cookieSession, createClient, SessionReplaced } from "../src/index.ts";
+import {
+  type Client,
+  ConnectionProblem,
+  type CookieSession,
+  cookieSession,
+  createClient,
+  SessionReplaced,
+} from "../src/index.ts";
 import { eventually } from "./support/eventually.ts";
 import { FakeServer, problem, type ReceivedRequest } from "./support/fake_server.ts";
 
@@ -152,6 +159,22 @@ test("lost connection while refreshing is told and leaves the session as it is",
   await expect(me(tab)).rejects.toThrow("No answer");
   server.options.fetch = fetch;
   expect(await me(tab)).toBe("ada");
+});
+
+test("refresh without an answer ends after a time limit, and lets the other tabs try", async () => {
+  const limit = vi.spyOn(AbortSignal, "timeout").mockReturnValueOnce(AbortSignal.timeout(10));
+  const server = new SessionServer();
+  const hanging = (request: Request) =>
+    new Promise<Response>((_, reject) => {
+      request.signal.addEventListener("abort", () => reject(request.signal.reason));
+    });
+  const first = createClient({ ...server.options, auth: cookieSession(), fetch: hanging });
+  tabs.push(first);
+  const refresh = me(first);
+  const second = me(server.openTab());
+  await expect(refresh).rejects.toBeInstanceOf(ConnectionProblem);
+  expect(await second).toBe("ada");
+  limit.mockRestore();
 });
 
 test("code of a provider is exchanged with the verifier of this tab, and leaves the address", async () => {
