@@ -3,6 +3,7 @@
 import asyncio
 import random
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sqlalchemy import text
 from dropbox_api.db import Db
 from dropbox_api.plumbing import failpoints
 from dropbox_api.settings import MIB
+from dropbox_api.storage.s3 import S3Config, S3Store
 from dropbox_api.workers.collect import collect_blobs
 from dropbox_api.workers.discard import discard_leftovers
 from dropbox_api.workers.expire import expire_uploads
@@ -68,7 +70,10 @@ async def state_of(db: Db, upload_id: str) -> str:
 
 async def age(db: Db, upload_id: str, hours: float) -> None:
     """Make all times of a session earlier."""
-    aged = text("UPDATE uploads SET expires_at = expires_at - :by * interval '1 hour' WHERE id = :id")
+    aged = text("""
+        UPDATE uploads SET expires_at = expires_at - :by * interval '1 hour',
+            last_activity_at = last_activity_at - :by * interval '1 hour' WHERE id = :id
+    """)
     async with db.begin() as tx:
         await tx.execute(aged, {"id": upload_id, "by": hours})
 
@@ -410,10 +415,30 @@ async def test_session_with_a_part_lives_for_a_day_after_the_last_call(
     await age(server.db, upload["id"], 23.9)
     await expire_uploads(server.services)
     assert await state_of(server.db, upload["id"]) == "active"
-    await sender.ask("POST", upload["id"], "/reconcile")
-    await age(server.db, upload["id"], 24.1)
+    for path, body, status in (("/reconcile", None, 200), ("/complete", {"fingerprint": sha256(LARGE)}, 409)):
+        assert (await sender.ask("POST", upload["id"], path, json=body)).status_code == status
+        await age(server.db, upload["id"], 23.9)
+        await expire_uploads(server.services)
+        assert await state_of(server.db, upload["id"]) == "active"
+    await age(server.db, upload["id"], 0.2)
     await expire_uploads(server.services)
     assert await state_of(server.db, upload["id"]) == "expired"
+
+
+async def test_session_about_which_the_store_is_silent_expires_a_day_later(
+    server: RunningServer, account: Account, api: httpx2.AsyncClient, s3_config: S3Config
+) -> None:
+    sender = await make_sender(account, api)
+    upload = await sender.start(LARGE, **MULTI)
+    await sender.send(upload, LARGE, [1])
+    await age(server.db, upload["id"], 24.9)  # 23.9 hours after its end
+    async with S3Store.open(replace(s3_config, endpoint_url="http://127.0.0.1:9")) as away:
+        silent = replace(server.services, store=away)
+        await expire_uploads(silent)
+        assert await state_of(server.db, upload["id"]) == "active"
+        await age(server.db, upload["id"], 0.2)
+        await expire_uploads(silent)
+        assert await state_of(server.db, upload["id"]) == "expired"
 
 
 async def test_session_whose_parts_arrived_without_a_call_lives_for_a_day_after_the_last_one(

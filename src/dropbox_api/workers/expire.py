@@ -30,7 +30,12 @@ async def expire_uploads(services: Services) -> Report:
     db = services.db
     is_unfinishable = and_(Upload.state == "completing", Upload.checks > MAX_BACKOFF_DOUBLINGS, IS_LEASE_FREE)
     is_expired = and_(or_(Upload.state.in_(("creating", "active")), is_unfinishable), Upload.expires_at < func.now())
-    is_unheard = and_(Upload.state == "active", Upload.confirmed_bytes == 0, Upload.reserved_bytes > 0)
+    is_unheard = and_(
+        Upload.state == "active",
+        Upload.confirmed_bytes == 0,
+        Upload.reserved_bytes > 0,
+        Upload.expires_at > func.now() - link_sessions.IDLE_TTL,
+    )
     expired = select(Upload.id, Upload.owner_id, is_unheard.label("is_unheard")).where(is_expired)
     async with db.read() as tx:
         rows = (await tx.execute(expired.limit(SESSIONS_PER_RUN))).all()
@@ -54,14 +59,14 @@ async def expire_uploads(services: Services) -> Report:
 async def _confirm_parts(services: Services, upload_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
     """Record the parts of sessions under links whose senders send without a call: with a part, a session lives on.
 
-    Returns the sessions about which the store does not answer: they wait for the next run.
+    Returns the sessions about which the store does not answer: they wait for the next run, for at most a day.
     """
     unknown = set(upload_ids)
     for upload_id in upload_ids:
         try:
             with contextlib.suppress(problems.NotFound, problems.ParentGone, problems.UploadExpired):
                 await reconcile.reconcile_session(services, upload_id)
-        except StoreError as error:
+        except (StoreError, problems.Unavailable) as error:
             log.warning("the store does not tell the parts of upload %s: %s", upload_id, error)
         else:
             unknown.discard(upload_id)

@@ -9,6 +9,7 @@ from sqlalchemy import update
 
 from dropbox_api import problems
 from dropbox_api.core.fingerprint import parse_sha256
+from dropbox_api.db import Tx
 from dropbox_api.models import Upload
 from dropbox_api.plumbing.store_problems import to_problem
 from dropbox_api.responses import describe_problem
@@ -16,6 +17,7 @@ from dropbox_api.storage.object_store import StoreError
 from dropbox_api.uploads import abort, complete, link_sessions, reconcile, schemas, sessions
 from dropbox_api.uploads.senders import sender
 from dropbox_api.uploads.senders.sender import SenderContext
+from dropbox_api.uploads.sessions import UploadSession
 
 COMPLETED_AT_ONCE = 8
 """Of one batch: each holds a connection to the store while it assembles."""
@@ -52,27 +54,29 @@ async def complete_upload(context: SenderContext, upload_id: uuid.UUID, fingerpr
 
     Raises NotFound, FingerprintRequired, FingerprintMismatch, PartsMissing, UploadEnded, UploadExpired, UploadFailed,
     Unavailable, StoreError.
-    Transaction: one for the fingerprint; T1, S3, T2.
+    Transaction: one for the fingerprint and the call; T1, S3, T2.
     """
     await sender.require_session(context, upload_id)
-    if fingerprint is not None:
-        await _set_fingerprint(context, upload_id, parse_sha256(fingerprint))
+    async with context.db.begin() as tx:
+        session = await sessions.lock_known_session(tx, upload_id)
+        if fingerprint is not None:
+            await _set_fingerprint(tx, session, parse_sha256(fingerprint))
+        if session.state == "active":
+            await link_sessions.touch(tx, upload_id, context.settings)
     async with _hiding_closed(context, upload_id):
         await complete.complete_session(context, upload_id)
     return await sender.get_upload(context, upload_id)
 
 
-async def _set_fingerprint(context: SenderContext, upload_id: uuid.UUID, digest: bytes) -> None:
+async def _set_fingerprint(tx: Tx, session: UploadSession, digest: bytes) -> None:
     """Record the fingerprint of a session that has none. It looks nothing up: the owner's content stays hidden.
 
-    Raises FingerprintMismatch.
+    Raises FingerprintMismatch. Transaction: joins tx, which holds the session's lock.
     """
-    async with context.db.begin() as tx:
-        session = await sessions.lock_known_session(tx, upload_id)
-        if session.fingerprint is None and session.is_live:
-            await tx.execute(update(Upload).where(Upload.id == upload_id).values(fingerprint=digest))
-        elif session.fingerprint not in {None, digest}:
-            raise problems.FingerprintMismatch
+    if session.fingerprint is None and session.is_live:
+        await tx.execute(update(Upload).where(Upload.id == session.id).values(fingerprint=digest))
+    elif session.fingerprint not in {None, digest}:
+        raise problems.FingerprintMismatch
 
 
 async def complete_batch(
