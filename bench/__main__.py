@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import events, mirror, peers, serving, sessions, signing, transfers, tree
+from bench import events, mirror, peers, previews, serving, sessions, signing, transfers, tree
 from bench.stack import Stack, running_stack
 from bench.table import GIB, Section
 
@@ -32,6 +32,8 @@ def main() -> None:
         "mirror": mirror.measure,
         "events": events.measure,
         "copies": lambda stack: transfers.copies(stack, tools, missing, runs),
+        "link": lambda stack: transfers.link(stack, runs),
+        "thumbnails": lambda stack: previews.measure(stack, runs),
         "small": lambda stack: transfers.small_files(stack, tools, runs),
         "first-byte": lambda stack: transfers.first_byte(stack, tools, 5, large_bytes),
         "again": transfers.again,

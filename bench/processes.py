@@ -20,19 +20,25 @@ class Usage:
     """User and system time of the program and of the children that it waited for."""
     peak_bytes: int
     """Peak resident memory (VmHWM) of the process without children."""
+    tree_peak_bytes: int
+    """Peak of the sum of the resident memory of the process and its descendants, twice a second."""
 
 
 def run(command: Sequence[str | Path], environment: Mapping[str, str]) -> Usage:
     """Run a program to its end. Raises RuntimeError with its output when it fails."""
     began = time.perf_counter()
     process = subprocess.Popen(command, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    peaks = [0]
+    peaks, sums = [0], [0]
     said: list[bytes] = []
     ended = threading.Event()
 
     def watch() -> None:
+        ticks = 0
         while not ended.wait(0.05):
             peaks.append(memory(process.pid, "VmHWM"))
+            ticks += 1
+            if ticks % 10 == 0:  # it reads all of /proc
+                sums.append(sum(memory(pid, "VmRSS") for pid in tree(process.pid)))
 
     def listen() -> None:
         assert process.stdout is not None
@@ -50,7 +56,7 @@ def run(command: Sequence[str | Path], environment: Mapping[str, str]) -> Usage:
     if process.returncode:
         words = b"".join(said).decode(errors="replace")[-2000:]
         raise RuntimeError(f"{Path(command[0]).name} ended with code {process.returncode}:\n{words}")
-    return Usage(wall_s, used.ru_utime + used.ru_stime, max(peaks))
+    return Usage(wall_s, used.ru_utime + used.ru_stime, max(peaks), max(sums))
 
 
 def memory(pid: int, field: str) -> int:

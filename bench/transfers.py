@@ -10,7 +10,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -23,6 +23,7 @@ from bench.table import GIB, MIB, Row, Section, fastest, interleaved, markdown_t
 from dropbox_client.client import Client
 
 _SMALL_FILES, _SMALL_BYTES = 1_000, 64 * 1024
+_LINKED_BYTES = int(os.environ.get("BENCH_LINK_MIB", "1024")) * MIB
 _DBX = Path(sys.executable).with_name("dbx")
 
 _SDK = """
@@ -170,6 +171,50 @@ def _detail(
         *(f"down: {name}" for name in columns),
     ]
     return markdown_table(head, body)
+
+
+# Through a link
+
+
+def link(stack: Stack, runs: int) -> Section:
+    """Measure `dbx upload` of a large file to an upload link, beside the same by its owner."""
+    file = _random_file(stack.directory / "linked", _LINKED_BYTES)
+    used: dict[str, list[Usage]] = {"link": [], "own": []}
+
+    def send(name: str, destination: Callable[[Client], str]) -> float:
+        stack.empty_bucket()
+        with stack.signed_in(stack.api.url) as (client, signed_in):
+            used[name].append(processes.run([_DBX, "upload", file, destination(client)], signed_in))
+        return used[name][-1].wall_s
+
+    def make_address(client: Client) -> str:
+        return client.base_url + client.links.create(client.files.create_folder("/in").id, "upload").url_path
+
+    found = interleaved(runs, {"link": lambda: send("link", make_address), "own": lambda: send("own", lambda _: "/in")})
+    file.unlink()
+    stack.empty_bucket()
+    by_link, own = median(found["link"]), median(found["own"])
+    return Section(
+        "Through an upload link",
+        [
+            Row(
+                f"upload {mib(_LINKED_BYTES)} to a link",
+                s(by_link),
+                f"its owner, to a folder: {s(own)}",
+                times(by_link / own),
+                "<= 1.5x",
+                by_link / own <= 1.5,
+            ),
+            Row(
+                "processor time of the sending client",
+                s(_cpu(used["link"])),
+                f"its owner's: {s(_cpu(used['own']))}",
+                times(_cpu(used["link"]) / _cpu(used["own"])),
+                "",
+            ),
+        ],
+        ["`dbx upload` for both. To a link it sends one part after the other, to a folder 2 to 16 at once."],
+    )
 
 
 # Many small files
