@@ -7,7 +7,7 @@ After a process died at a failpoint, the client repeats, a worker finishes, and 
 import asyncio
 import itertools
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -33,6 +33,7 @@ from tests.support.journeys import (
     DeleteAccount,
     Edit,
     Journey,
+    LinkUpload,
     Photo,
     Prune,
     Purge,
@@ -101,6 +102,20 @@ IN_WORKER: dict[str, tuple[str, Callable[[str], Journey]]] = {
 }
 """Failpoint -> the job that reaches it, and a journey that gives the job work."""
 
+LINK_IN_API = [
+    "uploads.start.after_t1",
+    *(["uploads.start.after_lease", "uploads.start.after_s3", "uploads.start.after_t2"] if LONG else []),
+    "uploads.sign.after_record",
+    "uploads.reconcile.after_list",
+    "uploads.complete.after_t1",
+]
+LINK_IN_WORKER = [
+    "uploads.complete.after_s3",
+    *(["uploads.complete.after_head"] if LONG else []),
+    "uploads.complete.after_t2",
+]
+"""The failpoints that a session under a link meets in order, before and after all has arrived."""
+
 ELSEWHERE = {"workers.publish.after_send", "workers.deliver.after_send"}
 """They need a receiver: integration/test_relay.py."""
 
@@ -109,7 +124,7 @@ WORKER_RESUMES = {"uploads.complete.after_t1", "uploads.complete.after_s3", "upl
 
 
 def test_failpoints_in_the_source_are_exactly_those_tested() -> None:
-    assert failpoints() == IN_API.keys() | IN_WORKER.keys() | ELSEWHERE
+    assert failpoints() == IN_API.keys() | IN_WORKER.keys() | {*LINK_IN_API} | ELSEWHERE
 
 
 @dataclass
@@ -235,15 +250,53 @@ async def finish_as_worker(world: World) -> None:
             await asyncio.sleep(0.05)
 
 
-@pytest.mark.parametrize("size_bytes", [1_000, 5 * 1024**2 + 1_000])
-@pytest.mark.parametrize("action", ["raise", "delay:0.3"])
+async def kill_at_each_step(world: World, journey: Journey, steps: Iterable[str]) -> None:
+    """Let one API process after the other die, each one step later, while the client repeats the journey."""
+    for name in steps:
+        async with running_process(world.variables, f"{name}=kill") as api:
+            with pytest.raises(httpx2.TransportError):
+                await journey.persist(api.url)
+            assert await api.wait_for_exit() == -9, f"{name} was not reached"
+
+
+async def test_upload_to_a_link_with_processes_killed_at_every_step_arrives_once(world: World) -> None:
+    """The sender begins anew with its secret and reference; a worker takes over when all has arrived, and dies too."""
+    journey = LinkUpload("link")
+    await journey.prepare(world.api.url)
+    await kill_at_each_step(world, journey, LINK_IN_API)
+    for name in LINK_IN_WORKER:
+        async with asyncio.timeout(60):
+            while await run_job(world.variables, "finish-stale", f"{name}=kill") != -9:
+                pass  # the lease of the process before has not lapsed
+    await journey.persist(world.api.url)
+    await world.check(journey)
+
+
+async def test_small_upload_to_a_link_with_the_api_killed_before_its_record_arrives_once(world: World) -> None:
+    journey = LinkUpload("link-single", size_bytes=1_000)
+    await journey.prepare(world.api.url)
+    await kill_at_each_step(world, journey, ["uploads.complete.after_head_single"])
+    await journey.persist(world.api.url)
+    await world.check(journey)
+
+
+@pytest.mark.parametrize(
+    ("kind", "action", "size_bytes"),
+    [
+        *itertools.product([Upload], ["raise", "delay:0.3"], [1_000, CHUNK + 1_000]),
+        (LinkUpload, "raise", CHUNK + 1_000),
+        *itertools.product([LinkUpload] if LONG else [], ["delay:0.3"], [1_000, CHUNK + 1_000]),
+    ],
+)
 async def test_upload_with_every_failpoint_firing_once_succeeds_by_repeating(
-    world: World, action: str, size_bytes: int
+    world: World, kind: type[Upload] | type[LinkUpload], action: str, size_bytes: int
 ) -> None:
     """Every failpoint of the journey fires once, and the client only repeats."""
-    journey = Upload(f"all-{action}-{size_bytes}", size_bytes=size_bytes, late=size_bytes > 1_000)
+    journey = kind(f"all-{action}-{size_bytes}", size_bytes=size_bytes)
+    if isinstance(journey, Upload):
+        journey.late = size_bytes > CHUNK
     await journey.prepare(world.api.url)
-    armed = ",".join(f"{name}={action}" for name in IN_API)
+    armed = ",".join(f"{name}={action}" for name in {*IN_API, *LINK_IN_API})
     async with running_process(world.variables, armed) as api:
         await asyncio.gather(*(journey.persist(api.url, on=AND_INTERNAL) for _ in range(2)))
     await world.check(journey)

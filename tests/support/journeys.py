@@ -22,7 +22,9 @@ from dropbox_api.storage.object_store import ObjectStore
 from dropbox_api.workers import batches, invariants, jobs
 from dropbox_api.workers.sweep import sweep_orphans
 from tests.support import pictures
-from tests.support.server import Account, put, register_account, send, sha256, start_body, upload_file
+from tests.support.senders import Sender
+from tests.support.server import MULTI, Account, put, register_account, send, sha256, start_body, upload_file
+from tests.support.sharing import make_folder, make_link
 
 CHUNK = 5 * MIB
 RETRYABLE = frozenset({"unavailable", "upload-completing", "upload-ended", "NoSuchUpload"})
@@ -195,6 +197,69 @@ class Photo(Upload):
         async with db.read() as tx:
             row = (await tx.execute(made, {"id": uuid.UUID(self.files[0]["revision_id"])})).one()
         assert tuple(row) == ("ready", 0)
+
+
+class LinkUpload(Journey):
+    """Send one file into a folder below an upload link that takes nothing else; its sender has no account."""
+
+    def __init__(self, seed: str, *, size_bytes: int = CHUNK + 1_000) -> None:
+        super().__init__(seed)
+        self.data = self.random.randbytes(size_bytes)
+        self.sender: Sender
+        self.sessions: set[str] = set()
+        """The session of every successful attempt."""
+
+    async def prepare(self, url: str) -> None:
+        await super().prepare(url)
+        account = self.account_at(url)
+        async with account.client as client:
+            folder_id = await make_folder(account, "/in")
+            link = await make_link(account, folder_id, "upload", max_files=1, max_bytes=len(self.data))
+        self.sender = Sender(client, link)
+
+    async def _attempt(self, account: Account) -> None:
+        async with httpx2.AsyncClient(base_url=account.client.base_url, timeout=60) as api:
+            sender = replace(self.sender, api=api)
+            more = {} if len(self.data) < CHUNK else {**MULTI, "fingerprint": None}
+            started = await sender.post_start(self.data, "sent.bin", client_ref="one", folder_path="new", **more)
+            upload = require_ok(started).json()["upload"]
+            if upload["state"] == "active" and (single := started.json()["parts"]):
+                require_ok(await put(single[0], self.data))
+            elif upload["state"] == "active":
+                missing = require_ok(await sender.ask("POST", upload["id"], "/reconcile")).json()["missing"]
+                for number in filter(None, missing.replace("-", ",").split(",")):  # of the two chunks
+                    await sender.send(upload, self.data, [int(number)])
+            async with asyncio.timeout(PATIENCE_S):
+                while upload["state"] != "completed":
+                    fingerprint = sha256(self.data)
+                    upload = require_ok(await sender.complete(upload, fingerprint=fingerprint)).json()
+                    await asyncio.sleep(0 if upload["state"] == "completed" else 0.1)
+            self.sessions.add(upload["id"])
+
+    async def check(self, url: str, db: Db) -> None:
+        """One session, one file, and the link has counted it once."""
+        (upload_id,) = self.sessions
+        account = self.account_at(url)
+        async with account.client as client:
+            (listed,) = require_ok(await client.get("/v1/files", params={"path": "/in/new"})).json()["items"]
+            content = require_ok(await client.get(f"/v1/files/{listed['id']}/content", follow_redirects=True)).content
+            assert sha256(content) == sha256(self.data)
+            folder_id = self.sender.link["node_id"]
+            (link,) = require_ok(await client.get(f"/v1/files/{folder_id}/links")).json()["items"]
+            me = await account.me()
+        assert (link["received_files"], link["received_bytes"]) == (1, len(self.data))
+        assert (me["used_bytes"], me["reserved_bytes"], me["used_nodes"]) == (len(self.data), 0, 3)
+        counts = {
+            "SELECT count(*) FROM uploads WHERE link_id = :link": 1,
+            "SELECT count(*) FROM revisions WHERE node_id = :node": 1,
+            "SELECT count(*) FROM events WHERE node_id = :node AND kind = 'file.created'": 1,
+            "SELECT count(*) FROM audit_log WHERE node_id = :node AND action = 'uploaded-by-link'": 1,
+            "SELECT count(*) FROM uploads WHERE id = :upload AND state = 'completed'": 1,
+        }
+        ids = {"link": link["id"], "node": uuid.UUID(listed["id"]), "upload": uuid.UUID(upload_id)}
+        async with db.read() as tx:
+            seen = {counted: (await tx.execute(text(counted), ids)).scalar_one() for counted in counts}
+        assert seen == counts
 
 
 class Edit(Upload):

@@ -9,6 +9,7 @@ from dropbox_api import problems
 from dropbox_api.core.fingerprint import parse_sha256
 from dropbox_api.db import Tx
 from dropbox_api.models import Upload, UploadChunk
+from dropbox_api.plumbing.failpoints import failpoint
 from dropbox_api.uploads import link_sessions, multipart, parts, plans, quota, reconcile, schemas, sessions
 from dropbox_api.uploads.parts import RegisteredChunk
 from dropbox_api.uploads.senders import sender, window
@@ -39,6 +40,7 @@ async def sign_parts(
         signed = await _register_fitting(context, session, wanted)
     if isinstance(signed, problems.Problem):
         raise signed
+    await failpoint("uploads.sign.after_record")
     return signed
 
 
