@@ -552,16 +552,18 @@ async def test_content_without_a_place_is_deleted_at_once(
 ) -> None:
     account = await register()
     sender = await make_sender(account, api)
-    upload = await sender.start(LARGE, **MULTI)
+    upload = await sender.start(LARGE, folder_path="new/below", **MULTI)
     await sender.send(upload, LARGE)
     async with server.db.begin() as tx:
-        full = text("UPDATE users SET quota_nodes = 0 WHERE email = :email")
+        full = text("UPDATE users SET quota_nodes = used_nodes + reserved_nodes + 1 WHERE email = :email")
         await tx.execute(full, {"email": account.email})
         found = await tx.execute(text("SELECT storage_key FROM uploads WHERE id = :id"), {"id": upload["id"]})
         key = str(found.scalar_one())
     answer = await sender.complete(upload)
     assert problem(answer) == (409, "upload-failed")
     assert (await sender.ask("GET", upload["id"])).json()["failure"] == "the folder takes no more files"
+    assert await children(account, sender.link["node_id"]) == [], "the folder that had room is not made"
+    assert (await account.me())["used_nodes"] == 1
     assert not await is_stored(server.store, key)
     await collect_blobs(server.services)
     assert await usage(account) == (0, 0)

@@ -39,7 +39,7 @@ def check_depth(depth: int, path: Sequence[str]) -> problems.InvalidName | None:
 async def make_folders(tx: Tx, owner_id: uuid.UUID, uploads: Sequence[UploadSession]) -> set[uuid.UUID]:
     """Make the folders of sessions under links, and move their destinations there; return the sessions that are left.
 
-    A session whose folders cannot be made, because the account has no room for them, ends as failed.
+    A session whose folders cannot be made, because the account has no room for them, ends as failed, and leaves none.
     Transaction: joins tx, which holds the owner's lock.
     """
     by_id = {session.id: session for session in uploads if session.link_id}
@@ -54,33 +54,42 @@ async def make_folders(tx: Tx, owner_id: uuid.UUID, uploads: Sequence[UploadSess
     )
     wanted = select(*columns).where(UploadDestination.upload_id.in_(by_id)).order_by(UploadDestination.id)
     for place in (await tx.execute(wanted)).all():
-        folder_id = await _make_path(tx, owner_id, place.parent_id, parse_path(place.folder_path))
-        if isinstance(folder_id, problems.Problem) or await guard.count_free_nodes(tx, owner_id) < 0:
+        try:
+            async with tx.begin_nested():
+                folder_id = await _make_path(tx, owner_id, place.parent_id, parse_path(place.folder_path))
+                if await guard.count_free_nodes(tx, owner_id) < 0:
+                    raise problems.TooManyFiles
+        except problems.Problem:
             await sessions.end_sessions(
                 tx, owner_id, [place.upload_id], "failed", has_leftovers=True, failure="the folder takes no more files"
             )
             left.discard(place.upload_id)
-        elif folder_id != place.parent_id:
+            continue
+        if folder_id != place.parent_id:
             moved = update(UploadDestination).where(UploadDestination.id == place.id)
             await tx.execute(moved.values(parent_id=folder_id))
     return left
 
 
-async def _make_path(
-    tx: Tx, owner_id: uuid.UUID, top_id: uuid.UUID, wanted: tuple[str, ...]
-) -> uuid.UUID | problems.Problem:
-    """Return the folder at a path below `top_id`; a folder whose name a file has gets the next free one."""
+async def _make_path(tx: Tx, owner_id: uuid.UUID, top_id: uuid.UUID, wanted: tuple[str, ...]) -> uuid.UUID:
+    """Return the folder at a path below `top_id`; a folder whose name a file has gets the next free one.
+
+    Raises InvalidName, TooManyFiles, NameTaken.
+    """
     if too_deep := check_depth(await access.measure_depth(tx, top_id), wanted):
-        return too_deep
+        raise too_deep
     path = wanted
     renames = [0] * len(wanted)
     for _ in range(_MAX_RENAMES):
         found = await folders.ensure_folders(tx, owner_id, [path], top_id)
         blocked = next((n for n in range(len(path)) if isinstance(found.get(path[: n + 1]), problems.NotAFolder)), None)
         if blocked is None:
-            return found[path]
+            folder_id = found[path]
+            if isinstance(folder_id, problems.Problem):
+                raise folder_id
+            return folder_id
         renames[blocked] += 1
         path = tuple(
             names.make_conflict_name(name, renames[n]) if renames[n] else name for n, name in enumerate(wanted)
         )
-    return problems.NameTaken()
+    raise problems.NameTaken
