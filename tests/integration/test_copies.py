@@ -197,6 +197,44 @@ async def test_copy_beyond_the_quota_is_refused(people: People, shared: dict[str
     assert problem(await vi.client.post("/v1/copies", json={"file_id": shared["inner"]})) == (413, "quota-exceeded")
 
 
+async def test_copies_into_trees_of_different_owners_at_once_stay_below_the_limit(
+    people: People, shared: dict[str, str], register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, vi = people
+    monkeypatch.setattr("dropbox_api.files.copies.MAX_RUNNING", 1)
+    targets = []
+    for owner in [await register() for _ in range(4)]:
+        folder_id = await make_folder(owner, "/target")
+        await grant(owner, folder_id, vi, "editor")
+        targets.append(folder_id)
+    bodies = [{"file_id": shared["a"], "parent_id": folder_id} for folder_id in targets]
+    answers = await asyncio.gather(*(vi.client.post("/v1/copies", json=body) for body in bodies))
+    assert sorted(answer.status_code for answer in answers) == [202, 429, 429, 429]
+    (started,) = [answer.json()["id"] for answer in answers if answer.status_code == 202]
+    (await vi.client.delete(f"/v1/copies/{started}")).raise_for_status()
+
+
+async def test_copy_with_an_unexpected_error_is_tried_a_few_times_and_fails(
+    people: People, shared: dict[str, str], server: RunningServer, db: Db, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, vi = people
+    monkeypatch.setattr(job, "MAX_FAILURES", 2)
+
+    async def break_down(*_: Any) -> bool:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(job, "_place", break_down)
+    copy = await start(vi, shared["a"])
+    for state in ("running", "failed"):
+        with pytest.raises(RuntimeError):
+            await make_next_copy(server.services)
+        assert (await get(vi, copy["id"]))["state"] == state
+        async with db.begin() as tx:
+            await tx.execute(text("UPDATE copies SET lease_until = NULL WHERE id = :id"), {"id": copy["id"]})
+    assert (await get(vi, copy["id"]))["problem"]["code"] == "internal-error"
+    assert await usage(vi) == (2, 0, 0), "the content was copied; its collection is due"
+
+
 async def test_cancelled_copy_makes_nothing_and_releases_the_quota(
     people: People, shared: dict[str, str], server: RunningServer
 ) -> None:

@@ -112,14 +112,15 @@ async def start_copy(context: Context, wanted: StartCopy, once: Once | None) -> 
 
     Raises NotFound (source or folder), Forbidden, NotAFolder, RootFolder, InvalidName, InvalidRequest (both have one
     owner), QuotaExceeded, TooManyFiles, TooManyUploads, ContentQuarantined, ContentDamaged, IdempotencyMismatch.
-    Transaction: one, under the lock of the target's owner.
+    Transaction: one, under the locks of the actor and of the target's owner.
     """
     name = paths.clean_name(wanted.name) if wanted.name is not None else None
     actor_id = context.actor_id
     async with context.db.begin() as tx:
         folder = await folders.find_folder(tx, actor_id, wanted.parent_id, wanted.parent_path, "editor")
         owner_id = folder.owner_id if folder else actor_id
-        counters = await guard.lock_owner(tx, owner_id)
+        # The actor's lock serialises the count of the actor's copies, whose targets may have different owners.
+        counters = {user_id: await guard.lock_owner(tx, user_id) for user_id in sorted({actor_id, owner_id})}
         await idempotency.claim_key(tx, once)
         folder = await folders.find_folder(tx, actor_id, wanted.parent_id, wanted.parent_path, "editor")
         source = await access.require_role(tx, actor_id, wanted.file_id)
@@ -133,7 +134,7 @@ async def start_copy(context: Context, wanted: StartCopy, once: Once | None) -> 
         nodes = await read_source(tx, source.node_id, None)
         size_bytes = sum(one.size_bytes or 0 for one in list_contents(nodes).values())
         items = sum(not one.is_left_out for one in nodes)
-        require_room(counters, size_bytes, items, is_own=owner_id == actor_id)
+        require_room(counters[owner_id], size_bytes, items, is_own=owner_id == actor_id)
         copy_id = new_id()
         values = {
             "id": copy_id,

@@ -36,7 +36,7 @@ from dropbox_api.workers.reports import Report
 ROUNDS = 5
 """How often a worker reads a source that changes while it is copied."""
 MAX_FAILURES = 20
-"""After so many failures of the store the copy fails."""
+"""After so many failures of the store, or unexpected errors, the copy fails."""
 MAX_IN_MEMORY = 8 * 1024**2
 """The store copies larger chunks itself (UploadPartCopy)."""
 
@@ -91,8 +91,11 @@ async def make_next_copy(services: Services) -> Report:
         await _fail(services, copy, problem)
     except StoreError as error:
         log.warning("copy %s failed at the store: %s", copy.id, error)
-        await _note_failure(services, copy)
+        await _note_failure(services, copy, problems.ContentDamaged())
         return Report(1, 0, 1)
+    except Exception:  # the runner logs it; without the count the copy would be tried without end
+        await _note_failure(services, copy, problems.InternalError())
+        raise
     return Report(1, 1)
 
 
@@ -302,10 +305,10 @@ async def _fail(services: Services, copy: LeasedCopy, problem: problems.Problem)
         await copies.end_copy(tx, copy.id, "failed", body, services.settings.uploads.unplaced_ttl_s)
 
 
-async def _note_failure(services: Services, copy: LeasedCopy) -> None:
-    """Count a failure of the store; the last one fails the copy, else a later run goes on."""
+async def _note_failure(services: Services, copy: LeasedCopy, problem: problems.Problem) -> None:
+    """Count a failure; the last one fails the copy with this problem, else a later run goes on."""
     if copy.failures + 1 >= MAX_FAILURES:
-        await _fail(services, copy, problems.ContentDamaged())
+        await _fail(services, copy, problem)
         return
     pause = timedelta(seconds=min(2**copy.failures, 600))
     async with services.db.begin() as tx:
