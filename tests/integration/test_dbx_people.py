@@ -19,6 +19,7 @@ from sqlalchemy import text
 
 from dropbox_api.storage.s3 import S3Config
 from dropbox_api.workers.copy import make_next_copy
+from dropbox_api.workers.relay import relay_changes
 from tests.support.dbx import Dbx, finished, make_file, signed_in
 from tests.support.fake_server import FakeServer, Scripted, fake_server
 from tests.support.senders import Sender
@@ -105,7 +106,7 @@ async def test_viewer_can_read_and_not_change(ada: Dbx, person: Person) -> None:
 # Shared folders
 
 
-async def test_editor_changes_a_shared_tree(ada: Dbx, bob: Dbx) -> None:
+async def test_editor_changes_a_shared_tree(ada: Dbx, bob: Dbx, server: RunningServer) -> None:
     top = (await ada.remote("/Team"))["id"]
     assert (await bob("ls", "shared:Team")).out == "plans/\n"
     assert (await bob("ls", f"id:{top}/plans")).out == (await bob("ls", "shared:Team/plans/a.txt")).out == "a.txt\n"
@@ -126,7 +127,12 @@ async def test_editor_changes_a_shared_tree(ada: Dbx, bob: Dbx) -> None:
     [version] = (await bob("versions", "shared:Team/other/b.txt", "--json")).records
     assert version["author"] == bob.account.email
     assert (await bob("ls")).out == ""  # the own tree is unchanged
-    assert "only the owner can restore it" in (await bob("restore", "shared:Team/plans", code=2)).err
+    assert "by its id: `dbx activity" in (await bob("restore", "shared:Team/plans", code=2)).err
+    while (await relay_changes(server.services)).done:
+        pass
+    [trashed] = (await bob("activity", "--kind", "file.trashed", "--json")).records
+    restored = await bob("restore", trashed["file_id"])
+    assert restored.out == f"{trashed['file_id']} -> shared:Team/plans\n"
 
 
 async def test_account_is_deleted_and_restored(ada: Dbx, server: RunningServer) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _RESTORE = """\
 Restore files and folders from the trash by old path or id, to their old folder or to FOLDER. If several items in the
 trash had this path, the last deleted one is restored. If the name is taken, the restored item gets a number.
+An editor of a shared folder restores what they deleted there by its id, which `dbx activity --kind file.trashed --json`
+shows.
 
 With --version: make an older version of a file the newest. The current one remains as an older version.
 """

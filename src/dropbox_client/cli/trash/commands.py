@@ -24,7 +24,7 @@ def restore(options: Namespace) -> int:
         _restore_version(options)
         return 0
     if any(map(is_prefixed, options.things)):
-        raise Usage("a deleted item is in the trash of its owner: only the owner can restore it")
+        raise Usage("restore what you deleted in a shared folder by its id: `dbx activity --kind file.trashed --json`")
     with connect() as client:
         trashed = _TrashedPaths(client, [thing for thing in options.things if thing.startswith("/")])
 
