@@ -27,7 +27,8 @@ interface Session {
   hashes: Map<number, string>;
   stored: Map<number, Uint8Array<ArrayBuffer>>;
   state: string;
-  name: string;
+  /** Of its destinations: files with equal content share a session. */
+  names: string[];
   onConflict: string;
 }
 
@@ -176,10 +177,13 @@ export class FaultServer {
     const { size_bytes, fingerprint = null, client_ref = null } = body;
     const { name, on_conflict } = body.destination ?? { name: body.name, on_conflict: "rename" };
     const known = [...this.sessions.values()].find((session) => {
-      const isSame = client_ref ? session.name === name : fingerprint && session.fingerprint === fingerprint;
+      const isSame = client_ref ? session.names.includes(name) : fingerprint && session.fingerprint === fingerprint;
       return session.state === "active" && isSame;
     });
-    if (known) return { session: known, parts: [], isNew: false };
+    if (known) {
+      if (!known.names.includes(name)) known.names.push(name);
+      return { session: known, parts: [], isNew: false };
+    }
     if (on_conflict === "fail" && this.files.has(name)) return { problem: describe("name-taken") };
     if (!fingerprint) {
       const same = [...this.sessions.values()].filter(
@@ -197,7 +201,7 @@ export class FaultServer {
       hashes: new Map(size_bytes <= SINGLE_MAX ? [[1, fingerprint]] : []),
       stored: new Map(),
       state: "active",
-      name,
+      names: [name],
       onConflict: on_conflict,
     };
     this.sessions.set(session.id, session);
@@ -222,7 +226,7 @@ export class FaultServer {
       missing: toRanges(numbers.filter((number) => !session.stored.has(number))),
       mismatched: "",
       uploaded_bytes: session.stored.size,
-      destinations: [{ name: session.name, file_id: "f", problem: null }],
+      destinations: session.names.map((name) => ({ name, file_id: "f", problem: null })),
     };
   }
 
@@ -263,7 +267,7 @@ export class FaultServer {
     const content = new Blob(ordered);
     if (session.fingerprint !== (await hashBlob(content))) throw new Error("the content differs from its fingerprint");
     session.state = "completed";
-    this.files.set(session.name, new Uint8Array(await content.arrayBuffer()));
+    for (const name of session.names) this.files.set(name, new Uint8Array(await content.arrayBuffer()));
     return { upload_id: id, file: { id: "f" } };
   }
 }
