@@ -218,7 +218,7 @@ class LimitSettings(_Group):
         "90/minute;900/hour", description="Steps of sign-ins at the provider, three each, by address."
     )
     sign_in_account: str = Field("10/minute;50/hour", description="Attempts to sign in, by account.")
-    mail: str = Field("5/hour", description="Mails to one address; those about grants count by themselves.")
+    mail: str = Field("5/hour", description="Mails to one address, and requests of one account to change its address.")
     share_mail: str = Field("60/hour", description="Mails about grants, by the user who shares.")
     public: str = Field("300/minute", description="Requests to public links, by address.")
     link_password: str = Field("10/minute;60/hour", description="Wrong passwords of one link.")
