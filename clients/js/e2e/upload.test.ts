@@ -47,10 +47,13 @@ test("example page sends a file through an upload link of another origin", async
   }
 });
 
-test("upload of 200 MiB to a link reloaded half-way and picked again sends no part twice", async ({ page }) => {
+test("upload of 200 MiB with an upload token reloaded half-way and picked again sends no part twice", async ({
+  page,
+}) => {
   const account = await Account.create();
   const folder = await account.createFolder("Inbox");
-  const { token: link } = await account.createLink(folder, { mode: "upload" });
+  const wanted = { parent_id: folder.id, max_bytes: 300 * MIB, expires_in_s: 3600 };
+  const { token: link } = await account.call<{ token: string }>("POST", "/v1/upload-tokens", wanted);
   const source = await makeRandomFile("film.mov", 200 * MIB);
   const wire = watchWire(page);
   try {
@@ -152,6 +155,19 @@ test("picked file that changed on the disk fails instead of waiting at 0 %", asy
   } finally {
     await source.remove();
   }
+});
+
+test("uploader whose worker does not start fails its uploads and says so", async ({ page }) => {
+  await openUploader(page, site, { token: await createToken(await Account.create()) });
+  await page.evaluate(async () => {
+    const { client } = window.uploader["options"];
+    await window.uploader.close();
+    const createWorker = () => new Worker("/missing.js", { type: "module" });
+    window.uploader = window.dbx.createUploader({ client, createWorker });
+    await window.uploader.add([new File(["x"], "x.txt")]);
+  });
+  await waitForStatus(page, "failed");
+  expect(await readItems(page)).toMatchObject([{ failure: { code: "worker-failed" } }]);
 });
 
 test("dropped folder arrives with its empty subfolders", async ({ page }) => {

@@ -2,7 +2,7 @@
 
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 
-const PAGES = ["README.md", "../../docs/javascript.md"];
+const PAGES = ["README.md", "../../docs/javascript.md", "../../docs/upload-engine.md"];
 const FOLDER = "tests/examples.gen";
 
 await rm(FOLDER, { recursive: true, force: true });

@@ -99,7 +99,7 @@ async function sendMembers(context: TransferContext, members: Member[], alone: B
     }
   });
   await Promise.all(puts);
-  return stored;
+  return stored.filter(({ member }) => !member.signal.aborted);
 }
 
 /** Send a file once; return whether the store has it. */

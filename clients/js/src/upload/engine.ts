@@ -2,6 +2,8 @@
 
 import type { Client } from "../api.ts";
 import type { FromWorker, Question, ToWorker } from "../worker/messages.ts";
+import { Connectivity } from "./connectivity.ts";
+import { readRetry } from "./errors.ts";
 import type { FolderPath } from "./folders.ts";
 import type { Job, OnConflict, Target } from "./job.ts";
 import {
@@ -9,6 +11,7 @@ import {
   applyReport,
   type Command,
   createState,
+  type Failure,
   isAllowed,
   isEnded,
   isRunning,
@@ -19,6 +22,7 @@ import { Pace } from "./pace.ts";
 import { queryPermission, requestPermission } from "./permissions.ts";
 import { keepAwake } from "./presence.ts";
 import { makeSecret, ResumeStore, type Row } from "./resume.ts";
+import { RetryWindow, retry } from "./retry.ts";
 import type { Choice } from "./transfer.ts";
 import { readFiles, type UploadSource, type UploadTree } from "./tree.ts";
 
@@ -108,17 +112,24 @@ export class Uploader {
   private readonly worker: Worker;
   private readonly pace = new Pace();
   private readonly presence = keepAwake();
+  private readonly connectivity = new Connectivity(navigator.onLine);
+  private readonly closing = new AbortController();
   private store: ResumeStore | null = null;
+  private workerFailure: Failure | null = null;
   private forAll: Choice | null = null;
   private questions: Promise<unknown> = Promise.resolve();
   private snapshot: UploadSnapshot = EMPTY;
   private isFrameDue = false;
   private isClosed = false;
-  private readonly tellOnline = () => this.post({ type: "online", isOnline: navigator.onLine });
+  private readonly tellOnline = () => {
+    this.connectivity.setOnline(navigator.onLine);
+    this.post({ type: "online", isOnline: navigator.onLine });
+  };
 
   constructor(private readonly options: UploaderOptions) {
     this.worker = (options.createWorker ?? createWorker)();
     this.worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.receive(data);
+    this.worker.onerror = (event) => this.failAll(event.message || "the browser did not start the worker's script");
     addEventListener("online", this.tellOnline);
     addEventListener("offline", this.tellOnline);
     this.ready = this.open();
@@ -147,11 +158,12 @@ export class Uploader {
     const ids: string[] = [];
     const empty = this.options.link ? [] : tree.emptyFolders; // a link makes folders only for files
     this.addFolders(tree.files, empty, parentId, ids);
+    const left = this.listLeft();
     for (let begin = 0; begin < tree.files.length; begin += ADDED_AT_ONCE) {
       if (begin) await new Promise((resolve) => setTimeout(resolve));
       const added = tree.files
         .slice(begin, begin + ADDED_AT_ONCE)
-        .map((source) => this.takeUp(source, parentId) ?? this.insertFile(source, parentId, onConflict));
+        .map((source) => this.takeUp(left, source, parentId) ?? this.insertFile(source, parentId, onConflict));
       ids.push(...added.map(({ id }) => id));
       await this.remember(added.filter(({ isRemembered }) => !isRemembered));
       await this.run(added.filter(({ state }) => isRunning(state)));
@@ -197,7 +209,9 @@ export class Uploader {
   /** Remove ended uploads from the snapshot: all, or one. */
   clear(id?: string): void {
     for (const entry of this.entries.values()) {
-      if (isEnded(entry.state) && (id ?? entry.id) === entry.id) this.entries.delete(entry.id);
+      if (!isEnded(entry.state) || (id ?? entry.id) !== entry.id) continue;
+      this.entries.delete(entry.id);
+      this.forget([entry]);
     }
     this.change();
   }
@@ -205,6 +219,7 @@ export class Uploader {
   /** Stop all work; a later visit continues. `forget` removes what it needs for that, as when an account signs out. */
   async close({ forget = false } = {}): Promise<void> {
     this.isClosed = true;
+    this.closing.abort(new DOMException("The uploader was closed", "AbortError"));
     this.worker.terminate();
     removeEventListener("online", this.tellOnline);
     removeEventListener("offline", this.tellOnline);
@@ -235,8 +250,17 @@ export class Uploader {
     await this.run(restored.filter(({ state }) => isRunning(state)));
   }
 
+  /** Ask who the account is, for as long as there is no network. */
   private async readOwner(): Promise<string> {
-    return this.options.owner ?? (await this.options.client.api.GET("/v1/me")).data.id;
+    const { owner, client } = this.options;
+    if (owner !== undefined) return owner;
+    const window = new RetryWindow(Number.POSITIVE_INFINITY);
+    const { connectivity, closing } = this;
+    const { data } = await retry(
+      { window, connectivity, signal: closing.signal, onWait: () => undefined, readRetry },
+      () => client.api.GET("/v1/me"),
+    );
+    return data.id;
   }
 
   /** Show an upload of an earlier visit; it goes on at once where the browser lets the page read the file. */
@@ -287,23 +311,21 @@ export class Uploader {
     if (folders.length || paths.length) this.post({ type: "make-folders", paths, folders });
   }
 
-  /** Return the upload of an earlier visit that this file continues. */
-  private takeUp({ file, handle, folders }: UploadSource, parentId: string | null): Entry | null {
-    for (const entry of this.entries.values()) {
-      const isSame =
-        isAllowed(entry.state, "provide-file") &&
-        entry.name === file.name &&
-        entry.state.sizeBytes === file.size &&
-        entry.lastModified === file.lastModified &&
-        entry.parentId === parentId &&
-        entry.folders.join("/") === folders.join("/");
-      if (!isSame) continue;
-      entry.file = file;
-      entry.handle ??= handle;
-      this.setState(entry, applyCommand(entry.state, { type: "provide-file" }));
-      return entry;
-    }
-    return null;
+  /** Return the uploads of earlier visits that need their file, by what identifies it. */
+  private listLeft(): Map<string, Entry> {
+    const left = [...this.entries.values()].filter(({ state }) => isAllowed(state, "provide-file"));
+    return new Map(left.map((entry) => [identify(entry, entry.state.sizeBytes, entry.lastModified), entry]));
+  }
+
+  /** Return the upload that this file continues. */
+  private takeUp(left: Map<string, Entry>, source: UploadSource, parentId: string | null): Entry | null {
+    const { file, handle, folders } = source;
+    const entry = left.get(identify({ name: file.name, folders, parentId }, file.size, file.lastModified));
+    if (!entry || !isAllowed(entry.state, "provide-file")) return null;
+    entry.file = file;
+    entry.handle ??= handle;
+    this.setState(entry, applyCommand(entry.state, { type: "provide-file" }));
+    return entry;
   }
 
   private insertFile(source: UploadSource, parentId: string | null, onConflict: OnConflict): Entry {
@@ -358,6 +380,7 @@ export class Uploader {
       jobs.push({ id, run, file, name, folders, parentId, onConflict, uploadId });
     }
     if (jobs.length) this.post({ type: "run", jobs });
+    this.failRunning(entries);
   }
 
   /** Return the file as it is now; without one, the upload has failed or needs the file again. */
@@ -450,6 +473,20 @@ export class Uploader {
     if (status === "done" || status === "skipped") this.forget([entry]);
   }
 
+  /** Fail all uploads: without this they would wait for ever. */
+  private failAll(reason: string): void {
+    this.workerFailure = { code: "worker-failed", detail: `The upload worker failed: ${reason}` };
+    this.failRunning([...this.entries.values()]);
+  }
+
+  private failRunning(entries: readonly Entry[]): void {
+    const failure = this.workerFailure;
+    if (!failure) return;
+    for (const entry of entries) {
+      this.setState(entry, applyReport(entry.state, entry.state.run, { type: "failed", failure }));
+    }
+  }
+
   private async answer(question: number, asked: Question): Promise<void> {
     try {
       const value = asked.type === "token" ? await this.getToken(asked.refused) : await this.decide(asked);
@@ -531,6 +568,14 @@ export class Uploader {
 }
 
 const EMPTY: UploadSnapshot = { items: [], sizeBytes: 0, sentBytes: 0, isRunning: false, rate: null, remainingS: null };
+
+function identify(
+  place: Pick<Entry, "name" | "folders" | "parentId">,
+  sizeBytes: number,
+  lastModified: number,
+): string {
+  return JSON.stringify([place.parentId, ...place.folders, place.name, sizeBytes, lastModified]);
+}
 
 function toItem(entry: Entry): UploadItem {
   const { id, kind, name, folders, parentId, state } = entry;

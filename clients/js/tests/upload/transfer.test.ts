@@ -97,6 +97,18 @@ test("session with parts of another file is never completed with this one", asyn
   expect([...server.sessions.values()].map(({ state }) => state)).toEqual(["aborted", "completed"]);
 });
 
+test("session that another device ends meanwhile is replaced by a new one", async () => {
+  const server = new FaultServer();
+  server.beforePut = () => {
+    const [first] = server.sessions.values();
+    if (first && server.took.length === 3) first.state = "aborted";
+  };
+  const last = await server.upload({ "a.bin": new Blob([makeContent(600)]) });
+  expect(last["a.bin"]?.type).toBe("done");
+  expect(server.files.get("a.bin")).toEqual(makeContent(600));
+  expect([...server.sessions.values()].map(({ state }) => state)).toEqual(["aborted", "completed"]);
+});
+
 test("file that changes while it is sent fails and ends its session", async () => {
   const server = new FaultServer();
   const bytes = makeContent(600);
