@@ -16,8 +16,8 @@ import {
   openUploader,
   pauseWhileSending,
   readItems,
+  reloadAtShare,
   type Wire,
-  waitForShare,
   waitForStatus,
   watchWire,
   writePrivateFile,
@@ -58,8 +58,9 @@ test("upload of 200 MiB with an upload token reloaded half-way and picked again 
   const wire = watchWire(page);
   try {
     await openUploader(page, site, { link });
+    const reloaded = reloadAtShare(page, 0.5);
     await addFiles(page, [source.path]);
-    await waitForShare(page, 0.5);
+    await reloaded;
     await openUploader(page, site, { link });
     await waitForStatus(page, "needs-file");
     await addFiles(page, [source.path]);
@@ -78,8 +79,9 @@ test("upload of 48 MiB reloaded half-way continues by its handle without a click
   const token = await createToken(account);
   const wire = watchWire(page);
   await openUploader(page, site, { token });
+  const reloaded = reloadAtShare(page, 0.5);
   await addPrivateFile(page, "film.mov", 48 * MIB);
-  await waitForShare(page, 0.5);
+  await reloaded;
   await openUploader(page, site, { token });
   await waitForStatus(page, "done");
   expect(await account.list()).toMatchObject([{ name: "film.mov", size_bytes: 48 * MIB }]);
@@ -90,7 +92,7 @@ test("upload of 48 MiB reloaded half-way continues by its handle without a click
 
 test("upload that is resumed without a network waits, and goes on when it is back", async ({ page, context }) => {
   const account = await Account.create();
-  const source = await makeRandomFile("film.mov", 96 * MIB);
+  const source = await makeRandomFile("film.mov", 48 * MIB);
   try {
     await openUploader(page, site, { token: await createToken(account) });
     await addFiles(page, [source.path]);

@@ -128,13 +128,16 @@ export async function pauseWhileSending(page: Page): Promise<void> {
   );
 }
 
-/** Wait until this share of all bytes is sent. */
-export async function waitForShare(page: Page, share: number): Promise<void> {
-  await page.waitForFunction((share) => {
-    const { items, sentBytes, sizeBytes } = window.uploader.getSnapshot();
-    if (items.some(({ status }) => status === "failed")) throw new Error(JSON.stringify(items));
-    return sentBytes > share * sizeBytes;
+/** Reload the page as soon as this share of all bytes is sent, in the page itself: a fast upload would be over before. */
+export async function reloadAtShare(page: Page, share: number): Promise<void> {
+  const loaded = page.waitForEvent("load");
+  await page.evaluate((share) => {
+    window.uploader.subscribe(() => {
+      const { sentBytes, sizeBytes } = window.uploader.getSnapshot();
+      if (sentBytes > share * sizeBytes) location.reload();
+    });
   }, share);
+  await loaded;
 }
 
 export interface Wire {
