@@ -328,7 +328,7 @@ async def test_quota_that_is_used_up_refuses_without_numbers(
     assert {"quota_bytes", "used_bytes", "reserved_bytes"}.isdisjoint(refused.json())
 
 
-async def test_start_of_the_owner_ends_sessions_of_which_nothing_arrived(
+async def test_start_of_the_owner_ends_as_many_sessions_without_a_part_as_it_needs_silent_ones_first(
     server: RunningServer, register: Register, api: httpx2.AsyncClient
 ) -> None:
     account = await register()
@@ -337,10 +337,13 @@ async def test_start_of_the_owner_ends_sessions_of_which_nothing_arrived(
     begun = await sender.start(LARGE, "begun", **MULTI)
     await sender.send(begun, LARGE, [2])
     await sender.ask("POST", begun["id"], "/reconcile")
-    unstarted = await sender.start(b"x" * 7 * MIB, "unstarted")
+    unsigned = await sender.start(b"z" * 2 * SMALLEST_CHUNK, "unsigned", **MULTI)  # reserves nothing
+    silent = await sender.start(b"x" * 7 * MIB, "silent")
+    recent = await sender.start(b"x" * MIB, "recent")
     own = await start(account, b"y" * 7 * MIB, "own")
     assert own["state"] == "active"
-    assert (await state_of(server.db, begun["id"]), await state_of(server.db, unstarted["id"])) == ("active", "aborted")
+    states = [await state_of(server.db, upload["id"]) for upload in (begun, unsigned, silent, recent)]
+    assert states == ["active", "active", "aborted", "active"]
 
 
 async def test_form_under_a_link_that_lacks_space_ends_no_session_of_another_sender(

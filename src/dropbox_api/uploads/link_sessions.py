@@ -61,15 +61,21 @@ async def end_under_link(tx: Tx, owner_id: uuid.UUID, link_id: uuid.UUID) -> Non
     await sessions.end_sessions(tx, owner_id, upload_ids, "aborted", has_leftovers=True)
 
 
-async def end_unstarted(tx: Tx, owner_id: uuid.UUID) -> bool:
-    """End the sessions under an owner's links of which nothing has arrived; tell whether there were any.
+async def end_unstarted(tx: Tx, owner_id: uuid.UUID, missing_bytes: int, missing_nodes: int) -> bool:
+    """End sessions under an owner's links of which nothing has arrived, until these bytes and nodes are free.
 
+    Those whose senders have been silent for the longest time come first. Tells whether any has ended.
     Transaction: joins tx, which holds the owner's lock.
     """
-    unstarted = select(Upload.id).where(
+    unstarted = select(Upload.id, func.coalesce(Upload.reserved_bytes, 0)).where(
         Upload.owner_id == owner_id, _UNDER_LINK, sessions.IS_LIVE, Upload.state != "completing", _confirmed() == 0
     )
-    upload_ids = (await tx.execute(unstarted)).scalars().all()
+    upload_ids: list[uuid.UUID] = []
+    for upload_id, reserved_bytes in await tx.execute(unstarted.order_by(Upload.last_activity_at, Upload.id)):
+        if missing_nodes > 0 or (missing_bytes > 0 and reserved_bytes):
+            upload_ids.append(upload_id)
+            missing_bytes -= reserved_bytes
+            missing_nodes -= 1
     return bool(await sessions.end_sessions(tx, owner_id, upload_ids, "aborted", has_leftovers=True))
 
 

@@ -68,8 +68,8 @@ async def make_room(
     Transaction: joins tx; takes the owner's lock.
     """
     allowance = await lock_allowance(tx, settings, actor_id, owner_id)
-    is_short = allowance.counters.free_bytes < size_bytes or allowance.counters.free_nodes < nodes
-    if is_short and await link_sessions.end_unstarted(tx, owner_id):
+    missing = size_bytes - allowance.counters.free_bytes, nodes - allowance.counters.free_nodes
+    if max(missing) > 0 and await link_sessions.end_unstarted(tx, owner_id, *missing):
         return await lock_allowance(tx, settings, actor_id, owner_id)
     return allowance
 
