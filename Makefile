@@ -82,7 +82,7 @@ faults: .venv/.ready ## Run the fault tests, the short slice
 	$(PYTEST) tests/faults
 
 faults-long: .venv/.ready ## Run every failpoint with every action and many seeds
-	FAULTS=long $(PYTEST) tests/faults tests/property/test_tree_machine.py tests/property/test_mirror.py --timeout=3600
+	FAULTS=long $(PYTEST) tests/faults tests/contract/test_multipart.py tests/property/test_tree_machine.py tests/property/test_mirror.py --timeout=3600
 
 plans: .venv/.ready ## Plan every statement on 2,000,000 nodes; report sequential scans
 	FAULTS=long $(PYTEST) tests/integration/test_plans.py --timeout=3600

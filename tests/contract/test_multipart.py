@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +15,7 @@ from dropbox_api.storage.object_store import CompletedPart, ObjectNotFound, Part
 from dropbox_api.storage.s3 import S3Store
 from tests.support.contract import MOST_PARTS, Client, Peer, Uploaded, sha256, upload_parts
 
+LONG = os.environ.get("FAULTS") == "long"
 MIB = 1 << 20
 FIVE = random.Random(5).randbytes(5 * MIB)  # the smallest size of a part before the last
 
@@ -51,7 +53,8 @@ async def test_list_parts_returns_number_size_and_etag(peer: Peer, store: S3Stor
 async def test_list_parts_of_many_parts_returns_all_pages(peer: Peer, store: S3Store, client: Client, key: str) -> None:
     upload_id = await store.create_multipart(key)
     sent = 0
-    most = MOST_PARTS.get(peer.name, 9_999)
+    # The second page is read with the three after it; 5,001 parts need one more.
+    most = MOST_PARTS.get(peer.name, 9_999 if LONG else 5_001)
     for total in sorted({999, 1_000, 1_001, 2_000, most}):
         rows = [PartToSign(n, len(b"%d" % n), sha256(b"%d" % n)) for n in range(sent + 1, total + 1)]
         signed = store.sign_parts(key, upload_id, rows, 900)

@@ -236,6 +236,13 @@ async def test_limits_without_their_store_let_all_requests_pass(serve: Serve, ca
     ]
 
 
+@pytest.fixture
+def costly_hashes(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let sign-ins of unknown accounts take as long as in production."""
+    monkeypatch.setattr(server.app.state.passwords, "_decoy", passwords.Passwords(1)._decoy)
+
+
+@pytest.mark.usefixtures("costly_hashes")
 async def test_sign_in_storm_leaves_other_requests_answered(server: RunningServer) -> None:
     account = await register_account(server.url)
     many = httpx2.Limits(max_connections=None)
@@ -252,6 +259,7 @@ async def test_sign_in_storm_leaves_other_requests_answered(server: RunningServe
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers if answer.status_code == 503)
 
 
+@pytest.mark.usefixtures("costly_hashes")
 async def test_sign_in_with_a_full_queue_is_503(
     server: RunningServer, api: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

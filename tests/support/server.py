@@ -104,7 +104,7 @@ async def running_server(settings: Settings, *, port: int = 0) -> AsyncIterator[
             task.result()
             raise RuntimeError("the server did not start")
         await asyncio.sleep(0.01)
-    app.state.passwords._argon2 = CHEAP_HASH
+    app.state.passwords._argon2, app.state.passwords._decoy = CHEAP_HASH, CHEAP_HASH.hash("decoy")
     try:
         yield RunningServer(f"http://127.0.0.1:{listener.getsockname()[1]}", app, settings)
     finally:
