@@ -116,7 +116,9 @@ export class Sender {
 
   private async waitForNews(needsHashes: boolean): Promise<void> {
     const news = [this.landed.promise];
-    if (needsHashes && !this.hasher.isDone) news.push(this.hasher.next());
+    if (needsHashes && this.hasher.isDone)
+      await this.hasher.done; // it may have failed during another wait
+    else if (needsHashes) news.push(this.hasher.next());
     await Promise.race(news);
   }
 

@@ -124,6 +124,22 @@ test("file that changes while it is sent fails and ends its session", async () =
   expect([...server.sessions.values()].map(({ state }) => state)).toEqual(["aborted"]);
 });
 
+test("file that becomes unreadable while it is sent fails instead of being tried again for minutes", async () => {
+  const server = new FaultServer();
+  class VanishingFile extends File {
+    override slice(begin?: number, end?: number): Blob {
+      const slice = super.slice(begin, end);
+      const isGone = server.took.length > 2;
+      if (isGone) slice.arrayBuffer = () => Promise.reject(new DOMException("gone", "NotReadableError"));
+      return slice;
+    }
+  }
+  const file = new VanishingFile([makeContent(2000)], "a.bin", { lastModified: 1 });
+  // The hashes are known by then: only the sender reads the file.
+  const last = await server.upload({ "a.bin": file });
+  expect(last["a.bin"]).toMatchObject({ type: "failed", failure: { code: "file-unreadable" } });
+});
+
 test("file that the browser cannot read fails alone, and says so", async () => {
   const server = new FaultServer();
   class UnreadableFile extends File {

@@ -103,7 +103,7 @@ export class FaultServer {
     await this.beforePut();
     signal.throwIfAborted();
     const [, id = "", number = ""] = new URL(part.url).pathname.split("/");
-    const bytes = new Uint8Array(await chunk.arrayBuffer());
+    const bytes = await readBody(chunk);
     onProgress(Math.floor(bytes.length / 2));
     const session = this.sessions.get(id);
     const fault = this.storeFaults.shift() ?? "ok";
@@ -280,6 +280,15 @@ export interface UploadOptions {
   onReport?: (report: Report, runner: Runner, job: Job) => void;
   /** Ends the wait early. */
   until?: Promise<void>;
+}
+
+/** Read a body as a browser does, which reports an unreadable file as a broken connection. */
+async function readBody(chunk: Blob): Promise<Uint8Array<ArrayBuffer>> {
+  try {
+    return new Uint8Array(await chunk.arrayBuffer());
+  } catch {
+    throw new StoreBusy("No answer from the store");
+  }
 }
 
 /** Pauses take no time. */
