@@ -172,6 +172,16 @@ test("uploader whose worker does not start fails its uploads and says so", async
   expect(await readItems(page)).toMatchObject([{ failure: { code: "worker-failed" } }]);
 });
 
+test("package that comes from another origin than the page uploads", async ({ page }) => {
+  const account = await Account.create();
+  const wire = watchWire(page);
+  await openUploader(page, site, { token: await createToken(account) }, "/other");
+  await addPrivateFile(page, "film.mov", 9 * MIB); // large enough for WebAssembly
+  await waitForStatus(page, "done");
+  expect(await account.list()).toMatchObject([{ size_bytes: 9 * MIB }]);
+  expect(wire.errors).toEqual([]);
+});
+
 test("dropped folder arrives with its empty subfolders", async ({ page }) => {
   const account = await Account.create();
   const folder = await mkdtemp(join(tmpdir(), "dropbox-api-e2e-tree-"));

@@ -17,11 +17,11 @@ export interface Site {
 }
 
 /** A page that the tests drive: it loads the package and puts its functions into `window.dbx`. */
-const TEST_PAGE = `<!doctype html><meta charset="utf-8"><title>Test</title>
+const makeTestPage = (from: string) => `<!doctype html><meta charset="utf-8"><title>Test</title>
 <input type="file" multiple>
 <script type="module">
-  import * as api from "${PACKAGE}/index.js";
-  import * as upload from "${PACKAGE}/upload.js";
+  import * as api from "${from}/index.js";
+  import * as upload from "${from}/upload.js";
   window.dbx = { ...api, ...upload };
 </script>`;
 
@@ -35,27 +35,33 @@ export async function openSite(): Promise<Site> {
   const origin = `http://localhost:${port}`;
   const files = await buildPackage();
   files.set(`${PACKAGE}/uppy_page.js`, await buildUppyPage());
-  const policy = [
-    "default-src 'none'",
-    "script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'",
-    "worker-src 'self'",
-    "style-src 'self' 'unsafe-inline'",
-    "img-src 'self' data: blob:",
-    `connect-src ${server} ${await readStoreOrigin()}`,
-  ].join("; ");
+  const store = await readStoreOrigin();
+  /** The same site by another name: to a browser another origin. */
+  const other = `http://127.0.0.1:${port}`;
+  const makePolicy = (isOther: boolean) =>
+    [
+      "default-src 'none'",
+      `script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval' ${isOther ? other : ""}`,
+      `worker-src ${isOther ? `blob: ${other}` : "'self'"}`,
+      "style-src 'self' 'unsafe-inline'",
+      "img-src 'self' data: blob:",
+      `connect-src ${server} ${store}`,
+    ].join("; ");
   const site = createServer(async (request, answer) => {
     const path = new URL(request.url ?? "/", origin).pathname;
     const script = files.get(path);
-    answer.setHeader("Content-Security-Policy", policy);
+    answer.setHeader("Content-Security-Policy", makePolicy(path === "/other"));
+    answer.setHeader("Access-Control-Allow-Origin", "*");
     if (script !== undefined) answer.setHeader("Content-Type", "text/javascript").end(script);
+    else if (path === "/other") answer.setHeader("Content-Type", "text/html").end(makeTestPage(other + PACKAGE));
     else if (path === "/uppy") answer.setHeader("Content-Type", "text/html").end(UPPY_PAGE);
     else if (path === "/uppy.css") answer.setHeader("Content-Type", "text/css").end(await readUppyStyles());
-    else if (path === "/test") answer.setHeader("Content-Type", "text/html").end(TEST_PAGE);
+    else if (path === "/test") answer.setHeader("Content-Type", "text/html").end(makeTestPage(PACKAGE));
     else if (path === "/examples/upload.html") {
       answer.setHeader("Content-Type", "text/html").end(await readFile(`${ROOT}${path}`));
     } else answer.writeHead(path === "/favicon.ico" ? 204 : 404).end();
   });
-  await new Promise<void>((listening) => site.listen(port, "localhost", listening));
+  await new Promise<void>((listening) => site.listen(port, "127.0.0.1", listening));
   return {
     origin,
     close: () => {

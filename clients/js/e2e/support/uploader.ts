@@ -28,8 +28,8 @@ export async function createToken(account: Account): Promise<string> {
 }
 
 /** Open the test page and make an uploader; also after a reload. */
-export async function openUploader(page: Page, site: Site, access: Access): Promise<void> {
-  await page.goto(`${site.origin}/test`);
+export async function openUploader(page: Page, site: Site, access: Access, path = "/test"): Promise<void> {
+  await page.goto(site.origin + path);
   await page.waitForFunction(() => window.dbx);
   await page.evaluate(
     async ({ server, token, link }) => {
