@@ -34,3 +34,23 @@ withoutScript("forgotten password is replaced by the page that its mail links to
   await expect(signIn(account.password)).rejects.toThrow("401 invalid-credentials");
   await signIn("another horse battery");
 });
+
+withoutScript("address is changed, and taken back, by the pages that mails link to", async ({ page }) => {
+  const account = await Account.create();
+  await page.goto(await waitForMailedLink(account.email, "verify-email"));
+  await page.getByRole("button", { name: "Confirm your address" }).click();
+  await page.getByRole("heading", { name: "Your address is confirmed" }).waitFor();
+
+  const next = `next.${account.email}`;
+  await account.call("POST", "/v1/me/email", { email: next, password: account.password });
+  await page.goto(await waitForMailedLink(next, "change-email"));
+  await page.getByRole("button", { name: "Confirm your new address" }).click();
+  await page.getByRole("heading", { name: "Your account has its new address" }).waitFor();
+  expect((await account.call<{ email: string }>("GET", "/v1/me")).email).toBe(next);
+
+  await page.goto(await waitForMailedLink(account.email, "undo-email"));
+  await page.getByLabel("New password").fill("another horse battery");
+  await page.getByRole("button", { name: "Undo the change of your address" }).click();
+  await page.getByRole("heading", { name: "Your account has its address back" }).waitFor();
+  await expect(account.call("GET", "/v1/me")).rejects.toThrow("401");
+});
