@@ -236,10 +236,10 @@ test("upload of 1,000 small files takes few calls, and a taken name is asked abo
 
 /** Check that the store took each part once, that no content went to the API, and that the console stayed empty. */
 function expectEachPartOnce(wire: Wire, parts: number): void {
-  // An answer about a part may have come too late for the visit that sent it.
+  // The answers about the parts in flight, at most six, may have come too late for the visit that sent them.
   expect(wire.stored.toSorted()).toEqual([...new Set(wire.stored)].toSorted());
   expect(wire.stored.length).toBeLessThanOrEqual(parts);
-  expect(wire.stored.length).toBeGreaterThan(parts / 2);
+  expect(wire.stored.length).toBeGreaterThanOrEqual(Math.max(1, parts - 6));
   expect(wire.apiBytes).toBeLessThan(50_000);
   expect(wire.errors).toEqual([]);
 }
