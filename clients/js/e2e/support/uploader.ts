@@ -128,16 +128,12 @@ export async function pauseWhileSending(page: Page): Promise<void> {
   );
 }
 
-/** Reload the page as soon as this share of all bytes is sent, in the page itself: a fast upload would be over before. */
-export async function reloadAtShare(page: Page, share: number): Promise<void> {
-  const loaded = page.waitForEvent("load");
-  await page.evaluate((share) => {
-    window.uploader.subscribe(() => {
-      const { sentBytes, sizeBytes } = window.uploader.getSnapshot();
-      if (sentBytes > share * sizeBytes) location.reload();
-    });
+/** Wait until this share of all bytes is sent. */
+export async function waitForShare(page: Page, share: number): Promise<void> {
+  await page.waitForFunction((share) => {
+    const { sentBytes, sizeBytes } = window.uploader.getSnapshot();
+    return sentBytes > share * sizeBytes;
   }, share);
-  await loaded;
 }
 
 export interface Wire {
@@ -154,7 +150,7 @@ export interface Wire {
 export function watchWire(page: Page): Wire {
   const wire: Wire = { stored: [], apiBytes: 0, apiCalls: 0, errors: [] };
   page.on("console", (message) => message.type() === "error" && wire.errors.push(message.text()));
-  page.on("dialog", (dialog) => void dialog.accept()); // of beforeunload
+  page.on("dialog", (dialog) => dialog.accept().catch(() => undefined)); // of beforeunload
   page.on("response", (response: Response) => {
     const request = response.request();
     const url = new URL(request.url());
