@@ -37,6 +37,7 @@ from dropbox_client import (
     TokenFile,
     TokenMemory,
     Unreadable,
+    UploadCompleting,
 )
 from tests.support.sdk import as_pipe, blocking_client, stored_tokens
 from tests.support.server import PASSWORD, Account, RunningServer, new_address, sha256
@@ -229,6 +230,26 @@ with Client({server.url!r}, TokenFile({str(tmp_path / "tokens")!r})) as client:
         (session,) = await to_thread(lambda: list(client.uploads.list(state="active")))
         assert await to_thread(run) == sha256(LARGE)
         assert (await to_thread(client.uploads.get, session.id)).state == "completed"
+
+
+async def test_session_that_another_device_completes_meanwhile_is_joined(
+    client: Client, server: RunningServer, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other device has sent the rest: the server signs no more parts."""
+    refused: list[str] = []
+
+    def refuse(upload_id: str, hashes: object) -> None:
+        refused.append(upload_id)
+        monkeypatch.undo()
+        with blocking_client(server, account) as other:
+            other.upload(LARGE, to="/other")
+        raise UploadCompleting("upload-completing", 409, "being completed", retryable=True, extra={})
+
+    monkeypatch.setattr(client.uploads, "sign_parts", refuse)
+    await to_thread(client.upload, LARGE, "/own")
+    assert len(refused) == 1
+    assert await to_thread(read_back, client, "/own") == LARGE
+    assert await to_thread(lambda: {file.path for file in client.files.list("/")}) == {"/other", "/own"}
 
 
 async def test_file_that_changes_during_the_upload_is_not_stored(client: Client, tmp_path: Path) -> None:

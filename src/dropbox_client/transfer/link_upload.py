@@ -27,7 +27,7 @@ _MAX_SESSIONS = 3
 _MAX_ROUNDS = 4
 _MAX_URLS = 5
 _COMPLETE_RETRY_FOR_S = 3600.0
-_LOST = frozenset({"upload-expired", "upload-ended", "upload-failed"})
+_LOST = frozenset({"upload-expired", "upload-ended", "upload-failed", "upload-completing"})
 """Problem codes after which a new session may succeed."""
 
 

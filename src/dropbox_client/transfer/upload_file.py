@@ -53,8 +53,10 @@ COMPLETE_RETRY_FOR_S = 3600.0
 """A store may need minutes to assemble a large file, and reports no progress meanwhile."""
 MAX_SESSIONS = 4
 MAX_ROUNDS = 4
-SESSION_LOST = frozenset({"upload-expired", "upload-ended", "upload-failed", "not-found", "fingerprint-mismatch"})
-"""Problem codes of a session that cannot be completed; a new session may succeed."""
+SESSION_LOST = frozenset(
+    {"upload-expired", "upload-ended", "upload-failed", "upload-completing", "not-found", "fingerprint-mismatch"}
+)
+"""Problem codes of a session that takes no parts: another start may succeed, or find what another device completes."""
 
 
 @dataclass(frozen=True, slots=True)

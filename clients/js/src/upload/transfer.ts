@@ -22,7 +22,14 @@ const MAX_SESSIONS = 4;
 const MAX_ROUNDS = 4;
 const COMPARED_PER_CALL = 1000;
 /** Problem codes of a session that cannot be completed; a new session may succeed. */
-const LOST = new Set(["upload-expired", "upload-ended", "upload-failed", "not-found", "fingerprint-mismatch"]);
+const LOST = new Set([
+  "upload-expired",
+  "upload-ended",
+  "upload-failed",
+  "upload-completing", // another tab or device completes it: the next start finds that
+  "not-found",
+  "fingerprint-mismatch",
+]);
 
 /** What the page decides about a taken name. */
 export type Choice = Exclude<OnConflict, "fail"> | "skip";
