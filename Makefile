@@ -8,8 +8,9 @@ PYTEST = $(RUN) pytest
 # Node comes as a Python wheel.
 NPM = PATH="$(CURDIR)/.venv/bin:$$PATH" npm
 E2E = $(NPM) run --silent --workspace web e2e
-# Each process starts its own servers; the tests of a file share fixtures, so they stay in one process.
-PARALLEL = -n auto --maxprocesses 4 --dist loadfile
+# Each process starts its own servers; the tests of a file share fixtures, so they stay in one process. Long files come first
+# (testpaths): processes end together.
+PARALLEL = -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help run test check client e2e bench big-file unit contract integration faults faults-long plans fix types lint openapi migrate clean sdk words
 

@@ -21,7 +21,7 @@ from tests.support.server import (
 from tests.support.stack import Stack, prepare_bucket, running_stack
 
 # Servers, clients and tests share a process with many objects: frequent collections take a tenth of the time.
-gc.set_threshold(100_000, 50, 100)
+gc.set_threshold(10_000)
 
 Register = Callable[..., Awaitable[Account]]
 

@@ -1,12 +1,9 @@
 """Administration through HTTP and on the command line: users and service accounts."""
 
 import asyncio
-import subprocess
-import sys
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +19,7 @@ from dropbox_api.models import User
 from dropbox_api.problems import Forbidden
 from dropbox_api.settings import Settings
 from dropbox_api.storage.s3 import S3Config
-from tests.support.process import environment
+from tests.support.process import Ran, environment, run_program
 from tests.support.server import (
     PASSWORD,
     Account,
@@ -315,34 +312,15 @@ async def own_db(settings: Settings) -> AsyncIterator[Db]:
     await db.close()
 
 
-@dataclass
-class Ran:
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def users_command(database: str, s3_config: S3Config, tmp_path: Path) -> Callable[..., Awaitable[Ran]]:
+def users_command(database: str, s3_config: S3Config) -> Callable[..., Awaitable[Ran]]:
     """Return a function that runs `dropbox-api users` with these arguments."""
 
     async def run(*arguments: str, stdin: str = "", **variables: str) -> Ran:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "dropbox_api",
-            "users",
-            *arguments,
-            env=environment(database, s3_config, **variables) | {"COLUMNS": "200"},
-            cwd=tmp_path,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        out, err = await process.communicate(stdin.encode())
-        assert process.returncode is not None
-        assert "Traceback" not in err.decode()
-        return Ran(process.returncode, out.decode(), err.decode())
+        wide = environment(database, s3_config, **variables) | {"COLUMNS": "200"}
+        ran = await run_program(["users", *arguments], wide, stdin=stdin)
+        assert "Traceback" not in ran.err
+        return ran
 
     return run
 

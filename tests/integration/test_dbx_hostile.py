@@ -73,6 +73,7 @@ def _find_valid_value(action: argparse.Action) -> str:
         kinds.duration_s: "1h",
         kinds.moment: "1h",
         kinds.positive_int: "1",
+        kinds.size_bytes: "1G",
         kinds.server_address: "http://127.0.0.1:1",
     }
     return values.get(action.type, "/a")

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import shutil
-import sys
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -17,7 +16,7 @@ from dropbox_api.settings import Settings
 from dropbox_api.storage.s3 import S3Config, S3Store
 from dropbox_api.workers import diagnosis, runs
 from dropbox_api.workers.reports import Report
-from tests.support.process import environment
+from tests.support.process import environment, run_program
 from tests.support.server import make_settings, migrated_database
 from tests.support.stack import WEB_ORIGIN, prepare_bucket
 
@@ -48,18 +47,8 @@ async def run(settings: Settings, *arguments: str, **more: str) -> tuple[int, st
             secret_access_key=settings.s3.secret_access_key.get_secret_value(),
         ),
     )
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "dropbox_api",
-        *arguments,
-        env=variables | more,
-        cwd="/",
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    out, _ = await process.communicate()
-    return process.returncode or 0, out.decode()
+    ran = await run_program(arguments, variables | more)
+    return ran.code, ran.out + ran.err
 
 
 def problems_in(said: str) -> list[str]:

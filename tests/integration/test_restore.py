@@ -1,9 +1,7 @@
 """A database that was restored from a backup: a new data epoch, in which no ETag or cursor from before matches."""
 
-import asyncio
 import shutil
 import subprocess
-import sys
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -22,7 +20,7 @@ from dropbox_api.storage.embedded.postgres import EmbeddedPostgres
 from dropbox_api.storage.s3 import S3Config
 from dropbox_api.workers.epoch import note_restore
 from tests.conftest import Register
-from tests.support.process import environment
+from tests.support.process import environment, run_program
 from tests.support.server import Account, RunningServer, make_settings, problem, running_server, until, upload_file
 
 RECOVER = """
@@ -115,14 +113,8 @@ async def by_recovery(own: RestorablePostgres, _: S3Config) -> None:
 
 async def by_copy_and_command(own: RestorablePostgres, s3: S3Config) -> None:
     own.restore(None)
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "dropbox_api", "restored"),
-        env=environment(own.postgres.url, s3),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    said, _ = await process.communicate()
-    assert (process.returncode, b"data epoch" in said) == (0, True), said
+    ran = await run_program(["restored"], environment(own.postgres.url, s3))
+    assert (ran.code, "data epoch" in ran.out) == (0, True), ran
 
 
 @pytest.mark.parametrize("restore", [by_recovery, by_copy_and_command])

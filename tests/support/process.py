@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -81,6 +81,23 @@ async def run_job(variables: dict[str, str], name: str, failpoints: str = "") ->
         arguments = ["worker", "--once", name]
         variables = variables | {"DROPBOX_FAILPOINTS": failpoints}
         return await _wait_for_exit(start_program(arguments, variables, Path(directory), Path(os.devnull)))
+
+
+@dataclass
+class Ran:
+    code: int
+    out: str
+    err: str
+
+
+async def run_program(arguments: Sequence[str], variables: dict[str, str], *, stdin: str = "") -> Ran:
+    """Run `dropbox-api` with these arguments to its end."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        given, out, err = (directory / stream for stream in ("stdin", "stdout", "stderr"))
+        given.write_text(stdin, encoding="utf-8")
+        code = await _wait_for_exit(start_program(arguments, variables, directory, out, errors=err, stdin=given))
+        return Ran(code, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
 
 
 async def _wait_for_exit(process: ForkServerProcess) -> int:
