@@ -54,6 +54,11 @@ def test_issued_token_is_accepted_under_the_same_secret() -> None:
     assert tokens().require(signed()) == IDENTITY
 
 
+def test_tokens_issued_in_one_second_differ() -> None:
+    """A client that was refused one tells by this that it has another one."""
+    assert tokens().issue(IDENTITY) != tokens().issue(IDENTITY)
+
+
 @pytest.mark.parametrize(("age_s", "expired"), [(0, False), (899, False), (904, False), (905, True), (10**9, True)])
 def test_token_expires_after_its_lifetime_and_five_seconds_of_leeway(age_s: int, expired: bool) -> None:
     assert is_refused(tokens().issue(IDENTITY), NOW + age_s) is expired

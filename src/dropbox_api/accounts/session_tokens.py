@@ -127,6 +127,7 @@ class AccessTokens:
             "sid": str(identity.session_id),
             "iat": now,
             "exp": now + self.ttl_s,
+            "jti": secrets.token_hex(8),  # else two tokens of one second are equal, and a client cannot tell a new one
         }
         return jwt.encode(_HEADER, claims, self._key, _ALGORITHMS)
 
