@@ -25,7 +25,7 @@ async def list_link_uploads(
     if cursor:
         page = page.where(Upload.id < page_cursors.decode_id(_CURSOR, cursor))
     async with context.db.read() as tx:
-        await _require_build_own_conditions(tx, context.actor_id, link_id)
+        await _require_own_link(tx, context.actor_id, link_id)
         ids = list((await tx.execute(page.order_by(Upload.id.desc()).limit(limit + 1))).scalars())
         by_id = await sender.load_link_views(tx, ids[:limit])
     more = page_cursors.encode_cursor(_CURSOR, ids[limit - 1]) if len(ids) > limit else None
@@ -35,14 +35,14 @@ async def list_link_uploads(
 async def abort_link_upload(context: Context, link_id: uuid.UUID, upload_id: uuid.UUID) -> None:
     """End a session under a link of the owner. Raises NotFound and what `abort.abort_session` does."""
     async with context.db.read() as tx:
-        await _require_build_own_conditions(tx, context.actor_id, link_id)
+        await _require_own_link(tx, context.actor_id, link_id)
         under = select(Upload.id).where(Upload.id == upload_id, Upload.link_id == link_id)
         if (await tx.execute(under)).scalar_one_or_none() is None:
             raise problems.NotFound
     await abort.abort_session(context, context.actor_id, upload_id)
 
 
-async def _require_build_own_conditions(tx: Tx, actor_id: uuid.UUID, link_id: uuid.UUID) -> None:
+async def _require_own_link(tx: Tx, actor_id: uuid.UUID, link_id: uuid.UUID) -> None:
     own = select(Link.id).where(*link_sessions.build_own_conditions(actor_id, link_id))
     if (await tx.execute(own)).scalar_one_or_none() is None:
         raise problems.NotFound
