@@ -52,6 +52,10 @@ export interface TransferContext {
   withLock: <Result>(uploadId: string, onBusy: () => void, run: () => Promise<Result>) => Promise<Result>;
 }
 
+function isSessionLost(error: unknown): error is SessionLost | ApiProblem {
+  return error instanceof SessionLost || (error instanceof ApiProblem && LOST.has(error.code));
+}
+
 /** Upload the file of a job; return the last report about it. Throws what ended the upload, and the signal's reason. */
 export async function transferFile(context: TransferContext, job: Job): Promise<Report> {
   let reason = "";
@@ -60,7 +64,7 @@ export async function transferFile(context: TransferContext, job: Job): Promise<
     try {
       return await transfer.run();
     } catch (error) {
-      const isLost = error instanceof SessionLost || (error instanceof ApiProblem && LOST.has(error.code));
+      const isLost = isSessionLost(error);
       const isOther = isProblem(error, "chunk-mismatch"); // hashes of other bytes are registered: it can never complete
       if (isOther || (error instanceof UploadError && error.code === "file-changed")) await transfer.abort();
       if (!isLost && !isOther) throw error;
@@ -167,7 +171,7 @@ class Transfer {
       const session = await this.reconcile(id);
       return session.size_bytes === this.file.size ? session : null;
     } catch (error) {
-      if (error instanceof SessionLost || (error instanceof ApiProblem && LOST.has(error.code))) return null;
+      if (isSessionLost(error)) return null;
       throw error;
     }
   }
@@ -193,7 +197,7 @@ class Transfer {
         await this.call(() => sessions.bind(id, fingerprint));
         return; // a start with this fingerprint joins the session
       } catch (error) {
-        if (!(error instanceof ApiProblem) || !LOST.has(error.code)) throw error;
+        if (!isSessionLost(error)) throw error;
       }
     }
   }
