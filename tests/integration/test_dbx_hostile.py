@@ -22,6 +22,7 @@ from dropbox_client.cli import arguments as kinds
 from dropbox_client.cli import environment, main
 from dropbox_client.cli.parser import build_parser
 from dropbox_client.tokens import TokenFile, Tokens
+from tests.support.process import Ran
 
 UUID = "01900000-0000-7000-8000-000000000000"
 SECRETS = ("pass-word-1", "access-secret", "refresh-secret", "dbx_pat_secret")
@@ -219,12 +220,7 @@ GARBAGE = {
 # Runs
 
 
-@dataclass
-class Ended:
-    code: int
-    out: str
-    err: str
-
+class Ended(Ran):
     def is_clear(self, command: Command, codes: set[int]) -> None:
         """Check the exit code, and that one line says why, without a secret and without a traceback."""
         text = self.out + self.err

@@ -12,18 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from dropbox_api.storage.s3 import S3Config
+from tests.support.process import Ran
 from tests.support.server import Account, RunningServer, make_settings, register_account, running_server
 from tests.support.store_proxy import StoreProxy
 
 PIPE = asyncio.subprocess.PIPE
 
 
-@dataclass
-class Done:
-    code: int
-    out: str
-    err: str
-
+class Done(Ran):
     @property
     def records(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.out.splitlines()]

@@ -85,6 +85,8 @@ async def run_job(variables: dict[str, str], name: str, failpoints: str = "") ->
 
 @dataclass
 class Ran:
+    """How a program ended, and what it printed."""
+
     code: int
     out: str
     err: str
