@@ -88,8 +88,8 @@ faults-long: .venv/.ready ## Run every failpoint with every action and many seed
 plans: .venv/.ready ## Plan every statement on 2,000,000 nodes; report sequential scans
 	FAULTS=long $(PYTEST) tests/integration/test_plans.py --timeout=3600
 
-big-file: .venv/.ready ## Send a file of GIB (default 4) through `dropbox-api dev` and `dbx`, with kills; compare it
-	$(RUN) python -m bench.big_file $(or $(GIB),4)
+big-file: .venv/.ready ## Send a file of GIB (default 4) through `dropbox-api dev` and `dbx`, with kills; compare it (LINK=1: through a link)
+	$(RUN) python -m bench.big_file $(if $(LINK),--link) $(or $(GIB),4)
 
 bench: .venv/.ready ## Measure against other tools; write bench/RESULTS.md
 	$(RUN) python -m bench

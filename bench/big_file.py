@@ -1,9 +1,9 @@
-"""`python -m bench.big_file GIB`: one large file through `dropbox-api dev` and `dbx`, with kills on the way.
+"""`python -m bench.big_file [--link] GIB`: one large file through `dropbox-api dev` and `dbx`, with kills on the way.
 
 A sparse file with random MiB sprinkled in is uploaded, the client, the API and the worker are killed (SIGKILL) at
 different points, the command is repeated until it succeeds, the worker verifies the content, and the download is
-compared with the file by SHA-256. It ends only processes that it started. Not part of the tests: it needs the disk for
-the file, 5 % more, and half an hour for 50 GiB.
+compared with the file by SHA-256. With --link, the file goes through an upload link. It ends only processes that it
+started. Not part of the tests: it needs the disk for the file, 5 % more, and half an hour for 50 GiB.
 """
 
 import argparse
@@ -93,6 +93,7 @@ def _role(pid: int) -> str | None:
 def main() -> None:
     parser = argparse.ArgumentParser("python -m bench.big_file", description=__doc__)
     parser.add_argument("gib", type=float, help="size of the file")
+    parser.add_argument("--link", action="store_true", help="upload through an upload link, without an account")
     parser.add_argument("--directory", type=Path, default=Path(tempfile.gettempdir()), help="where the data goes")
     arguments = parser.parse_args()
     size_bytes = int(arguments.gib * GIB)
@@ -105,14 +106,14 @@ def main() -> None:
     command = [str(_BIN / "dropbox-api"), "dev", "--data", str(directory / "data")]
     dev = subprocess.Popen(command, stdout=log, stderr=log, cwd=directory)
     try:
-        _transfer(directory, size_bytes, dev.pid)
+        _transfer(directory, size_bytes, dev.pid, through_link=arguments.link)
     finally:
         dev.send_signal(signal.SIGINT)
         dev.wait(60)
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _transfer(directory: Path, size_bytes: int, dev_pid: int) -> None:
+def _transfer(directory: Path, size_bytes: int, dev_pid: int, *, through_link: bool) -> None:
     url = wait_for(lambda: _read_url(directory / "dev.out"), _READY_S)
     source = directory / "big.bin"
     say(f"making {source.name}: {size_bytes / GIB:g} GiB, 1 MiB of every {_RANDOM_EVERY_BYTES // MIB} is random")
@@ -126,13 +127,15 @@ def _transfer(directory: Path, size_bytes: int, dev_pid: int) -> None:
     watch = Watch(dev_pid)
     watch.start()
     environment = {"PATH": os.defpath, "COLUMNS": "160", "DBX_SERVER": url} | dict.fromkeys(_HOMES, str(home))
-    upload = _Upload(directory, url, watch, size_bytes, environment)
+    folder = client.files.create_folder("/in")
+    targets = [url + client.links.create(folder.id, "upload").url_path] if through_link else ["/in/"]
+    upload = _Upload(directory, url, watch, size_bytes, environment, targets)
     began = time.monotonic()
     upload.run(source)
     say(f"uploaded in {time.monotonic() - began:.0f} s; {upload.stored_bytes() - size_bytes:,} bytes more in the store")
     calls = upload.calls_before_kill + _count_calls(url)
     began = time.monotonic()
-    wait_for(lambda: client.files.get("/big.bin").content_status == "verified" or None, _VERIFY_S)
+    wait_for(lambda: client.files.get("/in/big.bin").content_status == "verified" or None, _VERIFY_S)
     say(f"verified after {time.monotonic() - began:.0f} s")
     began = time.monotonic()
     is_equal = _hash_download(upload.environment) == sha256
@@ -153,6 +156,7 @@ class _Upload:
     watch: Watch
     size_bytes: int
     environment: dict[str, str]
+    targets: list[str]
     calls_before_kill: int = 0
 
     def stored_bytes(self) -> int:
@@ -188,7 +192,7 @@ class _Upload:
     def _start_client(self, source: Path) -> tuple[subprocess.Popen[bytes], threading.Thread]:
         """Start `dbx` on a terminal of its own, and print a line of its screen every 30 s."""
         control, terminal = pty.openpty()
-        command = [str(_BIN / "dbx"), "upload", str(source)]
+        command = [str(_BIN / "dbx"), "upload", str(source), *self.targets]
         process = subprocess.Popen(command, env=self.environment, stdin=terminal, stdout=terminal, stderr=terminal)
         os.close(terminal)
         self.watch.client_pids.add(process.pid)
@@ -236,7 +240,7 @@ def _hash_file(path: Path) -> str:
 
 def _hash_download(environment: Mapping[str, str]) -> str:
     """Download without a file: the disk need not have the size twice more."""
-    command = [str(_BIN / "dbx"), "cat", "/big.bin"]
+    command = [str(_BIN / "dbx"), "cat", "/in/big.bin"]
     digest = hashlib.sha256()
     with subprocess.Popen(command, env=dict(environment), stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
