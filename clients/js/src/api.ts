@@ -70,30 +70,32 @@ export function createClient<A extends Auth = Auth>(options: ClientOptions<A> = 
   };
 }
 
-/** Send a request with the access token, and once more with a new one when the server refuses the first. */
+/** Send a request with its token, and once more with a new one when the server refuses the first. */
 async function authenticate(transport: Transport, auth: Auth, request: Request): Promise<Response> {
-  if (!needsToken(request, transport.baseUrl)) return send(transport, request);
+  if (!needsToken(request, transport.baseUrl, auth.link)) return send(transport, request);
   const token = await auth.getToken();
   if (token === null) return send(transport, request);
   const repetition = request.clone();
   try {
-    return await send(transport, withToken(request, token));
+    return await send(transport, withToken(request, token, auth.link));
   } catch (error) {
-    if (!isProblem(error, "unauthenticated")) throw error;
+    if (!isProblem(error, auth.link === undefined ? "unauthenticated" : "link-password-required")) throw error;
     const next = await auth.getToken(token);
     if (next === null) throw error;
-    return send(transport, withToken(repetition, next));
+    return send(transport, withToken(repetition, next, auth.link));
   }
 }
 
-function withToken(request: Request, token: string): Request {
-  request.headers.set("Authorization", `Bearer ${token}`);
+function withToken(request: Request, token: string, link: string | undefined): Request {
+  if (link === undefined) request.headers.set("Authorization", `Bearer ${token}`);
+  else request.headers.set("X-Link-Pass", token);
   return request;
 }
 
 /** Whether a request is for the server, which alone may see a token, and for an operation that takes one. */
-function needsToken(request: Request, baseUrl: string): boolean {
+function needsToken(request: Request, baseUrl: string, link: string | undefined): boolean {
   const { origin, pathname } = new URL(request.url);
-  const isPublic = /^\/v1\/(public|auth)\//.test(pathname) && pathname !== "/v1/auth/verify-email/request";
-  return origin === new URL(baseUrl).origin && !isPublic;
+  if (origin !== new URL(baseUrl).origin) return false;
+  if (link !== undefined) return `${pathname}/`.startsWith(`/v1/public/links/${link}/`);
+  return !/^\/v1\/(public|auth)\//.test(pathname) || pathname === "/v1/auth/verify-email/request";
 }

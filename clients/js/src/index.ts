@@ -22,6 +22,7 @@ export {
   signDownload,
 } from "./downloads.ts";
 export { type Change, type WatchOptions, watchEvents } from "./events.ts";
+export { type LinkPassOptions, linkPass, type Pass } from "./link_pass.ts";
 export {
   ApiProblem,
   ConnectionProblem,

@@ -2,14 +2,16 @@
 
 import type { Transport } from "./transport.ts";
 
-/** Gives requests their access token. */
+/** Gives requests their token: the access token of an account, or the pass of a link. */
 export interface Auth {
   /**
-   * Return the access token for a request, or null to send the request without one.
+   * Return the token for a request, or null to send the request without one.
    *
    * `refused` is a token that the server has refused: the answer is another token, or null.
    */
   getToken(refused?: string): Promise<string | null>;
+  /** The token in the address of the link whose passes they are. */
+  readonly link?: string | undefined;
   /** Whose tokens they are, where that is known: clients of one user in one browser share one stream of events. */
   readonly userId?: string | null;
   /** Call a function after each change of the user. Returns the function that ends this. */

@@ -33,10 +33,10 @@ const ADDED_AT_ONCE = 500;
 const HIDDEN_FRAME_MS = 250;
 
 export interface UploaderOptions {
-  /** For a link, a client without `auth`. */
+  /** For a link, a client without `auth`, or with `linkPass` if the link has a password. */
   client: Client;
   /** Send through this upload link; without it, to folders of the account. */
-  link?: { token: string; password?: string };
+  link?: { token: string };
   /** Names the account in the browser's storage; without it, the id that `GET /v1/me` answers. */
   owner?: string;
   /** Decide about a taken name; without it, both files are kept. */
@@ -239,7 +239,6 @@ export class Uploader {
       ? {
           kind: "link",
           token: link.token,
-          password: link.password ?? null,
           secret: (await this.store?.readSecret()) ?? makeSecret(),
         }
       : { kind: "account" };

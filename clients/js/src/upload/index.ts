@@ -11,6 +11,6 @@ export {
   type UploadSnapshot,
 } from "./engine.ts";
 export type { OnConflict } from "./job.ts";
-export type { Failure, Status, UploadState } from "./machine.ts";
+export { type Failure, isEnded, isRunning, type Status, type UploadState } from "./machine.ts";
 export type { Choice } from "./transfer.ts";
 export { readDirectory, readDrop, readFiles, readHandles, type UploadSource, type UploadTree } from "./tree.ts";

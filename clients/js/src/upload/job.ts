@@ -4,7 +4,7 @@
 export type OnConflict = "fail" | "rename" | "replace";
 
 /** Where the worker sends files: to folders of the account whose token the page has, or through an upload link. */
-export type Target = { kind: "account" } | { kind: "link"; token: string; password: string | null; secret: string };
+export type Target = { kind: "account" } | { kind: "link"; token: string; secret: string };
 
 export interface Job {
   /** Names the upload on this page, and at the server as `client_ref` of a link. */

@@ -171,13 +171,13 @@ class LinkSessions implements Sessions {
 
   async start(wanted: NewSession): Promise<Started> {
     const body = { secret_sha256: await this.hashSecret(), ...describeLinkUpload(wanted) };
-    const { data, response } = await this.client.api.POST(LINK, { ...this.withPassword(), body });
+    const { data, response } = await this.client.api.POST(LINK, { ...this.atLink(), body });
     return readLinkStarted(data, response.status === 201);
   }
 
   async startBatch(wanted: readonly NewSession[]): Promise<BatchStart[]> {
     const body = { secret_sha256: await this.hashSecret(), items: wanted.map(describeLinkUpload) };
-    const { data } = await this.client.api.POST(`${LINK}/batch`, { ...this.withPassword(), body });
+    const { data } = await this.client.api.POST(`${LINK}/batch`, { ...this.atLink(), body });
     return data.items.map((item) =>
       item.problem ? { problem: toProblem(item.problem) } : readLinkStarted(item, true),
     );
@@ -220,11 +220,8 @@ class LinkSessions implements Sessions {
     await this.client.api.DELETE(`${LINK}/{upload_id}`, this.inSession(id));
   }
 
-  private withPassword() {
-    const { token, password } = this.target;
-    return {
-      params: { path: { token }, header: password === null ? {} : { "X-Link-Password": encodeText(password) } },
-    };
+  private atLink() {
+    return { params: { path: { token: this.target.token } } };
   }
 
   private withSecret() {
@@ -288,9 +285,4 @@ function toProblem(problem: Schemas["Problem"]): ApiProblem {
   const retryAfterS =
     "retry_after_s" in problem && typeof problem.retry_after_s === "number" ? problem.retry_after_s : null;
   return new ApiProblem(problem, problem.status, retryAfterS);
-}
-
-/** A header holds bytes: UTF-8, each byte as one character. */
-function encodeText(text: string): string {
-  return String.fromCharCode(...new TextEncoder().encode(text));
 }

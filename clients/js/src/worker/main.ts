@@ -57,7 +57,10 @@ function open({ baseUrl, target, isOnline }: Extract<ToWorker, { type: "open" }>
   const getToken = async (refused?: string) =>
     (await ask({ type: "token", refused: refused ?? null })) as string | null;
   return new Runner({
-    client: createClient({ baseUrl, auth: () => ({ getToken }) }),
+    client: createClient({
+      baseUrl,
+      auth: () => ({ getToken, link: target.kind === "link" ? target.token : undefined }),
+    }),
     target,
     put: putPart,
     connectivity,

@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import type { Report } from "../../src/upload/machine.ts";
 import { type ApiFault, FaultServer, SINGLE_MAX, type StoreFault } from "./support/fault_server.ts";
 
-const LINK = { kind: "link", token: "t", password: null, secret: "s" } as const;
+const LINK = { kind: "link", token: "t", secret: "s" } as const;
 const storeFault = fc.constantFrom<StoreFault>("ok", "ok", "busy", "lost", "expired", "damaged", "gone");
 const apiFault = fc.constantFrom<ApiFault>("ok", "ok", "ok", "away", "lost", "unavailable");
 
