@@ -85,6 +85,7 @@ def test_packed_javascript_client_compiles_and_runs_in_another_project(tmp_path:
     modules = tmp_path / "node_modules"
     with tarfile.open(next(tmp_path.glob("*.tgz"))) as archive:
         archive.extractall(tmp_path, filter="data")
+    assert (tmp_path / "package" / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
     modules.mkdir()
     (tmp_path / "package").rename(modules / "dropbox-api-client")
     for name in ("openapi-fetch", "openapi-typescript-helpers"):
