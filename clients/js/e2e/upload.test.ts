@@ -78,8 +78,9 @@ test("upload of 48 MiB left half-way continues by its handle without a click", a
   const token = await createToken(account);
   const wire = watchWire(page);
   await openUploader(page, site, { token });
+  const paused = pauseWhileSending(page); // so that it is not over before the page is left
   await addPrivateFile(page, "film.mov", 48 * MIB);
-  await pauseWhileSending(page); // so that it is not over before the page is left
+  await paused;
   await openUploader(page, site, { token });
   await waitForStatus(page, "done");
   expect(await account.list()).toMatchObject([{ name: "film.mov", size_bytes: 48 * MIB }]);
@@ -93,8 +94,9 @@ test("upload that is resumed without a network waits, and goes on when it is bac
   const source = await makeRandomFile("film.mov", 48 * MIB);
   try {
     await openUploader(page, site, { token: await createToken(account) });
+    const paused = pauseWhileSending(page);
     await addFiles(page, [source.path]);
-    await pauseWhileSending(page);
+    await paused;
     await waitForStatus(page, "paused");
     await context.setOffline(true);
     await page.evaluate(() => window.uploader.resumeAll());
@@ -129,8 +131,9 @@ test("upload of one file in two tabs sends each part once and ends in both", asy
 test("file that changed while its upload was paused is told, and sent anew by a retry", async ({ page }) => {
   const account = await Account.create();
   await openUploader(page, site, { token: await createToken(account) });
+  const paused = pauseWhileSending(page);
   await addPrivateFile(page, "notes.txt", 24 * MIB);
-  await page.evaluate(() => window.uploader.pauseAll());
+  await paused;
   await waitForStatus(page, "paused");
   await writePrivateFile(page, "notes.txt", 12 * MIB, 2);
   await page.evaluate(() => window.uploader.resumeAll());

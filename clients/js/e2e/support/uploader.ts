@@ -113,7 +113,7 @@ export async function waitForStatus(page: Page, status: Item["status"]): Promise
   expect(items.filter((item) => item.status !== status)).toEqual([]);
 }
 
-/** Pause all uploads as soon as something is sent. */
+/** Pause all uploads as soon as something is sent. Call it before they start: a fast one would be over before. */
 export async function pauseWhileSending(page: Page): Promise<void> {
   await page.evaluate(
     () =>

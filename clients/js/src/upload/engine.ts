@@ -18,11 +18,11 @@ import {
   type Report,
   type UploadState,
 } from "./machine.ts";
-import { Pace } from "./pace.ts";
 import { queryPermission, requestPermission } from "./permissions.ts";
 import { keepAwake } from "./presence.ts";
 import { makeSecret, ResumeStore, type Row } from "./resume.ts";
 import { RetryWindow, retry } from "./retry.ts";
+import { Snapshots, type UploadItem, type UploadSnapshot } from "./snapshots.ts";
 import type { Choice } from "./transfer.ts";
 import { readFiles, type UploadSource, type UploadTree } from "./tree.ts";
 
@@ -30,7 +30,6 @@ import { readFiles, type UploadSource, type UploadTree } from "./tree.ts";
 const REMEMBERED_BYTES = 8 * 1024 ** 2;
 /** Files that are taken at once, so that the page stays responsive between. */
 const ADDED_AT_ONCE = 500;
-const HIDDEN_FRAME_MS = 250;
 
 export interface UploaderOptions {
   /** For a link, a client without `auth`, or with `linkPass` if the link has a password. */
@@ -52,29 +51,6 @@ export interface Conflict {
 }
 
 export type Decision = Choice | { choice: Choice; forAll: true };
-
-/** An upload as a page shows it. Immutable. */
-export interface UploadItem extends UploadState {
-  id: string;
-  kind: "file" | "folder";
-  name: string;
-  /** Names of the folders on the way, below the destination. */
-  folders: readonly string[];
-  parentId: string | null;
-}
-
-/** All uploads. Immutable: a change makes another one. */
-export interface UploadSnapshot {
-  items: readonly UploadItem[];
-  /** Of the uploads that were not cancelled. */
-  sizeBytes: number;
-  sentBytes: number;
-  isRunning: boolean;
-  /** Bytes a second; null while unknown. */
-  rate: number | null;
-  /** Seconds until all is sent; null while unknown. */
-  remainingS: number | null;
-}
 
 export interface Destination {
   /** A folder; without it, the root of the account or the folder of the link. */
@@ -108,9 +84,7 @@ export class Uploader {
   /** Resolves when uploads of an earlier visit are in the snapshot. */
   readonly ready: Promise<void>;
   private readonly entries = new Map<string, Entry>();
-  private readonly listeners = new Set<() => void>();
   private readonly worker: Worker;
-  private readonly pace = new Pace();
   private readonly presence = keepAwake();
   private readonly connectivity = new Connectivity(navigator.onLine);
   private readonly closing = new AbortController();
@@ -118,9 +92,14 @@ export class Uploader {
   private workerFailure: Failure | null = null;
   private forAll: Choice | null = null;
   private questions: Promise<unknown> = Promise.resolve();
-  private snapshot: UploadSnapshot = EMPTY;
-  private isFrameDue = false;
   private isClosed = false;
+  private readonly snapshots = new Snapshots(
+    () => Array.from(this.entries.values(), toItem),
+    ({ isRunning }) => {
+      this.presence(isRunning);
+      if (!isRunning) this.forAll = null;
+    },
+  );
   private readonly tellOnline = () => {
     this.connectivity.setOnline(navigator.onLine);
     this.post({ type: "online", isOnline: navigator.onLine });
@@ -137,13 +116,10 @@ export class Uploader {
   }
 
   /** Call the listener after changes, at most once a frame; returns the function that ends it. */
-  readonly subscribe = (listener: () => void): (() => void) => {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  };
+  readonly subscribe = (listener: () => void): (() => void) => this.snapshots.subscribe(listener);
 
-  /** Return the uploads; the same object until the next call of listeners. */
-  readonly getSnapshot = (): UploadSnapshot => this.snapshot;
+  /** Return the uploads; the same object until something changes. A command, such as `pause`, changes it at once. */
+  readonly getSnapshot = (): UploadSnapshot => this.snapshots.get();
 
   /**
    * Upload files, or what `readDrop` and its like have read; return the ids of the uploads.
@@ -213,12 +189,13 @@ export class Uploader {
       this.entries.delete(entry.id);
       this.forget([entry]);
     }
-    this.change();
+    this.snapshots.change();
   }
 
   /** Stop all work; a later visit continues. `forget` removes what it needs for that, as when an account signs out. */
   async close({ forget = false } = {}): Promise<void> {
     this.isClosed = true;
+    this.snapshots.close();
     this.closing.abort(new DOMException("The uploader was closed", "AbortError"));
     this.worker.terminate();
     removeEventListener("online", this.tellOnline);
@@ -245,7 +222,7 @@ export class Uploader {
     this.post({ type: "open", baseUrl: client.baseUrl, target, isOnline: navigator.onLine });
     const rows = (await this.store?.takeOver()) ?? [];
     const restored = await Promise.all(rows.map((row) => this.restore(row)));
-    this.change();
+    this.snapshots.change();
     await this.run(restored.filter(({ state }) => isRunning(state)));
   }
 
@@ -348,7 +325,7 @@ export class Uploader {
   private insert(entry: Omit<Entry, "item">): Entry {
     const inserted = { ...entry, item: null };
     this.entries.set(entry.id, inserted);
-    this.change();
+    this.snapshots.change();
     return inserted;
   }
 
@@ -520,53 +497,13 @@ export class Uploader {
     return decided;
   }
 
-  // The store
-
   private setState(entry: Entry, state: UploadState): void {
     if (state === entry.state) return;
     entry.state = state;
     entry.item = null;
-    this.change();
-  }
-
-  /** Make the next snapshot at the next frame. */
-  private change(): void {
-    if (this.isFrameDue || this.isClosed) return;
-    this.isFrameDue = true;
-    const publish = () => {
-      this.isFrameDue = false;
-      this.snapshot = this.takeSnapshot();
-      this.presence(this.snapshot.isRunning);
-      for (const listener of [...this.listeners]) listener();
-    };
-    // A hidden page has no frames.
-    if (document.visibilityState === "visible") requestAnimationFrame(publish);
-    else setTimeout(publish, HIDDEN_FRAME_MS);
-  }
-
-  private takeSnapshot(): UploadSnapshot {
-    const items = Array.from(this.entries.values(), toItem);
-    const counted = items.filter(({ status }) => status !== "cancelled" && status !== "skipped");
-    const sum = (read: (item: UploadItem) => number) => counted.reduce((total, item) => total + read(item), 0);
-    const sizeBytes = sum((item) => item.sizeBytes);
-    const sentBytes = sum((item) => item.sentBytes);
-    const filesLeft = sum((item) => (isEnded(item) ? 0 : 1));
-    const hasWork = items.some(isRunning);
-    if (hasWork) this.pace.record(performance.now() / 1000, sentBytes, counted.length - filesLeft);
-    else this.pace.reset();
-    if (!hasWork) this.forAll = null;
-    return {
-      items,
-      sizeBytes,
-      sentBytes,
-      isRunning: hasWork,
-      rate: this.pace.rate,
-      remainingS: hasWork ? this.pace.estimateS(sizeBytes - sentBytes, filesLeft) : null,
-    };
+    this.snapshots.change();
   }
 }
-
-const EMPTY: UploadSnapshot = { items: [], sizeBytes: 0, sentBytes: 0, isRunning: false, rate: null, remainingS: null };
 
 function identify(
   place: Pick<Entry, "name" | "folders" | "parentId">,

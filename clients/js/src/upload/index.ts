@@ -7,10 +7,9 @@ export {
   type Destination,
   type Uploader,
   type UploaderOptions,
-  type UploadItem,
-  type UploadSnapshot,
 } from "./engine.ts";
 export type { OnConflict } from "./job.ts";
 export { type Failure, isEnded, isRunning, type Status, type UploadState } from "./machine.ts";
+export type { UploadItem, UploadSnapshot } from "./snapshots.ts";
 export type { Choice } from "./transfer.ts";
 export { readDirectory, readDrop, readFiles, readHandles, type UploadSource, type UploadTree } from "./tree.ts";

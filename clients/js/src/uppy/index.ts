@@ -1,8 +1,9 @@
 // `dropbox-api-client/uppy`: an uploader of Uppy on the engine. Dashboard and other plugins work with it unchanged.
 
 import { BasePlugin, type Body, type Meta, type PluginOpts, type Uppy, type UppyFile } from "@uppy/core";
-import type { Uploader, UploadItem } from "../upload/engine.ts";
+import type { Uploader } from "../upload/engine.ts";
 import { isEnded } from "../upload/machine.ts";
+import type { UploadItem } from "../upload/snapshots.ts";
 
 export interface DropboxApiOptions extends PluginOpts {
   uploader: Uploader;
