@@ -1,5 +1,6 @@
 // A site of its own origin: the example page, a page for tests, and the package as `npm run build` makes it.
 
+import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { resolve } from "node:path";
@@ -10,56 +11,59 @@ import config from "../../rolldown.config.ts";
 
 const ROOT = resolve(import.meta.dirname, "../../../..");
 const PACKAGE = "/clients/js/dist";
+const EXAMPLE = "/examples/upload.html";
 
 export interface Site {
   origin: string;
   close(): void;
 }
 
-/** A page that the tests drive: it loads the package and puts its functions into `window.dbx`. */
-const makeTestPage = (from: string) => `<!doctype html><meta charset="utf-8"><title>Test</title>
-<input type="file" multiple>
-<script type="module">
-  import * as api from "${from}/index.js";
-  import * as upload from "${from}/upload.js";
-  window.dbx = { ...api, ...upload };
-</script>`;
+/** A page that the tests drive. */
+const makeTestPage = (script: string) => `<!doctype html><meta charset="utf-8"><title>Test</title>
+<input type="file" multiple><script type="module" src="${script}"></script>`;
+
+/** The script of this page: it loads the package from an address and puts its functions into `window.dbx`. */
+const makeTestScript = (from: string) => `import * as api from "${from}/index.js";
+import * as upload from "${from}/upload.js";
+window.dbx = { ...api, ...upload };`;
 
 /** A page with Uppy's Dashboard. */
-const UPPY_PAGE = `<!doctype html><meta charset="utf-8"><title>Uppy</title><style>@import "/uppy.css";</style>
+const UPPY_PAGE = `<!doctype html><meta charset="utf-8"><title>Uppy</title><link rel="stylesheet" href="/uppy.css">
 <main></main><script type="module" src="${PACKAGE}/uppy_page.js"></script>`;
 
-/** Open the site. Its Content-Security-Policy is the one of docs/upload-engine.md. */
+/** Open the site. The Content-Security-Policy of its pages is the one that docs/upload-engine.md recommends. */
 export async function openSite(): Promise<Site> {
   const port = inject("knownPort");
   const origin = `http://localhost:${port}`;
-  const files = await buildPackage();
-  files.set(`${PACKAGE}/uppy_page.js`, await buildUppyPage());
-  const store = await readStoreOrigin();
   /** The same site by another name: to a browser another origin. */
   const other = `http://127.0.0.1:${port}`;
-  const makePolicy = (isOther: boolean) =>
-    [
-      "default-src 'none'",
-      `script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval' ${isOther ? other : ""}`,
-      `worker-src ${isOther ? `blob: ${other}` : "'self'"}`,
-      "style-src 'self' 'unsafe-inline'",
-      "img-src 'self' data: blob:",
-      `connect-src ${server} ${store}`,
-    ].join("; ");
-  const site = createServer(async (request, answer) => {
+  const example = await readFile(`${ROOT}${EXAMPLE}`, "utf8");
+  const pages = new Map([
+    ["/test", makeTestPage("/test.js")],
+    ["/other", makeTestPage("/other.js")],
+    ["/uppy", UPPY_PAGE],
+    [EXAMPLE, example],
+  ]);
+  const scripts = await buildPackage();
+  scripts.set(`${PACKAGE}/uppy_page.js`, await buildUppyPage());
+  scripts.set("/test.js", makeTestScript(PACKAGE));
+  scripts.set("/other.js", makeTestScript(other + PACKAGE));
+  const policy = await readPolicy();
+  const policies = new Map([
+    ["/other", policy.replace("script-src", `script-src ${other}`).replace("worker-src", `worker-src blob: ${other}`)],
+    ["/uppy", `${policy}; style-src 'self'; img-src data: blob:`],
+    [EXAMPLE, policy.replace("script-src", `script-src ${hashScript(example)}`)],
+  ]);
+  const styles = await readUppyStyles();
+  const site = createServer((request, answer) => {
     const path = new URL(request.url ?? "/", origin).pathname;
-    const script = files.get(path);
-    answer.setHeader("Content-Security-Policy", makePolicy(path === "/other"));
+    const [page, script] = [pages.get(path), scripts.get(path)];
+    answer.setHeader("Content-Security-Policy", `default-src 'none'; ${policies.get(path) ?? policy}`);
     answer.setHeader("Access-Control-Allow-Origin", "*");
-    if (script !== undefined) answer.setHeader("Content-Type", "text/javascript").end(script);
-    else if (path === "/other") answer.setHeader("Content-Type", "text/html").end(makeTestPage(other + PACKAGE));
-    else if (path === "/uppy") answer.setHeader("Content-Type", "text/html").end(UPPY_PAGE);
-    else if (path === "/uppy.css") answer.setHeader("Content-Type", "text/css").end(await readUppyStyles());
-    else if (path === "/test") answer.setHeader("Content-Type", "text/html").end(makeTestPage(PACKAGE));
-    else if (path === "/examples/upload.html") {
-      answer.setHeader("Content-Type", "text/html").end(await readFile(`${ROOT}${path}`));
-    } else answer.writeHead(path === "/favicon.ico" ? 204 : 404).end();
+    if (page !== undefined) answer.setHeader("Content-Type", "text/html").end(page);
+    else if (script !== undefined) answer.setHeader("Content-Type", "text/javascript").end(script);
+    else if (path === "/uppy.css") answer.setHeader("Content-Type", "text/css").end(styles);
+    else answer.writeHead(path === "/favicon.ico" ? 204 : 404).end();
   });
   await new Promise<void>((listening) => site.listen(port, "127.0.0.1", listening));
   return {
@@ -69,6 +73,20 @@ export async function openSite(): Promise<Site> {
       site.close();
     },
   };
+}
+
+/** Return the Content-Security-Policy of the documentation, with the addresses of this server and its store. */
+async function readPolicy(): Promise<string> {
+  const documentation = await readFile(`${ROOT}/docs/upload-engine.md`, "utf8");
+  const [policy] = /script-src [^`]+ connect-src API STORE(?=`)/.exec(documentation) ?? [];
+  if (!policy) throw new Error("docs/upload-engine.md has no policy");
+  return policy.replace("API", server).replace("STORE", await readStoreOrigin());
+}
+
+/** Return the source by which a policy allows the inline script of a page. */
+function hashScript(page: string): string {
+  const script = /<script type="module">(.*?)<\/script>/s.exec(page)?.[1] ?? "";
+  return `'sha256-${createHash("sha256").update(script).digest("base64")}'`;
 }
 
 async function buildPackage(): Promise<Map<string, string>> {
