@@ -91,7 +91,7 @@ plans: .venv/.ready ## Plan every statement on 2,000,000 nodes; report sequentia
 big-file: .venv/.ready ## Send a file of GIB (default 4) through `dropbox-api dev` and `dbx`, with kills; compare it (LINK=1: through a link)
 	$(RUN) python -m bench.big_file $(if $(LINK),--link) $(or $(GIB),4)
 
-bench: .venv/.ready ## Measure against other tools; write bench/RESULTS.md
+bench: node_modules/.ready ## Measure against other tools; write bench/RESULTS.md
 	$(RUN) python -m bench
 
 openapi: .venv/.ready ## Write openapi.yaml

@@ -1,6 +1,7 @@
 """`python -m bench [SUBJECT ...]`: without subjects, measure all (8 minutes) into bench/RESULTS.md; else print them."""
 
 import argparse
+import functools
 import os
 import platform
 import sys
@@ -11,7 +12,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import events, mirror, peers, previews, serving, sessions, signing, transfers, tree
+from bench import browser, events, mirror, peers, previews, serving, sessions, signing, transfers, tree
+from bench.peers import Peer
 from bench.stack import Stack, running_stack
 from bench.table import GIB, Section
 
@@ -21,9 +23,14 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 def main() -> None:
     is_long = os.environ.get("BENCH_LONG") == "1"
     runs, large_bytes = (5, 12 * GIB) if is_long else (3, 4 * GIB)
-    tools, missing = peers.find()
-    if not is_long:  # s3transfer, which it runs on, is measured as awscli
-        tools = [tool for tool in tools if tool.name != "boto3"]
+
+    @functools.cache
+    def find_tools() -> tuple[list[Peer], list[str]]:
+        """Install the other tools for the first subject that needs them."""
+        tools, missing = peers.find()
+        # Without BENCH_LONG s3transfer, which boto3 runs on, is measured as awscli alone.
+        return [tool for tool in tools if is_long or tool.name != "boto3"], missing
+
     subjects: dict[str, Callable[[Stack], Section]] = {
         "signing": lambda _: signing.measure(),
         "server": lambda stack: serving.measure(stack, runs),
@@ -31,11 +38,12 @@ def main() -> None:
         "tree": lambda stack: tree.measure(stack, runs),
         "mirror": mirror.measure,
         "events": events.measure,
-        "copies": lambda stack: transfers.copies(stack, tools, missing, runs),
+        "copies": lambda stack: transfers.copies(stack, *find_tools(), runs),
         "link": lambda stack: transfers.link(stack, runs),
         "thumbnails": lambda stack: previews.measure(stack, runs),
-        "small": lambda stack: transfers.small_files(stack, tools, runs),
-        "first-byte": lambda stack: transfers.first_byte(stack, tools, 5, large_bytes),
+        "small": lambda stack: transfers.small_files(stack, find_tools()[0], runs),
+        "browser": lambda stack: browser.measure(stack, runs),
+        "first-byte": lambda stack: transfers.first_byte(stack, find_tools()[0], 5, large_bytes),
         "again": transfers.again,
         "memory": lambda stack: transfers.memory(stack, large_bytes),
     }

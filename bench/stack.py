@@ -2,18 +2,20 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 from urllib.parse import urlsplit
 
 from bench import processes
@@ -27,6 +29,8 @@ from dropbox_client.client import Client
 from dropbox_client.tokens import TokenFile
 
 BUCKET = "dropbox"
+GUEST_BUCKET = "guest"
+"""A bucket for a server of another project, whose credentials reach nothing else."""
 _QUOTA_BYTES = 2**55
 PASSWORD = secrets.token_urlsafe()
 
@@ -67,12 +71,31 @@ class WebServer(GuardedServer):
         return processes.tree(self.process.pid)[1]
 
 
+class Store(EmbeddedS3):
+    """SeaweedFS with a second identity, that of a guest."""
+
+    def __init__(self, data_dir: Path) -> None:
+        super().__init__(data_dir, access_key_id="bench", secret_access_key=secrets.token_urlsafe())
+        self.guest_secret = secrets.token_urlsafe()
+
+    def _identities(self) -> object:
+        guest = {
+            "name": "guest",
+            "credentials": [{"accessKey": "guest", "secretKey": self.guest_secret}],
+            "actions": [f"{action}:{GUEST_BUCKET}" for action in ("Read", "Write", "List", "Tagging")],
+        }
+        own = cast("dict[str, list[object]]", super()._identities())
+        return {"identities": [*own["identities"], guest]}
+
+
 @dataclass
 class Stack:
     directory: Path
     postgres: EmbeddedPostgres
-    s3: EmbeddedS3
+    s3: Store
     api: WebServer
+    page_port: int
+    """Pages of `http://localhost:PORT` may call the API and the store."""
 
     @property
     def s3_config(self) -> S3Config:
@@ -83,11 +106,16 @@ class Stack:
             secret_access_key=self.s3.secret_access_key,
         )
 
+    @property
+    def page_origin(self) -> str:
+        return f"http://localhost:{self.page_port}"
+
     @contextlib.contextmanager
     def api_behind(self, public_endpoint_url: str) -> Iterator[WebServer]:
         """Run a second API on the same data, whose signed URLs name a proxy."""
         extra = {"DROPBOX_S3__PUBLIC_ENDPOINT_URL": public_endpoint_url}
-        with _api(self.directory / f"api-{uuid.uuid4().hex}", self.postgres, self.s3, extra) as api:
+        directory = self.directory / f"api-{uuid.uuid4().hex}"
+        with _api(directory, self.postgres, self.s3, self.page_origin, extra) as api:
             yield api
 
     @contextlib.contextmanager
@@ -118,12 +146,12 @@ class Stack:
             done = subprocess.run(command, env=environment, cwd=self.directory, check=True, stdout=subprocess.PIPE)
             said = done.stdout.decode()
 
-    def empty_bucket(self) -> None:
-        """Delete all objects, free the disk, and wait until all writes are on disk.
+    def empty_bucket(self, name: str = BUCKET) -> None:
+        """Delete all objects and unfinished uploads, free the disk, and wait until all writes are on disk.
 
         Every measured transfer begins here, so that none includes work of the one before.
         """
-        asyncio.run(_delete_objects(self.s3_config))
+        asyncio.run(_delete_objects(replace(self.s3_config, bucket=name)))
         fetch(f"http://127.0.0.1:{(urlsplit(self.s3.endpoint_url).port or 0) + 1}/vol/vacuum?garbageThreshold=0.01")
         os.sync()
 
@@ -138,6 +166,8 @@ async def _delete_objects(config: S3Config) -> None:
                 await store.delete(key)
 
         await asyncio.gather(*map(delete, keys))
+        for upload in [upload async for upload in store.list_multiparts("")]:
+            await store.abort_multipart(upload.key, upload.s3_upload_id)
 
 
 @contextlib.contextmanager
@@ -146,16 +176,25 @@ def running_stack() -> Iterator[Stack]:
     directory.chmod(0o711)  # the embedded Postgres runs as another user when the bench runs as root
     try:
         postgres = EmbeddedPostgres(directory / "postgres")
-        s3 = EmbeddedS3(directory / "s3", access_key_id="bench", secret_access_key=secrets.token_urlsafe())
+        s3 = Store(directory / "s3")
+        page_port = _find_free_port()
         with postgres, s3:
             asyncio.run(migrations.migrate(DatabaseSettings.model_validate({"url": postgres.url})))
-            with _api(directory / "api", postgres, s3, {}) as api:
-                yield Stack(directory, postgres, s3, api)
+            with _api(directory / "api", postgres, s3, f"http://localhost:{page_port}", {}) as api:
+                yield Stack(directory, postgres, s3, api, page_port)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _api(directory: Path, postgres: EmbeddedPostgres, s3: EmbeddedS3, extra: Mapping[str, str]) -> WebServer:
+def _find_free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _api(
+    directory: Path, postgres: EmbeddedPostgres, s3: EmbeddedS3, page_origin: str, extra: Mapping[str, str]
+) -> WebServer:
     environment = {
         "DROPBOX_MODE": "dev",
         "DROPBOX_LOG_LEVEL": "WARNING",
@@ -168,7 +207,7 @@ def _api(directory: Path, postgres: EmbeddedPostgres, s3: EmbeddedS3, extra: Map
         "DROPBOX_S3__ACCESS_KEY_ID": s3.access_key_id,
         "DROPBOX_S3__SECRET_ACCESS_KEY": s3.secret_access_key,
         "DROPBOX_S3__CREATE_BUCKET": "true",
-        "DROPBOX_HTTP__CORS_ORIGINS": '["http://localhost:5173"]',
+        "DROPBOX_HTTP__CORS_ORIGINS": json.dumps([page_origin]),
         **extra,
     }
     return WebServer(directory, ["-m", "dropbox_api", "serve"], environment, "/healthz")

@@ -4,7 +4,6 @@ In each round all tools send the same file, one after the other, in an order tha
 bucket is empty and all writes are on disk. `dbx` uses a new account each time.
 """
 
-import asyncio
 import os
 import random
 import subprocess
@@ -317,7 +316,7 @@ def first_byte(stack: Stack, tools: Sequence[Peer], runs: int, size_bytes: int) 
         }
         found = {name: median(values) for name, values in interleaved(runs, works).items()}
     sparse.unlink()
-    asyncio.run(_abort_all(stack))
+    stack.empty_bucket()
     others = ", ".join(f"{name}: {found[name] * 1e3:.0f} ms" for name in known)
     return Section(
         "First byte on the wire",
@@ -339,14 +338,6 @@ def first_byte(stack: Stack, tools: Sequence[Peer], runs: int, size_bytes: int) 
             ),
         ],
     )
-
-
-async def _abort_all(stack: Stack) -> None:
-    from dropbox_api.storage.s3 import S3Store  # noqa: PLC0415
-
-    async with S3Store.open(stack.s3_config) as store:
-        for upload in [upload async for upload in store.list_multiparts("")]:
-            await store.abort_multipart(upload.key, upload.s3_upload_id)
 
 
 def _abandon(client: Client) -> None:
