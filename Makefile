@@ -12,7 +12,7 @@ E2E = $(NPM) run --silent --workspace web e2e
 # (testpaths): processes end together.
 PARALLEL = -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run test check client e2e bench big-file unit contract integration faults faults-long plans fix types lint openapi migrate clean sdk words
+.PHONY: help run test check client web e2e bench big-file unit contract integration faults faults-long plans fix types lint openapi migrate clean sdk words
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,16 +30,25 @@ node_modules/.ready: package.json package-lock.json clients/js/package.json web/
 	@$(NPM) ci --silent --no-audit --no-fund
 	@touch $@
 
+WEB = src/dropbox_api/_web/.stamp
+WEB_SOURCES = $(shell find web/src web/public clients/js/src -type f ! -name '*.gen.ts') web/index.html web/vite.config.ts
+$(WEB): node_modules/.ready $(WEB_SOURCES)
+	@$(NPM) run --silent build --workspace web
+	@touch $@
+
+web: $(WEB) ## Build the web app into src/dropbox_api/_web
+
 run: .venv/.ready ## Start API, worker, Postgres and store on this machine
+	@$(MAKE) --silent $(WEB) || echo "The web app could not be built, see above: the server starts without it."
 	@exec .venv/bin/dropbox-api dev
 
-test: node_modules/.ready ## Run all tests
+test: $(WEB) ## Run all tests
 	$(PYTEST) $(PARALLEL)
 	@$(NPM) test --silent --workspace clients/js
 	@if [ -n "$$CI" ] || [ -x "$${CHROMIUM:-/usr/bin/chromium}" ]; then $(E2E); \
 	else echo "skipped the tests in Chromium: on Debian, apt install chromium fonts-noto-core"; fi
 
-e2e: node_modules/.ready ## Run the tests in Chromium: of the server and of the JavaScript client
+e2e: $(WEB) ## Run the tests in Chromium: of the server and of the JavaScript client
 	$(E2E)
 
 check: node_modules/.ready lint types words ## Run all static checks: exactly what CI runs
@@ -51,10 +60,10 @@ lint: node_modules/.ready
 	$(RUN) ruff format --check
 	@$(NPM) run --silent lint
 
-types: node_modules/.ready
+types: $(WEB)
 	$(RUN) mypy
 	@$(NPM) run --silent types --workspaces
-	@$(NPM) run --silent size --workspace clients/js
+	@$(NPM) run --silent size --workspaces
 
 sdk: .venv/.ready ## Generate the asynchronous resources of the Python SDK
 	$(RUN) python tests/support/async_resources.py
@@ -101,4 +110,4 @@ migrate: .venv/.ready ## Upgrade the database of DROPBOX_DATABASE__URL to the ne
 	$(RUN) dropbox-api migrate
 
 clean: ## Remove environments and caches; keep .dev with its data
-	rm -rf .uv .venv .peers node_modules clients/js/node_modules clients/js/dist web/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .uv .venv .peers node_modules clients/js/node_modules clients/js/dist web/node_modules src/dropbox_api/_web .mypy_cache .ruff_cache .pytest_cache .hypothesis

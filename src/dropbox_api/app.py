@@ -24,7 +24,7 @@ from dropbox_api.context import Services
 from dropbox_api.core.body_digests import HEADERS as DIGEST_HEADERS
 from dropbox_api.db import Db
 from dropbox_api.deletion import routes as deletion
-from dropbox_api.docs_page import add_docs, show_home
+from dropbox_api.docs_page import add_docs
 from dropbox_api.events.cursor import Cursors
 from dropbox_api.events.wakeup import Wakeup
 from dropbox_api.feed import routes as feed
@@ -63,6 +63,7 @@ from dropbox_api.storage.object_store import NoSpace, ObjectStore, StoreError
 from dropbox_api.storage.probe import BucketCapabilities, probe_bucket
 from dropbox_api.storage.s3 import S3Config, S3Store
 from dropbox_api.uploads import routes as uploads
+from dropbox_api.web import add_web
 
 log = logging.getLogger(__name__)
 
@@ -225,7 +226,7 @@ def _add_routes(app: FastAPI) -> None:
         app.include_router(feature.router)
     app.include_router(accounts.pages)
     add_docs(app)
-    app.add_api_route("/", show_home, include_in_schema=False)
+    add_web(app)
     app.add_api_route("/healthz", healthz, operation_id="healthz")
     app.add_api_route("/metrics", get_metrics, include_in_schema=False)
     not_ready = {"model": Readiness, "description": "A check failed: the process cannot do its work."}

@@ -7,7 +7,7 @@ of the secret (BREACH). Only whole bodies are compressed; streams pass unchanged
 import asyncio
 import sys
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -36,13 +36,14 @@ CODINGS: Mapping[str, Callable[[bytes], bytes]] = {"zstd": _zstd, "gzip": _gzip}
 """The supported content codings; the server prefers the first."""
 
 
-def choose_coding(accept_encoding: str) -> str | None:
+def choose_coding(accept_encoding: str, offered: Iterable[str] = CODINGS) -> str | None:
     """Return the coding for an Accept-Encoding header (RFC 9110 section 12.5.3), None for an unchanged body.
 
-    A coding must be named: a client that sends only `*` may know none of them.
+    `offered` are the possible codings, the preferred one first. A coding must be named: a client that sends only `*`
+    may know none of them.
     """
     weights = dict(map(_read_weight, accept_encoding.lower().split(",")))
-    best = max(CODINGS, key=lambda coding: weights.get(coding, 0.0))
+    best = max(offered, key=lambda coding: weights.get(coding, 0.0), default="")
     weight = weights.get(best, 0.0)
     return best if weight > 0 and weight >= weights.get("identity", 0.0) else None
 

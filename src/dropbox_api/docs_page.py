@@ -1,4 +1,4 @@
-"""`/`, `/docs` and `/openapi.json`: the API described for people and for generators, without any other origin."""
+"""`/docs` and `/openapi.json`: the API described for people and for generators, without any other origin."""
 
 import base64
 import hashlib
@@ -13,7 +13,6 @@ from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from dropbox_api.deps import COMPRESSED
-from dropbox_api.sharing import pages
 
 _SWAGGER = {
     "validatorUrl": None,  # an external service
@@ -79,11 +78,6 @@ class _Document:
         if not self._encoded:
             self._encoded = orjson.dumps(self._build())
         return Response(self._encoded, media_type="application/json")
-
-
-async def show_home() -> HTMLResponse:
-    """Tell a person who opened the server's address what it is."""
-    return HTMLResponse(pages.render("home.html", up="s/"))
 
 
 async def show_docs() -> HTMLResponse:

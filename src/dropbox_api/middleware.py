@@ -295,7 +295,9 @@ def _refuse_host(scope: Scope) -> Response:
     return JSONResponse(body, 400, headers, media_type="application/problem+json")
 
 
-_UNLIMITED = re.compile(r"/healthz|/readyz|/metrics|/docs/static/.*|/v1/notifications/store")
+_UNLIMITED = re.compile(
+    r"/healthz|/readyz|/metrics|/docs/static/.*|/assets/.*|/sw\.js|/[a-z]+\.(webmanifest|svg|html)|/v1/notifications/store"
+)
 """Paths outside the address limit. The route of the store's notifications counts the requests that it refuses."""
 
 

@@ -33,6 +33,7 @@ KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
 NOT_IN_SDK = {
     "archives_get": "a browser opens the URL; `download_archive` gets a folder",
     "auth_start_oidc": "a browser opens it",
+    "auth_get_options": "for the page of the sign-in",
     "auth_begin_passkey": "only a browser can ask an authenticator",
     "auth_sign_in_with_passkey": "as auth_begin_passkey",
     "me_begin_confirmation": "as auth_begin_passkey; `confirm` takes the password",

@@ -57,6 +57,16 @@ class SignInForm(Request):
     otp: Annotated[Otp | None, Field(description="A code, if the account has a second factor.")] = None
 
 
+class SignInOptions(Answer):
+    """What the page of the sign-in may offer."""
+
+    registration: Annotated[bool, Field(description="Whether persons may create accounts.")]
+    passkeys: Annotated[bool, Field(description="Whether browsers have passkeys at the server's public address.")]
+    provider: Annotated[str | None, Field(description="Name of the OpenID provider to sign in at; null: none.")]
+    sends_mail: Annotated[bool, Field(description="Whether the server sends mails, such as to reset a password.")]
+    has_accounts: Annotated[bool, Field(description="Whether there is any account of a person.")]
+
+
 class RefreshTokens(Request):
     """The newest refresh token of a sign-in; a page whose session is a cookie sends no body."""
 

@@ -7,12 +7,16 @@ import re
 
 CLIENT_PREFIXES = (
     "/sign-in",
+    "/sign-up",
+    "/welcome",
     "/files",
     "/recent",
     "/shared",
+    "/links",
     "/trash",
     "/search",
     "/activity",
+    "/storage",
     "/account",
     "/admin",
     "/share-target",

@@ -68,6 +68,11 @@ class Presigner:
         self._host = netloc.lower().removesuffix(f":{_DEFAULT_PORTS[endpoint.scheme]}")
         self._key_of_day: tuple[str, HASH, HASH] | None = None
 
+    @property
+    def address_prefix(self) -> str:
+        """How every URL begins."""
+        return self._origin + self._base_path
+
     def sign(
         self,
         method: str,

@@ -37,6 +37,11 @@ class CloudFront:
         self._key_pair_id = key_pair_id
         self._bind_address = bind_address
 
+    @property
+    def address_prefix(self) -> str:
+        """How every URL begins."""
+        return f"{self._url}/"
+
     def serves(self, size_bytes: int) -> bool:
         """Tell whether downloads of this size go through the distribution.
 

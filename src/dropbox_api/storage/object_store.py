@@ -254,6 +254,10 @@ class ObjectStore(Protocol):
         """Presign a GET or HEAD; the response's Content-Disposition and Content-Type are signed. No I/O."""
         ...
 
+    def list_address_prefixes(self) -> tuple[str, ...]:
+        """Return how the signed URLs begin, the CDN's too, each with a slash at its end."""
+        ...
+
     def sign_cacheable(self, key: str, content_type: str, *, address: str | None) -> SignedRequest:
         """Sign a GET whose URL stays the same for `thumbnails.WINDOW_S`, so that a browser's cache holds the answer.
 

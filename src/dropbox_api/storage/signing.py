@@ -24,6 +24,9 @@ class UrlSigner:
         self._encryption_headers = encryption_headers
         self._clock = clock
 
+    def list_address_prefixes(self) -> tuple[str, ...]:
+        return (self.presigner.address_prefix, *(() if self._cdn is None else (self._cdn.address_prefix,)))
+
     def sign_parts(self, key: str, s3_upload_id: str, parts: Sequence[PartToSign], ttl_s: int) -> list[SignedRequest]:
         now = self._clock()
         rows = [(part.number, part.size_bytes, to_base64(part.sha256)) for part in parts]

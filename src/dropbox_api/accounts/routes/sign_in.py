@@ -8,14 +8,22 @@ from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
 
-from dropbox_api.accounts import account, sessions, verify_address
+from dropbox_api.accounts import account, sessions, sign_in_options, verify_address
 from dropbox_api.accounts import refresh as rotation
 from dropbox_api.accounts import register as registration
 from dropbox_api.accounts import sign_in as signing_in
 from dropbox_api.accounts.auth import AccessTokensDep, AnyCaller, CurrentUser, NoStore, PasswordsDep
 from dropbox_api.accounts.routes import session_cookies
 from dropbox_api.accounts.routes.session_cookies import SessionHeader, TokenAnswerDep
-from dropbox_api.accounts.schemas import Account, AuthTokens, RefreshTokens, RegisterAccount, SignInForm, UpdateAccount
+from dropbox_api.accounts.schemas import (
+    Account,
+    AuthTokens,
+    RefreshTokens,
+    RegisterAccount,
+    SignInForm,
+    SignInOptions,
+    UpdateAccount,
+)
 from dropbox_api.deps import DbDep, LimitsDep, MailerDep, SettingsDep, limited
 from dropbox_api.problems import (
     BodyTooLarge,
@@ -49,6 +57,12 @@ async def register(
     created = await registration.register_account(db, settings.auth, passwords, email=body.email, password=password)
     mailer.send_composed(partial(verify_address.compose_verification, db, settings, created.id))
     return created
+
+
+@router.get("/auth/options", operation_id="auth_get_options", responses=problem_responses())
+async def show_options(db: DbDep, settings: SettingsDep, mailer: MailerDep) -> SignInOptions:
+    """Show the ways to register and to sign in."""
+    return await sign_in_options.show_options(db, settings, mailer)
 
 
 @router.post(

@@ -1,0 +1,25 @@
+"""The Content-Security-Policies of pages with script, and of their workers.
+
+Script and style come from the server alone, content also from the store and the CDN. A worker obeys the policy of its
+own script's answer, not that of the page.
+"""
+
+from dropbox_api.storage.object_store import ObjectStore
+
+
+def format_page_policy(store: ObjectStore, nonce: str) -> str:
+    """Return the policy of a page; `nonce` is for the style elements that its components make."""
+    content = " ".join(store.list_address_prefixes())
+    return (
+        f"default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; "
+        f"style-src 'self' 'nonce-{nonce}'; font-src 'self'; "
+        f"img-src 'self' blob: data: {content}; media-src 'self' blob: {content}; "
+        f"connect-src 'self' {content}; manifest-src 'self'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
+
+
+def format_worker_policy(store: ObjectStore) -> str:
+    """Return the policy of a worker's script."""
+    content = " ".join(store.list_address_prefixes())
+    return f"default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self' {content}"

@@ -1,0 +1,90 @@
+// `/sign-up`: create an account, and sign in with it.
+
+import { Anchor, Button, PasswordInput, Stack, Text, TextInput } from "@mantine/core";
+import { type FormEvent, useState } from "react";
+import { Link, useNavigate } from "react-router";
+import { client, session } from "../lib/client.ts";
+import { t } from "../lib/i18n.ts";
+import { readReason } from "../lib/problems.ts";
+import { FormError } from "../ui/FormError.tsx";
+import { AuthLayout } from "./AuthLayout.tsx";
+import { useSignInOptions } from "./useSignInOptions.ts";
+
+export default function SignUp() {
+  const navigate = useNavigate();
+  const { data: options } = useSignInOptions();
+  const [email, setEmail] = useState("");
+  const [password, setPassword] = useState("");
+  const [isRunning, setIsRunning] = useState(false);
+  const [mustConfirm, setMustConfirm] = useState(false);
+  const [error, setError] = useState<unknown>(null);
+  const register = async (event: FormEvent) => {
+    event.preventDefault();
+    setIsRunning(true);
+    setError(null);
+    try {
+      await client.api.POST("/v1/auth/register", { body: { email: email.trim(), password } });
+      await session.signIn(email.trim(), password);
+      await navigate(options?.has_accounts === false ? "/welcome" : "/", { replace: true });
+    } catch (failure) {
+      if (readReason(failure) === "address-not-verified") setMustConfirm(true);
+      else setError(failure);
+    } finally {
+      setIsRunning(false);
+    }
+  };
+  if (mustConfirm) {
+    return (
+      <AuthLayout title={t("sign-up.verify.title")} text={t("sign-up.verify.text", { email })}>
+        <Button component={Link} to="/sign-in" variant="default">
+          {t("forgot.back")}
+        </Button>
+      </AuthLayout>
+    );
+  }
+  const footer = (
+    <>
+      {t("sign-up.have")}{" "}
+      <Anchor component={Link} to="/sign-in">
+        {t("sign-in.button")}
+      </Anchor>
+    </>
+  );
+  return (
+    <AuthLayout title={t("sign-up.title")} footer={footer}>
+      {options?.registration === false ? (
+        <Text size="sm">{t("sign-up.closed")}</Text>
+      ) : (
+        <form onSubmit={(event) => void register(event)}>
+          <Stack>
+            <TextInput
+              label={t("sign-in.email")}
+              type="email"
+              name="email"
+              autoComplete="username"
+              value={email}
+              onChange={(event) => setEmail(event.currentTarget.value)}
+              required
+              autoFocus
+            />
+            <PasswordInput
+              label={t("sign-in.password")}
+              description={t("sign-up.password.hint")}
+              name="new-password"
+              autoComplete="new-password"
+              value={password}
+              onChange={(event) => setPassword(event.currentTarget.value)}
+              minLength={8}
+              maxLength={128}
+              required
+            />
+            <FormError error={error} />
+            <Button type="submit" loading={isRunning}>
+              {t("sign-up.button")}
+            </Button>
+          </Stack>
+        </form>
+      )}
+    </AuthLayout>
+  );
+}

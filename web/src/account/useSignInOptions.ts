@@ -1,0 +1,12 @@
+// Which ways to sign in the server offers.
+
+import { useQuery } from "@tanstack/react-query";
+import { client } from "../lib/client.ts";
+
+export function useSignInOptions() {
+  return useQuery({
+    queryKey: ["sign-in-options"],
+    queryFn: async () => (await client.api.GET("/v1/auth/options")).data,
+    staleTime: 60_000,
+  });
+}

@@ -1,0 +1,43 @@
+// The app: its providers, and the session of the last visit.
+
+import "@mantine/core/styles.css";
+import "@mantine/notifications/styles.css";
+import "./ui/base.css";
+import { MantineProvider } from "@mantine/core";
+import { Notifications } from "@mantine/notifications";
+import { QueryClientProvider } from "@tanstack/react-query";
+import { setNonce } from "get-nonce";
+import { StrictMode } from "react";
+import { createRoot } from "react-dom/client";
+import { RouterProvider } from "react-router/dom";
+import { queryClient, session } from "./lib/client.ts";
+import { router } from "./routes.tsx";
+import { cssVariables, theme } from "./ui/theme.ts";
+
+/** For style elements that components make: the policy of the page demands it. */
+const nonce = document.querySelector<HTMLMetaElement>("meta[property=csp-nonce]")?.nonce ?? "";
+setNonce(nonce);
+
+session.subscribe(() => {
+  // Another tab has signed in as another user, who may see nothing of this page.
+  if (session.state.status === "replaced") location.reload();
+});
+
+const root = document.getElementById("root");
+if (root === null) throw new Error("the page has no root");
+createRoot(root).render(
+  <StrictMode>
+    <MantineProvider
+      theme={theme}
+      defaultColorScheme="auto"
+      cssVariablesResolver={cssVariables}
+      getStyleNonce={() => nonce}
+      deduplicateInlineStyles
+    >
+      <QueryClientProvider client={queryClient}>
+        <Notifications position="bottom-left" limit={4} />
+        <RouterProvider router={router} />
+      </QueryClientProvider>
+    </MantineProvider>
+  </StrictMode>,
+);

@@ -1,0 +1,3 @@
+// Texts of the room admin.
+
+export const admin = {} as const;

@@ -1,0 +1,3 @@
+// Texts of the room live.
+
+export const live = {} as const;

@@ -1,0 +1,3 @@
+// Texts of the room preview.
+
+export const preview = {} as const;

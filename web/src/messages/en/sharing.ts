@@ -1,0 +1,3 @@
+// Texts of the room sharing.
+
+export const sharing = {} as const;

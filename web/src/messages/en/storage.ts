@@ -1,0 +1,3 @@
+// Texts of the room storage.
+
+export const storage = {} as const;

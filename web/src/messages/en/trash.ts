@@ -1,0 +1,3 @@
+// Texts of the room trash.
+
+export const trash = {} as const;

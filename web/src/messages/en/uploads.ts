@@ -1,0 +1,3 @@
+// Texts of the room uploads.
+
+export const uploads = {} as const;

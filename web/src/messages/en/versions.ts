@@ -1,0 +1,3 @@
+// Texts of the room versions.
+
+export const versions = {} as const;
