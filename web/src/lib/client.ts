@@ -3,8 +3,9 @@
 import { QueryClient } from "@tanstack/react-query";
 import { cookieSession, createClient, isRetryable } from "dropbox-api-client";
 import { useSyncExternalStore } from "react";
+import { observedFetch, watchConnection } from "./connection.ts";
 
-export const client = createClient({ auth: cookieSession() });
+export const client = createClient({ auth: cookieSession(), fetch: observedFetch });
 export const session = client.auth;
 
 /** The user whose data the page shows; the one that was signed in last while the session is lost. */
@@ -18,6 +19,8 @@ export function useSession() {
     () => session.state,
   );
 }
+
+watchConnection();
 
 const RETRIES = 3;
 

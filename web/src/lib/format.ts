@@ -33,6 +33,10 @@ export function formatMoment(date: string | Date): string {
   return moment.format(new Date(date));
 }
 
+export function formatTime(date: string | Date): string {
+  return time.format(new Date(date));
+}
+
 /** Format a date for a list: the time today, else the day. */
 export function formatShort(date: string | Date, now = new Date()): string {
   const at = new Date(date);

@@ -7,6 +7,7 @@ export const common = {
   copied: "Copied",
   copy: "Copy",
   done: "Done",
+  "list.more": "Show more",
   loading: "Loading",
   save: "Save",
   saved: "Saved",

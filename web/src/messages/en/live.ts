@@ -1,3 +1,6 @@
 // Texts of the room live.
 
-export const live = {} as const;
+export const live = {
+  "live.unreachable.title": "The server does not answer",
+  "live.unreachable.text": "Trying again. The page goes on by itself.",
+} as const;
