@@ -1,3 +1,25 @@
 // Texts of the room storage.
 
-export const storage = {} as const;
+export const storage = {
+  "storage.title": "Storage",
+  "storage.used": "{used} of {quota} used",
+  "storage.usedShare": "{share, number, percent} used",
+  "storage.free": "{free} free",
+  "storage.full": "Your storage is full: new files are refused. Empty the trash, or delete large files for good.",
+  "storage.nearlyFull": "Your storage is nearly full.",
+  "storage.byType": "By type",
+  "storage.image": "Images",
+  "storage.video": "Videos",
+  "storage.audio": "Audio",
+  "storage.document": "Documents",
+  "storage.archive": "Archives",
+  "storage.other": "Other files",
+  "storage.revision": "Older versions",
+  "storage.trash": "Trash",
+  "storage.unplaced": "Uploads without a place",
+  "storage.openTrash": "Open trash",
+  "storage.chart": "Storage by type",
+  "storage.computed": "As of {when}. Content that several files share counts once.",
+  "storage.large": "Large files",
+  "storage.largeEmpty": "No file is larger than {size}.",
+} as const;
