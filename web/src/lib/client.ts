@@ -51,6 +51,13 @@ function leave() {
   location.replace("/sign-in");
 }
 
+const farewells: (() => unknown)[] = [];
+
+/** Call a function when the person signs out in this tab, before the page is left. */
+export function onSignOut(callback: () => unknown): void {
+  farewells.push(callback);
+}
+
 /** End the session in all tabs of this browser. Throws when the server cannot be reached. */
 export async function signOut(): Promise<void> {
   leaves = true;
@@ -58,6 +65,7 @@ export async function signOut(): Promise<void> {
     leaves = false;
     throw error;
   });
+  await Promise.allSettled(farewells.map((callback) => callback()));
   leaving.postMessage(null);
   leave();
 }

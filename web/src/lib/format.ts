@@ -66,3 +66,16 @@ export function formatRelative(date: string | Date, now = new Date()): string {
 export function formatList(parts: readonly string[]): string {
   return list.format(parts);
 }
+
+/** Format how long something takes: "2 minutes". */
+export function formatDuration(seconds: number): string {
+  const [value, unit] =
+    seconds < 60 ? [seconds, "second"] : seconds < 3600 ? [seconds / 60, "minute"] : [seconds / 3600, "hour"];
+  const format = new Intl.NumberFormat(undefined, {
+    style: "unit",
+    unit,
+    unitDisplay: "long",
+    maximumFractionDigits: 0,
+  });
+  return format.format(Math.max(1, value));
+}

@@ -25,6 +25,9 @@ export const keys = {
   links: (id: string) => key("file", id, "links"),
   recent: () => key("recent"),
   search: (query: string) => key("search", query),
+  searches: () => key("search"),
+  /** Of the content of a revision. */
+  preview: (revisionId: string) => key("preview", revisionId),
   trash: () => key("trash"),
   sharedWithMe: () => key("shared-with-me"),
   sharedByMe: () => key("shared-by-me"),

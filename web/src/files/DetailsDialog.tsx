@@ -1,0 +1,57 @@
+import { Modal, Skeleton, Stack, Table } from "@mantine/core";
+import type { RemoteFile } from "dropbox-api-client";
+import { formatBytes, formatMoment } from "../lib/format.ts";
+import { t } from "../lib/i18n.ts";
+import type { DialogProps } from "../room.ts";
+import { ErrorState } from "../ui/ErrorState.tsx";
+import { FileIcon } from "./FileIcon.tsx";
+import classes from "./files.module.css";
+import { useFile } from "./folders.ts";
+
+export default function DetailsDialog({ value, onClose }: DialogProps) {
+  const { data: file, error, refetch } = useFile(value);
+  return (
+    <Modal opened onClose={onClose} title={t("files.details")}>
+      {error && !file ? (
+        <ErrorState error={error} onRetry={refetch} />
+      ) : file ? (
+        <Details file={file} />
+      ) : (
+        <Skeleton height={240} />
+      )}
+    </Modal>
+  );
+}
+
+function Details({ file }: { file: RemoteFile }) {
+  const rows: [string, string | null][] = [
+    [t("files.column.name"), file.name],
+    [t("files.place"), file.path],
+    [t("files.type"), file.kind === "folder" ? t("files.folder") : file.content_type],
+    [t("files.column.size"), file.size_bytes === null ? null : formatBytes(file.size_bytes)],
+    [t("files.column.modified"), formatMoment(file.modified_at)],
+    [t("files.created"), formatMoment(file.created_at)],
+    [t("files.owner"), file.owner_name ?? file.owner],
+    [t("files.fingerprint"), file.fingerprint],
+  ];
+  return (
+    <Stack>
+      <div className={classes.detailsImage}>
+        <FileIcon file={file} size={file.thumbnails ? 160 : 64} />
+      </div>
+      <Table variant="vertical" layout="fixed">
+        <Table.Tbody>
+          {rows.map(
+            ([label, text]) =>
+              text !== null && (
+                <Table.Tr key={label}>
+                  <Table.Th w={120}>{label}</Table.Th>
+                  <Table.Td className={classes.anywhere}>{text}</Table.Td>
+                </Table.Tr>
+              ),
+          )}
+        </Table.Tbody>
+      </Table>
+    </Stack>
+  );
+}

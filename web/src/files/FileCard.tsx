@@ -1,0 +1,44 @@
+// biome-ignore-all lint/a11y/useSemanticElements: a table cannot be virtual.
+
+import { memo } from "react";
+import { type FileEntryProps, folderOf } from "./FileEntry.ts";
+import { FileIcon } from "./FileIcon.tsx";
+import { FileLink, MoreButton, SelectBox, SharedMark } from "./FileParts.tsx";
+import classes from "./files.module.css";
+import { RenameField } from "./RenameField.tsx";
+
+export const FileCard = memo(function FileCard(props: FileEntryProps) {
+  const { file, isSelected, isPhone } = props;
+  return (
+    <div
+      role="gridcell"
+      className={classes.card}
+      data-id={file.id}
+      data-cut={props.isCut || undefined}
+      data-drop={props.isDropTarget || undefined}
+      aria-selected={isSelected}
+      aria-label={file.name}
+      tabIndex={props.isFocusable ? 0 : -1}
+      draggable={!props.isRenaming && !isPhone}
+    >
+      <div className={classes.cardImage}>
+        <FileIcon file={file} size={file.thumbnails ? 180 : 56} />
+      </div>
+      <div className={classes.cardSelect}>
+        <SelectBox file={file} isSelected={isSelected} />
+      </div>
+      <div className={classes.cardName}>
+        {props.isRenaming ? (
+          <RenameField file={file} onEnd={props.onRenamed} />
+        ) : (
+          <div className={classes.names}>
+            <FileLink file={file} />
+            {props.showsFolder && <span className={classes.second}>{folderOf(file)}</span>}
+          </div>
+        )}
+        <SharedMark file={file} />
+        <MoreButton file={file} />
+      </div>
+    </div>
+  );
+});

@@ -1,0 +1,76 @@
+import { Button, Skeleton } from "@mantine/core";
+import { isProblem } from "dropbox-api-client";
+import { FolderOpen, FolderX } from "lucide-react";
+import { Link, useParams } from "react-router";
+import { t } from "../lib/i18n.ts";
+import { EmptyState } from "../ui/EmptyState.tsx";
+import { ErrorState } from "../ui/ErrorState.tsx";
+import { useTitle } from "../ui/Page.tsx";
+import { RowSkeletons } from "../ui/Skeletons.tsx";
+import { FileBrowser } from "./FileBrowser.tsx";
+import { FolderPath } from "./FolderPath.tsx";
+import classes from "./files.module.css";
+import { useFolder } from "./folders.ts";
+
+export function FilesPage() {
+  const { folderId = null } = useParams();
+  const { data: folder, error, refetch } = useFolder(folderId);
+  useTitle(folder?.name || t("files.root"));
+  if (error && !folder) {
+    return isProblem(error, "not-found") || isProblem(error, "invalid-request") ? (
+      <EmptyState
+        icon={FolderX}
+        title={t("files.missing.title")}
+        text={t("files.missing.text")}
+        action={
+          <Button component={Link} to="/files">
+            {t("files.missing.button")}
+          </Button>
+        }
+      />
+    ) : (
+      <ErrorState error={error} onRetry={refetch} />
+    );
+  }
+  if (!folder) {
+    return (
+      <div className={classes.browser} aria-busy>
+        <div className={classes.head}>
+          <Skeleton height={32} width={200} />
+        </div>
+        <RowSkeletons count={12} />
+      </div>
+    );
+  }
+  if (folder.trashed_at) {
+    return (
+      <EmptyState
+        icon={FolderX}
+        title={t("files.inTrash.title")}
+        text={t("files.inTrash.text")}
+        action={
+          <Button component={Link} to="/trash">
+            {t("files.inTrash.button")}
+          </Button>
+        }
+      />
+    );
+  }
+  const mayAdd = folder.role !== "viewer";
+  return (
+    <FileBrowser
+      key={folder.id}
+      source={{ kind: "folder", id: folder.id }}
+      folder={folder}
+      title={<FolderPath folder={folder} />}
+      label={folder.name || t("files.root")}
+      empty={
+        <EmptyState
+          icon={FolderOpen}
+          title={t("files.empty.title")}
+          text={mayAdd ? t("files.empty.text") : t("files.empty.viewer")}
+        />
+      }
+    />
+  );
+}

@@ -1,0 +1,45 @@
+import DOMPurify from "dompurify";
+import type { RemoteFile } from "dropbox-api-client";
+import { marked } from "marked";
+import { useLayoutEffect, useRef } from "react";
+import classes from "./preview.module.css";
+import { TextFrame } from "./TextViewer.tsx";
+
+/** Text and its structure, nothing that loads, runs or takes input. */
+const TAGS =
+  "a b blockquote br code dd del details div dl dt em h1 h2 h3 h4 h5 h6 hr i kbd li mark ol p pre s samp small span strong sub summary sup table tbody td th thead tr u ul".split(
+    " ",
+  );
+
+export default function MarkdownViewer({ file }: { file: RemoteFile }) {
+  return <TextFrame file={file}>{({ text }) => <Markdown text={text} />}</TextFrame>;
+}
+
+function Markdown({ text }: { text: string }) {
+  const article = useRef<HTMLElement>(null);
+  useLayoutEffect(() => {
+    article.current?.replaceChildren(renderMarkdown(text));
+  }, [text]);
+  return <article ref={article} className={classes.markdown} />;
+}
+
+function renderMarkdown(text: string): DocumentFragment {
+  const html = marked.parse(text, { async: false, gfm: true });
+  const fragment = DOMPurify.sanitize(html, {
+    ALLOWED_TAGS: TAGS,
+    ALLOWED_ATTR: ["href", "title", "colspan", "rowspan", "open"],
+    ALLOW_DATA_ATTR: false,
+    ALLOW_ARIA_ATTR: false,
+    RETURN_DOM_FRAGMENT: true,
+  });
+  for (const link of fragment.querySelectorAll("a")) {
+    // Other addresses are relative to a folder that is no address of the app.
+    if (/^(https?:|mailto:)/i.test(link.getAttribute("href") ?? "")) {
+      link.target = "_blank";
+      link.rel = "noopener noreferrer nofollow";
+    } else {
+      link.removeAttribute("href");
+    }
+  }
+  return fragment;
+}
