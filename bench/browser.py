@@ -91,7 +91,7 @@ def measure(stack: Stack, runs: int) -> Section:
             hashing=_hash(browser, big, runs),
             big=_send(browser, big, runs),
             small=_send(browser, small, runs),
-            queued=_queue(browser, runs),
+            queued=_queue(browser),
             first_byte=_find_first_byte(browser, big, runs),
         )
     finally:
@@ -204,17 +204,13 @@ def _send(browser: _Browser, source: Path, runs: int) -> dict[str, list[Figures]
     return found
 
 
-def _queue(browser: _Browser, runs: int) -> dict[str, list[Figures]]:
+def _queue(browser: _Browser) -> dict[str, list[Figures]]:
     tools: list[Tool] = [*browser.tools, "dashboard"] if browser.has_uppy else browser.tools
-    found: dict[str, list[Figures]] = {tool: [] for tool in tools}
-
-    def queue(tool: Tool) -> float:
-        browser.empty()
+    browser.empty()
+    found: dict[str, list[Figures]] = {}
+    for tool in tools:
         with browser.serving(tool, browser.stack.s3.endpoint_url) as options:
-            found[tool].append(_run(browser.order(tool, options, queued=_QUEUED[tool])))
-        return 0
-
-    interleaved(runs, {tool: lambda tool=tool: queue(tool) for tool in tools})  # type: ignore[misc]
+            found[tool] = [_run(browser.order(tool, options, queued=_QUEUED[tool]))]
     return found
 
 
@@ -271,8 +267,8 @@ def make_section(found: Results, versions: str) -> Section:
             "hashes every byte twice, because the protocol names content by its fingerprint: without hashing it "
             "cannot run.",
             "Chromium reports no tasks below 50 ms. They are of the page's own thread, without a user interface; "
-            "Dashboard is Uppy's. Queued files are tiny, and the first of them are sent meanwhile; Uppy gets fewer, "
-            "because its time grows with the square of their number.",
+            "Dashboard is Uppy's. Queued files are tiny, and the first of them are sent meanwhile, in one run; Uppy "
+            "gets fewer, because its time grows with the square of their number.",
             "API calls are requests that go to neither the store nor the page's site, without preflights.",
             *([versions] if versions else ["Uppy and Companion could not be installed from npm: not measured."]),
         ],
