@@ -86,6 +86,7 @@ function receive(message: ToWorker): void {
   switch (message.type) {
     case "open":
       runner = open(message);
+      runner.sessions.readLimits().catch(() => undefined); // now, so that the first file need not wait for them
       break;
     case "run":
       void runner?.run(message.jobs);
