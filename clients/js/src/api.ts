@@ -12,7 +12,7 @@ import type {
 import { isProblem } from "./problems.ts";
 import type { components, paths } from "./schema.gen.ts";
 import { type Auth, type AuthOption, anonymous } from "./tokens.ts";
-import { send, type Transport } from "./transport.ts";
+import { readWhole, send, type Transport } from "./transport.ts";
 
 type Schemas = components["schemas"];
 
@@ -61,7 +61,8 @@ export function createClient<A extends Auth = Auth>(options: ClientOptions<A> = 
   const transport: Transport = { baseUrl, fetch: options.fetch ?? ((request) => fetch(request)) };
   const auth = (options.auth ?? (anonymous as AuthOption<A>))(transport);
   const sendRequest = (request: Request) => authenticate(transport, auth, request);
-  const calls = createFetchClient<paths>({ baseUrl, fetch: sendRequest });
+  const fetchWhole = async (request: Request) => readWhole(request, await sendRequest(request));
+  const calls = createFetchClient<paths>({ baseUrl, fetch: fetchWhole });
   return {
     api: calls as unknown as Api,
     auth,

@@ -22,3 +22,20 @@ export async function send(transport: Transport, request: Request): Promise<Resp
   if (answer.ok) return answer;
   throw await readProblem(answer);
 }
+
+/** Read the whole answer, so that one that breaks off is a `ConnectionProblem`, too. */
+export async function readWhole(request: Request, answer: Response): Promise<Response> {
+  try {
+    const body = await answer.arrayBuffer();
+    return new Response(body.byteLength ? body : null, answer);
+  } catch (error) {
+    if (request.signal.aborted) throw request.signal.reason;
+    throw new ConnectionProblem(`Half an answer from ${new URL(request.url).host}`, { cause: error });
+  }
+}
+
+/** Return a `fetch` that gives up when the whole answer takes longer. */
+export function fetchWithin(ms: number, send: Transport["fetch"] = fetch): Transport["fetch"] {
+  return (request) =>
+    send(new Request(request, { signal: AbortSignal.any([request.signal, AbortSignal.timeout(ms)]) }));
+}

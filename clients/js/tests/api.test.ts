@@ -77,3 +77,17 @@ test("request without an answer throws a ConnectionProblem, an aborted one the r
   const aborted = lost.api.GET("/v1/me", { signal: AbortSignal.abort(new Error("left the page")) });
   await expect(aborted).rejects.toThrow("left the page");
 });
+
+test("answer that breaks off is a connection problem, as a missing one is", async () => {
+  const server = new FakeServer(() => {
+    const body = new ReadableStream({
+      start(controller) {
+        controller.enqueue(new TextEncoder().encode('{"id": '));
+        controller.error(new TypeError("network error"));
+      },
+    });
+    return new Response(body, { headers: { "Content-Type": "application/json" } });
+  });
+  const client = createClient(server.options);
+  await expect(client.api.GET("/v1/me")).rejects.toThrow(ConnectionProblem);
+});

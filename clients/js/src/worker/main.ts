@@ -1,6 +1,7 @@
 // The dedicated worker: hashes and sends, so that the page's own thread stays free.
 
 import { createClient } from "../api.ts";
+import { fetchWithin } from "../transport.ts";
 import { Connectivity } from "../upload/connectivity.ts";
 import { describeFailure } from "../upload/errors.ts";
 import { Runner } from "../upload/runner.ts";
@@ -10,6 +11,8 @@ import { putPart } from "./put.ts";
 
 /** Reports are collected for this long, the last one of each upload counts. */
 const REPORT_MS = 50;
+/** A call that hangs is made again after this time. The server answers within 20 s. */
+const ANSWER_MS = 60_000;
 
 const connectivity = new Connectivity();
 const questions = new Map<number, PromiseWithResolvers<unknown>>();
@@ -60,6 +63,7 @@ function open({ baseUrl, target, isOnline }: Extract<ToWorker, { type: "open" }>
     client: createClient({
       baseUrl,
       auth: () => ({ getToken, link: target.kind === "link" ? target.token : undefined }),
+      fetch: fetchWithin(ANSWER_MS),
     }),
     target,
     put: putPart,

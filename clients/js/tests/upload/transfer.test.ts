@@ -202,3 +202,13 @@ test("stopped upload sends nothing more, and a cancelled one aborts its session"
   expect(seen.at(-1)?.type).toBe("sending");
   expect([...server.sessions.values()].map(({ state }) => state)).toEqual(["aborted"]);
 });
+
+test("call to the API that gets no answer is made again", async () => {
+  const server = new FaultServer();
+  server.answerMs = 50;
+  server.apiFaults = ["silent", "ok", "silent", "ok", "silent"];
+  const last = await server.upload({ "a.bin": new Blob([makeContent(600)]) });
+  expect(last["a.bin"]?.type).toBe("done");
+  expect(server.files.get("a.bin")).toEqual(makeContent(600));
+  expect(server.apiFaults).toEqual([]);
+});

@@ -1,6 +1,7 @@
 // A server and its store in memory that speak the protocol of uploads, and fail as a test wants.
 
 import { createClient, type Problem } from "../../../src/index.ts";
+import { fetchWithin } from "../../../src/transport.ts";
 import { Connectivity } from "../../../src/upload/connectivity.ts";
 import { StoreBusy } from "../../../src/upload/errors.ts";
 import type { Job, Target } from "../../../src/upload/job.ts";
@@ -16,8 +17,8 @@ export const CHUNK = 40;
 
 /** What happens to the next request to the store. `lost` stores the part, and its answer is lost. */
 export type StoreFault = "ok" | "busy" | "lost" | "expired" | "damaged" | "gone";
-/** What happens to the next request to the API. `lost` takes effect, and its answer is lost. */
-export type ApiFault = "ok" | "away" | "lost" | "unavailable";
+/** What happens to the next request to the API. `lost` takes effect, and its answer is lost; `silent` gets none. */
+export type ApiFault = "ok" | "away" | "lost" | "unavailable" | "silent";
 
 interface Session {
   id: string;
@@ -42,6 +43,8 @@ export class FaultServer {
   private visit = 0;
   storeFaults: StoreFault[] = [];
   apiFaults: ApiFault[] = [];
+  /** How long clients wait for an answer. */
+  answerMs = 60_000;
   /** Called before each PUT. */
   beforePut: () => void | Promise<void> = () => undefined;
 
@@ -71,7 +74,7 @@ export class FaultServer {
     const runner = new Runner({
       client: createClient({
         baseUrl: "https://fault.example",
-        fetch: (request) => whileOpen(() => this.receive(request)),
+        fetch: fetchWithin(this.answerMs, (request) => whileOpen(() => this.receive(request))),
       }),
       target,
       put: (...request) => whileOpen(() => this.put(...request)),
@@ -125,6 +128,7 @@ export class FaultServer {
     const fault = this.apiFaults.shift() ?? "ok";
     if (fault === "away") throw new TypeError("Failed to fetch");
     if (fault === "unavailable") return problem(503, "unavailable");
+    if (fault === "silent") return failWithSignal(request.signal);
     const text = await request.text();
     const answer = this.answer(
       request.method,
@@ -280,6 +284,11 @@ export interface UploadOptions {
   onReport?: (report: Report, runner: Runner, job: Job) => void;
   /** Ends the wait early. */
   until?: Promise<void>;
+}
+
+/** Wait until the signal aborts, as a request without an answer does. */
+function failWithSignal(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
 }
 
 /** Read a body as a browser does, which reports an unreadable file as a broken connection. */
