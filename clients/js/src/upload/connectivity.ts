@@ -14,13 +14,8 @@ export class Connectivity {
     if (online) for (const wake of [...this.wakers]) wake();
   }
 
-  /** Wait until the network is back. Throws the signal's reason. */
-  waitUntilOnline(signal: AbortSignal): Promise<void> {
-    return this.online ? Promise.resolve() : this.pause(null, signal);
-  }
-
-  /** Wait for a time, or without one forever; the network's return ends the wait. Throws the signal's reason. */
-  pause(durationMs: number | null, signal: AbortSignal): Promise<void> {
+  /** Wait for a time; the network's return ends the wait. Throws the signal's reason. */
+  pause(durationMs: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
       const end = (finish: () => void) => {
@@ -31,7 +26,7 @@ export class Connectivity {
       };
       const wake = () => end(resolve);
       const abort = () => end(() => reject(signal.reason));
-      const timer = durationMs === null ? undefined : setTimeout(wake, durationMs);
+      const timer = setTimeout(wake, durationMs);
       this.wakers.add(wake);
       signal.addEventListener("abort", abort, { once: true });
     });

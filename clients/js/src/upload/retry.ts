@@ -9,6 +9,8 @@ import type { Connectivity } from "./connectivity.ts";
 export const RETRY_FOR_MS = 600_000;
 const BASE_MS = 250;
 const CAP_MS = 15_000;
+/** Browsers err about the network: without news an attempt is made all the same. */
+const OFFLINE_MS = 60_000;
 
 /** The time without progress after which retries stop. All parts of one upload share one. */
 export class RetryWindow {
@@ -75,7 +77,7 @@ export async function retry<Result>(context: RetryContext, operation: () => Prom
       if (retryAfterS === null) throw error;
       if (!connectivity.isOnline) {
         onWait("offline");
-        await connectivity.waitUntilOnline(signal);
+        await connectivity.pause(OFFLINE_MS, signal);
         window.renew();
         continue;
       }

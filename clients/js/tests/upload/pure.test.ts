@@ -1,7 +1,7 @@
 // Chunks, ranges, lanes, batches of signing, retries and the pace: without I/O.
 
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import planVectors from "../../../../tests/vectors/chunk_plans.json" with { type: "json" };
 import rangeVectors from "../../../../tests/vectors/ranges.json" with { type: "json" };
 import { Chunks, expectChunkBytes, parseRanges } from "../../src/upload/chunks.ts";
@@ -141,6 +141,28 @@ test("retry without a network waits for its return, and that time does not count
   );
   expect(await result).toBe("sent");
   expect(waits).toEqual(["offline"]);
+});
+
+test("retry in a browser that errs about its network makes an attempt now and then", async () => {
+  vi.useFakeTimers();
+  try {
+    let attempts = 0;
+    const connectivity = new Connectivity(false);
+    const result = retry(
+      { window: new RetryWindow(), connectivity, signal, onWait: () => undefined, readRetry: () => 0 },
+      async () => {
+        attempts += 1;
+        if (attempts < 3) throw new Error("no answer");
+        return "sent";
+      },
+    );
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(attempts).toBe(2);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(await result).toBe("sent");
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 test("estimate takes the longer of bytes and files", () => {
