@@ -13,10 +13,10 @@ import {
   addPrivateFile,
   createToken,
   dropPath,
+  expectEachPartOnce,
   openUploader,
   pauseWhileSending,
   readItems,
-  type Wire,
   waitForShare,
   waitForStatus,
   watchWire,
@@ -234,13 +234,3 @@ test("upload of 1,000 small files takes few calls, and a taken name is asked abo
   expect(wire.stored).toHaveLength(1000);
   expect(wire.apiCalls).toBeLessThan(40);
 });
-
-/** Check that the store took each part once, that no content went to the API, and that the console stayed empty. */
-function expectEachPartOnce(wire: Wire, parts: number): void {
-  // The answers about the parts in flight, at most six, may have come too late for the visit that sent them.
-  expect(wire.stored.toSorted()).toEqual([...new Set(wire.stored)].toSorted());
-  expect(wire.stored.length).toBeLessThanOrEqual(parts);
-  expect(wire.stored.length).toBeGreaterThanOrEqual(Math.max(1, parts - 6));
-  expect(wire.apiBytes).toBeLessThan(50_000);
-  expect(wire.errors).toEqual([]);
-}

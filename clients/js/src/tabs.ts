@@ -22,3 +22,28 @@ export async function runAlone<Result>(name: string, work: () => Promise<Result>
   const locks = getLocks();
   return locks ? locks.request(name, work) : work();
 }
+
+/** Hold the lock of a tab, or of a part of one, until it ends; resolves when it is held. Without locks do nothing. */
+export async function holdTab(tab: string, ended: Promise<void>): Promise<void> {
+  await new Promise<void>((held) => {
+    const hold = () => {
+      held();
+      return ended;
+    };
+    if (getLocks()?.request(lockOf(tab), hold) === undefined) held();
+  });
+}
+
+/** Wait until a tab has ended; return whether it did before the signal. Without locks no tab is known to live. */
+export async function waitUntilEnded(tab: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    await getLocks()?.request(lockOf(tab), { signal }, () => undefined);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function lockOf(tab: string): string {
+  return `dropbox-api-tab-${tab}`;
+}

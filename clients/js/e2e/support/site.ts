@@ -15,6 +15,8 @@ const EXAMPLE = "/examples/upload.html";
 
 export interface Site {
   origin: string;
+  /** Origin of the store, as an issued URL names it. */
+  store: string;
   close(): void;
 }
 
@@ -48,7 +50,8 @@ export async function openSite(): Promise<Site> {
   scripts.set(`${PACKAGE}/uppy_page.js`, await buildUppyPage());
   scripts.set("/test.js", makeTestScript(PACKAGE));
   scripts.set("/other.js", makeTestScript(other + PACKAGE));
-  const policy = await readPolicy();
+  const store = await readStoreOrigin();
+  const policy = await readPolicy(store);
   const policies = new Map([
     ["/other", policy.replace("script-src", `script-src ${other}`).replace("worker-src", `worker-src blob: ${other}`)],
     ["/uppy", `${policy}; style-src 'self'; img-src data: blob:`],
@@ -68,6 +71,7 @@ export async function openSite(): Promise<Site> {
   await new Promise<void>((listening) => site.listen(port, "127.0.0.1", listening));
   return {
     origin,
+    store,
     close: () => {
       site.closeAllConnections();
       site.close();
@@ -76,11 +80,11 @@ export async function openSite(): Promise<Site> {
 }
 
 /** Return the Content-Security-Policy of the documentation, with the addresses of this server and its store. */
-async function readPolicy(): Promise<string> {
+async function readPolicy(store: string): Promise<string> {
   const documentation = await readFile(`${ROOT}/docs/upload-engine.md`, "utf8");
   const [policy] = /script-src [^`]+ connect-src API STORE(?=`)/.exec(documentation) ?? [];
   if (!policy) throw new Error("docs/upload-engine.md has no policy");
-  return policy.replace("API", server).replace("STORE", await readStoreOrigin());
+  return policy.replace("API", server).replace("STORE", store);
 }
 
 /** Return the source by which a policy allows the inline script of a page. */
@@ -109,7 +113,6 @@ async function readUppyStyles(): Promise<string> {
   return (await read("core")) + (await read("dashboard"));
 }
 
-/** Return the origin of the store, as an issued URL names it. */
 async function readStoreOrigin(): Promise<string> {
   const account = await Account.create();
   const file = await account.upload("probe", new Uint8Array(1));

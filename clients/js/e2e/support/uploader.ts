@@ -9,6 +9,8 @@ import type { Site } from "./site.ts";
 
 declare global {
   interface Window {
+    /** Where a test gives the page tokens by `exposeFunction`. */
+    fetchToken?: () => Promise<string>;
     dbx: typeof api & typeof upload;
     uploader: upload.Uploader;
   }
@@ -22,19 +24,20 @@ export interface Access {
   link?: string;
 }
 
-export async function createToken(account: Account): Promise<string> {
-  const wanted = { name: "page", scopes: ["files:read", "files:write"] };
+export async function createToken(account: Account, name = "page"): Promise<string> {
+  const wanted = { name, scopes: ["files:read", "files:write"] };
   return (await account.call<{ token: string }>("POST", "/v1/me/tokens", wanted)).token;
 }
 
 /** Open the test page and make an uploader; also after a reload. */
-export async function openUploader(page: Page, site: Site, access: Access, path = "/test"): Promise<void> {
+export async function openUploader(page: Page, site: Site, access: Access = {}, path = "/test"): Promise<void> {
   await page.goto(site.origin + path);
   await page.waitForFunction(() => window.dbx);
   await page.evaluate(
     async ({ server, token, link }) => {
       const { createClient, createUploader, bearer } = window.dbx;
-      const client = createClient({ baseUrl: server, ...(token && { auth: bearer(token) }) });
+      const source = window.fetchToken ?? token;
+      const client = createClient({ baseUrl: server, ...(source && { auth: bearer(source) }) });
       window.uploader = createUploader({ client, ...(link && { link: { token: link } }) });
       await window.uploader.ready;
     },
@@ -102,15 +105,16 @@ export function readItems(page: Page): Promise<Item[]> {
   );
 }
 
-/** Wait until all uploads have this status; an upload that ended otherwise fails the test. */
+/** Wait until all uploads have this status, if only for a moment; an upload that ended otherwise fails the test. */
 export async function waitForStatus(page: Page, status: Item["status"]): Promise<void> {
-  await page.waitForFunction((status) => {
-    const { items } = window.uploader.getSnapshot();
+  const statuses = await page.waitForFunction((status) => {
+    const statuses = window.uploader.getSnapshot().items.map((item) => item.status);
     const ended = ["done", "failed", "skipped", "cancelled"];
-    return items.length > 0 && items.every((item) => item.status === status || ended.includes(item.status));
+    const isOver = statuses.length > 0 && statuses.every((each) => each === status || ended.includes(each));
+    return isOver && statuses;
   }, status);
-  const items = await readItems(page);
-  expect(items.filter((item) => item.status !== status)).toEqual([]);
+  // Of the same moment: uploads that wait try again.
+  expect(new Set((await statuses.jsonValue()) || [])).toEqual(new Set([status]));
 }
 
 /** Pause all uploads as soon as something is sent. Call it before they start: a fast one would be over before. */
@@ -144,6 +148,16 @@ export interface Wire {
   apiCalls: number;
   /** What the console reported as an error. */
   errors: string[];
+}
+
+/** Check that the store took each part once, that no content went to the API, and that the console stayed empty. */
+export function expectEachPartOnce(wire: Wire, parts: number): void {
+  // The answers about the parts in flight, at most six, may have come too late for the visit that sent them.
+  expect(wire.stored.toSorted()).toEqual([...new Set(wire.stored)].toSorted());
+  expect(wire.stored.length).toBeLessThanOrEqual(parts);
+  expect(wire.stored.length).toBeGreaterThanOrEqual(Math.max(1, parts - 6));
+  expect(wire.apiBytes).toBeLessThan(50_000);
+  expect(wire.errors).toEqual([]);
 }
 
 /** Watch what a page and its workers send. */

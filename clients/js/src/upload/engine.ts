@@ -1,6 +1,7 @@
 // The page's side of the engine: what is uploaded and how far, and a store that any framework can render.
 
 import type { Client } from "../api.ts";
+import { holdTab } from "../tabs.ts";
 import type { FromWorker, Question, ToWorker } from "../worker/messages.ts";
 import { Connectivity } from "./connectivity.ts";
 import { readRetry } from "./errors.ts";
@@ -18,6 +19,7 @@ import {
   type Report,
   type UploadState,
 } from "./machine.ts";
+import { OtherTabs, type TabCommand } from "./other_tabs.ts";
 import { queryPermission, requestPermission } from "./permissions.ts";
 import { keepAwake } from "./presence.ts";
 import { makeSecret, ResumeStore, type Row } from "./resume.ts";
@@ -88,16 +90,24 @@ export class Uploader {
   private readonly presence = keepAwake();
   private readonly connectivity = new Connectivity(navigator.onLine);
   private readonly closing = new AbortController();
+  /** Names this uploader to those of the other tabs. */
+  private readonly tab = makeSecret();
+  private readonly ended = Promise.withResolvers<void>();
   private store: ResumeStore | null = null;
+  private others: OtherTabs | null = null;
   private workerFailure: Failure | null = null;
   private forAll: Choice | null = null;
   private questions: Promise<unknown> = Promise.resolve();
   private isClosed = false;
   private readonly snapshots = new Snapshots(
-    () => Array.from(this.entries.values(), toItem),
-    ({ isRunning }) => {
-      this.presence(isRunning);
-      if (!isRunning) this.forAll = null;
+    () => {
+      const others = this.others?.items.filter(({ id }) => !this.entries.has(id)) ?? [];
+      return [...this.readItems(), ...others];
+    },
+    () => {
+      const hasWork = this.readItems().some(isRunning);
+      this.presence(hasWork);
+      if (!hasWork) this.forAll = null;
     },
   );
   private readonly tellOnline = () => {
@@ -148,48 +158,44 @@ export class Uploader {
   }
 
   pause(id: string): void {
-    this.command(id, { type: "pause" });
+    this.command(id, "pause");
   }
 
   /** Continue a paused upload. Call it in a click: the browser may ask for the file of an earlier visit. */
   resume(id: string): void {
-    this.command(id, { type: "resume" });
+    this.command(id, "resume");
   }
 
   /** Try a failed or skipped upload again. */
   retry(id: string): void {
-    this.command(id, { type: "retry" });
+    this.command(id, "retry");
   }
 
   /** End an upload, at the server, too. */
   cancel(id: string): void {
-    this.command(id, { type: "cancel" });
+    this.command(id, "cancel");
   }
 
   pauseAll(): void {
-    this.commandAll({ type: "pause" });
+    this.commandAll("pause");
   }
 
   resumeAll(): void {
-    this.commandAll({ type: "resume" });
+    this.commandAll("resume");
   }
 
   retryAll(): void {
-    this.commandAll({ type: "retry" });
+    this.commandAll("retry");
   }
 
   cancelAll(): void {
-    this.commandAll({ type: "cancel" });
+    this.commandAll("cancel");
   }
 
   /** Remove ended uploads from the snapshot: all, or one. */
   clear(id?: string): void {
-    for (const entry of this.entries.values()) {
-      if (!isEnded(entry.state) || (id ?? entry.id) !== entry.id) continue;
-      this.entries.delete(entry.id);
-      this.forget([entry]);
-    }
-    this.snapshots.change();
+    this.remove([...this.entries.values()].filter((entry) => (id ?? entry.id) === entry.id));
+    this.others?.command("clear", (other) => (id ?? other) === other);
   }
 
   /** Stop all work; a later visit continues. `forget` removes what it needs for that, as when an account signs out. */
@@ -204,6 +210,8 @@ export class Uploader {
     await this.ready.catch(() => undefined);
     if (forget) await this.store?.clear();
     this.store?.close();
+    this.others?.close();
+    this.ended.resolve();
   }
 
   // Begin
@@ -211,7 +219,8 @@ export class Uploader {
   private async open(): Promise<void> {
     const { client, link } = this.options;
     const scope = link ? `${client.baseUrl} link ${link.token}` : `${client.baseUrl} ${await this.readOwner()}`;
-    this.store = await ResumeStore.open(scope);
+    await holdTab(this.tab, this.ended.promise);
+    this.store = await ResumeStore.open(scope, this.tab);
     const target: Target = link
       ? {
           kind: "link",
@@ -220,7 +229,32 @@ export class Uploader {
         }
       : { kind: "account" };
     this.post({ type: "open", baseUrl: client.baseUrl, target, isOnline: navigator.onLine });
-    const rows = (await this.store?.takeOver()) ?? [];
+    this.others = this.openOthers(scope);
+    await this.continueRows((await this.store?.takeOver()) ?? []);
+  }
+
+  private openOthers(scope: string): OtherTabs {
+    return new OtherTabs({
+      scope,
+      tab: this.tab,
+      readItems: () => this.readItems(),
+      readFile: (id) => {
+        const entry = this.entries.get(id);
+        return entry?.isRemembered && !entry.handle ? entry.file : null;
+      },
+      onCommand: (ids, command) => this.applyOfOtherTab(ids, command),
+      onClosed: async (tab) => this.continueRows((await this.store?.takeOverFrom(new Set([tab]))) ?? []),
+      onChange: () => this.snapshots.change(),
+    });
+  }
+
+  private applyOfOtherTab(ids: readonly string[], command: TabCommand | "clear"): void {
+    const entries = ids.map((id) => this.entries.get(id)).filter((entry) => entry !== undefined);
+    if (command === "clear") this.remove(entries);
+    else this.apply(entries, { type: command });
+  }
+
+  private async continueRows(rows: readonly Row[]): Promise<void> {
     const restored = await Promise.all(rows.map((row) => this.restore(row)));
     this.snapshots.change();
     await this.run(restored.filter(({ state }) => isRunning(state)));
@@ -239,17 +273,21 @@ export class Uploader {
     return data.id;
   }
 
-  /** Show an upload of an earlier visit; it goes on at once where the browser lets the page read the file. */
+  /** Show an upload that a closed tab has left; it goes on at once where the browser lets the page read the file. */
   private async restore(row: Row): Promise<Entry> {
+    const other = this.others?.find(row.id);
+    const file = other?.file ?? null;
     const permission = row.handle && (await queryPermission(row.handle));
-    const status = permission === null ? "needs-file" : permission === "granted" ? "queued" : "paused";
+    const isReadable = permission === "granted" || file !== null;
+    const whereReadable = other?.item.status === "paused" ? "paused" : "queued";
+    const status = isReadable ? whereReadable : row.handle ? "paused" : "needs-file";
     return this.insert({
       ...row,
       kind: "file",
       onConflict: this.options.onConflict ? "fail" : "rename",
-      file: null,
+      file,
       isRemembered: true,
-      state: createState(row.sizeBytes, status),
+      state: { ...createState(row.sizeBytes, status), sentBytes: other?.item.sentBytes ?? 0 },
     });
   }
 
@@ -325,8 +363,18 @@ export class Uploader {
   private insert(entry: Omit<Entry, "item">): Entry {
     const inserted = { ...entry, item: null };
     this.entries.set(entry.id, inserted);
-    this.snapshots.change();
+    this.change(entry.id);
     return inserted;
+  }
+
+  /** Remove the uploads that have ended. */
+  private remove(entries: readonly Entry[]): void {
+    const ended = entries.filter(({ state }) => isEnded(state));
+    for (const { id } of ended) {
+      this.entries.delete(id);
+      this.change(id);
+    }
+    this.forget(ended);
   }
 
   private async remember(entries: readonly Entry[]): Promise<void> {
@@ -390,13 +438,15 @@ export class Uploader {
     }
   }
 
-  private command(id: string, command: Command): void {
+  private command(id: string, command: TabCommand): void {
     const entry = this.entries.get(id);
-    if (entry) this.apply([entry], command);
+    if (entry) this.apply([entry], { type: command });
+    else this.others?.command(command, (other) => other === id);
   }
 
-  private commandAll(command: Command): void {
-    this.apply([...this.entries.values()], command);
+  private commandAll(command: TabCommand): void {
+    this.apply([...this.entries.values()], { type: command });
+    this.others?.command(command, () => true);
   }
 
   private apply(entries: readonly Entry[], command: Command): void {
@@ -501,7 +551,16 @@ export class Uploader {
     if (state === entry.state) return;
     entry.state = state;
     entry.item = null;
+    this.change(entry.id);
+  }
+
+  private change(id: string): void {
     this.snapshots.change();
+    this.others?.tell(id);
+  }
+
+  private readItems(): UploadItem[] {
+    return Array.from(this.entries.values(), toItem);
   }
 }
 
@@ -515,7 +574,7 @@ function identify(
 
 function toItem(entry: Entry): UploadItem {
   const { id, kind, name, folders, parentId, state } = entry;
-  entry.item ??= { id, kind, name, folders, parentId, ...state };
+  entry.item ??= { id, kind, name, folders, parentId, isOfOtherTab: false, ...state };
   return entry.item;
 }
 

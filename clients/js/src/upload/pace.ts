@@ -8,12 +8,13 @@ const LEAST_INTERVAL_S = 0.25;
 export class Pace {
   private bytesPerS: number | null = null;
   private filesPerS: number | null = null;
-  private last: { at: number; bytes: number; files: number } | null = null;
+  private last: { at: number; bytes: number; files: number; total: number } | null = null;
 
-  /** Record how much is sent in total, at a time in seconds. */
-  record(at: number, bytes: number, files: number): void {
-    if (!this.last || bytes < this.last.bytes || files < this.last.files) {
-      this.last = { at, bytes, files };
+  /** Record how many bytes and files of a number of files are sent, at a time in seconds. */
+  record(at: number, bytes: number, files: number, total: number): void {
+    // What comes and goes with a file, such as one that another tab has half sent, is no progress.
+    if (!this.last || bytes < this.last.bytes || files < this.last.files || total !== this.last.total) {
+      this.last = { at, bytes, files, total };
       return;
     }
     const elapsed = at - this.last.at;
@@ -22,7 +23,7 @@ export class Pace {
     const blend = (before: number | null, now: number) => (before === null ? now : before + weight * (now - before));
     this.bytesPerS = blend(this.bytesPerS, (bytes - this.last.bytes) / elapsed);
     this.filesPerS = blend(this.filesPerS, (files - this.last.files) / elapsed);
-    this.last = { at, bytes, files };
+    this.last = { at, bytes, files, total };
   }
 
   /** Forget the rates after a pause. */

@@ -14,9 +14,10 @@ export async function queryPermission(handle: FileSystemFileHandle): Promise<Per
   return (await (handle as Permissions).queryPermission?.({ mode: "read" })) ?? "granted";
 }
 
-/** Ask the person; the browser wants a click for that. */
+/** Ask the person; the browser refuses to without a click. */
 export async function requestPermission(handle: FileSystemFileHandle): Promise<PermissionState> {
-  return (await (handle as Permissions).requestPermission?.({ mode: "read" })) ?? "granted";
+  const request = (handle as Permissions).requestPermission?.({ mode: "read" });
+  return (await request?.catch(() => "prompt" as const)) ?? "granted";
 }
 
 /** Return the handle of a dropped item, null in a browser without. Call it in the event itself. */

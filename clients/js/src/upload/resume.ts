@@ -1,7 +1,9 @@
 // What a later visit of the page needs to continue uploads, in IndexedDB.
 //
-// A row belongs to a scope, which names the server and the account (or the link), and to the tab that works on it: a tab
-// holds a Web Lock while it is open, so that another one takes over only what a closed tab has left.
+// A row belongs to a scope, which names the server and the account (or the link), and to the tab that works on it: another
+// tab takes over only what a closed one has left.
+
+import { waitUntilEnded } from "../tabs.ts";
 
 const DATABASE = "dropbox-api-uploads";
 const CLOSING_TAB_MS = 2000;
@@ -20,25 +22,21 @@ export interface Row {
 }
 
 export class ResumeStore {
-  private readonly tab: string = makeSecret();
-  private hasClosed = Promise.withResolvers<void>();
-
   private constructor(
     private readonly database: IDBDatabase,
     private readonly scope: string,
+    private readonly tab: string,
   ) {}
 
-  /** Open the rows of a scope; null where the browser has no storage for the page. */
-  static async open(scope: string): Promise<ResumeStore | null> {
+  /** Open the rows of a scope for a tab; null where the browser has no storage for the page. */
+  static async open(scope: string, tab: string): Promise<ResumeStore | null> {
     try {
       const request = indexedDB.open(DATABASE, 1);
       request.onupgradeneeded = () => {
         request.result.createObjectStore("uploads", { keyPath: ["scope", "id"] });
         request.result.createObjectStore("secrets");
       };
-      const store = new ResumeStore(await promisify(request), scope);
-      await store.holdTab();
-      return store;
+      return new ResumeStore(await promisify(request), scope, tab);
     } catch {
       return null;
     }
@@ -76,54 +74,38 @@ export class ResumeStore {
   /** Forget all uploads of the scope, as when an account signs out. */
   async clear(): Promise<void> {
     await this.write((store) => {
-      store.delete(IDBKeyRange.bound([this.scope], [this.scope, []]));
+      store.delete(this.range);
     });
   }
 
   /** Take over the rows that closed tabs have left. A tab that just closes, as in a reload, is awaited shortly. */
   async takeOver(): Promise<Row[]> {
-    const rows = await this.readRows();
-    const others = new Set(rows.map(({ tab }) => tab).filter((tab) => tab !== this.tab));
-    const closed = new Set<string>();
-    await Promise.all(
-      [...others].map(async (tab) => {
-        if (await waitUntilClosed(tab)) closed.add(tab);
-      }),
-    );
+    const rows = await promisify(this.database.transaction("uploads").objectStore("uploads").getAll(this.range));
+    const others = [...new Set((rows as Row[]).map(({ tab }) => tab))].filter((tab) => tab !== this.tab);
+    const signal = AbortSignal.timeout(CLOSING_TAB_MS);
+    const haveEnded = await Promise.all(others.map((tab) => waitUntilEnded(tab, signal)));
+    return this.takeOverFrom(new Set(others.filter((_, index) => haveEnded[index])));
+  }
+
+  /** Take over the rows of tabs that have closed, but those that another tab was faster to take. */
+  async takeOverFrom(tabs: ReadonlySet<string>): Promise<Row[]> {
     const taken: Row[] = [];
     await this.write((store) => {
-      for (const { id } of rows) {
-        const request = store.get([this.scope, id]);
-        request.onsuccess = () => {
-          const row = request.result as Row | undefined;
-          if (!row || !closed.has(row.tab)) return; // another tab was faster
-          taken.push(row);
-          store.put({ ...row, tab: this.tab });
-        };
-      }
+      const request: IDBRequest<Row[]> = store.getAll(this.range);
+      request.onsuccess = () => {
+        taken.push(...request.result.filter(({ tab }) => tabs.has(tab)));
+        for (const row of taken) store.put({ ...row, tab: this.tab });
+      };
     });
     return taken;
   }
 
   close(): void {
-    this.hasClosed.resolve();
     this.database.close();
   }
 
-  private readRows(): Promise<Row[]> {
-    const store = this.database.transaction("uploads").objectStore("uploads");
-    return promisify(store.getAll(IDBKeyRange.bound([this.scope], [this.scope, []])));
-  }
-
-  /** Hold the lock of this tab until it closes. */
-  private async holdTab(): Promise<void> {
-    if (!navigator.locks) return;
-    await new Promise<void>((held) => {
-      void navigator.locks.request(lockOf(this.tab), () => {
-        held();
-        return this.hasClosed.promise;
-      });
-    });
+  private get range(): IDBKeyRange {
+    return IDBKeyRange.bound([this.scope], [this.scope, []]);
   }
 
   private write(change: (store: IDBObjectStore) => void): Promise<void> {
@@ -139,21 +121,6 @@ export class ResumeStore {
 /** Return a secret of 256 random bits for the sender to a link. */
 export function makeSecret(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(32)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-function lockOf(tab: string): string {
-  return `dropbox-api-tab-${tab}`;
-}
-
-/** Wait for a tab that may be closing; return whether it has closed. */
-async function waitUntilClosed(tab: string): Promise<boolean> {
-  if (!navigator.locks) return true;
-  try {
-    await navigator.locks.request(lockOf(tab), { signal: AbortSignal.timeout(CLOSING_TAB_MS) }, () => undefined);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function promisify<Result>(request: IDBRequest<Result>): Promise<Result> {

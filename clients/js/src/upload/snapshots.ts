@@ -13,9 +13,11 @@ export interface UploadItem extends UploadState {
   /** Names of the folders on the way, below the destination. */
   folders: readonly string[];
   parentId: string | null;
+  /** Whether another tab of the browser sends it. Commands reach it there. */
+  isOfOtherTab: boolean;
 }
 
-/** All uploads. Immutable: a change makes another one. */
+/** All uploads, those of other tabs too. Immutable: a change makes another one. */
 export interface UploadSnapshot {
   items: readonly UploadItem[];
   /** Of the uploads that were not cancelled. */
@@ -39,7 +41,7 @@ export class Snapshots {
   /** `onFrame` is called before the listeners. */
   constructor(
     private readonly readItems: () => UploadItem[],
-    private readonly onFrame: (snapshot: UploadSnapshot) => void,
+    private readonly onFrame: () => void,
   ) {}
 
   subscribe(listener: () => void): () => void {
@@ -73,7 +75,7 @@ export class Snapshots {
   private readonly publish = (): void => {
     this.isFrameDue = false;
     if (this.isClosed) return;
-    this.onFrame(this.get());
+    this.onFrame();
     for (const listener of [...this.listeners]) listener();
   };
 
@@ -85,7 +87,7 @@ export class Snapshots {
     const sentBytes = sum((item) => item.sentBytes);
     const filesLeft = sum((item) => (isEnded(item) ? 0 : 1));
     const hasWork = items.some(isRunning);
-    if (hasWork) this.pace.record(performance.now() / 1000, sentBytes, counted.length - filesLeft);
+    if (hasWork) this.pace.record(performance.now() / 1000, sentBytes, counted.length - filesLeft, counted.length);
     else this.pace.reset();
     return {
       items,

@@ -168,10 +168,12 @@ test("retry in a browser that errs about its network makes an attempt now and th
 test("estimate takes the longer of bytes and files", () => {
   const pace = new Pace();
   expect(pace.estimateS(1, 1)).toBeNull();
-  for (let second = 0; second <= 60; second++) pace.record(second, second * 1000, second * 10);
+  for (let second = 0; second <= 60; second++) pace.record(second, second * 1000, second * 10, 1000);
   expect(pace.rate).toBeCloseTo(1000);
   expect(pace.estimateS(5000, 1)).toBeCloseTo(5);
   expect(pace.estimateS(5000, 900)).toBeCloseTo(90);
+  for (let second = 61; second <= 120; second++) pace.record(second, 1e9 + second * 1000, second * 10, 1001);
+  expect(pace.rate).toBeCloseTo(1000); // a file that another tab has half sent is no progress
   pace.reset();
   expect(pace.rate).toBeNull();
 });
