@@ -41,6 +41,8 @@ export class FaultServer {
   readonly took: string[] = [];
   readonly calls: string[] = [];
   private visit = 0;
+  private signatures = 0;
+  private readonly expired = new Set<string>();
   storeFaults: StoreFault[] = [];
   apiFaults: ApiFault[] = [];
   /** How long clients wait for an answer. */
@@ -111,7 +113,8 @@ export class FaultServer {
     const session = this.sessions.get(id);
     const fault = this.storeFaults.shift() ?? "ok";
     if (fault === "busy") throw new StoreBusy("away");
-    if (fault === "expired") return readResult(1, 403, "<Error><Code>AccessDenied</Code></Error>");
+    if (fault === "expired") this.expired.add(part.url);
+    if (this.expired.has(part.url)) return readResult(1, 403, "<Error><Code>AccessDenied</Code></Error>");
     if (fault === "damaged") return readResult(1, 400, "<Error><Code>BadDigest</Code></Error>");
     if (fault === "gone" || session?.state !== "active")
       return readResult(1, 404, "<Error><Code>NoSuchUpload</Code></Error>");
@@ -250,7 +253,8 @@ export class FaultServer {
   }
 
   private signPart({ id }: Session, number: number): object {
-    return { number, url: `https://store.example/${id}/${number}`, headers: {} };
+    this.signatures += 1;
+    return { number, url: `https://store.example/${id}/${number}?signature=${this.signatures}`, headers: {} };
   }
 
   private async complete(session: Session, fingerprint: string | undefined): Promise<Response> {
