@@ -1,6 +1,6 @@
 // The build of the web app into the package of the server, which serves it (`dropbox_api/web.py`).
 
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { extname, join } from "node:path";
 import { promisify } from "node:util";
 import { brotliCompress, constants, gzip } from "node:zlib";
@@ -9,9 +9,6 @@ import { defineConfig, type Plugin } from "vite";
 
 const CLIENT = join(import.meta.dirname, "../clients/js/src");
 const OUT = join(import.meta.dirname, "../src/dropbox_api/_web");
-
-/** Scripts of pages that the server renders itself, by the fixed name that the pages load: `assets/NAME.js`. */
-const entriesOfPages: Record<string, string> = {};
 
 export default defineConfig({
   root: import.meta.dirname,
@@ -32,10 +29,10 @@ export default defineConfig({
     manifest: true,
     chunkSizeWarningLimit: 2000, // kB; tools/size.mjs checks what pages load
     rolldownOptions: {
-      input: { app: join(import.meta.dirname, "index.html"), ...entriesOfPages },
+      input: { app: join(import.meta.dirname, "index.html") },
       // Names with the hash of the content are below `hashed`, where browsers keep them for ever; all others stay the same.
       output: {
-        entryFileNames: ({ name }) => (name in entriesOfPages ? "assets/[name].js" : "assets/hashed/[name]-[hash].js"),
+        entryFileNames: "assets/hashed/[name]-[hash].js",
         chunkFileNames: "assets/hashed/[name]-[hash].js",
         assetFileNames: "assets/hashed/[name]-[hash][extname]",
       },
@@ -94,11 +91,17 @@ function compress(): Plugin {
         if (!entry.isFile() || !TEXT.has(extname(entry.name))) continue;
         const path = join(entry.parentPath, entry.name);
         const content = await readFile(path);
-        if (content.length < COMPRESSED_BYTES) continue;
+        if (content.length < COMPRESSED_BYTES || (await isNewer(`${path}.br`, path))) continue;
         const params = { [constants.BROTLI_PARAM_QUALITY]: 10, [constants.BROTLI_PARAM_SIZE_HINT]: content.length };
         await writeFile(`${path}.gz`, await promisify(gzip)(content, { level: 9 }));
         await writeFile(`${path}.br`, await promisify(brotliCompress)(content, { params }));
       }
     },
   };
+}
+
+/** Whether an earlier build has compressed the file, as it is now. */
+async function isNewer(compressed: string, path: string): Promise<boolean> {
+  const [made, source] = await Promise.all([stat(compressed).catch(() => null), stat(path)]);
+  return made !== null && made.mtimeMs >= source.mtimeMs;
 }

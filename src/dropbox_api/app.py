@@ -63,7 +63,7 @@ from dropbox_api.storage.object_store import NoSpace, ObjectStore, StoreError
 from dropbox_api.storage.probe import BucketCapabilities, probe_bucket
 from dropbox_api.storage.s3 import S3Config, S3Store
 from dropbox_api.uploads import routes as uploads
-from dropbox_api.web import add_web
+from dropbox_api.web import LINK_SCRIPT, add_web
 
 log = logging.getLogger(__name__)
 
@@ -140,6 +140,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _add_state(app: FastAPI, settings: Settings) -> None:
     """Put into `app.state` what needs no connection. `deps.from_state` gives routes typed access to it."""
+    app.state.has_link_script = LINK_SCRIPT.is_file()
     streams_at_once = settings.uploads.streams_at_once
     state = app.state
     state.settings = settings

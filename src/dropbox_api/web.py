@@ -21,6 +21,8 @@ from dropbox_api.plumbing.page_policies import format_page_policy, format_worker
 from dropbox_api.sharing import pages
 
 FOLDER = Path(__file__).with_name("_web")
+LINK_SCRIPT = FOLDER / "assets" / "link.js"
+"""The script of the pages of links, which `sharing` renders."""
 _PAGE = "index.html"
 _NONCE = "NONCE-OF-THE-ANSWER"
 """Stands in the built page where each answer gets its nonce (`html.cspNonce` in vite.config.ts)."""

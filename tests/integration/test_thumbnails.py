@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
@@ -425,6 +426,26 @@ async def test_link_gives_small_thumbnails_free_and_counts_large_ones(world: Wor
         large = await bearer.get(thumbnail, params={"size": "large"})
         assert (await fetch(large.headers["location"])).width == 1200
         assert problem(await bearer.get(thumbnail)) == (404, "not-found")  # used up
+
+
+async def test_page_of_a_link_shows_small_thumbnails_free_and_previews_the_large_one(
+    world: World, account: Account
+) -> None:
+    folder = await create_folder(account, "/pictures")
+    file = await upload_file(
+        account, pictures.jpeg(random.randrange(10**9)), "a.jpg", destination={"parent_id": folder["id"]}
+    )
+    await world.make()
+    async with httpx2.AsyncClient(base_url=world.server.url) as visitor:
+        for node, mode in ((folder, "view"), (file, "download")):
+            link = await make_link(account, node["id"], mode, max_downloads=1)
+            page = await visitor.get(link["url_path"])
+            (small,) = re.findall(r'<img class="thumbnail" src="([^"]+)"', page.text)
+            assert (await fetch(small.replace("&amp;", "&"))).width == SMALL_PX
+            (preview,) = re.findall(r'data-picture="([^"]+)"', page.text)
+            large = await visitor.get(str(page.url.join(preview)))
+            assert (await fetch(large.headers["location"])).width == 1200
+            assert (await visitor.get(link["url_path"])).status_code == 404  # used up
 
 
 async def test_upload_link_shows_no_thumbnail(world: World, account: Account) -> None:

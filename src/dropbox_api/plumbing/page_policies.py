@@ -19,6 +19,16 @@ def format_page_policy(store: ObjectStore, nonce: str) -> str:
     )
 
 
+def format_link_policy(store: ObjectStore) -> str:
+    """Return the policy of a link's page, whose script makes no style elements."""
+    content = " ".join(store.list_address_prefixes())
+    return (
+        f"default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; img-src 'self' {content}; "
+        f"media-src {content}; connect-src 'self' {content}; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
+
+
 def format_worker_policy(store: ObjectStore) -> str:
     """Return the policy of a worker's script."""
     content = " ".join(store.list_address_prefixes())

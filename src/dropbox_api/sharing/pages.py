@@ -1,4 +1,6 @@
-"""Pages for browsers: those of links, the start page and problems. Plain HTML without script, one style sheet.
+"""Pages for browsers: those of links, the start page and problems. HTML that works without script, one style sheet.
+
+The page of a link loads one script (`web/src/link`), which adds previews and large uploads to the same HTML.
 
 Jinja escapes names and all other user input. Nothing is inline, so that the Content-Security-Policy (`middleware`) can
 forbid foreign content. Addresses in pages are relative, so that a proxy can add a prefix.
@@ -11,6 +13,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+
+from dropbox_api.core.content_types import find_shown_type
+from dropbox_api.sharing.schemas import PublicFile
 
 STYLE = resources.files(__package__).joinpath("templates", "links.css").read_text(encoding="utf-8")
 
@@ -47,16 +52,46 @@ def _isolate(name: str) -> Markup:
     return Markup("<bdi>{}</bdi>").format(_make_visible(name))
 
 
+def _find_preview(file: PublicFile) -> str | None:
+    """Return how the script shows a file in the page; None for one that only its own address shows, or none."""
+    shown = find_shown_type(file.content_type or "") or ""
+    group = shown.partition("/")[0]
+    if group in {"image", "video", "audio"}:
+        return group
+    if file.thumbnail_url is None:
+        return None
+    return "document" if shown == "application/pdf" else "picture"
+
+
+def _is_shown(file: PublicFile) -> bool:
+    """Tell whether a browser shows the file at its address, without running scripts in it."""
+    return find_shown_type(file.content_type or "") is not None
+
+
+def _has_moving_pictures(file: PublicFile) -> bool:
+    """Tell whether a thumbnail shows less than the file does."""
+    return file.content_type == "image/gif"
+
+
+def _read_extension(name: str) -> str:
+    """Return a short label for a file without a picture: PDF, DOCX."""
+    stem, _, extension = name.rpartition(".")
+    return extension.upper() if stem and extension.isascii() and extension.isalnum() and len(extension) < 5 else "FILE"
+
+
 _environment = Environment(
     loader=PackageLoader("dropbox_api.sharing"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
 )
 _environment.filters |= {
     "bytes": _format_bytes,
     "day": _format_day,
+    "extension": _read_extension,
     "limit": _format_limit,
     "name": _isolate,
+    "preview": _find_preview,
     "visible": _make_visible,
 }
+_environment.tests |= {"moving": _has_moving_pictures, "shown": _is_shown}
 
 
 def render(template: str, **values: Any) -> str:

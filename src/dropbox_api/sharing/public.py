@@ -5,7 +5,7 @@ budget counts every URL of content and every archive that is handed out, used or
 """
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import text, tuple_
@@ -74,7 +74,6 @@ async def list_public_files(
     Raises NotFound, NotAFolder, LinkNotFor (upload), InvalidCursor.
     """
     _require_mode(context, "view", "download")
-    shows_thumbnails = with_thumbnails and context.settings.thumbnails.enabled
     async with context.db.read() as tx:
         folder = await _require_below(tx, context.link, parent_id)
         if folder.kind != "folder":
@@ -84,26 +83,51 @@ async def list_public_files(
         if cursor:
             after = page_cursors.decode_key(_FILES_CURSOR, cursor, str, uuid.UUID)
             page = page.where(tuple_(Node.name_sort, Node.id) > tuple_(*after))
-        rows = (await tx.execute(page.order_by(Node.name_sort, Node.id).limit(limit + 1))).all()
-        revision_ids = [row.revision_id for row in rows[:limit] if row.revision_id]
-        keys = await thumbnails.find_keys(tx, revision_ids) if shows_thumbnails else {}
-    urls = {revision_id: thumbnails.sign_thumbnail(context, *key, SMALL_PX).url for revision_id, key in keys.items()}
-    items = [
-        schemas.PublicFile(
-            id=row.id,
-            kind=row.kind,
-            name=row.name,
-            path=f"{path}/{row.name}",
-            size_bytes=row.size_bytes,
-            content_type=row.content_type,
-            modified_at=row.modified_at,
-            thumbnail_url=urls.get(row.revision_id),
-        )
-        for row in rows[:limit]
-    ]
+        found = await tx.execute(page.order_by(Node.name_sort, Node.id).limit(limit + 1))
+        rows = [views.FileRow(*row) for row in found]
+        keys = await _find_thumbnails(tx, rows[:limit]) if with_thumbnails else {}
+    urls = _sign_thumbnails(context, keys)
+    items = [_describe_file(row, f"{path}/{row.name}", urls) for row in rows[:limit]]
     last = rows[limit - 1] if len(rows) > limit else None
     next_cursor = page_cursors.encode_cursor(_FILES_CURSOR, last.name_sort, last.id) if last else None
     return schemas.PublicFileList(items=items, next_cursor=next_cursor)
+
+
+async def describe_file(context: LinkContext) -> schemas.PublicFile:
+    """Return the link's own file as a list shows files, with its small thumbnail."""
+    async with context.db.read() as tx:
+        found = await tx.execute(views.select_files().where(Node.id == context.link.top.node_id))
+        row = views.FileRow(*found.one())
+        keys = await _find_thumbnails(tx, [row])
+    return _describe_file(row, f"/{row.name}", _sign_thumbnails(context, keys))
+
+
+_ThumbnailKeys = Mapping[uuid.UUID | None, tuple[uuid.UUID, int]]
+"""Blob and version of the thumbnails of revisions."""
+
+
+async def _find_thumbnails(tx: Tx, rows: Sequence[views.FileRow]) -> _ThumbnailKeys:
+    return await thumbnails.find_keys(tx, [row.revision_id for row in rows if row.revision_id])
+
+
+def _sign_thumbnails(context: LinkContext, keys: _ThumbnailKeys) -> dict[uuid.UUID | None, str]:
+    """Return the URLs of small thumbnails by revision; none where the server shows none."""
+    if not context.settings.thumbnails.enabled:
+        return {}
+    return {revision_id: thumbnails.sign_thumbnail(context, *key, SMALL_PX).url for revision_id, key in keys.items()}
+
+
+def _describe_file(row: views.FileRow, path: str, thumbnail_urls: Mapping[uuid.UUID | None, str]) -> schemas.PublicFile:
+    return schemas.PublicFile(
+        id=row.id,
+        kind=row.kind,
+        name=row.name,
+        path=path,
+        size_bytes=row.size_bytes,
+        content_type=row.content_type,
+        modified_at=row.modified_at,
+        thumbnail_url=thumbnail_urls.get(row.revision_id),
+    )
 
 
 async def list_path(context: LinkContext, folder_id: uuid.UUID) -> list[PathFolder]:

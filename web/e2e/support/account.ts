@@ -13,6 +13,7 @@ export interface RemoteFile {
 }
 
 export interface Link {
+  id: string;
   token: string;
   url_path: string;
 }

@@ -1,5 +1,6 @@
 """The pages at `/s/{token}` and the targets of their buttons. Problems are rendered as pages too."""
 
+import functools
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Annotated, Any
@@ -10,15 +11,15 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 
 from dropbox_api import problems
-from dropbox_api.core.content_types import find_shown_type
 from dropbox_api.deps import BodyDigestsDep, PublicSlotsDep, ServicesDep, limited, stream_zip
+from dropbox_api.plumbing.page_policies import format_link_policy
 from dropbox_api.plumbing.store_problems import to_problem
 from dropbox_api.sharing import pages, public
-from dropbox_api.sharing.bearers import LinkContext, LinkCredentials, open_link
+from dropbox_api.sharing.bearers import LinkContext, LinkCredentials, LinkSecurity, open_link
 from dropbox_api.sharing.link_tokens import PASS_TTL_S
 from dropbox_api.sharing.routes.links import LinkSecurityDep
 from dropbox_api.sharing.routes.public import PRIVATE, read_request_body, redirect
-from dropbox_api.sharing.schemas import ReceivedFile
+from dropbox_api.sharing.schemas import PublicLink, ReceivedFile
 from dropbox_api.storage.object_store import StoreError
 from dropbox_api.uploads.plans import max_direct_bytes
 
@@ -51,6 +52,25 @@ def _page(request: Request, template: str, status: int = 200, **values: Any) -> 
     levels = request.scope["route"].path.count("/") - 2  # below /s/{token}
     html = pages.render(template, up="../" * levels, token=request.path_params["token"], **values)
     return HTMLResponse(html, status, PRIVATE)
+
+
+def _link_page(
+    request: Request, context: LinkContext, security: LinkSecurity, link: PublicLink, template: str, **values: Any
+) -> HTMLResponse:
+    """Return the page of an open link: with thumbnails, and with the script where the server has its build.
+
+    The script gets a pass for its own requests: it cannot read the cookie.
+    """
+    link_pass = public.renew_pass(context, security.tokens) if link.needs_password else None
+    data = {
+        "token": request.path_params["token"],
+        "mode": link.mode,
+        "pass": link_pass and link_pass.model_dump(mode="json"),
+    }
+    script = data if request.app.state.has_link_script else None
+    page = _page(request, template, link=link, script=script, **values)
+    page.headers["Content-Security-Policy"] = format_link_policy(context.store)
+    return page
 
 
 def _problem(request: Request, problem: problems.Problem, sent: Sequence[ReceivedFile] = ()) -> Response:
@@ -86,23 +106,21 @@ async def show(
     *,
     request: Request,
     context: LinkBearer,
+    security: LinkSecurityDep,
     folder: uuid.UUID | None = None,
     cursor: str | None = None,
     sent: Annotated[int, Query(ge=0)] = 0,
 ) -> Response:
     """Show a file, the list of a folder, or a form that sends files; `sent` files have just arrived."""
     link = await public.describe_link(context)
+    show_page = functools.partial(_link_page, request, context, security, link)
     if link.mode == "upload":
-        return _page(request, "upload.html", link=link, sent=sent, max_bytes=max_direct_bytes(context.settings))
+        return show_page("upload.html", sent=sent, max_bytes=max_direct_bytes(context.settings))
     if link.kind == "file":
-        return _page(request, "file.html", link=link, is_shown=_is_shown(link.content_type))
-    listed = await public.list_public_files(context, folder, limit=_PAGE_SIZE, cursor=cursor, with_thumbnails=False)
+        return show_page("file.html", file=await public.describe_file(context))
+    listed = await public.list_public_files(context, folder, limit=_PAGE_SIZE, cursor=cursor, with_thumbnails=True)
     path = await public.list_path(context, folder or link.id)
-    return _page(request, "folder.html", link=link, folder=folder, path=path, listed=listed, is_shown=_is_shown)
-
-
-def _is_shown(content_type: str | None) -> bool:
-    return find_shown_type(content_type or "") is not None
+    return show_page("folder.html", folder=folder, path=path, listed=listed)
 
 
 @router.post("/{token}/password")
@@ -132,6 +150,12 @@ async def give_password(
 @router.get("/{token}/files/{file_id}/content")
 async def get_content(context: LinkBearer, file_id: uuid.UUID, *, inline: bool = False) -> Response:
     return redirect((await public.sign_public_download(context, file_id, inline=inline)).url)
+
+
+@router.get("/{token}/files/{file_id}/thumbnail")
+async def get_thumbnail(context: LinkBearer, file_id: uuid.UUID) -> Response:
+    """Redirect to the large thumbnail, for previews; this counts as a download."""
+    return redirect(await public.sign_public_thumbnail(context, file_id, "large"))
 
 
 @router.get("/{token}/archive")
