@@ -31,24 +31,29 @@ node_modules/.ready: package.json package-lock.json clients/js/package.json web/
 	@touch $@
 
 WEB = src/dropbox_api/_web/.stamp
-WEB_SOURCES = $(shell find web/src web/public clients/js/src -type f ! -name '*.gen.ts') web/index.html web/vite.config.ts
+WEB_SOURCES = $(shell find web/src web/public clients/js/src -type f ! -name '*.gen.ts') web/index.html web/vite.config.ts web/vite.link.config.ts
 $(WEB): node_modules/.ready $(WEB_SOURCES)
 	@$(NPM) run --silent build --workspace web
+	@touch $@
+
+CLIENT = clients/js/dist/.stamp
+$(CLIENT): node_modules/.ready $(shell find clients/js/src -type f ! -name '*.gen.ts') clients/js/rolldown.config.ts openapi.yaml
+	@$(NPM) run --silent build --workspace clients/js > /dev/null
 	@touch $@
 
 web: $(WEB) ## Build the web app into src/dropbox_api/_web
 
 run: .venv/.ready ## Start API, worker, Postgres and store on this machine
-	@$(MAKE) --silent $(WEB) || echo "The web app could not be built, see above: the server starts without it."
+	@$(MAKE) --silent $(WEB) $(CLIENT) || echo "The web app could not be built, see above: the server starts without it."
 	@exec .venv/bin/dropbox-api dev
 
-test: $(WEB) ## Run all tests
+test: $(WEB) $(CLIENT) ## Run all tests
 	$(PYTEST) $(PARALLEL)
 	@$(NPM) test --silent --workspace clients/js
 	@if [ -n "$$CI" ] || [ -x "$${CHROMIUM:-/usr/bin/chromium}" ]; then $(E2E); \
 	else echo "skipped the tests in Chromium: on Debian, apt install chromium fonts-noto-core"; fi
 
-e2e: $(WEB) ## Run the tests in Chromium: of the server and of the JavaScript client
+e2e: $(WEB) $(CLIENT) ## Run the tests in Chromium: of the server and of the JavaScript client
 	$(E2E)
 
 check: node_modules/.ready lint types words ## Run all static checks: exactly what CI runs
@@ -71,8 +76,7 @@ sdk: .venv/.ready ## Generate the asynchronous resources of the Python SDK
 words: ## Report banned words
 	@python3 tests/support/words.py
 
-client: node_modules/.ready ## Build the JavaScript client into clients/js/dist
-	@$(NPM) run --silent build --workspace clients/js
+client: $(CLIENT) ## Build the JavaScript client into clients/js/dist
 
 fix: node_modules/.ready ## Format, and fix lint errors automatically
 	$(RUN) ruff check --fix

@@ -27,6 +27,7 @@ from dropbox_api.deletion import routes as deletion
 from dropbox_api.docs_page import add_docs
 from dropbox_api.events.cursor import Cursors
 from dropbox_api.events.wakeup import Wakeup
+from dropbox_api.example_page import add_example
 from dropbox_api.feed import routes as feed
 from dropbox_api.files import routes as files
 from dropbox_api.hooks import routes as hooks
@@ -228,6 +229,8 @@ def _add_routes(app: FastAPI) -> None:
     app.include_router(accounts.pages)
     add_docs(app)
     add_web(app)
+    if app.state.settings.mode == "dev":
+        add_example(app)
     app.add_api_route("/healthz", healthz, operation_id="healthz")
     app.add_api_route("/metrics", get_metrics, include_in_schema=False)
     not_ready = {"model": Readiness, "description": "A check failed: the process cannot do its work."}

@@ -1,8 +1,5 @@
 """`/docs` and `/openapi.json`: the API described for people and for generators, without any other origin."""
 
-import base64
-import hashlib
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +10,7 @@ from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from dropbox_api.deps import COMPRESSED
+from dropbox_api.plumbing.page_policies import list_script_hashes
 
 _SWAGGER = {
     "validatorUrl": None,  # an external service
@@ -93,8 +91,7 @@ async def show_docs() -> HTMLResponse:
         swagger_favicon_url="docs/static/favicon.png",
         swagger_ui_parameters=_SWAGGER,
     )
-    scripts = re.findall(rb"<script>(.*?)</script>", page.body, re.DOTALL)
-    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'" for script in scripts)
+    hashes = list_script_hashes(bytes(page.body).decode())
     page.headers["Content-Security-Policy"] = (
         f"default-src 'none'; script-src 'self' {hashes}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -47,6 +47,18 @@ test("example page sends a file through an upload link of another origin", async
   }
 });
 
+test("example page of the development server sends a file through an upload link", async ({ page }) => {
+  const account = await Account.create();
+  const folder = await account.createFolder("Inbox");
+  const link = await account.createLink(folder, { mode: "upload" });
+  const wire = watchWire(page);
+  await page.goto(`${server}/examples/upload#${server}/s/${link.token}`);
+  await page.setInputFiles("input", { name: "a.txt", mimeType: "text/plain", buffer: Buffer.from("a") });
+  await page.getByText("a.txt: done, 100 %").waitFor();
+  expect(await account.list(folder)).toMatchObject([{ name: "a.txt", size_bytes: 1 }]);
+  expect(wire.errors).toEqual([]);
+});
+
 test("upload of 200 MiB with an upload token reloaded half-way and picked again sends no part twice", async ({
   page,
 }) => {

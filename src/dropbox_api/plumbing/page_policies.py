@@ -4,6 +4,10 @@ Script and style come from the server alone, content also from the store and the
 own script's answer, not that of the page.
 """
 
+import base64
+import hashlib
+import re
+
 from dropbox_api.storage.object_store import ObjectStore
 
 
@@ -27,6 +31,22 @@ def format_link_policy(store: ObjectStore) -> str:
         f"media-src {content}; connect-src 'self' {content}; "
         "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )
+
+
+def format_example_policy(store: ObjectStore, page: str) -> str:
+    """Return the policy of an example with scripts of its own."""
+    content = " ".join(store.list_address_prefixes())
+    return (
+        f"default-src 'none'; script-src 'self' {list_script_hashes(page)}; worker-src 'self'; "
+        f"connect-src 'self' {content}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
+def list_script_hashes(page: str) -> str:
+    """Return the sources of a policy that allow the inline scripts of a page."""
+    scripts = re.findall(r"<script(?: type=\"module\")?>(.*?)</script>", page, re.DOTALL)
+    digests = [hashlib.sha256(script.encode()).digest() for script in scripts]
+    return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
 
 
 def format_worker_policy(store: ObjectStore) -> str:
