@@ -1,4 +1,4 @@
-"""Pages for people: the start page, and problems at any address that a browser opens."""
+"""Pages for people: problems at any address that a browser opens."""
 
 import re
 
@@ -22,15 +22,6 @@ async def require_style(api: httpx2.AsyncClient, page: httpx2.Response) -> None:
     (style,) = re.findall(r'rel="stylesheet" href="([^"]+)"', page.text)
     got = await api.get(str(page.url.join(style)))
     assert (got.status_code, got.headers["content-type"]) == (200, "text/css; charset=utf-8")
-
-
-async def test_start_page_tells_what_the_server_is(api: httpx2.AsyncClient) -> None:
-    page = await api.get("/")
-    assert page.status_code == 200
-    assert_is_page(page)
-    await require_style(api, page)
-    assert (await api.get(str(page.url.join("docs")))).status_code == 200
-    assert (await api.head("/")).status_code == 200
 
 
 @pytest.mark.parametrize(
