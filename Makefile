@@ -12,10 +12,10 @@ E2E = $(NPM) run --silent --workspace web e2e
 # (testpaths): processes end together.
 PARALLEL = -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run test check client web e2e bench big-file unit contract integration faults faults-long plans fix types lint openapi migrate clean sdk words
+.PHONY: help run test check client web e2e e2e-long bench big-file unit contract integration faults faults-long plans fix types lint openapi migrate clean sdk words
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 .uv/bin/uv:
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "python3 must be 3.11 or newer"; exit 1; }
@@ -55,6 +55,9 @@ test: $(WEB) $(CLIENT) ## Run all tests
 
 e2e: $(WEB) $(CLIENT) ## Run the tests in Chromium: of the server and of the JavaScript client
 	$(E2E)
+
+e2e-long: $(WEB) ## Run the long tests in Chromium: lost networks, tokens and sessions
+	E2E=long $(E2E)
 
 check: node_modules/.ready lint types words ## Run all static checks: exactly what CI runs
 	$(RUN) lint-imports

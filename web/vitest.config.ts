@@ -1,13 +1,16 @@
 import { defineConfig } from "vitest/config";
 
+const isLong = process.env.E2E === "long";
+const files = isLong ? "*.long.test.ts" : "!(*.long).test.ts";
+
 export default defineConfig({
   root: "..",
   test: {
-    include: ["web/src/**/*.test.ts", "web/e2e/*.test.ts", "clients/js/e2e/*.test.ts"],
+    include: [`web/e2e/${files}`, `clients/js/e2e/${files}`, ...(isLong ? [] : ["web/src/**/*.test.ts"])],
     globalSetup: "web/e2e/support/server.ts",
     fileParallelism: false, // one browser at a time
     // Against hanging tests only; the machine may be busy.
-    testTimeout: 300_000,
+    testTimeout: isLong ? 3_600_000 : 300_000,
     hookTimeout: 300_000,
   },
 });

@@ -7,7 +7,7 @@ import { launchChromium } from "./chromium.ts";
 import { createClient } from "./client.ts";
 
 /** Against hanging tests; the machine may be busy. */
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = process.env.E2E === "long" ? 1_800_000 : 120_000;
 
 interface Fixtures {
   browser: Browser;
