@@ -12,7 +12,7 @@ const hasStoragePage = hasPage("storage");
 export function StorageMeter() {
   const { data: me } = useMe();
   if (me === undefined) return null;
-  const part = me.quota_bytes === 0 ? 100 : Math.min(100, (me.used_bytes / me.quota_bytes) * 100);
+  const part = me.quota_bytes === 0 ? 100 : Math.min(100, Math.ceil((me.used_bytes / me.quota_bytes) * 100));
   const text = t("shell.storage", { used: formatBytes(me.used_bytes), quota: formatBytes(me.quota_bytes) });
   return (
     <Stack gap="xs" p="sm">
