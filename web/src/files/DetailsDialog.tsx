@@ -1,12 +1,12 @@
 import { Modal, Skeleton, Stack, Table } from "@mantine/core";
 import type { RemoteFile } from "dropbox-api-client";
+import { useFile } from "../lib/file.ts";
 import { formatBytes, formatMoment } from "../lib/format.ts";
 import { t } from "../lib/i18n.ts";
 import type { DialogProps } from "../room.ts";
 import { ErrorState } from "../ui/ErrorState.tsx";
 import { FileIcon } from "./FileIcon.tsx";
 import classes from "./files.module.css";
-import { useFile } from "./folders.ts";
 
 export default function DetailsDialog({ value, onClose }: DialogProps) {
   const { data: file, error, refetch } = useFile(value);

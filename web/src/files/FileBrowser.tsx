@@ -29,8 +29,6 @@ interface FileBrowserProps {
   source: Source;
   /** The folder that is shown; null for lists of several folders. */
   folder: RemoteFile | null;
-  /** How many entries the list has, as far as it is known. */
-  total?: number | null;
   title: ReactNode;
   label: string;
   empty: ReactNode;
@@ -41,7 +39,7 @@ export interface MenuPlace {
   y: number;
 }
 
-export function FileBrowser({ source, folder, total = null, title, label, empty }: FileBrowserProps) {
+export function FileBrowser({ source, folder, title, label, empty }: FileBrowserProps) {
   const [view, setView] = useView();
   const [order, setOrder] = useOrder();
   const isPhone = useMediaQuery("(max-width: 48em)", false, { getInitialValueInEffect: false });
@@ -64,7 +62,8 @@ export function FileBrowser({ source, folder, total = null, title, label, empty 
   );
 
   const selected = useMemo(() => files.filter(({ id }) => isSelected(selection, id)), [files, selection]);
-  const count = countSelected(selection, Math.max(total ?? 0, files.length));
+  const count = countSelected(selection, files.length);
+  const selectedText = selection.isAll && !listing.isComplete ? t("files.allSelected") : t("files.selected", { count });
   const open = (file: RemoteFile) => {
     if (file.kind === "folder") void navigate(`/files/${file.id}`);
     else openDialog("preview", file.id);
@@ -114,7 +113,7 @@ export function FileBrowser({ source, folder, total = null, title, label, empty 
         {title}
         {count > 0 ? (
           <SelectionBar
-            count={count}
+            text={selectedText}
             commands={commands}
             isPhone={isPhone}
             onMore={setMenu}
@@ -139,7 +138,6 @@ export function FileBrowser({ source, folder, total = null, title, label, empty 
         <div className={classes.list} {...events}>
           <FileLines
             files={files}
-            total={total ?? 0}
             isComplete={listing.isComplete}
             view={view}
             isPhone={isPhone}
@@ -185,7 +183,7 @@ export function FileBrowser({ source, folder, total = null, title, label, empty 
           onCreated={(created) => setSelection(selectOnly(created.id))}
         />
       )}
-      <VisuallyHidden role="status">{count > 0 ? t("files.selected", { count }) : ""}</VisuallyHidden>
+      <VisuallyHidden role="status">{count > 0 ? selectedText : ""}</VisuallyHidden>
     </section>
   );
 }

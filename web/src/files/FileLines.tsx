@@ -33,8 +33,6 @@ export interface LinesHandle {
 
 interface FileLinesProps {
   files: readonly RemoteFile[];
-  /** Of the whole list, as far as it is known. */
-  total: number;
   isComplete: boolean;
   view: View;
   isPhone: boolean;
@@ -56,7 +54,7 @@ export function FileLines(props: FileLinesProps) {
   const { ref: measured, width } = useElementSize();
   const columns = view === "grid" ? Math.max(2, Math.floor(width / CARD_WIDTH)) : 1;
   const lineHeight = view === "grid" ? CARD_HEIGHT : isPhone ? PHONE_ROW_HEIGHT : ROW_HEIGHT;
-  const total = isComplete ? files.length : Math.max(props.total, files.length + GUESSED);
+  const total = files.length + (isComplete ? 0 : GUESSED);
   const lines = Math.ceil(total / columns);
   const activeIndex = selection.active === null ? -1 : files.findIndex(({ id }) => id === selection.active);
   const activeLine = Math.floor(activeIndex / columns);
@@ -122,7 +120,7 @@ export function FileLines(props: FileLinesProps) {
       role="grid"
       aria-label={props.label}
       aria-multiselectable
-      aria-rowcount={isComplete || props.total ? lines + (hasHeader ? 1 : 0) : -1}
+      aria-rowcount={isComplete ? lines + (hasHeader ? 1 : 0) : -1}
       aria-colcount={view === "grid" ? columns : undefined}
       className={classes.grid}
       data-view={view}

@@ -5,7 +5,8 @@ import type { Command } from "./fileActions.tsx";
 import classes from "./files.module.css";
 
 interface SelectionBarProps {
-  count: number;
+  /** How much is selected. */
+  text: string;
   commands: readonly Command[];
   isPhone: boolean;
   onMore: (place: { x: number; y: number }) => void;
@@ -15,7 +16,7 @@ interface SelectionBarProps {
 const SHOWN: readonly Command["id"][] = ["download", "share", "move", "trash"];
 
 /** What can be done with the selection; on phones at the bottom, where the thumb is. */
-export function SelectionBar({ count, commands, isPhone, onMore, onClear }: SelectionBarProps) {
+export function SelectionBar({ text, commands, isPhone, onMore, onClear }: SelectionBarProps) {
   const shown = commands.filter(({ id }) => SHOWN.includes(id));
   return (
     <div className={classes.toolbar} role="toolbar" aria-label={t("files.selectionActions")}>
@@ -23,7 +24,7 @@ export function SelectionBar({ count, commands, isPhone, onMore, onClear }: Sele
         <X size={18} aria-hidden />
       </ActionIcon>
       <Text fw={600} size="sm" className={classes.count}>
-        {t("files.selected", { count })}
+        {text}
       </Text>
       <div className={isPhone ? classes.bottomBar : classes.actions}>
         {shown.map(({ id, label, icon: Icon, run }) =>

@@ -8,6 +8,7 @@ import { t } from "../lib/i18n.ts";
 import { keys } from "../lib/keys.ts";
 import { notifyError } from "../lib/notify.tsx";
 import { describeError } from "../lib/problems.ts";
+import { saveUrl } from "../lib/saveUrl.ts";
 import { offerUndo } from "../lib/undo.tsx";
 import { getUploader } from "../uploads/uploader.ts";
 import { askConflict } from "./conflicts.ts";
@@ -140,27 +141,13 @@ export async function downloadFiles(files: Files): Promise<void> {
       return;
     }
     const isOne = files.length === 1 && first.kind === "file";
-    save(
-      isOne
-        ? (await signDownload(client, { fileId: first.id })).url
-        : await createArchiveUrl(client, { ids: files.map(({ id }) => id) }),
-    );
+    const url = isOne
+      ? (await signDownload(client, { fileId: first.id })).url
+      : await createArchiveUrl(client, { ids: files.map(({ id }) => id) });
+    saveUrl(url, getUploader().getSnapshot().isRunning ? "tab" : "here");
   } catch (error) {
     notifyError(error);
   }
-}
-
-/** Follow a URL that the browser saves: its answer is an attachment. */
-function save(url: string): void {
-  const link = document.createElement("a");
-  link.href = url;
-  link.download = "";
-  // The store is another origin: in this tab the browser would ask whether to leave the uploads.
-  if (getUploader().getSnapshot().isRunning) link.target = "_blank";
-  link.rel = "noreferrer";
-  document.body.append(link);
-  link.click();
-  link.remove();
 }
 
 const LISTS = [keys.folders, keys.files, keys.recent, keys.searches, keys.trash, keys.storage];
@@ -215,7 +202,7 @@ async function runShown(changes: readonly Change[], label: Label) {
   const stop = new AbortController();
   const show = (count: number) => (
     <Stack gap="sm">
-      <Progress value={(100 * count) / changes.length} aria-label={label(changes.length)} />
+      <Progress value={Math.floor((100 * count) / changes.length)} aria-label={label(changes.length)} />
       <Group justify="space-between">
         <Text size="sm">{t("files.progress.count", { done: count, count: changes.length })}</Text>
         <Button size="compact-sm" variant="subtle" onClick={() => stop.abort()}>

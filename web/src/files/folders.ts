@@ -3,12 +3,8 @@
 import { useQuery } from "@tanstack/react-query";
 import type { RemoteFile } from "dropbox-api-client";
 import { client, queryClient } from "../lib/client.ts";
+import { describeFile } from "../lib/file.ts";
 import { keys } from "../lib/keys.ts";
-
-/** Read a file or folder. */
-export function useFile(id: string | null) {
-  return useQuery({ ...describeFile(id ?? ""), enabled: id !== null });
-}
 
 /** Read a folder; without an id, the root of the account. */
 export function useFolder(id: string | null) {
@@ -31,16 +27,6 @@ export function useAncestors(folder: RemoteFile | undefined): readonly RemoteFil
     enabled: folder !== undefined,
   });
   return data ?? [];
-}
-
-export function describeFile(id: string) {
-  return {
-    queryKey: keys.file(id),
-    queryFn: async ({ signal }: { signal: AbortSignal }) => {
-      const params = { path: { file_id: id }, query: { thumbnails: true } };
-      return (await client.api.GET("/v1/files/{file_id}", { params, signal })).data;
-    },
-  };
 }
 
 const describeRoot = () => ({

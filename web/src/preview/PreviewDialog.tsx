@@ -9,7 +9,7 @@ import { useLocation, useNavigate } from "react-router";
 import { downloadFiles } from "../files/changes.tsx";
 import { FileIcon } from "../files/FileIcon.tsx";
 import { hasDialog } from "../files/fileActions.tsx";
-import { useFile } from "../files/folders.ts";
+import { useFile } from "../lib/file.ts";
 import { formatBytes } from "../lib/format.ts";
 import { t } from "../lib/i18n.ts";
 import type { DialogProps } from "../room.ts";

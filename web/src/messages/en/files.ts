@@ -33,6 +33,7 @@ export const files = {
 
   "files.select": "Select {name}",
   "files.selected": "{count, plural, one {# selected} other {# selected}}",
+  "files.allSelected": "All selected",
   "files.clearSelection": "Clear the selection",
   "files.selectionActions": "Actions for the selection",
   "files.actions": "More",
