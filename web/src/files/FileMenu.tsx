@@ -14,7 +14,7 @@ export function FileMenu({ place, commands, onClose }: FileMenuProps) {
   return (
     <Menu opened onClose={onClose} position="bottom-start" offset={2} returnFocus={false} key={`${place.x} ${place.y}`}>
       <Menu.Target>
-        <span style={{ position: "fixed", left: place.x, top: place.y, width: 1, height: 1 }} />
+        <span aria-hidden style={{ position: "fixed", left: place.x, top: place.y, width: 1, height: 1 }} />
       </Menu.Target>
       <Menu.Dropdown>
         {commands.map(({ id, label, icon: Icon, shortcut, isDestructive, run }) => (
