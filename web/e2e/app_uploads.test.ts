@@ -1,0 +1,169 @@
+// The upload tray, as a person uses it.
+
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { BrowserContext, Page } from "playwright-core";
+import { expect } from "vitest";
+import { Account, type RemoteFile, server } from "./support/account.ts";
+import { expectNoViolations, signIn, test } from "./support/app.ts";
+import { MIB, makeRandomFile } from "./support/files.ts";
+
+const bytes = (text: string) => Buffer.from(text) as Buffer<ArrayBuffer>;
+
+const tray = (page: Page) => page.getByRole("region", { name: "Uploads", exact: true });
+
+async function openFiles(page: Page, account: Account): Promise<void> {
+  await signIn(page, account, "/files");
+  await page.getByRole("button", { name: "Upload", exact: true }).waitFor();
+}
+
+function pick(page: Page, files: Parameters<Page["setInputFiles"]>[1]): Promise<void> {
+  return page.setInputFiles("[data-testid=upload-files]", files);
+}
+
+/** Drop files of this machine on the list. */
+async function drop(page: Page, paths: string[]): Promise<void> {
+  const devtools = await page.context().newCDPSession(page);
+  const data = { items: [], files: paths, dragOperationsMask: 1 };
+  for (const type of ["dragEnter", "dragOver", "drop"] as const) {
+    await devtools.send("Input.dispatchDragEvent", { type, x: 700, y: 500, data });
+  }
+}
+
+/** Let the store take its time, so that an upload is seen while it runs. */
+async function slowDown(context: BrowserContext, page: Page, bytesPerSecond: number): Promise<() => Promise<void>> {
+  const devtools = await context.newCDPSession(page);
+  await devtools.send("Network.enable");
+  const set = (uploadThroughput: number) =>
+    devtools.send("Network.emulateNetworkConditions", {
+      offline: false,
+      latency: 0,
+      downloadThroughput: -1,
+      uploadThroughput,
+    });
+  await set(bytesPerSecond);
+  return async () => void (await set(-1));
+}
+
+test("dropped folder arrives with its empty subfolders, and no byte passes through the API", async ({ page }) => {
+  const account = await Account.create();
+  const folder = await mkdtemp(join(tmpdir(), "dropbox-api-e2e-app-"));
+  let largest = 0;
+  page.on("request", (request) => {
+    if (request.url().startsWith(`${server}/v1`)) largest = Math.max(largest, request.postDataBuffer()?.length ?? 0);
+  });
+  try {
+    await mkdir(join(folder, "trip", "empty"), { recursive: true });
+    await writeFile(join(folder, "trip", "plan.txt"), "plan");
+    await writeFile(join(folder, "trip", "film.bin"), Buffer.alloc(MIB, 7));
+    await openFiles(page, account);
+    await drop(page, [join(folder, "trip")]);
+    await page.getByRole("row", { name: "trip", exact: true }).waitFor();
+    await tray(page).getByText("3 uploads complete").waitFor();
+    await page.getByRole("link", { name: "trip", exact: true }).click();
+    for (const name of ["empty", "film.bin", "plan.txt"]) await page.getByRole("row", { name, exact: true }).waitFor();
+    expect(largest).toBeLessThan(MIB / 8);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+test("taken names are asked about, once for all", async ({ page }) => {
+  const account = await Account.create();
+  for (const name of ["a.txt", "b.txt", "c.txt"]) await account.upload(name, bytes(`old ${name}`));
+  await openFiles(page, account);
+  const files = ["a.txt", "b.txt", "c.txt"].map((name) => ({
+    name,
+    mimeType: "text/plain",
+    buffer: bytes(`new ${name}, longer`),
+  }));
+  await pick(page, files);
+  await page.getByRole("dialog").getByText("This folder has").waitFor();
+  await expectNoViolations(page);
+  await page.getByLabel("Do this for all files").check();
+  await page.getByRole("dialog").getByRole("button", { name: "Replace" }).click();
+  await tray(page).getByText("3 uploads complete").waitFor();
+  const listed: RemoteFile[] = await account.list();
+  expect(listed.map(({ name, size_bytes }) => [name, size_bytes])).toEqual(
+    files.map(({ name, buffer }) => [name, buffer.length]),
+  );
+});
+
+test("upload that a reload interrupts continues when its file is chosen again", async ({ page, context }) => {
+  const account = await Account.create();
+  const source = await makeRandomFile("film.mov", 24 * MIB);
+  page.on("dialog", (dialog) => dialog.accept().catch(() => undefined)); // of beforeunload
+  try {
+    await openFiles(page, account);
+    const speedUp = await slowDown(context, page, 4 * MIB);
+    await pick(page, source.path);
+    await tray(page).getByRole("button", { name: "Pause film.mov" }).click();
+    await tray(page).getByText("1 upload paused").waitFor();
+    await speedUp();
+    await page.reload();
+    await tray(page).getByText("1 upload needs its file").waitFor();
+    await tray(page).locator("input[type=file]").setInputFiles(source.path);
+    await tray(page).getByText("1 upload complete").waitFor();
+    await page.getByRole("row", { name: "film.mov", exact: true }).waitFor();
+    expect(await account.list()).toMatchObject([{ fingerprint: source.sha256 }]);
+  } finally {
+    await source.remove();
+  }
+});
+
+test("uploads that the server refuses are all sent by Retry all", async ({ page }) => {
+  const account = await Account.create();
+  await openFiles(page, account);
+  const problem = {
+    code: "forbidden",
+    title: "Forbidden",
+    detail: "No",
+    status: 403,
+    type: "about:blank",
+    retryable: false,
+  };
+  await page.route("**/v1/uploads**", (route) =>
+    route.fulfill({ status: 403, contentType: "application/problem+json", body: JSON.stringify(problem) }),
+  );
+  await pick(
+    page,
+    ["a.txt", "b.txt"].map((name) => ({ name, mimeType: "text/plain", buffer: bytes(name) })),
+  );
+  await tray(page).getByText("2 uploads failed").waitFor();
+  await page.unroute("**/v1/uploads**");
+  await tray(page).getByRole("button", { name: "Retry all" }).click();
+  await tray(page).getByText("2 uploads complete").waitFor();
+  expect((await account.list()).map(({ name }) => name)).toEqual(["a.txt", "b.txt"]);
+});
+
+test("file that cannot be read fails and says why", async ({ page }) => {
+  const account = await Account.create();
+  const source = await makeRandomFile("film.mov", MIB);
+  try {
+    await openFiles(page, account);
+    await pickThenChange(page, source.path);
+    await tray(page).getByText("1 upload failed").waitFor();
+    await tray(page)
+      .getByText(/cannot be read|changed/)
+      .waitFor();
+    expect(await account.list()).toEqual([]);
+  } finally {
+    await source.remove();
+  }
+});
+
+/** Choose a file whose content has changed since, as one that a program writes. */
+async function pickThenChange(page: Page, path: string): Promise<void> {
+  const input = page.locator("[data-testid=upload-files]");
+  await input.evaluate((element) => {
+    // Keeps the choice until the test has changed the file.
+    element.addEventListener("change", (event) => event.isTrusted && event.stopImmediatePropagation(), {
+      capture: true,
+      once: true,
+    });
+  });
+  await input.setInputFiles(path);
+  await writeFile(path, "other content");
+  await input.dispatchEvent("change");
+}
