@@ -21,7 +21,7 @@ export function AccountMenu() {
   return (
     <Menu width={280}>
       <Menu.Target>
-        <ActionIcon size={40} radius="xl" aria-label={t("shell.account")}>
+        <ActionIcon size={40} radius="xl" aria-label={t("shell.account", { name })}>
           <Avatar radius="xl" color="brand" variant="filled" size={34} aria-hidden>
             {name.charAt(0).toUpperCase()}
           </Avatar>

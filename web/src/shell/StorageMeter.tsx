@@ -16,7 +16,7 @@ export function StorageMeter() {
   const text = t("shell.storage", { used: formatBytes(me.used_bytes), quota: formatBytes(me.quota_bytes) });
   return (
     <Stack gap="xs" p="sm">
-      <Progress value={part} size="sm" color={part > 90 ? "red.8" : "brand"} aria-label={text} />
+      <Progress value={Math.round(part)} size="sm" color={part > 90 ? "red.8" : "brand"} aria-label={text} />
       {hasStoragePage ? (
         <Anchor component={Link} to="/storage" size="xs">
           {text}
