@@ -112,10 +112,8 @@ class _WebApp:
     async def send_file(self, request: Request) -> Response:
         """Answer a built file as the client accepts it. Raises NotFound."""
         file = self._files.get(request.url.path.removeprefix("/"))
-        if file is None:
-            raise problems.NotFound(
-                "This file belongs to no build of the web app that this server has: reload the page"
-            )
+        if file is None or not file.path.is_file():  # a build under the running server replaces the files
+            raise problems.NotFound("The server has another build of the web app: reload the page, or start it again")
         coding = choose_coding(request.headers.get("accept-encoding", ""), file.codings)
         headers = {
             "Cache-Control": "public, max-age=31536000, immutable" if file.is_hashed else "no-cache",

@@ -45,7 +45,8 @@ export function isLeaving(): boolean {
   return leaves;
 }
 
-function leave() {
+/** Show the sign-in, and nothing of the user any more. */
+export function leave() {
   leaves = true;
   queryClient.clear();
   location.replace("/sign-in");

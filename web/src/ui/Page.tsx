@@ -13,6 +13,8 @@ export function useTitle(title: string): void {
 
 interface PageProps {
   title: string;
+  /** Instead of the title, in the tab of the browser. */
+  tabTitle?: string;
   description?: ReactNode;
   /** Buttons beside the title. */
   actions?: ReactNode;
@@ -21,8 +23,8 @@ interface PageProps {
   children: ReactNode;
 }
 
-export function Page({ title, description, actions, width, children }: PageProps) {
-  useTitle(title);
+export function Page({ title, tabTitle, description, actions, width, children }: PageProps) {
+  useTitle(tabTitle ?? title);
   return (
     <Box maw={width} p={{ base: "md", sm: "lg" }}>
       <Stack gap="lg">

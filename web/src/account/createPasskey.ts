@@ -1,0 +1,13 @@
+// Let the browser make a passkey, and give it to the server.
+
+import { client } from "../lib/client.ts";
+import type { useConfirmation } from "./Confirmation.tsx";
+
+/** Throws a DOMException when the browser makes none, such as after Cancel. */
+export async function createPasskey(name: string, confirm: ReturnType<typeof useConfirmation>) {
+  const { data } = await confirm(() => client.api.POST("/v1/me/passkeys/options"));
+  const publicKey = PublicKeyCredential.parseCreationOptionsFromJSON(data as PublicKeyCredentialCreationOptionsJSON);
+  const created = (await navigator.credentials.create({ publicKey })) as PublicKeyCredential;
+  const credential = created.toJSON() as never; // the types of the API and of the browser describe the same JSON
+  return (await client.api.POST("/v1/me/passkeys", { body: { name, credential } })).data;
+}
