@@ -43,11 +43,12 @@ def test_tests_named_in_the_documentation_exist() -> None:
 
 
 def is_module_or_member(name: str) -> bool:
-    """Return whether a dotted name is a module of the server, or a word in the module that its beginning names."""
+    """Return whether a name is a module of the server, a word in the module that its beginning names, or a path."""
     parts = re.split(r"[./]", name.removesuffix(".py"))
     folder, module = SERVER.joinpath(*parts), SERVER.joinpath(*parts[:-1]).with_suffix(".py")
     return (
         folder.is_dir()
+        or (DOCS.parent / name).exists()  # `web` is a folder of the repository, too
         or folder.with_suffix(".py").is_file()
         or (module.is_file() and re.search(rf"\b{parts[-1]}\b", module.read_text("utf-8")) is not None)
     )

@@ -2,11 +2,14 @@
 
 import { Button, Modal, Stack, Text } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
+import { lazy, Suspense } from "react";
 import { useLocation } from "react-router";
 import { isLeaving, queryClient, useSession } from "../lib/client.ts";
 import { t } from "../lib/i18n.ts";
 import { keys } from "../lib/keys.ts";
-import { SignInForm } from "./SignInForm.tsx";
+import { RowSkeletons } from "../ui/Skeletons.tsx";
+
+const SignInForm = lazy(async () => ({ default: (await import("./SignInForm.tsx")).SignInForm }));
 
 export function LostSession() {
   const state = useSession();
@@ -29,11 +32,13 @@ export function LostSession() {
     >
       <Stack>
         <Text size="sm">{t("lost.text")}</Text>
-        <SignInForm
-          {...(me && { email: me.email })}
-          returnPath={`/sign-in?next=${encodeURIComponent(pathname + search)}`}
-          onSignedIn={continueAs}
-        />
+        <Suspense fallback={<RowSkeletons count={4} />}>
+          <SignInForm
+            {...(me && { email: me.email })}
+            returnPath={`/sign-in?next=${encodeURIComponent(pathname + search)}`}
+            onSignedIn={continueAs}
+          />
+        </Suspense>
         <Button variant="subtle" onClick={() => location.assign("/sign-in")}>
           {t("lost.other")}
         </Button>

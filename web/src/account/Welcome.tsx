@@ -72,11 +72,11 @@ function Commands({ command }: { command: "create" | "admin" }) {
 function Command({ text, label }: { text: string; label: string }) {
   return (
     <Stack gap="xs">
-      <Group justify="space-between">
+      <Group justify="space-between" wrap="nowrap" align="flex-end">
         <Text size="sm">{label}</Text>
         <CopyButton text={text} label={t("copy")} size="compact-sm" />
       </Group>
-      <Code block tabIndex={0}>
+      <Code block style={{ overflowWrap: "anywhere", whiteSpace: "pre-wrap" }}>
         {text}
       </Code>
     </Stack>

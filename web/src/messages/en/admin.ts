@@ -1,3 +1,46 @@
-// Texts of the room admin.
+// Texts of the administration.
 
-export const admin = {} as const;
+export const admin = {
+  "admin.title": "Accounts",
+  "admin.create": "Create an account",
+  "admin.created": "{email} has an account.",
+  "admin.password": "Password",
+  "admin.password.hint":
+    "Without one, the person sets it by mail (Forgot your password?), or signs in at the provider.",
+  "admin.search": "Search by address",
+  "admin.none": "No account found",
+  "admin.none.text": "No address contains this text.",
+  "admin.more": "Show more",
+  "admin.account": "Account",
+  "admin.state": "State",
+  "admin.space": "Space",
+  "admin.since": "Since",
+  "admin.actions": "Actions",
+  "admin.menu": "Actions for {email}",
+  "admin.quota": "Change the space",
+  "admin.quota.text": "{email} uses {used}. A smaller space deletes nothing, and takes nothing new.",
+  "admin.quota.size": "Space in GB",
+  "admin.quota.count": "Files and folders",
+  "admin.disable": "Disable the account",
+  "admin.disable.text":
+    "All sessions and tokens of {email} end at once and for good, and its links stop to work. The files stay.",
+  "admin.enable": "Enable the account",
+  "admin.enable.text": "{email} can sign in again.",
+  "admin.promote": "Make administrator",
+  "admin.promote.text": "{email} can manage all accounts, and sees no files of others.",
+  "admin.demote": "Make an ordinary account",
+  "admin.demote.text": "{email} can manage accounts no more.",
+  "admin.is.admin": "Administrator",
+  "admin.is.service": "Service",
+  "admin.is.disabled": "Disabled",
+  "admin.is.leaving": "Being deleted",
+  "admin.is.unconfirmed": "Address not confirmed",
+  "admin.server": "Server",
+  "admin.ok": "OK",
+  "admin.check.database": "Database",
+  "admin.check.schema": "Schema",
+  "admin.check.store": "Storage",
+  "admin.check.clock": "Clock",
+  "admin.check.space": "Free space",
+  "admin.check.browsers": "Browser access",
+} as const;

@@ -1,0 +1,203 @@
+// `/admin`: the accounts of the server, and the state of the server.
+
+import { ActionIcon, Badge, Button, Group, Menu, Paper, Progress, Stack, Table, Text, TextInput } from "@mantine/core";
+import { useDebouncedValue } from "@mantine/hooks";
+import { useInfiniteQuery } from "@tanstack/react-query";
+import type { Schemas } from "dropbox-api-client";
+import { EllipsisVertical, Search, Users } from "lucide-react";
+import { useState } from "react";
+import { Confirmation } from "../account/Confirmation.tsx";
+import { useMe } from "../account/useMe.ts";
+import { client, queryClient } from "../lib/client.ts";
+import { formatBytes, formatDay } from "../lib/format.ts";
+import { t } from "../lib/i18n.ts";
+import { keys } from "../lib/keys.ts";
+import { notifyDone } from "../lib/notify.tsx";
+import { ConfirmDialog } from "../ui/ConfirmDialog.tsx";
+import { EmptyState } from "../ui/EmptyState.tsx";
+import { ErrorState } from "../ui/ErrorState.tsx";
+import { Page } from "../ui/Page.tsx";
+import { RowSkeletons } from "../ui/Skeletons.tsx";
+import { CreateUserDialog } from "./CreateUserDialog.tsx";
+import { QuotaDialog } from "./QuotaDialog.tsx";
+import { ServerState } from "./ServerState.tsx";
+
+export type User = Schemas["ManagedUser"];
+
+const PAGE_SIZE = 100;
+const TYPING_MS = 250;
+
+type Change = "disable" | "enable" | "promote" | "demote";
+
+const BODIES = {
+  disable: { disabled: true },
+  enable: { disabled: false },
+  promote: { is_admin: true },
+  demote: { is_admin: false },
+} as const;
+
+export default function UsersPage() {
+  const { data: me } = useMe();
+  const [query, setQuery] = useState("");
+  const [search] = useDebouncedValue(query.trim(), TYPING_MS);
+  const [creates, setCreates] = useState(false);
+  const [quotaOf, setQuotaOf] = useState<User | null>(null);
+  const [change, setChange] = useState<{ user: User; change: Change } | null>(null);
+  const { data, error, refetch, hasNextPage, fetchNextPage, isFetchingNextPage } = useInfiniteQuery({
+    queryKey: keys.users(search),
+    queryFn: async ({ pageParam }) => {
+      const page = pageParam === null ? {} : { cursor: pageParam };
+      const params = { query: { limit: PAGE_SIZE, ...(search && { q: search }), ...page } };
+      return (await client.api.GET("/v1/admin/users", { params })).data;
+    },
+    initialPageParam: null as string | null,
+    getNextPageParam: (page) => page.next_cursor,
+  });
+  const users = data?.pages.flatMap((page) => page.items);
+  const apply = async () => {
+    if (change === null) return;
+    const params = { path: { user_id: change.user.id } };
+    await client.api.PATCH("/v1/admin/users/{user_id}", { params, body: BODIES[change.change] });
+    notifyDone(t("saved"));
+    await queryClient.invalidateQueries({ queryKey: keys.users() });
+  };
+  return (
+    <Confirmation>
+      <Page title={t("admin.title")} actions={<Button onClick={() => setCreates(true)}>{t("admin.create")}</Button>}>
+        <ServerState />
+        <TextInput
+          type="search"
+          aria-label={t("admin.search")}
+          placeholder={t("admin.search")}
+          leftSection={<Search size={16} aria-hidden />}
+          value={query}
+          onChange={(event) => setQuery(event.currentTarget.value)}
+          maw={400}
+          maxLength={320}
+        />
+        {error ? (
+          <ErrorState error={error} onRetry={refetch} />
+        ) : users === undefined ? (
+          <RowSkeletons />
+        ) : users.length === 0 ? (
+          <EmptyState icon={Users} title={t("admin.none")} text={t("admin.none.text")} />
+        ) : (
+          <Paper withBorder radius="md">
+            <Table.ScrollContainer minWidth={640} scrollAreaProps={{ viewportProps: { tabIndex: 0 } }}>
+              <Table highlightOnHover>
+                <Table.Thead>
+                  <Table.Tr>
+                    <Table.Th>{t("admin.account")}</Table.Th>
+                    <Table.Th>{t("admin.state")}</Table.Th>
+                    <Table.Th w={220}>{t("admin.space")}</Table.Th>
+                    <Table.Th>{t("admin.since")}</Table.Th>
+                    <Table.Th w={60} aria-label={t("admin.actions")} />
+                  </Table.Tr>
+                </Table.Thead>
+                <Table.Tbody>
+                  {users.map((user) => (
+                    <Table.Tr key={user.id}>
+                      <Table.Td>
+                        <Stack gap={0}>
+                          <Text size="sm" fw={600}>
+                            {user.email}
+                          </Text>
+                          {user.display_name && (
+                            <Text size="xs" c="dimmed">
+                              {user.display_name}
+                            </Text>
+                          )}
+                        </Stack>
+                      </Table.Td>
+                      <Table.Td>
+                        <UserState user={user} />
+                      </Table.Td>
+                      <Table.Td>
+                        <UsedSpace user={user} />
+                      </Table.Td>
+                      <Table.Td>
+                        <Text size="sm">{formatDay(user.created_at)}</Text>
+                      </Table.Td>
+                      <Table.Td>
+                        <Menu width={220}>
+                          <Menu.Target>
+                            <ActionIcon aria-label={t("admin.menu", { email: user.email })}>
+                              <EllipsisVertical size={18} aria-hidden />
+                            </ActionIcon>
+                          </Menu.Target>
+                          <Menu.Dropdown>
+                            <Menu.Item onClick={() => setQuotaOf(user)}>{t("admin.quota")}</Menu.Item>
+                            {user.id !== me?.id &&
+                              listChanges(user).map((name) => (
+                                <Menu.Item key={name} onClick={() => setChange({ user, change: name })}>
+                                  {t(`admin.${name}`)}
+                                </Menu.Item>
+                              ))}
+                          </Menu.Dropdown>
+                        </Menu>
+                      </Table.Td>
+                    </Table.Tr>
+                  ))}
+                </Table.Tbody>
+              </Table>
+            </Table.ScrollContainer>
+          </Paper>
+        )}
+        {hasNextPage && (
+          <Group justify="center">
+            <Button variant="default" loading={isFetchingNextPage} onClick={() => void fetchNextPage()}>
+              {t("admin.more")}
+            </Button>
+          </Group>
+        )}
+        <CreateUserDialog opened={creates} onClose={() => setCreates(false)} />
+        <QuotaDialog user={quotaOf} onClose={() => setQuotaOf(null)} />
+        <ConfirmDialog
+          opened={change !== null}
+          title={change === null ? "" : t(`admin.${change.change}`)}
+          text={change === null ? "" : t(`admin.${change.change}.text`, { email: change.user.email })}
+          action={change === null ? "" : t(`admin.${change.change}`)}
+          isDangerous={change?.change === "disable"}
+          onClose={() => setChange(null)}
+          onConfirm={apply}
+        />
+      </Page>
+    </Confirmation>
+  );
+}
+
+function listChanges(user: User): Change[] {
+  if (user.deleted_at !== null || user.purge_at !== null) return [];
+  const able: Change = user.disabled_at === null ? "disable" : "enable";
+  return user.kind === "service" ? [able] : [able, user.is_admin ? "demote" : "promote"];
+}
+
+function UserState({ user }: { user: User }) {
+  const states = [
+    user.is_admin && (["admin.is.admin", "brand.8"] as const),
+    user.kind === "service" && (["admin.is.service", "gray"] as const),
+    user.purge_at !== null && (["admin.is.leaving", "orange.9"] as const),
+    user.purge_at === null && user.disabled_at !== null && (["admin.is.disabled", "red.9"] as const),
+    user.kind === "person" && user.email_verified_at === null && (["admin.is.unconfirmed", "orange.9"] as const),
+  ].filter((state) => state !== false);
+  return (
+    <Group gap={4}>
+      {states.map(([label, color]) => (
+        <Badge key={label} variant="light" color={color} tt="none">
+          {t(label)}
+        </Badge>
+      ))}
+    </Group>
+  );
+}
+
+function UsedSpace({ user }: { user: User }) {
+  const part = user.quota_bytes === 0 ? 0 : Math.min(100, (user.used_bytes / user.quota_bytes) * 100);
+  const text = t("shell.storage", { used: formatBytes(user.used_bytes), quota: formatBytes(user.quota_bytes) });
+  return (
+    <Stack gap={4}>
+      <Text size="xs">{text}</Text>
+      <Progress value={part} size="sm" color={part > 90 ? "red.8" : "brand"} aria-label={text} />
+    </Stack>
+  );
+}
