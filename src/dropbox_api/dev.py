@@ -185,7 +185,7 @@ data, logs, settings {data_dir}
 mails to you         {data_dir / "mail"}
 quota of an account  {quota_bytes / 1024**3:.1f} GiB
 
-Try next, in a second terminal:
+Open the address in a browser, or try in a second terminal:
   . .venv/bin/activate
   dbx login --server {url} --register
   dbx upload README.md

@@ -3,12 +3,12 @@
 import { Anchor, Button, PasswordInput, Stack, Text, TextInput } from "@mantine/core";
 import { type FormEvent, useState } from "react";
 import { Link, useNavigate } from "react-router";
-import { client, session } from "../lib/client.ts";
+import { client, queryClient, session } from "../lib/client.ts";
 import { t } from "../lib/i18n.ts";
 import { readReason } from "../lib/problems.ts";
 import { FormError } from "../ui/FormError.tsx";
 import { AuthLayout } from "./AuthLayout.tsx";
-import { useSignInOptions } from "./useSignInOptions.ts";
+import { OPTIONS_KEY, useSignInOptions } from "./useSignInOptions.ts";
 
 export default function SignUp() {
   const navigate = useNavigate();
@@ -25,7 +25,8 @@ export default function SignUp() {
     try {
       await client.api.POST("/v1/auth/register", { body: { email: email.trim(), password } });
       await session.signIn(email.trim(), password);
-      await navigate(options?.has_accounts === false ? "/welcome" : "/", { replace: true });
+      queryClient.setQueryData(OPTIONS_KEY, options && { ...options, has_accounts: true });
+      await navigate("/", { replace: true });
     } catch (failure) {
       if (readReason(failure) === "address-not-verified") setMustConfirm(true);
       else setError(failure);
