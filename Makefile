@@ -9,8 +9,8 @@ PYTEST = $(RUN) pytest
 NPM = PATH="$(CURDIR)/.venv/bin:$$PATH" npm
 E2E = $(NPM) run --silent --workspace web e2e
 # Each process starts its own servers; the tests of a file share fixtures, so they stay in one process. Long files come first
-# (testpaths): processes end together.
-PARALLEL = -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# (testpaths): processes end together. They wait for their servers now and then: one process more than cores.
+PARALLEL = -n $(shell echo $$(($$(nproc) < 4 ? $$(nproc) + 1 : 4))) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help run test check client web e2e e2e-long bench big-file unit contract integration faults faults-long plans fix types lint openapi migrate clean sdk words
 
