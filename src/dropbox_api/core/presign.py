@@ -1,8 +1,7 @@
 """Presigned S3 URLs: AWS Signature Version 4 in the query string, without boto and without I/O.
 
 A session of 10,000 parts needs 10,000 URLs, for which botocore takes seconds. Constant parts are computed once: the
-signing key per day, the beginning of the canonical request per batch of parts, all but the path for other requests
-that are signed for the same moment. The URLs equal botocore's byte for byte.
+signing key per day, the constant part of the canonical request per batch. The URLs equal botocore's byte for byte.
 Source: AWS, "Authenticating Requests: Using Query Parameters (AWS Signature Version 4)"; RFC 2104 (HMAC).
 """
 
@@ -12,7 +11,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import quote, urlsplit
 
 if TYPE_CHECKING:
@@ -25,21 +24,6 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _VIRTUAL_BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 _INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
-
-
-_Values = tuple[str, int, tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]
-"""Time, expiry, query and headers of a request."""
-
-
-class _Frame(NamedTuple):
-    """What signed requests have in common that differ in method and path alone, as the URLs of a list of thumbnails."""
-
-    request_end: str
-    """The canonical request after its path."""
-    url_end: str
-    """The URL after its path, up to the signature."""
-    inner: "HASH"
-    outer: "HASH"
 
 
 class Presigner:
@@ -83,7 +67,6 @@ class Presigner:
         # As HTTP clients send it: lower case, without a default port.
         self._host = netloc.lower().removesuffix(f":{_DEFAULT_PORTS[endpoint.scheme]}")
         self._key_of_day: tuple[str, HASH, HASH] | None = None
-        self._frame: tuple[_Values, _Frame] | None = None
 
     @property
     def address_prefix(self) -> str:
@@ -107,25 +90,26 @@ class Presigner:
 
         Raises: ValueError for a naive `now` or `expires_s` out of bounds.
         """
-        time = _timestamp(now, expires_s)
-        wanted = time, expires_s, tuple(query.items()), tuple(headers.items())
-        cached = self._frame  # read once: another thread may replace it
-        if cached is None or cached[0] != wanted:
-            cached = wanted, self._make_frame(*wanted)
-            self._frame = cached
-        _, frame = cached
-        path = self._path(key)
-        request = hashlib.sha256(f"{method}\n{path}{frame.request_end}".encode())
-        return f"{self._origin}{path}{frame.url_end}{_sign(frame.inner, frame.outer, request)}"
+        [url] = self.sign_keys(method, [key], query=query, headers=headers, now=now, expires_s=expires_s)
+        return url
 
-    def _make_frame(
-        self, time: str, expires_s: int, query: Sequence[tuple[str, str]], headers: Sequence[tuple[str, str]]
-    ) -> "_Frame":
-        signed = {name.lower(): " ".join(value.split()) for name, value in headers} | {"host": self._host}
+    def sign_keys(
+        self,
+        method: str,
+        keys: Iterable[str],
+        *,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        now: datetime,
+        expires_s: int,
+    ) -> list[str]:
+        """Return one URL per key, in order; otherwise as `sign`, at 5 microseconds each."""
+        time = _timestamp(now, expires_s)
+        signed = {name.lower(): " ".join(value.split()) for name, value in headers.items()} | {"host": self._host}
         names = sorted(signed)
-        parameters = [(_quote(name), _quote(value)) for name, value in query]
+        parameters = [(_quote(name), _quote(value)) for name, value in query.items()]
         parameters += self._parameters(time, expires_s, ";".join(names))
-        request_end = "\n".join(
+        after_path = "\n".join(
             [
                 "",
                 _join(sorted(parameters)),
@@ -135,7 +119,15 @@ class Presigner:
                 "UNSIGNED-PAYLOAD",
             ]
         )
-        return _Frame(request_end, f"?{_join(parameters)}&X-Amz-Signature=", *self._signing_states(time))
+        inner, outer = self._signing_states(time)
+        before_signature = f"?{_join(parameters)}&X-Amz-Signature="
+
+        urls = []
+        for key in keys:
+            path = self._path(key)
+            request = hashlib.sha256(f"{method}\n{path}{after_path}".encode())
+            urls.append(f"{self._origin}{path}{before_signature}{_sign(inner, outer, request)}")
+        return urls
 
     def sign_parts(
         self,

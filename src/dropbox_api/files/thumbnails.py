@@ -5,7 +5,7 @@ verified shows none, to its owner neither.
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import text
 
@@ -30,7 +30,11 @@ async def add_thumbnails(context: Context, files: Sequence[File]) -> list[File]:
         return list(files)
     async with context.db.read() as tx:
         keys = await find_keys(tx, [file.revision_id for file in files if file.revision_id])
-    shown = {revision_id: _show(context, *key) for revision_id, key in keys.items()}
+    small, large = (_sign(context, keys.values(), size_px) for size_px in thumbnails.SIZES_PX)
+    shown = {
+        revision_id: Thumbnails(small_url=of_small.url, large_url=of_large.url, expires_at=of_small.expires_at)
+        for revision_id, of_small, of_large in zip(keys, small, large, strict=True)
+    }
     return [
         file.model_copy(update={"thumbnails": shown[file.revision_id]}) if file.revision_id in shown else file
         for file in files
@@ -55,11 +59,10 @@ async def find_keys(tx: Tx, revision_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID
 
 def sign_thumbnail(services: Services, blob_id: uuid.UUID, version: int, size_px: int) -> SignedRequest:
     """Return the URL of one thumbnail, the same within a window."""
-    key = thumbnails.format_key(blob_id, size_px, version)
-    return services.store.sign_cacheable(key, "image/webp", address=request_source.get_source().address)
+    [signed] = _sign(services, [(blob_id, version)], size_px)
+    return signed
 
 
-def _show(services: Services, blob_id: uuid.UUID, version: int) -> Thumbnails:
-    small = sign_thumbnail(services, blob_id, version, thumbnails.SMALL_PX)
-    large = sign_thumbnail(services, blob_id, version, thumbnails.LARGE_PX)
-    return Thumbnails(small_url=small.url, large_url=large.url, expires_at=small.expires_at)
+def _sign(services: Services, wanted: Iterable[tuple[uuid.UUID, int]], size_px: int) -> list[SignedRequest]:
+    keys = [thumbnails.format_key(blob_id, size_px, version) for blob_id, version in wanted]
+    return services.store.sign_cacheable(keys, "image/webp", address=request_source.get_source().address)

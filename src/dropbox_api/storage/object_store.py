@@ -258,8 +258,8 @@ class ObjectStore(Protocol):
         """Return how the signed URLs begin, the CDN's too, each with a slash at its end."""
         ...
 
-    def sign_cacheable(self, key: str, content_type: str, *, address: str | None) -> SignedRequest:
-        """Sign a GET whose URL stays the same for `thumbnails.WINDOW_S`, so that a browser's cache holds the answer.
+    def sign_cacheable(self, keys: Sequence[str], content_type: str, *, address: str | None) -> list[SignedRequest]:
+        """Sign GETs whose URLs stay the same for `thumbnails.WINDOW_S`, so that a browser's cache holds the answers.
 
         Through the CDN where one is configured, as `sign_download`. No I/O.
         """

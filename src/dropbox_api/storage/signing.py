@@ -59,19 +59,20 @@ class UrlSigner:
         url = self._cdn.sign(key, _make_query(response), expires_at=expires_at, address=address)
         return SignedRequest(url, {}, expires_at)
 
-    def sign_cacheable(self, key: str, content_type: str, *, address: str | None) -> SignedRequest:
+    def sign_cacheable(self, keys: Sequence[str], content_type: str, *, address: str | None) -> list[SignedRequest]:
         since = thumbnails.find_window_start(self._clock())
-        expires_at = since + timedelta(seconds=thumbnails.URL_TTL_S)
+        ttl_s = thumbnails.URL_TTL_S
+        expires_at = since + timedelta(seconds=ttl_s)
         query = {
-            "response-cache-control": f"private, max-age={thumbnails.URL_TTL_S}",
+            "response-cache-control": f"private, max-age={ttl_s}",
             "response-content-disposition": "inline",
             "response-content-type": content_type,
         }
         if self._cdn is not None:
-            url = self._cdn.sign(key, query, expires_at=expires_at, address=address)
+            urls = [self._cdn.sign(key, query, expires_at=expires_at, address=address) for key in keys]
         else:
-            url = self.presigner.sign("GET", key, query=query, headers={}, now=since, expires_s=thumbnails.URL_TTL_S)
-        return SignedRequest(url, {}, expires_at)
+            urls = self.presigner.sign_keys("GET", keys, query=query, headers={}, now=since, expires_s=ttl_s)
+        return [SignedRequest(url, {}, expires_at) for url in urls]
 
 
 def _make_query(response: ResponseHeaders) -> dict[str, str]:
