@@ -54,7 +54,7 @@ export function AppFactor({ isOn }: { isOn: boolean }) {
       title={t("app.title")}
       text={t("app.text")}
       action={
-        <Badge variant="light" color={isOn ? "teal.9" : "gray"} tt="none">
+        <Badge variant="dot" color={isOn ? "teal" : "gray"} tt="none">
           {t(isOn ? "app.is-on" : "app.is-off")}
         </Badge>
       }

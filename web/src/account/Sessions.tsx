@@ -74,7 +74,7 @@ function SignIns() {
                       {agent.name}
                     </Text>
                     {session.is_current && (
-                      <Badge variant="light" color="teal.9" tt="none">
+                      <Badge variant="dot" color="teal" tt="none">
                         {t("sessions.current")}
                       </Badge>
                     )}

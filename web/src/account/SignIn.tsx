@@ -38,7 +38,7 @@ export default function SignIn() {
         options?.registration && (
           <>
             {t("sign-in.new")}{" "}
-            <Anchor component={Link} to="/sign-up">
+            <Anchor component={Link} to="/sign-up" underline="always">
               {t("sign-in.register")}
             </Anchor>
           </>

@@ -46,7 +46,7 @@ export default function SignUp() {
   const footer = (
     <>
       {t("sign-up.have")}{" "}
-      <Anchor component={Link} to="/sign-in">
+      <Anchor component={Link} to="/sign-in" underline="always">
         {t("sign-in.button")}
       </Anchor>
     </>

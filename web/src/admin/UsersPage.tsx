@@ -174,16 +174,16 @@ function listChanges(user: User): Change[] {
 
 function UserState({ user }: { user: User }) {
   const states = [
-    user.is_admin && (["admin.is.admin", "brand.8"] as const),
+    user.is_admin && (["admin.is.admin", "brand"] as const),
     user.kind === "service" && (["admin.is.service", "gray"] as const),
-    user.purge_at !== null && (["admin.is.leaving", "orange.9"] as const),
-    user.purge_at === null && user.disabled_at !== null && (["admin.is.disabled", "red.9"] as const),
-    user.kind === "person" && user.email_verified_at === null && (["admin.is.unconfirmed", "orange.9"] as const),
+    user.purge_at !== null && (["admin.is.leaving", "orange"] as const),
+    user.purge_at === null && user.disabled_at !== null && (["admin.is.disabled", "red"] as const),
+    user.kind === "person" && user.email_verified_at === null && (["admin.is.unconfirmed", "orange"] as const),
   ].filter((state) => state !== false);
   return (
     <Group gap={4}>
       {states.map(([label, color]) => (
-        <Badge key={label} variant="light" color={color} tt="none">
+        <Badge key={label} variant="dot" color={color} tt="none">
           {t(label)}
         </Badge>
       ))}

@@ -1,7 +1,7 @@
 // Who is signed in, the settings of this person, the look of the app, and the way out.
 
-import { ActionIcon, Avatar, Group, Menu, SegmentedControl, Stack, Text, useMantineColorScheme } from "@mantine/core";
-import { LogOut, MonitorSmartphone, Moon, ShieldUser, Sun, UserCog } from "lucide-react";
+import { ActionIcon, Avatar, Menu, Stack, Text, useMantineColorScheme } from "@mantine/core";
+import { Check, LogOut, MonitorSmartphone, Moon, ShieldUser, Sun, UserCog } from "lucide-react";
 import { Link } from "react-router";
 import { useMe } from "../account/useMe.ts";
 import { signOut } from "../lib/client.ts";
@@ -49,22 +49,19 @@ export function AccountMenu() {
         )}
         <Menu.Divider />
         <Menu.Label>{t("theme.title")}</Menu.Label>
-        <SegmentedControl
-          fullWidth
-          size="xs"
-          aria-label={t("theme.title")}
-          value={colorScheme}
-          onChange={(value) => setColorScheme(value as typeof colorScheme)}
-          data={SCHEMES.map(({ value, label, icon: Icon }) => ({
-            value,
-            label: (
-              <Group gap={6} justify="center" wrap="nowrap">
-                <Icon size={14} aria-hidden />
-                {t(label)}
-              </Group>
-            ),
-          }))}
-        />
+        {SCHEMES.map(({ value, label, icon: Icon }) => (
+          <Menu.Item
+            key={value}
+            role="menuitemradio"
+            aria-checked={value === colorScheme}
+            closeMenuOnClick={false}
+            leftSection={<Icon size={16} aria-hidden />}
+            rightSection={value === colorScheme && <Check size={16} aria-hidden />}
+            onClick={() => setColorScheme(value)}
+          >
+            {t(label)}
+          </Menu.Item>
+        ))}
         <Menu.Divider />
         <Menu.Item leftSection={<LogOut size={16} aria-hidden />} onClick={() => void signOut().catch(notifyError)}>
           {t("sign-out")}
