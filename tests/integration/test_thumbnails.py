@@ -40,7 +40,6 @@ from tests.support.server import (
 from tests.support.sharing import grant, make_link, public, verify
 
 SVG = pictures.svg("http://127.0.0.1/")
-CPU_S = 3
 
 
 @dataclass
@@ -52,7 +51,7 @@ class World:
 
     def services(self, **thumbnails: Any) -> Services:
         settings = self.server.settings
-        own = settings.thumbnails.model_copy(update={"cpu_s": CPU_S} | thumbnails)
+        own = settings.thumbnails.model_copy(update=thumbnails)
         worker = settings.worker.model_copy(update={"sweep_grace_s": 0, "scrub_days": 1e-9})
         settings = settings.model_copy(update={"thumbnails": own, "worker": worker})
         return Services(self.server.db, self.server.store, settings)
@@ -218,21 +217,21 @@ async def test_content_without_a_picture_has_no_thumbnail(
 
 
 @pytest.mark.parametrize(
-    ("bomb", "expected"),
+    ("bomb", "expected", "limits"),
     [
-        (lambda: pictures.png_bomb(40_000, 40_000, 8), "refused"),
-        (pictures.png_bomb, "memory"),
-        (pictures.slow_pdf, "timeout"),
-        (pictures.nested_pdf, "crash"),
+        (lambda: pictures.png_bomb(40_000, 40_000, 8), "refused", {}),
+        (pictures.png_bomb, "memory", {"memory_bytes": 512 * MIB}),
+        (pictures.slow_pdf, "timeout", {"cpu_s": 3}),
+        (pictures.nested_pdf, "crash", {}),
     ],
     ids=["pixels", "memory", "time", "crash"],
 )
 async def test_bomb_has_no_thumbnail_and_the_next_content_has(
-    world: World, account: Account, bomb: Callable[[], bytes], expected: str
+    world: World, account: Account, bomb: Callable[[], bytes], expected: str, limits: dict[str, int]
 ) -> None:
     good = await upload_file(account, pictures.jpeg(random.randrange(10**9)), "good.jpg")
     bad = await upload_file(account, bomb(), "bad")
-    await world.make(at_once=1, memory_bytes=512 * MIB)
+    await world.make(at_once=1, **limits)
     assert await world.result(bad) == ("none", expected)
     assert await show(account, bad) is None
     assert await show(account, good) is not None
