@@ -18,12 +18,13 @@ export function AccountMenu() {
   const { data: me } = useMe();
   const { colorScheme, setColorScheme } = useMantineColorScheme();
   const name = me?.display_name ?? me?.email ?? "";
+  const initial = name.charAt(0).toUpperCase();
   return (
     <Menu width={280}>
       <Menu.Target>
-        <ActionIcon size={40} radius="xl" aria-label={t("shell.account", { name })}>
+        <ActionIcon size={40} radius="xl" aria-label={t("shell.account", { initial, name })}>
           <Avatar radius="xl" color="brand" variant="filled" size={34} aria-hidden>
-            {name.charAt(0).toUpperCase()}
+            {initial}
           </Avatar>
         </ActionIcon>
       </Menu.Target>

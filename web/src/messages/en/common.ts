@@ -13,7 +13,7 @@ export const common = {
   saved: "Saved",
   "sign-out": "Sign out",
 
-  "shell.account": "Your account: {name}",
+  "shell.account": "{initial}, your account: {name}",
   "shell.admin": "Administration",
   "shell.menu.close": "Close the menu",
   "shell.menu.open": "Open the menu",
