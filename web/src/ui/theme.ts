@@ -60,6 +60,7 @@ export const theme = createTheme({
     Modal: {
       defaultProps: { centered: true, closeButtonProps: { "aria-label": t("close") }, overlayProps: { blur: 1 } },
     },
+    Notification: { defaultProps: { closeButtonProps: { "aria-label": t("close") } } },
     PasswordInput: {
       defaultProps: {
         withAsterisk: false,
