@@ -6,8 +6,8 @@ import json
 import uuid
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
@@ -22,7 +22,7 @@ from bench import processes
 from bench.stack import BUCKET, PASSWORD, Stack, WebServer
 from bench.table import GIB, MIB, Row, Section, interleaved, mib, s, times
 from dropbox_api.core.presign import Presigner
-from dropbox_client.call import IDLE_TIMEOUT_S, Response
+from dropbox_client.call import IDLE_TIMEOUT_S
 from dropbox_client.client import Client
 from dropbox_client.errors import Stopped
 from dropbox_client.tokens import TokenFile
@@ -30,7 +30,7 @@ from dropbox_client.transfer.hash_cache import CachedHashes, HashCache
 from dropbox_client.transfer.progress import UploadItem
 from dropbox_client.transfer.source import Identity
 from dropbox_client.transfer.upload import Uploader
-from dropbox_client.transport import Body, Transport
+from dropbox_client.transport import Body, ResponseStream, Transport
 
 _CONNECTIONS = 8
 _LOAD_S = 3.0
@@ -240,7 +240,8 @@ class _OneByteParts(Transport):
         self._api_url = api_url
         self._presigner = presigner
 
-    def send(
+    @contextmanager
+    def open(
         self,
         method: str,
         url: str,
@@ -248,19 +249,25 @@ class _OneByteParts(Transport):
         body: Body = b"",
         *,
         idle_timeout_s: float = IDLE_TIMEOUT_S,
-    ) -> Response:
+    ) -> Iterator[ResponseStream]:
         if url.startswith(self._api_url):
             if self.calls["complete"]:
                 raise Stopped("that was it")
             self.calls[url.rpartition("/")[2]] += 1
-            return super().send(method, url, headers, body, idle_timeout_s=idle_timeout_s)
+        else:
+            url, headers, body = self._shrink(url)
+        with super().open(method, url, headers, body, idle_timeout_s=idle_timeout_s) as stream:
+            yield stream
+
+    def _shrink(self, url: str) -> tuple[str, Mapping[str, str], Body]:
+        """Return a request that puts one byte as the part of a signed URL."""
         parts = urlsplit(url)
         query = parse_qs(parts.query)
         key = unquote(parts.path).removeprefix(f"/{BUCKET}/")
         sha256 = b64encode(hashlib.sha256(b"x").digest()).decode()
         part = (int(query["partNumber"][0]), 1, sha256)
         (small,) = self._presigner.sign_parts(key, query["uploadId"][0], [part], now=datetime.now(UTC), expires_s=600)
-        return super().send("PUT", small, {"Content-Length": "1", "x-amz-checksum-sha256": sha256}, b"x")
+        return small, {"Content-Length": "1", "x-amz-checksum-sha256": sha256}, b"x"
 
 
 def _large_upload(stack: Stack) -> list[Row]:
