@@ -144,14 +144,14 @@ async def test_content_with_addresses_of_other_content_loads_none_of_them() -> N
 
 
 @pytest.mark.parametrize(
-    ("data", "reason"),
+    ("data", "reason", "limits"),
     [
-        (pictures.png_bomb(40_000, 40_000, 8), "refused"),
-        (pictures.png_bomb(), "memory"),
-        (pictures.slow_pdf(), "timeout"),
-        (pictures.nested_pdf(), "crash"),
+        (pictures.png_bomb(40_000, 40_000, 8), "refused", {}),
+        (pictures.png_bomb(), "memory", {"memory_bytes": 512 * MIB}),
+        (pictures.slow_pdf(), "timeout", {"cpu_s": 3}),
+        (pictures.nested_pdf(), "crash", {}),
     ],
     ids=["pixels", "memory", "time", "crash"],
 )
-async def test_bomb_ends_at_its_limit(data: bytes, reason: str) -> None:
-    assert await _render(data, memory_bytes=512 * MIB, cpu_s=3) == NoPicture(reason)
+async def test_bomb_ends_at_its_limit(data: bytes, reason: str, limits: dict[str, int]) -> None:
+    assert await _render(data, None, **limits) == NoPicture(reason)

@@ -278,8 +278,8 @@ async def journal(db: Db, account: Account) -> list[tuple[str, str]]:
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait until the condition holds."""
-    async with asyncio.timeout(30):
+    """Wait until the condition holds; the machine may be busy."""
+    async with asyncio.timeout(120):
         while not await condition():  # noqa: ASYNC110 - the conditions have no event
             await asyncio.sleep(0.02)
 
