@@ -30,7 +30,7 @@ async def add_thumbnails(context: Context, files: Sequence[File]) -> list[File]:
         return list(files)
     async with context.db.read() as tx:
         keys = await find_keys(tx, [file.revision_id for file in files if file.revision_id])
-    small, large = (_sign(context, keys.values(), size_px) for size_px in thumbnails.SIZES_PX)
+    small, large = (sign_thumbnails(context, keys.values(), size_px) for size_px in thumbnails.SIZES_PX)
     shown = {
         revision_id: Thumbnails(small_url=of_small.url, large_url=of_large.url, expires_at=of_small.expires_at)
         for revision_id, of_small, of_large in zip(keys, small, large, strict=True)
@@ -57,12 +57,7 @@ async def find_keys(tx: Tx, revision_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID
     return {row.id: (row.blob_id, row.version) for row in ready}
 
 
-def sign_thumbnail(services: Services, blob_id: uuid.UUID, version: int, size_px: int) -> SignedRequest:
-    """Return the URL of one thumbnail, the same within a window."""
-    [signed] = _sign(services, [(blob_id, version)], size_px)
-    return signed
-
-
-def _sign(services: Services, wanted: Iterable[tuple[uuid.UUID, int]], size_px: int) -> list[SignedRequest]:
+def sign_thumbnails(services: Services, wanted: Iterable[tuple[uuid.UUID, int]], size_px: int) -> list[SignedRequest]:
+    """Return the URLs of thumbnails of this size, by blob and version, in order; each is the same within a window."""
     keys = [thumbnails.format_key(blob_id, size_px, version) for blob_id, version in wanted]
     return services.store.sign_cacheable(keys, "image/webp", address=request_source.get_source().address)

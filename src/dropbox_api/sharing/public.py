@@ -114,7 +114,8 @@ def _sign_thumbnails(context: LinkContext, keys: _ThumbnailKeys) -> dict[uuid.UU
     """Return the URLs of small thumbnails by revision; none where the server shows none."""
     if not context.settings.thumbnails.enabled:
         return {}
-    return {revision_id: thumbnails.sign_thumbnail(context, *key, SMALL_PX).url for revision_id, key in keys.items()}
+    signed = thumbnails.sign_thumbnails(context, keys.values(), SMALL_PX)
+    return {revision_id: request.url for revision_id, request in zip(keys, signed, strict=True)}
 
 
 def _describe_file(row: views.FileRow, path: str, thumbnail_urls: Mapping[uuid.UUID | None, str]) -> schemas.PublicFile:
@@ -172,7 +173,8 @@ async def sign_public_thumbnail(context: LinkContext, file_id: uuid.UUID, size: 
             raise problems.NotFound("The file has no thumbnail, or the server has yet to make it")
         if size == "large":
             await links.count_download(tx, link.link_id)
-    return thumbnails.sign_thumbnail(context, *keys[content.revision_id], SIZES[size]).url
+    [signed] = thumbnails.sign_thumbnails(context, [keys[content.revision_id]], SIZES[size])
+    return signed.url
 
 
 async def open_public_archive(
