@@ -56,7 +56,7 @@ test: $(WEB) $(CLIENT) ## Run all tests
 e2e: $(WEB) $(CLIENT) ## Run the tests in Chromium: of the server and of the JavaScript client
 	$(E2E)
 
-e2e-long: $(WEB) $(CLIENT) ## Run the long tests in Chromium: lost networks, tokens and sessions
+e2e-long: $(WEB) $(CLIENT) ## Run the long tests in Chromium: large and many files, killed browsers, lost networks, expiry
 	E2E=long $(E2E)
 
 check: node_modules/.ready lint types words ## Run all static checks: exactly what CI runs

@@ -1,12 +1,12 @@
 // Sessions in cookies, with the browser's own rules for cookies, tabs and crashes.
 
-import { mkdtemp, readlink, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type BrowserContext, chromium } from "playwright-core";
+import { chromium } from "playwright-core";
 import { expect } from "vitest";
 import { Account, server } from "./support/account.ts";
-import { OPTIONS } from "./support/chromium.ts";
+import { killBrowser, OPTIONS, openProfile } from "./support/chromium.ts";
 import { openForeignSite } from "./support/foreign.ts";
 import { openTab, readOwnAddress, signIn, test } from "./support/test.ts";
 
@@ -130,15 +130,3 @@ test("session cookie works for a page over http on a local network", async () =>
     await browser.close();
   }
 });
-
-function openProfile(profile: string): Promise<BrowserContext> {
-  return chromium.launchPersistentContext(profile, OPTIONS);
-}
-
-/** Kill the browser of a profile as a crash does. */
-async function killBrowser(profile: string, context: BrowserContext): Promise<void> {
-  const closed = context.waitForEvent("close");
-  const owner = await readlink(join(profile, "SingletonLock")); // HOST-PROCESS
-  process.kill(Number(owner.split("-").at(-1)), "SIGKILL");
-  await closed;
-}

@@ -5,7 +5,7 @@ import { Account, server } from "../../../web/e2e/support/account.ts";
 import { type MadeFile, MIB, makeRandomFile } from "../../../web/e2e/support/files.ts";
 import { test } from "./support/network.ts";
 import { openSite, type Site } from "./support/site.ts";
-import { addFiles, createToken, openUploader, waitForStatus } from "./support/uploader.ts";
+import { addFiles, createToken, openUploader, type Wire, waitForStatus, watchWire } from "./support/uploader.ts";
 
 let site: Site;
 /** Three parts. */
@@ -20,8 +20,10 @@ afterAll(async () => {
   await source.remove();
 });
 
-async function expectFile(account: Account): Promise<void> {
+/** Check that the file is there, and that none of its bytes went to the API. */
+async function expectFile(account: Account, wire: Wire): Promise<void> {
   expect(await account.list()).toMatchObject([{ name: "film.mov", fingerprint: source.sha256 }]);
+  expect(wire.apiBytes).toBeLessThan(50_000);
 }
 
 test.for([
@@ -32,6 +34,7 @@ test.for([
   "upload that loses $name while parts are under way goes on when the network is back",
   async (away, { page, network }) => {
     const account = await Account.create();
+    const wire = watchWire(page);
     await openUploader(page, site, { token: await createToken(account) });
     network.hold(site.store);
     await addFiles(page, [source.path]);
@@ -43,12 +46,29 @@ test.for([
     network.restore(site.store);
     network.restore(server);
     await waitForStatus(page, "done");
-    await expectFile(account);
+    await expectFile(account, wire);
   },
 );
 
+test("part that the network damages is sent again", async ({ page, network }) => {
+  const account = await Account.create();
+  const wire = watchWire(page);
+  const refused: number[] = [];
+  page.on("response", (response) => response.ok() || refused.push(response.status()));
+  await openUploader(page, site, { token: await createToken(account) });
+  network.damage(site.store);
+  await addFiles(page, [source.path]);
+  await waitForStatus(page, "done");
+  await expectFile(account, wire);
+  const [file] = await account.list();
+  if (file) expect(await account.hashDownload(file)).toBe(source.sha256);
+  expect(wire.stored).toHaveLength(3);
+  expect(refused).toEqual([400]);
+});
+
 test("upload whose token ends half-way goes on with another token", async ({ page, network }) => {
   const account = await Account.create();
+  const wire = watchWire(page);
   const [token, nextToken] = [await createToken(account, "first"), await createToken(account, "second")];
   const tokens = [token, nextToken];
   await page.exposeFunction("fetchToken", () => tokens.shift());
@@ -60,12 +80,13 @@ test("upload whose token ends half-way goes on with another token", async ({ pag
   await account.call("DELETE", `/v1/me/tokens/${items.find(({ name }) => name === "first")?.id}`);
   network.restore(site.store);
   await waitForStatus(page, "done");
-  await expectFile(account);
+  await expectFile(account, wire);
   expect(tokens).toEqual([]);
 });
 
 test("upload whose session another device aborts goes on in a new one", async ({ page, network }) => {
   const account = await Account.create();
+  const wire = watchWire(page);
   await openUploader(page, site, { token: await createToken(account) });
   network.hold(site.store);
   await addFiles(page, [source.path]);
@@ -75,11 +96,12 @@ test("upload whose session another device aborts goes on in a new one", async ({
   await account.call("DELETE", `/v1/uploads/${items[0]?.id}`);
   network.restore(site.store);
   await waitForStatus(page, "done");
-  await expectFile(account);
+  await expectFile(account, wire);
 });
 
 test("upload whose session another device completes is done", async ({ page, network, browser }) => {
   const account = await Account.create();
+  const wire = watchWire(page);
   const token = await createToken(account);
   const device = await browser.newContext();
   const other = await device.newPage();
@@ -92,6 +114,6 @@ test("upload whose session another device completes is done", async ({ page, net
   await waitForStatus(other, "done");
   network.restore(site.store);
   await waitForStatus(page, "done");
-  await expectFile(account);
+  await expectFile(account, wire);
   await device.close();
 });

@@ -21,7 +21,7 @@ export interface Link {
 export class Account {
   readonly email = `${randomUUID()}@example.org`;
   readonly password = randomUUID();
-  private token = "";
+  private token = { value: "", renewAt: 0 };
 
   /** Register a new account and sign in. */
   static async create(): Promise<Account> {
@@ -30,14 +30,22 @@ export class Account {
     await send("POST", "/v1/auth/register", JSON.stringify({ email, password }), {
       "Content-Type": "application/json",
     });
-    const form = new URLSearchParams({ grant_type: "password", username: email, password });
-    account.token = (await send<{ access_token: string }>("POST", "/v1/auth/token", form)).access_token;
+    await account.signIn();
     return account;
   }
 
-  call<Answer>(method: string, path: string, body?: object): Promise<Answer> {
+  /** Return a new access token. */
+  async signIn(): Promise<string> {
+    const form = new URLSearchParams({ grant_type: "password", username: this.email, password: this.password });
+    const begin = Date.now();
+    const tokens = await send<{ access_token: string; expires_in: number }>("POST", "/v1/auth/token", form);
+    this.token = { value: tokens.access_token, renewAt: begin + tokens.expires_in * 500 };
+    return tokens.access_token;
+  }
+
+  async call<Answer>(method: string, path: string, body?: object): Promise<Answer> {
     return send(method, path, body && JSON.stringify(body), {
-      Authorization: `Bearer ${this.token}`,
+      Authorization: `Bearer ${await this.getToken()}`,
       ...(body && { "Content-Type": "application/json" }),
     });
   }
@@ -46,11 +54,11 @@ export class Account {
     return this.call("POST", "/v1/folders", { name });
   }
 
-  upload(name: string, content: Uint8Array<ArrayBuffer>, folder?: RemoteFile): Promise<RemoteFile> {
+  async upload(name: string, content: Uint8Array<ArrayBuffer>, folder?: RemoteFile): Promise<RemoteFile> {
     const form = new FormData();
     if (folder) form.set("parent_id", folder.id);
     form.set("file", new Blob([content]), name);
-    return send("POST", "/v1/files", form, { Authorization: `Bearer ${this.token}` });
+    return send("POST", "/v1/files", form, { Authorization: `Bearer ${await this.getToken()}` });
   }
 
   async list(folder?: RemoteFile): Promise<RemoteFile[]> {
@@ -69,6 +77,10 @@ export class Account {
     const hash = createHash("sha256");
     await answer.body?.pipeTo(new WritableStream({ write: (piece) => void hash.update(piece) }));
     return hash.digest("hex");
+  }
+
+  private async getToken(): Promise<string> {
+    return Date.now() < this.token.renewAt ? this.token.value : this.signIn();
   }
 }
 

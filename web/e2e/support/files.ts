@@ -2,7 +2,7 @@
 
 import { createHash, type Hash, randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdtemp, open, rm } from "node:fs/promises";
+import { mkdtemp, open, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -28,6 +28,15 @@ export async function makeRandomFile(name: string, sizeBytes: number): Promise<M
   }
   await file.close();
   return { path, sizeBytes, sha256: hash.digest("hex"), remove: () => rm(folder, { recursive: true }) };
+}
+
+/** Write a file of zeros that takes no room on the disk. */
+export async function makeSparseFile(name: string, sizeBytes: number): Promise<MadeFile> {
+  const folder = await mkdtemp(join(tmpdir(), "dropbox-api-e2e-files-"));
+  const path = join(folder, name);
+  await writeFile(path, "");
+  await truncate(path, sizeBytes);
+  return { path, sizeBytes, sha256: await hashFile(path), remove: () => rm(folder, { recursive: true }) };
 }
 
 export function sha256(content: Uint8Array): string {

@@ -10,7 +10,7 @@ import type { TestProject } from "vitest/node";
 import { CHROMIUM } from "./chromium.ts";
 
 const COMMAND = resolve(import.meta.dirname, "../../../.venv/bin/dropbox-api");
-const START_MS = 180_000;
+const START_MS = 600_000;
 
 declare module "vitest" {
   interface ProvidedContext {
@@ -59,6 +59,8 @@ const SETTINGS = {
   // All tests sign in from one address.
   DROPBOX_LIMITS__REGISTER_ADDRESS: "",
   DROPBOX_LIMITS__SIGN_IN_ADDRESS: "",
+  // In the long tests access tokens and signed URLs end while an upload runs.
+  ...(process.env.E2E === "long" && { DROPBOX_AUTH__ACCESS_TTL_S: "30", DROPBOX_UPLOADS__URL_TTL_S: "60" }),
 };
 
 function findFreePort(): Promise<number> {
