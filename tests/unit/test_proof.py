@@ -16,7 +16,7 @@ LISTED = Part(number=1, size_bytes=10, etag="e", sha256=SHA)
 
 
 def test_chunk_without_a_listed_part_is_planned() -> None:
-    assert judge_chunk(replace(PLANNED, state="uploaded", etag="e"), None) == ChunkObservation(1, "planned", None)
+    assert judge_chunk(PLANNED._replace(state="uploaded", etag="e"), None) == ChunkObservation(1, "planned", None)
 
 
 @pytest.mark.parametrize(
@@ -28,9 +28,9 @@ def test_chunk_without_a_listed_part_is_planned() -> None:
         (PLANNED, replace(LISTED, size_bytes=9), "mismatched"),
         (PLANNED, replace(LISTED, size_bytes=11), "mismatched"),
         # A part without a registered hash proves nothing, whatever the store lists for it.
-        (replace(PLANNED, sha256=None), LISTED, "mismatched"),
-        (replace(PLANNED, sha256=None), replace(LISTED, sha256=None), "mismatched"),
-        (replace(PLANNED, size_bytes=0), replace(LISTED, size_bytes=0), "uploaded"),
+        (PLANNED._replace(sha256=None), LISTED, "mismatched"),
+        (PLANNED._replace(sha256=None), replace(LISTED, sha256=None), "mismatched"),
+        (PLANNED._replace(size_bytes=0), replace(LISTED, size_bytes=0), "uploaded"),
     ],
 )
 def test_part_counts_when_size_and_registered_hash_agree(chunk: RecordedChunk, part: Part, state: str) -> None:
@@ -56,25 +56,25 @@ def test_object_counts_when_size_and_checksum_agree(checksum: str | None, size_b
 
 def test_object_without_a_registered_hash_is_mismatched() -> None:
     info = ObjectInfo(10, "e", None, datetime.now(UTC))
-    assert judge_object(replace(PLANNED, sha256=None), info).state == "mismatched"
+    assert judge_object(PLANNED._replace(sha256=None), info).state == "mismatched"
 
 
 def test_chunk_without_its_object_is_planned() -> None:
-    assert judge_object(replace(PLANNED, state="uploaded", etag="e"), None) == ChunkObservation(1, "planned", None)
+    assert judge_object(PLANNED._replace(state="uploaded", etag="e"), None) == ChunkObservation(1, "planned", None)
     assert diff_chunks([PLANNED], None) == []
 
 
 def test_diff_holds_only_changed_chunks() -> None:
-    chunks = [replace(PLANNED, number=number) for number in range(1, 5)]
-    chunks[0] = replace(chunks[0], state="uploaded", etag="e")  # as listed: no change
-    chunks[3] = replace(chunks[3], state="uploaded", etag="e")  # vanished
+    chunks = [PLANNED._replace(number=number) for number in range(1, 5)]
+    chunks[0] = chunks[0]._replace(state="uploaded", etag="e")  # as listed: no change
+    chunks[3] = chunks[3]._replace(state="uploaded", etag="e")  # vanished
     listing = [LISTED, replace(LISTED, number=2)]
     assert diff_chunks(chunks, listing) == [ChunkObservation(2, "uploaded", "e"), ChunkObservation(4, "planned", None)]
 
 
 def test_part_with_another_etag_is_a_change() -> None:
     """Complete carries the ETag: a part sent again under the same hash must be named by its new ETag."""
-    chunk = replace(PLANNED, state="uploaded", etag="old")
+    chunk = PLANNED._replace(state="uploaded", etag="old")
     assert diff_chunks([chunk], [replace(LISTED, etag="new")]) == [ChunkObservation(1, "uploaded", "new")]
 
 
@@ -83,11 +83,11 @@ def test_part_outside_the_plan_is_ignored() -> None:
 
 
 def test_diff_after_it_was_applied_is_empty() -> None:
-    chunks = [replace(PLANNED, number=number) for number in range(1, 4)]
+    chunks = [PLANNED._replace(number=number) for number in range(1, 4)]
     listing = [replace(LISTED, number=1), replace(LISTED, number=3, size_bytes=7)]
     seen = {change.number: change for change in diff_chunks(chunks, listing)}
     applied = [
-        replace(chunk, state=seen[chunk.number].state, etag=seen[chunk.number].etag) if chunk.number in seen else chunk
+        chunk._replace(state=seen[chunk.number].state, etag=seen[chunk.number].etag) if chunk.number in seen else chunk
         for chunk in chunks
     ]
     assert diff_chunks(applied, listing) == []

@@ -101,7 +101,7 @@ async def apply_listing(tx: Tx, upload_id: uuid.UUID, listing: Listing) -> int:
     recorded = select(
         UploadChunk.number, UploadChunk.size_bytes, UploadChunk.sha256, UploadChunk.state, UploadChunk.etag
     ).where(UploadChunk.upload_id == upload_id)
-    observed = diff_chunks((RecordedChunk(*row) for row in await tx.execute(recorded)), listing)
+    observed = diff_chunks(map(RecordedChunk._make, await tx.execute(recorded)), listing)
     if observed:
         values = {
             "upload_id": upload_id,
