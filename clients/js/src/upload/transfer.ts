@@ -6,7 +6,7 @@
 // again; a session of another run is completed only after all hashes registered in it were compared with those of the file.
 
 import { ApiProblem, isProblem } from "../problems.ts";
-import { FileHasher } from "../worker/hash.ts";
+import { FileHasher, hashBlob } from "../worker/hash.ts";
 import type { Put } from "../worker/put.ts";
 import { Chunks, expectChunkBytes, parseRanges } from "./chunks.ts";
 import type { Connectivity } from "./connectivity.ts";
@@ -146,8 +146,11 @@ class Transfer {
       await this.hashAll(new Chunks(this.file.size, this.file.size));
     }
     if (this.fingerprint === null) {
+      const first = this.hashFirst(limits);
       try {
-        return await this.post(null);
+        const started = await this.post(null);
+        await first;
+        return started;
       } catch (error) {
         if (!isProblem(error, "fingerprint-required")) throw error;
         await this.adopt(error.problem.uploads, limits);
@@ -159,6 +162,17 @@ class Transfer {
   private async post(fingerprint: string | null): Promise<Started> {
     const wanted = await this.describe(fingerprint);
     return this.call(() => this.context.sessions.start(wanted));
+  }
+
+  /** Hash the first chunk while the server starts the session: it can be signed at once then. */
+  private async hashFirst(limits: Limits): Promise<void> {
+    const chunks = new Chunks(this.file.size, expectChunkBytes(this.file.size, limits.chunkSizeBytes));
+    try {
+      const known = new Map([[1, await hashBlob(chunks.slice(this.file, 1))]]);
+      if (!this.hashes.known.size) this.hashes = { chunkSizeBytes: chunks.chunkSizeBytes, known };
+    } catch {
+      // The hasher of the whole file reports what cannot be read.
+    }
   }
 
   private async describe(fingerprint: string | null): Promise<NewSession> {

@@ -96,7 +96,7 @@ export class FileHasher {
       const bytes = await ahead;
       signal.throwIfAborted();
       ahead = read(numbers[index + 1]);
-      const digest = hashBytes(bytes); // on another thread of the browser, meanwhile:
+      const digest = this.hashes.get(number) ?? hashBytes(bytes); // on another thread of the browser, meanwhile:
       whole?.update(bytes);
       this.hashes.set(number, await digest);
       onChunk?.(number, bytes.length);

@@ -212,3 +212,16 @@ test("call to the API that gets no answer is made again", async () => {
   expect(server.files.get("a.bin")).toEqual(makeContent(600));
   expect(server.apiFaults).toEqual([]);
 });
+
+test("first chunk of a large file is hashed while the server starts the session", async () => {
+  const server = new FaultServer();
+  const file = new File([makeContent(5 * SINGLE_MAX)], "large.bin");
+  const read = Promise.withResolvers<void>();
+  const slice = file.slice.bind(file);
+  file.slice = (...range) => {
+    read.resolve();
+    return slice(...range);
+  };
+  server.beforeAnswer = (call) => (call === "POST /v1/uploads" ? read.promise : undefined);
+  expect((await server.upload({ "large.bin": file }))["large.bin"]?.type).toBe("done");
+});

@@ -49,6 +49,8 @@ export class FaultServer {
   answerMs = 60_000;
   /** Called before each PUT. */
   beforePut: () => void | Promise<void> = () => undefined;
+  /** Called before the answer to each call of the API. */
+  beforeAnswer: (call: string) => void | Promise<void> = () => undefined;
 
   /** Answer no further PUT after some, as when the page goes away. */
   hangAfter(count: number, onHang: () => void): void {
@@ -127,7 +129,9 @@ export class FaultServer {
 
   private async receive(request: Request): Promise<Response> {
     const { pathname } = new URL(request.url);
-    this.calls.push(`${request.method} ${pathname}`);
+    const call = `${request.method} ${pathname}`;
+    this.calls.push(call);
+    await this.beforeAnswer(call);
     const fault = this.apiFaults.shift() ?? "ok";
     if (fault === "away") throw new TypeError("Failed to fetch");
     if (fault === "unavailable") return problem(503, "unavailable");
