@@ -4,7 +4,8 @@ import { randomBytes } from "node:crypto";
 import type { Page } from "playwright-core";
 import { expect } from "vitest";
 import { watchWire } from "../../clients/js/e2e/support/uploader.ts";
-import { Account, type Link, server } from "./support/account.ts";
+import { Account, type Link, type RemoteFile, server } from "./support/account.ts";
+import { expectNoViolations } from "./support/app.ts";
 import { MIB, makeRandomFile } from "./support/files.ts";
 import { makePhoto } from "./support/media.ts";
 import { test } from "./support/test.ts";
@@ -93,6 +94,7 @@ test("folder of a link with a password shows its pictures with the next and the 
   const link = await account.createLink(folder, { mode: "view", password: PASSWORD });
   const secrets = watchSecrets(page);
   await openLink(page, link, PASSWORD);
+  await waitForPreviews(page);
   await page.getByRole("link", { name: "View a.jpg" }).click();
   await waitForPicture(page, "a.jpg");
   expect(await page.getByRole("button", { name: "Previous file" }).isVisible()).toBe(false);
@@ -112,6 +114,69 @@ test("folder of a link with a password shows its pictures with the next and the 
   expect(secrets.passwords).toBe(1);
 });
 
+/** Long, and without a place to break it. */
+const LONG_NAME = "Quarterly_report_of_the_northern_region_with_all_appendices_2026.jpg";
+
+test("pages of links have no violation of WCAG and fit on narrow and wide screens, in light and dark", async ({
+  page,
+  context,
+}) => {
+  const account = await Account.create();
+  const folder = await account.createFolder("Holidays at the sea with the whole family");
+  await account.upload(LONG_NAME, await makePhoto(context, "sea"), folder);
+  const file = await account.upload("plan.bin", randomBytes(10), folder);
+  const inbox = await account.createFolder("Inbox");
+  const gallery = await account.createLink(folder, { mode: "download" });
+  const guarded = await account.createLink(file, { mode: "view", password: PASSWORD });
+
+  await page.goto(`${server}/s/${"x".repeat(43)}`);
+  await page.getByRole("heading", { name: "This link does not work any more" }).waitFor();
+  await expectAccessible(page);
+
+  await openLink(page, guarded, "wrong");
+  await page.getByRole("alert").waitFor();
+  await expectAccessible(page);
+  await openLink(page, guarded, PASSWORD);
+  await page.getByText("the link does not allow downloads").waitFor();
+  await expectAccessible(page);
+
+  await openLink(page, await account.createLink(inbox, { mode: "upload" }));
+  await waitForScript(page);
+  await expectAccessible(page);
+  const files = ["a.txt", LONG_NAME].map((name) => ({ name, mimeType: "text/plain", buffer: randomBytes(1000) }));
+  await context.setOffline(true);
+  await page.setInputFiles("#file", files);
+  await page.getByText("no network").first().waitFor();
+  await expectAccessible(page);
+  await context.setOffline(false);
+  await page.getByRole("heading", { name: "2 files have arrived" }).waitFor();
+  await expectAccessible(page);
+
+  await expect.poll(() => hasThumbnail(account, folder), { timeout: 240_000 }).toBe(true); // the worker may be busy
+  await page.goto(server + gallery.url_path);
+  await page.locator("img.thumbnail").waitFor();
+  await expectAccessible(page);
+  await waitForPreviews(page);
+  await page.getByRole("link", { name: `View ${LONG_NAME}` }).click();
+  await waitForPicture(page, LONG_NAME);
+  await expectAccessible(page);
+});
+
+async function hasThumbnail(account: Account, folder: RemoteFile): Promise<boolean> {
+  const list = `/v1/files?parent_id=${folder.id}&thumbnails=true`;
+  const { items } = await account.call<{ items: { thumbnails: object | null }[] }>("GET", list);
+  return items.some(({ thumbnails }) => thumbnails !== null);
+}
+
+/** Let axe check the page at three widths, and check that nothing is wider than the screen. */
+async function expectAccessible(page: Page): Promise<void> {
+  for (const width of [1440, 390, 320]) {
+    await page.setViewportSize({ width, height: 800 });
+    await expectNoViolations(page);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth), page.url()).toBe(width);
+  }
+}
+
 async function openLink(page: Page, link: Link, password?: string): Promise<void> {
   await page.goto(server + link.url_path);
   if (password === undefined) return;
@@ -122,6 +187,11 @@ async function openLink(page: Page, link: Link, password?: string): Promise<void
 /** Wait until the script has put its own input where the form was. */
 async function waitForScript(page: Page): Promise<void> {
   await page.getByRole("button", { name: "Choose files" }).waitFor();
+}
+
+/** Wait until the script opens files in the page; before that, their links lead to the store. */
+async function waitForPreviews(page: Page): Promise<void> {
+  await page.locator("dialog.preview").waitFor({ state: "attached" });
 }
 
 /** Count the requests that carry the password of the link, and those that carry a pass. */
