@@ -31,7 +31,7 @@ node_modules/.ready: package.json package-lock.json clients/js/package.json web/
 	@touch $@
 
 WEB = src/dropbox_api/_web/.stamp
-WEB_SOURCES = $(shell find web/src web/public clients/js/src -type f ! -name '*.gen.ts') web/index.html web/vite.config.ts web/vite.link.config.ts
+WEB_SOURCES = $(shell find web/src web/public clients/js/src -type f ! -name '*.gen.ts') web/index.html web/vite.config.ts web/vite.fixed.config.ts
 $(WEB): node_modules/.ready $(WEB_SOURCES)
 	@$(NPM) run --silent build --workspace web
 	@touch $@

@@ -9,6 +9,7 @@ import hashlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from fastapi import FastAPI, Request
@@ -17,12 +18,14 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Resp
 from dropbox_api import problems
 from dropbox_api.compression import choose_coding
 from dropbox_api.core.client_paths import CLIENT_PREFIXES
-from dropbox_api.plumbing.page_policies import format_page_policy, format_worker_policy
+from dropbox_api.plumbing.page_policies import format_fixed_policy, format_page_policy, format_worker_policy
 from dropbox_api.sharing import pages
 
 FOLDER = Path(__file__).with_name("_web")
 LINK_SCRIPT = FOLDER / "assets" / "link.js"
 """The script of the pages of links, which `sharing` renders."""
+_SHARE_TARGET = "/share-target"
+"""Where other apps of the device send files: the service worker takes them before they reach the server."""
 _PAGE = "index.html"
 _NONCE = "NONCE-OF-THE-ANSWER"
 """Stands in the built page where each answer gets its nonce (`html.cspNonce` in vite.config.ts)."""
@@ -66,6 +69,7 @@ def add_web(app: FastAPI) -> None:
     for path in ("/", *CLIENT_PREFIXES, *(f"{prefix}/{{rest:path}}" for prefix in CLIENT_PREFIXES)):
         app.add_api_route(path, web.show_page, include_in_schema=False)
     app.add_api_route("/assets/{name:path}", web.send_file, include_in_schema=False)
+    app.add_api_route(_SHARE_TARGET, _refuse_share, methods=["POST"], include_in_schema=False)
     for name in web.names_at_root:
         app.add_api_route(f"/{name}", web.send_file, include_in_schema=False)
 
@@ -73,6 +77,11 @@ def add_web(app: FastAPI) -> None:
 async def _redirect_to_password() -> RedirectResponse:
     """Send password managers to the page that changes the password (W3C, "A Well-Known URL for Changing Passwords")."""
     return RedirectResponse("/account/security", 302)
+
+
+async def _refuse_share() -> RedirectResponse:
+    """Send a browser without the service worker to the page that says so: the server takes no content."""
+    return RedirectResponse(f"{_SHARE_TARGET}?failed=1", 303)
 
 
 async def _show_absence() -> HTMLResponse:
@@ -84,7 +93,6 @@ async def _show_absence() -> HTMLResponse:
 class _File:
     path: Path
     media_type: str
-    digest: str
     codings: Mapping[str, Path]
     """The prepared representations."""
     is_hashed: bool
@@ -115,13 +123,16 @@ class _WebApp:
         if file is None or not file.path.is_file():  # a build under the running server replaces the files
             raise problems.NotFound("The server has another build of the web app: reload the page, or start it again")
         coding = choose_coding(request.headers.get("accept-encoding", ""), file.codings)
+        digest = file.path.stem if file.is_hashed else _hash(file.path)
         headers = {
             "Cache-Control": "public, max-age=31536000, immutable" if file.is_hashed else "no-cache",
-            "ETag": f'"{file.digest}{f"-{coding}" if coding else ""}"',
+            "ETag": f'"{digest}{f"-{coding}" if coding else ""}"',
             "Vary": "Accept-Encoding",
         }
         if file.media_type.startswith("text/javascript"):
             headers["Content-Security-Policy"] = format_worker_policy(request.app.state.store)
+        elif file.media_type.startswith("text/html"):
+            headers["Content-Security-Policy"] = format_fixed_policy(file.path.read_text("utf-8"))
         if _matches(request.headers.get("if-none-match", ""), headers["ETag"]):
             return Response(status_code=304, headers=headers)
         if coding is None:
@@ -132,6 +143,11 @@ class _WebApp:
 
 def _matches(if_none_match: str, etag: str) -> bool:
     return etag in {value.strip().removeprefix("W/") for value in if_none_match.split(",")}
+
+
+@cache
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
 
 
 def _list_files(folder: Path) -> dict[str, _File]:
@@ -145,7 +161,6 @@ def _list_files(folder: Path) -> dict[str, _File]:
         files[name] = _File(
             path=path,
             media_type=_TYPES[path.suffix],
-            digest=hashlib.sha256(path.read_bytes()).hexdigest()[:32],
             codings={coding: compressed for coding, compressed in prepared.items() if compressed.is_file()},
             is_hashed=name.startswith(_HASHED),
         )

@@ -1,6 +1,8 @@
 """The web app as the server sends it: at which paths, with which headers. The tests write a small build."""
 
+import base64
 import gzip
+import hashlib
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +16,7 @@ from dropbox_api.storage.s3 import S3Config
 from tests.support.server import NO_TLS, RunningServer, make_settings, running_server
 
 PAGE = '<!doctype html><meta property="csp-nonce" nonce="NONCE-OF-THE-ANSWER"><script src="/assets/hashed/app-1a.js">'
+OFFLINE = "<!doctype html><style>p { margin: 0 }</style><p>No connection</p><script>reload()</script>"
 SCRIPT = "// " + "built " * 1000
 
 
@@ -22,7 +25,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("web")
     files = {
         "index.html": PAGE,
-        "offline.html": "<!doctype html>",
+        "offline.html": OFFLINE,
         "sw.js": "// worker",
         "manifest.webmanifest": "{}",
         ".vite/manifest.json": "{}",
@@ -140,6 +143,29 @@ async def test_script_without_a_hash_is_asked_for_each_time_and_has_the_policy_o
     assert (again.status_code, again.content) == (304, b"")
     assert again.headers["content-security-policy"] == answer.headers["content-security-policy"]
     assert (await browser.get(path, headers={"If-None-Match": '"x"'})).status_code == 200
+
+
+async def test_page_without_connection_has_a_policy_of_its_own_and_is_asked_for_each_time(
+    browser: httpx2.AsyncClient,
+) -> None:
+    answer = await browser.get("/offline.html")
+    assert answer.headers["cache-control"] == "no-cache"
+    script, style = (
+        base64.b64encode(hashlib.sha256(text).digest()).decode() for text in (b"reload()", b"p { margin: 0 }")
+    )
+    assert answer.headers["content-security-policy"] == (
+        f"default-src 'none'; script-src 'sha256-{script}'; style-src 'sha256-{style}'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    again = await browser.get("/offline.html", headers={"If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+async def test_files_that_a_browser_shares_without_its_service_worker_are_refused_by_a_page(
+    browser: httpx2.AsyncClient,
+) -> None:
+    answer = await browser.post("/share-target", files={"files": b"content"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/share-target?failed=1")
 
 
 async def test_files_of_the_app_are_outside_of_the_limit_by_address(

@@ -11,6 +11,7 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { RouterProvider } from "react-router/dom";
 import { queryClient, session } from "./lib/client.ts";
+import { registerWorker } from "./pwa/register.ts";
 import { router } from "./routes.tsx";
 import { cssVariables, theme } from "./ui/theme.ts";
 
@@ -41,3 +42,5 @@ createRoot(root).render(
     </MantineProvider>
   </StrictMode>,
 );
+
+registerWorker();

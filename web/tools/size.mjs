@@ -11,7 +11,7 @@ const BUILT = join(import.meta.dirname, "../../src/dropbox_api/_web");
 
 const readManifest = (name) => JSON.parse(readFileSync(join(BUILT, ".vite", name), "utf8"));
 const manifest = readManifest("manifest.json");
-const linkManifest = readManifest("link.json");
+const linkManifest = readManifest("fixed.json");
 
 /** Collect the files of an entry and of all that it imports at once. What it imports later does not count. */
 function collect(manifest, name, files = new Set()) {

@@ -42,10 +42,26 @@ def format_example_policy(store: ObjectStore, page: str) -> str:
     )
 
 
+def format_fixed_policy(page: str) -> str:
+    """Return the policy of a page with inline style and script, which is the same in each answer."""
+    return (
+        f"default-src 'none'; script-src {list_script_hashes(page)}; style-src {list_style_hashes(page)}; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
 def list_script_hashes(page: str) -> str:
     """Return the sources of a policy that allow the inline scripts of a page."""
-    scripts = re.findall(r"<script(?: type=\"module\")?>(.*?)</script>", page, re.DOTALL)
-    digests = [hashlib.sha256(script.encode()).digest() for script in scripts]
+    return _list_hashes(re.findall(r"<script(?: type=\"module\")?>(.*?)</script>", page, re.DOTALL))
+
+
+def list_style_hashes(page: str) -> str:
+    """Return the sources of a policy that allow the style elements of a page."""
+    return _list_hashes(re.findall(r"<style>(.*?)</style>", page, re.DOTALL))
+
+
+def _list_hashes(texts: list[str]) -> str:
+    digests = [hashlib.sha256(text.encode()).digest() for text in texts]
     return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
 
 

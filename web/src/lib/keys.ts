@@ -28,6 +28,8 @@ export const keys = {
   searches: () => key("search"),
   /** Of the content of a revision. */
   preview: (revisionId: string) => key("preview", revisionId),
+  /** What another app of the device has shared. */
+  share: (id: string) => key("share", id),
   trash: () => key("trash"),
   sharedWithMe: () => key("shared-with-me"),
   sharedByMe: () => key("shared-by-me"),

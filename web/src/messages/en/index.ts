@@ -8,6 +8,7 @@ import { files } from "./files.ts";
 import { live } from "./live.ts";
 import { preview } from "./preview.ts";
 import { problems } from "./problems.ts";
+import { pwa } from "./pwa.ts";
 import { sharing } from "./sharing.ts";
 import { storage } from "./storage.ts";
 import { trash } from "./trash.ts";
@@ -23,6 +24,7 @@ export const en = {
   ...files,
   ...live,
   ...preview,
+  ...pwa,
   ...sharing,
   ...storage,
   ...trash,
