@@ -176,6 +176,19 @@ async def test_list_of_items_of_equal_time_and_size_is_ordered_by_id(hoard: Acco
         assert len(ids) == 25
 
 
+@pytest.mark.parametrize(("kind", "total"), [(None, 10), ("folder", 2), ("file", 8)])
+async def test_list_that_counts_has_the_number_of_entries_of_the_folder(
+    shelf: Account, kind: str | None, total: int
+) -> None:
+    query = {"path": "/shelf", "limit": "1", "count": "true"} | ({"kind": kind} if kind else {})
+    for thumbnails in ("false", "true"):
+        query["thumbnails"] = thumbnails
+        page = (await shelf.client.get("/v1/files", params=query)).json()
+        assert page["total"] == total
+        query["cursor"] = page["next_cursor"]
+    assert (await shelf.client.get("/v1/files", params={"path": "/shelf"})).json()["total"] is None
+
+
 @pytest.mark.parametrize("order", ORDERS)
 async def test_list_of_one_kind_has_the_order_of_the_whole_list(shelf: Account, order: str) -> None:
     everything = await pages(shelf, 1000, path="/shelf", order=order)
@@ -264,6 +277,8 @@ async def test_forged_cursor_is_refused(shelf: Account, query: dict[str, str]) -
         {"recursive": "true", "order": "size"},
         {"recursive": "true", "kind": "folder"},
         {"fingerprint": "a" * 64, "kind": "file"},
+        {"recursive": "true", "count": "true"},
+        {"processing": "failed", "count": "true"},
         {"kind": "link"},
         {"limit": "0"},
         {"limit": "1001"},

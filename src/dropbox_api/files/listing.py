@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Select, Text, and_, bindparam, literal, select, text, tuple_
+from sqlalchemy import BigInteger, ColumnElement, Select, Text, and_, bindparam, func, literal, select, text, tuple_
 
 from dropbox_api.context import Context
 from dropbox_api.core import names
@@ -19,6 +19,8 @@ from dropbox_api.files import folders, paths, thumbnails, views
 from dropbox_api.files.schemas import File, FileList, ListFiles, Order
 from dropbox_api.models import Blob, Node, Revision
 from dropbox_api.plumbing import page_cursors
+
+_MAX_COUNTED = 200_000
 
 
 async def list_files(context: Context, wanted: ListFiles) -> FileList:
@@ -48,14 +50,14 @@ async def _resolve_folder(tx: Tx, actor_id: uuid.UUID, wanted: ListFiles) -> uui
 async def _list_children(context: Context, wanted: ListFiles) -> FileList:
     column = wanted.order.removeprefix("-")
     keys = _KEYS[column]
-    page = views.select_files()
     async with context.db.read() as tx:
-        page = page.where(
-            Node.parent_id == await _resolve_folder(tx, context.actor_id, wanted), Node.trashed_at.is_(None)
-        )
+        folder_id = await _resolve_folder(tx, context.actor_id, wanted)
+        entries = [Node.parent_id == folder_id, Node.trashed_at.is_(None)]
         if wanted.kind:
             # A literal, because Postgres reads an index of folders alone only where the statement says so.
-            page = page.where(Node.kind == bindparam("kind", wanted.kind, Text, literal_execute=True))
+            entries.append(Node.kind == bindparam("kind", wanted.kind, Text, literal_execute=True))
+        total = await _count(tx, entries) if wanted.count else None
+        page = views.select_files().where(*entries)
         if wanted.cursor:
             key, after = tuple_(*keys), tuple_(*_decode_key(wanted.order, wanted.cursor))
             page = page.where(key < after if wanted.order.startswith("-") else key > after)
@@ -63,7 +65,14 @@ async def _list_children(context: Context, wanted: ListFiles) -> FileList:
         rows = [views.FileRow._make(row) for row in await tx.execute(page.order_by(*order).limit(wanted.limit + 1))]
         items = await views.build_files(tx, context.actor_id, rows[: wanted.limit])
     more = _encode_key(wanted.order, rows[wanted.limit - 1]) if len(rows) > wanted.limit else None
-    return FileList(items=items, next_cursor=more)
+    return FileList(items=items, next_cursor=more, total=total)
+
+
+async def _count(tx: Tx, entries: Sequence[ColumnElement[bool]]) -> int:
+    """Count nodes, at most as many as take Postgres 100 ms."""
+    some = select(Node.id).where(*entries).limit(_MAX_COUNTED).subquery()
+    counted: int = (await tx.execute(select(func.count()).select_from(some))).scalar_one()
+    return counted
 
 
 # Each key is an index of `nodes` after the folder: a page is one range of it, read forwards or backwards.

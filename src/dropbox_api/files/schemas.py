@@ -99,6 +99,9 @@ class File(Answer):
 class FileList(Answer):
     items: list[File]
     next_cursor: Annotated[str | None, Field(description="Pass it back for the next page; null at the end.")]
+    total: Annotated[
+        int | None, Field(description="Entries of all pages, where the request asks for it; counted up to 200,000.")
+    ] = None
 
 
 _TreeRow = tuple[
@@ -329,6 +332,9 @@ class ListFiles(_Find):
         Field(description="Files whose newest revision has this last report of a processor.", examples=["failed"]),
     ] = None
     thumbnails: WantsThumbnails = False
+    count: Annotated[
+        bool, Field(description="Include `total`, the number of entries of the folder: for the first page.")
+    ] = False
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
 
     @model_validator(mode="after")
@@ -337,6 +343,8 @@ class ListFiles(_Find):
             raise ValueError("a recursive list is ordered by name")
         if self.kind and (self.recursive or self.is_filtered):
             raise ValueError("kind goes with the list of one folder")
+        if self.count and (self.recursive or self.is_filtered):
+            raise ValueError("count goes with the list of one folder")
         return self
 
     @property

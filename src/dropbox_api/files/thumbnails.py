@@ -43,7 +43,7 @@ async def add_thumbnails(context: Context, files: Sequence[File]) -> list[File]:
 
 async def add_to_list(context: Context, page: FileList) -> FileList:
     """Return the page with the URLs of thumbnails."""
-    return FileList(items=await add_thumbnails(context, page.items), next_cursor=page.next_cursor)
+    return page.model_copy(update={"items": await add_thumbnails(context, page.items)})
 
 
 async def add_to_file(context: Context, file: File) -> File:

@@ -90,6 +90,7 @@ export function FileBrowser({ source, folder, title, label, empty }: FileBrowser
   const events = useListEvents({
     ids,
     files,
+    readRest: listing.isComplete ? null : listing.readAll,
     selection,
     setSelection,
     lines,
@@ -138,6 +139,7 @@ export function FileBrowser({ source, folder, title, label, empty }: FileBrowser
         <div className={classes.list} {...events}>
           <FileLines
             files={files}
+            total={listing.total}
             isComplete={listing.isComplete}
             view={view}
             isPhone={isPhone}

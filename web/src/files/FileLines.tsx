@@ -20,12 +20,13 @@ const ROW_HEIGHT = 48;
 const PHONE_ROW_HEIGHT = 60;
 /** Files that are read before they scroll into sight. */
 const AHEAD = 400;
-/** Skeletons after the loaded files while more are there. */
+/** Skeletons after the loaded files while more are there, at least. */
 const GUESSED = 20;
 
 export interface LinesHandle {
   /** Show an entry and give it the focus. */
   focus: (index: number) => void;
+  showEnd: () => void;
   columns: number;
   /** Lines that fit on the screen. */
   page: number;
@@ -33,6 +34,7 @@ export interface LinesHandle {
 
 interface FileLinesProps {
   files: readonly RemoteFile[];
+  total: number | null;
   isComplete: boolean;
   view: View;
   isPhone: boolean;
@@ -54,7 +56,7 @@ export function FileLines(props: FileLinesProps) {
   const { ref: measured, width } = useElementSize();
   const columns = view === "grid" ? Math.max(2, Math.floor(width / CARD_WIDTH)) : 1;
   const lineHeight = view === "grid" ? CARD_HEIGHT : isPhone ? PHONE_ROW_HEIGHT : ROW_HEIGHT;
-  const total = files.length + (isComplete ? 0 : GUESSED);
+  const total = isComplete ? files.length : Math.max(files.length + GUESSED, props.total ?? 0);
   const lines = Math.ceil(total / columns);
   const activeIndex = selection.active === null ? -1 : files.findIndex(({ id }) => id === selection.active);
   const activeLine = Math.floor(activeIndex / columns);
@@ -91,8 +93,9 @@ export function FileLines(props: FileLinesProps) {
           scroller.current?.querySelector<HTMLElement>(`[data-id="${id}"]`)?.focus({ preventScroll: true });
         });
       },
+      showEnd: () => virtualizer.scrollToIndex(lines - 1),
     }),
-    [columns, files, lineHeight, virtualizer],
+    [columns, files, lineHeight, lines, virtualizer],
   );
 
   const hasHeader = view === "list";

@@ -17,6 +17,8 @@ const SEARCH = 100;
 
 export interface Listing {
   files: readonly RemoteFile[];
+  /** How many files the whole list has, where the server counted them. */
+  total: number | null;
   isComplete: boolean;
   isLoading: boolean;
   error: Error | null;
@@ -33,6 +35,7 @@ export function useListing(source: Source, order: Order, enabled = true): Listin
   const files = useMemo(() => joinPages(data?.pages), [data]);
   return {
     files,
+    total: data?.pages[0]?.total ?? null,
     isComplete: data !== undefined && !hasNextPage,
     isLoading: query.isPending,
     error: data === undefined || isFetchNextPageError ? query.error : null,
@@ -88,7 +91,7 @@ async function readPage(source: Source, order: Order, cursor: string | null, sig
   const query = { thumbnails: true, limit, ...(cursor !== null && { cursor }) };
   switch (source.kind) {
     case "folder": {
-      const params = { query: { ...query, parent_id: source.id, order } };
+      const params = { query: { ...query, parent_id: source.id, order, count: cursor === null } };
       return (await client.api.GET("/v1/files", { params, signal })).data;
     }
     case "recent":

@@ -20,6 +20,8 @@ const MOVED_PX = 10;
 interface ListEventsOptions {
   ids: readonly string[];
   files: readonly RemoteFile[];
+  /** Read what the list lacks; null where it is complete. */
+  readRest: (() => Promise<readonly RemoteFile[]>) | null;
   selection: Selection;
   setSelection: (selection: Selection) => void;
   lines: RefObject<LinesHandle | null>;
@@ -32,7 +34,7 @@ interface ListEventsOptions {
 }
 
 export function useListEvents(options: ListEventsOptions) {
-  const { ids, files, selection, setSelection, lines, open, run, setMenu, isBusy } = options;
+  const { ids, files, readRest, selection, setSelection, lines, open, run, setMenu, isBusy } = options;
   const press = useRef<{ timer: number; x: number; y: number } | null>(null);
   const wasLong = useRef(false);
 
@@ -45,6 +47,26 @@ export function useListEvents(options: ListEventsOptions) {
   const endPress = () => {
     if (press.current) clearTimeout(press.current.timer);
     press.current = null;
+  };
+
+  const goTo = (order: readonly string[], at: number, extendsRange: boolean, keepsSelection: boolean) => {
+    const id = order[at];
+    if (id === undefined) return;
+    if (extendsRange) setSelection(selectRange(selection, order, id));
+    else if (keepsSelection) setSelection(activate(selection, id));
+    else setSelection(selectOnly(id));
+    lines.current?.focus(at);
+  };
+
+  /** Show the end of a list at once, and go to its last entry when it is read. */
+  const goToEnd = async (
+    read: () => Promise<readonly RemoteFile[]>,
+    extendsRange: boolean,
+    keepsSelection: boolean,
+  ) => {
+    lines.current?.showEnd();
+    const order = (await read()).map(({ id }) => id);
+    requestAnimationFrame(() => goTo(order, order.length - 1, extendsRange, keepsSelection)); // after they are shown
   };
 
   return {
@@ -122,17 +144,17 @@ export function useListEvents(options: ListEventsOptions) {
     onKeyDown: (event: KeyboardEvent) => {
       if (isBusy || (event.target as HTMLElement).closest("input:not([type=checkbox])")) return;
       const isControl = event.ctrlKey || event.metaKey;
+      if (event.key === "End" && readRest && !event.altKey) {
+        event.preventDefault();
+        goToEnd(readRest, event.shiftKey, isControl).catch(() => undefined); // the list shows why it has no more
+        return;
+      }
       const current = ids.indexOf(selection.active ?? idOf(event.target) ?? "");
       const { columns = 1, page = 1 } = lines.current ?? {};
       const step = stepOf(event.key, columns, page, ids.length);
       if (step !== null && !event.altKey) {
         const at = Math.min(Math.max(0, current < 0 ? 0 : current + step), ids.length - 1);
-        const id = ids[at];
-        if (id === undefined) return;
-        if (event.shiftKey) setSelection(selectRange(selection, ids, id));
-        else if (isControl) setSelection(activate(selection, id));
-        else setSelection(selectOnly(id));
-        lines.current?.focus(at);
+        goTo(ids, at, event.shiftKey, isControl);
       } else if (event.key === " " && current >= 0) {
         setSelection(toggle(selection, ids[current] ?? ""));
       } else if (isControl && event.key.toLowerCase() === "a") {
