@@ -18,10 +18,10 @@ export async function makePhoto(
   return photo as Bytes;
 }
 
-/** Return a PDF of one page that shows `text`. */
-export async function makePdf(context: BrowserContext, text: string): Promise<Bytes> {
+/** Return a PDF with a page for each text. */
+export async function makePdf(context: BrowserContext, ...texts: string[]): Promise<Bytes> {
   const page = await context.newPage();
-  await page.setContent(`<h1>${text}</h1>`);
+  await page.setContent(texts.map((text) => `<h1 style="break-after: page">${text}</h1>`).join(""));
   const document = await page.pdf();
   await page.close();
   return document as Bytes;

@@ -60,7 +60,11 @@ const SETTINGS = {
   DROPBOX_LIMITS__REGISTER_ADDRESS: "",
   DROPBOX_LIMITS__SIGN_IN_ADDRESS: "",
   // In the long tests access tokens and signed URLs end while an upload runs.
-  ...(process.env.E2E === "long" && { DROPBOX_AUTH__ACCESS_TTL_S: "30", DROPBOX_UPLOADS__URL_TTL_S: "60" }),
+  ...(process.env.E2E === "long" && {
+    DROPBOX_AUTH__ACCESS_TTL_S: "30",
+    DROPBOX_UPLOADS__URL_TTL_S: "60",
+    DROPBOX_UPLOADS__DOWNLOAD_URL_TTL_S: "30",
+  }),
 };
 
 function findFreePort(): Promise<number> {

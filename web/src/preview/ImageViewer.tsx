@@ -1,5 +1,6 @@
 import type { RemoteFile } from "dropbox-api-client";
 import { useState } from "react";
+import { t } from "../lib/i18n.ts";
 import { ErrorState } from "../ui/ErrorState.tsx";
 import { useInlineUrl } from "./content.ts";
 import { NoPreview } from "./NoPreview.tsx";
@@ -30,11 +31,13 @@ interface PictureProps {
 
 function Picture({ file, url, renew }: PictureProps) {
   const [failures, setFailures] = useState(0);
-  if (failures >= ATTEMPTS || (failures > 0 && !renew)) return <NoPreview file={file} />;
+  if (failures >= ATTEMPTS || (failures > 0 && !renew))
+    return <NoPreview file={file} text={t("preview.imageBroken")} />;
   if (url === null) return null;
-  const onError = () => {
+  const onError = async () => {
+    await renew?.();
     setFailures(failures + 1);
-    renew?.();
   };
-  return <img className={classes.image} src={url} alt={file.name} onError={onError} />;
+  // A new element: within a second the new URL equals the old one, which an element does not load again.
+  return <img key={failures} className={classes.image} src={url} alt={file.name} onError={onError} />;
 }

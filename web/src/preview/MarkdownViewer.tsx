@@ -1,6 +1,6 @@
 import DOMPurify from "dompurify";
 import type { RemoteFile } from "dropbox-api-client";
-import { marked } from "marked";
+import { Marked } from "marked";
 import { useLayoutEffect, useRef } from "react";
 import classes from "./preview.module.css";
 import { TextFrame } from "./TextViewer.tsx";
@@ -23,8 +23,25 @@ function Markdown({ text }: { text: string }) {
   return <article ref={article} className={classes.markdown} />;
 }
 
+const marked = new Marked({ async: false, gfm: true, renderer: { html: ({ text }) => keepStructure(text) } });
+
+/**
+ * Reduce HTML in Markdown to tags without attributes, except the addresses of links. What is safe decides DOMPurify;
+ * but Chromium reports handlers and styles as violations of the policy while DOMPurify parses them.
+ */
+function keepStructure(html: string): string {
+  return html
+    .replace(/<!--[\s\S]*?(?:-->|$)|<(script|style)\b[\s\S]*?(?:<\/\1\s*>|$)/gi, "")
+    .replace(/<(?:(\/?)([a-z][a-z0-9]*)\b([^<>]*)>)?/gi, (_, slash: string, name?: string, attributes = "") => {
+      if (name === undefined) return "&lt;";
+      if (!TAGS.includes(name.toLowerCase())) return "";
+      const address = /\bhref\s*=\s*("[^"]*"|'[^']*')/i.exec(attributes)?.[1];
+      return name.toLowerCase() === "a" && address ? `<a href=${address}>` : `<${slash}${name}>`;
+    });
+}
+
 function renderMarkdown(text: string): DocumentFragment {
-  const html = marked.parse(text, { async: false, gfm: true });
+  const html = marked.parse(text) as string;
   const fragment = DOMPurify.sanitize(html, {
     ALLOWED_TAGS: TAGS,
     ALLOWED_ATTR: ["href", "title", "colspan", "rowspan", "open"],

@@ -6,7 +6,7 @@ import { useInlineUrl } from "./content.ts";
 import { NoPreview } from "./NoPreview.tsx";
 import classes from "./preview.module.css";
 
-/** New URLs without anything played between. */
+/** New URLs without anything that could be played between. */
 const ATTEMPTS = 2;
 
 /** Plays a film or a sound. When its URL expires, it goes on with a new one from where it was. */
@@ -32,7 +32,10 @@ export function MediaViewer({ file, kind }: { file: RemoteFile; kind: "video" | 
         if (attempts.current >= ATTEMPTS) return setBroken(true);
         attempts.current += 1;
         kept.current ??= { position: currentTarget.currentTime, isPlaying: !currentTarget.paused };
-        void renew();
+        void renew().then(({ data }) => {
+          // Within a second the new URL equals the old one, which an element does not load again by itself.
+          if (data?.url === url) currentTarget.load();
+        });
       }}
       onLoadedMetadata={({ currentTarget }) => {
         if (!kept.current) return;
@@ -40,7 +43,7 @@ export function MediaViewer({ file, kind }: { file: RemoteFile; kind: "video" | 
         if (kept.current.isPlaying) currentTarget.play().catch(() => undefined);
         kept.current = null;
       }}
-      onPlaying={() => {
+      onCanPlay={() => {
         attempts.current = 0;
       }}
     />

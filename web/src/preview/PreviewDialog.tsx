@@ -3,7 +3,7 @@
 import { ActionIcon, Modal, Skeleton, Text } from "@mantine/core";
 import { useWindowEvent } from "@mantine/hooks";
 import type { RemoteFile } from "dropbox-api-client";
-import { ChevronLeft, ChevronRight, Download, History, Share2, X } from "lucide-react";
+import { ChevronLeft, ChevronRight, Download, File, History, Share2, X } from "lucide-react";
 import { lazy, Suspense } from "react";
 import { useLocation, useNavigate } from "react-router";
 import { downloadFiles } from "../files/changes.tsx";
@@ -14,6 +14,7 @@ import { formatBytes } from "../lib/format.ts";
 import { t } from "../lib/i18n.ts";
 import type { DialogProps } from "../room.ts";
 import { useOpenDialog } from "../shell/dialogs.tsx";
+import { EmptyState } from "../ui/EmptyState.tsx";
 import { ErrorState } from "../ui/ErrorState.tsx";
 import { useTitle } from "../ui/Page.tsx";
 import { ImageViewer } from "./ImageViewer.tsx";
@@ -138,6 +139,8 @@ function Viewer({ file }: { file: RemoteFile }) {
       return <CodeViewer file={file} />;
     case "text":
       return <TextViewer file={file} />;
+    case "empty":
+      return <EmptyState icon={File} title={t("preview.empty")} text={t("preview.emptyText")} />;
     case "none":
       return <NoPreview file={file} />;
   }

@@ -27,7 +27,7 @@ export function TextFrame({ file, children }: TextFrameProps) {
     // biome-ignore lint/a11y/noNoninteractiveTabindex: a part that scrolls needs the focus for the keyboard.
     <section className={classes.text} tabIndex={0} aria-label={file.name}>
       {data.isPart && <p className={classes.note}>{t("preview.part", { size: formatBytes(TEXT_BYTES) })}</p>}
-      {data.text === "" ? <p className={classes.note}>{t("preview.empty")}</p> : children(data)}
+      {children(data)}
     </section>
   );
 }

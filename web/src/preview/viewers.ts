@@ -2,7 +2,17 @@
 
 import type { RemoteFile } from "dropbox-api-client";
 
-export type Viewer = "image" | "thumbnail" | "video" | "audio" | "pdf" | "markdown" | "code" | "text" | "none";
+export type Viewer =
+  | "image"
+  | "thumbnail"
+  | "video"
+  | "audio"
+  | "pdf"
+  | "markdown"
+  | "code"
+  | "text"
+  | "empty"
+  | "none";
 
 type Shown = Pick<RemoteFile, "name" | "content_type" | "size_bytes" | "thumbnails" | "content_status">;
 
@@ -17,6 +27,7 @@ const TEXT =
 export function chooseViewer(file: Shown): Viewer {
   const type = (file.content_type ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? "";
   if (file.content_status === "quarantined" || file.content_status === "damaged") return "none";
+  if (file.size_bytes === 0) return "empty";
   if (IMAGES.test(type) && (file.size_bytes ?? 0) <= IMAGE_BYTES) return "image";
   if (type.startsWith("video/")) return "video";
   if (type.startsWith("audio/")) return "audio";
