@@ -29,12 +29,12 @@ from dropbox_api.settings import DatabaseSettings
 Tx = AsyncConnection
 """A connection inside a transaction that its caller owns."""
 
-_JOURNALS = "journals"
+_READERS = "readers"
 
 
-def mark_journal_written(tx: Tx, user_id: uuid.UUID) -> None:
-    """Note that the transaction writes into a user's journal; the commit then wakes its waiting readers."""
-    tx.info.setdefault(_JOURNALS, set()).add(user_id)
+def wake_readers(tx: Tx, user_id: uuid.UUID) -> None:
+    """Let the commit wake the waiting readers of a user's journal: it has new events, or a reader lost its access."""
+    tx.info.setdefault(_READERS, set()).add(user_id)
 
 
 def new_id() -> uuid.UUID:
@@ -87,7 +87,7 @@ class Db:
         # Reads need no COMMIT and no snapshot beyond one statement: one round trip per query.
         self._reader = engine.execution_options(isolation_level="AUTOCOMMIT")
         self.on_commit: Callable[[Collection[uuid.UUID]], None] = lambda _: None
-        """Called after a commit with the users whose journals were written. It must return at once."""
+        """Called after a commit with the users whose readers it wakes. It must return at once."""
 
     @classmethod
     def connect(cls, settings: DatabaseSettings) -> Self:
@@ -128,12 +128,12 @@ class Db:
         """
         with _ErrorTranslation():
             async with self._engine.connect() as tx:
-                tx.info.pop(_JOURNALS, None)  # left by a rolled-back transaction on this connection
+                tx.info.pop(_READERS, None)  # left by a rolled-back transaction on this connection
                 async with tx.begin() as transaction:
                     yield tx
                     if is_head():
                         await transaction.rollback()
-                user_ids = tx.info.pop(_JOURNALS, None)
+                user_ids = tx.info.pop(_READERS, None)
         if user_ids:
             self.on_commit(user_ids)
 

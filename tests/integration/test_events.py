@@ -635,6 +635,37 @@ async def test_idle_stream_sends_heartbeats_and_ends_with_the_session(
     await until_waiting(server, 0)
 
 
+@pytest.mark.parametrize("way", ["session", "other-sessions", "sign-out", "token"])
+async def test_stream_whose_session_or_token_is_ended_elsewhere_ends_at_once(
+    server: RunningServer, account: Account, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setattr(stream_route, "AUTHENTICATE_AGAIN_S", 3600.0)
+    form = {"grant_type": "password", "username": account.email, "password": account.password}
+    other = (await account.client.post("/v1/auth/token", data=form)).json()
+    token = other["access_token"]
+    if way == "token":
+        token = (await account.client.post("/v1/me/tokens", json={"name": "sync", "scopes": ["files:read"]})).json()
+        token_id, token = token["id"], token["token"]
+    async with streaming(account, Authorization=f"Bearer {token}") as (_, stream):
+        await until_waiting(server, 1)
+        if way == "session":
+            sessions = (await account.client.get("/v1/me/sessions")).json()["items"]
+            (ended,) = [session["id"] for session in sessions if not session["is_current"]]
+            answer = await account.client.delete(f"/v1/me/sessions/{ended}")
+        elif way == "other-sessions":
+            answer = await account.client.delete("/v1/me/sessions")
+        elif way == "sign-out":
+            answer = await account.client.post("/v1/auth/logout", json={"refresh_token": other["refresh_token"]})
+        else:
+            answer = await account.client.delete(f"/v1/me/tokens/{token_id}")
+        assert answer.status_code == 204
+        async with asyncio.timeout(60):
+            last = [message async for message in stream if message != {"": ""}]
+    assert [message["event"] for message in last] == ["end"]
+    assert json.loads(last[0]["data"])["code"] == "unauthenticated"
+    await until_waiting(server, 0)
+
+
 async def test_stream_of_an_ended_session_sends_no_event(server: RunningServer, register: Register, db: Db) -> None:
     account, other = await register(), await register()
     me = (await account.me())["id"]

@@ -17,7 +17,7 @@ from dropbox_api.accounts import schemas, sessions
 from dropbox_api.accounts.factors.confirm import require_recent_confirmation
 from dropbox_api.accounts.schemas import CreatedPersonalToken, CreateToken, PersonalTokenList
 from dropbox_api.context import Context, Scope
-from dropbox_api.db import Db, Tx, new_id
+from dropbox_api.db import Db, Tx, new_id, wake_readers
 from dropbox_api.models import PersonalToken, User
 from dropbox_api.plumbing import page_cursors
 from dropbox_api.problems import Forbidden, NotFound
@@ -119,6 +119,7 @@ async def revoke_token(db: Db, user_id: uuid.UUID, token_id: uuid.UUID) -> None:
     async with db.begin() as tx:
         if (await tx.execute(update(PersonalToken).where(*own).values(revoked_at=func.now()))).rowcount == 0:
             raise NotFound
+        wake_readers(tx, user_id)
     log.info("access token %s of user %s is revoked", token_id, user_id)
 
 
@@ -126,3 +127,4 @@ async def revoke_tokens(tx: Tx, user_id: uuid.UUID) -> None:
     """End every token of a user. Transaction: joins tx."""
     unrevoked = (PersonalToken.user_id == user_id, PersonalToken.revoked_at.is_(None))
     await tx.execute(update(PersonalToken).where(*unrevoked).values(revoked_at=func.now()))
+    wake_readers(tx, user_id)

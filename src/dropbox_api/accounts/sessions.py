@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, func, insert, or_, select, update
 from dropbox_api.accounts.schemas import SignInSession, SignInSessionList
 from dropbox_api.accounts.session_tokens import REFRESH_KEY, RefreshToken, SessionTransport
 from dropbox_api.context import Context
-from dropbox_api.db import Db, Tx, new_id
+from dropbox_api.db import Db, Tx, new_id, wake_readers
 from dropbox_api.models import Session, User
 from dropbox_api.plumbing import page_cursors
 from dropbox_api.plumbing.encryption import derive_key
@@ -79,6 +79,7 @@ async def end_session(context: Context, session_id: uuid.UUID) -> None:
     async with context.db.begin() as tx:
         if (await tx.execute(update(Session).where(*own).values(revoked_at=func.now()))).rowcount == 0:
             raise NotFound
+        wake_readers(tx, context.actor_id)  # they see that the session has ended
 
 
 async def end_other_sessions(context: Context) -> None:
@@ -91,6 +92,7 @@ async def end_sessions(tx: Tx, user_id: uuid.UUID, *, keep: uuid.UUID | None = N
     """End every session of a user, except the one to `keep`. Transaction: joins tx."""
     ended = (Session.user_id == user_id, Session.revoked_at.is_(None), Session.id.is_distinct_from(keep))
     await tx.execute(update(Session).where(*ended).values(revoked_at=func.now()))
+    wake_readers(tx, user_id)
 
 
 async def sign_out(db: Db, settings: AuthSettings, refresh_token: str) -> None:
@@ -111,4 +113,6 @@ async def sign_out(db: Db, settings: AuthSettings, refresh_token: str) -> None:
 async def revoke_session(tx: Tx, session_id: uuid.UUID, *conditions: ColumnElement[bool]) -> None:
     """Revoke a session that meets the conditions. Transaction: joins tx."""
     unrevoked = (Session.id == session_id, Session.revoked_at.is_(None))
-    await tx.execute(update(Session).where(*unrevoked, *conditions).values(revoked_at=func.now()))
+    revoked = update(Session).where(*unrevoked, *conditions).values(revoked_at=func.now()).returning(Session.user_id)
+    if user_id := await tx.scalar(revoked):
+        wake_readers(tx, user_id)

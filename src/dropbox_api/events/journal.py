@@ -16,7 +16,7 @@ import orjson
 from sqlalchemy import text
 
 from dropbox_api import access, problems
-from dropbox_api.db import Tx, mark_journal_written, new_id
+from dropbox_api.db import Tx, new_id, wake_readers
 from dropbox_api.plumbing import request_source
 
 EventKind = Literal[
@@ -115,7 +115,7 @@ async def append_changes(tx: Tx, owner_id: uuid.UUID, changes: Sequence[Change])
             "actor_token": source.token_name,
         },
     )
-    mark_journal_written(tx, owner_id)
+    wake_readers(tx, owner_id)
 
 
 _RECIPIENTS = text(f"""

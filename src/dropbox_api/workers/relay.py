@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from dropbox_api import access, problems
 from dropbox_api.context import Services
-from dropbox_api.db import Db, Tx, mark_journal_written, new_id
+from dropbox_api.db import Db, Tx, new_id, wake_readers
 from dropbox_api.hooks.event_messages import EventMessage, build_webhook_messages
 from dropbox_api.models import Outbox, User, Webhook
 from dropbox_api.plumbing.failpoints import failpoint
@@ -157,7 +157,7 @@ async def _copy_to_journals(tx: Tx, changes: Sequence[OutboxChange], recipient_i
         return
     locked = select(User.id).where(User.id.in_(recipient_ids)).order_by(User.id).with_for_update(key_share=True)
     for user_id in (await tx.execute(locked)).scalars():
-        mark_journal_written(tx, user_id)
+        wake_readers(tx, user_id)
     await tx.execute(_COPY, {"ids": [change.id for change in changes]})
 
 

@@ -22,7 +22,7 @@ from dropbox_api.feed.schemas import Event
 HEARTBEAT_S = 15.0
 """Proxies close connections without traffic."""
 AUTHENTICATE_AGAIN_S = 60.0
-"""A stream outlives its session by at most this time."""
+"""A stream outlives its session by at most this time, also where no wake-up arrives."""
 
 _STREAM_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
