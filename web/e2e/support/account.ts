@@ -19,14 +19,15 @@ export interface Link {
 }
 
 export class Account {
-  readonly email = `${randomUUID()}@example.org`;
   readonly password = randomUUID();
   private token = { value: "", renewAt: 0 };
 
+  private constructor(readonly email: string) {}
+
   /** Register a new account and sign in. */
-  static async create(): Promise<Account> {
-    const account = new Account();
-    const { email, password } = account;
+  static async create(email = `${randomUUID()}@example.org`): Promise<Account> {
+    const account = new Account(email);
+    const { password } = account;
     await send("POST", "/v1/auth/register", JSON.stringify({ email, password }), {
       "Content-Type": "application/json",
     });
@@ -59,6 +60,11 @@ export class Account {
     if (folder) form.set("parent_id", folder.id);
     form.set("file", new Blob([content]), name);
     return send("POST", "/v1/files", form, { Authorization: `Bearer ${await this.getToken()}` });
+  }
+
+  /** Replace the content of a file by a new revision. */
+  async putContent(id: string, content: Uint8Array<ArrayBuffer>): Promise<RemoteFile> {
+    return send("PUT", `/v1/files/${id}/content`, content, { Authorization: `Bearer ${await this.getToken()}` });
   }
 
   async list(folder?: RemoteFile): Promise<RemoteFile[]> {

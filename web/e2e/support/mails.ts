@@ -3,6 +3,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, inject } from "vitest";
+import type { Account } from "./account.ts";
 
 /** Wait for a mail to an address, and return the link in it that opens `page`. */
 export async function waitForMailedLink(address: string, page: string): Promise<string> {
@@ -15,6 +16,12 @@ export async function waitForMailedLink(address: string, page: string): Promise<
   };
   await expect.poll(search, { timeout: 120_000, interval: 200 }).toBeDefined();
   return found ?? "";
+}
+
+/** Confirm the address of an account by the link in its mail. */
+export async function confirmAddress(account: Account): Promise<void> {
+  const link = new URL(await waitForMailedLink(account.email, "verify-email"));
+  await account.call("POST", "/v1/auth/verify-email", { token: link.searchParams.get("token") });
 }
 
 async function readMails(): Promise<string[]> {

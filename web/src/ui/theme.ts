@@ -54,6 +54,8 @@ export const theme = createTheme({
   components: {
     ActionIcon: { defaultProps: { variant: "subtle", color: "gray", size: 36 } },
     Anchor: { defaultProps: { underline: "hover" } },
+    // Colours of initials that meet WCAG AA; yellow, lime, orange and green do not.
+    Avatar: { defaultProps: { allowedInitialsColors: ["blue", "cyan", "grape", "indigo", "pink", "red", "violet"] } },
     Button: { defaultProps: { loaderProps: { type: "dots" } } },
     Loader: { defaultProps: { "aria-label": t("loading") } },
     Menu: { defaultProps: { position: "bottom-end", shadow: "md", width: 240 } },

@@ -43,10 +43,9 @@ export function useVersionActions(file: RemoteFile, revision: Revision) {
   const onError = (error: Error) => notifyError(error);
 
   const restore = useMutation({
-    mutationFn: () => restoreRevision(revision.id),
+    mutationFn: async (_before: string | null) => restoreRevision(revision.id),
     onError,
-    onSuccess: () => {
-      const before = file.revision_id;
+    onSuccess: (_, before) => {
       offerUndo({
         text: t("versions.restored", { when: formatMoment(revision.created_at) }),
         undo: async () => {
@@ -73,7 +72,8 @@ export function useVersionActions(file: RemoteFile, revision: Revision) {
   });
 
   return {
-    restore: () => restore.mutate(),
+    // The file changes meanwhile: an undo needs the revision that was current at the click.
+    restore: () => restore.mutate(file.revision_id),
     isRestoring: restore.isPending,
     setPinned: (pinned: boolean) => pin.mutate(pinned),
     download: () => download.mutate(),

@@ -1,0 +1,110 @@
+// Trash and versions: what was deleted or replaced comes back.
+
+import { expect } from "vitest";
+import { Account, type RemoteFile } from "./support/account.ts";
+import { expectNoViolations, signIn, test } from "./support/app.ts";
+
+test("file in the trash is restored with another name where its own is taken, and restoring is undone", async ({
+  page,
+}) => {
+  const account = await Account.create();
+  await trash(account, await account.upload("list.txt", Buffer.from("old")));
+  await account.upload("list.txt", Buffer.from("new"));
+  await signIn(page, account, "/trash");
+  await page.getByRole("button", { name: "Restore list.txt" }).waitFor();
+  await expectNoViolations(page);
+  await page.getByRole("button", { name: "Restore list.txt" }).click();
+  await page.getByText("“list.txt” is restored as “list (1).txt”").waitFor();
+  await page.getByText("The trash is empty").waitFor();
+  expect(await namesOf(account)).toEqual(["list (1).txt", "list.txt"]);
+  await page.getByRole("button", { name: "Undo" }).click();
+  await page.getByRole("button", { name: "Restore list (1).txt" }).waitFor();
+  expect(await namesOf(account)).toEqual(["list.txt"]);
+});
+
+test("files in the trash are ordered by name, deleted for good after a question, and the rest at once", async ({
+  page,
+}) => {
+  const account = await Account.create();
+  for (const name of ["file10.txt", "file2.txt", "zoo.txt"])
+    await trash(account, await account.upload(name, Buffer.from(name)));
+  await signIn(page, account, "/trash");
+  const names = () => page.getByRole("list", { name: "Trash" }).getByRole("listitem").locator("p").allTextContents();
+  await page.getByLabel("Order").selectOption("Name");
+  await expect.poll(names).toEqual(["file2.txt", "file10.txt", "zoo.txt"]);
+  await page.getByLabel("Select file2.txt").check();
+  await page.getByLabel("Select zoo.txt").check();
+  await page.getByText("2 selected").waitFor();
+  await page.getByRole("button", { name: "Delete for good" }).click();
+  const question = page.getByRole("dialog", { name: "Delete 2 items for good?" });
+  await question.getByRole("button", { name: "Delete for good" }).click();
+  await page.getByText("2 items are deleted for good").waitFor();
+  await expect.poll(names).toEqual(["file10.txt"]);
+  await page.getByRole("button", { name: "Empty trash" }).click();
+  await page.getByRole("dialog", { name: "Empty the trash?" }).getByRole("button", { name: "Empty trash" }).click();
+  await page.getByRole("heading", { name: "The trash is empty" }).waitFor();
+});
+
+test("file whose folder is gone is restored to the top folder after a question", async ({ page }) => {
+  const account = await Account.create();
+  const folder = await account.createFolder("Old");
+  const file = await account.upload("keep.txt", Buffer.from("keep"), folder);
+  await trash(account, file);
+  await trash(account, folder);
+  await signIn(page, account, "/trash");
+  await page.getByRole("button", { name: "Restore keep.txt" }).click();
+  await page
+    .getByRole("dialog", { name: "The folder of “keep.txt” is gone" })
+    .getByRole("button", { name: "Restore to Files" })
+    .click();
+  await page.getByText("“keep.txt” is restored").waitFor();
+  expect(await namesOf(account)).toEqual(["keep.txt"]);
+});
+
+test("older version of a file is restored, and restoring is undone", async ({ page }) => {
+  const account = await Account.create();
+  const file = await account.upload("essay.txt", Buffer.from("first"));
+  const second = await replace(account, file, "second");
+  await signIn(page, account, `/files?versions=${file.id}`);
+  const dialog = page.getByRole("dialog", { name: "Versions of “essay.txt”" });
+  await dialog.getByRole("button", { name: /^Restore the version of/ }).waitFor();
+  await expectNoViolations(page);
+  await dialog.getByRole("button", { name: /^Restore the version of/ }).click();
+  await page.getByText(/^The version of .+ is current again$/).waitFor();
+  expect(await fingerprintOf(account, file)).toBe(file.fingerprint);
+  await page.getByRole("button", { name: "Undo" }).click();
+  await page.getByText("Undone").waitFor();
+  expect(await fingerprintOf(account, file)).toBe(second.fingerprint);
+});
+
+test("pages of activity and storage tell what happened and what takes space", async ({ page }) => {
+  const account = await Account.create();
+  const file = await account.upload("photo.jpg", Buffer.alloc(12_000_000, 1));
+  await trash(account, await account.upload("old.txt", Buffer.from("old")));
+  await account.createFolder("Holidays");
+  await signIn(page, account, "/activity");
+  await page.getByText("You moved “old.txt” to the trash").waitFor();
+  await page.getByText("You added “Holidays”").waitFor();
+  await expectNoViolations(page);
+  await page.getByLabel("Show").selectOption("Moved to the trash");
+  await page.getByText("You added “Holidays”").waitFor({ state: "detached" });
+  await page.goto(new URL("/storage", page.url()).href);
+  await page.getByRole("link", { name: file.name }).waitFor();
+  await expectNoViolations(page);
+});
+
+async function trash(account: Account, { id }: RemoteFile): Promise<void> {
+  await account.call("DELETE", `/v1/files/${id}`);
+}
+
+async function namesOf(account: Account): Promise<string[]> {
+  return (await account.list()).map(({ name }) => name).sort();
+}
+
+async function replace(account: Account, { id }: RemoteFile, text: string): Promise<RemoteFile> {
+  return account.putContent(id, Buffer.from(text));
+}
+
+async function fingerprintOf(account: Account, { id }: RemoteFile): Promise<string | null> {
+  return (await account.call<RemoteFile>("GET", `/v1/files/${id}`)).fingerprint;
+}
