@@ -181,7 +181,9 @@ export class CookieSession implements Auth {
       if (!isDone()) await this.#ask(refused, isDone);
       if (isDone()) return;
       try {
-        this.#accept(await this.#requestTokens("/v1/auth/refresh", null, "cookie"));
+        const tokens = await this.#requestTokens("/v1/auth/refresh", null, "cookie");
+        if (tokens) this.#accept(tokens);
+        else this.#end();
       } catch (error) {
         if (!(error instanceof ApiProblem) || error.status !== 401) throw error;
         this.#end(); // the other tabs notice it themselves: one of them may just have signed in again
@@ -210,15 +212,22 @@ export class CookieSession implements Auth {
   #begin(path: string, body: BodyInit, { temporary = false }: SignInOptions): Promise<string> {
     return runAlone(this.#lock, async () => {
       const tokens = await this.#requestTokens(path, body, temporary ? "temporary-cookie" : "cookie");
+      if (tokens === null) throw new Error("The server gave no tokens");
       this.#state = { status: "unknown" };
       this.#accept(tokens);
       return tokens.userId;
     });
   }
 
-  async #requestTokens(path: string, body: BodyInit | null, session: Schemas["CookieTransport"]): Promise<Tokens> {
+  /** Return null when the browser has no session to continue. */
+  async #requestTokens(
+    path: string,
+    body: BodyInit | null,
+    session: Schemas["CookieTransport"],
+  ): Promise<Tokens | null> {
     const started = Date.now();
     const answer = await this.#post(path, body, session);
+    if (answer.status === 204) return null;
     const { access_token, expires_in, user_id }: Schemas["AuthTokens"] = await answer.json();
     return { accessToken: access_token, refreshAt: started + expires_in * 1000 * USED_PART, userId: user_id };
   }

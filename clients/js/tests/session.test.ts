@@ -23,6 +23,7 @@ afterEach(() => {
 /** A server with one session, whose access tokens are numbered. */
 class SessionServer extends FakeServer {
   userId: string | null = "ada";
+  hasCookie = true;
   /** Only the newest token works. */
   newest = 0;
   lifetimeS = 900;
@@ -48,6 +49,7 @@ class SessionServer extends FakeServer {
       return new Response(null, { status: 204 });
     }
     if (path === "/v1/auth/token") this.userId = new URLSearchParams(body).get("username");
+    if (path === REFRESH && !this.hasCookie) return new Response(null, { status: 204 });
     if (this.userId === null) return problem(401, "invalid-refresh-token");
     const members = { access_token: `token ${++this.newest}`, expires_in: this.lifetimeS, user_id: this.userId };
     return Response.json({ ...members, refresh_token: null, token_type: "bearer" });
@@ -59,6 +61,14 @@ class SessionServer extends FakeServer {
 }
 
 const me = async (tab: Client) => (await tab.api.GET("/v1/me")).data.id;
+
+test("browser without a session is signed out, without an error", async () => {
+  const server = new SessionServer();
+  server.userId = null;
+  server.hasCookie = false;
+  const tab = server.openTab();
+  expect(await tab.auth.restore()).toEqual({ status: "signed-out", userId: null });
+});
 
 test("requests of several tabs share one refresh, at first and after the server refuses the token", async () => {
   vi.useFakeTimers({ toFake: ["setTimeout"] }); // a busy machine ends no wait for another tab

@@ -58,8 +58,8 @@ async def _get_answer(request: Request, response: Response, x_session: SessionHe
 TokenAnswerDep = Annotated[TokenAnswer, Depends(_get_answer)]
 
 
-def read_token(request: Request, x_session: SessionTransport | None, body: RefreshTokens | None) -> PresentedToken:
-    """Return the refresh token of a request, from its body or, with X-Session, from its cookie ("" without a cookie).
+def read_token(request: Request, x_session: SessionTransport | None, body: RefreshTokens | None) -> PresentedToken | None:
+    """Return the refresh token of a request, from its body or, with X-Session, from its cookie (None without a cookie).
 
     Raises InvalidRequest for a body beside a cookie, or neither; Forbidden when another site sends the request.
     """
@@ -72,7 +72,7 @@ def read_token(request: Request, x_session: SessionTransport | None, body: Refre
     if in_body is not None:
         return PresentedToken(in_body, "body")
     _require_same_origin(request)
-    return PresentedToken(cookie or "", "cookie")
+    return None if cookie is None else PresentedToken(cookie, "cookie")
 
 
 def read_cookie(request: Request) -> str | None:

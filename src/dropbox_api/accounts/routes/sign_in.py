@@ -90,8 +90,10 @@ async def token(
 @router.post(
     "/auth/refresh",
     operation_id="auth_refresh",
+    response_model=AuthTokens,
     dependencies=[NoStore],
-    responses=problem_responses(*BODY, Forbidden, InvalidRefreshToken),
+    responses=problem_responses(*BODY, Forbidden, InvalidRefreshToken)
+    | {204: {"description": "A page of this server sent no session cookie: the browser has no session."}},
 )
 async def refresh(
     *,
@@ -102,13 +104,15 @@ async def refresh(
     access_tokens: AccessTokensDep,
     x_session: SessionHeader = None,
     body: RefreshTokens | None = None,
-) -> AuthTokens:
+) -> AuthTokens | Response:
     """Exchange the refresh token for new tokens.
 
     Each token is valid once. For a minute it may be exchanged again for the same one, in case the answer was lost. A
     later second use ends the sign-in, because the token was stolen; a cookie may come again until its successor did.
     """
     presented = session_cookies.read_token(request, x_session, body)
+    if presented is None:
+        return Response(status_code=204)
     tokens, transport = await rotation.refresh_tokens(db, settings.auth, access_tokens, presented)
     if transport == "bearer":
         return tokens
@@ -129,6 +133,8 @@ async def logout(
 ) -> None:
     """End the sign-in, at once and for its access tokens too, and delete its cookie. Idempotent."""
     presented = session_cookies.read_token(request, x_session, body)
+    if presented is None:
+        return
     await sessions.sign_out(db, settings.auth, presented.text)
     if presented.place == "cookie":
         session_cookies.delete_cookie(request, response)
