@@ -1,9 +1,11 @@
 // Sharing with people and by links, as two people see it.
 
+import type { Page } from "playwright-core";
 import { expect } from "vitest";
 import { Account, server } from "./support/account.ts";
-import { expectNoViolations, signIn, test } from "./support/app.ts";
+import { expectNoViolations, poll, signIn, test } from "./support/app.ts";
 import { confirmAddress } from "./support/mails.ts";
+import { makePhoto } from "./support/media.ts";
 import { collectErrors } from "./support/test.ts";
 
 test("shared folder appears in another browser, and a change of the role takes effect, without a reload", async ({
@@ -79,6 +81,49 @@ test("link with a password and an expiry is copied in one click and opens withou
   await page.getByText("Link revoked").waitFor();
   expect((await fetch(address)).status).toBe(404);
 });
+
+test("folder of photos is shared by a link that shows them, and receives files by another one", async ({
+  browser,
+  context,
+  page,
+}) => {
+  const account = await Account.create();
+  const folder = await account.createFolder("Party");
+  await account.upload("cake.jpg", await makePhoto(context, "cake"), folder);
+  await signIn(page, account, `/files/${folder.id}?share=${folder.id}`);
+  const dialog = page.getByRole("dialog", { name: "Share “Party”" });
+  const visitor = await browser.newContext();
+  const visit = await visitor.newPage();
+  const errors = collectErrors(visit);
+
+  await visit.goto(await createLink(page, "View only"));
+  await visit.getByRole("link", { name: "View cake.jpg" }).click();
+  const photo = visit.getByRole("dialog").getByRole("img", { name: "cake.jpg" });
+  await poll(() => photo.evaluate((image: HTMLImageElement) => image.naturalWidth)).toBe(800);
+
+  await visit.goto(await createLink(page, "Receive files"));
+  await visit.getByRole("button", { name: "Choose files" }).waitFor();
+  await dialog.getByRole("button", { name: "Close" }).click();
+  await dialog.waitFor({ state: "detached" });
+  await visit.setInputFiles("#file", { name: "dance.txt", mimeType: "text/plain", buffer: Buffer.from("waltz") });
+  await visit.getByRole("heading", { name: "1 file has arrived" }).waitFor();
+  await page.getByRole("row", { name: "dance.txt", exact: true }).waitFor();
+  expect(errors).toEqual([]);
+  await visitor.close();
+});
+
+/** Create a link in the dialog, and return its address. */
+async function createLink(page: Page, mode: string): Promise<string> {
+  const dialog = page.getByRole("dialog");
+  const addresses = dialog.getByRole("textbox", { name: "Address of the link" });
+  const before = await addresses.evaluateAll((inputs) => inputs.map((input) => (input as HTMLInputElement).value));
+  await dialog.getByRole("button", { name: "Create a link" }).click();
+  await dialog.getByText(mode, { exact: true }).click();
+  await dialog.getByRole("button", { name: "Create and copy link" }).click();
+  await poll(() => addresses.count()).toBe(before.length + 1);
+  const after = await addresses.evaluateAll((inputs) => inputs.map((input) => (input as HTMLInputElement).value));
+  return after.find((address) => !before.includes(address)) ?? "";
+}
 
 test("upload that arrives through a link is listed and stopped", async ({ page }) => {
   const account = await Account.create();

@@ -2,6 +2,7 @@
 
 import { expect } from "vitest";
 import { Account, type RemoteFile } from "./support/account.ts";
+import { setQuota } from "./support/admin.ts";
 import { expectNoViolations, signIn, test } from "./support/app.ts";
 
 test("file in the trash is restored with another name where its own is taken, and restoring is undone", async ({
@@ -75,6 +76,25 @@ test("older version of a file is restored, and restoring is undone", async ({ pa
   await page.getByRole("button", { name: "Undo" }).click();
   await page.getByText("Undone").waitFor();
   expect(await fingerprintOf(account, file)).toBe(second.fingerprint);
+});
+
+test("upload beyond the quota says what to do, and arrives by Retry when there is space", async ({ page }) => {
+  const account = await Account.create();
+  await setQuota(account, 1_000_000);
+  await signIn(page, account, "/files");
+  await page.getByRole("button", { name: "Upload", exact: true }).waitFor();
+  await page.setInputFiles("[data-testid=upload-files]", {
+    name: "new.bin",
+    mimeType: "application/octet-stream",
+    buffer: Buffer.alloc(2_000_000, 2),
+  });
+  const tray = page.getByRole("region", { name: "Uploads", exact: true });
+  await tray.getByText("Not enough space. Delete files or empty the trash, then retry.").waitFor();
+  await expectNoViolations(page);
+  await setQuota(account, 4_000_000);
+  await tray.getByRole("button", { name: "Retry new.bin" }).click();
+  await tray.getByText("1 upload complete").waitFor();
+  expect(await namesOf(account)).toEqual(["new.bin"]);
 });
 
 test("pages of activity and storage tell what happened and what takes space", async ({ page }) => {

@@ -9,18 +9,13 @@ import { type Account, server } from "./account.ts";
 export { test } from "./test.ts";
 
 /** Open a page of the app as the user of an account. */
-export async function signIn(
-  page: Page,
-  { email, password }: Account,
-  path = "/files",
-  origin = server,
-): Promise<void> {
-  await page.goto(`${origin}/sign-in`);
+export async function signIn(page: Page, { email, password }: Account, path = "/files"): Promise<void> {
+  await page.goto(`${server}/sign-in`);
   await page.getByLabel("Email").fill(email);
   await page.getByLabel(/^Password/).fill(password);
   await page.getByRole("button", { name: "Sign in", exact: true }).click();
   await page.waitForURL(/\/files/);
-  if (path !== "/files") await page.goto(origin + path);
+  if (path !== "/files") await page.goto(server + path);
 }
 
 /** As `expect.poll`, for a busy machine. */

@@ -16,6 +16,8 @@ declare module "vitest" {
   interface ProvidedContext {
     /** Address of the server, as it prints it. */
     server: string;
+    /** Of `dropbox-api dev`. */
+    serverProcess: number;
     /** Where the server writes its mails. */
     mailFolder: string;
     /** Port of the one other site whose pages the server's CORS settings allow. */
@@ -46,6 +48,7 @@ export default async function startServer(project: TestProject): Promise<() => P
   };
   try {
     project.provide("server", await readAddress(server));
+    project.provide("serverProcess", server.pid ?? 0);
     project.provide("mailFolder", join(folder, "data", "mail"));
     project.provide("knownPort", knownPort);
   } catch (error) {

@@ -58,7 +58,9 @@ async def _get_answer(request: Request, response: Response, x_session: SessionHe
 TokenAnswerDep = Annotated[TokenAnswer, Depends(_get_answer)]
 
 
-def read_token(request: Request, x_session: SessionTransport | None, body: RefreshTokens | None) -> PresentedToken | None:
+def read_token(
+    request: Request, x_session: SessionTransport | None, body: RefreshTokens | None
+) -> PresentedToken | None:
     """Return the refresh token of a request, from its body or, with X-Session, from its cookie (None without a cookie).
 
     Raises InvalidRequest for a body beside a cookie, or neither; Forbidden when another site sends the request.
