@@ -42,7 +42,9 @@ export class Snapshots {
   constructor(
     private readonly readItems: () => UploadItem[],
     private readonly onFrame: () => void,
-  ) {}
+  ) {
+    document.addEventListener("visibilitychange", this.schedule);
+  }
 
   subscribe(listener: () => void): () => void {
     this.listeners.add(listener);
@@ -61,20 +63,26 @@ export class Snapshots {
     this.snapshot = null;
     if (this.isFrameDue) return;
     this.isFrameDue = true;
-    // A hidden page has no frames.
-    if (document.visibilityState === "visible") requestAnimationFrame(this.publish);
-    else setTimeout(this.publish, HIDDEN_FRAME_MS);
+    this.schedule();
   }
 
   /** Keep the last snapshot. */
   close(): void {
     this.get();
     this.isClosed = true;
+    document.removeEventListener("visibilitychange", this.schedule);
   }
 
+  /** A hidden page has no frames, also none that were due before it was hidden. */
+  private readonly schedule = (): void => {
+    if (!this.isFrameDue) return;
+    if (document.visibilityState === "visible") requestAnimationFrame(this.publish);
+    else setTimeout(this.publish, HIDDEN_FRAME_MS);
+  };
+
   private readonly publish = (): void => {
+    if (!this.isFrameDue || this.isClosed) return;
     this.isFrameDue = false;
-    if (this.isClosed) return;
     this.onFrame();
     for (const listener of [...this.listeners]) listener();
   };

@@ -49,6 +49,18 @@ test("snapshot is the same object until something changes", async () => {
   expect(engine.uploader.getSnapshot()).not.toBe(before);
 });
 
+test("page that is hidden before its next frame is told of a change", async () => {
+  const engine = new EnginePage();
+  const [id] = await engine.add("a.txt");
+  page.draw();
+  const seen: string[] = [];
+  engine.uploader.subscribe(() => seen.push(...engine.statuses));
+  engine.report(id, { type: "done", fileId: "f" });
+  page.visibilityState = "hidden";
+  page.fire("visibilitychange");
+  await eventually(() => expect(seen).toEqual(["done"]));
+});
+
 test("retry of all runs what has failed or was skipped again, and nothing else", async () => {
   const engine = new EnginePage();
   const [failed, skipped, done] = await engine.add("failed", "skipped", "done", "running");
