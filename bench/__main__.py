@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import browser, events, mirror, peers, previews, serving, sessions, signing, transfers, tree
+from bench import app, browser, events, mirror, peers, previews, serving, sessions, signing, transfers, tree
 from bench.peers import Peer
 from bench.stack import Stack, running_stack
 from bench.table import GIB, Section
@@ -42,6 +42,7 @@ def main() -> None:
         "link": lambda stack: transfers.link(stack, runs),
         "thumbnails": lambda stack: previews.measure(stack, runs),
         "small": lambda stack: transfers.small_files(stack, find_tools()[0], runs),
+        "app": lambda stack: app.measure(stack, runs),
         "browser": lambda stack: browser.measure(stack, runs),
         "first-byte": lambda stack: transfers.first_byte(stack, find_tools()[0], 5, large_bytes),
         "again": transfers.again,

