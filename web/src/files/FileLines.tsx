@@ -80,6 +80,17 @@ export function FileLines(props: FileLinesProps) {
     if (!isComplete && lastShown + AHEAD > files.length) readOn();
   }, [isComplete, lastShown, files.length, readOn]);
 
+  const toFocus = useRef<string | null>(null);
+  /** Give an entry the focus, when it is on the screen: that may take several renderings. */
+  const focusEntry = () => {
+    if (toFocus.current === null) return;
+    const entry = scroller.current?.querySelector<HTMLElement>(`[data-id="${toFocus.current}"]`);
+    if (!entry) return;
+    toFocus.current = null;
+    entry.focus({ preventScroll: true });
+  };
+  useEffect(focusEntry);
+
   useImperativeHandle(
     props.handle,
     () => ({
@@ -87,11 +98,8 @@ export function FileLines(props: FileLinesProps) {
       page: Math.max(1, Math.floor((scroller.current?.clientHeight ?? 0) / lineHeight) - 1),
       focus: (index) => {
         virtualizer.scrollToIndex(Math.floor(index / columns));
-        const id = files[index]?.id;
-        // After the line is there.
-        requestAnimationFrame(() => {
-          scroller.current?.querySelector<HTMLElement>(`[data-id="${id}"]`)?.focus({ preventScroll: true });
-        });
+        toFocus.current = files[index]?.id ?? null;
+        requestAnimationFrame(focusEntry);
       },
       showEnd: () => virtualizer.scrollToIndex(lines - 1),
     }),

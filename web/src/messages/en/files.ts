@@ -71,7 +71,7 @@ export const files = {
   "files.progress.restore": "Restoring {count, plural, one {# item} other {# items}}",
   "files.progress.move": "Moving {count, plural, one {# item} other {# items}}",
   "files.progress.copy": "Copying {count, plural, one {# item} other {# items}}",
-  "files.progress.count": "{done} of {count}",
+  "files.progress.count": "{done, number} of {count, number}",
   "files.refused": "{count, plural, one {# item could not be changed} other {# items could not be changed}}",
   "files.more": "and {count} more",
   "files.tooManyToDownload": "At most {count} items fit into one download. Download their folder instead.",
