@@ -65,7 +65,7 @@ const SETTINGS = {
   // In the long tests access tokens and signed URLs end while an upload runs.
   ...(process.env.E2E === "long" && {
     DROPBOX_AUTH__ACCESS_TTL_S: "30",
-    DROPBOX_UPLOADS__URL_TTL_S: "60",
+    DROPBOX_UPLOADS__URL_TTL_S: "120",
     DROPBOX_UPLOADS__DOWNLOAD_URL_TTL_S: "30",
   }),
 };
