@@ -9,6 +9,7 @@ import { RenameField } from "./RenameField.tsx";
 
 export const FileCard = memo(function FileCard(props: FileEntryProps) {
   const { file, isSelected, isPhone } = props;
+  const place = props.showsFolder ? folderOf(file) : null;
   return (
     <div
       role="gridcell"
@@ -17,7 +18,7 @@ export const FileCard = memo(function FileCard(props: FileEntryProps) {
       data-cut={props.isCut || undefined}
       data-drop={props.isDropTarget || undefined}
       aria-selected={isSelected}
-      aria-label={file.name}
+      aria-label={[file.name, place].filter(Boolean).join(" ")}
       tabIndex={props.isFocusable ? 0 : -1}
       draggable={!props.isRenaming && !isPhone}
     >
@@ -33,7 +34,7 @@ export const FileCard = memo(function FileCard(props: FileEntryProps) {
         ) : (
           <div className={classes.names}>
             <FileLink file={file} />
-            {props.showsFolder && <span className={classes.second}>{folderOf(file)}</span>}
+            {place !== null && <span className={classes.second}>{place}</span>}
           </div>
         )}
         <SharedMark file={file} />

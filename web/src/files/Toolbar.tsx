@@ -33,15 +33,15 @@ export function Toolbar({ folder, view, setView, order, setOrder, onNewFolder }:
             </Menu.Target>
             <Menu.Dropdown>
               {ORDERS.map((value) => (
-                <Menu.Item
+                <Menu.RadioItem
                   key={value}
-                  role="menuitemradio"
-                  aria-checked={value === order}
-                  leftSection={value === order ? <Check size={16} aria-hidden /> : <span className={classes.noIcon} />}
-                  onClick={() => setOrder(value)}
+                  value={value}
+                  checked={value === order}
+                  checkIcon={<Check size={16} aria-hidden />}
+                  onChange={() => setOrder(value)}
                 >
                   {t(`files.order.${value}`)}
-                </Menu.Item>
+                </Menu.RadioItem>
               ))}
             </Menu.Dropdown>
           </Menu>

@@ -51,17 +51,17 @@ export function AccountMenu() {
         <Menu.Divider />
         <Menu.Label>{t("theme.title")}</Menu.Label>
         {SCHEMES.map(({ value, label, icon: Icon }) => (
-          <Menu.Item
+          <Menu.RadioItem
             key={value}
-            role="menuitemradio"
-            aria-checked={value === colorScheme}
+            value={value}
+            checked={value === colorScheme}
             closeMenuOnClick={false}
-            leftSection={<Icon size={16} aria-hidden />}
-            rightSection={value === colorScheme && <Check size={16} aria-hidden />}
-            onClick={() => setColorScheme(value)}
+            checkIcon={<Check size={16} aria-hidden />}
+            rightSection={<Icon size={16} aria-hidden />}
+            onChange={() => setColorScheme(value)}
           >
             {t(label)}
-          </Menu.Item>
+          </Menu.RadioItem>
         ))}
         <Menu.Divider />
         <Menu.Item leftSection={<LogOut size={16} aria-hidden />} onClick={() => void signOut().catch(notifyError)}>

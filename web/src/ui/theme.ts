@@ -58,7 +58,14 @@ export const theme = createTheme({
     Avatar: { defaultProps: { allowedInitialsColors: ["blue", "cyan", "grape", "indigo", "pink", "red", "violet"] } },
     Button: { defaultProps: { loaderProps: { type: "dots" } } },
     Loader: { defaultProps: { "aria-label": t("loading") } },
-    Menu: { defaultProps: { position: "bottom-end", shadow: "md", width: 240 } },
+    Menu: {
+      defaultProps: {
+        position: "bottom-end",
+        shadow: "md",
+        width: 240,
+        withInitialFocusPlaceholder: false, // it is no item, and a menu contains nothing else
+      },
+    },
     Modal: {
       defaultProps: { centered: true, closeButtonProps: { "aria-label": t("close") }, overlayProps: { blur: 1 } },
     },
@@ -84,6 +91,11 @@ export const cssVariables: CSSVariablesResolver = () => ({
     "--mantine-color-error": "#c42b2b",
     "--mantine-color-anchor": "var(--mantine-color-brand-6)",
     "--mantine-color-gray-light-color": "#454d59",
+    "--mantine-color-green-light-color": "#1f6b2f",
+    "--mantine-color-lime-light-color": "#3f660a",
+    "--mantine-color-orange-light-color": "#a8340a",
+    "--mantine-color-teal-light-color": "#066649",
+    "--mantine-color-yellow-light-color": "#7d4a00",
     "--app-subtle": "#f6f7f9",
     "--app-border": "#e2e5ea",
     "--app-selected": "var(--mantine-color-brand-0)",
