@@ -167,3 +167,59 @@ async function pickThenChange(page: Page, path: string): Promise<void> {
   await writeFile(path, "other content");
   await input.dispatchEvent("change");
 }
+
+test("upload waits without a network, says so, and goes on by itself when it is back", async ({ page, context }) => {
+  const account = await Account.create();
+  const source = await makeRandomFile("film.mov", 24 * MIB);
+  try {
+    await openFiles(page, account);
+    const speedUp = await slowDown(context, page, 2 * MIB);
+    await pick(page, source.path);
+    await tray(page).getByRole("button", { name: "Pause film.mov" }).click();
+    await tray(page).getByText("1 upload paused").waitFor();
+    await speedUp();
+    await context.setOffline(true);
+    await tray(page).getByRole("button", { name: "Resume film.mov" }).click();
+    await tray(page).getByText("The uploads go on by themselves").waitFor();
+    expect(await account.list()).toEqual([]);
+    await context.setOffline(false);
+    await tray(page).getByText("1 upload complete").waitFor();
+    expect(await account.list()).toMatchObject([{ name: "film.mov", fingerprint: source.sha256 }]);
+  } finally {
+    await source.remove();
+  }
+});
+
+test("tray covers no buttons, open or closed, wide or narrow", async ({ page }) => {
+  const account = await Account.create();
+  for (let number = 1; number <= 20; number++) await account.upload(`note ${number}.txt`, bytes("note"));
+  await openFiles(page, account);
+  await pick(page, { name: "z.txt", mimeType: "text/plain", buffer: bytes("z") });
+  await tray(page).getByText("1 upload complete").waitFor();
+  const last = page.getByRole("row", { name: "z.txt", exact: true });
+  for (const width of [1440, 390]) {
+    await page.setViewportSize({ width, height: 700 });
+    for (const button of ["Hide the list of uploads", "Show the list of uploads"]) {
+      await page.getByRole("row", { name: "note 1.txt", exact: true }).focus();
+      await page.keyboard.press("End");
+      await last.getByRole("button", { name: "Actions for z.txt" }).click(); // fails where something covers it
+      await page.getByRole("menu").waitFor();
+      await page.keyboard.press("Escape");
+      await page.getByRole("menu").waitFor({ state: "detached" });
+      await page.keyboard.press("Home");
+      await tray(page).getByRole("button", { name: button }).click();
+    }
+  }
+});
+
+test("files of the clipboard are uploaded to the folder that is shown", async ({ page }) => {
+  const account = await Account.create();
+  await openFiles(page, account);
+  await page.evaluate(() => {
+    const clipboardData = new DataTransfer();
+    clipboardData.items.add(new File(["screenshot"], "screenshot.png", { type: "image/png" }));
+    document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
+  });
+  await page.getByRole("row", { name: "screenshot.png", exact: true }).waitFor();
+  expect(await account.list()).toMatchObject([{ name: "screenshot.png", size_bytes: 10 }]);
+});

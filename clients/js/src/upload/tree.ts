@@ -31,11 +31,14 @@ export async function readDrop(transfer: DataTransfer): Promise<UploadTree> {
   // All of them before the first await.
   const entries = items.map((item) => item.webkitGetAsEntry());
   const handles = items.map(readHandle);
+  const files = items.map((item) => item.getAsFile());
   const tree: UploadTree = { files: [], emptyFolders: [] };
   for (const [index, entry] of entries.entries()) {
     const handle = (await handles[index]) ?? null;
+    const file = files[index];
     if (handle) await walkHandle(tree, handle as FileSystemFileHandle | FileSystemDirectoryHandle, []);
     else if (entry) await walkEntry(tree, entry, []);
+    else if (file) tree.files.push({ file, handle: null, folders: [] }); // a pasted picture is no file of a disk
   }
   return tree;
 }
