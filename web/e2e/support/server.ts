@@ -66,7 +66,6 @@ const SETTINGS = {
   ...(process.env.E2E === "long" && {
     DROPBOX_AUTH__ACCESS_TTL_S: "30",
     DROPBOX_UPLOADS__URL_TTL_S: "120",
-    DROPBOX_UPLOADS__DOWNLOAD_URL_TTL_S: "30",
   }),
 };
 
