@@ -1,6 +1,6 @@
-"""Refuse to build a wheel without the web app; an editable install needs none.
+"""Put the built web app into wheel and source archive, or refuse to build them; an editable install needs none.
 
-`make web` builds the app. `DROPBOX_BUILD_WEB=0` builds a wheel without it, whose server says so at `/`.
+`make web` builds the app. `DROPBOX_BUILD_WEB=0` builds without it: the server then says so at `/`.
 """
 
 import os
@@ -9,12 +9,15 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
+WEB = "src/dropbox_api/_web"
 
-class RequireWebApp(BuildHookInterface[Any]):
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - hatchling's signature
+
+class IncludeWebApp(BuildHookInterface[Any]):
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if version == "editable" or os.environ.get("DROPBOX_BUILD_WEB") == "0":
             return
-        if not Path(self.root, "src", "dropbox_api", "_web", "index.html").is_file():
+        if not Path(self.root, WEB, "index.html").is_file():
             raise RuntimeError(
                 "the web app is not built: run `make web` first, or set DROPBOX_BUILD_WEB=0 to build without it"
             )
+        build_data["artifacts"].append(f"{WEB}/**")  # not in git
