@@ -126,3 +126,17 @@ test("new service worker takes over while an upload runs, which goes on", async 
     await film.remove();
   }
 });
+
+test("page of an older build offers the new one where its parts are gone", async ({ page }) => {
+  const account = await Account.create();
+  await signIn(page, account);
+  await page.getByRole("button", { name: "Upload", exact: true }).waitFor();
+  const devtools = await page.context().newCDPSession(page);
+  await devtools.send("Network.enable");
+  await devtools.send("Network.setBlockedURLs", { urls: ["*/assets/hashed/TrashPage-*"] });
+  await page.getByRole("link", { name: "Trash" }).click();
+  await page.getByText("The server has a new version of this app").first().waitFor();
+  await devtools.send("Network.setBlockedURLs", { urls: [] });
+  await page.getByRole("button", { name: "Reload the page" }).first().click();
+  await page.getByRole("heading", { name: "Trash" }).waitFor();
+});

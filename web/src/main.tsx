@@ -10,7 +10,7 @@ import { setNonce } from "get-nonce";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { RouterProvider } from "react-router/dom";
-import { queryClient, session } from "./lib/client.ts";
+import { followOtherUser, queryClient, session } from "./lib/client.ts";
 import { registerWorker } from "./pwa/register.ts";
 import { router } from "./routes.tsx";
 import { cssVariables, theme } from "./ui/theme.ts";
@@ -21,7 +21,7 @@ setNonce(nonce);
 
 session.subscribe(() => {
   // Another tab has signed in as another user, who may see nothing of this page.
-  if (session.state.status === "replaced") location.reload();
+  if (session.state.status === "replaced") void followOtherUser();
 });
 
 const root = document.getElementById("root");

@@ -36,7 +36,7 @@ function DeletionSection() {
   const request = async () => {
     if (typed.trim().toLowerCase() !== me?.email) throw t("deletion.mistyped");
     await confirm(() => client.api.POST("/v1/me/deletion", { body: {} }));
-    leave();
+    await leave();
   };
   return (
     <Section title={t("deletion.title")} text={t("deletion.text")}>

@@ -4,7 +4,7 @@ import { Button, Modal, Stack, Text } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
 import { lazy, Suspense } from "react";
 import { useLocation } from "react-router";
-import { isLeaving, queryClient, useSession } from "../lib/client.ts";
+import { followOtherUser, isLeaving, queryClient, useSession } from "../lib/client.ts";
 import { t } from "../lib/i18n.ts";
 import { keys } from "../lib/keys.ts";
 import { RowSkeletons } from "../ui/Skeletons.tsx";
@@ -19,7 +19,7 @@ export function LostSession() {
   const lost = state.userId;
   const continueAs = (userId: string) => {
     if (userId === lost) void queryClient.invalidateQueries();
-    else location.reload(); // the page shows the files of another user
+    else void followOtherUser(); // the page shows the files of another user
   };
   return (
     <Modal
@@ -39,7 +39,7 @@ export function LostSession() {
             onSignedIn={continueAs}
           />
         </Suspense>
-        <Button variant="subtle" onClick={() => location.assign("/sign-in")}>
+        <Button variant="subtle" onClick={() => void followOtherUser("/sign-in")}>
           {t("lost.other")}
         </Button>
       </Stack>

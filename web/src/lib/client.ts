@@ -36,27 +36,45 @@ export const queryClient = new QueryClient({
 
 /** Tells the other tabs that this browser signs out on purpose: they show nothing of the user any more. */
 const leaving = new BroadcastChannel("dropbox-web sign-out");
-leaving.onmessage = () => leave();
+leaving.onmessage = () => void leave();
 
 let leaves = false;
 
-/** Whether the page is about to show the sign-in. */
+/** Whether the page is about to show the sign-in, or another user. */
 export function isLeaving(): boolean {
   return leaves;
 }
 
-/** Show the sign-in, and nothing of the user any more. */
-export function leave() {
+export type Departure =
+  /** The user signs out, in this tab or in another one: nothing of the user stays in the browser. */
+  | "sign-out"
+  /** Another user has signed in; this one may come back. */
+  | "other-user";
+
+const farewells: ((departure: Departure) => unknown)[] = [];
+
+/** Call a function before the page of a user is left. */
+export function onLeave(callback: (departure: Departure) => unknown): void {
+  farewells.push(callback);
+}
+
+async function depart(departure: Departure): Promise<void> {
   leaves = true;
+  await Promise.allSettled(farewells.map((callback) => callback(departure)));
   queryClient.clear();
+}
+
+/** Show the sign-in, and nothing of the user any more. */
+export async function leave(): Promise<void> {
+  await depart("sign-out");
   location.replace("/sign-in");
 }
 
-const farewells: (() => unknown)[] = [];
-
-/** Call a function when the person signs out in this tab, before the page is left. */
-export function onSignOut(callback: () => unknown): void {
-  farewells.push(callback);
+/** Load a page for the user who has signed in instead of this one. */
+export async function followOtherUser(address = location.href): Promise<void> {
+  await depart("other-user");
+  if (address === location.href) location.reload();
+  else location.assign(address);
 }
 
 /** End the session in all tabs of this browser. Throws when the server cannot be reached. */
@@ -66,7 +84,6 @@ export async function signOut(): Promise<void> {
     leaves = false;
     throw error;
   });
-  await Promise.allSettled(farewells.map((callback) => callback()));
   leaving.postMessage(null);
-  leave();
+  await leave();
 }

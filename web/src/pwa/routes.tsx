@@ -1,7 +1,7 @@
 // `/share-target`: files that another app of the device shares with this one.
 
 import type { RouteObject } from "react-router";
-import { onSignOut } from "../lib/client.ts";
+import { onLeave } from "../lib/client.ts";
 import { clearShares } from "./shares.ts";
 
 export const routes: RouteObject[] = [
@@ -11,4 +11,4 @@ export const routes: RouteObject[] = [
   },
 ];
 
-onSignOut(clearShares);
+onLeave((departure) => departure === "sign-out" && clearShares());

@@ -12,6 +12,8 @@ interface ConfirmDialogProps {
   text: ReactNode;
   /** The verb on the button. */
   action: string;
+  /** What the other button says. */
+  cancel?: string;
   isDangerous?: boolean;
   onConfirm: () => Promise<unknown>;
   onClose: () => void;
@@ -19,7 +21,7 @@ interface ConfirmDialogProps {
 
 /** The dialog closes after the action, and shows the error of one that failed. */
 export function ConfirmDialog(props: ConfirmDialogProps) {
-  const { opened, title, text, action, isDangerous = true, onConfirm, onClose } = props;
+  const { opened, title, text, action, cancel = t("cancel"), isDangerous = true, onConfirm, onClose } = props;
   const [isRunning, setIsRunning] = useState(false);
   const [error, setError] = useState<unknown>(null);
   const close = () => {
@@ -47,7 +49,7 @@ export function ConfirmDialog(props: ConfirmDialogProps) {
         <FormError error={error} />
         <Group justify="flex-end">
           <Button variant="default" onClick={close} data-autofocus>
-            {t("cancel")}
+            {cancel}
           </Button>
           <Button {...(isDangerous && { color: "red.8" })} loading={isRunning} onClick={() => void confirm()}>
             {action}

@@ -5,6 +5,7 @@ import {
   type Conflict,
   createUploader,
   type Decision,
+  isRunning,
   readDrop,
   type Uploader,
   type UploadSnapshot,
@@ -12,7 +13,7 @@ import {
 } from "dropbox-api-client/upload";
 import { useSyncExternalStore } from "react";
 import { askConflict } from "../files/conflicts.ts";
-import { client, currentUserId, onSignOut, queryClient, session } from "../lib/client.ts";
+import { client, currentUserId, onLeave, queryClient, session } from "../lib/client.ts";
 import { keys } from "../lib/keys.ts";
 import { notifyError } from "../lib/notify.tsx";
 
@@ -32,7 +33,7 @@ export function getUploader(): Uploader {
   publishFrom(uploader);
   refreshListsFrom(uploader);
   resumeAfterSignIn(uploader);
-  onSignOut(() => uploader?.close({ forget: true }));
+  onLeave((departure) => uploader?.close({ forget: departure === "sign-out" }));
   return uploader;
 }
 
@@ -110,10 +111,34 @@ function countDone(items: UploadSnapshot["items"]): number {
   return items.reduce((count, { status }) => (status === "done" ? count + 1 : count), 0);
 }
 
-/** Uploads that ended with the session go on with the next one. */
+/** Uploads that ended with the session go on with the next one: each once, for some notice its end only then. */
 function resumeAfterSignIn(source: Uploader): void {
-  session.subscribe(() => {
-    if (session.state.status !== "signed-in") return;
-    for (const { id, failure } of source.getSnapshot().items) if (failure?.code === "unauthenticated") source.retry(id);
-  });
+  const retried = new Set<string>();
+  const resume = () => {
+    if (session.state.status !== "signed-in") {
+      retried.clear();
+      return;
+    }
+    for (const { id, failure } of source.getSnapshot().items) {
+      if (failure?.code !== "unauthenticated" || retried.has(id)) continue;
+      retried.add(id);
+      source.retry(id);
+    }
+  };
+  session.subscribe(resume);
+  source.subscribe(resume);
+}
+
+/** How many uploads of this browser a sign-out would lose. */
+export function countUnfinished(): number {
+  const { items } = getUploader().getSnapshot();
+  return items.filter((item) => isRunning(item) || item.status === "paused").length;
+}
+
+const CANCEL_MS = 5000;
+
+/** Cancel all uploads, at the server, too, if it answers soon. */
+export async function cancelUploads(): Promise<void> {
+  const cancelled = getUploader().cancelAll();
+  await Promise.race([cancelled, new Promise((resolve) => setTimeout(resolve, CANCEL_MS))]);
 }

@@ -93,6 +93,8 @@ export class Uploader {
   /** Names this uploader to those of the other tabs. */
   private readonly tab = makeSecret();
   private readonly ended = Promise.withResolvers<void>();
+  /** Uploads that the worker ends at the server. */
+  private readonly cancelling = new Map<string, PromiseWithResolvers<void>>();
   private store: ResumeStore | null = null;
   private others: OtherTabs | null = null;
   private workerFailure: Failure | null = null;
@@ -188,8 +190,10 @@ export class Uploader {
     this.commandAll("retry");
   }
 
-  cancelAll(): void {
+  /** End all uploads. Resolves when the server has ended those of this tab, or cannot. */
+  async cancelAll(): Promise<void> {
     this.commandAll("cancel");
+    await Promise.all(Array.from(this.cancelling.values(), ({ promise }) => promise));
   }
 
   /** Remove ended uploads from the snapshot: all, or one. */
@@ -458,7 +462,10 @@ export class Uploader {
     } else if (command.type === "pause") {
       this.post({ type: "stop", ids: changed.map(({ id }) => id) });
     } else {
-      for (const { id, uploadId } of changed) this.post({ type: "cancel", id, uploadId });
+      for (const { id, uploadId } of changed) {
+        this.cancelling.set(id, Promise.withResolvers());
+        this.post({ type: "cancel", id, uploadId });
+      }
       this.forget(changed);
     }
   }
@@ -486,6 +493,10 @@ export class Uploader {
         if (entry.isRemembered) this.store?.setUploadId(entry.id, message.uploadId).catch(() => undefined);
         break;
       }
+      case "cancelled":
+        this.cancelling.get(message.id)?.resolve();
+        this.cancelling.delete(message.id);
+        break;
       case "question":
         void this.answer(message.number, message.question);
     }

@@ -86,6 +86,11 @@ async function makeFolders({ paths, folders }: Extract<ToWorker, { type: "make-f
   }
 }
 
+async function cancel(id: string, uploadId: string | null): Promise<void> {
+  await runner?.cancel(id, uploadId).catch(() => undefined); // the session expires by itself
+  post({ type: "cancelled", id });
+}
+
 function receive(message: ToWorker): void {
   switch (message.type) {
     case "open":
@@ -99,7 +104,7 @@ function receive(message: ToWorker): void {
       for (const id of message.ids) runner?.stop(id);
       break;
     case "cancel":
-      runner?.cancel(message.id, message.uploadId).catch(() => undefined); // the session expires by itself
+      void cancel(message.id, message.uploadId);
       break;
     case "make-folders":
       void makeFolders(message);

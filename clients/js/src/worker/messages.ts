@@ -33,4 +33,6 @@ export type Question =
 export type FromWorker =
   | { type: "reports"; reports: readonly Told[] }
   | { type: "session"; id: string; run: number; uploadId: string | null }
+  /** The server has ended a cancelled upload, or cannot. */
+  | { type: "cancelled"; id: string }
   | { type: "question"; number: number; question: Question };

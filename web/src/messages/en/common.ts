@@ -12,6 +12,11 @@ export const common = {
   save: "Save",
   saved: "Saved",
   "sign-out": "Sign out",
+  "sign-out.title": "Cancel the uploads?",
+  "sign-out.text":
+    "{count, plural, one {An upload is not complete. Signing out cancels it} other {# uploads are not complete. Signing out cancels them}}, and this browser forgets what was chosen. Files that are complete stay in the account.",
+  "sign-out.action": "Cancel uploads and sign out",
+  "sign-out.stay": "Stay signed in",
 
   "shell.account": "{initial}, your account: {name}",
   "shell.admin": "Administration",

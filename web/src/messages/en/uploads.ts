@@ -5,6 +5,7 @@ export const uploads = {
   "uploads.list": "Files to upload",
   "uploads.running": "Uploading: {done} of {total} done, {percent} %",
   "uploads.offline": "Waiting for the network",
+  "uploads.signedOut": "Sign in to continue the uploads",
   "uploads.continues": "You are offline. The uploads go on by themselves.",
   "uploads.paused": "{count, plural, one {# upload paused} other {# uploads paused}}",
   "uploads.needed": "{count, plural, one {# upload needs its file} other {# uploads need their files}}",
