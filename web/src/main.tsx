@@ -1,6 +1,6 @@
 // The app: its providers, and the session of the last visit.
 
-import "@mantine/core/styles.css";
+import "./ui/mantine.css";
 import "@mantine/notifications/styles.css";
 import "./ui/base.css";
 import { MantineProvider } from "@mantine/core";

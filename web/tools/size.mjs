@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 
-const LIMIT_KB = 300;
+const LIMIT_KB = 260;
 const LINK_LIMIT_KB = 60;
 const BUILT = join(import.meta.dirname, "../../src/dropbox_api/_web");
 

@@ -1,18 +1,20 @@
 // The bar above all pages: name, search, account.
 
-import { Anchor, Box, Burger, Group, Text, TextInput } from "@mantine/core";
+import { Anchor, Box, Burger, Group, Skeleton, Text, TextInput } from "@mantine/core";
 import { Search } from "lucide-react";
-import { type FormEvent, useEffect, useState } from "react";
+import { type FormEvent, lazy, Suspense, useEffect, useState } from "react";
 import { Link, useLocation, useNavigate, useSearchParams } from "react-router";
 import { t } from "../lib/i18n.ts";
 import { hasPage } from "../room.ts";
 import { Logo } from "../ui/Logo.tsx";
-import { AccountMenu } from "./AccountMenu.tsx";
 
 interface HeaderProps {
   isNavigationOpen: boolean;
   onToggleNavigation: () => void;
 }
+
+/** Loads while the session is restored: menus are a tenth of the script. */
+const AccountMenu = lazy(async () => ({ default: (await import("./AccountMenu.tsx")).AccountMenu }));
 
 const hasSearch = hasPage("search");
 
@@ -40,7 +42,9 @@ export function Header({ isNavigationOpen, onToggleNavigation }: HeaderProps) {
       <Box flex={1} maw={560}>
         {hasSearch && <SearchBox />}
       </Box>
-      <AccountMenu />
+      <Suspense fallback={<Skeleton circle width={40} height={40} />}>
+        <AccountMenu />
+      </Suspense>
     </Group>
   );
 }
