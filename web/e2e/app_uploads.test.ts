@@ -223,3 +223,24 @@ test("files of the clipboard are uploaded to the folder that is shown", async ({
   await page.getByRole("row", { name: "screenshot.png", exact: true }).waitFor();
   expect(await account.list()).toMatchObject([{ name: "screenshot.png", size_bytes: 10 }]);
 });
+
+/** The handle of a folder leaves out all but the first. */
+const NAMES = ["Crème 写真.txt", "👩‍👩‍👧‍👦 family 🎉.txt", "100% #1 & more?.txt", "shortcut.lnk", "dot at the end."];
+
+test.for(["dropped", "chosen"])("%s folder arrives whole, whatever its files are called", async (way, { page }) => {
+  const account = await Account.create();
+  const parent = await mkdtemp(join(tmpdir(), "dropbox-api-e2e-app-"));
+  const folder = join(parent, "Ferien 🏖️ à la mer");
+  try {
+    await mkdir(folder);
+    for (const name of NAMES) await writeFile(join(folder, name), name);
+    await openFiles(page, account);
+    if (way === "dropped") await drop(page, [folder]);
+    else await page.setInputFiles("[data-testid=upload-folder]", folder);
+    await tray(page).getByText(`${NAMES.length} uploads complete`).waitFor();
+    const [made] = await account.list();
+    expect((await account.list(made)).map(({ name }) => name).sort()).toEqual([...NAMES].sort());
+  } finally {
+    await rm(parent, { recursive: true });
+  }
+});

@@ -1,8 +1,9 @@
 // Choosing files and folders to upload. Where the browser gives handles, a later visit continues without choosing again.
+// Folders come without: the handle of a folder leaves out files whose names Chromium lets no page write.
 
 import { VisuallyHidden } from "@mantine/core";
 import type { RemoteFile } from "dropbox-api-client";
-import { readDirectory, readHandles } from "dropbox-api-client/upload";
+import { readHandles } from "dropbox-api-client/upload";
 import { type ChangeEvent, type RefObject, useRef } from "react";
 import { t } from "../lib/i18n.ts";
 import { notifyError } from "../lib/notify.tsx";
@@ -11,7 +12,6 @@ import { uploadTree } from "./uploader.ts";
 declare global {
   interface Window {
     showOpenFilePicker?: (options: { multiple: boolean }) => Promise<FileSystemFileHandle[]>;
-    showDirectoryPicker?: () => Promise<FileSystemDirectoryHandle>;
   }
 }
 
@@ -25,32 +25,29 @@ interface Picker {
 
 export function usePicker(folder: RemoteFile): Picker {
   const [files, directory] = [useRef<HTMLInputElement>(null), useRef<HTMLInputElement>(null)];
-  const pick = async (read: () => Parameters<typeof uploadTree>[0]) => {
-    try {
-      await uploadTree(await read(), folder.id);
-    } catch (error) {
-      if (!(error instanceof DOMException && error.name === "AbortError")) notifyError(error);
-    }
-  };
   return {
     files,
     folder: directory,
     pickFiles: () => {
       const { showOpenFilePicker } = window;
-      if (!showOpenFilePicker) files.current?.click();
-      else void pick(async () => readHandles(await showOpenFilePicker({ multiple: true })));
+      if (showOpenFilePicker) void pickHandles(showOpenFilePicker, folder);
+      else files.current?.click();
     },
-    pickFolder: () => {
-      const { showDirectoryPicker } = window;
-      if (!showDirectoryPicker) directory.current?.click();
-      else void pick(async () => readDirectory(await showDirectoryPicker()));
-    },
+    pickFolder: () => directory.current?.click(),
     onChange: ({ currentTarget }) => {
       const picked = [...(currentTarget.files ?? [])];
       currentTarget.value = ""; // the same files may be picked again
       void uploadTree(picked, folder.id);
     },
   };
+}
+
+async function pickHandles(show: Required<Window>["showOpenFilePicker"], folder: RemoteFile): Promise<void> {
+  try {
+    await uploadTree(await readHandles(await show({ multiple: true })), folder.id);
+  } catch (error) {
+    if (!(error instanceof DOMException && error.name === "AbortError")) notifyError(error);
+  }
 }
 
 /** The fields behind the buttons. */

@@ -12,4 +12,4 @@ export type { OnConflict } from "./job.ts";
 export { type Failure, isEnded, isRunning, type Status, type UploadState } from "./machine.ts";
 export type { UploadItem, UploadSnapshot } from "./snapshots.ts";
 export type { Choice } from "./transfer.ts";
-export { readDirectory, readDrop, readFiles, readHandles, type UploadSource, type UploadTree } from "./tree.ts";
+export { readDrop, readFiles, readHandles, type UploadSource, type UploadTree } from "./tree.ts";

@@ -34,55 +34,52 @@ export async function readDrop(transfer: DataTransfer): Promise<UploadTree> {
   const files = items.map((item) => item.getAsFile());
   const tree: UploadTree = { files: [], emptyFolders: [] };
   for (const [index, entry] of entries.entries()) {
-    const handle = (await handles[index]) ?? null;
+    const handle = ((await handles[index]) ?? null) as Handle | null;
     const file = files[index];
-    if (handle) await walkHandle(tree, handle as FileSystemFileHandle | FileSystemDirectoryHandle, []);
-    else if (entry) await walkEntry(tree, entry, []);
+    if (entry) await walk(tree, entry, handle, []);
     else if (file) tree.files.push({ file, handle: null, folders: [] }); // a pasted picture is no file of a disk
   }
-  return tree;
-}
-
-/** Read a folder of `showDirectoryPicker()`. */
-export async function readDirectory(directory: FileSystemDirectoryHandle): Promise<UploadTree> {
-  const tree: UploadTree = { files: [], emptyFolders: [] };
-  await walkHandle(tree, directory, []);
   return tree;
 }
 
 /** Read files of `showOpenFilePicker()`. */
 export async function readHandles(handles: Iterable<FileSystemFileHandle>): Promise<UploadTree> {
   const tree: UploadTree = { files: [], emptyFolders: [] };
-  for (const handle of handles) await walkHandle(tree, handle, []);
+  for (const handle of handles) tree.files.push({ file: await handle.getFile(), handle, folders: [] });
   return tree;
 }
 
 type Handle = FileSystemFileHandle | FileSystemDirectoryHandle;
 
-async function walkHandle(tree: UploadTree, handle: Handle, folders: readonly string[]): Promise<void> {
-  if (handle.kind === "file") {
-    tree.files.push({ file: await handle.getFile(), handle, folders });
-    return;
-  }
-  const path = [...folders, handle.name];
-  const before = countOf(tree);
-  for await (const child of handle.values()) await walkHandle(tree, child as Handle, path);
-  if (countOf(tree) === before) tree.emptyFolders.push(path);
-}
-
-async function walkEntry(tree: UploadTree, entry: FileSystemEntry, folders: readonly string[]): Promise<void> {
+/**
+ * Add what an entry holds, with the handles that there are for it.
+ *
+ * Entries alone tell what exists: the handle of a folder leaves out names that Chromium lets no page write, such as
+ * `shortcut.lnk`, `why?.txt`, and some emoji.
+ */
+async function walk(
+  tree: UploadTree,
+  entry: FileSystemEntry,
+  handle: Handle | null,
+  folders: readonly string[],
+): Promise<void> {
   if (entry.isFile) {
-    const file = await new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject));
-    tree.files.push({ file, handle: null, folders });
+    const read = () => new Promise<File>((done, failed) => (entry as FileSystemFileEntry).file(done, failed));
+    if (handle?.kind === "file") tree.files.push({ file: await handle.getFile(), handle, folders });
+    else tree.files.push({ file: await read(), handle: null, folders });
     return;
   }
   const path = [...folders, entry.name];
   const before = countOf(tree);
+  const handles = new Map<string, Handle>();
+  if (handle?.kind === "directory") {
+    for await (const child of handle.values()) handles.set(child.name, child as Handle);
+  }
   const reader = (entry as FileSystemDirectoryEntry).createReader();
   const read = () => new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject));
   // A reader answers at most 100 entries at a time, none at the end.
   for (let some = await read(); some.length; some = await read()) {
-    for (const child of some) await walkEntry(tree, child, path);
+    for (const child of some) await walk(tree, child, handles.get(child.name) ?? null, path);
   }
   if (countOf(tree) === before) tree.emptyFolders.push(path);
 }
