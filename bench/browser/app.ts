@@ -2,7 +2,8 @@
 
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { launchChromium } from "../../web/e2e/support/chromium.ts";
-import { dropFiles, watchTasks } from "./page.ts";
+import { dropFiles } from "../../web/e2e/support/drop.ts";
+import { watchTasks } from "./page.ts";
 
 interface Order {
   server: string;

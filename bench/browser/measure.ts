@@ -6,8 +6,9 @@ import { join, resolve } from "node:path";
 import type { JSHandle, Page } from "playwright-core";
 import { rolldown } from "rolldown";
 import { launchChromium } from "../../web/e2e/support/chromium.ts";
+import { dropFiles } from "../../web/e2e/support/drop.ts";
 import type { Candidate } from "./candidate.ts";
-import { dropFiles, watchTasks } from "./page.ts";
+import { watchTasks } from "./page.ts";
 
 interface Order {
   page: "engine" | "uppy" | "hash";

@@ -1,4 +1,4 @@
-// What is done with a page, and observed of it.
+// What is observed of a page.
 
 import type { Page } from "playwright-core";
 
@@ -18,15 +18,4 @@ export async function watchTasks(page: Page): Promise<() => Promise<number>> {
     };
   });
   return () => observer.evaluate(({ read }) => read());
-}
-
-/** Drop files and folders of this machine; return when they were dropped, in seconds of the clock of Python's `time.monotonic`. */
-export async function dropFiles(page: Page, files: string[], x: number, y: number): Promise<number> {
-  const devtools = await page.context().newCDPSession(page);
-  const data = { items: [], files, dragOperationsMask: 1 };
-  await devtools.send("Input.dispatchDragEvent", { type: "dragEnter", x, y, data });
-  await devtools.send("Input.dispatchDragEvent", { type: "dragOver", x, y, data });
-  const droppedS = Number(process.hrtime.bigint()) / 1e9;
-  await devtools.send("Input.dispatchDragEvent", { type: "drop", x, y, data });
-  return droppedS;
 }

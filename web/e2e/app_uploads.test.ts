@@ -7,6 +7,7 @@ import type { BrowserContext, Page } from "playwright-core";
 import { expect } from "vitest";
 import { Account, type RemoteFile, server } from "./support/account.ts";
 import { expectNoViolations, signIn, test } from "./support/app.ts";
+import { dropFiles } from "./support/drop.ts";
 import { MIB, makeRandomFile } from "./support/files.ts";
 
 const bytes = (text: string) => Buffer.from(text) as Buffer<ArrayBuffer>;
@@ -22,14 +23,7 @@ function pick(page: Page, files: Parameters<Page["setInputFiles"]>[1]): Promise<
   return page.setInputFiles("[data-testid=upload-files]", files);
 }
 
-/** Drop files of this machine on the list. */
-async function drop(page: Page, paths: string[]): Promise<void> {
-  const devtools = await page.context().newCDPSession(page);
-  const data = { items: [], files: paths, dragOperationsMask: 1 };
-  for (const type of ["dragEnter", "dragOver", "drop"] as const) {
-    await devtools.send("Input.dispatchDragEvent", { type, x: 700, y: 500, data });
-  }
-}
+const drop = (page: Page, paths: string[]) => dropFiles(page, paths, 700, 500);
 
 /** Let the store take its time, so that an upload is seen while it runs. */
 async function slowDown(context: BrowserContext, page: Page, bytesPerSecond: number): Promise<() => Promise<void>> {
@@ -243,4 +237,19 @@ test.for(["dropped", "chosen"])("%s folder arrives whole, whatever its files are
   } finally {
     await rm(parent, { recursive: true });
   }
+});
+
+test("files that are dragged beside the list are refused, and leave the page as it is", async ({ page }) => {
+  await openFiles(page, await Account.create());
+  const isHandled = await page.evaluate(() => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File(["a"], "a.txt"));
+    const fire = (type: string) => {
+      const event = new DragEvent(type, { dataTransfer, bubbles: true, cancelable: true });
+      document.querySelector("header")?.dispatchEvent(event);
+      return event.defaultPrevented; // else the browser opens the file
+    };
+    return [fire("dragover"), fire("drop")];
+  });
+  expect(isHandled).toEqual([true, true]);
 });

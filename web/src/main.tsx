@@ -24,6 +24,15 @@ session.subscribe(() => {
   if (session.state.status === "replaced") void followOtherUser();
 });
 
+/** A file that is dropped beside a list would replace the page, and end its uploads. */
+function refuseFiles(event: DragEvent): void {
+  if (event.defaultPrevented || !event.dataTransfer?.types.includes("Files")) return;
+  event.preventDefault();
+  event.dataTransfer.dropEffect = "none";
+}
+document.addEventListener("dragover", refuseFiles);
+document.addEventListener("drop", refuseFiles);
+
 const root = document.getElementById("root");
 if (root === null) throw new Error("the page has no root");
 createRoot(root).render(
