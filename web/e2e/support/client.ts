@@ -77,6 +77,7 @@ export function createClient() {
   /** Send a request that answers tokens, and use them. */
   async function begin(path: string, body: BodyInit | null = null): Promise<Tokens> {
     const answer = await fetch(path, { method: "POST", headers: { "X-Session": "cookie" }, body });
+    if (answer.status === 204) throw new Error(`${path}: 204, there is no session`);
     const tokens = await answer.json();
     if (!answer.ok) throw new Error(`${path}: ${answer.status} ${tokens.code}`);
     credentials = { Authorization: `Bearer ${tokens.access_token}` };
