@@ -68,7 +68,7 @@ async def fetch_from_store(account: Account, address: str, **request: Any) -> ht
 
 
 async def test_root_of_a_new_account_is_empty(account: Account) -> None:
-    assert (await account.client.get("/v1/files")).json() == {"items": [], "next_cursor": None}
+    assert (await account.client.get("/v1/files")).json() == {"items": [], "next_cursor": None, "total": None}
     root = await get_by_path(account, "/")
     assert (root["kind"], root["name"], root["path"], root["parent_id"]) == ("folder", "", "/", None)
     assert (await account.client.get(f"/v1/files/{root['id']}")).json() == root

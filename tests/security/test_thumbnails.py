@@ -149,7 +149,7 @@ async def test_content_with_addresses_of_other_content_loads_none_of_them() -> N
         (pictures.png_bomb(40_000, 40_000, 8), "refused", {}),
         (pictures.png_bomb(), "memory", {"memory_bytes": 512 * MIB}),
         (pictures.slow_pdf(), "timeout", {"cpu_s": 3}),
-        (pictures.nested_pdf(), "crash", {}),
+        (pictures.nested_pdf(), "crash", {"cpu_s": 20}),
     ],
     ids=["pixels", "memory", "time", "crash"],
 )
