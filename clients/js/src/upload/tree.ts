@@ -64,9 +64,9 @@ async function walk(
   folders: readonly string[],
 ): Promise<void> {
   if (entry.isFile) {
-    const read = () => new Promise<File>((done, failed) => (entry as FileSystemFileEntry).file(done, failed));
-    if (handle?.kind === "file") tree.files.push({ file: await handle.getFile(), handle, folders });
-    else tree.files.push({ file: await read(), handle: null, folders });
+    const own = handle?.kind === "file" ? handle : null;
+    const read = () => new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject));
+    tree.files.push({ file: await (own ? own.getFile() : read()), handle: own, folders });
     return;
   }
   const path = [...folders, entry.name];
