@@ -158,6 +158,8 @@ async function pickThenChange(page: Page, path: string): Promise<void> {
     });
   });
   await input.setInputFiles(path);
+  // The first read fixes what the browser takes for the content.
+  await input.evaluate((element: HTMLInputElement) => element.files?.[0]?.slice(0, 1).text());
   await writeFile(path, "other content");
   await input.dispatchEvent("change");
 }

@@ -4,10 +4,10 @@ import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { Page } from "playwright-core";
-import { expect, inject } from "vitest";
+import { expect } from "vitest";
 import { Account, server } from "./support/account.ts";
 import { MIB, sha256 } from "./support/files.ts";
-import { openForeignSite } from "./support/foreign.ts";
+import { getKnownPort, openForeignSite } from "./support/foreign.ts";
 import { test } from "./support/test.ts";
 
 /** The function of the documentation, which the page has as a global one. */
@@ -24,7 +24,7 @@ test("page of another site uploads with a token of its own server, and does noth
     name: "site",
     scopes: ["files:write"],
   });
-  const site = await openForeignSite(inject("knownPort"), () => askForToken(personal.token, inbox.id));
+  const site = await openForeignSite(getKnownPort(), () => askForToken(personal.token, inbox.id));
   const stranger = await openForeignSite();
   try {
     await openPage(page, site.url);

@@ -2,11 +2,17 @@
 
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { inject } from "vitest";
 import { server } from "./account.ts";
 
 export interface ForeignSite {
   url: string;
   close(): void;
+}
+
+/** The port of the site whose pages the server's CORS settings allow. */
+export function getKnownPort(): number {
+  return inject("knownPorts")[Number(process.env.VITEST_POOL_ID) - 1] as number;
 }
 
 const PAGE = '<!doctype html><title>Foreign</title><input type="file" multiple><main></main>';

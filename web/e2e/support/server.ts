@@ -20,8 +20,8 @@ declare module "vitest" {
     serverProcess: number;
     /** Where the server writes its mails. */
     mailFolder: string;
-    /** Port of the one other site whose pages the server's CORS settings allow. */
-    knownPort: number;
+    /** Ports of the other sites whose pages the server's CORS settings allow, one for each worker of Vitest. */
+    knownPorts: number[];
   }
 }
 
@@ -33,8 +33,8 @@ export default async function startServer(project: TestProject): Promise<() => P
   }
   const folder = await mkdtemp(join(tmpdir(), "dropbox-api-e2e-"));
   await chmod(folder, 0o711); // Postgres runs as an unprivileged user when the tests run as root
-  const knownPort = await findFreePort();
-  const origins = JSON.stringify([`http://localhost:${knownPort}`]);
+  const knownPorts = [await findFreePort(), await findFreePort()];
+  const origins = JSON.stringify(knownPorts.map((port) => `http://localhost:${port}`));
   const server = spawn(COMMAND, ["dev", "--data", join(folder, "data"), "--port", String(await findFreePort())], {
     cwd: folder,
     env: { ...process.env, ...SETTINGS, DROPBOX_HTTP__CORS_ORIGINS: origins },
@@ -50,7 +50,7 @@ export default async function startServer(project: TestProject): Promise<() => P
     project.provide("server", await readAddress(server));
     project.provide("serverProcess", server.pid ?? 0);
     project.provide("mailFolder", join(folder, "data", "mail"));
-    project.provide("knownPort", knownPort);
+    project.provide("knownPorts", knownPorts);
   } catch (error) {
     await stop();
     throw error;
@@ -66,6 +66,7 @@ const SETTINGS = {
   ...(process.env.E2E === "long" && {
     DROPBOX_AUTH__ACCESS_TTL_S: "30",
     DROPBOX_UPLOADS__URL_TTL_S: "120",
+    DROPBOX_UPLOADS__DOWNLOAD_URL_TTL_S: "30",
   }),
 };
 

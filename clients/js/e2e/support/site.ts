@@ -5,8 +5,8 @@ import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { resolve } from "node:path";
 import { rolldown } from "rolldown";
-import { inject } from "vitest";
 import { Account, server } from "../../../../web/e2e/support/account.ts";
+import { getKnownPort } from "../../../../web/e2e/support/foreign.ts";
 import config from "../../rolldown.config.ts";
 
 const ROOT = resolve(import.meta.dirname, "../../../..");
@@ -35,7 +35,7 @@ const UPPY_PAGE = `<!doctype html><meta charset="utf-8"><title>Uppy</title><link
 
 /** Open the site. The Content-Security-Policy of its pages is the one that docs/upload-engine.md recommends. */
 export async function openSite(): Promise<Site> {
-  const port = inject("knownPort");
+  const port = getKnownPort();
   const origin = `http://localhost:${port}`;
   /** The same site by another name: to a browser another origin. */
   const other = `http://127.0.0.1:${port}`;
