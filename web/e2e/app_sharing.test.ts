@@ -31,6 +31,16 @@ test("shared folder appears in another browser, and a change of the role takes e
   const row = otherPage.getByRole("listitem").filter({ hasText: "Holidays" });
   await row.getByText("Can view").waitFor();
   await expectNoViolations(otherPage);
+  await row.getByRole("link", { name: "Holidays" }).click();
+  await otherPage.getByText("This folder is empty").waitFor();
+  const dataTransfer = await otherPage.evaluateHandle(() => {
+    const transfer = new DataTransfer();
+    transfer.items.add(new File(["sun"], "sun.txt"));
+    return transfer;
+  });
+  await otherPage.getByText("This folder is empty").dispatchEvent("dragover", { dataTransfer });
+  await otherPage.getByText("You can only view Holidays").waitFor();
+  await otherPage.goBack();
   await role.selectOption("Can edit");
   await row.getByText("Can edit").waitFor();
   expect(await other.call("POST", "/v1/folders", { name: "Beach", parent_id: folder.id })).toMatchObject({

@@ -72,6 +72,12 @@ export class Account {
     return (await this.call<{ items: RemoteFile[] }>("GET", `/v1/files${query}`)).items;
   }
 
+  /** Return how many entries a folder has. */
+  async count(folder: RemoteFile): Promise<number> {
+    const query = `parent_id=${folder.id}&count=true&limit=1`;
+    return (await this.call<{ total: number }>("GET", `/v1/files?${query}`)).total;
+  }
+
   createLink(file: RemoteFile, settings: { mode: "view" | "download" | "upload"; password?: string }): Promise<Link> {
     return this.call("POST", `/v1/files/${file.id}/links`, settings);
   }

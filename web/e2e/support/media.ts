@@ -27,6 +27,27 @@ export async function makePdf(context: BrowserContext, ...texts: string[]): Prom
   return document as Bytes;
 }
 
+/** Return a PDF of about 1 MB for each page, so that a reader does not load it at once. */
+export async function makeNoisePdf(context: BrowserContext, pages: number): Promise<Bytes> {
+  const page = await context.newPage();
+  await page.evaluate((pages) => {
+    for (let number = 1; number <= pages; number++) {
+      const canvas = Object.assign(document.createElement("canvas"), { width: 600, height: 600 });
+      const brush = canvas.getContext("2d");
+      const image = new ImageData(600, 600);
+      for (let at = 0; at < image.data.length; at += 65536) crypto.getRandomValues(image.data.subarray(at, at + 65536));
+      brush?.putImageData(image, 0, 0);
+      const section = document.createElement("section");
+      section.style.breakAfter = "page";
+      section.append(`Page ${number}.`, Object.assign(new Image(), { src: canvas.toDataURL() }));
+      document.body.append(section);
+    }
+  }, pages);
+  const bytes = await page.pdf();
+  await page.close();
+  return bytes as Bytes;
+}
+
 /** Return about a second of a film (WebM, 320 x 240). */
 export async function makeVideo(context: BrowserContext): Promise<Bytes> {
   const page = await context.newPage();
