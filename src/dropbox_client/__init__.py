@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         CompletedUpload,
         CompletedUploadItem,
         Contact,
+        ContentChunk,
         CopyOperation,
         CopyProgress,
         CreatedLinkUpload,
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
         LinkPass,
         LinkUpload,
         ManagedUser,
+        Manifest,
         MoveOperation,
         NamedFile,
         NameResult,
@@ -210,8 +212,8 @@ else:
                 "CreateLinkUpload CreatedLinkUpload LinkUpload "
                 "CreatedUpload CreatedUploadItem CreatedUploadToken CreatedWebhook Delivery DeliveryState Destination "
                 "DestinationState DownloadItem DownloadResult DownloadUrl Event EventList File FileRef FileState "
-                "FingerprintHit Grant GrantedRole Keep Link LinkMode LinkPass ManagedUser NodeState NamedFile "
-                "NameResult OnConflict Order Passkey PersonalToken Processing OwnShare "
+                "FingerprintHit Grant GrantedRole Keep Link LinkMode LinkPass ManagedUser Manifest ContentChunk "
+                "NodeState NamedFile NameResult OnConflict Order Passkey PersonalToken Processing OwnShare "
                 "ProcessingState PublicFile PublicLink "
                 "ReceivedFile Device RetryLater Revision Scope SecondFactorProposal SignInSession "
                 "SignedPart TreeEntry Upload UploadState UploadToken Webhook EventActor StorageUsage Thumbnails "
@@ -257,6 +259,7 @@ __all__ = [
     "CompletedUploadItem",
     "Contact",
     "Content",
+    "ContentChunk",
     "ContentDamaged",
     "ContentQuarantined",
     "CopyOperation",
@@ -321,6 +324,7 @@ __all__ = [
     "LocalExists",
     "MalformedJson",
     "ManagedUser",
+    "Manifest",
     "MethodNotAllowed",
     "MoveOperation",
     "NameResult",

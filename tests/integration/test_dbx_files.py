@@ -1,13 +1,17 @@
 """`dbx` on files: folders, names, copies, trash, versions, search, and downloads of folders."""
 
 import asyncio
+import hashlib
 import os
 import pty
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
+from dropbox_api.db import Db
 from tests.support.dbx import Dbx, Done, finished, make_file
 from tests.support.fake_server import Scripted, fake_server
 from tests.support.server import upload_file
@@ -434,6 +438,53 @@ async def test_partial_file_of_another_version_is_not_used_and_deleted(
     await dbx("download", "/file", "back")
     assert (tmp_path / "back").read_bytes() == data
     assert parts(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("edit", "fetched"),
+    [
+        (lambda old: old[: 10 * MIB] + b"changed" + old[10 * MIB + 7 :], [8 * MIB]),
+        (lambda old: old + b"more", [40 * MIB]),
+        (lambda old: old[: 16 * MIB] + bytes(8 * MIB) + old[16 * MIB :], [16 * MIB]),
+        (lambda old: old[: 24 * MIB], []),
+        (lambda old: b"x" + old, [0, 8 * MIB, 16 * MIB, 24 * MIB, 32 * MIB, 40 * MIB]),
+    ],
+    ids=["changed", "appended", "a chunk inserted", "shortened", "a byte inserted"],
+)
+async def test_download_over_an_older_version_fetches_the_chunks_that_it_lacks(
+    dbx: Dbx, proxy: StoreProxy, tmp_path: Path, edit: Callable[[bytes], bytes], fetched: list[int]
+) -> None:
+    old = make_file(tmp_path / "file", 40 * MIB)
+    await dbx("upload", "file")
+    await dbx("download", "/file", "back")
+    new = edit(old)
+    (tmp_path / "file").write_bytes(new)
+    await dbx("upload", "file")
+    proxy.reset()
+    await dbx("download", "/file", "back", "--overwrite")
+    assert proxy.sent("GET") == fetched
+    assert (tmp_path / "back").read_bytes() == new
+    assert parts(tmp_path) == []
+
+
+async def test_download_over_an_older_version_with_a_wrong_manifest_fetches_everything(
+    dbx: Dbx, proxy: StoreProxy, tmp_path: Path, db: Db
+) -> None:
+    old = make_file(tmp_path / "file", 40 * MIB)
+    await dbx("upload", "file")
+    await dbx("download", "/file", "back")
+    new = bytes(16 * MIB) + old[16 * MIB :]
+    (tmp_path / "file").write_bytes(new)
+    await dbx("upload", "file")
+    wrong = {"wrong": hashlib.sha256(old[: 8 * MIB]).digest(), "right": hashlib.sha256(bytes(8 * MIB)).digest()}
+    async with db.begin() as tx:
+        await tx.execute(text("UPDATE blob_chunks SET sha256 = :wrong WHERE number = 1 AND sha256 = :right"), wrong)
+    proxy.reset()
+    await dbx("download", "/file", "back", "--overwrite")
+    assert proxy.sent("GET") == [0, 8 * MIB, 8 * MIB, 16 * MIB, 24 * MIB, 32 * MIB]
+    assert (tmp_path / "back").read_bytes() == new
+    async with db.begin() as tx:
+        await tx.execute(text("UPDATE blob_chunks SET sha256 = :right WHERE number = 1 AND sha256 = :wrong"), wrong)
 
 
 async def test_two_downloads_to_one_path(dbx: Dbx, proxy: StoreProxy, tmp_path: Path) -> None:

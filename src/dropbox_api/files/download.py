@@ -24,6 +24,7 @@ class StoredContent(NamedTuple):
     name: str
     content_type: str
     revision_id: uuid.UUID
+    blob_id: uuid.UUID
     size_bytes: int
     fingerprint: bytes
     content_status: str
@@ -58,8 +59,8 @@ async def read_content(tx: Tx, granted: access.Access, revision_id: uuid.UUID | 
 
 
 _CONTENTS = text("""
-    SELECT place, nodes.owner_id, name, content_type, revisions.id, blobs.size_bytes, fingerprint, content_status,
-        storage_key, etag, is_utf8
+    SELECT place, nodes.owner_id, name, content_type, revisions.id, blob_id, blobs.size_bytes, fingerprint,
+        content_status, storage_key, etag, is_utf8
     FROM unnest(CAST(:node_ids AS uuid[]), CAST(:revision_ids AS uuid[])) WITH ORDINALITY
         AS wanted(node_id, revision_id, place)
     JOIN nodes ON nodes.id = wanted.node_id

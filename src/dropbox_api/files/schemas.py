@@ -232,6 +232,33 @@ class DownloadUrl(Answer):
     etag: Annotated[str, Field(description="The store's ETag, for If-Range; not an MD5 to rely on.")]
 
 
+class ContentChunk(Answer):
+    """A chunk of a content, as it was uploaded."""
+
+    number: int
+    offset_bytes: int
+    size_bytes: int
+    sha256: Fingerprint
+
+
+class Manifest(Answer):
+    """The chunks of a content, or a page of them: they cover it without gaps, in the order of their numbers, from 1."""
+
+    revision_id: uuid.UUID
+    size_bytes: int
+    fingerprint: Fingerprint
+    encoding: Literal["identity"]
+    chunking: Annotated[
+        str,
+        Field(
+            description="How the content was cut: `fixed:SIZE`, chunks of so many bytes and a rest.",
+            examples=["fixed:8388608"],
+        ),
+    ]
+    items: list[ContentChunk]
+    next_cursor: str | None
+
+
 class DownloadItem(Request):
     """A file to download."""
 

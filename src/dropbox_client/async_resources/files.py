@@ -2,6 +2,7 @@
 
 import builtins
 from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
@@ -19,6 +20,7 @@ from dropbox_client.models.files import (
     File,
     FileRef,
     FileState,
+    Manifest,
     NameResult,
     OnConflict,
     Order,
@@ -149,6 +151,20 @@ class Files(Resource):
         With `inline` browsers show the content, if its type cannot run script; text and code as `text/plain`.
         """
         return await self._run(files.sign_download(await self._resolve(file), revision_id, inline=inline))
+
+    async def get_manifest(self, file: FileRef, revision_id: str | None = None) -> Manifest:
+        """Return the chunks of the content of the head or of a revision, by which a client finds what it has.
+
+        Raises: NotFound, NotAFile, ContentQuarantined, ContentDamaged; InvalidCursor if the server stores the content
+        in another way than at the first request: call again.
+        """
+        file_id = await self._resolve(file)
+        page = await self._run(files.read_manifest(file_id, revision_id, None))
+        items = page.items
+        while page.next_cursor is not None:
+            page = await self._run(files.read_manifest(file_id, page.revision_id, page.next_cursor))
+            items += page.items
+        return replace(page, items=items)
 
     async def download_batch(self, items: Sequence[DownloadItem]) -> builtins.list[DownloadResult]:
         """Return signed URLs for many contents, in the order of `items`; each result is a `download` or a `problem`.

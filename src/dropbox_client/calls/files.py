@@ -15,6 +15,7 @@ from dropbox_client.models import (
     DownloadUrl,
     File,
     FileState,
+    Manifest,
     NameResult,
     OnConflict,
     Operation,
@@ -115,6 +116,11 @@ def search(
 def sign_download(file_id: str, revision_id: str | None, *, inline: bool = False) -> Call[DownloadUrl]:
     query = without_none(revision=revision_id) | ({"inline": "true"} if inline else {})
     return Call("GET", f"/v1/files/{file_id}/download", read_with(DownloadUrl.from_json), query=query)
+
+
+def read_manifest(file_id: str, revision_id: str | None, cursor: str | None) -> Call[Manifest]:
+    query = without_none(revision=revision_id, cursor=cursor)
+    return Call("GET", f"/v1/files/{file_id}/manifest", read_with(Manifest.from_json), query=query)
 
 
 def download_batch(items: Sequence[DownloadItem]) -> Call[list[DownloadResult]]:

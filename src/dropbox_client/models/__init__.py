@@ -31,8 +31,8 @@ else:
             "events": "Event EventActor EventList",
             "files": (
                 "Activity ArchiveUrl CopyProgress DownloadItem DownloadResult DownloadUrl File FileRef FileState "
-                "NamedFile NameResult NodeState normalize_name OnConflict Order Processing ProcessingState Revision "
-                "Thumbnails TreeEntry "
+                "Manifest ContentChunk NamedFile NameResult NodeState normalize_name OnConflict Order Processing "
+                "ProcessingState Revision Thumbnails TreeEntry "
             ),
             "sharing": (
                 "KEEP Contact Grant GrantedRole Keep Link LinkMode LinkPass OwnShare PublicFile PublicLink ReceivedFile"

@@ -169,6 +169,32 @@ class DownloadUrl(Model):
     etag: str
 
 
+@dataclass(frozen=True, slots=True)
+class ContentChunk(Model):
+    """A chunk of a content, as it was uploaded; numbers begin at 1."""
+
+    number: int
+    offset_bytes: int
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest(Model):
+    """The chunks of a content, in order and without gaps."""
+
+    _readers: ClassVar = {"items": lambda items: [ContentChunk.from_json(item) for item in items]}
+
+    revision_id: str
+    size_bytes: int
+    fingerprint: str
+    chunking: str
+    """How the content was cut: `fixed:SIZE`, chunks of so many bytes and a rest."""
+    items: list[ContentChunk]
+    next_cursor: str | None
+    """None in what `get_manifest` returns: it reads all pages."""
+
+
 @dataclass(frozen=True)
 class ArchiveUrl(Model):
     """A URL of a zip; it needs no authentication, and downloads may begin until `expires_at`."""

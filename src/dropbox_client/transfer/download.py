@@ -3,6 +3,7 @@
 Invariants: the final name refers either to the previous file or to the complete verified one; content that does not
 match the fingerprint never gets the final name; an existing file is replaced only on request. Ranges are hashed in
 order, right after they arrive, while they are in the page cache. An interrupted download resumes (`partial_file`).
+Chunks that the replaced file has already are copied from it instead of fetched (`reuse`).
 """
 
 import contextlib
@@ -13,11 +14,12 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
 from dropbox_client.client import Client
-from dropbox_client.errors import ClientError, Corrupt, FileChanged, LocalExists, Unreadable
+from dropbox_client.errors import ApiError, ClientError, Corrupt, FileChanged, LocalExists, Unreadable
 from dropbox_client.models import DownloadUrl, File
 from dropbox_client.retry import TRANSFER_RETRY_FOR_S
 from dropbox_client.transfer.partial_file import PartialFile, allow_execution, set_modified_at
 from dropbox_client.transfer.ranges import PARALLEL, RangeFetcher
+from dropbox_client.transfer.reuse import Piece, find_missing, find_pieces
 from dropbox_client.transfer.source import Source, hash_range
 
 _AHEAD = 2 * PARALLEL
@@ -63,13 +65,16 @@ def download(
     """
     if not overwrite and os.path.lexists(target):
         raise LocalExists(f"{target} already exists")
+    is_base_useful = overwrite
     with contextlib.ExitStack() as stack:
         pool = pool or stack.enter_context(ThreadPoolExecutor(PARALLEL, thread_name_prefix="fetch"))
         while True:
             ranges = RangeFetcher(client, file, pool, on_bytes=on_bytes, retry_for_s=retry_for_s, sign=sign)
             # All writers stop before the file is closed.
             with PartialFile(target, ranges.source, ranges.count) as part, ranges:
-                if not _fetch_verified(ranges, part, file, on_bytes):
+                pieces = _copy_pieces(client, ranges, part, file, target) if is_base_useful else []
+                if not _fetch_verified(ranges, part, pieces, file, on_bytes):
+                    is_base_useful = False
                     continue
                 if overwrite:
                     part.replace_target(target, file.client_modified_at, executable=bool(file.executable))
@@ -98,25 +103,55 @@ def take_attributes(file: File, target: Path) -> None:
         set_modified_at(target, file.client_modified_at)
 
 
-def _fetch_verified(ranges: RangeFetcher, part: PartialFile, file: File, on_bytes: Callable[[int], None]) -> bool:
-    """Fetch the missing ranges and verify the whole content.
+def _copy_pieces(client: Client, ranges: RangeFetcher, part: PartialFile, file: File, target: Path) -> list[Piece]:
+    """Copy the chunks that the file at `target` has already into `part`; return them.
 
-    Returns False if the content is damaged and an earlier download may be the cause: its bytes are deleted.
+    A single range is fetched sooner. Raises: Unreachable, NotSignedIn; OSError of the local file system.
+    """
+    if ranges.count < 2:
+        return []
+    try:
+        with Source(target) as base:
+            pieces = find_pieces(client.files.get_manifest(file, ranges.source.revision_id), base)
+            for piece in pieces:
+                offset = piece.offset_bytes
+                for block in base.blocks(piece.file_offset_bytes, piece.size_bytes):
+                    part.write(block, offset)
+                    offset += len(block)
+    except (Unreadable, FileChanged, ApiError):  # ApiError: for instance of an older server
+        return []
+    return pieces
+
+
+def _fetch_verified(
+    ranges: RangeFetcher, part: PartialFile, pieces: list[Piece], file: File, on_bytes: Callable[[int], None]
+) -> bool:
+    """Fetch what is in neither an earlier download nor `pieces`, and verify the whole content.
+
+    Returns False if the content is damaged and one of these may be the cause: the bytes are deleted.
     Raises: Corrupt, and the exceptions of `RangeFetcher`.
     """
-    on_bytes(sum(map(ranges.chunks.bytes_of, part.present)))
+    numbers = range(1, ranges.count + 1)
+    missing = {}
+    for number in numbers:
+        if number not in part.present:
+            offset = ranges.chunks.offset(number)
+            begin, end = find_missing(offset, offset + ranges.chunks.bytes_of(number), pieces)
+            if begin < end:
+                missing[number] = (begin, end - begin)
+    on_bytes(ranges.source.size_bytes - sum(size for _, size in missing.values()))
 
     def fetch(number: int) -> None:
-        ranges.fetch(number, part.write)
+        ranges.fetch(*missing[number], part.write)
         part.mark_range(number)
 
     digest = hashlib.sha256()
-    for number in ranges.iterate(fetch, present=part.present, ahead=_AHEAD):
+    for number in ranges.iterate(fetch, present=set(numbers) - missing.keys(), ahead=_AHEAD):
         part.hash_into(digest, ranges.chunks.offset(number), ranges.chunks.bytes_of(number))
     if digest.hexdigest() == ranges.source.fingerprint:
         return True
     part.is_kept = False
-    if not part.present:
+    if not part.present and not pieces:
         raise Corrupt(f"{file.path}: the downloaded content does not match its fingerprint")
     on_bytes(-ranges.source.size_bytes)
     return False

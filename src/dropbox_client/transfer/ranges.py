@@ -92,15 +92,15 @@ class RangeFetcher:
         self._waiting.popleft()
         return number
 
-    def fetch(self, number: int, write: Write) -> None:
-        """Fetch one range into `write`, with retries; each attempt begins at the start of the range.
+    def fetch(self, offset: int, size: int, write: Write) -> None:
+        """Fetch `size` bytes at `offset` into `write`, with retries; each attempt begins at `offset`.
 
         Raises: TransferFailed, Unreachable, Stopped, ApiError, exceptions of `write`.
         """
         with Backoff(self._retry_window) as backoff:
-            self._fetch_until_complete(number, write, backoff)
+            self._fetch_until_complete(offset, size, write, backoff)
 
-    def _fetch_until_complete(self, number: int, write: Write, backoff: Backoff) -> None:
+    def _fetch_until_complete(self, offset: int, size: int, write: Write, backoff: Backoff) -> None:
         expired_urls = 0
         while True:
             source = self.source
@@ -108,7 +108,7 @@ class RangeFetcher:
             if self._cancelled.is_set():
                 raise Stopped("stopped")
             try:
-                status = self._fetch_once(source, number, write)
+                status = self._fetch_once(source, offset, size, write)
             except Unreachable as error:
                 failure = error
             else:
@@ -128,9 +128,8 @@ class RangeFetcher:
             if self._cancelled.wait(pause_s):
                 raise Stopped("stopped")
 
-    def _fetch_once(self, source: DownloadUrl, number: int, write: Write) -> int:
+    def _fetch_once(self, source: DownloadUrl, offset: int, size: int, write: Write) -> int:
         """Make one attempt and return its status; 206 means that the whole range was written."""
-        offset, size = self.chunks.offset(number), self.chunks.bytes_of(number)
         with self._client.transport.open(
             "GET", source.url, {"Range": f"bytes={offset}-{offset + size - 1}"}
         ) as response:
@@ -180,13 +179,13 @@ def stream_content(
     with RangeFetcher(client, file, pool, on_bytes=on_bytes) as ranges:
 
         def fetch(number: int) -> None:
-            start = ranges.chunks.offset(number)
-            piece = memoryview(bytearray(ranges.chunks.bytes_of(number)))
+            start, size = ranges.chunks.offset(number), ranges.chunks.bytes_of(number)
+            piece = memoryview(bytearray(size))
 
             def write(view: memoryview, offset: int) -> None:
                 piece[offset - start : offset - start + len(view)] = view
 
-            ranges.fetch(number, write)
+            ranges.fetch(start, size, write)
             pieces[number] = piece
 
         for number in ranges.iterate(fetch, ahead=PARALLEL):

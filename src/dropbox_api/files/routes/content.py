@@ -6,9 +6,9 @@ from fastapi import APIRouter, Response
 
 from dropbox_api import problems
 from dropbox_api.accounts.auth import CountItemsDep, NoStore, Reader, Writer
-from dropbox_api.deps import COMPRESSED, Inline
-from dropbox_api.files import acceptance, download
-from dropbox_api.files.schemas import CreateDownloadBatch, DownloadBatch, DownloadUrl, File
+from dropbox_api.deps import COMPRESSED, Inline, PageLimit
+from dropbox_api.files import acceptance, download, manifest
+from dropbox_api.files.schemas import CreateDownloadBatch, DownloadBatch, DownloadUrl, File, Manifest
 from dropbox_api.responses import BODY, problem_responses
 
 router = APIRouter()
@@ -54,6 +54,30 @@ async def get_download(
     content = await download.open_content(context, file_id, revision, inline=inline)
     response.headers["Cache-Control"] = "no-store"
     return download.make_download_url(context, content, inline=inline)
+
+
+@router.get(
+    "/files/{file_id}/manifest",
+    operation_id="files_get_manifest",
+    dependencies=[COMPRESSED],
+    responses=problem_responses(
+        *_NOT_YOURS,
+        problems.NotAFile,
+        problems.ContentQuarantined,
+        problems.ContentDamaged,
+        problems.InvalidCursor,
+    ),
+)
+async def get_manifest(
+    *,
+    context: Reader,
+    file_id: uuid.UUID,
+    revision: uuid.UUID | None = None,
+    limit: PageLimit = 1000,
+    cursor: str | None = None,
+) -> Manifest:
+    """List the chunks of the content with their hashes: fetch by Range only those that an older version lacks."""
+    return await manifest.read_manifest(context, file_id, revision, limit=limit, cursor=cursor)
 
 
 @router.post(

@@ -1,0 +1,66 @@
+"""What a local file has of another content: chunks of its manifest, wherever they are in the file.
+
+Nothing here is trusted: the caller compares the hash of the whole content with its fingerprint.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+
+from dropbox_client.models import Manifest
+from dropbox_client.transfer.source import Source, hash_range
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A range of the content that the file has, too."""
+
+    offset_bytes: int
+    size_bytes: int
+    file_offset_bytes: int
+
+    @property
+    def end_bytes(self) -> int:
+        return self.offset_bytes + self.size_bytes
+
+
+def find_pieces(manifest: Manifest, file: Source) -> list[Piece]:
+    """Return the chunks that the file has, in the order of the content. Reads the file once.
+
+    Raises FileChanged, Unreadable.
+    """
+    sizes = {chunk.size_bytes for chunk in manifest.items}
+    places: dict[str, int] = {}
+    for offset, size in _cut(file.size_bytes, manifest.chunking):
+        if size in sizes:
+            places.setdefault(hash_range(file, offset, size), offset)
+    return [
+        Piece(chunk.offset_bytes, chunk.size_bytes, places[chunk.sha256])
+        for chunk in manifest.items
+        if chunk.sha256 in places
+    ]
+
+
+def _cut(size_bytes: int, chunking: str) -> Iterator[tuple[int, int]]:
+    """Iterate over (offset, size) of the chunks of a file; none for a format that this client does not know."""
+    kind, _, step = chunking.partition(":")
+    if kind == "fixed":
+        for offset in range(0, size_bytes, int(step)):
+            yield offset, min(int(step), size_bytes - offset)
+
+
+def find_missing(begin: int, end: int, pieces: Sequence[Piece]) -> tuple[int, int]:
+    """Shorten the range [begin, end) of the content by the bytes at both ends that are in pieces.
+
+    `pieces` are in order and do not overlap. Returns an empty range if all bytes are in pieces.
+    """
+    for piece in pieces[bisect_right(pieces, begin, key=attrgetter("end_bytes")) :]:
+        if piece.offset_bytes > begin or begin >= end:
+            break
+        begin = piece.end_bytes
+    before = bisect_left(pieces, end, key=attrgetter("offset_bytes"))
+    while before and begin < end <= pieces[before - 1].end_bytes:
+        before -= 1
+        end = pieces[before].offset_bytes
+    return begin, max(begin, end)
