@@ -1,12 +1,14 @@
 """Completing while the store is slow: bounded work, answers in time, and tasks that belong to one application."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx2
 import pytest
 from sqlalchemy import text
 
@@ -16,7 +18,13 @@ from dropbox_api.storage.s3 import S3Config
 from dropbox_api.uploads.complete import MULTIPARTS_AT_ONCE
 from dropbox_api.workers.finish import finish_idle_uploads, finish_stale_uploads
 from dropbox_api.workers.runner import open_services
+from dropbox_client import Client
+from dropbox_client.models import CompletedUploadItem
+from dropbox_client.transfer.progress import UploadItem, UploadResult
+from dropbox_client.transfer.upload import Uploader
 from tests.support.fault_proxy import Fault, FaultProxy, is_complete, running_proxy
+from tests.support.sdk import blocking_client
+from tests.support.senders import Sender
 from tests.support.server import (
     MULTI,
     PATIENT,
@@ -33,6 +41,7 @@ from tests.support.server import (
     send,
     start,
 )
+from tests.support.sharing import make_folder, make_link, public
 
 ALL = 1_000_000
 FEW_CONNECTIONS = {"pool_size": 2, "pool_overflow": 0}
@@ -68,8 +77,17 @@ async def hold(proxy: FaultProxy) -> AsyncIterator[Fault]:
     proxy.faults.clear()
 
 
-def impatient(settings: Settings) -> Settings:
-    uploads = settings.uploads.model_copy(update={"complete_wait_s": 1})
+@contextmanager
+def stalled_heads(proxy: FaultProxy, *upload_ids: str) -> Iterator[None]:
+    """Answer no HEAD of the objects of some uploads."""
+    fault = Fault("stall", lambda one: one.method == "HEAD" and any(key in one.target for key in upload_ids), times=ALL)
+    proxy.inject(fault)
+    yield
+    proxy.faults.remove(fault)
+
+
+def impatient(settings: Settings, wait_s: int = 1) -> Settings:
+    uploads = settings.uploads.model_copy(update={"complete_wait_s": wait_s})
     return settings.model_copy(update={"uploads": uploads})
 
 
@@ -160,6 +178,85 @@ async def test_batch_beyond_its_time_is_completing_and_ends_in_the_worker(slow_s
             return await states(server.db, uploads) == {"completed"}
 
         await until(all_ended)
+
+
+async def test_single_file_whose_store_is_silent_is_completing_and_is_not_lost(
+    slow_settings: Settings, proxy: FaultProxy
+) -> None:
+    async with serving(impatient(slow_settings, wait_s=3)) as (server, account):
+        uploads = [await start(account, f"file {number}".encode(), f"{number}.txt") for number in range(4)]
+        for number, upload in enumerate(uploads):
+            await send(account, upload, f"file {number}".encode())
+        _, *slow = uploads
+
+        with stalled_heads(proxy, *(upload["id"] for upload in slow)):
+            quick_item, *slow_items = await complete_batch(account, uploads)
+            alone = await complete(account, slow[0]["id"])
+
+        assert quick_item["file"]["name"] == "0.txt"
+        assert [item["problem"]["code"] for item in slow_items] == ["upload-completing"] * 3
+        assert (alone.status_code, alone.json()["state"]) == (202, "active")
+        await run_until_idle(finish_idle_uploads, server.services)
+        assert await states(server.db, slow) == {"completed"}, "the batch left them to the worker"
+        names = [item["file"]["name"] for item in await complete_batch(account, uploads)]
+        listed = (await account.client.get("/v1/files")).raise_for_status().json()["items"]
+        assert names == [item["name"] for item in listed] == [f"{number}.txt" for number in range(4)]
+
+
+async def test_batch_under_a_link_beyond_its_time_shows_what_is_not_completed(
+    slow_settings: Settings, proxy: FaultProxy
+) -> None:
+    async with (
+        serving(impatient(slow_settings, wait_s=3)) as (server, account),
+        httpx2.AsyncClient(base_url=server.url) as api,
+    ):
+        sender = Sender(api, await make_link(account, await make_folder(account, "/inbox"), "upload"))
+        contents = [f"file {number}".encode() for number in range(3)]
+        uploads = [await sender.start(data) for data in contents]
+        for upload, data in zip(uploads, contents, strict=True):
+            await sender.send(upload, data)
+
+        async def complete_all() -> list[str]:
+            body = {"items": [{"upload_id": upload["id"]} for upload in uploads]}
+            headers = {"X-Upload-Secret": sender.secret}
+            answer = await api.post(public(sender.link, "/uploads/batch/complete"), json=body, headers=headers)
+            return [item["upload"]["state"] for item in answer.raise_for_status().json()["items"]]
+
+        with stalled_heads(proxy, uploads[1]["id"], uploads[2]["id"]):
+            assert await complete_all() == ["completed", "active", "active"]
+        assert await complete_all() == ["completed"] * 3
+
+
+async def test_sdk_repeats_the_completion_of_a_batch_only_for_the_files_that_need_longer(
+    slow_settings: Settings, proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = []
+    for number in range(4):
+        path = tmp_path / f"{number}.txt"
+        path.write_text(f"file {number}")
+        items.append(UploadItem(path, "/", path.name, path.stat().st_size))
+
+    def upload(client: Client) -> tuple[list[UploadResult], list[int]]:
+        sizes: list[int] = []
+        complete_batch = client.uploads.complete_batch
+
+        def complete(upload_ids: Sequence[str]) -> list[CompletedUploadItem]:
+            slow = () if sizes else upload_ids[:2]
+            sizes.append(len(upload_ids))
+            with stalled_heads(proxy, *slow):
+                return complete_batch(upload_ids)
+
+        monkeypatch.setattr(client.uploads, "complete_batch", complete)
+        with Uploader(client) as uploader:
+            return list(uploader.upload(items)), sizes
+
+    async with serving(impatient(slow_settings, wait_s=3)) as (server, account):
+        with blocking_client(server, account) as client:
+            results, sizes = await asyncio.to_thread(upload, client)
+        assert [(result.error, result.sent_bytes) for result in results] == [(None, 6)] * 4
+        assert sizes == [4, 2]
+        listed = (await account.client.get("/v1/files")).raise_for_status().json()["items"]
+        assert [item["name"] for item in listed] == [f"{number}.txt" for number in range(4)]
 
 
 async def test_repeated_batch_of_uploads_that_are_completing_succeeds(slow_settings: Settings, hold: Fault) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import and_, func, or_, select, update
 
 from dropbox_api import problems
 from dropbox_api.context import Context, Services
@@ -52,14 +52,16 @@ async def complete_upload(context: Context, upload_id: uuid.UUID) -> schemas.Com
     Transaction: T1, S3, T2.
     """
     session = await _get_completable(context.db, context.actor_id, upload_id)
-    return await _complete_in_time(context, session, _find_deadline(context))
+    return await _complete_in_time(context, session, find_deadline(context))
 
 
 async def _complete_in_time(
     context: Context, session: UploadSession, deadline: float
 ) -> schemas.CompletedUpload | None:
     """Complete a session as `complete_upload` does, with an answer by the deadline (`time.monotonic`)."""
-    if session.state in {"creating", "active"}:
+    if session.is_live and time.monotonic() > deadline:
+        return None
+    if _needs_listing(session):
         session = await reconcile.reconcile_upload(context, session.id)
     if not await _complete_reconciled(context, session, deadline):
         return None
@@ -72,25 +74,36 @@ async def _complete_in_time(
     return result
 
 
-async def complete_session(services: Services, upload_id: uuid.UUID) -> bool:
+async def complete_session(services: Services, upload_id: uuid.UUID, deadline: float | None = None) -> bool:
     """Complete a session for a worker, which does not prolong its life; return False when S3 needs longer.
+
+    `deadline` is that of a batch (`time.monotonic`).
 
     Raises what `complete_upload` does, but not DestinationRefused: a refused destination settles the session too.
     Transaction: T1, S3, T2.
     """
     async with services.db.read() as tx:
         session = await _require_completable(tx, await sessions.read_session(tx, upload_id))
-    if session.state in {"creating", "active"}:
+    deadline = deadline or find_deadline(services)
+    if session.is_live and time.monotonic() > deadline:
+        return False
+    if _needs_listing(session):
         session = await reconcile.reconcile_session(services, upload_id)
-    if not await _complete_reconciled(services, session, _find_deadline(services)):
+    if not await _complete_reconciled(services, session, deadline):
         return False
     async with services.db.read() as tx:
         _require_completed(await sessions.read_session(tx, upload_id))
     return True
 
 
-def _find_deadline(services: Services) -> float:
+def find_deadline(services: Services) -> float:
+    """Return the time (`time.monotonic`) by which a call to complete, also of a batch, answers."""
     return time.monotonic() + services.settings.uploads.complete_wait_s
+
+
+def _needs_listing(session: UploadSession) -> bool:
+    """Whether to reconcile a session first. Of a single upload `_complete_singles` sends the HEAD itself."""
+    return session.state == "creating" or (session.state == "active" and not session.is_single)
 
 
 async def _get_completable(db: Db, uploader_id: uuid.UUID, upload_id: uuid.UUID) -> UploadSession:
@@ -114,12 +127,14 @@ def _require_completed(session: UploadSession) -> None:
 
 
 async def _complete_reconciled(services: Services, session: UploadSession, deadline: float) -> bool:
-    """Bring a reconciled session to its end, unless it has ended; return False when S3 needs longer.
+    """Bring a session to its end, unless it has ended; return False when S3 needs longer. A multipart is reconciled.
 
     Raises PartsMissing, UploadFailed, Unavailable.
     """
     if session.state == "active" and session.is_single:
-        for problem in (await _complete_singles(services, session.owner_id, [session])).values():
+        for problem in (await _complete_singles(services, session.owner_id, [session], deadline)).values():
+            if isinstance(problem, problems.UploadCompleting):
+                return False
             raise problem
         return True
     return not session.is_live or await _assemble_in_time(services, session, deadline)
@@ -129,47 +144,49 @@ async def complete_batch(context: Context, upload_ids: Sequence[uuid.UUID]) -> s
     """Complete up to 500 sessions; each has its own file or problem, in order.
 
     Single uploads are confirmed by HEADs in parallel and recorded in one transaction; of the others, a few are
-    assembled at a time. After `complete_wait_s` the worker completes those that have not begun.
+    assembled at a time. After `complete_wait_s` those that S3 has not confirmed are UploadCompleting, and the worker
+    completes them unless the caller repeats the call.
     """
-    deadline = _find_deadline(context)
+    deadline = find_deadline(context)
     wanted = sessions.select_sessions(
         Upload.id.in_(upload_ids),
         Upload.uploader_id == context.actor_id,
         sessions.IS_OWN,
-        Upload.strategy == "single",
-        Upload.state == "active",
+        or_(Upload.state == "completed", and_(Upload.strategy == "single", Upload.state == "active")),
     )
     async with context.db.read() as tx:
-        singles = [UploadSession(*row) for row in await tx.execute(wanted.order_by(Upload.id))]
+        known = [UploadSession(*row) for row in await tx.execute(wanted.order_by(Upload.id))]
+        singles = [session for session in known if session.state == "active"]
         closed = await destinations.find_closed_sessions(tx, context.actor_id, singles)
         failed: dict[uuid.UUID, problems.Problem] = {upload_id: problems.ParentGone() for upload_id in closed}
     for owner_id in {session.owner_id for session in singles}:
         of_owner = [session for session in singles if session.owner_id == owner_id and session.id not in failed]
-        failed |= await _complete_singles(context, owner_id, of_owner)
+        failed |= await _complete_singles(context, owner_id, of_owner, deadline)
     async with context.db.read() as tx:
-        results = await queries.load_results(tx, context.actor_id, [session.id for session in singles]) | failed
+        results = await queries.load_results(tx, context.actor_id, [session.id for session in known]) | failed
     gate = asyncio.Semaphore(MULTIPARTS_AT_ONCE)
 
-    async def complete_one(upload_id: uuid.UUID) -> schemas.CompletedUploadItem:
+    async def complete_one(upload_id: uuid.UUID) -> schemas.CompletedUpload | problems.Problem:
         if upload_id in results:
-            return _view(upload_id, results[upload_id])
+            return results[upload_id]
         async with gate:
-            return _view(upload_id, await _complete_one(context, upload_id, deadline))
+            return await _complete_one(context, upload_id, deadline)
 
-    return schemas.CompletedUploadBatch(items=await asyncio.gather(*map(complete_one, upload_ids)))
+    outcomes = await asyncio.gather(*map(complete_one, upload_ids))
+    pairs = list(zip(upload_ids, outcomes, strict=True))
+    late = [upload_id for upload_id, outcome in pairs if isinstance(outcome, problems.UploadCompleting)]
+    if late:
+        await _leave_to_worker(context.db, late)
+    return schemas.CompletedUploadBatch(items=[_view(upload_id, outcome) for upload_id, outcome in pairs])
 
 
 async def _complete_one(
     context: Context, upload_id: uuid.UUID, deadline: float
 ) -> schemas.CompletedUpload | problems.Problem:
-    """Complete one session of a batch, or leave it to a worker after the deadline; return its problem."""
-    completed = None
+    """Complete one session of a batch by the deadline; return its problem."""
     try:
         session = await _get_completable(context.db, context.actor_id, upload_id)
-        if session.is_live and time.monotonic() > deadline:
-            await _leave_to_worker(context.db, upload_id)
-        else:
-            completed = await _complete_in_time(context, session, deadline)
+        completed = await _complete_in_time(context, session, deadline)
     except problems.Problem as problem:
         return problem
     except StoreError as error:
@@ -187,17 +204,22 @@ def _view(upload_id: uuid.UUID, result: schemas.CompletedUpload | problems.Probl
 
 
 async def _complete_singles(
-    services: Services, owner_id: uuid.UUID, uploads: Sequence[UploadSession]
+    services: Services, owner_id: uuid.UUID, uploads: Sequence[UploadSession], deadline: float
 ) -> dict[uuid.UUID, problems.Problem]:
-    """Record the active single uploads of one owner whose object S3 holds; return the problems of the others."""
+    """Record the active single uploads of one owner whose object S3 holds; return the problems of the others.
+
+    That is UploadCompleting where S3 does not say so by the deadline.
+    """
     gate = asyncio.Semaphore(HEADS_AT_ONCE)
 
     async def confirm(session: UploadSession) -> StoredObject | problems.Problem:
-        async with gate:
-            try:
+        try:
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())), gate:
                 info = await reconcile.find_object(services.store, session)
-            except StoreError as error:
-                return to_problem(error)
+        except TimeoutError:
+            return problems.UploadCompleting(retry_after_s=1)
+        except StoreError as error:
+            return to_problem(error)
         if info is None:
             return problems.PartsMissing(missing="1", mismatched="")
         if not is_expected_object(info, session.size_bytes, to_base64(session.known_fingerprint)):
@@ -240,7 +262,7 @@ async def _assemble_in_time(services: Services, session: UploadSession, deadline
         if not now.is_live or (task is not None and now.state != "completing"):
             return True
         if time.monotonic() > deadline:
-            await _leave_to_worker(services.db, session.id)
+            await _leave_to_worker(services.db, [session.id])
             return False
         await asyncio.sleep(POLL_S)
 
@@ -253,9 +275,9 @@ async def _claim_and_assemble(services: Services, upload_id: uuid.UUID) -> None:
         await assembly.assemble_session(services, upload_id, token)
 
 
-async def _leave_to_worker(db: Db, upload_id: uuid.UUID) -> None:
-    """Let the next run of `finish-idle` or `finish-stale` complete a session, unless a process holds it."""
-    due = update(Upload).where(Upload.id == upload_id, Upload.state.in_(("active", "completing")))
+async def _leave_to_worker(db: Db, upload_ids: Sequence[uuid.UUID]) -> None:
+    """Let the next runs of `finish-idle` or `finish-stale` complete sessions, unless a process holds them."""
+    due = update(Upload).where(Upload.id.in_(upload_ids), Upload.state.in_(("active", "completing")))
     async with db.begin() as tx:
         await tx.execute(due.values(next_check_at=func.now(), checks=0))
 

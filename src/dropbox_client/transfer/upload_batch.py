@@ -5,21 +5,21 @@ that another device shares) are handed to `upload_file`.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 
 from dropbox_client.errors import ApiError, ClientError, NotSignedIn, Stopped, TransferFailed, Unreachable
 from dropbox_client.models import CreatedUploadItem, CreateUpload, SignedPart
-from dropbox_client.problems import StoreFull
-from dropbox_client.retry import RetryWindow
+from dropbox_client.problems import StoreFull, UploadCompleting
+from dropbox_client.retry import Backoff, RetryWindow
 from dropbox_client.transfer.parts import PartResult, PartSender
 from dropbox_client.transfer.progress import UploadItem, UploadResult
 from dropbox_client.transfer.source import Source, hash_range
-from dropbox_client.transfer.upload_file import UploadContext, new_upload
+from dropbox_client.transfer.upload_file import COMPLETE_RETRY_FOR_S, UploadContext, new_upload
 
-_RETRYABLE_ALONE = frozenset({"upload-expired", "upload-ended", "upload-failed", "parts-missing", "upload-completing"})
+_RETRYABLE_ALONE = frozenset({"upload-expired", "upload-ended", "upload-failed", "parts-missing"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,17 +135,42 @@ class _Batch:
             return sender.send(part, file.new.fingerprint or "")
 
     def _complete(self, stored: dict[str, _HashedFile]) -> None:
-        if not stored:
-            return
+        window = RetryWindow(COMPLETE_RETRY_FOR_S, waits=self._context.client.exchange.waits)
+        with Backoff(window, cap_s=5) as backoff:
+            while stored:
+                completing = self._complete_once(stored)
+                if len(completing) < len(stored):
+                    window.renew()
+                stored = completing
+                if stored and not self._wait(backoff):
+                    error = TransferFailed("the server is still completing the file; run the same command again later")
+                    self._results += [UploadResult(file.item, error=error) for file in stored.values()]
+                    return
+
+    def _complete_once(self, stored: Mapping[str, _HashedFile]) -> dict[str, _HashedFile]:
+        """Complete sessions; return those for which the server needs longer."""
+        completing: dict[str, _HashedFile] = {}
         for answer in self._context.client.uploads.complete_batch(list(stored)):
             file = stored[answer.upload_id]
             if answer.file:
                 self._results.append(UploadResult(file.item, file=answer.file, sent_bytes=file.new.size_bytes))
-                continue
-            self._context.listener.on_bytes(file.item, -file.new.size_bytes)
-            self._record_problem(
-                file.item, answer.problem or TransferFailed("the server answered neither file nor problem")
-            )
+            elif isinstance(answer.problem, UploadCompleting):
+                completing[answer.upload_id] = file
+            else:
+                self._context.listener.on_bytes(file.item, -file.new.size_bytes)
+                self._record_problem(
+                    file.item, answer.problem or TransferFailed("the server answered neither file nor problem")
+                )
+        return completing
+
+    def _wait(self, backoff: Backoff) -> bool:
+        """Wait before the next call; return False to give up. Raises: Stopped."""
+        pause_s = backoff.next_pause_s(1, failure=TransferFailed("the server is still completing files"))
+        if pause_s is None:
+            return False
+        if self._context.client.stopping.wait(pause_s):
+            raise Stopped("stopped")
+        return True
 
     def _record_problem(self, item: UploadItem, problem: ClientError) -> None:
         if isinstance(problem, ApiError) and (problem.retryable or problem.code in _RETRYABLE_ALONE):

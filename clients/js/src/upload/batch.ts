@@ -18,6 +18,8 @@ export interface BatchJob {
   /** Aborts when this file is paused or cancelled. */
   signal: AbortSignal;
   report: (report: Report) => void;
+  /** Called with the session that the file gets. */
+  onSession: (uploadId: string) => void;
 }
 
 /** Files whose bytes are in memory at once. */
@@ -91,6 +93,7 @@ async function sendMembers(context: TransferContext, members: Member[], alone: B
       member.report({ type: "done", fileId: answer.fileId });
     } else {
       const { session, parts } = answer;
+      if (session) member.onSession(session.id);
       const isShared = session && "destinations" in session && session.destinations.length > 1;
       const [part] = parts;
       if (!session || !part || isShared) alone.push(member);
@@ -127,13 +130,19 @@ async function putMember(
 }
 
 async function completeMembers(context: TransferContext, stored: readonly Stored[], alone: BatchJob[]): Promise<void> {
-  for (const { member } of stored) member.report({ type: "completing" });
-  const ended = stored.map(({ member, id }) => ({ job: member.job, id, fingerprint: member.fingerprint }));
-  const answers = await call(context, () => context.sessions.completeBatch(ended));
-  for (const [index, { member }] of stored.entries()) {
-    const answer = answers[index];
-    if (!answer || answer instanceof ApiProblem || answer.refusal) alone.push(member);
-    else member.report({ type: "done", fileId: answer.fileId });
+  for (let left = stored; left.length; ) {
+    for (const { member } of left) member.report({ type: "completing" });
+    const ended = left.map(({ member, id }) => ({ job: member.job, id, fingerprint: member.fingerprint }));
+    const answers = await call(context, () => context.sessions.completeBatch(ended));
+    let pauseS = 0;
+    left = left.filter(({ member }, index) => {
+      const answer = answers[index];
+      if (typeof answer === "number") pauseS = Math.max(pauseS, answer);
+      else if (!answer || answer instanceof ApiProblem || answer.refusal) alone.push(member);
+      else member.report({ type: "done", fileId: answer.fileId });
+      return typeof answer === "number" && !member.signal.aborted;
+    });
+    if (left.length) await context.connectivity.pause(pauseS * 1000, context.signal);
   }
 }
 

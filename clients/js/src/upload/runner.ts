@@ -34,7 +34,6 @@ export interface RunnerOptions {
 interface Work {
   job: Job;
   controller: AbortController;
-  uploadId: string | null;
   hasEnded: boolean;
   /** Whether a batch has handed it back. */
   isAlone: boolean;
@@ -46,6 +45,8 @@ export class Runner {
   private readonly folders: Folders;
   private readonly lanes = new Lanes();
   private readonly work = new Map<string, Work>();
+  /** Sessions of jobs that have not ended at the server, by the job: those of batches are known here only. */
+  private readonly uploadIds = new Map<string, string>();
   private queue: Work[] = [];
   private units = 0;
   private foldersReady: Promise<void> = Promise.resolve();
@@ -68,7 +69,6 @@ export class Runner {
       const work: Work = {
         job,
         controller: new AbortController(),
-        uploadId: job.uploadId,
         hasEnded: false,
         isAlone: job.uploadId !== null || job.file.size > SMALL_BYTES,
         finished: Promise.withResolvers(),
@@ -90,7 +90,8 @@ export class Runner {
     const work = this.work.get(id);
     if (work) this.stopWork(work);
     await work?.finished.promise;
-    const known = work?.uploadId ?? uploadId;
+    const known = this.uploadIds.get(id) ?? uploadId;
+    this.uploadIds.delete(id);
     if (known === null) return;
     const session = await this.sessions.reconcile(known);
     if (!("destinations" in session) || session.destinations.length < 2) await this.sessions.abort(known);
@@ -161,6 +162,7 @@ export class Runner {
         job: work.job,
         signal: work.controller.signal,
         report: (report) => this.report(work, report),
+        onSession: (uploadId) => this.uploadIds.set(work.job.id, uploadId),
       }),
     );
     const reportAll = (report: Report) => {
@@ -212,7 +214,8 @@ export class Runner {
       connectivity: options.connectivity,
       report: (report) => this.report(work, report),
       onSession: (uploadId) => {
-        work.uploadId = uploadId;
+        if (uploadId === null) this.uploadIds.delete(work.job.id);
+        else this.uploadIds.set(work.job.id, uploadId);
         options.onSession(work.job, uploadId);
       },
       decide: options.decide,
@@ -229,6 +232,7 @@ export class Runner {
 
   private report(work: Work, report: Report): void {
     if (work.hasEnded) return;
+    if (report.type === "done") this.uploadIds.delete(work.job.id);
     if (report.type === "done" || report.type === "failed" || report.type === "skipped") work.hasEnded = true;
     this.options.onReport(work.job, report);
   }

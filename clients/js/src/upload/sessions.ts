@@ -3,6 +3,7 @@
 import type { Client, Schemas } from "../api.ts";
 import { ApiProblem } from "../problems.ts";
 import { hashBlob } from "../worker/hash.ts";
+import { UploadError } from "./errors.ts";
 import type { Job, Target } from "./job.ts";
 
 export type SignedPart = Schemas["SignedPart"];
@@ -38,6 +39,9 @@ export interface NewSession {
 /** The answer about one file of a batch. */
 export type BatchStart = Started | { problem: ApiProblem };
 
+/** The end of one file of a batch: null where `complete` says why it failed. */
+export type BatchEnd = Completed | ApiProblem | number | null;
+
 export interface Limits {
   singleMaxBytes: number;
   chunkSizeBytes: number;
@@ -58,7 +62,8 @@ export interface Sessions {
   bind(id: string, fingerprint: string): Promise<Started | null>;
   /** Complete; a number of seconds means that the store still assembles. */
   complete(job: Job, id: string, fingerprint: string): Promise<Completed | number>;
-  completeBatch(ended: readonly { job: Job; id: string; fingerprint: string }[]): Promise<(Completed | ApiProblem)[]>;
+  /** Complete; an answer about a file may be a number of seconds, as for `complete`. */
+  completeBatch(ended: readonly { job: Job; id: string; fingerprint: string }[]): Promise<BatchEnd[]>;
   /** Name another destination for stored content. */
   place(wanted: NewSession, id: string): Promise<void>;
   abort(id: string): Promise<void>;
@@ -132,12 +137,13 @@ class AccountSessions implements Sessions {
     return { fileId: own?.file_id ?? data.file.id, refusal: own?.problem ?? null };
   }
 
-  async completeBatch(ended: readonly { id: string }[]): Promise<(Completed | ApiProblem)[]> {
+  async completeBatch(ended: readonly { id: string }[]): Promise<BatchEnd[]> {
     const body = { upload_ids: ended.map(({ id }) => id) };
     const { data } = await this.client.api.POST("/v1/uploads/batch/complete", { body });
-    return data.items.map(({ file, problem }) =>
-      problem ? toProblem(problem) : { fileId: file?.id ?? null, refusal: null },
-    );
+    return data.items.map(({ file, problem }) => {
+      if (problem?.code === "upload-completing") return problem.retry_after_s;
+      return problem ? toProblem(problem) : { fileId: file?.id ?? null, refusal: null };
+    });
   }
 
   async place(wanted: NewSession, id: string): Promise<void> {
@@ -203,13 +209,19 @@ class LinkSessions implements Sessions {
   async complete(_: Job, id: string, fingerprint: string): Promise<Completed | number> {
     const request = { ...this.inSession(id), body: { fingerprint } };
     const { data, response } = await this.client.api.POST(`${LINK}/{upload_id}/complete`, request);
+    if (data.state === "failed")
+      throw new UploadError("folder-refused", data.failure ?? "The folder takes no more files");
     return data.state === "completed" ? ENDED : Number(response.headers.get("Retry-After")) || 1;
   }
 
-  async completeBatch(ended: readonly { id: string; fingerprint: string }[]): Promise<(Completed | ApiProblem)[]> {
+  async completeBatch(ended: readonly { id: string; fingerprint: string }[]): Promise<BatchEnd[]> {
     const body = { items: ended.map(({ id, fingerprint }) => ({ upload_id: id, fingerprint })) };
     const { data } = await this.client.api.POST(`${LINK}/batch/complete`, { ...this.withSecret(), body });
-    return data.items.map(({ problem }) => (problem ? toProblem(problem) : ENDED));
+    return data.items.map(({ upload, problem }) => {
+      if (problem) return toProblem(problem);
+      if (upload?.state === "failed") return null;
+      return upload?.state === "completed" ? ENDED : 1;
+    });
   }
 
   async place(): Promise<void> {

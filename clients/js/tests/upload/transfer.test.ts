@@ -2,7 +2,10 @@
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import type { ProblemCode } from "../../src/index.ts";
 import type { Report } from "../../src/upload/machine.ts";
+import type { Runner } from "../../src/upload/runner.ts";
+import { eventually } from "../support/eventually.ts";
 import { type ApiFault, FaultServer, SINGLE_MAX, type StoreFault } from "./support/fault_server.ts";
 
 const LINK = { kind: "link", token: "t", secret: "s" } as const;
@@ -19,6 +22,11 @@ function makeContent(sizeBytes: number, seed = 1): Uint8Array<ArrayBuffer> {
   return Uint8Array.from({ length: sizeBytes }, (_, index) => (index * 31 + seed * 17 + (index >> 8)) % 256);
 }
 
+/** Return small files that contain their names. */
+function makeFiles(...names: string[]): Record<string, Blob> {
+  return Object.fromEntries(names.map((name) => [name, new Blob([name])]));
+}
+
 function listTwice(parts: readonly string[]): string[] {
   return parts.filter((part, index) => parts.indexOf(part) !== index);
 }
@@ -28,10 +36,12 @@ test("files of any size arrive whole whatever fails, and only lost answers make 
   const faults = {
     store: fc.array(storeFault, { maxLength: 12 }).filter(isSurvivable),
     api: fc.array(apiFault, { maxLength: 12 }),
+    slow: fc.nat({ max: 6 }),
   };
   await fc.assert(
-    fc.asyncProperty(sizes, fc.record(faults), fc.boolean(), async (sizes, { store, api }, isLink) => {
+    fc.asyncProperty(sizes, fc.record(faults), fc.boolean(), async (sizes, { store, api, slow }, isLink) => {
       const server = new FaultServer();
+      server.slowCompletions = slow;
       server.storeFaults = [...store];
       server.apiFaults = [...api];
       const content = Object.fromEntries(sizes.map((size, index) => [`${index}.bin`, makeContent(size, index)]));
@@ -172,6 +182,66 @@ test("small files share calls: one start and one completion for a batch", async 
   await server.upload(files);
   expect(server.files.size).toBe(100);
   expect(server.calls).toEqual(["POST /v1/uploads/batch", "POST /v1/uploads/batch/complete"]);
+});
+
+const TARGETS = [
+  ["an account", {}],
+  ["a link", { target: LINK }],
+] as const;
+
+test.each(TARGETS)(
+  "batch for %s of which the server completes a part is asked about again for the rest",
+  async (_, options) => {
+    const server = new FaultServer();
+    server.slowCompletions = 3;
+    const last = await server.upload(makeFiles("a.txt", "b.txt", "c.txt", "d.txt"), options);
+    expect(Object.values(last).map(({ type }) => type)).toEqual(["done", "done", "done", "done"]);
+    expect(server.files.size).toBe(4);
+    expect(server.took).toHaveLength(4);
+    expect(server.calls.map((call) => call.replace(/.*uploads/, ""))).toEqual([
+      "/batch",
+      "/batch/complete",
+      "/batch/complete",
+    ]);
+  },
+);
+
+test.each(TARGETS)("batch for %s shows why it was refused for each file, and sends the others", async (_, options) => {
+  const server = new FaultServer();
+  const refusals = new Map<string, ProblemCode>([
+    ["film.mov", "size-not-allowed"],
+    ["a/b.txt", "invalid-name"],
+    ["late.txt", "quota-exceeded"],
+  ]);
+  server.refuse = (name) => refusals.get(name) ?? null;
+  const last = await server.upload(makeFiles("a.txt", ...refusals.keys(), "b.txt"), options);
+  const failures = Object.entries(last).flatMap(([name, each]) =>
+    each.type === "failed" ? [[name, each.failure.code]] : [],
+  );
+  expect(new Map(failures as [string, string][])).toEqual(refusals);
+  expect([...server.files.keys()].toSorted()).toEqual(["a.txt", "b.txt"]);
+  expect(server.took).toHaveLength(2);
+});
+
+test("cancelled files of a batch leave no session, not even those that the store has", async () => {
+  const server = new FaultServer();
+  const files = makeFiles("a", "b", "c", "d", "e", "f");
+  const [blocked, ended] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const runners = new Set<Runner>();
+  let puts = 0;
+  server.beforePut = () => {
+    puts += 1;
+    return puts > 1 ? blocked.promise : undefined;
+  };
+  const uploading = server.upload(files, { until: ended.promise, onReport: (_, runner) => runners.add(runner) });
+  await eventually(() => expect(server.took).toHaveLength(1));
+  const ends = [...runners].flatMap((runner) => Object.keys(files).map((id) => runner.cancel(id, null)));
+  blocked.resolve();
+  await Promise.all(ends);
+  ended.resolve();
+  await uploading;
+  expect(server.took).toHaveLength(1);
+  expect([...server.sessions.values()].map(({ state }) => state)).toEqual(Array(6).fill("aborted"));
 });
 
 test("store that refuses every URL ends the upload with a reason", async () => {

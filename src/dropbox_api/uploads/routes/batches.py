@@ -37,6 +37,9 @@ async def start_batch(
 async def complete_batch(
     context: Writer, body: schemas.CompleteUploadBatch, count_items: CountItemsDep
 ) -> schemas.CompletedUploadBatch:
-    """Complete up to 500 uploads; each has its own file or problem."""
+    """Complete up to 500 uploads; each has its own file or problem.
+
+    `upload-completing` is the problem of those that need longer than 20 s: repeat the call for them.
+    """
     await count_items(len(body.upload_ids))
     return await complete.complete_batch(context, body.upload_ids)

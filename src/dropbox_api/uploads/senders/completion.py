@@ -49,8 +49,12 @@ async def reconcile_upload(context: SenderContext, upload_id: uuid.UUID) -> sche
         return (await sender.load_link_views(tx, [upload_id]))[upload_id]
 
 
-async def complete_upload(context: SenderContext, upload_id: uuid.UUID, fingerprint: str | None) -> schemas.LinkUpload:
-    """Complete a session; return it, still `completing` when S3 needs longer (ask again). Repeating it is fine.
+async def complete_upload(
+    context: SenderContext, upload_id: uuid.UUID, fingerprint: str | None, deadline: float | None = None
+) -> schemas.LinkUpload:
+    """Complete a session; return it, not yet completed when S3 needs longer (ask again). Repeating it is fine.
+
+    `deadline` is that of a batch (`time.monotonic`).
 
     Raises NotFound, FingerprintRequired, FingerprintMismatch, PartsMissing, UploadEnded, UploadExpired, UploadFailed,
     Unavailable, StoreError.
@@ -64,7 +68,7 @@ async def complete_upload(context: SenderContext, upload_id: uuid.UUID, fingerpr
         if session.state == "active":
             await link_sessions.touch(tx, upload_id, context.settings)
     async with _hiding_closed(context, upload_id):
-        await complete.complete_session(context, upload_id)
+        await complete.complete_session(context, upload_id, deadline)
     return await sender.get_upload(context, upload_id)
 
 
@@ -82,13 +86,14 @@ async def _set_fingerprint(tx: Tx, session: UploadSession, digest: bytes) -> Non
 async def complete_batch(
     context: SenderContext, items: Sequence[schemas.CompleteLinkUploadItem]
 ) -> schemas.CompletedLinkUploadBatch:
-    """Complete up to 20 sessions, a few at a time; each has its own outcome, in order."""
+    """Complete up to 20 sessions, a few at a time, as far as the time allows; each has its own outcome, in order."""
+    deadline = complete.find_deadline(context)
     gate = asyncio.Semaphore(COMPLETED_AT_ONCE)
 
     async def complete_one(item: schemas.CompleteLinkUploadItem) -> schemas.CompletedLinkUploadItem:
         try:
             async with gate:
-                upload = await complete_upload(context, item.upload_id, item.fingerprint)
+                upload = await complete_upload(context, item.upload_id, item.fingerprint, deadline)
         except problems.Problem as problem:
             return schemas.CompletedLinkUploadItem(upload_id=item.upload_id, problem=describe_problem(problem))
         except StoreError as error:

@@ -45,6 +45,10 @@ export class FaultServer {
   private readonly expired = new Set<string>();
   storeFaults: StoreFault[] = [];
   apiFaults: ApiFault[] = [];
+  /** How many completions are to be answered with "not yet". */
+  slowCompletions = 0;
+  /** Return why a file is refused, null for one that is taken. */
+  refuse: (name: string) => Problem["code"] | null = () => null;
   /** How long clients wait for an answer. */
   answerMs = 60_000;
   /** Called before each PUT. */
@@ -156,8 +160,9 @@ export class FaultServer {
     if (path === "uploads/batch")
       return Response.json({ items: body.items.map((item: object) => this.startItem(item)) });
     if (path === "uploads/batch/complete") {
-      const ids: string[] = body.upload_ids ?? body.items.map((item: { upload_id: string }) => item.upload_id);
-      return Response.json({ items: await Promise.all(ids.map((each) => this.completeItem(each))) });
+      const isLink = "items" in body;
+      const ids: string[] = isLink ? body.items.map((item: { upload_id: string }) => item.upload_id) : body.upload_ids;
+      return Response.json({ items: await Promise.all(ids.map((each) => this.completeItem(each, isLink))) });
     }
     const session = this.sessions.get(id);
     if (!session) return problem(404, "not-found");
@@ -195,6 +200,8 @@ export class FaultServer {
       if (!known.names.includes(name)) known.names.push(name);
       return { session: known, parts: [], isNew: false };
     }
+    const refusal = this.refuse(name);
+    if (refusal) return { problem: describe(refusal) };
     if (on_conflict === "fail" && this.files.has(name)) return { problem: describe("name-taken") };
     if (!fingerprint) {
       const same = [...this.sessions.values()].filter(
@@ -266,21 +273,32 @@ export class FaultServer {
     const missing = this.show(session) as { missing: string };
     if (session.state === "aborted") return problem(409, "upload-ended", { state: "aborted" });
     if (missing.missing) return problem(409, "parts-missing", { missing: missing.missing, mismatched: "" });
-    await this.completeItem(session.id);
+    if (this.isSlow()) return Response.json(this.show(session), { status: 202, headers: { "Retry-After": "1" } });
+    await this.makeFiles(session);
     const { destinations } = this.show(session) as { destinations: object[] };
     return Response.json({ file: { id: "f" }, destinations, state: "completed" });
   }
 
-  private async completeItem(id: string): Promise<object> {
+  private async completeItem(id: string, isLink: boolean): Promise<object> {
     const session = this.sessions.get(id);
     if (!session || session.stored.size < this.count(session))
       return { upload_id: id, problem: describe("parts-missing") };
+    if (!this.isSlow()) await this.makeFiles(session);
+    else if (!isLink) return { upload_id: id, problem: { ...describe("upload-completing"), retry_after_s: 1 } };
+    return { upload_id: id, ...(isLink ? { upload: this.show(session) } : { file: { id: "f" } }) };
+  }
+
+  private isSlow(): boolean {
+    this.slowCompletions -= 1;
+    return this.slowCompletions >= 0;
+  }
+
+  private async makeFiles(session: Session): Promise<void> {
     const ordered = [...session.stored].toSorted(([one], [other]) => one - other).map(([, bytes]) => bytes);
     const content = new Blob(ordered);
     if (session.fingerprint !== (await hashBlob(content))) throw new Error("the content differs from its fingerprint");
     session.state = "completed";
     for (const name of session.names) this.files.set(name, new Uint8Array(await content.arrayBuffer()));
-    return { upload_id: id, file: { id: "f" } };
   }
 }
 
