@@ -1,7 +1,7 @@
 // The page's side of the engine: what is uploaded and how far, and a store that any framework can render.
 
 import type { Client } from "../api.ts";
-import { holdTab } from "../tabs.ts";
+import { holdTab, waitUntilEnded } from "../tabs.ts";
 import type { FromWorker, Question, ToWorker } from "../worker/messages.ts";
 import { Connectivity } from "./connectivity.ts";
 import { readRetry } from "./errors.ts";
@@ -12,7 +12,6 @@ import {
   applyReport,
   type Command,
   createState,
-  type Failure,
   isAllowed,
   isEnded,
   isRunning,
@@ -86,7 +85,7 @@ export class Uploader {
   /** Resolves when uploads of an earlier visit are in the snapshot. */
   readonly ready: Promise<void>;
   private readonly entries = new Map<string, Entry>();
-  private readonly worker: Worker;
+  private worker: Worker;
   private readonly presence = keepAwake();
   private readonly connectivity = new Connectivity(navigator.onLine);
   private readonly closing = new AbortController();
@@ -97,7 +96,8 @@ export class Uploader {
   private readonly cancelling = new Map<string, PromiseWithResolvers<void>>();
   private store: ResumeStore | null = null;
   private others: OtherTabs | null = null;
-  private workerFailure: Failure | null = null;
+  private hasWorkerFailed = false;
+  private target: Target | null = null;
   private forAll: Choice | null = null;
   private questions: Promise<unknown> = Promise.resolve();
   private isClosed = false;
@@ -118,9 +118,7 @@ export class Uploader {
   };
 
   constructor(private readonly options: UploaderOptions) {
-    this.worker = (options.createWorker ?? createWorker)();
-    this.worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.receive(data);
-    this.worker.onerror = (event) => this.failAll(event.message || "the browser did not start the worker's script");
+    this.worker = this.startWorker();
     addEventListener("online", this.tellOnline);
     addEventListener("offline", this.tellOnline);
     this.ready = this.open();
@@ -208,6 +206,7 @@ export class Uploader {
     this.snapshots.close();
     this.closing.abort(new DOMException("The uploader was closed", "AbortError"));
     this.worker.terminate();
+    this.endCancelling();
     removeEventListener("online", this.tellOnline);
     removeEventListener("offline", this.tellOnline);
     this.presence(false);
@@ -225,14 +224,14 @@ export class Uploader {
     const scope = link ? `${client.baseUrl} link ${link.token}` : `${client.baseUrl} ${await this.readOwner()}`;
     await holdTab(this.tab, this.ended.promise);
     this.store = await ResumeStore.open(scope, this.tab);
-    const target: Target = link
+    this.target = link
       ? {
           kind: "link",
           token: link.token,
           secret: (await this.store?.readSecret()) ?? makeSecret(),
         }
       : { kind: "account" };
-    this.post({ type: "open", baseUrl: client.baseUrl, target, isOnline: navigator.onLine });
+    this.openWorker();
     this.others = this.openOthers(scope);
     await this.continueRows((await this.store?.takeOver()) ?? []);
   }
@@ -408,7 +407,6 @@ export class Uploader {
       jobs.push({ id, run, file, name, folders, parentId, onConflict, uploadId });
     }
     if (jobs.length) this.post({ type: "run", jobs });
-    this.failRunning(entries);
   }
 
   /** Return the file as it is now; without one, the upload has failed or needs the file again. */
@@ -463,7 +461,7 @@ export class Uploader {
       this.post({ type: "stop", ids: changed.map(({ id }) => id) });
     } else {
       for (const { id, uploadId } of changed) {
-        this.cancelling.set(id, Promise.withResolvers());
+        if (!this.isClosed) this.cancelling.set(id, Promise.withResolvers());
         this.post({ type: "cancel", id, uploadId });
       }
       this.forget(changed);
@@ -477,12 +475,43 @@ export class Uploader {
 
   // The worker
 
-  private post(message: ToWorker): void {
-    if (!this.isClosed) this.worker.postMessage(message);
+  private startWorker(): Worker {
+    const worker = (this.options.createWorker ?? createWorker)();
+    worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.receive(worker, data);
+    worker.onerror = ({ message }) => this.failAll(worker, message || "the browser did not start the worker's script");
+    return worker;
   }
 
-  private receive(message: FromWorker): void {
+  /** Tell a new worker what it works for. */
+  private openWorker(): void {
+    const { baseUrl } = this.options.client;
+    if (this.target)
+      this.post({ type: "open", name: makeSecret(), baseUrl, target: this.target, isOnline: navigator.onLine });
+  }
+
+  /** Send a message to the worker; one that asks for work goes to a new worker where the last one has failed. */
+  private post(message: ToWorker): void {
+    if (this.isClosed) return;
+    const isWork = message.type === "run" || message.type === "make-folders" || message.type === "cancel";
+    if (this.hasWorkerFailed && isWork) {
+      this.hasWorkerFailed = false;
+      this.worker = this.startWorker();
+      this.openWorker();
+    }
+    this.worker.postMessage(message);
+  }
+
+  /** Fail the uploads when the worker, which holds the lock of this name, ends without an event. */
+  private async watch(worker: Worker, name: string): Promise<void> {
+    if (await waitUntilEnded(name, this.closing.signal)) this.failAll(worker, "it was ended");
+  }
+
+  private receive(worker: Worker, message: FromWorker): void {
+    if (worker !== this.worker) return;
     switch (message.type) {
+      case "held":
+        void this.watch(worker, message.name);
+        break;
       case "reports":
         for (const { id, run, report } of message.reports) this.record(id, run, report);
         break;
@@ -498,7 +527,7 @@ export class Uploader {
         this.cancelling.delete(message.id);
         break;
       case "question":
-        void this.answer(message.number, message.question);
+        void this.answer(worker, message.number, message.question);
     }
   }
 
@@ -510,31 +539,30 @@ export class Uploader {
     if (status === "done" || status === "skipped") this.forget([entry]);
   }
 
-  /** Fail all uploads: without this they would wait for ever. */
-  private failAll(reason: string): void {
-    this.workerFailure = { code: "worker-failed", detail: `The upload worker failed: ${reason}` };
-    this.failRunning([...this.entries.values()]);
-  }
-
-  private failRunning(entries: readonly Entry[]): void {
-    const failure = this.workerFailure;
-    if (!failure) return;
-    for (const entry of entries) {
+  /** Fail all uploads, and end what waits for the worker: without this both would wait for ever. */
+  private failAll(worker: Worker, reason: string): void {
+    if (worker !== this.worker) return;
+    this.hasWorkerFailed = true;
+    worker.terminate();
+    const failure = { code: "worker-failed", detail: `The upload worker failed: ${reason}` };
+    for (const entry of this.entries.values()) {
       this.setState(entry, applyReport(entry.state, entry.state.run, { type: "failed", failure }));
     }
+    this.endCancelling();
   }
 
-  private async answer(question: number, asked: Question): Promise<void> {
+  private endCancelling(): void {
+    for (const { resolve } of this.cancelling.values()) resolve();
+    this.cancelling.clear();
+  }
+
+  private async answer(worker: Worker, question: number, asked: Question): Promise<void> {
+    const reply = (value: unknown, error: string | null) =>
+      worker.postMessage({ type: "answer", question, value, error } satisfies ToWorker);
     try {
-      const value = asked.type === "token" ? await this.getToken(asked.refused) : await this.decide(asked);
-      this.post({ type: "answer", question, value, error: null });
+      reply(asked.type === "token" ? await this.getToken(asked.refused) : await this.decide(asked), null);
     } catch (error) {
-      this.post({
-        type: "answer",
-        question,
-        value: null,
-        error: error instanceof Error ? error.message : String(error),
-      });
+      reply(null, error instanceof Error ? error.message : String(error));
     }
   }
 

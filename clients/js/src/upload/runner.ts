@@ -1,6 +1,7 @@
 // Which jobs run now: large files one by one, small ones in batches; all share the lanes. The worker's side of the engine.
 
 import type { Client } from "../api.ts";
+import { orAborted } from "../wait.ts";
 import type { Put } from "../worker/put.ts";
 import { type BatchJob, sendBatch } from "./batch.ts";
 import type { Connectivity } from "./connectivity.ts";
@@ -218,8 +219,9 @@ export class Runner {
         else this.uploadIds.set(work.job.id, uploadId);
         options.onSession(work.job, uploadId);
       },
-      decide: options.decide,
-      findFolder: async ({ parentId, folders: names }) => (isLink ? null : this.makeFolder({ parentId, names })),
+      decide: (...asked) => orAborted(options.decide(...asked), signal),
+      findFolder: async ({ parentId, folders: names }) =>
+        isLink ? null : orAborted(this.makeFolder({ parentId, names }), signal),
       withLock: async (uploadId, onBusy, run) => {
         const outcome = { value: null as Awaited<ReturnType<typeof run>> | null };
         await options.lock(uploadId, onBusy, signal, async () => {

@@ -1,6 +1,7 @@
 // The dedicated worker: hashes and sends, so that the page's own thread stays free.
 
 import { createClient } from "../api.ts";
+import { getLocks, holdTab } from "../tabs.ts";
 import { fetchWithin } from "../transport.ts";
 import { Connectivity } from "../upload/connectivity.ts";
 import { describeFailure } from "../upload/errors.ts";
@@ -91,10 +92,17 @@ async function cancel(id: string, uploadId: string | null): Promise<void> {
   post({ type: "cancelled", id });
 }
 
+/** Hold a lock until the end, which the page notices by it. */
+async function hold(name: string): Promise<void> {
+  await holdTab(name, new Promise(() => undefined));
+  post({ type: "held", name });
+}
+
 function receive(message: ToWorker): void {
   switch (message.type) {
     case "open":
       runner = open(message);
+      if (getLocks()) void hold(message.name);
       runner.sessions.readLimits().catch(() => undefined); // now, so that the first file need not wait for them
       break;
     case "run":

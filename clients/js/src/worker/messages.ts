@@ -5,7 +5,8 @@ import type { Job, Target } from "../upload/job.ts";
 import type { Report } from "../upload/machine.ts";
 
 export type ToWorker =
-  | { type: "open"; baseUrl: string; target: Target; isOnline: boolean }
+  /** `name` is that of the lock that the worker holds while it lives. */
+  | { type: "open"; name: string; baseUrl: string; target: Target; isOnline: boolean }
   | { type: "run"; jobs: readonly Job[] }
   | { type: "stop"; ids: readonly string[] }
   | { type: "cancel"; id: string; uploadId: string | null }
@@ -31,6 +32,8 @@ export type Question =
   | { type: "decide"; id: string; run: number; fileId: string | null };
 
 export type FromWorker =
+  /** The worker holds the lock of its name. */
+  | { type: "held"; name: string }
   | { type: "reports"; reports: readonly Told[] }
   | { type: "session"; id: string; run: number; uploadId: string | null }
   /** The server has ended a cancelled upload, or cannot. */

@@ -1,6 +1,7 @@
 // The page's side of the engine: what commands show and cause, what the browser is asked for, and who decides.
 
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { holdTab } from "../../src/tabs.ts";
 import type { Decision } from "../../src/upload/index.ts";
 import { eventually } from "../support/eventually.ts";
 import { EnginePage, FakePage } from "./support/page.ts";
@@ -156,4 +157,49 @@ test("remaining time is unknown before anything is sent and while nothing runs",
   engine.uploader.pauseAll();
   expect(engine.uploader.getSnapshot()).toMatchObject({ remainingS: null, rate: null });
   vi.restoreAllMocks();
+});
+
+test("worker that fails ends a wait for it, fails what runs, and is replaced for the next command", async () => {
+  const engine = new EnginePage();
+  const [first] = await engine.add("a", "b");
+  engine.report(first, { type: "sending", sentBytes: 1 });
+  engine.uploader.cancel(first ?? "");
+  const cancelled = engine.uploader.cancelAll();
+  await engine.add("c");
+  engine.failWorker("out of memory");
+  await cancelled;
+  expect(engine.statuses).toEqual(["cancelled", "cancelled", "failed"]);
+  expect(engine.uploader.getSnapshot().items[2]?.failure).toMatchObject({
+    code: "worker-failed",
+    detail: expect.stringContaining("out of memory"),
+  });
+  engine.received.length = 0;
+  engine.uploader.retryAll();
+  await eventually(() => expect(engine.received.map(({ type }) => type)).toEqual(["open", "run"]));
+  expect(engine.statuses[2]).toBe("queued");
+  engine.failWorker("again");
+  expect(engine.statuses[2]).toBe("failed");
+});
+
+test("worker that is ended without an event is noticed by its lock", async () => {
+  const engine = new EnginePage();
+  await engine.add("a");
+  const { name } = engine.received.find((each) => each.type === "open") ?? { name: "" };
+  const ended = Promise.withResolvers<void>();
+  await holdTab(name, ended.promise);
+  engine.send({ type: "held", name });
+  const cancelled = engine.uploader.cancelAll();
+  await engine.add("b");
+  ended.resolve();
+  await cancelled;
+  await eventually(() => expect(engine.statuses).toEqual(["cancelled", "failed"]));
+});
+
+test("uploader that closes ends a wait for its worker, and a later command waits for nothing", async () => {
+  const engine = new EnginePage();
+  await engine.add("a", "b");
+  const cancelled = engine.uploader.cancelAll();
+  await engine.uploader.close();
+  await cancelled;
+  await engine.uploader.cancelAll();
 });

@@ -244,6 +244,20 @@ test("cancelled files of a batch leave no session, not even those that the store
   expect([...server.sessions.values()].map(({ state }) => state)).toEqual(Array(6).fill("aborted"));
 });
 
+test("cancelled file does not wait for the answer about its taken name", async () => {
+  const server = new FaultServer();
+  server.files.set("a.txt", new Uint8Array());
+  const cancelled = Promise.withResolvers<void>();
+  await server.upload(makeFiles("a.txt"), {
+    until: cancelled.promise,
+    decide: () => new Promise(() => undefined),
+    onReport: ({ type }, runner, { id }) => {
+      if (type === "asking") runner.cancel(id, null).then(cancelled.resolve, cancelled.reject);
+    },
+  });
+  expect(server.took).toEqual([]);
+});
+
 test("store that refuses every URL ends the upload with a reason", async () => {
   const server = new FaultServer();
   server.storeFaults = Array.from({ length: 100 }, () => "expired");

@@ -52,7 +52,7 @@ export const uploads = {
   "uploads.failure.file-changed": "The file changed during the upload. Retry sends it as it is now.",
   "uploads.failure.file-unreadable":
     "The file cannot be read. Check that it exists and may be read, then upload it again.",
-  "uploads.failure.worker-failed": "The browser stopped the upload. Reload the page, then retry.",
+  "uploads.failure.worker-failed": "The browser stopped the upload. Retry, or reload the page.",
   "uploads.failure.folder-refused": "A folder on the way to the file could not be created.",
   "uploads.failure.connection": "No answer for a long time. Check the network, then retry.",
   "uploads.failure.unauthenticated": "The session ended. Sign in, and the upload goes on.",

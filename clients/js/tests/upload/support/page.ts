@@ -49,15 +49,11 @@ export class FakePage extends EventTarget {
 export class EnginePage {
   readonly uploader: Uploader;
   readonly received: ToWorker[] = [];
-  private readonly worker = {
-    onmessage: (_: { data: FromWorker }) => {},
-    postMessage: (message: ToWorker) => this.received.push(message),
-    terminate: () => {},
-  };
+  private worker = this.makeWorker();
 
   constructor(options: Partial<UploaderOptions> = {}) {
     const client = createClient({ baseUrl: "https://server.example" });
-    const createWorker = () => this.worker as unknown as Worker;
+    const createWorker = () => (this.worker = this.makeWorker()) as unknown as Worker;
     this.uploader = createUploader({ client, owner: crypto.randomUUID(), createWorker, ...options });
   }
 
@@ -74,6 +70,21 @@ export class EnginePage {
 
   send(message: FromWorker): void {
     this.worker.onmessage({ data: message });
+  }
+
+  /** Let the worker fail, as one whose script throws. */
+  failWorker(message: string): void {
+    this.worker.onerror({ message });
+  }
+
+  /** A worker that does nothing by itself. */
+  private makeWorker() {
+    return {
+      onmessage: (_: { data: FromWorker }) => {},
+      onerror: (_: { message: string }) => {},
+      postMessage: (message: ToWorker) => this.received.push(message),
+      terminate: () => {},
+    };
   }
 
   get statuses(): string[] {
