@@ -172,17 +172,33 @@ test("picked file that changed on the disk fails instead of waiting at 0 %", asy
   }
 });
 
-test("uploader whose worker does not start fails its uploads and says so", async ({ page }) => {
-  await openUploader(page, site, { token: await createToken(await Account.create()) });
+test("uploader whose worker does not start or is ended says so, and starts another", async ({ page }) => {
+  const account = await Account.create();
+  await openUploader(page, site, { token: await createToken(account) });
   await page.evaluate(async () => {
     const { client } = window.uploader["options"];
     await window.uploader.close();
-    const createWorker = () => new Worker("/missing.js", { type: "module" });
+    const createWorker = () => new Worker(document.body.dataset["worker"] ?? "/missing.js", { type: "module" });
     window.uploader = window.dbx.createUploader({ client, createWorker });
     await window.uploader.add([new File(["x"], "x.txt")]);
   });
   await waitForStatus(page, "failed");
   expect(await readItems(page)).toMatchObject([{ failure: { code: "worker-failed" } }]);
+  await page.evaluate(() => {
+    document.body.dataset["worker"] = "/clients/js/dist/worker.js";
+    window.uploader.retryAll();
+  });
+  await waitForStatus(page, "done");
+  expect(await account.list()).toMatchObject([{ name: "x.txt" }]);
+
+  await page.evaluate(async () => {
+    window.uploader.clear();
+    await window.uploader.add([new File(["y"], "y.txt"), new File(["z"], "z.txt")]);
+    window.uploader["worker"].terminate();
+  });
+  await waitForStatus(page, "failed");
+  await page.evaluate(() => window.uploader.cancelAll());
+  await waitForStatus(page, "cancelled");
 });
 
 test("package that comes from another origin than the page uploads", async ({ page }) => {

@@ -6,6 +6,8 @@ import { Transform } from "node:stream";
 import { expect } from "vitest";
 import { test as base } from "../../../../web/e2e/support/test.ts";
 
+const REFUSAL = "<Error><Code>InvalidRequest</Code></Error>";
+
 interface Exchange {
   origin: string;
   incoming: IncomingMessage;
@@ -14,7 +16,7 @@ interface Exchange {
 
 export class Network {
   /** What happens to requests, by the origin of their server. */
-  private readonly faults = new Map<string, "cut" | "hold" | "damage">();
+  private readonly faults = new Map<string, "cut" | "hold" | "damage" | "refuse">();
   private readonly exchanges = new Set<Exchange>();
   private readonly held = new Set<Exchange>();
   private readonly proxy = createServer((incoming, answer) => this.receive(incoming, answer));
@@ -52,6 +54,11 @@ export class Network {
     this.faults.set(origin, "damage");
   }
 
+  /** Answer the PUTs to a server as a store does that forbids them. */
+  refuse(origin: string): void {
+    this.faults.set(origin, "refuse");
+  }
+
   /** Forward all requests to a server again, those that are held too. */
   restore(origin: string): void {
     this.faults.delete(origin);
@@ -81,6 +88,9 @@ export class Network {
     else if (fault === "damage" && incoming.method === "PUT") {
       this.faults.delete(origin);
       this.forward(exchange, changeFirstByte());
+    } else if (fault === "refuse" && incoming.method === "PUT") {
+      incoming.resume();
+      incoming.on("end", () => answer.writeHead(400, { "Access-Control-Allow-Origin": "*" }).end(REFUSAL));
     } else this.forward(exchange);
   }
 

@@ -56,7 +56,10 @@ export default class DropboxApi<M extends Meta, B extends Body> extends BasePlug
     const added = files.filter(({ id }) => !this.uploads.has(id));
     const sources = added.map((file) => ({ file: toFile(file), handle: null, folders: readFolders(file) }));
     const ids = await uploader.add({ files: sources, emptyFolders: [] }, { parentId });
-    for (const [index, { id }] of added.entries()) this.uploads.set(id, ids[index] ?? "");
+    for (const [index, file] of added.entries()) {
+      this.uploads.set(file.id, ids[index] ?? "");
+      if (!this.uppy.getFile(file.id)) this.cancel(file); // removed meanwhile
+    }
     await this.waitFor(fileIds);
   };
 
@@ -73,6 +76,7 @@ export default class DropboxApi<M extends Meta, B extends Body> extends BasePlug
         resolve();
       };
       const unsubscribe = this.opts.uploader.subscribe(check);
+      check();
     });
   }
 
