@@ -55,6 +55,18 @@ async def test_upload_and_download_of_any_size(client: AsyncClient, tmp_path: Pa
     assert sorted(os.listdir(tmp_path)) == ["copy", "local.txt"]  # noqa: PTH208 - a few names
 
 
+async def test_download_over_an_older_version_begins_with_the_chunks_of_it(client: AsyncClient, tmp_path: Path) -> None:
+    (tmp_path / "copy").write_bytes(LARGE)
+    edited = b"edited" + LARGE[6:]
+    file = await client.upload(edited, to="/in/large")
+    done: list[int] = []
+    await client.download(
+        file, to=tmp_path / "copy", overwrite=True, progress=lambda received, _: done.append(received)
+    )
+    assert done[0] == len(LARGE) - 8 * MIB
+    assert (tmp_path / "copy").read_bytes() == edited
+
+
 async def test_200_concurrent_uploads_use_bounded_connections(server: RunningServer, account: Account) -> None:
     port = urlsplit(server.url).port
     assert port

@@ -7,13 +7,14 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from dropbox_client.errors import ClientError, Corrupt, LocalExists, TransferFailed, Unreachable
+from dropbox_client.errors import ApiError, ClientError, Corrupt, LocalExists, TransferFailed, Unreachable
 from dropbox_client.models import DownloadUrl, File
 from dropbox_client.retry import TRANSFER_RETRY_FOR_S, Backoff, RetryWindow
 from dropbox_client.transfer.chunks import Chunks
 from dropbox_client.transfer.partial_file import PartialFile, StalePartialFiles
 from dropbox_client.transfer.progress import ProgressReport
 from dropbox_client.transfer.ranges import BUSY, MAX_EXPIRED_URLS, PARALLEL, RANGE_BYTES
+from dropbox_client.transfer.reuse import Piece, copy_pieces, find_gaps
 from dropbox_client.transfer.waiting import gather
 
 if TYPE_CHECKING:
@@ -29,13 +30,15 @@ async def download_to_path(
     """Download the revision of `file` to `target`, whose folder must exist; resume an earlier download of it."""
     if not overwrite and await asyncio.to_thread(os.path.lexists, target):
         raise LocalExists(f"{target} already exists")
+    is_base_useful = overwrite
     while True:
         fetcher = _Fetcher(client, file, await client.files.sign_download(file, file.revision_id), report)
         with PartialFile(target, fetcher.source, fetcher.count) as part:
-            digest = await _fetch(fetcher, part)
+            pieces = await _copy_pieces(client, fetcher, part, file, target) if is_base_useful else []
+            digest = await _fetch(fetcher, part, pieces)
             if digest != fetcher.source.fingerprint:
-                part.is_kept = False
-                if not part.present:
+                part.is_kept = is_base_useful = False
+                if not part.present and not pieces:
                     raise Corrupt(f"{file.path}: the downloaded content does not match its fingerprint")
                 report.add(-fetcher.source.size_bytes)
                 continue
@@ -45,20 +48,33 @@ async def download_to_path(
     await asyncio.to_thread(StalePartialFiles().delete, target)
 
 
-async def _fetch(fetcher: "_Fetcher", part: PartialFile) -> str:
-    """Fetch the missing ranges, and return the hash of the whole content."""
+async def _copy_pieces(
+    client: "AsyncClient", fetcher: "_Fetcher", part: PartialFile, file: File, target: Path
+) -> list[Piece]:
+    """Copy the chunks that the file at `target` has already into `part`; return them, as in `download`."""
+    if fetcher.count < 2:
+        return []
+    try:
+        manifest = await client.files.get_manifest(file, fetcher.source.revision_id)
+    except ApiError:
+        return []
+    return await asyncio.to_thread(copy_pieces, manifest, target, part)
+
+
+async def _fetch(fetcher: "_Fetcher", part: PartialFile, pieces: list[Piece]) -> str:
+    """Fetch what is in neither an earlier download nor `pieces`, and return the hash of the whole content."""
 
     async def write(block: bytes, offset: int) -> None:
         await asyncio.to_thread(part.write, memoryview(block), offset)
 
-    waiting = [number for number in range(1, fetcher.count + 1) if number not in part.present]
-    waiting.reverse()
-    fetcher.report.add(sum(map(fetcher.chunks.bytes_of, part.present)))
+    gaps = find_gaps(fetcher.chunks, part, pieces)
+    waiting = sorted(gaps, reverse=True)
+    fetcher.report.add(fetcher.source.size_bytes - sum(size for _, size in gaps.values()))
 
     async def work() -> None:
         while waiting:
             number = waiting.pop()
-            await fetcher.fetch(number, write)
+            await fetcher.fetch(*gaps[number], write)
             part.mark_range(number)
 
     await gather(work() for _ in range(PARALLEL))
@@ -80,7 +96,7 @@ async def download_to_stream(client: "AsyncClient", file: File, target: IO[bytes
         if number > 1:
             await asyncio.to_thread(target.write, bytes(piece))
         piece.clear()
-        await fetcher.fetch(number, write)
+        await fetcher.fetch(fetcher.chunks.offset(number), fetcher.chunks.bytes_of(number), write)
         digest.update(piece)
     if digest.hexdigest() != fetcher.source.fingerprint:
         raise Corrupt("the downloaded content does not match its fingerprint")
@@ -99,14 +115,14 @@ class _Fetcher:
         self._file = file
         self._retry_window = RetryWindow(TRANSFER_RETRY_FOR_S)
 
-    async def fetch(self, number: int, write: Write) -> None:
-        """Fetch one range, with retries; each attempt begins at the start of the range."""
+    async def fetch(self, offset: int, size: int, write: Write) -> None:
+        """Fetch `size` bytes at `offset`, with retries; each attempt begins at `offset`."""
         backoff, expired_urls = Backoff(self._retry_window), 0
         while True:
             source = self.source
             failure: ClientError
             try:
-                status = await self._fetch_once(source, number, write)
+                status = await self._fetch_once(source, offset, size, write)
             except Unreachable as error:
                 failure = error
             else:
@@ -126,8 +142,7 @@ class _Fetcher:
                 raise failure
             await self._client.pause(pause_s)
 
-    async def _fetch_once(self, source: DownloadUrl, number: int, write: Write) -> int:
-        offset, size = self.chunks.offset(number), self.chunks.bytes_of(number)
+    async def _fetch_once(self, source: DownloadUrl, offset: int, size: int, write: Write) -> int:
         last = offset + size - 1
         done = 0
         transport = self._client.transport

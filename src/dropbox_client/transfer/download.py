@@ -19,7 +19,7 @@ from dropbox_client.models import DownloadUrl, File
 from dropbox_client.retry import TRANSFER_RETRY_FOR_S
 from dropbox_client.transfer.partial_file import PartialFile, allow_execution, set_modified_at
 from dropbox_client.transfer.ranges import PARALLEL, RangeFetcher
-from dropbox_client.transfer.reuse import Piece, find_missing, find_pieces
+from dropbox_client.transfer.reuse import Piece, copy_pieces, find_gaps
 from dropbox_client.transfer.source import Source, hash_range
 
 _AHEAD = 2 * PARALLEL
@@ -111,16 +111,10 @@ def _copy_pieces(client: Client, ranges: RangeFetcher, part: PartialFile, file: 
     if ranges.count < 2:
         return []
     try:
-        with Source(target) as base:
-            pieces = find_pieces(client.files.get_manifest(file, ranges.source.revision_id), base)
-            for piece in pieces:
-                offset = piece.offset_bytes
-                for block in base.blocks(piece.file_offset_bytes, piece.size_bytes):
-                    part.write(block, offset)
-                    offset += len(block)
-    except (Unreadable, FileChanged, ApiError):  # ApiError: for instance of an older server
+        manifest = client.files.get_manifest(file, ranges.source.revision_id)
+    except ApiError:  # for instance of an older server
         return []
-    return pieces
+    return copy_pieces(manifest, target, part)
 
 
 def _fetch_verified(
@@ -131,22 +125,15 @@ def _fetch_verified(
     Returns False if the content is damaged and one of these may be the cause: the bytes are deleted.
     Raises: Corrupt, and the exceptions of `RangeFetcher`.
     """
-    numbers = range(1, ranges.count + 1)
-    missing = {}
-    for number in numbers:
-        if number not in part.present:
-            offset = ranges.chunks.offset(number)
-            begin, end = find_missing(offset, offset + ranges.chunks.bytes_of(number), pieces)
-            if begin < end:
-                missing[number] = (begin, end - begin)
-    on_bytes(ranges.source.size_bytes - sum(size for _, size in missing.values()))
+    gaps = find_gaps(ranges.chunks, part, pieces)
+    on_bytes(ranges.source.size_bytes - sum(size for _, size in gaps.values()))
 
     def fetch(number: int) -> None:
-        ranges.fetch(*missing[number], part.write)
+        ranges.fetch(*gaps[number], part.write)
         part.mark_range(number)
 
     digest = hashlib.sha256()
-    for number in ranges.iterate(fetch, present=set(numbers) - missing.keys(), ahead=_AHEAD):
+    for number in ranges.iterate(fetch, present=set(range(1, ranges.count + 1)) - gaps.keys(), ahead=_AHEAD):
         part.hash_into(digest, ranges.chunks.offset(number), ranges.chunks.bytes_of(number))
     if digest.hexdigest() == ranges.source.fingerprint:
         return True

@@ -7,8 +7,12 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
+from pathlib import Path
 
+from dropbox_client.errors import FileChanged, Unreadable
 from dropbox_client.models import Manifest
+from dropbox_client.transfer.chunks import Chunks
+from dropbox_client.transfer.partial_file import PartialFile
 from dropbox_client.transfer.source import Source, hash_range
 
 
@@ -23,6 +27,24 @@ class Piece:
     @property
     def end_bytes(self) -> int:
         return self.offset_bytes + self.size_bytes
+
+
+def copy_pieces(manifest: Manifest, path: Path, part: PartialFile) -> list[Piece]:
+    """Copy the chunks that the file at `path` has into `part`; return them, none for an unreadable or changing file.
+
+    Raises OSError of `part`.
+    """
+    try:
+        with Source(path) as file:
+            pieces = find_pieces(manifest, file)
+            for piece in pieces:
+                offset = piece.offset_bytes
+                for block in file.blocks(piece.file_offset_bytes, piece.size_bytes):
+                    part.write(block, offset)
+                    offset += len(block)
+    except (Unreadable, FileChanged):
+        return []
+    return pieces
 
 
 def find_pieces(manifest: Manifest, file: Source) -> list[Piece]:
@@ -64,3 +86,15 @@ def find_missing(begin: int, end: int, pieces: Sequence[Piece]) -> tuple[int, in
         before -= 1
         end = pieces[before].offset_bytes
     return begin, max(begin, end)
+
+
+def find_gaps(chunks: Chunks, part: PartialFile, pieces: Sequence[Piece]) -> dict[int, tuple[int, int]]:
+    """Return (offset, size) of what each range of a download lacks, by its number; the other ranges are complete."""
+    gaps = {}
+    for number in range(1, chunks.count + 1):
+        if number not in part.present:
+            offset = chunks.offset(number)
+            begin, end = find_missing(offset, offset + chunks.bytes_of(number), pieces)
+            if begin < end:
+                gaps[number] = (begin, end - begin)
+    return gaps
