@@ -197,7 +197,7 @@ function UsedSpace({ user }: { user: User }) {
   return (
     <Stack gap={4}>
       <Text size="xs">{text}</Text>
-      <Progress value={part} size="sm" color={part > 90 ? "red.8" : "brand"} aria-label={text} />
+      <Progress value={Math.round(part)} size="sm" color={part > 90 ? "red.8" : "brand"} aria-label={text} />
     </Stack>
   );
 }

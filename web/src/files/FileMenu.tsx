@@ -23,7 +23,7 @@ export function FileMenu({ place, commands, onClose }: FileMenuProps) {
             leftSection={<Icon size={16} aria-hidden />}
             {...(shortcut && {
               rightSection: (
-                <Text size="xs" c="dimmed" component="kbd" aria-hidden>
+                <Text size="xs" component="kbd" aria-hidden>
                   {shortcut}
                 </Text>
               ),

@@ -60,7 +60,9 @@ export function RenameField({ file, onEnd }: { file: RemoteFile; onEnd: () => vo
           onBlur={() => void (error === null ? save() : end())}
         />
       </Popover.Target>
-      <Popover.Dropdown role="alert">{error}</Popover.Dropdown>
+      <Popover.Dropdown role="alert" maw="calc(100vw - 1rem)">
+        {error}
+      </Popover.Dropdown>
     </Popover>
   );
 }

@@ -1,7 +1,15 @@
 // Mouse, touch and keyboard on a list of files. The entries are found by `data-id`.
 
 import type { RemoteFile } from "dropbox-api-client";
-import { type KeyboardEvent, type MouseEvent, type PointerEvent, type RefObject, useRef } from "react";
+import {
+  type FocusEvent,
+  type KeyboardEvent,
+  type MouseEvent,
+  type PointerEvent,
+  type RefObject,
+  useEffect,
+  useRef,
+} from "react";
 import type { LinesHandle } from "./FileLines.tsx";
 import {
   activate,
@@ -37,6 +45,13 @@ export function useListEvents(options: ListEventsOptions) {
   const { ids, files, readRest, selection, setSelection, lines, open, run, setMenu, isBusy } = options;
   const press = useRef<{ timer: number; x: number; y: number } | null>(null);
   const wasLong = useRef(false);
+  /** Place of the entry that has the focus. */
+  const focused = useRef(-1);
+  useEffect(() => {
+    // The entry with the focus is gone: the next one gets it.
+    if (focused.current < 0 || document.activeElement !== document.body) return;
+    lines.current?.focus(Math.min(focused.current, ids.length - 1));
+  }, [ids, lines]);
 
   const selectByClick = (event: MouseEvent, id: string) => {
     if (event.shiftKey) setSelection(selectRange(selection, ids, id));
@@ -70,6 +85,12 @@ export function useListEvents(options: ListEventsOptions) {
   };
 
   return {
+    onFocus: ({ target }: FocusEvent) => {
+      focused.current = ids.indexOf(idOf(target) ?? "");
+    },
+    onBlur: ({ target }: FocusEvent) => {
+      if (target.isConnected) focused.current = -1;
+    },
     // In the capture phase: links must not open where the click selects.
     onClickCapture: (event: MouseEvent) => {
       const target = event.target as HTMLElement;
@@ -177,15 +198,16 @@ export function useListEvents(options: ListEventsOptions) {
 }
 
 function stepOf(key: string, columns: number, page: number, length: number): number | null {
+  const right = document.dir === "rtl" ? -1 : 1;
   switch (key) {
     case "ArrowDown":
       return columns;
     case "ArrowUp":
       return -columns;
     case "ArrowRight":
-      return columns > 1 ? 1 : null;
+      return columns > 1 ? right : null;
     case "ArrowLeft":
-      return columns > 1 ? -1 : null;
+      return columns > 1 ? -right : null;
     case "PageDown":
       return page * columns;
     case "PageUp":

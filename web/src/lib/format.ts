@@ -9,8 +9,7 @@ const list = new Intl.ListFormat();
 
 const UNITS = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte", "petabyte"] as const;
 
-/** Format a size in powers of 1000, as the disks of most systems do: "1.4 MB". */
-export function formatBytes(bytes: number): string {
+function formatSize(bytes: number): Intl.NumberFormatPart[] {
   let [size, unit] = [bytes, 0];
   for (; size >= 999.5 && unit < UNITS.length - 1; unit++) size /= 1000;
   return new Intl.NumberFormat(undefined, {
@@ -18,7 +17,19 @@ export function formatBytes(bytes: number): string {
     unit: UNITS[unit] ?? "byte",
     unitDisplay: unit === 0 ? "long" : "short",
     maximumFractionDigits: unit === 0 || size >= 99.5 ? 0 : 1,
-  }).format(size);
+  }).formatToParts(size);
+}
+
+/** Format a size in powers of 1000, as the disks of most systems do: "1.4 MB". */
+export function formatBytes(bytes: number): string {
+  return formatSize(bytes)
+    .map(({ value }) => value)
+    .join("");
+}
+
+/** Return the name of the unit in which a size is written: "MB". */
+export function formatUnit(bytes: number): string {
+  return formatSize(bytes).find(({ type }) => type === "unit")?.value ?? "";
 }
 
 export function formatNumber(value: number): string {

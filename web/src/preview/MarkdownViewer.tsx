@@ -58,5 +58,7 @@ function renderMarkdown(text: string): DocumentFragment {
       link.removeAttribute("href");
     }
   }
+  // They scroll to the side, where they are wide: the keyboard needs the focus for that.
+  for (const wide of fragment.querySelectorAll<HTMLElement>("table, pre")) wide.tabIndex = 0;
   return fragment;
 }

@@ -48,7 +48,7 @@ function ArrivingFile({ link, upload }: { link: Link; upload: Schemas["LinkUploa
         <Progress
           size="sm"
           aria-label={upload.name}
-          value={(100 * upload.uploaded_bytes) / Math.max(1, upload.size_bytes)}
+          value={Math.round((100 * upload.uploaded_bytes) / Math.max(1, upload.size_bytes))}
         />
       </div>
       <ActionIcon

@@ -2,6 +2,7 @@
 
 import { Group, NativeSelect, NumberInput } from "@mantine/core";
 import { useState } from "react";
+import { formatUnit } from "../lib/format.ts";
 import { t } from "../lib/i18n.ts";
 import lists from "../ui/lists.module.css";
 
@@ -31,7 +32,7 @@ export function SizeInput({ label, value, onChange }: Props) {
       <NativeSelect
         w={76}
         aria-label={t("sharing.unit", { label })}
-        data={Object.keys(UNITS)}
+        data={Object.entries(UNITS).map(([value, bytes]) => ({ value, label: formatUnit(bytes) }))}
         value={unit}
         onChange={(event) => {
           const next = event.currentTarget.value as Unit;

@@ -39,7 +39,7 @@ function Layout() {
       <AppShell.Header>
         <Header isNavigationOpen={isOpen} onToggleNavigation={toggle} />
       </AppShell.Header>
-      <AppShell.Navbar p="sm" aria-label={t("shell.navigation")}>
+      <AppShell.Navbar p="sm" aria-label={t("shell.navigation")} {...(!isOpen && { visibleFrom: "sm" })}>
         <Navigation />
       </AppShell.Navbar>
       <AppShell.Main id="main" tabIndex={-1} aria-busy={isLoading}>
