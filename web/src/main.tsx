@@ -3,7 +3,7 @@
 import "./ui/mantine.css";
 import "@mantine/notifications/styles.css";
 import "./ui/base.css";
-import { MantineProvider } from "@mantine/core";
+import { DirectionProvider, MantineProvider } from "@mantine/core";
 import { Notifications } from "@mantine/notifications";
 import { QueryClientProvider } from "@tanstack/react-query";
 import { setNonce } from "get-nonce";
@@ -13,7 +13,7 @@ import { RouterProvider } from "react-router/dom";
 import { followOtherUser, queryClient, session } from "./lib/client.ts";
 import { registerWorker } from "./pwa/register.ts";
 import { router } from "./routes.tsx";
-import { cssVariables, theme } from "./ui/theme.ts";
+import { cssVariables, makeTheme } from "./ui/theme.ts";
 
 /** For style elements that components make: the policy of the page demands it. */
 const nonce = document.querySelector<HTMLMetaElement>("meta[property=csp-nonce]")?.nonce ?? "";
@@ -33,23 +33,29 @@ function refuseFiles(event: DragEvent): void {
 document.addEventListener("dragover", refuseFiles);
 document.addEventListener("drop", refuseFiles);
 
-const root = document.getElementById("root");
-if (root === null) throw new Error("the page has no root");
-createRoot(root).render(
-  <StrictMode>
-    <MantineProvider
-      theme={theme}
-      defaultColorScheme="auto"
-      cssVariablesResolver={cssVariables}
-      getStyleNonce={() => nonce}
-      deduplicateInlineStyles
-    >
-      <QueryClientProvider client={queryClient}>
-        <Notifications position="bottom-left" limit={4} />
-        <RouterProvider router={router} />
-      </QueryClientProvider>
-    </MantineProvider>
-  </StrictMode>,
-);
+async function start(): Promise<void> {
+  if (navigator.language === "ar-XB") (await import("./lib/pseudo.ts")).showPseudoLanguage();
+  const root = document.getElementById("root");
+  if (root === null) throw new Error("the page has no root");
+  createRoot(root).render(
+    <StrictMode>
+      <DirectionProvider>
+        <MantineProvider
+          theme={makeTheme()}
+          defaultColorScheme="auto"
+          cssVariablesResolver={cssVariables}
+          getStyleNonce={() => nonce}
+          deduplicateInlineStyles
+        >
+          <QueryClientProvider client={queryClient}>
+            <Notifications position={document.dir === "rtl" ? "bottom-right" : "bottom-left"} limit={4} />
+            <RouterProvider router={router} />
+          </QueryClientProvider>
+        </MantineProvider>
+      </DirectionProvider>
+    </StrictMode>,
+  );
+}
 
+void start();
 registerWorker();

@@ -7,7 +7,17 @@ import { en } from "../messages/en/index.ts";
 export type MessageKey = keyof typeof en;
 export type Values = Record<string, string | number | Date>;
 
+/** A text as its source or parsed. */
+type Message = string | ReturnType<IntlMessageFormat["getAst"]>;
+
 export const LANGUAGE = "en";
+
+let texts: Record<MessageKey, Message> = en;
+
+/** Show other texts than the English ones, from now on. */
+export function setTexts(others: Record<MessageKey, Message>): void {
+  texts = others;
+}
 
 const formats = new Map<MessageKey, IntlMessageFormat>();
 
@@ -15,7 +25,7 @@ const formats = new Map<MessageKey, IntlMessageFormat>();
 export function t(key: MessageKey, values?: Values): string {
   let format = formats.get(key);
   if (format === undefined) {
-    format = new IntlMessageFormat(en[key], LANGUAGE, undefined, { ignoreTag: true });
+    format = new IntlMessageFormat(texts[key], LANGUAGE, undefined, { ignoreTag: true });
     formats.set(key, format);
   }
   return String(format.format(values));

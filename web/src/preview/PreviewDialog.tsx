@@ -44,8 +44,9 @@ export default function PreviewDialog({ value, onClose }: DialogProps) {
   useWindowEvent("keydown", (event) => {
     const isMedia = event.target instanceof HTMLMediaElement; // its keys jump in the film
     if (isMedia || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey) return;
-    if (event.key === "ArrowRight") show(next);
-    if (event.key === "ArrowLeft") show(previous);
+    const isRtl = document.dir === "rtl";
+    if (event.key === "ArrowRight") show(isRtl ? previous : next);
+    if (event.key === "ArrowLeft") show(isRtl ? next : previous);
   });
   return (
     <Modal.Root opened onClose={onClose} fullScreen transitionProps={{ duration: 0 }}>

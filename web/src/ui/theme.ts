@@ -1,86 +1,89 @@
 // The look of the app: one scale of type, one of spacing, and colours that meet WCAG AA on their backgrounds.
 
-import { type CSSVariablesResolver, createTheme } from "@mantine/core";
+import { type CSSVariablesResolver, createTheme, type MantineThemeOverride } from "@mantine/core";
 import { t } from "../lib/i18n.ts";
 
-export const theme = createTheme({
-  fontFamily:
-    'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Helvetica Neue", Arial, sans-serif, "Noto Color Emoji"',
-  fontFamilyMonospace: 'ui-monospace, SFMono-Regular, "Cascadia Mono", Menlo, Consolas, "Noto Sans Mono", monospace',
-  fontSizes: { xs: "0.75rem", sm: "0.875rem", md: "1rem", lg: "1.125rem", xl: "1.25rem" },
-  lineHeights: { xs: "1.4", sm: "1.45", md: "1.5", lg: "1.5", xl: "1.4" },
-  headings: {
-    fontWeight: "600",
-    sizes: {
-      h1: { fontSize: "1.5rem", lineHeight: "1.3" },
-      h2: { fontSize: "1.125rem", lineHeight: "1.4" },
-      h3: { fontSize: "1rem", lineHeight: "1.4" },
-    },
-  },
-  spacing: { xs: "0.25rem", sm: "0.5rem", md: "1rem", lg: "1.5rem", xl: "2rem" },
-  defaultRadius: "md",
-  radius: { xs: "0.125rem", sm: "0.25rem", md: "0.5rem", lg: "0.75rem", xl: "1.5rem" },
-  primaryColor: "brand",
-  primaryShade: 6,
-  colors: {
-    brand: [
-      "#eef3ff",
-      "#dbe5ff",
-      "#bdd0ff",
-      "#93b3ff",
-      "#7ba0ff",
-      "#3d6df2",
-      "#2354e0",
-      "#1c44bd",
-      "#1a3994",
-      "#182f73",
-    ],
-    dark: [
-      "#e4e7ec",
-      "#c6cbd4",
-      "#a3aab7",
-      "#7f8897",
-      "#4a5261",
-      "#394150",
-      "#262c36",
-      "#171a20",
-      "#111419",
-      "#0b0d11",
-    ],
-  },
-  respectReducedMotion: true,
-  cursorType: "pointer",
-  // Plain objects: `Table.extend` would load each component with the first page.
-  components: {
-    ActionIcon: { defaultProps: { variant: "subtle", color: "gray", size: 36 } },
-    Anchor: { defaultProps: { underline: "hover" } },
-    // Colours of initials that meet WCAG AA; yellow, lime, orange and green do not.
-    Avatar: { defaultProps: { allowedInitialsColors: ["blue", "cyan", "grape", "indigo", "pink", "red", "violet"] } },
-    Button: { defaultProps: { loaderProps: { type: "dots" } } },
-    Loader: { defaultProps: { "aria-label": t("loading") } },
-    Menu: {
-      defaultProps: {
-        position: "bottom-end",
-        shadow: "md",
-        width: 240,
-        withInitialFocusPlaceholder: false, // it is no item, and a menu contains nothing else
+/** Return the theme with the texts of the language that is shown. */
+export function makeTheme(): MantineThemeOverride {
+  return createTheme({
+    fontFamily:
+      'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Helvetica Neue", Arial, sans-serif, "Noto Color Emoji"',
+    fontFamilyMonospace: 'ui-monospace, SFMono-Regular, "Cascadia Mono", Menlo, Consolas, "Noto Sans Mono", monospace',
+    fontSizes: { xs: "0.75rem", sm: "0.875rem", md: "1rem", lg: "1.125rem", xl: "1.25rem" },
+    lineHeights: { xs: "1.4", sm: "1.45", md: "1.5", lg: "1.5", xl: "1.4" },
+    headings: {
+      fontWeight: "600",
+      sizes: {
+        h1: { fontSize: "1.5rem", lineHeight: "1.3" },
+        h2: { fontSize: "1.125rem", lineHeight: "1.4" },
+        h3: { fontSize: "1rem", lineHeight: "1.4" },
       },
     },
-    Modal: {
-      defaultProps: { centered: true, closeButtonProps: { "aria-label": t("close") }, overlayProps: { blur: 1 } },
+    spacing: { xs: "0.25rem", sm: "0.5rem", md: "1rem", lg: "1.5rem", xl: "2rem" },
+    defaultRadius: "md",
+    radius: { xs: "0.125rem", sm: "0.25rem", md: "0.5rem", lg: "0.75rem", xl: "1.5rem" },
+    primaryColor: "brand",
+    primaryShade: 6,
+    colors: {
+      brand: [
+        "#eef3ff",
+        "#dbe5ff",
+        "#bdd0ff",
+        "#93b3ff",
+        "#7ba0ff",
+        "#3d6df2",
+        "#2354e0",
+        "#1c44bd",
+        "#1a3994",
+        "#182f73",
+      ],
+      dark: [
+        "#e4e7ec",
+        "#c6cbd4",
+        "#a3aab7",
+        "#7f8897",
+        "#4a5261",
+        "#394150",
+        "#262c36",
+        "#171a20",
+        "#111419",
+        "#0b0d11",
+      ],
     },
-    Notification: { defaultProps: { closeButtonProps: { "aria-label": t("close") } } },
-    PasswordInput: {
-      defaultProps: {
-        withAsterisk: false,
-        visibilityToggleButtonProps: { "aria-label": t("password.show"), tabIndex: 0 },
+    respectReducedMotion: true,
+    cursorType: "pointer",
+    // Plain objects: `Table.extend` would load each component with the first page.
+    components: {
+      ActionIcon: { defaultProps: { variant: "subtle", color: "gray", size: 36 } },
+      Anchor: { defaultProps: { underline: "hover" } },
+      // Colours of initials that meet WCAG AA; yellow, lime, orange and green do not.
+      Avatar: { defaultProps: { allowedInitialsColors: ["blue", "cyan", "grape", "indigo", "pink", "red", "violet"] } },
+      Button: { defaultProps: { loaderProps: { type: "dots" } } },
+      Loader: { defaultProps: { "aria-label": t("loading") } },
+      Menu: {
+        defaultProps: {
+          position: "bottom-end",
+          shadow: "md",
+          width: 240,
+          withInitialFocusPlaceholder: false, // it is no item, and a menu contains nothing else
+        },
       },
+      Modal: {
+        defaultProps: { centered: true, closeButtonProps: { "aria-label": t("close") }, overlayProps: { blur: 1 } },
+      },
+      Notification: { defaultProps: { closeButtonProps: { "aria-label": t("close") } } },
+      PasswordInput: {
+        defaultProps: {
+          withAsterisk: false,
+          visibilityToggleButtonProps: { "aria-label": t("password.show"), tabIndex: 0 },
+        },
+      },
+      Table: { defaultProps: { verticalSpacing: "sm", horizontalSpacing: "md" } },
+      TextInput: { defaultProps: { withAsterisk: false } },
+      Tooltip: { defaultProps: { openDelay: 400, withArrow: true } },
     },
-    Table: { defaultProps: { verticalSpacing: "sm", horizontalSpacing: "md" } },
-    TextInput: { defaultProps: { withAsterisk: false } },
-    Tooltip: { defaultProps: { openDelay: 400, withArrow: true } },
-  },
-});
+  });
+}
 
 export const cssVariables: CSSVariablesResolver = () => ({
   variables: {},
