@@ -3,7 +3,7 @@
 import type { Page } from "playwright-core";
 import { expect } from "vitest";
 import { Account, server } from "./support/account.ts";
-import { expectNoViolations, poll, signIn, test } from "./support/app.ts";
+import { poll, signIn, test } from "./support/app.ts";
 import { confirmAddress } from "./support/mails.ts";
 import { makePhoto } from "./support/media.ts";
 import { collectErrors } from "./support/test.ts";
@@ -26,11 +26,9 @@ test("shared folder appears in another browser, and a change of the role takes e
   await dialog.getByRole("button", { name: "Share", exact: true }).click();
   const role = dialog.getByLabel(`Access of ${other.email}`, { exact: true });
   await role.waitFor();
-  await expectNoViolations(page);
 
   const row = otherPage.getByRole("listitem").filter({ hasText: "Holidays" });
   await row.getByText("Can view").waitFor();
-  await expectNoViolations(otherPage);
   await row.getByRole("link", { name: "Holidays" }).click();
   await otherPage.getByText("This folder is empty").waitFor();
   const dataTransfer = await otherPage.evaluateHandle(() => {
@@ -68,7 +66,6 @@ test("link with a password and an expiry is copied in one click and opens withou
   await dialog.getByRole("button", { name: "Create a link" }).click();
   await dialog.getByLabel("Password (optional)").fill("open sesame");
   await dialog.getByLabel("Expires").selectOption("7");
-  await expectNoViolations(page);
   await dialog.getByRole("button", { name: "Create and copy link" }).click();
   await page.getByText("Link created and copied").waitFor();
   await page.evaluate(() => navigator.clipboard.writeText(""));
@@ -178,13 +175,11 @@ test("pages of what is shared and of links show both, and lead to the dialog", a
   await account.createLink(file, { mode: "view" });
   await signIn(page, account, "/links");
   await page.getByRole("textbox", { name: "Address of the link" }).waitFor();
-  await expectNoViolations(page);
   await page.getByRole("tab", { name: "Shared by me" }).click();
   await page.getByRole("button", { name: "Manage access to plan.txt" }).click();
   await page.getByRole("dialog", { name: "Share “plan.txt”" }).waitFor();
   await page.goBack();
   await page.getByRole("dialog").waitFor({ state: "detached" });
-  await expectNoViolations(page);
 });
 
 /** Create an account that has confirmed its address: only such an account gets what is shared with the address. */

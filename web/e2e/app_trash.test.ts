@@ -3,7 +3,7 @@
 import { expect } from "vitest";
 import { Account, type RemoteFile } from "./support/account.ts";
 import { setQuota } from "./support/admin.ts";
-import { expectNoViolations, signIn, test } from "./support/app.ts";
+import { signIn, test } from "./support/app.ts";
 
 test("file in the trash is restored with another name where its own is taken, and restoring is undone", async ({
   page,
@@ -13,7 +13,6 @@ test("file in the trash is restored with another name where its own is taken, an
   await account.upload("list.txt", Buffer.from("new"));
   await signIn(page, account, "/trash");
   await page.getByRole("button", { name: "Restore list.txt" }).waitFor();
-  await expectNoViolations(page);
   await page.getByRole("button", { name: "Restore list.txt" }).click();
   await page.getByText("“list.txt” is restored as “list (1).txt”").waitFor();
   await page.getByText("The trash is empty").waitFor();
@@ -69,7 +68,6 @@ test("older version of a file is restored, and restoring is undone", async ({ pa
   await signIn(page, account, `/files?versions=${file.id}`);
   const dialog = page.getByRole("dialog", { name: "Versions of “essay.txt”" });
   await dialog.getByRole("button", { name: /^Restore the version of/ }).waitFor();
-  await expectNoViolations(page);
   await dialog.getByRole("button", { name: /^Restore the version of/ }).click();
   await page.getByText(/^The version of .+ is current again$/).waitFor();
   expect(await fingerprintOf(account, file)).toBe(file.fingerprint);
@@ -90,7 +88,6 @@ test("upload beyond the quota says what to do, and arrives by Retry when there i
   });
   const tray = page.getByRole("region", { name: "Uploads", exact: true });
   await tray.getByText("Not enough space. Delete files or empty the trash, then retry.").waitFor();
-  await expectNoViolations(page);
   await setQuota(account, 4_000_000);
   await tray.getByRole("button", { name: "Retry new.bin" }).click();
   await tray.getByText("1 upload complete").waitFor();
@@ -105,12 +102,10 @@ test("pages of activity and storage tell what happened and what takes space", as
   await signIn(page, account, "/activity");
   await page.getByText("You moved “old.txt” to the trash").waitFor();
   await page.getByText("You added “Holidays”").waitFor();
-  await expectNoViolations(page);
   await page.getByLabel("Show").selectOption("Moved to the trash");
   await page.getByText("You added “Holidays”").waitFor({ state: "detached" });
   await page.goto(new URL("/storage", page.url()).href);
   await page.getByRole("link", { name: file.name }).waitFor();
-  await expectNoViolations(page);
 });
 
 async function trash(account: Account, { id }: RemoteFile): Promise<void> {

@@ -13,6 +13,10 @@ export function setQuota({ email }: Account, bytes: number): Promise<void> {
   return runCommand("users", "quota", email, "--bytes", String(bytes));
 }
 
+export function makeAdmin({ email }: Account): Promise<void> {
+  return runCommand("users", "admin", email);
+}
+
 /** Run `dropbox-api` with the settings of the server. */
 async function runCommand(...words: string[]): Promise<void> {
   const settings = join(dirname(inject("mailFolder")), "env");
