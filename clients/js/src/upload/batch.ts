@@ -63,6 +63,7 @@ async function hashMembers(context: TransferContext, batch: readonly BatchJob[],
           job: next.job,
           parentId: await call(context, () => context.findFolder(next.job)),
           fingerprint,
+          first: null,
         };
         if (members.has(fingerprint)) alone.push(next);
         else members.set(fingerprint, { ...next, wanted, fingerprint });

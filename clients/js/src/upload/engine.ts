@@ -151,8 +151,9 @@ export class Uploader {
         .slice(begin, begin + ADDED_AT_ONCE)
         .map((source) => this.takeUp(left, source, parentId) ?? this.insertFile(source, parentId, onConflict));
       ids.push(...added.map(({ id }) => id));
-      await this.remember(added.filter(({ isRemembered }) => !isRemembered));
+      const remembered = this.remember(added.filter(({ isRemembered }) => !isRemembered));
       await this.run(added.filter(({ state }) => isRunning(state)));
+      await remembered;
     }
     return ids;
   }

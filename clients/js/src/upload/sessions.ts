@@ -34,6 +34,8 @@ export interface NewSession {
   /** Of the job's folders; null for a link, which makes them itself. */
   parentId: string | null;
   fingerprint: string | null;
+  /** The hash of the first chunk, for a plan of several chunks of this size: the start signs it, too. */
+  first: { sha256: string; chunkSizeBytes: number } | null;
 }
 
 /** The answer about one file of a batch. */
@@ -258,24 +260,30 @@ function inSession(id: string) {
   return { params: { path: { upload_id: id } } };
 }
 
-function describeUpload({ job, parentId, fingerprint }: NewSession): Schemas["CreateUpload"] {
+function describeUpload({ job, parentId, fingerprint, first }: NewSession): Schemas["CreateUpload"] {
   const { file, name, onConflict } = job;
   return {
     size_bytes: file.size,
     destination: { name, on_conflict: onConflict, ...(parentId && { parent_id: parentId }) },
     ...(fingerprint && { fingerprint }),
+    ...describeFirst(first),
     ...(file.lastModified && { client_modified_at: new Date(file.lastModified).toISOString() }),
   };
 }
 
-function describeLinkUpload({ job, fingerprint }: NewSession): Schemas["LinkUploadItem"] {
+function describeLinkUpload({ job, fingerprint, first }: NewSession): Schemas["LinkUploadItem"] {
   return {
     client_ref: job.id,
     name: job.name,
     size_bytes: job.file.size,
     ...(job.folders.length && { folder_path: job.folders.join("/") }),
     ...(fingerprint && { fingerprint }),
+    ...describeFirst(first),
   };
+}
+
+function describeFirst(first: NewSession["first"]) {
+  return first && { chunk_size_bytes: first.chunkSizeBytes, parts: [{ number: 1, sha256: first.sha256 }] };
 }
 
 function readStarted(

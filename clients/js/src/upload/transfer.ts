@@ -146,11 +146,9 @@ class Transfer {
       await this.hashAll(new Chunks(this.file.size, this.file.size));
     }
     if (this.fingerprint === null) {
-      const first = this.hashFirst(limits);
+      await this.hashFirst(limits);
       try {
-        const started = await this.post(null);
-        await first;
-        return started;
+        return await this.post(null);
       } catch (error) {
         if (!isProblem(error, "fingerprint-required")) throw error;
         await this.adopt(error.problem.uploads, limits);
@@ -164,7 +162,7 @@ class Transfer {
     return this.call(() => this.context.sessions.start(wanted));
   }
 
-  /** Hash the first chunk while the server starts the session: it can be signed at once then. */
+  /** Hash the first chunk, so that the start signs it. */
   private async hashFirst(limits: Limits): Promise<void> {
     const chunks = new Chunks(this.file.size, expectChunkBytes(this.file.size, limits.chunkSizeBytes));
     try {
@@ -176,7 +174,11 @@ class Transfer {
   }
 
   private async describe(fingerprint: string | null): Promise<NewSession> {
-    return { job: this.job, parentId: await this.call(() => this.context.findFolder(this.job)), fingerprint };
+    const parentId = await this.call(() => this.context.findFolder(this.job));
+    const { chunkSizeBytes, known } = this.hashes;
+    const sha256 = known.get(1);
+    const first = sha256 !== undefined && chunkSizeBytes < this.file.size ? { sha256, chunkSizeBytes } : null;
+    return { job: this.job, parentId, fingerprint, first };
   }
 
   /** Return the session that an earlier run of this job had, null where it has ended. */

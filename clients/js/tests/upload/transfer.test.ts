@@ -297,15 +297,13 @@ test("call to the API that gets no answer is made again", async () => {
   expect(server.apiFaults).toEqual([]);
 });
 
-test("first chunk of a large file is hashed while the server starts the session", async () => {
+test("start of a large file signs its first chunk, so that the first PUT waits for no further call", async () => {
   const server = new FaultServer();
-  const file = new File([makeContent(5 * SINGLE_MAX)], "large.bin");
-  const read = Promise.withResolvers<void>();
-  const slice = file.slice.bind(file);
-  file.slice = (...range) => {
-    read.resolve();
-    return slice(...range);
-  };
-  server.beforeAnswer = (call) => (call === "POST /v1/uploads" ? read.promise : undefined);
-  expect((await server.upload({ "large.bin": file }))["large.bin"]?.type).toBe("done");
+  const sent = Promise.withResolvers<void>();
+  server.beforePut = sent.resolve;
+  server.beforeAnswer = (call) => (call.endsWith("/parts") ? sent.promise : undefined);
+  server.chunkBytes = 2 ** 20;
+  const last = await server.upload({ "large.bin": new Blob([new Uint8Array(2.5 * server.chunkBytes)]) });
+  expect(last["large.bin"]?.type).toBe("done");
+  expect(listTwice(server.took)).toEqual([]);
 });

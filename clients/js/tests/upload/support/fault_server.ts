@@ -13,7 +13,7 @@ import { type Put, readResult } from "../../../src/worker/put.ts";
 import { problem } from "../../support/fake_server.ts";
 
 export const SINGLE_MAX = 100;
-export const CHUNK = 40;
+const CHUNK = 40;
 
 /** What happens to the next request to the store. `lost` stores the part, and its answer is lost. */
 export type StoreFault = "ok" | "busy" | "lost" | "expired" | "damaged" | "gone";
@@ -45,6 +45,7 @@ export class FaultServer {
   private readonly expired = new Set<string>();
   storeFaults: StoreFault[] = [];
   apiFaults: ApiFault[] = [];
+  chunkBytes = CHUNK;
   /** How many completions are to be answered with "not yet". */
   slowCompletions = 0;
   /** Return why a file is refused, null for one that is taken. */
@@ -154,7 +155,7 @@ export class FaultServer {
   private async answer(method: string, path: string, body: any): Promise<Response> {
     const [subject = "", id = "", action = ""] = path.split("/");
     if (subject === "capabilities") {
-      return Response.json({ single_max_bytes: SINGLE_MAX, chunk_size_bytes: CHUNK, batch_items: 500 });
+      return Response.json({ single_max_bytes: SINGLE_MAX, chunk_size_bytes: this.chunkBytes, batch_items: 500 });
     }
     if (path === "uploads") return this.start(body);
     if (path === "uploads/batch")
@@ -190,7 +191,7 @@ export class FaultServer {
 
   // biome-ignore lint/suspicious/noExplicitAny: bodies of both kinds of starts
   private open(body: any): { session: Session; parts: object[]; isNew: boolean } | { problem: Problem } {
-    const { size_bytes, fingerprint = null, client_ref = null } = body;
+    const { size_bytes, fingerprint = null, client_ref = null, chunk_size_bytes, parts: hashes = [] } = body;
     const { name, on_conflict } = body.destination ?? { name: body.name, on_conflict: "rename" };
     const known = [...this.sessions.values()].find((session) => {
       const isSame = client_ref ? session.names.includes(name) : fingerprint && session.fingerprint === fingerprint;
@@ -215,7 +216,7 @@ export class FaultServer {
       id: `u${this.sessions.size}`,
       sizeBytes: size_bytes,
       fingerprint,
-      chunkSize: size_bytes <= SINGLE_MAX ? size_bytes : CHUNK,
+      chunkSize: size_bytes <= SINGLE_MAX ? size_bytes : this.chunkBytes,
       hashes: new Map(size_bytes <= SINGLE_MAX ? [[1, fingerprint]] : []),
       stored: new Map(),
       state: "active",
@@ -223,8 +224,8 @@ export class FaultServer {
       onConflict: on_conflict,
     };
     this.sessions.set(session.id, session);
-    const parts = size_bytes <= SINGLE_MAX ? [this.signPart(session, 1)] : [];
-    return { session, parts, isNew: true };
+    if (size_bytes <= SINGLE_MAX) return { session, parts: [this.signPart(session, 1)], isNew: true };
+    return { session, parts: chunk_size_bytes === this.chunkBytes ? this.signParts(session, hashes) : [], isNew: true };
   }
 
   private count(session: Session): number {
@@ -258,9 +259,13 @@ export class FaultServer {
     for (const { number, sha256 } of parts) {
       const registered = session.hashes.get(number);
       if (registered && registered !== sha256) return problem(409, "chunk-mismatch", { numbers: [number] });
-      session.hashes.set(number, sha256);
     }
-    return Response.json({ parts: parts.map(({ number }) => this.signPart(session, number)) });
+    return Response.json({ parts: this.signParts(session, parts) });
+  }
+
+  private signParts(session: Session, parts: { number: number; sha256: string }[]): object[] {
+    for (const { number, sha256 } of parts) session.hashes.set(number, sha256);
+    return parts.map(({ number }) => this.signPart(session, number));
   }
 
   private signPart({ id }: Session, number: number): object {
