@@ -12,7 +12,7 @@ E2E = $(NPM) run --silent --workspace web e2e
 # (testpaths): processes end together. They wait for their servers now and then: one process more than cores.
 PARALLEL = -n $(shell echo $$(($$(nproc) < 4 ? $$(nproc) + 1 : 4))) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run test check client web e2e e2e-long bench big-file unit contract integration faults faults-long plans fix types lint openapi migrate clean sdk words
+.PHONY: help run test check client web e2e e2e-long screenshots bench big-file unit contract integration faults faults-long plans fix types lint openapi migrate clean sdk words
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -58,6 +58,9 @@ e2e: $(WEB) $(CLIENT) ## Run the tests in Chromium: of the server and of the Jav
 
 e2e-long: $(WEB) $(CLIENT) ## Run the long tests in Chromium: large and many files, killed browsers, lost networks, expiry
 	E2E=long $(E2E)
+
+screenshots: $(WEB) $(CLIENT) ## Take pictures of the web app in .screenshots (ONLY='share|trash'; PICTURES=1: those of docs, too)
+	E2E=screenshots $(E2E)
 
 check: node_modules/.ready lint types words ## Run all static checks: exactly what CI runs
 	$(RUN) lint-imports
@@ -117,4 +120,4 @@ migrate: .venv/.ready ## Upgrade the database of DROPBOX_DATABASE__URL to the ne
 	$(RUN) dropbox-api migrate
 
 clean: ## Remove environments and caches; keep .dev with its data
-	rm -rf .uv .venv .peers node_modules clients/js/node_modules clients/js/dist web/node_modules src/dropbox_api/_web .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .uv .venv .peers node_modules clients/js/node_modules clients/js/dist web/node_modules .screenshots src/dropbox_api/_web .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,6 +1,7 @@
 import { defineConfig } from "vitest/config";
 
 const isLong = process.env.E2E === "long";
+const drawsScreenshots = process.env.E2E === "screenshots";
 const files = isLong ? "*.long.test.ts" : "!(*.long).test.ts";
 /** Stops the server that the tests share. */
 const ALONE = "web/e2e/app_live.test.ts";
@@ -19,12 +20,14 @@ export default defineConfig({
         extends: true,
         test: {
           name: "together",
-          include: [`web/e2e/${files}`, `clients/js/e2e/${files}`, ...(isLong ? [] : ["web/src/**/*.test.ts"])],
+          include: drawsScreenshots
+            ? ["web/tools/screenshots.ts"]
+            : [`web/e2e/${files}`, `clients/js/e2e/${files}`, ...(isLong ? [] : ["web/src/**/*.test.ts"])],
           exclude: [ALONE],
           sequence: { groupOrder: 0 },
         },
       },
-      ...(isLong
+      ...(isLong || drawsScreenshots
         ? []
         : [{ extends: true as const, test: { name: "alone", include: [ALONE], sequence: { groupOrder: 1 } } }]),
     ],

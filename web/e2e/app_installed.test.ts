@@ -6,6 +6,7 @@ import { Account, server } from "./support/account.ts";
 import { expectNoViolations, poll, signIn, test } from "./support/app.ts";
 import { MIB, makeRandomFile } from "./support/files.ts";
 import { openForeignSite } from "./support/foreign.ts";
+import { slowDown } from "./support/network.ts";
 
 /** Wait until the service worker answers requests. */
 async function waitForWorker(page: Page): Promise<void> {
@@ -99,12 +100,7 @@ test("new service worker takes over while an upload runs, which goes on", async 
   try {
     await signIn(page, account);
     await waitForWorker(page);
-    const devtools = await page.context().newCDPSession(page);
-    const limit = (uploadThroughput: number) => {
-      const rest = { offline: false, latency: 0, downloadThroughput: -1 };
-      return devtools.send("Network.emulateNetworkConditions", { ...rest, uploadThroughput });
-    };
-    await limit(MIB);
+    const speedUp = await slowDown(page, MIB);
     await page.setInputFiles("[data-testid=upload-files]", film.path);
     await page.getByText("Uploading: 0 of 1 done").waitFor();
     await page.evaluate(async () => {
@@ -118,7 +114,7 @@ test("new service worker takes over while an upload runs, which goes on", async 
       });
     });
     await page.getByText("Uploading: 0 of 1 done").waitFor();
-    await limit(-1);
+    await speedUp();
     await page.getByText("1 upload complete", { exact: true }).first().waitFor();
     expect(await page.title()).toBe("not reloaded");
     expect((await account.list()).map(({ fingerprint }) => fingerprint)).toEqual([film.sha256]);

@@ -3,12 +3,13 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { BrowserContext, Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { expect } from "vitest";
 import { Account, type RemoteFile, server } from "./support/account.ts";
 import { signIn, test } from "./support/app.ts";
 import { dropFiles } from "./support/drop.ts";
 import { MIB, makeRandomFile } from "./support/files.ts";
+import { slowDown } from "./support/network.ts";
 
 const bytes = (text: string) => Buffer.from(text) as Buffer<ArrayBuffer>;
 
@@ -24,21 +25,6 @@ function pick(page: Page, files: Parameters<Page["setInputFiles"]>[1]): Promise<
 }
 
 const drop = (page: Page, paths: string[]) => dropFiles(page, paths, 700, 500);
-
-/** Let the store take its time, so that an upload is seen while it runs. */
-async function slowDown(context: BrowserContext, page: Page, bytesPerSecond: number): Promise<() => Promise<void>> {
-  const devtools = await context.newCDPSession(page);
-  await devtools.send("Network.enable");
-  const set = (uploadThroughput: number) =>
-    devtools.send("Network.emulateNetworkConditions", {
-      offline: false,
-      latency: 0,
-      downloadThroughput: -1,
-      uploadThroughput,
-    });
-  await set(bytesPerSecond);
-  return async () => void (await set(-1));
-}
 
 test("dropped folder arrives with its empty subfolders, and no byte passes through the API", async ({ page }) => {
   const account = await Account.create();
@@ -83,13 +69,13 @@ test("taken names are asked about, once for all", async ({ page }) => {
   );
 });
 
-test("upload that a reload interrupts continues when its file is chosen again", async ({ page, context }) => {
+test("upload that a reload interrupts continues when its file is chosen again", async ({ page }) => {
   const account = await Account.create();
   const source = await makeRandomFile("film.mov", 24 * MIB);
   page.on("dialog", (dialog) => dialog.accept().catch(() => undefined)); // of beforeunload
   try {
     await openFiles(page, account);
-    const speedUp = await slowDown(context, page, 4 * MIB);
+    const speedUp = await slowDown(page, 4 * MIB);
     await pick(page, source.path);
     await tray(page).getByRole("button", { name: "Pause film.mov" }).click();
     await tray(page).getByText("1 upload paused").waitFor();
@@ -168,7 +154,7 @@ test("upload waits without a network, says so, and goes on by itself when it is 
   const source = await makeRandomFile("film.mov", 24 * MIB);
   try {
     await openFiles(page, account);
-    const speedUp = await slowDown(context, page, 2 * MIB);
+    const speedUp = await slowDown(page, 2 * MIB);
     await pick(page, source.path);
     await tray(page).getByRole("button", { name: "Pause film.mov" }).click();
     await tray(page).getByText("1 upload paused").waitFor();

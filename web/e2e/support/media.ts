@@ -62,7 +62,7 @@ export async function makeVideo(context: BrowserContext): Promise<Bytes> {
     });
     recorder.start();
     for (let frame = 0; brush && frame < 25; frame++) {
-      brush.fillStyle = `hsl(${frame * 14} 80% 50%)`;
+      brush.fillStyle = `hsl(${190 + frame * 6} 60% 50%)`;
       brush.fillRect(0, 0, canvas.width, canvas.height);
       await new Promise((resolve) => setTimeout(resolve, 40)); // the recorder works in real time
     }
