@@ -1,22 +1,13 @@
 // Uploads while the session ends: by a sign-out, and elsewhere.
 
+import { randomUUID } from "node:crypto";
 import type { Page } from "playwright-core";
-import { expect } from "vitest";
+import { expect, inject } from "vitest";
 import { Account, server } from "./support/account.ts";
 import { expectNoViolations, poll, signIn, test } from "./support/app.ts";
 import { MIB, makeRandomFile } from "./support/files.ts";
+import { slowDown } from "./support/network.ts";
 import { collectErrors } from "./support/test.ts";
-
-/** Let the page send slowly, so that its uploads run until `limit(-1)`. */
-async function slowDown(page: Page): Promise<(uploadThroughput: number) => Promise<void>> {
-  const devtools = await page.context().newCDPSession(page);
-  const limit = async (uploadThroughput: number) => {
-    const rest = { offline: false, latency: 0, downloadThroughput: -1 };
-    await devtools.send("Network.emulateNetworkConditions", { ...rest, uploadThroughput });
-  };
-  await limit(MIB / 2);
-  return limit;
-}
 
 /** Return what the browser keeps for continuing uploads. */
 function readKept(page: Page): Promise<unknown[]> {
@@ -52,7 +43,7 @@ test("sign-out asks about running uploads, cancels them, and leaves nothing of t
     await tab.goto(`${server}/files`);
     for (const [each, film] of [[page, films[0]] as const, [tab, films[1]] as const]) {
       await each.getByRole("searchbox").click(); // a click allows the page to ask before it closes
-      await slowDown(each);
+      await slowDown(each, MIB / 2);
       await each.setInputFiles("[data-testid=upload-files]", film.path);
     }
     await page.getByText("Uploading: 0 of 2 done").waitFor();
@@ -92,14 +83,14 @@ test("upload whose session ended goes on when its user signs in again", async ({
   const film = await makeRandomFile("film.bin", 24 * MIB);
   try {
     await signIn(page, account);
-    const limit = await slowDown(page);
+    const speedUp = await slowDown(page, MIB / 2);
     await page.setInputFiles("[data-testid=upload-files]", film.path);
     await page.getByText("Uploading: 0 of 1 done").waitFor();
     await account.call("DELETE", "/v1/me/sessions");
     const dialog = page.getByRole("dialog", { name: "Your session has ended" });
     await dialog.waitFor();
     await page.getByText("Sign in to continue the uploads").waitFor();
-    await limit(-1);
+    await speedUp();
     await dialog.getByLabel("Password", { exact: true }).fill(account.password);
     await dialog.getByRole("button", { name: "Sign in", exact: true }).click();
     await page.getByText("1 upload complete", { exact: true }).first().waitFor();
@@ -110,17 +101,33 @@ test("upload whose session ended goes on when its user signs in again", async ({
 });
 
 test("session ends with the browser where the user does not stay signed in", async ({ page, context }) => {
-  const readExpiry = async () => (await context.cookies()).map(({ expires }) => expires > 0);
   const account = await Account.create();
+  const readExpiry = async () => {
+    const cookies = (await context.cookies()).filter(({ name }) => name.includes("session"));
+    return cookies.map(({ expires }) => expires > 0);
+  };
+  const leave = async () => {
+    await openMenu(page);
+    await page.getByRole("menuitem", { name: "Sign out" }).click();
+    await page.getByLabel("Stay signed in").uncheck();
+  };
   await signIn(page, account);
   expect(await readExpiry()).toEqual([true]);
-  await openMenu(page);
-  await page.getByRole("menuitem", { name: "Sign out" }).click();
-  await page.getByRole("heading", { name: "Sign in" }).waitFor();
-  await page.getByLabel("Stay signed in").uncheck();
+  await leave();
   await page.getByLabel("Email").fill(account.email);
   await page.getByLabel(/^Password/).fill(account.password);
   await page.getByRole("button", { name: "Sign in", exact: true }).click();
+  await page.waitForURL(/\/files/);
+  expect(await readExpiry()).toEqual([false]);
+
+  const subject = randomUUID();
+  const claims = JSON.stringify({ email: `${subject}@example.org`, email_verified: true });
+  const headers = { "Content-Type": "application/json" };
+  await fetch(`${inject("provider")}/users/${subject}`, { method: "PUT", headers, body: claims });
+  await leave();
+  await page.getByRole("button", { name: "Single sign-on" }).click();
+  await page.getByPlaceholder("sub").fill(subject);
+  await page.getByRole("button", { name: "Authorize" }).click();
   await page.waitForURL(/\/files/);
   expect(await readExpiry()).toEqual([false]);
 });

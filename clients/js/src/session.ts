@@ -43,6 +43,11 @@ type Message =
   | { kind: "none" }
   | { kind: "signed-out" };
 
+interface PendingOidc {
+  verifier: string;
+  options: SignInOptions;
+}
+
 interface Tokens {
   accessToken: string;
   /** Milliseconds of `Date.now()`. */
@@ -51,7 +56,8 @@ interface Tokens {
 }
 
 const NAME = "dropbox-api session";
-const VERIFIER = "dropbox-api oidc verifier";
+/** Of what the page keeps while the browser is at the provider. */
+const OIDC = "dropbox-api oidc";
 /** How long a tab waits for the token of another one before it refreshes. Tabs answer at once, unless they hang. */
 const ASK_MS = 1000;
 /** A request that hangs keeps the other tabs waiting. */
@@ -123,24 +129,28 @@ export class CookieSession implements Auth {
     return this.#begin("/v1/auth/passkey", toJson({ credential: credential.toJSON() }), options);
   }
 
-  /** Return the address of the identity provider, to which the page sends the browser. It comes back to the path `redirect`. */
-  async beginOidc(redirect: string): Promise<string> {
+  /**
+   * Return the address of the identity provider, to which the page sends the browser. It comes back to the path `redirect`,
+   * where `finishOidc` signs in with these options.
+   */
+  async beginOidc(redirect: string, options: SignInOptions = {}): Promise<string> {
     const verifier = toBase64Url(crypto.getRandomValues(new Uint8Array(32)));
     const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(verifier));
-    sessionStorage.setItem(VERIFIER, verifier);
+    sessionStorage.setItem(OIDC, JSON.stringify({ verifier, options } satisfies PendingOidc));
     const query = new URLSearchParams({ challenge: toBase64Url(new Uint8Array(hash)), redirect });
     return `${this.transport.baseUrl}/v1/auth/oidc/start?${query}`;
   }
 
   /** Sign in with the code that the provider has put into the page's address. Returns null without one. */
-  async finishOidc(options: SignInOptions = {}): Promise<string | null> {
+  async finishOidc(): Promise<string | null> {
     const fragment = new URLSearchParams(location.hash.slice(1));
-    const [code, error, verifier] = [fragment.get("code"), fragment.get("error"), sessionStorage.getItem(VERIFIER)];
+    const [code, error] = [fragment.get("code"), fragment.get("error")];
     if (code === null && error === null) return null;
     history.replaceState(history.state, "", location.pathname + location.search); // out of the history
-    sessionStorage.removeItem(VERIFIER);
-    if (code === null || verifier === null) throw new OidcProblem(error ?? "another-tab");
-    return this.#begin("/v1/auth/oidc/token", toJson({ code, verifier }), options);
+    const pending: PendingOidc | null = JSON.parse(sessionStorage.getItem(OIDC) ?? "null");
+    sessionStorage.removeItem(OIDC);
+    if (code === null || pending === null) throw new OidcProblem(error ?? "another-tab");
+    return this.#begin("/v1/auth/oidc/token", toJson({ code, verifier: pending.verifier }), pending.options);
   }
 
   /** End the session in all tabs. Throws, and changes nothing, when the server cannot be reached. */

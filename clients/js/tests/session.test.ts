@@ -207,11 +207,12 @@ test("code of a provider is exchanged with the verifier of this tab, and leaves 
   vi.spyOn(crypto, "getRandomValues").mockReturnValueOnce(Uint8Array.from(random, (byte) => byte.charCodeAt(0)));
 
   expect(await auth.finishOidc()).toBeNull();
-  const url = new URL(await auth.beginOidc("/files"));
+  const url = new URL(await auth.beginOidc("/files", { temporary: true }));
   expect(url.pathname + url.search).toBe(`/v1/auth/oidc/start?challenge=${challenge}&redirect=%2Ffiles`);
   page.hash = "#code=abc";
   expect(await auth.finishOidc()).toBe("ada");
   expect(JSON.parse(server.requests.at(-1)?.body ?? "")).toEqual({ code: "abc", verifier });
+  expect(server.requests.at(-1)?.headers.get("X-Session")).toBe("temporary-cookie");
   expect(replaceState).toHaveBeenCalledExactlyOnceWith(1, "", "/files?a=1");
   await expect(auth.finishOidc()).rejects.toThrow("another-tab"); // the verifier is used up
   page.hash = "#error=access_denied";

@@ -9,7 +9,8 @@ import { join, resolve } from "node:path";
 import type { TestProject } from "vitest/node";
 import { CHROMIUM } from "./chromium.ts";
 
-const COMMAND = resolve(import.meta.dirname, "../../../.venv/bin/dropbox-api");
+const PROGRAMS = resolve(import.meta.dirname, "../../../.venv/bin");
+const COMMAND = join(PROGRAMS, "dropbox-api");
 const START_MS = 600_000;
 
 declare module "vitest" {
@@ -20,42 +21,77 @@ declare module "vitest" {
     serverProcess: number;
     /** Where the server writes its mails. */
     mailFolder: string;
+    /** Address of the server's OpenID provider. */
+    provider: string;
     /** Ports of the other sites whose pages the server's CORS settings allow, one for each worker of Vitest. */
     knownPorts: number[];
   }
 }
 
-export default async function startServer(project: TestProject): Promise<() => Promise<void>> {
+export default async function startAll(project: TestProject): Promise<() => Promise<void>> {
   if (!existsSync(CHROMIUM)) {
     throw new Error(
       `${CHROMIUM} is missing: on Debian, 'apt install chromium fonts-noto-core'; elsewhere name it in CHROMIUM`,
     );
   }
-  const folder = await mkdtemp(join(tmpdir(), "dropbox-api-e2e-"));
-  await chmod(folder, 0o711); // Postgres runs as an unprivileged user when the tests run as root
   const knownPorts = [await findFreePort(), await findFreePort()];
-  const origins = JSON.stringify(knownPorts.map((port) => `http://localhost:${port}`));
-  const server = spawn(COMMAND, ["dev", "--data", join(folder, "data"), "--port", String(await findFreePort())], {
-    cwd: folder,
-    env: { ...process.env, ...SETTINGS, DROPBOX_HTTP__CORS_ORIGINS: origins },
+  const providerPort = await findFreePort();
+  const issuer = `http://localhost:${providerPort}`;
+  const words = ["--host", "localhost", "--port", String(providerPort), "--require-nonce"];
+  const provider = spawn(join(PROGRAMS, "oidc-provider-mock"), words, { stdio: "ignore" });
+  try {
+    const server = await startServer({
+      DROPBOX_HTTP__CORS_ORIGINS: JSON.stringify(knownPorts.map((port) => `http://localhost:${port}`)),
+      DROPBOX_OIDC__ISSUER: issuer,
+      DROPBOX_OIDC__CLIENT_ID: "dropbox",
+      DROPBOX_OIDC__CLIENT_SECRET: "any",
+    });
+    project.provide("server", server.address);
+    project.provide("serverProcess", server.process);
+    project.provide("mailFolder", join(server.folder, "mail"));
+    project.provide("provider", issuer);
+    project.provide("knownPorts", knownPorts);
+    return async () => {
+      await stopProcess(provider);
+      await server.stop();
+    };
+  } catch (error) {
+    await stopProcess(provider);
+    throw error;
+  }
+}
+
+export interface RunningServer {
+  address: string;
+  /** Of `dropbox-api dev`. */
+  process: number;
+  /** Where it keeps its data. */
+  folder: string;
+  stop(): Promise<void>;
+}
+
+/** Start a server with an empty database and an empty store. */
+export async function startServer(settings: Record<string, string> = {}): Promise<RunningServer> {
+  const root = await mkdtemp(join(tmpdir(), "dropbox-api-e2e-"));
+  await chmod(root, 0o711); // Postgres runs as an unprivileged user when the tests run as root
+  const folder = join(root, "data");
+  const server = spawn(COMMAND, ["dev", "--data", folder, "--port", String(await findFreePort())], {
+    cwd: root,
+    env: { ...process.env, ...SETTINGS, ...settings },
     stdio: ["ignore", "pipe", "inherit"],
   });
   const stop = async () => {
     await stopProcess(server);
-    const error = await findError(join(folder, "data", "api", "serve.log"));
-    await rm(folder, { recursive: true });
+    const error = await findError(join(folder, "api", "serve.log"));
+    await rm(root, { recursive: true });
     if (error) throw new Error(`the server failed unexpectedly:\n${error}`);
   };
   try {
-    project.provide("server", await readAddress(server));
-    project.provide("serverProcess", server.pid ?? 0);
-    project.provide("mailFolder", join(folder, "data", "mail"));
-    project.provide("knownPorts", knownPorts);
+    return { address: await readAddress(server), process: server.pid ?? 0, folder, stop };
   } catch (error) {
     await stop();
     throw error;
   }
-  return stop;
 }
 
 const SETTINGS = {

@@ -58,7 +58,8 @@ export function SignInForm({ email: fixedEmail, returnPath, onSignedIn }: SignIn
         throw failure instanceof DOMException ? t("sign-in.passkey.failed") : failure;
       }
     });
-  const signInAtProvider = () => run("provider", async () => location.assign(await session.beginOidc(returnPath)));
+  const signInAtProvider = () =>
+    run("provider", async () => location.assign(await session.beginOidc(returnPath, { temporary: !stays })));
 
   if (otp !== null) {
     return (
