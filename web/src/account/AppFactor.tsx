@@ -1,13 +1,14 @@
 // The authenticator app: turn it on with a QR code, turn it off, new recovery codes.
 
 import { Badge, Button, Code, Group, Modal, Stack, Text, TextInput } from "@mantine/core";
+import { useMutation } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { client, queryClient } from "../lib/client.ts";
 import { t } from "../lib/i18n.ts";
 import { keys } from "../lib/keys.ts";
 import { notifyDone, notifyError } from "../lib/notify.tsx";
 import { FormError } from "../ui/FormError.tsx";
-import { NotConfirmed, useConfirmation } from "./Confirmation.tsx";
+import { useConfirmation } from "./Confirmation.tsx";
 import { QrCode } from "./QrCode.tsx";
 import { RecoveryCodes } from "./RecoveryCodes.tsx";
 import { Section } from "./Section.tsx";
@@ -24,13 +25,11 @@ export function AppFactor({ isOn }: { isOn: boolean }) {
   const [proposal, setProposal] = useState<Proposal | null>(null);
   const [asked, setAsked] = useState<Ask | null>(null);
   const [codes, setCodes] = useState<readonly string[]>([]);
-  const begin = async () => {
-    try {
-      setProposal((await confirm(() => client.api.POST("/v1/me/second-factor", { body: {} }))).data);
-    } catch (error) {
-      if (!(error instanceof NotConfirmed)) notifyError(error);
-    }
-  };
+  const begin = () =>
+    confirm(() => client.api.POST("/v1/me/second-factor", { body: {} })).then(
+      ({ data }) => setProposal(data),
+      notifyError,
+    );
   const finish = async (code: string) => {
     const { data } = await client.api.POST("/v1/me/second-factor/confirm", { body: { code } });
     setProposal(null);
@@ -126,22 +125,13 @@ interface CodeFormProps {
 
 export function CodeForm({ label, action, onCode }: CodeFormProps) {
   const [code, setCode] = useState("");
-  const [isRunning, setIsRunning] = useState(false);
-  const [error, setError] = useState<unknown>(null);
-  const submit = async (event: FormEvent) => {
+  const send = useMutation({ mutationFn: onCode });
+  const submit = (event: FormEvent) => {
     event.preventDefault();
-    setIsRunning(true);
-    setError(null);
-    try {
-      await onCode(code.trim());
-    } catch (failure) {
-      if (!(failure instanceof NotConfirmed)) setError(failure);
-    } finally {
-      setIsRunning(false);
-    }
+    send.mutate(code.trim());
   };
   return (
-    <form onSubmit={(event) => void submit(event)}>
+    <form onSubmit={submit}>
       <Stack>
         <TextInput
           label={label}
@@ -154,8 +144,8 @@ export function CodeForm({ label, action, onCode }: CodeFormProps) {
           data-autofocus
           ff="monospace"
         />
-        <FormError error={error} />
-        <Button type="submit" loading={isRunning}>
+        <FormError error={send.error} />
+        <Button type="submit" loading={send.isPending}>
           {action}
         </Button>
       </Stack>

@@ -1,17 +1,15 @@
 // Confirm that it is you: before a change of how the account signs in, ten minutes after the last time.
 
 import { Button, Divider, Modal, PasswordInput, Stack, Text } from "@mantine/core";
+import { useMutation } from "@tanstack/react-query";
 import { KeyRound } from "lucide-react";
 import { createContext, type FormEvent, type ReactNode, useCallback, useContext, useRef, useState } from "react";
 import { client } from "../lib/client.ts";
 import { t } from "../lib/i18n.ts";
-import { readReason } from "../lib/problems.ts";
+import { NotConfirmed, readReason } from "../lib/problems.ts";
 import { FormError } from "../ui/FormError.tsx";
 import { useMe } from "./useMe.ts";
 import { useSignInOptions } from "./useSignInOptions.ts";
-
-/** The person has closed the dialog: the action did not happen, and nothing needs to be said. */
-export class NotConfirmed extends Error {}
 
 type Run = <T>(action: () => Promise<T>) => Promise<T>;
 
@@ -56,30 +54,20 @@ function ConfirmForm({ onConfirmed }: { onConfirmed: () => void }) {
   const { data: me } = useMe();
   const { data: options } = useSignInOptions();
   const [password, setPassword] = useState("");
-  const [isRunning, setIsRunning] = useState(false);
-  const [error, setError] = useState<unknown>(null);
-  const run = async (action: () => Promise<unknown>) => {
-    setIsRunning(true);
-    setError(null);
-    try {
-      await action();
-      onConfirmed();
-    } catch (failure) {
-      setError(failure instanceof DOMException ? t("sign-in.passkey.failed") : failure);
-    } finally {
-      setIsRunning(false);
-    }
-  };
+  const confirm = useMutation({ mutationFn: (prove: () => Promise<unknown>) => prove(), onSuccess: onConfirmed });
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    void run(() => client.api.POST("/v1/me/confirm", { body: { password } }));
+    confirm.mutate(() => client.api.POST("/v1/me/confirm", { body: { password } }));
   };
-  const confirmWithPasskey = () =>
-    run(async () => {
+  const provePasskey = () =>
+    confirm.mutate(async () => {
       const { data } = await client.api.POST("/v1/me/confirm/options");
       const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(data as PublicKeyCredentialRequestOptionsJSON);
-      const credential = (await navigator.credentials.get({ publicKey })) as PublicKeyCredential;
-      await client.api.POST("/v1/me/confirm", { body: { passkey: credential.toJSON() as never } });
+      const credential = await navigator.credentials.get({ publicKey }).catch(() => {
+        throw t("sign-in.passkey.failed");
+      });
+      const passkey = (credential as PublicKeyCredential).toJSON() as never;
+      await client.api.POST("/v1/me/confirm", { body: { passkey } });
     });
   return (
     <Stack>
@@ -96,21 +84,17 @@ function ConfirmForm({ onConfirmed }: { onConfirmed: () => void }) {
               required
               data-autofocus
             />
-            <Button type="submit" loading={isRunning}>
+            <Button type="submit" loading={confirm.isPending}>
               {t("confirm.button")}
             </Button>
           </Stack>
         </form>
       )}
-      <FormError error={error} />
+      <FormError error={confirm.error} />
       {options?.passkeys && (
         <>
           {me?.has_password && <Divider label={t("sign-in.or")} />}
-          <Button
-            variant="default"
-            leftSection={<KeyRound size={16} aria-hidden />}
-            onClick={() => void confirmWithPasskey()}
-          >
+          <Button variant="default" leftSection={<KeyRound size={16} aria-hidden />} onClick={provePasskey}>
             {t("confirm.passkey")}
           </Button>
         </>

@@ -24,7 +24,7 @@ export default function EnrolSecondFactor() {
   const run = (action: () => Promise<unknown>) =>
     action().catch((failure: unknown) => {
       if (readReason(failure) === "second-factor-missing") setMustProve(true);
-      else setError(failure instanceof DOMException ? t("passkeys.add.failed") : failure);
+      else setError(failure);
     });
   const show = (recoveryCodes: readonly string[]) => {
     if (recoveryCodes.length > 0) setCodes(recoveryCodes);

@@ -1,6 +1,7 @@
 // `/sign-in/forgot`: ask for the mail that sets a new password.
 
 import { Anchor, Button, Stack, Text, TextInput } from "@mantine/core";
+import { useMutation } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { Link } from "react-router";
 import { client } from "../lib/client.ts";
@@ -10,21 +11,12 @@ import { AuthLayout } from "./AuthLayout.tsx";
 
 export default function ForgotPassword() {
   const [email, setEmail] = useState("");
-  const [isRunning, setIsRunning] = useState(false);
-  const [isSent, setIsSent] = useState(false);
-  const [error, setError] = useState<unknown>(null);
-  const send = async (event: FormEvent) => {
+  const send = useMutation({
+    mutationFn: () => client.api.POST("/v1/auth/reset-password/request", { body: { email: email.trim() } }),
+  });
+  const submit = (event: FormEvent) => {
     event.preventDefault();
-    setIsRunning(true);
-    setError(null);
-    try {
-      await client.api.POST("/v1/auth/reset-password/request", { body: { email: email.trim() } });
-      setIsSent(true);
-    } catch (failure) {
-      setError(failure);
-    } finally {
-      setIsRunning(false);
-    }
+    send.mutate();
   };
   const back = (
     <Anchor component={Link} to="/sign-in">
@@ -32,13 +24,13 @@ export default function ForgotPassword() {
     </Anchor>
   );
   return (
-    <AuthLayout title={t("forgot.title")} text={!isSent && t("forgot.text")} footer={back}>
-      {isSent ? (
+    <AuthLayout title={t("forgot.title")} text={!send.isSuccess && t("forgot.text")} footer={back}>
+      {send.isSuccess ? (
         <Text size="sm" role="status">
           {t("forgot.sent", { email })}
         </Text>
       ) : (
-        <form onSubmit={(event) => void send(event)}>
+        <form onSubmit={submit}>
           <Stack>
             <TextInput
               label={t("sign-in.email")}
@@ -50,8 +42,8 @@ export default function ForgotPassword() {
               required
               autoFocus
             />
-            <FormError error={error} />
-            <Button type="submit" loading={isRunning}>
+            <FormError error={send.error} />
+            <Button type="submit" loading={send.isPending}>
               {t("forgot.button")}
             </Button>
           </Stack>

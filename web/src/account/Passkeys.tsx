@@ -13,7 +13,7 @@ import { ConfirmDialog } from "../ui/ConfirmDialog.tsx";
 import { ErrorState } from "../ui/ErrorState.tsx";
 import { FormError } from "../ui/FormError.tsx";
 import { RowSkeletons } from "../ui/Skeletons.tsx";
-import { NotConfirmed, useConfirmation } from "./Confirmation.tsx";
+import { useConfirmation } from "./Confirmation.tsx";
 import { createPasskey } from "./createPasskey.ts";
 import { RecoveryCodes } from "./RecoveryCodes.tsx";
 import { Section } from "./Section.tsx";
@@ -44,7 +44,7 @@ export function Passkeys() {
   const setOnly = useMutation({
     mutationFn: (enabled: boolean) => confirm(() => client.api.PUT("/v1/me/passkeys-only", { body: { enabled } })),
     onSuccess: refresh,
-    onError: (failure) => failure instanceof NotConfirmed || notifyError(failure),
+    onError: (failure) => notifyError(failure),
   });
   const canAdd = options?.passkeys === true && window.PublicKeyCredential !== undefined;
   const add = async (name: string) => {
@@ -160,23 +160,13 @@ interface NameFormProps {
 
 export function NameForm({ label, hint, initial = "", action, onName }: NameFormProps) {
   const [name, setName] = useState(initial);
-  const [isRunning, setIsRunning] = useState(false);
-  const [error, setError] = useState<unknown>(null);
-  const submit = async (event: FormEvent) => {
+  const save = useMutation({ mutationFn: onName });
+  const submit = (event: FormEvent) => {
     event.preventDefault();
-    setIsRunning(true);
-    setError(null);
-    try {
-      await onName(name.trim());
-    } catch (failure) {
-      if (failure instanceof NotConfirmed) return;
-      setError(failure instanceof DOMException ? t("passkeys.add.failed") : failure);
-    } finally {
-      setIsRunning(false);
-    }
+    save.mutate(name.trim());
   };
   return (
-    <form onSubmit={(event) => void submit(event)}>
+    <form onSubmit={submit}>
       <Stack>
         <TextInput
           label={label}
@@ -187,8 +177,8 @@ export function NameForm({ label, hint, initial = "", action, onName }: NameForm
           required
           data-autofocus
         />
-        <FormError error={error} />
-        <Button type="submit" loading={isRunning}>
+        <FormError error={save.error} />
+        <Button type="submit" loading={save.isPending}>
           {action}
         </Button>
       </Stack>

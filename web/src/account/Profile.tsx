@@ -11,7 +11,7 @@ import { ErrorState } from "../ui/ErrorState.tsx";
 import { FormError } from "../ui/FormError.tsx";
 import { RowSkeletons } from "../ui/Skeletons.tsx";
 import { AccountPage } from "./AccountPage.tsx";
-import { NotConfirmed, useConfirmation } from "./Confirmation.tsx";
+import { useConfirmation } from "./Confirmation.tsx";
 import { Section } from "./Section.tsx";
 import { useMe } from "./useMe.ts";
 import { useSignInOptions } from "./useSignInOptions.ts";
@@ -111,7 +111,7 @@ function AddressForm() {
           onChange={(event) => setEmail(event.currentTarget.value)}
           required
         />
-        <FormError error={change.error instanceof NotConfirmed ? null : change.error} />
+        <FormError error={change.error} />
         <Button type="submit" variant="default" loading={change.isPending}>
           {t("address.button")}
         </Button>

@@ -1,6 +1,7 @@
 // `/sign-up`: create an account, and sign in with it.
 
 import { Anchor, Button, PasswordInput, Stack, Text, TextInput } from "@mantine/core";
+import { useMutation } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { Link, useNavigate } from "react-router";
 import { client, queryClient, session } from "../lib/client.ts";
@@ -15,26 +16,19 @@ export default function SignUp() {
   const { data: options } = useSignInOptions();
   const [email, setEmail] = useState("");
   const [password, setPassword] = useState("");
-  const [isRunning, setIsRunning] = useState(false);
-  const [mustConfirm, setMustConfirm] = useState(false);
-  const [error, setError] = useState<unknown>(null);
-  const register = async (event: FormEvent) => {
-    event.preventDefault();
-    setIsRunning(true);
-    setError(null);
-    try {
+  const register = useMutation({
+    mutationFn: async () => {
       await client.api.POST("/v1/auth/register", { body: { email: email.trim(), password } });
       await session.signIn(email.trim(), password);
       queryClient.setQueryData(OPTIONS_KEY, options && { ...options, has_accounts: true });
       await navigate("/", { replace: true });
-    } catch (failure) {
-      if (readReason(failure) === "address-not-verified") setMustConfirm(true);
-      else setError(failure);
-    } finally {
-      setIsRunning(false);
-    }
+    },
+  });
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    register.mutate();
   };
-  if (mustConfirm) {
+  if (readReason(register.error) === "address-not-verified") {
     return (
       <AuthLayout title={t("sign-up.verify.title")} text={t("sign-up.verify.text", { email })}>
         <Button component={Link} to="/sign-in" variant="default">
@@ -56,7 +50,7 @@ export default function SignUp() {
       {options?.registration === false ? (
         <Text size="sm">{t("sign-up.closed")}</Text>
       ) : (
-        <form onSubmit={(event) => void register(event)}>
+        <form onSubmit={submit}>
           <Stack>
             <TextInput
               label={t("sign-in.email")}
@@ -79,8 +73,8 @@ export default function SignUp() {
               maxLength={128}
               required
             />
-            <FormError error={error} />
-            <Button type="submit" loading={isRunning}>
+            <FormError error={register.error} />
+            <Button type="submit" loading={register.isPending}>
               {t("sign-up.button")}
             </Button>
           </Stack>

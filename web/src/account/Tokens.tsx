@@ -1,7 +1,7 @@
 // `/account/tokens`: personal tokens, for programs.
 
 import { Alert, Badge, Button, Checkbox, Code, Group, Modal, Select, Stack, Text, TextInput } from "@mantine/core";
-import { useQuery } from "@tanstack/react-query";
+import { useMutation, useQuery } from "@tanstack/react-query";
 import type { Schemas } from "dropbox-api-client";
 import { KeyRound, TriangleAlert } from "lucide-react";
 import { type FormEvent, useState } from "react";
@@ -17,7 +17,7 @@ import { ErrorState } from "../ui/ErrorState.tsx";
 import { FormError } from "../ui/FormError.tsx";
 import { RowSkeletons } from "../ui/Skeletons.tsx";
 import { AccountPage } from "./AccountPage.tsx";
-import { NotConfirmed, useConfirmation } from "./Confirmation.tsx";
+import { useConfirmation } from "./Confirmation.tsx";
 import { Section } from "./Section.tsx";
 import { useMe } from "./useMe.ts";
 
@@ -138,28 +138,21 @@ function TokenForm({ onCreated }: { onCreated: (token: string) => void }) {
   const [name, setName] = useState("");
   const [scopes, setScopes] = useState<string[]>(["files:read"]);
   const [days, setDays] = useState<string | null>(String(LIFETIMES[1]));
-  const [isRunning, setIsRunning] = useState(false);
-  const [error, setError] = useState<unknown>(null);
-  const submit = async (event: FormEvent) => {
+  const create = useMutation({
+    mutationFn: () => {
+      const expires_in_s = days === null || days === "0" ? null : Number(days) * DAY_S;
+      const body = { name: name.trim(), scopes: scopes as Scope[], expires_in_s };
+      return confirm(() => client.api.POST("/v1/me/tokens", { body }));
+    },
+    onSuccess: ({ data }) => onCreated(data.token),
+  });
+  const submit = (event: FormEvent) => {
     event.preventDefault();
-    setIsRunning(true);
-    setError(null);
-    const body = {
-      name: name.trim(),
-      scopes: scopes as Scope[],
-      expires_in_s: days === null || days === "0" ? null : Number(days) * DAY_S,
-    };
-    try {
-      onCreated((await confirm(() => client.api.POST("/v1/me/tokens", { body }))).data.token);
-    } catch (failure) {
-      if (!(failure instanceof NotConfirmed)) setError(failure);
-    } finally {
-      setIsRunning(false);
-    }
+    create.mutate();
   };
   const offered: readonly Scope[] = me?.is_admin ? [...SCOPES, "admin"] : SCOPES;
   return (
-    <form onSubmit={(event) => void submit(event)}>
+    <form onSubmit={submit}>
       <Stack>
         <TextInput
           label={t("tokens.name")}
@@ -187,8 +180,8 @@ function TokenForm({ onCreated }: { onCreated: (token: string) => void }) {
             { value: "0", label: t("tokens.forever") },
           ]}
         />
-        <FormError error={error} />
-        <Button type="submit" loading={isRunning} disabled={scopes.length === 0}>
+        <FormError error={create.error} />
+        <Button type="submit" loading={create.isPending} disabled={scopes.length === 0}>
           {t("tokens.create")}
         </Button>
       </Stack>

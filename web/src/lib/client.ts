@@ -30,7 +30,7 @@ export const queryClient = new QueryClient({
       staleTime: 15_000,
       retry: (failures, error) => failures < RETRIES && isRetryable(error),
     },
-    mutations: { retry: false },
+    mutations: { retry: false, networkMode: "always" }, // without a network they fail at once, and a person decides
   },
 });
 

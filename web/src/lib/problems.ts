@@ -4,6 +4,9 @@ import { ApiProblem, ConnectionProblem, OidcProblem } from "dropbox-api-client";
 import { formatBytes, formatRelative } from "./format.ts";
 import { hasMessage, t, type Values } from "./i18n.ts";
 
+/** The person has closed the dialog that confirms an action: it did not happen, and nothing needs to be said. */
+export class NotConfirmed extends Error {}
+
 /** Describe any error. */
 export function describeError(error: unknown): string {
   if (error instanceof ApiProblem) return describeProblem(error);

@@ -1,7 +1,8 @@
 // Ask before something that cannot be undone.
 
 import { Button, Group, Modal, Stack, Text } from "@mantine/core";
-import { type ReactNode, useState } from "react";
+import { useMutation } from "@tanstack/react-query";
+import type { ReactNode } from "react";
 import { t } from "../lib/i18n.ts";
 import { FormError } from "./FormError.tsx";
 
@@ -22,23 +23,10 @@ interface ConfirmDialogProps {
 /** The dialog closes after the action, and shows the error of one that failed. */
 export function ConfirmDialog(props: ConfirmDialogProps) {
   const { opened, title, text, action, cancel = t("cancel"), isDangerous = true, onConfirm, onClose } = props;
-  const [isRunning, setIsRunning] = useState(false);
-  const [error, setError] = useState<unknown>(null);
+  const confirm = useMutation({ mutationFn: () => onConfirm(), onSuccess: onClose });
   const close = () => {
-    setError(null);
+    confirm.reset();
     onClose();
-  };
-  const confirm = async () => {
-    setIsRunning(true);
-    setError(null);
-    try {
-      await onConfirm();
-      close();
-    } catch (failure) {
-      setError(failure);
-    } finally {
-      setIsRunning(false);
-    }
   };
   return (
     <Modal opened={opened} onClose={close} title={title}>
@@ -46,12 +34,12 @@ export function ConfirmDialog(props: ConfirmDialogProps) {
         <Text size="sm" component="div">
           {text}
         </Text>
-        <FormError error={error} />
+        <FormError error={confirm.error} />
         <Group justify="flex-end">
           <Button variant="default" onClick={close} data-autofocus>
             {cancel}
           </Button>
-          <Button {...(isDangerous && { color: "red.8" })} loading={isRunning} onClick={() => void confirm()}>
+          <Button {...(isDangerous && { color: "red.8" })} loading={confirm.isPending} onClick={() => confirm.mutate()}>
             {action}
           </Button>
         </Group>
