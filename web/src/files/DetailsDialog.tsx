@@ -1,25 +1,17 @@
-import { Modal, Skeleton, Stack, Table } from "@mantine/core";
+import { Stack, Table } from "@mantine/core";
 import type { RemoteFile } from "dropbox-api-client";
-import { useFile } from "../lib/file.ts";
 import { formatBytes, formatMoment } from "../lib/format.ts";
 import { t } from "../lib/i18n.ts";
 import type { DialogProps } from "../room.ts";
-import { ErrorState } from "../ui/ErrorState.tsx";
+import { FileDialog } from "./FileDialog.tsx";
 import { FileIcon } from "./FileIcon.tsx";
 import classes from "./files.module.css";
 
 export default function DetailsDialog({ value, onClose }: DialogProps) {
-  const { data: file, error, refetch } = useFile(value);
   return (
-    <Modal opened onClose={onClose} title={t("files.details")}>
-      {error && !file ? (
-        <ErrorState error={error} onRetry={refetch} />
-      ) : file ? (
-        <Details file={file} />
-      ) : (
-        <Skeleton height={240} />
-      )}
-    </Modal>
+    <FileDialog id={value} title={() => t("files.details")} onClose={onClose}>
+      {(file) => <Details file={file} />}
+    </FileDialog>
   );
 }
 

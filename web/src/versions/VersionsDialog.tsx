@@ -1,35 +1,24 @@
 // `?versions=ID`: the revisions of a file.
 
-import { ActionIcon, Badge, Button, Group, Menu, Modal, Stack, Text } from "@mantine/core";
-import { useMediaQuery } from "@mantine/hooks";
+import { ActionIcon, Badge, Button, Group, Menu, Stack, Text } from "@mantine/core";
 import type { RemoteFile, Schemas } from "dropbox-api-client";
 import { Download, MoreVertical, Pin, PinOff, RotateCcw } from "lucide-react";
-import { useFile } from "../lib/file.ts";
+import { FileDialog } from "../files/FileDialog.tsx";
 import { formatBytes, formatMoment } from "../lib/format.ts";
 import { t } from "../lib/i18n.ts";
 import type { DialogProps } from "../room.ts";
 import { EmptyState } from "../ui/EmptyState.tsx";
-import { ErrorState } from "../ui/ErrorState.tsx";
 import lists from "../ui/lists.module.css";
 import { PagedList } from "../ui/PagedList.tsx";
 import { useRevisions, useVersionActions } from "./revisions.ts";
 
 type Revision = Schemas["Revision"];
 
-export default function VersionsDialog({ value: id, onClose }: DialogProps) {
-  const isPhone = useMediaQuery("(max-width: 48em)");
-  const { data: file, error, refetch } = useFile(id);
+export default function VersionsDialog({ value, onClose }: DialogProps) {
   return (
-    <Modal
-      opened
-      onClose={onClose}
-      fullScreen={isPhone ?? false}
-      size="lg"
-      title={file ? t("versions.title", { name: file.name }) : ""}
-    >
-      {error ? <ErrorState error={error} onRetry={refetch} /> : null}
-      {file ? <Revisions file={file} /> : null}
-    </Modal>
+    <FileDialog id={value} title={({ name }) => t("versions.title", { name })} onClose={onClose}>
+      {(file) => <Revisions file={file} />}
+    </FileDialog>
   );
 }
 
