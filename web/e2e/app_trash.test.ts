@@ -40,9 +40,11 @@ test("files in the trash are ordered by name, deleted for good after a question,
   await question.getByRole("button", { name: "Delete for good" }).click();
   await page.getByText("2 items are deleted for good").waitFor();
   await expect.poll(names).toEqual(["file10.txt"]);
+  expect(await page.getByText(/^0 bytes of .* used$/).count()).toBe(0);
   await page.getByRole("button", { name: "Empty trash" }).click();
   await page.getByRole("dialog", { name: "Empty the trash?" }).getByRole("button", { name: "Empty trash" }).click();
   await page.getByRole("heading", { name: "The trash is empty" }).waitFor();
+  await page.getByText(/^0 bytes of .* used$/).waitFor(); // a job of the server has freed the space
 });
 
 test("file whose folder is gone is restored to the top folder after a question", async ({ page }) => {

@@ -1,5 +1,6 @@
 // The trash: what is in it, and its changes.
 
+import type { QueryKey } from "@tanstack/react-query";
 import { isProblem, type RemoteFile } from "dropbox-api-client";
 import { type Change, type Outcome, runChanges } from "../files/operations.ts";
 import { client, queryClient } from "../lib/client.ts";
@@ -11,6 +12,8 @@ import { offerUndo } from "../lib/undo.tsx";
 
 type Files = readonly RemoteFile[];
 const PAGE = 200;
+/** The job runs every few seconds, and many files take it longer. */
+const FREED_MS = [2000, 4000, 8000, 16_000, 32_000];
 
 export function useTrash() {
   return usePages(keys.trash(), (page, signal) => {
@@ -55,7 +58,10 @@ export async function purgeFiles(files: Files): Promise<void> {
     }
   }
   await refresh();
-  if (count > 0) notifyDone(t("trash.purged", { count, name: files[0]?.name ?? "" }));
+  if (count > 0) {
+    notifyDone(t("trash.purged", { count, name: files[0]?.name ?? "" }));
+    void showFreedSpace();
+  }
   tellFailed("trash.purgeFailed", refused);
 }
 
@@ -63,6 +69,15 @@ export async function emptyTrash(): Promise<void> {
   await client.api.DELETE("/v1/trash");
   await refresh();
   notifyDone(t("trash.emptied"));
+  void showFreedSpace();
+}
+
+/** Show the space that deleted files took as soon as a job of the server has freed it: no event tells of it. */
+async function showFreedSpace(): Promise<void> {
+  for (const waitMs of FREED_MS) {
+    await new Promise((resolve) => setTimeout(resolve, waitMs));
+    await refreshAll([keys.storage(), keys.me()]);
+  }
 }
 
 function tellRestored({ done }: Outcome): void {
@@ -92,7 +107,10 @@ function tellFailed(
   notifyError(first.problem, t(title, { count: refused.length, name: first.file.name }));
 }
 
-async function refresh(): Promise<void> {
-  const changed = [keys.trash(), keys.folders(), keys.storage(), keys.me()];
+function refresh(): Promise<void> {
+  return refreshAll([keys.trash(), keys.folders(), keys.storage(), keys.me()]);
+}
+
+async function refreshAll(changed: QueryKey[]): Promise<void> {
   await Promise.all(changed.map((queryKey) => queryClient.invalidateQueries({ queryKey })));
 }

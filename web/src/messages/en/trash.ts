@@ -21,11 +21,12 @@ export const trash = {
   "trash.purgeOne": "Delete {name} for good",
   "trash.purgeTitle": "{count, plural, one {Delete “{name}” for good?} other {Delete # items for good?}}",
   "trash.purgeText": "This cannot be undone.",
-  "trash.purged": "{count, plural, one {“{name}” is deleted for good} other {# items are deleted for good}}",
+  "trash.purged":
+    "{count, plural, one {“{name}” is deleted for good} other {# items are deleted for good}}. The space is free in a moment.",
   "trash.emptyTrash": "Empty trash",
   "trash.emptyTitle": "Empty the trash?",
   "trash.emptyText": "Everything in it is deleted for good. This cannot be undone.",
-  "trash.emptied": "The trash is empty",
+  "trash.emptied": "The trash is empty. Its space is free in a moment.",
   "trash.restored": "{count, plural, one {“{name}” is restored} other {# items are restored}}",
   "trash.renamed":
     "{count, plural, one {“{name}” is restored as “{newName}”, for the name is taken} other {# items are restored, some with new names, for the old ones are taken}}",
