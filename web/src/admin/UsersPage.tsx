@@ -1,23 +1,25 @@
 // `/admin`: the accounts of the server, and the state of the server.
 
-import { ActionIcon, Badge, Button, Group, Menu, Paper, Progress, Stack, Table, Text, TextInput } from "@mantine/core";
+import { ActionIcon, Badge, Button, Group, Menu, Paper, Stack, Table, Text, TextInput } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
-import { useInfiniteQuery } from "@tanstack/react-query";
+import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
 import type { Schemas } from "dropbox-api-client";
-import { EllipsisVertical, Search, Users } from "lucide-react";
+import { EllipsisVertical, Search, Users as UsersIcon } from "lucide-react";
 import { useState } from "react";
 import { Confirmation } from "../account/Confirmation.tsx";
 import { useMe } from "../account/useMe.ts";
 import { client, queryClient } from "../lib/client.ts";
-import { formatBytes, formatDay } from "../lib/format.ts";
+import { formatDay } from "../lib/format.ts";
 import { t } from "../lib/i18n.ts";
 import { keys } from "../lib/keys.ts";
 import { notifyDone } from "../lib/notify.tsx";
 import { ConfirmDialog } from "../ui/ConfirmDialog.tsx";
 import { EmptyState } from "../ui/EmptyState.tsx";
 import { ErrorState } from "../ui/ErrorState.tsx";
+import { NotFound } from "../ui/NotFound.tsx";
 import { Page } from "../ui/Page.tsx";
-import { RowSkeletons } from "../ui/Skeletons.tsx";
+import { QuotaMeter } from "../ui/QuotaMeter.tsx";
+import { PageSkeleton, RowSkeletons } from "../ui/Skeletons.tsx";
 import { CreateUserDialog } from "./CreateUserDialog.tsx";
 import { QuotaDialog } from "./QuotaDialog.tsx";
 import { ServerState } from "./ServerState.tsx";
@@ -38,6 +40,11 @@ const BODIES = {
 
 export default function UsersPage() {
   const { data: me } = useMe();
+  if (me === undefined) return <PageSkeleton />;
+  return me.is_admin ? <Users ownId={me.id} /> : <NotFound />;
+}
+
+function Users({ ownId }: { ownId: string }) {
   const [query, setQuery] = useState("");
   const [search] = useDebouncedValue(query.trim(), TYPING_MS);
   const [creates, setCreates] = useState(false);
@@ -50,6 +57,7 @@ export default function UsersPage() {
       const params = { query: { limit: PAGE_SIZE, ...(search && { q: search }), ...page } };
       return (await client.api.GET("/v1/admin/users", { params })).data;
     },
+    placeholderData: keepPreviousData, // while another text is searched for
     initialPageParam: null as string | null,
     getNextPageParam: (page) => page.next_cursor,
   });
@@ -80,7 +88,7 @@ export default function UsersPage() {
         ) : users === undefined ? (
           <RowSkeletons />
         ) : users.length === 0 ? (
-          <EmptyState icon={Users} title={t("admin.none")} text={t("admin.none.text")} />
+          <EmptyState icon={UsersIcon} title={t("admin.none")} text={t("admin.none.text")} />
         ) : (
           <Paper withBorder radius="md">
             <Table.ScrollContainer minWidth={640} scrollAreaProps={{ viewportProps: { tabIndex: 0 } }}>
@@ -113,7 +121,7 @@ export default function UsersPage() {
                         <UserState user={user} />
                       </Table.Td>
                       <Table.Td>
-                        <UsedSpace user={user} />
+                        <QuotaMeter account={user} />
                       </Table.Td>
                       <Table.Td>
                         <Text size="sm">{formatDay(user.created_at)}</Text>
@@ -127,7 +135,7 @@ export default function UsersPage() {
                           </Menu.Target>
                           <Menu.Dropdown>
                             <Menu.Item onClick={() => setQuotaOf(user)}>{t("admin.quota")}</Menu.Item>
-                            {user.id !== me?.id &&
+                            {user.id !== ownId &&
                               listChanges(user).map((name) => (
                                 <Menu.Item key={name} onClick={() => setChange({ user, change: name })}>
                                   {t(`admin.${name}`)}
@@ -188,16 +196,5 @@ function UserState({ user }: { user: User }) {
         </Badge>
       ))}
     </Group>
-  );
-}
-
-function UsedSpace({ user }: { user: User }) {
-  const part = user.quota_bytes === 0 ? 0 : Math.min(100, (user.used_bytes / user.quota_bytes) * 100);
-  const text = t("shell.storage", { used: formatBytes(user.used_bytes), quota: formatBytes(user.quota_bytes) });
-  return (
-    <Stack gap={4}>
-      <Text size="xs">{text}</Text>
-      <Progress value={Math.round(part)} size="sm" color={part > 90 ? "red.8" : "brand"} aria-label={text} />
-    </Stack>
   );
 }
