@@ -38,8 +38,9 @@ const PATTERNS: readonly [Kind, RegExp][] = [
   ["pdf", /^application\/pdf/],
   ["sheet", /spreadsheet|ms-excel|csv/],
   ["archive", /zip|x-tar|gzip|x-7z|rar|zstd|x-xz|x-bzip/],
-  ["code", /javascript|json|xml|html|css|x-sh|toml|yaml|sql/],
-  ["text", /^text\/|msword|wordprocessing|opendocument|rtf|epub|presentation/],
+  ["text", /msword|wordprocessing|opendocument\.text|rtf|epub|presentation/],
+  ["code", /^text\/x-|javascript|json|xml|html|css|x-sh|toml|yaml|sql/],
+  ["text", /^text\//],
 ];
 
 interface FileIconProps {

@@ -36,9 +36,11 @@ export function FilesPage() {
     return (
       <div className={classes.browser} aria-busy>
         <div className={classes.head}>
-          <Skeleton height={32} width={200} />
+          <Skeleton height={20} my={8} width={200} />
         </div>
-        <RowSkeletons count={12} />
+        <div className={classes.waiting}>
+          <RowSkeletons count={12} />
+        </div>
       </div>
     );
   }

@@ -1,6 +1,6 @@
 // What stands in the place of content that is being loaded: of the same height, so that nothing moves.
 
-import { Box, Skeleton, Stack, VisuallyHidden } from "@mantine/core";
+import { Box, Group, Skeleton, Stack, VisuallyHidden } from "@mantine/core";
 import { t } from "../lib/i18n.ts";
 
 /** Rows of a list; `height` of one in pixels. */
@@ -9,9 +9,10 @@ export function RowSkeletons({ count = 8, height = 48 }: { count?: number; heigh
     <Stack gap={0} role="status">
       <VisuallyHidden>{t("loading")}</VisuallyHidden>
       {Array.from({ length: count }, (_, index) => (
-        <Box key={index} h={height} py={(height - 16) / 2}>
-          <Skeleton h={16} w={`${70 - ((index * 13) % 40)}%`} />
-        </Box>
+        <Group key={index} h={height} gap="sm" px="sm" wrap="nowrap">
+          <Skeleton h={28} w={28} radius="sm" />
+          <Skeleton h={14} w={`${60 - ((index * 13) % 35)}%`} />
+        </Group>
       ))}
     </Stack>
   );
