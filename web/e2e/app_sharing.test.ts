@@ -175,7 +175,7 @@ test("pages of what is shared and of links show both, and lead to the dialog", a
   await account.createLink(file, { mode: "view" });
   await signIn(page, account, "/links");
   await page.getByRole("textbox", { name: "Address of the link" }).waitFor();
-  await page.getByRole("tab", { name: "Shared by me" }).click();
+  await page.getByRole("link", { name: "Shared by me" }).click();
   await page.getByRole("button", { name: "Manage access to plan.txt" }).click();
   await page.getByRole("dialog", { name: "Share “plan.txt”" }).waitFor();
   await page.goBack();

@@ -54,13 +54,16 @@ function listShots(sample: Sample): Record<string, Shot> {
     "account-menu": { path: "/files", until: click(/your account/) },
     recent: { path: "/recent", until: "Floor plan.pdf" },
     search: { path: "/search?q=plan", until: "Floor plan.pdf" },
-    "preview-photo": { path: `/files/${photos.id}?preview=${photo.id}`, until: photo.name, view: "grid" },
+    "preview-photo": {
+      path: `/files/${photos.id}?preview=${photo.id}`,
+      until: (page) => page.getByRole("img", { name: photo.name }).waitFor(),
+    },
     "preview-pdf": { path: `/files?preview=${document.id}`, until: "Living room", picture: "preview" },
     "preview-code": { path: `/files?preview=${code.id}`, until: "def" },
     "preview-markdown": { path: `/files?preview=${notes.id}`, until: "Defrost" },
     "preview-film": { path: `/files?preview=${film.id}`, until: (page) => page.locator("video").waitFor() },
     details: { path: `/files?details=${document.id}`, until: "SHA-256" },
-    share: { path: `/files?share=${project.id}`, until: "joiner@example.com", picture: "share" },
+    share: { path: "/files", until: share, picture: "share" },
     "share-link": { path: `/files?share=${photos.id}`, until: click("Create a link") },
     versions: { path: `/files?versions=${notes.id}`, until: "Restore" },
     shared: { path: "/shared", until: "Wedding" },
@@ -131,6 +134,7 @@ async function takePictures(context: BrowserContext, name: string, shot: Shot): 
   await page.goto(server + shot.path);
   if (typeof shot.until === "string") await page.getByText(shot.until).first().waitFor();
   else await shot.until(page);
+  if (!shot.isPublic) await page.locator("[aria-label*='your account']").waitFor({ state: "attached" });
   for (const colorScheme of ["light", "dark"] as const) {
     await page.emulateMedia({ colorScheme });
     await page.waitForFunction(() => {
@@ -152,8 +156,16 @@ async function drawPicture(page: Page, name: string): Promise<void> {
 }
 
 async function select(page: Page): Promise<void> {
-  for (const name of ["Floor plan.pdf", "Lease.docx"]) await page.getByLabel(`Select ${name}`).locator("..").click();
+  for (const name of ["Floor plan.pdf", "Lease.docx"]) {
+    await page.getByRole("row", { name, exact: true }).click({ modifiers: ["Control"] });
+  }
   await page.getByText("2 selected").first().waitFor();
+}
+
+async function share(page: Page): Promise<void> {
+  await page.getByRole("button", { name: "Actions for House renovation" }).click();
+  await page.getByRole("menuitem", { name: "Share" }).click();
+  await page.getByText("joiner@example.com").waitFor();
 }
 
 async function openWithoutAnswer(page: Page): Promise<void> {

@@ -1,11 +1,9 @@
 // The frame of the account's pages: the list of them, and the dialog that confirms changes.
 
-import { Box } from "@mantine/core";
 import type { ReactNode } from "react";
-import { NavLink } from "react-router";
 import { t } from "../lib/i18n.ts";
 import { Page } from "../ui/Page.tsx";
-import classes from "./AccountPage.module.css";
+import { PageTabs } from "../ui/PageTabs.tsx";
 import { Confirmation } from "./Confirmation.tsx";
 
 const PAGES = [
@@ -20,13 +18,7 @@ export function AccountPage({ title, children }: { title: string; children: Reac
   return (
     <Confirmation>
       <Page title={t("settings.title")} tabTitle={title} width={760}>
-        <Box component="nav" aria-label={t("settings.title")} className={classes.pages}>
-          {PAGES.map(({ path, label }) => (
-            <NavLink key={path} to={path} className={classes.page ?? ""}>
-              {t(label)}
-            </NavLink>
-          ))}
-        </Box>
+        <PageTabs label={t("settings.title")} pages={PAGES} />
         {children}
       </Page>
     </Confirmation>

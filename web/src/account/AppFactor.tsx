@@ -53,7 +53,7 @@ export function AppFactor({ isOn }: { isOn: boolean }) {
       title={t("app.title")}
       text={t("app.text")}
       action={
-        <Badge variant="dot" color={isOn ? "teal" : "gray"} tt="none">
+        <Badge variant="dot" color={isOn ? "teal" : "gray"}>
           {t(isOn ? "app.is-on" : "app.is-off")}
         </Badge>
       }

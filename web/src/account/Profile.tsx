@@ -28,7 +28,7 @@ export default function Profile() {
           <Section title={t("address.title")} text={t("address.text")}>
             <Group gap="sm">
               <Text fw={600}>{me.email}</Text>
-              <Badge variant="dot" color={me.email_verified_at ? "teal" : "orange"} tt="none">
+              <Badge variant="dot" color={me.email_verified_at ? "teal" : "orange"}>
                 {t(me.email_verified_at ? "address.confirmed" : "address.unconfirmed")}
               </Badge>
             </Group>

@@ -74,7 +74,7 @@ function SignIns() {
                       {agent.name}
                     </Text>
                     {session.is_current && (
-                      <Badge variant="dot" color="teal" tt="none">
+                      <Badge variant="dot" color="teal">
                         {t("sessions.current")}
                       </Badge>
                     )}

@@ -63,7 +63,7 @@ function TokenList() {
               </Text>
               <Group gap={4}>
                 {token.scopes.map((scope) => (
-                  <Badge key={scope} variant="default" tt="none" fw={500}>
+                  <Badge key={scope} variant="default">
                     {scope}
                   </Badge>
                 ))}

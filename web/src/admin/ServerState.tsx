@@ -28,7 +28,7 @@ export function ServerState() {
             return (
               <Group key={name} gap="xs">
                 <Text size="sm">{hasMessage(key) ? t(key) : name}</Text>
-                <Badge variant="dot" color={said === "ok" ? "teal" : "red"} tt="none" maw={480}>
+                <Badge variant="dot" color={said === "ok" ? "teal" : "red"} maw={480}>
                   {said === "ok" ? t("admin.ok") : said}
                 </Badge>
               </Group>

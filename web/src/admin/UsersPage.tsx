@@ -191,7 +191,7 @@ function UserState({ user }: { user: User }) {
   return (
     <Group gap={4}>
       {states.map(([label, color]) => (
-        <Badge key={label} variant="dot" color={color} tt="none">
+        <Badge key={label} variant="dot" color={color}>
           {t(label)}
         </Badge>
       ))}

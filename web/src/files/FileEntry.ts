@@ -1,4 +1,5 @@
 import type { RemoteFile } from "dropbox-api-client";
+import { t } from "../lib/i18n.ts";
 
 /** What a row of the list and a card of the grid show. The list handles their events, by `data-id`. */
 export interface FileEntryProps {
@@ -16,6 +17,7 @@ export interface FileEntryProps {
 }
 
 /** The names of the folders above a file. */
-export function folderOf({ path }: Pick<RemoteFile, "path">): string {
-  return path.slice(0, path.lastIndexOf("/")) || "/";
+export function folderOf({ path, role }: Pick<RemoteFile, "path" | "role">): string {
+  const top = t(role === "owner" ? "files.root" : "files.sharedWithMe");
+  return path.slice(0, path.lastIndexOf("/")) || top;
 }

@@ -8,7 +8,7 @@ import { NoPreview } from "./NoPreview.tsx";
 import { openPdf, TextLayer } from "./pdf.ts";
 import classes from "./preview.module.css";
 
-const WIDEST_PX = 1000;
+const WIDEST_PX = 860;
 /** Sharper canvases need too much memory on phones. */
 const DENSEST = 2;
 

@@ -3,7 +3,7 @@
 import { Stack } from "@mantine/core";
 import type { RemoteFile } from "dropbox-api-client";
 import { Link2 } from "lucide-react";
-import { formatBytes } from "../lib/format.ts";
+import { folderOf } from "../files/FileEntry.ts";
 import { t } from "../lib/i18n.ts";
 import { ErrorState } from "../ui/ErrorState.tsx";
 import { FileRowItem, FileRows, placeOf } from "../ui/FileRows.tsx";
@@ -24,7 +24,7 @@ export function Component() {
         empty={{ icon: Link2, title: t("sharing.linksPageEmpty"), text: t("sharing.linksPageEmptyHint") }}
       >
         {(files) => (
-          <Stack gap="lg">
+          <Stack gap="xl">
             {files.map((file) => (
               <LinksOfFile key={file.id} file={file} />
             ))}
@@ -40,11 +40,7 @@ function LinksOfFile({ file }: { file: RemoteFile }) {
   return (
     <section aria-label={file.name}>
       <FileRows label={file.name}>
-        <FileRowItem
-          file={file}
-          to={placeOf(file)}
-          about={file.size_bytes === null ? file.path : formatBytes(file.size_bytes)}
-        />
+        <FileRowItem file={file} to={placeOf(file)} about={folderOf(file)} />
       </FileRows>
       {query.error ? <ErrorState error={query.error} onRetry={query.refetch} /> : null}
       {query.isPending ? <RowSkeletons count={1} /> : null}

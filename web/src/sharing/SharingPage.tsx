@@ -1,23 +1,20 @@
-// The frame of the three pages about sharing, with tabs between them.
+// The frame of the three pages about sharing.
 
-import { Tabs } from "@mantine/core";
 import type { ReactNode } from "react";
-import { useLocation, useNavigate } from "react-router";
 import { t } from "../lib/i18n.ts";
 import { Page } from "../ui/Page.tsx";
+import { PageTabs } from "../ui/PageTabs.tsx";
+
+const PAGES = [
+  { path: "/shared", label: "sharing.withMe" },
+  { path: "/shared/by-me", label: "sharing.byMe" },
+  { path: "/links", label: "sharing.linksPage" },
+] as const;
 
 export function SharingPage({ title, children }: { title: string; children: ReactNode }) {
-  const { pathname } = useLocation();
-  const navigate = useNavigate();
   return (
     <Page title={title}>
-      <Tabs value={pathname} onChange={(path) => path && navigate(path)}>
-        <Tabs.List>
-          <Tabs.Tab value="/shared">{t("sharing.withMe")}</Tabs.Tab>
-          <Tabs.Tab value="/shared/by-me">{t("sharing.byMe")}</Tabs.Tab>
-          <Tabs.Tab value="/links">{t("sharing.linksPage")}</Tabs.Tab>
-        </Tabs.List>
-      </Tabs>
+      <PageTabs label={t("sharing.pages")} pages={PAGES} />
       {children}
     </Page>
   );

@@ -5,6 +5,7 @@ import { useQuery } from "@tanstack/react-query";
 import type { Schemas } from "dropbox-api-client";
 import { TriangleAlert } from "lucide-react";
 import { Link } from "react-router";
+import { folderOf } from "../files/FileEntry.ts";
 import { client } from "../lib/client.ts";
 import { formatBytes, formatRelative } from "../lib/format.ts";
 import { t } from "../lib/i18n.ts";
@@ -134,7 +135,7 @@ function LargeFiles() {
       {isPending ? <RowSkeletons count={3} height={56} /> : null}
       <FileRows label={t("storage.large")}>
         {files.map((file) => (
-          <FileRowItem key={file.id} file={file} to={placeOf(file)} about={file.path}>
+          <FileRowItem key={file.id} file={file} to={placeOf(file)} about={folderOf(file)}>
             <Text size="sm">{formatBytes(file.size_bytes ?? 0)}</Text>
           </FileRowItem>
         ))}

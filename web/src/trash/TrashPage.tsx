@@ -140,21 +140,10 @@ function TrashedFile({ file, isSelected, onSelect, onRestore, onPurge }: Trashed
         />
       }
     >
-      <ActionIcon
-        variant="subtle"
-        size="lg"
-        aria-label={t("trash.restoreOne", { name: file.name })}
-        onClick={onRestore}
-      >
+      <ActionIcon aria-label={t("trash.restoreOne", { name: file.name })} onClick={onRestore}>
         <RotateCcw size={18} />
       </ActionIcon>
-      <ActionIcon
-        variant="subtle"
-        color="red"
-        size="lg"
-        aria-label={t("trash.purgeOne", { name: file.name })}
-        onClick={onPurge}
-      >
+      <ActionIcon aria-label={t("trash.purgeOne", { name: file.name })} onClick={onPurge}>
         <Trash2 size={18} />
       </ActionIcon>
     </FileRowItem>

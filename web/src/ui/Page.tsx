@@ -26,7 +26,7 @@ interface PageProps {
 export function Page({ title, tabTitle, description, actions, width, children }: PageProps) {
   useTitle(tabTitle ?? title);
   return (
-    <Box maw={width} p={{ base: "md", sm: "lg" }}>
+    <Box maw={width} px={{ base: "md", sm: "lg" }} py="md">
       <Stack gap="lg">
         <Stack gap="xs">
           <Group justify="space-between" align="center" mih={36}>

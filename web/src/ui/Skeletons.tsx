@@ -21,8 +21,8 @@ export function RowSkeletons({ count = 8, height = 48 }: { count?: number; heigh
 /** A page that is being loaded. */
 export function PageSkeleton() {
   return (
-    <Box p={{ base: "md", sm: "lg" }}>
-      <Skeleton h={32} w={200} mb="lg" />
+    <Box px={{ base: "md", sm: "lg" }} py="md">
+      <Skeleton h={20} w={200} mt={8} mb={32} />
       <RowSkeletons />
     </Box>
   );

@@ -14,7 +14,7 @@ export function makeTheme(): MantineThemeOverride {
     headings: {
       fontWeight: "600",
       sizes: {
-        h1: { fontSize: "1.5rem", lineHeight: "1.3" },
+        h1: { fontSize: "1.375rem", lineHeight: "1.3" },
         h2: { fontSize: "1.125rem", lineHeight: "1.4" },
         h3: { fontSize: "1rem", lineHeight: "1.4" },
       },
@@ -58,6 +58,7 @@ export function makeTheme(): MantineThemeOverride {
       Anchor: { defaultProps: { underline: "hover" } },
       // Colours of initials that meet WCAG AA; yellow, lime, orange and green do not.
       Avatar: { defaultProps: { allowedInitialsColors: ["blue", "cyan", "grape", "indigo", "pink", "red", "violet"] } },
+      Badge: { defaultProps: { tt: "none", fw: 500 } },
       Button: { defaultProps: { loaderProps: { type: "dots" } } },
       Loader: { defaultProps: { "aria-label": t("loading") } },
       Menu: {

@@ -94,6 +94,7 @@ export const sharing = {
   "sharing.leaveTitle": "Leave “{name}”?",
   "sharing.leaveText": "It disappears from your list. Only the owner can share it with you again.",
   "sharing.left": "You left “{name}”",
+  "sharing.pages": "Sharing",
   "sharing.withMe": "Shared with me",
   "sharing.withMeEmpty": "Nothing is shared with you",
   "sharing.withMeEmptyHint": "Files and folders that other people share with your address appear here.",

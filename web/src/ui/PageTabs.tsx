@@ -1,0 +1,22 @@
+// Links between the pages of one subject, below their title.
+
+import { NavLink } from "react-router";
+import { type MessageKey, t } from "../lib/i18n.ts";
+import classes from "./PageTabs.module.css";
+
+interface PageTabsProps {
+  label: string;
+  pages: readonly { path: string; label: MessageKey }[];
+}
+
+export function PageTabs({ label, pages }: PageTabsProps) {
+  return (
+    <nav aria-label={label} className={classes.pages}>
+      {pages.map(({ path, label }) => (
+        <NavLink key={path} to={path} end className={classes.page ?? ""}>
+          {t(label)}
+        </NavLink>
+      ))}
+    </nav>
+  );
+}
