@@ -52,7 +52,7 @@ function listShots(sample: Sample): Record<string, Shot> {
     "files-missing": { path: "/files/00000000-0000-4000-8000-000000000000", until: "Folder not found" },
     "files-loading": { path: "/files", until: openWithoutAnswer },
     "account-menu": { path: "/files", until: click(/your account/) },
-    recent: { path: "/recent", until: "Floor plan.pdf" },
+    recent: { path: "/recent", until: (page) => page.locator("[data-id]").first().waitFor() },
     search: { path: "/search?q=plan", until: "Floor plan.pdf" },
     "preview-photo": {
       path: `/files/${photos.id}?preview=${photo.id}`,
@@ -180,7 +180,7 @@ async function openWithoutAnswer(page: Page): Promise<void> {
 async function upload(page: Page): Promise<void> {
   const artist = await page.context().newPage();
   const width = page.viewportSize()?.width ?? 0;
-  const place = width > 1000 ? "Beach" : width > 500 ? "Cliffs" : "Forest"; // taken names would be asked about
+  const place = width > 1000 ? "Summer" : width > 500 ? "Sunday" : "Sunrise"; // taken names would be asked about
   const files = await Promise.all(
     [1, 2, 3, 4, 5].map(async (number) => {
       const buffer = await drawLandscape(artist, width + number);

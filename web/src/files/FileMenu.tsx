@@ -1,5 +1,6 @@
 import { Menu, Text } from "@mantine/core";
 import type { Command } from "./fileActions.tsx";
+import classes from "./files.module.css";
 
 interface FileMenuProps {
   /** Where the pointer or the button is; null while closed. */
@@ -23,7 +24,7 @@ export function FileMenu({ place, commands, onClose }: FileMenuProps) {
             leftSection={<Icon size={16} aria-hidden />}
             {...(shortcut && {
               rightSection: (
-                <Text size="xs" component="kbd" aria-hidden>
+                <Text size="xs" component="kbd" className={classes.shortcut} aria-hidden>
                   {shortcut}
                 </Text>
               ),
