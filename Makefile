@@ -27,7 +27,7 @@ help: ## Show this list
 	@touch $@
 
 node_modules/.ready: package.json package-lock.json clients/js/package.json web/package.json .npmrc .venv/.ready
-	@$(NPM) ci --silent --no-audit --no-fund
+	@$(NPM) ci --loglevel=error --no-audit --no-fund > /dev/null
 	@touch $@
 
 WEB = src/dropbox_api/_web/.stamp
