@@ -80,7 +80,7 @@ def _run(stack: Stack, uploaded: Path, runs: int) -> Any:
             "pages": {"small": f"/files/{seeded.parent_id}", "large": f"/files/{large.id}"},
             "scrolled": "large",
             "folder": str(uploaded),
-            "uploads": _UPLOADED + 1,
+            "uploads": _UPLOADED,
             "runs": runs,
         }
         return json.loads(browser.run_script("app.ts", order, timeout_s=_TIMEOUT_S))

@@ -13,7 +13,7 @@ interface Order {
   pages: Record<string, string>;
   /** The page that is scrolled. */
   scrolled: string;
-  /** A folder of this machine that is dropped, and how many uploads it is, itself included. */
+  /** A folder of this machine that is dropped, and how many files it has. */
   folder: string;
   uploads: number;
   runs: number;

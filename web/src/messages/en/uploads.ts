@@ -3,7 +3,7 @@
 export const uploads = {
   "uploads.title": "Uploads",
   "uploads.list": "Files to upload",
-  "uploads.running": "Uploading: {done} of {total} done, {percent} %",
+  "uploads.running": "Uploading: {done, number} of {total, number} done, {percent} %",
   "uploads.offline": "Waiting for the network",
   "uploads.signedOut": "Sign in to continue the uploads",
   "uploads.continues": "You are offline. The uploads go on by themselves.",
