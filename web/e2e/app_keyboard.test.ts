@@ -3,7 +3,7 @@
 import type { Locator, Page } from "playwright-core";
 import { expect } from "vitest";
 import { Account, server } from "./support/account.ts";
-import { poll, test } from "./support/app.ts";
+import { poll, signIn, test } from "./support/app.ts";
 
 const bytes = (text: string) => Buffer.from(text) as Buffer<ArrayBuffer>;
 const row = (page: Page, name: string) => page.getByRole("row", { name, exact: true });
@@ -29,7 +29,6 @@ async function expectVisibleFocus(page: Page): Promise<void> {
   const seen = await page.evaluate(() => {
     const element = document.activeElement;
     if (element === null || element === document.body) return "nothing has the focus";
-    element.scrollIntoView({ block: "nearest" });
     const { left, top, width, height } = element.getBoundingClientRect();
     const above = document.elementFromPoint(left + width / 2, top + height / 2);
     const { outlineStyle, outlineWidth } = getComputedStyle(element);
@@ -40,10 +39,10 @@ async function expectVisibleFocus(page: Page): Promise<void> {
   expect(seen).toBe("seen");
 }
 
-/** Open the menu of the row that has the focus, and run a command of it. */
-async function runCommand(page: Page, command: string): Promise<void> {
-  await page.keyboard.press("Shift+F10");
-  await page.getByRole("menuitem", { name: "Details" }).waitFor();
+/** Open a menu by a key, and run a command of it. */
+async function runCommand(page: Page, key: string, command: string): Promise<void> {
+  await page.keyboard.press(key);
+  await page.locator("[role=menuitem]:focus").waitFor();
   await reach(page, page.getByRole("menuitem", { name: command }), "ArrowDown");
   await page.keyboard.press("Enter");
 }
@@ -67,9 +66,7 @@ test("account is used by the keyboard alone", async ({ page, context }) => {
   await page.setInputFiles("[data-testid=upload-files]", files);
   await row(page, "b.txt").waitFor();
   await reach(page, button(page, "New"));
-  await page.keyboard.press("Enter");
-  await reach(page, page.getByRole("menuitem", { name: "New folder" }), "ArrowDown");
-  await page.keyboard.press("Enter");
+  await runCommand(page, "Enter", "New folder");
   await page.getByLabel("Name of the folder").waitFor();
   await page.keyboard.type("Box");
   await page.keyboard.press("Enter");
@@ -84,7 +81,7 @@ test("account is used by the keyboard alone", async ({ page, context }) => {
   await row(page, "first.txt").waitFor();
 
   await reach(page, row(page, "first.txt"));
-  await runCommand(page, "Move");
+  await runCommand(page, "Shift+F10", "Move");
   const dialog = page.getByRole("dialog");
   await reach(page, dialog.getByRole("button", { name: "Box" }));
   await page.keyboard.press("Enter");
@@ -102,7 +99,7 @@ test("account is used by the keyboard alone", async ({ page, context }) => {
   await row(page, "b.txt").waitFor();
 
   await reach(page, row(page, "b.txt"));
-  await runCommand(page, "Share");
+  await runCommand(page, "Shift+F10", "Share");
   await reach(page, button(page, "Create a link"));
   await page.keyboard.press("Enter");
   await reach(page, button(page, "Create and copy link"));
@@ -126,9 +123,28 @@ test("account is used by the keyboard alone", async ({ page, context }) => {
   await dialog.waitFor({ state: "detached" });
 
   await reach(page, page.getByRole("button", { name: `your account: ${account.email}` }));
-  await page.keyboard.press("Enter");
-  await reach(page, page.getByRole("menuitem", { name: "Sign out" }), "ArrowDown");
-  await page.keyboard.press("Enter");
+  await runCommand(page, "Enter", "Sign out");
   await page.getByRole("heading", { name: "Sign in" }).waitFor();
   await poll(() => hasFocus(page.getByLabel("Email address"))).toBe(true);
+});
+
+const onPhone = test.extend({ options: { viewport: { width: 390, height: 640 } } });
+
+onPhone("focus stays in sight while uploads are shown", async ({ page }) => {
+  const account = await Account.create();
+  await signIn(page, account);
+  const files = Array.from({ length: 12 }, (_, at) => {
+    return { name: `${at + 10}.txt`, mimeType: "text/plain", buffer: bytes(`text ${at}`) };
+  });
+  await page.setInputFiles("[data-testid=upload-files]", files);
+  await page.getByText("12 uploads complete").first().waitFor();
+  await row(page, "10.txt").focus();
+  await reach(page, row(page, "21.txt"), "ArrowDown");
+  const first = await page.evaluateHandle(() => document.activeElement);
+  for (let isOver = false; !isOver; ) {
+    await page.keyboard.press("Tab");
+    // After the last element the browser itself has the focus.
+    if (await page.evaluate(() => document.activeElement !== document.body)) await expectVisibleFocus(page);
+    isOver = await first.evaluate((element) => element === document.activeElement);
+  }
 });

@@ -191,7 +191,7 @@ function UserState({ user }: { user: User }) {
   return (
     <Group gap={4}>
       {states.map(([label, color]) => (
-        <Badge key={label} variant="dot" color={color}>
+        <Badge key={label} variant="dot" color={color} miw="max-content">
           {t(label)}
         </Badge>
       ))}

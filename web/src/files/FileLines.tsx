@@ -88,6 +88,7 @@ export function FileLines(props: FileLinesProps) {
     if (!entry) return;
     toFocus.current = null;
     entry.focus({ preventScroll: true });
+    entry.scrollIntoView({ block: "nearest" }); // on a low screen the page scrolls, too
   };
   useEffect(focusEntry);
 

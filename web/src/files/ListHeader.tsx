@@ -17,7 +17,8 @@ interface ListHeaderProps {
 type Column = "name" | "modified" | "size";
 
 export function ListHeader({ order, setOrder, isPhone }: ListHeaderProps) {
-  const column = (name: Column) => <ColumnHeader name={name} order={order} setOrder={setOrder} />;
+  // Phones hide the header, and with it its buttons; they have the menu of the order.
+  const column = (name: Column) => <ColumnHeader name={name} order={isPhone ? null : order} setOrder={setOrder} />;
   return (
     <div role="row" aria-rowindex={1} className={isPhone ? classes.hidden : classes.header}>
       <div role="columnheader" aria-label={t("files.column.select")} />

@@ -97,6 +97,7 @@ function Page({ pdf, number, width, guess }: PageProps) {
     <section
       ref={ref}
       className={classes.page}
+      dir="ltr"
       aria-label={t("preview.page", { number, count: pdf.numPages })}
       style={{ width, height, "--total-scale-factor": scale } as React.CSSProperties}
     >

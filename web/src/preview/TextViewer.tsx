@@ -25,7 +25,7 @@ export function TextFrame({ file, children }: TextFrameProps) {
   if (data.text.includes("\0")) return <NoPreview file={file} />;
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: a part that scrolls needs the focus for the keyboard.
-    <section className={classes.text} tabIndex={0} aria-label={file.name}>
+    <section className={classes.text} tabIndex={0} aria-label={file.name} dir="auto">
       {data.isPart && <p className={classes.note}>{t("preview.part", { size: formatBytes(TEXT_BYTES) })}</p>}
       {children(data)}
     </section>
