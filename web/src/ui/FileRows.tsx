@@ -55,7 +55,7 @@ export function Row({
           </Text>
         )}
         {about ? (
-          <Text size="xs" c="dimmed" component="div" lineClamp={2}>
+          <Text size="xs" c="dimmed" component="div" lineClamp={3}>
             {about}
           </Text>
         ) : null}
