@@ -122,6 +122,13 @@ class Guide {
     await this.find("menuitem", item).click();
   }
 
+  /** Show one account in the administration: the server has those of other tests, too. */
+  async findUser({ email }: Account): Promise<void> {
+    await this.page.getByLabel(say("Search by address")).fill(email);
+    await this.meet("button", `Actions for ${email}`);
+    await this.page.locator("tbody tr").nth(1).waitFor({ state: "detached" });
+  }
+
   row(name: string): Locator {
     return this.page.getByRole("row", { name, exact: true });
   }
@@ -243,11 +250,7 @@ const INSIDE: readonly Stop[] = [
   { name: "sessions", path: "/account/sessions", open: (guide) => guide.see("This browser") },
   { name: "tokens", path: "/account/tokens", open: (guide) => guide.see("backup") },
   { name: "deletion", path: "/account/deletion", open: (guide) => guide.meet("button", "Delete my account") },
-  {
-    name: "administration",
-    path: "/admin",
-    open: (guide) => guide.meet("button", `Actions for ${guide.exhibits.account.email}`),
-  },
+  { name: "administration", path: "/admin", open: (guide) => guide.findUser(guide.exhibits.account) },
   { name: "not found", path: "/account/nowhere", open: (guide) => guide.see("Page not found") },
   { name: "share target", path: "/share-target", open: (guide) => guide.see("Nothing to upload") },
 
@@ -378,11 +381,19 @@ const INSIDE: readonly Stop[] = [
     path: "/trash",
     open: pressFor("Restore lost.txt", "The folder of “lost.txt” is gone"),
   },
-  { name: "create a user", path: "/admin", open: pressFor("Create an account", "Create an account") },
+  {
+    name: "create a user",
+    path: "/admin",
+    open: async (guide) => {
+      await guide.findUser(guide.exhibits.account);
+      await pressFor("Create an account", "Create an account")(guide);
+    },
+  },
   ...(["Change the space", "Disable the account"] as const).map((name) => ({
     name: name.toLowerCase(),
     path: "/admin",
     open: async (guide: Guide) => {
+      await guide.findUser(guide.exhibits.guarded);
       await guide.press(`Actions for ${guide.exhibits.guarded.email}`);
       await guide.choose(name);
       await guide.meet("dialog", name);
