@@ -65,3 +65,16 @@ def test_partial_file_is_locked_while_it_is_open(tmp_path: Path, count: int) -> 
 
 def test_missing_folder_is_ignored(tmp_path: Path) -> None:
     StalePartialFiles().delete(tmp_path / "missing" / "cat.jpg")
+
+
+def test_partial_file_that_is_linked_to_its_target_is_not_written_to(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    target.write_bytes(b"edited")
+    source = DownloadUrl("http://h", datetime.now(UTC), 5, "0" * 64, "verified", "r", "e")
+    (tmp_path / f".file.{'0' * 16}.dbx-part").hardlink_to(target)
+    with PartialFile(target, source, 2) as part:
+        part.write(memoryview(b"other"), 0)
+        assert target.read_bytes() == b"edited"
+        part.replace_target(target, None)
+    StalePartialFiles().delete(target)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("file", b"other")]

@@ -66,8 +66,10 @@ class PartialFile:
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not os.path.samestat(os.fstat(fd), self._path.lstat()):
-                raise FileNotFoundError(self._path)  # noqa: TRY301 - the previous holder has just renamed it
+            status = os.fstat(fd)
+            # The previous holder has just renamed it, or was killed when it had linked it to its target.
+            if not os.path.samestat(status, self._path.lstat()) or status.st_nlink > 1:
+                raise FileNotFoundError(self._path)  # noqa: TRY301
         except BaseException:
             os.close(fd)
             raise
