@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +93,14 @@ def test_open_of_a_special_file_raises_without_blocking(tmp_path: Path) -> None:
     for path in (tmp_path / "fifo", tmp_path, tmp_path / "missing"):
         with pytest.raises(Unreadable):
             Source(path)
+
+
+def test_open_without_a_later_check_does_not_wait_for_the_end_of_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dropbox_client.transfer.source._TICK_NS", 3600 * 10**9)  # as if it were written all the time
+    (tmp_path / "file").write_bytes(b"x")
+    opening = threading.Thread(target=lambda: Source(tmp_path / "file", is_checked=False).close(), daemon=True)
+    opening.start()
+    opening.join(10)
+    assert not opening.is_alive()

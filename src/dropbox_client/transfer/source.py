@@ -42,9 +42,13 @@ class Identity:
 class Source:
     """A regular file open for reading, with its identity at that time. Thread-safe."""
 
-    def __init__(self, path: Path) -> None:
-        """Open `path`. Raises Unreadable, also if it is not a regular file."""
+    def __init__(self, path: Path, *, is_checked: bool = True) -> None:
+        """Open `path`; wait until it is not written to, unless `check` will not be used.
+
+        Raises Unreadable, also if it is not a regular file.
+        """
         self.path = path
+        self._is_checked = is_checked
         try:
             self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not block
         except OSError as error:
@@ -62,7 +66,7 @@ class Source:
             if not stat.S_ISREG(status.st_mode):
                 raise Unreadable(f"{self.path} is not a regular file")
             age_ns = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns)
-            if not 0 <= age_ns < _TICK_NS:
+            if not self._is_checked or not 0 <= age_ns < _TICK_NS:
                 if not status.st_size:
                     self._require_end_at_0()
                 return Identity.from_stat(status)
@@ -158,6 +162,7 @@ class DescriptorSource(Source):
         """Take over the descriptor. Raises Unreadable if it is not that of a regular file."""
         self.path = Path(f"file {fd}")
         self._fd = fd
+        self._is_checked = True
         try:
             self.identity = self._read_settled_identity()
         except BaseException:
