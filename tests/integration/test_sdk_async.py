@@ -67,6 +67,23 @@ async def test_download_over_an_older_version_begins_with_the_chunks_of_it(clien
     assert (tmp_path / "copy").read_bytes() == edited
 
 
+async def test_cancelled_download_writes_to_no_file_after_its_end(client: AsyncClient, tmp_path: Path) -> None:
+    old = os.urandom(64 * MIB)
+    (tmp_path / "copy").write_bytes(old)
+    file = await client.upload(b"edited" + old[6:], to="/in/cancelled")
+    part = tmp_path / f".copy.{str(file.fingerprint)[:16]}.dbx-part"
+    task = asyncio.create_task(client.download(file, to=tmp_path / "copy", overwrite=True))
+    while not part.exists() or part.stat().st_size <= 8 * MIB:  # noqa: ASYNC110 - until chunks are copied
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with (tmp_path / "next").open("w+b") as next_file:  # it takes the lowest descriptor that is free
+        await asyncio.sleep(0.2)
+        assert os.fstat(next_file.fileno()).st_size == 0
+    assert (tmp_path / "copy").read_bytes() == old
+
+
 async def test_200_concurrent_uploads_use_bounded_connections(server: RunningServer, account: Account) -> None:
     port = urlsplit(server.url).port
     assert port

@@ -3,11 +3,13 @@
 import asyncio
 import hashlib
 import os
+import threading
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from dropbox_client.errors import ApiError, ClientError, Corrupt, LocalExists, TransferFailed, Unreachable
+from dropbox_client.errors import ApiError, ClientError, Corrupt, LocalExists, Stopped, TransferFailed, Unreachable
 from dropbox_client.models import DownloadUrl, File
 from dropbox_client.retry import TRANSFER_RETRY_FOR_S, Backoff, RetryWindow
 from dropbox_client.transfer.chunks import Chunks
@@ -15,7 +17,7 @@ from dropbox_client.transfer.partial_file import PartialFile, StalePartialFiles
 from dropbox_client.transfer.progress import ProgressReport
 from dropbox_client.transfer.ranges import BUSY, MAX_EXPIRED_URLS, PARALLEL, RANGE_BYTES
 from dropbox_client.transfer.reuse import Piece, copy_pieces, find_gaps
-from dropbox_client.transfer.waiting import gather
+from dropbox_client.transfer.waiting import gather, run_to_end
 
 if TYPE_CHECKING:
     from dropbox_client.async_client import AsyncClient
@@ -43,7 +45,7 @@ async def download_to_path(
                 report.add(-fetcher.source.size_bytes)
                 continue
             finish = part.replace_target if overwrite else part.create_target
-            await asyncio.to_thread(finish, target, file.client_modified_at, executable=bool(file.executable))
+            await run_to_end(partial(finish, target, file.client_modified_at, executable=bool(file.executable)))
             break
     await asyncio.to_thread(StalePartialFiles().delete, target)
 
@@ -58,14 +60,20 @@ async def _copy_pieces(
         manifest = await client.files.get_manifest(file, fetcher.source.revision_id)
     except ApiError:
         return []
-    return await asyncio.to_thread(copy_pieces, manifest, target, part)
+    is_cancelled = threading.Event()
+
+    def check() -> None:
+        if is_cancelled.is_set():
+            raise Stopped("cancelled")
+
+    return await run_to_end(lambda: copy_pieces(manifest, target, part, check), is_cancelled.set)
 
 
 async def _fetch(fetcher: "_Fetcher", part: PartialFile, pieces: list[Piece]) -> str:
     """Fetch what is in neither an earlier download nor `pieces`, and return the hash of the whole content."""
 
     async def write(block: bytes, offset: int) -> None:
-        await asyncio.to_thread(part.write, memoryview(block), offset)
+        await run_to_end(lambda: part.write(memoryview(block), offset))
 
     gaps = find_gaps(fetcher.chunks, part, pieces)
     waiting = sorted(gaps, reverse=True)

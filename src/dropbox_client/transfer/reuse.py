@@ -4,7 +4,7 @@ Nothing here is trusted: the caller compares the hash of the whole content with 
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -29,15 +29,18 @@ class Piece:
         return self.offset_bytes + self.size_bytes
 
 
-def copy_pieces(manifest: Manifest, path: Path, part: PartialFile) -> list[Piece]:
+def copy_pieces(
+    manifest: Manifest, path: Path, part: PartialFile, check: Callable[[], None] = lambda: None
+) -> list[Piece]:
     """Copy the chunks that the file at `path` has into `part`; return them, none for an unreadable or changing file.
 
-    Raises OSError of `part`.
+    `check` is called before each chunk, and may raise. Raises OSError of `part`.
     """
     try:
         with Source(path, is_checked=False) as file:
-            pieces = find_pieces(manifest, file)
+            pieces = find_pieces(manifest, file, check)
             for piece in pieces:
+                check()
                 offset = piece.offset_bytes
                 for block in file.blocks(piece.file_offset_bytes, piece.size_bytes):
                     part.write(block, offset)
@@ -47,14 +50,15 @@ def copy_pieces(manifest: Manifest, path: Path, part: PartialFile) -> list[Piece
     return pieces
 
 
-def find_pieces(manifest: Manifest, file: Source) -> list[Piece]:
-    """Return the chunks that the file has, in the order of the content. Reads the file once.
+def find_pieces(manifest: Manifest, file: Source, check: Callable[[], None] = lambda: None) -> list[Piece]:
+    """Return the chunks that the file has, in the order of the content. Reads the file once; `check` as above.
 
     Raises FileChanged, Unreadable.
     """
     sizes = {chunk.size_bytes for chunk in manifest.items}
     places: dict[str, int] = {}
     for offset, size in _cut(file.size_bytes, manifest.chunking):
+        check()
         if size in sizes:
             places.setdefault(hash_range(file, offset, size), offset)
     return [
