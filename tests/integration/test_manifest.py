@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 from dropbox_api.db import Db
+from dropbox_api.plumbing import page_cursors
 from tests.conftest import Register
 from tests.support.server import Account, problem, upload_file
 from tests.support.sharing import grant, make_folder, verify
@@ -53,6 +54,9 @@ async def test_manifest_lists_the_chunks_of_each_revision_in_pages(register: Reg
         of_another_content = await account.client.get(f"/v1/files/{file['id']}/manifest", params=cursor)
         assert problem(of_another_content) == (422, "invalid-cursor")
     assert items == whole["items"]
+    (blob_id,) = page_cursors.decode_key("manifest", cursor["cursor"], uuid.UUID, int)[:1]
+    forged = page_cursors.encode_cursor("manifest", blob_id, 2**63 - 1)
+    assert (await read(account, file["id"], revision=file["revision_id"], cursor=forged))["items"] == []
 
     head = await read(account, file["id"])
     assert (head["revision_id"], head["chunking"]) == (newest["revision_id"], "fixed:5")

@@ -2,7 +2,7 @@
 
 import uuid
 
-from sqlalchemy import select
+from sqlalchemy import BigInteger, literal, select
 
 from dropbox_api import access, problems
 from dropbox_api.context import Context
@@ -35,7 +35,7 @@ async def read_manifest(
             .where(BlobChunk.blob_id == content.blob_id)
             .order_by(BlobChunk.number)
         )
-        rows = (await tx.execute(chunks.where(BlobChunk.number > after).limit(limit + 1))).all()
+        rows = (await tx.execute(chunks.where(BlobChunk.number > literal(after, BigInteger)).limit(limit + 1))).all()
         first_bytes = (await tx.execute(chunks.limit(1))).one().size_bytes
     items = [
         ContentChunk(number=number, offset_bytes=offset, size_bytes=size, sha256=sha256.hex())
