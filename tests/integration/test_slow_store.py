@@ -203,6 +203,23 @@ async def test_single_file_whose_store_is_silent_is_completing_and_is_not_lost(
         assert names == [item["name"] for item in listed] == [f"{number}.txt" for number in range(4)]
 
 
+async def test_batch_whose_parts_the_store_does_not_list_in_time_is_completing_and_is_not_lost(
+    slow_settings: Settings, proxy: FaultProxy
+) -> None:
+    async with serving(impatient(slow_settings, wait_s=3)) as (server, account):
+        uploads = await send_files(account, MULTIPARTS_AT_ONCE + 2)
+        silence = Fault("stall", lambda one: one.method == "GET" and "uploadId" in one.target, times=ALL)
+        proxy.inject(silence)
+        async with asyncio.timeout(20):
+            items = await complete_batch(account, uploads)
+            alone = await complete(account, uploads[0]["id"])
+        proxy.faults.remove(silence)
+        assert {item["problem"]["code"] for item in items} == {"upload-completing"}
+        assert (alone.status_code, alone.json()["state"]) == (202, "active")
+        await run_until_idle(finish_idle_uploads, server.services)
+        assert await states(server.db, uploads) == {"completed"}, "the batch left them to the worker"
+
+
 async def test_batch_under_a_link_beyond_its_time_shows_what_is_not_completed(
     slow_settings: Settings, proxy: FaultProxy
 ) -> None:

@@ -62,7 +62,10 @@ async def _complete_in_time(
     if session.is_live and time.monotonic() > deadline:
         return None
     if _needs_listing(session):
-        session = await reconcile.reconcile_upload(context, session.id)
+        try:
+            session = await reconcile.reconcile_upload(context, session.id, deadline)
+        except TimeoutError:
+            return None
     if not await _complete_reconciled(context, session, deadline):
         return None
     async with context.db.read() as tx:
@@ -88,7 +91,10 @@ async def complete_session(services: Services, upload_id: uuid.UUID, deadline: f
     if session.is_live and time.monotonic() > deadline:
         return False
     if _needs_listing(session):
-        session = await reconcile.reconcile_session(services, upload_id)
+        try:
+            session = await reconcile.reconcile_session(services, upload_id, deadline)
+        except TimeoutError:
+            return False
     if not await _complete_reconciled(services, session, deadline):
         return False
     async with services.db.read() as tx:

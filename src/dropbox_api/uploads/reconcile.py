@@ -1,5 +1,7 @@
 """Reconcile: record what S3 holds of a session. The server believes S3's listing, never the client."""
 
+import asyncio
+import time
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
@@ -19,27 +21,30 @@ from dropbox_api.uploads.proof import Listing, RecordedChunk, diff_chunks
 from dropbox_api.uploads.sessions import UploadSession
 
 
-async def reconcile_upload(context: Context, upload_id: uuid.UUID) -> UploadSession:
+async def reconcile_upload(context: Context, upload_id: uuid.UUID, deadline: float | None = None) -> UploadSession:
     """Record what S3 holds of the caller's session, and prolong its life; return the session as it is afterwards.
 
-    A session that is completing or has ended is left alone: its chunks are frozen.
-    Raises NotFound; ParentGone (`destinations.require_open_destination`); UploadExpired when S3 has discarded the
-    upload (the session ends, the client starts again); Unavailable, StoreError.
+    A session that is completing or has ended is left alone: its chunks are frozen. S3 is asked until the deadline
+    (`time.monotonic`).
+    Raises TimeoutError, NotFound; ParentGone (`destinations.require_open_destination`); UploadExpired when S3 has
+    discarded the upload (the session ends, the client starts again); Unavailable, StoreError.
     Transaction: read, S3, then one that applies the listing only if no newer one was applied.
     """
     async with context.db.read() as tx:
         session = await sessions.get_session(tx, context.actor_id, upload_id)
-    return await _reconcile(context, session, sessions.build_client_activity(context.settings))
+    return await _reconcile(context, session, sessions.build_client_activity(context.settings), deadline)
 
 
-async def reconcile_session(services: Services, upload_id: uuid.UUID) -> UploadSession:
+async def reconcile_session(services: Services, upload_id: uuid.UUID, deadline: float | None = None) -> UploadSession:
     """Do what `reconcile_upload` does, without a request of the client: the session's life is not prolonged."""
     async with services.db.read() as tx:
         session = await sessions.read_session(tx, upload_id)
-    return await _reconcile(services, session, {})
+    return await _reconcile(services, session, {}, deadline)
 
 
-async def _reconcile(services: Services, session: UploadSession, activity: Mapping[str, Any]) -> UploadSession:
+async def _reconcile(
+    services: Services, session: UploadSession, activity: Mapping[str, Any], deadline: float | None
+) -> UploadSession:
     """Reconcile a session; `activity` holds column values that are set together with the listing."""
     session = await multipart.ensure_open_session(services, session)
     if session.state != "active":
@@ -48,7 +53,8 @@ async def _reconcile(services: Services, session: UploadSession, activity: Mappi
         await destinations.require_open_destination(tx, session)
         listed_at = await read_clock(tx)
     try:
-        listing = await _list(services.store, session)
+        async with asyncio.timeout(None if deadline is None else max(0.0, deadline - time.monotonic())):
+            listing = await _list(services.store, session)
     except ObjectNotFound:
         if await find_object(services.store, session) is None:
             return await _expire_discarded(services.db, session)
