@@ -43,8 +43,12 @@ export function findBareTexts(page: Page, data: readonly RegExp[]): Promise<stri
       };
       const found = new Set<string>();
       for (const element of document.querySelectorAll("#root *, [data-portal] *")) {
-        // Content of files, commands and keys are the same in all languages.
-        if (element.closest("article, pre, kbd, style, [class*=textLayer]") || !element.checkVisibility()) continue;
+        // Content of files, commands, keys and initials are the same in all languages.
+        if (
+          element.closest("article, pre, kbd, style, [class*=textLayer], [class*=Avatar]") ||
+          !element.checkVisibility()
+        )
+          continue;
         const texts = [...element.childNodes].filter(({ nodeType }) => nodeType === Node.TEXT_NODE);
         const attributes = ["aria-label", "title", "placeholder", "alt"].map((name) => element.getAttribute(name));
         for (const text of [...texts.map(({ textContent }) => textContent), ...attributes]) {
