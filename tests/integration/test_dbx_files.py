@@ -467,6 +467,17 @@ async def test_download_over_an_older_version_fetches_the_chunks_that_it_lacks(
     assert parts(tmp_path) == []
 
 
+async def test_download_over_a_folder_is_refused_before_anything_is_fetched(
+    dbx: Dbx, proxy: StoreProxy, tmp_path: Path
+) -> None:
+    make_file(tmp_path / "file", 1000)
+    await dbx("upload", "file")
+    (tmp_path / "there" / "file").mkdir(parents=True)
+    proxy.reset()
+    assert "is a folder" in (await dbx("download", "/file", "there", "--overwrite", code=1)).err
+    assert proxy.requests == []
+
+
 async def test_download_over_an_older_version_with_a_wrong_manifest_fetches_everything(
     dbx: Dbx, proxy: StoreProxy, tmp_path: Path, db: Db
 ) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 from itertools import accumulate
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,6 +42,7 @@ def test_pieces_are_the_chunks_that_the_file_has_anywhere(old: list[int], new: l
         assert there == content[piece.offset_bytes : piece.end_bytes]
 
 
-def test_file_cut_in_an_unknown_way_has_no_pieces() -> None:
+@pytest.mark.parametrize("chunking", ["newer", "", "fixed", "fixed:0", "fixed:-3", "fixed:x", "cdc1"])
+def test_file_cut_in_an_unknown_way_has_no_pieces(chunking: str) -> None:
     chunk = ContentChunk(1, 0, 3, hashlib.sha256(b"abc").hexdigest())
-    assert find_pieces(Manifest("", 3, "", "newer", [chunk], None), BytesSource(b"abc")) == []
+    assert find_pieces(Manifest("", 3, "", chunking, [chunk], None), BytesSource(b"abc")) == []

@@ -2,18 +2,17 @@
 
 import asyncio
 import hashlib
-import os
 import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from dropbox_client.errors import ApiError, ClientError, Corrupt, LocalExists, Stopped, TransferFailed, Unreachable
+from dropbox_client.errors import ApiError, ClientError, Corrupt, Stopped, TransferFailed, Unreachable
 from dropbox_client.models import DownloadUrl, File
 from dropbox_client.retry import TRANSFER_RETRY_FOR_S, Backoff, RetryWindow
 from dropbox_client.transfer.chunks import Chunks
-from dropbox_client.transfer.partial_file import PartialFile, StalePartialFiles
+from dropbox_client.transfer.partial_file import PartialFile, StalePartialFiles, require_target
 from dropbox_client.transfer.progress import ProgressReport
 from dropbox_client.transfer.ranges import BUSY, MAX_EXPIRED_URLS, PARALLEL, RANGE_BYTES
 from dropbox_client.transfer.reuse import Piece, copy_pieces, find_gaps
@@ -30,8 +29,7 @@ async def download_to_path(
     client: "AsyncClient", file: File, target: Path, report: ProgressReport, *, overwrite: bool
 ) -> None:
     """Download the revision of `file` to `target`, whose folder must exist; resume an earlier download of it."""
-    if not overwrite and await asyncio.to_thread(os.path.lexists, target):
-        raise LocalExists(f"{target} already exists")
+    await asyncio.to_thread(require_target, target, overwrite=overwrite)
     is_base_useful = overwrite
     while True:
         fetcher = _Fetcher(client, file, await client.files.sign_download(file, file.revision_id), report)

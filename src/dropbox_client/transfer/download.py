@@ -14,10 +14,10 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
 from dropbox_client.client import Client
-from dropbox_client.errors import ApiError, ClientError, Corrupt, FileChanged, LocalExists, Unreadable
+from dropbox_client.errors import ApiError, ClientError, Corrupt, FileChanged, Unreadable
 from dropbox_client.models import DownloadUrl, File
 from dropbox_client.retry import TRANSFER_RETRY_FOR_S
-from dropbox_client.transfer.partial_file import PartialFile, allow_execution, set_modified_at
+from dropbox_client.transfer.partial_file import PartialFile, allow_execution, require_target, set_modified_at
 from dropbox_client.transfer.ranges import PARALLEL, RangeFetcher
 from dropbox_client.transfer.reuse import Piece, copy_pieces, find_gaps
 from dropbox_client.transfer.source import Source, hash_range
@@ -63,8 +63,7 @@ def download(
     Raises: LocalExists, Corrupt, TransferFailed, Unreachable, Stopped, ApiError, NotSignedIn; OSError of the local
     file system, such as a full disk.
     """
-    if not overwrite and os.path.lexists(target):
-        raise LocalExists(f"{target} already exists")
+    require_target(target, overwrite=overwrite)
     is_base_useful = overwrite
     with contextlib.ExitStack() as stack:
         pool = pool or stack.enter_context(ThreadPoolExecutor(PARALLEL, thread_name_prefix="fetch"))

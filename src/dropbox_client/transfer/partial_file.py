@@ -34,6 +34,14 @@ def is_partial_file(name: str) -> bool:
     return name.startswith(".") and name.endswith(_SUFFIX)
 
 
+def require_target(target: Path, *, overwrite: bool) -> None:
+    """Raise LocalExists if something has the name, with `overwrite` only for a folder: no file replaces it."""
+    if overwrite and target.is_dir() and not target.is_symlink():
+        raise LocalExists(f"{target} is a folder")
+    if not overwrite and os.path.lexists(target):
+        raise LocalExists(f"{target} already exists")
+
+
 class PartialFile:
     """The locked temporary file of one download. A context manager that deletes it unless `is_kept`."""
 

@@ -71,7 +71,7 @@ def find_pieces(manifest: Manifest, file: Source, check: Callable[[], None] = la
 def _cut(size_bytes: int, chunking: str) -> Iterator[tuple[int, int]]:
     """Iterate over (offset, size) of the chunks of a file; none for a format that this client does not know."""
     kind, _, step = chunking.partition(":")
-    if kind == "fixed":
+    if kind == "fixed" and step.isdecimal() and int(step):
         for offset in range(0, size_bytes, int(step)):
             yield offset, min(int(step), size_bytes - offset)
 

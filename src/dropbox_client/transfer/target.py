@@ -6,9 +6,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, TypeAlias
 
-from dropbox_client.errors import Corrupt, LocalExists, TransferFailed
+from dropbox_client.errors import Corrupt, TransferFailed
 from dropbox_client.models import DownloadUrl
-from dropbox_client.transfer.partial_file import PartialFile
+from dropbox_client.transfer.partial_file import PartialFile, require_target
 
 To: TypeAlias = str | os.PathLike[str] | IO[bytes]
 """A path, or a binary file object."""
@@ -33,8 +33,7 @@ class Target:
             self._object = to
             return
         self._path = Path(to)
-        if not overwrite and os.path.lexists(self._path):
-            raise LocalExists(f"{self._path} already exists")
+        require_target(self._path, overwrite=overwrite)
         self._file = PartialFile(self._path, source, 1)
 
     def __enter__(self) -> Self:
