@@ -74,7 +74,7 @@ def _run(stack: Stack, uploaded: Path, runs: int) -> Any:
         large = client.files.create_folder("/large")
         asyncio.run(_fill(stack, account.id, large.id, seeded.revision_id))
         order = {
-            "server": stack.api.url,
+            "server": stack.api.page_url,
             "email": account.email,
             "password": PASSWORD,
             "pages": {"small": f"/files/{seeded.parent_id}", "large": f"/files/{large.id}"},

@@ -52,10 +52,16 @@ class WebServer(GuardedServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
 
+    @property
+    def page_url(self) -> str:
+        """The address of the server's own pages, from which the store takes requests."""
+        return f"http://localhost:{self._port}"
+
     def _command(self) -> tuple[Sequence[str], Mapping[str, str], Path]:
         self._port = choose_ports(self.data_dir / "port", None, [0])
         port = str(self._port)
-        environment = {"PATH": os.defpath, "DROPBOX_HTTP__PORT": port, **self.environment}
+        own = {"DROPBOX_HTTP__PORT": port, "DROPBOX_HTTP__PUBLIC_URL": self.page_url}
+        environment = {"PATH": os.defpath, **own, **self.environment}
         return [sys.executable, *(part.format(port=port) for part in self._template)], environment, self.data_dir
 
     def _is_ready(self) -> bool:

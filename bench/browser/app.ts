@@ -107,7 +107,10 @@ async function upload(page: Page, { server, folder, uploads }: Order): Promise<n
   await load(page, `${server}/files`);
   const readLongest = await watchTasks(page);
   await dropFiles(page, [folder], 700, 500);
-  await page.getByText(`${uploads.toLocaleString("en")} uploads complete`).waitFor();
+  await page
+    .getByText(`${uploads.toLocaleString("en")} uploads complete`)
+    .first()
+    .waitFor();
   return readLongest();
 }
 
