@@ -39,6 +39,7 @@ test("visitor creates an account, confirms the address by mail, and comes back t
   expect(new URL(page.url()).searchParams.get("next")).toBe("/account/security");
 
   await page.getByRole("link", { name: "Create an account" }).click();
+  await page.getByRole("button", { name: "Create the account" }).waitFor(); // the form before has an address, too
   await page.getByLabel("Email address").fill(email);
   await page.getByLabel("Password", { exact: true }).fill("password");
   await page.getByRole("button", { name: "Create the account" }).click();
