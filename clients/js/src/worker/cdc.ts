@@ -1,5 +1,5 @@
-// Content-defined chunks, format "cdc1" (docs/protocol.md): a file is cut where its bytes say, so that an edit changes the
-// chunks around it alone. The loop over the bytes is WebAssembly, as fast as native code; a script takes five times as long.
+// Content-defined chunks, format "cdc1" (`dropbox_client/transfer/cdc.py` defines it): a file is cut where its bytes say, so that
+// an edit changes the chunks around it alone. The loop over the bytes is WebAssembly, as fast as native code; a script takes five times as long.
 
 import { createMD5 } from "hash-wasm";
 

@@ -14,7 +14,8 @@ from dropbox_api.responses import BODY, problem_responses
 router = APIRouter()
 
 _NOT_YOURS = (problems.Unauthenticated, problems.Forbidden, problems.InvalidRequest, problems.NotFound)
-_DOWNLOAD = problem_responses(*_NOT_YOURS, problems.NotAFile, problems.ContentQuarantined, problems.ContentDamaged)
+_UNREADABLE = (*_NOT_YOURS, problems.NotAFile, problems.ContentQuarantined, problems.ContentDamaged)
+_DOWNLOAD = problem_responses(*_UNREADABLE)
 
 
 @router.get(
@@ -60,13 +61,7 @@ async def get_download(
     "/files/{file_id}/manifest",
     operation_id="files_get_manifest",
     dependencies=[COMPRESSED],
-    responses=problem_responses(
-        *_NOT_YOURS,
-        problems.NotAFile,
-        problems.ContentQuarantined,
-        problems.ContentDamaged,
-        problems.InvalidCursor,
-    ),
+    responses=problem_responses(*_UNREADABLE, problems.InvalidCursor),
 )
 async def get_manifest(
     *,
