@@ -9,7 +9,7 @@ import { Account, type RemoteFile, server } from "./support/account.ts";
 import { signIn, test } from "./support/app.ts";
 import { dropFiles } from "./support/drop.ts";
 import { MIB, makeRandomFile } from "./support/files.ts";
-import { slowDown } from "./support/network.ts";
+import { refuseUploads, slowDown } from "./support/network.ts";
 
 const bytes = (text: string) => Buffer.from(text) as Buffer<ArrayBuffer>;
 
@@ -94,23 +94,13 @@ test("upload that a reload interrupts continues when its file is chosen again", 
 test("uploads that the server refuses are all sent by Retry all", async ({ page }) => {
   const account = await Account.create();
   await openFiles(page, account);
-  const problem = {
-    code: "forbidden",
-    title: "Forbidden",
-    detail: "No",
-    status: 403,
-    type: "about:blank",
-    retryable: false,
-  };
-  await page.route("**/v1/uploads**", (route) =>
-    route.fulfill({ status: 403, contentType: "application/problem+json", body: JSON.stringify(problem) }),
-  );
+  const accept = await refuseUploads(page);
   await pick(
     page,
     ["a.txt", "b.txt"].map((name) => ({ name, mimeType: "text/plain", buffer: bytes(name) })),
   );
   await tray(page).getByText("2 uploads failed").waitFor();
-  await page.unroute("**/v1/uploads**");
+  await accept();
   await tray(page).getByRole("button", { name: "Retry all" }).click();
   await tray(page).getByText("2 uploads complete").waitFor();
   expect((await account.list()).map(({ name }) => name)).toEqual(["a.txt", "b.txt"]);

@@ -12,3 +12,21 @@ export async function slowDown(page: Page, bytesPerSecond: number): Promise<() =
   await limit(bytesPerSecond);
   return () => limit(-1);
 }
+
+const FORBIDDEN = {
+  code: "forbidden",
+  title: "Forbidden",
+  detail: "No",
+  status: 403,
+  type: "about:blank",
+  retryable: false,
+};
+
+/** Let the server refuse the uploads of a page. Returns the function that ends this. */
+export async function refuseUploads(page: Page): Promise<() => Promise<void>> {
+  const calls = "**/v1/uploads**";
+  await page.route(calls, (route) =>
+    route.fulfill({ status: 403, contentType: "application/problem+json", body: JSON.stringify(FORBIDDEN) }),
+  );
+  return () => page.unroute(calls);
+}

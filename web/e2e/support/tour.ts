@@ -6,6 +6,7 @@ import { makeAdmin } from "./admin.ts";
 import { SCHEMES, say, showScheme, signIn } from "./app.ts";
 import { confirmAddress } from "./mails.ts";
 import { makePdf, makePhoto, makeSound, makeVideo } from "./media.ts";
+import { refuseUploads } from "./network.ts";
 import { computeCode } from "./totp.ts";
 
 const bytes = (text: string) => Buffer.from(text) as Buffer<ArrayBuffer>;
@@ -453,22 +454,13 @@ const INSIDE: readonly Stop[] = [
     open: async (guide) => {
       if (await guide.find("dialog", "The name is taken").isVisible()) await guide.press("Skip");
       await guide.row("text.txt").waitFor();
-      await guide.page.route("**/v1/uploads**", (route) => route.fulfill({ status: 403, json: FORBIDDEN }));
+      const accept = await refuseUploads(guide.page);
       await upload(guide.page, "letter.bin", 2_000_000);
       await guide.see("You may not add files to this folder. Ask its owner.");
-      await guide.page.unroute("**/v1/uploads**");
+      await accept();
     },
   },
 ];
-
-const FORBIDDEN = {
-  code: "forbidden",
-  title: "Forbidden",
-  detail: "No",
-  status: 403,
-  type: "about:blank",
-  retryable: false,
-};
 
 async function upload(page: Page, name: string, sizeBytes = 10): Promise<void> {
   await page.setInputFiles("[data-testid=upload-files]", {
