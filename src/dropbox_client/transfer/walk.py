@@ -11,7 +11,7 @@ from dropbox_client.transfer.partial_file import is_partial_file
 from dropbox_client.transfer.progress import UploadItem
 
 _MAX_PATH_CHARS = 4096
-_LITTER = frozenset(
+LITTER = frozenset(
     {
         *(".ds_store", "icon\r", ".localized", ".apdisk"),
         *(".spotlight-v100", ".trashes", ".fseventsd", ".temporaryitems", ".documentrevisions-v100"),
@@ -95,7 +95,7 @@ class Walk:
 
     def _is_left_out(self, path: Path, status: os.stat_result) -> bool:
         """Return whether an entry of a folder is never uploaded; record why."""
-        if path.name.lower() in _LITTER:
+        if path.name.lower() in LITTER:
             self.litter.append(path)
         elif stat.S_ISLNK(status.st_mode):
             self._skip(path, "a symbolic link is not followed", failed=False)
