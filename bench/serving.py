@@ -26,7 +26,8 @@ from dropbox_client.call import IDLE_TIMEOUT_S
 from dropbox_client.client import Client
 from dropbox_client.errors import Stopped
 from dropbox_client.tokens import TokenFile
-from dropbox_client.transfer.hash_cache import CachedHashes, HashCache
+from dropbox_client.transfer.chunks import Chunks, Hashes, fixed
+from dropbox_client.transfer.hash_cache import HashCache
 from dropbox_client.transfer.progress import UploadItem
 from dropbox_client.transfer.source import Identity
 from dropbox_client.transfer.upload import Uploader
@@ -224,11 +225,12 @@ async def _session_of(stack: Stack, user_id: str) -> uuid.UUID:
 class _HashesOfNothing(HashCache):
     """Returns made-up hashes for a file that is never read."""
 
-    def find(self, path: Path, identity: Identity) -> CachedHashes:  # noqa: ARG002
-        chunks = [hashlib.sha256(b"%d" % number).hexdigest() for number in range(_LARGE_BYTES // _CHUNK_BYTES)]
-        return CachedHashes(hashlib.sha256(b"all of them").hexdigest(), _CHUNK_BYTES, chunks)
+    def find(self, path: Path, identity: Identity) -> Hashes:  # noqa: ARG002
+        plan = Chunks(_LARGE_BYTES, fixed(_CHUNK_BYTES))
+        chunks = {number: hashlib.sha256(b"%d" % number).hexdigest() for number in range(1, plan.count + 1)}
+        return Hashes(plan, chunks, hashlib.sha256(b"all of them").hexdigest())
 
-    def store(self, path: Path, identity: Identity, hashes: CachedHashes) -> None: ...
+    def store(self, path: Path, identity: Identity, hashes: Hashes) -> None: ...
 
 
 class _OneByteParts(Transport):

@@ -13,6 +13,7 @@ from dropbox_client.transfer.chunks import (
     MIB,
     Chunks,
     expected_chunk_bytes,
+    fixed,
     parse_ranges,
     preferred_chunk_bytes,
 )
@@ -28,16 +29,26 @@ def test_parse_ranges_matches_the_vectors(vector: dict[str, Any]) -> None:
 @pytest.mark.parametrize("size", [8 * MIB + 1, 1 * GIB, 50 * GIB, 71 * GIB, 5 * 1024 * GIB])
 def test_expected_chunk_size_equals_the_plan_of_the_server(size: int) -> None:
     planned = plan_chunks(size, limits=StoreLimits())
-    expected = Chunks(size, expected_chunk_bytes(size, 8 * MIB))
-    assert (expected.chunk_size_bytes, expected.count) == (planned.chunk_size_bytes, planned.chunk_count)
+    expected = Chunks(size, fixed(expected_chunk_bytes(size, 8 * MIB)))
+    assert (expected.chunking, expected.count) == (fixed(planned.chunk_size_bytes), planned.chunk_count)
     assert [(n, expected.offset(n), expected.bytes_of(n)) for n in (1, 2, expected.count)] == [
         (n, planned.offset(n), planned.chunk_bytes(n)) for n in (1, 2, planned.chunk_count)
     ]
 
 
 def test_empty_file_has_one_empty_chunk() -> None:
-    empty = Chunks(0, 0)
-    assert (empty.count, empty.offset(1), empty.bytes_of(1)) == (1, 0, 0)
+    for empty in (Chunks(0, fixed(0)), Chunks(0, fixed(8 * MIB))):
+        assert (empty.count, empty.offset(1), empty.bytes_of(1), empty.is_complete) == (1, 0, 0, True)
+
+
+def test_plan_that_the_content_defines_grows_until_it_covers_the_file() -> None:
+    plan = Chunks(20, "cdc1")
+    assert (plan.count, plan.planned_bytes, plan.is_complete) == (0, 0, False)
+    plan.append(12)
+    assert (plan.count, plan.planned_bytes, plan.is_complete) == (1, 12, False)
+    plan.append(8)
+    assert [(plan.offset(number), plan.bytes_of(number)) for number in (1, 2)] == [(0, 12), (12, 8)]
+    assert plan.is_complete
 
 
 def test_preferred_chunk_size_without_measurement_or_need_is_none() -> None:

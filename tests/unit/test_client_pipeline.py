@@ -12,10 +12,10 @@ import pytest
 from dropbox_client.client import Client
 from dropbox_client.errors import Stopped, TransferFailed
 from dropbox_client.models import SignedPart, Upload
-from dropbox_client.transfer.chunks import MIB
+from dropbox_client.transfer.chunks import MIB, Chunks, Hashes, fixed
 from dropbox_client.transfer.concurrency import ConcurrencyLimit
 from dropbox_client.transfer.parts import PartResult, PartSender
-from dropbox_client.transfer.pipeline import Hashes, SessionGone, UploadPipeline
+from dropbox_client.transfer.pipeline import SessionGone, UploadPipeline
 from dropbox_client.transfer.source import Source
 
 CHUNK = 8 * MIB
@@ -79,7 +79,8 @@ def make_pipeline(
         chunk_size_bytes=CHUNK, chunk_count=count, uploaded="", missing=f"1-{count}", mismatched="",
         uploaded_bytes=0, destinations=[], **members,
     )  # fmt: skip
-    hashes = Hashes(CHUNK, {number: f"{number:064x}" for number in range(1, count + 1)}, fingerprint="f" * 64)
+    plan = Chunks(count * CHUNK, fixed(CHUNK))
+    hashes = Hashes(plan, {number: f"{number:064x}" for number in range(1, count + 1)}, fingerprint="f" * 64)
     return UploadPipeline(
         client=cast("Client", signer), senders=senders, concurrency=ConcurrencyLimit(),
         sender=cast("PartSender", sender), source=source, upload=upload, hashes=hashes,

@@ -1,6 +1,8 @@
 """Local files: hashes against the vectors, and detection of changes."""
 
+import contextlib
 import hashlib
+import itertools
 import json
 import os
 import threading
@@ -10,9 +12,10 @@ from typing import Any
 import pytest
 
 from dropbox_client.errors import FileChanged, Unreadable
-from dropbox_client.transfer.chunks import Chunks
+from dropbox_client.transfer.cdc import cut_bytes
+from dropbox_client.transfer.chunks import MIB, Chunks, fixed
 from dropbox_client.transfer.content import open_source
-from dropbox_client.transfer.source import BLOCK_BYTES, Source, hash_file, hash_range
+from dropbox_client.transfer.source import BLOCK_BYTES, BytesSource, Source, hash_file, hash_range
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors/fingerprints.json").read_text(encoding="utf-8"))
 
@@ -22,9 +25,8 @@ def test_fingerprints_match_the_vectors(vector: dict[str, Any], tmp_path: Path) 
     path = tmp_path / "file"
     path.write_bytes((vector["text"] * vector["repeat"]).encode())
     with Source(path) as source:
-        assert (
-            hash_file(source, Chunks(source.size_bytes, max(1, source.size_bytes)), lambda *_: None) == vector["sha256"]
-        )
+        plan = Chunks(source.size_bytes, fixed(source.size_bytes))
+        assert hash_file(source, plan, lambda *_: None) == vector["sha256"]
         assert hash_range(source, 0, source.size_bytes) == vector["sha256"]
 
 
@@ -35,11 +37,56 @@ def test_hash_file_returns_hashes_of_the_file_and_its_chunks(chunk_bytes: int, t
     path.write_bytes(data)
     seen: dict[int, str] = {}
     with Source(path) as source:
-        assert hash_file(source, Chunks(len(data), chunk_bytes), seen.__setitem__) == hashlib.sha256(data).hexdigest()
+        assert (
+            hash_file(source, Chunks(len(data), fixed(chunk_bytes)), seen.__setitem__)
+            == hashlib.sha256(data).hexdigest()
+        )
     starts = range(0, len(data), chunk_bytes)
     assert seen == {
         number: hashlib.sha256(data[start : start + chunk_bytes]).hexdigest() for number, start in enumerate(starts, 1)
     }
+
+
+@pytest.mark.parametrize("size", [1, 5 * MIB, 16 * MIB, 40 * MIB + 3])
+def test_hash_file_cuts_by_content_and_reads_each_byte_once(size: int, tmp_path: Path) -> None:
+    data = os.urandom(size)
+    path = tmp_path / "file"
+    path.write_bytes(data)
+    read: list[tuple[int, int]] = []
+
+    class CountingSource(Source):
+        def read_into(self, buffer: memoryview, offset_bytes: int) -> int:
+            count = super().read_into(buffer[: 3 * MIB], offset_bytes)  # a read may return less than was asked for
+            read.append((offset_bytes, count))
+            return count
+
+    seen: dict[int, str] = {}
+    plan = Chunks(size, "cdc1")
+    with CountingSource(path) as source:
+        assert hash_file(source, plan, seen.__setitem__) == hashlib.sha256(data).hexdigest()
+    assert [plan.bytes_of(number) for number in range(1, plan.count + 1)] == list(cut_bytes(data))
+    assert seen == {
+        number: hashlib.sha256(data[plan.offset(number) : plan.end(number)]).hexdigest()
+        for number in range(1, plan.count + 1)
+    }
+    assert [offset for offset, _ in read] == [0, *itertools.accumulate(count for _, count in read)][:-1]
+    assert sum(count for _, count in read) == size
+
+
+def test_second_pass_over_a_half_cut_file_completes_the_plan() -> None:
+    data = os.urandom(40 * MIB)
+    plan = Chunks(len(data), "cdc1")
+    for _ in range(2):
+        with contextlib.suppress(KeyboardInterrupt):
+            hash_file(BytesSource(data), plan, _interrupt_after_2)
+    assert plan.count == 3
+    hash_file(BytesSource(data), plan, lambda *_: None)
+    assert [plan.bytes_of(number) for number in range(1, plan.count + 1)] == list(cut_bytes(data))
+
+
+def _interrupt_after_2(number: int, _: str) -> None:
+    if number > 2:
+        raise KeyboardInterrupt
 
 
 def _append(path: Path) -> None:

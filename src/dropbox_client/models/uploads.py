@@ -68,6 +68,11 @@ class Upload(Model):
     destinations: list[DestinationState]
     failure: str | None = None
 
+    @property
+    def chunking(self) -> str:
+        """How the content is cut, as manifests name it."""
+        return f"fixed:{self.chunk_size_bytes}"
+
 
 @dataclass(frozen=True)
 class CreatedUpload(Model):

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING
 from dropbox_client.errors import ApiError, ClientError, Corrupt, Stopped, TransferFailed, Unreachable
 from dropbox_client.models import DownloadUrl, File
 from dropbox_client.retry import TRANSFER_RETRY_FOR_S, Backoff, RetryWindow
-from dropbox_client.transfer.chunks import Chunks
+from dropbox_client.transfer.chunks import Chunks, fixed
 from dropbox_client.transfer.partial_file import PartialFile, StalePartialFiles, require_target
 from dropbox_client.transfer.progress import ProgressReport
 from dropbox_client.transfer.ranges import BUSY, MAX_EXPIRED_URLS, PARALLEL, RANGE_BYTES
@@ -114,7 +114,7 @@ class _Fetcher:
 
     def __init__(self, client: "AsyncClient", file: File, source: DownloadUrl, report: ProgressReport) -> None:
         self.source = source
-        self.chunks = Chunks(source.size_bytes, RANGE_BYTES)
+        self.chunks = Chunks(source.size_bytes, fixed(RANGE_BYTES))
         self.count = self.chunks.count if source.size_bytes else 0
         self.report = report
         self._client = client

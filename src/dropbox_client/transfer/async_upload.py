@@ -14,9 +14,8 @@ from dropbox_client.errors import ApiError, ClientError, FileChanged, Stopped, T
 from dropbox_client.models import CompletedUpload, CreatedUpload, File, RetryLater, SignedPart, Upload
 from dropbox_client.problems import FingerprintRequired, PartsMissing, StoreFull, UploadCompleting
 from dropbox_client.retry import TRANSFER_RETRY_FOR_S, Backoff, RetryWindow
-from dropbox_client.transfer.chunks import Chunks, expected_chunk_bytes, parse_ranges
+from dropbox_client.transfer.chunks import Chunks, Hashes, expected_chunk_bytes, fixed, parse_ranges
 from dropbox_client.transfer.parts import MAX_DAMAGED_TRIES, Busy, Damaged, Failing, PartResult, read_result
-from dropbox_client.transfer.pipeline import Hashes
 from dropbox_client.transfer.progress import ProgressReport, UploadItem
 from dropbox_client.transfer.source import Source, hash_file, hash_range
 from dropbox_client.transfer.upload_file import (
@@ -48,8 +47,7 @@ class AsyncUpload:
         self._item = item
         self._source = source
         self._report = report
-        self._hashes = Hashes(0)
-        self._fingerprint: str | None = None
+        self._hashes = Hashes(self._plan(fixed(0)))
         self._reported_bytes = 0
         self._retry_window = RetryWindow(TRANSFER_RETRY_FOR_S)
 
@@ -81,46 +79,49 @@ class AsyncUpload:
 
     async def _start(self) -> CreatedUpload:
         """Start a session, with the fingerprint if it is cheap to compute or the server requires it."""
-        if self._fingerprint is None:
+        if self._hashes.fingerprint is None:
             limits, size = await self._client.uploads.get_cached_capabilities(), self._source.size_bytes
             if size <= limits.single_max_bytes:
-                await self._hash_all(size)
+                await self._hash_all(fixed(size))
             else:
                 try:
                     return await self._client.uploads.start(new_upload(self._item, self._source, None))
                 except FingerprintRequired as error:
                     unbound = [await self._client.uploads.reconcile(upload_id) for upload_id in error.uploads]
                 unbound.sort(key=lambda upload: upload.uploaded_bytes, reverse=True)
-                expected = expected_chunk_bytes(size, limits.chunk_size_bytes)
-                await self._hash_all(unbound[0].chunk_size_bytes if unbound else expected)
+                expected = fixed(expected_chunk_bytes(size, limits.chunk_size_bytes))
+                await self._hash_all(unbound[0].chunking if unbound else expected)
                 await self._adopt_session(unbound)
-        return await self._client.uploads.start(new_upload(self._item, self._source, self._fingerprint))
+        return await self._client.uploads.start(new_upload(self._item, self._source, self._hashes.fingerprint))
 
     async def _adopt_session(self, unbound: Iterable[Upload]) -> None:
         """Bind the fingerprint to the first session of this file that an interrupted upload left unbound, if any."""
-        assert self._fingerprint is not None  # noqa: S101 - for the type checker
+        assert self._hashes.fingerprint is not None  # noqa: S101 - for the type checker
         for upload in unbound:
-            if upload.chunk_size_bytes != self._hashes.chunk_size_bytes:
+            if upload.chunking != self._hashes.plan.chunking:
                 continue
             chunks = [chunk async for chunk in self._client.uploads.list_chunks(upload.id) if chunk.sha256]
             if not chunks or any(chunk.sha256 != self._hashes.chunks[chunk.number] for chunk in chunks):
                 continue
             try:
-                await self._client.uploads.bind_fingerprint(upload.id, self._fingerprint)
+                await self._client.uploads.bind_fingerprint(upload.id, self._hashes.fingerprint)
             except ApiError as problem:
                 if problem.code not in SESSION_LOST:
                     raise
             else:
                 return  # a start with this fingerprint joins the session
 
-    async def _hash_all(self, chunk_size_bytes: int) -> None:
-        chunks, hashes = Chunks(self._source.size_bytes, chunk_size_bytes), Hashes(chunk_size_bytes)
-        self._fingerprint = await asyncio.to_thread(hash_file, self._source, chunks, hashes.chunks.__setitem__)
+    def _plan(self, chunking: str) -> Chunks:
+        return Chunks(self._source.size_bytes, chunking)
+
+    async def _hash_all(self, chunking: str) -> None:
+        hashes = Hashes(self._plan(chunking))
+        hashes.fingerprint = await asyncio.to_thread(hash_file, self._source, hashes.plan, hashes.chunks.__setitem__)
         await asyncio.to_thread(self._source.check)
         self._hashes = hashes
 
     async def _send_and_complete(self, started: CreatedUpload, upload: Upload) -> File:
-        if self._fingerprint is None:
+        if self._hashes.fingerprint is None:
             bound = await self._send_unbound(upload)
             if bound.file:
                 self._count(self._source.size_bytes - self._reported_bytes)
@@ -129,9 +130,10 @@ class AsyncUpload:
                 return await self._complete_sent(upload, [], [])
             started, upload = bound, bound.upload
         if upload.strategy == "single":
-            self._hashes = Hashes(upload.chunk_size_bytes, {1: self._fingerprint or ""})
-        elif upload.chunk_size_bytes != self._hashes.chunk_size_bytes:
-            await self._hash_all(upload.chunk_size_bytes)
+            fingerprint = self._hashes.fingerprint
+            self._hashes = Hashes(self._plan(upload.chunking), {1: fingerprint or ""}, fingerprint)
+        elif upload.chunking != self._hashes.plan.chunking:
+            await self._hash_all(upload.chunking)
         if not started.is_new:
             upload = await self._client.uploads.reconcile(upload.id)
             if upload.state in {"aborted", "expired", "failed"}:
@@ -143,8 +145,8 @@ class AsyncUpload:
         """Send the chunks `todo`, and what the store loses, until the server has completed the file."""
         for _ in range(MAX_ROUNDS):
             if upload.state == "active":
-                chunks = Chunks(self._source.size_bytes, upload.chunk_size_bytes)
-                self._count(self._source.size_bytes - sum(map(chunks.bytes_of, todo)) - self._reported_bytes)
+                todo_bytes = sum(map(self._hashes.plan.bytes_of, todo))
+                self._count(self._source.size_bytes - todo_bytes - self._reported_bytes)
                 await self._send(upload, todo, signed)
             await asyncio.to_thread(self._source.check)
             try:
@@ -166,9 +168,8 @@ class AsyncUpload:
                 raise Stopped("stopped")
             loop.call_soon_threadsafe(hashed.put_nowait, (number, sha256))
 
-        self._hashes = Hashes(upload.chunk_size_bytes)
-        chunks = Chunks(self._source.size_bytes, upload.chunk_size_bytes)
-        hashing = asyncio.create_task(asyncio.to_thread(hash_file, self._source, chunks, on_chunk))
+        self._hashes = hashes = Hashes(self._plan(upload.chunking))
+        hashing = asyncio.create_task(asyncio.to_thread(hash_file, self._source, hashes.plan, on_chunk))
         hashing.add_done_callback(lambda _: hashed.put_nowait(None))
         try:
             while batch := await _take_hashed(hashed):
@@ -180,7 +181,7 @@ class AsyncUpload:
             await asyncio.wait({hashing})  # before the file is closed
             hashing.exception()  # an earlier failure is raised instead
         await asyncio.to_thread(self._source.check)
-        self._fingerprint = fingerprint
+        hashes.fingerprint = fingerprint
         return await self._client.uploads.bind_fingerprint(upload.id, fingerprint)
 
     async def _require_matching_chunks(self, upload: Upload) -> None:

@@ -8,9 +8,10 @@ Source: Xia et al., "The Design of Fast Content-Defined Chunking for Data Dedupl
 with one mask. The table is that of the `fastcdc` packages: entry b is the first 8 bytes of the MD5 of 64 bytes b.
 """
 
+import re
 from collections.abc import Iterator
 
-from dropbox_client.transfer.chunks import KIB, MIB
+from dropbox_client.transfer.chunks import CDC1, KIB, MIB
 
 MIN_BYTES = 5 * MIB
 MAX_BYTES = 16 * MIB
@@ -29,6 +30,11 @@ else:
 def is_available() -> bool:
     """Return whether this machine cuts faster than it hashes; else use fixed chunks."""
     return _cutter is not None
+
+
+def is_known(chunking: str) -> bool:
+    """Return whether this machine can cut a file in this way."""
+    return is_available() if chunking == CDC1 else bool(re.fullmatch(r"fixed:[1-9]\d*", chunking))
 
 
 def find_cut(window: memoryview) -> int:

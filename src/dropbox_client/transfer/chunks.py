@@ -1,39 +1,89 @@
-"""Fixed-size chunks of a file, and the compact ranges ("1-120,130") that name them in the protocol. Pure.
+"""The chunks of a file, their hashes, and the compact ranges ("1-120,130") that name them in the protocol. Pure.
 
-The server decides the chunk size. `expected_chunk_bytes` predicts it, so that one pass can hash the file and its chunks
-before the session exists. A wrong prediction costs only a second pass.
+The server decides the size of fixed chunks. `expected_chunk_bytes` predicts it, so that one pass can hash the file and
+its chunks before the session exists. A wrong prediction costs only a second pass.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
 
+CDC1 = "cdc1"
 _TARGET_CHUNKS = 9_000
 _SLOW_BYTES_S = 1 * MIB
 _FAST_BYTES_S = 100 * MIB
 
 
-@dataclass(frozen=True, slots=True)
-class Chunks:
-    """The chunks of a file: `chunk_size_bytes` each, the last one shorter; numbered from 1.
+def fixed(chunk_size_bytes: int) -> str:
+    """Return the name of the chunking with chunks of this size, the last one shorter."""
+    return f"fixed:{chunk_size_bytes}"
 
-    An empty file has one empty chunk.
+
+class Chunks:
+    """Where the chunks of a file begin and end; numbered from 1.
+
+    A plan of fixed sizes is complete. One that the content defines ("cdc1") grows while one thread reads the file, and
+    other threads may use what it has. An empty file has one empty fixed chunk.
     """
 
-    size_bytes: int
-    chunk_size_bytes: int
+    __slots__ = ("_ends", "chunking", "size_bytes")
+
+    def __init__(self, size_bytes: int, chunking: str, ends: Iterable[int] = ()) -> None:
+        """`ends` are those of the first chunks of "cdc1". Raises ValueError for an unknown chunking."""
+        self.size_bytes = size_bytes
+        self.chunking = chunking
+        self._ends: list[int] | range = list(ends)
+        if chunking != CDC1:
+            kind, _, digits = chunking.partition(":")
+            if kind != "fixed":
+                raise ValueError(f"the chunking {chunking} is unknown")
+            step = int(digits) or 1  # 0 of an empty file
+            self._ends = range(step, max(size_bytes, 1) + step, step)
 
     @property
     def count(self) -> int:
-        return max(1, -(-self.size_bytes // self.chunk_size_bytes)) if self.chunk_size_bytes else 1
+        return len(self._ends)
+
+    @property
+    def planned_bytes(self) -> int:
+        """The bytes that the chunks cover."""
+        return self.end(self.count) if self._ends else 0
+
+    @property
+    def is_complete(self) -> bool:
+        return self.planned_bytes == self.size_bytes
+
+    def append(self, size_bytes: int) -> int:
+        """Add the next chunk of "cdc1", and return its size."""
+        assert isinstance(self._ends, list)  # noqa: S101 - for the type checker
+        self._ends.append(self.planned_bytes + size_bytes)
+        return size_bytes
 
     def offset(self, number: int) -> int:
-        return (number - 1) * self.chunk_size_bytes
+        return self._ends[number - 2] if number > 1 else 0
+
+    def end(self, number: int) -> int:
+        return min(self._ends[number - 1], self.size_bytes)
 
     def bytes_of(self, number: int) -> int:
-        return min(self.chunk_size_bytes, self.size_bytes - self.offset(number))
+        return self.end(number) - self.offset(number)
+
+
+@dataclass(slots=True)
+class Hashes:
+    """The known hashes of a file, for one plan of its chunks."""
+
+    plan: Chunks
+    chunks: dict[int, str] = field(default_factory=dict)
+    """SHA-256 (hex) by chunk number."""
+    fingerprint: str | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        return self.fingerprint is not None and self.plan.is_complete and len(self.chunks) == self.plan.count
 
 
 def expected_chunk_bytes(size_bytes: int, default_chunk_bytes: int) -> int:

@@ -9,33 +9,26 @@ import contextlib
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from array import array
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
+from dropbox_client.transfer.chunks import Chunks, Hashes
 from dropbox_client.transfer.source import Identity
 
 _RACY_NS = 2_000_000_000
 _MAX_ROWS = 20_000
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS hashes (
+CREATE TABLE IF NOT EXISTS chunk_hashes (
   path TEXT PRIMARY KEY, identity TEXT NOT NULL, fingerprint TEXT NOT NULL,
-  chunk_size_bytes INTEGER NOT NULL, chunks BLOB NOT NULL, used_at REAL NOT NULL
+  chunking TEXT NOT NULL, ends BLOB NOT NULL, hashes BLOB NOT NULL, used_at REAL NOT NULL
 ) WITHOUT ROWID
 """
 
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class CachedHashes:
-    fingerprint: str
-    chunk_size_bytes: int
-    chunks: Sequence[str]
-    """SHA-256 of each chunk of that size, in order."""
 
 
 class HashCache:
@@ -48,40 +41,45 @@ class HashCache:
         self._database: sqlite3.Connection | None = None
         self._is_disabled = False
 
-    def find(self, path: Path, identity: Identity) -> CachedHashes | None:
+    def find(self, path: Path, identity: Identity) -> Hashes | None:
         """Return the hashes of the absolute `path` if they were stored for this identity."""
 
-        def read(database: sqlite3.Connection) -> CachedHashes | None:
+        def read(database: sqlite3.Connection) -> Hashes | None:
             row = database.execute(
-                "UPDATE hashes SET used_at = ? WHERE path = ? AND identity = ?"
-                " RETURNING fingerprint, chunk_size_bytes, chunks",
+                "UPDATE chunk_hashes SET used_at = ? WHERE path = ? AND identity = ?"
+                " RETURNING fingerprint, chunking, ends, hashes",
                 (self._clock_ns() / 1e9, str(path), _key(identity)),
             ).fetchone()
             if not row:
                 return None
-            digits: str = row[2].hex()
-            return CachedHashes(row[0], row[1], [digits[i : i + 64] for i in range(0, len(digits), 64)])
+            fingerprint, chunking, ends, digests = row
+            digits: str = digests.hex()
+            chunks = {number: digits[64 * number - 64 : 64 * number] for number in range(1, len(digests) // 32 + 1)}
+            hashes = Hashes(Chunks(identity.size_bytes, chunking, array("Q", ends)), chunks, fingerprint)
+            return hashes if hashes.is_complete else None
 
         return self._run(read)
 
-    def store(self, path: Path, identity: Identity, hashes: CachedHashes) -> None:
-        """Store hashes computed from a file of this identity, unless it changed too recently."""
+    def store(self, path: Path, identity: Identity, hashes: Hashes) -> None:
+        """Store the complete hashes of a file of this identity, unless it changed too recently."""
         if self._clock_ns() - max(identity.mtime_ns, identity.ctime_ns) < _RACY_NS:
             return
 
         def write(database: sqlite3.Connection) -> None:
-            chunks = bytes.fromhex("".join(hashes.chunks))
+            numbers = range(1, hashes.plan.count + 1)
             row = (
                 str(path),
                 _key(identity),
                 hashes.fingerprint,
-                hashes.chunk_size_bytes,
-                chunks,
+                hashes.plan.chunking,
+                array("Q", map(hashes.plan.end, numbers)).tobytes(),
+                bytes.fromhex("".join(hashes.chunks[number] for number in numbers)),
                 self._clock_ns() / 1e9,
             )
-            database.execute("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?, ?)", row)
+            database.execute("INSERT OR REPLACE INTO chunk_hashes VALUES (?, ?, ?, ?, ?, ?, ?)", row)
             database.execute(
-                "DELETE FROM hashes WHERE path IN (SELECT path FROM hashes ORDER BY used_at DESC LIMIT -1 OFFSET ?)",
+                "DELETE FROM chunk_hashes WHERE path IN"
+                " (SELECT path FROM chunk_hashes ORDER BY used_at DESC LIMIT -1 OFFSET ?)",
                 (_MAX_ROWS,),
             )
 
@@ -119,6 +117,7 @@ class HashCache:
             self._database = sqlite3.connect(self._path, timeout=2, check_same_thread=False)
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = OFF")
+            self._database.execute("DROP TABLE IF EXISTS hashes")  # of earlier versions, for fixed chunks only
             self._database.execute(_SCHEMA)
         return self._database
 

@@ -17,7 +17,7 @@ from dropbox_client.exchange import Blocking, Exchange, Pause, Request, Steps
 from dropbox_client.models import CreatedLinkUpload, CreateLinkUpload, LinkUpload, SignedPart
 from dropbox_client.problems import FingerprintRequired, PartsMissing, UploadCompleting
 from dropbox_client.retry import TRANSFER_RETRY_FOR_S, Backoff, RetryWindow
-from dropbox_client.transfer.chunks import Chunks, parse_ranges
+from dropbox_client.transfer.chunks import Chunks, fixed, parse_ranges
 from dropbox_client.transfer.parts import MAX_DAMAGED_TRIES, Busy, Damaged, PartResult, read_result
 from dropbox_client.transfer.source import Source, hash_range
 
@@ -156,7 +156,7 @@ class _LinkUpload:
 
     def _send_missing(self, upload: LinkUpload, signed: dict[int, SignedPart]) -> Steps[None]:
         """Read all chunks in order, for the fingerprint; sign and send those that the store lacks."""
-        chunks = Chunks(upload.size_bytes, upload.chunk_size_bytes)
+        chunks = Chunks(upload.size_bytes, fixed(upload.chunk_size_bytes))
         missing = set(parse_ranges(upload.missing))
         self._report_present(upload.size_bytes - sum(map(chunks.bytes_of, missing)))
         whole = hashlib.sha256()

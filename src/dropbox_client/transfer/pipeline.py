@@ -10,13 +10,13 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from queue import SimpleQueue
 
 from dropbox_client.client import Client
 from dropbox_client.errors import Stopped, TransferFailed
 from dropbox_client.models import SignedPart, Upload
-from dropbox_client.transfer.chunks import GIB, Chunks
+from dropbox_client.transfer.chunks import GIB, Hashes
 from dropbox_client.transfer.concurrency import ConcurrencyLimit
 from dropbox_client.transfer.parts import PartResult, PartSender
 from dropbox_client.transfer.source import Source, hash_file, hash_range
@@ -27,16 +27,6 @@ _AHEAD_BYTES = 4 * GIB
 _BATCH_S = 600
 """A batch has at most the parts that the link takes in this time, a third of the lifetime of a URL."""
 _MAX_EXPIRED_URLS = 5
-
-
-@dataclass(slots=True)
-class Hashes:
-    """The known hashes of a file, for one chunk size."""
-
-    chunk_size_bytes: int
-    chunks: dict[int, str] = field(default_factory=dict)
-    """SHA-256 (hex) by chunk number."""
-    fingerprint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +73,6 @@ class UploadPipeline:
         self._source = source
         self._upload = upload
         self._hashes = hashes
-        self._chunks = Chunks(upload.size_bytes, upload.chunk_size_bytes)
         self._events: SimpleQueue[_ChunkHashed | _HasherDone | _PartDone] = SimpleQueue()
         self._todo: frozenset[int] = frozenset()
         self._unsigned: deque[int] = deque()
@@ -213,11 +202,11 @@ class UploadPipeline:
     def _hash(self, unknown: list[int]) -> None:
         try:
             if self._hashes.fingerprint is None:
-                self._events.put(_HasherDone(hash_file(self._source, self._chunks, self._report_hash)))
+                self._events.put(_HasherDone(hash_file(self._source, self._hashes.plan, self._report_hash)))
                 return
             for number in unknown:
-                offset, size = self._chunks.offset(number), self._chunks.bytes_of(number)
-                self._report_hash(number, hash_range(self._source, offset, size))
+                plan = self._hashes.plan
+                self._report_hash(number, hash_range(self._source, plan.offset(number), plan.bytes_of(number)))
             self._events.put(_HasherDone())
         except BaseException as error:  # noqa: BLE001 - raised again by the coordinator
             self._events.put(_HasherDone(error=error))

@@ -15,7 +15,7 @@ from dropbox_client.client import Client
 from dropbox_client.errors import ClientError, Corrupt, Stopped, TransferFailed, Unreachable
 from dropbox_client.models import DownloadUrl, File
 from dropbox_client.retry import TRANSFER_RETRY_FOR_S, Backoff, RetryWindow
-from dropbox_client.transfer.chunks import MIB, Chunks
+from dropbox_client.transfer.chunks import MIB, Chunks, fixed
 from dropbox_client.transfer.partial_file import BUFFER_BYTES
 from dropbox_client.transport import ResponseStream
 
@@ -48,7 +48,7 @@ class RangeFetcher:
         progress. Raises ApiError not-found.
         """
         self.source = sign(file) if sign else client.files.sign_download(file.id, file.revision_id)
-        self.chunks = Chunks(self.source.size_bytes, RANGE_BYTES)
+        self.chunks = Chunks(self.source.size_bytes, fixed(RANGE_BYTES))
         self.count = self.chunks.count if self.source.size_bytes else 0
         self._client = client
         self._file = file

@@ -4,16 +4,17 @@ Nothing here is trusted: the caller compares the hash of the whole content with 
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
 from dropbox_client.errors import FileChanged, Unreadable
 from dropbox_client.models import Manifest
+from dropbox_client.transfer import cdc
 from dropbox_client.transfer.chunks import Chunks
 from dropbox_client.transfer.partial_file import PartialFile
-from dropbox_client.transfer.source import Source, hash_range
+from dropbox_client.transfer.source import Source, hash_blocks, read_chunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,25 +56,20 @@ def find_pieces(manifest: Manifest, file: Source, check: Callable[[], None] = la
 
     Raises FileChanged, Unreadable.
     """
+    if not cdc.is_known(manifest.chunking):
+        return []
+    plan = Chunks(file.size_bytes, manifest.chunking)
     sizes = {chunk.size_bytes for chunk in manifest.items}
     places: dict[str, int] = {}
-    for offset, size in _cut(file.size_bytes, manifest.chunking):
+    for number, blocks in read_chunks(file, plan):
         check()
-        if size in sizes:
-            places.setdefault(hash_range(file, offset, size), offset)
+        if plan.bytes_of(number) in sizes:
+            places.setdefault(hash_blocks(blocks), plan.offset(number))
     return [
         Piece(chunk.offset_bytes, chunk.size_bytes, places[chunk.sha256])
         for chunk in manifest.items
         if chunk.sha256 in places
     ]
-
-
-def _cut(size_bytes: int, chunking: str) -> Iterator[tuple[int, int]]:
-    """Iterate over (offset, size) of the chunks of a file; none for a format that this client does not know."""
-    kind, _, step = chunking.partition(":")
-    if kind == "fixed" and step.isdecimal() and int(step):
-        for offset in range(0, size_bytes, int(step)):
-            yield offset, min(int(step), size_bytes - offset)
 
 
 def find_missing(begin: int, end: int, pieces: Sequence[Piece]) -> tuple[int, int]:

@@ -9,14 +9,15 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from dropbox_client.errors import FileChanged, Unreadable
-from dropbox_client.transfer.chunks import KIB, Chunks
+from dropbox_client.transfer import cdc
+from dropbox_client.transfer.chunks import CDC1, KIB, Chunks
 
 BLOCK_BYTES = 512 * KIB
 """Size of one read: a block stays in the CPU cache between reading, hashing and sending."""
@@ -120,14 +121,19 @@ class Source:
         buffer = memoryview(bytearray(min(BLOCK_BYTES, size_bytes)))
         end = offset_bytes + size_bytes
         while offset_bytes < end:
-            try:
-                count = os.preadv(self._fd, [buffer[: end - offset_bytes]], offset_bytes)
-            except OSError as error:
-                raise Unreadable(f"{self.path}: {error.strerror}") from error
-            if not count:
-                raise FileChanged(f"{self.path} became shorter while it was read")
+            count = self.read_into(buffer[: end - offset_bytes], offset_bytes)
             yield buffer[:count]
             offset_bytes += count
+
+    def read_into(self, buffer: memoryview, offset_bytes: int) -> int:
+        """Read bytes from an offset before the end, and return their number. Raises FileChanged, Unreadable."""
+        try:
+            count = os.preadv(self._fd, [buffer], offset_bytes)
+        except OSError as error:
+            raise Unreadable(f"{self.path}: {error.strerror}") from error
+        if not count:
+            raise FileChanged(f"{self.path} became shorter while it was read")
+        return count
 
 
 class BytesSource(Source):
@@ -153,6 +159,11 @@ class BytesSource(Source):
     def blocks(self, offset_bytes: int, size_bytes: int) -> Iterator[memoryview]:
         for start in range(offset_bytes, offset_bytes + size_bytes, BLOCK_BYTES):
             yield self._content[start : min(start + BLOCK_BYTES, offset_bytes + size_bytes)]
+
+    def read_into(self, buffer: memoryview, offset_bytes: int) -> int:
+        found = self._content[offset_bytes : offset_bytes + len(buffer)]
+        buffer[: len(found)] = found
+        return len(found)
 
 
 class DescriptorSource(Source):
@@ -187,24 +198,56 @@ class SpooledSource(DescriptorSource):
         return None
 
 
+def read_chunks(source: Source, plan: Chunks) -> Iterator[tuple[int, Iterable[memoryview]]]:
+    """Iterate over (number, blocks) of all chunks; append to the plan those that the content defines.
+
+    Blocks are valid until the next one. Raises FileChanged, Unreadable.
+    """
+    if plan.chunking == CDC1:
+        yield from _cut(source, plan)
+        return
+    for number in range(1, plan.count + 1):
+        yield number, source.blocks(plan.offset(number), plan.bytes_of(number))
+
+
+def _cut(source: Source, plan: Chunks) -> Iterator[tuple[int, Iterable[memoryview]]]:
+    """Read the file once, through a window of the largest chunk."""
+    window = memoryview(bytearray(min(cdc.MAX_BYTES, plan.size_bytes)))
+    number, offset, filled = 1, 0, 0
+    while offset < plan.size_bytes:
+        wanted = min(len(window), plan.size_bytes - offset)
+        while filled < wanted:
+            filled += source.read_into(window[filled:wanted], offset + filled)
+        size = plan.bytes_of(number) if number <= plan.count else plan.append(cdc.find_cut(window[:filled]))
+        yield number, (window[start : min(start + BLOCK_BYTES, size)] for start in range(0, size, BLOCK_BYTES))
+        window[: filled - size] = window[size:filled]
+        number, offset, filled = number + 1, offset + size, filled - size
+
+
 def hash_range(source: Source, offset_bytes: int, size_bytes: int) -> str:
     """Return the SHA-256 of a range as 64 hex digits. Raises FileChanged, Unreadable."""
+    return hash_blocks(source.blocks(offset_bytes, size_bytes))
+
+
+def hash_blocks(blocks: Iterable[memoryview]) -> str:
+    """Return the SHA-256 of blocks as 64 hex digits."""
     digest = hashlib.sha256()
-    for block in source.blocks(offset_bytes, size_bytes):
+    for block in blocks:
         digest.update(block)
     return digest.hexdigest()
 
 
-def hash_file(source: Source, chunks: Chunks, on_chunk: Callable[[int, str], None]) -> str:
+def hash_file(source: Source, plan: Chunks, on_chunk: Callable[[int, str], None]) -> str:
     """Read the file once, call `on_chunk` with each (number, SHA-256 in hex) in order, and return the fingerprint.
 
-    Each byte is hashed twice, except in the first chunk, whose hash is a prefix state of the whole file's hash.
+    Chunks that the content defines are appended to the plan before. Each byte is hashed twice, except in the first
+    chunk, whose hash is a prefix state of the whole file's hash.
     Raises FileChanged, Unreadable, and exceptions of `on_chunk`.
     """
     whole = hashlib.sha256()
-    for number in range(1, chunks.count + 1):
+    for number, blocks in read_chunks(source, plan):
         chunk = hashlib.sha256() if number > 1 else None
-        for block in source.blocks(chunks.offset(number), chunks.bytes_of(number)):
+        for block in blocks:
             whole.update(block)
             if chunk:
                 chunk.update(block)

@@ -41,11 +41,18 @@ from dropbox_client.models import (
 )
 from dropbox_client.problems import FingerprintRequired, PartsMissing, UploadCompleting
 from dropbox_client.retry import TRANSFER_RETRY_FOR_S, Backoff, RetryWindow
-from dropbox_client.transfer.chunks import Chunks, expected_chunk_bytes, parse_ranges, preferred_chunk_bytes
+from dropbox_client.transfer.chunks import (
+    Chunks,
+    Hashes,
+    expected_chunk_bytes,
+    fixed,
+    parse_ranges,
+    preferred_chunk_bytes,
+)
 from dropbox_client.transfer.concurrency import ConcurrencyLimit
-from dropbox_client.transfer.hash_cache import CachedHashes, HashCache
+from dropbox_client.transfer.hash_cache import HashCache
 from dropbox_client.transfer.parts import PartSender
-from dropbox_client.transfer.pipeline import Hashes, SessionGone, UploadPipeline
+from dropbox_client.transfer.pipeline import SessionGone, UploadPipeline
 from dropbox_client.transfer.progress import ProgressListener, UploadItem, UploadResult
 from dropbox_client.transfer.source import Source, hash_file
 
@@ -156,7 +163,7 @@ class _FileUpload:
         self._client = context.client
         self._item = item
         self._source = source
-        self._hashes = Hashes(0)
+        self._hashes = Hashes(self._plan(fixed(0)))
         self._reported_bytes = 0
         self._reported_lock = threading.Lock()
         self._sent_bytes = 0
@@ -204,7 +211,7 @@ class _FileUpload:
         limits = self._client.uploads.get_cached_capabilities()
         if self._hashes.fingerprint is None and not self._load_cached_hashes():
             if size <= limits.single_max_bytes:
-                self._hash_all(size)
+                self._hash_all(fixed(size))
             else:
                 preferred = preferred_chunk_bytes(size, self._context.concurrency.rate_bytes_s)
                 try:
@@ -212,8 +219,8 @@ class _FileUpload:
                 except FingerprintRequired as error:
                     unbound = [self._client.uploads.reconcile(upload_id) for upload_id in error.uploads]
                 unbound.sort(key=lambda upload: upload.uploaded_bytes, reverse=True)
-                expected = expected_chunk_bytes(size, limits.chunk_size_bytes)
-                self._hash_all(unbound[0].chunk_size_bytes if unbound else expected)
+                expected = fixed(expected_chunk_bytes(size, limits.chunk_size_bytes))
+                self._hash_all(unbound[0].chunking if unbound else expected)
                 self._adopt_session(unbound)
         return self._client.uploads.start(new_upload(self._item, self._source, self._hashes.fingerprint))
 
@@ -222,32 +229,28 @@ class _FileUpload:
         cached = self._context.cache and self._context.cache.find(self._item.path.absolute(), self._source.identity)
         if not cached:
             return False
-        self._hashes = Hashes(
-            cached.chunk_size_bytes, dict(enumerate(cached.chunks, start=1)), fingerprint=cached.fingerprint
-        )
+        self._hashes = cached
         return True
 
     def _cache_hashes(self) -> None:
-        chunks = Chunks(self._source.size_bytes, self._hashes.chunk_size_bytes)
-        if not self._context.cache or chunks.count < 2 or len(self._hashes.chunks) < chunks.count:
-            return
-        assert self._hashes.fingerprint is not None  # noqa: S101 - for the type checker
-        digests = [self._hashes.chunks[number] for number in range(1, chunks.count + 1)]
-        found = CachedHashes(self._hashes.fingerprint, chunks.chunk_size_bytes, digests)
-        self._context.cache.store(self._item.path.absolute(), self._source.identity, found)
+        if self._context.cache and self._hashes.plan.count > 1 and self._hashes.is_complete:
+            self._context.cache.store(self._item.path.absolute(), self._source.identity, self._hashes)
 
-    def _hash_all(self, chunk_size_bytes: int) -> None:
+    def _plan(self, chunking: str) -> Chunks:
+        return Chunks(self._source.size_bytes, chunking)
+
+    def _hash_all(self, chunking: str) -> None:
         """Compute the fingerprint and the chunk hashes in one pass, before sending."""
-        chunks = Chunks(self._source.size_bytes, chunk_size_bytes)
-        self._hashes = Hashes(chunk_size_bytes)
+        plan = self._plan(chunking)
+        self._hashes = Hashes(plan)
 
         def on_chunk(number: int, sha256: str) -> None:
             if self._client.stopping.is_set():
                 raise Stopped("stopped")
             self._hashes.chunks[number] = sha256
-            self._context.listener.on_hashed(self._item, chunks.bytes_of(number))
+            self._context.listener.on_hashed(self._item, plan.bytes_of(number))
 
-        self._hashes.fingerprint = hash_file(self._source, chunks, on_chunk)
+        self._hashes.fingerprint = hash_file(self._source, plan, on_chunk)
         self._source.check()
         self._cache_hashes()
 
@@ -259,7 +262,7 @@ class _FileUpload:
         """
         assert self._hashes.fingerprint is not None  # noqa: S101 - for the type checker
         for upload in unbound:
-            if upload.chunk_size_bytes != self._hashes.chunk_size_bytes or not self._has_matching_chunks(upload):
+            if upload.chunking != self._hashes.plan.chunking or not self._has_matching_chunks(upload):
                 continue
             try:
                 self._client.uploads.bind_fingerprint(upload.id, self._hashes.fingerprint)
@@ -277,8 +280,8 @@ class _FileUpload:
 
     def _send_and_complete(self, started: CreatedUpload, upload: Upload) -> File:
         """Send missing parts until the server has completed the file."""
-        if upload.chunk_size_bytes != self._hashes.chunk_size_bytes:
-            self._hashes = Hashes(upload.chunk_size_bytes, fingerprint=self._hashes.fingerprint)
+        if upload.chunking != self._hashes.plan.chunking:
+            self._hashes = Hashes(self._plan(upload.chunking), fingerprint=self._hashes.fingerprint)
         if upload.strategy == "single" and self._hashes.fingerprint:
             self._hashes.chunks[1] = self._hashes.fingerprint
         if not started.is_new:
@@ -395,8 +398,7 @@ class _FileUpload:
         self._context.listener.on_bytes(self._item, size_bytes)
 
     def _count_bytes_without(self, todo: list[int]) -> int:
-        chunks = Chunks(self._source.size_bytes, self._hashes.chunk_size_bytes)
-        return self._source.size_bytes - sum(map(chunks.bytes_of, todo))
+        return self._source.size_bytes - sum(map(self._hashes.plan.bytes_of, todo))
 
 
 def find_place(reply: CompletedUpload, item: UploadItem) -> DestinationState | None:
