@@ -219,6 +219,17 @@ class Mount:
     access: Access
     is_active: bool = True
     """False once the share was revoked or left: kept until base and local tree have nothing more of it."""
+    owner: str = ""
+    """Whose tree it is. A node moves between two mounts of one owner only; "" is an owner of its own."""
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether changes below it are sent."""
+        return self.is_active and self.access != "viewer"
+
+    def has_owner_of(self, other: "Mount") -> bool:
+        """Return whether a node may move from one mount to the other."""
+        return self.root == other.root or (self.owner != "" and self.owner == other.owner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,10 +249,11 @@ class Trees:
     """False while any directory is dirty or overflowed, or events remain to be read: no create or delete is planned."""
 
 
-# Actions. Each names its node, and the entries that it was planned for: the precondition. Before the effect the engine
-# compares them with the disk (stamp) and the server (ETag); on a difference it does nothing and plans again. After the
-# effect it writes the rows that the docstring names. `parent` may be a new id: that of a folder which an earlier action
-# of the same plan makes; if that one failed, so does this.
+# Actions. Each has the entries that it was planned for: its precondition. Before the effect the engine compares them
+# with its rows (place, content), the disk (stamp) and the server (ETag); on a difference it does nothing, and plans
+# again. After the effect it writes the rows that the docstring names. `parent`, also that of `local`, may be a new id:
+# that of a folder which an earlier action of the same plan makes, and then stands for the node. If that one failed, so
+# does this.
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +289,7 @@ class SendEdit:
 
 @dataclass(frozen=True, slots=True)
 class MoveRemote:
-    """PATCH place and name with If-Match, `on_conflict=fail`. Rows: place of remote; base = place of both.
+    """PATCH place and name with If-Match, `on_conflict=fail`. Rows: place of remote; of base, if there is one, too.
 
     Without `local` the node is one that the disk never had: only the place of remote changes.
     """
@@ -332,9 +344,9 @@ class Download:
 
 @dataclass(frozen=True, slots=True)
 class MoveLocal:
-    """Rename on disk, never over another entry. Rows: place of local; base = place of both.
+    """Rename on disk, never over another entry. Rows: place of local; of base, if there is one, too.
 
-    Without `remote` the entry is one that the server never had: only the place of local changes.
+    Without `remote` only the place of local changes: the server never had the entry, or gets the new name later.
     """
 
     local: LocalEntry
@@ -380,18 +392,18 @@ class Park:
     So the next plan sees that side unchanged and moves the entry on, also after a crash.
     """
 
-    side: Literal["local", "remote"]
-    local: LocalEntry
-    remote: RemoteEntry
+    entry: LocalEntry | RemoteEntry
+    """Its type tells the side."""
     parent: NodeId
     name: str
     """Visible and harmless (`NAME (moving 1a2b).EXT`): a client that never comes back leaves a complete file."""
     local_name: bytes
+    """The same for a disk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Adopt:
-    """No effect: both sides agree. Rows: the local entry has the node's id; base = both."""
+    """No effect: both sides agree. Rows: the local entry has the node's id; base = both, executable that of remote."""
 
     local: LocalEntry
     remote: RemoteEntry
@@ -414,9 +426,12 @@ class DropBase:
 
 @dataclass(frozen=True, slots=True)
 class Detach:
-    """No effect. Rows: removes base and the binding: the local entry is new, to be sent as another node."""
+    """No effect. Rows: removes the binding, and base unless it is kept: the local entry is new, to be sent as another
+    node. With its base the former node is one that is gone on disk.
+    """
 
     local: LocalEntry
+    keeps_base: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,117 @@
+"""Which nodes new local entries are: those of their names, or those that vanished from elsewhere.
+
+Adopting a folder gives its contents a folder on the server, in which they may be adopted as well: a whole tree is
+joined by one plan. The rest of the plan is made on the trees as they are after these actions, which change rows only.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from dropbox_client.models.files import normalize_name
+from dropbox_client.sync.facts import Facts
+from dropbox_client.sync.trees import (
+    Adopt,
+    BaseEntry,
+    ContentId,
+    LocalEntry,
+    NodeId,
+    Pair,
+    RemoteEntry,
+    Tree,
+    Trees,
+)
+
+
+@dataclass
+class Adoption:
+    """New local entries and their nodes."""
+
+    adopts: list[Adopt] = field(default_factory=list)
+    pairs: list[Pair] = field(default_factory=list)
+
+
+def find_adoption(facts: Facts) -> Adoption:
+    """Find what is the same on both sides without being known as such."""
+    found = Adoption()
+    local, remote = facts.trees.local, facts.trees.remote
+    waiting = [(entry.id, entry.id) for entry in remote.values() if entry.kind == "folder" and entry.id in local]
+    while waiting:
+        directory, folder = waiting.pop()
+        if directory in facts.blocked or folder in facts.blocked:
+            continue
+        nodes = {normalize_name(node.name): node for node in remote.children(folder) if _is_awaited(facts, node)}
+        exact = {node.name for node in nodes.values()}
+        new = [entry for entry in local.children(directory) if _is_unknown(facts, entry)]
+        for entry in sorted(new, key=lambda entry: (facts.names[entry.id] not in exact, entry.name)):
+            node = nodes.get(normalize_name(facts.names[entry.id]))
+            if node is None or entry.kind != node.kind or entry.content != node.content:
+                continue
+            del nodes[normalize_name(node.name)]
+            found.adopts.append(Adopt(entry, node))
+            waiting += [(entry.id, node.id)] if entry.kind == "folder" else []
+    found.pairs += _find_pairs(facts, {one.local.id for one in found.adopts}, {one.remote.id for one in found.adopts})
+    return found
+
+
+def _is_unknown(facts: Facts, entry: LocalEntry) -> bool:
+    trees = facts.trees
+    return entry.id not in trees.base and entry.id not in trees.remote and entry.id not in facts.blocked
+
+
+def _is_awaited(facts: Facts, node: RemoteEntry) -> bool:
+    """Return whether the disk is to get a node that it does not have."""
+    row = facts.rows[node.id]
+    if row.local is not None or node.id in facts.blocked:
+        return False
+    return row.base is None or node.kind == "folder" or row.is_edited_remotely
+
+
+def _find_pairs(facts: Facts, taken: set[NodeId], adopted: set[NodeId]) -> Iterator[Pair]:
+    """Pair each new file with the one node of its content that vanished, if each is the only one."""
+    trees = facts.trees
+    vanished: defaultdict[ContentId, list[BaseEntry]] = defaultdict(list)
+    for base in trees.base.values():
+        is_vanished = base.id in trees.remote and base.id not in trees.local and base.id not in facts.blocked
+        if is_vanished and base.id not in adopted and base.content is not None and base.content.size_bytes > 0:
+            vanished[base.content].append(base)
+    new: defaultdict[ContentId, list[LocalEntry]] = defaultdict(list)
+    for entry in trees.local.values():
+        if entry.content is not None and entry.content in vanished and _is_unknown(facts, entry):
+            new[entry.content].append(entry)
+    for content, entries in new.items():
+        if len(entries) == len(vanished[content]) == 1 and entries[0].id not in taken:
+            base, entry = vanished[content][0], entries[0]
+            source, target = facts.rows[base.id], facts.rows[entry.id].local_mount
+            may_move = source.mount.is_writable and target.is_writable and source.mount.has_owner_of(target)
+            if may_move and not source.is_unmounted:
+                yield Pair(entry, base)
+
+
+def apply_adoption(trees: Trees, adoption: Adoption) -> Trees:
+    """Return the trees as they are after the actions of an adoption."""
+    ids = {one.local.id: one.remote.id for one in adoption.adopts}
+    ids |= {one.local.id: one.base.id for one in adoption.pairs}
+    if not ids:
+        return trees
+    local = Tree(
+        replace(entry, id=ids.get(entry.id, entry.id), parent=entry.parent and ids.get(entry.parent, entry.parent))
+        for entry in trees.local.values()
+    )
+    made = [_make_base(one) for one in adoption.adopts]
+    return replace(trees, local=local, base=Tree([*trees.base.values(), *made]))
+
+
+def _make_base(adopt: Adopt) -> BaseEntry:
+    node = adopt.remote
+    return BaseEntry(
+        node.id,
+        node.parent,
+        node.name,
+        adopt.local.name,
+        node.kind,
+        node.content,
+        node.revision_id,
+        node.version,
+        node.executable,
+    )
