@@ -12,7 +12,7 @@ E2E = $(NPM) run --silent --workspace web e2e
 # (testpaths): processes end together. They wait for their servers now and then: one process more than cores.
 PARALLEL = -n $(shell echo $$(($$(nproc) < 4 ? $$(nproc) + 1 : 4))) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run test check client web e2e e2e-long screenshots bench big-file unit contract integration faults faults-long plans fix types lint openapi migrate clean sdk words
+.PHONY: help run test check client web e2e e2e-long screenshots bench big-file unit contract integration faults faults-long sync-long plans fix types lint openapi migrate clean sdk words
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -103,6 +103,9 @@ faults: .venv/.ready ## Run the fault tests, the short slice
 
 faults-long: .venv/.ready ## Run every failpoint with every action and many seeds
 	FAULTS=long $(PYTEST) tests/faults tests/contract/test_multipart.py tests/property/test_tree_machine.py tests/property/test_mirror.py --timeout=3600
+
+sync-long: .venv/.ready ## Plan 20,000 random changes of two sides
+	FAULTS=long $(PYTEST) $(PARALLEL) tests/property/test_sync_plan.py --timeout=3600
 
 plans: .venv/.ready ## Plan every statement on 2,000,000 nodes; report sequential scans
 	FAULTS=long $(PYTEST) tests/integration/test_plans.py --timeout=3600

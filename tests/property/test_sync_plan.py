@@ -16,7 +16,7 @@ from tests.support.sync_changes import SHARE, Changes, converge, mount_share, re
 from tests.support.sync_world import ROOT, SimDevice, SimFile, SimNode, SimServer
 
 LONG = os.environ.get("FAULTS") == "long"
-RUNS = 20_000 if LONG else 150
+RUNS = 20_000 if LONG else 600
 
 
 def show_disk(device: SimDevice, number: int = 1, path: str = "") -> dict[str, object]:
@@ -101,9 +101,9 @@ def run(seed: int) -> None:
     known = {None, *(one.content for one in base.values())}
     survivors: Counter[ContentId | None] = Counter()
     for node_id in base.keys() | on_disk.keys() | on_server.keys():
-        mine, theirs = (side[node_id].content if node_id in side else None for side in (on_disk, on_server))
+        mine, other = (side[node_id].content if node_id in side else None for side in (on_disk, on_server))
         # What either side wrote lives, and so does what neither touched.
-        survivors.update({one for one in (mine, theirs) if one not in known} or ({mine} if mine == theirs else ()))
+        survivors.update({one for one in (mine, other) if one not in known} or ({mine} if mine == other else ()))
     survivors.pop(None, None)
     deleted, moved = find_deleted(base, on_disk, on_server), find_moved(device, on_disk, on_server)
     disturb(device, rng)

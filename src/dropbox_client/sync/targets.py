@@ -246,7 +246,7 @@ class Targets:
         raise AssertionError("names have no end")
 
     def _give_local_names(self) -> None:
-        """Give nodes that come to the disk another local name where theirs is taken for good: by a link, an ignored
+        """Give nodes that come to the disk another local name where their own is taken for good: by a link, an ignored
         file, or a name that this disk takes as the same.
         """
         taken: dict[tuple[NodeId | None, Hashable], NodeId] = {}
