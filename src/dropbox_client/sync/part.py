@@ -109,6 +109,7 @@ def load_part(state: State, device: int, select: Select, *, is_settled: bool) ->
                 state, "local", LOCAL_COLUMNS, ", (SELECT id FROM local AS folder WHERE folder.child = local.dir)"
             )
         )
+        local = Tree([entry for entry in (local.get(root_id), *local.below(root_id)) if entry])  # without limbo
         remote = _select(remote, root_id, select)
         database.executemany(
             "DELETE FROM changed WHERE id = ?",

@@ -237,6 +237,26 @@ class State:
         row = self.database.execute(f"SELECT {LOCAL_COLUMNS} FROM local WHERE {condition}", (value,)).fetchone()
         return LocalRow(*row) if row else None
 
+    def find_place(self, folder: int, name: bytes) -> LocalRow | None:
+        """Return the entry with a name in the folder with this number."""
+        columns = f"SELECT {LOCAL_COLUMNS} FROM local WHERE dir = ? AND name = ?"
+        row = self.database.execute(columns, (folder, name)).fetchone()
+        return LocalRow(*row) if row else None
+
+    def find_next_file(self, folder: int, name: bytes) -> LocalRow | None:
+        """Return the next file with a hash after a place, in the order of folder numbers and names."""
+        row = self.database.execute(
+            f"SELECT {LOCAL_COLUMNS} FROM local WHERE (dir, name) > (?, ?) AND dir > 0 AND kind = 'file'"
+            " AND status = 'ok' ORDER BY dir, name LIMIT 1",
+            (folder, name),
+        ).fetchone()
+        return LocalRow(*row) if row else None
+
+    def list_failed_folders(self) -> list[int]:
+        """Return the numbers of the folders that could not be read."""
+        failed = "SELECT child FROM local WHERE status IN ('unknown', 'unreadable') AND child IS NOT NULL"
+        return [row[0] for row in self.database.execute(failed)]
+
     def find_inode(self, inode: int) -> list[LocalRow]:
         """Return all entries with this inode: more than one of a file with hard links."""
         rows = self.database.execute(f"SELECT {LOCAL_COLUMNS} FROM local WHERE inode = ?", (inode,))

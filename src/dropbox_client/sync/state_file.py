@@ -22,6 +22,8 @@ _APPLICATION_ID = 0x64627873  # "dbxs"
 _VERSION = 1
 ROOT_CHILD: Final = 1
 """The number of the root folder, in whose `dir` the entries of the root are."""
+LIMBO: Final = -1
+"""The `dir` of rows whose name another entry has by now, until a scan finds where their entry is."""
 
 # A folder is a row of its parent like any other entry; `child` is its number, which stays the same when it is renamed.
 # The index on `child` holds the primary key, so that it leads to the parent and the name.

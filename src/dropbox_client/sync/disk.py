@@ -1,0 +1,135 @@
+"""What the sync client asks of the file system. Each call goes through open folders, never through a path.
+
+A folder is opened component by component with O_NOFOLLOW, so that a link that replaces a folder leads nowhere. A test
+overrides a method to inject a failure, or another history.
+"""
+
+import ctypes
+import os
+import stat
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from typing import Final, NamedTuple
+
+from dropbox_client.errors import FileChanged
+from dropbox_client.sync.trees import Kind
+from dropbox_client.transfer.source import DescriptorSource, hash_range
+
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_SIGNED = 1 << 63
+_STATX = struct.Struct("I76xqI")
+"""The mask and the time of birth in the 256 bytes of `struct statx`."""
+_MASK_BIRTH = 0x800
+_NO_FOLLOW: Final = 0x100
+
+
+class DiskEntry(NamedTuple):
+    """What a stat tells, in the order of the columns of the table `local`."""
+
+    kind: Kind
+    inode: int
+    """A signed number: SQLite has no others."""
+    mode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    device: int
+
+
+def _read_stat(status: os.stat_result) -> DiskEntry:
+    mode, inode = status.st_mode, status.st_ino
+    kind: Kind = "file" if stat.S_ISREG(mode) else "folder" if stat.S_ISDIR(mode) else "other"
+    return DiskEntry(
+        kind,
+        inode if inode < _SIGNED else inode - 2 * _SIGNED,
+        mode,
+        0 if kind == "folder" else status.st_size,
+        0 if kind == "folder" else status.st_mtime_ns,
+        0 if kind == "folder" else status.st_ctime_ns,
+        status.st_dev,
+    )
+
+
+class Disk:
+    """The file system below one root."""
+
+    def __init__(self, root_fd: int) -> None:
+        self._root_fd = root_fd
+
+    @contextmanager
+    def open_folder(self, path: bytes) -> Iterator[int]:
+        """Open a folder by its path below the root, b"" for the root itself. Raises OSError."""
+        fd = os.dup(self._root_fd)
+        try:
+            for name in path.split(b"/") if path else ():
+                above, fd = fd, -1
+                try:
+                    fd = os.open(name, _FOLDER_FLAGS, dir_fd=above)
+                finally:
+                    os.close(above)
+            yield fd
+        finally:
+            if fd >= 0:
+                os.close(fd)
+
+    def list(self, folder: int) -> Iterator[tuple[bytes, DiskEntry | OSError]]:
+        """Yield the entries of an open folder, each with its stat or why there is none. Raises OSError.
+
+        Entries that are gone by now are left out.
+        """
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                try:
+                    yield os.fsencode(entry.name), _read_stat(entry.stat(follow_symlinks=False))
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    yield os.fsencode(entry.name), error
+
+    def stat_folder(self, folder: int) -> DiskEntry:
+        """Return the stat of an open folder. Raises OSError."""
+        return _read_stat(os.fstat(folder))
+
+    def stat(self, folder: int, name: bytes) -> DiskEntry | None:
+        """Return the stat of an entry, None if there is none. Raises OSError."""
+        try:
+            return _read_stat(os.stat(name, dir_fd=folder, follow_symlinks=False))
+        except FileNotFoundError:
+            return None
+
+    def find_birth_ns(self, folder: int, name: bytes) -> int | None:
+        """Return when an entry was made, None where that is unknown: inode numbers are used again."""
+        call = _load_statx()
+        if call is None:
+            return None
+        buffer = ctypes.create_string_buffer(_STATX.size + 160)
+        if call(folder, name, _NO_FOLLOW, _MASK_BIRTH, buffer):
+            return None
+        mask, seconds, rest_ns = _STATX.unpack_from(buffer)
+        return seconds * 1_000_000_000 + rest_ns if mask & _MASK_BIRTH else None
+
+    def hash_file(self, folder: int, name: bytes) -> tuple[str, DiskEntry]:
+        """Return the SHA-256 of a regular file and its stat, which was the same before and after.
+
+        Raises: FileChanged, Unreadable, OSError.
+        """
+        with DescriptorSource(os.open(name, _FILE_FLAGS, dir_fd=folder)) as source:
+            before = self.stat(folder, name)
+            fingerprint = hash_range(source, 0, source.size_bytes)
+            source.check()
+            after = self.stat(folder, name)
+            if before is None or before != after or after.size != source.size_bytes:
+                raise FileChanged("the file changed while it was read")
+            return fingerprint, after
+
+
+@cache
+def _load_statx() -> Callable[..., int] | None:
+    """Return statx(2) of the C library: Python shows no birth times on Linux."""
+    with suppress(AttributeError, OSError):
+        statx: Callable[..., int] = ctypes.CDLL(None).statx
+        return statx
+    return None
