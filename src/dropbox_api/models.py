@@ -282,6 +282,8 @@ class Blob(Base):
     """The verifier's result if it differs from the claim (quarantined)."""
     size_bytes: Mapped[int]
     encoding: Mapped[str] = mapped_column(server_default="identity")
+    chunking: Mapped[str] = mapped_column(server_default="fixed")
+    """How the chunks were cut: `fixed` (all but the last of one size) or `cdc1`."""
     storage_key: Mapped[str]
     etag: Mapped[str]
     composite_digest: Mapped[str | None]
@@ -385,11 +387,12 @@ class Upload(Base):
     __tablename__ = "uploads"
     __table_args__ = (
         Index(
-            "uploads_own_live_key",
+            "uploads_own_content_key",
             "uploader_id",
             "owner_id",
             "fingerprint",
             "encoding",
+            "chunking",
             unique=True,
             postgresql_where=text(f"{LIVE_UPLOAD} AND fingerprint IS NOT NULL AND link_id IS NULL"),
         ),
@@ -433,8 +436,12 @@ class Upload(Base):
     encoding: Mapped[str] = mapped_column(server_default="identity")
     size_bytes: Mapped[int]
     strategy: Mapped[str]
+    chunking: Mapped[str] = mapped_column(server_default="fixed")
+    """As `blobs.chunking`."""
     chunk_size_bytes: Mapped[int]
+    """The size of fixed chunks; the largest possible size of others."""
     chunk_count: Mapped[int] = mapped_column(Integer)
+    """Of `cdc1`: the chunks that the client has listed so far."""
     state: Mapped[str]
     storage_key: Mapped[str]
     s3_upload_id: Mapped[str | None]
@@ -480,7 +487,7 @@ class UploadChunk(Base):
 
     __tablename__ = "upload_chunks"
     __table_args__ = (
-        CheckConstraint("state IN ('planned', 'uploaded', 'mismatched')", name="state"),
+        CheckConstraint("state IN ('planned', 'uploaded', 'mismatched', 'reusing', 'reused')", name="state"),
         CheckConstraint("sha256 IS NULL OR octet_length(sha256) = 32", name="sha256"),
     )
 
@@ -489,9 +496,33 @@ class UploadChunk(Base):
     offset_bytes: Mapped[int]
     size_bytes: Mapped[int]
     sha256: Mapped[bytes | None]
-    """Registered when the first URL is signed; immutable afterwards."""
+    """Registered when the chunk is listed or its first URL is signed; immutable afterwards."""
     state: Mapped[str] = mapped_column(server_default="planned")
+    """`reusing`: a worker makes the part from stored bytes, and the chunk has a row in `chunk_reuses`."""
     etag: Mapped[str | None]
+
+
+class ChunkReuse(Base):
+    """The work of making one part from stored bytes; the row exists while its chunk is `reusing`."""
+
+    __tablename__ = "chunk_reuses"
+    __table_args__ = (Index("chunk_reuses_blob_id_idx", "blob_id"),)
+
+    upload_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("uploads.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    blob_id: Mapped[uuid.UUID]
+    """The source. No foreign key: it delays the deletion of the object for a day, and does not prevent it."""
+    offset_bytes: Mapped[int]
+    """In the source."""
+    relay: Mapped[bool]
+    """The worker reads the bytes and sends them; else the store copies them."""
+    excluded: Mapped[list[uuid.UUID]] = mapped_column(ARRAY(Id), server_default="{}")
+    """Sources whose bytes were gone or wrong."""
+    failures: Mapped[int] = mapped_column(Integer, server_default="0")
+    created_at: Mapped[datetime] = _now()
+    lease_token: Mapped[uuid.UUID | None]
+    """Fencing token of the worker: a chunk whose row is gone, or has another token, takes no result."""
+    lease_until: Mapped[datetime | None]
 
 
 class UploadDestination(Base):

@@ -467,6 +467,15 @@ class PartsMissing(Problem):
     mismatched: str
 
 
+class ChunksMissing(Problem):
+    """`listed_bytes` of the file are listed; the next chunk is number `next_number`."""
+
+    code, status, title = "chunks-missing", 409, "Chunks missing"
+    detail = "The list of chunks does not cover the file yet: list the others, then complete again"
+    listed_bytes: int
+    next_number: int
+
+
 class UploadCompleting(Problem):
     code, status, title, retryable = "upload-completing", 409, "Upload completing", True
     detail = "The upload is being completed: repeat after the seconds of Retry-After"

@@ -87,6 +87,11 @@ class S3Settings(_Group):
     max_part_bytes: int = Field(5 * GIB, ge=5 * MIB)
     max_parts: int = Field(9_999, ge=1, le=10_000, description="S3 accepts 10,000; SeaweedFS mis-sorts the last.")
     create_bucket: bool = Field(False, description="Create the bucket and its CORS rule at start (dev).")
+    reuse: Literal["auto", "copy", "relay", "off"] = Field(
+        "auto",
+        description="How stored chunks become parts of new uploads: the store copies, a worker relays, or they do not;"
+        " auto copies where the store proves its copies.",
+    )
     data_dir: str | None = Field(
         None, description="A directory on the store's disk, if this machine has it: its free space is watched."
     )

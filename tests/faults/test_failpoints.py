@@ -39,6 +39,7 @@ from tests.support.journeys import (
     Purge,
     RefusedUpload,
     RequestFailed,
+    Reuse,
     Rot,
     Stream,
     Upload,
@@ -72,6 +73,7 @@ IN_API: dict[str, Callable[[str], Journey]] = {
     "uploads.complete.after_t2": Upload,
     "uploads.complete.after_head_single": lambda seed: Upload(seed, size_bytes=1_000),
     "uploads.abort.after_t1": Abort,
+    "uploads.list_chunks.after_t1": Reuse,
     # Small: a client that is still sending when the answer comes may see the connection break instead.
     "uploads.stream.after_t1": lambda seed: Stream(seed, size_bytes=1_000),
     "uploads.stream.after_s3": Stream,
@@ -84,6 +86,9 @@ IN_API: dict[str, Callable[[str], Journey]] = {
 
 IN_WORKER: dict[str, tuple[str, Callable[[str], Journey]]] = {
     "workers.discard.after_s3": ("discard", Abort),
+    "workers.reuse.after_claim": ("reuse", Reuse),
+    "workers.reuse.after_s3": ("reuse", Reuse),
+    "workers.reuse.after_record": ("reuse", Reuse),
     "workers.copy.after_s3": ("copy", CopyAcross),
     "workers.copy.after_content": ("copy", CopyAcross),
     "workers.copy.before_commit": ("copy", CopyAcross),

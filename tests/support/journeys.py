@@ -298,6 +298,55 @@ class Edit(Upload):
         assert (me["used_bytes"], me["reserved_bytes"], me["used_nodes"]) == (len(self.data), 0, 1)
 
 
+class Reuse(Journey):
+    """Upload content whose first chunk is stored already, and leave the rest to the worker."""
+
+    def __init__(self, seed: str) -> None:
+        super().__init__(seed)
+        self.base = self.random.randbytes(CHUNK + 1_000)
+        self.data = self.base[:CHUNK] + self.random.randbytes(1_000)
+
+    async def prepare(self, url: str) -> None:
+        await super().prepare(url)
+        account = self.account_at(url)
+        async with account.client:
+            await upload_file(account, self.base, "base", **MULTI)
+
+    async def _attempt(self, account: Account) -> None:
+        chunks = [
+            {"sha256": sha256(chunk), "size_bytes": len(chunk)} for chunk in (self.data[:CHUNK], self.data[CHUNK:])
+        ]
+        body = start_body(self.data, "edited", **MULTI, chunks=chunks, destination={"on_conflict": "replace"})
+        started = require_ok(await account.client.post("/v1/uploads", json=body)).json()
+        if started["file"]:
+            return
+        address = f"/v1/uploads/{started['upload']['id']}"
+        listed = await account.client.put(f"{address}/chunks", params={"from": 1}, json={"chunks": chunks})
+        upload = require_ok(listed).json()
+        assert "1" not in upload["missing"].split(","), upload
+        if upload["missing"]:
+            await send(account, upload, self.data, [2])
+        require_ok(await account.client.post(f"{address}/complete"))
+
+    async def check(self, url: str, db: Db) -> None:
+        """One file of the right bytes beside the base, and its first chunk was never sent."""
+        account = self.account_at(url)
+        async with account.client as client:
+            listed = require_ok(await client.get("/v1/files")).json()["items"]
+            assert [item["name"] for item in listed] == ["base", "edited"]
+            content = require_ok(await client.get(f"/v1/files/{listed[1]['id']}/content", follow_redirects=True)).content
+            assert sha256(content) == sha256(self.data)
+            me = await account.me()
+        assert (me["used_bytes"], me["reserved_bytes"], me["used_nodes"]) == (2 * len(self.data), 0, 2)
+        states = text("""
+            SELECT upload_chunks.state FROM upload_chunks JOIN uploads ON uploads.id = upload_id
+            WHERE uploads.fingerprint = :fingerprint AND uploads.state = 'completed' ORDER BY number
+        """)
+        async with db.read() as tx:
+            found = (await tx.execute(states, {"fingerprint": bytes.fromhex(sha256(self.data))})).scalars()
+            assert list(found) == ["reused", "uploaded"]
+
+
 class Abort(Journey):
     """Start, send one chunk, and abort."""
 
@@ -720,6 +769,8 @@ async def complete(account: Account, upload_id: str) -> dict[str, Any]:
 
 
 _AGE_STATEMENTS = (
+    """UPDATE uploads SET next_check_at = now() - interval '1 second' WHERE state = 'active' AND EXISTS (
+        SELECT FROM upload_chunks WHERE upload_id = uploads.id AND upload_chunks.state = 'reused')""",
     "UPDATE uploads SET ended_at = ended_at - interval '30 days', next_check_at = now() WHERE leftover",
     "UPDATE uploads SET expires_at = now() WHERE strategy = 'stream' AND state = 'active'",
     "UPDATE blobs SET unreferenced_at = unreferenced_at - interval '30 days'",
@@ -740,7 +791,7 @@ async def settle(db: Db, store: ObjectStore, settings: Settings) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while await _unsettled(db):
             await age_rows(db)
-            uploads = ("finish-stale", "copy", "verify", "expire", "discard")
+            uploads = ("reuse", "finish-idle", "finish-stale", "copy", "verify", "expire", "discard")
             # An account is deleted once its changes are relayed; journeys without a deletion count those that are not.
             deletion = ("relay", "delete-accounts") if await _is_deleting(db) else ()
             for name in (*uploads, *deletion, "purge", "prune", "collect", "thumbnails"):
@@ -762,6 +813,9 @@ async def _unsettled(db: Db) -> bool:
     waiting = f"""
         SELECT EXISTS (SELECT FROM uploads WHERE state = 'completing' OR leftover)
             OR EXISTS (SELECT FROM uploads WHERE state = 'active' AND strategy = 'stream')
+            OR EXISTS (SELECT FROM chunk_reuses)
+            OR EXISTS (SELECT FROM uploads JOIN upload_chunks ON upload_id = uploads.id
+                       WHERE uploads.state = 'active' AND upload_chunks.state = 'reused')
             OR EXISTS (SELECT FROM copies WHERE state = 'running')
             OR {_DELETING}
             OR EXISTS (SELECT FROM blobs WHERE content_status IN ('stored', 'deleting')

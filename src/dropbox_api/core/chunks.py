@@ -1,11 +1,13 @@
 """Chunk plans: how to cut a file of a given size into parts that an object store accepts.
 
-Invariants: chunks are numbered densely from 1, do not overlap, cover the file exactly, and all but the last have the
-same size (Cloudflare R2 requires it). A plan depends only on its arguments, so any device can resume any session.
+Invariants: chunks are numbered densely from 1, do not overlap and cover the file exactly. Of a fixed plan all but the
+last have the same size (Cloudflare R2 requires it), and the plan depends only on its arguments, so that any device can
+resume any session. Content-defined chunks ("cdc1") are cut by the client, which lists them; the server only checks
+that the list can be parts of one object.
 Source: AWS, "Amazon S3 multipart upload limits"; docs/stores.md covers other stores.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,8 +20,13 @@ SINGLE_MAX_BYTES = 8 * MIB
 TARGET_CHUNKS = 9_000
 """Chunks grow with the file to stay below this number, which leaves room for smaller or reused chunks."""
 
+CDC_MIN_BYTES = 5 * MIB
+CDC_MAX_BYTES = 16 * MIB
+"""Of a content-defined chunk; only the last one of a file may be smaller than the minimum."""
+
 Strategy = Literal["single", "multipart"]
-PlanReason = Literal["negative-size", "beyond-store", "too-large-for-single", "empty-multipart"]
+Chunking = Literal["fixed", "cdc1"]
+PlanReason = Literal["negative-size", "beyond-store", "too-large-for-single", "empty-multipart", "not-for-cdc1"]
 
 
 class PlanError(ValueError):
@@ -46,6 +53,12 @@ class StoreLimits:
         """Size of the largest file that has a plan: the object and its parts must both fit."""
         return min(self.max_object_bytes, self.max_parts * self.max_part_bytes)
 
+    @property
+    def largest_cdc1_bytes(self) -> int:
+        """Size of the largest file that fits into parts of the smallest content-defined size; 0: no file does."""
+        fits = self.min_part_bytes <= CDC_MIN_BYTES and self.max_part_bytes >= CDC_MAX_BYTES
+        return min(self.max_object_bytes, self.max_parts * CDC_MIN_BYTES) if fits else 0
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -54,8 +67,10 @@ class Plan:
     strategy: Strategy
     size_bytes: int
     chunk_size_bytes: int
-    """Of every chunk but the last, which has the rest."""
+    """Of every chunk but the last, which has the rest; of "cdc1" the largest possible."""
     chunk_count: int
+    """Of "cdc1" 0: the client lists the chunks."""
+    chunking: Chunking = "fixed"
 
     def offset(self, number: int) -> int:
         """Return the byte offset at which chunk `number` (1-based) starts. Raises ValueError outside the plan."""
@@ -109,6 +124,26 @@ def plan_chunks(
     needed = max(limits.min_part_bytes, _ceil_div(size_bytes, limits.max_parts))
     chunk_size = min(_ceil_div(max(wanted, needed), MIB) * MIB, limits.max_part_bytes)
     return Plan("multipart", size_bytes, chunk_size, chunk_count=_ceil_div(size_bytes, chunk_size))
+
+
+def plan_content_defined(size_bytes: int, max_bytes: int) -> Plan:
+    """Return the plan of a file of at most `max_bytes` whose client lists content-defined chunks. Raises PlanError."""
+    if not CDC_MAX_BYTES < size_bytes <= max_bytes:
+        raise PlanError(
+            "not-for-cdc1",
+            f"content-defined chunks are for files of more than {CDC_MAX_BYTES} and at most {max_bytes} bytes here",
+        )
+    return Plan("multipart", size_bytes, CDC_MAX_BYTES, chunk_count=0, chunking="cdc1")
+
+
+def find_illegal_chunk(sizes: Sequence[int], rest_bytes: int) -> int | None:
+    """Return the index of the first content-defined chunk that cannot be one of a file's next `rest_bytes`, if any."""
+    for index, size in enumerate(sizes):
+        is_last = size == rest_bytes
+        if not (size <= min(CDC_MAX_BYTES, rest_bytes) and (size >= CDC_MIN_BYTES or is_last)):
+            return index
+        rest_bytes -= size
+    return None
 
 
 def _ceil_div(dividend: int, divisor: int) -> int:

@@ -13,6 +13,13 @@ from dropbox_api.plumbing.row_leases import NO_LEASE
 IS_REFERENCED_SQL = "EXISTS (SELECT FROM revisions WHERE revisions.blob_id = blobs.id)"
 """Whether a row of `blobs` is still needed: a revision has it for its content."""
 IS_REFERENCED: ColumnElement[bool] = literal_column(IS_REFERENCED_SQL, Boolean)
+IS_HELD: ColumnElement[bool] = literal_column(
+    """EXISTS (SELECT FROM chunk_reuses WHERE chunk_reuses.blob_id = blobs.id
+        AND chunk_reuses.created_at > now() - interval '1 day')""",
+    Boolean,
+)
+"""Whether parts of uploads are still to be made from a blob. It delays the deletion of the object, for a day at most;
+the blob may be merged with another one, or stop to count on the quota, all the same."""
 
 
 async def mark_referenced(tx: Tx, blob_ids: Collection[uuid.UUID]) -> None:

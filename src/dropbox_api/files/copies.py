@@ -40,6 +40,7 @@ class SourceNode(NamedTuple):
     storage_key: str | None
     fingerprint: bytes | None
     encoding: str | None
+    chunking: str | None
     copied_id: uuid.UUID | None
     """The blob of the target's owner that has the same content already."""
 
@@ -57,7 +58,7 @@ _SOURCE = text(f"""
         FROM below, {access.children_of("below", "parent_id", "kind", "head_revision_id", where="trashed_at IS NULL")}
     )
     SELECT source.id, source.parent_id, kind, head.id, blobs.id, blobs.size_bytes, blobs.content_status,
-        blobs.storage_key, blobs.fingerprint, blobs.encoding, copied.id
+        blobs.storage_key, blobs.fingerprint, blobs.encoding, blobs.chunking, copied.id
     FROM (SELECT * FROM below LIMIT :limit) source
     LEFT JOIN revisions head ON head.id = source.head_revision_id LEFT JOIN blobs ON blobs.id = head.blob_id
     LEFT JOIN copied_blobs done ON done.copy_id = :copy_id AND done.source_blob_id = blobs.id

@@ -9,7 +9,7 @@ from dropbox_api.context import Context
 from dropbox_api.db import use_snapshot
 from dropbox_api.files import download
 from dropbox_api.files.schemas import ContentChunk, Manifest
-from dropbox_api.models import BlobChunk
+from dropbox_api.models import Blob, BlobChunk
 from dropbox_api.plumbing import page_cursors
 
 
@@ -37,6 +37,7 @@ async def read_manifest(
         )
         rows = (await tx.execute(chunks.where(BlobChunk.number > literal(after, BigInteger)).limit(limit + 1))).all()
         first_bytes = (await tx.execute(chunks.limit(1))).one().size_bytes
+        chunking = (await tx.execute(select(Blob.chunking).where(Blob.id == content.blob_id))).scalar_one()
     items = [
         ContentChunk(number=number, offset_bytes=offset, size_bytes=size, sha256=sha256.hex())
         for number, offset, size, sha256 in rows[:limit]
@@ -46,7 +47,7 @@ async def read_manifest(
         size_bytes=content.size_bytes,
         fingerprint=content.fingerprint.hex(),
         encoding="identity",
-        chunking=f"fixed:{first_bytes}",
+        chunking=f"fixed:{first_bytes}" if chunking == "fixed" else chunking,
         items=items,
         next_cursor=(
             page_cursors.encode_cursor("manifest", content.blob_id, items[-1].number) if len(rows) > limit else None

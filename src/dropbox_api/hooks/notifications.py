@@ -29,6 +29,7 @@ from dropbox_api.db import Db
 from dropbox_api.models import Upload, UploadChunk
 from dropbox_api.plumbing import request_source
 from dropbox_api.storage.object_store import StoreError
+from dropbox_api.uploads.proof import STORED_STATES
 from dropbox_api.uploads.reconcile import reconcile_session
 from dropbox_api.uploads.sessions import IS_DIRECT
 
@@ -135,7 +136,8 @@ async def _expedite_completion(db: Db, upload_ids: Sequence[uuid.UUID]) -> None:
     """
     if not upload_ids:
         return
-    missing = select(UploadChunk.number).where(UploadChunk.upload_id == Upload.id, UploadChunk.state != "uploaded")
+    is_stored = UploadChunk.state.in_(STORED_STATES)
+    missing = select(UploadChunk.number).where(UploadChunk.upload_id == Upload.id, ~is_stored)
     is_complete = update(Upload).where(
         Upload.id.in_(upload_ids),
         Upload.state == "active",

@@ -192,11 +192,23 @@ class ObjectStore(Protocol):
         ...
 
     async def copy_part(
-        self, key: str, s3_upload_id: str, number: int, source_key: str, *, start: int, size_bytes: int
+        self,
+        key: str,
+        s3_upload_id: str,
+        number: int,
+        source_key: str,
+        *,
+        start: int,
+        size_bytes: int,
+        if_match: str | None = None,
+        is_whole: bool = False,
     ) -> Part:
         """Copy a range of another object into a part (UploadPartCopy); `sha256` is the store's, if it reports one.
 
-        Idempotent. Raises ObjectNotFound when the source or the upload is gone; `list_parts` tells which.
+        `if_match`: the ETag that the source must have. `is_whole`: the range is the whole source, which S3 demands of
+        sources up to 5 MiB. An error inside a 200 is an error.
+        Idempotent. Raises ObjectNotFound when the source or the upload is gone (`list_parts` tells which),
+        StoreConflict when the source has another ETag.
         """
         ...
 

@@ -31,9 +31,11 @@ from dropbox_api.storage.object_store import (
     CompletedPart,
     NoSpace,
     ObjectNotFound,
+    Part,
     PartToSign,
     ResponseHeaders,
     SignedRequest,
+    StoreConflict,
     StoreError,
     StoreRejected,
     StoreThrottled,
@@ -213,12 +215,13 @@ class _Experiments:
         key, s3_upload_id, parts = await self._upload("large", bodies)
         completed = await _observe(lambda: self._is_completed(key, s3_upload_id, parts, len(whole)))
         if not completed:
-            return {"unequal_parts": completed, "composite_returned": None, "range_copy": None}
+            return {"unequal_parts": completed, "composite_returned": None, "range_copy": None, "copy_proven": None}
         expected = composite_digest([part.sha256 for part in parts])
         return {
             "unequal_parts": True,
             "composite_returned": await _observe(lambda: self._has_checksum(key, expected)),
             "range_copy": await _observe(lambda: self._copies_range(key, whole)),
+            "copy_proven": await _observe(lambda: self._proves_copies(key, whole)),
         }
 
     async def _is_completed(self, key: str, s3_upload_id: str, parts: list[CompletedPart], size_bytes: int) -> bool:
@@ -240,6 +243,35 @@ class _Experiments:
         completed = CompletedPart(1, part.etag, _hash(expected))
         await self._store.complete_multipart(key, s3_upload_id, [completed], size_bytes)
         return b"".join([block async for block in self._store.read(key)]) == expected
+
+    async def _proves_copies(self, source: str, whole: bytes) -> bool:
+        """Whether a copied part is as sure as a sent one: hash returned and listed, other sources refused, mixable."""
+        start, size_bytes = 4096, _SMALLEST_PART
+        expected, sent = _hash(whole[start : start + size_bytes]), self._body
+        etag = (await self._store.head(source)).etag
+        key = self._key("mixed")
+        s3_upload_id = await self._store.create_multipart(key)
+
+        async def copy(number: int, if_match: str) -> Part:
+            return await self._store.copy_part(
+                key, s3_upload_id, number, source, start=start, size_bytes=size_bytes, if_match=if_match
+            )
+
+        try:
+            await copy(3, "0" * 32)
+        except StoreConflict:
+            pass
+        else:
+            return False
+        copied = await copy(1, etag)
+        (signed,) = self._store.sign_parts(key, s3_upload_id, [_to_sign(2, sent)], _TTL_S)
+        if await self._send(signed, sent) != 200:
+            return False
+        listed = await self._store.list_parts(key, s3_upload_id)
+        if copied.sha256 != expected or [part.sha256 for part in listed] != [expected, _hash(sent)]:
+            return False
+        parts = [CompletedPart(1, copied.etag, expected), CompletedPart(2, listed[1].etag, _hash(sent))]
+        return await self._is_completed(key, s3_upload_id, parts, size_bytes + len(sent))
 
     async def _max_part_number(self) -> int:
         key = self._key("numbers")

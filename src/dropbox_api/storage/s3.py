@@ -238,8 +238,20 @@ class S3Store(UrlSigner):
             await self._client.abort_multipart_upload(Bucket=self.config.bucket, Key=key, UploadId=s3_upload_id)
 
     async def copy_part(
-        self, key: str, s3_upload_id: str, number: int, source_key: str, *, start: int, size_bytes: int
+        self,
+        key: str,
+        s3_upload_id: str,
+        number: int,
+        source_key: str,
+        *,
+        start: int,
+        size_bytes: int,
+        if_match: str | None = None,
+        is_whole: bool = False,
     ) -> Part:
+        wanted: dict[str, Any] = {} if is_whole else {"CopySourceRange": f"bytes={start}-{start + size_bytes - 1}"}
+        if if_match is not None:
+            wanted["CopySourceIfMatch"] = if_match
         async with self._space_known():
             answer = await self._client.upload_part_copy(
                 Bucket=self.config.bucket,
@@ -247,7 +259,7 @@ class S3Store(UrlSigner):
                 UploadId=s3_upload_id,
                 PartNumber=number,
                 CopySource={"Bucket": self.config.bucket, "Key": source_key},
-                CopySourceRange=f"bytes={start}-{start + size_bytes - 1}",
+                **wanted,
             )
         copied = answer["CopyPartResult"]
         return Part(number, size_bytes, copied["ETag"].strip('"'), _decode_sha256(copied.get("ChecksumSHA256")))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import NoReturn
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
 from dropbox_api import problems
 from dropbox_api.context import Services
@@ -27,6 +27,10 @@ from dropbox_api.uploads.sessions import UploadSession
 log = logging.getLogger(__name__)
 
 MAX_REJECTIONS = 2
+
+_DISTRUST_REUSED = text(
+    "UPDATE upload_chunks SET state = 'mismatched' WHERE upload_id = :upload_id AND state = 'reused'"
+)
 
 
 async def assemble_session(services: Services, upload_id: uuid.UUID, token: uuid.UUID) -> None:
@@ -117,8 +121,11 @@ async def _reopen_rejected(
         )
     )
     async with services.db.begin() as tx:
-        held = await tx.execute(reopened)
-        changed = await reconcile.apply_listing(tx, session.id, parts) if held.rowcount else 0
+        changed = 0
+        if (await tx.execute(reopened)).rowcount:
+            changed = await reconcile.apply_listing(tx, session.id, parts)
+            # Any reused part may be the refused one, although it is as it was recorded: have them sent.
+            changed += (await tx.execute(_DISTRUST_REUSED, {"upload_id": session.id})).rowcount
         view = await queries.load_view(tx, session.id)
     if changed and view.missing:
         raise problems.PartsMissing(missing=view.missing, mismatched=view.mismatched)

@@ -72,12 +72,13 @@ async def bind_fingerprint(context: Context, upload_id: uuid.UUID, fingerprint: 
 
 
 def _select_twins(session: UploadSession, digest: bytes) -> Select[Any]:
-    """Select the other live session of the same uploader, owner and content; a unique index allows one."""
+    """Select the other live session of the same uploader, owner, content and chunking; a unique index allows one."""
     return sessions.select_sessions(
         Upload.uploader_id == session.uploader_id,
         Upload.owner_id == session.owner_id,
         Upload.fingerprint == digest,
         Upload.encoding == session.encoding,
+        Upload.chunking == session.chunking,
         Upload.id != session.id,
         sessions.IS_OWN,
         sessions.IS_LIVE,

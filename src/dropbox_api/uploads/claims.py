@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import and_, bindparam, insert, or_, select, text, update
 
 from dropbox_api import problems
-from dropbox_api.core.chunks import Plan
+from dropbox_api.core.chunks import Chunking, Plan
 from dropbox_api.core.fingerprint import parse_sha256
 from dropbox_api.db import Tx, new_id
 from dropbox_api.files import guard, paths, put
@@ -64,13 +64,15 @@ Claim = SessionClaim | StoredFile | problems.Problem
 _Decision = SessionClaim | _PendingFile | problems.Problem
 
 
-def draft_upload(settings: Settings, request: CreateUpload) -> Draft | problems.Problem:
+def draft_upload(settings: Settings, request: CreateUpload, cdc1_max_bytes: int) -> Draft | problems.Problem:
     """Return the plan, fingerprint and clean names of a request, or its problem.
 
+    `cdc1_max_bytes`: the largest file with content-defined chunks.
     Returns SizeNotAllowed, FingerprintRequired, InvalidRequest, InvalidName instead of a draft.
     """
     try:
-        plan = plans.plan_upload(settings, request)
+        is_fixed = request.chunking == "fixed"
+        plan = plans.plan_upload(settings, request) if is_fixed else plans.plan_listed(request, cdc1_max_bytes)
         place = destinations.parse_destination(request.destination)
     except problems.Problem as problem:
         return problem
@@ -133,10 +135,11 @@ class _Existing:
 
     blobs: dict[bytes, put.Content] = field(default_factory=dict)
     """Verified content, by fingerprint."""
-    sessions: dict[bytes, tuple[uuid.UUID, int, bool]] = field(default_factory=dict)
-    """Live sessions of this uploader, by fingerprint: id, size in bytes, and whether it needs a multipart upload."""
-    unbound: dict[int, list[uuid.UUID]] = field(default_factory=dict)
-    """Live sessions still without a fingerprint, by size in bytes."""
+    sessions: dict[tuple[bytes, str], tuple[uuid.UUID, int, bool]] = field(default_factory=dict)
+    """Live sessions of this uploader, by fingerprint and chunking: id, size in bytes, and whether it needs a multipart
+    upload."""
+    unbound: dict[tuple[int, str], list[uuid.UUID]] = field(default_factory=dict)
+    """Live sessions still without a fingerprint, by size in bytes and chunking."""
     sizes: set[int] = field(default_factory=set)
     """Sizes in bytes of contents that the owner stores or is sending."""
     destinations: dict[tuple[uuid.UUID, uuid.UUID, str], uuid.UUID] = field(default_factory=dict)
@@ -154,7 +157,7 @@ async def _find_existing(tx: Tx, actor_id: uuid.UUID, owner_id: uuid.UUID, draft
     sizes = {draft.request.size_bytes for draft in drafts if draft.fingerprint is None}
     if wanted and actor_id == owner_id:
         existing.blobs = await fingerprints.find_verified_content(tx, owner_id, wanted)
-    live = select(Upload.id, Upload.fingerprint, Upload.size_bytes, Upload.state).where(
+    live = select(Upload.id, Upload.fingerprint, Upload.size_bytes, Upload.chunking, Upload.state).where(
         Upload.owner_id == owner_id,
         Upload.uploader_id == actor_id,
         sessions.IS_OWN,
@@ -164,12 +167,12 @@ async def _find_existing(tx: Tx, actor_id: uuid.UUID, owner_id: uuid.UUID, draft
             Upload.size_bytes.in_(sizes),
         ),
     )
-    for upload_id, fingerprint, size_bytes, state in await tx.execute(live):
+    for upload_id, fingerprint, size_bytes, chunking, state in await tx.execute(live):
         existing.sizes.add(size_bytes)
         if fingerprint is None:
-            existing.unbound.setdefault(size_bytes, []).append(upload_id)
+            existing.unbound.setdefault((size_bytes, chunking), []).append(upload_id)
         else:
-            existing.sessions[fingerprint] = (upload_id, size_bytes, state == "creating")
+            existing.sessions[fingerprint, chunking] = (upload_id, size_bytes, state == "creating")
     if sizes and actor_id == owner_id:
         stored = select(Blob.size_bytes).where(
             Blob.owner_id == owner_id, Blob.size_bytes.in_(sizes), Blob.content_status != "deleting"
@@ -233,13 +236,18 @@ class _Batch:
         if conflict and (draft.fingerprint is not None or not may_be_head):
             return conflict
         if draft.fingerprint is None and (conflict or request.size_bytes in self._existing.sizes):
-            unbound = [str(upload_id) for upload_id in self._existing.unbound.get(request.size_bytes, ())]
+            unbound = [
+                str(upload_id)
+                for chunking in _list_readable(request.chunking)
+                for upload_id in self._existing.unbound.get((request.size_bytes, chunking), ())
+            ]
             return problems.FingerprintRequired(
                 "You have content or an upload of this size: hash the file first", uploads=unbound
             )
-        session = self._existing.sessions.get(draft.fingerprint) if draft.fingerprint else None
-        if session:
-            return self._resume(draft, target, *session)
+        if draft.fingerprint:
+            for chunking in _list_readable(request.chunking):
+                if session := self._existing.sessions.get((draft.fingerprint, chunking)):
+                    return self._resume(draft, target, *session)
         problem = self._allowance.take(request.size_bytes, nodes=target.new_nodes, sessions=1)
         if problem:
             return problem
@@ -286,7 +294,8 @@ class _Batch:
         self._add_destination(upload_id, draft, target)
         self._existing.sizes.add(draft.request.size_bytes)
         if draft.fingerprint:
-            self._existing.sessions[draft.fingerprint] = (upload_id, draft.request.size_bytes, not is_single)
+            known = (upload_id, draft.request.size_bytes, not is_single)
+            self._existing.sessions[draft.fingerprint, draft.plan.chunking] = known
         return SessionClaim(upload_id, is_new=True, needs_multipart=not is_single)
 
     def _add_destination(self, upload_id: uuid.UUID, draft: Draft, target: Target | FileTarget) -> None:
@@ -318,6 +327,14 @@ class _Batch:
             await quota.reserve_quota(tx, self._owner_id, self._reserved_bytes, new_nodes)
 
 
+def _list_readable(chunking: Chunking) -> Sequence[Chunking]:
+    """Return the chunkings of sessions that a client of this chunking can go on with, its own first.
+
+    Every client can send fixed chunks.
+    """
+    return ("cdc1", "fixed") if chunking == "cdc1" else ("fixed",)
+
+
 def make_session_row(
     uploader_id: uuid.UUID, owner_id: uuid.UUID, plan: Plan, fingerprint: bytes | None
 ) -> dict[str, Any]:
@@ -331,6 +348,7 @@ def make_session_row(
         "fingerprint": fingerprint,
         "size_bytes": plan.size_bytes,
         "strategy": plan.strategy,
+        "chunking": plan.chunking,
         "chunk_size_bytes": plan.chunk_size_bytes,
         "chunk_count": plan.chunk_count,
         # A single session has no multipart upload to wait for.
@@ -359,4 +377,5 @@ _INSERT_CHUNKS = text("""
         CASE WHEN strategy = 'single' THEN fingerprint END
     FROM uploads, generate_series(CAST(1 AS bigint), chunk_count) n WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
-"""Postgres makes the chunks of new sessions itself: 10,000 of them cost one statement and no traffic."""
+"""Postgres makes the fixed chunks of new sessions itself: 10,000 of them cost one statement and no traffic. A session
+whose client lists the chunks has none yet."""

@@ -33,7 +33,7 @@ from dropbox_api.responses import describe_problem
 from dropbox_api.settings import Settings
 from dropbox_api.storage.object_store import StoreError
 from dropbox_api.uploads import assembly, destinations, queries, reconcile, schemas, sessions
-from dropbox_api.uploads.proof import is_expected_object
+from dropbox_api.uploads.proof import STORED_STATES, is_expected_object
 from dropbox_api.uploads.record import StoredObject, delete_objects, record_completion
 from dropbox_api.uploads.sessions import UploadSession
 
@@ -46,9 +46,9 @@ MULTIPARTS_AT_ONCE = 8
 async def complete_upload(context: Context, upload_id: uuid.UUID) -> schemas.CompletedUpload | None:
     """Complete the caller's session; return its file and destinations, or None when S3 needs longer (ask again).
 
-    Repeating it returns the same.
-    Raises NotFound, ParentGone (`destinations.require_open_destination`), FingerprintRequired, PartsMissing,
-    UploadEnded, UploadExpired, UploadFailed, DestinationRefused, Unavailable, StoreError.
+    Also None while chunks are being reused. Repeating it returns the same.
+    Raises NotFound, ParentGone (`destinations.require_open_destination`), FingerprintRequired, ChunksMissing,
+    PartsMissing, UploadEnded, UploadExpired, UploadFailed, DestinationRefused, Unavailable, StoreError.
     Transaction: T1, S3, T2.
     """
     session = await _get_completable(context.db, context.actor_id, upload_id)
@@ -133,9 +133,9 @@ def _require_completed(session: UploadSession) -> None:
 
 
 async def _complete_reconciled(services: Services, session: UploadSession, deadline: float) -> bool:
-    """Bring a session to its end, unless it has ended; return False when S3 needs longer. A multipart is reconciled.
+    """Bring a session to its end, unless it has ended; return False when S3 or a worker needs longer.
 
-    Raises PartsMissing, UploadFailed, Unavailable.
+    A multipart is reconciled. Raises ChunksMissing, PartsMissing, UploadFailed, Unavailable.
     """
     if session.state == "active" and session.is_single:
         for problem in (await _complete_singles(services, session.owner_id, [session], deadline)).values():
@@ -143,7 +143,10 @@ async def _complete_reconciled(services: Services, session: UploadSession, deadl
                 return False
             raise problem
         return True
-    return not session.is_live or await _assemble_in_time(services, session, deadline)
+    try:
+        return not session.is_live or await _assemble_in_time(services, session, deadline)
+    except problems.UploadCompleting:  # chunks are being reused
+        return False
 
 
 async def complete_batch(context: Context, upload_ids: Sequence[uuid.UUID]) -> schemas.CompletedUploadBatch:
@@ -252,7 +255,7 @@ async def _assemble_in_time(services: Services, session: UploadSession, deadline
 
     A task does it: it continues after the deadline, or is cancelled with the services; then the lease lapses, and a
     worker or the client's next call goes on. Without room for the task, a worker completes the session.
-    Raises PartsMissing and what `assembly.assemble_session` raises.
+    Raises what `_claim` and `assembly.assemble_session` raise.
     """
     while True:
         task = services.tasks.start(
@@ -292,22 +295,15 @@ async def _claim(db: Db, settings: Settings, upload_id: uuid.UUID) -> uuid.UUID 
     """Make a session `completing`, or take over one whose lease has lapsed; return the fencing token.
 
     None: another process holds it, or it has ended.
-    Raises PartsMissing when not every chunk is uploaded.
+    Raises ChunksMissing when the list of chunks is not whole, PartsMissing when not every chunk is stored,
+    UploadCompleting when the only chunks that are not are being reused.
     """
     token = uuid.uuid4()
     async with db.begin() as tx:
-        locked = select(Upload.state).where(Upload.id == upload_id).with_for_update()
-        state = (await tx.execute(locked)).scalar_one()
+        locked = select(Upload.state, Upload.size_bytes).where(Upload.id == upload_id).with_for_update()
+        state, size_bytes = (await tx.execute(locked)).one()
         if state == "active":
-            lacking = select(UploadChunk.number, UploadChunk.state).where(
-                UploadChunk.upload_id == upload_id, UploadChunk.state != "uploaded"
-            )
-            missing = (await tx.execute(lacking)).all()
-            if missing:
-                raise problems.PartsMissing(
-                    missing=ranges.encode_ranges(row.number for row in missing),
-                    mismatched=ranges.encode_ranges(row.number for row in missing if row.state == "mismatched"),
-                )
+            await _require_stored(tx, upload_id, size_bytes)
         elif state != "completing":
             return None
         values: dict[str, Any] = {
@@ -321,3 +317,22 @@ async def _claim(db: Db, settings: Settings, upload_id: uuid.UUID) -> uuid.UUID 
             update(Upload).where(Upload.id == upload_id, sessions.IS_LEASE_FREE).values(**values)
         )
     return token if claimed.rowcount else None
+
+
+async def _require_stored(tx: Tx, upload_id: uuid.UUID, size_bytes: int) -> None:
+    """Raise ChunksMissing, PartsMissing or UploadCompleting unless every chunk of an active session is stored."""
+    of_upload = UploadChunk.upload_id == upload_id
+    listed = select(func.count(), func.coalesce(func.sum(UploadChunk.size_bytes), 0)).where(of_upload)
+    count, listed_bytes = (await tx.execute(listed)).one()
+    if listed_bytes < size_bytes:
+        raise problems.ChunksMissing(listed_bytes=int(listed_bytes), next_number=count + 1)
+    lacking = select(UploadChunk.number, UploadChunk.state).where(of_upload, UploadChunk.state.not_in(STORED_STATES))
+    rows = (await tx.execute(lacking)).all()
+    missing = [row for row in rows if row.state != "reusing"]
+    if missing:
+        raise problems.PartsMissing(
+            missing=ranges.encode_ranges(row.number for row in missing),
+            mismatched=ranges.encode_ranges(row.number for row in missing if row.state == "mismatched"),
+        )
+    if rows:
+        raise problems.UploadCompleting(retry_after_s=1)

@@ -1,7 +1,7 @@
 """Parts: register the hashes of chunks and sign the URLs that accept exactly those bytes."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select, text
@@ -31,6 +31,7 @@ async def sign_parts(
 ) -> list[schemas.SignedPart]:
     """Register the hashes of 1..1,000 chunks and return a signed URL for each, in their order.
 
+    Those of them that are being reused are left to the client from now on.
     A URL accepts exactly the bytes that hash to the registered value: content-length and checksum are signed. No two
     hashes are ever signed for one chunk.
     Raises NotFound, InvalidRequest (no such chunk, or one twice), ChunkMismatch, ParentGone, UploadCompleting,
@@ -48,6 +49,7 @@ async def sign_parts(
         await destinations.require_open_destination(tx, session)
         require_active(session)
         chunks = await register_hashes(tx, session, hashes)
+        await end_reuse(tx, upload_id, hashes)
         await sessions.touch_session(tx, upload_id, context.settings)
     return sign_chunks(context, session, [chunks[part.number] for part in wanted])
 
@@ -89,6 +91,24 @@ async def register_hashes(tx: Tx, session: UploadSession, hashes: dict[int, byte
     if differing:
         raise problems.ChunkMismatch(numbers=sorted(differing))
     return chunks
+
+
+async def end_reuse(tx: Tx, upload_id: uuid.UUID, numbers: Collection[int]) -> None:
+    """Leave chunks to the client. A worker that still makes one of their parts records nothing.
+
+    Transaction: joins tx, which holds the session's lock.
+    """
+    await tx.execute(_END_REUSE, {"upload_id": upload_id, "numbers": list(numbers)})
+
+
+_END_REUSE = text("""
+    WITH ended AS (
+        DELETE FROM chunk_reuses WHERE upload_id = :upload_id AND number = ANY(CAST(:numbers AS int[]))
+        RETURNING number
+    )
+    UPDATE upload_chunks SET state = 'planned' FROM ended
+    WHERE upload_chunks.upload_id = :upload_id AND upload_chunks.number = ended.number AND state = 'reusing'
+""")
 
 
 # Signing: local, no I/O

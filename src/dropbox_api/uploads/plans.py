@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from dropbox_api import problems
-from dropbox_api.core.chunks import Plan, PlanError, StoreLimits, plan_chunks
+from dropbox_api.core.chunks import Plan, PlanError, StoreLimits, plan_chunks, plan_content_defined
 from dropbox_api.settings import Settings
+from dropbox_api.storage.probe import BucketCapabilities
 from dropbox_api.uploads import schemas
 
 
@@ -38,6 +39,24 @@ def plan_upload(settings: Settings, request: schemas.ContentRequest) -> Plan:
         raise problems.SizeNotAllowed(str(error), reason=error.reason, max_bytes=limits.largest_plan_bytes) from None
     if plan.strategy == "multipart" and request.chunk_size_bytes == plan.chunk_size_bytes:
         require_chunks(request.parts, plan.chunk_count)
+    return plan
+
+
+def max_cdc1_bytes(settings: Settings, bucket: BucketCapabilities) -> int:
+    """Return the size of the largest file with content-defined chunks; 0 where the store wants parts of one size."""
+    return read_store_limits(settings).largest_cdc1_bytes if bucket.behaviours.get("unequal_parts") else 0
+
+
+def plan_listed(request: schemas.CreateUpload, max_bytes: int) -> Plan:
+    """Return the plan of a file of at most `max_bytes` whose client lists content-defined chunks.
+
+    Raises SizeNotAllowed; InvalidRequest for hashes of parts that are not among the listed chunks.
+    """
+    try:
+        plan = plan_content_defined(request.size_bytes, max_bytes)
+    except PlanError as error:
+        raise problems.SizeNotAllowed(str(error), reason=error.reason, max_bytes=max_bytes) from None
+    require_chunks(request.parts, len(request.chunks))
     return plan
 
 

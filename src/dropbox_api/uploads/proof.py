@@ -6,7 +6,9 @@ from typing import Literal, NamedTuple
 from dropbox_api.core.fingerprint import to_base64
 from dropbox_api.storage.object_store import ObjectInfo, Part
 
-ChunkState = Literal["planned", "uploaded", "mismatched"]
+ChunkState = Literal["planned", "uploaded", "mismatched", "reusing", "reused"]
+STORED_STATES = ("uploaded", "reused")
+"""Of chunks that the store holds, as far as Postgres knows."""
 Listing = Sequence[Part] | ObjectInfo | None
 """What S3 holds of a session: the parts of a multipart upload, or the object of a single one (None: no object)."""
 
@@ -34,12 +36,16 @@ def judge_chunk(chunk: RecordedChunk, part: Part | None) -> ChunkObservation:
 
     A part counts when its size is the planned one, its hash was registered before its URL was signed, and the store's
     own hash, where the store lists hashes, equals the registered one. Where it lists none, presence is proof: the
-    signed URL accepts one byte string only.
+    signed URL accepts one byte string only. A reused part was not sent to such a URL: without a listed hash it counts
+    only while it is the very part whose hash a worker has seen.
     """
     if part is None:
         return ChunkObservation(chunk.number, "planned", None)
     proven = part.size_bytes == chunk.size_bytes and chunk.sha256 is not None and part.sha256 in {None, chunk.sha256}
-    return ChunkObservation(chunk.number, "uploaded" if proven else "mismatched", part.etag)
+    if chunk.state != "reused":
+        return ChunkObservation(chunk.number, "uploaded" if proven else "mismatched", part.etag)
+    proven = proven and (part.sha256 is not None or part.etag == chunk.etag)
+    return ChunkObservation(chunk.number, "reused" if proven else "mismatched", part.etag)
 
 
 def judge_object(chunk: RecordedChunk, info: ObjectInfo | None) -> ChunkObservation:
@@ -56,13 +62,15 @@ def judge_object(chunk: RecordedChunk, info: ObjectInfo | None) -> ChunkObservat
 def diff_chunks(chunks: Iterable[RecordedChunk], listing: Listing) -> list[ChunkObservation]:
     """Return the chunks whose state or ETag differs from what Postgres has, by number.
 
-    Parts outside the plan are ignored; Complete does not name them.
+    Parts outside the plan are ignored; Complete does not name them. So are chunks that a worker is reusing: their parts
+    prove nothing until it has recorded them.
     """
     if listing is None or isinstance(listing, ObjectInfo):
         judged = [(chunk, judge_object(chunk, listing)) for chunk in chunks]
     else:
         by_number = {part.number: part for part in listing}
-        judged = [(chunk, judge_chunk(chunk, by_number.get(chunk.number))) for chunk in chunks]
+        sent = (chunk for chunk in chunks if chunk.state != "reusing")
+        judged = [(chunk, judge_chunk(chunk, by_number.get(chunk.number))) for chunk in sent]
     return [observed for chunk, observed in judged if (observed.state, observed.etag) != (chunk.state, chunk.etag)]
 
 

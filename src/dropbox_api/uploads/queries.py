@@ -1,7 +1,10 @@
 """Reads: sessions and chunks as clients see them."""
 
+import asyncio
+import time
 import uuid
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import BigInteger, bindparam, literal, select, text
 
@@ -16,12 +19,22 @@ from dropbox_api.plumbing import page_cursors
 from dropbox_api.uploads import schemas, sessions
 from dropbox_api.uploads.sessions import UploadSession
 
+REUSE_POLL_S = 0.25
 
-async def get_upload(context: Context, upload_id: uuid.UUID) -> schemas.Upload:
-    """Return one of the caller's sessions. Raises NotFound."""
-    async with context.db.read() as tx:
-        await sessions.get_session(tx, context.actor_id, upload_id)
-        return (await load_views(tx, [upload_id]))[upload_id]
+
+async def get_upload(context: Context, upload_id: uuid.UUID, wait_s: float = 0) -> schemas.Upload:
+    """Return one of the caller's sessions, as soon as no chunk of it is being reused or `wait_s` have passed.
+
+    Raises NotFound.
+    """
+    deadline = time.monotonic() + wait_s
+    while True:
+        async with context.db.read() as tx:
+            await sessions.get_session(tx, context.actor_id, upload_id)
+            upload = await load_view(tx, upload_id)
+        if upload.state != "active" or not upload.reusing or time.monotonic() >= deadline:
+            return upload
+        await asyncio.sleep(REUSE_POLL_S)
 
 
 async def list_uploads(
@@ -76,10 +89,14 @@ async def list_chunks(context: Context, upload_id: uuid.UUID, *, limit: int, cur
 
 _CHUNK_COUNTS = text("""
     SELECT upload_id,
-        array_agg(number) FILTER (WHERE state = 'uploaded') AS uploaded,
-        array_agg(number) FILTER (WHERE state <> 'uploaded') AS missing,
+        array_agg(number) FILTER (WHERE state IN ('uploaded', 'reused')) AS uploaded,
+        array_agg(number) FILTER (WHERE state IN ('planned', 'mismatched')) AS missing,
         array_agg(number) FILTER (WHERE state = 'mismatched') AS mismatched,
-        coalesce(sum(size_bytes) FILTER (WHERE state = 'uploaded'), 0) AS uploaded_bytes
+        array_agg(number) FILTER (WHERE state = 'reusing') AS reusing,
+        array_agg(number) FILTER (WHERE state = 'reused') AS reused,
+        coalesce(sum(size_bytes) FILTER (WHERE state IN ('uploaded', 'reused')), 0) AS uploaded_bytes,
+        coalesce(sum(size_bytes) FILTER (WHERE state = 'reused'), 0) AS reused_bytes,
+        sum(size_bytes) AS listed_bytes
     FROM upload_chunks WHERE upload_id = ANY(CAST(:ids AS uuid[])) GROUP BY upload_id
 """)
 
@@ -110,7 +127,7 @@ async def load_views(tx: Tx, upload_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID,
     ids = {"ids": list(upload_ids)}
     # First, so that a state is never newer than the chunks and destinations beside it.
     uploads = [UploadSession(*row) for row in await tx.execute(_SESSIONS, ids)]
-    chunks = {row.upload_id: row for row in await tx.execute(_CHUNK_COUNTS, ids)}
+    chunks: dict[uuid.UUID, Any] = {row.upload_id: row for row in await tx.execute(_CHUNK_COUNTS, ids)}
     destinations: dict[uuid.UUID, list[schemas.DestinationState]] = {}
     for row in await tx.execute(_DESTINATIONS, ids):
         destinations.setdefault(row.upload_id, []).append(
@@ -132,12 +149,10 @@ async def load_views(tx: Tx, upload_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID,
             fingerprint=session.fingerprint.hex() if session.fingerprint else None,
             size_bytes=session.size_bytes,
             strategy=session.strategy,
+            chunking=format_chunking(session.chunking, session.chunk_size_bytes),
             chunk_size_bytes=session.chunk_size_bytes,
             chunk_count=session.chunk_count,
-            uploaded=ranges.encode_ranges(chunks[session.id].uploaded or ()),
-            missing=ranges.encode_ranges(chunks[session.id].missing or ()),
-            mismatched=ranges.encode_ranges(chunks[session.id].mismatched or ()),
-            uploaded_bytes=chunks[session.id].uploaded_bytes,
+            **_view_chunks(chunks.get(session.id)),
             created_at=session.created_at,
             last_activity_at=session.last_activity_at,
             expires_at=session.expires_at,
@@ -146,6 +161,21 @@ async def load_views(tx: Tx, upload_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID,
         )
         for session in uploads
     }
+
+
+def _view_chunks(counts: Any) -> dict[str, Any]:
+    """Return the members that tell of the chunks; `counts` is None while none is listed."""
+    sets = ("uploaded", "missing", "mismatched", "reusing", "reused")
+    sums = ("uploaded_bytes", "reused_bytes", "listed_bytes")
+    return {
+        **{name: ranges.encode_ranges(getattr(counts, name, None) or ()) for name in sets},
+        **{name: getattr(counts, name, 0) for name in sums},
+    }
+
+
+def format_chunking(chunking: str, chunk_size_bytes: int) -> str:
+    """Return a chunking as clients see it: `fixed:<size in bytes>` or `cdc1`."""
+    return f"fixed:{chunk_size_bytes}" if chunking == "fixed" else chunking
 
 
 async def load_view(tx: Tx, upload_id: uuid.UUID) -> schemas.Upload:

@@ -156,6 +156,7 @@ async def record_blobs(
                 "fingerprint": fingerprint,
                 "size_bytes": session.size_bytes,
                 "encoding": session.encoding,
+                "chunking": session.chunking,
                 "storage_key": session.storage_key,
                 "etag": item.etag,
                 "composite_digest": item.digest,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from dropbox_api.core.chunks import Strategy
+from dropbox_api.core.chunks import Chunking, Strategy
 from dropbox_api.files.schemas import File
 from dropbox_api.schemas import (
     BATCH_ITEMS,
@@ -20,6 +20,7 @@ from dropbox_api.schemas import (
     Request,
 )
 
+ReuseMode = Literal["copy", "relay", "off"]
 State = Literal["creating", "active", "completing", "completed", "aborted", "expired", "failed"]
 PartNumber = Annotated[int, Field(ge=1, le=10_000)]
 
@@ -70,6 +71,13 @@ class ChunkHash(Request):
     sha256: Fingerprint
 
 
+class ListedChunk(Request):
+    """One chunk of a file, as its client cut it."""
+
+    sha256: Fingerprint
+    size_bytes: Annotated[int, Field(ge=1, le=2**62)]
+
+
 GuessedType = Annotated[
     ContentType | None,
     Field(description="Left out: that of the file, or guessed from the extension of a name.", examples=["image/jpeg"]),
@@ -102,6 +110,21 @@ class CreateUpload(ContentRequest):
     destination: Destination
     client_modified_at: FileTime | None = None
     executable: Annotated[bool | None, Field(description="Left out: as the file is, false for a new one.")] = None
+    chunking: Annotated[
+        Chunking,
+        Field(
+            description="`cdc1`: the client cuts where the content says, and lists the chunks; the answer may be a live"
+            " session with fixed chunks. Only sessions of the first request's chunking are answered to `fixed`."
+        ),
+    ] = "fixed"
+    chunks: Annotated[
+        tuple[ListedChunk, ...],
+        Field(
+            max_length=1000,
+            description="The first chunks of the file; more by PUT /v1/uploads/{id}/chunks. The server reuses those"
+            " that the account stores. With fixed chunks, name the `chunk_size_bytes` that they have.",
+        ),
+    ] = ()
 
 
 class SignedPart(Answer):
@@ -138,10 +161,14 @@ class UploadProgress(Answer):
     size_bytes: int
     strategy: Strategy
     chunk_size_bytes: Annotated[
-        int, Field(description="Chunk n covers [(n-1) * chunk_size_bytes, n * chunk_size_bytes) of the file.")
+        int,
+        Field(
+            description="Chunk n of fixed chunks covers [(n-1) * chunk_size_bytes, n * chunk_size_bytes) of the file;"
+            " of `cdc1` the largest possible size."
+        ),
     ]
-    chunk_count: int
-    uploaded: Annotated[Ranges, Field(description="Chunks that S3 itself reported.")]
+    chunk_count: Annotated[int, Field(description="Of `cdc1`: the chunks that are listed so far.")]
+    uploaded: Annotated[Ranges, Field(description="Chunks that S3 holds, reused ones included.")]
     missing: Annotated[Ranges, Field(description="Chunks still to be sent, mismatched ones included.")]
     mismatched: Annotated[Ranges, Field(description="Chunks that S3 holds with other bytes; send them again.")]
     uploaded_bytes: int
@@ -154,6 +181,15 @@ class UploadProgress(Answer):
 class Upload(UploadProgress):
     """An upload session."""
 
+    chunking: Annotated[
+        str, Field(description="`fixed:<chunk_size_bytes>`, or `cdc1`: content-defined.", examples=["fixed:8388608"])
+    ]
+    listed_bytes: Annotated[int, Field(description="What the chunks cover: less than the file while `cdc1` is listed.")]
+    reusing: Annotated[
+        Ranges, Field(description="Chunks that the server makes from stored bytes now; they are not missing.")
+    ]
+    reused: Annotated[Ranges, Field(description="Those of the uploaded chunks that were made from stored bytes.")]
+    reused_bytes: int
     destinations: list[DestinationState]
 
 
@@ -185,12 +221,16 @@ class SignedParts(Answer):
     parts: list[SignedPart]
 
 
+class ListChunks(Request):
+    chunks: Annotated[list[ListedChunk], Field(min_length=1, max_length=1000)]
+
+
 class Chunk(Answer):
     number: int
     offset_bytes: int
     size_bytes: int
     sha256: Fingerprint | None
-    state: Literal["planned", "uploaded", "mismatched"]
+    state: Literal["planned", "uploaded", "mismatched", "reusing", "reused"]
     etag: str | None
 
 
@@ -257,6 +297,12 @@ class Capabilities(Answer):
     ]
     behaviours: Annotated[dict[str, bool | None], Field(description="The results of the probe of the bucket at start.")]
     strategies: list[Strategy]
+    chunkings: Annotated[list[Chunking], Field(description="`cdc1`: content-defined chunks, listed by the client.")]
+    cdc1_max_bytes: Annotated[int, Field(description="The largest file with such chunks; 0: there are none.")]
+    delta: Annotated[
+        ReuseMode,
+        Field(description="How listed chunks that the account stores become parts: by the store, by a worker, or not."),
+    ]
     single_max_bytes: int
     chunk_size_bytes: int
     min_part_bytes: int

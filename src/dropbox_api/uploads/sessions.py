@@ -38,6 +38,7 @@ class UploadSession:
     encoding: str
     size_bytes: int
     strategy: str
+    chunking: str
     chunk_size_bytes: int
     chunk_count: int
     state: str
@@ -172,6 +173,8 @@ _END = text(f"""
             lease_token = NULL, lease_until = NULL, next_check_at = now(), checks = 0
         WHERE id = ANY(CAST(:ids AS uuid[])) AND owner_id = :owner_id AND {LIVE_UPLOAD}
         RETURNING id, coalesce(reserved_bytes, size_bytes) AS reserved
+    ), unused AS (
+        DELETE FROM chunk_reuses WHERE upload_id IN (SELECT id FROM ended)
     ), released AS (
         UPDATE users SET
             reserved_bytes = reserved_bytes - (SELECT coalesce(sum(reserved), 0) FROM ended),
@@ -193,7 +196,9 @@ async def end_sessions(
     has_leftovers: bool,
     failure: str | None = None,
 ) -> set[uuid.UUID]:
-    """End live sessions of one owner and release the quota that they reserved; return those that this call ended.
+    """End live sessions of one owner, release the quota that they reserved, and the stored content that they hold.
+
+    Returns those that this call ended.
 
     No other code releases a reservation. `has_leftovers`: S3 may still hold parts or an object of them, which a
     worker removes.

@@ -56,7 +56,8 @@ async def _delete_marked(services: Services) -> Report:
     """Delete the objects, then the rows, of blobs marked for longer than the grace period."""
     db = services.db
     deadline = func.now() - timedelta(seconds=services.settings.worker.sweep_grace_s)
-    is_due = (Blob.content_status == "deleting", Blob.deleting_at < deadline, ~blobs.IS_REFERENCED)
+    is_unused = (~blobs.IS_REFERENCED, ~blobs.IS_HELD)
+    is_due = (Blob.content_status == "deleting", Blob.deleting_at < deadline, *is_unused)
     async with db.read() as tx:
         due = select(Blob.id, Blob.storage_key).where(*is_due)
         found = (await tx.execute(due.limit(BLOBS_PER_RUN))).all()

@@ -223,6 +223,7 @@ async def _copy_content(services: Services, copy: LeasedCopy, node: SourceNode) 
         "fingerprint": node.fingerprint,
         "size_bytes": node.size_bytes,
         "encoding": node.encoding,
+        "chunking": node.chunking,
         "storage_key": key,
         "etag": built.etag,
         "composite_digest": digest,

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from typing import Literal
 
-from sqlalchemy import select
+from sqlalchemy import func, or_, select
 
 from dropbox_api import problems
 from dropbox_api.context import Services
@@ -16,6 +16,14 @@ from dropbox_api.uploads.complete import complete_session
 from dropbox_api.uploads.sessions import IS_LEASE_FREE
 from dropbox_api.workers.due_sessions import DueSession, claim_due_sessions
 from dropbox_api.workers.reports import Report
+
+_CLIENT_PROBLEMS = (
+    problems.ChunksMissing,
+    problems.PartsMissing,
+    problems.DestinationRefused,
+    problems.UploadExpired,
+    problems.ParentGone,
+)
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +43,17 @@ async def finish_stale_uploads(services: Services) -> Report:
 async def finish_idle_uploads(services: Services) -> Report:
     """Complete active sessions whose client is silent although every part may be stored.
 
-    Only sessions with a URL signed for every chunk are worth a ListParts.
+    Only sessions with a hash for every chunk of the file are worth a ListParts.
     """
     unsigned = select(UploadChunk.number).where(UploadChunk.upload_id == Upload.id, UploadChunk.sha256.is_(None))
+    listed = select(func.sum(UploadChunk.size_bytes)).where(UploadChunk.upload_id == Upload.id).scalar_subquery()
     # OFFSET keeps it a subquery of each due session; Postgres would join the whole table of chunks otherwise.
-    conditions = (Upload.state == "active", Upload.fingerprint.is_not(None), ~unsigned.offset(0).exists())
+    conditions = (
+        Upload.state == "active",
+        Upload.fingerprint.is_not(None),
+        ~unsigned.offset(0).exists(),
+        or_(Upload.chunking == "fixed", listed == Upload.size_bytes),
+    )
     pause_s = services.settings.uploads.idle_finalise_s
     return await _complete_sessions(
         services, await claim_due_sessions(services.db, SESSIONS_PER_RUN, pause_s, *conditions)
@@ -56,7 +70,7 @@ async def _complete(services: Services, session: DueSession) -> Literal["done", 
     try:
         with request_source.act_for(None if session.link_id else session.uploader_id, session.link_id):
             is_done = await complete_session(services, session.id)
-    except (problems.PartsMissing, problems.DestinationRefused, problems.UploadExpired, problems.ParentGone):
+    except _CLIENT_PROBLEMS:
         return "done"
     except (problems.Problem, StoreError) as error:
         log.warning("upload %s could not be completed: %s", session.id, error)

@@ -163,6 +163,16 @@ _QUERIES: dict[str, tuple[str, str]] = {
         """SELECT upload_destination_id FROM revisions WHERE upload_destination_id IS NOT NULL
            GROUP BY 1 HAVING count(*) > 1""",
     ),
+    "I6 chunk that is being reused without a record of it, or the reverse": (
+        "I6",
+        """SELECT c.upload_id, c.number, c.state FROM uploads p JOIN upload_chunks c ON c.upload_id = p.id
+           LEFT JOIN chunk_reuses r ON r.upload_id = c.upload_id AND r.number = c.number
+           WHERE p.state IN ('creating', 'active', 'completing')
+             AND (c.state = 'reusing') <> (r.upload_id IS NOT NULL)
+           UNION ALL
+           SELECT r.upload_id, r.number, p.state FROM chunk_reuses r JOIN uploads p ON p.id = r.upload_id
+           WHERE p.state NOT IN ('creating', 'active', 'completing')""",
+    ),
     "I6 undecided destination of a completed session": (
         "I6",
         """SELECT d.id FROM upload_destinations d JOIN uploads p ON p.id = d.upload_id

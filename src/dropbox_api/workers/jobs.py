@@ -21,6 +21,7 @@ from dropbox_api.workers.publish import publish_changes
 from dropbox_api.workers.purge import purge_trash
 from dropbox_api.workers.relay import relay_changes
 from dropbox_api.workers.retain import apply_retention
+from dropbox_api.workers.reuse import reuse_chunks
 from dropbox_api.workers.schedule import Schedule, ScheduledJob
 from dropbox_api.workers.scrub import scrub_blobs
 from dropbox_api.workers.sort_names import sort_names
@@ -34,6 +35,7 @@ JOBS: Mapping[str, ScheduledJob] = {
     "epoch": ScheduledJob(note_restore, logs_notes=True),
     "finish-stale": ScheduledJob(finish_stale_uploads),
     "finish-idle": ScheduledJob(finish_idle_uploads),
+    "reuse": ScheduledJob(reuse_chunks, Schedule.ON_CHANGE),
     "consume": ScheduledJob(consume_notifications),
     "relay": ScheduledJob(relay_changes, Schedule.ON_CHANGE, makes_work=True),
     "publish": ScheduledJob(publish_changes, Schedule.ON_CHANGE),

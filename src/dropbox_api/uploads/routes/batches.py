@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from dropbox_api import problems
 from dropbox_api.accounts.auth import CountItemsDep, CountSignedItemsDep, OnceDep, Writer, limited_by_user
-from dropbox_api.deps import COMPRESSED
+from dropbox_api.deps import COMPRESSED, CapabilitiesDep
 from dropbox_api.responses import BODY, problem_responses
 from dropbox_api.uploads import complete, schemas, start
 
@@ -18,14 +18,18 @@ router = APIRouter()
     responses=problem_responses(problems.Unauthenticated, *BODY, problems.StoreFull, problems.IdempotencyMismatch),
 )
 async def start_batch(
-    context: Writer, once: OnceDep, body: schemas.CreateUploadBatch, count_items: CountSignedItemsDep
+    context: Writer,
+    once: OnceDep,
+    bucket: CapabilitiesDep,
+    body: schemas.CreateUploadBatch,
+    count_items: CountSignedItemsDep,
 ) -> schemas.CreatedUploadBatch:
     """Start up to 500 uploads in one transaction; each item has its own answer or problem.
 
     Signed URLs are not kept for a repetition under the same Idempotency-Key: ask `parts` for new ones.
     """
     await count_items(len(body.items))
-    return await start.start_batch(context, body.items, once)
+    return await start.start_batch(context, body.items, once, bucket)
 
 
 @router.post(

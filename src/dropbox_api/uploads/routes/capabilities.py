@@ -10,7 +10,7 @@ from dropbox_api.deps import CapabilitiesDep
 from dropbox_api.plumbing.epoch import read_instance
 from dropbox_api.responses import problem_responses
 from dropbox_api.schemas import BATCH_ITEMS
-from dropbox_api.uploads import plans, schemas
+from dropbox_api.uploads import plans, reuse, schemas
 
 router = APIRouter()
 
@@ -24,11 +24,15 @@ async def capabilities(context: Reader, bucket: CapabilitiesDep) -> schemas.Capa
     """Return the limits and abilities of this server and its store, as probed at start, and the epoch of its data."""
     settings = context.settings
     limits = plans.read_store_limits(settings)
+    cdc1_max_bytes = plans.max_cdc1_bytes(settings, bucket)
     instance = await read_instance(context.db)
     return schemas.Capabilities(
         proof_level=bucket.level or "B",
         behaviours=dict(bucket.behaviours),
         strategies=["single", "multipart"],
+        chunkings=["fixed", "cdc1"] if cdc1_max_bytes else ["fixed"],
+        cdc1_max_bytes=cdc1_max_bytes,
+        delta=reuse.choose_mode(settings, bucket),
         single_max_bytes=settings.uploads.single_max_bytes,
         chunk_size_bytes=settings.uploads.chunk_size_bytes,
         min_part_bytes=limits.min_part_bytes,

@@ -8,10 +8,22 @@ from fastapi.responses import JSONResponse
 
 from dropbox_api import problems
 from dropbox_api.accounts.auth import OnceDep, Reader, Writer, limited_by_user
-from dropbox_api.deps import COMPRESSED, PageLimit
+from dropbox_api.deps import COMPRESSED, CapabilitiesDep, PageLimit
 from dropbox_api.responses import BODY, problem_responses
 from dropbox_api.schemas import Fingerprint
-from dropbox_api.uploads import abort, bind, complete, new_destination, parts, queries, reconcile, schemas, start
+from dropbox_api.uploads import (
+    abort,
+    bind,
+    chunk_lists,
+    complete,
+    new_destination,
+    parts,
+    queries,
+    reconcile,
+    reuse,
+    schemas,
+    start,
+)
 from dropbox_api.uploads.routes.problem_sets import LIVE, OWN
 
 router = APIRouter()
@@ -47,13 +59,13 @@ router = APIRouter()
     },
 )
 async def start_upload(
-    context: Writer, response: Response, once: OnceDep, body: schemas.CreateUpload
+    context: Writer, response: Response, once: OnceDep, bucket: CapabilitiesDep, body: schemas.CreateUpload
 ) -> schemas.CreatedUpload:
     """Start an upload, or go on with the live one of the same content; content you store already is a file at once.
 
     Signed URLs are not kept for a repetition under the same Idempotency-Key: ask `parts` for new ones.
     """
-    result = await start.start_upload(context, body, once)
+    result = await start.start_upload(context, body, once, bucket)
     response.status_code = 201 if result.is_new else 200
     return result.answer
 
@@ -77,9 +89,11 @@ async def list_uploads(
 
 
 @router.get("/uploads/{upload_id}", operation_id="uploads_get", responses=problem_responses(*OWN))
-async def get_upload(context: Reader, upload_id: uuid.UUID) -> schemas.Upload:
-    """Show a session as Postgres has it; `reconcile` asks S3."""
-    return await queries.get_upload(context, upload_id)
+async def get_upload(
+    context: Reader, upload_id: uuid.UUID, wait_s: Annotated[float, Query(ge=0, le=30)] = 0
+) -> schemas.Upload:
+    """Show a session as Postgres has it; `reconcile` asks S3. With `wait_s`, as soon as no chunk is being reused."""
+    return await queries.get_upload(context, upload_id, wait_s)
 
 
 @router.get(
@@ -93,6 +107,26 @@ async def list_chunks(
 ) -> schemas.ChunkList:
     """List the status of every chunk."""
     return await queries.list_chunks(context, upload_id, limit=limit, cursor=cursor)
+
+
+@router.put(
+    "/uploads/{upload_id}/chunks",
+    operation_id="uploads_put_chunks",
+    dependencies=[limited_by_user("sign")],
+    responses=problem_responses(
+        *OWN, *BODY, problems.ChunkMismatch, problems.UploadCompleting, problems.StoreFull, problems.ParentGone, *LIVE
+    ),
+)
+async def put_chunks(
+    context: Writer,
+    upload_id: uuid.UUID,
+    bucket: CapabilitiesDep,
+    body: schemas.ListChunks,
+    first: Annotated[int, Query(alias="from", ge=1, le=10_000, description="Number of the first one.")],
+) -> schemas.Upload:
+    """List chunks of the file, in order; those that the account stores are reused, the others are missing."""
+    mode = reuse.choose_mode(context.settings, bucket)
+    return await chunk_lists.list_chunks(context, upload_id, first, body.chunks, mode)
 
 
 @router.post(
@@ -148,6 +182,7 @@ async def reconcile_upload(context: Writer, upload_id: uuid.UUID) -> schemas.Upl
         **problem_responses(
             *OWN,
             problems.FingerprintRequired,
+            problems.ChunksMissing,
             problems.PartsMissing,
             problems.StoreFull,
             problems.DestinationRefused,
