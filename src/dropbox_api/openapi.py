@@ -57,6 +57,8 @@ _ENUMS: Mapping[str, Any] = {
     "Role": access.Role,
     "CopyState": files.CopyState,
     "ThumbnailSize": sharing.ThumbnailSize,
+    "Chunking": Literal["fixed", "cdc1"],
+    "ReuseMode": uploads.ReuseMode,
     "UploadState": uploads.State,
     "UploadStrategy": Literal["single", "multipart"],
     "WebhookDisabledReason": hooks.DisabledReason,

@@ -85,6 +85,7 @@ if TYPE_CHECKING:
         LinkMode,
         LinkPass,
         LinkUpload,
+        ListedChunk,
         ManagedUser,
         Manifest,
         MoveOperation,
@@ -124,6 +125,7 @@ if TYPE_CHECKING:
         BodyTooLarge,
         CannotShareWith,
         ChunkMismatch,
+        ChunksMissing,
         ContentDamaged,
         ContentQuarantined,
         CrossOwner,
@@ -213,7 +215,7 @@ else:
                 "CreatedUpload CreatedUploadItem CreatedUploadToken CreatedWebhook Delivery DeliveryState Destination "
                 "DestinationState DownloadItem DownloadResult DownloadUrl Event EventList File FileRef FileState "
                 "FingerprintHit Grant GrantedRole Keep Link LinkMode LinkPass ManagedUser Manifest ContentChunk "
-                "NodeState NamedFile NameResult OnConflict Order Passkey PersonalToken Processing OwnShare "
+                "ListedChunk NodeState NamedFile NameResult OnConflict Order Passkey PersonalToken Processing OwnShare "
                 "ProcessingState PublicFile PublicLink "
                 "ReceivedFile Device RetryLater Revision Scope SecondFactorProposal SignInSession "
                 "SignedPart TreeEntry Upload UploadState UploadToken Webhook EventActor StorageUsage Thumbnails "
@@ -221,7 +223,7 @@ else:
             "problems": (
                 "InvalidRequest MalformedJson BodyTooLarge DigestMismatch Unauthenticated Forbidden RateLimited "
                 "AddressRefused CannotShareWith ChunkMismatch ContentDamaged ContentQuarantined CrossOwner "
-                "CursorExpired DependencyFailed DestinationRefused EmailTaken FingerprintMismatch "
+                "ChunksMissing CursorExpired DependencyFailed DestinationRefused EmailTaken FingerprintMismatch "
                 "FingerprintRequired IdempotencyMismatch InternalError IntoItself InvalidCredentials InvalidCursor "
                 "InvalidMailToken InvalidName InvalidPasskey InvalidRefreshToken LinkNotFor LinkPasswordRequired "
                 "LinkFull PasskeysUnavailable MethodNotAllowed "
@@ -253,6 +255,7 @@ __all__ = [
     "Capabilities",
     "Chunk",
     "ChunkMismatch",
+    "ChunksMissing",
     "Client",
     "ClientError",
     "CompletedUpload",
@@ -321,6 +324,7 @@ __all__ = [
     "LinkPass",
     "LinkPasswordRequired",
     "LinkUpload",
+    "ListedChunk",
     "LocalExists",
     "MalformedJson",
     "ManagedUser",

@@ -379,6 +379,14 @@ class ChunkMismatch(ApiError):
     numbers: list[int]
 
 
+class ChunksMissing(ApiError):
+    """The list of chunks does not cover the file yet: list the others, then complete again."""
+
+    code = "chunks-missing"
+    listed_bytes: int
+    next_number: int
+
+
 class PartsMissing(ApiError):
     """The object store lacks parts: send those in missing, then complete again."""
 
@@ -485,6 +493,7 @@ PROBLEMS: dict[str, type[ApiError]] = {
         FingerprintRequired,
         FingerprintMismatch,
         ChunkMismatch,
+        ChunksMissing,
         PartsMissing,
         UploadCompleting,
         UploadEnded,

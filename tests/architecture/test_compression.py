@@ -32,7 +32,16 @@ UNCOMPRESSED_LISTS = {
     "links_list": "tokens of links",
     "webhooks_list": "addresses of receivers may hold secrets",
 }
-SMALL_LISTS = {"capabilities", "scopes", "kinds", "strategies", "parts", "destinations", "recovery_codes"} | {
+SMALL_LISTS = {
+    "capabilities",
+    "scopes",
+    "kinds",
+    "strategies",
+    "chunkings",
+    "parts",
+    "destinations",
+    "recovery_codes",
+} | {
     "pubKeyCredParams",
     "excludeCredentials",
     "allowCredentials",

@@ -11,7 +11,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dropbox_api.core.fingerprint import composite_digest
-from dropbox_api.storage.object_store import CompletedPart, ObjectNotFound, PartToSign, StoreConflict, StoreRejected
+from dropbox_api.storage.object_store import (
+    CompletedPart,
+    ObjectNotFound,
+    Part,
+    PartToSign,
+    StoreConflict,
+    StoreRejected,
+)
 from dropbox_api.storage.s3 import S3Store
 from tests.support.contract import MOST_PARTS, Client, Peer, Uploaded, sha256, upload_parts
 
@@ -279,6 +286,28 @@ async def test_copy_part_from_a_range_stores_its_bytes(peer: Peer, store: S3Stor
     assert await read(store, target) == copied + b"new"
     with peer.shows("composite digest returned"):
         assert (await store.head(target)).checksum_sha256 == composite_digest([sha256(copied), sha256(b"new")])
+
+
+async def test_copy_part_takes_a_whole_small_object_and_refuses_another_etag(
+    peer: Peer, store: S3Store, client: Client, key: str
+) -> None:
+    body = b"less than S3 copies ranges of"
+    await store.put(key + "/source", body)
+    etag = (await store.head(key + "/source")).etag
+    upload_id = await store.create_multipart(key)
+
+    async def copy(if_match: str) -> Part:
+        return await store.copy_part(
+            key, upload_id, 1, key + "/source", start=0, size_bytes=len(body), if_match=if_match, is_whole=True
+        )
+
+    with peer.shows("source of a copy compared"), pytest.raises(StoreConflict):
+        await copy("0" * 32)
+    part = await copy(etag)
+    assert (part.size_bytes, part.sha256 in {sha256(body), None}) == (len(body), True)
+    (listed,) = await store.list_parts(key, upload_id)
+    assert (listed.size_bytes, listed.etag) == (len(body), part.etag)
+    await store.abort_multipart(key, upload_id)
 
 
 async def test_copy_part_with_an_unknown_source_or_upload_is_not_found(

@@ -31,6 +31,7 @@ async def test_probe_reports_level_and_behaviours(peer: Peer) -> None:
         "unequal_parts": True,
         "composite_returned": peer.has("composite digest returned"),
         "range_copy": peer.has("hash of a copied part returned") or not peer.has("part hashes checked on Complete"),
+        "copy_proven": hashes and peer.has("hash of a copied part returned"),
     }
     assert found.missing == tuple(name for name in REQUIRED if not found.behaviours[name])
     assert found.level == (None if found.missing else "A" if hashes else "B")

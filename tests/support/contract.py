@@ -45,6 +45,7 @@ KNOWN_DIFFERENCES: Mapping[str, Mapping[str, str]] = {
         "upload belongs to its key": "ListParts takes any key with the id of an upload",
         "time of an upload listed": "ListMultipartUploads states the same day of 2010 for each",
         "missing source of a copy is NoSuchKey": "a 404 without a code, as from a proxy",
+        "source of a copy compared": "a copy from another object than the named one is made",
         "missing download is 404": "403, as AWS answers callers who may not list the bucket",
         "refused preflight without CORS headers": "the status, 403, refuses it",
     },

@@ -334,7 +334,9 @@ class Reuse(Journey):
         async with account.client as client:
             listed = require_ok(await client.get("/v1/files")).json()["items"]
             assert [item["name"] for item in listed] == ["base", "edited"]
-            content = require_ok(await client.get(f"/v1/files/{listed[1]['id']}/content", follow_redirects=True)).content
+            content = require_ok(
+                await client.get(f"/v1/files/{listed[1]['id']}/content", follow_redirects=True)
+            ).content
             assert sha256(content) == sha256(self.data)
             me = await account.me()
         assert (me["used_bytes"], me["reserved_bytes"], me["used_nodes"]) == (2 * len(self.data), 0, 2)

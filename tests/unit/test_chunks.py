@@ -5,8 +5,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dropbox_api.core.chunks import GIB, MIB, Plan, PlanError, StoreLimits, plan_chunks
+from dropbox_api.core.chunks import (
+    CDC_MAX_BYTES,
+    CDC_MIN_BYTES,
+    GIB,
+    MIB,
+    Plan,
+    PlanError,
+    StoreLimits,
+    find_illegal_chunk,
+    plan_chunks,
+    plan_content_defined,
+)
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors/chunk_plans.json").read_text(encoding="utf-8"))
 STORES = {name: StoreLimits(**limits) for name, limits in VECTORS["stores"].items()}
@@ -58,3 +71,46 @@ def test_chunk_number_outside_the_plan_is_refused(number: int) -> None:
         result.offset(number)
     with pytest.raises(ValueError, match=r"not in 1\.\.3"):
         result.chunk_bytes(number)
+
+
+# Content-defined chunks
+
+
+def test_content_defined_chunks_need_a_store_that_takes_them_as_parts() -> None:
+    assert StoreLimits().largest_cdc1_bytes == 9_999 * 5 * MIB
+    assert StoreLimits(max_object_bytes=GIB).largest_cdc1_bytes == GIB
+    assert StoreLimits(min_part_bytes=6 * MIB).largest_cdc1_bytes == 0
+    assert StoreLimits(max_part_bytes=15 * MIB).largest_cdc1_bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "fits"), [(16 * MIB, False), (16 * MIB + 1, True), (GIB, True), (GIB + 1, False)]
+)
+def test_content_defined_plan_is_for_large_files(size_bytes: int, fits: bool) -> None:
+    if fits:
+        assert plan_content_defined(size_bytes, GIB) == Plan("multipart", size_bytes, 16 * MIB, 0, "cdc1")
+        return
+    with pytest.raises(PlanError) as error:
+        plan_content_defined(size_bytes, GIB)
+    assert error.value.reason == "not-for-cdc1"
+
+
+SIZES = st.lists(st.integers(CDC_MIN_BYTES, CDC_MAX_BYTES), max_size=5)
+
+
+@given(SIZES, st.integers(1, CDC_MAX_BYTES))
+def test_list_that_covers_the_file_is_legal_in_any_pages(sizes: list[int], last: int) -> None:
+    sizes, rest = [*sizes, last], sum(sizes) + last
+    assert find_illegal_chunk(sizes, rest) is None
+    for size in sizes:
+        assert find_illegal_chunk([size], rest) is None
+        rest -= size
+    assert find_illegal_chunk([1], rest) == 0  # nothing is left
+
+
+@given(SIZES, st.integers(1, CDC_MIN_BYTES - 1), st.integers(1, 10**12))
+def test_small_chunk_before_the_last_and_large_chunk_are_illegal(sizes: list[int], small: int, rest: int) -> None:
+    total = sum(sizes)
+    assert find_illegal_chunk([*sizes, small], total + small + rest) == len(sizes)
+    assert find_illegal_chunk([*sizes, CDC_MAX_BYTES + rest], total + CDC_MAX_BYTES + rest) == len(sizes)
+    assert find_illegal_chunk([*sizes, small + rest], total + small) == len(sizes)

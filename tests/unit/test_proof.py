@@ -37,6 +37,34 @@ def test_part_counts_when_size_and_registered_hash_agree(chunk: RecordedChunk, p
     assert judge_chunk(chunk, part) == ChunkObservation(1, state, "e")  # type: ignore[arg-type]
 
 
+REUSED = PLANNED._replace(state="reused", etag="e")
+
+
+@pytest.mark.parametrize(
+    ("part", "state"),
+    [
+        (LISTED, "reused"),
+        (replace(LISTED, etag="another"), "reused"),  # the listed hash proves it
+        (replace(LISTED, sha256=None), "reused"),
+        (replace(LISTED, sha256=None, etag="another"), "mismatched"),
+        (replace(LISTED, sha256=OTHER), "mismatched"),
+        (replace(LISTED, size_bytes=9), "mismatched"),
+        (None, "planned"),
+    ],
+)
+def test_reused_part_counts_by_its_listed_hash_or_as_the_part_that_was_recorded(part: Part | None, state: str) -> None:
+    etag = part.etag if part else None
+    assert judge_chunk(REUSED, part) == ChunkObservation(1, state, etag)  # type: ignore[arg-type]
+
+
+def test_chunk_that_is_being_reused_is_left_alone() -> None:
+    reusing = PLANNED._replace(state="reusing")
+    assert diff_chunks([reusing, PLANNED._replace(number=2)], [LISTED, replace(LISTED, number=2)]) == [
+        ChunkObservation(2, "uploaded", "e")
+    ]
+    assert diff_chunks([reusing], []) == []
+
+
 @pytest.mark.parametrize(
     ("checksum", "size_bytes", "state"),
     [

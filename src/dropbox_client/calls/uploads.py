@@ -15,6 +15,7 @@ from dropbox_client.models import (
     CreateUpload,
     Destination,
     FingerprintHit,
+    ListedChunk,
     RetryLater,
     SignedPart,
     Upload,
@@ -46,8 +47,9 @@ def bind_fingerprint(upload_id: str, fingerprint: str) -> Call[CreatedUpload]:
     return Call("PUT", f"/v1/uploads/{upload_id}/fingerprint", read_with(CreatedUpload.from_json), body=body)
 
 
-def get(upload_id: str) -> Call[Upload]:
-    return Call("GET", f"/v1/uploads/{upload_id}", _read_upload)
+def get(upload_id: str, wait_s: float) -> Call[Upload]:
+    query = {"wait_s": f"{wait_s:.3g}"} if wait_s else {}
+    return Call("GET", f"/v1/uploads/{upload_id}", _read_upload, query=query, wait_s=wait_s)
 
 
 def list_all(state: UploadState | None, fingerprint: str | None) -> Listing[Upload]:
@@ -57,6 +59,11 @@ def list_all(state: UploadState | None, fingerprint: str | None) -> Listing[Uplo
 
 def list_chunks(upload_id: str) -> Listing[Chunk]:
     return Listing(f"/v1/uploads/{upload_id}/chunks", Chunk.from_json)
+
+
+def add_chunks(upload_id: str, first: int, chunks: Sequence[ListedChunk]) -> Call[Upload]:
+    body = {"chunks": [chunk.to_json() for chunk in chunks]}
+    return Call("PUT", f"/v1/uploads/{upload_id}/chunks", _read_upload, query={"from": str(first)}, body=body)
 
 
 def sign_parts(upload_id: str, hashes: Mapping[int, str]) -> Call[list[SignedPart]]:

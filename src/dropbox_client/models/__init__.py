@@ -40,7 +40,8 @@ else:
             "uploads": (
                 "Capabilities Chunk CompletedUpload CompletedUploadItem CreateUpload CreatedUpload CreatedUploadItem "
                 "CreateLinkUpload CreatedLinkUpload CreatedUploadToken LinkUpload "
-                "Destination DestinationState FingerprintHit RetryLater SignedPart Upload UploadState UploadToken"
+                "Destination DestinationState FingerprintHit ListedChunk RetryLater SignedPart Upload UploadState "
+                "UploadToken"
             ),
             "webhooks": "CreatedWebhook Delivery DeliveryState Webhook",
         },

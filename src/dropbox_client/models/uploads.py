@@ -1,5 +1,6 @@
 """Upload sessions."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, ClassVar, Literal
@@ -67,11 +68,19 @@ class Upload(Model):
     expires_at: datetime
     destinations: list[DestinationState]
     failure: str | None = None
+    chunking: str = ""
+    """`fixed:SIZE`, or `cdc1`: the content says where chunks end, and the client lists them."""
+    listed_bytes: int = 0
+    """The bytes that the chunks cover: less than the file while `cdc1` is listed."""
+    reusing: str = ""
+    """Chunks that the server makes from stored bytes now; they are not missing."""
+    reused: str = ""
+    """Those of the uploaded chunks that were made so."""
+    reused_bytes: int = 0
 
-    @property
-    def chunking(self) -> str:
-        """How the content is cut, as manifests name it."""
-        return f"fixed:{self.chunk_size_bytes}"
+    def __post_init__(self) -> None:
+        if not self.chunking:  # the answer of an earlier server
+            object.__setattr__(self, "chunking", f"fixed:{self.chunk_size_bytes}")
 
 
 @dataclass(frozen=True)
@@ -135,7 +144,7 @@ class Chunk(Model):
     offset_bytes: int
     size_bytes: int
     sha256: str | None
-    state: Literal["planned", "uploaded", "mismatched"]
+    state: Literal["planned", "uploaded", "mismatched", "reusing", "reused"]
 
 
 @dataclass(frozen=True)
@@ -164,6 +173,11 @@ class Capabilities(Model):
     instance_id: str
     data_epoch: str
     """Another one after a restore of the server's database: `etag`s and cursors of events are void."""
+    chunkings: list[str] = field(default_factory=lambda: ["fixed"])
+    cdc1_max_bytes: int = 0
+    """The size of the largest file with content-defined chunks."""
+    delta: Literal["copy", "relay", "off"] = "off"
+    """How chunks that the account stores are reused: copied by the store, relayed by a worker, or not."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +202,17 @@ class Destination:
         return members
 
 
+@dataclass(frozen=True, slots=True)
+class ListedChunk:
+    """A chunk of a file, as the client cut it; `sha256` has 64 hex digits."""
+
+    sha256: str
+    size_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {"sha256": self.sha256, "size_bytes": self.size_bytes}
+
+
 @dataclass(frozen=True)
 class CreateUpload:
     """A request for an upload session; see `Client.uploads.start`."""
@@ -200,12 +225,23 @@ class CreateUpload:
     client_modified_at: datetime | None = None
     chunk_size_bytes: int | None = None
     executable: bool | None = None
+    chunking: Literal["fixed", "cdc1"] = "fixed"
+    chunks: list[ListedChunk] = field(default_factory=list)
+    """The first chunks of the file, at most 1,000; more by `add_chunks`. Fixed ones need their `chunk_size_bytes`."""
+    parts: Mapping[int, str] = field(default_factory=dict)
+    """The SHA-256 (hex) of chunks, by number, that the answer signs unless they are reused."""
 
     def to_json(self) -> dict[str, Any]:
         members: dict[str, Any] = {
             "size_bytes": self.size_bytes,
             "destination": self.destination.to_json(),
         }
+        if self.chunking != "fixed":
+            members["chunking"] = self.chunking
+        if self.chunks:
+            members["chunks"] = [chunk.to_json() for chunk in self.chunks]
+        if self.parts:
+            members["parts"] = [{"number": number, "sha256": sha256} for number, sha256 in self.parts.items()]
         if self.content_type is not None:
             members["content_type"] = self.content_type
         if self.fingerprint is not None:

@@ -17,6 +17,7 @@ from dropbox_client.models.uploads import (
     CreateUpload,
     Destination,
     FingerprintHit,
+    ListedChunk,
     RetryLater,
     SignedPart,
     Upload,
@@ -68,9 +69,12 @@ class Uploads(Resource):
         """
         return self._run(uploads.bind_fingerprint(upload_id, fingerprint))
 
-    def get(self, upload_id: str) -> Upload:
-        """Return a session as last recorded by the server. Raises NotFound."""
-        return self._run(uploads.get(upload_id))
+    def get(self, upload_id: str, *, wait_s: float = 0) -> Upload:
+        """Return a session as last recorded by the server. Raises NotFound.
+
+        With `wait_s`, at most 30, the answer comes when no chunk of it is being reused any more, or after that time.
+        """
+        return self._run(uploads.get(upload_id, wait_s))
 
     def list(self, *, state: UploadState | None = None, fingerprint: str | None = None) -> Iterator[Upload]:
         """Iterate over the caller's sessions."""
@@ -80,9 +84,19 @@ class Uploads(Resource):
         """Iterate over the chunks of a session by number, with their registered hashes."""
         return self._pages(uploads.list_chunks(upload_id))
 
+    def add_chunks(self, upload_id: str, first: int, chunks: Sequence[ListedChunk]) -> Upload:
+        """List 1..1000 chunks of the file from number `first` on, and return the session.
+
+        The server reuses those that the account stores: they are `reusing`, then `reused`. Content-defined chunks have
+        5..16 MiB, the last one less; fixed ones are as planned. Repeating it changes nothing.
+        Raises: ChunkMismatch if a chunk is listed otherwise; InvalidRequest; UploadEnded, UploadExpired.
+        """
+        return self._run(uploads.add_chunks(upload_id, first, chunks))
+
     def sign_parts(self, upload_id: str, hashes: Mapping[int, str]) -> builtins.list[SignedPart]:
         """Register the SHA-256 (hex) of 1..1000 chunks by number and return a signed URL for each.
 
+        Content-defined chunks are listed before. A chunk that is signed is not reused any more.
         Raises: ChunkMismatch if a chunk is registered with another hash; UploadEnded, UploadExpired.
         """
         return self._run(uploads.sign_parts(upload_id, hashes))
@@ -94,7 +108,8 @@ class Uploads(Resource):
     def complete(self, upload_id: str) -> CompletedUpload | RetryLater:
         """Turn a fully uploaded session into a file. A repeated call returns the same file.
 
-        Raises: PartsMissing, UploadCompleting, UploadEnded, UploadExpired, UploadFailed, DestinationRefused.
+        Raises: ChunksMissing, PartsMissing, UploadCompleting, UploadEnded, UploadExpired, UploadFailed,
+        DestinationRefused.
         """
         return self._run(uploads.complete(upload_id))
 
