@@ -122,7 +122,7 @@ async def _measure(stack: Stack, user_id: uuid.UUID, runs: int) -> dict[str, lis
 
 
 async def _start(services: Services, user_id: uuid.UUID, request: CreateUpload) -> uuid.UUID:
-    draft = draft_upload(services.settings, request)
+    draft = draft_upload(services.settings, request, 0)
     async with services.db.begin() as tx:
         (claim,) = await claim_uploads(tx, services.settings, user_id, [draft], None)
     assert isinstance(claim, SessionClaim)
