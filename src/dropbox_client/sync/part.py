@@ -120,7 +120,7 @@ def load_part(state: State, device: int, select: Select, *, is_settled: bool) ->
             ),
         )
         fates = dict(database.execute("SELECT id, fate FROM fates JOIN part USING (id)").fetchall())
-    mounts = {root: mount for root, (mount, _) in state.list_mounts().items()}
+    mounts = {root: row.mount for root, row in state.list_mounts().items()}
     mounts[root_id] = Mount(root_id, "own")
     mounts[SHARED_ID] = Mount(SHARED_ID, "viewer")
     is_settled = is_settled and not state.list_relists()

@@ -60,6 +60,15 @@ LOCAL_COLUMNS: Final = ", ".join(LocalRow._fields)
 _LOCAL_VALUES = ", ".join("?" * len(LocalRow._fields))
 
 
+class MountRow(NamedTuple):
+    """A share, and its place on the devices of this account."""
+
+    mount: Mount
+    parent: NodeId | None
+    """None of a share inside of another one, which stays there."""
+    name: str
+
+
 @dataclass(frozen=True, slots=True)
 class Intent:
     """An action that was begun and must be finished or undone before the next scan."""
@@ -351,6 +360,21 @@ class State:
         row = self.database.execute(f"SELECT {REMOTE_COLUMNS} FROM remote WHERE id = ?", (node_id,)).fetchone()
         return read_remote(row) if row else None
 
+    def list_remote(self, parent: NodeId) -> list[RemoteEntry]:
+        """Return the nodes in a folder."""
+        rows = self.database.execute(f"SELECT {REMOTE_COLUMNS} FROM remote WHERE parent = ?", (parent,))
+        return [read_remote(row) for row in rows]
+
+    def list_lost(self, root: NodeId) -> list[NodeId]:
+        """Return the nodes that base has below a folder, and the remote tree nowhere."""
+        rows = self.database.execute(
+            """WITH RECURSIVE below(id) AS (
+                SELECT ? UNION SELECT base.id FROM below JOIN base ON base.parent = below.id
+            ) SELECT id FROM below JOIN base USING (id) WHERE id NOT IN (SELECT id FROM remote)""",
+            (root,),
+        )
+        return [row[0] for row in rows]
+
     def find_modified_at(self, node_id: NodeId) -> str | None:
         """Return when the content of a file was modified, as its client said: an ISO time for the disk."""
         row = self.database.execute("SELECT modified_at FROM remote WHERE id = ?", (node_id,)).fetchone()
@@ -407,14 +431,21 @@ class State:
 
     # Mounts
 
-    def put_mount(self, mount: Mount, name: str) -> None:
-        values = (mount.root, name, mount.access, mount.is_active)
-        self.database.execute("INSERT OR REPLACE INTO mounts VALUES (?, ?, ?, ?)", values)
+    def put_mount(self, row: MountRow) -> None:
+        mount = row.mount
+        values = (mount.root, row.parent, row.name, mount.access, mount.is_active)
+        self.database.execute("INSERT OR REPLACE INTO mounts VALUES (?, ?, ?, ?, ?)", values)
 
-    def list_mounts(self) -> dict[NodeId, tuple[Mount, str]]:
-        """Return the mounts of shares by root, each with its name below the folder of shares."""
-        rows = self.database.execute("SELECT root, name, access, is_active FROM mounts")
-        return {root: (Mount(root, access, bool(is_active)), name) for root, name, access, is_active in rows}
+    def find_mount(self, root: NodeId) -> MountRow | None:
+        return self.list_mounts().get(root)
+
+    def list_mounts(self) -> dict[NodeId, MountRow]:
+        """Return the mounts of shares by root."""
+        rows = self.database.execute("SELECT root, parent, name, access, is_active FROM mounts")
+        return {
+            root: MountRow(Mount(root, access, bool(is_active)), parent, name)
+            for root, parent, name, access, is_active in rows
+        }
 
     def remove_mount(self, root: NodeId) -> None:
         self.database.execute("DELETE FROM mounts WHERE root = ?", (root,))

@@ -52,7 +52,7 @@ _SCHEMA = (
     "CREATE TABLE relists (root TEXT PRIMARY KEY) WITHOUT ROWID",
     "CREATE TABLE fates (id TEXT PRIMARY KEY, fate TEXT NOT NULL) WITHOUT ROWID",
     """CREATE TABLE mounts (
-        root TEXT PRIMARY KEY, name TEXT NOT NULL, access TEXT NOT NULL, is_active INTEGER NOT NULL
+        root TEXT PRIMARY KEY, parent TEXT, name TEXT NOT NULL, access TEXT NOT NULL, is_active INTEGER NOT NULL
     ) WITHOUT ROWID""",
     "CREATE TABLE intents (number INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, detail TEXT NOT NULL)",
     """CREATE TABLE conflicts (
