@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import app, browser, events, mirror, peers, previews, serving, sessions, signing, transfers, tree
+from bench import app, browser, delta, events, mirror, peers, previews, serving, sessions, signing, transfers, tree
 from bench.peers import Peer
 from bench.stack import Stack, running_stack
 from bench.table import GIB, Section
@@ -40,6 +40,7 @@ def main() -> None:
         "events": events.measure,
         "copies": lambda stack: transfers.copies(stack, *find_tools(), runs),
         "link": lambda stack: transfers.link(stack, runs),
+        "delta": lambda stack: delta.measure(stack, find_tools()[0]),
         "thumbnails": lambda stack: previews.measure(stack, runs),
         "small": lambda stack: transfers.small_files(stack, find_tools()[0], runs),
         "app": lambda stack: app.measure(stack, runs),

@@ -32,6 +32,8 @@ class Proxy:
         """Reset the counters."""
         self.sent_bytes = 0
         """Bytes sent by clients, headers included."""
+        self.received_bytes = 0
+        """Bytes sent to clients, headers included."""
         self.first_put = threading.Event()
         self.first_put_s = 0.0
         """Time of the first PUT by `time.monotonic`, a clock shared by all processes."""
@@ -62,6 +64,9 @@ class Proxy:
             while size := source.recv_into(block):
                 if counted:
                     self._count(size, is_put=block.startswith(b"PUT "))
+                else:
+                    with self._lock:
+                        self.received_bytes += size
                 drain.sendall(view[:size])
         with contextlib.suppress(OSError):
             drain.shutdown(socket.SHUT_WR)

@@ -117,9 +117,9 @@ class Stack:
         return f"http://localhost:{self.page_port}"
 
     @contextlib.contextmanager
-    def api_behind(self, public_endpoint_url: str) -> Iterator[WebServer]:
-        """Run a second API on the same data, whose signed URLs name a proxy."""
-        extra = {"DROPBOX_S3__PUBLIC_ENDPOINT_URL": public_endpoint_url}
+    def api_behind(self, public_endpoint_url: str, **settings: str) -> Iterator[WebServer]:
+        """Run a second API on the same data, whose signed URLs name a proxy; `settings` are further variables."""
+        extra = {"DROPBOX_S3__PUBLIC_ENDPOINT_URL": public_endpoint_url, **settings}
         directory = self.directory / f"api-{uuid.uuid4().hex}"
         with _api(directory, self.postgres, self.s3, self.page_origin, extra) as api:
             yield api
