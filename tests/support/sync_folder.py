@@ -66,6 +66,7 @@ class SyncFolder:
     state: State
     disk: FaultyDisk
     device: int
+    root_fd: int
     clock: FakeClock = field(default_factory=FakeClock)
 
     def __post_init__(self) -> None:
@@ -130,4 +131,4 @@ def sync_folder(folder: Path) -> Iterator[SyncFolder]:
     root.mkdir()
     with RootFolder(root) as opened, State(folder / "state.sqlite") as state:
         state.set_root("root")
-        yield SyncFolder(root, state, FaultyDisk(opened.fd), opened.device)
+        yield SyncFolder(root, state, FaultyDisk(opened.fd), opened.device, opened.fd)
