@@ -298,6 +298,24 @@ async def run_until_idle(job: reports.Job, services: Services) -> None:
         pass
 
 
+@contextlib.asynccontextmanager
+async def running_job(job: reports.Job, services: Services) -> AsyncIterator[None]:
+    """Run a job of the worker again and again meanwhile."""
+
+    async def work() -> None:
+        while True:
+            await job(services)
+            await asyncio.sleep(0.02)
+
+    working = asyncio.create_task(work())
+    try:
+        yield
+    finally:
+        working.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await working
+
+
 async def assert_invariants(db: Db, store: ObjectStore) -> None:
     """Require every invariant, except for objects of other databases in the shared bucket."""
     async with db.read() as tx:

@@ -1,7 +1,7 @@
 """The upload pipeline: number of signing calls, repeated parts, and its end after an error."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,9 +9,10 @@ from typing import Any, cast
 
 import pytest
 
+from dropbox_api.core.ranges import encode_ranges
 from dropbox_client.client import Client
 from dropbox_client.errors import Stopped, TransferFailed
-from dropbox_client.models import SignedPart, Upload
+from dropbox_client.models import ListedChunk, SignedPart, Upload
 from dropbox_client.transfer.chunks import MIB, Chunks, Hashes, fixed
 from dropbox_client.transfer.concurrency import ConcurrencyLimit
 from dropbox_client.transfer.parts import PartResult, PartSender
@@ -70,20 +71,33 @@ def source(tmp_path: Path) -> Iterator[Source]:
         yield opened
 
 
-def make_pipeline(
-    count: int, signer: Signer, sender: Sender, senders: ThreadPoolExecutor, source: Source
-) -> UploadPipeline:
+def make_upload(count: int, **more: Any) -> Upload:
     members: dict[str, Any] = dict.fromkeys(("created_at", "last_activity_at", "expires_at"), NOW)
-    upload = Upload(
+    return Upload(
         id="1", state="active", fingerprint=None, size_bytes=count * CHUNK, strategy="multipart",
-        chunk_size_bytes=CHUNK, chunk_count=count, uploaded="", missing=f"1-{count}", mismatched="",
-        uploaded_bytes=0, destinations=[], **members,
+        chunk_size_bytes=CHUNK, chunk_count=count, uploaded="", mismatched="", uploaded_bytes=0, destinations=[],
+        **members, **more,
     )  # fmt: skip
+
+
+def make_pipeline(
+    count: int,
+    signer: Signer,
+    sender: Sender,
+    senders: ThreadPoolExecutor,
+    source: Source,
+    *,
+    listed: int | None = None,
+    on_present: Callable[[int], None] = lambda _: None,
+) -> UploadPipeline:
+    """Make the pipeline of a fixed plan, whose first `listed` hashes the server has."""
+    upload = make_upload(count, missing=f"1-{count}")
     plan = Chunks(count * CHUNK, fixed(CHUNK))
     hashes = Hashes(plan, {number: f"{number:064x}" for number in range(1, count + 1)}, fingerprint="f" * 64)
     return UploadPipeline(
         client=cast("Client", signer), senders=senders, concurrency=ConcurrencyLimit(),
         sender=cast("PartSender", sender), source=source, upload=upload, hashes=hashes,
+        listed=count if listed is None else listed, on_present=on_present,
     )  # fmt: skip
 
 
@@ -156,3 +170,44 @@ def test_ctrl_c_during_bookkeeping_ends_the_pipeline(
     monkeypatch.setattr(started, "_record", note)
     with pytest.raises(KeyboardInterrupt):
         run(started, list(range(1, 11)))
+
+
+class ListingSigner(Signer):
+    """A server that lacks some of the chunks, and makes the others from stored bytes."""
+
+    def __init__(self, lacking: set[int]) -> None:
+        super().__init__()
+        self.lacking = lacking
+        self.pages: list[range] = []
+
+    def add_chunks(self, _: str, first: int, chunks: Sequence[ListedChunk]) -> Upload:
+        page = range(first, first + len(chunks))
+        self.pages.append(page)
+        assert [chunk.sha256 for chunk in chunks] == [f"{number:064x}" for number in page]
+        known = range(1, page[-1] + 1)
+        return make_upload(
+            6400,
+            missing=encode_ranges(number for number in known if number in self.lacking),
+            reusing=encode_ranges(number for number in known if number not in self.lacking),
+        )
+
+
+def test_chunks_are_listed_in_few_pages_and_only_those_sent_that_the_server_lacks(
+    senders: ThreadPoolExecutor, source: Source
+) -> None:
+    signer, sender, present = ListingSigner({2, 3000, 6400}), Sender(), list[int]()
+    pipeline = make_pipeline(6400, signer, sender, senders, source, listed=1, on_present=present.append)
+    run(pipeline, [])
+    assert [number for page in signer.pages for number in page] == list(range(2, 6401))
+    assert len(signer.pages) <= 10
+    assert sorted(sender.landed) == [2, 3000, 6400]
+    assert pipeline.left == set(range(2, 6401)) - signer.lacking
+    assert sum(present) == len(pipeline.left) * CHUNK
+
+
+def test_chunks_that_are_sent_after_all_are_not_left_to_the_server(senders: ThreadPoolExecutor, source: Source) -> None:
+    sender = Sender()
+    pipeline = make_pipeline(3, Signer(), sender, senders, source)
+    pipeline.left = {2, 3}
+    run(pipeline, [3])
+    assert (sender.landed, pipeline.left) == ([3], {2})

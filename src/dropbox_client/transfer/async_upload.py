@@ -11,19 +11,27 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from dropbox_client.errors import ApiError, ClientError, FileChanged, Stopped, TransferFailed, Unreachable
-from dropbox_client.models import CompletedUpload, CreatedUpload, File, RetryLater, SignedPart, Upload
-from dropbox_client.problems import FingerprintRequired, PartsMissing, StoreFull, UploadCompleting
+from dropbox_client.models import CompletedUpload, CreatedUpload, CreateUpload, File, RetryLater, SignedPart, Upload
+from dropbox_client.problems import ChunksMissing, FingerprintRequired, PartsMissing, StoreFull, UploadCompleting
 from dropbox_client.retry import TRANSFER_RETRY_FOR_S, Backoff, RetryWindow
-from dropbox_client.transfer.chunks import Chunks, Hashes, expected_chunk_bytes, fixed, parse_ranges
+from dropbox_client.transfer import cdc
+from dropbox_client.transfer.chunks import CDC1, Chunks, Hashes, fixed, parse_ranges
 from dropbox_client.transfer.parts import MAX_DAMAGED_TRIES, Busy, Damaged, Failing, PartResult, read_result
+from dropbox_client.transfer.pipeline import LARGEST_PAGE, list_chunks
 from dropbox_client.transfer.progress import ProgressReport, UploadItem
-from dropbox_client.transfer.source import Source, hash_file, hash_range
+from dropbox_client.transfer.source import Source, hash_file, hash_first_chunk, hash_range
 from dropbox_client.transfer.upload_file import (
     COMPLETE_RETRY_FOR_S,
+    ENDED_ELSEWHERE,
     MAX_ROUNDS,
     MAX_SESSIONS,
+    REUSE_POLL_S,
     SESSION_LOST,
+    ReusePatience,
+    choose_chunking,
     find_place,
+    find_unmade,
+    is_edited_in_place,
     new_upload,
 )
 from dropbox_client.transfer.waiting import gather, iterate_in_threads
@@ -48,6 +56,13 @@ class AsyncUpload:
         self._source = source
         self._report = report
         self._hashes = Hashes(self._plan(fixed(0)))
+        self._is_edit_in_place = False
+        self._listed = 0
+        """How many chunks of the session the server knows."""
+        self._missing: set[int] = set()
+        """Those of them that it lacks."""
+        self._left: set[int] = set()
+        """Those of them that it is to make from stored bytes."""
         self._reported_bytes = 0
         self._retry_window = RetryWindow(TRANSFER_RETRY_FOR_S)
 
@@ -74,6 +89,8 @@ class AsyncUpload:
                     await self._abort(started.upload)
                 elif error.code not in SESSION_LOST:
                     raise
+                elif error.code in ENDED_ELSEWHERE and await self._is_completed_elsewhere(started.upload):
+                    return await self._complete(started.upload)
                 reason = error.detail
         raise TransferFailed(f"gave up after {MAX_SESSIONS} upload sessions: {reason}")
 
@@ -81,18 +98,50 @@ class AsyncUpload:
         """Start a session, with the fingerprint if it is cheap to compute or the server requires it."""
         if self._hashes.fingerprint is None:
             limits, size = await self._client.uploads.get_cached_capabilities(), self._source.size_bytes
+            chunking = choose_chunking(size, limits)
             if size <= limits.single_max_bytes:
                 await self._hash_all(fixed(size))
             else:
                 try:
-                    return await self._client.uploads.start(new_upload(self._item, self._source, None))
+                    return await self._start_unhashed(chunking)
                 except FingerprintRequired as error:
                     unbound = [await self._client.uploads.reconcile(upload_id) for upload_id in error.uploads]
+                unbound = [upload for upload in unbound if cdc.is_known(upload.chunking)]
                 unbound.sort(key=lambda upload: upload.uploaded_bytes, reverse=True)
-                expected = fixed(expected_chunk_bytes(size, limits.chunk_size_bytes))
-                await self._hash_all(unbound[0].chunking if unbound else expected)
+                await self._hash_all(
+                    unbound[0].chunking if unbound else await self._find_replaced_chunking() or chunking
+                )
                 await self._adopt_session(unbound)
-        return await self._client.uploads.start(new_upload(self._item, self._source, self._hashes.fingerprint))
+        return await self._client.uploads.start(self._describe())
+
+    async def _start_unhashed(self, chunking: str) -> CreatedUpload:
+        self._hashes = Hashes(self._plan(chunking))
+        if chunking == CDC1:
+            self._hashes.chunks[1] = await asyncio.to_thread(hash_first_chunk, self._source, self._hashes.plan)
+        return await self._client.uploads.start(self._describe())
+
+    def _describe(self) -> CreateUpload:
+        plan = self._hashes.plan
+        chunk_size_bytes = plan.bytes_of(1) if self._is_edit_in_place else None
+        listed = self._hashes if self._is_edit_in_place or plan.chunking == CDC1 else None
+        return new_upload(self._item, self._source, self._hashes.fingerprint, chunk_size_bytes, listed)
+
+    async def _find_replaced_chunking(self) -> str | None:
+        item, files = self._item, self._client.files
+        try:
+            if item.file_id:
+                manifest = await files.get_manifest(item.file_id, item.base_revision_id)
+            elif item.on_conflict == "replace":
+                path = item.name if item.parent_id else f"{item.folder.rstrip('/')}/{item.name}"
+                manifest = await files.get_manifest(
+                    await files.get_below(item.parent_id, path) if item.parent_id else path
+                )
+            else:
+                return None
+        except ApiError:
+            return None
+        self._is_edit_in_place = is_edited_in_place(manifest, self._source.size_bytes)
+        return manifest.chunking if self._is_edit_in_place else None
 
     async def _adopt_session(self, unbound: Iterable[Upload]) -> None:
         """Bind the fingerprint to the first session of this file that an interrupted upload left unbound, if any."""
@@ -101,7 +150,7 @@ class AsyncUpload:
             if upload.chunking != self._hashes.plan.chunking:
                 continue
             chunks = [chunk async for chunk in self._client.uploads.list_chunks(upload.id) if chunk.sha256]
-            if not chunks or any(chunk.sha256 != self._hashes.chunks[chunk.number] for chunk in chunks):
+            if not chunks or any(chunk.sha256 != self._hashes.chunks.get(chunk.number) for chunk in chunks):
                 continue
             try:
                 await self._client.uploads.bind_fingerprint(upload.id, self._hashes.fingerprint)
@@ -122,7 +171,10 @@ class AsyncUpload:
 
     async def _send_and_complete(self, started: CreatedUpload, upload: Upload) -> File:
         if self._hashes.fingerprint is None:
-            bound = await self._send_unbound(upload)
+            if upload.chunking != self._hashes.plan.chunking:
+                self._hashes = Hashes(self._plan(upload.chunking))
+            self._begin(upload, is_new=started.is_new)
+            bound = await self._send_unbound(upload, started.parts)
             if bound.file:
                 self._count(self._source.size_bytes - self._reported_bytes)
                 return bound.file
@@ -139,24 +191,65 @@ class AsyncUpload:
             if upload.state in {"aborted", "expired", "failed"}:
                 raise _SessionLost(f"the upload is {upload.state}")
             await self._require_matching_chunks(upload)
-        return await self._complete_sent(upload, parse_ranges(upload.missing), started.parts)
+        self._begin(upload, is_new=started.is_new)
+        return await self._complete_sent(upload, await self._list(upload, self._list_numbers()), started.parts)
+
+    def _begin(self, upload: Upload, *, is_new: bool) -> None:
+        """Take what the server knows of a session."""
+        self._listed = upload.chunk_count
+        if upload.chunking != CDC1 and self._is_edit_in_place and self._hashes.is_complete:
+            self._listed = min(LARGEST_PAGE, upload.chunk_count) if is_new else 0
+        self._missing = {number for number in parse_ranges(upload.missing) if number <= self._listed}
+        self._left = set(parse_ranges(upload.reusing))
+
+    def _list_numbers(self) -> range:
+        return range(1, self._hashes.plan.count + 1)
+
+    async def _list(self, upload: Upload, numbers: Iterable[int]) -> list[int]:
+        """List those of the chunks that the server does not know; return those that it lacks, for sending."""
+        wanted = list(numbers)
+        unlisted = iter([number for number in wanted if number > self._listed])
+        while page := list(islice(unlisted, LARGEST_PAGE)):
+            chunks = list_chunks(self._hashes, page)
+            upload = await self._client.uploads.add_chunks(upload.id, page[0], chunks)
+            self._listed = page[-1]
+            self._missing |= set(parse_ranges(upload.missing)).intersection(page)
+            self._left |= set(parse_ranges(upload.reusing)).intersection(page)
+        return [number for number in wanted if number in self._missing]
+
+    async def _wait_for_reuse(self, upload: Upload) -> list[int]:
+        """Wait until the server has made the chunks that are left to it; return those that it has not."""
+        left, self._left = self._left, set()
+        patience = ReusePatience()
+        while left:
+            upload = await self._client.uploads.get(upload.id, wait_s=REUSE_POLL_S)
+            if not patience.lasts(upload):
+                return find_unmade(upload, left)
+        return []
 
     async def _complete_sent(self, upload: Upload, todo: list[int], signed: list[SignedPart]) -> File:
         """Send the chunks `todo`, and what the store loses, until the server has completed the file."""
         for _ in range(MAX_ROUNDS):
-            if upload.state == "active":
+            while upload.state == "active":
                 todo_bytes = sum(map(self._hashes.plan.bytes_of, todo))
                 self._count(self._source.size_bytes - todo_bytes - self._reported_bytes)
                 await self._send(upload, todo, signed)
+                todo, signed = await self._wait_for_reuse(upload), []
+                if not todo:
+                    break
             await asyncio.to_thread(self._source.check)
             try:
                 return await self._complete(upload)
             except PartsMissing as error:
                 todo, signed = parse_ranges(error.missing) + parse_ranges(error.mismatched), []
+            except ChunksMissing:
+                upload = await self._client.uploads.reconcile(upload.id)
+                self._begin(upload, is_new=False)
+                todo = await self._list(upload, self._list_numbers())
         raise TransferFailed(f"the store lost parts {MAX_ROUNDS} times")
 
-    async def _send_unbound(self, upload: Upload) -> CreatedUpload:
-        """Send all parts while a thread hashes the content, then bind its fingerprint.
+    async def _send_unbound(self, upload: Upload, signed: list[SignedPart]) -> CreatedUpload:
+        """Send what the server lacks while a thread hashes the content, then bind its fingerprint.
 
         Returns the session to complete, which may be another one, or the file.
         """
@@ -168,13 +261,15 @@ class AsyncUpload:
                 raise Stopped("stopped")
             loop.call_soon_threadsafe(hashed.put_nowait, (number, sha256))
 
-        self._hashes = hashes = Hashes(self._plan(upload.chunking))
+        hashes = self._hashes
         hashing = asyncio.create_task(asyncio.to_thread(hash_file, self._source, hashes.plan, on_chunk))
         hashing.add_done_callback(lambda _: hashed.put_nowait(None))
         try:
             while batch := await _take_hashed(hashed):
-                self._hashes.chunks.update(batch)
-                await self._send(upload, list(batch), [])
+                hashes.chunks.update(batch)
+                todo = await self._list(upload, batch)
+                self._count(sum(map(hashes.plan.bytes_of, batch.keys() - todo)))
+                await self._send(upload, todo, signed)
             fingerprint = await asyncio.shield(hashing)
         finally:
             stopped.set()
@@ -187,7 +282,7 @@ class AsyncUpload:
     async def _require_matching_chunks(self, upload: Upload) -> None:
         """Compare the registered hashes with the file: another run may have registered those of another file."""
         async for chunk in self._client.uploads.list_chunks(upload.id):
-            if chunk.sha256 and chunk.sha256 != self._hashes.chunks[chunk.number]:
+            if chunk.sha256 and chunk.sha256 != self._hashes.chunks.get(chunk.number):
                 await self._abort(upload)
                 raise _SessionLost("the upload has parts of another file")
 
@@ -268,6 +363,12 @@ class AsyncUpload:
         finally:
             if not is_stored:
                 self._count(-reported)
+
+    async def _is_completed_elsewhere(self, upload: Upload) -> bool:
+        if self._hashes.fingerprint is None:
+            await self._hash_all(upload.chunking)
+        upload = await self._client.uploads.get(upload.id)
+        return upload.state in {"completing", "completed"} and upload.fingerprint == self._hashes.fingerprint
 
     async def _complete(self, upload: Upload) -> File:
         backoff = Backoff(RetryWindow(COMPLETE_RETRY_FOR_S), cap_s=5)

@@ -81,6 +81,13 @@ class Hashes:
     """SHA-256 (hex) by chunk number."""
     fingerprint: str | None = None
 
+    def count_known(self, first: int) -> int:
+        """Return how many hashes are known from chunk `first` on, without a gap."""
+        number = first
+        while number in self.chunks:
+            number += 1
+        return number - first
+
     @property
     def is_complete(self) -> bool:
         return self.fingerprint is not None and self.plan.is_complete and len(self.chunks) == self.plan.count

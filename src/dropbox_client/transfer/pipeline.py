@@ -1,8 +1,9 @@
-"""The upload of one session's chunks: hash ahead, sign just in time, send in parallel.
+"""The upload of one session's chunks: hash ahead, list, sign just in time, send in parallel.
 
 Three kinds of threads: a hasher reads ahead, senders PUT parts, the caller's thread coordinates. Only the coordinator
 has state; the others report to it through one queue. Parts are signed in batches of doubling size, so that the first
-byte leaves early and 6,400 parts cost some thirty calls.
+byte leaves early and 6,400 parts cost some thirty calls. Where the client lists the chunks, it does so in growing
+pages, and sends only those that the server does not reuse.
 """
 
 import itertools
@@ -15,13 +16,14 @@ from queue import SimpleQueue
 
 from dropbox_client.client import Client
 from dropbox_client.errors import Stopped, TransferFailed
-from dropbox_client.models import SignedPart, Upload
-from dropbox_client.transfer.chunks import GIB, Hashes
+from dropbox_client.models import ListedChunk, SignedPart, Upload
+from dropbox_client.transfer.chunks import GIB, Hashes, parse_ranges
 from dropbox_client.transfer.concurrency import ConcurrencyLimit
 from dropbox_client.transfer.parts import PartResult, PartSender
 from dropbox_client.transfer.source import Source, hash_file, hash_range
 
 FIRST_BATCH, LARGEST_BATCH = 4, 1000
+FIRST_PAGE, LARGEST_PAGE = 8, 1000
 _AHEAD_BYTES = 4 * GIB
 """How far hashing may run ahead of sending: enough for large batches, and still in the page cache."""
 _BATCH_S = 600
@@ -48,6 +50,11 @@ class _PartDone:
     error: BaseException | None = None
 
 
+def list_chunks(hashes: Hashes, numbers: Iterable[int]) -> list[ListedChunk]:
+    """Return chunks as a request lists them."""
+    return [ListedChunk(hashes.chunks[number], hashes.plan.bytes_of(number)) for number in numbers]
+
+
 class SessionGone(Exception):
     """The store does not know the multipart upload."""
 
@@ -65,22 +72,33 @@ class UploadPipeline:
         source: Source,
         upload: Upload,
         hashes: Hashes,
+        listed: int,
+        on_present: Callable[[int], None],
     ) -> None:
+        """Send chunks of `upload`, of which the server knows the hashes or sizes of the first `listed`.
+
+        `on_present` is called with the bytes of chunks that are listed then and need not be sent.
+        """
         self._client = client
         self._senders = senders
         self._concurrency = concurrency
         self._sender = sender
         self._source = source
-        self._upload = upload
+        self.upload = upload
+        """As the server answered last."""
+        self.listed = listed
+        self.left = set(parse_ranges(upload.reusing))
+        """Chunks that are left to the server."""
         self._hashes = hashes
+        self._on_present = on_present
         self._events: SimpleQueue[_ChunkHashed | _HasherDone | _PartDone] = SimpleQueue()
-        self._todo: frozenset[int] = frozenset()
+        self._todo: set[int] = set()
         self._unsigned: deque[int] = deque()
         self._in_flight = 0
         self._futures: set[Future[None]] = set()
         self._hasher: threading.Thread | None = None
         self._expired_urls: Counter[int] = Counter()
-        self._batch = FIRST_BATCH
+        self._batch, self._page = FIRST_BATCH, FIRST_PAGE
         ahead = max(8, _AHEAD_BYTES // max(upload.chunk_size_bytes, 1))
         self._largest_batch = min(LARGEST_BATCH, ahead // 2)
         self._ahead = threading.Semaphore(ahead)
@@ -96,25 +114,49 @@ class UploadPipeline:
     ) -> None:
         """Send the chunks `todo` (ascending); `signed` has parts that are signed already. Return when all are stored.
 
+        Chunks after the `listed` ones are listed first, and sent if the server answers that they are missing.
         Missing hashes of `todo` and `also_hash` are computed meanwhile. If the fingerprint is missing, the whole file
         is read and `on_fingerprint` is called with it; its exceptions end the upload.
 
         Raises: FileChanged, Unreadable, SessionGone, Stopped, TransferFailed, Unreachable, ApiError.
         """
         parts = [part for part in signed if part.number in self._hashes.chunks]
-        self._todo = frozenset(todo)
+        self._todo = {number for number in todo if number <= self.listed}
+        self.left -= self._todo
         self._unsigned.extend(sorted(self._todo - {part.number for part in parts}))
         self._submit(parts)
         self._start_hashing([*self._unsigned, *also_hash])
         try:
-            while self._unsigned or self._in_flight or self._hasher:
+            while self._unsigned or self._in_flight or self._hasher or self._hashes.count_known(self.listed + 1):
+                self._list_page()
                 self._sign_batch()
-                self._record(self._events.get(), on_fingerprint)
+                if self._in_flight or self._hasher:
+                    self._record(self._events.get(), on_fingerprint)
         except (KeyboardInterrupt, SystemExit):
             self._client.close()  # wakes senders that are blocked on the network
             raise
         finally:
             self._drain()
+
+    def _list_page(self) -> None:
+        """List the hashed chunks, up to a page; a full one while the senders are busy, or the hasher will fill it."""
+        ready = self._hashes.count_known(self.listed + 1)
+        is_busy = bool(self._unsigned) or self._in_flight >= self._concurrency.limit
+        if not ready or (self._hasher and ready < (self._page if is_busy else FIRST_PAGE)):
+            return
+        first = self.listed + 1
+        numbers = range(first, first + min(ready, self._page if self._hasher else LARGEST_PAGE))
+        self.upload = self._client.uploads.add_chunks(self.upload.id, first, list_chunks(self._hashes, numbers))
+        self.listed = numbers[-1]
+        self._page = min(8 * self._page, self._largest_batch)
+        missing = set(parse_ranges(self.upload.missing)).intersection(numbers)
+        self._todo |= missing
+        self._unsigned.extend(sorted(missing))
+        self.left |= set(parse_ranges(self.upload.reusing)).intersection(numbers)
+        present = [number for number in numbers if number not in missing]
+        self._on_present(sum(map(self._hashes.plan.bytes_of, present)))
+        for _ in present:
+            self._ahead.release()
 
     def _sign_batch(self) -> None:
         """Sign the hashed chunks, up to a batch, when the senders are about to run out of parts."""
@@ -125,7 +167,7 @@ class UploadPipeline:
         if not ready or (self._in_flight and len(ready) < min(self._batch, len(self._unsigned))):
             return  # wait for a larger batch while parts are in flight
         parts = self._client.uploads.sign_parts(
-            self._upload.id, {number: self._hashes.chunks[number] for number in ready}
+            self.upload.id, {number: self._hashes.chunks[number] for number in ready}
         )
         for _ in ready:
             self._unsigned.popleft()
@@ -135,7 +177,7 @@ class UploadPipeline:
     def _count_batch_of_link(self) -> int:
         """Return the number of chunks that the link takes in `_BATCH_S`."""
         rate = self._concurrency.rate_bytes_s
-        return max(FIRST_BATCH, int(rate * _BATCH_S / self._upload.chunk_size_bytes)) if rate else LARGEST_BATCH
+        return max(FIRST_BATCH, int(rate * _BATCH_S / self.upload.chunk_size_bytes)) if rate else LARGEST_BATCH
 
     def _submit(self, parts: Iterable[SignedPart]) -> None:
         for part in parts:
@@ -155,7 +197,7 @@ class UploadPipeline:
         match event:
             case _ChunkHashed(number, sha256):
                 self._hashes.chunks[number] = sha256
-                if number not in self._todo:
+                if number <= self.listed and number not in self._todo:
                     self._ahead.release()
             case _HasherDone(fingerprint, error):
                 self._hasher = None

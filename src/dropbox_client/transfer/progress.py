@@ -44,6 +44,8 @@ class UploadResult:
     error: ClientError | None = None
     sent_bytes: int = 0
     """Bytes stored by this run; less than the size of the file if the store already had some."""
+    reused_bytes: int = 0
+    """Bytes that the server took from stored content instead."""
 
 
 class ProgressListener:

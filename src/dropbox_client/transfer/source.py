@@ -237,6 +237,15 @@ def hash_blocks(blocks: Iterable[memoryview]) -> str:
     return digest.hexdigest()
 
 
+def hash_first_chunk(source: Source, plan: Chunks) -> str:
+    """Return the SHA-256 of the first chunk; its end is appended to a plan that the content defines.
+
+    Raises FileChanged, Unreadable.
+    """
+    _, blocks = next(read_chunks(source, plan))
+    return hash_blocks(blocks)
+
+
 def hash_file(source: Source, plan: Chunks, on_chunk: Callable[[int, str], None]) -> str:
     """Read the file once, call `on_chunk` with each (number, SHA-256 in hex) in order, and return the fingerprint.
 

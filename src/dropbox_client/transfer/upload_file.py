@@ -5,12 +5,16 @@ session, and parts that the store has are not sent again.
 
 A small file is hashed first. A large file is hashed while it is sent, and its fingerprint is bound to the session
 afterwards. If the server has content or a session of the same size, it requires the fingerprint first: the upload may
-be a resume or a duplicate. Invariants: the stored content was read in one pass over an unchanged file; a session of
-another run is completed only after all hashes registered in it were compared with those of the file.
+be a resume, a duplicate, or an edit in place. A file of more than 16 MiB is cut where its content says, and chunks that
+the account stores are left to the server, unless it is too slow.
+
+Invariants: the stored content was read in one pass over an unchanged file; a session of another run is completed only
+after all hashes registered in it were compared with those of the file.
 """
 
 import contextlib
 import threading
+import time
 import unicodedata
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
@@ -29,19 +33,23 @@ from dropbox_client.errors import (
     Unreachable,
 )
 from dropbox_client.models import (
+    Capabilities,
     CompletedUpload,
     CreatedUpload,
     CreateUpload,
     Destination,
     DestinationState,
     File,
+    Manifest,
     RetryLater,
     SignedPart,
     Upload,
 )
-from dropbox_client.problems import FingerprintRequired, PartsMissing, UploadCompleting
+from dropbox_client.problems import ChunksMissing, FingerprintRequired, PartsMissing, UploadCompleting
 from dropbox_client.retry import TRANSFER_RETRY_FOR_S, Backoff, RetryWindow
+from dropbox_client.transfer import cdc
 from dropbox_client.transfer.chunks import (
+    CDC1,
     Chunks,
     Hashes,
     expected_chunk_bytes,
@@ -52,18 +60,23 @@ from dropbox_client.transfer.chunks import (
 from dropbox_client.transfer.concurrency import ConcurrencyLimit
 from dropbox_client.transfer.hash_cache import HashCache
 from dropbox_client.transfer.parts import PartSender
-from dropbox_client.transfer.pipeline import SessionGone, UploadPipeline
+from dropbox_client.transfer.pipeline import FIRST_BATCH, LARGEST_PAGE, SessionGone, UploadPipeline, list_chunks
 from dropbox_client.transfer.progress import ProgressListener, UploadItem, UploadResult
-from dropbox_client.transfer.source import Source, hash_file
+from dropbox_client.transfer.source import Source, hash_file, hash_first_chunk
 
 COMPLETE_RETRY_FOR_S = 3600.0
 """A store may need minutes to assemble a large file, and reports no progress meanwhile."""
+REUSE_PATIENCE_S = 30.0
+"""A server that reuses no chunk for this time is not waited for: the client sends them."""
+REUSE_POLL_S = 5.0
 MAX_SESSIONS = 4
 MAX_ROUNDS = 4
 SESSION_LOST = frozenset(
     {"upload-expired", "upload-ended", "upload-failed", "upload-completing", "not-found", "fingerprint-mismatch"}
 )
 """Problem codes of a session that takes no parts: another start may succeed, or find what another device completes."""
+
+ENDED_ELSEWHERE = frozenset({"upload-completing", "upload-ended"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +147,13 @@ def upload_source(context: UploadContext, item: UploadItem, source: Source) -> F
 
 
 def new_upload(
-    item: UploadItem, source: Source, fingerprint: str | None, chunk_size_bytes: int | None = None
+    item: UploadItem,
+    source: Source,
+    fingerprint: str | None,
+    chunk_size_bytes: int | None = None,
+    listed: Hashes | None = None,
 ) -> CreateUpload:
-    """Return the request that starts a session for an item."""
+    """Return the request that starts a session for an item; it lists the known chunks of `listed`."""
     named = Destination(
         item.name,
         folder_path=None if item.parent_id else item.folder,
@@ -145,7 +162,7 @@ def new_upload(
         base_revision_id=item.base_revision_id,
     )
     of_file = Destination(file_id=item.file_id, base_revision_id=item.base_revision_id)
-    return CreateUpload(
+    new = CreateUpload(
         size_bytes=source.size_bytes,
         destination=of_file if item.file_id else named,
         fingerprint=fingerprint,
@@ -153,6 +170,27 @@ def new_upload(
         chunk_size_bytes=chunk_size_bytes,
         executable=source.executable if item.executable is None else item.executable,
     )
+    if listed is None:
+        return new
+    numbers = range(1, min(listed.count_known(1), LARGEST_PAGE) + 1)
+    return replace(
+        new,
+        chunking="cdc1" if listed.plan.chunking == CDC1 else "fixed",
+        chunks=list_chunks(listed, numbers),
+        parts={number: listed.chunks[number] for number in numbers[:FIRST_BATCH]},
+    )
+
+
+def choose_chunking(size_bytes: int, limits: Capabilities) -> str:
+    """Return how to cut a new file of more than one chunk."""
+    if cdc.is_available() and cdc.MAX_BYTES < size_bytes <= limits.cdc1_max_bytes:
+        return CDC1
+    return fixed(expected_chunk_bytes(size_bytes, limits.chunk_size_bytes))
+
+
+def is_edited_in_place(manifest: Manifest, size_bytes: int) -> bool:
+    """Return whether a new content of this size is cut best as the one that it replaces."""
+    return manifest.size_bytes == size_bytes and manifest.chunking != CDC1 and cdc.is_known(manifest.chunking)
 
 
 class _FileUpload:
@@ -166,7 +204,8 @@ class _FileUpload:
         self._hashes = Hashes(self._plan(fixed(0)))
         self._reported_bytes = 0
         self._reported_lock = threading.Lock()
-        self._sent_bytes = 0
+        self._sent_bytes, self._reused_bytes = 0, 0
+        self._is_edit_in_place = False
         self._session_id: str | None = None
         """The session to abort if the file changed."""
 
@@ -175,7 +214,8 @@ class _FileUpload:
         for _ in range(MAX_SESSIONS):
             self._report_bytes(-self._reported_bytes)
             try:
-                return UploadResult(self._item, file=self._store(), sent_bytes=self._sent_bytes)
+                file = self._store()
+                return UploadResult(self._item, file, None, self._sent_bytes, self._reused_bytes)
             except _SessionLost as lost:
                 reason = lost.reason
             except FileChanged:
@@ -189,11 +229,12 @@ class _FileUpload:
         """Run one session to its end. Raises _SessionLost if a new session may succeed."""
         started = self._start()
         while started.file is None:
-            if started.upload is None:
+            upload = started.upload
+            if upload is None:
                 raise TransferFailed("the server sent neither an upload nor a file")
-            self._session_id = started.upload.id
+            self._session_id = upload.id
             try:
-                return self._send_and_complete(started, started.upload)
+                return self._send_and_complete(started, upload)
             except _SwitchSession as switch:
                 started = switch.started
             except ApiError as problem:
@@ -201,6 +242,8 @@ class _FileUpload:
                     self._abort()  # a hash of other bytes is registered: this session can never complete
                 elif problem.code not in SESSION_LOST:
                     raise
+                elif problem.code in ENDED_ELSEWHERE and self._is_completed_elsewhere(upload):
+                    return self._complete(upload)
                 raise _SessionLost(problem.detail) from problem
         self._report_bytes(self._source.size_bytes - self._reported_bytes)
         return started.file
@@ -209,26 +252,64 @@ class _FileUpload:
         """Start a session, with the fingerprint if it is cheap to compute or the server requires it."""
         size = self._source.size_bytes
         limits = self._client.uploads.get_cached_capabilities()
-        if self._hashes.fingerprint is None and not self._load_cached_hashes():
+        if self._hashes.fingerprint is None and not self._load_cached_hashes(limits):
+            chunking = choose_chunking(size, limits)
             if size <= limits.single_max_bytes:
                 self._hash_all(fixed(size))
             else:
-                preferred = preferred_chunk_bytes(size, self._context.concurrency.rate_bytes_s)
                 try:
-                    return self._client.uploads.start(new_upload(self._item, self._source, None, preferred))
+                    return self._start_unhashed(chunking)
                 except FingerprintRequired as error:
                     unbound = [self._client.uploads.reconcile(upload_id) for upload_id in error.uploads]
+                unbound = [upload for upload in unbound if cdc.is_known(upload.chunking)]
                 unbound.sort(key=lambda upload: upload.uploaded_bytes, reverse=True)
-                expected = fixed(expected_chunk_bytes(size, limits.chunk_size_bytes))
-                self._hash_all(unbound[0].chunking if unbound else expected)
+                self._hash_all(unbound[0].chunking if unbound else self._find_replaced_chunking() or chunking)
                 self._adopt_session(unbound)
-        return self._client.uploads.start(new_upload(self._item, self._source, self._hashes.fingerprint))
+        return self._client.uploads.start(self._describe(None))
 
-    def _load_cached_hashes(self) -> bool:
+    def _start_unhashed(self, chunking: str) -> CreatedUpload:
+        """Start a session before the file is hashed; where content is cut, the first chunk goes along."""
+        self._hashes = Hashes(self._plan(chunking))
+        if chunking == CDC1:
+            self._hashes.chunks[1] = hash_first_chunk(self._source, self._hashes.plan)
+        preferred = preferred_chunk_bytes(self._source.size_bytes, self._context.concurrency.rate_bytes_s)
+        return self._client.uploads.start(self._describe(preferred))
+
+    def _describe(self, preferred_chunk_bytes: int | None) -> CreateUpload:
+        plan = self._hashes.plan
+        if self._is_edit_in_place:
+            preferred_chunk_bytes = plan.bytes_of(1)
+        is_listed = self._is_edit_in_place or plan.chunking == CDC1
+        listed = self._hashes if is_listed else None
+        return new_upload(self._item, self._source, self._hashes.fingerprint, preferred_chunk_bytes, listed)
+
+    def _find_replaced_chunking(self) -> str | None:
+        """Return how the content was cut that this file replaces, if it was edited in place; None otherwise.
+
+        The same cuts find the chunks that are unchanged in it, whatever client sent it.
+        """
+        item = self._item
+        try:
+            if item.file_id:
+                manifest = self._client.files.get_manifest(item.file_id, item.base_revision_id)
+            elif item.on_conflict == "replace":
+                path = item.name if item.parent_id else f"{item.folder.rstrip('/')}/{item.name}"
+                file = self._client.files.get_below(item.parent_id, path) if item.parent_id else path
+                manifest = self._client.files.get_manifest(file)
+            else:
+                return None
+        except ApiError:  # there is none, or not for this client
+            return None
+        self._is_edit_in_place = is_edited_in_place(manifest, self._source.size_bytes)
+        return manifest.chunking if self._is_edit_in_place else None
+
+    def _load_cached_hashes(self, limits: Capabilities) -> bool:
         """Load the hashes from the cache; return False if it has none."""
         cached = self._context.cache and self._context.cache.find(self._item.path.absolute(), self._source.identity)
         if not cached:
             return False
+        if cached.plan.chunking == CDC1 != choose_chunking(self._source.size_bytes, limits):
+            cached = Hashes(self._plan(fixed(0)), fingerprint=cached.fingerprint)  # from an upload to another server
         self._hashes = cached
         return True
 
@@ -274,7 +355,7 @@ class _FileUpload:
 
     def _has_matching_chunks(self, upload: Upload) -> bool:
         registered = [chunk for chunk in self._client.uploads.list_chunks(upload.id) if chunk.sha256]
-        return bool(registered) and all(chunk.sha256 == self._hashes.chunks[chunk.number] for chunk in registered)
+        return bool(registered) and all(chunk.sha256 == self._hashes.chunks.get(chunk.number) for chunk in registered)
 
     # Send
 
@@ -286,33 +367,58 @@ class _FileUpload:
             self._hashes.chunks[1] = self._hashes.fingerprint
         if not started.is_new:
             upload = self._reconcile(upload)
+            if upload.chunking == CDC1:
+                self._require_matching_chunks(upload)
+        listed = self._count_listed(upload, is_new=started.is_new)
         todo, signed = parse_ranges(upload.missing), started.parts
         for _ in range(MAX_ROUNDS):
-            if upload.state == "active":
-                self._report_bytes(self._count_bytes_without(todo) - self._reported_bytes)
-                try:
-                    self._send(upload, todo, signed, hash_all=not started.is_new)
-                except SessionGone:
-                    upload = self._reconcile(upload)
-                    todo, signed = parse_ranges(upload.missing), []
-                    continue
-                if not started.is_new:
-                    self._require_matching_chunks(upload)
-            self._source.check()
             try:
+                if upload.state == "active":
+                    listed = self._send(upload, listed, todo, signed, hash_all=not started.is_new)
+                    if not started.is_new:
+                        self._require_matching_chunks(upload)
+                self._source.check()
                 return self._complete(upload)
+            except (SessionGone, ChunksMissing):
+                upload = self._reconcile(upload)
+                listed = self._count_listed(upload, is_new=False)
+                todo, signed = parse_ranges(upload.missing), []
             except PartsMissing as error:
-                todo = parse_ranges(error.missing) + parse_ranges(error.mismatched)
-                signed = []
+                todo, signed = parse_ranges(error.missing) + parse_ranges(error.mismatched), []
         raise TransferFailed(f"the store lost parts {MAX_ROUNDS} times")
+
+    def _count_listed(self, upload: Upload, *, is_new: bool) -> int:
+        """Return how many chunks the server knows: the client need not list those of a fixed plan."""
+        if upload.chunking == CDC1 or not self._is_edit_in_place or not self._hashes.is_complete:
+            return upload.chunk_count
+        return min(LARGEST_PAGE, upload.chunk_count) if is_new else 0
 
     def _reconcile(self, upload: Upload) -> Upload:
         upload = self._client.uploads.reconcile(upload.id)
-        if upload.state in {"aborted", "expired", "failed"}:
-            raise _SessionLost(f"the upload is {upload.state}")
+        _require_live(upload)
         return upload
 
-    def _send(self, upload: Upload, todo: list[int], signed: list[SignedPart], *, hash_all: bool) -> None:
+    def _send(self, upload: Upload, listed: int, todo: list[int], signed: list[SignedPart], *, hash_all: bool) -> int:
+        """Send the chunks `todo`, and those after the `listed` ones that are not reused; return how many are listed."""
+        while True:
+            missing = [number for number in todo if number <= listed]
+            present_bytes = self._hashes.plan.end(listed) if listed else 0
+            present_bytes -= sum(map(self._hashes.plan.bytes_of, missing))
+            self._report_bytes(present_bytes - self._reported_bytes)
+            pipeline = self._make_pipeline(upload, listed)
+            verified = range(1, listed + 1) if hash_all else ()
+            try:
+                pipeline.run(missing, signed, also_hash=verified, on_fingerprint=partial(self._bind, upload))
+            finally:
+                self._sent_bytes += pipeline.stored_bytes
+            upload, listed = pipeline.upload, pipeline.listed
+            upload, todo = self._wait_for_reuse(upload, pipeline.left)
+            signed = []
+            self._reused_bytes = upload.reused_bytes
+            if not todo:
+                return listed
+
+    def _make_pipeline(self, upload: Upload, listed: int) -> UploadPipeline:
         context = self._context
         retry_window = RetryWindow(context.retry_for_s, waits=self._client.exchange.waits)
         sender = PartSender(
@@ -324,7 +430,7 @@ class _FileUpload:
             lambda number, sha256: self._client.uploads.sign_parts(upload.id, {number: sha256}),
             context.concurrency,
         )
-        pipeline = UploadPipeline(
+        return UploadPipeline(
             client=self._client,
             senders=context.senders,
             concurrency=context.concurrency,
@@ -332,12 +438,20 @@ class _FileUpload:
             source=self._source,
             upload=upload,
             hashes=self._hashes,
+            listed=listed,
+            on_present=self._report_bytes,
         )
-        verified = range(1, upload.chunk_count + 1) if hash_all else ()
-        try:
-            pipeline.run(todo, signed, also_hash=verified, on_fingerprint=partial(self._bind, upload))
-        finally:
-            self._sent_bytes += pipeline.stored_bytes
+
+    def _wait_for_reuse(self, upload: Upload, left: set[int]) -> tuple[Upload, list[int]]:
+        """Wait until the server has made the chunks that are left to it; return those that it has not."""
+        if not left:
+            return upload, []
+        patience = ReusePatience()
+        while True:
+            upload = self._client.uploads.get(upload.id, wait_s=REUSE_POLL_S)
+            _require_live(upload)
+            if not patience.lasts(upload):
+                return upload, find_unmade(upload, left)
 
     def _bind(self, upload: Upload, fingerprint: str) -> None:
         """Bind the fingerprint. Raises _SwitchSession if the server answers with another session or a file."""
@@ -350,11 +464,18 @@ class _FileUpload:
     def _require_matching_chunks(self, upload: Upload) -> None:
         """Compare the registered hashes with the file: another run may have registered those of another file."""
         for chunk in self._client.uploads.list_chunks(upload.id):
-            if chunk.sha256 and chunk.sha256 != self._hashes.chunks[chunk.number]:
+            if chunk.sha256 and chunk.sha256 != self._hashes.chunks.get(chunk.number):
                 self._abort()
                 raise _SessionLost("the upload has parts of another file")
 
     # Complete
+
+    def _is_completed_elsewhere(self, upload: Upload) -> bool:
+        """Return whether another device completes the session, which has this destination, with this content."""
+        if self._hashes.fingerprint is None:
+            self._hash_all(upload.chunking)
+        upload = self._client.uploads.get(upload.id)
+        return upload.state in {"completing", "completed"} and upload.fingerprint == self._hashes.fingerprint
 
     def _complete(self, upload: Upload) -> File:
         window = RetryWindow(COMPLETE_RETRY_FOR_S, waits=self._client.exchange.waits)
@@ -397,8 +518,31 @@ class _FileUpload:
             self._reported_bytes += size_bytes
         self._context.listener.on_bytes(self._item, size_bytes)
 
-    def _count_bytes_without(self, todo: list[int]) -> int:
-        return self._source.size_bytes - sum(map(self._hashes.plan.bytes_of, todo))
+
+def _require_live(upload: Upload) -> None:
+    if upload.state in {"aborted", "expired", "failed"}:
+        raise _SessionLost(f"the upload is {upload.state}")
+
+
+class ReusePatience:
+    """How long a client waits for the server to reuse chunks: `REUSE_PATIENCE_S` after the last progress."""
+
+    def __init__(self) -> None:
+        self._reusing: str | None = None
+        self._ends_at = 0.0
+
+    def lasts(self, upload: Upload) -> bool:
+        """Return whether to ask again after this answer."""
+        if upload.reusing != self._reusing:
+            self._reusing, self._ends_at = upload.reusing, time.monotonic() + REUSE_PATIENCE_S
+        return upload.state == "active" and bool(upload.reusing) and time.monotonic() < self._ends_at
+
+
+def find_unmade(upload: Upload, left: set[int]) -> list[int]:
+    """Return those of the chunks `left` to the server that the client has to send; to sign them ends their reuse."""
+    if upload.state != "active":
+        return []
+    return sorted(left.intersection(parse_ranges(upload.missing) + parse_ranges(upload.reusing)))
 
 
 def find_place(reply: CompletedUpload, item: UploadItem) -> DestinationState | None:

@@ -181,7 +181,7 @@ def _upload(
             report.print_upload(result, output_format)
             totals.failed += result.error is not None
             if result.file:
-                totals.add_file(result.file.size_bytes or 0, result.sent_bytes)
+                totals.add_file(result.file.size_bytes or 0, result.sent_bytes, result.reused_bytes)
 
 
 # Download

@@ -22,22 +22,26 @@ class Totals:
     size_bytes: int = 0
     sent_bytes: int = 0
     """Bytes that were transferred; the others were present already."""
+    reused_bytes: int = 0
+    """Bytes that the server took from stored content."""
     failed: int = 0
     started_at: float = field(default_factory=time.monotonic)
 
-    def add_file(self, size_bytes: int, sent_bytes: int) -> None:
+    def add_file(self, size_bytes: int, sent_bytes: int, reused_bytes: int = 0) -> None:
         self.files += 1
+        self.reused_bytes += reused_bytes
         self.size_bytes += size_bytes
         self.sent_bytes += sent_bytes
 
     def print_summary(self) -> None:
         seconds = time.monotonic() - self.started_at
         files = f"{self.files} {'file' if self.files == 1 else 'files'}, {output.format_bytes(self.size_bytes)}"
-        present_bytes = self.size_bytes - self.sent_bytes
+        reused = _describe_reused(self.sent_bytes, self.reused_bytes)
+        present_bytes = self.size_bytes - self.sent_bytes - self.reused_bytes
         present = f", {output.format_bytes(present_bytes)} of it already there" if present_bytes > 0 else ""
         rate = f" ({output.format_bytes(self.sent_bytes / seconds)}/s)" if self.sent_bytes and seconds else ""
         failed = f"; {self.failed} failed" if self.failed else ""
-        output.print_note(f"{files}{present}, in {seconds:.1f} s{rate}{failed}")
+        output.print_note(f"{files}{reused and f', {reused}'}{present}, in {seconds:.1f} s{rate}{failed}")
 
 
 def print_upload(result: UploadResult, output_format: Format) -> None:
@@ -45,11 +49,13 @@ def print_upload(result: UploadResult, output_format: Format) -> None:
     path, file = str(result.item.path), result.file
     if output_format is Format.JSON:
         if file:
-            output.print_json(file, local_path=path, sent_bytes=result.sent_bytes)
+            output.print_json(file, local_path=path, sent_bytes=result.sent_bytes, reused_bytes=result.reused_bytes)
         elif result.error:
             output.print_text(output.error_to_json(result.error, local_path=path))
     elif file:
-        output.print_text(f"{path} -> {format_path(file)}{_describe_present(file.size_bytes, result.sent_bytes)}")
+        reused = _describe_reused(result.sent_bytes, result.reused_bytes)
+        note = f" ({reused})" if reused else _describe_present(file.size_bytes, result.sent_bytes)
+        output.print_text(f"{path} -> {format_path(file)}{note}")
     if result.error:
         output.print_error(output.describe_error(result.error, path))
 
@@ -68,6 +74,13 @@ def print_unsent(item: UploadItem, error: Exception, output_format: Format) -> N
     if output_format is Format.JSON:
         output.print_text(output.error_to_json(error, local_path=str(item.path)))
     output.print_error(output.describe_error(error, str(item.path)))
+
+
+def _describe_reused(sent_bytes: int, reused_bytes: int) -> str:
+    """Return how much was sent and how much reused, nothing if all was sent."""
+    if not reused_bytes:
+        return ""
+    return f"sent {output.format_bytes(sent_bytes)}, reused {output.format_bytes(reused_bytes)}"
 
 
 def _describe_present(size_bytes: int | None, sent_bytes: int) -> str:
