@@ -138,6 +138,7 @@ onPhone("focus stays in sight while uploads are shown", async ({ page }) => {
   });
   await page.setInputFiles("[data-testid=upload-files]", files);
   await page.getByText("12 uploads complete").first().waitFor();
+  await page.getByRole("button", { name: "Show the list of uploads" }).click();
   await row(page, "10.txt").focus();
   await reach(page, row(page, "21.txt"), "ArrowDown");
   const first = await page.evaluateHandle(() => document.activeElement);

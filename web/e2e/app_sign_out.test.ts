@@ -17,7 +17,7 @@ function readKept(page: Page): Promise<unknown[]> {
         request.onsuccess = () => resolve(request.result);
         request.onerror = () => reject(request.error);
       });
-    const database = await promisify(indexedDB.open("dropbox-api-uploads", 1));
+    const database = await promisify(indexedDB.open("dropbox-api-resume", 1));
     return promisify(database.transaction("uploads").objectStore("uploads").getAll());
   });
 }

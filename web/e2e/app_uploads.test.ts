@@ -170,7 +170,7 @@ test("tray covers no buttons, open or closed, wide or narrow", async ({ page }) 
   const last = page.getByRole("row", { name: "z.txt", exact: true });
   for (const width of [1440, 390]) {
     await page.setViewportSize({ width, height: 700 });
-    for (const button of ["Hide the list of uploads", "Show the list of uploads"]) {
+    for (const button of ["Show the list of uploads", "Hide the list of uploads"]) {
       await page.getByRole("row", { name: "note 1.txt", exact: true }).focus();
       await page.keyboard.press("End");
       await last.getByRole("button", { name: "Actions for z.txt" }).click(); // fails where something covers it

@@ -4,7 +4,7 @@ import { ActionIcon, Button, Progress, Text } from "@mantine/core";
 import { useElementSize, useNetwork } from "@mantine/hooks";
 import type { UploadSnapshot } from "dropbox-api-client/upload";
 import { ChevronDown, ChevronUp, X } from "lucide-react";
-import { useEffect, useId, useState } from "react";
+import { useDeferredValue, useEffect, useId, useState } from "react";
 import { useSession } from "../lib/client.ts";
 import { formatBytes, formatDuration } from "../lib/format.ts";
 import { t } from "../lib/i18n.ts";
@@ -13,21 +13,26 @@ import { UploadList } from "./UploadList.tsx";
 import { getUploader } from "./uploader.ts";
 import classes from "./uploads.module.css";
 
+const NONE: UploadSnapshot["items"] = [];
+
 interface TrayProps {
   snapshot: UploadSnapshot;
   counts: Counts;
 }
 
 export function Tray({ snapshot, counts }: TrayProps) {
-  const [isOpen, setOpen] = useState(true);
+  const [choice, setChoice] = useState<boolean | null>(null);
   const { ref, height } = useElementSize({ box: "border-box" });
   const { online } = useNetwork();
   const isSignedOut = useSession().status === "signed-out";
   const listId = useId();
+  const items = useDeferredValue(snapshot.items, NONE); // what takes long may wait
   useReservedHeight(height);
   const uploader = getUploader();
   const percent = percentOf(snapshot);
   const isOver = counts.running + counts.paused + counts.needed === 0;
+  // When all is well, the list closes by itself.
+  const isOpen = choice ?? !(isOver && counts.failed + counts.skipped === 0);
   const needsSession = isSignedOut && counts.running + counts.failed > 0;
   const title = needsSession ? t("uploads.signedOut") : describeTitle(snapshot, counts, online);
   const detail = needsSession ? "" : describeDetail(snapshot, online);
@@ -39,37 +44,17 @@ export function Tray({ snapshot, counts }: TrayProps) {
             {title}
           </Text>
           {detail && (
-            <Text size="xs" c="dimmed" truncate>
+            <Text size="xs" c="dimmed" truncate title={detail}>
               {detail}
             </Text>
           )}
         </div>
         <div className={classes.buttons}>
-          {counts.running > 0 && (
-            <Button size="compact-sm" variant="subtle" onClick={() => uploader.pauseAll()}>
-              {t("uploads.pauseAll")}
-            </Button>
-          )}
-          {counts.paused > 0 && (
-            <Button size="compact-sm" variant="subtle" onClick={() => uploader.resumeAll()}>
-              {t("uploads.resumeAll")}
-            </Button>
-          )}
-          {counts.failed > 0 && (
-            <Button size="compact-sm" variant="subtle" onClick={() => uploader.retryAll()}>
-              {t("uploads.retryAll")}
-            </Button>
-          )}
-          {!isOver && (
-            <Button size="compact-sm" variant="subtle" onClick={() => uploader.cancelAll()}>
-              {t("uploads.cancelAll")}
-            </Button>
-          )}
           <ActionIcon
             aria-label={isOpen ? t("uploads.collapse") : t("uploads.expand")}
             aria-expanded={isOpen}
             aria-controls={listId}
-            onClick={() => setOpen(!isOpen)}
+            onClick={() => setChoice(!isOpen)}
           >
             {isOpen ? <ChevronDown size={18} aria-hidden /> : <ChevronUp size={18} aria-hidden />}
           </ActionIcon>
@@ -82,9 +67,34 @@ export function Tray({ snapshot, counts }: TrayProps) {
       </div>
       {!isOver && <Progress value={percent} size="xs" radius={0} aria-label={t("uploads.total", { percent })} />}
       <div id={listId} hidden={!isOpen}>
-        {isOpen && <UploadList items={snapshot.items} />}
+        {isOpen && (
+          <>
+            <CommandsForAll counts={counts} isOver={isOver} />
+            <UploadList items={items} />
+          </>
+        )}
       </div>
     </section>
+  );
+}
+
+function CommandsForAll({ counts, isOver }: { counts: Counts; isOver: boolean }) {
+  const uploader = getUploader();
+  const commands = [
+    counts.running > 0 && { label: t("uploads.pauseAll"), run: () => uploader.pauseAll() },
+    counts.paused > 0 && { label: t("uploads.resumeAll"), run: () => uploader.resumeAll() },
+    counts.failed > 0 && { label: t("uploads.retryAll"), run: () => uploader.retryAll() },
+    !isOver && { label: t("uploads.cancelAll"), run: () => uploader.cancelAll() },
+  ].filter((command) => command !== false);
+  if (commands.length === 0) return null;
+  return (
+    <div className={classes.commands}>
+      {commands.map(({ label, run }) => (
+        <Button key={label} size="compact-sm" variant="subtle" onClick={run}>
+          {label}
+        </Button>
+      ))}
+    </div>
   );
 }
 

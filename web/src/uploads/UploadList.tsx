@@ -1,8 +1,8 @@
-import { ActionIcon, Button, Progress, Text } from "@mantine/core";
+import { ActionIcon, Button, Progress } from "@mantine/core";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import type { UploadItem } from "dropbox-api-client/upload";
 import { CircleAlert, CircleCheck, File, Folder, Pause, Play, RotateCw, X } from "lucide-react";
-import { useRef } from "react";
+import { memo, useMemo, useRef } from "react";
 import { formatBytes } from "../lib/format.ts";
 import { hasMessage, t } from "../lib/i18n.ts";
 import { notifyError } from "../lib/notify.tsx";
@@ -13,9 +13,9 @@ import classes from "./uploads.module.css";
 const ROW = 56;
 
 /** All uploads; only those on the screen exist as elements. */
-export function UploadList({ items }: { items: readonly UploadItem[] }) {
+export const UploadList = memo(function UploadList({ items }: { items: readonly UploadItem[] }) {
   const scroller = useRef<HTMLDivElement>(null);
-  const sorted = sortItems(items);
+  const sorted = useMemo(() => sortItems(items), [items]);
   const virtualizer = useVirtualizer({
     count: sorted.length,
     getScrollElement: () => scroller.current,
@@ -45,37 +45,34 @@ export function UploadList({ items }: { items: readonly UploadItem[] }) {
       </ul>
     </section>
   );
-}
+});
 
 const ICONS = { done: CircleCheck, failed: CircleAlert } as const;
 
-function Item({ item }: { item: UploadItem }) {
+/** Drawn again only when the upload changes: many change many times. */
+const Item = memo(function Item({ item }: { item: UploadItem }) {
   const { status, name, folders, kind } = item;
   const percent = percentOfItem(item);
   const Icon = status === "done" || status === "failed" ? ICONS[status] : kind === "folder" ? Folder : File;
   const isMoving = status === "sending" || status === "checking" || status === "completing";
   const path = [...folders, name].join("/");
+  const state = describe(item);
   return (
     <>
       <Icon size={20} strokeWidth={1.5} className={classes.icon} data-status={status} aria-hidden />
       <div className={classes.text}>
-        <Text size="sm" truncate title={path}>
+        <span className={`${classes.name} own-direction`} title={path}>
           {path}
-        </Text>
-        <Text
-          size="xs"
-          c={status === "failed" ? "var(--mantine-color-error)" : "dimmed"}
-          truncate
-          title={describe(item)}
-        >
-          {describe(item)}
-        </Text>
+        </span>
+        <span className={classes.state} data-status={status} title={state}>
+          {state}
+        </span>
         {isMoving && <Progress value={percent} size={3} aria-label={t("uploads.progressOf", { name, percent })} />}
       </div>
       <Actions item={item} />
     </>
   );
-}
+});
 
 const PAUSABLE = new Set<UploadItem["status"]>(["queued", "checking", "sending", "waiting", "completing"]);
 

@@ -2,7 +2,7 @@
 
 import type { Client } from "../api.ts";
 import { holdTab, waitUntilEnded } from "../tabs.ts";
-import type { FromWorker, Question, ToWorker } from "../worker/messages.ts";
+import type { FromWorker, Question, Told, ToWorker } from "../worker/messages.ts";
 import { Connectivity } from "./connectivity.ts";
 import { readRetry } from "./errors.ts";
 import type { FolderPath } from "./folders.ts";
@@ -15,7 +15,6 @@ import {
   isAllowed,
   isEnded,
   isRunning,
-  type Report,
   type UploadState,
 } from "./machine.ts";
 import { OtherTabs, type TabCommand } from "./other_tabs.ts";
@@ -30,7 +29,7 @@ import { readFiles, type UploadSource, type UploadTree } from "./tree.ts";
 /** Smaller files are not remembered for the next visit unless the page has their handle: sending them again costs little. */
 const REMEMBERED_BYTES = 8 * 1024 ** 2;
 /** Files that are taken at once, so that the page stays responsive between. */
-const ADDED_AT_ONCE = 500;
+const ADDED_AT_ONCE = 100;
 
 export interface UploaderOptions {
   /** For a link, a client without `auth`, or with `linkPass` if the link has a password. */
@@ -146,7 +145,8 @@ export class Uploader {
     this.addFolders(tree.files, empty, parentId, ids);
     const left = this.listLeft();
     for (let begin = 0; begin < tree.files.length; begin += ADDED_AT_ONCE) {
-      if (begin) await new Promise((resolve) => setTimeout(resolve));
+      // A hidden page has slow timers, and need not respond.
+      if (begin && document.visibilityState === "visible") await new Promise((resolve) => setTimeout(resolve));
       const added = tree.files
         .slice(begin, begin + ADDED_AT_ONCE)
         .map((source) => this.takeUp(left, source, parentId) ?? this.insertFile(source, parentId, onConflict));
@@ -514,7 +514,7 @@ export class Uploader {
         void this.watch(worker, message.name);
         break;
       case "reports":
-        for (const { id, run, report } of message.reports) this.record(id, run, report);
+        this.record(message.reports);
         break;
       case "session": {
         const entry = this.entries.get(message.id);
@@ -532,12 +532,16 @@ export class Uploader {
     }
   }
 
-  private record(id: string, run: number, report: Report): void {
-    const entry = this.entries.get(id);
-    if (!entry) return;
-    this.setState(entry, applyReport(entry.state, run, report));
-    const { status } = entry.state;
-    if (status === "done" || status === "skipped") this.forget([entry]);
+  private record(reports: readonly Told[]): void {
+    const over: Entry[] = [];
+    for (const { id, run, report } of reports) {
+      const entry = this.entries.get(id);
+      if (!entry) continue;
+      this.setState(entry, applyReport(entry.state, run, report));
+      const { status } = entry.state;
+      if (status === "done" || status === "skipped") over.push(entry);
+    }
+    this.forget(over);
   }
 
   /** Fail all uploads, and end what waits for the worker: without this both would wait for ever. */

@@ -5,8 +5,10 @@
 
 import { waitUntilEnded } from "../tabs.ts";
 
-const DATABASE = "dropbox-api-uploads";
+const DATABASE = "dropbox-api-resume";
 const CLOSING_TAB_MS = 2000;
+/** Rows are written for this long at once, so that the page stays responsive: one with a handle takes half a millisecond. */
+const BUSY_MS = 12;
 
 export interface Row {
   scope: string;
@@ -22,6 +24,8 @@ export interface Row {
 }
 
 export class ResumeStore {
+  private last: Promise<unknown> = Promise.resolve();
+
   private constructor(
     private readonly database: IDBDatabase,
     private readonly scope: string,
@@ -33,7 +37,8 @@ export class ResumeStore {
     try {
       const request = indexedDB.open(DATABASE, 1);
       request.onupgradeneeded = () => {
-        request.result.createObjectStore("uploads", { keyPath: ["scope", "id"] });
+        // By `[scope, id]`. With a key path Chromium would copy each row, and handles are slow to copy and to collect.
+        request.result.createObjectStore("uploads");
         request.result.createObjectStore("secrets");
       };
       return new ResumeStore(await promisify(request), scope, tab);
@@ -52,23 +57,21 @@ export class ResumeStore {
     return made;
   }
 
-  async put(rows: readonly Omit<Row, "scope" | "tab">[]): Promise<void> {
-    await this.write((store) => {
-      for (const row of rows) store.put({ ...row, scope: this.scope, tab: this.tab });
-    });
+  put(rows: readonly Omit<Row, "scope" | "tab">[]): Promise<void> {
+    return this.writeEach(rows, (store, row) =>
+      store.put({ ...row, scope: this.scope, tab: this.tab }, [this.scope, row.id]),
+    );
   }
 
-  async setUploadId(id: string, uploadId: string | null): Promise<void> {
-    await this.write((store) => {
+  setUploadId(id: string, uploadId: string | null): Promise<void> {
+    return this.writeEach([id], (store) => {
       const request = store.get([this.scope, id]);
-      request.onsuccess = () => request.result && store.put({ ...(request.result as Row), uploadId });
+      request.onsuccess = () => request.result && store.put({ ...(request.result as Row), uploadId }, [this.scope, id]);
     });
   }
 
-  async delete(ids: readonly string[]): Promise<void> {
-    await this.write((store) => {
-      for (const id of ids) store.delete([this.scope, id]);
-    });
+  delete(ids: readonly string[]): Promise<void> {
+    return this.writeEach(ids, (store, id) => store.delete([this.scope, id]));
   }
 
   /** Forget all uploads of the scope, as when an account signs out. */
@@ -94,7 +97,7 @@ export class ResumeStore {
       const request: IDBRequest<Row[]> = store.getAll(this.range);
       request.onsuccess = () => {
         taken.push(...request.result.filter(({ tab }) => tabs.has(tab)));
-        for (const row of taken) store.put({ ...row, tab: this.tab });
+        for (const row of taken) store.put({ ...row, tab: this.tab }, [this.scope, row.id]);
       };
     });
     return taken;
@@ -106,6 +109,21 @@ export class ResumeStore {
 
   private get range(): IDBKeyRange {
     return IDBKeyRange.bound([this.scope], [this.scope, []]);
+  }
+
+  /** Write rows a few at a time, after those of earlier calls: none is deleted before it is there. */
+  private writeEach<Item>(items: readonly Item[], write: (store: IDBObjectStore, item: Item) => void): Promise<void> {
+    const written = this.last.then(async () => {
+      for (let next = 0; next < items.length; ) {
+        await this.write((store) => {
+          const end = performance.now() + BUSY_MS;
+          do write(store, items[next++] as Item);
+          while (next < items.length && performance.now() < end);
+        });
+      }
+    });
+    this.last = written.catch(() => undefined);
+    return written;
   }
 
   private write(change: (store: IDBObjectStore) => void): Promise<void> {
