@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from "playwright-core";
 import { expect } from "vitest";
 import { server } from "../e2e/support/account.ts";
+import { makeAdmin } from "../e2e/support/admin.ts";
 import { signIn, test } from "../e2e/support/app.ts";
 import { MIB } from "../e2e/support/files.ts";
 import { slowDown } from "../e2e/support/network.ts";
@@ -78,6 +79,7 @@ function listShots(sample: Sample): Record<string, Shot> {
     sessions: { path: "/account/sessions", until: "This browser" },
     tokens: { path: "/account/tokens", until: "No tokens yet" },
     deletion: { path: "/account/deletion", until: "Delete my account" },
+    admin: { path: "/admin", until: "joiner@example.com" },
     "not-found": { path: "/files/a/b/c", until: "Page not found" },
     uploads: { path: `/files/${photos.id}`, until: upload, view: "grid", picture: "files" },
   };
@@ -85,6 +87,7 @@ function listShots(sample: Sample): Record<string, Shot> {
 
 test("pages have their pictures", { timeout: 3_600_000 }, async ({ browser, context }) => {
   const sample = await makeSample(context);
+  await makeAdmin(sample.owner);
   await waitForThumbnails(sample);
   for (const folder of [FOLDER, PICTURES]) await mkdir(folder, { recursive: true });
   const shots = Object.entries(listShots(sample)).filter(([name]) => WANTED.test(name));

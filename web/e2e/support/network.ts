@@ -13,7 +13,14 @@ export async function slowDown(page: Page, bytesPerSecond: number): Promise<() =
   return () => limit(-1);
 }
 
-const FORBIDDEN = {
+/** Let a page get an answer that the server does not make. Returns the function that ends this. */
+export async function answer(page: Page, calls: string, status: number, json: object): Promise<() => Promise<void>> {
+  const contentType = status < 400 ? "application/json" : "application/problem+json";
+  await page.route(calls, (route) => route.fulfill({ status, contentType, body: JSON.stringify(json) }));
+  return () => page.unroute(calls);
+}
+
+export const FORBIDDEN = {
   code: "forbidden",
   title: "Forbidden",
   detail: "No",
@@ -22,11 +29,16 @@ const FORBIDDEN = {
   retryable: false,
 };
 
-/** Let the server refuse the uploads of a page. Returns the function that ends this. */
-export async function refuseUploads(page: Page): Promise<() => Promise<void>> {
-  const calls = "**/v1/uploads**";
-  await page.route(calls, (route) =>
-    route.fulfill({ status: 403, contentType: "application/problem+json", body: JSON.stringify(FORBIDDEN) }),
-  );
+/** Let a page get other JSON than the server answers. Returns the function that ends this. */
+export async function changeAnswers(page: Page, calls: string, change: object): Promise<() => Promise<void>> {
+  await page.route(calls, async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, json: { ...(await response.json()), ...change } });
+  });
   return () => page.unroute(calls);
+}
+
+/** Let the server refuse the uploads of a page. Returns the function that ends this. */
+export function refuseUploads(page: Page): Promise<() => Promise<void>> {
+  return answer(page, "**/v1/uploads**", 403, FORBIDDEN);
 }

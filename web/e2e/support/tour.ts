@@ -4,9 +4,9 @@ import type { BrowserContext, Locator, Page } from "playwright-core";
 import { Account, type RemoteFile, server } from "./account.ts";
 import { makeAdmin } from "./admin.ts";
 import { SCHEMES, say, showScheme, signIn } from "./app.ts";
-import { confirmAddress } from "./mails.ts";
+import { confirmAddress, waitForMailedLink } from "./mails.ts";
 import { makePdf, makePhoto, makeSound, makeVideo } from "./media.ts";
-import { refuseUploads } from "./network.ts";
+import { answer, changeAnswers, FORBIDDEN, refuseUploads } from "./network.ts";
 import { computeCode } from "./totp.ts";
 
 const bytes = (text: string) => Buffer.from(text) as Buffer<ArrayBuffer>;
@@ -24,10 +24,13 @@ interface Exhibits {
   guarded: Account;
   folder: RemoteFile;
   empty: RemoteFile;
+  trashed: RemoteFile;
   text: RemoteFile;
   long: RemoteFile;
   received: RemoteFile;
   files: Record<string, RemoteFile>;
+  /** Confirms the address of `guarded`. */
+  mailed: URL;
 }
 
 /** Files by the kinds of previews. */
@@ -80,7 +83,8 @@ async function prepare(context: BrowserContext): Promise<Exhibits> {
   await account.call("POST", links, { mode: "view", max_downloads: 5 });
   await account.call("POST", links, { mode: "upload", max_bytes: 1e9, max_file_bytes: 1e6 });
   await account.call("POST", "/v1/me/tokens", { name: "backup", scopes: ["files:read", "share"] });
-  return { account, guarded, folder, empty, text, long, received, files };
+  const mailed = new URL(await waitForMailedLink(guarded.email, "verify-email"));
+  return { account, guarded, folder, empty, trashed, text, long, received, files, mailed };
 }
 
 /** The browser's settings for the pseudo-language. */
@@ -180,6 +184,21 @@ const OUTSIDE: readonly Stop[] = [
     },
   },
   { name: "forgot password", path: "/sign-in/forgot", open: (guide) => guide.meet("button", "Send the mail") },
+  {
+    name: "first visit of a server",
+    path: "/sign-in",
+    open: async (guide) => {
+      const end = await changeAnswers(guide.page, "**/v1/auth/options", { has_accounts: false });
+      await guide.page.goto(`${server}/welcome`);
+      await guide.see("Create the account");
+      await end();
+    },
+  },
+  {
+    name: "link of a mail",
+    path: ({ mailed: { pathname, search } }) => pathname + search,
+    open: (guide) => guide.page.getByRole("button").waitFor(),
+  },
   { name: "welcome", path: "/welcome", open: (guide) => guide.see("Done: the server has an account.") },
 ];
 
@@ -229,6 +248,11 @@ const INSIDE: readonly Stop[] = [
     open: (guide) => guide.see("This folder is empty"),
   },
   { name: "files: not found", path: `/files/${crypto.randomUUID()}`, open: (guide) => guide.see("Folder not found") },
+  {
+    name: "files: in the trash",
+    path: ({ trashed }) => `/files/${trashed.id}`,
+    open: (guide) => guide.see("This folder is in the trash"),
+  },
   { name: "recent", path: "/recent", open: (guide) => guide.row("photo.jpg").waitFor() },
   { name: "search", path: "/search?q=text", open: (guide) => guide.row("text.txt").waitFor() },
   { name: "search: nothing found", path: "/search?q=zzz", open: (guide) => guide.see("Nothing found for “zzz”") },
@@ -413,6 +437,39 @@ const INSIDE: readonly Stop[] = [
   { name: "add a passkey", path: "/account/security", open: pressFor("Add a passkey", "Add a passkey") },
   { name: "authenticator app", path: "/account/security", open: pressFor("Set up an app", "Set up an app") },
   {
+    name: "confirm that it is you",
+    path: "/account/security",
+    open: async (guide) => {
+      const problem = { ...FORBIDDEN, reason: "sign-in-too-old" };
+      const end = await answer(guide.page, "**/v1/me/second-factor", 403, problem);
+      await pressFor("Set up an app", "Confirm that it is you")(guide);
+      await end();
+    },
+  },
+  {
+    name: "recovery codes",
+    path: "/account/security",
+    open: async (guide) => {
+      const recovery_codes = Array.from({ length: 10 }, (_, index) => `${index}2345-67890`);
+      const end = await answer(guide.page, "**/v1/me/second-factor/confirm", 200, { recovery_codes });
+      await pressFor("Set up an app", "Set up an app")(guide);
+      await guide.page.getByLabel(say("Six digits")).fill("000000");
+      await guide.press("Turn on");
+      await guide.meet("dialog", "Recovery codes");
+      await end();
+    },
+  },
+  {
+    name: "address that is not confirmed",
+    path: "/account/profile",
+    open: async (guide) => {
+      const end = await changeAnswers(guide.page, "**/v1/me", { email_verified_at: null });
+      await guide.page.reload();
+      await guide.see("Confirm your address");
+      await end();
+    },
+  },
+  {
     name: "delete the account",
     path: "/account/deletion",
     open: pressFor("Delete my account", "Delete your account?"),
@@ -458,6 +515,15 @@ const INSIDE: readonly Stop[] = [
       await upload(guide.page, "letter.bin", 2_000_000);
       await guide.see("You may not add files to this folder. Ask its owner.");
       await accept();
+    },
+  },
+  {
+    name: "lost session", // the last one: it stays lost
+    path: "/account/profile",
+    open: async (guide) => {
+      const dialog = guide.find("dialog", "Your session has ended");
+      if (!(await dialog.isVisible())) await guide.exhibits.account.call("DELETE", "/v1/me/sessions");
+      await dialog.getByLabel(say("Password")).waitFor();
     },
   },
 ];

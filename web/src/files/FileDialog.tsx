@@ -1,6 +1,6 @@
 // A dialog about a file: its frame on screens and phones, and what it shows until the file is read.
 
-import { Modal, VisuallyHidden } from "@mantine/core";
+import { FocusTrap, Modal, VisuallyHidden } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
 import type { RemoteFile } from "dropbox-api-client";
 import type { ReactNode } from "react";
@@ -27,6 +27,7 @@ export function FileDialog({ id, title, onClose, children }: FileDialogProps) {
       size="lg"
       title={file ? title(file) : <VisuallyHidden>{t("loading")}</VisuallyHidden>}
     >
+      <FocusTrap.InitialFocus />
       {file ? children(file) : error ? <ErrorState error={error} onRetry={refetch} /> : <RowSkeletons count={4} />}
     </Modal>
   );

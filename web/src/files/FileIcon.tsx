@@ -13,6 +13,7 @@ import {
   type LucideIcon,
 } from "lucide-react";
 import { useState } from "react";
+import { findLanguage } from "../preview/viewers.ts";
 import classes from "./FileIcon.module.css";
 
 type Kind = "folder" | "shared" | "image" | "video" | "audio" | "pdf" | "text" | "code" | "sheet" | "archive" | "other";
@@ -44,7 +45,7 @@ const PATTERNS: readonly [Kind, RegExp][] = [
 ];
 
 interface FileIconProps {
-  file: Pick<RemoteFile, "kind" | "content_type" | "shared" | "thumbnails">;
+  file: Pick<RemoteFile, "kind" | "name" | "content_type" | "shared" | "thumbnails">;
   size?: number;
   /** Show the thumbnail where the server has made one. */
   withThumbnail?: boolean;
@@ -74,7 +75,9 @@ export function FileIcon({ file, size = 24, withThumbnail = true }: FileIconProp
   return <Icon className={classes[kind]} size={size} strokeWidth={1.5} aria-hidden />;
 }
 
-function kindOf({ kind, content_type, shared }: FileIconProps["file"]): Kind {
+function kindOf({ kind, name, content_type, shared }: FileIconProps["file"]): Kind {
   if (kind === "folder") return shared ? "shared" : "folder";
-  return PATTERNS.find(([, pattern]) => pattern.test(content_type ?? ""))?.[0] ?? "other";
+  const found = PATTERNS.find(([, pattern]) => pattern.test(content_type ?? ""))?.[0] ?? "other";
+  // The types of most source files are those of any text.
+  return (found === "text" || found === "other") && findLanguage(name) !== null ? "code" : found;
 }

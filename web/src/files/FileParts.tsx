@@ -24,7 +24,7 @@ export function FileLink({ file }: { file: RemoteFile }) {
     <Link
       to={addressOf(file, location)}
       state={{ openedHere: true }} // Back closes a preview
-      className={classes.name}
+      className={`${classes.name} own-direction`}
       tabIndex={-1}
       draggable={false}
       title={file.name}

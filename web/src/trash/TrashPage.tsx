@@ -3,11 +3,11 @@
 import { ActionIcon, Button, Checkbox, Group, NativeSelect } from "@mantine/core";
 import type { RemoteFile } from "dropbox-api-client";
 import { RotateCcw, Trash2 } from "lucide-react";
-import { useEffect, useMemo, useState } from "react";
+import { type ComponentProps, useEffect, useMemo, useState } from "react";
 import { formatDay, formatRelative } from "../lib/format.ts";
 import { t } from "../lib/i18n.ts";
 import { ConfirmDialog } from "../ui/ConfirmDialog.tsx";
-import { FileRowItem, FileRows } from "../ui/FileRows.tsx";
+import { FileRowItem, VirtualFileRows } from "../ui/FileRows.tsx";
 import { Page } from "../ui/Page.tsx";
 import { PagedList } from "../ui/PagedList.tsx";
 import { emptyTrash, findTopFolder, purgeFiles, restoreFiles, useTrash } from "./trash.ts";
@@ -94,18 +94,19 @@ export function Component() {
         empty={{ icon: Trash2, title: t("trash.empty"), text: t("trash.emptyHint") }}
       >
         {(files) => (
-          <FileRows label={t("trash.title")}>
-            {files.map((file) => (
+          <VirtualFileRows label={t("trash.title")} items={files}>
+            {(file, place) => (
               <TrashedFile
                 key={file.id}
                 file={file}
+                place={place}
                 isSelected={selected.has(file.id)}
                 onSelect={(isSelected) => select(file.id, isSelected)}
                 onRestore={() => restore([file])}
                 onPurge={() => setQuestion({ kind: "purge", files: [file] })}
               />
-            ))}
-          </FileRows>
+            )}
+          </VirtualFileRows>
         )}
       </PagedList>
       <Questions question={question} onClose={() => setQuestion(null)} onDone={() => setSelected(new Set())} />
@@ -113,15 +114,14 @@ export function Component() {
   );
 }
 
-interface TrashedFileProps {
-  file: RemoteFile;
+interface TrashedFileProps extends Pick<ComponentProps<typeof FileRowItem>, "file" | "place"> {
   isSelected: boolean;
   onSelect: (isSelected: boolean) => void;
   onRestore: () => void;
   onPurge: () => void;
 }
 
-function TrashedFile({ file, isSelected, onSelect, onRestore, onPurge }: TrashedFileProps) {
+function TrashedFile({ file, place, isSelected, onSelect, onRestore, onPurge }: TrashedFileProps) {
   const folder = file.path.slice(0, file.path.lastIndexOf("/"));
   const facts = [
     folder ? t("trash.from", { path: folder }) : t("trash.fromTop"),
@@ -131,6 +131,7 @@ function TrashedFile({ file, isSelected, onSelect, onRestore, onPurge }: Trashed
   return (
     <FileRowItem
       file={file}
+      place={place}
       about={facts.filter(Boolean).join(" · ")}
       before={
         <Checkbox
