@@ -12,7 +12,21 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import app, browser, delta, events, mirror, peers, previews, serving, sessions, signing, transfers, tree
+from bench import (
+    app,
+    browser,
+    delta,
+    events,
+    mirror,
+    peers,
+    previews,
+    serving,
+    sessions,
+    signing,
+    sync,
+    transfers,
+    tree,
+)
 from bench.peers import Peer
 from bench.stack import Stack, running_stack
 from bench.table import GIB, Section
@@ -38,6 +52,7 @@ def main() -> None:
         "tree": lambda stack: tree.measure(stack, runs),
         "mirror": mirror.measure,
         "events": events.measure,
+        "sync": lambda stack: sync.measure(stack, runs),
         "copies": lambda stack: transfers.copies(stack, *find_tools(), runs),
         "link": lambda stack: transfers.link(stack, runs),
         "delta": lambda stack: delta.measure(stack, find_tools()[0]),

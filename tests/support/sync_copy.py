@@ -53,8 +53,10 @@ class SyncCopy:
     async def paths(self) -> dict[str, RemoteEntry]:
         """Return the nodes by their paths."""
         tree = await self.read_tree()
+        root = tree.get(await self.run(lambda: self.state.root_id))
+        assert root
         found = {}
-        for entry in tree.values():
+        for entry in (root, *tree.below(root.id)):
             names = [entry.name, *(above.name for above in tree.above(entry.id))]
             found["/".join(reversed(names[:-1]))] = entry
         return found

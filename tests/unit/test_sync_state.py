@@ -120,6 +120,8 @@ def test_refused_content_is_asked_for_again_once_it_differs(state: State) -> Non
 def test_node_without_its_folder_waits(state: State) -> None:
     state.put_remote(RemoteEntry("b", "a", "b", "file", CONTENT, "r", 1))
     assert set(load(state).remote) == {ROOT}
+    state.put_base(BaseEntry("b", ROOT, "b", b"b", "file", CONTENT, "r", 1))
+    assert set(load(state).remote) == {ROOT, "b"}  # moved, not gone: the planner blocks it
     state.put_remote(RemoteEntry("a", ROOT, "a", "folder", None, None, 2))
     assert set(load(state).remote) == {ROOT, "a", "b"}
 

@@ -110,7 +110,7 @@ def load_part(state: State, device: int, select: Select, *, is_settled: bool) ->
             )
         )
         local = Tree([entry for entry in (local.get(root_id), *local.below(root_id)) if entry])  # without limbo
-        remote = _select(remote, root_id, select)
+        remote = _select(remote, root_id, lambda node_id: node_id in base or node_id in local, select)
         database.executemany(
             "DELETE FROM changed WHERE id = ?",
             (
@@ -146,8 +146,13 @@ def _show_local(row: LocalRow, parent: NodeId | None, device: int) -> LocalEntry
     )
 
 
-def _select(remote: Tree[RemoteEntry], root_id: NodeId, select: Select) -> Tree[RemoteEntry]:
-    """Return the nodes below the root, each with its selection; others wait for their folders."""
+def _select(
+    remote: Tree[RemoteEntry], root_id: NodeId, is_known: Callable[[NodeId], bool], select: Select
+) -> Tree[RemoteEntry]:
+    """Return the nodes below the root, each with its selection.
+
+    Others wait for their folders, of which the planner must know where this device has them.
+    """
     root = remote.get(root_id)
     if root is None:
         return Tree()
@@ -160,4 +165,5 @@ def _select(remote: Tree[RemoteEntry], root_id: NodeId, select: Select) -> Tree[
             selection = select(above, entry.name, entry.kind == "folder")
         paths[entry.id] = f"{above}/{entry.name}" if above else entry.name
         selected[entry.id] = entry if selection == "selected" else replace(entry, selection=selection)
-    return Tree(selected.values())
+    waiting = (entry for entry in remote.values() if entry.id not in selected and is_known(entry.id))
+    return Tree([*selected.values(), *waiting])
