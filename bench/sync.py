@@ -8,19 +8,22 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
-from bench.stack import Stack
 from bench.table import Row, Section, s
 from dropbox_client.sync.disk import Disk
 from dropbox_client.sync.guard import RootFolder
 from dropbox_client.sync.scan import Scanner
 from dropbox_client.sync.state import State
 
+if TYPE_CHECKING:  # or the process that scans would import the server
+    from bench.stack import Stack
+
 _FILES = int(os.environ.get("BENCH_FILES", "100000"))
 _FILES_PER_FOLDER = 20
 
 
-def measure(_: Stack, runs: int) -> Section:
+def measure(_: "Stack", runs: int) -> Section:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "root"
         for number in range(_FILES // _FILES_PER_FOLDER):

@@ -83,7 +83,7 @@ async def test_observed_trees_give_the_right_plans(account: Account, device: Dev
     assert await device.plan() == []
     docs = await make_folder(account, "/docs")
     same = await upload_file(account, b"same", "same", destination={"parent_id": docs})
-    await upload_file(account, b"remote", "theirs", destination={"parent_id": docs})
+    await upload_file(account, b"remote", "foreign", destination={"parent_id": docs})
     await make_folder(account, "/empty")
     (device.root / "docs").mkdir()
     (device.root / "docs" / "same").write_bytes(b"same")
@@ -92,7 +92,7 @@ async def test_observed_trees_give_the_right_plans(account: Account, device: Dev
 
     first = await device.plan()
     assert {(type(action), getattr(action, "name", None)) for action in first if not isinstance(action, Adopt)} == {
-        (Download, b"theirs"),
+        (Download, b"foreign"),
         (SendNew, "mine"),
         (MakeLocal, b"empty"),
     }

@@ -416,9 +416,10 @@ def test_mounted_file_system_takes_no_part(folder: SyncFolder) -> None:
 def test_rule_11_ignored_entries_are_unmanaged(folder: SyncFolder) -> None:
     write(folder, "a.o", "build/x", "kept")
     folder.settle()
-    folder.scanner.replace_ignores(Ignores("*.o\nbuild/"))
+    (folder.root / ".dbxignore").write_text("*.o\nbuild/")
     folder.settle()
     assert {path: row.status for path, row in folder.rows().items()} == {
+        ".dbxignore": "ok",
         "a.o": "unmanaged",
         "build": "unmanaged",
         "kept": "ok",
@@ -428,9 +429,54 @@ def test_rule_11_ignored_entries_are_unmanaged(folder: SyncFolder) -> None:
     changed(folder)
     folder.settle()
     assert changed(folder) == set()
-    folder.scanner.replace_ignores(Ignores())
+    (folder.root / ".dbxignore").unlink()
     folder.settle()
     assert folder.contents() == folder.disk_contents()
+
+
+def test_rule_11_rules_in_the_root_are_in_force_once_they_are_quiet(folder: SyncFolder) -> None:
+    write(folder, "a.o", "kept")
+    folder.settle()
+    before = folder.rows()
+    (folder.root / ".dbxignore").write_text("*.o")
+    folder.scan()
+    assert folder.row("a.o") == before["a.o"]
+    folder.settle()
+    assert (folder.row("a.o").status, folder.state.rules) == ("unmanaged", "*.o")
+    (folder.root / ".dbxignore").unlink()
+    folder.scan()
+    assert folder.row("a.o").status == "unmanaged"
+    folder.settle()
+    assert (folder.row("a.o").status, folder.state.rules) == ("ok", "")
+
+
+def test_rule_11_rules_are_checked_after_a_kill_too(folder: SyncFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(folder, "a.o")
+    folder.settle()
+    (folder.root / ".dbxignore").write_text("*.o")
+    replace_rules = folder.state.replace_rules
+
+    def replace_and_die(ignores: Ignores) -> None:
+        replace_rules(ignores)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(folder.state, "replace_rules", replace_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        folder.settle()
+    folder.restart()
+    folder.scan()
+    assert folder.row("a.o").status == "unmanaged"
+
+
+def test_rule_11_rules_that_are_there_first_count_from_the_first_scan(folder: SyncFolder) -> None:
+    write(folder, "build/x")
+    (folder.root / ".dbxignore").write_bytes(b"build/\n# caf\xe9\n")
+    folder.scan()
+    assert "build/x" not in folder.rows()
+    folder.settle()
+    folder.restart()
+    folder.settle()
+    assert set(folder.rows()) == {"build", ".dbxignore"}
 
 
 def test_folder_of_the_client_itself_is_not_recorded(folder: SyncFolder) -> None:

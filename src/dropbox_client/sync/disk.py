@@ -5,6 +5,7 @@ overrides a method to inject a failure, or another history.
 """
 
 import ctypes
+import errno
 import os
 import stat
 import struct
@@ -23,6 +24,7 @@ _SIGNED = 1 << 63
 _STATX = struct.Struct("I76xqI")
 """The mask and the time of birth in the 256 bytes of `struct statx`."""
 _MASK_BIRTH = 0x800
+_MAX_SMALL_BYTES = 1 << 20
 _NO_FOLLOW: Final = 0x100
 
 
@@ -110,6 +112,13 @@ class Disk:
             return None
         mask, seconds, rest_ns = _STATX.unpack_from(buffer)
         return seconds * 1_000_000_000 + rest_ns if mask & _MASK_BIRTH else None
+
+    def read_file(self, folder: int, name: bytes) -> bytes:
+        """Return the content of a small regular file. Raises: Unreadable, OSError."""
+        with DescriptorSource(os.open(name, _FILE_FLAGS, dir_fd=folder)) as source:
+            if source.size_bytes > _MAX_SMALL_BYTES:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+            return b"".join(bytes(block) for block in source.blocks(0, source.size_bytes))
 
     def hash_file(self, folder: int, name: bytes) -> tuple[str, DiskEntry]:
         """Return the SHA-256 of a regular file and its stat, which was the same before and after.

@@ -75,7 +75,7 @@ class Look:
                 self._record_failure(name, entry)
             elif seen is None:
                 new.append((name, entry))
-            elif seen[:6] != entry[:6] or seen.status != "ok" or is_checking_rules or entry.device != self.device:
+            elif seen[:6] != entry[:6] or seen.status != "ok" or is_checking_rules or self._is_mounted(entry):
                 different.append((name, entry))
             elif seen.child is not None:
                 self.findings.folders.append(seen.child)
@@ -98,12 +98,16 @@ class Look:
         else:
             self.findings.missing.append(name)
 
+    def _is_mounted(self, entry: DiskEntry) -> bool:
+        """Return whether another file system begins here. Files of overlays have other device numbers, too."""
+        return entry.device != self.device and entry.kind == "folder"
+
     def _judge(self, name: bytes, entry: DiskEntry) -> tuple[LocalStatus, str]:
         """Return whether an entry takes part, apart from its content."""
         text, folder = name.decode(errors="surrogateescape"), self.path.decode(errors="surrogateescape")
         if self.ignores.has_match(folder, text, is_folder=entry.kind == "folder"):
             return "unmanaged", "ignored"
-        if entry.device != self.device:
+        if self._is_mounted(entry):
             return "unreadable", "another file system is mounted here"
         try:
             read_name(name, self.traits)

@@ -14,6 +14,7 @@ Invariants:
 - Links are recorded, never followed; what is mounted below the root is not read.
 """
 
+import hashlib
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
@@ -22,7 +23,7 @@ from typing import Final
 
 from dropbox_client.errors import FileChanged, Unreadable
 from dropbox_client.sync.disk import Disk, DiskEntry
-from dropbox_client.sync.ignores import Ignores
+from dropbox_client.sync.ignores import RULES_NAME, Ignores
 from dropbox_client.sync.look import Findings, Look, explain_failure
 from dropbox_client.sync.names import RootTraits
 from dropbox_client.sync.state import State
@@ -73,7 +74,7 @@ class Scanner:
         self._clock = clock
         self._dirty: dict[int, bool] = {}
         """Folders to look at; true for one of which everything below is looked at, too."""
-        self._is_checking_rules = False
+        self._is_checking_rules = state.read_fact("are_rules_checked") == 0
         self._waits: dict[int, dict[bytes, _Wait]] = {}
         """Files without a valid hash, by folder and name."""
         self._missing: dict[int, dict[bytes, float]] = {}
@@ -105,7 +106,7 @@ class Scanner:
             number = row.child
         self._dirty.setdefault(number, False)
 
-    def replace_ignores(self, ignores: Ignores) -> None:
+    def _replace_ignores(self, ignores: Ignores) -> None:
         """Put ignore rules in force, and look at everything."""
         self._state.replace_rules(ignores)
         self.ignores = ignores
@@ -134,7 +135,15 @@ class Scanner:
 
         `pool` hashes several files at once. Raises OSError of the root itself: nothing is known then.
         """
+        if self._state.read_fact("rules") is None:
+            self._state.replace_rules(Ignores(self._read_rules() or ""))
+            self.ignores = Ignores(self._state.rules)
         self._mark_due()
+        self._look(pool)
+        if self._find_new_rules():
+            self._look(pool)
+
+    def _look(self, pool: Executor | None) -> None:
         while self._dirty:
             with self._state.transaction():
                 for _ in range(min(len(self._dirty), _FOLDERS_PER_TRANSACTION)):
@@ -144,7 +153,9 @@ class Scanner:
                     except BaseException:
                         self._dirty[number] = is_deep
                         raise
-        self._is_checking_rules = False
+        if self._is_checking_rules:
+            self._state.set_fact("are_rules_checked", 1)
+            self._is_checking_rules = False
         self._remove_gone()
         self._hash_quiet(pool)
 
@@ -253,6 +264,32 @@ class Scanner:
         status, reason = explain_failure(error)
         if (row.status, row.reason) != (status, reason):
             self._state.put_local([row._replace(status=status, reason=reason)])
+
+    # Rules
+
+    def _find_new_rules(self) -> bool:
+        """Put the content of `.dbxignore` in force once it is quiet; return whether it changed."""
+        row = self._state.find_place(ROOT_CHILD, RULES_NAME.encode())
+        rules = ""
+        if row is not None and row.kind == "file":
+            known = hashlib.sha256(self.ignores.rules.encode(errors="surrogateescape")).digest()
+            if row.fp is None or row.fp == known:
+                return False
+            rules = self._read_rules() or ""
+            if hashlib.sha256(rules.encode(errors="surrogateescape")).digest() != row.fp:
+                return False
+        if rules == self.ignores.rules:
+            return False
+        self._replace_ignores(Ignores(rules))
+        return True
+
+    def _read_rules(self) -> str | None:
+        """Return the text of `.dbxignore`, None if it cannot be read."""
+        try:
+            with self._disk.open_folder(b"") as root:
+                return self._disk.read_file(root, RULES_NAME.encode()).decode(errors="surrogateescape")
+        except (OSError, FileChanged, Unreadable):
+            return None
 
     # What is gone
 

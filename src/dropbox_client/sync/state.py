@@ -126,7 +126,7 @@ class State:
         row = self.database.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return row[0] if row else None
 
-    def set_fact(self, key: str, value: str | float | None) -> None:
+    def set_fact(self, key: str, value: str | bytes | float | None) -> None:
         self.database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     @property
@@ -160,7 +160,7 @@ class State:
     @property
     def rules(self) -> str:
         """The text of `.dbxignore` that is in force."""
-        return self.read_fact("rules") or ""
+        return (self.read_fact("rules") or b"").decode(errors="surrogateescape")
 
     def set_root(self, node_id: NodeId) -> None:
         """Bind the root folder on disk to that of the server."""
@@ -207,7 +207,8 @@ class State:
                 if self.find_local(node_id):
                     self.bind(node_id, new_id(self.next_number()))
             self.database.execute("INSERT OR IGNORE INTO changed SELECT id FROM remote")
-            self.set_fact("rules", ignores.rules)
+            self.set_fact("are_rules_checked", 0)
+            self.set_fact("rules", ignores.rules.encode(errors="surrogateescape"))
 
     def _base_paths(self) -> list[tuple[NodeId, str, Kind]]:
         return self.database.execute(
