@@ -94,6 +94,7 @@ def run(seed: int) -> None:
         changes.change_server(server)
     for _ in range(rng.randint(0, 12)):
         changes.change_disk(device)
+    device.scan()
     on_disk = {device.ids[one.number]: one for one in device.files.values() if one.kind == "file"}
     on_server = {one.id: one for one in server.below(ROOT) if one.kind == "file"}
     at_risk = {one.content for one in on_disk.values()} | {one.content for one in on_server.values()}
@@ -116,18 +117,18 @@ def run(seed: int) -> None:
     assert {(one.id, one.parent, one.name, one.content) for one in device.base.values() if one.id != ROOT} == {
         (one.id, one.parent, one.name, one.content) for one in nodes.values()
     }
+    keys = {(one.parent, normalize_name(one.name)) for one in nodes.values()}
+    for base_entry in device.base.values():
+        local_key = normalize_name(base_entry.local_name.decode())
+        # A name differs from the local one only by its case, or as the suffix of a twin.
+        assert local_key == normalize_name(base_entry.name) or (base_entry.parent, local_key) in keys, base_entry
     assert at_risk <= server.stored | set(device.trash), at_risk - server.stored - set(device.trash)
     assert not survivors - live, survivors - live
     assert not deleted & nodes.keys(), deleted & nodes.keys()
     for node_id, (parent, name) in moved.items():
         if parent in nodes and node_id in nodes:
             assert nodes[node_id].parent == parent, (node_id, parent)
-            same = [
-                one
-                for one in nodes.values()
-                if one.parent == parent and normalize_name(one.name) == normalize_name(name)
-            ]
-            assert nodes[node_id].name == name or same, (node_id, name)
+            assert nodes[node_id].name == name or (parent, normalize_name(name)) in keys, (node_id, name)
 
 
 def run_with_share(seed: int) -> None:

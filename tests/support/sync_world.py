@@ -298,7 +298,15 @@ class SimDevice:
         )
 
     def scan(self) -> None:
-        """Read the disk. What lies below an unknown folder is not seen."""
+        """Read the disk. What lies below an unknown folder is not seen.
+
+        A new inode at the place of a row is that row's node: programs save by renaming a new file over the old one.
+        """
+        rows = {(row.parent, row.name, row.kind): number for number, row in self.scanned.items()}
+        for number, one in self.files.items():
+            former = rows.get((one.parent, one.name, one.kind))
+            if former is not None and former not in self.files and number not in self.scanned:
+                self.ids[number] = self.ids.pop(former)
         hidden = {
             one.number for top in self.files.values() if top.status == "unknown" for one in self.below(top.number)
         }
@@ -427,8 +435,6 @@ class SimDevice:
     @_do.register
     def _(self, action: trees.TrashRemote) -> None:
         ids = [action.remote.id, *(one.id for one in action.below)]
-        if any(self.ids.get(number) in ids for number in self.files):
-            raise Mismatch("it is on the disk")
         self.server.trash(action.remote.id, action.remote.version, [(one.id, one.version) for one in action.below])
         for node_id in ids:
             self.remote.pop(node_id, None)

@@ -86,7 +86,8 @@ class Facts:
         base, local, remote = (_find_mounts(tree, trees) for tree in (trees.base, trees.local, trees.remote))
         rows = {}
         for node_id in dict.fromkeys([*trees.remote, *trees.base, *trees.local]):
-            mount = remote.get(node_id) or base.get(node_id) or local[node_id]
+            # The chain of base is broken where a folder was detached: its contents have only their local one.
+            mount = next((side[node_id] for side in (remote, base, local) if node_id in side), _NO_MOUNT)
             is_share = mount.root not in {trees.root, SHARED_ID}
             rows[node_id] = Row(
                 node_id,
@@ -124,4 +125,4 @@ def _find_mounts(tree: Tree[Any], trees: Trees) -> dict[NodeId, Mount]:
             top = entry.parent if entry else None
         mount = found.get(top, _NO_MOUNT) if top else _NO_MOUNT
         found.update(dict.fromkeys(path, mount))
-    return {node_id: found[node_id] for node_id in tree}
+    return {node_id: found[node_id] for node_id in tree if found[node_id] != _NO_MOUNT}

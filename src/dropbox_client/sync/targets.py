@@ -63,7 +63,10 @@ class Targets:
             if row.id in self._facts.blocked:
                 self._decide_unselected(row)
             elif row.id != self._facts.trees.root:
-                self.existence[row.id] = decide_existence(row)
+                existence = self.existence[row.id] = decide_existence(row)
+                if existence == "hold":
+                    is_unmounted = row.remote is not None
+                    self.held[row.id] = "its share is gone from this disk" if is_unmounted else "the server lost it"
                 self._place(row)
 
     def _decide_unselected(self, row: Row) -> None:
@@ -222,6 +225,10 @@ class Targets:
             if rival.base is None and rival.mount.is_writable:
                 self.displaced_nodes[holder] = self._find_twin(self.places.pop(holder), taken)
                 return False
+        if self._is_passing(rival):
+            del self.places[node_id]
+            self.held[node_id] = f"its name is taken: {self._facts.blocked[holder]}"
+            return True
         name = self._find_twin(target, taken)
         other = self.places.get(holder)
         local_key = self._local_key(target.parent, target.local_name)
@@ -231,6 +238,11 @@ class Targets:
             return True
         self.places[node_id] = replace(target, name=name)
         return False
+
+    def _is_passing(self, row: Row) -> bool:
+        """Return whether nothing is known for now of a node that holds a name: it may give it up."""
+        is_kept_out = row.remote is not None and row.remote.selection != "selected"
+        return row.id in self._facts.blocked and not is_kept_out and row.id not in self._facts.carried
 
     def _find_twin(self, target: Target, taken: dict[tuple[NodeId | None, str], NodeId]) -> str:
         """Return a name beside that of a target, free in its folder on both sides."""
@@ -253,7 +265,8 @@ class Targets:
         comers = []
         for local in self._facts.trees.local.values():
             target = self.places.get(local.id)
-            is_leaving = self.existence.get(local.id) in {"trash-local", "outside"} or local.id in self.displaced
+            is_leaving = self.existence.get(local.id) in {"trash-local", "outside"}
+            is_leaving |= local.id in self.displaced or local.id in self.clashes
             if target is not None and (target.parent, target.local_name) != (local.parent, local.name):
                 is_leaving = True
             if not is_leaving:
@@ -264,16 +277,15 @@ class Targets:
         for node_id in sorted(comers):
             target = self.places[node_id]
             holder = taken.get(self._local_key(target.parent, target.local_name))
-            if holder is not None and self.existence.get(holder) == "stay":
-                self.existence[holder] = "outside"
-            elif holder is not None and holder in self._facts.blocked and holder not in self._facts.carried:
-                del self.places[node_id]
-                self.existence[node_id] = "hold"
-                self.held[node_id] = f"its name is taken: {self._facts.blocked[holder]}"
-                continue
-            elif holder is not None:
-                target = self._make_local_twin(target, taken)
-                self.places[node_id] = target
+            if holder is not None:
+                if self.existence.get(holder) in {"both", "fetch", "send"} or holder in self._facts.carried:
+                    target = self.places[node_id] = self._make_local_twin(target, taken)
+                else:  # it leaves, or is known better, before the next plan
+                    del self.places[node_id]
+                    self.held[node_id] = "its name is taken on this disk"
+                    if self.existence.get(holder) == "stay":
+                        self.existence[holder] = "outside"
+                    continue
             taken[self._local_key(target.parent, target.local_name)] = node_id
 
     def _make_local_twin(self, target: Target, taken: dict[tuple[NodeId | None, Hashable], NodeId]) -> Target:

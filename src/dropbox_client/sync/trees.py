@@ -54,7 +54,8 @@ Access = Literal["own", "editor", "viewer"]
 Fate = Literal["live", "trashed", "deleted", "removed", "unknown"]
 """What became of a node that the remote tree lost.
 
-- live, trashed, deleted, unknown: as `POST /v1/files/lookup` answers for the own tree; `live` means outside the root.
+- trashed, deleted, unknown: as `POST /v1/files/lookup` answers for the own tree.
+- live: outside the root, as its path shows. A live node below the root is no fate: the journal brings it back.
 - removed: proven for a share, by a removal event in the own journal or by a complete read of its tree under the same
   epoch and grant.
 """
@@ -244,7 +245,8 @@ class Trees:
     """By root. That of the whole tree is always there. `SHARED_ID` has one with access `viewer`: nothing is sent there.
     The mount of a node is that of its nearest ancestor with one."""
     fates: Mapping[NodeId, Fate] = field(default_factory=dict)
-    """Of nodes that are in base and not in remote, as far as known. A `LookUp` asks for those that are missing."""
+    """Of nodes that are in base and not in remote, as far as known; forgotten when remote has the node again. `LookUp`
+    asks for those that are missing."""
     is_settled: bool = True
     """False while any directory is dirty or overflowed, or events remain to be read: no create or delete is planned."""
 
