@@ -365,10 +365,12 @@ class AsyncUpload:
                 self._count(-reported)
 
     async def _is_completed_elsewhere(self, upload: Upload) -> bool:
+        upload = await self._client.uploads.get(upload.id)
+        if upload.state not in {"completing", "completed"}:
+            return False
         if self._hashes.fingerprint is None:
             await self._hash_all(upload.chunking)
-        upload = await self._client.uploads.get(upload.id)
-        return upload.state in {"completing", "completed"} and upload.fingerprint == self._hashes.fingerprint
+        return upload.fingerprint == self._hashes.fingerprint
 
     async def _complete(self, upload: Upload) -> File:
         backoff = Backoff(RetryWindow(COMPLETE_RETRY_FOR_S), cap_s=5)

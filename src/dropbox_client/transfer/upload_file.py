@@ -472,10 +472,12 @@ class _FileUpload:
 
     def _is_completed_elsewhere(self, upload: Upload) -> bool:
         """Return whether another device completes the session, which has this destination, with this content."""
+        upload = self._client.uploads.get(upload.id)
+        if upload.state not in {"completing", "completed"}:
+            return False
         if self._hashes.fingerprint is None:
             self._hash_all(upload.chunking)
-        upload = self._client.uploads.get(upload.id)
-        return upload.state in {"completing", "completed"} and upload.fingerprint == self._hashes.fingerprint
+        return upload.fingerprint == self._hashes.fingerprint
 
     def _complete(self, upload: Upload) -> File:
         window = RetryWindow(COMPLETE_RETRY_FOR_S, waits=self._client.exchange.waits)
