@@ -14,6 +14,7 @@ import { openSite, type Site } from "./support/site.ts";
 import {
   addFiles,
   addPrivateFile,
+  countDefined,
   createToken,
   expectEachPartOnce,
   openUploader,
@@ -79,7 +80,7 @@ test("upload of 5 GiB takes as much memory at its end as at its begin", async ({
     expect(samples.length).toBeGreaterThan(10);
     expect(end.heap).toBeLessThan(40);
     expect(end.resident).toBeLessThan(begin.resident + 100);
-    expect(wire.stored).toHaveLength(640);
+    expect(wire.stored).toHaveLength(320); // chunks of zeros have 16 MiB
     expect(wire.apiBytes).toBeLessThan(500_000);
   } finally {
     await source.remove();
@@ -166,7 +167,7 @@ test("upload of a killed browser continues by its handle and sends nothing store
     await waitForStatus(restored, "done");
     expect(await account.list()).toMatchObject([{ name: "film.mov", size_bytes: 200 * MIB }]);
     expect(wire.stored.length).toBeGreaterThan(2);
-    expectEachPartOnce({ ...restoredWire, stored: [...wire.stored, ...restoredWire.stored] }, 25);
+    expectEachPartOnce({ ...restoredWire, stored: [...wire.stored, ...restoredWire.stored] }, ...countDefined(200));
     await second.close();
   } finally {
     await rm(profile, { recursive: true });

@@ -150,12 +150,17 @@ export interface Wire {
   errors: string[];
 }
 
+/** Return the fewest and the most chunks of a file that is cut where its content says. */
+export function countDefined(sizeMib: number): [fewest: number, most: number] {
+  return [Math.ceil(sizeMib / 16), Math.ceil(sizeMib / 5)];
+}
+
 /** Check that the store took each part once, that no content went to the API, and that the console stayed empty. */
-export function expectEachPartOnce(wire: Wire, parts: number): void {
+export function expectEachPartOnce(wire: Wire, fewest: number, most = fewest): void {
   // The answers about the parts in flight, at most six, may have come too late for the visit that sent them.
   expect(wire.stored.toSorted()).toEqual([...new Set(wire.stored)].toSorted());
-  expect(wire.stored.length).toBeLessThanOrEqual(parts);
-  expect(wire.stored.length).toBeGreaterThanOrEqual(Math.max(1, parts - 6));
+  expect(wire.stored.length).toBeLessThanOrEqual(most);
+  expect(wire.stored.length).toBeGreaterThanOrEqual(Math.max(1, fewest - 6));
   expect(wire.apiBytes).toBeLessThan(50_000);
   expect(wire.errors).toEqual([]);
 }

@@ -39,6 +39,11 @@ export class SessionLost extends Error {
   override readonly name = "SessionLost";
 }
 
+/** The session has chunks of another file: it can never complete with this one. */
+export class OtherContent extends Error {
+  override readonly name = "OtherContent";
+}
+
 /** Return the seconds of Retry-After (0 without) of an error after which another attempt may succeed, else null. */
 export function readRetry(error: unknown): number | null {
   if (error instanceof StoreBusy || error instanceof ConnectionProblem) return 0;

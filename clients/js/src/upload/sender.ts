@@ -1,17 +1,23 @@
-// Sends the chunks of one session: signs those that are hashed, PUTs them through the lanes, and retries each by itself.
+// Sends the chunks of one session: lists those that the server does not know, signs those that are hashed and not reused, PUTs
+// them through the lanes, and retries each by itself.
 
 import { isProblem } from "../problems.ts";
+import { MAX_BYTES } from "../worker/cdc.ts";
 import { type FileHasher, hashBlob, readBytes } from "../worker/hash.ts";
 import type { Put } from "../worker/put.ts";
-import type { Chunks } from "./chunks.ts";
+import { type Chunks, parseRanges } from "./chunks.ts";
 import { readRetry, SessionGone, UploadError } from "./errors.ts";
 import { type RetryWindow, retry } from "./retry.ts";
-import type { ChunkHash, SignedPart } from "./sessions.ts";
+import { type ChunkHash, type ListedChunk, readReusing, type Session, type SignedPart } from "./sessions.ts";
 import { SigningBatches } from "./signing.ts";
 import type { TransferContext } from "./transfer.ts";
 
 const MAX_EXPIRED_URLS = 5;
 const MAX_DAMAGED_TRIES = 5;
+/** Chunks that one call lists: few at first, so that their bytes leave soon. */
+const FIRST_PAGE = 8;
+const LARGEST_PAGE_WHILE_HASHING = 64;
+export const LARGEST_PAGE = 1000;
 
 /** Call the server until it answers. */
 export function callServer<Result>(
@@ -34,6 +40,15 @@ export async function requireReadable(file: Blob): Promise<void> {
   await readBytes(file.slice(Math.max(0, file.size - 1)));
 }
 
+/** Return chunks as requests list them. */
+export function listChunks(
+  chunks: Chunks,
+  hashes: ReadonlyMap<number, string>,
+  numbers: readonly number[],
+): ListedChunk[] {
+  return numbers.map((number) => ({ sha256: hashes.get(number) ?? "", size_bytes: chunks.bytesOf(number) }));
+}
+
 /** A part on its way. */
 interface Flight {
   sentBytes: number;
@@ -47,7 +62,11 @@ interface Flight {
 /** Sends chunks of one session through the lanes. Single use. */
 export class Sender {
   private readonly inFlight = new Map<number, Flight>();
-  private storedBytes: number;
+  private storedBytes = 0;
+  private page = FIRST_PAGE;
+  private readonly uploadId: string;
+  /** Chunks that are left to the server. */
+  readonly left: Set<number>;
   private failure: unknown;
   private hasFailed = false;
   private landed = Promise.withResolvers<void>();
@@ -55,32 +74,48 @@ export class Sender {
   constructor(
     private readonly context: TransferContext,
     private readonly window: RetryWindow,
-    private readonly uploadId: string,
+    session: Session,
+    /** How many chunks the server knows. */
+    public listed: number,
     private readonly file: Blob,
     private readonly chunks: Chunks,
     private readonly hasher: FileHasher,
     private readonly signal: AbortSignal,
   ) {
-    this.storedBytes = chunks.sizeBytes;
+    this.uploadId = session.id;
+    this.left = new Set(parseRanges(readReusing(session)));
   }
 
-  /** Send the chunks `todo` (ascending); `signed` has parts that are signed already. Throws what ends the upload. */
+  /**
+   * Send the chunks `todo` (ascending); `signed` has parts that are signed already. Throws what ends the upload.
+   *
+   * Chunks after the `listed` ones are listed first, and sent if the server answers that they are missing.
+   */
   async send(todo: readonly number[], signed: readonly SignedPart[]): Promise<void> {
-    for (const number of todo) this.storedBytes -= this.chunks.bytesOf(number);
+    const wanted = new Set(todo.filter((number) => number <= this.listed));
+    this.storedBytes = this.chunks.endOf(this.listed);
+    for (const number of wanted) {
+      this.storedBytes -= this.chunks.bytesOf(number);
+      this.left.delete(number);
+    }
     this.reportBytes();
-    const wanted = new Set(todo);
     for (const part of signed) if (wanted.delete(part.number)) this.launch(part);
     const unsigned = [...wanted];
-    const batches = new SigningBatches(this.chunks.chunkSizeBytes);
-    while (unsigned.length || this.inFlight.size) {
+    const batches = new SigningBatches(this.chunks.chunkSizeBytes ?? MAX_BYTES);
+    while (unsigned.length || this.inFlight.size || !this.isListed) {
       if (this.hasFailed) throw this.failure;
       this.signal.throwIfAborted();
+      const page = this.choosePage(unsigned.length > 0);
+      if (page) {
+        unsigned.push(...(await this.listPage(page)));
+        continue;
+      }
       const count = this.chooseBatch(batches, unsigned);
       if (count) {
         await this.signAndLaunch(unsigned, count);
         batches.grow(!this.hasher.isDone, this.context.lanes.rate);
       } else {
-        await this.waitForNews(unsigned.length > 0);
+        await this.waitForNews(unsigned.length > 0 || !this.isListed);
       }
     }
     if (this.hasFailed) throw this.failure;
@@ -89,6 +124,36 @@ export class Sender {
   /** Wait until no request is under way. */
   async settle(): Promise<void> {
     await Promise.all([...this.inFlight.values()].map(({ done }) => done));
+  }
+
+  private get isListed(): boolean {
+    return this.chunks.isComplete && this.listed === this.chunks.count;
+  }
+
+  /** Return how many hashed chunks to list now, 0 to wait for more of them. */
+  private choosePage(hasUnsigned: boolean): number {
+    const { hashes, isDone } = this.hasher;
+    let ready = 0;
+    while (ready < LARGEST_PAGE && hashes.has(this.listed + ready + 1)) ready++;
+    const isBusy = hasUnsigned || this.inFlight.size >= this.context.lanes.limit;
+    return isDone || ready >= (isBusy ? this.page : FIRST_PAGE) ? ready : 0;
+  }
+
+  /** List chunks; return those that must be sent. */
+  private async listPage(count: number): Promise<number[]> {
+    const first = this.listed + 1;
+    const numbers = Array.from({ length: count }, (_, index) => first + index);
+    const chunks = listChunks(this.chunks, this.hasher.hashes, numbers);
+    const context = { ...this.context, signal: this.signal };
+    const list = () => this.context.sessions.addChunks(this.uploadId, first, chunks);
+    const session = await callServer(context, this.window, list);
+    this.listed += count;
+    this.page = Math.min(8 * this.page, LARGEST_PAGE_WHILE_HASHING);
+    const missing = new Set(parseRanges(session.missing));
+    for (const number of parseRanges(readReusing(session))) if (number >= first) this.left.add(number);
+    for (const number of numbers) if (!missing.has(number)) this.storedBytes += this.chunks.bytesOf(number);
+    this.reportBytes();
+    return numbers.filter((number) => missing.has(number));
   }
 
   private chooseBatch(batches: SigningBatches, unsigned: readonly number[]): number {

@@ -3,12 +3,36 @@
 import type { Client, Schemas } from "../api.ts";
 import { ApiProblem } from "../problems.ts";
 import { hashBlob } from "../worker/hash.ts";
+import { CDC1, fixed } from "./chunks.ts";
 import { UploadError } from "./errors.ts";
 import type { Job, Target } from "./job.ts";
 
 export type SignedPart = Schemas["SignedPart"];
 /** What both kinds of sessions tell. */
 export type Session = Schemas["Upload"] | Schemas["LinkUpload"];
+
+const SIGNED_FIRST = 4;
+
+/** Return how the content of a session is cut; a link has fixed chunks only. */
+export function readChunking(session: Session): string {
+  return "chunking" in session ? session.chunking : fixed(session.chunk_size_bytes);
+}
+
+/** Return the chunks that the server makes from stored bytes now, as ranges. */
+export function readReusing(session: Session): string {
+  return "reusing" in session ? session.reusing : "";
+}
+
+/** A chunk as requests list it. */
+export type ListedChunk = Schemas["ListedChunk"];
+
+/** The first chunks of a file, whose hashes are known when its session starts. */
+export interface FirstChunks {
+  chunking: string;
+  chunks: readonly ListedChunk[];
+  /** Whether the server is to reuse those that the account stores. */
+  isListed: boolean;
+}
 
 export interface ChunkHash {
   number: number;
@@ -34,8 +58,8 @@ export interface NewSession {
   /** Of the job's folders; null for a link, which makes them itself. */
   parentId: string | null;
   fingerprint: string | null;
-  /** The hash of the first chunk, for a plan of several chunks of this size: the start signs it, too. */
-  first: { sha256: string; chunkSizeBytes: number } | null;
+  /** For a plan of several chunks: the start signs some, too. */
+  first: FirstChunks | null;
 }
 
 /** The answer about one file of a batch. */
@@ -47,6 +71,8 @@ export type BatchEnd = Completed | ApiProblem | number | null;
 export interface Limits {
   singleMaxBytes: number;
   chunkSizeBytes: number;
+  /** The largest file with content-defined chunks; 0: there are none. */
+  cdc1MaxBytes: number;
   /** Files in one batch. */
   batchItems: number;
 }
@@ -56,6 +82,12 @@ export interface Sessions {
   start(wanted: NewSession): Promise<Started>;
   startBatch(wanted: readonly NewSession[]): Promise<BatchStart[]>;
   reconcile(id: string): Promise<Session>;
+  /** Return a session when no chunk of it is being reused any more, or after some seconds. */
+  look(id: string, waitS: number): Promise<Session>;
+  /** List chunks of the file from number `first` on. */
+  addChunks(id: string, first: number, chunks: readonly ListedChunk[]): Promise<Session>;
+  /** Return how the content is cut that an upload replaces: the file with this id, or at the name of the job. */
+  readReplaced(wanted: NewSession, fileId: string | null): Promise<{ chunking: string; sizeBytes: number } | null>;
   /** Sign chunks: all of them, or the first ones that have room. */
   sign(id: string, chunks: readonly ChunkHash[]): Promise<readonly SignedPart[]>;
   /** List the registered hashes of a session; empty for a link, which shows none. */
@@ -90,8 +122,12 @@ class AccountSessions implements Sessions {
 
   private async fetchLimits(): Promise<Limits> {
     const { data } = await this.client.api.GET("/v1/capabilities");
-    const { single_max_bytes, chunk_size_bytes, batch_items } = data;
-    return { singleMaxBytes: single_max_bytes, chunkSizeBytes: chunk_size_bytes, batchItems: batch_items };
+    return {
+      singleMaxBytes: data.single_max_bytes,
+      chunkSizeBytes: data.chunk_size_bytes,
+      cdc1MaxBytes: data.cdc1_max_bytes ?? 0, // an earlier server tells none
+      batchItems: data.batch_items,
+    };
   }
 
   async start(wanted: NewSession): Promise<Started> {
@@ -106,6 +142,32 @@ class AccountSessions implements Sessions {
 
   async reconcile(id: string): Promise<Session> {
     return (await this.client.api.POST("/v1/uploads/{upload_id}/reconcile", inSession(id))).data;
+  }
+
+  async look(id: string, waitS: number): Promise<Session> {
+    const params = { path: { upload_id: id }, query: { wait_s: waitS } };
+    return (await this.client.api.GET("/v1/uploads/{upload_id}", { params })).data;
+  }
+
+  async addChunks(id: string, first: number, chunks: readonly ListedChunk[]): Promise<Session> {
+    const params = { path: { upload_id: id }, query: { from: first } };
+    const body = { chunks: [...chunks] };
+    return (await this.client.api.PUT("/v1/uploads/{upload_id}/chunks", { params, body })).data;
+  }
+
+  async readReplaced({ job, parentId }: NewSession, fileId: string | null) {
+    const id = fileId ?? (await this.findFile(parentId, job.name));
+    const params = { path: { file_id: id }, query: { limit: 1 } };
+    const { data } = await this.client.api.GET("/v1/files/{file_id}/manifest", { params });
+    return { chunking: data.chunking, sizeBytes: data.size_bytes };
+  }
+
+  private async findFile(parentId: string | null, name: string): Promise<string> {
+    const { api } = this.client;
+    if (parentId === null)
+      return (await api.GET("/v1/files/by-path", { params: { query: { path: `/${name}` } } })).data.id;
+    const params = { path: { file_id: parentId }, query: { path: name } };
+    return (await api.GET("/v1/files/{file_id}/by-path", { params })).data.id;
   }
 
   async sign(id: string, chunks: readonly ChunkHash[]): Promise<readonly SignedPart[]> {
@@ -174,7 +236,7 @@ class LinkSessions implements Sessions {
 
   /** What servers have by default: a link tells no limits. Where it asks for a fingerprint, the file is small. */
   async readLimits(): Promise<Limits> {
-    return { singleMaxBytes: 8 * MIB, chunkSizeBytes: 8 * MIB, batchItems: LINK_BATCH_ITEMS };
+    return { singleMaxBytes: 8 * MIB, chunkSizeBytes: 8 * MIB, cdc1MaxBytes: 0, batchItems: LINK_BATCH_ITEMS };
   }
 
   async start(wanted: NewSession): Promise<Started> {
@@ -198,6 +260,18 @@ class LinkSessions implements Sessions {
   async sign(id: string, chunks: readonly ChunkHash[]): Promise<readonly SignedPart[]> {
     const request = { ...this.inSession(id), body: { parts: [...chunks] } };
     return (await this.client.api.POST(`${LINK}/{upload_id}/parts`, request)).data.parts;
+  }
+
+  async look(id: string): Promise<Session> {
+    return this.reconcile(id); // a sender's chunks are not reused
+  }
+
+  async addChunks(id: string): Promise<Session> {
+    return this.reconcile(id);
+  }
+
+  async readReplaced(): Promise<null> {
+    return null;
   }
 
   async listHashes(): Promise<ChunkHash[]> {
@@ -266,7 +340,7 @@ function describeUpload({ job, parentId, fingerprint, first }: NewSession): Sche
     size_bytes: file.size,
     destination: { name, on_conflict: onConflict, ...(parentId && { parent_id: parentId }) },
     ...(fingerprint && { fingerprint }),
-    ...describeFirst(first),
+    ...(first && describeFirst(first)),
     ...(file.lastModified && { client_modified_at: new Date(file.lastModified).toISOString() }),
   };
 }
@@ -278,12 +352,23 @@ function describeLinkUpload({ job, fingerprint, first }: NewSession): Schemas["L
     size_bytes: job.file.size,
     ...(job.folders.length && { folder_path: job.folders.join("/") }),
     ...(fingerprint && { fingerprint }),
-    ...describeFirst(first),
+    ...(first && describeFixed(first)),
   };
 }
 
-function describeFirst(first: NewSession["first"]) {
-  return first && { chunk_size_bytes: first.chunkSizeBytes, parts: [{ number: 1, sha256: first.sha256 }] };
+function describeFirst(first: FirstChunks) {
+  const chunks = [...first.chunks];
+  if (first.chunking === CDC1) return { chunking: CDC1, chunks, parts: chooseParts(first) };
+  return { ...describeFixed(first), ...(first.isListed && { chunks }) };
+}
+
+function describeFixed(first: FirstChunks) {
+  return { chunk_size_bytes: Number(first.chunking.slice("fixed:".length)), parts: chooseParts(first) };
+}
+
+/** Return the parts that a start signs, unless their chunks are reused. */
+function chooseParts({ chunks }: FirstChunks): ChunkHash[] {
+  return chunks.slice(0, SIGNED_FIRST).map(({ sha256 }, index) => ({ number: index + 1, sha256 }));
 }
 
 function readStarted(

@@ -2,25 +2,41 @@
 //
 // The session at the server is the only record of progress. A small file is hashed first, a large one while it is sent;
 // its fingerprint is bound to the session afterwards. If the server has content or a session of the same size, it requires
-// the fingerprint first: the upload may be a resume or a duplicate. Invariants: a chunk that the store has is never sent
+// the fingerprint first: the upload may be a resume, a duplicate, or an edit in place. A file of more than 16 MiB is cut where
+// its content says, and chunks that the account stores are left to the server, unless it is too slow. Invariants: a chunk that the store has is never sent
 // again; a session of another run is completed only after all hashes registered in it were compared with those of the file.
 
 import { ApiProblem, isProblem } from "../problems.ts";
-import { FileHasher, hashBlob } from "../worker/hash.ts";
+import { MAX_BYTES } from "../worker/cdc.ts";
+import { FileHasher, findCutter, hashFirstChunk } from "../worker/hash.ts";
 import type { Put } from "../worker/put.ts";
-import { Chunks, expectChunkBytes, parseRanges } from "./chunks.ts";
+import { CDC1, Chunks, expectChunkBytes, fixed, parseRanges } from "./chunks.ts";
 import type { Connectivity } from "./connectivity.ts";
-import { SessionGone, SessionLost, UploadError } from "./errors.ts";
+import { OtherContent, SessionGone, SessionLost, UploadError } from "./errors.ts";
 import type { Job, OnConflict } from "./job.ts";
 import type { Lanes } from "./lanes.ts";
 import type { Report } from "./machine.ts";
 import { RetryWindow } from "./retry.ts";
-import { callServer, requireReadable, Sender } from "./sender.ts";
-import type { ChunkHash, Completed, Limits, NewSession, Session, Sessions, SignedPart, Started } from "./sessions.ts";
+import { callServer, LARGEST_PAGE, listChunks, requireReadable, Sender } from "./sender.ts";
+import {
+  type ChunkHash,
+  type Completed,
+  type Limits,
+  type NewSession,
+  readChunking,
+  readReusing,
+  type Session,
+  type Sessions,
+  type SignedPart,
+  type Started,
+} from "./sessions.ts";
 
 const MAX_SESSIONS = 4;
 const MAX_ROUNDS = 4;
 const COMPARED_PER_CALL = 1000;
+const REUSE_POLL_S = 5;
+/** A server that reuses no chunk for so many polls is not waited for: the client sends them. */
+const REUSE_POLLS = 6;
 /** Problem codes of a session that cannot be completed; a new session may succeed. */
 const LOST = new Set([
   "upload-expired",
@@ -52,6 +68,12 @@ export interface TransferContext {
   withLock: <Result>(uploadId: string, onBusy: () => void, run: () => Promise<Result>) => Promise<Result>;
 }
 
+function requireLive({ state }: Session): void {
+  if (state === "aborted" || state === "expired" || state === "failed") {
+    throw new SessionLost(`The upload session is ${state}`);
+  }
+}
+
 function isSessionLost(error: unknown): error is SessionLost | ApiProblem {
   return error instanceof SessionLost || (error instanceof ApiProblem && LOST.has(error.code));
 }
@@ -65,7 +87,8 @@ export async function transferFile(context: TransferContext, job: Job): Promise<
       return await transfer.run();
     } catch (error) {
       const isLost = isSessionLost(error);
-      const isOther = isProblem(error, "chunk-mismatch"); // hashes of other bytes are registered: it can never complete
+      // Hashes of other bytes are registered: it can never complete.
+      const isOther = error instanceof OtherContent || isProblem(error, "chunk-mismatch");
       if (isOther || (error instanceof UploadError && error.code === "file-changed")) await transfer.abort();
       if (!isLost && !isOther) throw error;
       if (isProblem(error, "not-found") && !transfer.hasSession) throw error; // the destination, not a session
@@ -81,7 +104,11 @@ class Transfer {
   private readonly file: File;
   private readonly window = new RetryWindow();
   private fingerprint: string | null = null;
-  private hashes: { chunkSizeBytes: number; known: Map<number, string> } = { chunkSizeBytes: 0, known: new Map() };
+  private hashes: { chunks: Chunks; known: Map<number, string> };
+  /** Whether the file has the size of the one that it replaces, and is cut as that one: only what changed is sent. */
+  private isEditInPlace = false;
+  /** The file that has the name. */
+  private takenBy: string | null = null;
   private sessionId: string | null = null;
 
   constructor(
@@ -89,6 +116,7 @@ class Transfer {
     private job: Job,
   ) {
     this.file = job.file;
+    this.hashes = { chunks: new Chunks(0, fixed(0)), known: new Map() };
   }
 
   get hasSession(): boolean {
@@ -130,6 +158,7 @@ class Transfer {
 
   /** Ask what to do about a taken name; return false to skip the file. */
   private async askForName(fileId: string | null): Promise<boolean> {
+    this.takenBy = fileId;
     this.context.report({ type: "asking" });
     const choice = await this.context.decide(this.job, fileId);
     this.context.signal.throwIfAborted();
@@ -143,15 +172,16 @@ class Transfer {
     const { sessions } = this.context;
     const limits = await this.call(() => sessions.readLimits());
     if (this.fingerprint === null && this.file.size <= limits.singleMaxBytes) {
-      await this.hashAll(new Chunks(this.file.size, this.file.size));
+      await this.hashAll(fixed(this.file.size));
     }
     if (this.fingerprint === null) {
-      await this.hashFirst(limits);
+      const chunking = await this.chooseChunking(limits);
+      await this.hashFirst(chunking);
       try {
         return await this.post(null);
       } catch (error) {
         if (!isProblem(error, "fingerprint-required")) throw error;
-        await this.adopt(error.problem.uploads, limits);
+        await this.adopt(error.problem.uploads, chunking);
       }
     }
     return this.post(this.fingerprint);
@@ -162,12 +192,19 @@ class Transfer {
     return this.call(() => this.context.sessions.start(wanted));
   }
 
+  /** Return how to cut a new file of more than one chunk. */
+  private async chooseChunking({ chunkSizeBytes, cdc1MaxBytes }: Limits): Promise<string> {
+    const { size } = this.file;
+    if (size > MAX_BYTES && size <= cdc1MaxBytes && (await findCutter())) return CDC1;
+    return fixed(expectChunkBytes(size, chunkSizeBytes));
+  }
+
   /** Hash the first chunk, so that the start signs it. */
-  private async hashFirst(limits: Limits): Promise<void> {
-    const chunks = new Chunks(this.file.size, expectChunkBytes(this.file.size, limits.chunkSizeBytes));
+  private async hashFirst(chunking: string): Promise<void> {
+    if (this.hashes.known.size) return;
+    const chunks = new Chunks(this.file.size, chunking);
     try {
-      const known = new Map([[1, await hashBlob(chunks.slice(this.file, 1))]]);
-      if (!this.hashes.known.size) this.hashes = { chunkSizeBytes: chunks.chunkSizeBytes, known };
+      this.hashes = { chunks, known: new Map([[1, await hashFirstChunk(this.file, chunks)]]) };
     } catch {
       // The hasher of the whole file reports what cannot be read.
     }
@@ -175,9 +212,16 @@ class Transfer {
 
   private async describe(fingerprint: string | null): Promise<NewSession> {
     const parentId = await this.call(() => this.context.findFolder(this.job));
-    const { chunkSizeBytes, known } = this.hashes;
-    const sha256 = known.get(1);
-    const first = sha256 !== undefined && chunkSizeBytes < this.file.size ? { sha256, chunkSizeBytes } : null;
+    const { chunks, known } = this.hashes;
+    const isListed = this.isEditInPlace || chunks.chunking === CDC1;
+    const numbers: number[] = [];
+    while (known.has(numbers.length + 1) && numbers.length < (isListed ? LARGEST_PAGE : 1))
+      numbers.push(numbers.length + 1);
+    const isOne = chunks.isComplete && chunks.count === 1;
+    const first =
+      numbers.length && !isOne
+        ? { chunking: chunks.chunking, chunks: listChunks(chunks, known, numbers), isListed }
+        : null;
     return { job: this.job, parentId, fingerprint, first };
   }
 
@@ -198,19 +242,17 @@ class Transfer {
    * All hashes registered in a session, at least one, must be those of the file: a session of another file of the same size
    * is left alone.
    */
-  private async adopt(unbound: readonly string[], limits: Limits): Promise<void> {
+  private async adopt(unbound: readonly string[], chunking: string): Promise<void> {
     const { sessions } = this.context;
     const candidates = await Promise.all(unbound.map((id) => this.call(() => sessions.reconcile(id))));
     candidates.sort((one, other) => other.uploaded_bytes - one.uploaded_bytes);
-    const chunkSizeBytes = candidates[0]?.chunk_size_bytes ?? expectChunkBytes(this.file.size, limits.chunkSizeBytes);
-    const fingerprint = await this.hashAll(new Chunks(this.file.size, chunkSizeBytes));
-    for (const { id, chunk_size_bytes } of candidates) {
-      if (chunk_size_bytes !== chunkSizeBytes) continue;
-      const registered = await this.call(() => sessions.listHashes(id));
-      const isSame = ({ number, sha256 }: ChunkHash) => this.hashes.known.get(number) === sha256;
-      if (!registered.length || !registered.every(isSame)) continue;
+    const [best] = candidates;
+    const chosen = best ? readChunking(best) : ((await this.findReplacedChunking()) ?? chunking);
+    const fingerprint = await this.hashAll(chosen);
+    for (const session of candidates) {
+      if (readChunking(session) !== chosen || !(await this.hasOnlyOwnChunks(session.id))) continue;
       try {
-        await this.call(() => sessions.bind(id, fingerprint));
+        await this.call(() => sessions.bind(session.id, fingerprint));
         return; // a start with this fingerprint joins the session
       } catch (error) {
         if (!isSessionLost(error)) throw error;
@@ -218,8 +260,34 @@ class Transfer {
     }
   }
 
+  /** Whether hashes are registered in a session, and all of them are those of the file. */
+  private async hasOnlyOwnChunks(id: string): Promise<boolean> {
+    const registered = await this.call(() => this.context.sessions.listHashes(id));
+    const isSame = ({ number, sha256 }: ChunkHash) => this.hashes.known.get(number) === sha256;
+    return registered.length > 0 && registered.every(isSame);
+  }
+
+  /**
+   * Return how the content was cut that the file replaces, if it has fixed chunks and the same size; else null.
+   *
+   * The same cuts find the chunks that are unchanged in a file that was edited in place.
+   */
+  private async findReplacedChunking(): Promise<string | null> {
+    if (this.job.onConflict !== "replace") return null;
+    const wanted = await this.describe(null);
+    try {
+      const replaced = await this.call(() => this.context.sessions.readReplaced(wanted, this.takenBy));
+      this.isEditInPlace = /^fixed:[1-9]\d*$/.test(replaced?.chunking ?? "") && replaced?.sizeBytes === this.file.size;
+      return replaced && this.isEditInPlace ? replaced.chunking : null;
+    } catch (error) {
+      if (error instanceof ApiProblem) return null; // there is none, or not for this account
+      throw error;
+    }
+  }
+
   /** Compute the fingerprint and the hashes of all chunks in one pass, before anything is sent. */
-  private async hashAll(chunks: Chunks): Promise<string> {
+  private async hashAll(chunking: string): Promise<string> {
+    const chunks = new Chunks(this.file.size, chunking);
     let checkedBytes = 0;
     const hasher = new FileHasher({
       file: this.file,
@@ -233,7 +301,7 @@ class Transfer {
       },
     });
     this.fingerprint = await hasher.done;
-    this.hashes = { chunkSizeBytes: chunks.chunkSizeBytes, known: hasher.hashes };
+    this.hashes = { chunks, known: hasher.hashes };
     return this.fingerprint;
   }
 
@@ -248,19 +316,23 @@ class Transfer {
     let current = isNew ? session : await this.reconcile(session.id);
     let todo = parseRanges(current.missing);
     let signed = isNew ? parts : [];
+    let listed = await this.prepare(current, isNew);
+    const isDefined = readChunking(current) === CDC1;
     for (let round = 0; round < MAX_ROUNDS; round++) {
       try {
         if (current.state === "active" || current.state === "creating") {
-          await this.send(current, todo, signed, isNew ? [] : parseRanges(current.uploaded));
+          await this.send(current, listed, todo, signed, isNew || isDefined ? [] : parseRanges(current.uploaded));
         }
-        const fingerprint = this.fingerprint ?? (await this.hashAll(this.chunksOf(current)));
+        const fingerprint = this.fingerprint ?? (await this.hashAll(readChunking(current)));
         await requireReadable(this.file);
         const bound = await this.bind(current, fingerprint);
         if (bound && bound.session?.id !== current.id) return bound;
         return await this.complete(current.id, fingerprint);
       } catch (error) {
-        if (!(error instanceof SessionGone) && !isProblem(error, "parts-missing")) throw error;
+        const isIncomplete = isProblem(error, "parts-missing") || isProblem(error, "chunks-missing");
+        if (!(error instanceof SessionGone) && !isIncomplete) throw error;
         current = await this.reconcile(current.id);
+        listed = this.countListed(current, false);
         todo = parseRanges(current.missing);
         signed = [];
       }
@@ -268,33 +340,63 @@ class Transfer {
     throw new UploadError("gave-up", `The store lost parts ${MAX_ROUNDS} times`);
   }
 
-  private chunksOf(session: Session): Chunks {
-    return new Chunks(session.size_bytes, session.chunk_size_bytes);
+  /**
+   * Cut the file as a session wants it; return how many chunks the server knows.
+   *
+   * The list of another run is continued only if it is that of this file.
+   */
+  private async prepare(session: Session, isNew: boolean): Promise<number> {
+    const chunking = readChunking(session);
+    if (chunking !== this.hashes.chunks.chunking) {
+      this.hashes = { chunks: new Chunks(this.file.size, chunking), known: new Map() };
+    }
+    if (chunking === CDC1 && !isNew) {
+      if (this.fingerprint === null || !this.hashes.chunks.isComplete) await this.hashAll(chunking);
+      if (session.chunk_count && !(await this.hasOnlyOwnChunks(session.id))) {
+        throw new OtherContent("The upload session has chunks of another file");
+      }
+    }
+    return this.countListed(session, isNew);
+  }
+
+  private countListed(session: Session, isNew: boolean): number {
+    const { chunks, known } = this.hashes;
+    if (chunks.chunking === CDC1 || !this.isEditInPlace || known.size < chunks.count) return session.chunk_count;
+    return isNew ? Math.min(LARGEST_PAGE, chunks.count) : 0;
   }
 
   private async reconcile(id: string): Promise<Session> {
     const session = await this.call(() => this.context.sessions.reconcile(id));
-    if (session.state === "aborted" || session.state === "expired" || session.state === "failed") {
-      throw new SessionLost(`The upload session is ${session.state}`);
-    }
+    requireLive(session);
     return session;
   }
 
-  /** Send the chunks `todo`; compare the hashes of the chunks `stored` with those that the server has registered. */
-  private async send(session: Session, todo: number[], signed: readonly SignedPart[], stored: number[]): Promise<void> {
-    const chunks = this.chunksOf(session);
+  /**
+   * Send the chunks `todo`, and those after the `listed` ones that are not reused; compare the hashes of the chunks `stored`
+   * with those that the server has registered.
+   */
+  private async send(
+    session: Session,
+    listed: number,
+    todo: number[],
+    signed: readonly SignedPart[],
+    stored: number[],
+  ): Promise<void> {
+    const { chunks } = this.hashes;
     const local = new AbortController();
     const signal = AbortSignal.any([this.context.signal, local.signal]);
-    const hasher = this.startHasher(
-      chunks,
-      [...todo, ...stored].sort((one, other) => one - other),
-      signal,
-    );
-    const sender = new Sender(this.context, this.window, session.id, this.file, chunks, hasher, signal);
+    const wanted = [...todo, ...stored].sort((one, other) => one - other);
+    const hasher = this.startHasher(chunks, wanted, signal);
+    let sender = new Sender(this.context, this.window, session, listed, this.file, chunks, hasher, signal);
     try {
       await sender.send(todo, signed);
+      const unmade = await this.waitForReuse(session.id, sender.left);
+      if (unmade.length) {
+        sender = new Sender(this.context, this.window, session, sender.listed, this.file, chunks, hasher, signal);
+        await sender.send(unmade, []);
+      }
       this.fingerprint = await hasher.done;
-      this.hashes = { chunkSizeBytes: chunks.chunkSizeBytes, known: hasher.hashes };
+      this.hashes = { chunks, known: hasher.hashes };
       await this.compare(session.id, stored);
     } finally {
       local.abort(new DOMException("The upload ended", "AbortError"));
@@ -302,10 +404,27 @@ class Transfer {
     }
   }
 
+  /** Wait until the server has made the chunks that are left to it; return those that it has not. */
+  private async waitForReuse(id: string, left: ReadonlySet<number>): Promise<number[]> {
+    let before: string | null = null;
+    let polls = 0;
+    while (left.size) {
+      const session = await this.call(() => this.context.sessions.look(id, REUSE_POLL_S));
+      requireLive(session);
+      if (session.state !== "active") break;
+      const reusing = readReusing(session);
+      polls = reusing === before ? polls + 1 : 1;
+      before = reusing;
+      if (reusing && polls < REUSE_POLLS) continue;
+      const unmade = [...parseRanges(session.missing), ...parseRanges(reusing)].filter((number) => left.has(number));
+      return unmade.sort((one, other) => one - other);
+    }
+    return [];
+  }
+
   private startHasher(chunks: Chunks, wanted: number[], signal: AbortSignal): FileHasher {
-    const known = this.hashes.chunkSizeBytes === chunks.chunkSizeBytes ? this.hashes.known : new Map<number, string>();
-    const { file, fingerprint } = this;
-    return new FileHasher({ file, chunks, fingerprint, wanted, signal, known });
+    const { file, fingerprint, hashes } = this;
+    return new FileHasher({ file, chunks, fingerprint, wanted, signal, known: hashes.known });
   }
 
   /** Compare hashes: the server refuses to sign a chunk with another hash than it has registered. */

@@ -1,8 +1,6 @@
 // Content-defined chunks, format "cdc1" (`dropbox_client/transfer/cdc.py` defines it): a file is cut where its bytes say, so that
 // an edit changes the chunks around it alone. The loop over the bytes is WebAssembly, as fast as native code; a script takes five times as long.
 
-import { createMD5 } from "hash-wasm";
-
 const MIB = 1024 ** 2;
 export const MIN_BYTES = 5 * MIB;
 export const MAX_BYTES = 16 * MIB;
@@ -74,6 +72,7 @@ export class Cutter {
 
 /** Entry b is the first 8 bytes of the MD5 of 64 bytes b, as a big-endian number. */
 async function makeTable(): Promise<Uint8Array> {
+  const { createMD5 } = await import("hash-wasm"); // with the first large file
   const md5 = await createMD5();
   const table = new Uint8Array(TABLE_BYTES);
   for (let byte = 0; byte < 256; byte++) {

@@ -1,8 +1,9 @@
 // SHA-256 of files: WebCrypto for chunks and small files; hash-wasm, loaded on demand, for a whole file in one pass.
 
 import type { IHasher } from "hash-wasm";
-import type { Chunks } from "../upload/chunks.ts";
+import { CDC1, type Chunks } from "../upload/chunks.ts";
 import { UploadError } from "../upload/errors.ts";
+import { Cutter, MAX_BYTES } from "./cdc.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -31,6 +32,66 @@ export async function readBytes(blob: Blob): Promise<Bytes> {
     if (error.name === "NotFoundError") throw new UploadError("file-changed", "The file was moved or deleted");
     throw new UploadError("file-unreadable", "The file changed since it was picked, or the browser may not read it");
   }
+}
+
+let cutter: Promise<Cutter | null> | null = null;
+
+/** Return what cuts files by their content, null in a browser that runs no WebAssembly. */
+export function findCutter(): Promise<Cutter | null> {
+  cutter ??= Cutter.create().catch(() => null);
+  return cutter;
+}
+
+interface ChunkBytes {
+  number: number;
+  /** Valid until the next chunk is asked for. */
+  bytes: Bytes;
+}
+
+/** Read chunks in order, each while the one before is used. */
+async function* readFixed(file: Blob, chunks: Chunks, numbers: readonly number[]): AsyncGenerator<ChunkBytes> {
+  const read = (number: number | undefined) =>
+    readAhead(number === undefined ? new Blob() : chunks.slice(file, number));
+  let ahead = read(numbers[0]);
+  for (const [index, number] of numbers.entries()) {
+    const bytes = await ahead;
+    ahead = read(numbers[index + 1]);
+    yield { number, bytes };
+  }
+}
+
+/** Read the whole file through a window of the largest chunk; append to `chunks` those that the content defines. */
+async function* readDefined(file: Blob, chunks: Chunks): AsyncGenerator<ChunkBytes> {
+  const cutter = await findCutter();
+  if (!cutter) throw new Error("The browser runs no WebAssembly");
+  const window = new Uint8Array(Math.min(MAX_BYTES, file.size));
+  let ahead = readAhead(file.slice(0, window.length));
+  let filled = 0;
+  for (let number = 1, offset = 0; offset < file.size; number++) {
+    const more = await ahead;
+    window.set(more, filled);
+    filled += more.length;
+    const isKnown = number <= chunks.count;
+    const size = isKnown ? chunks.bytesOf(number) : chunks.append(cutter.findCut(window.subarray(0, filled)));
+    ahead = readAhead(file.slice(offset + filled, offset + size + window.length));
+    yield { number, bytes: window.subarray(0, size) };
+    window.copyWithin(0, size, filled);
+    filled -= size;
+    offset += size;
+  }
+}
+
+function readAhead(blob: Blob): Promise<Bytes> {
+  const bytes = readBytes(blob);
+  bytes.catch(() => undefined); // awaited in its turn
+  return bytes;
+}
+
+/** Hash the first chunk; its end is appended to a plan that the content defines. */
+export async function hashFirstChunk(file: Blob, chunks: Chunks): Promise<string> {
+  if (chunks.chunking !== CDC1) return hashBlob(chunks.slice(file, 1));
+  for await (const { bytes } of readDefined(file, chunks)) return hashBytes(bytes);
+  return hashBlob(file);
 }
 
 export interface HashingOptions {
@@ -76,26 +137,18 @@ export class FileHasher {
       await this.hashChunks(wanted.filter((number) => !this.hashes.has(number)));
       return fingerprint;
     }
-    const whole = chunks.count > 1 ? await makeHasher() : null;
-    await this.hashChunks(
-      Array.from({ length: chunks.count }, (_, index) => index + 1),
-      whole,
-    );
+    const numbers = Array.from({ length: chunks.count }, (_, index) => index + 1);
+    const isOne = chunks.isComplete && chunks.count === 1;
+    const whole = isOne ? null : await makeHasher();
+    await this.hashChunks(numbers, whole);
     return whole ? whole.digest("hex") : (this.hashes.get(1) ?? "");
   }
 
   private async hashChunks(numbers: readonly number[], whole: IHasher | null = null): Promise<void> {
     const { file, chunks, signal, onChunk } = this.options;
-    const read = (number: number | undefined) => {
-      const bytes = number === undefined ? Promise.resolve(new Uint8Array(0)) : readBytes(chunks.slice(file, number));
-      bytes.catch(() => undefined); // awaited in its turn
-      return bytes;
-    };
-    let ahead = read(numbers[0]);
-    for (const [index, number] of numbers.entries()) {
-      const bytes = await ahead;
+    const isDefined = chunks.chunking === CDC1 && whole !== null;
+    for await (const { number, bytes } of isDefined ? readDefined(file, chunks) : readFixed(file, chunks, numbers)) {
       signal.throwIfAborted();
-      ahead = read(numbers[index + 1]);
       const digest = this.hashes.get(number) ?? hashBytes(bytes); // on another thread of the browser, meanwhile:
       whole?.update(bytes);
       this.hashes.set(number, await digest);

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { expect, test, vi } from "vitest";
 import planVectors from "../../../../tests/vectors/chunk_plans.json" with { type: "json" };
 import rangeVectors from "../../../../tests/vectors/ranges.json" with { type: "json" };
-import { Chunks, expectChunkBytes, parseRanges } from "../../src/upload/chunks.ts";
+import { CDC1, Chunks, expectChunkBytes, fixed, parseRanges } from "../../src/upload/chunks.ts";
 import { Connectivity } from "../../src/upload/connectivity.ts";
 import { Lanes, MAX_LANES, MIN_LANES } from "../../src/upload/lanes.ts";
 import { Pace } from "../../src/upload/pace.ts";
@@ -22,7 +22,7 @@ test("ranges are read as the shared vectors say, and everything else is refused"
 
 test("chunks cover the file once as the shared plans say", () => {
   for (const plan of planVectors.plans.filter(({ chunk_count }) => chunk_count)) {
-    const chunks = new Chunks(plan.size_bytes, plan.chunk_size_bytes);
+    const chunks = new Chunks(plan.size_bytes, fixed(plan.chunk_size_bytes));
     expect([plan.name, chunks.count, chunks.bytesOf(chunks.count)]).toEqual([
       plan.name,
       plan.chunk_count,
@@ -33,6 +33,20 @@ test("chunks cover the file once as the shared plans say", () => {
       expect([plan.name, expectChunkBytes(plan.size_bytes, 8 * 1024 ** 2)]).toEqual([plan.name, plan.chunk_size_bytes]);
     }
   }
+});
+
+test("plan that the content defines grows until it covers the file", () => {
+  const chunks = new Chunks(20, CDC1);
+  expect([chunks.count, chunks.isComplete]).toEqual([0, false]);
+  chunks.append(12);
+  expect([chunks.count, chunks.isComplete]).toEqual([1, false]);
+  chunks.append(8);
+  expect([1, 2].map((number) => [chunks.offsetOf(number), chunks.bytesOf(number)])).toEqual([
+    [0, 12],
+    [12, 8],
+  ]);
+  expect(chunks.isComplete).toBe(true);
+  expect(() => new Chunks(20, "newer")).toThrow(RangeError);
 });
 
 const signal = new AbortController().signal;

@@ -307,3 +307,111 @@ test("start of a large file signs its first chunk, so that the first PUT waits f
   expect(last["large.bin"]?.type).toBe("done");
   expect(listTwice(server.took)).toEqual([]);
 });
+
+const MIB = 2 ** 20;
+
+/** Return bytes without a pattern, the same for a seed. */
+function makeNoise(sizeBytes: number, seed: number): Uint8Array<ArrayBuffer> {
+  const words = new Uint32Array(Math.ceil(sizeBytes / 4));
+  let state = seed;
+  for (let index = 0; index < words.length; index++) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    words[index] = state;
+  }
+  return new Uint8Array(words.buffer, 0, sizeBytes);
+}
+
+function makeDefinedServer(): FaultServer {
+  const server = new FaultServer();
+  server.cdc1MaxBytes = 2 ** 30;
+  server.chunkBytes = 8 * MIB;
+  return server;
+}
+
+/** Whether the server has this content; on large content `toEqual` takes half a minute. */
+function holds(server: FaultServer, name: string, content: Uint8Array): boolean {
+  const stored = server.files.get(name);
+  return stored?.length === content.length && stored.every((byte, index) => byte === content[index]);
+}
+
+/** Return how many parts the store took in the last session, and how many it has. */
+function countParts(server: FaultServer): { sent: number; all: number } {
+  const session = [...server.sessions.values()].at(-1);
+  const sent = server.took.filter((part) => part.startsWith(`${session?.id}/`)).length;
+  return { sent, all: session?.stored.size ?? 0 };
+}
+
+const noise = makeNoise(26 * MIB, 7);
+const edited = new Uint8Array([1, ...noise]);
+
+test("file with a byte inserted sends the chunks around it alone", async () => {
+  const server = makeDefinedServer();
+  await server.upload({ "a.bin": new Blob([noise]) });
+  expect(countParts(server).sent).toBe(countParts(server).all);
+  expect(countParts(server).all).toBeGreaterThan(2);
+  const shown: number[] = [];
+  const onReport = (report: Report) => report.type === "sending" && shown.push(report.sentBytes);
+  await server.upload({ "b.bin": new Blob([edited]) }, { onReport });
+  expect(holds(server, "b.bin", edited)).toBe(true);
+  expect(countParts(server).sent).toBeLessThanOrEqual(2);
+  expect(shown.at(-1)).toBe(edited.length);
+});
+
+test.each(["lose", "stall"] as const)("chunks whose reuse is to %s are sent", async (reuse) => {
+  const server = makeDefinedServer();
+  await server.upload({ "a.bin": new Blob([noise]) });
+  server.reuse = reuse;
+  await server.upload({ "b.bin": new Blob([edited]) });
+  expect(holds(server, "b.bin", edited)).toBe(true);
+  expect(countParts(server).sent).toBe(countParts(server).all);
+  expect(listTwice(server.took)).toEqual([]);
+});
+
+test.each(["known", "unknown"])("upload in listed chunks continues where its session is %s", async (kind) => {
+  const server = makeDefinedServer();
+  const uploadIds: Record<string, string> = {};
+  const stopped = Promise.withResolvers<void>();
+  server.hangAfter(2, stopped.resolve);
+  await server.upload({ "a.bin": new Blob([noise]) }, { uploadIds, until: stopped.promise });
+  await eventually(() => expect(server.took).toHaveLength(2));
+  server.beforePut = () => undefined;
+  await server.upload({ "a.bin": new Blob([noise]) }, kind === "known" ? { uploadIds } : {});
+  expect(holds(server, "a.bin", noise)).toBe(true);
+  expect(server.sessions.size).toBe(1);
+  expect(listTwice(server.took)).toEqual([]);
+});
+
+test("session with listed chunks of another file is never completed with this one", async () => {
+  const server = makeDefinedServer();
+  const uploadIds: Record<string, string> = {};
+  const stopped = Promise.withResolvers<void>();
+  server.hangAfter(2, stopped.resolve);
+  await server.upload({ "a.bin": new Blob([noise]) }, { uploadIds, until: stopped.promise });
+  server.beforePut = () => undefined;
+  const other = makeNoise(noise.length, 8);
+  await server.upload({ "a.bin": new Blob([other]) }, { uploadIds });
+  expect(holds(server, "a.bin", other)).toBe(true);
+  expect([...server.sessions.values()].map(({ state }) => state)).toEqual(["aborted", "completed"]);
+});
+
+test("file of fixed chunks that was edited in place keeps them, and sends the one that changed", async () => {
+  const server = makeDefinedServer();
+  server.cdc1MaxBytes = 0;
+  await server.upload({ "a.bin": new Blob([noise]) });
+  server.cdc1MaxBytes = 2 ** 30;
+  server.manifests.set("a.bin", { chunking: `fixed:${8 * MIB}`, size_bytes: noise.length });
+  const changed = noise.slice();
+  changed[20 * MIB] = 255 - (changed[20 * MIB] ?? 0);
+  await server.upload({ "a.bin": new Blob([changed]) }, { decide: async () => "replace" as const });
+  expect(holds(server, "a.bin", changed)).toBe(true);
+  expect(countParts(server)).toEqual({ sent: 1, all: 4 });
+});
+
+test("link has fixed chunks, whatever the account may have", async () => {
+  const server = makeDefinedServer();
+  await server.upload({ "a.bin": new Blob([noise]) }, { target: LINK });
+  expect(holds(server, "a.bin", noise)).toBe(true);
+  expect(countParts(server)).toEqual({ sent: 4, all: 4 });
+});

@@ -24,7 +24,12 @@ interface Session {
   id: string;
   sizeBytes: number;
   fingerprint: string | null;
-  chunkSize: number;
+  /** Of fixed chunks; null where the client lists them. */
+  chunkSize: number | null;
+  /** The sizes of the listed chunks. */
+  sizes: number[];
+  /** Chunks that are made from stored bytes. */
+  reusing: Set<number>;
   hashes: Map<number, string>;
   stored: Map<number, Uint8Array<ArrayBuffer>>;
   state: string;
@@ -46,6 +51,14 @@ export class FaultServer {
   storeFaults: StoreFault[] = [];
   apiFaults: ApiFault[] = [];
   chunkBytes = CHUNK;
+  /** The largest file with content-defined chunks. */
+  cdc1MaxBytes = 0;
+  /** What becomes of chunks that are stored already: they are made, or missing after all, or nothing happens. */
+  reuse: "make" | "lose" | "stall" = "make";
+  /** Chunks of complete files, by hash. */
+  private readonly storedChunks = new Map<string, Uint8Array<ArrayBuffer>>();
+  /** Answers about files, by id. */
+  readonly manifests = new Map<string, { chunking: string; size_bytes: number }>();
   /** How many completions are to be answered with "not yet". */
   slowCompletions = 0;
   /** Return why a file is refused, null for one that is taken. */
@@ -133,7 +146,7 @@ export class FaultServer {
   };
 
   private async receive(request: Request): Promise<Response> {
-    const { pathname } = new URL(request.url);
+    const { pathname, searchParams } = new URL(request.url);
     const call = `${request.method} ${pathname}`;
     this.calls.push(call);
     await this.beforeAnswer(call);
@@ -146,16 +159,26 @@ export class FaultServer {
       request.method,
       pathname.replace(/\/v1\/(public\/links\/[^/]+\/)?/, ""),
       JSON.parse(text || "{}"),
+      Number(searchParams.get("from")),
     );
     if (fault === "lost") throw new TypeError("Failed to fetch");
     return answer;
   }
 
   // biome-ignore lint/suspicious/noExplicitAny: bodies of all operations
-  private async answer(method: string, path: string, body: any): Promise<Response> {
+  private async answer(method: string, path: string, body: any, from: number): Promise<Response> {
     const [subject = "", id = "", action = ""] = path.split("/");
     if (subject === "capabilities") {
-      return Response.json({ single_max_bytes: SINGLE_MAX, chunk_size_bytes: this.chunkBytes, batch_items: 500 });
+      return Response.json({
+        single_max_bytes: SINGLE_MAX,
+        chunk_size_bytes: this.chunkBytes,
+        cdc1_max_bytes: this.cdc1MaxBytes,
+        batch_items: 500,
+      });
+    }
+    if (subject === "files") {
+      const manifest = this.manifests.get(id);
+      return manifest ? Response.json(manifest) : problem(404, "not-found");
     }
     if (path === "uploads") return this.start(body);
     if (path === "uploads/batch")
@@ -168,7 +191,9 @@ export class FaultServer {
     const session = this.sessions.get(id);
     if (!session) return problem(404, "not-found");
     if (method === "DELETE") session.state = "aborted";
+    if (action === "chunks" && method === "PUT") return this.addChunks(session, from, body.chunks);
     if (action === "chunks") return this.listChunks(session);
+    if (method === "GET") this.makeReused(session);
     if (action === "parts") return this.sign(session, body.parts);
     if (action === "complete") return this.complete(session, body.fingerprint);
     if (action === "fingerprint") session.fingerprint = body.fingerprint;
@@ -192,9 +217,11 @@ export class FaultServer {
   // biome-ignore lint/suspicious/noExplicitAny: bodies of both kinds of starts
   private open(body: any): { session: Session; parts: object[]; isNew: boolean } | { problem: Problem } {
     const { size_bytes, fingerprint = null, client_ref = null, chunk_size_bytes, parts: hashes = [] } = body;
+    const { chunking = "fixed", chunks = [] } = body;
     const { name, on_conflict } = body.destination ?? { name: body.name, on_conflict: "rename" };
     const known = [...this.sessions.values()].find((session) => {
       const isSame = client_ref ? session.names.includes(name) : fingerprint && session.fingerprint === fingerprint;
+      if (session.chunkSize === null && chunking === "fixed") return false;
       return session.state === "active" && isSame;
     });
     if (known) {
@@ -203,20 +230,24 @@ export class FaultServer {
     }
     const refusal = this.refuse(name);
     if (refusal) return { problem: describe(refusal) };
-    if (on_conflict === "fail" && this.files.has(name)) return { problem: describe("name-taken") };
+    if (on_conflict === "fail" && this.files.has(name))
+      return { problem: { ...describe("name-taken"), file_id: name } as Problem };
     if (!fingerprint) {
       const same = [...this.sessions.values()].filter(
         (each) => each.state === "active" && each.sizeBytes === size_bytes,
       );
       const uploads = client_ref ? [] : same.filter((each) => !each.fingerprint).map((each) => each.id);
-      if (size_bytes <= SINGLE_MAX || uploads.length)
+      const isStored = !client_ref && [...this.files.values()].some(({ length }) => length === size_bytes);
+      if (size_bytes <= SINGLE_MAX || uploads.length || isStored)
         return { problem: { ...describe("fingerprint-required"), uploads } as Problem };
     }
     const session: Session = {
       id: `u${this.sessions.size}`,
       sizeBytes: size_bytes,
       fingerprint,
-      chunkSize: size_bytes <= SINGLE_MAX ? size_bytes : this.chunkBytes,
+      chunkSize: chunking === "cdc1" ? null : size_bytes <= SINGLE_MAX ? size_bytes : this.chunkBytes,
+      sizes: [],
+      reusing: new Set(),
       hashes: new Map(size_bytes <= SINGLE_MAX ? [[1, fingerprint]] : []),
       stored: new Map(),
       state: "active",
@@ -225,10 +256,47 @@ export class FaultServer {
     };
     this.sessions.set(session.id, session);
     if (size_bytes <= SINGLE_MAX) return { session, parts: [this.signPart(session, 1)], isNew: true };
-    return { session, parts: chunk_size_bytes === this.chunkBytes ? this.signParts(session, hashes) : [], isNew: true };
+    if (chunking === "fixed" && chunk_size_bytes !== this.chunkBytes) return { session, parts: [], isNew: true };
+    this.list(session, 1, chunks);
+    const sent = hashes.filter(({ number }: { number: number }) => !session.reusing.has(number));
+    return { session, parts: this.signParts(session, sent), isNew: true };
+  }
+
+  /** Take the chunks of a list; those that are stored are made. Throws for a gap, and for other sizes than planned. */
+  private list(session: Session, first: number, chunks: { sha256: string; size_bytes: number }[]): void {
+    for (const [index, { sha256, size_bytes }] of chunks.entries()) {
+      const number = first + index;
+      if (session.chunkSize === null && number > session.sizes.length + 1) throw new Error(`a gap before ${number}`);
+      if (session.chunkSize === null && number > session.sizes.length) session.sizes.push(size_bytes);
+      if (size_bytes !== this.sizeOf(session, number)) throw new Error(`chunk ${number} has another size`);
+      if (session.hashes.has(number) && session.hashes.get(number) !== sha256) throw new Error("another hash");
+      session.hashes.set(number, sha256);
+      if (this.storedChunks.has(sha256) && !session.stored.has(number)) session.reusing.add(number);
+    }
+  }
+
+  private sizeOf({ chunkSize, sizes, sizeBytes }: Session, number: number): number {
+    if (chunkSize === null) return sizes[number - 1] ?? 0;
+    return Math.min(chunkSize, sizeBytes - (number - 1) * chunkSize);
+  }
+
+  private addChunks(session: Session, first: number, chunks: { sha256: string; size_bytes: number }[]): Response {
+    if (session.state !== "active") return problem(409, "upload-ended", { state: session.state });
+    this.list(session, first, chunks);
+    return Response.json(this.show(session));
+  }
+
+  private makeReused(session: Session): void {
+    if (this.reuse === "stall") return;
+    for (const number of session.reusing) {
+      const bytes = this.storedChunks.get(session.hashes.get(number) ?? "");
+      if (bytes && this.reuse === "make") session.stored.set(number, bytes);
+    }
+    session.reusing.clear();
   }
 
   private count(session: Session): number {
+    if (session.chunkSize === null) return session.sizes.length;
     return session.chunkSize ? Math.max(1, Math.ceil(session.sizeBytes / session.chunkSize)) : 1;
   }
 
@@ -239,10 +307,12 @@ export class FaultServer {
       state: session.state,
       fingerprint: session.fingerprint,
       size_bytes: session.sizeBytes,
-      chunk_size_bytes: session.chunkSize,
+      chunking: session.chunkSize === null ? "cdc1" : `fixed:${session.chunkSize}`,
+      chunk_size_bytes: session.chunkSize ?? 16 * 2 ** 20,
       chunk_count: this.count(session),
       uploaded: toRanges(numbers.filter((number) => session.stored.has(number))),
-      missing: toRanges(numbers.filter((number) => !session.stored.has(number))),
+      missing: toRanges(numbers.filter((number) => !session.stored.has(number) && !session.reusing.has(number))),
+      reusing: toRanges([...session.reusing].toSorted((one, other) => one - other)),
       mismatched: "",
       uploaded_bytes: session.stored.size,
       destinations: session.names.map((name) => ({ name, file_id: "f", problem: null })),
@@ -264,7 +334,10 @@ export class FaultServer {
   }
 
   private signParts(session: Session, parts: { number: number; sha256: string }[]): object[] {
-    for (const { number, sha256 } of parts) session.hashes.set(number, sha256);
+    for (const { number, sha256 } of parts) {
+      session.hashes.set(number, sha256);
+      session.reusing.delete(number);
+    }
     return parts.map(({ number }) => this.signPart(session, number));
   }
 
@@ -277,6 +350,9 @@ export class FaultServer {
     session.fingerprint ??= fingerprint ?? null;
     const missing = this.show(session) as { missing: string };
     if (session.state === "aborted") return problem(409, "upload-ended", { state: "aborted" });
+    const listed = session.sizes.reduce((sum, size) => sum + size, 0);
+    if (session.chunkSize === null && listed < session.sizeBytes)
+      return problem(409, "chunks-missing", { listed_bytes: listed, next_number: session.sizes.length + 1 });
     if (missing.missing) return problem(409, "parts-missing", { missing: missing.missing, mismatched: "" });
     if (this.isSlow()) return Response.json(this.show(session), { status: 202, headers: { "Retry-After": "1" } });
     await this.makeFiles(session);
@@ -303,6 +379,7 @@ export class FaultServer {
     const content = new Blob(ordered);
     if (session.fingerprint !== (await hashBlob(content))) throw new Error("the content differs from its fingerprint");
     session.state = "completed";
+    for (const [number, bytes] of session.stored) this.storedChunks.set(session.hashes.get(number) ?? "", bytes);
     for (const name of session.names) this.files.set(name, new Uint8Array(await content.arrayBuffer()));
   }
 }
