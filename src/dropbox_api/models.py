@@ -32,6 +32,7 @@ HAS_OTHER_SORT = "split_part(name_sort, chr(1), 2) <> name_key"
 """The place in natural order belongs to another name: a server of an older version wrote the name."""
 UPLOAD_TOKEN = "(session_id IS NOT NULL OR token_id IS NOT NULL)"  # noqa: S105 - SQL
 """SQL condition on `links`: the row is an upload token. The same text as in the partial index."""
+IS_TO_DECODE = "state = 'completing' AND encoded_etag IS NOT NULL"
 LIVE_UPLOAD = "state IN ('creating', 'active', 'completing')"
 IS_FAR_BEHIND = "last_seen_at > now() - interval '1 day' AND journal_seq - coalesce(seq, 0) > 10000"
 """Of `devices` and its `users`: the device runs, and yet does not read its events."""
@@ -420,6 +421,7 @@ class Upload(Base):
         Index("uploads_open_idx", "uploader_id", postgresql_where=text(LIVE_UPLOAD)),
         Index("uploads_expires_at_idx", "expires_at", postgresql_where=text(LIVE_UPLOAD)),
         Index("uploads_to_discard_idx", "next_check_at", postgresql_where=text("leftover")),
+        Index("uploads_to_decode_idx", "next_check_at", postgresql_where=text(IS_TO_DECODE)),
         CheckConstraint(
             "state IN ('creating', 'active', 'completing', 'completed', 'aborted', 'expired', 'failed')", name="state"
         ),
@@ -480,6 +482,10 @@ class Upload(Base):
     """Bytes of the parts that S3 had reported when the session was last reconciled."""
     reserved_bytes: Mapped[int | None]
     """What the session reserves of the owner's quota; None: `size_bytes`."""
+    content_bytes: Mapped[int | None]
+    """Of compressed content: its size when it is decoded. `size_bytes`, the chunks and the object are compressed."""
+    encoded_etag: Mapped[str | None]
+    """ETag of the compressed object, once S3 has assembled it; a worker decodes it then."""
 
 
 class UploadChunk(Base):

@@ -59,6 +59,7 @@ _ENUMS: Mapping[str, Any] = {
     "ThumbnailSize": sharing.ThumbnailSize,
     "Chunking": Literal["fixed", "cdc1"],
     "ReuseMode": uploads.ReuseMode,
+    "UploadEncoding": uploads.Encoding,
     "UploadState": uploads.State,
     "UploadStrategy": Literal["single", "multipart"],
     "WebhookDisabledReason": hooks.DisabledReason,

@@ -38,6 +38,7 @@ SMALL_LISTS = {
     "kinds",
     "strategies",
     "chunkings",
+    "encodings",
     "parts",
     "destinations",
     "recovery_codes",

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import httpx2
+from backports import zstd
 from sqlalchemy import text
 
 from dropbox_api.context import Services
@@ -347,6 +348,41 @@ class Reuse(Journey):
         async with db.read() as tx:
             found = (await tx.execute(states, {"fingerprint": bytes.fromhex(sha256(self.data))})).scalars()
             assert list(found) == ["reused", "uploaded"]
+
+
+class Compressed(Upload):
+    """Upload one file as a zstd frame, which a worker decodes."""
+
+    def __init__(self, seed: str) -> None:
+        super().__init__(seed)
+        self.data *= 2  # so that it can be compressed
+        self.frame = zstd.compress(self.data, level=1)
+
+    async def _attempt(self, account: Account) -> None:
+        body = start_body(self.data, self.name, encoding="zstd", encoded_size_bytes=len(self.frame))
+        body["destination"]["on_conflict"] = "replace"
+        started = require_ok(await account.client.post("/v1/uploads", json=body)).json()
+        if started["file"]:
+            self.files.append(started["file"])
+            return
+        address = f"/v1/uploads/{started['upload']['id']}"
+        upload = require_ok(await account.client.post(f"{address}/reconcile")).json()
+        if upload["missing"]:
+            await send(account, upload, self.frame)
+        require_ok(await account.client.post(f"{address}/complete"))
+
+    async def check(self, url: str, db: Db) -> None:  # noqa: ARG002
+        """As for a plain upload; the worker, which has decoded the content, has verified it."""
+        await self.persist(url)
+        assert self.files
+        account = self.account_at(url)
+        async with account.client as client:
+            (listed,) = require_ok(await client.get("/v1/files")).json()["items"]
+            assert (listed["size_bytes"], listed["content_status"]) == (len(self.data), "verified")
+            content = require_ok(await client.get(f"/v1/files/{listed['id']}/content", follow_redirects=True)).content
+            assert sha256(content) == sha256(self.data)
+            me = await account.me()
+        assert (me["used_bytes"], me["reserved_bytes"], me["used_nodes"]) == (len(self.data), 0, 1)
 
 
 class Abort(Journey):
@@ -771,8 +807,9 @@ async def complete(account: Account, upload_id: str) -> dict[str, Any]:
 
 
 _AGE_STATEMENTS = (
-    """UPDATE uploads SET next_check_at = now() - interval '1 second' WHERE state = 'active' AND EXISTS (
-        SELECT FROM upload_chunks WHERE upload_id = uploads.id AND upload_chunks.state = 'reused')""",
+    """UPDATE uploads SET next_check_at = now() - interval '1 second'
+        WHERE state IN ('active', 'completing') AND (encoding = 'zstd' OR EXISTS (
+            SELECT FROM upload_chunks WHERE upload_id = uploads.id AND upload_chunks.state = 'reused'))""",
     "UPDATE uploads SET ended_at = ended_at - interval '30 days', next_check_at = now() WHERE leftover",
     "UPDATE uploads SET expires_at = now() WHERE strategy = 'stream' AND state = 'active'",
     "UPDATE blobs SET unreferenced_at = unreferenced_at - interval '30 days'",
@@ -793,7 +830,7 @@ async def settle(db: Db, store: ObjectStore, settings: Settings) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while await _unsettled(db):
             await age_rows(db)
-            uploads = ("reuse", "finish-idle", "finish-stale", "copy", "verify", "expire", "discard")
+            uploads = ("reuse", "finish-idle", "finish-stale", "decode", "copy", "verify", "expire", "discard")
             # An account is deleted once its changes are relayed; journeys without a deletion count those that are not.
             deletion = ("relay", "delete-accounts") if await _is_deleting(db) else ()
             for name in (*uploads, *deletion, "purge", "prune", "collect", "thumbnails"):
@@ -816,6 +853,7 @@ async def _unsettled(db: Db) -> bool:
         SELECT EXISTS (SELECT FROM uploads WHERE state = 'completing' OR leftover)
             OR EXISTS (SELECT FROM uploads WHERE state = 'active' AND strategy = 'stream')
             OR EXISTS (SELECT FROM chunk_reuses)
+            OR EXISTS (SELECT FROM uploads WHERE state = 'active' AND encoding = 'zstd')
             OR EXISTS (SELECT FROM uploads JOIN upload_chunks ON upload_id = uploads.id
                        WHERE uploads.state = 'active' AND upload_chunks.state = 'reused')
             OR EXISTS (SELECT FROM copies WHERE state = 'running')

@@ -12,11 +12,11 @@ from sqlalchemy import func, select, text, update
 from dropbox_api import problems
 from dropbox_api.context import Services
 from dropbox_api.core.fingerprint import composite_digest
-from dropbox_api.db import Db
+from dropbox_api.db import Db, wake_readers
 from dropbox_api.files import guard
 from dropbox_api.models import Upload, UploadChunk
 from dropbox_api.plumbing.failpoints import failpoint
-from dropbox_api.plumbing.row_leases import keep_lease
+from dropbox_api.plumbing.row_leases import NO_LEASE, keep_lease
 from dropbox_api.plumbing.store_problems import to_problem
 from dropbox_api.storage.object_store import CompletedPart, ObjectNotFound, StoreConflict, StoreError, StoreRejected
 from dropbox_api.uploads import queries, reconcile, sessions
@@ -58,6 +58,9 @@ async def assemble_session(services: Services, upload_id: uuid.UUID, token: uuid
         await _release_lease(services.db, upload_id, token)
         raise
     await failpoint("uploads.complete.after_head")
+    if session.encoding != "identity":
+        await _leave_to_decoder(services.db, session, stored)
+        return
     async with services.db.begin() as tx:
         refused = await record_completion(tx, session.owner_id, [stored])
     await delete_objects(services, refused)
@@ -86,9 +89,19 @@ async def _assemble(
         await _raise_missing_object(services, session, token, is_unknown=is_unknown)
     digest = composite_digest([part.sha256 for part in parts])
     if not is_expected_object(info, session.size_bytes, digest):
-        await _fail(services.db, session, token, "the assembled object is not what was sent")
+        await fail_session(services.db, session, token, "the assembled object is not what was sent")
         raise problems.UploadFailed(reason="the assembled object is not what was sent")
     return StoredObject(session.id, token, info.etag, digest, is_verified=False)
+
+
+async def _leave_to_decoder(db: Db, session: UploadSession, stored: StoredObject) -> None:
+    """Record that S3 has assembled compressed content, and have a worker decode it."""
+    async with db.begin() as tx:
+        held = update(Upload).where(
+            Upload.id == session.id, Upload.state == "completing", Upload.lease_token == stored.token
+        )
+        await tx.execute(held.values(encoded_etag=stored.etag, next_check_at=func.now(), **NO_LEASE))
+        wake_readers(tx, session.owner_id)
 
 
 async def _reopen_rejected(
@@ -107,7 +120,7 @@ async def _reopen_rejected(
     except ObjectNotFound:
         return  # assembled or discarded meanwhile
     if session.rejections + 1 >= MAX_REJECTIONS:
-        await _fail(services.db, session, token, f"the store refused to assemble the parts: {rejected.code}")
+        await fail_session(services.db, session, token, f"the store refused to assemble the parts: {rejected.code}")
         raise problems.UploadFailed(reason=rejected.code)
     reopened = (
         update(Upload)
@@ -152,13 +165,13 @@ async def _raise_missing_object(
         )
         is_lost = row.scalar_one_or_none()
     if is_lost:
-        await _fail(services.db, session, None, "the store has lost the parts")
+        await fail_session(services.db, session, None, "the store has lost the parts")
         raise problems.UploadFailed(reason="the store has lost the parts")
     raise problems.Unavailable("The store does not show the object yet", retry_after_s=5)
 
 
-async def _fail(db: Db, session: UploadSession, token: uuid.UUID | None, reason: str) -> None:
-    """End a session that cannot be assembled; its quota is free again, a worker removes what S3 still holds."""
+async def fail_session(db: Db, session: UploadSession, token: uuid.UUID | None, reason: str) -> None:
+    """End a session that cannot be completed; its quota is free again, a worker removes what S3 still holds."""
     async with db.begin() as tx:
         await guard.lock_owner(tx, session.owner_id)
         holder = select(Upload.lease_token, Upload.state).where(Upload.id == session.id).with_for_update()

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import and_, bindparam, insert, or_, select, text, update
+from sqlalchemy import bindparam, case, insert, or_, select, text, update
 
 from dropbox_api import problems
-from dropbox_api.core.chunks import Chunking, Plan
+from dropbox_api.core.chunks import Plan
 from dropbox_api.core.fingerprint import parse_sha256
 from dropbox_api.db import Tx, new_id
 from dropbox_api.files import guard, paths, put
@@ -71,12 +71,19 @@ def draft_upload(settings: Settings, request: CreateUpload, cdc1_max_bytes: int)
     Returns SizeNotAllowed, FingerprintRequired, InvalidRequest, InvalidName instead of a draft.
     """
     try:
-        is_fixed = request.chunking == "fixed"
-        plan = plans.plan_upload(settings, request) if is_fixed else plans.plan_listed(request, cdc1_max_bytes)
+        plan = _plan(settings, request, cdc1_max_bytes)
         place = destinations.parse_destination(request.destination)
     except problems.Problem as problem:
         return problem
     return Draft(request, plan, parse_sha256(request.fingerprint) if request.fingerprint else None, place)
+
+
+def _plan(settings: Settings, request: CreateUpload, cdc1_max_bytes: int) -> Plan:
+    if request.encoding == "zstd":
+        return plans.plan_encoded(settings, request)
+    if request.chunking == "cdc1":
+        return plans.plan_listed(request, cdc1_max_bytes)
+    return plans.plan_upload(settings, request)
 
 
 async def claim_uploads(
@@ -136,10 +143,10 @@ class _Existing:
     blobs: dict[bytes, put.Content] = field(default_factory=dict)
     """Verified content, by fingerprint."""
     sessions: dict[tuple[bytes, str], tuple[uuid.UUID, int, bool]] = field(default_factory=dict)
-    """Live sessions of this uploader, by fingerprint and chunking: id, size in bytes, and whether it needs a multipart
-    upload."""
+    """Live sessions of this uploader, by fingerprint and form (`_list_readable`): id, size in bytes, and whether it
+    needs a multipart upload."""
     unbound: dict[tuple[int, str], list[uuid.UUID]] = field(default_factory=dict)
-    """Live sessions still without a fingerprint, by size in bytes and chunking."""
+    """Live sessions still without a fingerprint, by size in bytes and form."""
     sizes: set[int] = field(default_factory=set)
     """Sizes in bytes of contents that the owner stores or is sending."""
     destinations: dict[tuple[uuid.UUID, uuid.UUID, str], uuid.UUID] = field(default_factory=dict)
@@ -157,22 +164,20 @@ async def _find_existing(tx: Tx, actor_id: uuid.UUID, owner_id: uuid.UUID, draft
     sizes = {draft.request.size_bytes for draft in drafts if draft.fingerprint is None}
     if wanted and actor_id == owner_id:
         existing.blobs = await fingerprints.find_verified_content(tx, owner_id, wanted)
-    live = select(Upload.id, Upload.fingerprint, Upload.size_bytes, Upload.chunking, Upload.state).where(
+    form = case((Upload.encoding == "identity", Upload.chunking), else_=Upload.encoding)
+    live = select(Upload.id, Upload.fingerprint, Upload.size_bytes, form, Upload.state).where(
         Upload.owner_id == owner_id,
         Upload.uploader_id == actor_id,
         sessions.IS_OWN,
         sessions.IS_LIVE,
-        or_(
-            and_(Upload.fingerprint.in_(wanted), Upload.encoding == "identity"),
-            Upload.size_bytes.in_(sizes),
-        ),
+        or_(Upload.fingerprint.in_(wanted), Upload.size_bytes.in_(sizes)),
     )
-    for upload_id, fingerprint, size_bytes, chunking, state in await tx.execute(live):
+    for upload_id, fingerprint, size_bytes, form, state in await tx.execute(live):
         existing.sizes.add(size_bytes)
         if fingerprint is None:
-            existing.unbound.setdefault((size_bytes, chunking), []).append(upload_id)
+            existing.unbound.setdefault((size_bytes, form), []).append(upload_id)
         else:
-            existing.sessions[fingerprint, chunking] = (upload_id, size_bytes, state == "creating")
+            existing.sessions[fingerprint, form] = (upload_id, size_bytes, state == "creating")
     if sizes and actor_id == owner_id:
         stored = select(Blob.size_bytes).where(
             Blob.owner_id == owner_id, Blob.size_bytes.in_(sizes), Blob.content_status != "deleting"
@@ -238,15 +243,15 @@ class _Batch:
         if draft.fingerprint is None and (conflict or request.size_bytes in self._existing.sizes):
             unbound = [
                 str(upload_id)
-                for chunking in _list_readable(request.chunking)
-                for upload_id in self._existing.unbound.get((request.size_bytes, chunking), ())
+                for form in _list_readable(request)
+                for upload_id in self._existing.unbound.get((request.size_bytes, form), ())
             ]
             return problems.FingerprintRequired(
                 "You have content or an upload of this size: hash the file first", uploads=unbound
             )
         if draft.fingerprint:
-            for chunking in _list_readable(request.chunking):
-                if session := self._existing.sessions.get((draft.fingerprint, chunking)):
+            for form in _list_readable(request):
+                if session := self._existing.sessions.get((draft.fingerprint, form)):
                     return self._resume(draft, target, *session)
         problem = self._allowance.take(request.size_bytes, nodes=target.new_nodes, sessions=1)
         if problem:
@@ -273,7 +278,7 @@ class _Batch:
         self, draft: Draft, target: Target | FileTarget, upload_id: uuid.UUID, size_bytes: int, needs_multipart: bool
     ) -> SessionClaim | problems.Problem:
         """Resume a live session of the same content, whose destinations include this target from now on."""
-        if size_bytes != draft.request.size_bytes:
+        if size_bytes != draft.plan.size_bytes:
             return problems.FingerprintMismatch("The live upload of this fingerprint has another size")
         known = self._existing.destinations
         if (upload_id, *target.key) not in known:
@@ -287,15 +292,20 @@ class _Batch:
 
     def _open(self, draft: Draft, target: Target | FileTarget) -> SessionClaim:
         """Collect a new session with its one destination."""
+        request = draft.request
         row = make_session_row(self._actor_id, self._owner_id, draft.plan, draft.fingerprint)
         upload_id, is_single = row["id"], draft.plan.strategy == "single"
+        # Compressed content is stored decoded, so that is what it reserves.
+        is_encoded = request.encoding != "identity"
+        row["encoding"] = request.encoding
+        row["content_bytes"] = row["reserved_bytes"] = request.size_bytes if is_encoded else None
         self._uploads.append(row)
-        self._reserved_bytes += draft.plan.size_bytes
+        self._reserved_bytes += request.size_bytes
         self._add_destination(upload_id, draft, target)
         self._existing.sizes.add(draft.request.size_bytes)
         if draft.fingerprint:
-            known = (upload_id, draft.request.size_bytes, not is_single)
-            self._existing.sessions[draft.fingerprint, draft.plan.chunking] = known
+            known = (upload_id, draft.plan.size_bytes, not is_single)
+            self._existing.sessions[draft.fingerprint, _list_readable(request)[0]] = known
         return SessionClaim(upload_id, is_new=True, needs_multipart=not is_single)
 
     def _add_destination(self, upload_id: uuid.UUID, draft: Draft, target: Target | FileTarget) -> None:
@@ -327,12 +337,15 @@ class _Batch:
             await quota.reserve_quota(tx, self._owner_id, self._reserved_bytes, new_nodes)
 
 
-def _list_readable(chunking: Chunking) -> Sequence[Chunking]:
-    """Return the chunkings of sessions that a client of this chunking can go on with, its own first.
+def _list_readable(request: CreateUpload) -> Sequence[str]:
+    """Return the forms of sessions that the client of a request can go on with, that of a new one first.
 
-    Every client can send fixed chunks.
+    The form is the encoding of what is sent, or of content that is sent as it is, the chunking. Every client can send
+    fixed chunks; one that has compressed the content asks for a session of the plain content if it prefers that.
     """
-    return ("cdc1", "fixed") if chunking == "cdc1" else ("fixed",)
+    if request.encoding != "identity":
+        return (request.encoding,)
+    return ("cdc1", "fixed") if request.chunking == "cdc1" else ("fixed",)
 
 
 def make_session_row(

@@ -294,17 +294,18 @@ async def _leave_to_worker(db: Db, upload_ids: Sequence[uuid.UUID]) -> None:
 async def _claim(db: Db, settings: Settings, upload_id: uuid.UUID) -> uuid.UUID | None:
     """Make a session `completing`, or take over one whose lease has lapsed; return the fencing token.
 
-    None: another process holds it, or it has ended.
+    None: another process holds it, a worker is to decode its content, or it has ended.
     Raises ChunksMissing when the list of chunks is not whole, PartsMissing when not every chunk is stored,
     UploadCompleting when the only chunks that are not are being reused.
     """
     token = uuid.uuid4()
     async with db.begin() as tx:
-        locked = select(Upload.state, Upload.size_bytes).where(Upload.id == upload_id).with_for_update()
-        state, size_bytes = (await tx.execute(locked)).one()
+        columns = (Upload.state, Upload.size_bytes, Upload.encoded_etag)
+        locked = select(*columns).where(Upload.id == upload_id).with_for_update()
+        state, size_bytes, encoded_etag = (await tx.execute(locked)).one()
         if state == "active":
             await _require_stored(tx, upload_id, size_bytes)
-        elif state != "completing":
+        elif state != "completing" or encoded_etag is not None:
             return None
         values: dict[str, Any] = {
             "state": "completing",

@@ -60,6 +60,17 @@ def plan_listed(request: schemas.CreateUpload, max_bytes: int) -> Plan:
     return plan
 
 
+def plan_encoded(settings: Settings, request: schemas.CreateUpload) -> Plan:
+    """Cut the compressed content of a request into chunks.
+
+    Always a multipart upload, whose parts have checksums of their own: that of a single one is the fingerprint.
+    Raises SizeNotAllowed, also for content that would be too large when it is decoded, and as `plan_upload`.
+    """
+    plan_upload(settings, request.model_copy(update={"strategy": None, "chunk_size_bytes": None, "parts": ()}))
+    encoded = {"size_bytes": request.encoded_size_bytes, "strategy": "multipart"}
+    return plan_upload(settings, request.model_copy(update=encoded))
+
+
 def require_chunks(parts: Sequence[schemas.ChunkHash], chunk_count: int) -> None:
     """Raise InvalidRequest for a chunk beyond the plan, or one that is named twice."""
     numbers = {part.number for part in parts}

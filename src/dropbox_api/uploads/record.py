@@ -155,7 +155,7 @@ async def record_blobs(
                 "owner_id": owner_id,
                 "fingerprint": fingerprint,
                 "size_bytes": session.size_bytes,
-                "encoding": session.encoding,
+                "encoding": "identity",  # a worker has decoded compressed content
                 "chunking": session.chunking,
                 "storage_key": session.storage_key,
                 "etag": item.etag,

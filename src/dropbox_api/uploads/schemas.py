@@ -21,6 +21,7 @@ from dropbox_api.schemas import (
 )
 
 ReuseMode = Literal["copy", "relay", "off"]
+Encoding = Literal["identity", "zstd"]
 State = Literal["creating", "active", "completing", "completed", "aborted", "expired", "failed"]
 PartNumber = Annotated[int, Field(ge=1, le=10_000)]
 
@@ -110,6 +111,14 @@ class CreateUpload(ContentRequest):
     destination: Destination
     client_modified_at: FileTime | None = None
     executable: Annotated[bool | None, Field(description="Left out: as the file is, false for a new one.")] = None
+    encoding: Annotated[
+        Encoding,
+        Field(
+            description="`zstd`: the chunks are those of one zstd frame, of `encoded_size_bytes`, and the server stores"
+            " what it decodes to: `size_bytes` that hash to the `fingerprint`, which is required."
+        ),
+    ] = "identity"
+    encoded_size_bytes: Annotated[int | None, Field(ge=1, le=2**62)] = None
     chunking: Annotated[
         Chunking,
         Field(
@@ -125,6 +134,16 @@ class CreateUpload(ContentRequest):
             " that the account stores. With fixed chunks, name the `chunk_size_bytes` that they have.",
         ),
     ] = ()
+
+    @model_validator(mode="after")
+    def _whole_encoding(self) -> Self:
+        if (self.encoding == "zstd") != (self.encoded_size_bytes is not None):
+            raise ValueError("encoding zstd and encoded_size_bytes go together")
+        if self.encoding == "zstd" and (self.fingerprint is None or self.chunking != "fixed" or self.chunks):
+            raise ValueError("encoding zstd needs a fingerprint, and goes with fixed chunks that are not listed")
+        if self.encoding == "zstd" and not self.size_bytes:
+            raise ValueError("an empty file is not compressed")
+        return self
 
 
 class SignedPart(Answer):
@@ -181,6 +200,8 @@ class UploadProgress(Answer):
 class Upload(UploadProgress):
     """An upload session."""
 
+    encoding: Annotated[Encoding, Field(description="Of what is sent; the server stores the content decoded.")]
+    content_bytes: Annotated[int, Field(description="Size of the decoded content; `size_bytes` is what is sent.")]
     chunking: Annotated[
         str, Field(description="`fixed:<chunk_size_bytes>`, or `cdc1`: content-defined.", examples=["fixed:8388608"])
     ]
@@ -299,6 +320,7 @@ class Capabilities(Answer):
     strategies: list[Strategy]
     chunkings: Annotated[list[Chunking], Field(description="`cdc1`: content-defined chunks, listed by the client.")]
     cdc1_max_bytes: Annotated[int, Field(description="The largest file with such chunks; 0: there are none.")]
+    encodings: Annotated[list[Encoding], Field(description="In which contents may be sent.")]
     delta: Annotated[
         ReuseMode,
         Field(description="How listed chunks that the account stores become parts: by the store, by a worker, or not."),

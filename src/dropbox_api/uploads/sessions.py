@@ -57,6 +57,15 @@ class UploadSession:
     """The link whose bearer sends the content; None: an account does."""
     confirmed_bytes: int | None
     """Under a link: what S3 held when the session was last reconciled."""
+    content_bytes: int | None
+    """Of compressed content: its size when it is decoded."""
+    encoded_etag: str | None
+    """ETag of the compressed object that waits for a worker to decode it."""
+
+    @property
+    def stored_bytes(self) -> int:
+        """The size of the content, which the chunks have unless it is compressed."""
+        return self.size_bytes if self.content_bytes is None else self.content_bytes
 
     @property
     def known_link_id(self) -> uuid.UUID:

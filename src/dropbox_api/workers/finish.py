@@ -34,9 +34,10 @@ SESSIONS_PER_RUN = 8
 async def finish_stale_uploads(services: Services) -> Report:
     """Complete `completing` sessions whose lease has lapsed."""
     lease_s = services.settings.uploads.lease_s
+    conditions = (Upload.state == "completing", Upload.encoded_etag.is_(None), IS_LEASE_FREE)
     return await _complete_sessions(
         services,
-        await claim_due_sessions(services.db, SESSIONS_PER_RUN, lease_s, Upload.state == "completing", IS_LEASE_FREE),
+        await claim_due_sessions(services.db, SESSIONS_PER_RUN, lease_s, *conditions),
     )
 
 

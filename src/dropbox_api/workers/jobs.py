@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dropbox_api.workers.collect import collect_blobs
 from dropbox_api.workers.consume import consume_notifications
 from dropbox_api.workers.copy import make_next_copy
+from dropbox_api.workers.decode import decode_next_upload
 from dropbox_api.workers.delete_accounts import delete_accounts
 from dropbox_api.workers.deliver import deliver_messages
 from dropbox_api.workers.discard import discard_leftovers
@@ -35,6 +36,7 @@ JOBS: Mapping[str, ScheduledJob] = {
     "epoch": ScheduledJob(note_restore, logs_notes=True),
     "finish-stale": ScheduledJob(finish_stale_uploads),
     "finish-idle": ScheduledJob(finish_idle_uploads),
+    "decode": ScheduledJob(decode_next_upload, Schedule.ON_CHANGE),
     "reuse": ScheduledJob(reuse_chunks, Schedule.ON_CHANGE),
     "consume": ScheduledJob(consume_notifications),
     "relay": ScheduledJob(relay_changes, Schedule.ON_CHANGE, makes_work=True),

@@ -77,6 +77,10 @@ class Upload(Model):
     reused: str = ""
     """Those of the uploaded chunks that were made so."""
     reused_bytes: int = 0
+    encoding: Literal["identity", "zstd"] = "identity"
+    """Of what is sent; the server stores the content decoded."""
+    content_bytes: int = 0
+    """The size of the decoded content; `size_bytes` is what is sent."""
 
     def __post_init__(self) -> None:
         if not self.chunking:  # the answer of an earlier server
@@ -176,6 +180,8 @@ class Capabilities(Model):
     chunkings: list[str] = field(default_factory=lambda: ["fixed"])
     cdc1_max_bytes: int = 0
     """The size of the largest file with content-defined chunks."""
+    encodings: list[str] = field(default_factory=lambda: ["identity"])
+    """In which contents may be sent."""
     delta: Literal["copy", "relay", "off"] = "off"
     """How chunks that the account stores are reused: copied by the store, relayed by a worker, or not."""
 
@@ -230,6 +236,9 @@ class CreateUpload:
     """The first chunks of the file, at most 1,000; more by `add_chunks`. Fixed ones need their `chunk_size_bytes`."""
     parts: Mapping[int, str] = field(default_factory=dict)
     """The SHA-256 (hex) of chunks, by number, that the answer signs unless they are reused."""
+    encoding: Literal["identity", "zstd"] = "identity"
+    """`zstd`: what is sent is one zstd frame of `encoded_size_bytes`; needs the fingerprint of the content."""
+    encoded_size_bytes: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         members: dict[str, Any] = {
@@ -242,6 +251,8 @@ class CreateUpload:
             members["chunks"] = [chunk.to_json() for chunk in self.chunks]
         if self.parts:
             members["parts"] = [{"number": number, "sha256": sha256} for number, sha256 in self.parts.items()]
+        if self.encoding != "identity":
+            members |= {"encoding": self.encoding, "encoded_size_bytes": self.encoded_size_bytes}
         if self.content_type is not None:
             members["content_type"] = self.content_type
         if self.fingerprint is not None:

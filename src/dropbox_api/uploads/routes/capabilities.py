@@ -32,6 +32,7 @@ async def capabilities(context: Reader, bucket: CapabilitiesDep) -> schemas.Capa
         strategies=["single", "multipart"],
         chunkings=["fixed", "cdc1"] if cdc1_max_bytes else ["fixed"],
         cdc1_max_bytes=cdc1_max_bytes,
+        encodings=["identity", "zstd"],
         delta=reuse.choose_mode(settings, bucket),
         single_max_bytes=settings.uploads.single_max_bytes,
         chunk_size_bytes=settings.uploads.chunk_size_bytes,
