@@ -492,3 +492,13 @@ def test_mark_of_an_unknown_folder_looks_above_it(folder: SyncFolder) -> None:
     folder.clock.ahead_s = 100
     folder.scanner.run()
     assert folder.contents() == folder.disk_contents()
+
+
+def test_rule_12_folder_is_never_opened_through_a_link(folder: SyncFolder) -> None:
+    write(folder, "a/b/c")
+    (folder.root / "link").symlink_to("a")
+    for path in (b"link", b"link/b"):
+        with pytest.raises(OSError, match=r"link|director"), folder.disk.open_folder(path):
+            pass
+    with folder.disk.open_folder(b"a/b") as opened:
+        assert [name for name, _ in folder.disk.list(opened)] == [b"c"]
