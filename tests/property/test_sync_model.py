@@ -11,9 +11,9 @@ from collections.abc import Callable
 import pytest
 
 from dropbox_client.sync.trees import Plan
-from tests.support.sync_changes import MOST_PLANS, step
+from tests.support.sync_changes import MOST_PLANS, carry_out, step
 from tests.support.sync_model import Checker, Unexplained, Value
-from tests.support.sync_world import Mismatch, SimDevice, SimFile, SimServer, content
+from tests.support.sync_world import SimDevice, SimFile, SimServer, content
 
 LONG = os.environ.get("FAULTS") == "long"
 HISTORIES = 100_000 if LONG else 200
@@ -43,21 +43,7 @@ class History:
         if self.random.random() < 0.4:
             return step(device, self.random, skip=self.random.choice([0.0, 0.3]))
         self.random.choice([device.pull, device.scan])()
-        return self.act(device)
-
-    def act(self, device: SimDevice) -> Plan:
-        """Carry out a plan made of what the device knows, which may be old."""
-        if not device.remote or not device.scanned:
-            device.pull()
-            device.scan()
-        plan = device.plan()
-        for stage in plan.stages:
-            for action in self.random.sample(stage, len(stage)):
-                try:
-                    device.apply(action)
-                except Mismatch:
-                    self.seen.append(f"  refused: {type(action).__name__}")
-        return plan
+        return carry_out(device, self.random)
 
     def settle(self) -> None:
         """Sync all devices until none has anything to do."""

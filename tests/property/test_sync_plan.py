@@ -12,7 +12,7 @@ import pytest
 
 from dropbox_client.models.files import normalize_name
 from dropbox_client.sync.trees import SHARED_ID, BaseEntry, ContentId
-from tests.support.sync_changes import SHARE, Changes, converge, mount_share, revoke_share, step
+from tests.support.sync_changes import MOST_PLANS, SHARE, Changes, carry_out, converge, mount_share, revoke_share, step
 from tests.support.sync_world import ROOT, SimDevice, SimFile, SimNode, SimServer
 
 LONG = os.environ.get("FAULTS") == "long"
@@ -151,6 +151,7 @@ def run_with_share(seed: int) -> None:
     if rng.random() < 0.3:
         revoke_share(device)
     share = {(one.id, one.parent, one.name, one.content, one.version) for one in server.below(SHARE)}
+    was_trashed = server.nodes[SHARE].is_trashed
     others = {one.content for one in server.below(SHARE)}
     plans = converge(device, rng, skip=rng.choice([0.0, 0.2]))
     if any(brake.kind == "unmount" for brake in plans[-1].brakes):
@@ -159,6 +160,7 @@ def run_with_share(seed: int) -> None:
     on_disk = {one.content for one in device.files.values()}
     assert not plans[-1].brakes
     assert written <= on_disk, written - on_disk
+    assert server.nodes[SHARE].is_trashed == was_trashed
     assert at_risk - {None} <= server.stored | set(device.trash) | on_disk
     if access == "viewer" or not device.mounts[SHARE].is_active:
         assert {(one.id, one.parent, one.name, one.content, one.version) for one in server.below(SHARE)} == share
@@ -172,6 +174,41 @@ def run_with_share(seed: int) -> None:
         (one.id, one.content) for one in device.remote.values() if one.id not in seen
     }
     assert {one.content for one in server.below(ROOT)} <= on_disk | {None}
+
+
+def run_with_devices(seed: int) -> None:
+    """Whole trees on several devices: only what a user saw and removed is gone, and all devices end equal."""
+    rng = random.Random(seed)
+    server, changes = SimServer(), Changes(rng)
+    devices = [SimDevice(server, f"device{number}") for number in range(rng.choice([2, 3]))]
+    discarded: set[ContentId | None] = {None}
+    written: set[ContentId | None] = set()
+    for _ in range(rng.randint(5, 25)):
+        device = rng.choice(devices)
+        if rng.random() < 0.5:
+            before = Counter(one.content for one in device.files.values())
+            changes.change_disk(device)
+            after = Counter(one.content for one in device.files.values())
+            discarded |= (before - after).keys()
+            written |= after.keys()
+        elif rng.random() < 0.5:
+            step(device, rng, skip=rng.choice([0.0, 0.3]))
+        else:  # with old knowledge of one side
+            rng.choice([device.pull, device.scan])()
+            carry_out(device, rng)
+    for _ in range(MOST_PLANS):
+        plans = [step(device, rng) for device in devices]
+        if not any(plan.stages for plan in plans):
+            break
+    else:
+        raise AssertionError(f"no end: {[plan.stages for plan in plans]}")
+    nodes = {one.id: (one.parent, one.name, one.content) for one in server.below(ROOT)}
+    live = {one.content for one in server.below(ROOT)}
+    for device in devices:
+        base = {one.id: (one.parent, one.name, one.content) for one in device.base.values() if one.id != ROOT}
+        assert base == nodes
+        assert show_disk(device) == show_base(device)
+    assert written - live <= discarded, written - live - discarded
 
 
 @pytest.mark.parametrize("block", range(8))
@@ -189,6 +226,16 @@ def test_shares_agree_and_a_viewer_changes_nothing(block: int) -> None:
     for seed in range(block * RUNS // 8, (block + 1) * RUNS // 8):
         try:
             run_with_share(seed)
+        except BaseException:
+            print(f"seed {seed}")
+            raise
+
+
+@pytest.mark.parametrize("block", range(8))
+def test_devices_end_equal_and_lose_only_what_a_user_removed(block: int) -> None:
+    for seed in range(block * RUNS // 8, (block + 1) * RUNS // 8):
+        try:
+            run_with_devices(seed)
         except BaseException:
             print(f"seed {seed}")
             raise

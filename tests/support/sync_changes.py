@@ -161,6 +161,14 @@ def step(device: SimDevice, rng: random.Random, *, skip: float = 0.0) -> Plan:
     """Scan, read, plan, and carry out the plan in an allowed order, but for some actions. Returns the plan."""
     device.pull()
     device.scan()
+    return carry_out(device, rng, skip=skip)
+
+
+def carry_out(device: SimDevice, rng: random.Random, *, skip: float = 0.0) -> Plan:
+    """Plan from what a device knows, which may be old, and act."""
+    if not device.remote or not device.scanned:
+        device.pull()
+        device.scan()
     plan = device.plan()
     for stage in plan.stages:
         for action in rng.sample(stage, len(stage)):

@@ -78,8 +78,8 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "folders renamed to one name are merged": Mutant(
         "adoption",
-        "    if row.local is not None or node.id in facts.blocked:\n        return False\n",
-        "    if node.id in facts.blocked:\n        return False\n",
+        "    if row.local is not None or node.id in facts.blocked or is_left:\n",
+        "    if node.id in facts.blocked or is_left:\n",
     ),
     "new folders of one name are not merged": Mutant(
         "adoption", "if node is None or entry.kind != node.kind", 'if node is None or node.kind == "folder"'
@@ -155,9 +155,10 @@ import sys
 import dropbox_client.sync.plan
 assert dropbox_client.__file__.startswith(sys.argv[1]), dropbox_client.__file__
 from tests.property import test_sync_model, test_sync_plan
-checks = {"changes": test_sync_plan.run, "shares": test_sync_plan.run_with_share, **test_sync_model.CHECKS}
-for name, check in checks.items():
-    for seed in range(int(sys.argv[2]) if name in {"changes", "shares"} else int(sys.argv[2]) // 4):
+trees = {"changes": test_sync_plan.run, "shares": test_sync_plan.run_with_share}
+trees["devices"] = test_sync_plan.run_with_devices
+for name, check in {**trees, **test_sync_model.CHECKS}.items():
+    for seed in range(int(sys.argv[2]) if name in trees else int(sys.argv[2]) // 4):
         try:
             check(seed)
         except Exception as error:

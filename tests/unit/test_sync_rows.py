@@ -144,6 +144,12 @@ def test_never_new_new_file_and_folder_give_the_file_a_suffix() -> None:
     assert show(made) == [["MoveRemote x root/x (1)"], ["MakeRemote +1 root/x"]]
 
 
+def test_suffix_is_one_that_is_free_on_both_sides() -> None:
+    disk = [local("+1", 5, name="x"), local("+2", 6, name="x (1)")]
+    made = plan((), disk, [remote("x"), remote("n", 7, name="x (2)")])
+    assert "MoveLocal +1 root/x (3)" in show(made)[0]
+
+
 def test_yes_same_same_does_nothing() -> None:
     made = plan([base("d"), base("f", 5, "d")], [local("d"), local("f", 5, "d")], [remote("d"), remote("f", 5, "d")])
     assert made == Plan(())
@@ -300,6 +306,11 @@ def test_swap_on_the_server_parks_one_file() -> None:
         [remote("n1", 5, name="b"), remote("n2", 6, name="a")],
     )
     assert show(made) == [["Park n2 root/b (moving n2)"]]
+
+
+def test_folder_gone_waits_for_what_was_moved_out_of_it() -> None:
+    sides = ([base("d"), base("f", 5, "d")], [local("f", 5)], [remote("d"), remote("f", 5, "d")])
+    assert show(plan(*sides)) == [["MoveRemote f root/f"]]
 
 
 def test_chain_of_names_moves_in_order() -> None:
@@ -470,6 +481,17 @@ def test_mount_root_gone_asks_and_never_trashes() -> None:
     again = Situation("laptop", "2026-11-30", 100, answers={"s": "rejected"})
     made = plan(was, disk[:1], server, situation=again, **shares("editor"))
     assert show(made)[0] == ["MakeLocal s shared-with-me/s"]
+
+
+def test_mount_root_gone_is_not_the_new_folder_of_its_name() -> None:
+    was, disk, server = shared([base("f", 5, "s")], (), [remote("f", 5, "s")])
+    made = plan(was, [disk[0], local("+1", parent=SHARED_ID, name="s")], server, **shares("editor"))
+    assert show(made) == []
+
+
+def test_new_file_in_a_folder_that_is_not_selected_any_more_is_not_sent() -> None:
+    made = plan([base("d")], [local("d"), local("+1", 5, "d")], [remote("d", selection="unselected")])
+    assert show(made) == []
 
 
 def test_content_that_failed_its_fingerprint_keeps_the_old_version_and_waits() -> None:

@@ -62,7 +62,8 @@ def _is_unknown(facts: Facts, entry: LocalEntry) -> bool:
 def _is_awaited(facts: Facts, node: RemoteEntry) -> bool:
     """Return whether the disk is to get a node that it does not have."""
     row = facts.rows[node.id]
-    if row.local is not None or node.id in facts.blocked:
+    is_left = row.base is not None and row.is_unmounted  # a new folder of its name is not the share
+    if row.local is not None or node.id in facts.blocked or is_left:
         return False
     return row.base is None or node.kind == "folder" or row.is_edited_remotely
 

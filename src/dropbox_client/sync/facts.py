@@ -75,7 +75,10 @@ class Facts:
             if entry.id not in reached:
                 self.blocked.setdefault(entry.id, "its folder is not known yet")
             if entry.selection != "selected":
-                for node_id in (entry.id, *(below.id for below in trees.remote.below(entry.id))):
+                below = [one.id for one in trees.remote.below(entry.id)] + [
+                    one.id for one in trees.local.below(entry.id)
+                ]
+                for node_id in (entry.id, *below):
                     self.blocked.setdefault(node_id, f"{entry.selection} on this device")
         for twins in by_name.values():
             if len(twins) > 1:

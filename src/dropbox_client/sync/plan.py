@@ -85,7 +85,7 @@ class Situation:
     recent_conflicts: int = 0
     """Conflict copies made in the last ten minutes."""
     answers: Mapping[NodeId, Answer] = field(default_factory=dict)
-    """Of a person to the brakes of earlier plans."""
+    """Of a person to the brakes of earlier plans; forgotten when the trees agree on the node, or it is gone."""
     traits: RootTraits = field(default_factory=RootTraits)
 
 
@@ -214,7 +214,8 @@ class _Planner:
     def _find_local_jobs(self) -> Iterator[Job]:
         for node_id, name in self._targets.displaced.items():
             local = self._trees.local.get(node_id)
-            if local is not None and local.parent is not None and node_id not in self._facts.pinned:
+            is_movable = self._is_settled and node_id not in self._facts.pinned
+            if local is not None and local.parent is not None and is_movable:
                 yield Job(node_id, local.parent, self._local_key(name), MoveLocal(local, None, local.parent, name))
         for row in self._of("both", "fetch"):
             target = self._find_target(row)
@@ -374,10 +375,9 @@ class _Planner:
 
     def _plan_remote_deletes(self) -> Iterator[Action]:
         doomed = {row.id: row for row in self._of("trash-remote") if row.remote is not None}
-        unmounts = [row.id for row in self._facts.rows.values() if row.is_mount_root and row.is_unmounted and row.base]
-        for node_id in sorted(set(unmounts) - self._facts.blocked.keys()):
-            if node_id not in self._situation.answers:
-                self._brakes.append(Brake("unmount", 1, (node_id,)))
+        for row in self._of("hold"):
+            if row.is_mount_root and row.is_unmounted and row.answer is None:
+                self._brakes.append(Brake("unmount", 1, (row.id,)))
         self._brake("local-deletes", doomed.values())
         unsent = {(row.local.content, row.local_mount.root) for row in self._of("send") if row.local and row.is_file}
         for node_id, row in doomed.items():
