@@ -46,6 +46,8 @@ class UploadResult:
     """Bytes stored by this run; less than the size of the file if the store already had some."""
     reused_bytes: int = 0
     """Bytes that the server took from stored content instead."""
+    saved_bytes: int = 0
+    """Bytes that were not sent because the others were sent compressed."""
 
 
 class ProgressListener:

@@ -9,6 +9,7 @@ from typing import Self
 from dropbox_client.client import Client
 from dropbox_client.retry import TRANSFER_RETRY_FOR_S
 from dropbox_client.transfer.chunks import MIB
+from dropbox_client.transfer.compress import CompressMode
 from dropbox_client.transfer.concurrency import MAX_PARALLEL, ConcurrencyLimit
 from dropbox_client.transfer.hash_cache import HashCache
 from dropbox_client.transfer.progress import ProgressListener, UploadItem, UploadResult
@@ -35,11 +36,13 @@ class Uploader:
         cache: HashCache | None = None,
         retry_changed: bool = False,
         retry_for_s: float = TRANSFER_RETRY_FOR_S,
+        compress: CompressMode = "never",
     ) -> None:
         """Upload through `client`, report to `listener`, cache hashes in `cache`.
 
         `retry_changed` retries a file once that changed while it was read. `retry_for_s` is how long an upload is
-        retried without progress.
+        retried without progress. `compress` sends large files compressed: always, never, or (auto) new
+        ones that shrink, over a slow link.
         """
         self._senders = ThreadPoolExecutor(MAX_PARALLEL, thread_name_prefix="send")
         self._hashers = ThreadPoolExecutor(_HASHERS, thread_name_prefix="hash")
@@ -47,7 +50,7 @@ class Uploader:
         self._retry_changed = retry_changed
         self._client = client
         self._context = UploadContext(
-            client, self._senders, ConcurrencyLimit(), listener or ProgressListener(), cache, retry_for_s
+            client, self._senders, ConcurrencyLimit(), listener or ProgressListener(), cache, retry_for_s, compress
         )
 
     def __enter__(self) -> Self:

@@ -45,7 +45,14 @@ from dropbox_client.models import (
     SignedPart,
     Upload,
 )
-from dropbox_client.problems import ChunksMissing, FingerprintRequired, PartsMissing, UploadCompleting
+from dropbox_client.problems import (
+    ChunksMissing,
+    FingerprintMismatch,
+    FingerprintRequired,
+    NotFound,
+    PartsMissing,
+    UploadCompleting,
+)
 from dropbox_client.retry import TRANSFER_RETRY_FOR_S, Backoff, RetryWindow
 from dropbox_client.transfer import cdc
 from dropbox_client.transfer.chunks import (
@@ -57,6 +64,7 @@ from dropbox_client.transfer.chunks import (
     parse_ranges,
     preferred_chunk_bytes,
 )
+from dropbox_client.transfer.compress import CompressMode, FrameSource, compress_source, is_worth_compressing
 from dropbox_client.transfer.concurrency import ConcurrencyLimit
 from dropbox_client.transfer.hash_cache import HashCache
 from dropbox_client.transfer.parts import PartSender
@@ -89,6 +97,7 @@ class UploadContext:
     listener: ProgressListener
     cache: HashCache | None = None
     retry_for_s: float = TRANSFER_RETRY_FOR_S
+    compress: CompressMode = "never"
 
 
 class _SwitchSession(Exception):  # control flow: ends the pipeline early
@@ -125,9 +134,42 @@ def upload_stream(context: UploadContext, item: UploadItem, source: Source) -> U
 def _attempt(context: UploadContext, item: UploadItem) -> UploadResult:
     def run() -> UploadResult:
         with Source(item.path) as source:
-            return _FileUpload(context, item, source).run()
+            return _upload_compressed(context, item, source) or _FileUpload(context, item, source).run()
 
     return _collect_failure(item, run)
+
+
+def _upload_compressed(context: UploadContext, item: UploadItem, source: Source) -> UploadResult | None:
+    """Upload a file as a zstd frame; None if it is to be sent as it is. Raises as `_FileUpload.run`."""
+    client = context.client
+    if "zstd" not in client.uploads.get_cached_capabilities().encodings or not _should_compress(context, item, source):
+        return None
+
+    def check() -> None:
+        if client.stopping.is_set():
+            raise Stopped("stopped")
+
+    frame = compress_source(source, check)
+    if frame is None:
+        return None
+    with frame:
+        try:
+            return _FileUpload(replace(context, cache=None), item, frame).run()
+        except FingerprintMismatch:  # another compressor has begun to send this content
+            return None
+
+
+def _should_compress(context: UploadContext, item: UploadItem, source: Source) -> bool:
+    """Return whether to compress a file; `auto` leaves a file alone of which the server has a version."""
+    if context.compress != "auto":
+        return context.compress == "always" and source.size_bytes > 0
+    if item.file_id or item.base_revision_id or not is_worth_compressing(source, context.concurrency.rate_bytes_s):
+        return False
+    try:
+        find_named(context.client, item)
+    except NotFound:
+        return True
+    return False
 
 
 def _collect_failure(item: UploadItem, run: Callable[[], UploadResult]) -> UploadResult:
@@ -170,6 +212,8 @@ def new_upload(
         chunk_size_bytes=chunk_size_bytes,
         executable=source.executable if item.executable is None else item.executable,
     )
+    if isinstance(source, FrameSource):
+        return replace(new, size_bytes=source.content_bytes, encoding="zstd", encoded_size_bytes=source.size_bytes)
     if listed is None:
         return new
     numbers = range(1, min(listed.count_known(1), LARGEST_PAGE) + 1)
@@ -179,6 +223,13 @@ def new_upload(
         chunks=list_chunks(listed, numbers),
         parts={number: listed.chunks[number] for number in numbers[:FIRST_BATCH]},
     )
+
+
+def find_named(client: Client, item: UploadItem) -> File:
+    """Return the file at the name that an item is for. Raises NotFound."""
+    if item.parent_id:
+        return client.files.get_below(item.parent_id, item.name)
+    return client.files.get(f"{item.folder.rstrip('/')}/{item.name}")
 
 
 def choose_chunking(size_bytes: int, limits: Capabilities) -> str:
@@ -201,7 +252,8 @@ class _FileUpload:
         self._client = context.client
         self._item = item
         self._source = source
-        self._hashes = Hashes(self._plan(fixed(0)))
+        fingerprint = source.fingerprint if isinstance(source, FrameSource) else None
+        self._hashes = Hashes(self._plan(fixed(0)), fingerprint=fingerprint)
         self._reported_bytes = 0
         self._reported_lock = threading.Lock()
         self._sent_bytes, self._reused_bytes = 0, 0
@@ -215,7 +267,11 @@ class _FileUpload:
             self._report_bytes(-self._reported_bytes)
             try:
                 file = self._store()
-                return UploadResult(self._item, file, None, self._sent_bytes, self._reused_bytes)
+                saved_bytes = 0
+                if isinstance(self._source, FrameSource) and self._sent_bytes:
+                    saved_bytes = self._source.content_bytes - self._source.size_bytes
+                self._report_bytes(saved_bytes)
+                return UploadResult(self._item, file, None, self._sent_bytes, self._reused_bytes, saved_bytes)
             except _SessionLost as lost:
                 reason = lost.reason
             except FileChanged:
@@ -293,9 +349,7 @@ class _FileUpload:
             if item.file_id:
                 manifest = self._client.files.get_manifest(item.file_id, item.base_revision_id)
             elif item.on_conflict == "replace":
-                path = item.name if item.parent_id else f"{item.folder.rstrip('/')}/{item.name}"
-                file = self._client.files.get_below(item.parent_id, path) if item.parent_id else path
-                manifest = self._client.files.get_manifest(file)
+                manifest = self._client.files.get_manifest(find_named(self._client, item))
             else:
                 return None
         except ApiError:  # there is none, or not for this client

@@ -65,6 +65,13 @@ def add_transfer_commands(commands: "Commands") -> None:
         command, "replace", "if the name is taken: fail, use `name (1).ext`, or add a version to the file (default)"
     )
     command.add_argument(
+        "--compress",
+        choices=["auto", "always", "never"],
+        default="auto",
+        help="send files of more than 8 MiB compressed: those that shrink, over a slow link (auto, the default); the"
+        " server stores the content itself",
+    )
+    command.add_argument(
         "--password-stdin", action="store_true", help="read the password of the upload link from stdin"
     )
     command.add_argument(

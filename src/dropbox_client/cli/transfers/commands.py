@@ -21,6 +21,7 @@ from dropbox_client.transfer.progress import UploadItem, UploadResult
 from dropbox_client.transfer.walk import Skipped, Walk
 
 if TYPE_CHECKING:
+    from dropbox_client.transfer.compress import CompressMode
     from dropbox_client.transfer.upload import Uploader
 
 _STDIN = "-"
@@ -63,7 +64,14 @@ def upload(options: Namespace) -> int:
         if top:
             folders = remote.FolderIds(client, top.id)
             items, create_folder = _set_parent_ids(walk, folders), folders.get_or_create
-        _upload_items(client, items, totals, options.format, retry_changed=options.retry_changed)
+        _upload_items(
+            client,
+            items,
+            totals,
+            options.format,
+            retry_changed=options.retry_changed,
+            compress=options.compress,
+        )
         totals.failed += for_each(walk.empty_folders, create_folder)
     report.print_skipped(walk.skipped, options.format)
     report.print_litter(walk.litter, options.format, is_verbose=options.verbose)
@@ -155,9 +163,17 @@ def _upload_items(
     output_format: Format,
     *,
     retry_changed: bool = False,
+    compress: "CompressMode" = "never",
 ) -> None:
     """Upload items, print their results and add them to `totals`."""
-    _upload(client, lambda uploader: uploader.upload(items), totals, output_format, retry_changed=retry_changed)
+    _upload(
+        client,
+        lambda uploader: uploader.upload(items),
+        totals,
+        output_format,
+        retry_changed=retry_changed,
+        compress=compress,
+    )
 
 
 def _upload(
@@ -167,6 +183,7 @@ def _upload(
     output_format: Format,
     *,
     retry_changed: bool = False,
+    compress: "CompressMode" = "never",
 ) -> None:
     from dropbox_client.cli.progress_bars import open_progress_bars  # noqa: PLC0415
     from dropbox_client.transfer.hash_cache import HashCache  # noqa: PLC0415
@@ -175,13 +192,14 @@ def _upload(
     with (
         HashCache(cache_directory() / "hashes.sqlite") as cache,
         open_progress_bars(output_format, client.exchange.waits) as bars,
-        Uploader(client, listener=bars, cache=cache, retry_changed=retry_changed) as uploader,
+        Uploader(client, listener=bars, cache=cache, retry_changed=retry_changed, compress=compress) as uploader,
     ):
         for result in run(uploader):
             report.print_upload(result, output_format)
             totals.failed += result.error is not None
             if result.file:
-                totals.add_file(result.file.size_bytes or 0, result.sent_bytes, result.reused_bytes)
+                size_bytes = result.file.size_bytes or 0
+                totals.add_file(size_bytes, result.sent_bytes, result.reused_bytes, result.saved_bytes)
 
 
 # Download

@@ -24,20 +24,23 @@ class Totals:
     """Bytes that were transferred; the others were present already."""
     reused_bytes: int = 0
     """Bytes that the server took from stored content."""
+    saved_bytes: int = 0
+    """Bytes that compression made unnecessary."""
     failed: int = 0
     started_at: float = field(default_factory=time.monotonic)
 
-    def add_file(self, size_bytes: int, sent_bytes: int, reused_bytes: int = 0) -> None:
+    def add_file(self, size_bytes: int, sent_bytes: int, reused_bytes: int = 0, saved_bytes: int = 0) -> None:
         self.files += 1
         self.reused_bytes += reused_bytes
+        self.saved_bytes += saved_bytes
         self.size_bytes += size_bytes
         self.sent_bytes += sent_bytes
 
     def print_summary(self) -> None:
         seconds = time.monotonic() - self.started_at
         files = f"{self.files} {'file' if self.files == 1 else 'files'}, {output.format_bytes(self.size_bytes)}"
-        reused = _describe_reused(self.sent_bytes, self.reused_bytes)
-        present_bytes = self.size_bytes - self.sent_bytes - self.reused_bytes
+        reused = _describe_sent(self.sent_bytes, self.reused_bytes, self.saved_bytes)
+        present_bytes = self.size_bytes - self.sent_bytes - self.reused_bytes - self.saved_bytes
         present = f", {output.format_bytes(present_bytes)} of it already there" if present_bytes > 0 else ""
         rate = f" ({output.format_bytes(self.sent_bytes / seconds)}/s)" if self.sent_bytes and seconds else ""
         failed = f"; {self.failed} failed" if self.failed else ""
@@ -49,11 +52,17 @@ def print_upload(result: UploadResult, output_format: Format) -> None:
     path, file = str(result.item.path), result.file
     if output_format is Format.JSON:
         if file:
-            output.print_json(file, local_path=path, sent_bytes=result.sent_bytes, reused_bytes=result.reused_bytes)
+            output.print_json(
+                file,
+                local_path=path,
+                sent_bytes=result.sent_bytes,
+                reused_bytes=result.reused_bytes,
+                saved_bytes=result.saved_bytes,
+            )
         elif result.error:
             output.print_text(output.error_to_json(result.error, local_path=path))
     elif file:
-        reused = _describe_reused(result.sent_bytes, result.reused_bytes)
+        reused = _describe_sent(result.sent_bytes, result.reused_bytes, result.saved_bytes)
         note = f" ({reused})" if reused else _describe_present(file.size_bytes, result.sent_bytes)
         output.print_text(f"{path} -> {format_path(file)}{note}")
     if result.error:
@@ -76,11 +85,11 @@ def print_unsent(item: UploadItem, error: Exception, output_format: Format) -> N
     output.print_error(output.describe_error(error, str(item.path)))
 
 
-def _describe_reused(sent_bytes: int, reused_bytes: int) -> str:
-    """Return how much was sent and how much reused, nothing if all was sent."""
-    if not reused_bytes:
-        return ""
-    return f"sent {output.format_bytes(sent_bytes)}, reused {output.format_bytes(reused_bytes)}"
+def _describe_sent(sent_bytes: int, reused_bytes: int, saved_bytes: int) -> str:
+    """Return how much was sent, reused and saved by compression; nothing if all was sent as it is."""
+    reused = f", reused {output.format_bytes(reused_bytes)}" if reused_bytes else ""
+    saved = f", saved {output.format_bytes(saved_bytes)} by compression" if saved_bytes else ""
+    return f"sent {output.format_bytes(sent_bytes)}{reused}{saved}" if reused or saved else ""
 
 
 def _describe_present(size_bytes: int | None, sent_bytes: int) -> str:
