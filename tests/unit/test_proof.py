@@ -49,11 +49,11 @@ REUSED = PLANNED._replace(state="reused", etag="e")
         (replace(LISTED, sha256=None, etag="another"), "mismatched"),
         (replace(LISTED, sha256=OTHER), "mismatched"),
         (replace(LISTED, size_bytes=9), "mismatched"),
-        (None, "planned"),
+        (None, "reused"),  # the listing began before the part was recorded
     ],
 )
 def test_reused_part_counts_by_its_listed_hash_or_as_the_part_that_was_recorded(part: Part | None, state: str) -> None:
-    etag = part.etag if part else None
+    etag = part.etag if part else REUSED.etag
     assert judge_chunk(REUSED, part) == ChunkObservation(1, state, etag)  # type: ignore[arg-type]
 
 

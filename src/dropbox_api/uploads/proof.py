@@ -37,8 +37,11 @@ def judge_chunk(chunk: RecordedChunk, part: Part | None) -> ChunkObservation:
     A part counts when its size is the planned one, its hash was registered before its URL was signed, and the store's
     own hash, where the store lists hashes, equals the registered one. Where it lists none, presence is proof: the
     signed URL accepts one byte string only. A reused part was not sent to such a URL: without a listed hash it counts
-    only while it is the very part whose hash a worker has seen.
+    only while it is the very part whose hash a worker has seen. A listing that lacks it is older than that record: S3
+    loses no single part, and would not assemble the others.
     """
+    if part is None and chunk.state == "reused":
+        return ChunkObservation(chunk.number, "reused", chunk.etag)
     if part is None:
         return ChunkObservation(chunk.number, "planned", None)
     proven = part.size_bytes == chunk.size_bytes and chunk.sha256 is not None and part.sha256 in {None, chunk.sha256}
