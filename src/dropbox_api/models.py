@@ -525,6 +525,7 @@ class ChunkReuse(Base):
     excluded: Mapped[list[uuid.UUID]] = mapped_column(ARRAY(Id), server_default="{}")
     """Sources whose bytes were gone or wrong."""
     failures: Mapped[int] = mapped_column(Integer, server_default="0")
+    """Attempts with this source that had no outcome, the present one included."""
     created_at: Mapped[datetime] = _now()
     lease_token: Mapped[uuid.UUID | None]
     """Fencing token of the worker: a chunk whose row is gone, or has another token, takes no result."""

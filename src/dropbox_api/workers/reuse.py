@@ -48,7 +48,7 @@ PARTS_AT_ONCE = 4
 PARTS_OF_OWNER = 2
 """Of one owner at once, so that one large upload does not hold up the others."""
 MAX_FAILURES = 5
-"""After so many failures of the store the client sends the chunk."""
+"""After so many attempts without an outcome the client sends the chunk."""
 SLOW_COPY_S = 1.0
 SLOW_COPY_BYTES_S = 20 * 1024**2
 """A store that takes longer than a second and this rate for a copy reads the source from its beginning: relay."""
@@ -67,6 +67,7 @@ class LeasedChunk:
     part: WantedPart
     relay: bool
     failures: int
+    """This attempt included, until it has an outcome: a chunk that ends its worker is not taken for ever."""
 
 
 async def reuse_chunks(services: Services) -> Report:
@@ -96,7 +97,8 @@ _CLAIM = text("""
         WHERE turn <= :of_owner AND (mine.lease_until IS NULL OR mine.lease_until < now())
         ORDER BY turn, mine.created_at LIMIT :at_once FOR UPDATE OF mine SKIP LOCKED
     ), leased AS (
-        UPDATE chunk_reuses SET lease_token = gen_random_uuid(), lease_until = now() + CAST(:lease AS interval)
+        UPDATE chunk_reuses SET lease_token = gen_random_uuid(), lease_until = now() + CAST(:lease AS interval),
+            failures = failures + 1
         FROM chosen WHERE chunk_reuses.upload_id = chosen.upload_id AND chunk_reuses.number = chosen.number
         RETURNING chunk_reuses.*
     )
@@ -146,6 +148,8 @@ def _is_held(chunk: LeasedChunk) -> ColumnElement[bool]:
 
 async def _reuse(services: Services, chunk: LeasedChunk) -> bool:
     """Make one part and record it, or say how the chunk goes on; return False when it has to wait."""
+    if chunk.failures > MAX_FAILURES:
+        return await _postpone(services, chunk)
     held = update(ChunkReuse).where(_is_held(chunk))
     try:
         async with keep_lease(services.db, held, services.settings.uploads.lease_s):
@@ -188,7 +192,8 @@ async def _relay_from_now_on(services: Services, chunk: LeasedChunk) -> None:
     """Have the other chunks of the session relayed."""
     others = update(ChunkReuse).where(ChunkReuse.upload_id == chunk.upload_id, ~ChunkReuse.relay)
     async with services.db.begin() as tx:
-        await tx.execute(others.values(relay=True))
+        if await _lock_held(tx, chunk):
+            await tx.execute(others.values(relay=True))
 
 
 _RECORD = text("""
@@ -213,11 +218,10 @@ async def _postpone(services: Services, chunk: LeasedChunk) -> bool:
     async with services.db.begin() as tx:
         if not await _lock_held(tx, chunk):
             return True
-        if chunk.failures + 1 >= MAX_FAILURES:
+        if chunk.failures >= MAX_FAILURES:
             await end_reuse(tx, chunk.upload_id, [chunk.number])
             return True
-        pause = timedelta(seconds=2**chunk.failures)
-        waiting = {"failures": ChunkReuse.failures + 1, "lease_token": None, "lease_until": func.now() + pause}
+        waiting = {"lease_token": None, "lease_until": func.now() + timedelta(seconds=2 ** (chunk.failures - 1))}
         await tx.execute(update(ChunkReuse).where(_is_held(chunk)).values(waiting))
     return False
 
@@ -228,10 +232,11 @@ async def _take_other_source(services: Services, chunk: LeasedChunk, *, is_damag
     `is_damaged`: scrub reads the failed one next.
     """
     async with services.db.begin() as tx:
-        if is_damaged:
+        is_held = await _lock_held(tx, chunk)
+        if is_damaged:  # the blob after the session, as everywhere
             unread = update(Blob).where(Blob.id == chunk.blob_id, Blob.content_status == "verified")
             await tx.execute(unread.values(scrubbed_at=None))
-        if not await _lock_held(tx, chunk):
+        if not is_held:
             return True
         session = await sessions.read_session(tx, chunk.upload_id)
         failed = (await tx.execute(select(ChunkReuse.excluded).where(_is_held(chunk)))).scalar_one()
@@ -241,6 +246,7 @@ async def _take_other_source(services: Services, chunk: LeasedChunk, *, is_damag
         if source is None:
             await end_reuse(tx, chunk.upload_id, [chunk.number])
         else:
-            values = {"blob_id": source.blob_id, "offset_bytes": source.offset_bytes, "excluded": excluded, **NO_LEASE}
-            await tx.execute(update(ChunkReuse).where(_is_held(chunk)).values(values))
+            values = {"blob_id": source.blob_id, "offset_bytes": source.offset_bytes, "excluded": excluded}
+            anew = {"failures": 0, **NO_LEASE}
+            await tx.execute(update(ChunkReuse).where(_is_held(chunk)).values(values | anew))
     return True
