@@ -12,12 +12,11 @@ from sqlalchemy import Row, func, select, text, update
 
 from dropbox_api import problems
 from dropbox_api.context import Context
-from dropbox_api.core import chunks
 from dropbox_api.core.fingerprint import parse_sha256
 from dropbox_api.db import Tx, wake_readers
 from dropbox_api.models import Upload, UploadChunk
 from dropbox_api.plumbing.failpoints import failpoint
-from dropbox_api.uploads import destinations, multipart, parts, queries, reuse, schemas, sessions
+from dropbox_api.uploads import destinations, multipart, parts, plans, queries, reuse, schemas, sessions
 from dropbox_api.uploads.sessions import UploadSession
 
 
@@ -59,7 +58,7 @@ async def _record(
     Transaction: joins tx, which holds the session's lock.
     """
     if first > session.chunk_count + 1:
-        raise _refuse("/from", f"the next chunk of the list is number {session.chunk_count + 1}")
+        raise plans.refuse("/from", f"the next chunk of the list is number {session.chunk_count + 1}")
     known = {row.number: row for row in await _read(tx, session.id, first, len(listed))}
     numbered = list(enumerate(listed, first))
     differing = [
@@ -71,10 +70,10 @@ async def _record(
         raise problems.ChunkMismatch(numbers=differing)
     for number, chunk in numbered:
         if (row := known.get(number)) and row.size_bytes != chunk.size_bytes:
-            raise _refuse(f"/chunks/{number - first}/size_bytes", f"chunk {number} has {row.size_bytes} bytes")
+            raise plans.refuse(f"/chunks/{number - first}/size_bytes", f"chunk {number} has {row.size_bytes} bytes")
     more = [(number, chunk) for number, chunk in numbered if number not in known]
     if more and session.chunking == "fixed":
-        raise _refuse("/chunks", f"The plan has {session.chunk_count} chunks")
+        raise plans.refuse("/chunks", f"the plan has {session.chunk_count} chunks")
     hashes = {
         number: parse_sha256(chunk.sha256)
         for number, chunk in numbered
@@ -105,21 +104,11 @@ async def _append(
     covered = select(func.coalesce(func.sum(UploadChunk.size_bytes), 0)).where(UploadChunk.upload_id == session.id)
     start = int((await tx.execute(covered)).scalar_one())
     sizes = [chunk.size_bytes for _, chunk in more]
-    illegal = chunks.find_illegal_chunk(sizes, session.size_bytes - start)
-    if illegal is not None:
-        raise _refuse(
-            f"/chunks/{more[illegal][0] - first}/size_bytes",
-            f"a chunk has {chunks.CDC_MIN_BYTES} to {chunks.CDC_MAX_BYTES} bytes, only the last of the file fewer, and"
-            f" all have {session.size_bytes}",
-        )
-    offsets = list(accumulate(sizes, initial=start))[:-1]
     numbers = [number for number, _ in more]
+    plans.require_next_chunks(sizes, session.size_bytes - start, session.size_bytes, index=numbers[0] - first)
+    offsets = list(accumulate(sizes, initial=start))[:-1]
     hashes = [parse_sha256(chunk.sha256) for _, chunk in more]
     values = {"upload_id": session.id, "numbers": numbers, "offsets": offsets, "sizes": sizes, "hashes": hashes}
     await tx.execute(_APPEND, values)
     await tx.execute(update(Upload).where(Upload.id == session.id).values(chunk_count=numbers[-1]))
     return [parts.RegisteredChunk(*row) for row in zip(numbers, offsets, sizes, hashes, strict=True)]
-
-
-def _refuse(pointer: str, detail: str) -> problems.InvalidRequest:
-    return problems.InvalidRequest(errors=[{"pointer": pointer, "detail": detail}])

@@ -72,6 +72,7 @@ def draft_upload(settings: Settings, request: CreateUpload, cdc1_max_bytes: int)
     """
     try:
         plan = _plan(settings, request, cdc1_max_bytes)
+        plans.require_listed(request, plan)
         place = destinations.parse_destination(request.destination)
     except problems.Problem as problem:
         return problem

@@ -3,7 +3,16 @@
 from collections.abc import Sequence
 
 from dropbox_api import problems
-from dropbox_api.core.chunks import Plan, PlanError, StoreLimits, plan_chunks, plan_content_defined
+from dropbox_api.core.chunks import (
+    CDC_MAX_BYTES,
+    CDC_MIN_BYTES,
+    Plan,
+    PlanError,
+    StoreLimits,
+    find_illegal_chunk,
+    plan_chunks,
+    plan_content_defined,
+)
 from dropbox_api.settings import Settings
 from dropbox_api.storage.probe import BucketCapabilities
 from dropbox_api.uploads import schemas
@@ -71,11 +80,45 @@ def plan_encoded(settings: Settings, request: schemas.CreateUpload) -> Plan:
     return plan_upload(settings, request.model_copy(update=encoded))
 
 
+def require_listed(request: schemas.CreateUpload, plan: Plan) -> None:
+    """Raise InvalidRequest for listed chunks that the plan cannot have, or parts with other hashes than they have."""
+    listed = dict(enumerate(request.chunks, 1))
+    if plan.chunking == "cdc1":
+        require_next_chunks([chunk.size_bytes for chunk in request.chunks], plan.size_bytes, plan.size_bytes)
+    elif plan.chunk_size_bytes == request.chunk_size_bytes:
+        if len(listed) > plan.chunk_count:
+            raise refuse("/chunks", f"the plan has {plan.chunk_count} chunks")
+        for number, chunk in listed.items():
+            if (size_bytes := plan.chunk_bytes(number)) != chunk.size_bytes:
+                raise refuse(f"/chunks/{number - 1}/size_bytes", f"chunk {number} has {size_bytes} bytes")
+    if any(part.number in listed and part.sha256 != listed[part.number].sha256 for part in request.parts):
+        raise refuse("/parts", "a part has another hash than its chunk")
+
+
+def require_next_chunks(sizes: Sequence[int], rest_bytes: int, size_bytes: int, *, index: int = 0) -> None:
+    """Raise InvalidRequest unless chunks of these sizes can be the next of a file's content-defined ones.
+
+    `rest_bytes`: what the list does not cover yet. `index`: of the first size in the request's `chunks`.
+    """
+    illegal = find_illegal_chunk(sizes, rest_bytes)
+    if illegal is not None:
+        raise refuse(
+            f"/chunks/{index + illegal}/size_bytes",
+            f"a chunk has {CDC_MIN_BYTES} to {CDC_MAX_BYTES} bytes, only the last of the file fewer, and all have"
+            f" {size_bytes}",
+        )
+
+
+def refuse(pointer: str, detail: str) -> problems.InvalidRequest:
+    """Return the problem of one member of a request."""
+    return problems.InvalidRequest(errors=[{"pointer": pointer, "detail": detail}])
+
+
 def require_chunks(parts: Sequence[schemas.ChunkHash], chunk_count: int) -> None:
     """Raise InvalidRequest for a chunk beyond the plan, or one that is named twice."""
     numbers = {part.number for part in parts}
     if len(numbers) < len(parts):
-        raise problems.InvalidRequest(errors=[{"pointer": "/parts", "detail": "a part number appears twice"}])
+        raise refuse("/parts", "a part number appears twice")
     if beyond := sorted(number for number in numbers if number > chunk_count):
         raise problems.InvalidRequest(
             f"The plan has {chunk_count} chunks",
