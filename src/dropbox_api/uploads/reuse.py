@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import and_, select, text
+from sqlalchemy import TextClause, and_, select, text
 
 from dropbox_api import access
 from dropbox_api.db import Tx
@@ -79,30 +79,32 @@ async def find_sources(
     bases = None if session.is_in_own_tree else await _find_readable_bases(tx, session)
     if not chunks or bases == []:
         return {}
-    bound = {
-        "owner_id": session.owner_id,
-        "hashes": list({chunk.sha256 for chunk in chunks}),
-        "excluded": list(excluded),
-        "bases": bases,
-    }
+    sources, among = (_SOURCES, session.owner_id) if bases is None else (_SOURCES_IN_BASES, bases)
+    bound = {"among": among, "hashes": list({chunk.sha256 for chunk in chunks}), "excluded": list(excluded)}
     stored = {
         (row.sha256, row.size_bytes): ChunkSource(row.blob_id, row.offset_bytes)
-        for row in await tx.execute(_SOURCES, bound)
+        for row in await tx.execute(sources, bound)
     }
     found = {chunk.number: stored.get((chunk.sha256, chunk.size_bytes)) for chunk in chunks}
     return {number: source for number, source in found.items() if source}
 
 
-_SOURCES = text("""
-    SELECT DISTINCT ON (chunk.sha256, chunk.size_bytes)
-        chunk.sha256, chunk.size_bytes, chunk.blob_id, chunk.offset_bytes
-    FROM blob_chunks chunk JOIN blobs ON blobs.id = chunk.blob_id
-    WHERE chunk.owner_id = :owner_id AND chunk.sha256 = ANY(CAST(:hashes AS bytea[]))
-        AND blobs.content_status IN ('verified', 'stored') AND blobs.encoding = 'identity'
-        AND blobs.id <> ALL(CAST(:excluded AS uuid[]))
-        AND (CAST(:bases AS uuid[]) IS NULL OR blobs.id = ANY(CAST(:bases AS uuid[])))
-    ORDER BY chunk.sha256, chunk.size_bytes, blobs.content_status = 'verified' DESC, chunk.offset_bytes, blobs.id
-""")
+def _select_sources(among: str) -> TextClause:
+    """Return the statement that finds sources `among` these rows of `blob_chunks`."""
+    return text(f"""
+        SELECT DISTINCT ON (chunk.sha256, chunk.size_bytes)
+            chunk.sha256, chunk.size_bytes, chunk.blob_id, chunk.offset_bytes
+        FROM blob_chunks chunk JOIN blobs ON blobs.id = chunk.blob_id
+        WHERE {among} AND chunk.sha256 = ANY(CAST(:hashes AS bytea[]))
+            AND blobs.content_status IN ('verified', 'stored') AND blobs.encoding = 'identity'
+            AND blobs.id <> ALL(CAST(:excluded AS uuid[]))
+        ORDER BY chunk.sha256, chunk.size_bytes, blobs.content_status = 'verified' DESC, chunk.offset_bytes, blobs.id
+    """)
+
+
+_SOURCES = _select_sources("chunk.owner_id = :among")
+_SOURCES_IN_BASES = _select_sources("chunk.blob_id = ANY(CAST(:among AS uuid[]))")
+"""It reads nothing else of the owner: the time of an answer tells nothing either."""
 
 
 async def _find_readable_bases(tx: Tx, session: UploadSession) -> list[uuid.UUID]:
