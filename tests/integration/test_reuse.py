@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,12 +17,14 @@ from dropbox_api.db import Db
 from dropbox_api.storage import reuse as store_reuse
 from dropbox_api.storage.object_store import StoreRejected, StoreUnavailable
 from dropbox_api.storage.s3 import S3Store
+from dropbox_api.uploads import queries
 from dropbox_api.workers import reuse as reuse_job
 from dropbox_api.workers.collect import collect_blobs
 from dropbox_api.workers.purge import purge_trash
 from dropbox_api.workers.reuse import reuse_chunks
 from dropbox_client.transfer.cdc import cut_bytes
 from tests.conftest import Register
+from tests.support.plans import explain, record_statements
 from tests.support.server import (
     MULTI,
     SMALLEST_CHUNK,
@@ -231,6 +234,27 @@ async def test_list_that_is_no_list_of_the_file_is_refused(account: Account) -> 
     await finish(account, upload, chunks)
 
 
+async def test_start_with_chunks_that_the_file_cannot_have_leaves_no_session(account: Account) -> None:
+    data = content("start", 20)
+    chunks = cut(data)
+    fixed = [data[at : at + 8 * MIB] for at in range(0, len(data), 8 * MIB)]
+    small, of_fixed = [b"too small", *chunks[1:]], {"chunk_size_bytes": 8 * MIB}
+    wrong_part = [{"number": 1, "sha256": sha256(b"another")}]
+    refused: list[tuple[dict[str, Any], str]] = [
+        (CDC | {"chunks": listed(small)}, "/chunks/0/size_bytes"),
+        (CDC | {"chunks": listed([*chunks, b"beyond"])}, f"/chunks/{len(chunks)}/size_bytes"),
+        (CDC | {"chunks": listed(chunks), "parts": wrong_part}, "/parts"),
+        (of_fixed | {"chunks": listed([fixed[0][:-1]])}, "/chunks/0/size_bytes"),
+        (of_fixed | {"chunks": listed([*fixed, b"beyond"])}, "/chunks"),
+        (of_fixed | {"chunks": listed(fixed), "parts": wrong_part}, "/parts"),
+    ]
+    for more, pointer in refused:
+        answer = await account.client.post("/v1/uploads", json=start_body(data, "file", **more))
+        assert (problem(answer), answer.json()["errors"][0]["pointer"]) == ((422, "invalid-request"), pointer)
+    assert (await account.client.get("/v1/uploads")).json()["items"] == []
+    assert (await account.me())["reserved_bytes"] == 0
+
+
 @pytest.mark.parametrize("size_bytes", [16 * MIB, 9_999 * 5 * MIB + 1])
 async def test_content_defined_upload_of_another_size_is_refused(account: Account, size_bytes: int) -> None:
     limit = (await account.client.get("/v1/capabilities")).json()["cdc1_max_bytes"]
@@ -316,6 +340,30 @@ async def test_waiting_request_answers_when_the_last_chunk_is_made(server: Runni
         )
     assert (waited["reusing"], bool(waited["reused"])) == ("", True)
     assert (await look(account, upload, wait_s=30))["reusing"] == ""
+
+
+async def test_shutdown_answers_the_waiting_request(
+    server: RunningServer, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = content("shutdown", 20)
+    await store_file(account, data)
+    upload = await begin(account, data + b"!")
+    waits = asyncio.Event()
+    await_reuse = queries.await_reuse
+
+    async def wait(*args: Any) -> None:
+        waits.set()
+        await await_reuse(*args)
+
+    monkeypatch.setattr(queries, "await_reuse", wait)
+    async with httpx2.AsyncClient(headers=account.client.headers, timeout=60) as client:
+        async with server_with(server, "relay") as other:
+            address = f"{other.url}/v1/uploads/{upload['id']}"
+            answer = asyncio.create_task(client.get(address, params={"wait_s": 30}))
+            await waits.wait()
+            began_at = time.monotonic()
+        assert time.monotonic() - began_at < 20
+        assert (await answer).raise_for_status().json()["reusing"] == upload["reusing"]
 
 
 async def test_edit_within_a_fixed_file_sends_one_chunk(server: RunningServer, account: Account) -> None:
@@ -404,6 +452,51 @@ async def test_signing_a_chunk_ends_its_reuse_and_a_late_copy_records_nothing(
     after = await look(account, upload)
     assert (after["reused"], after["reusing"]) == ("", "")
     await finish(account, upload, chunks)
+
+
+async def test_listing_that_began_before_parts_were_made_does_not_undo_them(
+    server: RunningServer, account: Account, store: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = content("stale listing", 20)
+    await store_file(account, data)
+    upload = await begin(account, data + b"!")
+    assert upload["reusing"]
+    list_parts = store.list_parts
+
+    async def list_slowly(*args: Any) -> Any:
+        parts = await list_parts(*args)
+        await run_until_idle(reuse_chunks, server.services)
+        return parts
+
+    monkeypatch.setattr(store, "list_parts", list_slowly)
+    after = (await account.client.post(f"/v1/uploads/{upload['id']}/reconcile")).raise_for_status().json()
+    assert (after["reused"], after["missing"]) == (upload["reusing"], upload["missing"])
+    monkeypatch.undo()
+    await finish(account, upload, cut(data + b"!"))
+
+
+async def test_chunk_whose_worker_dies_each_time_goes_back_to_the_client(
+    server: RunningServer, account: Account, db: Db, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = content("deadly", 20)
+    await store_file(account, data)
+    upload = await begin(account, b"!" + data)
+    assert upload["reusing"]
+
+    async def die(*_: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(reuse_job, "_make_part", die)
+    monkeypatch.setattr(reuse_job, "PARTS_OF_OWNER", reuse_job.PARTS_AT_ONCE)
+    for _ in range(reuse_job.MAX_FAILURES):
+        with pytest.raises(MemoryError):
+            await reuse_chunks(server.services)
+        async with db.begin() as tx:  # the lease lapses
+            await tx.execute(text("UPDATE chunk_reuses SET lease_until = NULL"))
+    await run_until_idle(reuse_chunks, server.services)
+    after = await look(account, upload)
+    assert (after["reusing"], await count_reuses(db, upload)) == ("", 0)
+    await finish(account, upload, cut(b"!" + data))
 
 
 async def test_chunk_whose_source_is_gone_goes_back_to_the_client(
@@ -645,9 +738,14 @@ async def test_editor_reuses_the_base_revision_of_the_file_and_nothing_else(
     # Bytes that the owner stores elsewhere, also in a file that the editor could read.
     for other in (hidden, hidden[::-1]):
         assert (await edit(other + b"2", into))["reusing"] == ""
-    # Its own base: all but the edit.
-    upload = await edit(base + b"3", into)
+    # Its own base: all but the edit. Not even time tells of the owner's other content: no look at it.
+    with record_statements(db) as seen:
+        upload = await edit(base + b"3", into)
     assert numbers(upload["reusing"])
+    (search,) = [statement for statement in seen if "FROM blob_chunks chunk" in statement[0]]
+    indexes = {node.get("Index Name") for node in await explain(db, search, enable_seqscan="off")}
+    assert "blob_chunks_pkey" in indexes
+    assert "blob_chunks_owner_id_sha256_idx" not in indexes
     await run_until_idle(reuse_chunks, server.services)
     edited = await finish(editor, upload, cut(base + b"3"))
     assert edited["id"] == file["id"]

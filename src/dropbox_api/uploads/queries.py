@@ -13,8 +13,9 @@ from dropbox_api.context import Context
 from dropbox_api.core import ranges
 from dropbox_api.core.fingerprint import parse_sha256
 from dropbox_api.db import Tx
+from dropbox_api.events.wakeup import Wakeup
 from dropbox_api.files import views
-from dropbox_api.models import Node, Upload, UploadChunk, UploadDestination
+from dropbox_api.models import ChunkReuse, Node, Upload, UploadChunk, UploadDestination
 from dropbox_api.plumbing import page_cursors
 from dropbox_api.uploads import schemas, sessions
 from dropbox_api.uploads.sessions import UploadSession
@@ -22,18 +23,24 @@ from dropbox_api.uploads.sessions import UploadSession
 REUSE_POLL_S = 0.25
 
 
-async def get_upload(context: Context, upload_id: uuid.UUID, wait_s: float = 0) -> schemas.Upload:
-    """Return one of the caller's sessions, as soon as no chunk of it is being reused or `wait_s` have passed.
+async def get_upload(context: Context, upload_id: uuid.UUID) -> schemas.Upload:
+    """Return one of the caller's sessions. Raises NotFound."""
+    async with context.db.read() as tx:
+        await sessions.get_session(tx, context.actor_id, upload_id)
+        return await load_view(tx, upload_id)
 
-    Raises NotFound.
+
+async def await_reuse(context: Context, upload_id: uuid.UUID, wait_s: float, wakeup: Wakeup) -> None:
+    """Wait until no chunk of one of the caller's sessions is being reused, for at most `wait_s`.
+
+    Ends at once when the process is about to end.
     """
     deadline = time.monotonic() + wait_s
-    while True:
+    own = select(ChunkReuse.number).join(Upload).where(Upload.id == upload_id, Upload.uploader_id == context.actor_id)
+    while time.monotonic() < deadline and not wakeup.is_closing:
         async with context.db.read() as tx:
-            await sessions.get_session(tx, context.actor_id, upload_id)
-            upload = await load_view(tx, upload_id)
-        if upload.state != "active" or not upload.reusing or time.monotonic() >= deadline:
-            return upload
+            if (await tx.execute(own.limit(1))).first() is None:
+                return
         await asyncio.sleep(REUSE_POLL_S)
 
 

@@ -8,7 +8,8 @@ from fastapi.responses import JSONResponse
 
 from dropbox_api import problems
 from dropbox_api.accounts.auth import OnceDep, Reader, Writer, limited_by_user
-from dropbox_api.deps import COMPRESSED, CapabilitiesDep, PageLimit
+from dropbox_api.deps import COMPRESSED, CapabilitiesDep, PageLimit, from_state
+from dropbox_api.events.wakeup import Wakeup
 from dropbox_api.responses import BODY, problem_responses
 from dropbox_api.schemas import Fingerprint
 from dropbox_api.uploads import (
@@ -90,10 +91,14 @@ async def list_uploads(
 
 @router.get("/uploads/{upload_id}", operation_id="uploads_get", responses=problem_responses(*OWN))
 async def get_upload(
-    context: Reader, upload_id: uuid.UUID, wait_s: Annotated[float, Query(ge=0, le=30)] = 0
+    context: Reader,
+    wakeup: Annotated[Wakeup, from_state("wakeup")],
+    upload_id: uuid.UUID,
+    wait_s: Annotated[float, Query(ge=0, le=30)] = 0,
 ) -> schemas.Upload:
     """Show a session as Postgres has it; `reconcile` asks S3. With `wait_s`, as soon as no chunk is being reused."""
-    return await queries.get_upload(context, upload_id, wait_s)
+    await queries.await_reuse(context, upload_id, wait_s, wakeup)
+    return await queries.get_upload(context, upload_id)
 
 
 @router.get(
