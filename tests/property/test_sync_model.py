@@ -146,10 +146,40 @@ def check_names(seed: int) -> None:
     checker.settle(value, frozenset())
 
 
+def check_deleted_folder(seed: int) -> None:
+    """A delete, made with old knowledge, loses to anything that another device did in the folder."""
+    history = History(seed)
+    first, second = history.devices[:2]
+    folder = first.put(1, b"d", "folder").number
+    first.put(folder, b"f", "file", content(1))
+    first.put(1, b"g", "file", content(2))
+    history.settle()
+    first.remove(folder)
+    first.pull()
+    first.scan()
+    files = {one.name: one for one in second.files.values()}
+    act = history.random.choice(["add", "edit", "move"])
+    if act == "add":
+        second.put(files[b"d"].number, b"h", "file", content(3))
+    elif act == "edit":
+        second.write(files[b"f"].number, content(3))
+    else:
+        second.rename(files[b"g"].number, files[b"d"].number, b"h")
+    step(second, history.random)
+    carry_out(first, history.random)
+    history.settle()
+    kept = content(2 if act == "move" else 3)
+    for device in history.devices:
+        (one,) = (one for one in device.files.values() if one.content == kept)
+        assert one.parent is not None
+        assert device.files[one.parent].name == b"d"
+
+
 CHECKS: dict[str, Callable[[int], None]] = {
     "content": check_contents,
     "content in a folder": lambda seed: check_contents(seed, b"d"),
     "name": check_names,
+    "deleted folder": check_deleted_folder,
 }
 
 

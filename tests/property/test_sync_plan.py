@@ -1,4 +1,4 @@
-"""Two sides of one tree, changed at random, agree again, and no content is lost on the way.
+"""Sides of one tree, changed at random, agree again, and no content is lost on the way.
 
 The checks know nothing of the planner: they compare contents and places before and after. FAULTS=long runs many more.
 """
@@ -6,7 +6,7 @@ The checks know nothing of the planner: they compare contents and places before 
 import os
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -16,7 +16,7 @@ from tests.support.sync_changes import MOST_PLANS, SHARE, Changes, carry_out, co
 from tests.support.sync_world import ROOT, SimDevice, SimFile, SimNode, SimServer
 
 LONG = os.environ.get("FAULTS") == "long"
-RUNS = 20_000 if LONG else 600
+RUNS = 20_000 if LONG else 400
 
 
 def show_disk(device: SimDevice, number: int = 1, path: str = "") -> dict[str, object]:
@@ -211,31 +211,19 @@ def run_with_devices(seed: int) -> None:
     assert written - live <= discarded, written - live - discarded
 
 
-@pytest.mark.parametrize("block", range(8))
-def test_two_sides_agree_and_no_content_is_lost(block: int) -> None:
-    for seed in range(block * RUNS // 8, (block + 1) * RUNS // 8):
-        try:
-            run(seed)
-        except BaseException:
-            print(f"seed {seed}")
-            raise
+CHECKS: dict[str, Callable[[int], None]] = {
+    "two sides": run,
+    "a share": run_with_share,
+    "devices": run_with_devices,
+}
 
 
 @pytest.mark.parametrize("block", range(8))
-def test_shares_agree_and_a_viewer_changes_nothing(block: int) -> None:
+@pytest.mark.parametrize("kind", CHECKS)
+def test_trees_agree_and_no_content_is_lost(kind: str, block: int) -> None:
     for seed in range(block * RUNS // 8, (block + 1) * RUNS // 8):
         try:
-            run_with_share(seed)
-        except BaseException:
-            print(f"seed {seed}")
-            raise
-
-
-@pytest.mark.parametrize("block", range(8))
-def test_devices_end_equal_and_lose_only_what_a_user_removed(block: int) -> None:
-    for seed in range(block * RUNS // 8, (block + 1) * RUNS // 8):
-        try:
-            run_with_devices(seed)
+            CHECKS[kind](seed)
         except BaseException:
             print(f"seed {seed}")
             raise
