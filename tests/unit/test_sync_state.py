@@ -200,6 +200,19 @@ def test_unselected_nodes_are_loaded_once(state: State) -> None:
     assert set(load_part(state, 9, lambda *_: "unselected", is_settled=True).remote) == {ROOT}
 
 
+def test_loading_a_part_reads_no_whole_table(state: State) -> None:
+    add_agreed(state, "a", ROOT, "a")
+    statements: list[str] = []
+    state.database.set_trace_callback(statements.append)
+    load(state)
+    state.database.set_trace_callback(None)
+    queries = [one for one in statements if one.split()[0] in {"SELECT", "WITH", "DELETE", "INSERT"}]
+    assert len(queries) >= 9
+    for query in queries:
+        plan = [row[3] for row in state.database.execute(f"EXPLAIN QUERY PLAN {query}")]
+        assert [step for step in plan if step.startswith(("SCAN base", "SCAN local", "SCAN remote"))] == [], query
+
+
 def test_pending_list_keeps_the_trees_unsettled(state: State) -> None:
     state.put_relist("a")
     assert not load(state).is_settled

@@ -33,9 +33,10 @@ from dropbox_client.sync.trees import (
 _EXECUTABLE = 0o100
 _INODES = 1 << 64
 """SQLite has signed numbers only: `scan` stores a large inode as a negative one."""
+# CROSS JOIN keeps the order of the tables: SQLite would begin with a large one, of which it has no statistics.
 _AGREED = """
 DELETE FROM changed WHERE id IN (
-    SELECT changed.id FROM changed JOIN base USING (id) JOIN remote USING (id) JOIN local USING (id)
+    SELECT changed.id FROM changed CROSS JOIN base USING (id) CROSS JOIN remote USING (id) CROSS JOIN local USING (id)
         LEFT JOIN local AS folder ON folder.child = local.dir
     WHERE base.parent IS remote.parent AND base.parent IS folder.id AND base.name = remote.name
         AND base.local_name = local.name AND base.kind = remote.kind AND base.kind = local.kind
@@ -128,7 +129,7 @@ def load_part(state: State, device: int, select: Select, *, is_settled: bool) ->
 
 
 def _read(state: State, table: str, columns: str, more: str = "") -> Iterator[Any]:
-    return iter(state.database.execute(f"SELECT {columns}{more} FROM part JOIN {table} USING (id)"))
+    return iter(state.database.execute(f"SELECT {columns}{more} FROM part CROSS JOIN {table} USING (id)"))
 
 
 def _show_local(row: LocalRow, parent: NodeId | None, device: int) -> LocalEntry:
