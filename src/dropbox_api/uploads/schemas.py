@@ -123,7 +123,7 @@ class CreateUpload(ContentRequest):
         Chunking,
         Field(
             description="`cdc1`: the client cuts where the content says, and lists the chunks; the answer may be a live"
-            " session with fixed chunks. Only sessions of the first request's chunking are answered to `fixed`."
+            " session with fixed chunks. Requests with `fixed` get only sessions with fixed chunks."
         ),
     ] = "fixed"
     chunks: Annotated[

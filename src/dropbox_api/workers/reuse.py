@@ -2,7 +2,8 @@
 
 A worker leases a few chunks, makes their parts without a transaction, and records each under the session's lock, only
 if the chunk is still its own: the client may have asked for a URL meanwhile, or the session may have ended. After a
-crash the lease lapses, and another worker makes the part again. A chunk without a good source goes back to its client.
+crash the lease lapses, and another worker makes the part again. A chunk without a good source, or whose attempts have
+no outcome, goes back to its client.
 """
 
 import asyncio
