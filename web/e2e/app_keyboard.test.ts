@@ -128,6 +128,20 @@ test("account is used by the keyboard alone", async ({ page, context }) => {
   await poll(() => hasFocus(page.getByLabel("Email address"))).toBe(true);
 });
 
+test("dialog that an address opens has the focus, and shows it from the first key on", async ({ page }) => {
+  const account = await Account.create();
+  const { id } = await account.createFolder("Trips");
+  await signIn(page, account, `/files?details=${id}`);
+  const dialog = page.getByRole("dialog", { name: "Details" });
+  await dialog.getByText("Owner").waitFor();
+  const isInside = () => dialog.evaluate((element) => element.contains(document.activeElement));
+  await poll(isInside).toBe(true);
+  expect(await page.evaluate(() => document.activeElement?.tagName)).not.toBe("BUTTON");
+  await page.keyboard.press("Tab");
+  await expectVisibleFocus(page);
+  expect(await isInside()).toBe(true);
+});
+
 const onPhone = test.extend({ options: { viewport: { width: 390, height: 640 } } });
 
 onPhone("focus stays in sight while uploads are shown", async ({ page }) => {

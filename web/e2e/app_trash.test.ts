@@ -47,6 +47,28 @@ test("files in the trash are ordered by name, deleted for good after a question,
   await page.getByText(/^0 bytes of .* used$/).waitFor(); // a job of the server has freed the space
 });
 
+test("long trash has few elements, is read to its end, and is where the address of its folder leads", async ({
+  page,
+}) => {
+  const account = await Account.create();
+  const folder = await account.createFolder("Old");
+  const make = (number: number) => account.call<RemoteFile>("POST", "/v1/folders", { name: `item ${number}` });
+  for (const item of await Promise.all(Array.from({ length: 60 }, (_, number) => make(number))))
+    await trash(account, item);
+  await trash(account, folder);
+  await signIn(page, account, `/files/${folder.id}`);
+  await page.getByText("This folder is in the trash").waitFor();
+  await page.getByRole("link", { name: "Open the trash" }).click();
+  await page.getByRole("button", { name: "Restore Old" }).waitFor();
+  const items = page.getByRole("list", { name: "Trash" }).getByRole("listitem");
+  expect(await items.count()).toBeLessThan(40);
+  expect(await items.first().getAttribute("aria-setsize")).toBe("61");
+  await page.mouse.move(700, 500);
+  await page.mouse.wheel(0, 10_000);
+  await page.getByRole("button", { name: "Restore item 0", exact: true }).click();
+  await page.getByText("“item 0” is restored").waitFor();
+});
+
 test("file whose folder is gone is restored to the top folder after a question", async ({ page }) => {
   const account = await Account.create();
   const folder = await account.createFolder("Old");

@@ -142,7 +142,7 @@ export function CodeForm({ label, action, onCode }: CodeFormProps) {
           maxLength={40}
           required
           data-autofocus
-          ff="monospace"
+          styles={{ input: { fontFamily: "var(--mantine-font-family-monospace)" } }}
         />
         <FormError error={send.error} />
         <Button type="submit" loading={send.isPending}>

@@ -1,7 +1,7 @@
 // `/admin`: the accounts of the server, and the state of the server.
 
 import { ActionIcon, Badge, Button, Group, Menu, Paper, Stack, Table, Text, TextInput } from "@mantine/core";
-import { useDebouncedValue } from "@mantine/hooks";
+import { useDebouncedValue, useMediaQuery } from "@mantine/hooks";
 import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
 import type { Schemas } from "dropbox-api-client";
 import { EllipsisVertical, Search, Users as UsersIcon } from "lucide-react";
@@ -23,6 +23,7 @@ import { PageSkeleton, RowSkeletons } from "../ui/Skeletons.tsx";
 import { CreateUserDialog } from "./CreateUserDialog.tsx";
 import { QuotaDialog } from "./QuotaDialog.tsx";
 import { ServerState } from "./ServerState.tsx";
+import classes from "./UsersPage.module.css";
 
 export type User = Schemas["ManagedUser"];
 
@@ -61,6 +62,7 @@ function Users({ ownId }: { ownId: string }) {
     initialPageParam: null as string | null,
     getNextPageParam: (page) => page.next_cursor,
   });
+  const isPhone = useMediaQuery("(max-width: 48em)", false, { getInitialValueInEffect: false });
   const users = data?.pages.flatMap((page) => page.items);
   const apply = async () => {
     if (change === null) return;
@@ -91,8 +93,8 @@ function Users({ ownId }: { ownId: string }) {
           <EmptyState icon={UsersIcon} title={t("admin.none")} text={t("admin.none.text")} />
         ) : (
           <Paper withBorder radius="md">
-            <Table.ScrollContainer minWidth={640} scrollAreaProps={{ viewportProps: { tabIndex: 0 } }}>
-              <Table highlightOnHover>
+            <Table.ScrollContainer minWidth={isPhone ? 0 : 640} scrollAreaProps={{ viewportProps: { tabIndex: 0 } }}>
+              <Table highlightOnHover className={classes.users ?? ""}>
                 <Table.Thead>
                   <Table.Tr>
                     <Table.Th>{t("admin.account")}</Table.Th>
