@@ -90,18 +90,11 @@ export function Row({
       {icon}
       <div className={classes.main}>
         {to ? (
-          <Text
-            component={Link}
-            to={to}
-            state={{ openedHere: true }}
-            size="sm"
-            fw={500}
-            className={`${classes.name} own-direction`}
-          >
+          <Text component={Link} to={to} state={{ openedHere: true }} size="sm" fw={500} className={classes.name}>
             {title}
           </Text>
         ) : (
-          <Text size="sm" fw={500} className={`${classes.name} own-direction`}>
+          <Text size="sm" fw={500} className={classes.name}>
             {title}
           </Text>
         )}
