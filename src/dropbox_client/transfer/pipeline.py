@@ -87,8 +87,8 @@ class UploadPipeline:
         self.upload = upload
         """As the server answered last."""
         self.listed = listed
-        self.left = set(parse_ranges(upload.reusing))
-        """Chunks that are left to the server."""
+        self.left = set(parse_ranges(upload.reusing) + parse_ranges(upload.reused))
+        """Chunks that are left to the server: it makes them, or has."""
         self._hashes = hashes
         self._on_present = on_present
         self._events: SimpleQueue[_ChunkHashed | _HasherDone | _PartDone] = SimpleQueue()
@@ -152,8 +152,8 @@ class UploadPipeline:
         missing = set(parse_ranges(self.upload.missing)).intersection(numbers)
         self._todo |= missing
         self._unsigned.extend(sorted(missing))
-        self.left |= set(parse_ranges(self.upload.reusing)).intersection(numbers)
         present = [number for number in numbers if number not in missing]
+        self.left.update(present)
         self._on_present(sum(map(self._hashes.plan.bytes_of, present)))
         for _ in present:
             self._ahead.release()

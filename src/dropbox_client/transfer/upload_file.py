@@ -256,7 +256,9 @@ class _FileUpload:
         self._hashes = Hashes(self._plan(fixed(0)), fingerprint=fingerprint)
         self._reported_bytes = 0
         self._reported_lock = threading.Lock()
-        self._sent_bytes, self._reused_bytes = 0, 0
+        self._sent_bytes = 0
+        self._reused: set[int] = set()
+        """Chunks of the session that the server made, or is to make."""
         self._is_edit_in_place = False
         self._session_id: str | None = None
         """The session to abort if the file changed."""
@@ -271,7 +273,8 @@ class _FileUpload:
                 if isinstance(self._source, FrameSource) and self._sent_bytes:
                     saved_bytes = self._source.content_bytes - self._source.size_bytes
                 self._report_bytes(saved_bytes)
-                return UploadResult(self._item, file, None, self._sent_bytes, self._reused_bytes, saved_bytes)
+                reused_bytes = sum(map(self._hashes.plan.bytes_of, self._reused))
+                return UploadResult(self._item, file, None, self._sent_bytes, reused_bytes, saved_bytes)
             except _SessionLost as lost:
                 reason = lost.reason
             except FileChanged:
@@ -419,6 +422,7 @@ class _FileUpload:
             self._hashes = Hashes(self._plan(upload.chunking), fingerprint=self._hashes.fingerprint)
         if upload.strategy == "single" and self._hashes.fingerprint:
             self._hashes.chunks[1] = self._hashes.fingerprint
+        self._reused = set()
         if not started.is_new:
             upload = self._reconcile(upload)
             if upload.chunking == CDC1:
@@ -468,7 +472,7 @@ class _FileUpload:
             upload, listed = pipeline.upload, pipeline.listed
             upload, todo = self._wait_for_reuse(upload, pipeline.left)
             signed = []
-            self._reused_bytes = upload.reused_bytes
+            self._reused = (self._reused | pipeline.left) - {*missing, *todo}
             if not todo:
                 return listed
 
