@@ -74,6 +74,8 @@ def _find_pairs(facts: Facts, taken: set[NodeId], adopted: set[NodeId]) -> Itera
     vanished: defaultdict[ContentId, list[BaseEntry]] = defaultdict(list)
     for base in trees.base.values():
         is_vanished = base.id in trees.remote and base.id not in trees.local and base.id not in facts.blocked
+        # Edited by another device as well, it may be missing because its conflict copy was made: not moved.
+        is_vanished = is_vanished and not facts.rows[base.id].is_edited_remotely
         if is_vanished and base.id not in adopted and base.content is not None and base.content.size_bytes > 0:
             vanished[base.content].append(base)
     new: defaultdict[ContentId, list[LocalEntry]] = defaultdict(list)

@@ -177,7 +177,11 @@ class _Planner:
             target = self._targets.places.get(row.id)
             if row.is_mount_root and target and target.chosen == "local" and row.local and row.remote:
                 self._acted.add(row.id)
-                if not is_new(target.parent):
+                if (
+                    self._find_target(row)
+                    and not is_new(target.parent)
+                    and not self._remote.is_below(target.parent, row.id)
+                ):
                     yield PlaceMount(row.local, row.remote)
 
     # Creates and moves
