@@ -6,17 +6,19 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx2
 import pytest
 from sqlalchemy import text
 
+from dropbox_api.context import Services
 from dropbox_api.core.ranges import decode_ranges
 from dropbox_api.db import Db
 from dropbox_api.storage import reuse as store_reuse
 from dropbox_api.storage.object_store import StoreRejected, StoreUnavailable
-from dropbox_api.storage.s3 import S3Store
+from dropbox_api.storage.s3 import S3Config, S3Store
 from dropbox_api.uploads import queries
 from dropbox_api.workers import reuse as reuse_job
 from dropbox_api.workers.collect import collect_blobs
@@ -41,6 +43,7 @@ from tests.support.server import (
     upload_file,
 )
 from tests.support.sharing import grant, make_folder, verify
+from tests.support.store_proxy import Do, store_proxy
 
 pytestmark = pytest.mark.usefixtures("invariants_hold")
 
@@ -612,6 +615,30 @@ async def test_store_that_fails_is_asked_again_and_then_the_client_sends(
             await tx.execute(text("UPDATE chunk_reuses SET lease_until = NULL"))
     after = await look(account, upload)
     assert (after["reusing"], await count_reuses(db, upload)) == ("", 0)
+    await finish(account, upload, cut(edited))
+
+
+@pytest.mark.parametrize("way", ["copy", "relay"])
+async def test_worker_behind_a_bad_network_makes_the_parts_or_leaves_them(
+    server: RunningServer, account: Account, db: Db, s3_config: S3Config, way: str
+) -> None:
+    data = content(f"cuts {way}", 32)
+    await store_file(account, data)
+    edited = b"!" + data
+    upload = await begin(account, edited)
+    await choose(db, way)
+    dice = random.Random(way)
+    assert s3_config.endpoint_url
+    async with (
+        store_proxy(s3_config.endpoint_url) as proxy,
+        S3Store.open(replace(s3_config, endpoint_url=proxy.url)) as behind,
+    ):
+        proxy.decide = lambda _: dice.choice([Do.PASS, Do.PASS, Do.CUT, Do.LOSE, Do.BUSY, Do.FLIP])
+        while await count_reuses(db, upload):
+            await reuse_chunks(Services(db, behind, server.settings))
+            async with db.begin() as tx:  # the pauses are over
+                await tx.execute(text("UPDATE chunk_reuses SET lease_until = NULL"))
+        assert {request.status for request in proxy.requests} > {200}
     await finish(account, upload, cut(edited))
 
 
