@@ -307,7 +307,7 @@ _HAS_LIVING_MAKER = f"""NOT EXISTS (
 """The condition that the accounts of a link are active, and that nothing has ended with which an upload token ends."""
 _IS_GRANTED = """top.owner_id = link.owner_id AND NOT EXISTS (
             SELECT FROM ancestors WHERE start = top.start AND trashed_at IS NOT NULL
-        ) AND (link.created_by = link.owner_id OR EXISTS (
+        ) AND (link.created_by = link.owner_id OR link.is_upload_token AND EXISTS (
             SELECT FROM ancestors JOIN grants ON grants.node_id = ancestors.id
             WHERE start = top.start AND grantee_id = link.created_by AND role = 'editor'
         ))"""
@@ -350,7 +350,7 @@ async def require_link(tx: Tx, link_id: uuid.UUID) -> LinkAccess:
 
 _RECEIVING_LINKS = text(f"""
     WITH RECURSIVE link AS (
-        SELECT id, owner_id, node_id, created_by FROM links
+        SELECT id, owner_id, node_id, created_by, {UPLOAD_TOKEN} AS is_upload_token FROM links
         WHERE id = ANY(CAST(:ids AS uuid[])) AND mode = 'upload' AND revoked_at IS NULL AND {_HAS_LIVING_MAKER}
     ), {ancestors_cte("nodes WHERE nodes.id IN (SELECT node_id FROM link)", "owner_id", "trashed_at")}
     SELECT link.id, node_id FROM link JOIN ancestors top ON top.id = node_id AND height = 0 WHERE {_IS_GRANTED}

@@ -227,6 +227,7 @@ LIMITS = {
     "blobs": "`quota_bytes`; collected without a revision",
     "blob_chunks": "with their blob",
     "thumbnails": "with their blob",
+    "chunk_reuses": "with their session; deleted when it ends",
     "copied_blobs": "with their copy",
     "upload_chunks": "with their session",
     "upload_destinations": "with their session",

@@ -305,3 +305,23 @@ async def test_access_in_any_forest_equals_the_model(access_db: Db) -> None:
         asyncio.run_coroutine_threadsafe(compare(forest), loop).result()
 
     await asyncio.to_thread(compare_all)
+
+
+async def test_plain_link_of_an_editor_who_is_not_the_owner_is_not_found(access_db: Db) -> None:
+    """Only an upload token may be made by an editor; no route makes such a link."""
+    top = len(OWNERS)
+    forest = Forest(
+        [*(ModelNode(owner, None, "folder") for owner in OWNERS), ModelNode(0, 0, "folder")],
+        {(top, 1): "editor"},
+        [],
+        [
+            ModelLink(top, creator, is_revoked=False, expires_at=None, max_downloads=None, downloads=0)
+            for creator in (0, 1)
+        ],
+        set(),
+    )
+    async with access_db.begin() as tx:
+        link_ids = await store(tx, forest)
+    async with access_db.read() as tx:
+        await compare_links(tx, forest, link_ids)
+        assert set(await access.find_receiving_links(tx, link_ids)) == set()  # they are no upload links
