@@ -124,7 +124,7 @@ MUTANTS: dict[str, Mutant] = {
         "conflicts", 'return remote.content_status not in {"quarantined", "damaged"} and', "return"
     ),
     "hash pairing takes any of several candidates": Mutant(
-        "adoption", "if len(entries) == len(vanished[content]) == 1 and", "if"
+        "adoption", "and len(entries) == len(sources[content]) == 1\n", "and bool(sources[content])\n"
     ),
     "a source is trashed before its upload to another owner": Mutant(
         "plan", "            if is_whole and not is_moving:\n", "            if is_whole:\n"

@@ -121,6 +121,11 @@ def test_never_new_never_with_an_ambiguous_or_empty_hash_is_no_move(others: list
     assert "Pair" not in str(show(made))
 
 
+def test_file_written_anew_at_its_place_is_an_edit_of_its_node() -> None:
+    made = plan([base("f", 5)], [local("+1", 6, name="f")], [remote("f", 5)])
+    assert show(made) == [["Pair +1 as f"], ["SendEdit f base r5"]]
+
+
 def test_never_never_new_downloads_and_makes_folders_first() -> None:
     made = plan((), (), [remote("d"), remote("f", 5, "d")])
     assert show(made) == [["MakeLocal d root/d"], ["Download f d/f"]]

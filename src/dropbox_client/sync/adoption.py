@@ -69,26 +69,46 @@ def _is_awaited(facts: Facts, node: RemoteEntry) -> bool:
 
 
 def _find_pairs(facts: Facts, taken: set[NodeId], adopted: set[NodeId]) -> Iterator[Pair]:
-    """Pair each new file with the one node of its content that vanished, if each is the only one."""
+    """Pair each new file with the node that vanished from its place, else with the one vanished node of its content.
+
+    A file that is deleted and written anew is an edit of its node; a content that has moved is unlike any other one.
+    """
     trees = facts.trees
-    vanished: defaultdict[ContentId, list[BaseEntry]] = defaultdict(list)
-    for base in trees.base.values():
-        is_vanished = base.id in trees.remote and base.id not in trees.local and base.id not in facts.blocked
-        # Edited by another device as well, it may be missing because its conflict copy was made: not moved.
-        is_vanished = is_vanished and not facts.rows[base.id].is_edited_remotely
-        if is_vanished and base.id not in adopted and base.content is not None and base.content.size_bytes > 0:
-            vanished[base.content].append(base)
-    new: defaultdict[ContentId, list[LocalEntry]] = defaultdict(list)
-    for entry in trees.local.values():
-        if entry.content is not None and entry.content in vanished and _is_unknown(facts, entry):
-            new[entry.content].append(entry)
-    for content, entries in new.items():
-        if len(entries) == len(vanished[content]) == 1 and entries[0].id not in taken:
-            base, entry = vanished[content][0], entries[0]
-            source, target = facts.rows[base.id], facts.rows[entry.id].local_mount
-            may_move = source.mount.is_writable and target.is_writable and source.mount.has_owner_of(target)
-            if may_move and not source.is_unmounted:
-                yield Pair(entry, base)
+    vanished = {base.id: base for base in trees.base.values() if base.id not in adopted and _is_vanished(facts, base)}
+    new = [entry for entry in trees.local.values() if entry.kind == "file" and _is_unknown(facts, entry)]
+    new = [entry for entry in new if entry.id not in taken]
+    places = {(base.parent, base.local_name): base for base in vanished.values()}
+    for entry in new:
+        found = places.get((entry.parent, entry.name))
+        if found is not None and _may_pair(facts, entry, found) and not facts.rows[found.id].is_moved_remotely:
+            taken = taken | {entry.id}
+            del vanished[found.id]
+            yield Pair(entry, found)
+    sources: defaultdict[ContentId | None, list[BaseEntry]] = defaultdict(list)
+    for base in vanished.values():
+        sources[base.content].append(base)
+    targets: defaultdict[ContentId | None, list[LocalEntry]] = defaultdict(list)
+    for entry in new:
+        if entry.id not in taken:
+            targets[entry.content].append(entry)
+    for content, entries in targets.items():
+        is_only = content is not None and content.size_bytes > 0 and len(entries) == len(sources[content]) == 1
+        if is_only and _may_pair(facts, entries[0], sources[content][0]):
+            yield Pair(entries[0], sources[content][0])
+
+
+def _is_vanished(facts: Facts, base: BaseEntry) -> bool:
+    """Return whether a file is gone on disk only. Edited by another device as well, it may be so because of its
+    conflict copy: it was not moved.
+    """
+    row = facts.rows[base.id]
+    is_gone = row.remote is not None and row.local is None and base.id not in facts.blocked
+    return is_gone and base.kind == "file" and not row.is_edited_remotely and not row.is_unmounted
+
+
+def _may_pair(facts: Facts, entry: LocalEntry, base: BaseEntry) -> bool:
+    source, target = facts.rows[base.id].mount, facts.rows[entry.id].local_mount
+    return source.is_writable and target.is_writable and source.has_owner_of(target)
 
 
 def apply_adoption(trees: Trees, adoption: Adoption) -> Trees:
