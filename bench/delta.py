@@ -3,11 +3,16 @@
 All tools work through a proxy that counts bytes; each stores the file, then each edited version at the same place.
 """
 
+import contextlib
+import io
 import os
 import random
 import shutil
+import sqlite3
 import subprocess
 import sys
+import tarfile
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,7 +63,57 @@ def measure(stack: Stack, tools: Sequence[Peer]) -> Section:
             found[name] = _measure_dbx(stack, proxy, data, extra)
         for name, command in _find_commands(stack, proxy, tools):
             found[name] = _measure_peer(stack, proxy, data, command)
-    return Section(f"Edits of one file of {mib(_BYTES)}", list(_rows(found)), _NOTES, _detail(found))
+        kinds = [
+            Row(f"{title}, {mib(size)}: sent", mib(sent), "", "", "")
+            for title, size, sent in _measure_kinds(stack, proxy)
+        ]
+    return Section(f"Edits of one file of {mib(_BYTES)}", [*_rows(found), *kinds], _NOTES, _detail(found))
+
+
+def _measure_kinds(stack: Stack, proxy: Proxy) -> list[tuple[str, int, int]]:
+    """Return kinds of files that programs write anew: title, size, and what `dbx` sends of the second version."""
+    stack.empty_bucket()
+    found = []
+    with (
+        stack.api_behind(proxy.url) as api,
+        _running_worker(api),
+        stack.signed_in(api.url) as (_, signed_in),
+        tempfile.TemporaryDirectory(dir=stack.directory) as directory,
+    ):
+        for title, write in (
+            ("tar of 200 files of 1 MiB, one of them replaced by a longer one", _write_tar),
+            ("SQLite database, 1,000 of 100,000 rows updated at random", _write_database),
+        ):
+            path = Path(directory) / "file"
+            for version in range(2):
+                write(path, version)
+                step = _count(stack, proxy, [_DBX, "upload", path], signed_in)
+            found.append((title, path.stat().st_size, step.sent_bytes))
+            path.unlink()
+    stack.empty_bucket()
+    return found
+
+
+def _write_tar(path: Path, version: int) -> None:
+    with tarfile.open(path, "w") as archive:
+        for number in range(200):
+            dice = random.Random(f"{number} {version if number == 77 else 0}")
+            body = dice.randbytes(MIB + (version * 12_345 if number == 77 else 0))
+            member = tarfile.TarInfo(f"{number:03}.bin")
+            member.size = len(body)
+            archive.addfile(member, io.BytesIO(body))
+
+
+def _write_database(path: Path, version: int) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        dice = random.Random(version)
+        if version == 0:
+            database.execute("CREATE TABLE rows (id INTEGER PRIMARY KEY, body BLOB)")
+            database.executemany(
+                "INSERT INTO rows (body) VALUES (?)", ((dice.randbytes(1_000),) for _ in range(100_000))
+            )
+        changed = [(dice.randbytes(1_000), dice.randint(1, 100_000)) for _ in range(version * 1_000)]
+        database.executemany("UPDATE rows SET body = ? WHERE id = ?", changed)
 
 
 def _write(path: Path, blocks: Iterator[bytes]) -> None:
