@@ -79,7 +79,14 @@ function listShots(sample: Sample): Record<string, Shot> {
     sessions: { path: "/account/sessions", until: "This browser" },
     tokens: { path: "/account/tokens", until: "No tokens yet" },
     deletion: { path: "/account/deletion", until: "Delete my account" },
-    admin: { path: "/admin", until: "joiner@example.com" },
+    admin: {
+      path: "/admin",
+      until: (page) =>
+        page
+          .getByRole("button", { name: /^Actions for / })
+          .first()
+          .waitFor(),
+    },
     "not-found": { path: "/files/a/b/c", until: "Page not found" },
     uploads: { path: `/files/${photos.id}`, until: upload, view: "grid", picture: "files" },
   };
