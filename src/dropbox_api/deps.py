@@ -111,7 +111,7 @@ async def _body_digests(request: Request) -> BodyDigests:
         return BodyDigests(request.headers)
     except BadDigest as bad:
         detail = "should hold digests in base64, as its RFC describes"
-        raise problems.InvalidRequest(errors=[{"pointer": f"/{bad.header}", "detail": detail}]) from None
+        raise problems.InvalidRequest.at(f"/{bad.header}", detail) from None
 
 
 BodyDigestsDep = Annotated[BodyDigests, Depends(_body_digests)]

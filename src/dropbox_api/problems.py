@@ -7,7 +7,7 @@ every class; a test compares the two. This module imports nothing of FastAPI.
 import inspect
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, Field
 
@@ -69,6 +69,11 @@ class InvalidRequest(Problem):
     code, status, title = "invalid-request", 422, "Invalid request"
     detail = "The request is not valid: correct the members that errors lists"
     errors: list[FieldError]
+
+    @classmethod
+    def at(cls, pointer: str, detail: str) -> Self:
+        """Return the problem of one member of a request."""
+        return cls(errors=[{"pointer": pointer, "detail": detail}])
 
 
 class MalformedJson(Problem):

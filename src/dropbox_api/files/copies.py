@@ -130,7 +130,7 @@ async def start_copy(context: Context, wanted: StartCopy, once: Once | None) -> 
             raise problems.RootFolder("The root folder cannot be copied: copy the items in it")
         if source.owner_id == owner_id:
             detail = "has the same owner as the folder: POST /v1/files/{file_id}/copy copies it at once"
-            raise problems.InvalidRequest(errors=[{"pointer": "/file_id", "detail": detail}])
+            raise problems.InvalidRequest.at("/file_id", detail)
         await _require_slot(tx, actor_id)
         nodes = await read_source(tx, source.node_id, None)
         size_bytes = sum(one.size_bytes or 0 for one in list_contents(nodes).values())

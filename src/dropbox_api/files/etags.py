@@ -30,7 +30,5 @@ def names_etag(header: str, value: str, etag: str) -> bool:
         return True
     listed = _ETAG.findall(value)
     if not listed or _ETAG.sub("", value).strip():
-        raise problems.InvalidRequest(
-            errors=[{"pointer": f"/{header}", "detail": 'should be "*" or a list of ETags in quotes'}]
-        )
+        raise problems.InvalidRequest.at(f"/{header}", 'should be "*" or a list of ETags in quotes')
     return etag in listed

@@ -64,7 +64,7 @@ def parse_target_url(settings: HookSettings, url: str) -> httpx2.URL:
 
 
 def _invalid(detail: str) -> problems.InvalidRequest:
-    return problems.InvalidRequest(errors=[{"pointer": "/url", "detail": detail}])
+    return problems.InvalidRequest.at("/url", detail)
 
 
 async def resolve_target(settings: HookSettings, url: str) -> WebhookTarget:

@@ -102,7 +102,7 @@ async def create_link(
 async def _require_future(tx: Tx, expires_at: datetime | None) -> None:
     """Raise InvalidRequest for an expiry in the past, by the clock that links expire by."""
     if expires_at is not None and expires_at <= (await tx.execute(select(func.now()))).scalar_one():
-        raise problems.InvalidRequest(errors=[{"pointer": "/expires_at", "detail": EXPIRY_REFUSED}])
+        raise problems.InvalidRequest.at("/expires_at", EXPIRY_REFUSED)
 
 
 async def _hash_password(passwords: Passwords, password: SecretStr | None) -> str | None:

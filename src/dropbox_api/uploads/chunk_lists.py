@@ -58,7 +58,7 @@ async def _record(
     Transaction: joins tx, which holds the session's lock.
     """
     if first > session.chunk_count + 1:
-        raise plans.refuse("/from", f"the next chunk of the list is number {session.chunk_count + 1}")
+        raise problems.InvalidRequest.at("/from", f"the next chunk of the list is number {session.chunk_count + 1}")
     known = {row.number: row for row in await _read(tx, session.id, first, len(listed))}
     numbered = list(enumerate(listed, first))
     differing = [
@@ -70,10 +70,12 @@ async def _record(
         raise problems.ChunkMismatch(numbers=differing)
     for number, chunk in numbered:
         if (row := known.get(number)) and row.size_bytes != chunk.size_bytes:
-            raise plans.refuse(f"/chunks/{number - first}/size_bytes", f"chunk {number} has {row.size_bytes} bytes")
+            raise problems.InvalidRequest.at(
+                f"/chunks/{number - first}/size_bytes", f"chunk {number} has {row.size_bytes} bytes"
+            )
     more = [(number, chunk) for number, chunk in numbered if number not in known]
     if more and session.chunking == "fixed":
-        raise plans.refuse("/chunks", f"the plan has {session.chunk_count} chunks")
+        raise problems.InvalidRequest.at("/chunks", f"the plan has {session.chunk_count} chunks")
     hashes = {
         number: parse_sha256(chunk.sha256)
         for number, chunk in numbered

@@ -165,7 +165,7 @@ async def _resolve_files(
 
 def refuse_base(pointer: str) -> problems.InvalidRequest:
     """Return the problem of a base that is a revision of another file."""
-    return problems.InvalidRequest(errors=[{"pointer": pointer, "detail": "is a revision of another file"}])
+    return problems.InvalidRequest.at(pointer, "is a revision of another file")
 
 
 async def find_misplaced_bases(tx: Tx, actor_id: uuid.UUID, places: Sequence[FilePlace]) -> set[FilePlace]:

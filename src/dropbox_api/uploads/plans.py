@@ -87,12 +87,14 @@ def require_listed(request: schemas.CreateUpload, plan: Plan) -> None:
         require_next_chunks([chunk.size_bytes for chunk in request.chunks], plan.size_bytes, plan.size_bytes)
     elif plan.chunk_size_bytes == request.chunk_size_bytes:
         if len(listed) > plan.chunk_count:
-            raise refuse("/chunks", f"the plan has {plan.chunk_count} chunks")
+            raise problems.InvalidRequest.at("/chunks", f"the plan has {plan.chunk_count} chunks")
         for number, chunk in listed.items():
             if (size_bytes := plan.chunk_bytes(number)) != chunk.size_bytes:
-                raise refuse(f"/chunks/{number - 1}/size_bytes", f"chunk {number} has {size_bytes} bytes")
+                raise problems.InvalidRequest.at(
+                    f"/chunks/{number - 1}/size_bytes", f"chunk {number} has {size_bytes} bytes"
+                )
     if any(part.number in listed and part.sha256 != listed[part.number].sha256 for part in request.parts):
-        raise refuse("/parts", "a part has another hash than its chunk")
+        raise problems.InvalidRequest.at("/parts", "a part has another hash than its chunk")
 
 
 def require_next_chunks(sizes: Sequence[int], rest_bytes: int, size_bytes: int, *, index: int = 0) -> None:
@@ -102,23 +104,18 @@ def require_next_chunks(sizes: Sequence[int], rest_bytes: int, size_bytes: int, 
     """
     illegal = find_illegal_chunk(sizes, rest_bytes)
     if illegal is not None:
-        raise refuse(
+        raise problems.InvalidRequest.at(
             f"/chunks/{index + illegal}/size_bytes",
             f"a chunk has {CDC_MIN_BYTES} to {CDC_MAX_BYTES} bytes, only the last of the file fewer, and all have"
             f" {size_bytes}",
         )
 
 
-def refuse(pointer: str, detail: str) -> problems.InvalidRequest:
-    """Return the problem of one member of a request."""
-    return problems.InvalidRequest(errors=[{"pointer": pointer, "detail": detail}])
-
-
 def require_chunks(parts: Sequence[schemas.ChunkHash], chunk_count: int) -> None:
     """Raise InvalidRequest for a chunk beyond the plan, or one that is named twice."""
     numbers = {part.number for part in parts}
     if len(numbers) < len(parts):
-        raise refuse("/parts", "a part number appears twice")
+        raise problems.InvalidRequest.at("/parts", "a part number appears twice")
     if beyond := sorted(number for number in numbers if number > chunk_count):
         raise problems.InvalidRequest(
             f"The plan has {chunk_count} chunks",

@@ -106,7 +106,7 @@ def delete_cookie(request: Request, response: Response) -> None:
 
 
 def _refuse_token(detail: str) -> InvalidRequest:
-    return InvalidRequest(errors=[{"pointer": "/refresh_token", "detail": detail}])
+    return InvalidRequest.at("/refresh_token", detail)
 
 
 def _require_same_origin(request: Request) -> None:

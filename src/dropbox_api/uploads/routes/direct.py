@@ -150,9 +150,7 @@ async def put_content(
     """
     for header in ("Content-Range", "Content-Encoding"):  # a range or compressed bytes are not the content
         if request.headers.get(header, "identity") != "identity":
-            raise problems.InvalidRequest(
-                errors=[{"pointer": f"/{header}", "detail": "send the whole content, not encoded"}]
-            )
+            raise problems.InvalidRequest.at(f"/{header}", "send the whole content, not encoded")
     wanted = content_upload.NewContent(
         body=_receive(request, content_type, digests),
         name=name,
