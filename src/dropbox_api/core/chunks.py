@@ -146,5 +146,10 @@ def find_illegal_chunk(sizes: Sequence[int], rest_bytes: int) -> int | None:
     return None
 
 
+def format_chunking(chunking: str, chunk_size_bytes: int) -> str:
+    """Return a chunking as clients see it: `fixed:<size in bytes>` or `cdc1`."""
+    return f"fixed:{chunk_size_bytes}" if chunking == "fixed" else chunking
+
+
 def _ceil_div(dividend: int, divisor: int) -> int:
     return -(-dividend // divisor)

@@ -6,6 +6,7 @@ from sqlalchemy import BigInteger, literal, select
 
 from dropbox_api import access, problems
 from dropbox_api.context import Context
+from dropbox_api.core.chunks import format_chunking
 from dropbox_api.db import use_snapshot
 from dropbox_api.files import download
 from dropbox_api.files.schemas import ContentChunk, Manifest
@@ -32,12 +33,12 @@ async def read_manifest(
             raise problems.InvalidCursor
         chunks = (
             select(BlobChunk.number, BlobChunk.offset_bytes, BlobChunk.size_bytes, BlobChunk.sha256)
-            .where(BlobChunk.blob_id == content.blob_id)
+            .where(BlobChunk.blob_id == content.blob_id, BlobChunk.number > literal(after, BigInteger))
             .order_by(BlobChunk.number)
         )
-        rows = (await tx.execute(chunks.where(BlobChunk.number > literal(after, BigInteger)).limit(limit + 1))).all()
-        first_bytes = (await tx.execute(chunks.limit(1))).one().size_bytes
-        chunking = (await tx.execute(select(Blob.chunking).where(Blob.id == content.blob_id))).scalar_one()
+        rows = (await tx.execute(chunks.limit(limit + 1))).all()
+        first = select(Blob.chunking, BlobChunk.size_bytes).join(BlobChunk, BlobChunk.blob_id == Blob.id)
+        cut = (await tx.execute(first.where(Blob.id == content.blob_id, BlobChunk.number == 1))).one()
     items = [
         ContentChunk(number=number, offset_bytes=offset, size_bytes=size, sha256=sha256.hex())
         for number, offset, size, sha256 in rows[:limit]
@@ -47,7 +48,7 @@ async def read_manifest(
         size_bytes=content.size_bytes,
         fingerprint=content.fingerprint.hex(),
         encoding="identity",
-        chunking=f"fixed:{first_bytes}" if chunking == "fixed" else chunking,
+        chunking=format_chunking(*cut),
         items=items,
         next_cursor=(
             page_cursors.encode_cursor("manifest", content.blob_id, items[-1].number) if len(rows) > limit else None

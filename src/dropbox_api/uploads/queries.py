@@ -11,6 +11,7 @@ from sqlalchemy import BigInteger, bindparam, literal, select, text
 from dropbox_api import problems
 from dropbox_api.context import Context
 from dropbox_api.core import ranges
+from dropbox_api.core.chunks import format_chunking
 from dropbox_api.core.fingerprint import parse_sha256
 from dropbox_api.db import Tx
 from dropbox_api.events.wakeup import Wakeup
@@ -180,11 +181,6 @@ def _view_chunks(counts: Any) -> dict[str, Any]:
         **{name: ranges.encode_ranges(getattr(counts, name, None) or ()) for name in sets},
         **{name: getattr(counts, name, 0) for name in sums},
     }
-
-
-def format_chunking(chunking: str, chunk_size_bytes: int) -> str:
-    """Return a chunking as clients see it: `fixed:<size in bytes>` or `cdc1`."""
-    return f"fixed:{chunk_size_bytes}" if chunking == "fixed" else chunking
 
 
 async def load_view(tx: Tx, upload_id: uuid.UUID) -> schemas.Upload:

@@ -60,9 +60,7 @@ class _Decoded:
     etag: str
     digest: str
     plan: Plan
-    hashes: list[bytes]
-    """Of its parts."""
-    etags: list[str]
+    parts: list[CompletedPart]
 
 
 async def decode_next_upload(services: Services) -> Report:
@@ -148,7 +146,7 @@ async def _write(services: Services, session: UploadSession) -> _Decoded:
     info, digest = await store.head(key), composite_digest([part.sha256 for part in parts])
     if not is_expected_object(info, plan.size_bytes, digest):
         raise StoreUnavailable(f"{key} differs from what was written")
-    return _Decoded(key, info.etag, digest, plan, [part.sha256 for part in parts], [part.etag for part in parts])
+    return _Decoded(key, info.etag, digest, plan, parts)
 
 
 async def _cut(blocks: AsyncGenerator[bytes], plan: Plan) -> AsyncIterator[bytes]:
@@ -213,13 +211,11 @@ async def _take_over(tx: Tx, session: UploadSession, decoded: _Decoded) -> None:
             "number": number,
             "offset_bytes": offset_bytes,
             "size_bytes": size_bytes,
-            "sha256": sha256,
+            "sha256": part.sha256,
             "state": "uploaded",
-            "etag": etag,
+            "etag": part.etag,
         }
-        for (number, offset_bytes, size_bytes), sha256, etag in zip(
-            plan.ranges(), decoded.hashes, decoded.etags, strict=True
-        )
+        for (number, offset_bytes, size_bytes), part in zip(plan.ranges(), decoded.parts, strict=True)
     ]
     await tx.execute(insert(UploadChunk), rows)
     values = {

@@ -41,6 +41,7 @@ from dropbox_api.storage.reuse import (
 )
 from dropbox_api.uploads import reuse, sessions
 from dropbox_api.uploads.parts import RegisteredChunk, end_reuse
+from dropbox_api.uploads.sessions import UploadSession
 from dropbox_api.workers.reports import Report
 
 log = logging.getLogger(__name__)
@@ -204,14 +205,14 @@ _RECORD = text("""
 """)
 
 
-async def _lock_held(tx: Tx, chunk: LeasedChunk) -> bool:
-    """Lock the session; tell whether it is active and the chunk still this worker's. Transaction: joins tx."""
+async def _lock_held(tx: Tx, chunk: LeasedChunk) -> UploadSession | None:
+    """Lock the session, and return it if it is active and the chunk still this worker's. Transaction: joins tx."""
     try:
         session = await sessions.lock_known_session(tx, chunk.upload_id)
     except problems.NotFound:  # ended, and deleted since
-        return False
-    held = (await tx.execute(select(ChunkReuse.number).where(_is_held(chunk)))).first() is not None
-    return held and session.state == "active"
+        return None
+    is_held = (await tx.execute(select(ChunkReuse.number).where(_is_held(chunk)))).first() is not None
+    return session if is_held and session.state == "active" else None
 
 
 async def _postpone(services: Services, chunk: LeasedChunk) -> bool:
@@ -233,13 +234,12 @@ async def _take_other_source(services: Services, chunk: LeasedChunk, *, is_damag
     `is_damaged`: scrub reads the failed one next.
     """
     async with services.db.begin() as tx:
-        is_held = await _lock_held(tx, chunk)
+        session = await _lock_held(tx, chunk)
         if is_damaged:  # the blob after the session, as everywhere
             unread = update(Blob).where(Blob.id == chunk.blob_id, Blob.content_status == "verified")
             await tx.execute(unread.values(scrubbed_at=None))
-        if not is_held:
+        if session is None:
             return True
-        session = await sessions.read_session(tx, chunk.upload_id)
         failed = (await tx.execute(select(ChunkReuse.excluded).where(_is_held(chunk)))).scalar_one()
         excluded = [*failed, chunk.blob_id]
         wanted = RegisteredChunk(chunk.number, 0, chunk.part.size_bytes, chunk.part.sha256)
