@@ -119,6 +119,14 @@ async def store_file(account: Account, data: bytes, name: str = "", **more: Any)
     return await finish(account, await begin(account, data, name, **more), cut(data))
 
 
+async def begin_edit(account: Account, seed: object, *, mib: int = 20) -> tuple[dict[str, Any], Chunks]:
+    """Store content, and begin to upload it with a byte before it; return that session and its chunks."""
+    data = content(seed, mib)
+    await store_file(account, data)
+    edited = b"!" + data
+    return await begin(account, edited), cut(edited)
+
+
 async def manifest(account: Account, file: dict[str, Any]) -> dict[str, Any]:
     answer = await account.client.get(f"/v1/files/{file['id']}/manifest")
     read: dict[str, Any] = answer.raise_for_status().json()
@@ -430,11 +438,7 @@ async def test_capabilities_tell_how_chunks_are_reused(account: Account) -> None
 async def test_signing_a_chunk_ends_its_reuse_and_a_late_copy_records_nothing(
     server: RunningServer, account: Account, db: Db, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = content("fenced", 20)
-    await store_file(account, data)
-    edited = b"!" + data
-    chunks = cut(edited)
-    upload = await begin(account, edited)
+    upload, chunks = await begin_edit(account, "fenced")
     reusing = numbers(upload["reusing"])
     copied, may_record = asyncio.Event(), asyncio.Event()
     make_part = reuse_job._make_part
@@ -597,10 +601,7 @@ async def test_second_source_is_taken_when_the_first_is_gone(
 async def test_store_that_fails_is_asked_again_and_then_the_client_sends(
     server: RunningServer, account: Account, db: Db, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = content("failing", 20)
-    await store_file(account, data)
-    edited = b"!" + data
-    upload = await begin(account, edited)
+    upload, chunks = await begin_edit(account, "failing")
     count = len(numbers(upload["reusing"]))
 
     async def fail(*_: Any) -> Any:
@@ -615,17 +616,14 @@ async def test_store_that_fails_is_asked_again_and_then_the_client_sends(
             await tx.execute(text("UPDATE chunk_reuses SET lease_until = NULL"))
     after = await look(account, upload)
     assert (after["reusing"], await count_reuses(db, upload)) == ("", 0)
-    await finish(account, upload, cut(edited))
+    await finish(account, upload, chunks)
 
 
 @pytest.mark.parametrize("way", ["copy", "relay"])
 async def test_worker_behind_a_bad_network_makes_the_parts_or_leaves_them(
     server: RunningServer, account: Account, db: Db, s3_config: S3Config, way: str
 ) -> None:
-    data = content(f"cuts {way}", 32)
-    await store_file(account, data)
-    edited = b"!" + data
-    upload = await begin(account, edited)
+    upload, chunks = await begin_edit(account, f"cuts {way}", mib=32)
     await choose(db, way)
     dice = random.Random(way)
     assert s3_config.endpoint_url
@@ -639,16 +637,14 @@ async def test_worker_behind_a_bad_network_makes_the_parts_or_leaves_them(
             async with db.begin() as tx:  # the pauses are over
                 await tx.execute(text("UPDATE chunk_reuses SET lease_until = NULL"))
         assert {request.status for request in proxy.requests} > {200}
-    await finish(account, upload, cut(edited))
+    await finish(account, upload, chunks)
 
 
 @pytest.mark.parametrize("finding", ["unproven", "slow"])
 async def test_store_whose_copies_are_unproven_or_slow_has_the_others_relayed(
     server: RunningServer, account: Account, db: Db, monkeypatch: pytest.MonkeyPatch, finding: str
 ) -> None:
-    data = content(finding, 48)
-    await store_file(account, data)
-    upload = await begin(account, b"!" + data)
+    upload, chunks = await begin_edit(account, finding, mib=48)
     await choose(db, "copy")
     copies: list[int] = []
     copy_part = store_reuse.copy_part
@@ -664,17 +660,13 @@ async def test_store_whose_copies_are_unproven_or_slow_has_the_others_relayed(
     await run_until_idle(reuse_chunks, server.services)
     assert 1 <= len(copies) <= reuse_job.PARTS_OF_OWNER < len(numbers(upload["reusing"]))
     assert (await look(account, upload))["reused"] == upload["reusing"]
-    await finish(account, upload, cut(b"!" + data))
+    await finish(account, upload, chunks)
 
 
 async def test_reused_parts_that_complete_refuses_are_sent(
     server: RunningServer, account: Account, store: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = content("invalid part", 20)
-    await store_file(account, data)
-    edited = b"!" + data
-    chunks = cut(edited)
-    upload = await begin(account, edited)
+    upload, chunks = await begin_edit(account, "invalid part")
     await run_until_idle(reuse_chunks, server.services)
     await send_chunks(account, upload, chunks, numbers(upload["missing"]))
 
