@@ -269,6 +269,8 @@ async def test_plain_and_compressed_uploads_of_one_content_make_one_blob(
     assert plain["upload"]["id"] != compressed["id"]
     resumed = await begin(account, data, frame)
     assert resumed["id"] == compressed["id"]
+    hit = (await account.client.get(f"/v1/fingerprints/{sha256(data)}")).raise_for_status().json()
+    assert hit["upload"]["id"] == plain["upload"]["id"]  # every client can continue it
     other = await account.client.post("/v1/uploads", json=body_of(data, frame + b"longer"))
     assert problem(other) == (409, "fingerprint-mismatch")
     await send(account, compressed, frame)

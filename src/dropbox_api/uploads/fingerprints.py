@@ -42,8 +42,9 @@ async def find_fingerprint(context: Context, fingerprint: str) -> schemas.Finger
         await use_snapshot(tx)
         nodes = await views.read_live(tx, stored, 1)
         node_id = nodes[0].id if nodes else None
-        # Of two sessions the one with fixed chunks, which every client can continue.
-        upload_id = (await tx.execute(live.order_by(Upload.chunking.desc()).limit(1))).scalar_one_or_none()
+        # Of several sessions that of the plain content in fixed chunks, which every client can continue.
+        by_form = live.order_by(Upload.encoding, Upload.chunking.desc())
+        upload_id = (await tx.execute(by_form.limit(1))).scalar_one_or_none()
         if node_id is None and upload_id is None:
             raise problems.NotFound("You have no file and no upload of this content")
         file = (await views.find_files(tx, actor_id, [node_id])).get(node_id) if node_id else None
