@@ -547,8 +547,16 @@ async def write_object(store: S3Store, key: str, chunks: Chunks) -> str:
 
 @pytest.mark.parametrize("way", ["copy", "relay"])
 async def test_source_with_other_bytes_is_not_reused_and_is_read_by_scrub_next(
-    server: RunningServer, account: Account, db: Db, store: S3Store, way: str
+    server: RunningServer, account: Account, db: Db, store: S3Store, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # SeaweedFS lists a copy and a sent part of one second in any order, and no hash of either: copies are for stores
+    # that list hashes. So here they get other numbers than the parts.
+    copy_part = store.copy_part
+
+    async def copy_elsewhere(key: str, s3_upload_id: str, number: int, *source: Any, **more: Any) -> Any:
+        return await copy_part(key, s3_upload_id, number + 5_000, *source, **more)
+
+    monkeypatch.setattr(store, "copy_part", copy_elsewhere)
     data = content(f"rotten {way}", 20)
     file = await store_file(account, data)
     blob = await blob_of(db, file)
