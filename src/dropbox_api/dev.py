@@ -12,9 +12,9 @@ import shutil
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import ClassVar
 
 import anyio
@@ -89,9 +89,10 @@ def run(data_dir: Path, *, port: int | None = None) -> None:
 
     Raises EmbeddedError when a server does not start, with the end of its log.
     """
-    stopping = threading.Event()
+    # A handler may interrupt the wait for the queue: unlike an Event, this queue has no lock that both would need.
+    signals: SimpleQueue[int] = SimpleQueue()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, lambda number, _: signals.put(number))
     data_dir.mkdir(parents=True, exist_ok=True)
     own_secrets = _read_secrets(data_dir / "secrets.json")
     quota_bytes = int(os.environ.get(_QUOTA) or choose_quota(data_dir))
@@ -115,7 +116,7 @@ def run(data_dir: Path, *, port: int | None = None) -> None:
         api = stack.enter_context(_Api(data_dir / "api", environment, url))
         worker = stack.enter_context(_Process(data_dir / "worker", "worker", environment))
         _greet(environment[_PUBLIC_URL], data_dir, quota_bytes)
-        _keep_running((postgres, s3, api, worker), stopping)
+        _keep_running((postgres, s3, api, worker), signals)
         _say("stopping ...")
 
 
@@ -159,9 +160,12 @@ def _write_environment(path: Path, environment: Mapping[str, str]) -> None:
     path.write_text("".join(f"export {name}='{value}'\n" for name, value in environment.items()))
 
 
-def _keep_running(servers: Sequence[GuardedServer], stopping: threading.Event) -> None:
-    """Restart servers that end, until `stopping` is set."""
-    while not stopping.wait(WATCH_INTERVAL_S):
+def _keep_running(servers: Sequence[GuardedServer], signals: "SimpleQueue[int]") -> None:
+    """Restart servers that end, until a signal arrives."""
+    while True:
+        with contextlib.suppress(Empty):
+            signals.get(timeout=WATCH_INTERVAL_S)
+            return
         for server in servers:
             if server.process is None or server.process.poll() is not None:
                 _say(f"{server.log_path.stem} ended and is started again (see {server.log_path})")
