@@ -143,9 +143,22 @@ test("tabs share the session, a sign-out leaves all of them, and another user re
   expect(errors).toEqual([]);
 });
 
-test("token is made once with what it may do, and revoked", async ({ page }) => {
+test("devices are shown with what waits on them, and a token is made once and revoked", async ({ page }) => {
   const account = await Account.create();
-  await signIn(page, account, "/account/tokens");
+  const device = `/v1/me/devices/${randomUUID()}`;
+  await account.call("PUT", device, { name: "laptop", cursor: null, pending: 3 });
+  await signIn(page, account, "/account/sessions");
+  await page.getByText("3 changes wait on it · reads the account for the first time").waitFor();
+  const { cursor } = await account.call<{ cursor: string }>("GET", "/v1/events/cursor");
+  await account.call("PUT", device, { name: "laptop", cursor, pending: 0 });
+  await page.getByText("No change waits on it · up to date").waitFor();
+  await page.getByRole("button", { name: "Remove the device laptop" }).click();
+  const removal = page.getByRole("dialog", { name: "Remove the device" });
+  await removal.getByRole("button", { name: "Remove" }).click();
+  await page.getByText("No devices yet").waitFor();
+  await account.call("PUT", device, { name: "laptop", cursor: null, pending: 0 });
+  await page.getByRole("button", { name: "Remove the device laptop" }).click();
+  await removal.getByRole("link", { name: "Open the tokens" }).click();
   await page.getByRole("button", { name: "Create a token" }).click();
   const dialog = page.getByRole("dialog");
   await dialog.getByLabel("Name").fill("backup");

@@ -122,6 +122,18 @@ export async function makeSample(context: BrowserContext): Promise<Sample> {
   const guests = await other.upload("Guest list.csv", bytes("name,table\n"));
   await other.call("POST", `/v1/files/${guests.id}/grants`, { email: owner.email, role: "viewer" });
 
+  const { cursor } = await owner.call<{ cursor: string }>("GET", "/v1/events/cursor");
+  for (const [name, pending] of [
+    ["Laptop", 0],
+    ["Computer in the office", 12],
+  ] as const) {
+    await owner.call("PUT", `/v1/me/devices/${crypto.randomUUID()}`, {
+      name,
+      cursor: pending ? null : cursor,
+      pending,
+    });
+  }
+
   await owner.createLink(project, { mode: "download", password: "open sesame" });
   const sample = { owner, photos, document, code, film, notes, project, empty };
   return {

@@ -83,6 +83,8 @@ async function prepare(context: BrowserContext): Promise<Exhibits> {
   await account.call("POST", links, { mode: "view", max_downloads: 5 });
   await account.call("POST", links, { mode: "upload", max_bytes: 1e9, max_file_bytes: 1e6 });
   await account.call("POST", "/v1/me/tokens", { name: "backup", scopes: ["files:read", "share"] });
+  const report = { name: "laptop", cursor: null, pending: 3 };
+  await account.call("PUT", `/v1/me/devices/${crypto.randomUUID()}`, report);
   const mailed = new URL(await waitForMailedLink(guarded.email, "verify-email"));
   return { account, guarded, folder, empty, trashed, text, long, received, files, mailed };
 }
@@ -94,7 +96,7 @@ export const PSEUDO = { locale: "ar-XB" };
 export const NAMES = [
   /\S+@example\.org/,
   /[\w-]+\.(txt|jpg|webm|wav|pdf|md|py|bin)/,
-  /letters|empty|gone|album|backup|zzz/,
+  /letters|empty|gone|album|backup|laptop|zzz/,
   /image\/jpeg|[0-9a-f]{64}|files:read|share|node/,
 ];
 
@@ -273,6 +275,11 @@ const INSIDE: readonly Stop[] = [
   { name: "profile", path: "/account/profile", open: (guide) => guide.meet("button", "Change the address") },
   { name: "security", path: "/account/security", open: (guide) => guide.meet("button", "Set up an app") },
   { name: "sessions", path: "/account/sessions", open: (guide) => guide.see("This browser") },
+  {
+    name: "sessions: remove a device",
+    path: "/account/sessions",
+    open: pressFor("Remove the device laptop", "Remove the device"),
+  },
   { name: "tokens", path: "/account/tokens", open: (guide) => guide.see("backup") },
   { name: "deletion", path: "/account/deletion", open: (guide) => guide.meet("button", "Delete my account") },
   { name: "administration", path: "/admin", open: (guide) => guide.findUser(guide.exhibits.account) },

@@ -1,15 +1,18 @@
 // `/account/sessions`: where the account is signed in, and the devices that synchronise.
 
-import { Badge, Button, Group, Stack, Text } from "@mantine/core";
+import { Anchor, Badge, Button, Group, Stack, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
+import type { Schemas } from "dropbox-api-client";
 import { HardDrive, Laptop, Smartphone, SquareTerminal } from "lucide-react";
 import { useState } from "react";
+import { Link } from "react-router";
 import { client, queryClient } from "../lib/client.ts";
 import { formatRelative } from "../lib/format.ts";
 import { t } from "../lib/i18n.ts";
 import { keys } from "../lib/keys.ts";
 import { notifyDone, notifyError } from "../lib/notify.tsx";
 import { ConfirmDialog } from "../ui/ConfirmDialog.tsx";
+import { EmptyState } from "../ui/EmptyState.tsx";
 import { ErrorState } from "../ui/ErrorState.tsx";
 import { RowSkeletons } from "../ui/Skeletons.tsx";
 import { AccountPage } from "./AccountPage.tsx";
@@ -117,42 +120,44 @@ function SignIns() {
 }
 
 function Devices() {
+  const [removed, setRemoved] = useState<Schemas["Device"] | null>(null);
   const { data, error, refetch } = useQuery({
     queryKey: keys.devices(),
     queryFn: async () => (await client.api.GET("/v1/me/devices")).data.items,
+    refetchInterval: 5000, // reports cause no events
   });
-  const remove = async (device_id: string) => {
-    try {
-      await client.api.DELETE("/v1/me/devices/{device_id}", { params: { path: { device_id } } });
-      notifyDone(t("devices.removed"));
-    } catch (failure) {
-      notifyError(failure);
-    }
-    await queryClient.invalidateQueries({ queryKey: keys.devices() });
-  };
-  if (data?.length === 0) return null;
   return (
     <Section title={t("devices.title")} text={t("devices.text")}>
       {error ? (
         <ErrorState error={error} onRetry={refetch} />
+      ) : data === undefined ? (
+        <RowSkeletons count={2} />
+      ) : data.length === 0 ? (
+        <EmptyState icon={HardDrive} title={t("devices.none")} text={t("devices.none.text")} />
       ) : (
-        data?.map((device) => (
+        data.map((device) => (
           <Group key={device.id} justify="space-between" wrap="nowrap">
             <Group gap="md" wrap="nowrap" miw={0}>
-              <HardDrive size={20} aria-hidden />
+              <HardDrive size={20} aria-hidden style={{ flexShrink: 0 }} />
               <Stack gap={0} miw={0}>
-                <Text size="sm" fw={600} truncate>
+                <Text size="sm" fw={600} truncate title={device.name}>
                   {device.name}
                 </Text>
                 <Text size="xs" c="dimmed">
-                  {t("devices.seen", { when: formatRelative(device.last_seen_at), pending: device.pending })}
+                  {t("devices.seen", { when: formatRelative(device.last_seen_at) })}
+                </Text>
+                <Text size="xs" c="dimmed">
+                  {t("devices.pending", { count: device.pending })}
+                  {" · "}
+                  {device.behind === null ? t("devices.unread") : t("devices.behind", { count: device.behind })}
                 </Text>
               </Stack>
             </Group>
             <Button
               variant="default"
               size="xs"
-              onClick={() => void remove(device.id)}
+              flex="none"
+              onClick={() => setRemoved(device)}
               aria-label={t("devices.remove.label", { name: device.name })}
             >
               {t("devices.remove")}
@@ -160,6 +165,26 @@ function Devices() {
           </Group>
         ))
       )}
+      <ConfirmDialog
+        opened={removed !== null}
+        title={t("devices.remove.title")}
+        text={
+          <>
+            {t("devices.remove.text", { name: removed?.name ?? "" })}{" "}
+            <Anchor component={Link} to="/account/tokens" inherit underline="always">
+              {t("devices.tokens")}
+            </Anchor>
+          </>
+        }
+        action={t("devices.remove")}
+        onClose={() => setRemoved(null)}
+        onConfirm={async () => {
+          const params = { path: { device_id: removed?.id ?? "" } };
+          await client.api.DELETE("/v1/me/devices/{device_id}", { params });
+          notifyDone(t("devices.removed"));
+          await queryClient.invalidateQueries({ queryKey: keys.devices() });
+        }}
+      />
     </Section>
   );
 }

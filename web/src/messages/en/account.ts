@@ -125,7 +125,7 @@ export const account = {
   "passkeys.only": "Passkeys only",
   "passkeys.only.text": "The password alone signs in no more: it also needs a code.",
 
-  "sessions.title": "Sessions",
+  "sessions.title": "Sessions and devices",
   "sessions.list": "Where you are signed in",
   "sessions.text": "End a sign-in that you do not know, then change your password.",
   "sessions.current": "This browser",
@@ -139,12 +139,23 @@ export const account = {
   "sessions.end-others.text":
     "{count, plural, one {One other sign-in ends} other {# other sign-ins end}} at once. This browser stays signed in.",
 
-  "devices.title": "Devices that synchronise",
-  "devices.text": "They report what they have read.",
-  "devices.seen": "Seen {when}{pending, plural, =0 {} one {, one change to upload} other {, # changes to upload}}",
+  "devices.title": "Devices",
+  "devices.text": "Computers that keep a folder equal to this account, and how far each one is.",
+  "devices.seen": "Seen {when}",
+  "devices.pending":
+    "{count, plural, =0 {No change waits on it} one {One change waits on it} other {# changes wait on it}}",
+  "devices.behind": "{count, plural, =0 {up to date} one {one event behind} other {# events behind}}",
+  "devices.unread": "reads the account for the first time",
+  "devices.none": "No devices yet",
+  "devices.none.text":
+    "The command “dbx sync” keeps a folder of a computer equal to this account. Each computer that runs it appears here.",
   "devices.remove": "Remove",
   "devices.remove.label": "Remove the device {name}",
-  "devices.removed": "The device is removed.",
+  "devices.remove.title": "Remove the device",
+  "devices.remove.text":
+    "{name} leaves this list alone: its access stays, and its next report lists it again. To end its access, revoke its token.",
+  "devices.tokens": "Open the tokens",
+  "devices.removed": "The device is removed from the list.",
 
   "tokens.title": "Tokens",
   "tokens.text": "Programs use a token instead of your password. It never reaches your account settings.",
