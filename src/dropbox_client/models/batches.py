@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from hashlib import sha256
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 from dropbox_client.errors import ApiError
 from dropbox_client.models.base import Model, read_problem
@@ -97,7 +97,14 @@ class BatchResult(Model):
     problem: ApiError | None = None
 
 
-def hash_tree(files: Iterable[File]) -> str:
+class _Tagged(Protocol):
+    @property
+    def id(self) -> str: ...
+    @property
+    def etag(self) -> str: ...
+
+
+def hash_tree(files: Iterable[_Tagged]) -> str:
     """Return the `if_tree` of a folder from all files and folders below it, `files.list(folder, recursive=True)`."""
     lines = sorted(f"{file.id} {file.etag}\n" for file in files)
     return sha256("".join(lines).encode()).hexdigest()

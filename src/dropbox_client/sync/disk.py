@@ -15,6 +15,7 @@ from functools import cache
 from typing import Final, NamedTuple
 
 from dropbox_client.errors import FileChanged
+from dropbox_client.sync.names import RootTraits
 from dropbox_client.sync.trees import Kind
 from dropbox_client.transfer.source import DescriptorSource, hash_range
 
@@ -26,6 +27,7 @@ _STATX = struct.Struct("I76xqI")
 _MASK_BIRTH = 0x800
 _MAX_SMALL_BYTES = 1 << 20
 _NO_FOLLOW: Final = 0x100
+_NO_REPLACE, _EXCHANGE = 1, 2
 
 
 class DiskEntry(NamedTuple):
@@ -113,9 +115,74 @@ class Disk:
         mask, seconds, rest_ns = _STATX.unpack_from(buffer)
         return seconds * 1_000_000_000 + rest_ns if mask & _MASK_BIRTH else None
 
+    def probe(self, folder: int) -> RootTraits:
+        """Find out what the file system does to names, with files in an open folder of the client. Raises OSError."""
+        names = [f"probe {os.urandom(4).hex()} {end}" for end in ("a", "\N{LATIN SMALL LETTER E WITH ACUTE}")]
+        made = [name.encode() for name in names]
+        try:
+            for name in made:
+                os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=folder))
+            is_case_blind = self.stat(folder, made[0].upper()) is not None
+            return RootTraits(is_case_blind, is_decomposed=made[1] not in {name for name, _ in self.list(folder)})
+        finally:
+            for name in made:
+                with suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=folder)
+
+    # Changes
+
+    def make_folder(self, folder: int, name: bytes) -> None:
+        """Make a folder durably. Raises: FileExistsError, OSError."""
+        os.mkdir(name, dir_fd=folder)
+        os.fsync(folder)
+
+    def move(self, folder: int, name: bytes, to_folder: int, to_name: bytes) -> None:
+        """Rename an entry durably, never over another one. Raises: FileExistsError, OSError."""
+        if not _rename(folder, name, to_folder, to_name, _NO_REPLACE):
+            there = self.stat(to_folder, to_name)
+            here = self.stat(folder, name)
+            is_itself = there and here and there.inode == here.inode and folder == to_folder
+            if there and not is_itself:  # a disk without this call; itself: another case of the same name
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+            os.rename(name, to_name, src_dir_fd=folder, dst_dir_fd=to_folder)
+        self.sync(folder, to_folder)
+
+    def exchange(self, folder: int, name: bytes, to_folder: int, to_name: bytes) -> None:
+        """Give two entries each the place of the other one, durably. Raises OSError."""
+        if not _rename(folder, name, to_folder, to_name, _EXCHANGE):
+            passing = name + b".old"
+            os.rename(to_name, passing, src_dir_fd=to_folder, dst_dir_fd=folder)
+            self.move(folder, name, to_folder, to_name)
+            os.rename(passing, name, src_dir_fd=folder, dst_dir_fd=folder)
+        self.sync(folder, to_folder)
+
+    def set_mode(self, folder: int, name: bytes, mode: int) -> None:
+        """Set the permission bits of a regular file. Raises OSError."""
+        fd = os.open(name, _FILE_FLAGS, dir_fd=folder)
+        try:
+            os.fchmod(fd, stat.S_IMODE(mode))
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def remove_file(self, folder: int, name: bytes) -> None:
+        """Remove a file of the client's own. Raises OSError."""
+        os.unlink(name, dir_fd=folder)
+
+    def sync(self, *folders: int) -> None:
+        """Make the entries of open folders durable. Raises OSError."""
+        for folder in dict.fromkeys(folders):
+            os.fsync(folder)
+
+    # Content
+
+    def open_source(self, folder: int, name: bytes) -> DescriptorSource:
+        """Open a regular file, never through a link. Raises: Unreadable, OSError."""
+        return DescriptorSource(os.open(name, _FILE_FLAGS, dir_fd=folder))
+
     def read_file(self, folder: int, name: bytes) -> bytes:
         """Return the content of a small regular file. Raises: Unreadable, OSError."""
-        with DescriptorSource(os.open(name, _FILE_FLAGS, dir_fd=folder)) as source:
+        with self.open_source(folder, name) as source:
             if source.size_bytes > _MAX_SMALL_BYTES:
                 raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
             return b"".join(bytes(block) for block in source.blocks(0, source.size_bytes))
@@ -125,7 +192,7 @@ class Disk:
 
         Raises: FileChanged, Unreadable, OSError.
         """
-        with DescriptorSource(os.open(name, _FILE_FLAGS, dir_fd=folder)) as source:
+        with self.open_source(folder, name) as source:
             before = self.stat(folder, name)
             fingerprint = hash_range(source, 0, source.size_bytes)
             source.check()
@@ -141,4 +208,26 @@ def _load_statx() -> Callable[..., int] | None:
     with suppress(AttributeError, OSError):
         statx: Callable[..., int] = ctypes.CDLL(None).statx
         return statx
+    return None
+
+
+def _rename(folder: int, name: bytes, to_folder: int, to_name: bytes, flags: int) -> bool:
+    """Rename with renameat2(2); return False where system or disk lack it. Raises: FileExistsError, OSError."""
+    call = _load_renameat2()
+    if call is None:
+        return False
+    if call(folder, name, to_folder, to_name, flags) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in {errno.EINVAL, errno.ENOSYS} or (number == errno.EEXIST and folder == to_folder):
+        return False
+    raise OSError(number, os.strerror(number))
+
+
+@cache
+def _load_renameat2() -> Callable[..., int] | None:
+    """Return renameat2(2) of the C library: Python has no rename that replaces nothing, and none that exchanges."""
+    with suppress(AttributeError, OSError):
+        renameat2: Callable[..., int] = ctypes.CDLL(None, use_errno=True).renameat2
+        return renameat2
     return None

@@ -65,6 +65,15 @@ def _put_mount(state: State, file: File) -> None:
         state.put_relist(file.id)
 
 
+def show_file(state: State, file: File) -> RemoteEntry:
+    """Return a file or folder of the server at its place on the devices of this account."""
+    row = state.find_mount(file.id)
+    entry = read_file(file)
+    if row is None or row.parent is None or not row.mount.is_active:
+        return entry
+    return replace(entry, parent=row.parent, name=row.name)
+
+
 def place_shares(state: State) -> None:
     """Put the folder of shares and the known share roots into the remote tree; a running list has seen them."""
     rows = [row for row in state.list_mounts().values() if row.parent is not None and row.mount.is_active]

@@ -97,6 +97,7 @@ def load_part(state: State, device: int, select: Select, *, is_settled: bool) ->
     database = state.database
     with state.transaction():
         database.execute(_AGREED)
+        database.execute("DELETE FROM answers WHERE id NOT IN changed")
         database.execute("CREATE TEMP TABLE IF NOT EXISTS part (id TEXT PRIMARY KEY) WITHOUT ROWID")
         database.execute("DELETE FROM part")
         database.execute("INSERT INTO part SELECT id FROM changed UNION SELECT ?", (root_id,))

@@ -11,7 +11,7 @@ epoch voids all of them (rule 3).
 
 from collections import deque
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from dropbox_client.call import Call, Response
@@ -21,8 +21,8 @@ from dropbox_client.errors import ClientError
 from dropbox_client.feed import EVENTS_PER_PAGE
 from dropbox_client.models import Event, EventList, File, TreeEntry
 from dropbox_client.problems import CursorExpired, InvalidCursor, NotFound
-from dropbox_client.sync.entries import read_etag, read_file, read_tree_entry
-from dropbox_client.sync.mounts import place_shares, refresh_mounts
+from dropbox_client.sync.entries import read_etag, read_tree_entry
+from dropbox_client.sync.mounts import place_shares, refresh_mounts, show_file
 from dropbox_client.sync.state import State
 from dropbox_client.sync.trees import SHARED_ID, NodeId, RemoteEntry
 
@@ -31,7 +31,7 @@ _RELISTED = frozenset({"file.moved", "file.restored", "share.granted"})
 
 
 class ServerReplaced(ClientError):
-    """The address leads to another server than before: nothing may be concluded from what it lacks."""
+    """The server is another one than before, or lacks the folder: nothing may be concluded from what it lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,17 @@ class RemoteReader:
     """
 
     def __init__(
-        self, client: Client, state: State, *, page_rows: int = 10_000, page_events: int = EVENTS_PER_PAGE
+        self,
+        client: Client,
+        state: State,
+        *,
+        folder: str = "/",
+        page_rows: int = 10_000,
+        page_events: int = EVENTS_PER_PAGE,
     ) -> None:
+        """`folder` is the path of the folder that the root is equal to: shares are mounted in the whole tree only."""
         self._client = client
+        self._folder = folder
         self._state = state
         self._page_rows = page_rows
         self._page_events = page_events
@@ -84,6 +92,10 @@ class RemoteReader:
         self._list, self._is_read = None, False
         self._state.set_fact("is_reload_due", 1)
 
+    def expect_more(self) -> None:
+        """Ask for events before the tree counts as complete again: a wait for them has failed."""
+        self._is_read = False
+
     def step(self, wait_s: float = 0) -> float:
         """Do one request; return after how many seconds the next one is welcome.
 
@@ -96,7 +108,7 @@ class RemoteReader:
             self._read_list(self._list)
             return 0
         if self._state.read_fact("are_mounts_due"):
-            refresh_mounts(self._client, self._state)
+            self._refresh_mounts()
             self._is_read = False
             return 0
         try:
@@ -115,9 +127,9 @@ class RemoteReader:
             self._check_server()
             root_id = self._state.root_id
             if root_id is None:
-                root_id = self._client.files.get("/").id
+                root_id = self._client.files.get(self._folder).id
                 self._state.set_root(root_id)
-            refresh_mounts(self._client, self._state)
+            self._refresh_mounts()
             self._list = _TreeList(root_id, deque([root_id, *self._list_share_roots()]))
         elif relists := self._state.list_relists():
             self._list = _TreeList(relists[0], deque([relists[0]]))
@@ -125,6 +137,12 @@ class RemoteReader:
             return
         self._is_read = False
         self._state.begin_list()
+
+    def _refresh_mounts(self) -> None:
+        if self._folder == "/":
+            refresh_mounts(self._client, self._state)
+        else:
+            self._state.set_fact("are_mounts_due", 0)
 
     def _check_server(self) -> None:
         capabilities = self._client.uploads.get_capabilities()
@@ -138,7 +156,9 @@ class RemoteReader:
         root = running.roots[0]
         try:
             page = self._get_page(root, running.cursor)
-        except NotFound:  # gone again: an event tells it, or `refresh_mounts`
+        except NotFound as error:  # gone again: an event tells it, or `refresh_mounts`
+            if root == self._state.root_id:
+                raise ServerReplaced(f"the folder {self._folder} is gone from the server") from error
             page = None
             running.missing.add(root)
         except InvalidCursor:
@@ -160,7 +180,7 @@ class RemoteReader:
                 self._end_list(running)
 
     def _get_page(self, root: NodeId, cursor: str | None) -> _TreePage:
-        listing = files.list_tree(None if root == self._state.root_id else root)
+        listing = files.list_tree(None if root == self._state.root_id and self._folder == "/" else root)
 
         def read(response: Response) -> _TreePage:
             page: Any = response.json()
@@ -217,15 +237,14 @@ class RemoteReader:
         if event.kind.startswith("share.") or is_mount or is_unplaced:
             self._state.set_fact("are_mounts_due", 1)
         if node_id == self._state.root_id:
+            if self._folder != "/":  # it may be gone
+                self._state.set_fact("is_reload_due", 1)
             return
         if file is None or not (is_mount or self._has_place(file)):
             self._forget(node_id)
             return
         is_new = self._state.find_remote(node_id) is None
-        entry = read_file(file)
-        if mount and is_mount:
-            entry = replace(entry, parent=mount.parent, name=mount.name)
-        self._put(entry, file.client_modified_at)
+        self._put(show_file(self._state, file), file.client_modified_at)
         if file.kind == "folder" and (event.kind in _RELISTED or (is_new and event.kind != "file.created")):
             self._state.put_relist(node_id)
 

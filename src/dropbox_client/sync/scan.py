@@ -106,6 +106,10 @@ class Scanner:
             number = row.child
         self._dirty.setdefault(number, False)
 
+    def forget_paths(self) -> None:
+        """Read the paths of folders anew: some were moved by the caller."""
+        self._paths = {ROOT_CHILD: b""}
+
     def _replace_ignores(self, ignores: Ignores) -> None:
         """Put ignore rules in force, and look at everything."""
         self._state.replace_rules(ignores)
@@ -220,7 +224,7 @@ class Scanner:
     def _merge(self, number: int, findings: Findings, *, is_deep: bool) -> None:
         now = self._clock()
         if findings.has_moved:
-            self._paths = {ROOT_CHILD: b""}
+            self.forget_paths()
         if findings.has_unknown:
             self._unknown[number] = now
         if is_deep:

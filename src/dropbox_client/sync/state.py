@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
+from dropbox_client.sync.conflicts import Answer
 from dropbox_client.sync.guard import RootRecord
 from dropbox_client.sync.ignores import Ignores
 from dropbox_client.sync.state_file import ROOT_CHILD, open_database
@@ -107,17 +108,17 @@ class State:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit all changes of the block together, or none; joins an outer block."""
-        if self.database.in_transaction:
-            yield
-            return
-        self.database.execute("BEGIN IMMEDIATE")
+        """Commit all changes of the block together, or none; an inner block is committed with the outer one."""
+        is_inner = self.database.in_transaction
+        self.database.execute("SAVEPOINT inner" if is_inner else "BEGIN IMMEDIATE")
         try:
             yield
         except BaseException:
-            self.database.execute("ROLLBACK")
+            self.database.execute("ROLLBACK TO inner" if is_inner else "ROLLBACK")
+            if is_inner:
+                self.database.execute("RELEASE inner")
             raise
-        self.database.execute("COMMIT")
+        self.database.execute("RELEASE inner" if is_inner else "COMMIT")
 
     # Facts of the whole root
 
@@ -206,9 +207,13 @@ class State:
                 self.remove_base(node_id)
                 if self.find_local(node_id):
                     self.bind(node_id, new_id(self.next_number()))
-            self.database.execute("INSERT OR IGNORE INTO changed SELECT id FROM remote")
+            self.mark_changed()
             self.set_fact("are_rules_checked", 0)
             self.set_fact("rules", ignores.rules.encode(errors="surrogateescape"))
+
+    def mark_changed(self) -> None:
+        """Let the next plan see all nodes: what this device keeps has changed."""
+        self.database.execute("INSERT OR IGNORE INTO changed SELECT id FROM remote")
 
     def _base_paths(self) -> list[tuple[NodeId, str, Kind]]:
         return self.database.execute(
@@ -357,6 +362,12 @@ class State:
             ),
         )
 
+    def count_files(self) -> int:
+        """Return on how many files both sides agreed."""
+        count: int
+        (count,) = self.database.execute("SELECT count(*) FROM base WHERE kind = 'file'").fetchone()
+        return count
+
     def find_remote(self, node_id: NodeId) -> RemoteEntry | None:
         row = self.database.execute(f"SELECT {REMOTE_COLUMNS} FROM remote WHERE id = ?", (node_id,)).fetchone()
         return read_remote(row) if row else None
@@ -481,6 +492,32 @@ class State:
             "SELECT at, node, path, copy FROM conflicts WHERE at >= ? ORDER BY number", (since,)
         )
         return [ConflictRecord(*row) for row in rows]
+
+    # Questions
+
+    def put_questions(self, questions: Mapping[NodeId, str]) -> None:
+        """Record what a person is asked now: nodes, and the kind of the brake."""
+        with self.transaction():
+            self.database.execute("DELETE FROM questions")
+            self.database.executemany("INSERT INTO questions VALUES (?, ?)", questions.items())
+
+    def list_questions(self) -> dict[NodeId, str]:
+        """Return the nodes that a person is asked about, and the kinds of the brakes."""
+        return dict(self.database.execute("SELECT id, kind FROM questions"))
+
+    def set_answer(self, answer: Answer) -> int:
+        """Answer all open questions; return the number of nodes. A conflict copy can be confirmed only."""
+        with self.transaction():
+            asked = "FROM questions WHERE kind != 'conflicts' OR ? = 'confirmed'"
+            count: int
+            (count,) = self.database.execute(f"SELECT count(*) {asked}", (answer,)).fetchone()
+            self.database.execute(f"INSERT OR REPLACE INTO answers SELECT id, ? {asked}", (answer, answer))
+            self.database.execute(f"DELETE {asked}", (answer,))
+        return count
+
+    def list_answers(self) -> dict[NodeId, Answer]:
+        """Return the answers to questions about nodes on which the trees do not agree yet."""
+        return dict(self.database.execute("SELECT id, answer FROM answers"))
 
 
 def _pack_content(content: ContentId | None) -> tuple[bytes | None, int | None]:

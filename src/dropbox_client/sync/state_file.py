@@ -58,6 +58,8 @@ _SCHEMA = (
     """CREATE TABLE conflicts (
         number INTEGER PRIMARY KEY, at REAL NOT NULL, node TEXT NOT NULL, path TEXT NOT NULL, copy TEXT NOT NULL
     )""",
+    "CREATE TABLE questions (id TEXT PRIMARY KEY, kind TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE answers (id TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE changed (id TEXT PRIMARY KEY) WITHOUT ROWID",
     *(
         f"CREATE TRIGGER {table}_{event} AFTER {event}{columns} ON {table}{condition}"

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from dropbox_client.client import Client
 from dropbox_client.errors import ApiError, ClientError, Corrupt, FileChanged, Unreadable
-from dropbox_client.models import DownloadUrl, File
+from dropbox_client.models import DownloadUrl
 from dropbox_client.retry import TRANSFER_RETRY_FOR_S
 from dropbox_client.transfer.partial_file import PartialFile, allow_execution, require_target, set_modified_at
-from dropbox_client.transfer.ranges import PARALLEL, RangeFetcher
+from dropbox_client.transfer.ranges import PARALLEL, RangeFetcher, Wanted
 from dropbox_client.transfer.reuse import Piece, copy_pieces, find_gaps
 from dropbox_client.transfer.source import Source, hash_range
 
@@ -45,17 +45,19 @@ def join_name(folder: Path, name: str) -> Path:
 
 def download(
     client: Client,
-    file: File,
+    file: Wanted,
     target: Path,
     *,
     overwrite: bool = False,
+    older: Path | None = None,
     pool: Executor | None = None,
     on_bytes: Callable[[int], None] = lambda _: None,
     retry_for_s: float = TRANSFER_RETRY_FOR_S,
-    sign: Callable[[File], DownloadUrl] | None = None,
+    sign: Callable[[Wanted], DownloadUrl] | None = None,
 ) -> None:
     """Download the revision of `file` to `target`, whose folder must exist; resume an earlier download of it.
 
+    `older` is a file that may have chunks of it, by default the one that is overwritten.
     `pool` runs the requests (default: a new pool). `on_bytes` gets the number of bytes received, negative if they must
     be fetched again; it is called from many threads. `retry_for_s` is how long a range is retried without progress;
     `sign` as for `RangeFetcher`.
@@ -64,16 +66,16 @@ def download(
     file system, such as a full disk.
     """
     require_target(target, overwrite=overwrite)
-    is_base_useful = overwrite
+    older = older or (target if overwrite else None)
     with contextlib.ExitStack() as stack:
         pool = pool or stack.enter_context(ThreadPoolExecutor(PARALLEL, thread_name_prefix="fetch"))
         while True:
             ranges = RangeFetcher(client, file, pool, on_bytes=on_bytes, retry_for_s=retry_for_s, sign=sign)
             # All writers stop before the file is closed.
             with PartialFile(target, ranges.source, ranges.count) as part, ranges:
-                pieces = _copy_pieces(client, ranges, part, file, target) if is_base_useful else []
+                pieces = _copy_pieces(client, ranges, part, file, older) if older else []
                 if not _fetch_verified(ranges, part, pieces, file, on_bytes):
-                    is_base_useful = False
+                    older = None
                     continue
                 if overwrite:
                     part.replace_target(target, file.client_modified_at, executable=bool(file.executable))
@@ -82,7 +84,7 @@ def download(
                 return
 
 
-def has_same_content(file: File, target: Path) -> bool:
+def has_same_content(file: Wanted, target: Path) -> bool:
     """Return whether `target` has exactly the content of `file`."""
     try:
         with Source(target, is_checked=False) as source:
@@ -91,7 +93,7 @@ def has_same_content(file: File, target: Path) -> bool:
         return False
 
 
-def take_attributes(file: File, target: Path) -> None:
+def take_attributes(file: Wanted, target: Path) -> None:
     """Give `target`, which has the content of `file`, the modification time of `file` if that is newer.
 
     It may be run if `file` is executable; it stays so if `file` is not.
@@ -102,22 +104,22 @@ def take_attributes(file: File, target: Path) -> None:
         set_modified_at(target, file.client_modified_at)
 
 
-def _copy_pieces(client: Client, ranges: RangeFetcher, part: PartialFile, file: File, target: Path) -> list[Piece]:
-    """Copy the chunks that the file at `target` has already into `part`; return them.
+def _copy_pieces(client: Client, ranges: RangeFetcher, part: PartialFile, file: Wanted, older: Path) -> list[Piece]:
+    """Copy the chunks that the file at `older` has already into `part`; return them.
 
     A single range is fetched sooner. Raises: Unreachable, NotSignedIn; OSError of the local file system.
     """
     if ranges.count < 2:
         return []
     try:
-        manifest = client.files.get_manifest(file, ranges.source.revision_id)
+        manifest = client.files.get_manifest(file.id, ranges.source.revision_id)
     except ApiError:  # for instance of an older server
         return []
-    return copy_pieces(manifest, target, part)
+    return copy_pieces(manifest, older, part)
 
 
 def _fetch_verified(
-    ranges: RangeFetcher, part: PartialFile, pieces: list[Piece], file: File, on_bytes: Callable[[int], None]
+    ranges: RangeFetcher, part: PartialFile, pieces: list[Piece], file: Wanted, on_bytes: Callable[[int], None]
 ) -> bool:
     """Fetch what is in neither an earlier download nor `pieces`, and verify the whole content.
 

@@ -19,6 +19,7 @@ from dropbox_client.models import DownloadItem, DownloadUrl, File
 from dropbox_client.models import DownloadResult as SignedDownload
 from dropbox_client.transfer.download import Refused, download, has_same_content, join_name, take_attributes
 from dropbox_client.transfer.partial_file import StalePartialFiles
+from dropbox_client.transfer.ranges import Wanted
 
 _FILES = 8
 _FETCHERS = 8
@@ -37,7 +38,7 @@ class DownloadResult:
     """True if the local file already had this content."""
 
 
-class _UrlSigner:
+class UrlSigner:
     """Signs the URLs of files that begin at the same time in one request. Thread-safe."""
 
     def __init__(self, client: Client) -> None:
@@ -46,7 +47,7 @@ class _UrlSigner:
         self._lock = threading.Lock()
         self._turn = threading.Lock()
 
-    def sign(self, file: File) -> DownloadUrl:
+    def sign(self, file: Wanted) -> DownloadUrl:
         """Return the signed URL of the revision of `file`. Raises as `Client.files.sign_download`."""
         future: Future[SignedDownload] = Future()
         with self._lock:
@@ -105,7 +106,7 @@ def download_folder(
             fetchers=fetchers,
             stale=stale,
             on_bytes=on_bytes,
-            sign=_UrlSigner(client).sign,
+            sign=UrlSigner(client).sign,
         )
         try:
             for file in client.files.list(folder, recursive=True):
@@ -140,7 +141,7 @@ def _fetch(
     fetchers: Executor | None = None,
     stale: StalePartialFiles | None = None,
     on_bytes: Callable[[int], None] = lambda _: None,
-    sign: Callable[[File], DownloadUrl] | None = None,
+    sign: Callable[[Wanted], DownloadUrl] | None = None,
 ) -> DownloadResult:
     target = into
     try:

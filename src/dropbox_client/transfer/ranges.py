@@ -8,12 +8,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Container, Generator, Iterator
 from concurrent.futures import Executor, Future, wait
+from datetime import datetime
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from dropbox_client.client import Client
 from dropbox_client.errors import ClientError, Corrupt, Stopped, TransferFailed, Unreachable
-from dropbox_client.models import DownloadUrl, File
+from dropbox_client.models import DownloadUrl
 from dropbox_client.retry import TRANSFER_RETRY_FOR_S, Backoff, RetryWindow
 from dropbox_client.transfer.chunks import MIB, Chunks, fixed
 from dropbox_client.transfer.partial_file import BUFFER_BYTES
@@ -28,18 +29,37 @@ Write = Callable[[memoryview, int], None]
 """Called with bytes and their offset in the content, from many threads for different ranges."""
 
 
+class Wanted(Protocol):
+    """A revision of a file, as a `File` names it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def revision_id(self) -> str | None: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def size_bytes(self) -> int | None: ...
+    @property
+    def fingerprint(self) -> str | None: ...
+    @property
+    def client_modified_at(self) -> datetime | None: ...
+    @property
+    def executable(self) -> bool | None: ...
+
+
 class RangeFetcher:
     """Fetches the ranges of one content. A context manager: at its exit all its threads have finished."""
 
     def __init__(
         self,
         client: Client,
-        file: File,
+        file: Wanted,
         pool: Executor,
         *,
         on_bytes: Callable[[int], None] = lambda _: None,
         retry_for_s: float = TRANSFER_RETRY_FOR_S,
-        sign: Callable[[File], DownloadUrl] | None = None,
+        sign: Callable[[Wanted], DownloadUrl] | None = None,
     ) -> None:
         """Fetch the revision of `file` with threads of `pool`.
 
@@ -168,7 +188,7 @@ class RangeFetcher:
 
 
 def stream_content(
-    client: Client, file: File, pool: Executor, *, on_bytes: Callable[[int], None] = lambda _: None
+    client: Client, file: Wanted, pool: Executor, *, on_bytes: Callable[[int], None] = lambda _: None
 ) -> Generator[memoryview, None, None]:
     """Iterate over the content of a file in pieces of at most 8 MiB; the last piece follows only if the hash matches.
 

@@ -1,8 +1,9 @@
 """The upload of files and trees: small files in concurrent batches, large files one by one in parallel parts."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -37,12 +38,13 @@ class Uploader:
         retry_changed: bool = False,
         retry_for_s: float = TRANSFER_RETRY_FOR_S,
         compress: CompressMode = "never",
+        open_source: Callable[[UploadItem], Source] | None = None,
     ) -> None:
         """Upload through `client`, report to `listener`, cache hashes in `cache`.
 
         `retry_changed` retries a file once that changed while it was read. `retry_for_s` is how long an upload is
         retried without progress. `compress` sends large files compressed: always, never, or (auto) new
-        ones that shrink, over a slow link.
+        ones that shrink, over a slow link. `open_source` opens the file of an item, by default the one at its path.
         """
         self._senders = ThreadPoolExecutor(MAX_PARALLEL, thread_name_prefix="send")
         self._hashers = ThreadPoolExecutor(_HASHERS, thread_name_prefix="hash")
@@ -52,6 +54,8 @@ class Uploader:
         self._context = UploadContext(
             client, self._senders, ConcurrencyLimit(), listener or ProgressListener(), cache, retry_for_s, compress
         )
+        if open_source:
+            self._context = replace(self._context, open_source=open_source)
 
     def __enter__(self) -> Self:
         return self

@@ -16,7 +16,7 @@ from dropbox_client.problems import StoreFull, UploadCompleting
 from dropbox_client.retry import Backoff, RetryWindow
 from dropbox_client.transfer.parts import PartResult, PartSender
 from dropbox_client.transfer.progress import UploadItem, UploadResult
-from dropbox_client.transfer.source import Source, hash_range
+from dropbox_client.transfer.source import hash_range
 from dropbox_client.transfer.upload_file import COMPLETE_RETRY_FOR_S, UploadContext, new_upload
 
 _RETRYABLE_ALONE = frozenset({"upload-expired", "upload-ended", "upload-failed", "parts-missing"})
@@ -59,7 +59,7 @@ def _hash(context: UploadContext, item: UploadItem) -> _HashedFile | UploadResul
     if context.client.stopping.is_set():
         raise Stopped("stopped")
     try:
-        with Source(item.path) as source:
+        with context.open_source(item) as source:
             new = new_upload(item, source, hash_range(source, 0, source.size_bytes))
             source.check()
             return _HashedFile(item, new)
@@ -123,7 +123,7 @@ class _Batch:
     def _put(self, file: _HashedFile, upload_id: str, part: SignedPart) -> PartResult:
         client = self._context.client
         stopping: threading.Event = client.stopping
-        with Source(file.item.path) as source:
+        with self._context.open_source(file.item) as source:
             sender = PartSender(
                 client.transport,
                 source,

@@ -18,7 +18,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -98,6 +98,8 @@ class UploadContext:
     cache: HashCache | None = None
     retry_for_s: float = TRANSFER_RETRY_FOR_S
     compress: CompressMode = "never"
+    open_source: Callable[[UploadItem], Source] = field(default=lambda item: Source(item.path))
+    """Opens the file of an item. Raises FileChanged, Unreadable."""
 
 
 class _SwitchSession(Exception):  # control flow: ends the pipeline early
@@ -133,7 +135,7 @@ def upload_stream(context: UploadContext, item: UploadItem, source: Source) -> U
 
 def _attempt(context: UploadContext, item: UploadItem) -> UploadResult:
     def run() -> UploadResult:
-        with Source(item.path) as source:
+        with context.open_source(item) as source:
             return _upload_compressed(context, item, source) or _FileUpload(context, item, source).run()
 
     return _collect_failure(item, run)

@@ -1,0 +1,173 @@
+"""The engine that keeps one root equal to the server. `run` is its one control thread."""
+
+import sqlite3
+import threading
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Final
+
+from dropbox_client.client import Client
+from dropbox_client.errors import ClientError, Stopped, Unreachable
+from dropbox_client.sync.config import RootConfig
+from dropbox_client.sync.conflicts import Answer
+from dropbox_client.sync.guard import RootPaused
+from dropbox_client.sync.remote import ServerReplaced
+from dropbox_client.sync.session import STATE_NAME, Message, Session
+from dropbox_client.sync.snapshot import Item, Phase, Snapshot
+from dropbox_client.sync.state import ConflictRecord, State
+
+_RETRY_S: Final = 10.0
+"""After how long a root is looked for again that was gone, or a server that was another one."""
+
+
+class Engine:
+    """Keeps one root equal to the server. Its methods may be called from any thread, `run` and `run_once` from one."""
+
+    def __init__(self, config: RootConfig, directory: Path, client: Client, *, others: Collection[Path] = ()) -> None:
+        """`directory` is its state folder, `others` are the other roots of this machine. `stop` closes `client`."""
+        self._config = config
+        self._directory = directory
+        self._client = client
+        self._others = others
+        self._inbox: SimpleQueue[Message] = SimpleQueue()
+        self._snapshot = Snapshot("starting")
+        self._is_stopping = False
+        self._is_restarting = False
+        self._is_look_due = False
+        self._changed = threading.Condition()
+
+    # The control thread
+
+    def run(self) -> None:
+        """Keep both sides equal until `stop`.
+
+        Raises: NotSignedIn when the token was revoked; RootRefused; ClientError. The state is kept.
+        """
+        try:
+            while not self._is_stopping:
+                self._is_restarting = False
+                if self._config.is_paused:
+                    self._show_phase("paused", "by you")
+                    self._wait(None)
+                else:
+                    self._run_session()
+        except Stopped:
+            if not self._is_stopping:
+                raise
+        except ClientError as error:
+            self._show_phase("stopped", str(error))
+            raise
+        self._show_phase("stopped", "")
+
+    def _run_session(self) -> None:
+        try:
+            with self._open() as session:
+                session.run()
+        except (RootPaused, ServerReplaced, sqlite3.Error, OSError) as error:
+            if not self._is_interrupted():
+                self._show_phase("paused", str(error))
+                self._wait(_RETRY_S)
+        except Unreachable as error:
+            self._show_phase("offline", str(error))
+            self._wait(_RETRY_S)
+
+    def run_once(self) -> Snapshot:
+        """Make both sides equal, as far as they can be; return what is left.
+
+        Raises: NotSignedIn, Unreachable, RootPaused, RootRefused, ServerReplaced, Stopped; OSError.
+        """
+        with self._open() as session:
+            session.run(is_once=True)
+        return self._snapshot
+
+    def preview(self) -> tuple[Item, ...]:
+        """Return what would be done first; reads both sides and changes neither. Raises as `run_once`."""
+        with self._open() as session:
+            return session.preview()
+
+    def _open(self) -> Session:
+        return Session(
+            self._config,
+            self._directory,
+            self._client,
+            self._inbox,
+            self._show,
+            others=self._others,
+            is_interrupted=self._is_interrupted,
+            take_look=self._take_look,
+        )
+
+    def _is_interrupted(self) -> bool:
+        return self._is_stopping or self._is_restarting or self._config.is_paused
+
+    def _take_look(self) -> bool:
+        is_due, self._is_look_due = self._is_look_due, False
+        return is_due
+
+    def _show(self, snapshot: Snapshot) -> None:
+        with self._changed:
+            self._snapshot = snapshot
+            self._changed.notify_all()
+
+    def _show_phase(self, phase: Phase, reason: str) -> None:
+        self._show(replace(self._snapshot, phase=phase, reason=reason))
+
+    def _wait(self, timeout_s: float | None) -> None:
+        """Wait for a call of another thread."""
+        try:
+            while self._inbox.get(timeout=timeout_s) is not None:
+                pass  # of the session that has ended
+        except Empty:
+            pass
+
+    # Other threads
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What the engine does now."""
+        return self._snapshot
+
+    def wait_for_change(self, snapshot: Snapshot, timeout_s: float) -> Snapshot:
+        """Return the snapshot as soon as it is another one than `snapshot`, or after the time."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._snapshot is not snapshot, timeout_s)
+            return self._snapshot
+
+    def stop(self) -> None:
+        """End `run`; transfers continue when another engine starts."""
+        self._is_stopping = True
+        self._client.close()
+        self._inbox.put(None)
+
+    def pause(self) -> None:
+        """End what runs, and do nothing until `resume`."""
+        self.configure(replace(self._config, is_paused=True))
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        self.configure(replace(self._config, is_paused=False))
+
+    def configure(self, config: RootConfig) -> None:
+        """Go on with other choices of a person. Folder and server stay the same."""
+        self._config = config
+        self._is_restarting = True
+        self._inbox.put(None)
+
+    def look(self) -> None:
+        """Look at everything, and try again what waits."""
+        self._is_look_due = True
+        self._inbox.put(None)
+
+    def answer(self, answer: Answer) -> int:
+        """Answer all open questions; return of how many files and folders."""
+        with State(self._directory / STATE_NAME) as state:
+            count = state.set_answer(answer)
+        self.look()
+        return count
+
+    def list_conflicts(self) -> list[ConflictRecord]:
+        """Return the conflict copies that were made, oldest first."""
+        with State(self._directory / STATE_NAME) as state:
+            return state.list_conflicts()
