@@ -1,9 +1,13 @@
 """The sync engine on real folders and the real server: two devices of one account."""
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
+from dropbox_client.sync.engine import Engine
 from tests.support.server import Account, RunningServer
 from tests.support.sync_device import Device
 
@@ -70,8 +74,8 @@ async def test_edits_moves_and_deletes_reach_the_other_device(one: Device, two: 
         "edited": b"edited on the desktop",
     }
     assert (one.root / "c/kept").stat().st_mode & 0o100
-    trashed = [path for path in (one.root / ".dbx/trash").rglob("deleted")]
-    assert [path.read_bytes() for path in trashed] == [b"deleted"]
+    (trashed,) = (one.root / ".dbx/trash").rglob("deleted")
+    assert trashed.read_bytes() == b"deleted"
 
 
 async def test_both_edited_keeps_both(one: Device, two: Device) -> None:
@@ -124,3 +128,98 @@ async def test_two_devices_that_had_the_same_files_before_transfer_nothing(one: 
     assert found.pop("a/same") == b"same"
     assert found.pop("differs") == b"laptop"
     assert sorted(content for content in found.values() if content) == [b"desktop"]
+
+
+@contextlib.asynccontextmanager
+async def running(*devices: Device) -> AsyncIterator[list[Engine]]:
+    """Run the engines of devices; all are up to date at the begin."""
+    engines = [device.make_engine() for device in devices]
+    runs = [asyncio.create_task(asyncio.to_thread(engine.run)) for engine in engines]
+    try:
+        for engine in engines:
+            await until(lambda engine=engine: engine.snapshot.phase == "up-to-date")  # type: ignore[misc]
+        yield engines
+    finally:
+        for engine in engines:
+            engine.stop()
+        await asyncio.gather(*runs)
+
+
+async def until(is_true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not is_true():  # noqa: ASYNC110 - of threads
+            await asyncio.sleep(0.05)
+
+
+async def test_running_engines_follow_each_other(one: Device, two: Device) -> None:
+    async with running(one, two) as (engine, other):
+        (one.root / "new").write_bytes(b"1")
+        await until(lambda: two.read() == {"new": b"1"})
+        (two.root / "new").write_bytes(b"22")
+        await until(lambda: one.read() == {"new": b"22"})
+        (one.root / "new").rename(one.root / "moved")
+        await until(lambda: two.read() == {"moved": b"22"})
+        other.pause()
+        await until(lambda: other.snapshot.phase == "paused")
+        (one.root / "moved").unlink()
+        (two.root / "moved").rename(two.root / "again")
+        await until(lambda: engine.snapshot.phase == "up-to-date")
+        other.resume()
+        await until(lambda: one.read() == two.read() == {})
+
+
+async def test_a_mass_of_deletes_asks_first(one: Device, two: Device) -> None:
+    one.root.mkdir(parents=True)
+    for n in range(30):
+        (one.root / f"{n}").write_bytes(b"%d" % n)
+    everything = await equal(one, two)
+    for path in one.root.glob("[0-9]*"):
+        path.unlink()
+    snapshot = await one.sync()
+    (question,) = snapshot.questions
+    assert (question.kind, question.count, len(question.paths)) == ("local-deletes", 30, 20)
+    await two.sync()
+    assert two.read() == everything
+    assert one.make_engine().answer("rejected") == 30
+    assert await equal(one, two) == everything
+    for path in one.root.glob("[0-9]*"):
+        path.unlink()
+    await one.sync()
+    assert one.make_engine().answer("confirmed") == 30
+    await one.sync()
+    assert len((await two.sync()).questions) == 1  # gone on the server: this device asks as well
+    assert two.make_engine().answer("confirmed") == 30
+    assert await equal(two, one) == {}
+
+
+async def test_only_a_folder_of_the_account(
+    server: RunningServer, account: Account, one: Device, tmp_path: Path
+) -> None:
+    (one.root / "a/b").mkdir(parents=True)
+    (one.root / "a/b/in").write_bytes(b"in")
+    (one.root / "a/out").write_bytes(b"out")
+    await one.sync()
+    part = Device(server, account, tmp_path / "part", folder="/a/b")
+    await part.sync()
+    assert part.read() == {"in": b"in"}
+    (one.root / "a/b/in").rename(one.root / "a/in")
+    (part.root / "more").write_bytes(b"more")
+    await one.sync()
+    await part.sync()
+    await one.sync()
+    assert part.read() == {"more": b"more"}
+    assert one.read() == {"a": None, "a/b": None, "a/b/more": b"more", "a/in": b"in", "a/out": b"out"}
+
+
+async def test_folders_that_are_not_selected_leave_the_disk_and_stay_on_the_server(one: Device, two: Device) -> None:
+    (one.root / "a/b").mkdir(parents=True)
+    (one.root / "a/b/file").write_bytes(b"1")
+    (one.root / "kept").write_bytes(b"2")
+    await equal(one, two)
+    two.unselected = frozenset({"a/b"})
+    await two.sync()
+    assert two.read() == {"a": None, "kept": b"2"}
+    await one.sync()
+    assert set(one.read()) == {"a", "a/b", "a/b/file", "kept"}
+    two.unselected = frozenset()
+    assert set(await equal(one, two)) == {"a", "a/b", "a/b/file", "kept"}

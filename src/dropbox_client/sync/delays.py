@@ -30,11 +30,13 @@ class Delays:
         wait_s = max(least_s, min(_MOST_S, _FIRST_S * 2 ** min(failures - 1, 10)))
         self._delays[node_id] = _Delay(self._clock() + wait_s, reason, failures)
 
-    def succeed(self, node_id: str, rest_s: float = 0.0) -> None:
-        """Forget the failures of an entry; it rests for some seconds."""
+    def rest(self, node_id: str, rest_s: float) -> None:
+        """Let an entry wait for some seconds after a success."""
+        self._delays[node_id] = _Delay(self._clock() + rest_s, "sent just now", 0)
+
+    def succeed(self, node_id: str) -> None:
+        """Forget the failures of an entry."""
         self._delays.pop(node_id, None)
-        if rest_s:
-            self._delays[node_id] = _Delay(self._clock() + rest_s, "sent just now", 0)
 
     def find_reason(self, node_id: str) -> str | None:
         """Return why an entry waits, None if it does not."""

@@ -1,25 +1,30 @@
 """The engine that keeps one root equal to the server. `run` is its one control thread."""
 
+import logging
 import sqlite3
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Final
+from typing import Final, TypeVar
 
 from dropbox_client.client import Client
-from dropbox_client.errors import ClientError, Stopped, Unreachable
+from dropbox_client.errors import ClientError, NotSignedIn, Stopped
 from dropbox_client.sync.config import RootConfig
 from dropbox_client.sync.conflicts import Answer
-from dropbox_client.sync.guard import RootPaused
-from dropbox_client.sync.remote import ServerReplaced
-from dropbox_client.sync.session import STATE_NAME, Message, Session
+from dropbox_client.sync.guard import RootRefused
+from dropbox_client.sync.root import STATE_NAME, OpenRoot
+from dropbox_client.sync.session import Message, Session
 from dropbox_client.sync.snapshot import Item, Phase, Snapshot
 from dropbox_client.sync.state import ConflictRecord, State
 
 _RETRY_S: Final = 10.0
 """After how long a root is looked for again that was gone, or a server that was another one."""
+
+
+T = TypeVar("T")
+_log = logging.getLogger("dropbox_client.sync")
 
 
 class Engine:
@@ -43,7 +48,8 @@ class Engine:
     def run(self) -> None:
         """Keep both sides equal until `stop`.
 
-        Raises: NotSignedIn when the token was revoked; RootRefused; ClientError. The state is kept.
+        What time may mend only pauses it, such as a folder that is not mounted.
+        Raises: NotSignedIn when the token was revoked, RootRefused; the state is kept.
         """
         try:
             while not self._is_stopping:
@@ -56,21 +62,19 @@ class Engine:
         except Stopped:
             if not self._is_stopping:
                 raise
-        except ClientError as error:
+        except (NotSignedIn, RootRefused) as error:
             self._show_phase("stopped", str(error))
             raise
         self._show_phase("stopped", "")
 
     def _run_session(self) -> None:
         try:
-            with self._open() as session:
-                session.run()
-        except (RootPaused, ServerReplaced, sqlite3.Error, OSError) as error:
-            if not self._is_interrupted():
-                self._show_phase("paused", str(error))
-                self._wait(_RETRY_S)
-        except Unreachable as error:
-            self._show_phase("offline", str(error))
+            self._work(Session.run)
+        except (NotSignedIn, RootRefused, Stopped):
+            raise
+        except (ClientError, sqlite3.Error, OSError) as error:
+            _log.warning("paused: %s", error)
+            self._show_phase("paused", str(error))
             self._wait(_RETRY_S)
 
     def run_once(self) -> Snapshot:
@@ -78,26 +82,23 @@ class Engine:
 
         Raises: NotSignedIn, Unreachable, RootPaused, RootRefused, ServerReplaced, Stopped; OSError.
         """
-        with self._open() as session:
-            session.run(is_once=True)
+        self._work(lambda session: session.run(is_once=True))
         return self._snapshot
 
     def preview(self) -> tuple[Item, ...]:
         """Return what would be done first; reads both sides and changes neither. Raises as `run_once`."""
-        with self._open() as session:
-            return session.preview()
+        return self._work(Session.preview)
 
-    def _open(self) -> Session:
-        return Session(
-            self._config,
-            self._directory,
-            self._client,
-            self._inbox,
-            self._show,
-            others=self._others,
-            is_interrupted=self._is_interrupted,
-            take_look=self._take_look,
-        )
+    def _work(self, work: Callable[[Session], T]) -> T:
+        with (
+            OpenRoot(self._config, self._directory, self._others) as root,
+            Session(
+                *(self._config, root, self._client, self._inbox, self._show),
+                is_interrupted=self._is_interrupted,
+                take_look=self._take_look,
+            ) as session,
+        ):
+            return work(session)
 
     def _is_interrupted(self) -> bool:
         return self._is_stopping or self._is_restarting or self._config.is_paused

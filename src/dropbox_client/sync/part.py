@@ -4,7 +4,8 @@ It holds the nodes of which a row changed since the trees last agreed on them, a
 for. Nodes on which the trees agree by now leave the record of changes.
 """
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -47,6 +48,14 @@ DELETE FROM changed WHERE id IN (
     AND NOT EXISTS (SELECT 1 FROM remote WHERE remote.id = changed.id)
     AND NOT EXISTS (SELECT 1 FROM local WHERE local.id = changed.id AND local.status != 'unmanaged')
 """
+# Nodes on which the trees agree, and which this device does not keep any more.
+_ADD_EXCLUDED = """
+WITH RECURSIVE below(id) AS (
+    SELECT value FROM json_each(?)
+    UNION SELECT remote.id FROM below JOIN remote ON remote.parent = below.id
+)
+INSERT OR IGNORE INTO part SELECT id FROM below JOIN base USING (id)
+"""
 # Below a folder that one side lacks or does not know, everything belongs to the part.
 _ADD_BELOW = """
 WITH RECURSIVE below(id) AS (
@@ -86,11 +95,13 @@ Select = Callable[[str, str, bool], Selection]
 folder. It is asked only for nodes in a folder that this device keeps."""
 
 
-def load_part(state: State, device: int, select: Select, *, is_settled: bool) -> Trees:
+def load_part(
+    state: State, device: int, select: Select, *, is_settled: bool, excluded: Collection[NodeId] = ()
+) -> Trees:
     """Return the part of the trees that has to be planned; it has only the root where the trees agree.
 
     `device` is the device number of the root, for the stamps. `is_settled` is false while a scan or a list is
-    incomplete.
+    incomplete. `excluded` are folders that this device does not keep any more: what both sides have there is read, too.
     """
     root_id = state.root_id
     assert root_id is not None, "State.set_root comes first"  # noqa: S101
@@ -101,6 +112,8 @@ def load_part(state: State, device: int, select: Select, *, is_settled: bool) ->
         database.execute("CREATE TEMP TABLE IF NOT EXISTS part (id TEXT PRIMARY KEY) WITHOUT ROWID")
         database.execute("DELETE FROM part")
         database.execute("INSERT INTO part SELECT id FROM changed UNION SELECT ?", (root_id,))
+        if excluded:
+            database.execute(_ADD_EXCLUDED, (json.dumps([*excluded]),))
         for statement in (_ADD_BELOW, _ADD_SIBLINGS, _ADD_ABOVE):
             database.execute(statement)
         base = Tree(map(read_base, _read(state, "base", BASE_COLUMNS)))

@@ -377,6 +377,16 @@ class State:
         rows = self.database.execute(f"SELECT {REMOTE_COLUMNS} FROM remote WHERE parent = ?", (parent,))
         return [read_remote(row) for row in rows]
 
+    def find_remote_path(self, path: str) -> NodeId | None:
+        """Return the node at a path below the root, such as `a/b`."""
+        found = self.root_id
+        for name in path.split("/"):
+            row = self.database.execute("SELECT id FROM remote WHERE parent = ? AND name = ?", (found, name)).fetchone()
+            if row is None:
+                return None
+            found = row[0]
+        return found
+
     def list_lost(self, root: NodeId) -> list[NodeId]:
         """Return the nodes that base has below a folder, and the remote tree nowhere."""
         rows = self.database.execute(
