@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from dropbox_api.db import Db
+from dropbox_api.workers.relay import relay_changes
 from dropbox_client.sync.engine import Engine
-from tests.support.server import Account, RunningServer
+from tests.conftest import Register
+from tests.support.server import Account, RunningServer, run_until_idle
+from tests.support.sharing import grant, make_folder, verify
 from tests.support.sync_device import Device
 
 
@@ -223,3 +227,43 @@ async def test_folders_that_are_not_selected_leave_the_disk_and_stay_on_the_serv
     assert set(one.read()) == {"a", "a/b", "a/b/file", "kept"}
     two.unselected = frozenset()
     assert set(await equal(one, two)) == {"a", "a/b", "a/b/file", "kept"}
+
+
+async def test_shares_are_mounted_and_kept(
+    server: RunningServer, register: Register, db: Db, account: Account, one: Device, tmp_path: Path
+) -> None:
+    member = await register()
+    await verify(db, member, account)
+    editable, readable = [await make_folder(account, name) for name in ("/editable", "/readable")]
+    await grant(account, editable, member, "editor")
+    shared = await grant(account, readable, member, "viewer")
+    (one.root / "editable").mkdir(parents=True)
+    (one.root / "readable").mkdir()
+    (one.root / "editable/file").write_bytes(b"1")
+    (one.root / "readable/file").write_bytes(b"2")
+    await one.sync()
+    other = Device(server, member, tmp_path / "member")
+    await run_until_idle(relay_changes, server.services)
+    await other.sync()
+    mounts = other.root / "Shared with me"
+    assert (mounts / "editable/file").read_bytes() == b"1"
+    assert (mounts / "readable/file").read_bytes() == b"2"
+    (mounts / "editable/file").write_bytes(b"edited by the member")
+    (mounts / "editable/more").write_bytes(b"more")
+    (mounts / "readable/file").write_bytes(b"not sent")
+    (mounts / "readable/new").write_bytes(b"not sent either")
+    await other.sync()
+    found = other.read()
+    assert found.pop("Shared with me/readable/file") == b"2"
+    (copy,) = (name for name in found if name.startswith("file (conflict copy of member "))
+    assert found[copy] == b"not sent"
+    await one.sync()
+    assert (one.root / "editable/file").read_bytes() == b"edited by the member"
+    assert (one.root / "editable/more").read_bytes() == b"more"
+    assert not (one.root / "readable/new").exists()
+    (await account.client.delete(f"/v1/files/{readable}/grants/{shared['id']}")).raise_for_status()
+    await run_until_idle(relay_changes, server.services)
+    await other.sync()
+    assert not (mounts / "readable/file").exists()
+    assert (mounts / "editable/file").exists()
+    assert [path.read_bytes() for path in other.root.rglob("new*") if ".dbx" not in path.parts] == [b"not sent either"]

@@ -37,8 +37,8 @@ Message = Done | Polled | None
 
 _log = logging.getLogger("dropbox_client.sync")
 _DONE_PER_TRANSACTION = 200
-_REST_AFTER_PLAN = 10.0
-"""Between two plans passes ten times the time that a plan takes."""
+_REST_AFTER_PLAN, _REST_WHILE_BUSY = 1.0, 10.0
+"""What passes between two plans, as a multiple of the time that a plan takes. While transfers run it can wait."""
 _SHOWN = 1_000
 _SHOWN_OF_QUESTION = 20
 _CONFLICT_WINDOW_S = 600.0
@@ -196,7 +196,8 @@ class Session:
         try:
             self._remote.recover()
             plan = self._make_plan()
-            self._next_plan_at = time.monotonic() + _REST_AFTER_PLAN * (time.monotonic() - now)
+            took_s = time.monotonic() - now
+            self._next_plan_at = now + took_s + took_s * (_REST_AFTER_PLAN if self._actor.is_idle else _REST_WHILE_BUSY)
             self._ask(plan)
             self._did_act = self._actor.act(plan)
             self._is_plan_due |= self._did_act  # another plan sees what is left
