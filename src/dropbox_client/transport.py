@@ -12,6 +12,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from dropbox_client.call import IDLE_TIMEOUT_S, MAX_BODY_BYTES, Response
@@ -27,6 +28,19 @@ Body = bytes | Callable[[], Iterable[memoryview]]
 """The whole body, or a factory of an iterator over exactly Content-Length bytes, called once per attempt."""
 
 
+class Limit(Protocol):
+    """A bandwidth limit."""
+
+    @property
+    def piece_bytes(self) -> int:
+        """The most bytes to take at a time."""
+        ...
+
+    def take(self, size_bytes: int) -> None:
+        """Wait until so many bytes may pass."""
+        ...
+
+
 class ResponseStream:
     """A response whose body is read piece by piece."""
 
@@ -35,10 +49,12 @@ class ResponseStream:
         response: http.client.HTTPResponse,
         explain: Callable[[Exception], Exception],
         on_bytes: Callable[[], None],
+        limit: Limit | None = None,
     ) -> None:
         self._response = response
         self._explain = explain
         self._on_bytes = on_bytes
+        self._limit = limit
         self.status = response.status
         self.headers = {name.lower(): value for name, value in response.headers.items()}
 
@@ -70,11 +86,14 @@ class ResponseStream:
 
     def read_into(self, view: memoryview) -> int:
         """Read into the start of `view` and return the number of bytes, 0 at the end. Raises Unreachable, Stopped."""
+        limit = self._limit
         try:
-            count = self._response.readinto(view)
+            count = self._response.readinto(view[: limit.piece_bytes] if limit else view)
         except (OSError, http.client.HTTPException) as error:
             raise self._explain(error) from error
         self._on_bytes()
+        if limit:
+            limit.take(count)  # what is not read yet slows the sender down
         return count
 
 
@@ -83,6 +102,10 @@ class Transport:
 
     def __init__(self, waits: Waits | None = None) -> None:
         """`waits` shows the requests without an answer."""
+        self.upload_limit: Limit | None = None
+        """Of bodies from a factory: the content of files."""
+        self.download_limit: Limit | None = None
+        """Of responses that are read in blocks: the content of files."""
         self._waits = waits or Waits()
         self._lock = threading.Lock()
         self._idle: dict[tuple[str, str], list[http.client.HTTPConnection]] = {}
@@ -143,7 +166,12 @@ class Transport:
             except (OSError, http.client.HTTPException) as error:
                 raise self._explain(error, parts) from error
             try:
-                yield ResponseStream(response, lambda error: self._explain(error, parts), self._waits.record_progress)
+                yield ResponseStream(
+                    response,
+                    lambda error: self._explain(error, parts),
+                    self._waits.record_progress,
+                    self.download_limit,
+                )
             except BaseException:
                 self._discard(connection)
                 raise
@@ -155,6 +183,7 @@ class Transport:
     def _attempt(
         self, method: str, parts: SplitResult, headers: Mapping[str, str], body: Body, idle_timeout_s: float
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        body = _limit_body(body, self.upload_limit)
         while True:
             connection, was_pooled = self._acquire(parts)
             connection.sock.settimeout(idle_timeout_s)
@@ -237,6 +266,23 @@ def split_url(url: str) -> SplitResult:
 def show_host(parts: SplitResult) -> str:
     """Return host and port, without a user name and a password."""
     return parts.netloc.rpartition("@")[2]
+
+
+def _limit_body(body: Body, limit: Limit | None) -> Body:
+    """Return a body whose pieces wait for the limit."""
+    if limit is None or isinstance(body, bytes):
+        return body
+
+    def pieces() -> Iterator[memoryview]:
+        for block in body():
+            start = 0
+            while start < len(block):
+                piece = block[start : start + limit.piece_bytes]
+                limit.take(len(piece))
+                yield piece
+                start += len(piece)
+
+    return pieces
 
 
 def _exchange(

@@ -21,6 +21,7 @@ from dropbox_client.errors import ApiError, InvalidResponse, Unreachable
 from dropbox_client.sync.act import Actor
 from dropbox_client.sync.config import RootConfig
 from dropbox_client.sync.describe import find_work
+from dropbox_client.sync.limits import limit_client
 from dropbox_client.sync.mounts import make_select
 from dropbox_client.sync.observe import Observer
 from dropbox_client.sync.part import load_part
@@ -84,6 +85,7 @@ class Session:
         self._stack = ExitStack()
         # A client of its own: closing it ends transfers and waits, and nothing else.
         own = Client(client.base_url, client.exchange.store)
+        limit_client(own, config)
         transfers = Transfers(own, root.rows, root.disk, root.path, inbox.put)
         self._transfers = self._stack.enter_context(transfers)
         self._observer = self._stack.enter_context(
