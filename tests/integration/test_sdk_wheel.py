@@ -81,6 +81,8 @@ def test_wheel_without_extras_has_the_blocking_client_only(wheel: Path, python: 
     )
     failed = run(python, "-c", "from dropbox_client import AsyncClient")
     assert "pip install 'dropbox-api[async]'" in failed.stderr
+    failed = run(python, "-m", "dropbox_client", "status")
+    assert "pip install 'dropbox-api[sync]'" in failed.stderr
 
 
 def test_program_with_both_clients_passes_strict_type_checks(wheel: Path, python: Path, tmp_path: Path) -> None:

@@ -34,7 +34,11 @@ class Dbx:
 
     @property
     def environment(self) -> dict[str, str]:
-        folders = {"DBX_CONFIG_DIR": str(self.home / "config"), "XDG_CACHE_HOME": str(self.home / "cache")}
+        folders = {
+            "DBX_CONFIG_DIR": str(self.home / "config"),
+            "DBX_STATE_DIR": str(self.home / "state"),
+            "XDG_CACHE_HOME": str(self.home / "cache"),
+        }
         return {key: value for key, value in os.environ.items() if key != "DBX_SERVER"} | folders
 
     async def start(self, *arguments: str | Path, stdin: int = PIPE, stderr: int = PIPE) -> asyncio.subprocess.Process:
@@ -52,6 +56,10 @@ class Dbx:
         """Run to the end; `code` is the expected exit code (None: any)."""
         process = await self.start(*arguments)
         return await finished(process, stdin=stdin, code=code)
+
+    async def sign_in(self, server: RunningServer) -> None:
+        login = ("login", "--server", server.url, "--email", self.account.email, "--password-stdin")
+        await self(*login, stdin=f"{self.account.password}\n")
 
     async def remote(self, path: str) -> dict[str, Any]:
         answer = await self.account.client.get("/v1/files/by-path", params={"path": path})
@@ -91,8 +99,7 @@ async def signed_in(server: RunningServer, home: Path) -> AsyncIterator[Dbx]:
     account = await register_account(server.url)
     async with account.client:
         dbx = Dbx(home, account)
-        login = ("login", "--server", server.url, "--email", account.email, "--password-stdin")
-        await dbx(*login, stdin=f"{account.password}\n")
+        await dbx.sign_in(server)
         yield dbx
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from dropbox_client.cli.parser import build_parser
 from dropbox_client.cli.signals import interruptible
+from dropbox_client.cli.sync.arguments import SYNC_WORDS
 from dropbox_client.cli.visible import hide_tokens, make_visible
 from dropbox_client.errors import ClientError, NotSignedIn, Stopped, Unreachable, Usage
 
@@ -36,7 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if typed[:1] and typed[0] in _GROUPS_WITH_LIST and (len(typed) == 1 or typed[1] in {"--all", "--json"}):
         typed.insert(1, "list")  # the default action of these groups
     try:
-        code = _run(build_parser().parse_args(typed))
+        parser = build_parser()
+        if typed[:1] == ["sync"] and len(typed) > 1 and typed[1] not in SYNC_WORDS:
+            typed.insert(1, "keep")
+        code = _run(parser.parse_args(typed))
     except SystemExit as end:  # of the parser, or of a signal
         code = end.code if isinstance(end.code, int) else 0
     except KeyboardInterrupt:

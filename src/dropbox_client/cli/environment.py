@@ -68,6 +68,12 @@ def cache_directory() -> Path:
     return _directory("XDG_CACHE_HOME", ".cache", "Library/Caches")
 
 
+def state_directory() -> Path:
+    """Return the directory of what must stay: the synchronized folders."""
+    directory = os.environ.get("DBX_STATE_DIR")
+    return Path(directory) if directory else _directory("XDG_STATE_HOME", ".local/state", "Library/Application Support")
+
+
 def _directory(variable: str, default: str, default_on_macos: str) -> Path:
     base = os.environ.get(variable, "")
     if os.path.isabs(base):  # noqa: PTH117 - the specification says to ignore relative paths

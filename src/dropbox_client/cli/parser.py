@@ -8,6 +8,7 @@ from dropbox_client.cli.completion.arguments import add_completion_commands
 from dropbox_client.cli.events.arguments import add_event_commands
 from dropbox_client.cli.files.arguments import add_file_commands
 from dropbox_client.cli.sharing.arguments import add_sharing_commands
+from dropbox_client.cli.sync.arguments import add_sync_commands
 from dropbox_client.cli.transfers.arguments import add_transfer_commands, add_upload_session_commands
 from dropbox_client.cli.trash.arguments import add_trash_commands
 
@@ -32,6 +33,7 @@ environment:
   DBX_SERVER      address of the server
   DBX_TOKEN       a personal access token of `dbx tokens create`, instead of a sign-in
   DBX_CONFIG_DIR  directory of the stored sign-in
+  DBX_STATE_DIR   directory of the state of `dbx sync`
 """
 
 
@@ -58,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_trash_commands(commands)
     add_sharing_commands(commands)
     add_event_commands(commands)
+    add_sync_commands(commands)
     add_upload_session_commands(commands)
     add_account_commands(commands)
     add_completion_commands(commands)

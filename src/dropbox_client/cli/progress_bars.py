@@ -41,6 +41,9 @@ class ProgressBars(ProgressListener):
     """Counts the progress and draws it on stderr while the context lasts."""
 
     def __init__(self, waits: Waits, *, is_drawn: bool) -> None:
+        self.is_drawn = is_drawn
+        self.label = _TOTAL
+        """Of the whole transfer."""
         self._waits = waits
         self._lock = threading.Lock()
         self._bars: dict[str, _Bar] = {_TOTAL: _Bar()}
@@ -128,7 +131,7 @@ class ProgressBars(ProgressListener):
         for name in tasks.keys() - bars.keys():
             progress.remove_task(tasks.pop(name))
         for name, (size, moved, hashed) in bars.items():
-            label = make_visible(name)[-_LABEL_CHARS:]
+            label = make_visible(self.label if name == _TOTAL else name)[-_LABEL_CHARS:]
             if name not in tasks:
                 tasks[name] = progress.add_task(label, total=size)
             hashing = moved == 0 and hashed > 0

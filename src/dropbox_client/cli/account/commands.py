@@ -2,11 +2,10 @@
 
 import os
 from argparse import Namespace
-from collections.abc import Callable
-from typing import TypeVar
 
 from dropbox_client.cli import output
 from dropbox_client.cli.arguments import DEFAULT_SERVER, Format
+from dropbox_client.cli.confirm import ask_own_password, with_confirmation
 from dropbox_client.cli.environment import RETRY_FOR_S, connect, for_each, get_server, read_access_token, token_file
 from dropbox_client.cli.wait_report import start_wait_report
 from dropbox_client.client import Client
@@ -144,37 +143,15 @@ def _describe_storage(usage: StorageUsage) -> list[str]:
 def change_password(_: Namespace) -> None:
     """Change the password, or set the first one."""
     with connect() as client:
-        old = _ask_own_password(client)
+        old = ask_own_password(client)
         client.account.change_password(old, output.ask_new_secret("New password: "))
     output.print_note("password changed; all other sign-ins have ended")
-
-
-def _ask_own_password(client: Client) -> str | None:
-    """Return the password of the account; None for an account without one."""
-    return output.ask_secret("Your password: ") if client.account.get().has_password else None
-
-
-T = TypeVar("T")
-
-
-def _with_confirmation(client: Client, change: Callable[[], T]) -> T:
-    """Make a change that needs a recent sign-in; confirm an older one with the password."""
-    try:
-        return change()
-    except Forbidden as refused:
-        if refused.reason != "sign-in-too-old":
-            raise
-    password = _ask_own_password(client)
-    if password is None:
-        raise Usage("your sign-in is too old for this: sign in again with `dbx login --sso`")
-    client.account.confirm(password)
-    return change()
 
 
 def change_address(options: Namespace) -> None:
     """Request a mail to a new address."""
     with connect() as client:
-        _with_confirmation(client, lambda: client.account.request_email_change(options.email))
+        with_confirmation(client, lambda: client.account.request_email_change(options.email))
     output.print_note(
         f"A mail was sent to {options.email}: open its link within the hour, and stay signed in here until then.",
         "The account keeps its address until then. The former address gets a mail that can undo the change for 7 days.",
@@ -192,7 +169,7 @@ def delete_account(options: Namespace) -> None:
         )
         if not options.yes and output.ask(f"Delete the account? Write {me.email} to confirm: ").strip() != me.email:
             raise Usage("the address was not written: nothing is deleted")
-        requested = client.account.request_deletion(_ask_own_password(client))
+        requested = client.account.request_deletion(ask_own_password(client))
     when = output.format_time(requested.purge_at) if requested.purge_at else ""
     output.print_note(f"The account will be deleted for good on {when}; to keep it: dbx login; dbx account restore")
 
@@ -210,7 +187,7 @@ def restore_account(_: Namespace) -> None:
 def enable_second_factor(_: Namespace) -> None:
     """Show a secret, confirm it with a code, and print the recovery codes."""
     with connect() as client:
-        proposal = client.account.propose_second_factor(_ask_own_password(client))
+        proposal = client.account.propose_second_factor(ask_own_password(client))
         output.print_note(
             f"Add this secret to your authenticator app: {proposal.secret}", f"or open: {proposal.otpauth_url}"
         )
@@ -226,14 +203,14 @@ def enable_second_factor(_: Namespace) -> None:
 def disable_second_factor(options: Namespace) -> None:
     """Turn the second factor off."""
     with connect() as client:
-        client.account.remove_second_factor(_ask_own_password(client), _ask_otp(options))
+        client.account.remove_second_factor(ask_own_password(client), _ask_otp(options))
     output.print_note("the second factor is off")
 
 
 def replace_recovery_codes(options: Namespace) -> None:
     """Print new recovery codes, which invalidate the old ones."""
     with connect() as client:
-        output.print_text(*client.account.replace_recovery_codes(_ask_own_password(client), _ask_otp(options)))
+        output.print_text(*client.account.replace_recovery_codes(ask_own_password(client), _ask_otp(options)))
 
 
 # Passkeys
@@ -256,7 +233,7 @@ def remove_passkeys(options: Namespace) -> int:
     with connect() as client:
         return for_each(
             options.ids,
-            lambda passkey_id: _with_confirmation(client, lambda: client.account.remove_passkey(passkey_id)),
+            lambda passkey_id: with_confirmation(client, lambda: client.account.remove_passkey(passkey_id)),
         )
 
 
@@ -279,7 +256,7 @@ def create_token(options: Namespace) -> None:
     """Create a token and print it alone on a line."""
     with connect() as client:
         scopes, account = sorted(set(options.scopes)), client.account
-        token = _with_confirmation(
+        token = with_confirmation(
             client, lambda: account.create_token(options.name, scopes, expires_in_s=options.expires)
         )
     output.print_result(token, lambda created: str(created.token), options.format)
