@@ -251,6 +251,7 @@ class Actor:
         with self._state.transaction():
             for one in done:
                 self._end_transfer(one)
+            self._local.sync_folders()
         if not self._running:
             self._done_before, self.total_bytes = self._transfers.done_bytes, 0
 

@@ -43,6 +43,10 @@ class LocalActions:
         self._trash = trash
         self._clock = clock
         self._locked_since: dict[NodeId, float] = {}
+        self._unsynced: set[bytes] = set()
+        """Paths of folders with new entries that are not durable yet."""
+        self._replaced: set[bytes] = set()
+        """Files in `INCOMING_PATH` that lost their place to a download; their content is a revision on the server."""
 
     @singledispatchmethod
     def run(self, action: Action) -> None:
@@ -210,12 +214,24 @@ class LocalActions:
     # Files
 
     def publish(self, action: trees.Download, incoming: bytes) -> None:
-        """Give a complete download, by its name in `INCOMING_PATH`, its place. Raises: Mismatch, Busy, OSError."""
+        """Give a complete download, by its name in `INCOMING_PATH`, its place. Call `sync_folders` before the rows are
+        committed. Raises: Mismatch, Busy, OSError.
+        """
         with self._disk.open_folder(INCOMING_PATH) as store:
             if action.local is None:
                 self._publish_new(action, store, incoming)
             else:
                 self._publish_over(action, action.local, store, incoming)
+
+    def sync_folders(self) -> None:
+        """Make what was published durable, and remove what it replaced. Raises OSError."""
+        for path in self._unsynced:
+            with suppress(FileNotFoundError, NotADirectoryError), self._disk.open_folder(path) as folder:
+                self._disk.sync(folder)
+        self._unsynced.clear()
+        with self._disk.open_folder(INCOMING_PATH) as store:
+            while self._replaced:
+                self._disk.remove_file(store, self._replaced.pop())
 
     def _publish_new(self, action: trees.Download, store: int, incoming: bytes) -> None:
         remote = action.remote
@@ -225,13 +241,14 @@ class LocalActions:
         with self._open_folder(number) as (folder, path):
             self._require_free(folder, action.name, number, path)
             try:
-                self._disk.move(store, incoming, folder, action.name)
+                self._disk.move(store, incoming, folder, action.name, is_durable=False)
             except FileExistsError:
                 raise Mismatch("the name is taken", path) from None
             entry = self._disk.stat(folder, action.name)
             birth_ns = self._disk.find_birth_ns(folder, action.name)
         if entry is None:
             raise Mismatch("the file is gone again", path)
+        self._unsynced.add(path)
         with self._state.transaction():
             row = LocalRow(number, action.name, *entry[:6], birth_ns, None, remote.id, _pack(remote))
             self._state.put_local([row])
@@ -257,8 +274,8 @@ class LocalActions:
                 self._rows.change_base(
                     remote.id, content=remote.content, revision_id=remote.revision_id, executable=remote.executable
                 )
-            # Its content is a revision on the server.
-            self._disk.remove_file(store, incoming)
+            self._unsynced.add(path)
+            self._replaced.add(incoming)
 
     def _require_unlocked(self, row: LocalRow, folder: int) -> None:
         """Raise Busy for a document that an office program has open, for at most ten minutes (rule 6)."""

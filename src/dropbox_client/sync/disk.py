@@ -136,8 +136,8 @@ class Disk:
         os.mkdir(name, dir_fd=folder)
         os.fsync(folder)
 
-    def move(self, folder: int, name: bytes, to_folder: int, to_name: bytes) -> None:
-        """Rename an entry durably, never over another one. Raises: FileExistsError, OSError."""
+    def move(self, folder: int, name: bytes, to_folder: int, to_name: bytes, *, is_durable: bool = True) -> None:
+        """Rename an entry, never over another one; durably, or until `sync`. Raises: FileExistsError, OSError."""
         if not _rename(folder, name, to_folder, to_name, _NO_REPLACE):
             there = self.stat(to_folder, to_name)
             here = self.stat(folder, name)
@@ -145,16 +145,16 @@ class Disk:
             if there and not is_itself:  # a disk without this call; itself: another case of the same name
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
             os.rename(name, to_name, src_dir_fd=folder, dst_dir_fd=to_folder)
-        self.sync(folder, to_folder)
+        if is_durable:
+            self.sync(folder, to_folder)
 
     def exchange(self, folder: int, name: bytes, to_folder: int, to_name: bytes) -> None:
-        """Give two entries each the place of the other one, durably. Raises OSError."""
+        """Give two entries each the place of the other one, until `sync`. Raises OSError."""
         if not _rename(folder, name, to_folder, to_name, _EXCHANGE):
             passing = name + b".old"
             os.rename(to_name, passing, src_dir_fd=to_folder, dst_dir_fd=folder)
             self.move(folder, name, to_folder, to_name)
             os.rename(passing, name, src_dir_fd=folder, dst_dir_fd=folder)
-        self.sync(folder, to_folder)
 
     def set_mode(self, folder: int, name: bytes, mode: int) -> None:
         """Set the permission bits of a regular file. Raises OSError."""

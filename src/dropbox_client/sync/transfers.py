@@ -10,7 +10,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Final, Self
 
 from dropbox_client.client import Client
 from dropbox_client.errors import ClientError, FileChanged, Unreadable
-from dropbox_client.models import File
+from dropbox_client.models import DownloadItem, DownloadResult, DownloadUrl, File
 from dropbox_client.sync.apply import INCOMING_PATH
 from dropbox_client.sync.disk import Disk
 from dropbox_client.sync.rows import Mismatch, Rows
@@ -28,8 +28,8 @@ from dropbox_client.sync.state import LocalRow
 from dropbox_client.sync.trees import Download, SendEdit, SendNew
 from dropbox_client.transfer.chunks import MIB
 from dropbox_client.transfer.download import download, has_same_content
-from dropbox_client.transfer.download_folder import UrlSigner
 from dropbox_client.transfer.progress import ProgressListener, UploadItem
+from dropbox_client.transfer.ranges import Wanted
 from dropbox_client.transfer.source import Source
 from dropbox_client.transfer.upload import Uploader
 
@@ -38,6 +38,8 @@ Transfer = SendNew | SendEdit | Download
 _LARGE_BYTES: Final = 8 * MIB
 _SMALL_LANES, _LARGE_LANES, _FETCHERS = 8, 2, 8
 _MAX_BATCH = 1_000
+_MAX_SIGNED = 100
+"""URLs of small files that are signed together, and that wait: they are valid for minutes."""
 _RESERVE_BYTES = 64 * MIB
 """Left free on the disk by downloads."""
 
@@ -83,12 +85,11 @@ class Transfers(ProgressListener):
         self._on_done = on_done
         self._store = root / os.fsdecode(INCOMING_PATH)
         self._uploader = Uploader(client, listener=self, open_source=self._open)
-        self._signer = UrlSigner(client)
         self._uploads: tuple[SimpleQueue[_Item | None], SimpleQueue[_Item | None]] = (SimpleQueue(), SimpleQueue())
-        self._downloads = (
-            ThreadPoolExecutor(_SMALL_LANES, thread_name_prefix="file"),
-            ThreadPoolExecutor(_LARGE_LANES, thread_name_prefix="large"),
-        )
+        self._small: SimpleQueue[tuple[Download, _Wanted] | None] = SimpleQueue()
+        self._signed = threading.BoundedSemaphore(_MAX_SIGNED)
+        self._small_lanes = ThreadPoolExecutor(_SMALL_LANES, thread_name_prefix="file")
+        self._large_lanes = ThreadPoolExecutor(_LARGE_LANES, thread_name_prefix="large")
         self._fetchers = ThreadPoolExecutor(_FETCHERS, thread_name_prefix="fetch")
         self._lock = threading.Lock()
         self._bytes: dict[str, int] = {}
@@ -98,6 +99,7 @@ class Transfers(ProgressListener):
             threading.Thread(target=self._send_all, args=(queue,), name="upload", daemon=True)
             for queue in self._uploads
         ]
+        self._threads.append(threading.Thread(target=self._sign_all, name="sign", daemon=True))
         for thread in self._threads:
             thread.start()
 
@@ -106,11 +108,11 @@ class Transfers(ProgressListener):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._client.close()
-        for queue in self._uploads:
+        for queue in (*self._uploads, self._small):
             queue.put(None)
         for thread in self._threads:
             thread.join()
-        for pool in (*self._downloads, self._fetchers):
+        for pool in (self._small_lanes, self._large_lanes, self._fetchers):
             pool.shutdown(cancel_futures=True)
         self._uploader.__exit__(None, None, None)
 
@@ -205,23 +207,61 @@ class Transfers(ProgressListener):
             raise Mismatch("the server has no content yet")
         modified_at = self._rows.state.find_modified_at(remote.id)
         number = self._rows.find_folder(action.parent)
-        path = self._rows.show_path(number, action.name)
         wanted = _Wanted(
             remote.id,
             remote.revision_id,
-            path,
+            self._rows.show_path(number, action.name),
             remote.content.size_bytes,
             remote.content.fingerprint,
             datetime.fromisoformat(modified_at) if modified_at else None,
             None if action.local else remote.executable,
         )
+        if wanted.size_bytes <= _LARGE_BYTES:
+            self._small.put((action, wanted))
+            return
         older = None
-        is_large = wanted.size_bytes > _LARGE_BYTES
-        if action.local is not None and is_large:
+        if action.local is not None:
             older = self._root / os.fsdecode(self._rows.find_path(number)) / os.fsdecode(action.local.name)
-        self._downloads[is_large].submit(self._fetch, action, wanted, older, self._fetchers)
+        self._large_lanes.submit(self._fetch, action, wanted, older=older)
 
-    def _fetch(self, action: Download, wanted: _Wanted, older: Path | None, pool: Executor) -> None:
+    def _sign_all(self) -> None:
+        """Sign the URLs of small files, many in one request, shortly before they are fetched."""
+        while True:
+            taken = [self._small.get()]
+            while not self._small.empty() and len(taken) < _MAX_SIGNED and None not in taken:
+                taken.append(self._small.get())
+            batch = [one for one in taken if one is not None]
+            try:
+                items = [DownloadItem(wanted.id, wanted.revision_id) for _, wanted in batch]
+                signed = self._client.files.download_batch(items) if items else []
+            except Exception as error:  # noqa: BLE001 - of all of them; the control thread tells them apart
+                for action, wanted in batch:
+                    self._end(action, wanted.id, error)
+            else:
+                for (action, wanted), one in zip(batch, signed, strict=True):
+                    self._signed.acquire()
+                    self._small_lanes.submit(self._fetch_small, action, wanted, one)
+            if None in taken:
+                return
+
+    def _fetch_small(self, action: Download, wanted: _Wanted, signed: DownloadResult) -> None:
+        self._signed.release()
+
+        def sign(_: Wanted) -> DownloadUrl:
+            if signed.download is None:
+                raise signed.problem or ClientError("the server sent neither a URL nor a problem")
+            return signed.download
+
+        self._fetch(action, wanted, sign=sign)
+
+    def _fetch(
+        self,
+        action: Download,
+        wanted: _Wanted,
+        *,
+        older: Path | None = None,
+        sign: Callable[[Wanted], DownloadUrl] | None = None,
+    ) -> None:
         name = f"{wanted.fingerprint}-{wanted.id}"
         result: bytes | Exception
         try:
@@ -234,9 +274,9 @@ class Transfers(ProgressListener):
                     target,
                     overwrite=True,
                     older=older,
-                    pool=pool,
+                    pool=self._fetchers,
                     on_bytes=lambda count: self._count(wanted.id, count),
-                    sign=self._signer.sign,
+                    sign=sign,
                 )
             result = name.encode()
         except Exception as error:  # noqa: BLE001 - the control thread tells them apart

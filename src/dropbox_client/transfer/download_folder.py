@@ -38,7 +38,7 @@ class DownloadResult:
     """True if the local file already had this content."""
 
 
-class UrlSigner:
+class _UrlSigner:
     """Signs the URLs of files that begin at the same time in one request. Thread-safe."""
 
     def __init__(self, client: Client) -> None:
@@ -106,7 +106,7 @@ def download_folder(
             fetchers=fetchers,
             stale=stale,
             on_bytes=on_bytes,
-            sign=UrlSigner(client).sign,
+            sign=_UrlSigner(client).sign,
         )
         try:
             for file in client.files.list(folder, recursive=True):
