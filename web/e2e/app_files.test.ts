@@ -1,5 +1,6 @@
 // The file browser, as a person uses it.
 
+import { createHash } from "node:crypto";
 import type { Locator, Page } from "playwright-core";
 import { expect } from "vitest";
 import { Account, type RemoteFile } from "./support/account.ts";
@@ -161,6 +162,43 @@ test("selection is downloaded as a zip, one file as itself", async ({ page }) =>
     page.getByRole("button", { name: "Download" }).click(),
   ]);
   expect(zip.suggestedFilename()).toMatch(/\.zip$/);
+});
+
+test("conflict copies are found in all folders, and one takes the place of its original", async ({ page }) => {
+  const account = await Account.create();
+  const folder = await account.createFolder("Box");
+  const mark = "(conflict copy of laptop 2026-11-30)";
+  const original = await account.upload("plan.txt", bytes("old"), folder);
+  await account.upload(`plan ${mark}.txt`, bytes("new"), folder);
+  await account.upload(`alone ${mark}.txt`, bytes("alone"));
+  await account.upload("copy of a (conflict.txt", bytes("other"));
+  await openFolder(page, account);
+  await page.getByRole("link", { name: "Conflict copies" }).click();
+  await row(page, `plan ${mark}.txt`).getByText("Conflict copy", { exact: true }).waitFor();
+  await poll(() => names(page)).toEqual([`alone ${mark}.txt`, `plan ${mark}.txt`]);
+
+  await page.getByRole("link", { name: `plan ${mark}.txt` }).click();
+  await page.getByRole("dialog").getByRole("link", { name: "Conflict copy" }).click();
+  await page.getByText("The device laptop had changed plan.txt").waitFor();
+  await page.getByRole("button", { name: "Open the original" }).click();
+  await page.getByRole("dialog").getByText("old", { exact: true }).waitFor();
+  await page.goBack();
+  await page.getByRole("button", { name: "Replace the original by this copy" }).click();
+  await row(page, `plan ${mark}.txt`).waitFor({ state: "detached" });
+  await page.getByText("plan.txt has the content of the copy now").waitFor();
+  expect((await account.list(folder)).map(({ id, size_bytes }) => [id, size_bytes])).toEqual([[original.id, 3]]);
+  expect(await account.hashDownload(original)).toBe(createHash("sha256").update("new").digest("hex"));
+  await page.getByRole("button", { name: "Undo" }).click();
+  await row(page, `plan ${mark}.txt`).waitFor();
+  await poll(() => account.hashDownload(original)).toBe(createHash("sha256").update("old").digest("hex"));
+
+  await click(page, `alone ${mark}.txt`);
+  await page.getByRole("button", { name: "More", exact: true }).click();
+  await page.getByRole("menuitem", { name: "Resolve the conflict" }).click();
+  await page.getByText("This folder has no alone.txt any more.").waitFor();
+  await page.getByRole("button", { name: "Give it the name of the original" }).click();
+  await page.getByText("Renamed to alone.txt").waitFor();
+  await poll(() => names(page)).toEqual([`plan ${mark}.txt`]);
 });
 
 test("search finds names without their accents, and Recent shows the newest first", async ({ page }) => {

@@ -104,6 +104,7 @@ export async function makeSample(context: BrowserContext): Promise<Sample> {
   const code = await owner.upload("rename_photos.py", bytes(SCRIPT));
   await owner.upload("Interview.wav", makeSound(60));
   await owner.upload("Budget 2026.xlsx", Buffer.alloc(48_000, 1));
+  await owner.upload("Budget 2026 (conflict copy of laptop 2026-11-28).xlsx", Buffer.alloc(52_000, 4));
   await owner.upload("Lease.docx", Buffer.alloc(310_000, 2));
   await owner.upload("Old laptop.zip", Buffer.alloc(24_000_000, 3));
   await owner.upload(

@@ -55,6 +55,15 @@ function listShots(sample: Sample): Record<string, Shot> {
     "account-menu": { path: "/files", until: click(/your account/) },
     recent: { path: "/recent", until: (page) => page.locator("[data-id]").first().waitFor() },
     search: { path: "/search?q=plan", until: "Floor plan.pdf" },
+    "conflict-copies": { path: "/conflict-copies", until: "Conflict copy" },
+    "conflict-copy": {
+      path: "/conflict-copies",
+      until: async (page) => {
+        await page.getByRole("link", { name: /conflict copy of/ }).click();
+        await page.getByRole("dialog").getByRole("link", { name: "Conflict copy" }).click();
+        await page.getByText("The original").first().waitFor();
+      },
+    },
     "preview-photo": {
       path: `/files/${photos.id}?preview=${photo.id}`,
       until: (page) => page.getByRole("img", { name: photo.name }).waitFor(),

@@ -11,6 +11,7 @@ CLIENT_PREFIXES = (
     "/welcome",
     "/files",
     "/recent",
+    "/conflict-copies",
     "/shared",
     "/links",
     "/trash",

@@ -22,8 +22,9 @@ _MAX_DEVICE_BYTES = 60
 _EXTENSION = re.compile(r"(?<=[^.])(?:\.tar)?\.[^.\s]{1,16}$", re.IGNORECASE)
 """`.pdf`, `.tar.gz`; as the server cuts names."""
 _CONFLICT = re.compile(
-    r" \(conflict copy of [^()]+ \d{4}-\d\d-\d\d(?: \d+)?\)(?=(?:\.tar)?\.[^.\s]{1,16}$|$)", re.IGNORECASE
+    r"(?a: \(conflict copy of [^()]+ \d{4}-\d\d-\d\d(?: \d+)?\))(?=(?:\.tar)?\.[^.\s]{1,16}$|$)", re.IGNORECASE
 )
+"""The web app has the same (`conflictNames.ts`)."""
 _NOT_ON_WINDOWS = re.compile(r'[<>:"\\|?*]|%(?=[0-9A-F]{2})|[. ]$')
 _DEVICE_FILE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?=\.|$)", re.IGNORECASE)
 _ESCAPE = re.compile("%([2-7][0-9A-F])")

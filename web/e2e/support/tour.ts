@@ -17,6 +17,8 @@ const STOP_MS = 20_000;
 /** A name that fits on no line. */
 const LONG_NAME = `${"long-".repeat(40)}name.txt`;
 
+const CONFLICT_COPY = "plan (conflict copy of laptop 2026-11-30).pdf";
+
 /** What the tour shows: an account with something of everything. */
 interface Exhibits {
   account: Account;
@@ -45,6 +47,7 @@ async function makeFiles(account: Account, context: BrowserContext): Promise<Rec
       bytes(`# Notes\n\n[site](https://example.org/) \`code\`\n\n| ${"wide | ".repeat(20)}\n|${"---|".repeat(20)}\n`),
     ],
     ["code.py", bytes(`def hello():  # ${"greeting ".repeat(30)}\n    return 'world', 1\n`)],
+    [CONFLICT_COPY, bytes("version of a laptop")],
     ["blank.txt", bytes("")],
     ["data.bin", bytes("\0\x01")],
     ["broken.jpg", bytes("no picture")],
@@ -96,8 +99,9 @@ export const PSEUDO = { locale: "ar-XB" };
 export const NAMES = [
   /\S+@example\.org/,
   /[\w-]+\.(txt|jpg|webm|wav|pdf|md|py|bin)/,
+  /plan \(conflict copy of laptop 2026-11-30\)\.pdf/,
   /letters|empty|gone|album|backup|laptop|zzz/,
-  /image\/jpeg|[0-9a-f]{64}|files:read|share|node/,
+  /image\/jpeg|application\/pdf|[0-9a-f]{64}|files:read|share|node/,
 ];
 
 /** What a stop of the tour uses. */
@@ -256,6 +260,12 @@ const INSIDE: readonly Stop[] = [
     open: (guide) => guide.see("This folder is in the trash"),
   },
   { name: "recent", path: "/recent", open: (guide) => guide.row("photo.jpg").waitFor() },
+  { name: "conflict copies", path: "/conflict-copies", open: (guide) => guide.row(CONFLICT_COPY).waitFor() },
+  {
+    name: "conflict copy",
+    path: ({ files }) => `/conflict-copies?details=${files[CONFLICT_COPY]?.id}`,
+    open: (guide) => guide.meet("button", "Open the original"),
+  },
   { name: "search", path: "/search?q=text", open: (guide) => guide.row("text.txt").waitFor() },
   { name: "search: nothing found", path: "/search?q=zzz", open: (guide) => guide.see("Nothing found for “zzz”") },
   { name: "shared with me", path: "/shared", open: (guide) => guide.see("album") },

@@ -3,6 +3,8 @@ import type { RemoteFile } from "dropbox-api-client";
 import { formatBytes, formatMoment } from "../lib/format.ts";
 import { t } from "../lib/i18n.ts";
 import type { DialogProps } from "../room.ts";
+import { ConflictCopy } from "./ConflictCopy.tsx";
+import { findConflict } from "./conflictNames.ts";
 import { FileDialog } from "./FileDialog.tsx";
 import { FileIcon } from "./FileIcon.tsx";
 import classes from "./files.module.css";
@@ -10,12 +12,13 @@ import classes from "./files.module.css";
 export default function DetailsDialog({ value, onClose }: DialogProps) {
   return (
     <FileDialog id={value} title={() => t("files.details")} onClose={onClose}>
-      {(file) => <Details file={file} />}
+      {(file) => <Details file={file} onClose={onClose} />}
     </FileDialog>
   );
 }
 
-function Details({ file }: { file: RemoteFile }) {
+function Details({ file, onClose }: { file: RemoteFile; onClose: () => void }) {
+  const copy = findConflict(file);
   const rows: [string, string | null][] = [
     [t("files.column.name"), file.name],
     [t("files.place"), file.path],
@@ -31,6 +34,7 @@ function Details({ file }: { file: RemoteFile }) {
       <div className={classes.detailsImage}>
         <FileIcon file={file} size={file.thumbnails ? 160 : 64} />
       </div>
+      {copy && <ConflictCopy file={file} copy={copy} onClose={onClose} />}
       <Table variant="vertical" layout="fixed">
         <Table.Tbody>
           {rows.map(

@@ -1,9 +1,11 @@
 // biome-ignore-all lint/a11y/useSemanticElements: a table cannot be virtual.
 
 import { memo } from "react";
+import { t } from "../lib/i18n.ts";
+import { findConflict } from "./conflictNames.ts";
 import { type FileEntryProps, folderOf } from "./FileEntry.ts";
 import { FileIcon } from "./FileIcon.tsx";
-import { FileLink, MoreButton, SelectBox, SharedMark } from "./FileParts.tsx";
+import { FileLink, MoreButton, SecondLine, SelectBox, SharedMark } from "./FileParts.tsx";
 import classes from "./files.module.css";
 import { RenameField } from "./RenameField.tsx";
 
@@ -18,7 +20,7 @@ export const FileCard = memo(function FileCard(props: FileEntryProps) {
       data-cut={props.isCut || undefined}
       data-drop={props.isDropTarget || undefined}
       aria-selected={isSelected}
-      aria-label={[file.name, place].filter(Boolean).join(" ")}
+      aria-label={[file.name, findConflict(file) && t("conflictCopy.badge"), place].filter(Boolean).join(" ")}
       tabIndex={props.isFocusable ? 0 : -1}
       draggable={!props.isRenaming && !isPhone}
     >
@@ -33,8 +35,8 @@ export const FileCard = memo(function FileCard(props: FileEntryProps) {
           <RenameField file={file} onEnd={props.onRenamed} />
         ) : (
           <div className={classes.names}>
-            <FileLink file={file} />
-            {place !== null && <span className={classes.second}>{place}</span>}
+            <FileLink file={file} /> {/* the space is read, as in the label */}
+            <SecondLine file={file} texts={[place]} />
           </div>
         )}
         <SharedMark file={file} />

@@ -5,7 +5,7 @@ import { memo } from "react";
 import { formatBytes, formatShort } from "../lib/format.ts";
 import { type FileEntryProps, folderOf } from "./FileEntry.ts";
 import { FileIcon } from "./FileIcon.tsx";
-import { FileLink, MoreButton, SelectBox, SharedMark } from "./FileParts.tsx";
+import { FileLink, MoreButton, SecondLine, SelectBox, SharedMark } from "./FileParts.tsx";
 import classes from "./files.module.css";
 import { RenameField } from "./RenameField.tsx";
 
@@ -37,11 +37,7 @@ export const FileListRow = memo(function FileListRow(props: FileEntryProps) {
         ) : (
           <div className={classes.names}>
             <FileLink file={file} />
-            {(isPhone || place !== null) && (
-              <span className={classes.second}>
-                {[isPhone && modified, isPhone && size, place].filter(Boolean).join(" · ")}
-              </span>
-            )}
+            <SecondLine file={file} texts={[isPhone && modified, isPhone && size, place]} />
           </div>
         )}
         <SharedMark file={file} />

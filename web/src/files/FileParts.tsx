@@ -1,10 +1,11 @@
 // Parts of rows and cards.
 
-import { ActionIcon, Tooltip } from "@mantine/core";
+import { ActionIcon, Badge, Tooltip } from "@mantine/core";
 import type { RemoteFile } from "dropbox-api-client";
 import { EllipsisVertical, Link2, Users } from "lucide-react";
 import { Link, useLocation } from "react-router";
 import { t } from "../lib/i18n.ts";
+import { findConflict, formatConflictDay } from "./conflictNames.ts";
 import classes from "./files.module.css";
 
 /** The address of a folder, or of the preview of a file in the list that `search` belongs to. */
@@ -31,6 +32,29 @@ export function FileLink({ file }: { file: RemoteFile }) {
     >
       {file.name}
     </Link>
+  );
+}
+
+/** What a row or card says below the name. */
+export function SecondLine({ file, texts }: { file: RemoteFile; texts: readonly (string | false | null)[] }) {
+  const text = texts.filter(Boolean).join(" · ");
+  const copy = findConflict(file);
+  if (copy === null && text === "") return null;
+  return (
+    <span className={classes.secondLine}>
+      {copy && (
+        <Badge
+          size="sm"
+          variant="light"
+          color="orange"
+          flex="none"
+          title={t("conflictCopy.of", { device: copy.device, day: formatConflictDay(copy.day) })}
+        >
+          {t("conflictCopy.badge")}
+        </Badge>
+      )}{" "}
+      <span className={classes.second}>{text}</span>
+    </span>
   );
 }
 

@@ -109,6 +109,28 @@ async function copyForeign(files: Files, folder: Folder): Promise<void> {
   if (count) notifications.show({ message: t("files.copying", { count, folder: nameOf(folder) }) });
 }
 
+/** Make the content of a conflict copy the newest version of its original, and move the copy to the trash. */
+export async function keepConflictCopy(copy: RemoteFile, original: RemoteFile): Promise<void> {
+  const { id: file_id, parent_id, etag: if_match } = copy;
+  const replace: Change = {
+    file: original,
+    operation: { op: "copy", file_id, parent_id, name: original.name, on_conflict: "replace", if_match },
+  };
+  const { done: replaced } = await run([replace], (count) => t("files.progress.copy", { count }));
+  if (!replaced.length) return; // the copy stays
+  const trash: Change = { file: copy, operation: { op: "trash", file_id, if_match, force: false } };
+  const { done } = await run([trash], (count) => t("files.progress.trash", { count }));
+  offerUndo({
+    text: t("conflictCopy.kept", { name: original.name }),
+    undo: async () => {
+      await restoreFiles(done);
+      const path = { file_id: original.id, revision_id: original.revision_id ?? "" };
+      await client.api.POST("/v1/files/{file_id}/revisions/{revision_id}/restore", { params: { path } });
+      await refreshFiles();
+    },
+  });
+}
+
 /** Rename a file; throws what the server refuses, for the field to show. */
 export async function renameFile(file: RemoteFile, name: string): Promise<void> {
   const path = { file_id: file.id };

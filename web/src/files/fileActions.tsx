@@ -6,6 +6,7 @@ import {
   Copy,
   Download,
   Eye,
+  FileDiff,
   FolderInput,
   FolderOpen,
   History,
@@ -20,6 +21,7 @@ import { t } from "../lib/i18n.ts";
 import { rooms } from "../room.ts";
 import { downloadFiles, trashFiles } from "./changes.tsx";
 import { getClipboard } from "./clipboard.ts";
+import { findConflict } from "./conflictNames.ts";
 import { pasteInto, takeFiles } from "./paste.ts";
 
 export interface Command {
@@ -34,6 +36,7 @@ export interface Command {
     | "copy"
     | "paste"
     | "versions"
+    | "conflict"
     | "details"
     | "trash";
   label: string;
@@ -137,6 +140,13 @@ export function listCommands(context: CommandContext): Command[] {
         label: t("files.versions"),
         icon: History,
         run: () => context.openDialog("versions", single),
+      },
+    single !== null &&
+      findConflict(single) !== null && {
+        id: "conflict",
+        label: t("conflictCopy.resolve"),
+        icon: FileDiff,
+        run: () => context.openDialog("details", single),
       },
     single !== null && {
       id: "details",

@@ -5,9 +5,14 @@ import type { RemoteFile, Schemas } from "dropbox-api-client";
 import { useMemo } from "react";
 import { client, queryClient } from "../lib/client.ts";
 import { keys } from "../lib/keys.ts";
+import { findConflict } from "./conflictNames.ts";
 
 export type Order = Schemas["FileOrder"];
-export type Source = { kind: "folder"; id: string } | { kind: "recent" } | { kind: "search"; q: string };
+export type Source =
+  | { kind: "folder"; id: string }
+  | { kind: "recent" }
+  | { kind: "search"; q: string }
+  | { kind: "conflicts" };
 type Page = Schemas["FileList"];
 
 /** The first page is small, so that it is soon there. */
@@ -83,6 +88,8 @@ function keyOf(source: Source, order: Order): readonly unknown[] {
       return keys.recent();
     case "search":
       return keys.search(source.q);
+    case "conflicts":
+      return keys.conflictCopies();
   }
 }
 
@@ -100,6 +107,12 @@ async function readPage(source: Source, order: Order, cursor: string | null, sig
       return (
         await client.api.GET("/v1/search", { params: { query: { ...query, limit: SEARCH, q: source.q } }, signal })
       ).data;
+    case "conflicts": {
+      // The words find these names and similar ones.
+      const params = { query: { ...query, limit: SEARCH, q: "(conflict copy of", kind: "file" as const } };
+      const { data } = await client.api.GET("/v1/search", { params, signal });
+      return { ...data, items: data.items.filter(findConflict) };
+    }
   }
 }
 

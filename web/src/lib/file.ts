@@ -13,7 +13,7 @@ export function describeFile(id: string) {
   };
 }
 
-/** A file or folder by its id. */
-export function useFile(id: string) {
-  return useQuery(describeFile(id));
+/** A file or folder by its id; null: none. */
+export function useFile(id: string | null) {
+  return useQuery({ ...describeFile(id ?? ""), enabled: id !== null });
 }

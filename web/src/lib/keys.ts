@@ -26,6 +26,7 @@ export const keys = {
   recent: () => key("recent"),
   search: (query: string) => key("search", query),
   searches: () => key("search"),
+  conflictCopies: () => key("search", null),
   /** Of the content of a revision. */
   preview: (revisionId: string) => key("preview", revisionId),
   /** What another app of the device has shared. */

@@ -7,6 +7,7 @@ const ENTRANCES = ["/sign-in", "/sign-up", "/welcome"];
 const PREFIXES = [
   "/files",
   "/recent",
+  "/conflict-copies",
   "/shared",
   "/links",
   "/trash",

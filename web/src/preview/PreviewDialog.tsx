@@ -1,12 +1,13 @@
 // A file as it looks, over the page that lists it.
 
-import { ActionIcon, Modal, Skeleton, Text } from "@mantine/core";
+import { ActionIcon, Anchor, Modal, Skeleton, Text } from "@mantine/core";
 import { useWindowEvent } from "@mantine/hooks";
 import type { RemoteFile } from "dropbox-api-client";
 import { ChevronLeft, ChevronRight, Download, File, History, Share2, X } from "lucide-react";
 import { lazy, Suspense } from "react";
-import { useLocation, useNavigate } from "react-router";
+import { Link, useLocation, useNavigate } from "react-router";
 import { downloadFiles } from "../files/changes.tsx";
+import { findConflict } from "../files/conflictNames.ts";
 import { FileIcon } from "../files/FileIcon.tsx";
 import { hasDialog } from "../files/fileActions.tsx";
 import { useFile } from "../lib/file.ts";
@@ -101,6 +102,12 @@ function PreviewHeader({ file, onClose }: { file: RemoteFile; onClose: () => voi
         </Text>
         <Text size="xs" c="dimmed">
           {formatBytes(file.size_bytes ?? 0)}
+          {findConflict(file) && (
+            <>
+              {" · "}
+              <ConflictLink file={file} />
+            </>
+          )}
         </Text>
       </div>
       <ActionIcon aria-label={t("preview.download")} onClick={() => void downloadFiles([file])}>
@@ -120,6 +127,19 @@ function PreviewHeader({ file, onClose }: { file: RemoteFile; onClose: () => voi
         <X size={20} aria-hidden />
       </ActionIcon>
     </header>
+  );
+}
+
+/** To the details, in the place of the preview: Back leads to the list, also after the copy is deleted. */
+function ConflictLink({ file }: { file: RemoteFile }) {
+  const { pathname, search, state } = useLocation();
+  const query = new URLSearchParams(search);
+  query.delete("preview");
+  query.set("details", file.id);
+  return (
+    <Anchor component={Link} to={`${pathname}?${query}`} replace state={state} inherit underline="always">
+      {t("conflictCopy.badge")}
+    </Anchor>
   );
 }
 

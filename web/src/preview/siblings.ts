@@ -29,6 +29,7 @@ export function useSiblings(file: RemoteFile | undefined): Siblings {
 
 function findSource({ pathname, search }: { pathname: string; search: string }, file: RemoteFile): Source | null {
   if (pathname === "/recent") return { kind: "recent" };
+  if (pathname === "/conflict-copies") return { kind: "conflicts" };
   if (pathname === "/search") return { kind: "search", q: new URLSearchParams(search).get("q")?.trim() ?? "" };
   return file.parent_id === null ? null : { kind: "folder", id: file.parent_id };
 }

@@ -85,6 +85,26 @@ export const files = {
   "files.conflict.keepBoth": "Keep both",
   "files.conflict.skip": "Skip",
 
+  "conflictCopy.all": "Conflict copies",
+  "conflictCopy.badge": "Conflict copy",
+  "conflictCopy.of": "Made by {device} on {day}",
+  "conflictCopy.text":
+    "The device {device} had changed {plain} when another version was stored. On {day} it kept its own version as this copy.",
+  "conflictCopy.this": "This copy",
+  "conflictCopy.original": "The original",
+  "conflictCopy.openThis": "Open the copy",
+  "conflictCopy.openOriginal": "Open the original",
+  "conflictCopy.noOriginal": "This folder has no {plain} any more.",
+  "conflictCopy.same": "Both have the same content.",
+  "conflictCopy.keep": "Replace the original by this copy",
+  "conflictCopy.kept": "{name} has the content of the copy now",
+  "conflictCopy.rename": "Give it the name of the original",
+  "conflictCopy.delete": "Delete this copy",
+  "conflictCopy.resolve": "Resolve the conflict",
+  "conflictCopy.none": "No conflict copies",
+  "conflictCopy.none.text":
+    "When two devices change a file at the same time, one version is kept as a conflict copy beside the file. Such copies appear here.",
+
   "files.drop.upload": "Upload to {folder}",
   "files.drop.move": "Move {count, plural, one {# item} other {# items}} to {folder}",
   "files.drop.viewer": "You can only view {folder}",
