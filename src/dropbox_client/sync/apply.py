@@ -263,7 +263,7 @@ class LocalActions:
             self._disk.exchange(store, incoming, folder, row.name)
             replaced = self._disk.stat(store, incoming)
             if replaced is None or replaced[:5] != row[2:7]:
-                self._disk.exchange(store, incoming, folder, row.name)
+                self._put_back(store, incoming, folder, row.name, path)
                 raise Mismatch("the file was written to just now", path)
             entry = self._disk.stat(folder, row.name)
             birth_ns = self._disk.find_birth_ns(folder, row.name)
@@ -276,6 +276,14 @@ class LocalActions:
                 )
             self._unsynced.add(path)
             self._replaced.add(incoming)
+
+    def _put_back(self, store: int, incoming: bytes, folder: int, name: bytes, path: bytes) -> None:
+        """Give a file its place back, or at least one in the local trash."""
+        try:
+            self._disk.exchange(store, incoming, folder, name)
+        except OSError:
+            self._trash.put(store, incoming, b"/".join([path, name]) if path else name)
+            raise
 
     def _require_unlocked(self, row: LocalRow, folder: int) -> None:
         """Raise Busy for a document that an office program has open, for at most ten minutes (rule 6)."""
