@@ -265,7 +265,7 @@ class Actor:
             rest_s = max(_LEAST_EDIT_REST_S, (result.size_bytes or 0) / _EDIT_BYTES_S)
             self.delays.succeed(node_id)
             self._rests.rest(result.id, rest_s)
-            _log.info("uploaded %s", path)
+            _log.info("uploaded %s%s", path, done.detail)
         elif isinstance(result, bytes) and isinstance(action, Download):
             if self._try(action, lambda: self._local.publish(action, result)):
                 _log.info("downloaded %s", path)

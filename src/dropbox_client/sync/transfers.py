@@ -28,7 +28,7 @@ from dropbox_client.sync.state import LocalRow
 from dropbox_client.sync.trees import Download, SendEdit, SendNew
 from dropbox_client.transfer.chunks import MIB
 from dropbox_client.transfer.download import download, has_same_content
-from dropbox_client.transfer.progress import ProgressListener, UploadItem
+from dropbox_client.transfer.progress import ProgressListener, UploadItem, UploadResult
 from dropbox_client.transfer.ranges import Wanted
 from dropbox_client.transfer.source import Source
 from dropbox_client.transfer.upload import Uploader
@@ -50,6 +50,8 @@ class Done:
 
     action: Transfer
     result: File | bytes | Exception
+    detail: str = ""
+    """How much an upload sent, for the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +128,10 @@ class Transfers(ProgressListener):
             self._bytes[node_id] = self._bytes.get(node_id, 0) + size_bytes
             self.done_bytes += size_bytes
 
-    def _end(self, action: Transfer, node_id: str, result: File | bytes | Exception) -> None:
+    def _end(self, action: Transfer, node_id: str, result: File | bytes | Exception, detail: str = "") -> None:
         with self._lock:
             self._bytes.pop(node_id, None)
-        self._on_done(Done(action, result))
+        self._on_done(Done(action, result, detail))
 
     # Uploads
 
@@ -172,7 +174,8 @@ class Transfers(ProgressListener):
         try:
             for result in self._uploader.upload(items):
                 item = waiting.pop(id(result.item))
-                self._end(item.action, item.row.id, result.file or result.error or ClientError("no answer"))
+                answer = result.file or result.error or ClientError("no answer")
+                self._end(item.action, item.row.id, answer, _explain_bytes(result))
         except Exception as error:  # noqa: BLE001 - of all that are left; the control thread tells them apart
             for item in waiting.values():
                 self._end(item.action, item.row.id, error)
@@ -287,3 +290,9 @@ class Transfers(ProgressListener):
         """Raise OSError where the disk has no space for the whole file."""
         if shutil.disk_usage(self._store).free < wanted.size_bytes + _RESERVE_BYTES:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _explain_bytes(result: UploadResult) -> str:
+    if not result.reused_bytes:
+        return ""
+    return f" (sent {result.sent_bytes / MIB:.1f} MiB, reused {result.reused_bytes / MIB:.1f} MiB)"
