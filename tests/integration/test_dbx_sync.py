@@ -85,7 +85,7 @@ async def test_two_computers_agree_after_each_ran_once(laptop: Dbx, desktop: Dbx
 
     done = await laptop("sync", "files", "--once", "--name", "laptop")
     assert "uploaded b" in done.out
-    assert "up to date" in done.err
+    assert "up to date  3 files" in done.err
     done = await desktop("sync", "files", "--once", "--name", "desktop", "--json")
     assert done.records[-1]["phase"] == "up-to-date"
     assert done.records[-1]["agreed_files"] == 3
@@ -148,7 +148,7 @@ async def test_daemon_shows_its_state_obeys_and_continues_after_a_kill(laptop: D
 
 async def test_all_folders_are_kept_by_one_command_which_notices_new_ones(laptop: Dbx) -> None:
     await laptop("sync", "add", "work", "--folder", "/work")
-    async with daemon(laptop, "run"):
+    async with daemon(laptop, "run") as process:
         (laptop.home / "work/a").write_text("a")
         await laptop("sync", "add", "home", "--folder", "/home")
         (laptop.home / "home/b").write_text("b")
@@ -160,6 +160,9 @@ async def test_all_folders_are_kept_by_one_command_which_notices_new_ones(laptop
         await until(are_sent)
         await laptop("sync", "remove", "home")
         assert len((await laptop("sync", "list", "--json")).records) == 1
+        process.kill()  # the processes below it end, too
+        await process.wait()
+        assert (await status_when(laptop, lambda one: not one["running"]))["phase"] == "stopped"
     assert files(laptop, "home") == {"b": "b"}
     assert not (laptop.home / "home/.dbx").exists()
 
@@ -230,6 +233,7 @@ async def test_excluded_folder_leaves_this_computer_only(laptop: Dbx) -> None:
     (root / "large/film").write_text("film")
     (root / "note").write_text("note")
     await laptop("sync", "files", "--once")
+    assert "inside of each other" in (await laptop("sync", "files/large", "--once", code=1)).err
     assert "large" in (await laptop("sync", "exclude", "files", "large")).err
     await laptop("sync", "files", "--once")
     assert files(laptop) == {"note": "note"}

@@ -10,7 +10,8 @@ import pytest
 from dropbox_client.cli.arguments import Parser
 from dropbox_client.cli.parser import build_parser
 from dropbox_client.cli.sync.arguments import SYNC_WORDS, rate_bytes_s
-from dropbox_client.cli.sync.roots import exclude_paths, find_below, include_paths, prepare_root
+from dropbox_client.cli.sync.roots import exclude_paths, find_below, include_paths
+from dropbox_client.cli.sync.setup import prepare_root
 from dropbox_client.errors import ClientError, Usage
 from dropbox_client.sync.config import Registry, RootConfig, new_id
 from dropbox_client.sync.guard import Host, RootRefused, make_marker
@@ -43,6 +44,7 @@ def test_root_is_read_as_it_was_saved_and_private(registry: Registry, tmp_path: 
     assert registry.list() == []
     assert registry.read(config.id) is None
     assert not folder.exists()
+    registry.remove(config.id)
 
 
 def test_root_of_a_newer_version_is_read_and_a_damaged_one_is_reported(registry: Registry, tmp_path: Path) -> None:
@@ -63,6 +65,8 @@ def test_root_is_found_by_every_path_in_it(registry: Registry, tmp_path: Path) -
     registry.save(config)
     for path in ("root", "root/below", "link/below", "root/not/there"):
         assert registry.find(tmp_path / path) == config
+        assert registry.find_at(tmp_path / path) == (config if path == "root" else None)
+    assert registry.find_at(tmp_path / "link") == config
     assert registry.find(tmp_path) is None
     assert registry.find(tmp_path / "root2") is None
 

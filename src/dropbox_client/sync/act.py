@@ -185,11 +185,12 @@ class Actor:
     def _act_on_server(self, actions: list[RemoteAction]) -> bool:
         if not actions:
             return False
+        paths = [self.describer.find_path(find_id(action)) for action in actions]  # unknown after a deletion
         for refusal in self._remote.run(actions):
             self._note_refusal(refusal.action, refusal.problem)
-        for action in actions:
+        for action, path in zip(actions, paths, strict=True):
             if find_work(action) != "other" and not self.delays.find_reason(find_id(action)):
-                self._log_action(action)
+                self._log_action(action, path)
         return True
 
     def _act_alone(self, action: Action) -> bool:
@@ -315,10 +316,10 @@ class Actor:
         else:
             raise error
 
-    def _log_action(self, action: Action, path: str | None = None) -> None:
+    def _log_action(self, action: Action, path: str) -> None:
         work = find_work(action)
         if isinstance(action, CopyConflict):
             _log.warning("conflict: %s is kept as %s", path, action.name.decode(errors="replace"))
         elif work in _VERBS:
             side = "on the server" if is_remote(action) else "on disk"
-            _log.info("%s %s %s", _VERBS[work], path or self.describer.find_path(find_id(action)), side)
+            _log.info("%s %s %s", _VERBS[work], path, side)

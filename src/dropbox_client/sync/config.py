@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 import uuid
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Final
@@ -66,6 +67,11 @@ class Registry:
         """Return a root as it is configured now, None if it was removed. Raises ClientError for a damaged file."""
         return self._read(self.folder(root_id) / _CONFIG)
 
+    def find_at(self, path: Path) -> RootConfig | None:
+        """Return the root that a path is; None if it is none, or lies in one."""
+        config = self.find(path)
+        return config if config and config.path.resolve() == path.resolve() else None
+
     def find(self, path: Path) -> RootConfig | None:
         """Return the root that a path is in, or is; None if there is none."""
         real = path.resolve()
@@ -99,7 +105,8 @@ class Registry:
         """Forget a root with its token and its state; its files stay. Raises OSError."""
         folder = self.folder(root_id)
         (folder / _CONFIG).unlink(missing_ok=True)  # first: what a kill leaves is no root
-        shutil.rmtree(folder)
+        with suppress(FileNotFoundError):
+            shutil.rmtree(folder)
 
     def _read(self, path: Path) -> RootConfig | None:
         try:

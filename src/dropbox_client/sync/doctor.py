@@ -10,7 +10,6 @@ import sqlite3
 import stat
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +20,7 @@ from dropbox_client.errors import ClientError, NotSignedIn
 from dropbox_client.problems import NotFound
 from dropbox_client.sync.apply import INCOMING_PATH
 from dropbox_client.sync.config import Registry, RootConfig
+from dropbox_client.sync.facts import SPECIAL
 from dropbox_client.sync.guard import (
     Host,
     RootFolder,
@@ -32,7 +32,7 @@ from dropbox_client.sync.guard import (
     require_local_disk,
 )
 from dropbox_client.sync.ignores import PRIVATE_NAME, RULES_NAME, Ignores
-from dropbox_client.sync.state_file import ROOT_CHILD
+from dropbox_client.sync.state_file import ROOT_CHILD, STATE_NAME, read_database
 from dropbox_client.sync.status import NotRunning, ask, find_process, read_snapshot
 
 _MAX_SKEW_S: Final = 60.0
@@ -59,19 +59,6 @@ def _bad(text: str, remedy: str) -> Finding:
     return Finding(is_ok=False, text=text, remedy=remedy)
 
 
-@contextmanager
-def read_state(path: Path) -> Iterator[sqlite3.Connection | None]:
-    """Open a state read-only; None if there is none yet. Raises sqlite3.Error."""
-    if not path.exists():
-        yield None
-        return
-    database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
-    try:
-        yield database
-    finally:
-        database.close()
-
-
 def check_root_state(registry: Registry, config: RootConfig) -> Iterator[Finding]:
     """Check a root: the process, the folder, the state, the server, the system."""
     folder = registry.folder(config.id)
@@ -82,7 +69,7 @@ def check_root_state(registry: Registry, config: RootConfig) -> Iterator[Finding
     except RootRefused as error:
         yield _bad(str(error), "set XDG_STATE_HOME to a folder on a local disk, and add the folder again")
     try:
-        with read_state(folder / "state.db") as database:
+        with read_database(folder / STATE_NAME) as database:
             if database is None:
                 yield _bad("there is no state yet", f"run `dbx sync {config.path}`")
             else:
@@ -93,7 +80,7 @@ def check_root_state(registry: Registry, config: RootConfig) -> Iterator[Finding
             f"the state cannot be read: {error}",
             "it is set aside at the next start; both sides are then united by their content, and nothing is deleted",
         )
-    for damaged in sorted(folder.glob("state.db.damaged-*")):
+    for damaged in sorted(folder.glob(f"{STATE_NAME}.damaged-*")):
         if not damaged.name.endswith(("-wal", "-shm")):
             yield _bad(
                 f"{damaged} is a damaged state that was set aside", "remove it when all files are as they should be"
@@ -122,9 +109,9 @@ def _check_process(folder: Path, config: RootConfig) -> Iterator[Finding]:
         yield _bad("the system does not tell of changes", snapshot.hint_problem)
     if snapshot.questions:
         yield _bad(f"{len(snapshot.questions)} questions are open", f"dbx status {config.path}")
-    if snapshot.held:
-        first = "; ".join(f"{one.path}: {one.reason}" for one in snapshot.held[:_SHOWN])
-        yield _bad(f"{len(snapshot.held)} entries are held: {first}", f"dbx status {config.path}")
+    held = [f"{one.path}: {one.reason}" for one in snapshot.held if one.reason != SPECIAL]
+    if held:
+        yield _bad(f"{len(held)} entries are held: {'; '.join(held[:_SHOWN])}", f"dbx status {config.path}")
 
 
 # The state, the folder

@@ -14,10 +14,11 @@ from dropbox_client.errors import ClientError, NotSignedIn, Stopped
 from dropbox_client.sync.config import RootConfig
 from dropbox_client.sync.conflicts import Answer
 from dropbox_client.sync.guard import RootRefused
-from dropbox_client.sync.root import STATE_NAME, OpenRoot
+from dropbox_client.sync.root import OpenRoot
 from dropbox_client.sync.session import Message, Session
 from dropbox_client.sync.snapshot import Item, Phase, Snapshot
 from dropbox_client.sync.state import ConflictRecord, State
+from dropbox_client.sync.state_file import STATE_NAME
 
 _RETRY_S: Final = 10.0
 """After how long a root is looked for again that was gone, or a server that was another one."""

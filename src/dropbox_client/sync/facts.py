@@ -12,6 +12,8 @@ from dropbox_client.sync.conflicts import Answer, Row
 from dropbox_client.sync.names import BadLocalName, RootTraits, read_name
 from dropbox_client.sync.trees import SHARED_ID, LocalEntry, Mount, NodeId, Tree, Trees
 
+SPECIAL: Final = "neither a file nor a folder"
+"""Why nothing is done with a link, a socket or a device: nothing is wrong with it."""
 _NO_MOUNT: Final = Mount("", "viewer")
 """Of entries whose folders are unknown: nothing is sent there."""
 
@@ -112,7 +114,7 @@ def _explain(entry: LocalEntry) -> str:
     if entry.status != "ok":
         return entry.reason or entry.status
     if entry.kind == "other":
-        return entry.reason or "neither a file nor a folder"
+        return entry.reason or SPECIAL
     return "not read yet" if entry.kind == "file" and entry.content is None else ""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 from dropbox_client.sync.apply import INCOMING_PATH, LocalActions
 from dropbox_client.sync.config import RootConfig
@@ -24,11 +24,10 @@ from dropbox_client.sync.ignores import PRIVATE_NAME
 from dropbox_client.sync.localtrash import LocalTrash
 from dropbox_client.sync.rows import Rows
 from dropbox_client.sync.state import State
+from dropbox_client.sync.state_file import STATE_NAME
 from dropbox_client.transfer.partial_file import is_partial_file
 from dropbox_client.transfer.source import Source, hash_range
 
-STATE_NAME: Final = "state.db"
-"""The name of the state in the folder for it."""
 _log = logging.getLogger("dropbox_client.sync")
 
 

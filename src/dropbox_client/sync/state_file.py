@@ -11,8 +11,8 @@ around them, not all.
 import os
 import sqlite3
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,8 @@ from dropbox_client.errors import ClientError
 
 _APPLICATION_ID = 0x64627873  # "dbxs"
 _VERSION = 1
+STATE_NAME: Final = "state.db"
+"""The name of the state in the private folder of its root."""
 ROOT_CHILD: Final = 1
 """The number of the root folder, in whose `dir` the entries of the root are."""
 LIMBO: Final = -1
@@ -105,6 +107,19 @@ def open_database(path: Path, clock: Callable[[], float] = time.time) -> tuple[s
             with suppress(FileNotFoundError):
                 path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
         return _open(path), aside
+
+
+@contextmanager
+def read_database(path: Path) -> Iterator[sqlite3.Connection | None]:
+    """Open a state read-only, also while an engine uses it; None if there is none yet. Raises sqlite3.Error."""
+    if not path.exists():
+        yield None
+        return
+    database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
+    try:
+        yield database
+    finally:
+        database.close()
 
 
 def _open(path: Path) -> sqlite3.Connection:

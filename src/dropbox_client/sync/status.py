@@ -107,18 +107,24 @@ class StatusServer:
         with _address(self._folder) as address:
             self._server = _Server(address, self._answer)
         (self._folder / _SOCKET).chmod(0o600)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.5}, name="status", daemon=True
-        )
+        self._is_closing = False
+        self._thread = threading.Thread(target=self._serve, name="status", daemon=True)
         self._thread.start()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._server.shutdown()
+        self._is_closing = True
+        with socket.socket(socket.AF_UNIX) as connection, _address(self._folder) as address:
+            connection.connect(address)  # wakes the thread
+        self._thread.join()
         self._server.server_close()
         (self._folder / _SOCKET).unlink(missing_ok=True)
+
+    def _serve(self) -> None:
+        while not self._is_closing:
+            self._server.handle_request()
 
     def _answer(self, command: Command) -> Any:
         engine = self._engine

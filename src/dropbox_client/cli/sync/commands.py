@@ -6,14 +6,13 @@ import sys
 import tempfile
 import time
 from argparse import Namespace
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, Literal, NoReturn, cast
+from typing import Any, Final, Literal, NoReturn
 
 from dropbox_client.cli import output
 from dropbox_client.cli.arguments import Format
@@ -24,24 +23,19 @@ if not all(map(find_spec, ("pathspec", "watchfiles"))):
     raise ClientError("`dbx sync` needs two more packages: pip install 'dropbox-api[sync]'")
 
 from dropbox_client.cli.sync.roots import (
-    add_root,
     exclude_paths,
     find_below,
     find_root,
     include_paths,
     open_client,
     open_registry,
-    prepare_root,
-    remove_root,
-    renew_token,
     select_roots,
-    without_private_folder,
 )
 from dropbox_client.cli.sync.show import describe_item, describe_question, describe_snapshot
 from dropbox_client.sync.config import Registry, RootConfig
 from dropbox_client.sync.snapshot import Question, Snapshot
+from dropbox_client.sync.state_file import STATE_NAME, read_database
 from dropbox_client.sync.status import NotRunning, RootRuns, ask, find_process, hold_root, read_snapshot
-from dropbox_client.sync.trees import BrakeKind
 
 _STOP_S: Final = 30.0
 _LOG_POLL_S: Final = 0.3
@@ -52,43 +46,50 @@ _LOG_POLL_S: Final = 0.3
 
 def keep(options: Namespace) -> int:
     """Keep a folder equal to the account, in the foreground."""
-    from dropbox_client.cli.sync.run import EXIT_REVOKED, open_root, show_progress  # noqa: PLC0415
+    from dropbox_client.cli.sync.run import EXIT_REVOKED  # noqa: PLC0415
+    from dropbox_client.cli.sync.setup import prepare_root  # noqa: PLC0415
 
     registry = open_registry()
     if options.dry_run:
         return _preview(registry, options)
-    config = registry.find(Path(options.folder))
-    is_new = config is None
-    if config is None:
-        config = prepare_root(registry, options.folder, options.remote, options.name)
-    else:
-        _require_same(config, options)
-    if options.once and config.is_paused:
-        raise ClientError(f"{config.path} is paused: `dbx sync resume {config.path}`")
-    folder = registry.folder(config.id)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    known = registry.find_at(Path(options.folder))
+    if known is not None:
+        _require_same(known, options)
+        if options.once and known.is_paused:
+            raise ClientError(f"{known.path} is paused: `dbx sync resume {known.path}`")
+    config = known or prepare_root(registry, options.folder, options.remote, options.name)
+    registry.folder(config.id).mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        with hold_root(folder):  # before the root is there: the service would run it
-            if is_new:
-                config = add_root(registry, config)
-            with (
-                open_root(registry, config) as root,
-                show_progress(options.format, root.client, tells_phases=not options.once) as observe,
-            ):
-                if not options.once:
-                    output.print_note(f"keeping {config.path} in sync; Ctrl-C ends it")
-                result = root.run(root.engine.run_once if options.once else root.engine.run, observe)
+        result = _keep(registry, config, options, is_new=known is None)
     except RootRuns as error:
         raise ClientError(f"{config.path}: {error}; `dbx status {config.path}` shows what it does") from None
     except NotSignedIn as error:
-        if is_new and registry.read(config.id) is None:
+        if registry.read(config.id) is None:
             raise
         output.print_error(f"{error}; the state is kept: `dbx sync add {config.path}` makes a new token")
         raise SystemExit(EXIT_REVOKED) from None
     finally:
-        if is_new and registry.read(config.id) is None:
+        if registry.read(config.id) is None:  # it could not be added, or was removed meanwhile
             registry.remove(config.id)
-    return _report_once(result, config, options.format) if isinstance(result, Snapshot) else 0
+    return _report_once(result, config, options.format) if result else 0
+
+
+def _keep(registry: Registry, config: RootConfig, options: Namespace, *, is_new: bool) -> Snapshot | None:
+    """Add a root if it is new, and run it; return what is left after a run with --once."""
+    from dropbox_client.cli.sync.run import open_root, show_progress  # noqa: PLC0415
+    from dropbox_client.cli.sync.setup import add_root  # noqa: PLC0415
+
+    with hold_root(registry.folder(config.id)):  # before the root is there: the service would run it
+        if is_new:
+            config = add_root(registry, config)
+        with (
+            open_root(registry, config) as root,
+            show_progress(options.format, root.client, tells_phases=not options.once) as observe,
+        ):
+            if options.once:
+                return root.run(root.engine.run_once, observe, every_s=0.2)
+            output.print_note(f"keeping {config.path} in sync; Ctrl-C ends it")
+            return root.run(root.engine.run, observe, every_s=1)
 
 
 def _require_same(config: RootConfig, options: Namespace) -> None:
@@ -110,8 +111,9 @@ def _report_once(snapshot: Snapshot, config: RootConfig, output_format: Format) 
 def _preview(registry: Registry, options: Namespace) -> int:
     """List what would be done first. A folder that was not added gets a state for the moment."""
     from dropbox_client.cli.sync.run import open_engine  # noqa: PLC0415
+    from dropbox_client.cli.sync.setup import prepare_root, without_private_folder  # noqa: PLC0415
 
-    config = registry.find(Path(options.folder))
+    config = registry.find_at(Path(options.folder))
     if config is not None:
         with hold_root(registry.folder(config.id)), open_client(registry, config) as client:
             items = open_engine(registry, config, registry.folder(config.id), client).preview()
@@ -158,9 +160,11 @@ def service(options: Namespace) -> None:
 
 def add(options: Namespace) -> None:
     """Add a folder, or make a new token for one."""
+    from dropbox_client.cli.sync.setup import add_root, prepare_root, renew_token  # noqa: PLC0415
+
     registry = open_registry()
-    known = registry.find(Path(options.folder))
-    if known is not None and known.path.resolve() == Path(options.folder).resolve():
+    known = registry.find_at(Path(options.folder))
+    if known is not None:
         _require_same(known, options)
         renew_token(registry, known)
         return
@@ -171,6 +175,8 @@ def add(options: Namespace) -> None:
 
 def remove(options: Namespace) -> None:
     """End the synchronization of a folder."""
+    from dropbox_client.cli.sync.setup import remove_root  # noqa: PLC0415
+
     registry = open_registry()
     config = find_root(registry, options.folder)
     until = time.monotonic() + _STOP_S
@@ -286,7 +292,10 @@ def _find_snapshot(registry: Registry, config: RootConfig) -> Snapshot:
     try:
         return read_snapshot(ask(registry.folder(config.id), "status"))
     except NotRunning as error:
-        return Snapshot("stopped", f"{error}: `dbx sync run`, or `dbx sync service install`")
+        reason = f"{error}: `dbx sync {config.path}`, or `dbx sync service install`"
+    with read_database(registry.folder(config.id) / STATE_NAME) as database:
+        rows = database.execute("SELECT kind, count(*) FROM questions GROUP BY kind") if database else ()
+        return Snapshot("stopped", reason, questions=tuple(Question(kind, count, ()) for kind, count in rows))
 
 
 def conflicts(options: Namespace) -> None:
@@ -306,9 +315,7 @@ def _read_conflicts(registry: Registry, config: RootConfig) -> list[dict[str, An
     with suppress(NotRunning):
         found: list[dict[str, Any]] = ask(folder, "conflicts")
         return found
-    from dropbox_client.sync.doctor import read_state  # noqa: PLC0415
-
-    with read_state(folder / "state.db") as database:
+    with read_database(folder / STATE_NAME) as database:
         names = ("at", "node", "path", "copy")
         rows = database.execute("SELECT at, node, path, copy FROM conflicts ORDER BY number") if database else ()
         return [dict(zip(names, row, strict=True)) for row in rows]
@@ -328,29 +335,24 @@ def _answer(options: Namespace, answer: Literal["confirmed", "rejected"]) -> Non
     registry = open_registry()
     for config in select_roots(registry, options.folder):
         folder = registry.folder(config.id)
-        try:
-            questions = read_snapshot(ask(folder, "status")).questions
-            count = ask(folder, answer) if questions else 0
-        except NotRunning:
-            questions, count = _answer_alone(config, folder, answer)
-        for question in questions:
+        for question in _find_snapshot(registry, config).questions:
             output.print_note(*describe_question(question, config.path))
+        try:
+            count = ask(folder, answer)
+        except NotRunning:
+            count = _answer_alone(config, folder, answer)
         result = f"{answer}, {count} entries" if count else "nothing to answer"
         output.print_note(f"{config.path}: {result}")
 
 
-def _answer_alone(
-    config: RootConfig, folder: Path, answer: Literal["confirmed", "rejected"]
-) -> tuple[tuple[Question, ...], int]:
-    """Answer in the state, which no process uses; return the questions and the number of entries."""
+def _answer_alone(config: RootConfig, folder: Path, answer: Literal["confirmed", "rejected"]) -> int:
+    """Answer in the state, which no process uses; return the number of entries."""
     from dropbox_client.sync.guard import RootFolder, RootLock  # noqa: PLC0415
     from dropbox_client.sync.state import State  # noqa: PLC0415
 
-    path = folder / "state.db"
+    path = folder / STATE_NAME
     with hold_root(folder), RootFolder(config.path) as root, RootLock(root, path), State(path) as state:
-        kinds = Counter(state.list_questions().values())
-        questions = tuple(Question(cast("BrakeKind", kind), count, ()) for kind, count in kinds.items())
-        return questions, state.set_answer(answer)
+        return state.set_answer(answer)
 
 
 # Log and doctor

@@ -52,12 +52,17 @@ class RootRun:
         notify = find_notifier()
         self._notices = Notices(config.path, notify) if notify else None
 
-    def run(self, work: Callable[[], T], observe: Callable[[Snapshot], object], *, every_s: float = 0.2) -> T | None:
+    def run(self, work: Callable[[], T], observe: Callable[[Snapshot], object], *, every_s: float) -> T | None:
         """Let the engine work in a thread, and observe its snapshots until it ends; None if it was told to stop.
 
         A signal stops the engine, and raises SystemExit. Raises the exceptions of `work`.
         """
-        with StatusServer(self._registry, self.config.id, self.engine, stop=self._stopped.set):
+
+        def stop() -> None:
+            self._stopped.set()
+            self.engine.stop()
+
+        with StatusServer(self._registry, self.config.id, self.engine, stop=stop):
             future: concurrent.futures.Future[T] = concurrent.futures.Future()
             threading.Thread(target=_work, args=(future, work), name="engine", daemon=True).start()
             try:
@@ -71,7 +76,7 @@ class RootRun:
         self, future: "concurrent.futures.Future[T]", observe: Callable[[Snapshot], object], every_s: float
     ) -> None:
         seen = None
-        while not (self._stopped.is_set() or future.done()):
+        while not future.done():
             concurrent.futures.wait([future], every_s)
             snapshot = self.engine.snapshot
             if snapshot != seen:
@@ -299,7 +304,7 @@ def run_quietly(registry: Registry, config: RootConfig) -> int:
     """Run a root, and return an exit code; the log and stderr tell why."""
     try:
         with hold_root(registry.folder(config.id)), open_root(registry, config) as root:
-            root.run(root.engine.run, lambda _: None, every_s=1)
+            root.run(root.engine.run, lambda _: None, every_s=5)
     except (ClientError, OSError) as error:
         output.print_error(output.describe_error(error, str(config.path)))
         return EXIT_REVOKED if isinstance(error, NotSignedIn) else 1
