@@ -4,8 +4,9 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -280,3 +281,48 @@ async def test_personal_token_of_the_sign_in_is_used_if_it_can_make_no_other(
     assert "uploaded a" in (await laptop("sync", "files", "--once")).out
     assert "stays valid" in (await laptop("sync", "remove", "files")).err
     assert (await laptop.remote("/a"))["size_bytes"] == 1
+
+
+async def test_doctor_finds_what_is_wrong_and_a_damaged_state_loses_nothing(laptop: Dbx) -> None:
+    root = laptop.home / "files"
+    (root / "below").mkdir(parents=True)
+    for name in ("a", "b", "below/c"):
+        (root / name).write_text(name)
+    await laptop("sync", "files", "--once")
+
+    async def findings() -> str:
+        """Return what the doctor finds wrong, beside that no process runs."""
+        lines = (await laptop("sync", "doctor", code=1)).out.splitlines()
+        return "\n".join(line for line in lines if "!!" in line and "no process keeps" not in line)
+
+    assert await findings() == ""
+    (root / "a").write_text("changed")
+    await laptop("rm", "/b")
+    (root / ".dbx/incoming/left").touch()
+    (root / ".dbxignore").write_text("/\\\n")
+    found = await findings()
+    for part in ("1 of 3 files differ from what was agreed: a: changed", "1 gone there", "interrupted run: left"):
+        assert part in found
+    await laptop("sync", "files", "--once")
+    assert files(laptop) == {".dbxignore": "/\\\n", "a": "changed", "below/c": "below/c"}
+
+    marker = (root / ".dbx/marker").read_text()
+    (root / ".dbx/marker").write_text("another")
+    assert "its marker differs" in await findings()
+    assert "its marker differs" in (await laptop("sync", "files", "--once", code=1)).err
+    (root / ".dbx/marker").write_text(marker)
+
+    (path,) = (laptop.home / "state/sync").glob("*/state.db")
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE meta SET value = 'another' WHERE key = 'instance'")
+    assert "another server answers" in await findings()
+    content = bytearray(path.read_bytes())
+    content[100:4096] = b"x" * 3996
+    path.write_bytes(content)
+    assert "the state cannot be read" in await findings()
+    await laptop("sync", "files", "--once")
+    assert files(laptop) == {".dbxignore": "/\\\n", "a": "changed", "below/c": "below/c"}
+    assert "set aside" in await findings()
+    assert {file["path"] for file in (await laptop("ls", "-R", "--json")).records} == {
+        *("/.dbxignore", "/a", "/below", "/below/c")
+    }

@@ -51,7 +51,9 @@ def render_bash(commands: list[Command]) -> str:
     cases, values = [], []
     for command in commands:
         name = " ".join(command.words)
-        kinds = " ".join(argument.kind or "word" for argument in command.arguments)
+        kinds = " ".join(
+            "local" if argument.is_folder_too else argument.kind or "word" for argument in command.arguments
+        )
         words = " ".join(word for argument in command.arguments for word in argument.words)
         flags = " ".join(list_option_names(command.options))
         cases.append(f"        '{name}') flags='{flags}' words='{words}' kinds=({kinds}) ;;")

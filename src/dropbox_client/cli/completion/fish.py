@@ -34,6 +34,8 @@ def render_fish(commands: list[Command]) -> str:
                 for word in argument.words:
                     about = ["-d", shlex.quote(helps[(*command.words, word)])]
                     lines.append(_format_line(alone, ["-a", word, *about]))
+                if argument.is_folder_too:
+                    lines.append(_format_line(alone, ["-F"]))
             elif argument.kind or argument.words:
                 lines.append(_format_line(here, _format_values(argument)))
     return "\n".join(lines)

@@ -29,6 +29,8 @@ class Argument:
     """`local`, `remote` or `either` for a path; `command` for the action of a group."""
     takes_value: bool
     many: bool
+    is_folder_too: bool = False
+    """Whether the action of a group may be a local folder instead, as that of `sync`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,10 @@ def _read_commands(group: argparse.ArgumentParser, words: tuple[str, ...], help_
         (options if action.option_strings else arguments).append(_read_argument(action))
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
             helps = {choice.dest: choice.help or "" for choice in action._choices_actions}  # noqa: SLF001
-            arguments[-1] = Argument([], "", list(helps), "command", takes_value=True, many=False)
+            is_folder_too = str(action.metavar).startswith("DIR")
+            arguments[-1] = Argument(
+                [], "", list(helps), "command", takes_value=True, many=False, is_folder_too=is_folder_too
+            )
             for name, about in helps.items():
                 yield from _read_commands(action.choices[name], (*words, name), about)
     yield Command(words, help_text, options, arguments)

@@ -100,10 +100,8 @@ def _require_same(config: RootConfig, options: Namespace) -> None:
 
 
 def _report_once(snapshot: Snapshot, config: RootConfig, output_format: Format) -> int:
-    """Print what is left, and return whether it is something."""
-    if output_format is Format.JSON:
-        output.print_json(snapshot)
-    else:
+    """Print what is left, and return whether it is something. As JSON it was printed already."""
+    if output_format is Format.TEXT:
         output.print_note(*describe_snapshot(snapshot, config.path))
     return int(bool(snapshot.pending or snapshot.questions))
 

@@ -75,9 +75,9 @@ class RootRun:
     def _observe_until_done(
         self, future: "concurrent.futures.Future[T]", observe: Callable[[Snapshot], object], every_s: float
     ) -> None:
-        seen = None
-        while not future.done():
-            concurrent.futures.wait([future], every_s)
+        seen, is_done = None, False
+        while not is_done:
+            is_done = bool(concurrent.futures.wait([future], every_s).done)
             snapshot = self.engine.snapshot
             if snapshot != seen:
                 seen = snapshot
