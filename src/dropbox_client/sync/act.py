@@ -230,7 +230,8 @@ class Actor:
         except ApiError as problem:
             self._note_refusal(action, problem)
         else:
-            self.delays.succeed(node_id)
+            if node_id not in self._running:  # a transfer has only begun: it may fail as it did before
+                self.delays.succeed(node_id)
             return True
         return False
 
