@@ -104,8 +104,9 @@ faults: .venv/.ready ## Run the fault tests, the short slice
 faults-long: .venv/.ready ## Run every failpoint with every action and many seeds
 	FAULTS=long $(PYTEST) tests/faults tests/contract/test_multipart.py tests/property/test_tree_machine.py tests/property/test_mirror.py --timeout=3600
 
-sync-long: .venv/.ready ## Plan 20,000 random changes, check 100,000 histories of devices, and find the mutants of the planner
-	FAULTS=long $(PYTEST) -n auto tests/property/test_sync_plan.py tests/property/test_sync_model.py tests/property/test_sync_mutants.py --timeout=3600
+sync-long: .venv/.ready ## Plan 20,000 random changes, check 100,000 histories, find the mutants of the planner; kill engines at every call
+	FAULTS=long $(PYTEST) -n auto tests/property/test_sync_plan.py tests/property/test_sync_model.py tests/property/test_sync_mutants.py \
+		tests/faults/test_sync_daemons.py tests/faults/test_sync_kills.py --timeout=7200
 
 plans: .venv/.ready ## Plan every statement on 2,000,000 nodes; report sequential scans
 	FAULTS=long $(PYTEST) tests/integration/test_plans.py --timeout=3600

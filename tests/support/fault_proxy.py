@@ -61,7 +61,11 @@ def is_list_parts(request: Request) -> bool:
 
 @dataclass
 class FaultProxy:
-    """Listens on 127.0.0.1; `refuse` and `accept` close and open its port."""
+    """Listens on 127.0.0.1; `refuse` and `accept` close and open its port.
+
+    Where it does not speak HTTP, it passes bytes while `flowing` is set, and holds them else, as a network that drops
+    packets does.
+    """
 
     host: str
     port: int
@@ -70,6 +74,10 @@ class FaultProxy:
     faults: list[Fault] = field(default_factory=list)
     _server: asyncio.Server | None = None
     _connections: set[asyncio.Task[None]] = field(default_factory=set)
+    flowing: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.flowing.set()
 
     @property
     def url(self) -> str:
@@ -157,17 +165,17 @@ class FaultProxy:
         upstream_reader, upstream_writer = await asyncio.open_connection(self.host, self.port)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(_pump(reader, upstream_writer))
-                group.create_task(_pump(upstream_reader, writer))
+                group.create_task(self._pump(reader, upstream_writer))
+                group.create_task(self._pump(upstream_reader, writer))
         finally:
             upstream_writer.close()
 
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while block := await reader.read(1 << 16):
-        writer.write(block)
-        await writer.drain()
-    writer.close()
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while block := await reader.read(1 << 16):
+            await self.flowing.wait()
+            writer.write(block)
+            await writer.drain()
+        writer.close()
 
 
 async def _read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Request:
