@@ -44,7 +44,7 @@ def offered(folder: Path, line: str) -> list[str]:
         ("dbx link /photos/romeo''", ["/photos/romeo.jpg"]),
         ("dbx share /photos/romeo.jpg ''", []),
         ("dbx completion ''", ["bash", "fish", "zsh"]),
-        ("dbx sync re''", ["reject", "remove", "resume"]),
+        ("dbx sync pa''", ["pause"]),
         ("dbx sync he''", ["here.txt"]),
         ("dbx sync add --f''", ["--folder"]),
         ("dbx mv --on''", ["--on-conflict"]),

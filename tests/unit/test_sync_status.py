@@ -20,7 +20,8 @@ from dropbox_client.errors import ClientError
 from dropbox_client.sync.config import Registry, RootConfig
 from dropbox_client.sync.engine import Engine
 from dropbox_client.sync.snapshot import Item, Question, Snapshot
-from dropbox_client.sync.state import ConflictRecord, State
+from dropbox_client.sync.state import ConflictRecord, State, read_conflicts
+from dropbox_client.sync.state_file import STATE_NAME
 from dropbox_client.sync.status import (
     NotRunning,
     RootRuns,
@@ -63,15 +64,15 @@ def running(registry: Registry, engine: Engine) -> Iterator[Path]:
 
 def test_commands_reach_the_engine_over_a_private_socket(registry: Registry) -> None:
     engine = make_engine(registry)
-    with State(registry.folder("root") / "state.db", clock=lambda: 1.5) as state:
+    with State(registry.folder("root") / STATE_NAME, clock=lambda: 1.5) as state:
         state.add_conflict("n", "a", "a (copy)")
         state.put_questions({"one": "local-deletes", "two": "local-deletes"})
     with running(registry, engine) as folder:
         assert stat.S_IMODE((folder / "socket").stat().st_mode) == 0o600
         assert read_snapshot(ask(folder, "status")) == SNAPSHOT
-        assert ask(folder, "conflicts") == [{"at": 1.5, "node": "n", "path": "a", "copy": "a (copy)"}]
+        assert read_conflicts(folder / STATE_NAME) == [ConflictRecord(1.5, "n", "a", "a (copy)")]
         assert [ask(folder, "rejected"), ask(folder, "confirmed")] == [2, 0]
-        with State(folder / "state.db") as state:
+        with State(folder / STATE_NAME) as state:
             assert state.list_answers() == {"one": "rejected", "two": "rejected"}
         assert engine._take_look()
         ask(folder, "look")

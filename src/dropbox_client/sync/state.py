@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, Self
 from dropbox_client.sync.conflicts import Answer
 from dropbox_client.sync.guard import RootRecord
 from dropbox_client.sync.ignores import Ignores
-from dropbox_client.sync.state_file import ROOT_CHILD, open_database
+from dropbox_client.sync.state_file import ROOT_CHILD, open_database, read_database
 from dropbox_client.sync.trees import (
     BaseEntry,
     ContentId,
@@ -528,6 +528,13 @@ class State:
     def list_answers(self) -> dict[NodeId, Answer]:
         """Return the answers to questions about nodes on which the trees do not agree yet."""
         return dict(self.database.execute("SELECT id, answer FROM answers"))
+
+
+def read_conflicts(path: Path) -> list[ConflictRecord]:
+    """Return the conflict copies that a state has, oldest first, also while an engine uses it. Raises sqlite3.Error."""
+    with read_database(path) as database:
+        rows = database.execute("SELECT at, node, path, copy FROM conflicts ORDER BY number") if database else ()
+        return [ConflictRecord(*row) for row in rows]
 
 
 def _pack_content(content: ContentId | None) -> tuple[bytes | None, int | None]:

@@ -26,7 +26,7 @@ from dropbox_client.sync.snapshot import Item, Question, Snapshot
 if TYPE_CHECKING:
     from dropbox_client.sync.engine import Engine
 
-Command = Literal["status", "confirmed", "rejected", "look", "configure", "conflicts", "stop"]
+Command = Literal["status", "confirmed", "rejected", "look", "configure", "stop"]
 """What the process is asked. `configure`: read the configuration again; `stop`: end."""
 
 _SOCKET: Final = "socket"
@@ -139,8 +139,6 @@ class StatusServer:
                 if config := self._registry.read(self._root_id):
                     engine.configure(config)
                 return None
-            case "conflicts":
-                return [asdict(record) for record in engine.list_conflicts()]
             case "stop":
                 return self._stop()
 

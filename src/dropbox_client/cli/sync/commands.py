@@ -84,7 +84,7 @@ def _keep(registry: Registry, config: RootConfig, options: Namespace, *, is_new:
             config = add_root(registry, config)
         with (
             open_root(registry, config) as root,
-            show_progress(options.format, root.client, tells_phases=not options.once) as observe,
+            show_progress(root, options.format, tells_phases=not options.once) as observe,
         ):
             if options.once:
                 return root.run(root.engine.run_once, observe, every_s=0.2)
@@ -298,25 +298,16 @@ def _find_snapshot(registry: Registry, config: RootConfig) -> Snapshot:
 
 def conflicts(options: Namespace) -> None:
     """List the conflict copies."""
+    from dropbox_client.sync.state import read_conflicts  # noqa: PLC0415
+
     registry = open_registry()
     for config in select_roots(registry, options.folder):
-        for record in _read_conflicts(registry, config):
+        for record in read_conflicts(registry.folder(config.id) / STATE_NAME):
             if options.format is Format.JSON:
-                output.print_text(json.dumps({"root": str(config.path), **record}))
+                output.print_json(record, root=str(config.path))
             else:
-                moment = output.format_time(datetime.fromtimestamp(record["at"], UTC))
-                output.print_text(f"{moment}  {config.path / record['path']}  -> {record['copy']}")
-
-
-def _read_conflicts(registry: Registry, config: RootConfig) -> list[dict[str, Any]]:
-    folder = registry.folder(config.id)
-    with suppress(NotRunning):
-        found: list[dict[str, Any]] = ask(folder, "conflicts")
-        return found
-    with read_database(folder / STATE_NAME) as database:
-        names = ("at", "node", "path", "copy")
-        rows = database.execute("SELECT at, node, path, copy FROM conflicts ORDER BY number") if database else ()
-        return [dict(zip(names, row, strict=True)) for row in rows]
+                moment = output.format_time(datetime.fromtimestamp(record.at, UTC))
+                output.print_text(f"{moment}  {config.path / record.path}  -> {record.copy}")
 
 
 def confirm(options: Namespace) -> None:

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from dropbox_client.sync.state import ConflictRecord
 
 _EVERY_S: Final = 60.0
+_TIMEOUT_S: Final = 5.0
 
 
 def find_notifier() -> Callable[[str, str], object] | None:
@@ -24,12 +26,15 @@ def find_notifier() -> Callable[[str, str], object] | None:
         return None
 
     def notify(title: str, text: str) -> None:
-        subprocess.Popen(  # noqa: S603 - `--`: the text is no option
-            [program, "--app-name=dbx", "--", title, text],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        with suppress(OSError, subprocess.TimeoutExpired):  # the desktop is gone
+            subprocess.run(  # noqa: S603 - `--`: the text is no option
+                [program, "--app-name=dbx", "--", title, text],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=_TIMEOUT_S,
+                check=False,
+            )
 
     return notify
 

@@ -22,14 +22,17 @@ from dropbox_client.cli.progress_bars import ProgressBars, open_progress_bars
 from dropbox_client.cli.signals import ExitOnSignal
 from dropbox_client.cli.sync.notices import Notices, find_notifier
 from dropbox_client.cli.sync.roots import open_client
-from dropbox_client.cli.sync.show import count_changes, describe_phase
+from dropbox_client.cli.sync.show import count_changes, describe_phase, describe_question
 from dropbox_client.cli.visible import make_visible
 from dropbox_client.client import Client
 from dropbox_client.errors import ClientError, NotSignedIn
 from dropbox_client.sync.config import Registry, RootConfig
 from dropbox_client.sync.engine import Engine
 from dropbox_client.sync.snapshot import Snapshot
+from dropbox_client.sync.state import read_conflicts
+from dropbox_client.sync.state_file import STATE_NAME
 from dropbox_client.sync.status import StatusServer, hold_root
+from dropbox_client.sync.trees import BrakeKind
 
 EXIT_REVOKED: Final = 3
 LOG_NAME: Final = "log"
@@ -48,6 +51,7 @@ class RootRun:
     def __init__(self, registry: Registry, config: RootConfig, client: Client, engine: Engine) -> None:
         self.config, self.client, self.engine = config, client, engine
         self._registry = registry
+        self._state_path = registry.folder(config.id) / STATE_NAME
         self._stopped = threading.Event()
         notify = find_notifier()
         self._notices = Notices(config.path, notify) if notify else None
@@ -83,7 +87,7 @@ class RootRun:
                 seen = snapshot
                 observe(snapshot)
                 if self._notices:
-                    self._notices.observe(snapshot, self.engine.list_conflicts())
+                    self._notices.observe(snapshot, read_conflicts(self._state_path))
 
     def _end(self, future: "concurrent.futures.Future[T]") -> None:
         self.engine.stop()
@@ -170,15 +174,15 @@ class _PrintHandler(logging.Handler):
 
 
 @contextmanager
-def show_progress(output_format: Format, client: Client, *, tells_phases: bool) -> Iterator[Callable[[Snapshot], None]]:
+def show_progress(root: RootRun, output_format: Format, *, tells_phases: bool) -> Iterator[Callable[[Snapshot], None]]:
     """Yield a function that shows snapshots: as JSON, or as bars until all is up to date, then as lines."""
     if output_format is Format.JSON:
         yield _print_snapshot
         return
     handler = _PrintHandler()
     with _handled(handler), ExitStack() as stack:
-        bars = stack.enter_context(open_progress_bars(output_format, client.exchange.waits))
-        yield _Progress(bars, handler, stack.close, tells_phases=tells_phases)
+        bars = stack.enter_context(open_progress_bars(output_format, root.client.exchange.waits))
+        yield _Progress(root.config.path, bars, handler, stack.close, tells_phases=tells_phases)
 
 
 def _print_snapshot(snapshot: Snapshot) -> None:
@@ -188,11 +192,20 @@ def _print_snapshot(snapshot: Snapshot) -> None:
 
 class _Progress:
     def __init__(
-        self, bars: ProgressBars, handler: _PrintHandler, end_bars: Callable[[], None], *, tells_phases: bool
+        self,
+        root: Path,
+        bars: ProgressBars,
+        handler: _PrintHandler,
+        end_bars: Callable[[], None],
+        *,
+        tells_phases: bool,
     ) -> None:
+        self._root = root
         self._bars, self._handler, self._end_bars, self._tells_phases = bars, handler, end_bars, tells_phases
         self._total_bytes = self._done_bytes = 0
         self._phase = ""
+        self._kinds: set[BrakeKind] = set()
+        """Of the open questions that were told."""
         handler.shows_changes = not bars.is_drawn
 
     def __call__(self, snapshot: Snapshot) -> None:
@@ -205,6 +218,11 @@ class _Progress:
         if self._tells_phases and told and told != self._phase:
             output.print_note(told)
         self._phase = told
+        kinds = {question.kind for question in snapshot.questions}
+        for question in snapshot.questions if self._tells_phases else ():
+            if question.kind not in self._kinds:
+                output.print_note(*describe_question(question, self._root))
+        self._kinds = kinds
 
     def _draw(self, snapshot: Snapshot) -> None:
         self._bars.label = f"{count_changes(snapshot.pending)}" if snapshot.pending else snapshot.phase
