@@ -455,6 +455,25 @@ async def test_rule_7_database_and_repository_written_meanwhile_arrive_whole(sce
     assert not [path for path in two.root.rglob("*") if is_conflict_name(path.name)]
 
 
+@beside_others
+async def test_rule_7_late_write_of_a_program_to_a_replaced_file_is_kept_in_the_local_trash(scene: Scene) -> None:
+    device = scene.device()
+    write(device.root, log="1", closed="1")
+    await device.sync()
+    fd = os.open(device.root / "log", os.O_WRONLY | os.O_APPEND)
+    try:
+        await scene.put("/log", "2")
+        await scene.put("/closed", "2")
+        await device.sync()
+        assert texts(device) == {"log": "2", "closed": "2"}
+        os.write(fd, b" and a late line")
+    finally:
+        os.close(fd)
+    trash = device.root / ".dbx/trash"
+    assert [path.read_text() for path in trash.rglob("content/*")] == ["1 and a late line"]
+    assert list((device.root / ".dbx/incoming").iterdir()) == []
+
+
 # Rule 9: renames
 
 

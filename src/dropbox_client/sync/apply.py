@@ -45,8 +45,9 @@ class LocalActions:
         self._locked_since: dict[NodeId, float] = {}
         self._unsynced: set[bytes] = set()
         """Paths of folders with new entries that are not durable yet."""
-        self._replaced: set[bytes] = set()
-        """Files in `INCOMING_PATH` that lost their place to a download; their content is a revision on the server."""
+        self._replaced: dict[bytes, bytes] = {}
+        """Files in `INCOMING_PATH` that lost their place to a download, and this place; their content is a revision on
+        the server."""
 
     @singledispatchmethod
     def run(self, action: Action) -> None:
@@ -224,14 +225,21 @@ class LocalActions:
                 self._publish_over(action, action.local, store, incoming)
 
     def sync_folders(self) -> None:
-        """Make what was published durable, and remove what it replaced. Raises OSError."""
+        """Make what was published durable, and remove what it replaced. Raises OSError.
+
+        A program that has a replaced file open may still write to it: that one goes to the local trash.
+        """
         for path in self._unsynced:
             with suppress(FileNotFoundError, NotADirectoryError), self._disk.open_folder(path) as folder:
                 self._disk.sync(folder)
         self._unsynced.clear()
         with self._disk.open_folder(INCOMING_PATH) as store:
             while self._replaced:
-                self._disk.remove_file(store, self._replaced.pop())
+                name, path = self._replaced.popitem()
+                if self._disk.is_open_elsewhere(store, name):
+                    self._trash.put(store, name, path)
+                else:
+                    self._disk.remove_file(store, name)
 
     def _publish_new(self, action: trees.Download, store: int, incoming: bytes) -> None:
         remote = action.remote
@@ -275,7 +283,7 @@ class LocalActions:
                     remote.id, content=remote.content, revision_id=remote.revision_id, executable=remote.executable
                 )
             self._unsynced.add(path)
-            self._replaced.add(incoming)
+            self._replaced[incoming] = b"/".join([path, row.name]) if path else row.name
 
     def _put_back(self, store: int, incoming: bytes, folder: int, name: bytes, path: bytes) -> None:
         """Give a file its place back, or at least one in the local trash."""

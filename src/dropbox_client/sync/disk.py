@@ -6,6 +6,7 @@ overrides a method to inject a failure, or another history.
 
 import ctypes
 import errno
+import fcntl
 import os
 import stat
 import struct
@@ -164,6 +165,19 @@ class Disk:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+    def is_open_elsewhere(self, folder: int, name: bytes) -> bool:
+        """Return whether another program has a regular file open, or may have: it can still write to it."""
+        if not hasattr(fcntl, "F_SETLEASE"):
+            return False
+        fd = os.open(name, _FILE_FLAGS, dir_fd=folder)
+        try:
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)  # granted only where the file is open nowhere else
+        except OSError:
+            return True
+        finally:
+            os.close(fd)
+        return False
 
     def remove_file(self, folder: int, name: bytes) -> None:
         """Remove a file of the client's own. Raises OSError."""
