@@ -23,7 +23,9 @@ _FILES = int(os.environ.get("BENCH_FILES", "100000"))
 _FILES_PER_FOLDER = 20
 
 
-def measure(_: "Stack", runs: int) -> Section:
+def measure(stack: "Stack", runs: int) -> Section:
+    from bench import following  # noqa: PLC0415 - see above
+
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "root"
         for number in range(_FILES // _FILES_PER_FOLDER):
@@ -38,6 +40,7 @@ def measure(_: "Stack", runs: int) -> Section:
         Row(f"scan of {_FILES:,} files without change", s(took_s), "", "", "<= 1.5 s", took_s <= 1.5),
         Row("memory of that process", f"{peak_mb:.0f} MB", "", "", "<= 80 MB", peak_mb <= 80),
     ]
+    rows += following.measure(stack)
     return Section("The sync client", rows, [f"{_FILES_PER_FOLDER} files in a folder, in the cache of the system."])
 
 
