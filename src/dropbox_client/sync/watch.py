@@ -19,7 +19,7 @@ from dropbox_client.sync.ignores import PRIVATE_NAME
 
 _MAX_CHANGES = 4_000
 _MAX_JUMP_S = 60.0
-_GROUP_MS, _STEP_MS, _TIMEOUT_MS = 300, 50, 1_000
+_GROUP_MS, _STEP_MS, _TIMEOUT_MS = 300, 100, 5_000
 _RETRY_S = 300.0
 _RESCAN_S = 3_600.0
 _REPLACED = "\ufffd"
