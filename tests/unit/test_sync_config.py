@@ -53,9 +53,13 @@ def test_root_of_a_newer_version_is_read_and_a_damaged_one_is_reported(registry:
     path = registry.folder(config.id) / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"later": 1}))
     assert registry.list() == [config]
+    other = make_config(tmp_path / "other")
+    registry.save(other)
     path.write_text("{")
+    assert registry.list() == [other]
+    assert [str(path) in str(error) for error in registry.list_damaged()] == [True]
     with pytest.raises(ClientError, match="damaged"):
-        registry.list()
+        registry.read(config.id)
 
 
 def test_root_is_found_by_every_path_in_it(registry: Registry, tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ and the socket of the process that runs it. Files are replaced atomically; a pro
 when it is told.
 """
 
+import builtins
 import json
 import os
 import shutil
 import tempfile
 import uuid
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -59,9 +61,20 @@ class Registry:
         self.directory = directory
 
     def list(self) -> list[RootConfig]:
-        """Return the roots, by path. Raises ClientError for a damaged file."""
-        found = (self._read(path) for path in self.directory.glob(f"*/{_CONFIG}"))
-        return sorted((config for config in found if config), key=lambda config: config.path)
+        """Return the roots, by path, without damaged ones: one of them must not stop the others."""
+        found = [one for one in self._read_all() if isinstance(one, RootConfig)]
+        return sorted(found, key=lambda config: config.path)
+
+    def list_damaged(self) -> builtins.list[ClientError]:
+        """Return what is wrong with the roots that cannot be read."""
+        return [one for one in self._read_all() if isinstance(one, ClientError)]
+
+    def _read_all(self) -> Iterator[RootConfig | ClientError | None]:
+        for path in sorted(self.directory.glob(f"*/{_CONFIG}")):
+            try:
+                yield self._read(path)
+            except ClientError as error:
+                yield error
 
     def read(self, root_id: str) -> RootConfig | None:
         """Return a root as it is configured now, None if it was removed. Raises ClientError for a damaged file."""
@@ -118,4 +131,6 @@ class Registry:
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, LookupError) as error:
-            raise ClientError(f"{path} is damaged: remove its folder, and add the synchronized folder again") from error
+            raise ClientError(
+                f"{path} is damaged: remove {path.parent}, and add the synchronized folder again"
+            ) from error

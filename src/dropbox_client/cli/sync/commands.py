@@ -188,8 +188,8 @@ def remove(options: Namespace) -> None:
     output.print_note(f"{config.path} is no longer synchronized; its files stay")
 
 
-def list_roots(options: Namespace) -> None:
-    """List the folders."""
+def list_roots(options: Namespace) -> int:
+    """List the folders; return the number of damaged ones."""
     registry = open_registry()
     for config in registry.list():
         is_running = find_process(registry.folder(config.id)) is not None
@@ -198,6 +198,10 @@ def list_roots(options: Namespace) -> None:
         else:
             state = "paused" if config.is_paused else "running" if is_running else "not running"
             output.print_text(f"{state:<11}  {config.path}  {config.folder} at {config.server}  {config.device_name}")
+    damaged = registry.list_damaged()
+    for error in damaged:
+        output.print_error(str(error))
+    return len(damaged)
 
 
 def _to_json(config: RootConfig) -> dict[str, Any]:

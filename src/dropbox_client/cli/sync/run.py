@@ -250,6 +250,10 @@ class Supervisor:
 
     def run(self) -> int:
         """Run until a signal raises SystemExit, or until no root has a valid token: returns 3."""
+        for error in self._registry.list_damaged():
+            output.print_error(str(error))
+        if not self._registry.list():
+            output.print_note("no folder was added yet: `dbx sync add DIR`")
         try:
             with ExitOnSignal():
                 while True:
