@@ -4,6 +4,7 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,12 +83,13 @@ class SyncFolder:
         self.scanner.mark_all()
         self.scanner.run()
 
-    def settle(self) -> None:
+    def settle(self, pool: Executor | None = None) -> None:
         """Look at everything until the tree is complete."""
-        self.scan()
+        self.scanner.mark_all()
+        self.scanner.run(large_pool=pool)
         while not self.scanner.is_settled:
             self.clock.ahead_s += (self.scanner.next_look_s() or 0) + 0.01
-            self.scanner.run()
+            self.scanner.run(large_pool=pool)
 
     def rows(self) -> dict[str, LocalRow]:
         """Return all rows by path."""

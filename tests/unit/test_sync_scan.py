@@ -2,6 +2,7 @@
 
 import errno
 import os
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from dropbox_client.sync import scan
+from dropbox_client.sync.disk import DiskEntry
 from dropbox_client.sync.ignores import Ignores
 from dropbox_client.sync.trees import is_new
 from tests.support.sync_folder import SyncFolder, sync_folder
@@ -147,14 +150,42 @@ def test_rule_8_check_of_one_file_after_another_finds_what_no_stat_shows(folder:
     folder.state.put_local([row._replace(fp=bytes(32))])
     changed(folder)
     place, seen = (0, b""), []
-    while True:
-        place = folder.scanner.check_one(place)
-        if place == (0, b""):
-            break
-        seen.append(place[1])
+    with ThreadPoolExecutor(1) as pool:
+        while check := folder.scanner.begin_check(place, pool):
+            checked, hashed = check
+            folder.scanner.end_check(checked, hashed.result())
+            place = checked.dir, checked.name
+            seen.append(checked.name)
     assert seen == [b"a", b"b", b"d"]
     assert folder.row("c/d") == row
     assert changed(folder) == {row.id}
+
+
+def test_large_files_are_hashed_while_scans_go_on(folder: SyncFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan, "_LARGE_BYTES", 3)
+    write(folder, "large", "s")
+    (folder.root / "large").write_text("large")
+    go_on = threading.Event()
+    hash_file = folder.disk.hash_file
+
+    def wait_and_hash(opened: int, name: bytes) -> tuple[str, DiskEntry]:
+        if name == b"large":
+            assert go_on.wait(30)
+        return hash_file(opened, name)
+
+    monkeypatch.setattr(folder.disk, "hash_file", wait_and_hash)
+    with ThreadPoolExecutor(1) as pool:
+        folder.scanner.run(large_pool=pool)
+        folder.clock.ahead_s += 2.1
+        folder.scanner.run(large_pool=pool)
+        write(folder, "later")
+        folder.scanner.mark(b"")
+        folder.scanner.run(large_pool=pool)
+        assert folder.row("later").id
+        assert (folder.row("large").status, folder.scanner.is_settled) == ("busy", False)
+        go_on.set()
+        folder.settle(pool)
+    assert folder.contents() == folder.disk_contents()
 
 
 # Rules 6 and 9: saves and moves

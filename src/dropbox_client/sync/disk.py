@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from dropbox_client.errors import FileChanged
 from dropbox_client.sync.names import RootTraits
 from dropbox_client.sync.trees import Kind
-from dropbox_client.transfer.source import DescriptorSource, hash_range
+from dropbox_client.transfer.source import DescriptorSource, hash_blocks
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -63,6 +63,8 @@ class Disk:
 
     def __init__(self, root_fd: int) -> None:
         self._root_fd = root_fd
+        self.is_stopping = False
+        """Ends hashes that run in other threads."""
 
     @contextmanager
     def open_folder(self, path: bytes) -> Iterator[int]:
@@ -208,12 +210,18 @@ class Disk:
         """
         with self.open_source(folder, name) as source:
             before = self.stat(folder, name)
-            fingerprint = hash_range(source, 0, source.size_bytes)
+            fingerprint = hash_blocks(self._until_stopped(source.blocks(0, source.size_bytes)))
             source.check()
             after = self.stat(folder, name)
             if before is None or before != after or after.size != source.size_bytes:
                 raise FileChanged("the file changed while it was read")
             return fingerprint, after
+
+    def _until_stopped(self, blocks: Iterator[memoryview]) -> Iterator[memoryview]:
+        for block in blocks:
+            if self.is_stopping:
+                raise OSError(errno.ECANCELED, os.strerror(errno.ECANCELED))
+            yield block
 
 
 @cache

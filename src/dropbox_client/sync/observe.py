@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Final, Self
@@ -14,12 +14,13 @@ from dropbox_client.sync.guard import RootPaused
 from dropbox_client.sync.poll import Polled, Poller
 from dropbox_client.sync.remote import RemoteReader
 from dropbox_client.sync.root import OpenRoot
-from dropbox_client.sync.scan import Place, Scanner
+from dropbox_client.sync.scan import Hashed, Place, Scanner
+from dropbox_client.sync.state import LocalRow
 from dropbox_client.sync.watch import Watcher, rescan_interval_s
 
 _log = logging.getLogger("dropbox_client.sync")
 _HASHERS = 2
-_CHECK_ONE_S = 60.0
+_CHECK_ONE_S, _CHECKED_BYTES_S = 60.0, 1 << 20
 _DAY_S: Final = 86_400.0
 _LEAST_OFFLINE_S, _MOST_OFFLINE_S = 1.0, 60.0
 _WATCH_WAIT_S = 10.0
@@ -52,11 +53,14 @@ class Observer:
         self._offline_since = 0.0
         self._asked_cursor: str | None = None
         self._checked: Place = (0, b"")
+        self._check: tuple[LocalRow, Future[Hashed]] | None = None
+        """The file that is hashed again right now."""
         now = time.monotonic()
         self._next_read_at = 0.0
         self._rescan_at, self._check_at, self._reload_at = now, now + _CHECK_ONE_S, now + _DAY_S
         self._stack = ExitStack()
         self._hashers = self._stack.enter_context(ThreadPoolExecutor(_HASHERS, thread_name_prefix="hash"))
+        self._large_hasher = self._stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="large"))
         self._poller = self._stack.enter_context(Poller(poll_client, poll))
         self._watcher = self._stack.enter_context(Watcher(root.path, wake))
 
@@ -64,6 +68,7 @@ class Observer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._root.disk.is_stopping = True  # ends hashes of large files
         self._stack.close()
 
     @property
@@ -95,9 +100,7 @@ class Observer:
         """Bring the local tree up to date where it is time to. Raises: RootPaused."""
         hints = self._watcher.take()
         now = time.monotonic()
-        if now >= self._check_at:
-            self._check_at = now + _CHECK_ONE_S
-            self._checked = self.scanner.check_one(self._checked)
+        self._check_one(now)
         is_whole = at_everything or hints.has_gaps or now >= self._rescan_at
         if is_whole:
             self.scanner.mark_all()
@@ -109,7 +112,7 @@ class Observer:
         self._root.check()
         before, was_settled = self._state.database.total_changes, self.scanner.is_settled
         try:
-            self.scanner.run(self._hashers)
+            self.scanner.run(self._hashers, self._large_hasher)
         except OSError as error:
             raise RootPaused(f"{self._root.path}: {error.strerror or error}") from error
         self._root.check()
@@ -118,6 +121,19 @@ class Observer:
         if is_whole:
             took_s = time.monotonic() - now
             self._rescan_at = time.monotonic() + rescan_interval_s(took_s, is_watching=self._watcher.problem is None)
+
+    def _check_one(self, now: float) -> None:
+        """Hash one file again every minute, at a mebibyte a second on average."""
+        if self._check is not None and self._check[1].done():
+            row, future = self._check
+            self.scanner.end_check(row, future.result())
+            self._checked, self._check = (row.dir, row.name), None
+            self._check_at = now + max(_CHECK_ONE_S, row.size / _CHECKED_BYTES_S)
+        elif self._check is None and now >= self._check_at:
+            self._check = self.scanner.begin_check(self._checked, self._large_hasher)
+            self._check_at = now + _CHECK_ONE_S
+            if self._check is None:
+                self._checked = (0, b"")
 
     # The server
 

@@ -17,7 +17,7 @@ Invariants:
 import hashlib
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,7 +26,7 @@ from dropbox_client.sync.disk import Disk, DiskEntry
 from dropbox_client.sync.ignores import RULES_NAME, Ignores
 from dropbox_client.sync.look import Findings, Look, explain_failure
 from dropbox_client.sync.names import RootTraits
-from dropbox_client.sync.state import State
+from dropbox_client.sync.state import LocalRow, State
 from dropbox_client.sync.state_file import LIMBO, ROOT_CHILD
 
 QUIET_S: Final = 2.0
@@ -35,10 +35,15 @@ _OLD_S = 60.0
 _MAX_TRIES = 10
 _FOLDERS_PER_TRANSACTION = 200
 _HASHES_PER_TRANSACTION = 200
+_LARGE_BYTES = 64 << 20
+"""Larger files are hashed beside the scans, which go on meanwhile."""
+_LOOK_AT_HASH_S = 0.5
 _RETRY_UNKNOWN_S = 30.0
 
 Place = tuple[int, bytes]
 """The number of a folder, and a name in it."""
+Hashed = tuple[str, DiskEntry] | Exception
+"""The hash of a file with its stat, or why there is none."""
 
 
 @dataclass(slots=True)
@@ -77,6 +82,8 @@ class Scanner:
         self._is_checking_rules = state.read_fact("are_rules_checked") == 0
         self._waits: dict[int, dict[bytes, _Wait]] = {}
         """Files without a valid hash, by folder and name."""
+        self._hashing: dict[Place, Future[Hashed]] = {}
+        """Hashes of large files that run."""
         self._missing: dict[int, dict[bytes, float]] = {}
         """Entries that were not listed, by folder and name, and since when."""
         self._gone: set[Place] = set()
@@ -127,27 +134,34 @@ class Scanner:
         """Return in how many seconds `run` has something to do, None if only a hint brings something."""
         if self._dirty:
             return 0.0
-        times = [wait.since + QUIET_S for waits in self._waits.values() for wait in waits.values()]
+        times = [
+            wait.since + QUIET_S
+            for folder, waits in self._waits.items()
+            for name, wait in waits.items()
+            if (folder, name) not in self._hashing
+        ]
+        times += [self._clock() + _LOOK_AT_HASH_S for _ in self._hashing]
         times += [since + QUIET_S for names in self._missing.values() for since in names.values()]
         times += [at + _RETRY_UNKNOWN_S for at in self._unknown.values()]
         return max(0.0, min(times) - self._clock()) if times else None
 
     # The scan
 
-    def run(self, pool: Executor | None = None) -> None:
+    def run(self, pool: Executor | None = None, large_pool: Executor | None = None) -> None:
         """Look at all marked folders, hash the files that are quiet, and remove what is gone.
 
-        `pool` hashes several files at once. Raises OSError of the root itself: nothing is known then.
+        `pool` hashes several files at once, `large_pool` large ones while scans go on. Raises OSError of the root
+        itself: nothing is known then.
         """
         if self._state.read_fact("rules") is None:
             self._state.replace_rules(Ignores(self._read_rules() or ""))
             self.ignores = Ignores(self._state.rules)
         self._mark_due()
-        self._look(pool)
+        self._look(pool, large_pool)
         if self._find_new_rules():
-            self._look(pool)
+            self._look(pool, large_pool)
 
-    def _look(self, pool: Executor | None) -> None:
+    def _look(self, pool: Executor | None, large_pool: Executor | None) -> None:
         while self._dirty:
             with self._state.transaction():
                 for _ in range(min(len(self._dirty), _FOLDERS_PER_TRANSACTION)):
@@ -161,14 +175,16 @@ class Scanner:
             self._state.set_fact("are_rules_checked", 1)
             self._is_checking_rules = False
         self._remove_gone()
-        self._hash_quiet(pool)
+        self._hash_quiet(pool, large_pool)
 
     def _mark_due(self) -> None:
         now = self._clock()
         due = [folder for folder, names in self._missing.items() if any(now - at >= QUIET_S for at in names.values())]
         due += [folder for folder, at in self._unknown.items() if now - at >= _RETRY_UNKNOWN_S]
         due += [
-            folder for folder, waits in self._waits.items() if any(now - w.since >= QUIET_S for w in waits.values())
+            folder
+            for folder, waits in self._waits.items()
+            if any(now - one.since >= QUIET_S for name, one in waits.items() if (folder, name) not in self._hashing)
         ]
         for folder in due:
             if folder != LIMBO:
@@ -310,9 +326,12 @@ class Scanner:
 
     # Hashes
 
-    def _hash_quiet(self, pool: Executor | None) -> None:
+    def _hash_quiet(self, pool: Executor | None, large_pool: Executor | None) -> None:
         now = self._clock()
         due = [(folder, name) for folder, waits in self._waits.items() for name in waits if _is_quiet(waits[name], now)]
+        if large_pool is not None:
+            self._hash_large(large_pool, due)
+            due = [place for place in due if not self._is_large(place)]
         for first in range(0, len(due), _HASHES_PER_TRANSACTION):
             some = due[first : first + _HASHES_PER_TRANSACTION]
             paths = [(self._find_path(folder), name) for folder, name in some]
@@ -321,7 +340,22 @@ class Scanner:
                 for place, result in zip(some, results, strict=True):
                     self._record_hash(place, result)
 
-    def _hash(self, place: tuple[bytes | None, bytes]) -> tuple[str, DiskEntry] | Exception:
+    def _hash_large(self, pool: Executor, due: list[Place]) -> None:
+        """Begin the hashes of large files, and record those that have ended."""
+        for place in [place for place, future in self._hashing.items() if future.done()]:
+            result = self._hashing.pop(place).result()
+            if place[1] in self._waits.get(place[0], ()):
+                with self._state.transaction():
+                    self._record_hash(place, result)
+        for place in due:
+            if self._is_large(place) and place not in self._hashing:
+                self._hashing[place] = pool.submit(self._hash, (self._find_path(place[0]), place[1]))
+
+    def _is_large(self, place: Place) -> bool:
+        wait = self._waits[place[0]].get(place[1])
+        return wait is None or wait.seen.size > _LARGE_BYTES
+
+    def _hash(self, place: tuple[bytes | None, bytes]) -> Hashed:
         path, name = place
         try:
             if path is None:
@@ -331,7 +365,7 @@ class Scanner:
         except (OSError, FileChanged, Unreadable) as error:
             return error
 
-    def _record_hash(self, place: Place, result: tuple[str, DiskEntry] | Exception) -> None:
+    def _record_hash(self, place: Place, result: Hashed) -> None:
         row, wait = self._state.find_place(*place), self._waits[place[0]][place[1]]
         is_over = True
         if row is None or row.kind != "file":
@@ -350,22 +384,22 @@ class Scanner:
             if wait.tries >= _MAX_TRIES:
                 self._explain_busy(*place)
         if is_over:
-            del self._waits[place[0]][place[1]]
+            self._waits[place[0]].pop(place[1], None)
 
-    def check_one(self, after: Place) -> Place:
-        """Hash the next file after a place again, whatever its times say (rule 8); return its place.
-
-        Returns (0, b"") at the end. Other content is recorded as a change.
-        """
+    def begin_check(self, after: Place, pool: Executor) -> tuple[LocalRow, Future[Hashed]] | None:
+        """Begin to hash the next file after a place again, whatever its times say (rule 8); None at the end."""
         row = self._state.find_next_file(*after)
-        if row is None:
-            return 0, b""
-        result = self._hash((self._find_path(row.dir), row.name))
+        return row and (row, pool.submit(self._hash, (self._find_path(row.dir), row.name)))
+
+    def end_check(self, checked: LocalRow, result: Hashed) -> None:
+        """Record other content than the row has as a change."""
+        row = self._state.find_place(checked.dir, checked.name)
+        if row != checked:
+            return
         if isinstance(result, tuple) and result[1][:6] == row[2:8] and bytes.fromhex(result[0]) != row.fp:
             self._state.put_local([row._replace(fp=bytes.fromhex(result[0]))])
         elif not isinstance(result, tuple) or result[1][:6] != row[2:8]:
             self._dirty.setdefault(row.dir, False)
-        return row.dir, row.name
 
 
 def _next_wait(wait: _Wait | None, entry: DiskEntry, now: float) -> _Wait:
