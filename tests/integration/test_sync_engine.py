@@ -4,12 +4,15 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dropbox_api.db import Db
 from dropbox_api.workers.relay import relay_changes
+from dropbox_client.sync.apply import LocalActions
 from dropbox_client.sync.engine import Engine
+from dropbox_client.sync.state import LocalRow
 from tests.conftest import Register
 from tests.support.server import Account, RunningServer, run_until_idle
 from tests.support.sharing import grant, make_folder, verify
@@ -95,6 +98,33 @@ async def test_both_edited_keeps_both(one: Device, two: Device) -> None:
     ((name, content),) = found.items()
     assert name.startswith("plan (conflict copy of desktop ")
     assert content == b"of the desktop"
+
+
+async def test_conflict_copy_is_made_when_the_other_version_is_here(
+    one: Device, two: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one.root.mkdir(parents=True)
+    for name in ("edited", "new"):
+        if name == "edited":
+            (one.root / name).write_bytes(b"base")
+            await equal(one, two)
+        for device in (one, two):
+            (device.root / name).write_bytes(f"{name} of {device.name}".encode())
+    await one.sync()
+    waiting: dict[str, list[bytes]] = {}
+    move = LocalActions._move
+
+    def look_and_move(actions: LocalActions, row: LocalRow, *place: Any) -> LocalRow:
+        found = [path.read_bytes() for path in (two.root / ".dbx/incoming").iterdir()]
+        waiting[row.name.decode()] = found
+        return move(actions, row, *place)
+
+    monkeypatch.setattr(LocalActions, "_move", look_and_move)
+    await two.sync()
+    assert set(waiting) == {"edited", "new"}
+    for name, found in waiting.items():
+        assert f"{name} of laptop".encode() in found
+    assert len(await equal(one, two)) == 4
 
 
 async def test_swapped_names_end_swapped_on_the_other_device(one: Device, two: Device) -> None:

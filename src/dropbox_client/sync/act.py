@@ -9,6 +9,7 @@ from typing import Final
 
 from dropbox_client.errors import ApiError, ClientError, Corrupt, FileChanged, NotSignedIn, Stopped, Unreachable
 from dropbox_client.models import File
+from dropbox_client.models.files import normalize_name
 from dropbox_client.problems import NotFound, ParentGone
 from dropbox_client.sync.apply import Busy, LocalActions
 from dropbox_client.sync.delays import Delays
@@ -25,12 +26,14 @@ from dropbox_client.sync.trees import (
     Detach,
     Download,
     DropBase,
+    LocalEntry,
     MoveLocal,
     NodeId,
     Pair,
     Park,
     PlaceMount,
     Plan,
+    RemoteEntry,
     SendEdit,
     SendNew,
     TrashLocal,
@@ -72,6 +75,8 @@ class Actor:
         """Actions of the last plan that wait."""
         self._running: dict[NodeId, Transfer] = {}
         """Transfers that were begun, by the id of their entry."""
+        self._fetched_first: set[NodeId] = set()
+        """Nodes of which the content was asked for before a conflict copy is made."""
         self.total_bytes = 0
         """To send and to fetch since no transfer ran."""
         self._done_before = 0
@@ -201,12 +206,40 @@ class Actor:
         if isinstance(action, Download):
             self._try(action, lambda: self._begin(action, lambda: self._transfers.fetch(action)))
             return False
+        if isinstance(action, CopyConflict) and not self._has_successor(action):
+            return False
         path = self.describer.describe(action).path
         if self._try(action, lambda: self._local.run(action)):
             self._log_action(action, path)
         if isinstance(action, MoveLocal | TrashLocal | Park):
             self._scanner.forget_paths()
         return True
+
+    def _has_successor(self, conflict: CopyConflict) -> bool:
+        """Return whether the version that takes the name of a conflict copy is here; fetch it first, if there is one.
+
+        Else the name would be missing until the end of the download.
+        """
+        local = conflict.local
+        remote = self._find_successor(local)
+        if remote is None or remote.content is None or self._transfers.has_fetched(remote):
+            return True
+        fetch = Download(remote, local, local.parent or "", local.name)
+        if self._is_waiting(fetch):
+            self.left.append(conflict)
+        elif not self._is_running(fetch):
+            self._fetched_first.add(remote.id)
+            self._try(fetch, lambda: self._begin(fetch, lambda: self._transfers.fetch(fetch)))
+        return False
+
+    def _find_successor(self, local: LocalEntry) -> RemoteEntry | None:
+        """Return the node that the server has in place of a local file: the same one, or a new one of its name."""
+        node = self._state.find_remote(local.id)
+        if node is not None or local.parent is None:
+            return node
+        name = normalize_name(local.name.decode(errors="replace"))
+        there = self._state.list_remote(self._rows.resolve(local.parent))
+        return next((one for one in there if normalize_name(one.name) == name), None)
 
     def _begin(self, action: Transfer, start: Callable[[], None]) -> None:
         start()
@@ -268,6 +301,8 @@ class Actor:
             self.delays.succeed(node_id)
             self._rests.rest(result.id, rest_s)
             _log.info("uploaded %s%s", path, done.detail)
+        elif isinstance(result, bytes) and node_id in self._fetched_first:
+            self._fetched_first.discard(node_id)
         elif isinstance(result, bytes) and isinstance(action, Download):
             if self._try(action, lambda: self._local.publish(action, result)):
                 _log.info("downloaded %s", path)

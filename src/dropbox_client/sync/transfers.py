@@ -25,7 +25,7 @@ from dropbox_client.sync.apply import INCOMING_PATH
 from dropbox_client.sync.disk import Disk
 from dropbox_client.sync.rows import Mismatch, Rows
 from dropbox_client.sync.state import LocalRow
-from dropbox_client.sync.trees import Download, SendEdit, SendNew
+from dropbox_client.sync.trees import Download, NodeId, RemoteEntry, SendEdit, SendNew
 from dropbox_client.transfer.chunks import MIB
 from dropbox_client.transfer.download import download, has_same_content
 from dropbox_client.transfer.progress import ProgressListener, UploadItem, UploadResult
@@ -227,6 +227,12 @@ class Transfers(ProgressListener):
             older = self._root / os.fsdecode(self._rows.find_path(number)) / os.fsdecode(action.local.name)
         self._large_lanes.submit(self._fetch, action, wanted, older=older)
 
+    def has_fetched(self, remote: RemoteEntry) -> bool:
+        """Return whether the complete content of a node waits for its place."""
+        return remote.content is not None and os.path.lexists(
+            self._store / _name_download(remote.content.fingerprint, remote.id)
+        )
+
     def _sign_all(self) -> None:
         """Sign the URLs of small files, many in one request, shortly before they are fetched."""
         while True:
@@ -265,7 +271,7 @@ class Transfers(ProgressListener):
         older: Path | None = None,
         sign: Callable[[Wanted], DownloadUrl] | None = None,
     ) -> None:
-        name = f"{wanted.fingerprint}-{wanted.id}"
+        name = _name_download(wanted.fingerprint, wanted.id)
         result: bytes | Exception
         try:
             target = self._store / name
@@ -290,6 +296,10 @@ class Transfers(ProgressListener):
         """Raise OSError where the disk has no space for the whole file."""
         if shutil.disk_usage(self._store).free < wanted.size_bytes + _RESERVE_BYTES:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _name_download(fingerprint: str, node_id: NodeId) -> str:
+    return f"{fingerprint}-{node_id}"
 
 
 def _explain_bytes(result: UploadResult) -> str:
