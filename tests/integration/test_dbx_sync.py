@@ -235,6 +235,7 @@ async def test_excluded_folder_leaves_this_computer_only(laptop: Dbx) -> None:
     (root / "note").write_text("note")
     await laptop("sync", "files", "--once")
     assert "inside of each other" in (await laptop("sync", "files/large", "--once", code=1)).err
+    assert "only a part of" in (await laptop("sync", "remove", "files/large", code=2)).err
     assert "large" in (await laptop("sync", "exclude", "files", "large")).err
     await laptop("sync", "files", "--once")
     assert files(laptop) == {"note": "note"}

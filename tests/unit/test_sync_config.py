@@ -94,6 +94,8 @@ def test_new_root_is_refused_where_it_cannot_be(registry: Registry, tmp_path: Pa
     ):
         with pytest.raises((RootRefused, ClientError), match=text):
             prepare_root(registry, str(path), None, None)
+    with pytest.raises(Usage, match="Shared with me"):
+        prepare_root(registry, str(tmp_path / "new"), "/shared:Team", None)
     new = prepare_root(registry, str(tmp_path / "new"), "/work", None)
     assert (new.path, new.folder) == (tmp_path / "new", "/work")
     assert not new.path.exists()

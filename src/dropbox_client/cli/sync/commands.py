@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal, NoReturn
 
-from dropbox_client.cli import output
+from dropbox_client.cli import EXIT_NOT_SIGNED_IN, output
 from dropbox_client.cli.arguments import Format
 from dropbox_client.cli.environment import connect
 from dropbox_client.errors import ClientError, NotSignedIn, Usage
@@ -46,7 +46,6 @@ _LOG_POLL_S: Final = 0.3
 
 def keep(options: Namespace) -> int:
     """Keep a folder equal to the account, in the foreground."""
-    from dropbox_client.cli.sync.run import EXIT_REVOKED  # noqa: PLC0415
     from dropbox_client.cli.sync.setup import prepare_root  # noqa: PLC0415
 
     registry = open_registry()
@@ -67,7 +66,7 @@ def keep(options: Namespace) -> int:
         if registry.read(config.id) is None:
             raise
         output.print_error(f"{error}; the state is kept: `dbx sync add {config.path}` makes a new token")
-        raise SystemExit(EXIT_REVOKED) from None
+        raise SystemExit(EXIT_NOT_SIGNED_IN) from None
     finally:
         if registry.read(config.id) is None:  # it could not be added, or was removed meanwhile
             registry.remove(config.id)
@@ -177,6 +176,8 @@ def remove(options: Namespace) -> None:
 
     registry = open_registry()
     config = find_root(registry, options.folder)
+    if registry.find_at(Path(options.folder)) is None:
+        raise Usage(f"{options.folder} is only a part of {config.path}: `dbx sync exclude` keeps it off this computer")
     until = time.monotonic() + _STOP_S
     while find_process(registry.folder(config.id)) is not None:
         with suppress(NotRunning):  # it is starting, or ending
@@ -239,6 +240,9 @@ def _choose(options: Namespace, change: Callable[[frozenset[str], list[str]], fr
     registry = open_registry()
     config = find_root(registry, options.folder)
     paths = [find_below(config, path) for path in options.paths]
+    for path in paths:
+        if path not in config.unselected and not (config.path / path).is_dir():
+            output.print_note(f"{path} is no folder here yet")
     config = replace(config, unselected=change(config.unselected, paths))
     _change(registry, config)
     output.print_note(f"not kept on this device: {', '.join(sorted(config.unselected)) or 'nothing'}")

@@ -1,5 +1,6 @@
 """The synchronized folders of this user, found by what a person typed."""
 
+import unicodedata
 from pathlib import Path
 
 from dropbox_client.cli.environment import RETRY_FOR_S, state_directory
@@ -44,7 +45,7 @@ def find_below(config: RootConfig, text: str) -> str:
     path = Path(text)
     if path.is_absolute() and path.is_relative_to(config.path):
         path = path.relative_to(config.path)
-    names = [name for name in path.as_posix().split("/") if name not in {"", "."}]
+    names = [name for name in unicodedata.normalize("NFC", path.as_posix()).split("/") if name not in {"", "."}]
     if not names or ".." in names:
         raise Usage(f"{text} is not a path below {config.path}")
     return "/".join(names)

@@ -16,7 +16,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
-from dropbox_client.cli import output
+from dropbox_client.cli import EXIT_NOT_SIGNED_IN, output
 from dropbox_client.cli.arguments import Format
 from dropbox_client.cli.progress_bars import ProgressBars, open_progress_bars
 from dropbox_client.cli.signals import ExitOnSignal
@@ -34,7 +34,6 @@ from dropbox_client.sync.state_file import STATE_NAME
 from dropbox_client.sync.status import StatusServer, hold_root
 from dropbox_client.sync.trees import BrakeKind
 
-EXIT_REVOKED: Final = 3
 LOG_NAME: Final = "log"
 _LOG_BYTES, _LOG_FILES = 2 * 1024 * 1024, 5
 _STOP_S = 10.0
@@ -126,9 +125,8 @@ def open_engine(registry: Registry, config: RootConfig, folder: Path, client: Cl
 class _LogFormatter(logging.Formatter):
     """Names of files may have any characters; a line of the log stays one."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        first, *rest = super().format(record).split("\n") if record.exc_info else [super().format(record)]
-        return "\n".join([make_visible(first), *rest])
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - of the library
+        return make_visible(super().formatMessage(record))
 
 
 @contextmanager
@@ -261,7 +259,7 @@ class Supervisor:
                     for config in configs:
                         self._start(config)
                     if configs and all(config.id in self._revoked for config in configs):
-                        return EXIT_REVOKED
+                        return EXIT_NOT_SIGNED_IN
                     self._wait(configs)
         finally:
             self._end()
@@ -285,7 +283,7 @@ class Supervisor:
                 continue
             del self._processes[root_id]
             self._due[root_id] = time.monotonic() + _RESTART_S
-            if process.exitcode == EXIT_REVOKED:
+            if process.exitcode == EXIT_NOT_SIGNED_IN:
                 self._revoked[root_id] = self._find_token_time(root_id)
             output.print_note(f"{paths.get(root_id, root_id)}: ended with {process.exitcode}")
         if not self._processes:
@@ -329,7 +327,7 @@ def run_quietly(registry: Registry, config: RootConfig) -> int:
             root.run(root.engine.run, lambda _: None, every_s=5)
     except (ClientError, OSError) as error:
         output.print_error(output.describe_error(error, str(config.path)))
-        return EXIT_REVOKED if isinstance(error, NotSignedIn) else 1
+        return EXIT_NOT_SIGNED_IN if isinstance(error, NotSignedIn) else 1
     except Exception:  # noqa: BLE001 - the other roots go on
         with open_log(registry.folder(config.id)):
             _log.exception("internal error")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from dropbox_client.cli import output
+from dropbox_client.cli.arguments import is_prefixed
 from dropbox_client.cli.confirm import with_confirmation
 from dropbox_client.cli.environment import connect
 from dropbox_client.cli.sync.roots import open_client
@@ -36,6 +37,8 @@ def prepare_root(registry: Registry, folder: str, remote: str | None, name: str 
 
     Raises: RootRefused for a nested folder and for state on a network file system; ClientError.
     """
+    if remote and is_prefixed(remote.removeprefix("/")):
+        raise Usage("--folder is in your own files; shares appear in a folder for all of them, below 'Shared with me'")
     path = Path(folder).absolute()
     if path.parent.is_dir():
         path = path.parent.resolve() / path.name
