@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,7 @@ async def test_an_edit_beats_a_delete(one: Device, two: Device) -> None:
     assert await equal(two, one) == {"d": None, "d/edited": b"new"}
 
 
-async def test_two_devices_that_had_the_same_files_before_transfer_nothing(one: Device, two: Device) -> None:
+async def test_rule_10_equal_contents_are_no_conflict(one: Device, two: Device) -> None:
     for device in (one, two):
         (device.root / "a").mkdir(parents=True)
         (device.root / "a/same").write_bytes(b"same")
@@ -297,3 +298,53 @@ async def test_shares_are_mounted_and_kept(
     assert not (mounts / "readable/file").exists()
     assert (mounts / "editable/file").exists()
     assert [path.read_bytes() for path in other.root.rglob("new*") if ".dbx" not in path.parts] == [b"not sent either"]
+
+
+async def test_rule_10_many_conflicts_ask_first(one: Device, two: Device) -> None:
+    one.root.mkdir(parents=True)
+    for n in range(21):
+        (one.root / f"{n}").write_bytes(b"base")
+    await equal(one, two)
+    for n in range(21):
+        (one.root / f"{n}").write_bytes(b"laptop %d" % n)
+        (two.root / f"{n}").write_bytes(b"desktop %d" % n if n else b"laptop 0")
+    (two.root / "other").write_bytes(b"goes on")
+    await one.sync()
+    (two.root / "20").write_bytes(b"laptop 20")  # equal contents are no conflict
+    await two.sync()
+    assert two.read()["1 (conflict copy of desktop " + _today() + ")"] == b"desktop 1"
+    assert (await equal(one, two))["other"] == b"goes on"
+    for device in (one, two):
+        for n in range(21):
+            (device.root / f"{n}").write_bytes(b"again %d of %s" % (n, device.name.encode()))
+    await one.sync()
+    (question,) = (await two.sync()).questions
+    assert (question.kind, question.count) == ("conflicts", 21)
+    assert two.read()["0"] == b"again 0 of desktop"
+    assert two.make_engine().answer("rejected") == 0
+    assert two.make_engine().answer("confirmed") == 21
+    found = await equal(two, one)
+    assert found["0"] == b"again 0 of laptop"
+    assert len(found) == 21 + 19 + 21 + 1
+
+
+async def test_rule_10_conflict_copy_of_a_conflict_copy_has_one_mark(one: Device, two: Device) -> None:
+    one.root.mkdir(parents=True)
+    long = "n" * 250 + ".txt"
+    for device in (one, two):
+        device.root.mkdir(parents=True, exist_ok=True)
+        (device.root / long).write_bytes(device.name.encode())
+    await one.sync()
+    names = set(await equal(two, one)) - {long}
+    (copy,) = names
+    assert len(copy.encode()) <= 255
+    for device in (one, two):
+        (device.root / copy).write_bytes(b"second of " + device.name.encode())
+    await one.sync()
+    found = await equal(two, one)
+    (second,) = set(found) - {long, copy}
+    assert (second.count("conflict copy"), found[second]) == (1, b"second of desktop")
+
+
+def _today() -> str:
+    return f"{datetime.now().astimezone():%Y-%m-%d}"

@@ -5,6 +5,7 @@ may run in any order goes in one request, and each item has its own answer.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -78,7 +79,8 @@ class RemoteActions:
         results = self._client.files.batch([operation for _, operation, _ in operations])
         for (action, _, intent), result in zip(operations, results, strict=True):
             if result.problem is None:
-                self._record(action, result, intent)
+                with suppress(Mismatch):  # the rows have the node already
+                    self._record(action, result, intent)
             else:
                 if intent is not None:
                     self._state.end_intent(intent)

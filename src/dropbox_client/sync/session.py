@@ -203,7 +203,7 @@ class Session:
             self._ask(plan)
             self._did_act = self._actor.act(plan)
             self._is_plan_due |= self._did_act  # another plan sees what is left
-        except (Unreachable, InvalidResponse) as error:
+        except (Unreachable, InvalidResponse, ApiError) as error:
             if is_once:
                 raise
             self._observer.note_failure(error)
