@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from dropbox_client.client import Client
 from dropbox_client.errors import ClientError, NotSignedIn
+from dropbox_client.models import TreeEntry
 from dropbox_client.problems import NotFound
 from dropbox_client.sync.apply import INCOMING_PATH
 from dropbox_client.sync.config import Registry, RootConfig
@@ -34,6 +35,7 @@ from dropbox_client.sync.guard import (
 from dropbox_client.sync.ignores import PRIVATE_NAME, RULES_NAME, Ignores
 from dropbox_client.sync.state_file import ROOT_CHILD, STATE_NAME, read_database
 from dropbox_client.sync.status import NotRunning, ask, find_process, read_snapshot
+from dropbox_client.sync.trees import SHARED_ID
 
 _MAX_SKEW_S: Final = 60.0
 _MIN_FREE_BYTES: Final = 1 << 30
@@ -259,26 +261,24 @@ def _check_remote(client: Client, database: sqlite3.Connection) -> Iterator[Find
     root_id = _read_fact(database, "root_id")
     if root_id is None:
         return
-    columns = "SELECT id, parent, name, fp, version FROM remote WHERE id != ? AND id NOT LIKE 'shared-%'"
-    recorded = {row[0]: row[1:] for row in database.execute(columns, (root_id,))}
-    shared = {row[0] for row in database.execute("SELECT root FROM mounts")}
+    shares = [row[0] for row in database.execute("SELECT root FROM mounts WHERE is_active")]
+    rows = database.execute("SELECT id, parent, name, fp FROM remote")
+    recorded = {row[0]: row[1:] for row in rows if row[0] not in {root_id, SHARED_ID, *shares}}
     counts: Counter[str] = Counter()
+    seen: set[str] = set()
     try:
-        for entry in client.files.tree(client.files.get(root_id)):
+        for entry in _list_tree(client, (root_id, *shares)):
+            if entry.id in seen or entry.id in shares:  # a share inside of another one
+                continue
+            seen.add(entry.id)
             row = recorded.pop(entry.id, None)
             fp = bytes.fromhex(entry.fingerprint) if entry.fingerprint else None
-            if row is None:
-                counts["missing here"] += 1
-            elif (row[0], row[1], row[2]) != (entry.parent_id, entry.name, fp):
-                counts["different"] += 1
-            else:
-                counts["equal"] += 1
+            is_equal = row == (entry.parent_id, entry.name, fp)
+            counts["equal" if is_equal else "different" if row else "missing here"] += 1
     except NotFound:
-        yield _bad("the folder on the server is gone", "restore it from the trash, or `dbx sync remove`")
+        yield _bad("a folder is gone from the server", "restore it from the trash, or `dbx sync remove`")
         return
-    below: dict[str, str] = {node_id: row[0] for node_id, row in recorded.items()}
-    gone = [node_id for node_id in recorded if not _is_shared(node_id, below, shared)]
-    counts["gone there"] += len(gone)
+    counts["gone there"] = len(recorded)
     differences = ", ".join(f"{count} {word}" for word, count in counts.items() if count and word != "equal")
     if differences:
         yield _bad(
@@ -289,14 +289,11 @@ def _check_remote(client: Client, database: sqlite3.Connection) -> Iterator[Find
         yield _ok(f"{counts['equal']:,} files and folders are recorded as the server has them")
 
 
-def _is_shared(node_id: str, parents: dict[str, str], shared: set[str]) -> bool:
-    seen = set()
-    while node_id not in seen:
-        if node_id in shared:
-            return True
-        seen.add(node_id)
-        node_id = parents.get(node_id, node_id)
-    return False
+def _list_tree(client: Client, roots: Iterable[str]) -> Iterator[TreeEntry]:
+    for root in roots:
+        folder = client.files.get(root)
+        if folder.kind == "folder":
+            yield from client.files.tree(folder)
 
 
 # The disk
