@@ -89,6 +89,7 @@ class RootRun:
                     self._notices.observe(snapshot, read_conflicts(self._state_path))
 
     def _end(self, future: "concurrent.futures.Future[T]") -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # systemd and `Supervisor` both send one
         self.engine.stop()
         try:
             concurrent.futures.wait([future], _STOP_S)
