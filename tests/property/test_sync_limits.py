@@ -3,12 +3,16 @@
 import http.server
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dropbox_client.sync.limits import TokenBucket
+from dropbox_client.client import Client
+from dropbox_client.sync.config import RootConfig
+from dropbox_client.sync.limits import TokenBucket, limit_client
 from dropbox_client.transport import Transport
 
 steps = st.lists(st.tuples(st.floats(0, 10), st.integers(0, 5000)), max_size=60)
@@ -99,3 +103,21 @@ def test_transport_takes_every_byte_of_content_from_the_limits_in_small_pieces(e
         response.read()
     assert sum(up.pieces) == sum(down.pieces) == len(content)
     transport.close()
+
+
+def test_limits_of_a_root_apply_to_their_directions(tmp_path: Path) -> None:
+    config = RootConfig("one", tmp_path, "http://localhost:1", "d", "laptop")
+    with Client(config.server, token="x") as client:
+        limit_client(client, config)
+        assert (client.transport.upload_limit, client.transport.download_limit) == (None, None)
+        limit_client(client, replace(config, upload_bytes_s=4_000, download_bytes_s=40_000))
+        assert client.transport.upload_limit
+        assert client.transport.download_limit
+        assert [client.transport.upload_limit.piece_bytes, client.transport.download_limit.piece_bytes] == [
+            1024,
+            10_000,
+        ]
+        client.transport.upload_limit.take(10**9)
+        waiting = threading.Thread(target=client.transport.upload_limit.take, args=(1,))
+        waiting.start()
+    waiting.join()  # `close` ends the wait

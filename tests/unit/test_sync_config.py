@@ -90,6 +90,7 @@ def test_new_root_is_refused_where_it_cannot_be(registry: Registry, tmp_path: Pa
         (tmp_path, "inside of each other"),
         (foreign / "below", "inside of the synchronized folder"),
         (tmp_path / "no" / "parent", "does not exist"),
+        (registry.directory.parent, "contains the state"),
         (file, "not a folder"),
     ):
         with pytest.raises((RootRefused, ClientError), match=text):

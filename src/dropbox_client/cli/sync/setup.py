@@ -48,6 +48,10 @@ def prepare_root(registry: Registry, folder: str, remote: str | None, name: str 
         raise ClientError(f"{path} is not a folder that you may read and write")
     others = registry.list()
     require_disjoint(path, [config.path for config in others])
+    if registry.directory.resolve().is_relative_to(path.resolve()):
+        raise ClientError(
+            f"{path} contains the state of `dbx sync`, which must not be synchronized: choose a folder in it"
+        )
     registry.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     require_local_disk(registry.directory, Host.read())
     host = socket.gethostname().partition(".")[0] or "this device"
