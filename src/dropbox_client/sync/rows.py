@@ -46,7 +46,9 @@ class Rows:
         is_there = folder is not None and folder.id == self.resolve(local.parent) and row.name == local.name
         if not is_there or row.kind != local.kind:
             raise Mismatch("the entry was moved")
-        if row.kind == "file" and row.status == "ok" and read_content(row.fp, row.size) != local.content:
+        # A file that was seen changed and not read yet has no content: it is not the one that was planned for.
+        content = read_content(row.fp, row.size) if row.kind == "file" and row.status == "ok" else None
+        if content != local.content:
             raise Mismatch("the file was changed")
         return row
 

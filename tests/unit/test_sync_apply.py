@@ -1,0 +1,67 @@
+"""Actions on the disk where a person changes it at the worst moment."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dropbox_client.sync.apply import INCOMING_PATH, LocalActions
+from dropbox_client.sync.localtrash import LocalTrash
+from dropbox_client.sync.part import load_part
+from dropbox_client.sync.rows import Mismatch, Rows
+from dropbox_client.sync.trees import ContentId, Download, LocalEntry, RemoteEntry, TrashLocal
+from tests.support.sync_folder import SyncFolder, sync_folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[SyncFolder]:
+    with sync_folder(tmp_path) as made:
+        (made.root / os.fsdecode(INCOMING_PATH)).mkdir(parents=True)
+        yield made
+
+
+def make_actions(folder: SyncFolder) -> LocalActions:
+    return LocalActions(Rows(folder.state), folder.disk, LocalTrash(folder.root_fd, folder.disk))
+
+
+def read_local(folder: SyncFolder, path: str) -> LocalEntry:
+    """Return an entry as the planner sees it."""
+    trees = load_part(folder.state, folder.device, lambda *_: "selected", is_settled=True)
+    entry = trees.local.get(folder.row(path).id)
+    assert entry is not None
+    return entry
+
+
+def make_download(folder: SyncFolder, path: str, content: bytes) -> tuple[Download, bytes]:
+    """Return a download over a file on disk, and the name of its content in the folder of downloads."""
+    local = read_local(folder, path)
+    what = ContentId(hashlib.sha256(content).hexdigest(), len(content))
+    remote = RemoteEntry(local.id, "root", path, "file", what, "r2", 2)
+    name = f"{what.fingerprint}-{local.id}"
+    (folder.root / os.fsdecode(INCOMING_PATH) / name).write_bytes(content)
+    return Download(remote, local, "root", local.name), name.encode()
+
+
+def test_publish_over_an_edit_that_was_seen_but_not_hashed_keeps_it(folder: SyncFolder) -> None:
+    (folder.root / "plan").write_bytes(b"base")
+    folder.settle()
+    download, incoming = make_download(folder, "plan", b"of the server")
+    (folder.root / "plan").write_bytes(b"edited while it was fetched")
+    folder.scan()
+    assert folder.row("plan").status == "busy"
+    with pytest.raises(Mismatch):
+        make_actions(folder).publish(download, incoming)
+    assert (folder.root / "plan").read_bytes() == b"edited while it was fetched"
+
+
+def test_trash_of_a_file_that_was_seen_edited_keeps_it(folder: SyncFolder) -> None:
+    (folder.root / "plan").write_bytes(b"base")
+    folder.settle()
+    local = read_local(folder, "plan")
+    (folder.root / "plan").write_bytes(b"edited")
+    folder.scan()
+    with pytest.raises(Mismatch):
+        make_actions(folder).run(TrashLocal(local))
+    assert (folder.root / "plan").read_bytes() == b"edited"
