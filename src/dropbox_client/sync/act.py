@@ -10,7 +10,7 @@ from typing import Final
 from dropbox_client.errors import ApiError, ClientError, Corrupt, FileChanged, NotSignedIn, Stopped, Unreachable
 from dropbox_client.models import File
 from dropbox_client.models.files import normalize_name
-from dropbox_client.problems import NotFound, ParentGone
+from dropbox_client.problems import NotFound, ParentGone, RevisionConflict
 from dropbox_client.sync.apply import Busy, LocalActions
 from dropbox_client.sync.delays import Delays
 from dropbox_client.sync.describe import Describer, find_id, find_size, find_work, is_remote
@@ -188,15 +188,19 @@ class Actor:
         return bool(actions)
 
     def _act_on_server(self, actions: list[RemoteAction]) -> bool:
-        if not actions:
-            return False
+        """Carry out the actions of one stage; return whether any of them had an effect."""
         paths = [self.describer.find_path(find_id(action)) for action in actions]  # unknown after a deletion
-        for refusal in self._remote.run(actions):
-            self._note_refusal(refusal.action, refusal.problem)
+        refusals = {id(refusal.action): refusal for refusal in self._remote.run(actions)} if actions else {}
         for action, path in zip(actions, paths, strict=True):
-            if find_work(action) != "other" and not self.delays.find_reason(find_id(action)):
+            refusal = refusals.get(id(action))
+            if refusal is None:
+                self.delays.succeed(find_id(action))
                 self._log_action(action, path)
-        return True
+            elif isinstance(refusal.problem, Mismatch):
+                self._note_mismatch(action, refusal.problem)
+            else:
+                self._note_refusal(action, refusal.problem)
+        return len(refusals) < len(actions)
 
     def _act_alone(self, action: Action) -> bool:
         """Act on the disk, or begin a transfer; return whether another plan has to see it."""
@@ -252,9 +256,7 @@ class Actor:
         try:
             act()
         except Mismatch as mismatch:
-            if mismatch.path is not None:
-                self._scanner.mark(mismatch.path)
-            self._delay(action, f"{mismatch}; it is looked at again")
+            self._note_mismatch(action, mismatch)
         except Busy as busy:
             self._delay(action, str(busy), 5.0)
         except OSError as error:
@@ -271,6 +273,11 @@ class Actor:
     def _delay(self, action: Action, reason: str, least_s: float = 0.0) -> None:
         self.delays.fail(find_id(action), reason, least_s)
         self.left.append(action)
+
+    def _note_mismatch(self, action: Action, mismatch: Mismatch) -> None:
+        if mismatch.path is not None:
+            self._scanner.mark(mismatch.path)
+        self._delay(action, f"{mismatch}; it is looked at again")
 
     def _note_refusal(self, action: Action, problem: ApiError) -> None:
         """Let an action wait that the server refused; events will show what another device did."""
@@ -310,16 +317,21 @@ class Actor:
             self._note_failed_transfer(action, result, path)
 
     def _record_upload(self, action: SendNew | SendEdit, file: File) -> None:
+        """Record what the server has got: content and place that were sent, since the answer shows the file as it is
+        by now, maybe with the edit or the move of another device.
+        """
         entry = self._rows.put_file(file)
+        sent = replace(entry, content=action.local.content, executable=action.local.executable)
         if isinstance(action, SendNew):
             if self._state.find_local(self._rows.resolve(action.local.id)) is not None:
                 with suppress(Mismatch):
                     self._rows.bind(action.local.id, entry.id)
             if self._state.find_base(entry.id) is None:
-                self._rows.agree(entry, action.local.name)
+                parent = self._rows.resolve(action.parent)
+                self._rows.agree(replace(sent, parent=parent, name=action.name), action.local.name)
         elif action.remote is not None:
             self._rows.change_base(
-                entry.id, content=entry.content, revision_id=entry.revision_id, executable=entry.executable
+                sent.id, content=sent.content, revision_id=sent.revision_id, executable=sent.executable
             )
 
     def _note_failed_transfer(self, action: Transfer, error: Exception, path: str) -> None:
@@ -327,7 +339,8 @@ class Actor:
             return
         if isinstance(error, NotSignedIn):
             raise error
-        if isinstance(action, SendEdit) and action.remote is None and isinstance(error, NotFound | ParentGone):
+        cannot_return = isinstance(error, NotFound | ParentGone | RevisionConflict)
+        if isinstance(action, SendEdit) and action.remote is None and cannot_return:
             with suppress(Mismatch):
                 self._local.run(Detach(action.local))
             return

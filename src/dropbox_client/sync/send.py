@@ -43,10 +43,10 @@ class _Tag(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why the server did not carry out an action."""
+    """Why an action was not carried out: the server said so, or its entries are not those that it was planned for."""
 
     action: RemoteAction
-    problem: ApiError
+    problem: ApiError | Mismatch
 
 
 class RemoteActions:
@@ -57,7 +57,7 @@ class RemoteActions:
         self._rows, self._state = rows, rows.state
 
     def run(self, actions: Sequence[RemoteAction]) -> Iterator[Refusal]:
-        """Carry out the actions of one stage; yield what the server refused. Those without their entries are left out.
+        """Carry out the actions of one stage; yield those that were not.
 
         Raises: NotSignedIn, Unreachable, Stopped; Unreachable leaves it open what was done.
         """
@@ -70,9 +70,7 @@ class RemoteActions:
                     self._mark(action)
                 else:
                     operations.append(self._make_operation(action))
-            except Mismatch:
-                continue
-            except ApiError as problem:
+            except (ApiError, Mismatch) as problem:
                 yield Refusal(action, problem)
         if not operations:
             return
@@ -158,6 +156,8 @@ class RemoteActions:
                 fates[state.id] = state.state
             elif self._is_outside(state.id):
                 fates[state.id] = "live"
+        if not fates:
+            raise Mismatch("the server has it: events will tell where")
         self._state.put_fates(fates)
 
     def _is_outside(self, node_id: NodeId) -> bool:

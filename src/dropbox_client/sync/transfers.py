@@ -144,7 +144,9 @@ class Transfers(ProgressListener):
             target = {"parent_id": self._rows.find_parent(action.parent)}
             name = action.name
         else:
-            target = {"file_id": action.base.id, "base_revision_id": action.base.revision_id or ""}
+            # The server may have the content of base in another revision by now.
+            head = action.remote or action.base
+            target = {"file_id": action.base.id, "base_revision_id": head.revision_id or ""}
             name = action.base.name
         item = _Item(
             path,
