@@ -321,6 +321,8 @@ async def test_doctor_finds_what_is_wrong_and_a_damaged_state_loses_nothing(lapt
     content[100:4096] = b"x" * 3996
     path.write_bytes(content)
     assert "the state cannot be read" in await findings()
+    assert "the state cannot be read" in (await laptop("conflicts", code=1)).err
+    assert (await status_of(laptop))["phase"] == "stopped"
     await laptop("sync", "files", "--once")
     assert files(laptop) == {".dbxignore": "/\\\n", "a": "changed", "below/c": "below/c"}
     assert "set aside" in await findings()

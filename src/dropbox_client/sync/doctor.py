@@ -77,9 +77,9 @@ def check_root_state(registry: Registry, config: RootConfig) -> Iterator[Finding
             else:
                 yield from _check_state(database, config, host)
             yield from _check_server(registry, config, database)
-    except sqlite3.Error as error:
+    except ClientError as error:
         yield _bad(
-            f"the state cannot be read: {error}",
+            str(error),
             "it is set aside at the next start; both sides are then united by their content, and nothing is deleted",
         )
     for damaged in sorted(folder.glob(f"{STATE_NAME}.damaged-*")):

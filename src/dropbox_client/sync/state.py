@@ -531,7 +531,7 @@ class State:
 
 
 def read_conflicts(path: Path) -> list[ConflictRecord]:
-    """Return the conflict copies that a state has, oldest first, also while an engine uses it. Raises sqlite3.Error."""
+    """Return the conflict copies that a state has, oldest first, also while an engine uses it. Raises ClientError."""
     with read_database(path) as database:
         rows = database.execute("SELECT at, node, path, copy FROM conflicts ORDER BY number") if database else ()
         return [ConflictRecord(*row) for row in rows]

@@ -12,7 +12,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -111,15 +111,18 @@ def open_database(path: Path, clock: Callable[[], float] = time.time) -> tuple[s
 
 @contextmanager
 def read_database(path: Path) -> Iterator[sqlite3.Connection | None]:
-    """Open a state read-only, also while an engine uses it; None if there is none yet. Raises sqlite3.Error."""
+    """Open a state read-only, also while an engine uses it; None if there is none yet.
+
+    Raises ClientError where it cannot be read, in the block as well.
+    """
     if not path.exists():
         yield None
         return
-    database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
     try:
-        yield database
-    finally:
-        database.close()
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as database:
+            yield database
+    except sqlite3.Error as error:
+        raise ClientError(f"the state cannot be read: {error}") from error
 
 
 def _open(path: Path) -> sqlite3.Connection:

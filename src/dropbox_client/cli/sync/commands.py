@@ -299,9 +299,11 @@ def _find_snapshot(registry: Registry, config: RootConfig) -> Snapshot:
         return read_snapshot(ask(registry.folder(config.id), "status"))
     except NotRunning as error:
         reason = f"{error}: `dbx sync {config.path}`, or `dbx sync service install`"
-    with read_database(registry.folder(config.id) / STATE_NAME) as database:
+    questions: tuple[Question, ...] = ()
+    with suppress(ClientError), read_database(registry.folder(config.id) / STATE_NAME) as database:
         rows = database.execute("SELECT kind, count(*) FROM questions GROUP BY kind") if database else ()
-        return Snapshot("stopped", reason, questions=tuple(Question(kind, count, ()) for kind, count in rows))
+        questions = tuple(Question(kind, count, ()) for kind, count in rows)
+    return Snapshot("stopped", reason, questions=questions)
 
 
 def conflicts(options: Namespace) -> None:

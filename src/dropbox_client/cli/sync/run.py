@@ -7,11 +7,12 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+import sqlite3
 import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
@@ -73,7 +74,10 @@ class RootRun:
                     self._observe_until_done(future, observe, every_s)
             finally:
                 self._end(future)
-            return None if self._stopped.is_set() else future.result()
+            try:
+                return None if self._stopped.is_set() else future.result()
+            except sqlite3.Error as error:
+                raise ClientError(f"{self._state_path}: {error}") from error
 
     def _observe_until_done(
         self, future: "concurrent.futures.Future[T]", observe: Callable[[Snapshot], object], every_s: float
@@ -86,7 +90,8 @@ class RootRun:
                 seen = snapshot
                 observe(snapshot)
                 if self._notices:
-                    self._notices.observe(snapshot, read_conflicts(self._state_path))
+                    with suppress(ClientError):  # the state is being made
+                        self._notices.observe(snapshot, read_conflicts(self._state_path))
 
     def _end(self, future: "concurrent.futures.Future[T]") -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # systemd and `Supervisor` both send one
@@ -157,13 +162,16 @@ class _PrintHandler(logging.Handler):
     """Prints each line: changes as results, warnings as notes. `shows_changes` is off while bars are drawn."""
 
     shows_changes = True
+    last = ""
+    """The last message."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        self.last = record.getMessage()
         try:
             if record.levelno >= logging.WARNING:
-                output.print_error(record.getMessage())
+                output.print_error(self.last)
             elif self.shows_changes:
-                output.print_text(record.getMessage())
+                output.print_text(self.last)
                 sys.stdout.flush()
         except (OSError, ValueError):  # the reader has closed it: the work goes on
             pass
@@ -214,7 +222,8 @@ class _Progress:
                 self._end_bars()
                 self._handler.shows_changes = True
         told = describe_phase(snapshot) if snapshot.phase in {"up-to-date", "paused", "offline"} else ""
-        if self._tells_phases and told and told != self._phase:
+        is_logged = self._handler.last == f"{snapshot.phase}: {snapshot.reason}"
+        if self._tells_phases and told and told != self._phase and not is_logged:
             output.print_note(told)
         self._phase = told
         kinds = {question.kind for question in snapshot.questions}
