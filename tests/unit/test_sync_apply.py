@@ -22,8 +22,8 @@ def folder(tmp_path: Path) -> Iterator[SyncFolder]:
         yield made
 
 
-def make_actions(folder: SyncFolder) -> LocalActions:
-    return LocalActions(Rows(folder.state), folder.disk, LocalTrash(folder.root_fd, folder.disk))
+def make_actions(folder: SyncFolder, trash: type[LocalTrash] = LocalTrash) -> LocalActions:
+    return LocalActions(Rows(folder.state), folder.disk, trash(folder.root_fd, folder.disk))
 
 
 def read_local(folder: SyncFolder, path: str) -> LocalEntry:
@@ -65,3 +65,32 @@ def test_trash_of_a_file_that_was_seen_edited_keeps_it(folder: SyncFolder) -> No
     with pytest.raises(Mismatch):
         make_actions(folder).run(TrashLocal(local))
     assert (folder.root / "plan").read_bytes() == b"edited"
+
+
+def test_trash_of_a_file_that_is_edited_just_then_gives_it_back(folder: SyncFolder) -> None:
+    (folder.root / "plan").write_bytes(b"base")
+    folder.settle()
+
+    class SlowTrash(LocalTrash):
+        def put(self, opened: int, name: bytes, path: bytes) -> bytes:
+            (folder.root / "plan").write_bytes(b"edited")
+            return super().put(opened, name, path)
+
+    with pytest.raises(Mismatch):
+        make_actions(folder, SlowTrash).run(TrashLocal(read_local(folder, "plan")))
+    assert (folder.root / "plan").read_bytes() == b"edited"
+    assert folder.state.find_local(folder.row("plan").id)
+
+
+def test_what_a_program_writes_to_a_file_that_was_replaced_is_kept(folder: SyncFolder) -> None:
+    (folder.root / "plan").write_bytes(b"base")
+    folder.settle()
+    download, incoming = make_download(folder, "plan", b"of the server")
+    actions = make_actions(folder)
+    with (folder.root / "plan").open("ab") as file:
+        actions.publish(download, incoming)
+        file.write(b" and more")
+    actions.sync_folders()
+    assert (folder.root / "plan").read_bytes() == b"of the server"
+    (kept,) = (folder.root / ".dbx/trash").glob("*/content/*")
+    assert kept.read_bytes() == b"base and more"

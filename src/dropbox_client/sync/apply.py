@@ -45,7 +45,7 @@ class LocalActions:
         self._locked_since: dict[NodeId, float] = {}
         self._unsynced: set[bytes] = set()
         """Paths of folders with new entries that are not durable yet."""
-        self._replaced: dict[bytes, bytes] = {}
+        self._replaced: dict[bytes, tuple[DiskEntry, bytes]] = {}
         """Files in `INCOMING_PATH` that lost their place to a download, and this place; their content is a revision on
         the server."""
 
@@ -191,8 +191,7 @@ class LocalActions:
             if row.child is not None:
                 self._require_only(own, names)
             trashed = self._trash.put(folder, row.name, own)
-            if row.child is not None:
-                self._return_if_filled(trashed, names, folder, row.name)
+            self._return_if_changed(trashed, row, names, folder, path)
             with self._state.transaction():
                 self._rows.remove_below(row)
 
@@ -202,15 +201,23 @@ class LocalActions:
             if {name for name, _ in self._disk.list(opened)} - names:
                 raise Mismatch("the folder is not empty", path)
 
-    def _return_if_filled(self, trashed: bytes, names: set[bytes], folder: int, name: bytes) -> None:
-        """Move a folder back out of the trash if a file was put into it just before."""
-        try:
-            self._require_only(trashed, names)
-        except Mismatch:
-            above, _, last = trashed.rpartition(b"/")
-            with self._disk.open_folder(above) as opened:
-                self._disk.move(opened, last, folder, name)
-            raise
+    def _return_if_changed(self, trashed: bytes, row: LocalRow, names: set[bytes], folder: int, path: bytes) -> None:
+        """Move an entry back out of the trash if it was written to, or a file was put into it, just before."""
+        above, _, last = trashed.rpartition(b"/")
+        with self._disk.open_folder(above) as opened:
+            try:
+                if row.child is not None:
+                    self._require_only(trashed, names)
+                else:
+                    self._require_unwritten(row, self._disk.stat(opened, last), path)
+            except Mismatch:
+                self._disk.move(opened, last, folder, row.name)
+                raise
+
+    def _require_unwritten(self, row: LocalRow, entry: DiskEntry | None, path: bytes) -> None:
+        """Compare an entry that was renamed, which changed its ctime. Raises Mismatch."""
+        if entry is None or entry[:5] != row[2:7]:
+            raise Mismatch("the file was written to just now", path)
 
     # Files
 
@@ -227,7 +234,7 @@ class LocalActions:
     def sync_folders(self) -> None:
         """Make what was published durable, and remove what it replaced. Raises OSError.
 
-        A program that has a replaced file open may still write to it: that one goes to the local trash.
+        A program that had a replaced file open may write to it: that one goes to the local trash.
         """
         for path in self._unsynced:
             with suppress(FileNotFoundError, NotADirectoryError), self._disk.open_folder(path) as folder:
@@ -235,8 +242,8 @@ class LocalActions:
         self._unsynced.clear()
         with self._disk.open_folder(INCOMING_PATH) as store:
             while self._replaced:
-                name, path = self._replaced.popitem()
-                if self._disk.is_open_elsewhere(store, name):
+                name, (entry, path) = self._replaced.popitem()
+                if self._disk.stat(store, name) != entry or self._disk.is_open_elsewhere(store, name):
                     self._trash.put(store, name, path)
                 else:
                     self._disk.remove_file(store, name)
@@ -283,7 +290,7 @@ class LocalActions:
                     remote.id, content=remote.content, revision_id=remote.revision_id, executable=remote.executable
                 )
             self._unsynced.add(path)
-            self._replaced[incoming] = b"/".join([path, row.name]) if path else row.name
+            self._replaced[incoming] = replaced, b"/".join([path, row.name]) if path else row.name
 
     def _put_back(self, store: int, incoming: bytes, folder: int, name: bytes, path: bytes) -> None:
         """Give a file its place back, or at least one in the local trash."""
