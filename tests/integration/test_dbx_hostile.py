@@ -46,6 +46,8 @@ class Command:
         options, positional = list(EXTRA.get(self.name, ())), []
         for action in self.actions:
             text = value if action is replaced else _find_valid_value(action)
+            if self.name in ONLINE_OF_SYNC and action.dest == "folder" and action is not replaced:
+                text = "synchronized"
             if not action.option_strings:
                 positional.append(text)
             elif action is replaced or action.required:
@@ -91,7 +93,10 @@ def _list_commands(parser: argparse.ArgumentParser, words: tuple[str, ...] = ())
 
 PARSER = build_parser()
 COMMANDS = list(_list_commands(PARSER))
-OFFLINE = {"completion"}
+ONLINE_OF_SYNC = {"sync add", "sync keep"}
+OFFLINE = {"completion", "status", "conflicts"} | {
+    command.name for command in COMMANDS if command.words[0] == "sync" and command.name not in ONLINE_OF_SYNC
+}
 VALUES = [(command, action) for command in COMMANDS for action in command.actions]
 every_command = pytest.mark.parametrize(
     "command", [command for command in COMMANDS if command.name not in OFFLINE], ids=lambda command: command.name
@@ -250,6 +255,7 @@ def run(
     monkeypatch.setenv("DBX_CONFIG_DIR", str(tmp_path))
     monkeypatch.setenv("DBX_SERVER", server.url)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("DBX_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.delenv("DBX_TOKEN", raising=False)
     monkeypatch.setattr("dropbox_client.cli.build_parser", lambda: PARSER)  # building it takes longer than most runs
     monkeypatch.setattr(environment, "RETRY_FOR_S", 0)
