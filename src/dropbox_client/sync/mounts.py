@@ -79,6 +79,7 @@ def place_shares(state: State) -> None:
     rows = [row for row in state.list_mounts().values() if row.parent is not None and row.mount.is_active]
     if not rows:
         state.remove_remote(SHARED_ID)
+        state.put_fates({SHARED_ID: "removed"})  # the server never had it, and cannot be asked
         return
     root_id = state.root_id
     assert root_id is not None, "State.set_root comes first"  # noqa: S101
