@@ -9,9 +9,11 @@ import contextlib
 import ctypes
 import functools
 import hashlib
+import io
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import tempfile
@@ -23,19 +25,23 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from sqlalchemy import text
 
 from dropbox_api.plumbing.epoch import start_epoch
 from dropbox_api.storage.s3 import S3Config
+from dropbox_api.workers.relay import relay_changes
 from dropbox_client import Client
 from dropbox_client.errors import NotSignedIn
 from dropbox_client.sync.engine import Engine
 from dropbox_client.sync.guard import RootPaused, RootRefused
 from dropbox_client.sync.names import is_conflict_name
+from dropbox_client.sync.remote import ServerReplaced
 from dropbox_client.sync.snapshot import Snapshot
 from dropbox_client.sync.state import State
 from tests.support.programs import require_program
 from tests.support.sdk import blocking_client
-from tests.support.server import Account, RunningServer, register_account, separate_server
+from tests.support.server import Account, RunningServer, register_account, run_until_idle, separate_server, upload_file
+from tests.support.sharing import grant, make_folder, verify
 from tests.support.sync_daemons import (
     daemon,
     is_up_to_date,
@@ -312,6 +318,20 @@ async def unite_after_restore(scene: Scene) -> None:
     assert read_folder(device.root) == await scene.there()
 
 
+@beside_others
+async def test_rule_3_server_of_another_installation_pauses(scene: Scene) -> None:
+    device = scene.device()
+    write(device.root, a="a", b="b")
+    await device.sync()
+    async with separate_server(scene.postgres_url, scene.s3_config) as server:
+        account = await register_account(server.url)
+        async with account.client:
+            with pytest.raises(ServerReplaced):
+                await replace(device, server=server, account=account).sync()
+            assert await read_server(account) == {}
+    assert texts(device) == {"a": "a", "b": "b"}
+
+
 # Rule 4: long offline
 
 
@@ -474,6 +494,49 @@ async def test_rule_7_late_write_of_a_program_to_a_replaced_file_is_kept_in_the_
     assert list((device.root / ".dbx/incoming").iterdir()) == []
 
 
+@beside_others
+async def test_rule_7_file_that_is_always_written_holds_up_no_other(scene: Scene) -> None:
+    device = scene.device()
+    write(device.root, busy="0", quiet="1")
+    is_over = threading.Event()
+
+    def keep_writing() -> None:
+        while not is_over.wait(0.05):
+            with (device.root / "busy").open("a") as file:
+                file.write("x")
+
+    writing = threading.Thread(target=keep_writing)
+    writing.start()
+    try:
+        async with running(device.make_engine()) as laptop:
+            await laptop.until(lambda now: now.phase != "starting" and "quiet" in known(device))
+            await scene.put("/remote", "3")
+            (device.root / "quiet").rename(device.root / "moved")
+            await laptop.until(lambda _: {"moved", "remote"} <= known(device))
+            assert "busy" not in await scene.there()
+            is_over.set()
+            await laptop.until(lambda snapshot: is_up_to_date(snapshot) and "busy" in known(device))
+    finally:
+        is_over.set()
+        writing.join()
+    assert read_folder(device.root) == await scene.there()
+
+
+# Rule 8: unchanged times
+
+
+@beside_others
+async def test_rule_8_edit_that_keeps_size_and_mtime_is_sent(scene: Scene) -> None:
+    device = scene.device()
+    write(device.root, same="one")
+    await device.sync()
+    before = (device.root / "same").stat()
+    write(device.root, same="two")
+    os.utime(device.root / "same", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert is_up_to_date(await device.sync())
+    assert read_folder(device.root) == await scene.there()
+
+
 # Rule 9: renames
 
 
@@ -593,6 +656,68 @@ async def test_rule_12_hard_links_are_separate_files(scene: Scene) -> None:
     await device.sync()
     assert texts(device) == {"first": "2", "second": "1+"}
     assert read_folder(device.root) == await scene.there()
+
+
+@beside_others
+async def test_rule_12_pipes_and_sockets_are_shown_and_never_opened(scene: Scene) -> None:
+    device = scene.device()
+    write(device.root, plain="1", edited="1")
+    await device.sync()
+    (device.root / "edited").unlink()
+    for name in ("pipe", "edited"):
+        os.mkfifo(device.root / name)
+    with listening(device.root / "socket"):
+        await scene.put("/edited", "2")
+        snapshot = await device.sync()
+    assert {"pipe", "socket"} <= {item.path for item in snapshot.held}
+    assert (device.root / "edited").is_fifo()
+    assert {path for path, kind in (await scene.there()).items() if kind} >= {"plain"}
+    assert "2" in (await scene.ask(read_all, scene.client)).values()
+
+
+@contextlib.contextmanager
+def listening(path: Path) -> Iterator[None]:
+    """Make a socket at a path, which may be longer than an address."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        with contextlib.closing(socket.socket(socket.AF_UNIX)) as listener:
+            listener.bind(f"/proc/self/fd/{folder}/{path.name}")
+            yield
+    finally:
+        os.close(folder)
+
+
+def read_all(client: Client) -> dict[str, str]:
+    """Return the contents of all files on the server."""
+    found = {}
+    for file in client.files.list("/", recursive=True):
+        if file.kind == "file":
+            content = io.BytesIO()
+            client.download(file, content)
+            found[file.path] = content.getvalue().decode()
+    return found
+
+
+@beside_others
+async def test_file_and_folder_that_take_each_others_name_lose_no_edit(scene: Scene) -> None:
+    one, two = scene.device("one"), scene.device("two")
+    write(one.root, first="1", second__inner="2", third="3", fourth__inner="4")
+    await one.sync()
+    await two.sync()
+    for name in ("first", "third"):
+        (one.root / name).unlink()
+        write(one.root, **{f"{name}__within": f"within {name}"})
+    for name in ("second", "fourth"):
+        shutil.rmtree(one.root / name)
+        write(one.root, **{name: f"now {name}"})
+    write(two.root, third="3 edited", fourth__inner="4 edited", fourth__added="5")
+    for _ in range(3):
+        await one.sync()
+        await two.sync()
+    await one.sync()
+    assert read_folder(one.root) == read_folder(two.root) == await scene.there()
+    kept = set(texts(one).values())
+    assert kept >= {"within first", "now second", "within third", "now fourth", "3 edited", "4 edited", "5"}
 
 
 # Rule 13: the state
@@ -718,6 +843,106 @@ async def check_unreadable(scene: Scene, home: Path) -> None:
         (device.root / name).chmod(0o700)
     assert is_up_to_date(await device.sync())
     assert read_folder(device.root) == await scene.there()
+
+
+@beside_others
+async def test_rule_14_exceeded_quota_stops_only_what_is_too_large(scene: Scene) -> None:
+    device = scene.device()
+    await set_quota(scene, 1 << 20)
+    await scene.put("/remote", "remote")
+    write(device.root, small="small", large="x" * (2 << 20))
+    async with running(device.make_engine()) as laptop:
+        snapshot = await laptop.until(
+            lambda now: any(one.reason for one in now.items) and {"small", "remote"} <= known(device)
+        )
+        assert [item.path for item in snapshot.items] == ["large"]
+        assert set(await scene.there()) == {"small", "remote"}
+        await set_quota(scene, 1 << 30)
+        laptop.engine.look()
+        await laptop.until(lambda snapshot: is_up_to_date(snapshot) and "large" in known(device))
+    assert read_folder(device.root) == await scene.there()
+
+
+async def set_quota(scene: Scene, size_bytes: int) -> None:
+    statement = text("UPDATE users SET quota_bytes = :size WHERE email = :email")
+    async with scene.server.db.begin() as tx:
+        await tx.execute(statement, {"size": size_bytes, "email": scene.account.email})
+
+
+@beside_others
+async def test_rule_14_path_beyond_the_limit_of_the_system_stops_nothing(scene: Scene) -> None:
+    device = scene.device()
+    write(device.root, plain="1")
+    fd = os.open(device.root, os.O_RDONLY)
+    for n in range(20):
+        name = f"{n}".ljust(250, "x")
+        os.mkdir(name, dir_fd=fd)
+        below = os.open(name, os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.close(os.open("deep", os.O_WRONLY | os.O_CREAT, dir_fd=fd))
+    os.close(fd)
+    await device.sync()
+    await scene.put("/remote", "2")
+    await device.sync()
+    there = await scene.there()
+    assert {"plain", "remote"} <= set(there)
+    assert (device.root / "remote").read_text() == "2"
+    await scene.ask(shutil.rmtree, device.root / "0".ljust(250, "x"))
+    await device.sync()
+    assert set(await scene.there()) == {"plain", "remote"}
+
+
+@beside_others
+async def test_client_folders_removed_under_the_engine_are_made_again(scene: Scene) -> None:
+    device = scene.device()
+    write(device.root, edited="1", deleted="1")
+    await device.sync()
+    async with running(device.make_engine()) as laptop:
+        await laptop.until(is_up_to_date)
+        for name in ("incoming", "trash"):
+            shutil.rmtree(device.root / ".dbx" / name, ignore_errors=True)
+        await scene.put("/edited", "2")
+        await scene.put("/new", "3")
+        await scene.ask(scene.client.files.move_to_trash, "/deleted")
+        await laptop.until(lambda _: texts(device) == {"edited": "2", "new": "3"}, 30)
+
+
+# Shares
+
+
+@beside_others
+async def test_viewer_and_former_editor_keep_what_they_wrote_outside_of_the_share(scene: Scene) -> None:
+    owner = await register_account(scene.server.url)
+    async with owner.client:
+        await verify(scene.server.db, owner, scene.account)
+        folders = [await make_folder(owner, f"/{name}") for name in ("read", "written")]
+        for folder, role in zip(folders, ("viewer", "editor"), strict=True):
+            await upload_file(owner, f"{role} 1".encode(), "file", destination={"parent_id": folder})
+            await grant(owner, folder, scene.account, role)
+        await run_until_idle(relay_changes, scene.server.services)
+        device = scene.device()
+        await device.sync()
+        shared = device.root / "Shared with me"
+        assert (shared / "read/file").read_text() == "viewer 1"
+        write(shared, read__file="viewer edit", read__new="viewer new", written__file="editor 2")
+        await device.sync()
+        assert (shared / "read/file").read_text() == "viewer 1"
+        assert "viewer edit" in texts(device).values()
+        assert (shared / "read/new").read_text() == "viewer new"
+        owners_tree = await read_server(owner)
+        assert owners_tree["written/file"] == hashlib.sha256(b"editor 2").hexdigest()
+        assert set(owners_tree) == {"read", "read/file", "written", "written/file"}
+        write(shared, written__file="editor 3", written__new="editor new")
+        for folder in folders:
+            (granted,) = (await owner.client.get(f"/v1/files/{folder}/grants")).json()["items"]
+            (await owner.client.delete(f"/v1/files/{folder}/grants/{granted['id']}")).raise_for_status()
+        await run_until_idle(relay_changes, scene.server.services)
+        assert is_up_to_date(await device.sync())
+        assert await read_server(owner) == owners_tree
+        kept = set(texts(device).values())
+        assert {"viewer edit", "viewer new", "editor 3", "editor new"} <= kept
+        assert read_folder(device.root) == await scene.there()
 
 
 # Rule 15: a revoked token
