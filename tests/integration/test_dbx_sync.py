@@ -61,6 +61,11 @@ async def status_when(dbx: Dbx, condition: Callable[[dict[str, Any]], bool]) -> 
     return record
 
 
+async def is_running(dbx: Dbx, folder: str, *, expected: bool) -> bool:
+    (found,) = [one for one in (await dbx("sync", "list", "--json")).records if one["path"].endswith(f"/{folder}")]
+    return found["running"] is expected
+
+
 @asynccontextmanager
 async def daemon(dbx: Dbx, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run `dbx sync` until the end of the block."""
@@ -148,10 +153,10 @@ async def test_daemon_shows_its_state_obeys_and_continues_after_a_kill(laptop: D
 
 
 async def test_all_folders_are_kept_by_one_command_which_notices_new_ones(laptop: Dbx) -> None:
-    await laptop("sync", "add", "work", "--folder", "/work")
+    await laptop("sync", "add", "work", "--folder", "/work", "--name", "first")
     async with daemon(laptop, "run") as process:
         (laptop.home / "work/a").write_text("a")
-        await laptop("sync", "add", "home", "--folder", "/home")
+        await laptop("sync", "add", "home", "--folder", "/home", "--name", "second")
         (laptop.home / "home/b").write_text("b")
 
         async def are_sent() -> bool:
@@ -159,6 +164,13 @@ async def test_all_folders_are_kept_by_one_command_which_notices_new_ones(laptop
             return {"/work/a", "/home/b"} <= {record["path"] for record in found.records}
 
         await until(are_sent)
+        tokens = (await laptop("tokens", "--json")).records
+        (token,) = [token["id"] for token in tokens if token["name"].endswith("second")]
+        await laptop("tokens", "revoke", token)
+        await until(lambda: is_running(laptop, "home", expected=False))
+        await laptop("sync", "add", "home", "--folder", "/home")  # long before failed folders are tried again
+        async with asyncio.timeout(30):
+            await until(lambda: is_running(laptop, "home", expected=True))
         await laptop("sync", "remove", "home")
         assert len((await laptop("sync", "list", "--json")).records) == 1
         process.kill()  # the processes below it end, too

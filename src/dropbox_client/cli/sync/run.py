@@ -275,9 +275,10 @@ class Supervisor:
             self._end()
 
     def _start(self, config: RootConfig) -> None:
-        if self._revoked.get(config.id) == self._find_token_time(config.id):
-            return
-        self._revoked.pop(config.id, None)
+        if config.id in self._revoked:
+            if self._revoked[config.id] == self._find_token_time(config.id):
+                return
+            del self._revoked[config.id], self._due[config.id]
         if config.id in self._processes or time.monotonic() < self._due.get(config.id, 0):
             return
         output.print_note(f"{config.path}: started")
