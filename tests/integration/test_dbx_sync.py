@@ -92,7 +92,7 @@ async def test_two_computers_agree_after_each_ran_once(laptop: Dbx, desktop: Dbx
     done = await laptop("sync", "files", "--once", "--name", "laptop")
     assert "uploaded b" in done.out
     assert "up to date  3 files" in done.err
-    done = await desktop("sync", "files", "--once", "--name", "desktop", "--json")
+    done = await desktop("sync", "./files", "--once", "--name", "desktop", "--json")
     assert done.records[-1]["phase"] == "up-to-date"
     assert done.records[-1]["agreed_files"] == 3
     assert files(desktop) == files(laptop) == {"b": "b", "below/a": "a", "c": "c"}
@@ -101,13 +101,13 @@ async def test_two_computers_agree_after_each_ran_once(laptop: Dbx, desktop: Dbx
     (root / "c").unlink()
     (root / "below").rename(root / "moved")
     await laptop("sync", "files", "--once")
-    await desktop("sync", "files", "--once")
+    await desktop("sync", "./files", "--once")
     assert files(desktop) == files(laptop) == {"b": "edited", "moved/a": "a"}
 
     (root / "b").write_text("of the laptop")
     (desktop.home / "files/b").write_text("of the desktop")
     await laptop("sync", "files", "--once")
-    await desktop("sync", "files", "--once")
+    await desktop("sync", "./files", "--once")
     await laptop("sync", "files", "--once")
     assert files(desktop) == files(laptop)
     assert sorted(files(laptop).values()) == ["a", "of the desktop", "of the laptop"]
@@ -148,7 +148,7 @@ async def test_daemon_shows_its_state_obeys_and_continues_after_a_kill(laptop: D
     (root / "three").write_text("3")
     async with daemon(laptop, "files"):
         await status_when(laptop, lambda one: one["phase"] == "up-to-date" and one["agreed_files"] == 3)
-    await desktop("sync", "files", "--once")
+    await desktop("sync", "./files", "--once")
     assert files(desktop) == {"one": "1", "two": "2", "three": "3"}
 
 
@@ -182,7 +182,8 @@ async def test_all_folders_are_kept_by_one_command_which_notices_new_ones(laptop
 
 async def test_removed_folder_ends_token_and_device_and_keeps_files(laptop: Dbx) -> None:
     root = laptop.home / "files"
-    await laptop("sync", "files", "--once")
+    assert "no action 'files'" in (await laptop("sync", "files", "--once", code=2)).err
+    await laptop("sync", "./files", "--once")
     (root / "a").write_text("a")
     await laptop("sync", "files", "--once")
     await laptop("rm", "/a")
@@ -199,7 +200,7 @@ async def test_removed_folder_ends_token_and_device_and_keeps_files(laptop: Dbx)
 
 
 async def test_revoked_token_ends_with_3_and_a_new_one_continues(laptop: Dbx) -> None:
-    await laptop("sync", "files", "--once")
+    await laptop("sync", "./files", "--once")
     (laptop.home / "files/a").write_text("a")
     (token,) = (await laptop("tokens", "--json")).records
     assert sorted(token["scopes"]) == ["files:read", "files:write", "share"]
@@ -271,7 +272,7 @@ async def test_limit_bounds_the_rate_of_transfers(laptop: Dbx) -> None:
 
 
 async def test_unreachable_server_ends_once_with_4_and_waits_otherwise(laptop: Dbx) -> None:
-    await laptop("sync", "files", "--once")
+    await laptop("sync", "./files", "--once")
     (path,) = (laptop.home / "state/sync").glob("*/config.json")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"server": "http://127.0.0.1:9"}))
     (tokens,) = (laptop.home / "state/sync").glob("*/token.json")

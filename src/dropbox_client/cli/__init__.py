@@ -20,7 +20,7 @@ from dropbox_client.cli.visible import hide_tokens, make_visible
 from dropbox_client.errors import ClientError, NotSignedIn, Stopped, Unreachable, Usage
 
 if TYPE_CHECKING:
-    from argparse import Namespace
+    from argparse import ArgumentParser, Namespace
 
 EXIT_FAILED, EXIT_USAGE, EXIT_NOT_SIGNED_IN, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
 _GROUPS_WITH_LIST = frozenset({"devices", "passkeys", "sign-ins", "tokens", "trash", "upload-tokens", "uploads"})
@@ -34,12 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in ("stdout", "stderr"):
         setattr(sys, name, _make_reliable(getattr(sys, name)))
     typed = list(sys.argv[1:] if arguments is None else arguments)
-    if typed[:1] and typed[0] in _GROUPS_WITH_LIST and (len(typed) == 1 or typed[1] in {"--all", "--json"}):
-        typed.insert(1, "list")  # the default action of these groups
     try:
         parser = build_parser()
-        if typed[:1] == ["sync"] and len(typed) > 1 and typed[1] not in SYNC_WORDS:
-            typed.insert(1, "keep")
+        _insert_default_action(parser, typed)
         code = _run(parser.parse_args(typed))
     except SystemExit as end:  # of the parser, or of a signal
         code = end.code if isinstance(end.code, int) else 0
@@ -52,6 +49,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
             code = code or EXIT_FAILED
     sys.exit(code)
+
+
+def _insert_default_action(parser: "ArgumentParser", typed: list[str]) -> None:
+    """Insert the action that may be left out."""
+    group, word = (*typed, "", "")[:2]
+    if group in _GROUPS_WITH_LIST and word in {"", "--all", "--json"}:
+        typed.insert(1, "list")
+    elif group == "sync" and word and word not in SYNC_WORDS:
+        # A mistyped action must not become a folder that is filled with all files.
+        if not (word.startswith("-") or "/" in word or os.path.isdir(word)):  # noqa: PTH112 - quick
+            parser.error(f"sync has no action {word!r}; a new folder of this name is written ./{word}")
+        typed.insert(1, "keep")
 
 
 def _make_reliable(stream: io.TextIOWrapper) -> io.TextIOWrapper:

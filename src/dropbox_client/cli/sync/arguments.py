@@ -33,7 +33,8 @@ Keep folders equal to the account, on any number of devices.
   dbx sync service install         all folders, in the background, from now on
   dbx status                       what waits, and why
 
-A folder that has the name of an action is written ./add. The page docs/sync.md tells what is kept and what is not.
+A new folder, and one that has the name of an action, is written ./NAME. The page docs/sync.md tells what is kept and
+what is not.
 """
 
 _KEEP = """\
