@@ -1,7 +1,12 @@
 """The sync engine where answers are late or lost, actions fail for ever, and other devices are faster."""
 
+import asyncio
+import contextlib
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 import pytest
@@ -11,7 +16,11 @@ from dropbox_client.client import Client
 from dropbox_client.errors import Unreachable
 from dropbox_client.exchange import Request
 from dropbox_client.sync import act
+from dropbox_client.sync.disk import Disk
 from dropbox_client.sync.session import Session
+from dropbox_client.sync.transfers import Transfers
+from dropbox_client.transfer.progress import UploadItem
+from dropbox_client.transfer.source import Source
 from tests.integration.test_sync_engine import equal
 from tests.support.server import Account, RunningServer
 from tests.support.sync_device import Device
@@ -42,6 +51,10 @@ def lose_answer(monkeypatch: pytest.MonkeyPatch, path: str, before_loss: Callabl
         return response
 
     monkeypatch.setattr(Client, "_send", lose)
+
+
+def list_open_files() -> list[Path]:
+    return [link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
 
 
 async def test_answer_of_an_upload_that_shows_a_later_edit_does_not_overwrite_it(
@@ -121,3 +134,45 @@ async def test_folder_that_the_server_refuses_makes_no_hot_loop(one: Device, mon
     assert snapshot.pending >= 3
     assert all(item.reason for item in snapshot.items)
     assert snapshot.agreed_files == 1
+
+
+async def test_large_file_does_not_hold_up_another_one(one: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    one.root.mkdir(parents=True)
+    for name in ("huge", "large"):
+        (one.root / name).write_bytes(name.encode() * (5 << 20))
+    both_begin = Barrier(2)
+    open_file = Transfers._open
+
+    def wait_for_other(self: Transfers, item: UploadItem) -> Source:
+        with contextlib.suppress(BrokenBarrierError):
+            both_begin.wait(timeout=20)
+            both_begin.abort()
+        return open_file(self, item)
+
+    monkeypatch.setattr(Transfers, "_open", wait_for_other)
+    started = time.monotonic()
+    assert (await one.sync()).agreed_files == 2
+    assert time.monotonic() - started < 20
+
+
+async def test_stop_ends_a_long_stage_of_a_plan_and_leaves_nothing_open(
+    one: Device, two: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(5):
+        (one.root / str(n)).mkdir(parents=True)
+    await one.sync()
+    threads = set(threading.enumerate())
+    engine = two.make_engine()
+    make_folder = Disk.make_folder
+
+    def stop(self: Disk, folder: int, name: bytes) -> None:
+        make_folder(self, folder, name)
+        engine.stop()
+
+    monkeypatch.setattr(Disk, "make_folder", stop)
+    await asyncio.to_thread(engine.run)
+    assert len(two.read()) == 1
+    assert engine.snapshot.phase == "stopped"
+    left = {thread.name for thread in set(threading.enumerate()) - threads}
+    assert not {name for name in left if not name.startswith("asyncio")}
+    assert not [path for path in list_open_files() if path.is_relative_to(two.home)]

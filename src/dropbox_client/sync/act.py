@@ -157,6 +157,8 @@ class Actor:
                     other.append(action)
             did_act |= self._act_on_rows(rows) | self._act_on_server(remote)
             for action in other:
+                if self._is_interrupted():
+                    break
                 did_act |= self._act_alone(action)
             if self._is_interrupted():
                 break

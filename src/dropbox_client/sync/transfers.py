@@ -97,9 +97,10 @@ class Transfers(ProgressListener):
         self._bytes: dict[str, int] = {}
         self.done_bytes = 0
         """Sent and fetched so far."""
+        small, large = self._uploads
+        lanes = [(small, _MAX_BATCH), *[(large, 1)] * _LARGE_LANES]  # a huge file does not hold up other large ones
         self._threads = [
-            threading.Thread(target=self._send_all, args=(queue,), name="upload", daemon=True)
-            for queue in self._uploads
+            threading.Thread(target=self._send_all, args=lane, name="upload", daemon=True) for lane in lanes
         ]
         self._threads.append(threading.Thread(target=self._sign_all, name="sign", daemon=True))
         for thread in self._threads:
@@ -111,7 +112,8 @@ class Transfers(ProgressListener):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._client.close()
         for queue in (*self._uploads, self._small):
-            queue.put(None)
+            for _ in self._threads:
+                queue.put(None)
         for thread in self._threads:
             thread.join()
         for pool in (self._small_lanes, self._large_lanes, self._fetchers):
@@ -162,10 +164,10 @@ class Transfers(ProgressListener):
         )
         self._uploads[row.size > _LARGE_BYTES].put(item)
 
-    def _send_all(self, queue: "SimpleQueue[_Item | None]") -> None:
+    def _send_all(self, queue: "SimpleQueue[_Item | None]", max_items: int) -> None:
         while True:
             items = [queue.get()]
-            while not queue.empty() and len(items) < _MAX_BATCH and None not in items:
+            while not queue.empty() and len(items) < max_items and None not in items:
                 items.append(queue.get())
             self._send([item for item in items if item is not None])
             if None in items:
