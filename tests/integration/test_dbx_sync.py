@@ -205,7 +205,7 @@ async def test_revoked_token_ends_with_3_and_a_new_one_continues(laptop: Dbx) ->
     (token,) = (await laptop("tokens", "--json")).records
     assert sorted(token["scopes"]) == ["files:read", "files:write", "share"]
     await laptop("tokens", "revoke", token["id"])
-    for arguments in (("files", "--once"), ("files",), ("run",)):
+    for arguments in (("files",), ("run",)):
         done = await laptop("sync", *arguments, code=3)
         assert "dbx sync add" in done.err
     assert "the server rejects this access token" in (await laptop("sync", "doctor", code=1)).out
