@@ -176,3 +176,15 @@ async def test_stop_ends_a_long_stage_of_a_plan_and_leaves_nothing_open(
     left = {thread.name for thread in set(threading.enumerate()) - threads}
     assert not {name for name in left if not name.startswith("asyncio")}
     assert not [path for path in list_open_files() if path.is_relative_to(two.home)]
+
+
+async def test_name_that_the_server_cannot_hold_deletes_nothing_there(one: Device, two: Device) -> None:
+    one.root.mkdir(parents=True)
+    (one.root / "plan").write_bytes(b"1")
+    await equal(one, two)
+    (one.root / "plan").rename(one.root / "line\nbreak")
+    assert [(item.path, bool(item.reason)) for item in (await one.sync()).held] == [("line\nbreak", True)]
+    await two.sync()
+    assert two.read() == {"plan": b"1"}
+    (one.root / "line\nbreak").rename(one.root / "new plan")
+    assert await equal(one, two) == {"new plan": b"1"}

@@ -436,6 +436,22 @@ def test_rule_14_bad_name_stops_nothing(folder: SyncFolder) -> None:
     assert folder.row("good").status == "ok"
 
 
+def test_rule_14_bad_new_name_of_a_file_or_folder_is_no_deletion(folder: SyncFolder) -> None:
+    write(folder, "plan", "d/file")
+    folder.settle()
+    ids = folder.ids()
+    for name in ("plan", "d"):
+        (folder.root / name).rename(folder.root / f"{name}\n")
+    folder.settle()
+    assert folder.ids() == {"plan\n": ids["plan"], "d\n": ids["d"], "d\n/file": ids["d/file"]}
+    assert folder.row("plan\n").status == folder.row("d\n").status == "invalid"
+    for name in ("plan", "d"):
+        (folder.root / f"{name}\n").rename(folder.root / name)
+    folder.settle()
+    assert folder.ids() == ids
+    assert {row.status for row in folder.rows().values()} == {"ok"}
+
+
 def test_mounted_file_system_takes_no_part(folder: SyncFolder) -> None:
     write(folder, "mount/a", "b")
     folder.settle()

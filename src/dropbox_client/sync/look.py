@@ -129,6 +129,11 @@ class Look:
     def _add(self, name: bytes, entry: DiskEntry) -> None:
         """Record an entry at a place without a row."""
         status, reason = self._judge(name, entry)
+        if status == "invalid" and (moved := self._find_moved(entry, self.disk.find_birth_ns(self.folder, name))):
+            self.findings.has_moved = True  # a new name that the server cannot hold is no deletion
+            row = self.state.move_local(moved, self.number, name)
+            self.state.put_local([row._replace(status=status, reason=reason)])
+            return
         if status != "ok":
             row = LocalRow(self.number, name, *entry[:6], None, None, self._new_id(), None, status, reason)
             self.state.put_local([row])
