@@ -392,6 +392,16 @@ async def test_rule_5_case_only_renames_of_files_and_folders_arrive(scene: Scene
     assert {file.id for file in await scene.ask(lambda: list(scene.client.files.list("/", recursive=True)))} == ids
 
 
+@beside_others
+async def test_rule_5_new_file_whose_name_differs_in_case_from_a_remote_one_is_kept(scene: Scene) -> None:
+    device = scene.device()
+    write(device.root, **{"x (1).txt": "here"})
+    await scene.put("/X (1).TXT", "there")
+    assert is_up_to_date(await device.sync())
+    assert sorted(texts(device).values()) == ["here", "there"]
+    assert sorted((await scene.ask(read_all, scene.client)).values()) == ["here", "there"]
+
+
 # Rule 6: editors
 
 

@@ -11,7 +11,7 @@ from dropbox_client.sync.apply import INCOMING_PATH, LocalActions
 from dropbox_client.sync.localtrash import LocalTrash
 from dropbox_client.sync.part import load_part
 from dropbox_client.sync.rows import Mismatch, Rows
-from dropbox_client.sync.trees import ContentId, Download, LocalEntry, RemoteEntry, TrashLocal
+from dropbox_client.sync.trees import BaseEntry, ContentId, Download, LocalEntry, RemoteEntry, TrashLocal
 from tests.support.sync_folder import SyncFolder, sync_folder
 
 
@@ -39,6 +39,7 @@ def make_download(folder: SyncFolder, path: str, content: bytes) -> tuple[Downlo
     local = read_local(folder, path)
     what = ContentId(hashlib.sha256(content).hexdigest(), len(content))
     remote = RemoteEntry(local.id, "root", path, "file", what, "r2", 2)
+    folder.state.put_base(BaseEntry(local.id, "root", path, local.name, "file", local.content, "r1", 1))
     name = f"{what.fingerprint}-{local.id}"
     (folder.root / os.fsdecode(INCOMING_PATH) / name).write_bytes(content)
     return Download(remote, local, "root", local.name), name.encode()
@@ -54,6 +55,21 @@ def test_publish_over_an_edit_that_was_seen_but_not_hashed_keeps_it(folder: Sync
     with pytest.raises(Mismatch):
         make_actions(folder).publish(download, incoming)
     assert (folder.root / "plan").read_bytes() == b"edited while it was fetched"
+
+
+def test_publish_over_an_edit_that_was_never_sent_keeps_it(folder: SyncFolder) -> None:
+    (folder.root / "plan").write_bytes(b"base")
+    folder.settle()
+    make_download(folder, "plan", b"of the server")
+    (folder.root / "plan").write_bytes(b"edited and read")
+    folder.settle()
+    base = folder.state.find_base(folder.row("plan").id)
+    download, incoming = make_download(folder, "plan", b"of the server")
+    assert base
+    folder.state.put_base(base)
+    with pytest.raises(Mismatch):
+        make_actions(folder).publish(download, incoming)
+    assert (folder.root / "plan").read_bytes() == b"edited and read"
 
 
 def test_trash_of_a_file_that_was_seen_edited_keeps_it(folder: SyncFolder) -> None:

@@ -233,7 +233,7 @@ class Actor:
         fetch = Download(remote, local, local.parent or "", local.name)
         if self._is_waiting(fetch):
             self.left.append(conflict)
-        elif not self._is_running(fetch):
+        elif remote.id not in self._running:  # one that runs keeps its plan: this one must not be published
             self._fetched_first.add(remote.id)
             self._try(fetch, lambda: self._begin(fetch, lambda: self._transfers.fetch(fetch)))
         return False

@@ -271,6 +271,9 @@ class LocalActions:
 
     def _publish_over(self, action: trees.Download, local: LocalEntry, store: int, incoming: bytes) -> None:
         remote = action.remote
+        base = self._state.find_base(remote.id)
+        if base is None or base.content != local.content or self._rows.resolve(local.id) != remote.id:
+            raise Mismatch("the server never had what the file contains")
         with self._open(local) as (row, folder, path):
             self._require_unlocked(row, folder)
             mode = row.mode & ~0o111 | (row.mode & 0o444) >> 2 if remote.executable else row.mode & ~0o111
