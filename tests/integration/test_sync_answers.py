@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -188,3 +189,27 @@ async def test_name_that_the_server_cannot_hold_deletes_nothing_there(one: Devic
     assert two.read() == {"plan": b"1"}
     (one.root / "line\nbreak").rename(one.root / "new plan")
     assert await equal(one, two) == {"new plan": b"1"}
+
+
+async def test_folder_that_leaves_the_root_is_asked_about_once(
+    server: RunningServer, account: Account, one: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (one.root / "part/d").mkdir(parents=True)
+    for n in range(12):
+        (one.root / f"part/d/{n}").write_bytes(b"%d" % n)
+    await one.sync()
+    part = Device(server, account, tmp_path / "part", folder="/part")
+    await part.sync()
+    (one.root / "part/d").rename(one.root / "d")
+    await one.sync()
+    asked: list[str] = []
+    send = Client._send
+
+    def count(self: Client, request: Request) -> Response:
+        asked.extend([request.url] if re.search(r"/v1/files/[0-9a-f-]{36}$", request.url) else [])
+        return send(self, request)
+
+    monkeypatch.setattr(Client, "_send", count)
+    await part.sync()
+    assert part.read() == {}
+    assert len(asked) == 2  # the root and the folder

@@ -110,7 +110,9 @@ def test_older_version_never_replaces_a_newer_one(state: State) -> None:
 def test_refused_content_is_asked_for_again_once_it_differs(state: State) -> None:
     entry = RemoteEntry("a", ROOT, "a", "file", CONTENT, "r2", 5, content_status="stored")
     state.put_remote(entry)
-    state.refuse_content("a")
+    state.refuse_content(replace(entry, revision_id="r1"))  # an older one, whose download ended late
+    assert state.find_remote("a") == entry
+    state.refuse_content(entry)
     state.put_remote(replace(entry, name="b", version=6))
     assert state.find_remote("a") == replace(entry, name="b", version=6, is_refused=True)
     state.put_remote(replace(entry, version=7, content_status="verified"))

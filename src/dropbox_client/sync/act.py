@@ -356,7 +356,7 @@ class Actor:
                 )
             self._delay(action, "it changed while it was sent")
         elif isinstance(error, Corrupt) and isinstance(action, Download):
-            self._state.refuse_content(action.remote.id)
+            self._state.refuse_content(action.remote)
             _log.warning("%s: %s", path, error)
         elif isinstance(error, ApiError):
             self._note_refusal(action, error)

@@ -7,6 +7,7 @@ may run in any order goes in one request, and each item has its own answer.
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 from dropbox_client.client import Client
@@ -150,24 +151,33 @@ class RemoteActions:
 
     def _look_up(self, ids: Sequence[NodeId]) -> None:
         """Record what became of nodes. One that lives outside the root has no other sign of it than its path."""
-        fates: dict[NodeId, Fate] = {}
-        for state in self._client.files.lookup(ids):
-            if state.state != "live":
-                fates[state.id] = state.state
-            elif self._is_outside(state.id):
-                fates[state.id] = "live"
+        states = {state.id: state.state for state in self._client.files.lookup(ids)}
+        fates: dict[NodeId, Fate] = {node_id: state for node_id, state in states.items() if state != "live"}
+        fates |= dict.fromkeys(self._find_outside([one for one in states if one not in fates]), "live")
         if not fates:
             raise Mismatch("the server has it: events will tell where")
         self._state.put_fates(fates)
 
-    def _is_outside(self, node_id: NodeId) -> bool:
+    def _find_outside(self, ids: Sequence[NodeId]) -> Iterator[NodeId]:
+        """Yield the nodes outside the root: one request for a folder that was moved away, none for what is below."""
         root_id = self._state.root_id
         assert root_id is not None, "State.set_root comes first"  # noqa: S101
-        try:
-            root, file = self._client.files.get(root_id), self._client.files.get(node_id)
-        except NotFound:
+        if not ids:
+            return
+        above = self._client.files.get(root_id).path.rstrip("/") + "/"
+
+        wanted = set(ids)
+
+        @cache
+        def is_outside(node_id: NodeId) -> bool:
+            base = self._state.find_base(node_id)
+            if base and base.parent in wanted and is_outside(base.parent):
+                return True
+            with suppress(NotFound):
+                return not self._client.files.get(node_id).path.startswith(above)
             return False
-        return not file.path.startswith(root.path.rstrip("/") + "/")
+
+        yield from filter(is_outside, ids)
 
     def recover(self) -> None:
         """Find out whether parked nodes were parked, before a crash or a lost answer. Call before a plan.

@@ -402,9 +402,10 @@ class State:
         row = self.database.execute("SELECT modified_at FROM remote WHERE id = ?", (node_id,)).fetchone()
         return row[0] if row else None
 
-    def refuse_content(self, node_id: NodeId) -> None:
+    def refuse_content(self, entry: RemoteEntry) -> None:
         """Record that a download failed its fingerprint; other content or another status ends it."""
-        self.database.execute("UPDATE remote SET refused = 1 WHERE id = ?", (node_id,))
+        is_head = "UPDATE remote SET refused = 1 WHERE id = ? AND revision IS ?"
+        self.database.execute(is_head, (entry.id, entry.revision_id))
 
     def remove_remote(self, node_id: NodeId) -> list[NodeId]:
         """Remove a node with all below it, also below one that is not recorded itself; return their ids."""
