@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,20 +32,20 @@ def capabilities(behind_s: float) -> Scripted:
 @pytest.mark.parametrize(
     ("answers", "instance", "expected"),
     [
-        ([capabilities(90), REVOKED], "this", ["the clocks of this computer", "rejects this access token"]),
-        ([capabilities(0), REVOKED], "this", ["rejects this access token"]),
-        ([capabilities(0)], "another", ["another server answers"]),
-        ([Scripted(200, b"<html>")], "this", ["does not answer as dropbox-api"]),
+        (lambda: [capabilities(90), REVOKED], "this", ["the clocks of this computer", "rejects this access token"]),
+        (lambda: [capabilities(0), REVOKED], "this", ["rejects this access token"]),
+        (lambda: [capabilities(0)], "another", ["another server answers"]),
+        (lambda: [Scripted(200, b"<html>")], "this", ["does not answer as dropbox-api"]),
     ],
 )
 def test_doctor_names_what_is_wrong_with_the_server(
-    tmp_path: Path, answers: list[Scripted], instance: str, expected: list[str]
+    tmp_path: Path, answers: Callable[[], list[Scripted]], instance: str, expected: list[str]
 ) -> None:
     registry = Registry(tmp_path / "sync")
     root = tmp_path / "files"
     root.mkdir()
     with fake_server() as server:
-        server.script = list(answers)
+        server.script = answers()
         config = RootConfig("one", root, server.url, "d", "laptop")
         registry.save(config)
         registry.tokens("one").save(Tokens.from_access_token(server.url, "dbx_pat_x"))
