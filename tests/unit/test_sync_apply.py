@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,7 @@ def make_download(folder: SyncFolder, path: str, content: bytes) -> tuple[Downlo
     what = ContentId(hashlib.sha256(content).hexdigest(), len(content))
     remote = RemoteEntry(local.id, "root", path, "file", what, "r2", 2)
     folder.state.put_base(BaseEntry(local.id, "root", path, local.name, "file", local.content, "r1", 1))
+    folder.state.put_remote(remote)
     name = f"{what.fingerprint}-{local.id}"
     (folder.root / os.fsdecode(INCOMING_PATH) / name).write_bytes(content)
     return Download(remote, local, "root", local.name), name.encode()
@@ -110,3 +112,18 @@ def test_what_a_program_writes_to_a_file_that_was_replaced_is_kept(folder: SyncF
     assert (folder.root / "plan").read_bytes() == b"of the server"
     (kept,) = (folder.root / ".dbx/trash").glob("*/content/*")
     assert kept.read_bytes() == b"base and more"
+
+
+def test_download_of_an_earlier_epoch_of_the_server_is_not_agreed_on(folder: SyncFolder) -> None:
+    (folder.root / "plan").write_bytes(b"base")
+    folder.settle()
+    download, incoming = make_download(folder, "plan", b"of the server")
+    folder.state.begin_epoch("new", "instance")
+    actions = make_actions(folder)
+    download = Download(replace(download.remote, id="node"), None, "root", b"other name")
+    with pytest.raises(Mismatch):
+        actions.publish(download, incoming)
+    folder.state.put_remote(replace(download.remote, version=1, content=None))  # as of before
+    with pytest.raises(Mismatch):
+        actions.publish(download, incoming)
+    assert folder.state.find_base(download.remote.id) is None

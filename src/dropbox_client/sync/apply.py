@@ -225,6 +225,9 @@ class LocalActions:
         """Give a complete download, by its name in `INCOMING_PATH`, its place. Call `sync_folders` before the rows are
         committed. Raises: Mismatch, Busy, OSError.
         """
+        known = self._state.find_remote(action.remote.id)
+        if known is None or known.version < action.remote.version:
+            raise Mismatch("the server has lost this version")  # in a new epoch: what was agreed is void
         with self._disk.open_folder(INCOMING_PATH) as store:
             if action.local is None:
                 self._publish_new(action, store, incoming)
