@@ -102,15 +102,25 @@ class Machine:
             await self.daemon.start()
 
 
+async def slow_down(store: FaultProxy, rng: random.Random) -> None:
+    """Let transfers take longer, now and then, than the time between two operations."""
+    while True:
+        store.delay_s = rng.choice((0, 0.1, 1))
+        await asyncio.sleep(rng.uniform(1, 4))
+
+
 @pytest.fixture(scope="module")
-async def server(postgres_url: str, s3_config: S3Config) -> AsyncIterator[RunningServer]:
-    """A server whose store the devices reach through a proxy."""
-    async with (
-        migrated_database(postgres_url) as url,
-        running_proxy(*address_of(s3_config.endpoint_url or ""), speaks_http=False) as store,
-    ):
+async def store_network(s3_config: S3Config) -> AsyncIterator[FaultProxy]:
+    """The way of the devices to the store."""
+    async with running_proxy(*address_of(s3_config.endpoint_url or ""), speaks_http=False) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+async def server(postgres_url: str, s3_config: S3Config, store_network: FaultProxy) -> AsyncIterator[RunningServer]:
+    async with migrated_database(postgres_url) as url:
         settings = make_settings(url, s3_config)
-        behind = settings.s3.model_copy(update={"public_endpoint_url": store.url})
+        behind = settings.s3.model_copy(update={"public_endpoint_url": store_network.url})
         async with running_server(settings.model_copy(update={"s3": behind})) as running:
             yield running
 
@@ -151,18 +161,20 @@ async def settle(machines: list[Machine], account: Account) -> tuple[Content, li
 @pytest.mark.timeout(7200 if LONG else 300)
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_devices_with_kills_and_cuts_end_equal_and_lose_nothing(
-    seed: int, server: RunningServer, tmp_path: Path
+    seed: int, server: RunningServer, store_network: FaultProxy, tmp_path: Path
 ) -> None:
     ledger, problems = Ledger(), []
     account = await register_account(server.url)
     async with account.client, machines(server, account, tmp_path, ledger, seed) as devices:
         troubles = [asyncio.create_task(machine.trouble()) for machine in devices]
+        troubles.append(asyncio.create_task(slow_down(store_network, random.Random(seed))))
         try:
             await asyncio.gather(*(machine.work() for machine in devices))
         finally:
             for task in troubles:
                 task.cancel()
             await asyncio.gather(*troubles, return_exceptions=True)
+        store_network.delay_s = 0
         await asyncio.gather(*(machine.recover() for machine in devices))
         there, folders, snapshots = await settle(devices, account)
         for machine, folder, snapshot in zip(devices, folders, snapshots, strict=True):

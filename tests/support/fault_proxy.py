@@ -64,7 +64,7 @@ class FaultProxy:
     """Listens on 127.0.0.1; `refuse` and `accept` close and open its port.
 
     Where it does not speak HTTP, it passes bytes while `flowing` is set, and holds them else, as a network that drops
-    packets does.
+    packets does; each block takes `delay_s`.
     """
 
     host: str
@@ -75,6 +75,7 @@ class FaultProxy:
     _server: asyncio.Server | None = None
     _connections: set[asyncio.Task[None]] = field(default_factory=set)
     flowing: asyncio.Event = field(default_factory=asyncio.Event)
+    delay_s: float = 0
 
     def __post_init__(self) -> None:
         self.flowing.set()
@@ -173,6 +174,7 @@ class FaultProxy:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while block := await reader.read(1 << 16):
             await self.flowing.wait()
+            await asyncio.sleep(self.delay_s)
             writer.write(block)
             await writer.drain()
         writer.close()
