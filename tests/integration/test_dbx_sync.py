@@ -153,31 +153,31 @@ async def test_daemon_shows_its_state_obeys_and_continues_after_a_kill(laptop: D
 
 
 async def test_all_folders_are_kept_by_one_command_which_notices_new_ones(laptop: Dbx) -> None:
-    await laptop("sync", "add", "work", "--folder", "/work", "--name", "first")
+    await laptop("sync", "add", "jobs", "--folder", "/jobs", "--name", "first")
     async with daemon(laptop, "run") as process:
-        (laptop.home / "work/a").write_text("a")
-        await laptop("sync", "add", "home", "--folder", "/home", "--name", "second")
-        (laptop.home / "home/b").write_text("b")
+        (laptop.home / "jobs/a").write_text("a")
+        await laptop("sync", "add", "own", "--folder", "/own", "--name", "second")
+        (laptop.home / "own/b").write_text("b")
 
         async def are_sent() -> bool:
             found = await laptop("ls", "-R", "/", "--json")
-            return {"/work/a", "/home/b"} <= {record["path"] for record in found.records}
+            return {"/jobs/a", "/own/b"} <= {record["path"] for record in found.records}
 
         await until(are_sent)
         tokens = (await laptop("tokens", "--json")).records
         (token,) = [token["id"] for token in tokens if token["name"].endswith("second")]
         await laptop("tokens", "revoke", token)
-        await until(lambda: is_running(laptop, "home", expected=False))
-        await laptop("sync", "add", "home", "--folder", "/home")  # long before failed folders are tried again
+        await until(lambda: is_running(laptop, "own", expected=False))
+        await laptop("sync", "add", "own", "--folder", "/own")  # long before failed folders are tried again
         async with asyncio.timeout(30):
-            await until(lambda: is_running(laptop, "home", expected=True))
-        await laptop("sync", "remove", "home")
+            await until(lambda: is_running(laptop, "own", expected=True))
+        await laptop("sync", "remove", "own")
         assert len((await laptop("sync", "list", "--json")).records) == 1
         process.kill()  # the processes below it end, too
         await process.wait()
         assert (await status_when(laptop, lambda one: not one["running"]))["phase"] == "stopped"
-    assert files(laptop, "home") == {"b": "b"}
-    assert not (laptop.home / "home/.dbx").exists()
+    assert files(laptop, "own") == {"b": "b"}
+    assert not (laptop.home / "own/.dbx").exists()
 
 
 async def test_removed_folder_ends_token_and_device_and_keeps_files(laptop: Dbx) -> None:

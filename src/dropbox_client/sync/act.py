@@ -302,6 +302,8 @@ class Actor:
     def _end_transfer(self, done: Done) -> None:
         node_id = find_id(done.action)
         action = self._running.pop(node_id, done.action)
+        is_fetched_first = node_id in self._fetched_first
+        self._fetched_first.discard(node_id)
         result = done.result
         path = self.describer.describe(action).path
         if isinstance(result, File) and not isinstance(action, Download):
@@ -310,10 +312,8 @@ class Actor:
             self.delays.succeed(node_id)
             self._rests.rest(result.id, rest_s)
             _log.info("uploaded %s%s", path, done.detail)
-        elif isinstance(result, bytes) and node_id in self._fetched_first:
-            self._fetched_first.discard(node_id)
         elif isinstance(result, bytes) and isinstance(action, Download):
-            if self._try(action, lambda: self._local.publish(action, result)):
+            if not is_fetched_first and self._try(action, lambda: self._local.publish(action, result)):
                 _log.info("downloaded %s", path)
         elif isinstance(result, Exception):
             self._note_failed_transfer(action, result, path)

@@ -17,7 +17,7 @@ from functools import singledispatchmethod
 from typing import Final
 
 from dropbox_client.sync import trees
-from dropbox_client.sync.disk import Disk, DiskEntry
+from dropbox_client.sync.disk import Disk, DiskEntry, join_path
 from dropbox_client.sync.ignores import PRIVATE_NAME, lock_names
 from dropbox_client.sync.localtrash import LocalTrash
 from dropbox_client.sync.rows import Mismatch, Rows
@@ -105,9 +105,8 @@ class LocalActions:
         if entry is None:
             raise Mismatch("the entry is gone again", path)
         # Its time of change is that of the rename; a file that was written to just then is found by its other times.
-        is_same = entry[:5] == row[2:7]
         moved = self._state.move_local(row, number, name)
-        return self._rows.put_entry(moved, entry) if is_same else moved
+        return self._rows.put_entry(moved, entry) if _is_unwritten(row, entry) else moved
 
     # Folders and places
 
@@ -122,14 +121,19 @@ class LocalActions:
                 self._disk.make_folder(folder, action.name)
             except FileExistsError:
                 raise Mismatch("the name is taken", path) from None
-            entry = self._disk.stat(folder, action.name)
-            birth_ns = self._disk.find_birth_ns(folder, action.name)
+            self._record_new(action, folder, number, path)
+
+    def _record_new(self, action: trees.MakeLocal | trees.Download, folder: int, number: int, path: bytes) -> None:
+        """Write the rows of an entry that the disk has just got."""
+        name, remote = action.name, action.remote
+        entry, birth_ns = self._disk.stat(folder, name), self._disk.find_birth_ns(folder, name)
         if entry is None:
-            raise Mismatch("the folder is gone again", path)
+            raise Mismatch("the entry is gone again", path)
         with self._state.transaction():
-            child = self._state.next_number()
-            self._state.put_local([LocalRow(number, action.name, *entry[:6], birth_ns, child, action.remote.id, None)])
-            self._rows.agree(action.remote, action.name)
+            child = self._state.next_number() if entry.kind == "folder" else None
+            row = LocalRow(number, name, *entry[:6], birth_ns, child, remote.id, _pack(remote))
+            self._state.put_local([row])
+            self._rows.agree(remote, name)
 
     @run.register
     def _(self, action: trees.MoveLocal) -> None:
@@ -186,7 +190,7 @@ class LocalActions:
     @run.register
     def _(self, action: trees.TrashLocal) -> None:
         with self._open(action.local) as (row, folder, path):
-            own = b"/".join([path, row.name]) if path else row.name
+            own = join_path(path, row.name)
             names = {below.name for below in action.below}
             if row.child is not None:
                 self._require_only(own, names)
@@ -216,7 +220,7 @@ class LocalActions:
 
     def _require_unwritten(self, row: LocalRow, entry: DiskEntry | None, path: bytes) -> None:
         """Compare an entry that was renamed, which changed its ctime. Raises Mismatch."""
-        if entry is None or entry[:5] != row[2:7]:
+        if entry is None or not _is_unwritten(row, entry):
             raise Mismatch("the file was written to just now", path)
 
     # Files
@@ -252,8 +256,7 @@ class LocalActions:
                     self._disk.remove_file(store, name)
 
     def _publish_new(self, action: trees.Download, store: int, incoming: bytes) -> None:
-        remote = action.remote
-        if self._state.find_local(remote.id) is not None:
+        if self._state.find_local(action.remote.id) is not None:
             raise Mismatch("the file is there already")
         number = self._rows.find_folder(action.parent)
         with self._open_folder(number) as (folder, path):
@@ -262,15 +265,8 @@ class LocalActions:
                 self._disk.move(store, incoming, folder, action.name, is_durable=False)
             except FileExistsError:
                 raise Mismatch("the name is taken", path) from None
-            entry = self._disk.stat(folder, action.name)
-            birth_ns = self._disk.find_birth_ns(folder, action.name)
-        if entry is None:
-            raise Mismatch("the file is gone again", path)
-        self._unsynced.add(path)
-        with self._state.transaction():
-            row = LocalRow(number, action.name, *entry[:6], birth_ns, None, remote.id, _pack(remote))
-            self._state.put_local([row])
-            self._rows.agree(remote, action.name)
+            self._unsynced.add(path)
+            self._record_new(action, folder, number, path)
 
     def _publish_over(self, action: trees.Download, local: LocalEntry, store: int, incoming: bytes) -> None:
         remote = action.remote
@@ -279,11 +275,11 @@ class LocalActions:
             raise Mismatch("the server never had what the file contains")
         with self._open(local) as (row, folder, path):
             self._require_unlocked(row, folder)
-            mode = row.mode & ~0o111 | (row.mode & 0o444) >> 2 if remote.executable else row.mode & ~0o111
+            mode = _set_executable(row.mode & ~0o111, executable=remote.executable)
             self._disk.set_mode(store, incoming, mode)
             self._disk.exchange(store, incoming, folder, row.name)
             replaced = self._disk.stat(store, incoming)
-            if replaced is None or replaced[:5] != row[2:7]:
+            if replaced is None or not _is_unwritten(row, replaced):
                 self._put_back(store, incoming, folder, row.name, path)
                 raise Mismatch("the file was written to just now", path)
             entry = self._disk.stat(folder, row.name)
@@ -296,14 +292,14 @@ class LocalActions:
                     remote.id, content=remote.content, revision_id=remote.revision_id, executable=remote.executable
                 )
             self._unsynced.add(path)
-            self._replaced[incoming] = replaced, b"/".join([path, row.name]) if path else row.name
+            self._replaced[incoming] = replaced, join_path(path, row.name)
 
     def _put_back(self, store: int, incoming: bytes, folder: int, name: bytes, path: bytes) -> None:
         """Give a file its place back, or at least one in the local trash."""
         try:
             self._disk.exchange(store, incoming, folder, name)
         except OSError:
-            self._trash.put(store, incoming, b"/".join([path, name]) if path else name)
+            self._trash.put(store, incoming, join_path(path, name))
             raise
 
     def _require_unlocked(self, row: LocalRow, folder: int) -> None:
@@ -318,7 +314,7 @@ class LocalActions:
     @run.register
     def _(self, action: trees.MarkLocal) -> None:
         with self._open(action.local) as (row, folder, path):
-            mode = row.mode | (row.mode & 0o444) >> 2 if action.executable else row.mode & ~0o111
+            mode = _set_executable(row.mode, executable=action.executable)
             self._disk.set_mode(folder, row.name, mode)
             entry = self._disk.stat(folder, row.name)
             if entry is None or entry[3:5] != row[5:7]:
@@ -394,7 +390,7 @@ class LocalActions:
             if entry is None or entry.inode != row.inode or self._state.find_place(number, name):
                 return  # the effect did not happen
             moved = self._state.move_local(row, number, name)
-            if entry[:5] == row[2:7]:
+            if _is_unwritten(row, entry):
                 self._rows.put_entry(moved, entry)
             if intent.kind == "park":
                 place = {"parent": detail["parent"], "name": detail["name"], "local_name": name}
@@ -402,6 +398,16 @@ class LocalActions:
             else:
                 old = bytes.fromhex(detail["old_name"])
                 self._end_copy(intent.number, row.id, detail["old_dir"], old, number, name)
+
+
+def _is_unwritten(row: LocalRow, entry: DiskEntry) -> bool:
+    """Return whether an entry that was renamed is as its row: only its ctime is that of the rename."""
+    return entry[:5] == row[2:7]
+
+
+def _set_executable(mode: int, *, executable: bool) -> int:
+    """Return a mode with which all who may read a file may run it, or none."""
+    return mode | (mode & 0o444) >> 2 if executable else mode & ~0o111
 
 
 def _pack(remote: RemoteEntry) -> bytes | None:

@@ -58,6 +58,11 @@ def _read_stat(status: os.stat_result) -> DiskEntry:
     )
 
 
+def join_path(folder: bytes, name: bytes) -> bytes:
+    """Return the path of an entry below the root; `folder` is b"" for the root itself."""
+    return b"/".join([folder, name]) if folder else name
+
+
 class Disk:
     """The file system below one root."""
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from dropbox_client.models import File
-from dropbox_client.sync.disk import DiskEntry
+from dropbox_client.sync.disk import DiskEntry, join_path
 from dropbox_client.sync.mounts import show_file
 from dropbox_client.sync.state import LocalRow, State, read_content
 from dropbox_client.sync.trees import BaseEntry, LocalEntry, NodeId, RemoteEntry, new_id
@@ -76,7 +76,7 @@ class Rows:
     def show_path(self, folder: int, name: bytes) -> str:
         """Return a path below the root for people."""
         path = self.state.local_path(folder) or b""
-        return (b"/".join([path, name]) if path else name).decode(errors="replace")
+        return join_path(path, name).decode(errors="replace")
 
     # Writing
 

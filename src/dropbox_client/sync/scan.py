@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dropbox_client.errors import FileChanged, Unreadable
-from dropbox_client.sync.disk import Disk, DiskEntry
+from dropbox_client.sync.disk import Disk, DiskEntry, join_path
 from dropbox_client.sync.ignores import RULES_NAME, Ignores
 from dropbox_client.sync.look import Findings, Look, explain_failure
 from dropbox_client.sync.names import RootTraits
@@ -234,7 +234,7 @@ class Scanner:
             above = None if row is None or row.dir == LIMBO else self._find_path(row.dir)
             if row is None or above is None:
                 return None
-            path = self._paths[number] = b"/".join([above, row.name]) if above else row.name
+            path = self._paths[number] = join_path(above, row.name)
         return path
 
     def _merge(self, number: int, findings: Findings, *, is_deep: bool) -> None:

@@ -28,6 +28,7 @@ from dropbox_client.sync.state import LocalRow
 from dropbox_client.sync.trees import Download, NodeId, RemoteEntry, SendEdit, SendNew
 from dropbox_client.transfer.chunks import MIB
 from dropbox_client.transfer.download import download, has_same_content
+from dropbox_client.transfer.download_folder import require_url
 from dropbox_client.transfer.progress import ProgressListener, UploadItem, UploadResult
 from dropbox_client.transfer.ranges import Wanted
 from dropbox_client.transfer.source import Source
@@ -259,13 +260,7 @@ class Transfers(ProgressListener):
 
     def _fetch_small(self, action: Download, wanted: _Wanted, signed: DownloadResult) -> None:
         self._signed.release()
-
-        def sign(_: Wanted) -> DownloadUrl:
-            if signed.download is None:
-                raise signed.problem or ClientError("the server sent neither a URL nor a problem")
-            return signed.download
-
-        self._fetch(action, wanted, sign=sign)
+        self._fetch(action, wanted, sign=lambda _: require_url(signed))
 
     def _fetch(
         self,

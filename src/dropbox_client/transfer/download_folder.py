@@ -38,6 +38,13 @@ class DownloadResult:
     """True if the local file already had this content."""
 
 
+def require_url(signed: SignedDownload) -> DownloadUrl:
+    """Return the URL of an answer. Raises its problem."""
+    if signed.download is None:
+        raise signed.problem or ClientError("the server sent neither a URL nor a problem")
+    return signed.download
+
+
 class _UrlSigner:
     """Signs the URLs of files that begin at the same time in one request. Thread-safe."""
 
@@ -56,10 +63,7 @@ class _UrlSigner:
             with self._lock:
                 batch, self._waiting = self._waiting, []
             self._request(batch)
-        result = future.result()
-        if result.download is None:
-            raise result.problem or ClientError("the server sent neither a URL nor a problem")
-        return result.download
+        return require_url(future.result())
 
     def _request(self, batch: Sequence[tuple[DownloadItem, Future[SignedDownload]]]) -> None:
         """Sign the URLs of files; an earlier request may have signed them already."""
