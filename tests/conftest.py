@@ -1,8 +1,10 @@
 """Fixtures for all tests: Postgres, S3 and the API, each started once per session at first use."""
 
+import asyncio
 import contextlib
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
@@ -33,6 +35,14 @@ settings.register_profile(
     suppress_health_check={*settings().suppress_health_check, HealthCheck.too_slow},
 )
 settings.load_profile("busy machine")
+
+
+@pytest.fixture(scope="session", autouse=True)
+async def threads() -> None:
+    """Give the loop of tests and servers many threads: with as few as asyncio has on a small machine, clients that
+    wait in all of them for a server keep it from its own.
+    """
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(100, "test"))
 
 
 @pytest.fixture(scope="session")
