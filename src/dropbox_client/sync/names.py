@@ -46,6 +46,10 @@ class RootTraits:
     """Refuses the characters and names that Windows refuses: they are escaped as `%3A`."""
 
 
+PLAIN: Final = RootTraits()
+"""A disk that keeps every name as it is, as the server does."""
+
+
 def make_local_key(name: bytes, traits: RootTraits) -> bytes:
     """Return the key that is unique in a directory of this root."""
     if not (traits.is_case_blind or traits.is_decomposed):
@@ -75,12 +79,21 @@ def read_name(name: bytes, traits: RootTraits) -> str:
 
 
 def write_name(name: str, traits: RootTraits) -> bytes:
-    """Return the name on disk for one of the server. Raises: BadLocalName (too long when escaped or decomposed)."""
-    text = _escape(name) if traits.is_windows else name
-    written = (unicodedata.normalize("NFD", text) if traits.is_decomposed else text).encode()
+    """Return the name on disk for one of the server.
+
+    Raises: BadLocalName: too long when escaped or decomposed, or it would come back as another name.
+    """
+    written = _encode(name, traits)
     if len(written) > MAX_BYTES:
         raise BadLocalName(f"the name has more than {MAX_BYTES} bytes on this disk")
+    if traits.is_windows and read_name(written, traits) != name:  # an accent after `<` would join the C of `%3C`
+        raise BadLocalName("this disk cannot hold such a name")
     return written
+
+
+def _encode(name: str, traits: RootTraits) -> bytes:
+    text = _escape(name) if traits.is_windows else name
+    return (unicodedata.normalize("NFD", text) if traits.is_decomposed else text).encode()
 
 
 def _escape(name: str) -> str:
@@ -89,7 +102,7 @@ def _escape(name: str) -> str:
     return f"%{ord(escaped[0]):02X}{escaped[1:]}" if _DEVICE_FILE.match(escaped) else escaped
 
 
-def make_conflict_names(name: str, device: str, day: str) -> Iterator[str]:
+def make_conflict_names(name: str, device: str, day: str, traits: RootTraits = PLAIN) -> Iterator[str]:
     """Yield names for the conflict copy of `name`: `NAME (conflict copy of DEVICE 2026-11-30).ext`, then with numbers.
 
     `day` is `YYYY-MM-DD`. The mark of an earlier conflict is replaced: a copy of a copy has one mark.
@@ -97,7 +110,7 @@ def make_conflict_names(name: str, device: str, day: str) -> Iterator[str]:
     plain = _CONFLICT.sub("", name)
     shown = re.sub(r"[()/\s]+|[^\w\s.-]+", " ", unicodedata.normalize("NFC", device)).strip() or "another device"
     shown = _cut(shown, _MAX_DEVICE_BYTES).strip()
-    return _make_marked(plain, lambda n: f" (conflict copy of {shown} {day}{f' {n}' if n > 1 else ''})")
+    return _make_marked(plain, lambda n: f" (conflict copy of {shown} {day}{f' {n}' if n > 1 else ''})", traits)
 
 
 def is_conflict_name(name: str) -> bool:
@@ -105,14 +118,14 @@ def is_conflict_name(name: str) -> bool:
     return _CONFLICT.search(name) is not None
 
 
-def make_twin_names(name: str) -> Iterator[str]:
+def make_twin_names(name: str, traits: RootTraits = PLAIN) -> Iterator[str]:
     """Yield names beside a taken one: `report (1).pdf`, as the server makes them."""
-    return _make_marked(name, lambda n: f" ({n})")
+    return _make_marked(name, lambda n: f" ({n})", traits)
 
 
-def make_park_names(name: str, token: str) -> Iterator[str]:
+def make_park_names(name: str, token: str, traits: RootTraits = PLAIN) -> Iterator[str]:
     """Yield names of an entry on its way: `report (moving 1a2b).pdf`."""
-    return _make_marked(name, lambda n: f" (moving {token}{f' {n}' if n > 1 else ''})")
+    return _make_marked(name, lambda n: f" (moving {token}{f' {n}' if n > 1 else ''})", traits)
 
 
 def pick_free_name(names: Iterator[str], taken: Container[str]) -> str:
@@ -120,13 +133,18 @@ def pick_free_name(names: Iterator[str], taken: Container[str]) -> str:
     return next(name for name in names if normalize_name(name) not in taken)
 
 
-def _make_marked(name: str, mark: Callable[[int], str]) -> Iterator[str]:
-    """Yield `name` with the marks of 1, 2, ... before its extension; the stem is cut to `MAX_BYTES` in all."""
+def _make_marked(name: str, mark: Callable[[int], str], traits: RootTraits) -> Iterator[str]:
+    """Yield `name` with the marks of 1, 2, ... before its extension; the stem is cut to `MAX_BYTES` in all, on the
+    server and on disk.
+    """
     match = _EXTENSION.search(name)
     stem, extension = (name[: match.start()], match[0]) if match else (name, "")
     for n in itertools.count(1):
         end = mark(n) + extension
-        yield _cut(stem, MAX_BYTES - len(end.encode())) + end
+        fitting = _cut(stem, MAX_BYTES - len(end.encode()))
+        while fitting and len(_encode(fitting + end, traits)) > MAX_BYTES:
+            fitting = fitting[:-1]
+        yield fitting + end
 
 
 def _cut(text: str, size_bytes: int) -> str:

@@ -258,8 +258,9 @@ class _Planner:
     def _make_park(self, entry: LocalEntry | RemoteEntry, parent: NodeId) -> Park:
         name = entry.name if isinstance(entry, RemoteEntry) else self._facts.names[entry.id]
         keys, local_keys = self._find_taken(parent)
-        for parked in make_park_names(name, entry.id[:4]):
-            local_name = write_name(parked, self._situation.traits)
+        traits = self._situation.traits
+        for parked in make_park_names(name, entry.id[:4], traits):
+            local_name = write_name(parked, traits)
             if normalize_name(parked) not in keys and self._local_key(local_name) not in local_keys:
                 return Park(entry, parent, parked, local_name)
         raise AssertionError("names have no end")
@@ -367,10 +368,10 @@ class _Planner:
 
     def _find_copy_name(self, local: LocalEntry, parent: NodeId) -> bytes:
         keys, local_keys = self._find_taken(parent)
-        names = make_conflict_names(self._facts.names[local.id], self._situation.device, self._situation.day)
-        for name in names:
-            local_name = write_name(name, self._situation.traits)
-            is_free = normalize_name(name) not in keys and self._local_key(local_name) not in local_keys
+        situation, name = self._situation, self._facts.names[local.id]
+        for copy in make_conflict_names(name, situation.device, situation.day, situation.traits):
+            local_name = write_name(copy, situation.traits)
+            is_free = normalize_name(copy) not in keys and self._local_key(local_name) not in local_keys
             if is_free and self._local.add(Job(f"copy of {local.id}", parent, self._local_key(local_name), LookUp(()))):
                 return local_name
         raise AssertionError("names have no end")

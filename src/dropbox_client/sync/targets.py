@@ -250,7 +250,7 @@ class Targets:
         local_keys = {make_local_key(one.name, self._traits) for one in trees.local.children(target.parent)}
         local_keys |= {make_local_key(name, self._traits) for name in self.displaced.values()}
         keys = {normalize_name(one.name) for one in trees.remote.children(target.parent)}
-        for name in make_twin_names(target.name):
+        for name in make_twin_names(target.name, self._traits):
             key = normalize_name(name)
             is_free = (target.parent, key) not in taken and key not in keys
             if is_free and make_local_key(write_name(name, self._traits), self._traits) not in local_keys:
@@ -289,7 +289,7 @@ class Targets:
             taken[self._local_key(target.parent, target.local_name)] = node_id
 
     def _make_local_twin(self, target: Target, taken: dict[tuple[NodeId | None, Hashable], NodeId]) -> Target:
-        for name in make_twin_names(target.name):
+        for name in make_twin_names(target.name, self._traits):
             local_name = write_name(name, self._traits)
             key = self._local_key(target.parent, local_name)
             if key not in taken and not any(
