@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+import hashlib
+import os
+import threading
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from pathlib import Path
@@ -10,13 +13,20 @@ from typing import Any
 import pytest
 
 from dropbox_api.db import Db
+from dropbox_api.plumbing.epoch import start_epoch
+from dropbox_api.storage.s3 import S3Config
 from dropbox_api.workers.relay import relay_changes
 from dropbox_client.sync.apply import LocalActions
 from dropbox_client.sync.engine import Engine
-from dropbox_client.sync.state import LocalRow
+from dropbox_client.sync.state import LocalRow, State
+from dropbox_client.sync.state_file import STATE_NAME
+from dropbox_client.sync.transfers import Transfers
+from dropbox_client.sync.trees import SendNew
 from tests.conftest import Register
-from tests.support.server import Account, RunningServer, run_until_idle
+from tests.support.sdk import blocking_client
+from tests.support.server import Account, RunningServer, register_account, run_until_idle, separate_server
 from tests.support.sharing import grant, make_folder, verify
+from tests.support.sync_daemons import read_folder, read_server
 from tests.support.sync_device import Device
 
 
@@ -201,6 +211,96 @@ async def test_running_engines_follow_each_other(one: Device, two: Device) -> No
         await until(lambda: engine.snapshot.phase == "up-to-date")
         other.resume()
         await until(lambda: one.read() == two.read() == {})
+
+
+class Held:
+    """Transfers of a device that have ended and that its engine hears of at `release`."""
+
+    def __init__(self, device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.files: set[str] = set()
+        self._is_released = threading.Event()
+        end = Transfers._end
+
+        def hold(transfers: Transfers, action: Any, *others: Any) -> None:
+            if transfers._root == device.root:
+                self.files.add(action.name if isinstance(action, SendNew) else os.fsdecode(action.name))
+                assert self._is_released.wait(60)
+            end(transfers, action, *others)
+
+        monkeypatch.setattr(Transfers, "_end", hold)
+
+    def release(self) -> None:
+        self._is_released.set()
+
+
+def read_fact(device: Device, key: str) -> str:
+    with State(device.home / "state" / STATE_NAME) as state:
+        return str(state.read_fact(key))
+
+
+async def test_rule_11_file_that_was_transferred_when_it_became_ignored_is_not_agreed_on(
+    one: Device, two: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (one.root / "work").mkdir(parents=True)
+    await one.sync()
+    async with running(one) as (engine,):
+        await until(lambda: engine.snapshot.phase == "up-to-date")
+        await two.sync()
+        held = Held(one, monkeypatch)
+        (two.root / "work/remote").write_bytes(b"remote")
+        await two.sync()
+        (one.root / "work/local").write_bytes(b"local")
+        await until(lambda: held.files == {"local", "remote"})
+        (one.root / ".dbxignore").write_bytes(b"work/\n")
+        await until(lambda: "work" in read_fact(one, "rules"))
+        held.release()
+        await until(lambda: engine.snapshot.phase == "up-to-date" and engine.snapshot.pending == 0)
+        await until(lambda: not list((one.root / ".dbx/incoming").iterdir()))
+    assert set(one.read()) == {".dbxignore", "work", "work/local"}
+    (one.root / "work/local").unlink()
+    await one.sync()
+    (one.root / ".dbxignore").unlink()
+    assert await equal(one, two) == {"work": None, "work/local": b"local", "work/remote": b"remote"}
+
+
+async def test_interrupted_downloads_are_kept_while_the_server_has_the_content(one: Device) -> None:
+    one.root.mkdir(parents=True)
+    (one.root / "a").write_bytes(b"a")
+    await one.sync()
+    with State(one.home / "state" / STATE_NAME) as state:
+        node_id = state.find_remote_path("a")
+    left = one.root / ".dbx/incoming"
+    wanted, gone = (f".{hashlib.sha256(content).hexdigest()}-{node_id}.{'0' * 16}.dbx-part" for content in (b"a", b"b"))
+    for name in (wanted, gone):
+        (left / name).write_bytes(b"part")
+    await one.sync()
+    assert [path.name for path in left.iterdir()] == [wanted]
+
+
+async def test_rule_3_upload_that_ended_before_the_server_was_restored_is_sent_again(
+    postgres_url: str, s3_config: S3Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with separate_server(postgres_url, s3_config) as server:
+        account = await register_account(server.url)
+        device = Device(server, account, tmp_path / "laptop")
+        device.root.mkdir(parents=True)
+        (device.root / "old").write_bytes(b"old")
+        await device.sync()
+        async with account.client, running(device) as (engine,):
+            await until(lambda: engine.snapshot.phase == "up-to-date")
+            held = Held(device, monkeypatch)
+            (device.root / "new").write_bytes(b"new")
+            await until(lambda: held.files == {"new"})
+            epoch = read_fact(device, "epoch")
+            with blocking_client(server, account) as client:  # a backup that does not have the new file
+                file = await asyncio.to_thread(client.files.get, "/new")
+                await asyncio.to_thread(client.files.move_to_trash, "/new")
+                await asyncio.to_thread(client.trash.purge, file.id)
+            await start_epoch(server.db)
+            await until(lambda: read_fact(device, "epoch") != epoch)
+            held.release()
+            await until(lambda: engine.snapshot.phase == "up-to-date" and engine.snapshot.pending == 0)
+            assert read_folder(device.root) == await read_server(account)
 
 
 async def test_a_mass_of_deletes_asks_first(one: Device, two: Device) -> None:

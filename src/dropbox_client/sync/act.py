@@ -46,6 +46,7 @@ _ROWS_PER_TRANSACTION = 500
 _LEAST_EDIT_REST_S, _EDIT_BYTES_S = 10.0, 10 * 1024 * 1024
 """A file is sent at most once in this time, and in the time that its size takes at this rate."""
 _PATIENCE: Final = 3
+_PATIENCE_S: Final = 10.0
 _VERBS: Final[dict[Work, str]] = {"move": "moved", "delete": "deleted", "folder": "made the folder"}
 _ROWS_ONLY = (Adopt, Pair, DropBase, Detach, PlaceMount)
 
@@ -109,8 +110,11 @@ class Actor:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether all that is left has failed several times."""
-        return self.is_idle and all(self.delays.count_failures(find_id(action)) >= _PATIENCE for action in self.left)
+        """Whether all that is left has failed several times, or was refused: a run that ends does not wait for it."""
+        return self.is_idle and all(
+            self.delays.count_failures(node_id) >= _PATIENCE or self.delays.find_wait_s(node_id) > _PATIENCE_S
+            for node_id in map(find_id, self.left)
+        )
 
     def list_items(self, limit: int) -> tuple[Item, ...]:
         """Return what runs and what waits."""
@@ -313,10 +317,16 @@ class Actor:
             self._rests.rest(result.id, rest_s)
             _log.info("uploaded %s%s", path, done.detail)
         elif isinstance(result, bytes) and isinstance(action, Download):
-            if not is_fetched_first and self._try(action, lambda: self._local.publish(action, result)):
+            if self._is_ignored(path):
+                self._local.discard(result)
+            elif not is_fetched_first and self._try(action, lambda: self._local.publish(action, result)):
                 _log.info("downloaded %s", path)
         elif isinstance(result, Exception):
             self._note_failed_transfer(action, result, path)
+
+    def _is_ignored(self, path: str) -> bool:
+        """Return whether a rule came into force while a file was transferred: both sides agree on no ignored file."""
+        return self._scanner.ignores.has_path(path, is_folder=False)
 
     def _record_upload(self, action: SendNew | SendEdit, file: File) -> None:
         """Record what the server has got: content and place that were sent, since the answer shows the file as it is
@@ -325,6 +335,8 @@ class Actor:
         entry = self._rows.put_file(file)
         sent = replace(entry, content=action.local.content, executable=action.local.executable)
         if isinstance(action, SendNew):
+            if self._is_ignored(self.describer.find_path(entry.id)):
+                return
             if self._state.find_local(self._rows.resolve(action.local.id)) is not None:
                 with suppress(Mismatch):
                     self._rows.bind(action.local.id, entry.id)

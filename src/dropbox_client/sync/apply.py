@@ -238,6 +238,11 @@ class LocalActions:
             else:
                 self._publish_over(action, action.local, store, incoming)
 
+    def discard(self, incoming: bytes) -> None:
+        """Remove a complete download that has no place any more. Raises OSError."""
+        with self._disk.open_folder(INCOMING_PATH) as store, suppress(FileNotFoundError):
+            self._disk.remove_file(store, incoming)
+
     def sync_folders(self) -> None:
         """Make what was published durable, and remove what it replaced. Raises OSError.
 

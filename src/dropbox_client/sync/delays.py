@@ -43,6 +43,11 @@ class Delays:
         delay = self._delays.get(node_id)
         return delay.reason if delay and delay.until > self._clock() else None
 
+    def find_wait_s(self, node_id: str) -> float:
+        """Return in how many seconds an entry may be tried again, 0 if now."""
+        delay = self._delays.get(node_id)
+        return max(0.0, delay.until - self._clock()) if delay else 0.0
+
     def count_failures(self, node_id: str) -> int:
         """Return how often an entry failed without a success."""
         delay = self._delays.get(node_id)

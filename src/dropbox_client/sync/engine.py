@@ -4,6 +4,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -63,7 +64,7 @@ class Engine:
         except Stopped:
             if not self._is_stopping:
                 raise
-        except (NotSignedIn, RootRefused) as error:
+        except Exception as error:
             self._show_phase("stopped", str(error))
             raise
         self._show_phase("stopped", "")
@@ -83,7 +84,8 @@ class Engine:
 
         Raises: NotSignedIn, Unreachable, RootPaused, RootRefused, ServerReplaced, Stopped; OSError.
         """
-        self._work(lambda session: session.run(is_once=True))
+        while not self._work(lambda session: session.run(is_once=True)):
+            pass
         return self._snapshot
 
     def preview(self) -> tuple[Item, ...]:
@@ -91,6 +93,9 @@ class Engine:
         return self._work(Session.preview)
 
     def _work(self, work: Callable[[Session], T]) -> T:
+        with suppress(Empty):  # of a session that has ended
+            while True:
+                self._inbox.get_nowait()
         with (
             OpenRoot(self._config, self._directory, self._others) as root,
             Session(

@@ -10,6 +10,7 @@ from typing import Final, Self
 
 from dropbox_client.client import Client
 from dropbox_client.errors import ApiError, InvalidResponse, Stopped, Unreachable
+from dropbox_client.problems import CursorExpired, InvalidCursor
 from dropbox_client.sync.guard import RootPaused
 from dropbox_client.sync.poll import Polled, Poller
 from dropbox_client.sync.remote import RemoteReader
@@ -89,7 +90,7 @@ class Observer:
         """Return in how many seconds there is something to observe."""
         now = time.monotonic()
         waits = [self._check_at - now, self._rescan_at - now, self._reload_at - now]
-        if not self.reader.is_settled:
+        if not self.reader.is_settled or self._next_read_at > now:
             waits.append(self._next_read_at - now)
         next_look_s = self.scanner.next_look_s()
         return min(waits if next_look_s is None else [*waits, next_look_s])
@@ -171,6 +172,9 @@ class Observer:
         self._asked_cursor = None
         result = polled.result
         if isinstance(result, Stopped) or polled.cursor != self._state.cursor:
+            return
+        if isinstance(result, CursorExpired | InvalidCursor):
+            self.reader.reload()
             return
         if isinstance(result, Exception):
             self.note_failure(result)

@@ -82,20 +82,28 @@ class OpenRoot:
         check_root(self.folder, self._record, self._host)
 
     def _clean_incoming(self) -> None:
-        """Keep complete downloads for their place; a file that lost its place to one goes to the local trash."""
+        """Keep downloads, complete or not, of what the server still has; a file that lost its place to one goes to the
+        local trash.
+        """
         with self.disk.open_folder(INCOMING_PATH) as store:
             for name, entry in list(self.disk.list(store)):
-                text = name.decode(errors="replace")
-                if isinstance(entry, OSError) or entry.kind != "file" or is_partial_file(text):
+                if isinstance(entry, OSError) or entry.kind != "file":
                     continue
-                fingerprint, _, node_id = text.partition("-")
+                text = name.decode(errors="replace")
+                fingerprint, _, rest = text.removeprefix(".").partition("-")
+                node_id = rest.partition(".")[0]
+                remote = self.state.find_remote(node_id)
+                is_wanted = remote is not None and remote.content and remote.content.fingerprint == fingerprint
+                if is_partial_file(text):
+                    if not is_wanted and self.state.cursor is not None:  # with none, nothing is known yet
+                        self.disk.remove_file(store, name)
+                    continue
                 with Source(self.path / os.fsdecode(INCOMING_PATH) / os.fsdecode(name)) as source:
                     is_download = hash_range(source, 0, source.size_bytes) == fingerprint
-                remote = self.state.find_remote(node_id)
                 if not is_download:
                     _log.warning("an earlier version of %s is kept in the local trash", node_id)
                     self.trash.put(store, name, b"incoming/" + name)
-                elif remote is None or remote.content is None or remote.content.fingerprint != fingerprint:
+                elif not is_wanted:
                     self.disk.remove_file(store, name)
 
     def _note_selection(self, config: RootConfig) -> None:

@@ -105,27 +105,33 @@ class Session:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._stack.close()
 
-    def run(self, *, is_once: bool = False) -> None:
+    def run(self, *, is_once: bool = False) -> bool:
         """Keep both sides equal until interrupted, or once until they are, as far as they can be.
 
+        Returns False when the server's data began a new epoch: what runs is about an older one; begin a new session.
         Raises: RootPaused; NotSignedIn; ServerReplaced; ApiError; with `is_once` also Unreachable; OSError and
         sqlite3.Error of the state.
         """
         if not is_once:
             self._observer.wait_until_watching()
+        epoch = self._state.epoch
         while not self._is_interrupted():
             self._take_messages()
             self._observe(is_once=is_once)
+            if epoch not in {None, self._state.epoch}:
+                return False
+            epoch = self._state.epoch
             self._plan_and_act(is_once=is_once)
             if is_once and self._is_done:
                 self._show(is_last=True)
-                return
+                return True
             self._keep_house()
             self._show()
             wait_s = self._find_wait_s()
             if wait_s > 0:
                 with suppress(Empty):
                     self._take([self._inbox.get(timeout=wait_s)])
+        return True
 
     def preview(self) -> tuple[Item, ...]:
         """Return what would be done first, without doing it. Raises as `run` with `is_once`."""
