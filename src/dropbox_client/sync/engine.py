@@ -2,7 +2,6 @@
 
 import logging
 import sqlite3
-import threading
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
@@ -18,7 +17,7 @@ from dropbox_client.sync.guard import RootRefused
 from dropbox_client.sync.root import OpenRoot
 from dropbox_client.sync.session import Message, Session
 from dropbox_client.sync.snapshot import Item, Phase, Snapshot
-from dropbox_client.sync.state import ConflictRecord, State
+from dropbox_client.sync.state import State
 from dropbox_client.sync.state_file import STATE_NAME
 
 _RETRY_S: Final = 10.0
@@ -43,7 +42,6 @@ class Engine:
         self._is_stopping = False
         self._is_restarting = False
         self._is_look_due = False
-        self._changed = threading.Condition()
 
     # The control thread
 
@@ -114,9 +112,7 @@ class Engine:
         return is_due
 
     def _show(self, snapshot: Snapshot) -> None:
-        with self._changed:
-            self._snapshot = snapshot
-            self._changed.notify_all()
+        self._snapshot = snapshot
 
     def _show_phase(self, phase: Phase, reason: str) -> None:
         self._show(replace(self._snapshot, phase=phase, reason=reason))
@@ -135,12 +131,6 @@ class Engine:
     def snapshot(self) -> Snapshot:
         """What the engine does now."""
         return self._snapshot
-
-    def wait_for_change(self, snapshot: Snapshot, timeout_s: float) -> Snapshot:
-        """Return the snapshot as soon as it is another one than `snapshot`, or after the time."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._snapshot is not snapshot, timeout_s)
-            return self._snapshot
 
     def stop(self) -> None:
         """End `run`; transfers continue when another engine starts."""
@@ -173,8 +163,3 @@ class Engine:
             count = state.set_answer(answer)
         self.look()
         return count
-
-    def list_conflicts(self) -> list[ConflictRecord]:
-        """Return the conflict copies that were made, oldest first."""
-        with State(self._directory / STATE_NAME) as state:
-            return state.list_conflicts()
