@@ -230,3 +230,11 @@ async def test_moved_mount_keeps_its_place_and_gets_the_changes_of_its_owner(
     await shared.run(shared.reader.reload)
     await shared.settle()
     assert "mine/here/new" in await shared.paths()
+    # A list of the folder shows no mount; without the folder the share returns.
+    target = await make_folder(member, "/target")
+    (await member.client.patch(f"/v1/files/{mine}", json={"parent_id": target})).raise_for_status()
+    await shared.settle()
+    assert "target/mine/here/new" in await shared.paths()
+    (await member.client.delete(f"/v1/files/{target}")).raise_for_status()
+    await shared.settle()
+    assert set(await shared.paths()) == {"", "Shared with me", "Shared with me/here", "Shared with me/here/new"}

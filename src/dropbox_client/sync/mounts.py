@@ -75,7 +75,10 @@ def show_file(state: State, file: File) -> RemoteEntry:
 
 
 def place_shares(state: State) -> None:
-    """Put the folder of shares and the known share roots into the remote tree; a running list has seen them."""
+    """Put the folder of shares and the known share roots into the remote tree; a running list has seen them.
+
+    A share whose folder is gone returns to the folder of shares.
+    """
     rows = [row for row in state.list_mounts().values() if row.parent is not None and row.mount.is_active]
     if not rows:
         state.remove_remote(SHARED_ID)
@@ -86,8 +89,14 @@ def place_shares(state: State) -> None:
     name = _choose_name(state, root_id, SHARED_NAME, SHARED_ID)
     state.put_remote(RemoteEntry(SHARED_ID, root_id, name, "folder", None, None, 0))
     for row in rows:
+        place = row.parent, row.name
+        is_lost = row.parent != SHARED_ID and state.find_remote(row.parent or "") is None
+        if is_lost and state.cursor is not None:  # with none, the folder is not known yet
+            place = SHARED_ID, _choose_name(state, SHARED_ID, row.name, row.mount.root)
+            state.put_mount(MountRow(row.mount, *place))
         entry = state.find_remote(row.mount.root)
         if entry:
+            entry = replace(entry, parent=place[0], name=place[1])
             state.put_remote(entry, state.find_modified_at(entry.id))
 
 

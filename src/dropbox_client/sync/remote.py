@@ -206,7 +206,7 @@ class RemoteReader:
             self._state.set_fact("cursor", running.events_cursor)
             self._state.set_fact("is_reload_due", 0)
         if is_whole or running.top not in running.missing:
-            self._state.end_list(running.top)
+            self._note_lost_mounts(self._state.end_list(running.top))
         shares = self._list_share_roots() if is_whole else [running.top] if self._is_shared(running.top) else []
         for root in shares:
             if root not in running.missing:
@@ -258,8 +258,15 @@ class RemoteReader:
         """Forget a node and what is below it. Of shares that is the proof of a removal: the owner's lookup is not."""
         is_shared = self._is_shared(node_id)
         gone = self._state.remove_remote(node_id)
+        self._note_lost_mounts(gone)
         if is_shared:
             self._state.put_fates(dict.fromkeys(gone, "removed"))
+
+    def _note_lost_mounts(self, gone: Collection[NodeId]) -> None:
+        """Let shares be placed anew if they left the tree with a folder that is gone, or whose list shows no mounts."""
+        lost = set(gone)
+        if any(row.mount.is_active and lost & {root, row.parent} for root, row in self._state.list_mounts().items()):
+            self._state.set_fact("are_mounts_due", 1)
 
     def _is_shared(self, node_id: NodeId) -> bool:
         """Return whether a node is in a share, by the place where it was last."""
