@@ -22,8 +22,10 @@ from dropbox_client.sync.session import Session
 from dropbox_client.sync.transfers import Transfers
 from dropbox_client.transfer.progress import UploadItem
 from dropbox_client.transfer.source import Source
-from tests.integration.test_sync_engine import equal
+from tests.integration.test_sync_engine import Held, equal, running, until
+from tests.support.sdk import blocking_client
 from tests.support.server import Account, RunningServer
+from tests.support.sync_daemons import is_up_to_date
 from tests.support.sync_device import Device
 
 
@@ -88,6 +90,26 @@ async def test_answer_of_an_upload_that_shows_a_later_move_does_not_undo_it(
 
     lose_answer(monkeypatch, "/complete", move)
     assert await equal(one, two) == {"moved": b"new"}
+
+
+async def test_answer_of_an_upload_that_comes_after_its_deletion_does_not_undo_it(
+    one: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (one.root / "d").mkdir(parents=True)
+    await one.sync()
+    async with running(one) as (engine,):
+        for path, deleted in (("d/file", "d"), ("file", "file")):
+            held, gone, later = Held(one, monkeypatch), one.root / deleted, one.root / f"after {deleted}"
+            (one.root / path).write_bytes(path.encode())
+            await until(lambda held=held: held.files == {"file"})  # type: ignore[misc]
+            with blocking_client(one.server, one.account) as client:
+                await asyncio.to_thread(client.files.move_to_trash, f"/{deleted}")
+                await asyncio.to_thread(client.files.create_folder, f"/{later.name}")
+            await until(later.exists)
+            held.release()
+            await until(lambda gone=gone: not gone.exists())  # type: ignore[misc]
+        await until(lambda: is_up_to_date(engine.snapshot))
+        assert engine.snapshot.held == ()
 
 
 async def test_edit_of_a_file_whose_content_came_back_on_the_server_is_sent(one: Device, two: Device) -> None:

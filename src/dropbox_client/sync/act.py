@@ -343,6 +343,8 @@ class Actor:
             if self._state.find_base(entry.id) is None:
                 parent = self._rows.resolve(action.parent)
                 self._rows.agree(replace(sent, parent=parent, name=action.name), action.local.name)
+            if self._state.find_remote(entry.id) is None:
+                self._state.put_fates({entry.id: "removed"})
         elif action.remote is not None:
             self._rows.change_base(
                 sent.id, content=sent.content, revision_id=sent.revision_id, executable=sent.executable

@@ -105,9 +105,11 @@ class Rows:
         self.state.bind(self.resolve(local_id), new_id(self.state.next_number()))
 
     def put_file(self, file: File) -> RemoteEntry:
-        """Record what the server answered; return it as this device shows it."""
-        entry = show_file(self.state, file)
-        self.state.put_remote(entry, file.client_modified_at.isoformat() if file.client_modified_at else None)
+        """Record what the server answered, unless it is known to be gone by now; return it as this device shows it."""
+        entry, state = show_file(self.state, file), self.state
+        is_gone = entry.id in state.forgotten and state.find_remote(entry.id) is None
+        if not is_gone and state.find_remote(entry.parent or "") is not None:
+            state.put_remote(entry, file.client_modified_at.isoformat() if file.client_modified_at else None)
         return entry
 
     def agree(self, remote: RemoteEntry, local_name: bytes) -> None:

@@ -253,6 +253,8 @@ class Session:
 
     def _keep_house(self) -> None:
         now = time.monotonic()
+        if self._actor.is_idle:
+            self._state.forgotten.clear()
         if now >= self._clean_at:
             self._clean_at = now + _DAY_S
             removed = self._root.trash.clean()

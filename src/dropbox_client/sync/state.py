@@ -99,6 +99,8 @@ class State:
         self._clock = clock
         self.database, self.set_aside = open_database(path, clock)
         """`set_aside` is where a damaged file was moved to: this state is a new one then."""
+        self.forgotten: set[NodeId] = set()
+        """Nodes that left the remote tree while transfers run: the answer of an upload may be older than that."""
 
     def __enter__(self) -> Self:
         return self
@@ -412,6 +414,7 @@ class State:
         with self.transaction():
             ids = [row[0] for row in self.database.execute(f"{_BELOW_REMOTE} SELECT id FROM below", (node_id,))]
             self.database.executemany("DELETE FROM remote WHERE id = ?", ((one,) for one in ids))
+        self.forgotten.update(ids)
         return ids
 
     # Lists of the remote tree
@@ -433,6 +436,7 @@ class State:
             )
             ids = [row[0] for row in rows]
             self.database.executemany("DELETE FROM remote WHERE id = ?", ((one,) for one in ids))
+        self.forgotten.update(ids)
         return ids
 
     def put_relist(self, root: NodeId) -> None:
