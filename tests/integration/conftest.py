@@ -1,6 +1,7 @@
 """Fixtures of the integration tests.
 
-`dbx` with a real server whose store is behind a proxy that injects faults, and a server that writes mails.
+`dbx` with a real server whose store is behind a proxy that injects faults, a server that writes mails, and two devices
+of an account.
 """
 
 from collections.abc import AsyncIterator
@@ -11,8 +12,9 @@ import pytest
 from dropbox_api.storage.s3 import S3Config
 from tests.support.dbx import Dbx, server_behind, signed_in
 from tests.support.post import PUBLIC_URL, Post
-from tests.support.server import RunningServer, make_settings, running_server
+from tests.support.server import Account, RunningServer, make_settings, running_server
 from tests.support.store_proxy import StoreProxy, store_proxy
+from tests.support.sync_device import Device
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +48,13 @@ async def post(postgres_url: str, s3_config: S3Config, tmp_path_factory: pytest.
         post = Post(server, folder)
         async with post.api:
             yield post
+
+
+@pytest.fixture
+def one(server: RunningServer, account: Account, tmp_path: Path) -> Device:
+    return Device(server, account, tmp_path / "laptop")
+
+
+@pytest.fixture
+def two(server: RunningServer, account: Account, tmp_path: Path) -> Device:
+    return Device(server, account, tmp_path / "desktop")

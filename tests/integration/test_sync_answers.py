@@ -22,21 +22,10 @@ from dropbox_client.sync.session import Session
 from dropbox_client.sync.transfers import Transfers
 from dropbox_client.transfer.progress import UploadItem
 from dropbox_client.transfer.source import Source
-from tests.integration.test_sync_engine import Held, equal, running, until
 from tests.support.sdk import blocking_client
 from tests.support.server import Account, RunningServer
 from tests.support.sync_daemons import is_up_to_date
-from tests.support.sync_device import Device
-
-
-@pytest.fixture
-def one(server: RunningServer, account: Account, tmp_path: Path) -> Device:
-    return Device(server, account, tmp_path / "laptop")
-
-
-@pytest.fixture
-def two(server: RunningServer, account: Account, tmp_path: Path) -> Device:
-    return Device(server, account, tmp_path / "desktop")
+from tests.support.sync_device import Device, Held, equal, running, until
 
 
 def lose_answer(monkeypatch: pytest.MonkeyPatch, path: str, before_loss: Callable[[], object]) -> None:

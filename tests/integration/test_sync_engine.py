@@ -1,11 +1,7 @@
 """The sync engine on real folders and the real server: two devices of one account."""
 
 import asyncio
-import contextlib
 import hashlib
-import os
-import threading
-from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,27 +13,14 @@ from dropbox_api.plumbing.epoch import start_epoch
 from dropbox_api.storage.s3 import S3Config
 from dropbox_api.workers.relay import relay_changes
 from dropbox_client.sync.apply import LocalActions
-from dropbox_client.sync.engine import Engine
 from dropbox_client.sync.state import LocalRow, State
 from dropbox_client.sync.state_file import STATE_NAME
-from dropbox_client.sync.transfers import Transfers
-from dropbox_client.sync.trees import SendNew
 from tests.conftest import Register
 from tests.support.sdk import blocking_client
 from tests.support.server import Account, RunningServer, register_account, run_until_idle, separate_server
 from tests.support.sharing import grant, make_folder, verify
 from tests.support.sync_daemons import read_folder, read_server
-from tests.support.sync_device import Device
-
-
-@pytest.fixture
-def one(server: RunningServer, account: Account, tmp_path: Path) -> Device:
-    return Device(server, account, tmp_path / "laptop")
-
-
-@pytest.fixture
-def two(server: RunningServer, account: Account, tmp_path: Path) -> Device:
-    return Device(server, account, tmp_path / "desktop")
+from tests.support.sync_device import Device, Held, equal, running, until
 
 
 async def test_what_one_device_has_the_other_gets(one: Device, two: Device) -> None:
@@ -58,18 +41,6 @@ async def test_what_one_device_has_the_other_gets(one: Device, two: Device) -> N
     times = [(device.root / "a/b/deep.txt").stat().st_mtime for device in (one, two)]
     assert times[0] == pytest.approx(times[1], abs=1e-5)
     assert not list((two.root / ".dbx/incoming").iterdir())
-
-
-async def equal(*devices: Device) -> dict[str, bytes | None]:
-    """Synchronize devices until nothing changes any more; return what all of them have."""
-    for _ in range(2):
-        for device in devices:
-            snapshot = await device.sync()
-            assert snapshot.phase == "up-to-date"
-    first = devices[0].read()
-    for device in devices[1:]:
-        assert device.read() == first
-    return first
 
 
 async def test_edits_moves_and_deletes_reach_the_other_device(one: Device, two: Device) -> None:
@@ -175,27 +146,6 @@ async def test_rule_10_equal_contents_are_no_conflict(one: Device, two: Device) 
     assert sorted(content for content in found.values() if content) == [b"desktop"]
 
 
-@contextlib.asynccontextmanager
-async def running(*devices: Device) -> AsyncIterator[list[Engine]]:
-    """Run the engines of devices; all are up to date at the begin."""
-    engines = [device.make_engine() for device in devices]
-    runs = [asyncio.create_task(asyncio.to_thread(engine.run)) for engine in engines]
-    try:
-        for engine in engines:
-            await until(lambda engine=engine: engine.snapshot.phase == "up-to-date")  # type: ignore[misc]
-        yield engines
-    finally:
-        for engine in engines:
-            engine.stop()
-        await asyncio.gather(*runs)
-
-
-async def until(is_true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not is_true():  # noqa: ASYNC110 - of threads
-            await asyncio.sleep(0.05)
-
-
 async def test_running_engines_follow_each_other(one: Device, two: Device) -> None:
     async with running(one, two) as (engine, other):
         (one.root / "new").write_bytes(b"1")
@@ -211,26 +161,6 @@ async def test_running_engines_follow_each_other(one: Device, two: Device) -> No
         await until(lambda: engine.snapshot.phase == "up-to-date")
         other.resume()
         await until(lambda: one.read() == two.read() == {})
-
-
-class Held:
-    """Transfers of a device that have ended and that its engine hears of at `release`."""
-
-    def __init__(self, device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.files: set[str] = set()
-        self._is_released = threading.Event()
-        end = Transfers._end
-
-        def hold(transfers: Transfers, action: Any, *others: Any) -> None:
-            if transfers._root == device.root:
-                self.files.add(action.name if isinstance(action, SendNew) else os.fsdecode(action.name))
-                assert self._is_released.wait(60)
-            end(transfers, action, *others)
-
-        monkeypatch.setattr(Transfers, "_end", hold)
-
-    def release(self) -> None:
-        self._is_released.set()
 
 
 def read_fact(device: Device, key: str) -> str:

@@ -1,14 +1,23 @@
 """A device: a folder, its state, and an engine against a running server."""
 
+import asyncio
+import contextlib
+import os
+import threading
 import uuid
-from asyncio import to_thread
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from dropbox_client.client import Client
 from dropbox_client.sync.config import RootConfig
 from dropbox_client.sync.engine import Engine
 from dropbox_client.sync.snapshot import Snapshot
+from dropbox_client.sync.transfers import Transfers
+from dropbox_client.sync.trees import SendNew
 from tests.support.sdk import stored_tokens
 from tests.support.server import Account, RunningServer
 
@@ -53,7 +62,7 @@ class Device:
 
     async def sync(self) -> Snapshot:
         """Make both sides equal."""
-        return await to_thread(self.run_once)
+        return await asyncio.to_thread(self.run_once)
 
     def read(self) -> dict[str, bytes | None]:
         """Return the contents by path, None for a folder; without the client's own folder."""
@@ -62,3 +71,56 @@ class Device:
             for path in sorted(self.root.rglob("*"))
             if path.relative_to(self.root).parts[0] != ".dbx"
         }
+
+
+async def equal(*devices: Device) -> dict[str, bytes | None]:
+    """Synchronize devices until nothing changes any more; return what all of them have."""
+    for _ in range(2):
+        for device in devices:
+            snapshot = await device.sync()
+            assert snapshot.phase == "up-to-date"
+    first = devices[0].read()
+    for device in devices[1:]:
+        assert device.read() == first
+    return first
+
+
+@contextlib.asynccontextmanager
+async def running(*devices: Device) -> AsyncIterator[list[Engine]]:
+    """Run the engines of devices; all are up to date at the begin."""
+    engines = [device.make_engine() for device in devices]
+    runs = [asyncio.create_task(asyncio.to_thread(engine.run)) for engine in engines]
+    try:
+        for engine in engines:
+            await until(lambda engine=engine: engine.snapshot.phase == "up-to-date")  # type: ignore[misc]
+        yield engines
+    finally:
+        for engine in engines:
+            engine.stop()
+        await asyncio.gather(*runs)
+
+
+async def until(is_true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not is_true():  # noqa: ASYNC110 - of threads
+            await asyncio.sleep(0.05)
+
+
+class Held:
+    """Transfers of a device that have ended and that its engine hears of at `release`."""
+
+    def __init__(self, device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.files: set[str] = set()
+        self._is_released = threading.Event()
+        end = Transfers._end
+
+        def hold(transfers: Transfers, action: Any, *others: Any) -> None:
+            if transfers._root == device.root:
+                self.files.add(action.name if isinstance(action, SendNew) else os.fsdecode(action.name))
+                assert self._is_released.wait(60)
+            end(transfers, action, *others)
+
+        monkeypatch.setattr(Transfers, "_end", hold)
+
+    def release(self) -> None:
+        self._is_released.set()
