@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,6 +58,32 @@ def test_publish_over_an_edit_that_was_seen_but_not_hashed_keeps_it(folder: Sync
     with pytest.raises(Mismatch):
         make_actions(folder).publish(download, incoming)
     assert (folder.root / "plan").read_bytes() == b"edited while it was fetched"
+
+
+def test_publish_over_two_writes_just_then_keeps_both(folder: SyncFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = folder.root / "plan"
+    plan.write_bytes(b"base")
+    folder.settle()
+    download, incoming = make_download(folder, "plan", b"of the server")
+    exchange, writes = folder.disk.exchange, [b"edited in place", b"replaced"]
+
+    def exchange_beside_writes(*places: Any) -> None:
+        if len(writes) == 2:
+            plan.write_bytes(writes.pop(0))
+            exchange(*places)
+            saved = folder.root / "saved"
+            saved.write_bytes(writes.pop())
+            saved.rename(plan)
+        else:
+            exchange(*places)
+
+    monkeypatch.setattr(folder.disk, "exchange", exchange_beside_writes)
+    with pytest.raises(Mismatch):
+        make_actions(folder).publish(download, incoming)
+    assert plan.read_bytes() == b"replaced"
+    (kept,) = (folder.root / ".dbx/trash").glob("*/content/*")
+    assert kept.read_bytes() == b"edited in place"
+    assert not list((folder.root / os.fsdecode(INCOMING_PATH)).iterdir())
 
 
 def test_publish_over_an_edit_that_was_never_sent_keeps_it(folder: SyncFolder) -> None:

@@ -282,10 +282,11 @@ class LocalActions:
             self._require_unlocked(row, folder)
             mode = _set_executable(row.mode & ~0o111, executable=remote.executable)
             self._disk.set_mode(store, incoming, mode)
+            download = self._disk.stat(store, incoming)
             self._disk.exchange(store, incoming, folder, row.name)
             replaced = self._disk.stat(store, incoming)
             if replaced is None or not _is_unwritten(row, replaced):
-                self._put_back(store, incoming, folder, row.name, path)
+                self._put_back(store, incoming, folder, row.name, path, download)
                 raise Mismatch("the file was written to just now", path)
             entry = self._disk.stat(folder, row.name)
             birth_ns = self._disk.find_birth_ns(folder, row.name)
@@ -299,13 +300,20 @@ class LocalActions:
             self._unsynced.add(path)
             self._replaced[incoming] = replaced, join_path(path, row.name)
 
-    def _put_back(self, store: int, incoming: bytes, folder: int, name: bytes, path: bytes) -> None:
-        """Give a file its place back, or at least one in the local trash."""
+    def _put_back(
+        self, store: int, incoming: bytes, folder: int, name: bytes, path: bytes, download: DiskEntry | None
+    ) -> None:
+        """Give a file its place back from the download, or one in the local trash if a program took that just then."""
         try:
+            self._disk.exchange(store, incoming, folder, name)
+            out = self._disk.stat(store, incoming)
+            if out is not None and download is not None and out.inode == download.inode:
+                return
             self._disk.exchange(store, incoming, folder, name)
         except OSError:
             self._trash.put(store, incoming, join_path(path, name))
             raise
+        self._trash.put(store, incoming, join_path(path, name))
 
     def _require_unlocked(self, row: LocalRow, folder: int) -> None:
         """Raise Busy for a document that an office program has open, for at most ten minutes (rule 6)."""
