@@ -286,8 +286,14 @@ async def test_folders_that_are_not_selected_leave_the_disk_and_stay_on_the_serv
     assert two.read() == {"a": None, "kept": b"2"}
     await one.sync()
     assert set(one.read()) == {"a", "a/b", "a/b/file", "kept"}
+    (one.root / "a/b").rename(one.root / "moved")
+    (one.root / "moved/more").write_bytes(b"3")
+    (one.root / "a/b").mkdir()
+    await one.sync()
+    await two.sync()
+    assert two.read() == {"a": None, "a/b": None, "kept": b"2"}
     two.unselected = frozenset()
-    assert set(await equal(one, two)) == {"a", "a/b", "a/b/file", "kept"}
+    assert set(await equal(one, two)) == {"a", "a/b", "moved", "moved/file", "moved/more", "kept"}
 
 
 async def test_shares_are_mounted_and_kept(

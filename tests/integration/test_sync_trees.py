@@ -42,7 +42,7 @@ class Device:
 
         def make() -> list[Action]:
             self._folder.settle()
-            select = make_select(Ignores(), ())
+            select = make_select(Ignores())
             is_settled = self._folder.scanner.is_settled and self._copy.reader.is_settled
             trees = load_part(self._copy.state, self._folder.device, select, is_settled=is_settled)
             plan = make_plan(trees, Situation("laptop", "2026-11-30", files=100))

@@ -4,7 +4,6 @@ Each share has a place of its own on this account's devices: `Shared with me/NAM
 taken, until a person moves it. A share inside of another one stays there; it has a mount for its access only.
 """
 
-from collections.abc import Collection
 from dataclasses import replace
 from itertools import chain
 from typing import Final
@@ -106,12 +105,10 @@ def _choose_name(state: State, parent: NodeId, name: str, node_id: NodeId) -> st
     return pick_free_name(chain([name], make_twin_names(name)), taken)
 
 
-def make_select(ignores: Ignores, unselected: Collection[str]) -> Select:
-    """Return what tells which nodes this device keeps; `unselected` has the paths of folders below the root."""
+def make_select(ignores: Ignores) -> Select:
+    """Return what tells which nodes this device keeps, apart from excluded folders."""
 
     def select(folder: str, name: str, is_folder: bool) -> Selection:
-        if (f"{folder}/{name}" if folder else name) in unselected:
-            return "unselected"
         return "ignored" if ignores.has_match(folder, name, is_folder=is_folder) else "selected"
 
     return select

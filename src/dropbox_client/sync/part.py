@@ -101,7 +101,7 @@ def load_part(
     """Return the part of the trees that has to be planned; it has only the root where the trees agree.
 
     `device` is the device number of the root, for the stamps. `is_settled` is false while a scan or a list is
-    incomplete. `excluded` are folders that this device does not keep any more: what both sides have there is read, too.
+    incomplete. `excluded` are folders that this device does not keep: what both sides have there is read, too.
     """
     root_id = state.root_id
     assert root_id is not None, "State.set_root comes first"  # noqa: S101
@@ -112,8 +112,8 @@ def load_part(
         database.execute("CREATE TEMP TABLE IF NOT EXISTS part (id TEXT PRIMARY KEY) WITHOUT ROWID")
         database.execute("DELETE FROM part")
         database.execute("INSERT INTO part SELECT id FROM changed UNION SELECT ?", (root_id,))
-        if excluded:
-            database.execute(_ADD_EXCLUDED, (json.dumps([*excluded]),))
+        if leaving := [node_id for node_id in excluded if state.find_base(node_id)]:
+            database.execute(_ADD_EXCLUDED, (json.dumps(leaving),))
         for statement in (_ADD_BELOW, _ADD_SIBLINGS, _ADD_ABOVE):
             database.execute(statement)
         base = Tree(map(read_base, _read(state, "base", BASE_COLUMNS)))
@@ -125,7 +125,7 @@ def load_part(
             )
         )
         local = Tree([entry for entry in (local.get(root_id), *local.below(root_id)) if entry])  # without limbo
-        remote = _select(remote, root_id, lambda node_id: node_id in base or node_id in local, select)
+        remote = _select(remote, root_id, lambda node_id: node_id in base or node_id in local, select, excluded)
         database.executemany(
             "DELETE FROM changed WHERE id = ?",
             (
@@ -162,7 +162,11 @@ def _show_local(row: LocalRow, parent: NodeId | None, device: int) -> LocalEntry
 
 
 def _select(
-    remote: Tree[RemoteEntry], root_id: NodeId, is_known: Callable[[NodeId], bool], select: Select
+    remote: Tree[RemoteEntry],
+    root_id: NodeId,
+    is_known: Callable[[NodeId], bool],
+    select: Select,
+    excluded: Collection[NodeId],
 ) -> Tree[RemoteEntry]:
     """Return the nodes below the root, each with its selection.
 
@@ -177,7 +181,8 @@ def _select(
         above = paths[entry.parent]
         selection = selected[entry.parent].selection
         if selection == "selected":
-            selection = select(above, entry.name, entry.kind == "folder")
+            is_out = entry.id in excluded
+            selection = "unselected" if is_out else select(above, entry.name, entry.kind == "folder")
         paths[entry.id] = f"{above}/{entry.name}" if above else entry.name
         selected[entry.id] = entry if selection == "selected" else replace(entry, selection=selection)
     waiting = (entry for entry in remote.values() if entry.id not in selected and is_known(entry.id))

@@ -216,12 +216,10 @@ class Session:
             self._is_plan_due = True
 
     def _make_plan(self) -> Plan:
-        select = make_select(self._observer.scanner.ignores, self._config.unselected)
-        unselected = map(self._state.find_remote_path, self._config.unselected)
         trees = load_part(
-            *(self._state, self._root.folder.device, select),
+            *(self._state, self._root.folder.device, make_select(self._observer.scanner.ignores)),
             is_settled=self._observer.is_settled,
-            excluded=[node_id for node_id in unselected if node_id and self._state.find_base(node_id)],
+            excluded=self._state.find_excluded(self._config.unselected),
         )
         situation = Situation(
             self._config.device_name,

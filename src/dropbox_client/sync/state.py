@@ -7,7 +7,7 @@ control thread owns it.
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -388,6 +388,19 @@ class State:
                 return None
             found = row[0]
         return found
+
+    def find_excluded(self, paths: Collection[str]) -> set[NodeId]:
+        """Return the nodes at paths below the root, each the one that was there first, wherever it is now."""
+        before: dict[str, NodeId] = json.loads(self.read_fact("excluded") or "{}")
+        nodes: dict[str, NodeId] = {}
+        for path in sorted(paths):
+            known = before.get(path)
+            node = known if known and self.find_remote(known) else self.find_remote_path(path) or known
+            if node:
+                nodes[path] = node
+        if nodes != before:
+            self.set_fact("excluded", json.dumps(nodes))
+        return set(nodes.values())
 
     def list_lost(self, root: NodeId) -> list[NodeId]:
         """Return the nodes that base has below a folder, and the remote tree nowhere."""
