@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bench import processes
-from dropbox_api.storage.embedded.guard import fetch
+from bench.stack import count_calls
 from dropbox_client.client import Client
 from dropbox_client.tokens import TokenFile
 
@@ -133,7 +133,7 @@ def _transfer(directory: Path, size_bytes: int, dev_pid: int, *, through_link: b
     began = time.monotonic()
     upload.run(source)
     say(f"uploaded in {time.monotonic() - began:.0f} s; {upload.stored_bytes() - size_bytes:,} bytes more in the store")
-    calls = upload.calls_before_kill + _count_calls(url)
+    calls = upload.calls_before_kill + count_calls(url)
     began = time.monotonic()
     wait_for(lambda: client.files.get("/in/big.bin").content_status == "verified" or None, _VERIFY_S)
     say(f"verified after {time.monotonic() - began:.0f} s")
@@ -184,7 +184,7 @@ class _Upload:
 
     def _kill(self, role: str, client: subprocess.Popen[bytes], progress: float) -> None:
         if role == "api":
-            self.calls_before_kill += _count_calls(self.url)
+            self.calls_before_kill += count_calls(self.url)
         pid = client.pid if role == "client" else self.watch.find(role)
         os.kill(pid, signal.SIGKILL)
         say(f"killed {role} ({pid}) at {progress:.0%}")
@@ -247,13 +247,6 @@ def _hash_download(environment: Mapping[str, str]) -> str:
         while block := process.stdout.read(MIB):
             digest.update(block)
     return digest.hexdigest() if process.returncode == 0 else f"dbx cat ended with {process.returncode}"
-
-
-def _count_calls(url: str) -> int:
-    """Return the requests that the API has answered since its start, without health checks and scrapes."""
-    text = (fetch(f"{url}/metrics") or b"").decode()
-    rows = re.findall(r"^dropbox_http_requests_total\{(.*?)\} ([0-9.e+]+)$", text, re.MULTILINE)
-    return int(sum(float(value) for labels, value in rows if "/v1/" in labels and "notifications" not in labels))
 
 
 _T = TypeVar("_T")

@@ -13,20 +13,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
+from typing import Final
 from xml.etree import ElementTree as ET
 
 from bench import peers, processes
-from bench.stack import BUCKET, Stack
+from bench.stack import BUCKET, Stack, count_calls
 from bench.table import Row, s
 from dropbox_client.client import Client
 from dropbox_client.models.files import File
 
 _FILES = int(os.environ.get("BENCH_SYNC_FILES", "10000"))
 _FILES_PER_FOLDER = 50
+_CALLS_PER_FILE = 0.015
 _CHANGES = 20
 _IDLE_S = 30
 _TIMEOUT_S = 3_600
@@ -40,28 +42,24 @@ class _Found:
 
     first_s: float
     renamed_s: float
-    unchanged_s: float | None
     changes_s: Sequence[float]
+    unchanged_s: float | None = None
     idle_cpu: float | None = None
     """Share of one processor, of both processes."""
     memory_bytes: int | None = None
     """Of the larger process."""
+    calls: int = 0
+    """To the API, by both devices, until the other one has all files."""
 
 
 def measure(stack: Stack) -> list[Row]:
-    found = {"dbx sync": _measure_dbx(stack)}
-    if shutil.which("syncthing"):
-        found["syncthing"] = _measure_syncthing(stack.directory / "syncthing")
-    if shutil.which("unison"):
-        found["unison"] = _measure_command(stack.directory / "unison", _make_unison)
-    if shutil.which("rclone"):
-        stack.empty_bucket()
-        environment = peers.environment(stack.s3_config, stack.directory)
-        remote = f":s3,provider=Other,env_auth,endpoint='{stack.s3_config.endpoint_url}':{BUCKET}/bisync"
-        found["rclone bisync"] = _measure_command(
-            stack.directory / "rclone", lambda home, a, b: _make_rclone(home, a, b, remote), environment
-        )
-        stack.empty_bucket()
+    found: dict[str, _Found] = {}
+    for name, (program, measure_one) in _TOOLS.items():
+        if shutil.which(program):
+            stack.empty_bucket()
+            found[name] = measure_one(stack)
+            print(f"{name}: {found[name]}", file=sys.stderr)
+    stack.empty_bucket()
     return list(_rows(found))
 
 
@@ -77,6 +75,11 @@ def _rows(found: Mapping[str, _Found]) -> Iterator[Row]:
     late = at(0.99, dbx.changes_s)
     yield Row(
         f"first sync of {_FILES:,} files to another device", s(dbx.first_s), others(lambda one: s(one.first_s)), "", ""
+    )
+    yield Row(
+        "calls to the API for it, by both devices, with those that wait for events",
+        f"{dbx.calls:,}",
+        *("", "", f"<= {_CALLS_PER_FILE * _FILES:,.0f}", dbx.calls <= _CALLS_PER_FILE * _FILES),
     )
     yield Row(
         f"rename of a folder with {_FILES:,} files, until the other device has it",
@@ -137,12 +140,16 @@ def _has_content(path: Path, content: bytes) -> bool:
 # Programs that keep running
 
 
-def _measure_running(one: Path, two: Path, start: Callable[[], Sequence[subprocess.Popen[bytes]]]) -> _Found:
-    """Measure programs that run all the time."""
+def _measure_running(
+    one: Path, two: Path, start: Callable[[], Sequence[subprocess.Popen[bytes]]], count: Callable[[], int] = lambda: 0
+) -> _Found:
+    """Measure programs that run all the time; `count` tells how many calls they made."""
     _write_files(one)
+    calls = -count()
     running = start()
     try:
         first_s = _await(lambda: _count(two / "all") == _FILES, 0.5)
+        calls += count()
         time.sleep(15)  # until neither looks at anything any more
         (one / "all").rename(one / "renamed")
         renamed_s = _await(lambda: not (two / "all").exists() and _count(two / "renamed") == _FILES, 0.1)
@@ -163,7 +170,7 @@ def _measure_running(one: Path, two: Path, start: Callable[[], Sequence[subproce
             process.send_signal(signal.SIGINT)
         for process in running:
             process.wait(60)
-    return _Found(first_s, renamed_s, None, changes_s, idle_cpu, memory)
+    return _Found(first_s, renamed_s, changes_s, idle_cpu=idle_cpu, memory_bytes=memory, calls=calls)
 
 
 def _measure_dbx(stack: Stack) -> _Found:
@@ -180,12 +187,12 @@ def _measure_dbx(stack: Stack) -> _Found:
                 for folder, environment in devices
             ]
 
-        found = _measure_running(devices[0][0], devices[1][0], start)
+        found = _measure_running(devices[0][0], devices[1][0], start, lambda: count_calls(stack.api.url))
         folder, environment = devices[0]
         unchanged_s = processes.run([_DBX, "sync", folder, "--once"], environment).wall_s
         _require_all(client)
     shutil.rmtree(home)
-    return _Found(*(found.first_s, found.renamed_s, unchanged_s, found.changes_s), found.idle_cpu, found.memory_bytes)
+    return replace(found, unchanged_s=unchanged_s)
 
 
 def _require_all(client: Client) -> None:
@@ -193,7 +200,8 @@ def _require_all(client: Client) -> None:
     assert sum(1 for file in files if file.kind == "file") == _FILES
 
 
-def _measure_syncthing(home: Path) -> _Found:
+def _measure_syncthing(stack: Stack) -> _Found:
+    home = stack.directory / "syncthing"
     ports = [_find_port() for _ in range(4)]
     homes = [home / "config one", home / "config two"]
     for one in homes:
@@ -279,13 +287,25 @@ class _Runs:
     again: Sequence[Sequence[str | Path]]
 
 
-def _measure_command(home: Path, make: Make, environment: Mapping[str, str] | None = None) -> _Found:
+def _measure_unison(stack: Stack) -> _Found:
+    return _measure_command(stack.directory / "unison", _make_unison, os.environ)
+
+
+def _measure_rclone(stack: Stack) -> _Found:
+    remote = f":s3,provider=Other,env_auth,endpoint='{stack.s3_config.endpoint_url}':{BUCKET}/bisync"
+    environment = peers.environment(stack.s3_config, stack.directory)
+    return _measure_command(
+        stack.directory / "rclone", lambda home, a, b: _make_rclone(home, a, b, remote), environment
+    )
+
+
+def _measure_command(home: Path, make: Make, environment: Mapping[str, str]) -> _Found:
     """Measure a program that ends when both sides are equal."""
     one, two = home / "one", home / "two"
     two.mkdir(parents=True)
     _write_files(one)
     runs = make(home, one, two)
-    environment = {**(environment or os.environ), "HOME": str(home)}
+    environment = {**environment, "HOME": str(home)}
 
     def run(commands: Sequence[Sequence[str | Path]]) -> float:
         return sum(processes.run(command, environment).wall_s for command in commands)
@@ -302,7 +322,7 @@ def _measure_command(home: Path, make: Make, environment: Mapping[str, str] | No
         assert (two / f"changed {number}").exists()
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(home)
-    return _Found(first_s, renamed_s, unchanged_s, changes_s)
+    return _Found(first_s, renamed_s, changes_s, unchanged_s)
 
 
 def _make_unison(_: Path, one: Path, two: Path) -> _Runs:
@@ -318,3 +338,12 @@ def _make_rclone(home: Path, one: Path, two: Path, remote: str) -> _Runs:
         [[*command(one), "--resync"], [*command(two), "--resync"]],
         [command(one), command(two)],
     )
+
+
+_TOOLS: Final[dict[str, tuple[str, Callable[[Stack], _Found]]]] = {
+    "dbx sync": (str(_DBX), _measure_dbx),
+    "unison": ("unison", _measure_unison),
+    "syncthing": ("syncthing", _measure_syncthing),
+    "rclone bisync": ("rclone", _measure_rclone),
+}
+"""By name: the program that has to be there, and its measurement."""

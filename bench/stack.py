@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -160,6 +161,13 @@ class Stack:
         asyncio.run(_delete_objects(replace(self.s3_config, bucket=name)))
         fetch(f"http://127.0.0.1:{(urlsplit(self.s3.endpoint_url).port or 0) + 1}/vol/vacuum?garbageThreshold=0.01")
         os.sync()
+
+
+def count_calls(url: str) -> int:
+    """Return the requests that the API has answered since its start, without health checks and scrapes."""
+    text = (fetch(f"{url}/metrics") or b"").decode()
+    rows = re.findall(r"^dropbox_http_requests_total\{(.*?)\} ([0-9.e+]+)$", text, re.MULTILINE)
+    return int(sum(float(value) for labels, value in rows if "/v1/" in labels and "notifications" not in labels))
 
 
 async def _delete_objects(config: S3Config) -> None:
