@@ -19,7 +19,7 @@ from dropbox_client.sync.ignores import PRIVATE_NAME
 
 _MAX_CHANGES = 4_000
 _MAX_JUMP_S = 60.0
-_GROUP_MS, _STEP_MS, _TIMEOUT_MS = 300, 100, 5_000
+_GROUP_MS, _STEP_MS = 300, 100
 _RETRY_S = 300.0
 _RESCAN_S = 3_600.0
 _REPLACED = "\ufffd"
@@ -43,6 +43,13 @@ class Hints:
                 self.has_gaps = True
             elif folder.split("/")[0] != PRIVATE_NAME:
                 self.folders.add(b"" if folder == "." else os.fsencode(folder))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the library takes as an event."""
+
+    is_set: Callable[[], bool]
 
 
 class Watcher:
@@ -108,19 +115,20 @@ class Watcher:
             watch_filter=None,
             debounce=_GROUP_MS,
             step=_STEP_MS,
-            rust_timeout=_TIMEOUT_MS,
-            yield_on_timeout=True,
-            stop_event=self._stopping,
+            stop_event=_Asked(self._note_step),
             raise_interrupt=False,
             ignore_permission_denied=True,
         )
         for changes in batches:
-            if not self._is_watching.is_set():  # what changed until now may have been missed
-                self.problem = None
-                self._is_watching.set()
-                self._add([], has_gaps=True)
-            if changes:
-                self._add([path for _, path in changes])
+            self._add([path for _, path in changes])
+
+    def _note_step(self) -> bool:
+        """Return whether to end. The library asks every `_STEP_MS`, first when the system gives hints."""
+        if not self._is_watching.is_set():  # what changed until now may have been missed
+            self.problem = None
+            self._is_watching.set()
+            self._add([], has_gaps=True)
+        return self._stopping.is_set()
 
     def _add(self, paths: list[str], *, has_gaps: bool = False) -> None:
         with self._lock:
