@@ -94,6 +94,21 @@ async def test_rule_3_another_server_is_refused(account: Account, copy: SyncCopy
     assert not copy.reader.is_settled
 
 
+async def test_folder_that_is_trashed_is_read_again_when_it_is_restored(
+    server: RunningServer, account: Account, tmp_path: Path
+) -> None:
+    folder_id = await make_folder(account, "/a/b")
+    await make_folder(account, "/a/b/c")
+    async with sync_copy(server, account, tmp_path / "part", folder="/a/b") as part:
+        await part.settle()
+        (await account.client.delete(f"/v1/files/{folder_id}")).raise_for_status()
+        with pytest.raises(ServerReplaced):
+            await part.settle()
+        (await account.client.post(f"/v1/files/{folder_id}/restore", json={})).raise_for_status()
+        await part.settle()
+        assert set(await part.paths()) == {"", "c"}
+
+
 async def test_rule_11_unselected_and_ignored_nodes_are_marked_with_all_below(account: Account, copy: SyncCopy) -> None:
     for path in ("/a/b/c", "/d/build/e", "/f"):
         await make_folder(account, path)

@@ -88,12 +88,18 @@ class SyncCopy:
 
 @contextlib.asynccontextmanager
 async def sync_copy(
-    server: RunningServer, account: Account, path: Path, *, page_rows: int = 10_000, page_events: int = 500
+    server: RunningServer,
+    account: Account,
+    path: Path,
+    *,
+    folder: str = "/",
+    page_rows: int = 10_000,
+    page_events: int = 500,
 ) -> AsyncIterator[SyncCopy]:
     """Open a copy with its state at `path`."""
     with ThreadPoolExecutor(1) as pool, Client(server.url, stored_tokens(server, account)) as client:
         loop = asyncio.get_running_loop()
         state = await loop.run_in_executor(pool, State, path)
-        reader = RemoteReader(client, state, page_rows=page_rows, page_events=page_events)
+        reader = RemoteReader(client, state, folder=folder, page_rows=page_rows, page_events=page_events)
         yield SyncCopy(account, state, reader, pool)
         await loop.run_in_executor(pool, state.database.close)

@@ -101,6 +101,20 @@ def test_publish_over_an_edit_that_was_never_sent_keeps_it(folder: SyncFolder) -
     assert (folder.root / "plan").read_bytes() == b"edited and read"
 
 
+def test_publish_into_a_folder_whose_name_another_one_has_just_taken_waits(folder: SyncFolder) -> None:
+    (folder.root / "d").mkdir()
+    (folder.root / "plan").write_bytes(b"base")
+    folder.settle()
+    download, incoming = make_download(folder, "plan", b"of the server")
+    new = Download(replace(download.remote, id="node"), None, folder.row("d").id, b"new")
+    folder.state.put_remote(new.remote)
+    (folder.root / "d").rename(folder.root / "e")
+    (folder.root / "d").mkdir()
+    with pytest.raises(Mismatch):
+        make_actions(folder).publish(new, incoming)
+    assert not list((folder.root / "d").iterdir())
+
+
 def test_trash_of_a_file_that_was_seen_edited_keeps_it(folder: SyncFolder) -> None:
     (folder.root / "plan").write_bytes(b"base")
     folder.settle()

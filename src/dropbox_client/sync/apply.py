@@ -22,6 +22,7 @@ from dropbox_client.sync.ignores import PRIVATE_NAME, lock_names
 from dropbox_client.sync.localtrash import LocalTrash
 from dropbox_client.sync.rows import Mismatch, Rows
 from dropbox_client.sync.state import Intent, LocalRow
+from dropbox_client.sync.state_file import ROOT_CHILD
 from dropbox_client.sync.trees import Action, LocalEntry, NodeId, RemoteEntry
 
 INCOMING_PATH: Final = f"{PRIVATE_NAME}/incoming".encode()
@@ -73,6 +74,9 @@ class LocalActions:
         except OSError as error:
             raise Mismatch(error.strerror or str(error), path) from error
         try:
+            row = self._state.find_folder(number)
+            if row is None or (number != ROOT_CHILD and row.inode != self._disk.stat_folder(folder).inode):
+                raise Mismatch("another folder has its place", path)
             yield folder, path
         finally:
             opened.__exit__(None, None, None)

@@ -226,8 +226,8 @@ class RemoteReader:
                     return
                 self._apply(event)
             self._state.set_fact("cursor", page.cursor)
-        are_mounts_due = self._state.read_fact("are_mounts_due")
-        self._is_read = not (page.has_more or are_mounts_due or self._state.list_relists())
+        is_due = self._state.read_fact("are_mounts_due") or self._state.read_fact("is_reload_due")
+        self._is_read = not (page.has_more or is_due or self._state.list_relists())
 
     def _apply(self, event: Event) -> None:
         node_id, file = event.file_id, event.file
