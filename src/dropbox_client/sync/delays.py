@@ -7,6 +7,8 @@ from typing import Final
 
 _FIRST_S: Final = 0.5
 _MOST_S: Final = 60.0
+_FEW, _MOST_OF_MANY_S = 1_000, 600.0
+"""Of more entries than this each one waits longer, at most so long: a server may refuse all of them."""
 
 
 @dataclass(slots=True)
@@ -28,6 +30,7 @@ class Delays:
         before = self._delays.get(node_id)
         failures = before.failures + 1 if before else 1
         wait_s = max(least_s, min(_MOST_S, _FIRST_S * 2 ** min(failures - 1, 10)))
+        wait_s = max(wait_s, min(_MOST_OF_MANY_S, wait_s * len(self._delays) / _FEW))
         self._delays[node_id] = _Delay(self._clock() + wait_s, reason, failures)
 
     def rest(self, node_id: str, rest_s: float) -> None:

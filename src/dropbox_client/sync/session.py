@@ -151,8 +151,7 @@ class Session:
         waits = [_MOST_WAIT_S, self._observer.find_wait_s(), self._report_at - now]
         if self._can_plan:
             waits.append(self._next_plan_at - now)
-        retry_s = self._actor.find_wait_s()
-        if retry_s is not None:
+        elif not self._is_plan_due and (retry_s := self._actor.find_wait_s()) is not None:
             waits.append(retry_s)
         if not self._actor.is_idle:
             waits.append(_SHOW_S)
@@ -197,7 +196,7 @@ class Session:
 
     def _plan_and_act(self, *, is_once: bool) -> None:
         now = time.monotonic()
-        self._is_plan_due |= self._actor.is_ready
+        self._is_plan_due = self._is_plan_due or self._actor.is_ready
         if not self._can_plan or now < self._next_plan_at:
             return
         self._is_plan_due = False
