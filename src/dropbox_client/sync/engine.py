@@ -73,7 +73,8 @@ class Engine:
         except (NotSignedIn, RootRefused, Stopped):
             raise
         except (ClientError, sqlite3.Error, OSError) as error:
-            _log.warning("paused: %s", error)
+            if (self._snapshot.phase, self._snapshot.reason) != ("paused", str(error)):
+                _log.warning("paused: %s", error)
             self._show_phase("paused", str(error))
             self._wait(_RETRY_S)
 

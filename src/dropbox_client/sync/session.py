@@ -40,7 +40,7 @@ _log = logging.getLogger("dropbox_client.sync")
 _DONE_PER_TRANSACTION = 200
 _REST_AFTER_PLAN, _REST_WHILE_BUSY = 1.0, 10.0
 """What passes between two plans, as a multiple of the time that a plan takes. While transfers run it can wait."""
-_SHOWN = 1_000
+_SHOWN, _SHOWN_ITEMS = 1_000, 200
 _SHOWN_OF_QUESTION = 20
 _CONFLICT_WINDOW_S = 600.0
 _DAY_S = 86_400.0
@@ -291,7 +291,7 @@ class Session:
             self._snapshot,
             phase=phase,
             reason=self._observer.offline_reason or "",
-            items=actor.list_items(_SHOWN),
+            items=actor.list_items(_SHOWN_ITEMS),
             pending=actor.pending,
             total_bytes=actor.total_bytes,
             done_bytes=actor.done_bytes,
